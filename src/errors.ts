@@ -1,0 +1,225 @@
+/**
+ * Every error that landfall raises on purpose. Branch on {@link LandfallError.code}, never on message text.
+ *
+ * A message says what failed and why; `hint` says what a person can do; `details` carries the same facts typed.
+ * None of them ever holds a credential, a token or the query of a signed URL.
+ */
+
+export type SpecErrorCode =
+  | 'INVALID_REFERENCE'
+  | 'INVALID_DIGEST'
+  | 'INVALID_MANIFEST'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'NO_MATCHING_PLATFORM'
+  | 'LIMIT_EXCEEDED';
+export type RegistryErrorCode =
+  'UNAUTHORIZED' | 'DENIED' | 'NOT_FOUND' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'PROTOCOL' | 'REDIRECT_REFUSED';
+export type ContentErrorCode =
+  | 'DIGEST_MISMATCH'
+  | 'SIZE_MISMATCH'
+  | 'BLOB_NOT_FOUND'
+  | 'NO_SPACE'
+  | 'STORE_CORRUPT'
+  | 'LOCKED'
+  | 'FILESYSTEM';
+export type UnpackErrorCode =
+  | 'UNSAFE_PATH'
+  | 'BAD_ARCHIVE'
+  | 'DIFF_ID_MISMATCH'
+  | 'UNSUPPORTED_ENTRY'
+  | 'SNAPSHOT_NOT_FOUND'
+  | 'NO_SPACE'
+  | 'LIMIT_EXCEEDED'
+  | 'FILESYSTEM';
+export type TrustErrorCode = 'SIGNATURE_MISSING' | 'SIGNATURE_INVALID' | 'POLICY_REJECTED';
+/** Codes that any part may raise. */
+export type CommonErrorCode = 'ABORTED' | 'INVALID_CONFIG' | 'UNSUPPORTED' | 'ALREADY_EXISTS' | 'IN_USE';
+
+export type ErrorCode =
+  SpecErrorCode | RegistryErrorCode | ContentErrorCode | UnpackErrorCode | TrustErrorCode | CommonErrorCode;
+
+/** JSON-safe facts about an error. The subclasses say which keys to expect. */
+export type ErrorDetails = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
+
+export interface ErrorOptions<D extends ErrorDetails = ErrorDetails> {
+  cause?: unknown;
+  /** Whether the same call may succeed later without anybody changing anything. Default false. */
+  retryable?: boolean;
+  /** What a person can do about it: one sentence, imperative. Default: what the code alone says. */
+  hint?: string;
+  details?: D;
+}
+
+/** What a person can do where the place of the error has nothing better to say. */
+const HINTS: Readonly<Record<ErrorCode, string>> = {
+  INVALID_REFERENCE: 'Write it as [HOST/]REPOSITORY[:TAG][@DIGEST], in lower case.',
+  INVALID_DIGEST: 'Write it as ALGORITHM:HEX, such as sha256: and 64 lower-case hexadecimal digits.',
+  INVALID_MANIFEST: 'The image was published wrongly; ask its publisher for a new build.',
+  UNSUPPORTED_MEDIA_TYPE: 'Ask the publisher for an image in the OCI or Docker schema 2 format.',
+  NO_MATCHING_PLATFORM: 'Choose a platform that the image has with --platform.',
+  LIMIT_EXCEEDED: 'No honest image is known to need this much; ask its publisher.',
+  UNAUTHORIZED: 'Give credentials with --creds or --authfile.',
+  DENIED: 'Ask the owner of the repository for access.',
+  NOT_FOUND: 'Check the spelling of repository and tag.',
+  RATE_LIMITED: 'Wait a while, or log in: registries allow more to known users.',
+  UNAVAILABLE: 'Check the network and the registry, then run it again; what has arrived is kept.',
+  PROTOCOL: 'Check that the host is an OCI registry, and what stands between it and this machine.',
+  REDIRECT_REFUSED: 'Ask who runs the registry; where it sent this request is not safe.',
+  DIGEST_MISMATCH: 'Something altered the bytes; try again, and do not use them if it stays so.',
+  SIZE_MISMATCH: 'Something altered the bytes; try again, and do not use them if it stays so.',
+  BLOB_NOT_FOUND: 'Pull the image first; `landfall images` shows what is here.',
+  NO_SPACE: 'Free some space, or remove what is not used with `landfall gc`.',
+  STORE_CORRUPT: 'See what is left below the root before anything else writes there.',
+  LOCKED: 'Wait for the other landfall process on this root.',
+  FILESYSTEM: 'Check the permissions and the health of the file system, or choose another --root.',
+  UNSAFE_PATH: 'Do not use this image: it tries to write outside of its own root.',
+  BAD_ARCHIVE: 'The layer was built wrongly; ask for a new build of the image.',
+  DIFF_ID_MISMATCH: 'The image was built wrongly or tampered with; do not use it.',
+  UNSUPPORTED_ENTRY: 'Ask for a new build of the image.',
+  SNAPSHOT_NOT_FOUND: 'Pull the image again to unpack it.',
+  SIGNATURE_MISSING: 'Ask the publisher for a signature, or change the policy.',
+  SIGNATURE_INVALID: 'Do not use this image.',
+  POLICY_REJECTED: 'Change the policy if this image is to be used.',
+  ABORTED: 'Run it again; what has arrived is kept.',
+  INVALID_CONFIG: 'See --help.',
+  UNSUPPORTED: 'See `landfall doctor` for what this machine can do.',
+  ALREADY_EXISTS: 'Choose another name.',
+  IN_USE: 'Stop what uses it first.',
+};
+
+export class LandfallError<
+  C extends ErrorCode = ErrorCode,
+  D extends ErrorDetails = ErrorDetails,
+> extends Error {
+  readonly code: C;
+  readonly retryable: boolean;
+  readonly hint: string;
+  readonly details: Partial<D>;
+
+  constructor(code: C, message: string, options: ErrorOptions<D> = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+    this.hint = options.hint ?? HINTS[code];
+    this.details = options.details ?? {};
+  }
+
+  /** The error as plain data: what `--output json` prints and what crosses from a worker thread. */
+  toJSON(): ErrorJson {
+    return {
+      name: this.name,
+      code: this.code,
+      message: this.message,
+      retryable: this.retryable,
+      hint: this.hint,
+      ...(Object.keys(this.details).length === 0 ? {} : { details: this.details }),
+    };
+  }
+}
+
+export interface ErrorJson {
+  name: string;
+  code: ErrorCode;
+  message: string;
+  retryable: boolean;
+  hint: string;
+  details?: ErrorDetails;
+}
+
+/** A reference, digest, manifest or platform that breaks its specification. */
+export class SpecError extends LandfallError<SpecErrorCode | CommonErrorCode> {}
+
+export interface RegistryErrorDetails extends Record<
+  string,
+  string | number | readonly string[] | undefined
+> {
+  method?: string;
+  /** Without user info and query. */
+  url?: string;
+  status?: number;
+  /** The registry's own error codes (distribution-spec: Error Codes). */
+  registryCodes?: readonly string[];
+}
+/** What went wrong at the remote side. */
+export class RegistryError extends LandfallError<RegistryErrorCode | CommonErrorCode, RegistryErrorDetails> {}
+
+export interface ContentErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
+  digest?: string;
+  expected?: string | number;
+  actual?: string | number;
+  path?: string;
+}
+/** What went wrong in the local content store. */
+export class ContentError extends LandfallError<ContentErrorCode | CommonErrorCode, ContentErrorDetails> {}
+
+export interface UnpackErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
+  /** The layer's digest. */
+  layer?: string;
+  /** The entry's path as the archive has it. */
+  entry?: string;
+  expected?: string;
+  actual?: string;
+  path?: string;
+}
+/** What went wrong while a layer became a directory. */
+export class UnpackError extends LandfallError<UnpackErrorCode | CommonErrorCode, UnpackErrorDetails> {}
+
+/** The inverse of {@link LandfallError.toJSON}, since structured cloning keeps neither class nor code. */
+export function errorFromJSON(json: ErrorJson): LandfallError {
+  const options = {
+    retryable: json.retryable,
+    hint: json.hint,
+    ...(json.details === undefined ? {} : { details: json.details }),
+  };
+  switch (json.name) {
+    case 'SpecError':
+      return new SpecError(json.code as SpecErrorCode, json.message, options);
+    case 'RegistryError':
+      return new RegistryError(
+        json.code as RegistryErrorCode,
+        json.message,
+        options as ErrorOptions<RegistryErrorDetails>,
+      );
+    case 'ContentError':
+      return new ContentError(
+        json.code as ContentErrorCode,
+        json.message,
+        options as ErrorOptions<ContentErrorDetails>,
+      );
+    case 'UnpackError':
+      return new UnpackError(
+        json.code as UnpackErrorCode,
+        json.message,
+        options as ErrorOptions<UnpackErrorDetails>,
+      );
+    default:
+      return new LandfallError(json.code, json.message, options);
+  }
+}
+
+/** The error for a signal that was aborted; its reason is kept as the cause. */
+export function abortedError(signal?: AbortSignal): LandfallError<'ABORTED'> {
+  return new LandfallError('ABORTED', 'the operation was aborted', {
+    cause: signal?.reason,
+    retryable: true,
+  });
+}
+
+/** Throws {@link abortedError} when the signal is aborted. */
+export function throwIfAborted(signal?: AbortSignal): void {
+  if (signal?.aborted === true) throw abortedError(signal);
+}
+
+/** The `code` of a Node system error (`ENOENT`, `ENOSPC`, …), or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return undefined;
+}
+
+/** An option that every long operation takes. */
+export interface Abortable {
+  signal?: AbortSignal | undefined;
+}

@@ -1,0 +1,34 @@
+import { type Descriptor, parseDescriptor } from './descriptor.js';
+import type { JsonObject } from './json.js';
+import {
+  optionalList,
+  optionalObject,
+  optionalString,
+  optionalStringMap,
+  withFields,
+} from './json-fields.js';
+import { LIMITS } from './limits.js';
+
+/** An OCI image index or a Docker manifest list (image-spec: image-index.md). Its entries may be indexes again. */
+export interface ImageIndex {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  /** All entries, those of unknown media type or without a platform included. */
+  readonly manifests: readonly Descriptor[];
+  readonly artifactType?: string;
+  readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** The index that a parsed document is. Unknown fields stay on the object. */
+export function readImageIndex(raw: JsonObject, mediaType: string): ImageIndex {
+  const subject = optionalObject(raw, 'subject', '');
+  return withFields<ImageIndex>(raw, {
+    kind: 'index',
+    mediaType,
+    manifests: optionalList(raw, 'manifests', '', LIMITS.indexManifests, parseDescriptor) ?? [],
+    artifactType: optionalString(raw, 'artifactType', ''),
+    subject: subject === undefined ? undefined : parseDescriptor(subject, 'subject'),
+    annotations: optionalStringMap(raw, 'annotations', ''),
+  });
+}

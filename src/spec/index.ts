@@ -1,0 +1,58 @@
+export { chainIds } from './chain-id.js';
+export { type Descriptor, parseDescriptor } from './descriptor.js';
+export {
+  algorithmOf,
+  createDigester,
+  type Digest,
+  Digester,
+  digestOf,
+  encodedOf,
+  isDigest,
+  isVerifiable,
+  parseDigest,
+  shortDigest,
+  type VerifiableAlgorithm,
+} from './digest.js';
+export {
+  type ContainerConfig,
+  type HistoryEntry,
+  type ImageConfig,
+  parseImageConfig,
+  platformOf,
+  type RootFs,
+} from './image-config.js';
+export { type ImageIndex } from './image-index.js';
+export { type JsonObject, type JsonValue, parseJson } from './json.js';
+export { type Limit, LIMITS } from './limits.js';
+export { childrenOf, type ImageManifest, parseManifest } from './manifest.js';
+export {
+  ACCEPTED_MANIFEST_TYPES,
+  bareMediaType,
+  compressionOf,
+  isConfigType,
+  isDockerSchema1,
+  isIndexType,
+  isLayerType,
+  isManifestType,
+  isNonDistributable,
+  MEDIA_TYPES,
+} from './media-types.js';
+export {
+  formatPlatform,
+  hostPlatform,
+  normalizePlatform,
+  parsePlatform,
+  parsePlatformObject,
+  type Platform,
+  type PlatformMatcher,
+  platformMatcher,
+  selectPlatform,
+} from './platform.js';
+export { quoted } from './quoted.js';
+export {
+  familiarReference,
+  formatReference,
+  parseReference,
+  type Reference,
+  repositoryName,
+} from './reference.js';

@@ -1,0 +1,85 @@
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+/** The name of a limit. */
+export type Limit =
+  | 'manifestBytes'
+  | 'configBytes'
+  | 'jsonDepth'
+  | 'registryLength'
+  | 'referenceLength'
+  | 'tagLength'
+  | 'digestLength'
+  | 'indexDepth'
+  | 'indexManifests'
+  | 'layers'
+  | 'annotations'
+  | 'listItems'
+  | 'entriesPerLayer'
+  | 'layerBytes'
+  | 'imageBytes'
+  | 'compressionRatio'
+  | 'compressionRatioFrom'
+  | 'pathBytes'
+  | 'nameBytes'
+  | 'linkBytes'
+  | 'pathDepth'
+  | 'paxBytes'
+  | 'xattrNameBytes'
+  | 'xattrBytes';
+
+/**
+ * Every size limit on untrusted input, in one place. What exceeds one is refused with LIMIT_EXCEEDED.
+ * Each stands well above what an honest image has, so that none is met by accident.
+ */
+export const LIMITS: Readonly<Record<Limit, number>> = {
+  /** A manifest or an index, in bytes. distribution-spec asks registries to take at least 4 MiB; peers stop there too. */
+  manifestBytes: 4 * MiB,
+  /** An image config, in bytes. Generated labels and histories reach some 100 KiB; nothing honest reaches this. */
+  configBytes: 8 * MiB,
+  /** Nesting of JSON. Real documents have less than 10; this keeps recursion far from the end of the stack. */
+  jsonDepth: 64,
+  /** `host:port`, in characters: a DNS name has at most 253, a port with its colon 6. */
+  registryLength: 259,
+  /** The repository of a reference, in characters. The distribution reference grammar. */
+  referenceLength: 255,
+  /** A tag, in characters. The distribution reference grammar. */
+  tagLength: 128,
+  /** A digest, in characters. It becomes a file name, which has at most 255 bytes; sha512 has 135 characters. */
+  digestLength: 200,
+  /** Indexes within indexes. Real ones have one level, two at most; an index cannot hold itself, so only a bomb is deep. */
+  indexDepth: 8,
+  /** Entries of one index. Large multi-platform images with attestations have about 60. */
+  indexManifests: 10_000,
+  /** Layers of one image: as many as one overlay mount can hold. */
+  layers: 500,
+  /** Annotations of one object, or labels of one config. */
+  annotations: 10_000,
+  /** Items of any other list: URLs, environment, arguments, history, features. */
+  listItems: 10_000,
+  /** Entries of one layer. The largest machine-learning images have some 500,000. */
+  entriesPerLayer: 2_000_000,
+  /** One layer uncompressed, in bytes. Layers with model weights reach 100 GiB. */
+  layerBytes: 512 * GiB,
+  /** All layers of an image uncompressed, in bytes. */
+  imageBytes: 1024 * GiB,
+  /** Uncompressed to compressed. gzip cannot pass 1032 to 1; zstd can, on zeros, but not over a whole honest layer. */
+  compressionRatio: 1_100,
+  /** The ratio counts only beyond so many uncompressed bytes, since a small layer of zeros is honest. */
+  compressionRatioFrom: GiB,
+  /** A path within a layer, in bytes: the kernel's PATH_MAX. */
+  pathBytes: 4096,
+  /** One component of a path, in bytes: NAME_MAX of every Linux file system. */
+  nameBytes: 255,
+  /** The target of a symbolic link, in bytes: PATH_MAX. */
+  linkBytes: 4096,
+  /** Components of a path. node_modules at its worst has about 60. */
+  pathDepth: 1024,
+  /** All pax records or one GNU long name before an entry, in bytes: room for the xattrs below, in an encoding that doubles them. */
+  paxBytes: MiB,
+  /** The name of an xattr, in bytes: the kernel's XATTR_NAME_MAX. */
+  xattrNameBytes: 255,
+  /** The value of an xattr, in bytes: the kernel's XATTR_SIZE_MAX. */
+  xattrBytes: 64 * KiB,
+};

@@ -1,0 +1,236 @@
+import { endianness } from 'node:os';
+
+import { SpecError } from '../errors.js';
+import type { Descriptor } from './descriptor.js';
+import { optionalString, optionalStrings, readObject, withFields } from './json-fields.js';
+import { isIndexType, isManifestType } from './media-types.js';
+import { acceptedProcessors, runsOsVersion } from './platform-order.js';
+import { quoted } from './quoted.js';
+
+/**
+ * What a manifest runs on (image-spec: image-index.md, platform): Go's names of systems and processors. A document that
+ * leaves `os` or `architecture` out, or a platform that says `unknown`, has it empty or so, and is never selected.
+ */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  /** The level of the processor: `v7` of arm, `v3` of amd64. Absent for the usual one, but for arm. */
+  readonly variant?: string;
+  readonly 'os.version'?: string;
+  readonly 'os.features'?: readonly string[];
+}
+
+/** Which platforms do for a wanted one, and which of two is closer to it. */
+export interface PlatformMatcher {
+  readonly matches: (platform: Platform) => boolean;
+  /** Negative when `a` is closer than `b`. What does not match comes last. */
+  readonly compare: (a: Platform, b: Platform) => number;
+}
+
+const KNOWN_SYSTEMS: ReadonlySet<string> = new Set(
+  'aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos'.split(
+    ' ',
+  ),
+);
+const KNOWN_PROCESSORS: ReadonlySet<string> = new Set(
+  '386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm'.split(
+    ' ',
+  ),
+);
+
+const COMPONENT = /^[A-Za-z0-9_.-]+$/;
+const SYSTEM = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
+
+/**
+ * A platform as people write it, normalised: `OS`, `ARCH` or `OS/ARCH[/VARIANT]`, the system optionally with version and
+ * features, `windows(10.0.17763+win32k)`. What is left out is the host's. The syntax is containerd's.
+ *
+ * @throws {SpecError} INVALID_CONFIG
+ */
+export function parsePlatform(text: string): Platform {
+  const [first = '', architecture, variant, ...rest] = text.split('/');
+  const system = SYSTEM.exec(first);
+  if (system === null || rest.length > 0) throw invalidPlatform(text);
+  for (const part of [architecture, variant]) {
+    if (part !== undefined && !COMPONENT.test(part)) throw invalidPlatform(text);
+  }
+  const [, os = '', version = '', features = ''] = system;
+  const options = {
+    'os.version': decodeOption(version, text),
+    'os.features': features
+      .split('+')
+      .slice(1)
+      .map((feature) => decodeOption(feature, text)),
+  };
+  if (architecture !== undefined) {
+    return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }), ...options });
+  }
+  const host = hostPlatform();
+  const asSystem = normalizePlatform({ ...host, os, ...options });
+  if (KNOWN_SYSTEMS.has(asSystem.os)) return asSystem;
+  const asProcessor = normalizePlatform({ os: host.os, architecture: first });
+  if (KNOWN_PROCESSORS.has(asProcessor.architecture)) return asProcessor;
+  throw invalidPlatform(text);
+}
+
+function decodeOption(option: string, text: string): string {
+  try {
+    return decodeURIComponent(option);
+  } catch (cause) {
+    throw invalidPlatform(text, cause);
+  }
+}
+
+function invalidPlatform(text: string, cause?: unknown): SpecError {
+  return new SpecError('INVALID_CONFIG', `invalid platform ${quoted(text)}`, {
+    hint: 'Write a platform as OS/ARCH or OS/ARCH/VARIANT: linux/amd64, linux/arm/v7.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/**
+ * A platform from parsed JSON, as it stands there. Unknown fields stay on the object.
+ *
+ * @throws {SpecError} INVALID_MANIFEST, LIMIT_EXCEEDED
+ */
+export function parsePlatformObject(value: unknown, where: string): Platform {
+  const raw = readObject(value, where);
+  return withFields<Platform>(raw, {
+    os: optionalString(raw, 'os', where) ?? '',
+    architecture: optionalString(raw, 'architecture', where) ?? '',
+    variant: optionalString(raw, 'variant', where),
+    'os.version': optionalString(raw, 'os.version', where),
+    'os.features': optionalStrings(raw, 'os.features', where),
+  });
+}
+
+/** The one spelling of a platform: lower case, Go's names, no variant where it is the usual one (but arm is always v5 to v8). */
+export function normalizePlatform(platform: Platform): Platform {
+  const { os, architecture, variant, 'os.version': version, 'os.features': features, ...rest } = platform;
+  const system = os.toLowerCase();
+  const processor = normalizeProcessor(architecture.toLowerCase(), variant?.toLowerCase() ?? '');
+  return {
+    ...rest,
+    os: system === 'macos' ? 'darwin' : system,
+    architecture: processor.architecture,
+    ...(processor.variant === '' ? {} : { variant: processor.variant }),
+    ...(version === undefined || version === '' ? {} : { 'os.version': version }),
+    ...(features === undefined || features.length === 0
+      ? {}
+      : { 'os.features': [...new Set(features)].sort() }),
+  };
+}
+
+function normalizeProcessor(
+  architecture: string,
+  variant: string,
+): { architecture: string; variant: string } {
+  switch (architecture) {
+    case 'i386':
+      return { architecture: '386', variant: '' };
+    case 'x86_64':
+    case 'x86-64':
+    case 'amd64':
+      return { architecture: 'amd64', variant: variant === 'v1' ? '' : variant };
+    case 'aarch64':
+    case 'arm64':
+      if (['8', 'v8', 'v8.0'].includes(variant)) return { architecture: 'arm64', variant: '' };
+      return { architecture: 'arm64', variant: variant === 'v9.0' ? 'v9' : variant };
+    case 'armhf':
+      return { architecture: 'arm', variant: 'v7' };
+    case 'armel':
+      return { architecture: 'arm', variant: 'v6' };
+    case 'arm':
+      if (variant === '') return { architecture, variant: 'v7' };
+      return { architecture, variant: /^[5-8]$/.test(variant) ? `v${variant}` : variant };
+    default:
+      return { architecture, variant };
+  }
+}
+
+/** The inverse of {@link parsePlatform}: `linux/arm64`, `windows(10.0.17763.1)/amd64`; `unknown` without a system. */
+export function formatPlatform(platform: Platform): string {
+  if (platform.os === '') return 'unknown';
+  const features = [...(platform['os.features'] ?? [])].sort();
+  const options = [platform['os.version'] ?? '', ...features].map(encodeOption).join('+');
+  const system = `${encodeOption(platform.os)}${options === '' ? '' : `(${options})`}`;
+  const rest = [platform.architecture, platform.variant ?? '']
+    .filter((part) => part !== '')
+    .map(encodeOption);
+  return [system, ...rest].join('/');
+}
+
+/** Percent-encodes what the syntax does not allow. Also what makes untrusted names fit for a terminal. */
+function encodeOption(option: string): string {
+  return option.replace(/[^A-Za-z0-9_.-]/gu, (char) =>
+    Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  );
+}
+
+const NODE_PROCESSORS: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  mipsel: 'mipsle',
+  // Node has one name for both byte orders.
+  ppc64: endianness() === 'LE' ? 'ppc64le' : 'ppc64',
+};
+
+/** The platform of this process, without a variant that only reading the processor's flags could tell. */
+export function hostPlatform(): Platform {
+  return normalizePlatform({
+    os: process.platform === 'win32' ? 'windows' : process.platform,
+    architecture: NODE_PROCESSORS[process.arch] ?? process.arch,
+  });
+}
+
+/**
+ * Matches what a machine of the wanted platform can run: its own processor level, then each lower one, then the 32-bit
+ * processor that it also is, in the order of containerd's `platforms.Only`. Features that an image asks for must all be
+ * among the wanted ones; versions count on Windows only.
+ */
+export function platformMatcher(wanted: Platform): PlatformMatcher {
+  const host = normalizePlatform(wanted);
+  const accepted = acceptedProcessors(host);
+  const features = new Set(host['os.features']);
+
+  const rankOf = (candidate: Platform): number => {
+    const { os, architecture, variant, ...rest } = normalizePlatform(candidate);
+    if (os === '' || os === 'unknown' || os !== host.os) return -1;
+    if (!runsOsVersion(host, rest['os.version'])) return -1;
+    if (!(rest['os.features'] ?? []).every((feature) => features.has(feature))) return -1;
+    return accepted.findIndex(
+      (each) => each.architecture === architecture && each.variant === (variant ?? ''),
+    );
+  };
+  return {
+    matches: (platform) => rankOf(platform) !== -1,
+    compare: (a, b) => {
+      const [rankA, rankB] = [rankOf(a), rankOf(b)];
+      if (rankA !== rankB) return rankA === -1 ? 1 : rankB === -1 ? -1 : rankA - rankB;
+      return rankA === -1 ? 0 : compareDetails(a, b);
+    },
+  };
+}
+
+/** Of two equally close ones, first the one that uses more of the features, then the newer system. */
+function compareDetails(a: Platform, b: Platform): number {
+  const features = (b['os.features'] ?? []).length - (a['os.features'] ?? []).length;
+  if (features !== 0) return features;
+  return (b['os.version'] ?? '').localeCompare(a['os.version'] ?? '', 'en', { numeric: true });
+}
+
+/**
+ * The manifest of an index that is closest to the wanted platform; of equals the first. Never one without a platform,
+ * nor an attestation (`unknown/unknown`), nor what is neither manifest nor index.
+ */
+export function selectPlatform(descriptors: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
+  const matcher = platformMatcher(wanted);
+  let best: { descriptor: Descriptor; platform: Platform } | undefined;
+  for (const descriptor of descriptors) {
+    const { mediaType, platform } = descriptor;
+    if (platform === undefined || !matcher.matches(platform)) continue;
+    if (!isManifestType(mediaType) && !isIndexType(mediaType)) continue;
+    if (best === undefined || matcher.compare(platform, best.platform) < 0) best = { descriptor, platform };
+  }
+  return best?.descriptor;
+}

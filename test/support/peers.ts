@@ -1,0 +1,43 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Programs that tests hold landfall against, and what brings each: a Debian package. */
+export const PEERS: Readonly<Record<string, string>> = {
+  'docker-registry': 'docker-registry',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
+  mmdebstrap: 'mmdebstrap',
+  oras: 'oras',
+  bsdtar: 'libarchive-tools',
+  setcap: 'libcap2-bin',
+  getfattr: 'attr',
+};
+
+/** The path of a program on PATH, or undefined. */
+export function peer(name: string): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Why tests that need these programs cannot run here, or undefined when they can:
+ * `describe.skipIf(needsPeer('skopeo') !== undefined)`. Throws instead under LANDFALL_REQUIRE_PEERS=1, so that nothing
+ * is skipped there.
+ */
+export function needsPeer(...names: string[]): string | undefined {
+  const missing = names.filter((name) => peer(name) === undefined);
+  if (missing.length === 0) return undefined;
+  const reason = `not on PATH: ${missing.join(', ')}`;
+  if (process.env['LANDFALL_REQUIRE_PEERS'] === '1')
+    throw new Error(`LANDFALL_REQUIRE_PEERS=1, but ${reason}`);
+  return reason;
+}
