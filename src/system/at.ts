@@ -1,0 +1,180 @@
+import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, PATH_MAX } from './constants.js';
+import { encodePath, errno, libc, SYSCALL, systemError } from './libc.js';
+import { SystemError } from './system-error.js';
+import type { BytePath } from './byte-path.js';
+import type { Timespec } from './stat.js';
+
+export * from './constants.js';
+export * from './stat.js';
+
+/*
+ * File calls relative to a directory's descriptor. All are synchronous and throw SystemError. They are the hot path of
+ * unpacking, so the arguments go through buffers that are allocated once per thread; no call keeps them.
+ */
+
+const ENOENT = 2;
+const ENOSYS = 38;
+
+const first = Buffer.alloc(PATH_MAX);
+const second = Buffer.alloc(PATH_MAX);
+const times = Buffer.alloc(32);
+const how = Buffer.alloc(24);
+
+/** Opens a name below a directory, always close-on-exec. Use `openBeneath` for a path that a layer gave. */
+export function openat(dirfd: number, name: BytePath, flags: number, mode = 0): number {
+  const fd = libc().openat(dirfd, encodePath(first, name), flags | O_CLOEXEC, mode);
+  if (fd < 0) throw systemError('openat', name);
+  return fd;
+}
+
+/**
+ * openat2 (Linux 5.6), always close-on-exec: `resolve` is a union of RESOLVE_*. EAGAIN means that a rename elsewhere
+ * raced with `..`, ENOSYS that the kernel lacks it, EPERM at a first call mostly that a seccomp filter refuses it.
+ */
+export function openat2(dirfd: number, path: BytePath, flags: number, mode: number, resolve: number): number {
+  writeInt64(how, 0, flags | O_CLOEXEC);
+  writeInt64(how, 8, mode);
+  writeInt64(how, 16, resolve);
+  const fd = libc().openat2(SYSCALL.openat2, dirfd, encodePath(first, path), how, 24);
+  if (fd < 0) throw systemError('openat2', path);
+  return fd;
+}
+
+/** The mode is subject to the umask. */
+export function mkdirat(dirfd: number, name: BytePath, mode: number): void {
+  if (libc().mkdirat(dirfd, encodePath(first, name), mode) < 0) throw systemError('mkdirat', name);
+}
+
+/** With AT_REMOVEDIR removes an empty directory, else anything but a directory. */
+export function unlinkat(dirfd: number, name: BytePath, flags = 0): void {
+  if (libc().unlinkat(dirfd, encodePath(first, name), flags) < 0) throw systemError('unlinkat', name);
+}
+
+/** As {@link unlinkat}; false where nothing was there, which costs no exception. */
+export function unlinkatIfPresent(dirfd: number, name: BytePath, flags = 0): boolean {
+  if (libc().unlinkat(dirfd, encodePath(first, name), flags) >= 0) return true;
+  if (errno() === ENOENT) return false;
+  throw systemError('unlinkat', name);
+}
+
+export function renameat(oldDirfd: number, oldName: BytePath, newDirfd: number, newName: BytePath): void {
+  const failed =
+    libc().renameat(oldDirfd, encodePath(first, oldName), newDirfd, encodePath(second, newName)) < 0;
+  if (failed) throw systemError('renameat', oldName);
+}
+
+/** `flags` is a union of RENAME_*; EINVAL where the file system does not support them. */
+export function renameat2(
+  oldDirfd: number,
+  oldName: BytePath,
+  newDirfd: number,
+  newName: BytePath,
+  flags: number,
+): void {
+  const call = libc().renameat2;
+  if (call === undefined) throw new SystemError(ENOSYS, 'renameat2', oldName);
+  const failed = call(oldDirfd, encodePath(first, oldName), newDirfd, encodePath(second, newName), flags) < 0;
+  if (failed) throw systemError('renameat2', oldName);
+}
+
+/** A hard link; a symlink as source is linked itself unless AT_SYMLINK_FOLLOW is given. */
+export function linkat(
+  oldDirfd: number,
+  oldName: BytePath,
+  newDirfd: number,
+  newName: BytePath,
+  flags = 0,
+): void {
+  const failed =
+    libc().linkat(oldDirfd, encodePath(first, oldName), newDirfd, encodePath(second, newName), flags) < 0;
+  if (failed) throw systemError('linkat', newName);
+}
+
+export function symlinkat(target: BytePath, dirfd: number, name: BytePath): void {
+  const failed = libc().symlinkat(encodePath(first, target), dirfd, encodePath(second, name)) < 0;
+  if (failed) throw systemError('symlinkat', name);
+}
+
+/** EINVAL where the name is not a symlink. An empty name reads an O_PATH descriptor of a symlink itself. */
+export function readlinkat(dirfd: number, name: BytePath): BytePath {
+  const length = libc().readlinkat(dirfd, encodePath(first, name), second, PATH_MAX);
+  if (length < 0) throw systemError('readlinkat', name);
+  return second.toString('latin1', 0, length);
+}
+
+/** `mode` is type (S_IFCHR, S_IFBLK, S_IFIFO, …) and permissions, subject to the umask. */
+export function mknodat(dirfd: number, name: BytePath, mode: number, major: number, minor: number): void {
+  const failed = libc().mknodat(dirfd, encodePath(first, name), mode, deviceNumber(major, minor)) < 0;
+  if (failed) throw systemError('mknodat', name);
+}
+
+/** Clears setuid and setgid of a regular file, so the mode is set after the owner. */
+export function fchownat(
+  dirfd: number,
+  name: BytePath,
+  uid: number,
+  gid: number,
+  flags: number = AT_SYMLINK_NOFOLLOW,
+): void {
+  if (libc().fchownat(dirfd, encodePath(first, name), uid, gid, flags) < 0)
+    throw systemError('fchownat', name);
+}
+
+/** Owner of an open file, without a name to resolve. */
+export function fchown(fd: number, uid: number, gid: number): void {
+  if (libc().fchown(fd, uid, gid) < 0) throw systemError('fchown');
+}
+
+/**
+ * Follows a symlink unless AT_SYMLINK_NOFOLLOW is given; with it a symlink gives ENOTSUP, as Linux has no mode for one.
+ */
+export function fchmodat(dirfd: number, name: BytePath, mode: number, flags = 0): void {
+  if (libc().fchmodat(dirfd, encodePath(first, name), mode, flags) < 0) throw systemError('fchmodat', name);
+}
+
+/** Mode of an open file, without a name to resolve. */
+export function fchmod(fd: number, mode: number): void {
+  if (libc().fchmod(fd, mode) < 0) throw systemError('fchmod');
+}
+
+/** UTIME_NOW and UTIME_OMIT as `nanoseconds` have their meaning. */
+export function utimensat(
+  dirfd: number,
+  name: BytePath,
+  atime: Timespec,
+  mtime: Timespec,
+  flags: number = AT_SYMLINK_NOFOLLOW,
+): void {
+  writeTimes(atime, mtime);
+  if (libc().utimensat(dirfd, encodePath(first, name), times, flags) < 0)
+    throw systemError('utimensat', name);
+}
+
+/** Times of an open file, without a name to resolve. */
+export function futimens(fd: number, atime: Timespec, mtime: Timespec): void {
+  writeTimes(atime, mtime);
+  if (libc().utimensat(fd, null, times, 0) < 0) throw systemError('futimens');
+}
+
+function writeTimes(atime: Timespec, mtime: Timespec): void {
+  writeInt64(times, 0, atime.seconds);
+  writeInt64(times, 8, atime.nanoseconds);
+  writeInt64(times, 16, mtime.seconds);
+  writeInt64(times, 24, mtime.nanoseconds);
+}
+
+/** Avoids a bigint for what fits a number, which is every value on the hot path. */
+function writeInt64(into: Buffer, at: number, value: bigint | number): void {
+  if (typeof value === 'bigint') {
+    into.writeBigInt64LE(value, at);
+    return;
+  }
+  const high = Math.floor(value / 2 ** 32);
+  into.writeUInt32LE(value - high * 2 ** 32, at);
+  into.writeInt32LE(high, at + 4);
+}
+
+/** `dev_t` as both C libraries encode it: 32 bits of major, 32 of minor, interleaved (sys/sysmacros.h). */
+function deviceNumber(major: number, minor: number): number {
+  return (minor & 0xff) + (major & 0xfff) * 2 ** 8 + Math.floor(minor / 2 ** 8) * 2 ** 20;
+}

@@ -1,0 +1,16 @@
+/**
+ * What Node lacks and Linux has. Everything here is synchronous unless it returns a promise, and loads the C library at
+ * the first call, not at import.
+ */
+export * from './at.js';
+export * from './beneath.js';
+export * from './byte-path.js';
+export * from './copy.js';
+export * from './flock.js';
+export * from './frontier.js';
+export { libcAvailable } from './libc.js';
+export * from './mount.js';
+export * from './probe.js';
+export * from './sync.js';
+export * from './system-error.js';
+export * from './xattr.js';

@@ -1,0 +1,241 @@
+import { createRequire } from 'node:module';
+import type * as Koffi from 'koffi';
+import { LandfallError } from '../errors.js';
+import { PATH_MAX } from './constants.js';
+import { SystemError } from './system-error.js';
+import type { BytePath } from './byte-path.js';
+
+/**
+ * What a pointer argument takes. The call gets the address of the bytes themselves, so it may write to them;
+ * null is NULL.
+ */
+export type Bytes = Uint8Array | null;
+
+/**
+ * The functions of the C library that landfall calls. A negative result is a failure whose errno
+ * {@link systemError} reads; it must be read before anything else is called.
+ */
+export interface Libc {
+  openat(dirfd: number, path: Bytes, flags: number, mode: number): number;
+  mkdirat(dirfd: number, path: Bytes, mode: number): number;
+  unlinkat(dirfd: number, path: Bytes, flags: number): number;
+  renameat(oldDirfd: number, oldPath: Bytes, newDirfd: number, newPath: Bytes): number;
+  linkat(oldDirfd: number, oldPath: Bytes, newDirfd: number, newPath: Bytes, flags: number): number;
+  symlinkat(target: Bytes, dirfd: number, path: Bytes): number;
+  readlinkat(dirfd: number, path: Bytes, into: Bytes, size: number): number;
+  mknodat(dirfd: number, path: Bytes, mode: number, dev: number): number;
+  fchownat(dirfd: number, path: Bytes, uid: number, gid: number, flags: number): number;
+  fchown(fd: number, uid: number, gid: number): number;
+  fchmodat(dirfd: number, path: Bytes, mode: number, flags: number): number;
+  fchmod(fd: number, mode: number): number;
+  utimensat(dirfd: number, path: Bytes, times: Bytes, flags: number): number;
+  flistxattr(fd: number, into: Bytes, size: number): number;
+  fgetxattr(fd: number, name: Bytes, into: Bytes, size: number): number;
+  fsetxattr(fd: number, name: Bytes, value: Bytes, size: number, flags: number): number;
+  fremovexattr(fd: number, name: Bytes): number;
+  llistxattr(path: Bytes, into: Bytes, size: number): number;
+  lgetxattr(path: Bytes, name: Bytes, into: Bytes, size: number): number;
+  lsetxattr(path: Bytes, name: Bytes, value: Bytes, size: number, flags: number): number;
+  lremovexattr(path: Bytes, name: Bytes): number;
+  flock(fd: number, operation: number): number;
+  ioctl(fd: number, request: number, argument: number): number;
+  lseek(fd: number, offset: number, whence: number): number;
+  mount(source: Bytes, target: Bytes, type: Bytes, flags: number, data: Bytes): number;
+  umount2(target: Bytes, flags: number): number;
+  syncfs(fd: number): number;
+  /** Absent before glibc 2.28 and musl 1.2.5. */
+  statx?: (dirfd: number, path: Bytes, flags: number, mask: number, into: Bytes) => number;
+  /** Absent before glibc 2.28 and in musl before 1.2.6. */
+  renameat2?: (oldDirfd: number, oldPath: Bytes, newDirfd: number, newPath: Bytes, flags: number) => number;
+  copy_file_range?: (
+    from: number,
+    fromOffset: Bytes,
+    to: number,
+    toOffset: Bytes,
+    length: number,
+    flags: number,
+  ) => number;
+  /** `syscall()` as openat2 needs it, since no C library has a wrapper. */
+  openat2(number: number, dirfd: number, path: Bytes, how: Bytes, size: number): number;
+  /** `syscall()` for the calls of the mount API. */
+  openTree(number: number, dirfd: number, path: Bytes, flags: number): number;
+  moveMount(number: number, from: number, fromPath: Bytes, to: number, toPath: Bytes, flags: number): number;
+  fsopen(number: number, type: Bytes, flags: number): number;
+  fsconfig(number: number, fd: number, command: number, key: Bytes, value: Bytes, aux: number): number;
+  fsmount(number: number, fd: number, flags: number, attributes: number): number;
+  mountSetattr(
+    number: number,
+    dirfd: number,
+    path: Bytes,
+    flags: number,
+    attributes: Bytes,
+    size: number,
+  ): number;
+}
+
+type Signature = readonly [result: string, ...args: string[]];
+
+const PTR = 'void *';
+
+// openat, ioctl and syscall are variadic in C. On x86_64 and arm64 Linux integers and pointers are passed to a
+// variadic function as to any other, and a fixed signature is bound once rather than described at every call.
+const REQUIRED: Readonly<Record<string, Signature>> = {
+  openat: ['int', 'int', PTR, 'int', 'uint32'],
+  mkdirat: ['int', 'int', PTR, 'uint32'],
+  unlinkat: ['int', 'int', PTR, 'int'],
+  renameat: ['int', 'int', PTR, 'int', PTR],
+  linkat: ['int', 'int', PTR, 'int', PTR, 'int'],
+  symlinkat: ['int', PTR, 'int', PTR],
+  readlinkat: ['int64', 'int', PTR, PTR, 'size_t'],
+  mknodat: ['int', 'int', PTR, 'uint32', 'uint64'],
+  fchownat: ['int', 'int', PTR, 'uint32', 'uint32', 'int'],
+  fchown: ['int', 'int', 'uint32', 'uint32'],
+  fchmodat: ['int', 'int', PTR, 'uint32', 'int'],
+  fchmod: ['int', 'int', 'uint32'],
+  utimensat: ['int', 'int', PTR, PTR, 'int'],
+  flistxattr: ['int64', 'int', PTR, 'size_t'],
+  fgetxattr: ['int64', 'int', PTR, PTR, 'size_t'],
+  fsetxattr: ['int', 'int', PTR, PTR, 'size_t', 'int'],
+  fremovexattr: ['int', 'int', PTR],
+  llistxattr: ['int64', PTR, PTR, 'size_t'],
+  lgetxattr: ['int64', PTR, PTR, PTR, 'size_t'],
+  lsetxattr: ['int', PTR, PTR, PTR, 'size_t', 'int'],
+  lremovexattr: ['int', PTR, PTR],
+  flock: ['int', 'int', 'int'],
+  ioctl: ['int', 'int', 'ulong', 'int64'],
+  lseek: ['int64', 'int', 'int64', 'int'],
+  mount: ['int', PTR, PTR, PTR, 'ulong', PTR],
+  umount2: ['int', PTR, 'int'],
+  syncfs: ['int', 'int'],
+};
+const OPTIONAL: Readonly<Record<string, Signature>> = {
+  statx: ['int', 'int', PTR, 'int', 'uint32', PTR],
+  renameat2: ['int', 'int', PTR, 'int', PTR, 'uint32'],
+  copy_file_range: ['int64', 'int', PTR, 'int', PTR, 'size_t', 'uint32'],
+};
+const BY_NUMBER: Readonly<Record<string, Signature>> = {
+  openat2: ['int64', 'int64', 'int', PTR, PTR, 'size_t'],
+  openTree: ['int64', 'int64', 'int', PTR, 'uint32'],
+  moveMount: ['int64', 'int64', 'int', PTR, 'int', PTR, 'uint32'],
+  fsopen: ['int64', 'int64', PTR, 'uint32'],
+  fsconfig: ['int64', 'int64', 'int', 'uint32', PTR, PTR, 'int'],
+  fsmount: ['int64', 'int64', 'int', 'uint32', 'uint32'],
+  mountSetattr: ['int64', 'int64', 'int', PTR, 'uint32', PTR, 'size_t'],
+};
+
+/** System calls without a wrapper in every C library. From 424 on, numbers are the same on all architectures. */
+export const SYSCALL = {
+  openTree: 428,
+  moveMount: 429,
+  fsopen: 430,
+  fsconfig: 431,
+  fsmount: 432,
+  openat2: 437,
+  mountSetattr: 442,
+} as const;
+
+const LIBRARIES: readonly string[] =
+  process.arch === 'arm64'
+    ? ['libc.so.6', 'libc.musl-aarch64.so.1', 'libc.so']
+    : ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.so'];
+
+let koffi: typeof Koffi | undefined;
+let loaded: Libc | undefined;
+let failure: LandfallError | undefined;
+
+/**
+ * The C library, loaded at the first call so that importing this module costs nothing.
+ *
+ * @throws LandfallError UNSUPPORTED where it cannot be loaded or this is not Linux on x86_64 or arm64.
+ */
+export function libc(): Libc {
+  if (loaded !== undefined) return loaded;
+  if (failure !== undefined) throw failure;
+  try {
+    loaded = load();
+    return loaded;
+  } catch (error) {
+    failure = new LandfallError('UNSUPPORTED', 'the C library cannot be called on this machine', {
+      cause: error,
+      hint: 'Run landfall on Linux (x86_64 or arm64), installed with its optional dependencies so that koffi has its binary.',
+    });
+    throw failure;
+  }
+}
+
+/** Whether {@link libc} works here. Never throws. */
+export function libcAvailable(): boolean {
+  try {
+    libc();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The error of the call that failed just now. */
+export function systemError(syscall: string, path?: BytePath): SystemError {
+  return new SystemError(errno(), syscall, path);
+}
+
+/** The errno of the last call on this thread. */
+export function errno(): number {
+  return koffi === undefined ? 0 : koffi.errno();
+}
+
+/** Makes a path of the machine itself (UTF-8) or of a layer (bytes) into a C string of its own. */
+export function cString(path: BytePath): Buffer {
+  return encodePath(Buffer.alloc(path.length + 1), path, path.length + 1);
+}
+
+/**
+ * Writes a path and its NUL into a buffer that is used again at every call. A loop is several times as fast as
+ * `Buffer.write` for names of usual length, and checks them on the way.
+ *
+ * @throws SystemError EINVAL for a NUL or a char code that is no byte, ENAMETOOLONG beyond `limit`.
+ */
+export function encodePath(into: Buffer, path: BytePath, limit: number = PATH_MAX): Buffer {
+  const length = path.length;
+  if (length >= limit) throw new SystemError(36 /* ENAMETOOLONG */, 'path', path);
+  for (let i = 0; i < length; i++) {
+    const byte = path.charCodeAt(i);
+    if (byte === 0 || byte > 0xff) throw new SystemError(22 /* EINVAL */, 'path', path);
+    into[i] = byte;
+  }
+  into[length] = 0;
+  return into;
+}
+
+function load(): Libc {
+  if (process.platform !== 'linux') throw new Error(`the platform is ${process.platform}`);
+  if (process.arch !== 'x64' && process.arch !== 'arm64')
+    throw new Error(`the architecture is ${process.arch}`);
+  koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+  const library = openLibrary(koffi);
+  const table: Record<string, Koffi.KoffiFunc<(...args: never) => unknown>> = {};
+  const bind = (key: string, symbol: string, [result, ...args]: Signature): void => {
+    table[key] = library.func(symbol, result, args);
+  };
+  for (const [name, signature] of Object.entries(REQUIRED)) bind(name, name, signature);
+  for (const [name, signature] of Object.entries(BY_NUMBER)) bind(name, 'syscall', signature);
+  for (const [name, signature] of Object.entries(OPTIONAL)) {
+    try {
+      bind(name, name, signature);
+    } catch {
+      // Its users ask whether it is there.
+    }
+  }
+  return table as unknown as Libc;
+}
+
+function openLibrary(from: typeof Koffi): Koffi.LibraryHandle {
+  const causes: unknown[] = [];
+  for (const name of LIBRARIES) {
+    try {
+      return from.load(name);
+    } catch (error) {
+      causes.push(error);
+    }
+  }
+  throw new AggregateError(causes, `none of ${LIBRARIES.join(', ')} can be loaded`);
+}

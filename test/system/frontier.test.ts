@@ -1,0 +1,190 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it } from 'vitest';
+import { Frontier } from '../../src/system/index.js';
+
+const module = pathToFileURL(join(import.meta.dirname, '../../dist/src/system/frontier.js')).href;
+
+/** Waits for every byte in turn, as a reader of a growing file does, and says how it ended. */
+const READER = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  import(workerData.module).then(async ({ Frontier }) => {
+    const frontier = new Frontier(workerData.buffer);
+    parentPort.postMessage('ready');
+    let at = 0;
+    let steps = 0;
+    let backwards = 0;
+    while (at < frontier.bytes || frontier.state === 'growing') {
+      await frontier.wait(at);
+      if (frontier.bytes < at) backwards++;
+      at = frontier.bytes;
+      steps++;
+    }
+    parentPort.postMessage({ at, steps, backwards, state: frontier.state });
+  });
+`;
+
+interface Ending {
+  at: number;
+  steps: number;
+  backwards: number;
+  state: string;
+}
+
+function reader(frontier: Frontier): Worker {
+  return new Worker(READER, { eval: true, workerData: { module, buffer: frontier.buffer } });
+}
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('Frontier', () => {
+  it('starts empty and growing, and is the same seen through its buffer', () => {
+    const writer = new Frontier();
+    const other = new Frontier(writer.buffer);
+    expect([other.bytes, other.state]).toEqual([0, 'growing']);
+    writer.advance(10);
+    writer.complete();
+    expect([other.bytes, other.state]).toEqual([10, 'complete']);
+  });
+
+  it('counts beyond 32 bits', () => {
+    const frontier = new Frontier();
+    frontier.advance(2 ** 40 + 1);
+    expect(frontier.bytes).toBe(2 ** 40 + 1);
+  });
+
+  it('never goes back, and ends once', () => {
+    const frontier = new Frontier();
+    frontier.advance(10);
+    frontier.advance(5);
+    expect(frontier.bytes).toBe(10);
+    frontier.fail();
+    frontier.complete();
+    frontier.advance(20);
+    expect([frontier.bytes, frontier.state]).toEqual([10, 'failed']);
+  });
+
+  it.each([
+    ['there is more already', (f: Frontier): void => f.advance(6)],
+    ['it is complete', (f: Frontier): void => f.complete()],
+    ['it failed', (f: Frontier): void => f.fail()],
+  ])('does not wait when %s, nor any longer once so', async (_, change) => {
+    const waiting = new Frontier();
+    waiting.advance(5);
+    let done = false;
+    const wait = waiting.wait(5).then(() => {
+      done = true;
+    });
+    waiting.advance(5);
+    await nextTurn();
+    await nextTurn();
+    expect(done).toBe(false);
+    change(waiting);
+    await wait;
+    await waiting.wait(5);
+  });
+
+  it('gives up after the time given, and resolves', async () => {
+    const frontier = new Frontier();
+    await frontier.wait(0, { timeoutMs: 20 });
+    await frontier.wait(0, { timeoutMs: 0 });
+    expect(frontier.state).toBe('growing');
+  });
+
+  it('rejects when the signal is aborted, before and while it waits, and listens no more after', async () => {
+    const frontier = new Frontier();
+    const controller = new AbortController();
+    const wait = frontier.wait(0, { signal: controller.signal });
+    controller.abort();
+    await expect(wait).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(frontier.wait(0, { signal: controller.signal })).rejects.toMatchObject({ code: 'ABORTED' });
+    // The waits of others are not disturbed by one that was given up.
+    const other = frontier.wait(0);
+    frontier.advance(1);
+    await other;
+  });
+
+  it('wakes all who wait, on all threads', async () => {
+    const frontier = new Frontier();
+    const workers = [reader(frontier), reader(frontier)];
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    const endings = Promise.all(workers.map((worker) => once(worker, 'message')));
+    const here = Promise.all(Array.from({ length: 50 }, () => frontier.wait(0)));
+    frontier.advance(1);
+    await here;
+    frontier.fail();
+    for (const [ending] of (await endings) as [Ending][]) {
+      expect(ending).toMatchObject({ state: 'failed', backwards: 0 });
+      expect(ending.at).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it('loses no wake-up: readers on two threads follow 100,000 advances to the end', async () => {
+    const frontier = new Frontier();
+    const workers = [reader(frontier), reader(frontier)];
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    const endings = Promise.all(workers.map((worker) => once(worker, 'message')));
+    for (let at = 1; at <= 100_000; at++) {
+      frontier.advance(at);
+      // Lets the readers go to sleep again and again, at every distance from the next advance.
+      if (at % 64 === 0) await nextTurn();
+    }
+    frontier.complete();
+    for (const [ending] of (await endings) as [Ending][]) {
+      expect(ending).toMatchObject({ at: 100_000, state: 'complete', backwards: 0 });
+      expect(ending.steps).toBeGreaterThan(100);
+    }
+  });
+
+  it('loses no wake-up when two threads answer one another', async () => {
+    const [ping, pong] = [new Frontier(), new Frontier()];
+    const answerer = new Worker(
+      `const { workerData } = require('node:worker_threads');
+       import(workerData.module).then(async ({ Frontier }) => {
+         const ping = new Frontier(workerData.ping);
+         const pong = new Frontier(workerData.pong);
+         for (let i = 0; i < 20_000; i++) {
+           await ping.wait(i);
+           pong.advance(i + 1);
+         }
+       });`,
+      { eval: true, workerData: { module, ping: ping.buffer, pong: pong.buffer } },
+    );
+    const ended = once(answerer, 'exit');
+    for (let i = 0; i < 20_000; i++) {
+      ping.advance(i + 1);
+      await pong.wait(i);
+    }
+    await ended;
+    expect(pong.bytes).toBe(20_000);
+  });
+
+  it('keeps the event loop alive while something waits, and no longer', () => {
+    const run = (code: string): string =>
+      execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+    const start = `const { Frontier } = await import(${JSON.stringify(module)});
+      const { Worker } = await import('node:worker_threads');
+      const frontier = new Frontier();`;
+    const elsewhere = `const worker = new Worker(\`
+        const { workerData } = require('node:worker_threads');
+        setTimeout(() => import(workerData.module).then(({ Frontier }) => new Frontier(workerData.buffer).advance(1)), 100);
+      \`, { eval: true, execArgv: [], workerData: { module: ${JSON.stringify(module)}, buffer: frontier.buffer } });
+      worker.unref();`;
+    expect(run(`${start} ${elsewhere} frontier.wait(0).then(() => console.log('woken'));`)).toBe('woken\n');
+    expect(run(`${start} await frontier.wait(0, { timeoutMs: 1 }); console.log('over');`)).toBe('over\n');
+  });
+
+  it('may be waited for by a thread that is terminated', async () => {
+    const frontier = new Frontier();
+    for (let i = 0; i < 10; i++) {
+      const worker = reader(frontier);
+      await once(worker, 'message');
+      await worker.terminate();
+      frontier.advance(i + 1);
+    }
+    expect(frontier.bytes).toBe(10);
+  });
+});
