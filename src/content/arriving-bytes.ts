@@ -1,0 +1,165 @@
+import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
+import { createDigester, type Descriptor, type Digester } from '../spec/index.js';
+import { Frontier } from '../system/index.js';
+import { ByteRanges } from './byte-ranges.js';
+
+/** Where arriving bytes are put, and read back from where they came out of order. */
+export interface ByteSink {
+  write(at: number, bytes: Uint8Array): Promise<void>;
+  /** At most `length` bytes from `at`, and at least one; the range was written before. */
+  read(at: number, length: number): Promise<Uint8Array>;
+}
+
+/** Hashing is synchronous, at some 2 GB/s: a piece of this size holds up the event loop for half a millisecond. */
+const PIECE_BYTES = 1024 * 1024;
+
+/**
+ * The bytes of one blob as they arrive, in any order: keeps count of the frontier, lets the digest follow it, and says at
+ * the end whether they are what the descriptor says.
+ *
+ * Each byte is written once: what has arrived before, or is being written by a call under way, is not written again,
+ * so that bytes which the digest or a reader has seen can never change afterwards.
+ */
+export class ArrivingBytes {
+  readonly #descriptor: Descriptor;
+  readonly #sink: ByteSink;
+  readonly #digester: Digester;
+  readonly #shared = new Frontier();
+  /** Written, or about to be by a call under way. */
+  readonly #claimed = new ByteRanges();
+  readonly #written = new ByteRanges();
+  readonly #underWay = new Set<Promise<void>>();
+  /** How far the digest has come; never beyond the frontier. */
+  #digested = 0;
+  #catchingUp: Promise<void> | undefined;
+
+  /** @throws SpecError INVALID_DIGEST for an algorithm that cannot be verified */
+  constructor(descriptor: Descriptor, sink: ByteSink) {
+    this.#descriptor = descriptor;
+    this.#sink = sink;
+    this.#digester = createDigester(descriptor.digest);
+  }
+
+  get frontier(): number {
+    return this.#written.prefix;
+  }
+
+  get shared(): SharedArrayBuffer {
+    return this.#shared.buffer;
+  }
+
+  /** Takes over bytes from 0 to `end` that the sink holds already: they are digested anew, not trusted. */
+  async resume(end: number, o: Abortable = {}): Promise<void> {
+    this.#claimed.add(0, end);
+    while (this.frontier < end) {
+      throwIfAborted(o.signal);
+      this.#written.add(0, Math.min(this.frontier + PIECE_BYTES, end));
+      await this.#catchUp();
+    }
+    this.#shared.advance(end);
+  }
+
+  /** @throws ContentError SIZE_MISMATCH past the descriptor's size; what the sink throws */
+  async write(at: number, chunk: Uint8Array): Promise<void> {
+    const end = at + chunk.byteLength;
+    if (!Number.isSafeInteger(at) || at < 0 || end > this.#descriptor.size)
+      throw this.#wrongSize(end, 'more');
+    const writing = this.#write(at, chunk);
+    this.#underWay.add(writing);
+    try {
+      await writing;
+    } finally {
+      this.#underWay.delete(writing);
+    }
+  }
+
+  /** Resolves when no write is under way any more, whatever became of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([...this.#underWay, this.#catchingUp]);
+  }
+
+  /** @throws ContentError SIZE_MISMATCH, after which more may be written; DIGEST_MISMATCH */
+  async verify(): Promise<void> {
+    await this.settle();
+    const { digest, size } = this.#descriptor;
+    if (this.frontier !== size) throw this.#wrongSize(this.frontier, 'only');
+    await this.#catchUp();
+    const actual = this.#digester.digest();
+    if (actual !== digest) {
+      throw new ContentError('DIGEST_MISMATCH', `the content of ${digest} has the digest ${actual}`, {
+        details: { digest, expected: digest, actual },
+        hint: 'The source or something on the way to it has altered the content; try another source.',
+      });
+    }
+    this.#shared.complete();
+  }
+
+  /** Tells readers in other threads that nothing more will come. Does nothing after {@link verify} succeeded. */
+  fail(): void {
+    this.#shared.fail();
+  }
+
+  async #write(at: number, chunk: Uint8Array): Promise<void> {
+    const gaps = this.#claimed.gaps(at, at + chunk.byteLength);
+    for (const gap of gaps) this.#claimed.add(gap.start, gap.end);
+    try {
+      for (const gap of gaps) {
+        for (let start = gap.start; start < gap.end; start += PIECE_BYTES) {
+          const bytes = chunk.subarray(start - at, Math.min(start + PIECE_BYTES, gap.end) - at);
+          await this.#sink.write(start, bytes);
+          this.#arrived(start, bytes);
+        }
+      }
+    } catch (error) {
+      for (const gap of gaps) {
+        for (const lost of this.#written.gaps(gap.start, gap.end)) this.#claimed.remove(lost.start, lost.end);
+      }
+      throw error;
+    }
+    // Waiting here holds back a writer that is faster than the digest.
+    await this.#catchUp();
+  }
+
+  #arrived(start: number, bytes: Uint8Array): void {
+    const end = start + bytes.byteLength;
+    this.#written.add(start, end);
+    if (start === this.#digested && this.#catchingUp === undefined) {
+      this.#digester.update(bytes);
+      this.#digested = end;
+    }
+    this.#shared.advance(this.frontier);
+  }
+
+  /** Brings the digest up to the frontier, over bytes that arrived before those in front of them. */
+  async #catchUp(): Promise<void> {
+    while (this.#digested < this.frontier) {
+      this.#catchingUp ??= this.#readBack().finally(() => {
+        this.#catchingUp = undefined;
+      });
+      await this.#catchingUp;
+    }
+  }
+
+  async #readBack(): Promise<void> {
+    while (this.#digested < this.frontier) {
+      const bytes = await this.#sink.read(
+        this.#digested,
+        Math.min(PIECE_BYTES, this.frontier - this.#digested),
+      );
+      this.#digester.update(bytes);
+      this.#digested += bytes.byteLength;
+    }
+  }
+
+  #wrongSize(actual: number, comparison: 'more' | 'only'): ContentError {
+    const { digest, size } = this.#descriptor;
+    const message =
+      comparison === 'more'
+        ? `the content of ${digest} has more than the ${size} bytes that were announced`
+        : `the content of ${digest} has only ${actual} of the ${size} bytes that were announced`;
+    return new ContentError('SIZE_MISMATCH', message, {
+      details: { digest, expected: size, actual },
+      hint: 'The source sent something else than its manifest says; try again, or another source.',
+    });
+  }
+}

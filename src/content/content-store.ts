@@ -1,0 +1,94 @@
+import type { Readable } from 'node:stream';
+import type { Abortable } from '../errors.js';
+import type { Descriptor, Digest } from '../spec/index.js';
+
+/*
+ * Vocabulary. A *blob* is committed content: whole, verified, immutable, named by the digest of its bytes. An
+ * *ingest* is a blob on its way in. Its *frontier* is the number of contiguous bytes from 0 that have arrived:
+ * what lies behind it may be read, and it is where a broken download goes on. Committing is the only door from
+ * ingest to blob, so whatever `info` finds was verified once, by this store.
+ *
+ * Lifecycle: `ingest` -> `write`… -> `commit`, or `discard`, or neither (closing keeps the partial for resume).
+ */
+
+/** A part of a blob: `length` bytes from `offset`; without a length, to the end. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length?: number;
+}
+
+/** What the store knows of a blob. */
+export interface BlobInfo {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly createdAt: Date;
+}
+
+/** The reading half of a store; an OCI layout directory has just this one (image-spec: image-layout.md). */
+export interface BlobProvider {
+  /** What is known of a blob, or undefined when it is not here. Never reads the content. */
+  info(digest: Digest): Promise<BlobInfo | undefined>;
+  /**
+   * The bytes of a blob, or a range of them, as they were verified at commit. The caller consumes or destroys
+   * the stream. Errors: BLOB_NOT_FOUND, SIZE_MISMATCH (the descriptor says another size), FILESYSTEM.
+   */
+  open(descriptor: Descriptor, range?: ByteRange): Promise<Readable>;
+  /**
+   * Where the blob lies, for readers in other threads. BLOB_NOT_FOUND when it is not here; UNSUPPORTED where blobs are not
+   * files (MemoryContentStore).
+   */
+  path(digest: Digest): Promise<string>;
+}
+
+export interface ContentStore extends BlobProvider {
+  /**
+   * Begins, or resumes, the arrival of a blob. Undefined when the blob is here already; when it is in flight
+   * elsewhere (in this process or another one on the same root) waits for that, and takes over if it dies.
+   * Errors: INVALID_DIGEST (an algorithm that cannot be verified), SIZE_MISMATCH (it is here, in another size than the
+   * descriptor says), NO_SPACE, FILESYSTEM, ABORTED.
+   */
+  ingest(descriptor: Descriptor, options?: IngestOptions): Promise<IngestWriter | undefined>;
+  list(): AsyncIterable<BlobInfo>;
+  /** Removes a blob; absent is not an error. IN_USE while it is being written. */
+  delete(digest: Digest): Promise<void>;
+}
+
+export interface IngestOptions extends Abortable {
+  /** Where the bytes come from (`registry/repository`), recorded for a later repair. */
+  readonly source?: string;
+}
+
+/**
+ * The one writer of an ingest. Writes may come in any order and overlap, of which the first to write a byte wins; the
+ * running digest follows the frontier. Disposing without `commit` keeps what has arrived, and a later `ingest` of the same digest goes on
+ * from its frontier.
+ */
+export interface IngestWriter extends AsyncDisposable {
+  readonly descriptor: Descriptor;
+  /** Contiguous bytes from 0: the resume point. */
+  readonly frontier: number;
+  /**
+   * The growing file, readable up to the frontier; stays readable through an open descriptor after commit, when this is
+   * the blob's own path. UNSUPPORTED where blobs are not files.
+   */
+  readonly path: string;
+  /** Where the file is once `commit` has renamed it. */
+  readonly committedPath: string;
+  /** The frontier as threads share it: the buffer of a `Frontier` (src/system). */
+  readonly shared: SharedArrayBuffer;
+  /**
+   * Writes a chunk at an offset. The chunk is not kept after the promise resolves.
+   * Errors: SIZE_MISMATCH (past the descriptor's size), NO_SPACE, FILESYSTEM.
+   */
+  write(at: number, chunk: Uint8Array): Promise<void>;
+  /**
+   * Size, digest, fsync, rename, fsync of the directory, row: in this order; after it the blob is visible.
+   * Errors: SIZE_MISMATCH (bytes missing: the partial stays), DIGEST_MISMATCH (the partial is discarded; retryable
+   * where a part of it was left by an earlier ingest, which may have been damaged since),
+   * NO_SPACE, FILESYSTEM.
+   */
+  commit(): Promise<BlobInfo>;
+  /** Throws away what has arrived. */
+  discard(): Promise<void>;
+}

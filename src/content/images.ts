@@ -1,0 +1,140 @@
+import { SpecError } from '../errors.js';
+import {
+  dateOf,
+  integerOf,
+  jsonOf,
+  labelsOf,
+  type MetadataDatabase,
+  type Row,
+  textOf,
+  type Statements,
+} from '../metadata/index.js';
+import { type Descriptor, formatReference, parseDescriptor, parseReference } from '../spec/index.js';
+import { fileError } from './file-error.js';
+import { markIndexStale, renderIndex } from './render-index.js';
+
+/** Free text that users and other programs attach to things; keys are theirs. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** A name for a descriptor in the store. Several names may have one target. */
+export interface ImageRecord {
+  /** Canonical reference: `docker.io/library/alpine:3`. */
+  readonly name: string;
+  readonly target: Descriptor;
+  readonly createdAt: Date;
+  /** When the name was last given a target. */
+  readonly updatedAt: Date;
+  readonly usedAt: Date;
+  readonly labels: Labels;
+  /** Never collected for being unused. */
+  readonly pinned: boolean;
+}
+
+export interface PutImage {
+  readonly name: string;
+  readonly target: Descriptor;
+  /** Absent: those it had stay. */
+  readonly labels?: Labels;
+}
+
+/**
+ * The images of a store, by canonical name. The database is the truth; `index.json` is made from it after each change,
+ * before the change is reported done, so that other tools read the store in place.
+ */
+export class ImageStore {
+  readonly #root: string;
+  readonly #database: MetadataDatabase;
+
+  constructor(root: string, database: MetadataDatabase) {
+    this.#root = root;
+    this.#database = database;
+  }
+
+  async get(name: string): Promise<ImageRecord | undefined> {
+    const row = await this.#database.get('SELECT * FROM images WHERE name = ?', [name]);
+    return row === undefined ? undefined : recordOf(row);
+  }
+
+  /** All images, in order of their names. */
+  async list(statements: Statements = this.#database): Promise<readonly ImageRecord[]> {
+    return (await statements.all('SELECT * FROM images ORDER BY name')).map(recordOf);
+  }
+
+  /**
+   * Gives a name its target, in place of the one it had: it keeps its creation time, its pin, and its labels unless new
+   * ones are given. The blobs are the caller's to have put there before.
+   *
+   * @throws SpecError INVALID_REFERENCE for a name that is not canonical; ContentError
+   */
+  async put({ name, target, labels }: PutImage): Promise<ImageRecord> {
+    requireCanonical(name);
+    const record = await this.#database.transaction(async (transaction) => {
+      const now = Date.now();
+      await transaction.run(
+        `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, coalesce(?7, '{}'))
+         ON CONFLICT (name) DO UPDATE SET digest = ?2, media_type = ?3, size = ?4, target = ?5, updated_at = ?6, used_at = ?6,
+           labels = coalesce(?7, labels)`,
+        [
+          name,
+          target.digest,
+          target.mediaType,
+          target.size,
+          JSON.stringify(target),
+          now,
+          labels === undefined ? null : JSON.stringify(labels),
+        ],
+      );
+      await markIndexStale(transaction);
+      return transaction.get('SELECT * FROM images WHERE name = ?', [name]);
+    });
+    if (record === undefined) throw new Error(`the image ${name} vanished while it was put`);
+    await this.#render();
+    return recordOf(record);
+  }
+
+  /** Notes that the image is being used now. An unknown name is not an error. */
+  async touch(name: string): Promise<void> {
+    await this.#database.run('UPDATE images SET used_at = ? WHERE name = ?', [Date.now(), name]);
+  }
+
+  /** Removes a name; its content stays until it is collected. False where there is no such name. */
+  async delete(name: string): Promise<boolean> {
+    const changes = await this.#database.transaction(async (transaction) => {
+      const outcome = await transaction.run('DELETE FROM images WHERE name = ?', [name]);
+      if (outcome.changes > 0) await markIndexStale(transaction);
+      return outcome.changes;
+    });
+    if (changes === 0) return false;
+    await this.#render();
+    return true;
+  }
+
+  async #render(): Promise<void> {
+    try {
+      await renderIndex(this.#root, this.#database);
+    } catch (error) {
+      throw fileError(error, 'write index.json', this.#root);
+    }
+  }
+}
+
+function requireCanonical(name: string): void {
+  const canonical = formatReference(parseReference(name));
+  if (canonical === name) return;
+  throw new SpecError('INVALID_REFERENCE', `${name} is not a canonical image name`, {
+    hint: `Write ${canonical}.`,
+  });
+}
+
+function recordOf(row: Row): ImageRecord {
+  return {
+    name: textOf(row, 'name'),
+    target: parseDescriptor(jsonOf(row, 'target'), 'target'),
+    createdAt: dateOf(row, 'created_at'),
+    updatedAt: dateOf(row, 'updated_at'),
+    usedAt: dateOf(row, 'used_at'),
+    labels: labelsOf(row, 'labels'),
+    pinned: integerOf(row, 'pinned') === 1,
+  };
+}

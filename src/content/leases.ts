@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto';
+
+import { type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
+import { type Digest, parseDigest } from '../spec/index.js';
+
+/**
+ * Protects what an operation has touched and nothing names yet. It ends when it is disposed; when its process dies it
+ * expires by itself. Protect a thing before looking whether it is there, so that no collection comes in between.
+ */
+export interface Lease extends AsyncDisposable {
+  readonly id: string;
+  addBlob(...digests: readonly Digest[]): Promise<void>;
+  /** @param names keys or names of snapshots */
+  addSnapshot(...names: readonly string[]): Promise<void>;
+  /** Puts the expiry off by the lease's whole time to live. Done by itself while the process lives. */
+  renew(): Promise<void>;
+}
+
+/** What all leases that have not expired protect. */
+export interface LeasedResources {
+  readonly blobs: ReadonlySet<Digest>;
+  readonly snapshots: ReadonlySet<string>;
+}
+
+type ResourceKind = 'blob' | 'snapshot';
+
+const DEFAULT_TTL_MS = 60 * 60 * 1000;
+/** Renewals per time to live: two may fail before the lease expires. */
+const RENEWALS = 3;
+
+/** The leases of a store. Expired ones protect nothing, and go when the next is made. */
+export class LeaseStore {
+  readonly #database: MetadataDatabase;
+
+  constructor(database: MetadataDatabase) {
+    this.#database = database;
+  }
+
+  /** @param o `ttlMs`: how long it outlives its process; default one hour */
+  async create(o: { readonly ttlMs?: number } = {}): Promise<Lease> {
+    await this.sweep();
+    const lease = new DatabaseLease(this.#database, o.ttlMs ?? DEFAULT_TTL_MS);
+    await lease.renew();
+    return lease;
+  }
+
+  /** @param statements the transaction to ask in, where what is found has to stay true */
+  async resources(statements: Statements = this.#database): Promise<LeasedResources> {
+    const rows = await statements.all(
+      `SELECT DISTINCT kind, key FROM lease_resources
+       JOIN leases ON leases.id = lease_resources.lease_id WHERE leases.expires_at > ?`,
+      [Date.now()],
+    );
+    const keys = (kind: ResourceKind): string[] =>
+      rows.filter((row) => row['kind'] === kind).map((row) => textOf(row, 'key'));
+    return {
+      blobs: new Set(keys('blob').map((key) => parseDigest(key))),
+      snapshots: new Set(keys('snapshot')),
+    };
+  }
+
+  /** Removes expired leases, and says how many. */
+  async sweep(): Promise<number> {
+    const now = Date.now();
+    // A look first: it waits for no other writer, and mostly finds nothing to do.
+    const expired = await this.#database.get('SELECT 1 FROM leases WHERE expires_at <= ?', [now]);
+    if (expired === undefined) return 0;
+    return (await this.#database.run('DELETE FROM leases WHERE expires_at <= ?', [now])).changes;
+  }
+}
+
+class DatabaseLease implements Lease {
+  readonly id: string = randomUUID();
+  readonly #database: MetadataDatabase;
+  readonly #ttlMs: number;
+  readonly #createdAt = Date.now();
+  readonly #resources = new Map<string, { kind: ResourceKind; key: string }>();
+  readonly #timer: NodeJS.Timeout;
+  #ended = false;
+
+  constructor(database: MetadataDatabase, ttlMs: number) {
+    this.#database = database;
+    this.#ttlMs = ttlMs;
+    // A renewal that fails is made up for by the next.
+    this.#timer = setInterval(() => void this.renew().catch(() => undefined), ttlMs / RENEWALS);
+    this.#timer.unref();
+  }
+
+  addBlob(...digests: readonly Digest[]): Promise<void> {
+    return this.#add('blob', digests);
+  }
+
+  addSnapshot(...names: readonly string[]): Promise<void> {
+    return this.#add('snapshot', names);
+  }
+
+  /** A lease that was swept, since the machine slept for longer than it lasts, comes back with all it had. */
+  async renew(): Promise<void> {
+    if (this.#ended) return;
+    const expiresAt = Date.now() + this.#ttlMs;
+    await this.#database.transaction(async (transaction) => {
+      const update = 'UPDATE leases SET expires_at = ? WHERE id = ?';
+      if ((await transaction.run(update, [expiresAt, this.id])).changes > 0) return;
+      await transaction.run('INSERT INTO leases (id, created_at, expires_at) VALUES (?, ?, ?)', [
+        this.id,
+        this.#createdAt,
+        expiresAt,
+      ]);
+      for (const { kind, key } of this.#resources.values()) await this.#insert(transaction, kind, key);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    clearInterval(this.#timer);
+    await this.#database.run('DELETE FROM leases WHERE id = ?', [this.id]);
+  }
+
+  async #add(kind: ResourceKind, keys: readonly string[]): Promise<void> {
+    const fresh = keys.filter((key) => !this.#resources.has(`${kind} ${key}`));
+    if (fresh.length === 0) return;
+    for (const key of fresh) this.#resources.set(`${kind} ${key}`, { kind, key });
+    const present = await this.#database.transaction(async (transaction) => {
+      if ((await transaction.get('SELECT 1 FROM leases WHERE id = ?', [this.id])) === undefined) return false;
+      for (const key of fresh) await this.#insert(transaction, kind, key);
+      return true;
+    });
+    if (!present) await this.renew();
+  }
+
+  async #insert(transaction: Statements, kind: ResourceKind, key: string): Promise<void> {
+    await transaction.run('INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)', [
+      this.id,
+      kind,
+      key,
+    ]);
+  }
+}

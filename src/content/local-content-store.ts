@@ -1,0 +1,180 @@
+import { stat, unlink } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+
+import { ContentError, throwIfAborted } from '../errors.js';
+import { dateOf, integerOf, type MetadataDatabase, type Row, textOf } from '../metadata/index.js';
+import { createDigester, type Descriptor, type Digest, parseDigest } from '../spec/index.js';
+import { abortable } from './abortable.js';
+import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
+import type { BlobInfo, ByteRange, ContentStore, IngestOptions, IngestWriter } from './content-store.js';
+import { fileError, unlessMissing } from './file-error.js';
+import { IngestDirectory } from './ingest-directory.js';
+import { LocalIngest } from './ingest.js';
+import { blobPath, ingestPath } from './store-paths.js';
+
+const LIST_PAGE = 1000;
+
+/**
+ * The content store on disk: an OCI image layout whose blobs the database lists (image-spec: image-layout.md). Any
+ * number of processes may use one root.
+ *
+ * A blob is here when the database has its row and the disk has its file in full length. A file without a row is
+ * garbage that the collector takes; a row without its file is damage, and counts as absent, so that the next pull
+ * repairs it.
+ */
+export class LocalContentStore implements ContentStore {
+  readonly root: string;
+  readonly #database: MetadataDatabase;
+  /** Ingests of this process; each promise settles when its writer has ended. */
+  readonly #inFlight = new Map<Digest, Promise<void>>();
+
+  constructor(root: string, database: MetadataDatabase) {
+    this.root = root;
+    this.#database = database;
+  }
+
+  async info(digest: Digest): Promise<BlobInfo | undefined> {
+    const info = await this.#recorded(digest);
+    if (info === undefined) return undefined;
+    const path = blobPath(this.root, digest);
+    const file = await unlessMissing(stat(path)).catch((error: unknown) => {
+      throw fileError(error, 'look at a blob', path);
+    });
+    return file?.isFile() === true && file.size === info.size ? info : undefined;
+  }
+
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    const { digest } = descriptor;
+    const info = await this.#recorded(digest);
+    if (info === undefined) throw blobNotFound(digest);
+    checkSize(descriptor, info.size);
+    return openBlobFile(blobPath(this.root, digest), descriptor, range);
+  }
+
+  async path(digest: Digest): Promise<string> {
+    if ((await this.info(digest)) === undefined) throw blobNotFound(digest);
+    return blobPath(this.root, digest);
+  }
+
+  async ingest(descriptor: Descriptor, options: IngestOptions = {}): Promise<IngestWriter | undefined> {
+    const { digest } = descriptor;
+    // Refuses what could not be verified before anything is made for it.
+    createDigester(digest);
+    for (;;) {
+      throwIfAborted(options.signal);
+      if (await this.#isHere(descriptor)) return undefined;
+      const elsewhere = this.#inFlight.get(digest);
+      if (elsewhere === undefined) return this.#begin(descriptor, options);
+      await abortable(elsewhere, options.signal);
+    }
+  }
+
+  /** Blobs in order of their digests, by what the database says: one whose file is damaged is listed too. */
+  async *list(): AsyncGenerator<BlobInfo, void, undefined> {
+    for (let last = ''; ;) {
+      const rows = await this.#database.all(
+        'SELECT digest, size, created_at FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?',
+        [last, LIST_PAGE],
+      );
+      for (const row of rows) {
+        const info = infoOf(row);
+        last = info.digest;
+        yield info;
+      }
+      if (rows.length < LIST_PAGE) return;
+    }
+  }
+
+  async delete(digest: Digest): Promise<void> {
+    if (this.#inFlight.has(digest)) throw inUse(digest);
+    // Under the lock of its ingest, so that no other process commits the blob between the two steps below.
+    const directory = await IngestDirectory.tryLock(ingestPath(this.root, digest), { create: true });
+    if (directory === undefined) throw inUse(digest);
+    try {
+      // The row first: a crash in between leaves a file that nothing names, never a name without its file.
+      await this.#database.run('DELETE FROM blobs WHERE digest = ?', [digest]);
+      const path = blobPath(this.root, digest);
+      await unlessMissing(unlink(path)).catch((error: unknown) => {
+        throw fileError(error, 'remove a blob', path);
+      });
+    } finally {
+      await directory.leave();
+    }
+  }
+
+  async #recorded(digest: Digest): Promise<BlobInfo | undefined> {
+    const row = await this.#database.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', [
+      digest,
+    ]);
+    return row === undefined ? undefined : infoOf(row);
+  }
+
+  /** @throws ContentError SIZE_MISMATCH where it is here in another size than the descriptor says */
+  async #isHere(descriptor: Descriptor): Promise<boolean> {
+    const info = await this.info(descriptor.digest);
+    if (info !== undefined) checkSize(descriptor, info.size);
+    return info !== undefined;
+  }
+
+  /** Must be called without waiting after the look at `#inFlight`. */
+  async #begin(descriptor: Descriptor, options: IngestOptions): Promise<IngestWriter | undefined> {
+    const { digest } = descriptor;
+    let settle: () => void = () => undefined;
+    this.#inFlight.set(digest, new Promise((resolve) => (settle = resolve)));
+    const onEnd = (): void => {
+      this.#inFlight.delete(digest);
+      settle();
+    };
+    try {
+      const writer = await this.#lockAndBegin(descriptor, options, onEnd);
+      if (writer === undefined) onEnd();
+      return writer;
+    } catch (error) {
+      onEnd();
+      throw error;
+    }
+  }
+
+  async #lockAndBegin(
+    descriptor: Descriptor,
+    { signal, source }: IngestOptions,
+    onEnd: () => void,
+  ): Promise<IngestWriter | undefined> {
+    const directory = await IngestDirectory.lock(ingestPath(this.root, descriptor.digest), { signal });
+    try {
+      // Whoever had the lock before may have committed the blob.
+      if (await this.#isHere(descriptor)) {
+        await directory.remove();
+        return undefined;
+      }
+      return await LocalIngest.begin({
+        root: this.root,
+        database: this.#database,
+        descriptor,
+        directory,
+        source,
+        signal,
+        onEnd,
+      });
+    } catch (error) {
+      await directory.leave();
+      throw error;
+    }
+  }
+}
+
+function infoOf(row: Row): BlobInfo {
+  return {
+    digest: parseDigest(textOf(row, 'digest')),
+    size: integerOf(row, 'size'),
+    createdAt: dateOf(row, 'created_at'),
+  };
+}
+
+function inUse(digest: Digest): ContentError {
+  return new ContentError('IN_USE', `the blob ${digest} is being written`, {
+    details: { digest },
+    retryable: true,
+    hint: 'Wait for the pull that writes it.',
+  });
+}

@@ -1,0 +1,75 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { integerOf, jsonOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
+import { type Descriptor, MEDIA_TYPES, parseDescriptor } from '../spec/index.js';
+import { unlessMissing } from './file-error.js';
+import { withRootLocked, writeLayoutFile } from './layout-files.js';
+import { INDEX_FILE } from './store-paths.js';
+
+/** The annotation by which an OCI layout names an image (image-spec: annotations.md). */
+export const REF_NAME = 'org.opencontainers.image.ref.name';
+
+const TASK = INDEX_FILE;
+
+/**
+ * Notes, in the transaction that changes images, that `index.json` is out of date. {@link renderIndex} takes the note
+ * away; one that a crash leaves behind is found when the store is opened next.
+ */
+export async function markIndexStale(transaction: Statements): Promise<void> {
+  await transaction.run(
+    'INSERT INTO pending (task, token) VALUES (?, 1) ON CONFLICT (task) DO UPDATE SET token = token + 1',
+    [TASK],
+  );
+}
+
+/**
+ * Brings `index.json` up to what the database says, if it is not.
+ *
+ * Processes take turns by a lock on the root and read the images after they have it, so whoever comes last writes
+ * everything that was committed before, and whoever finds the work done returns at once. It does not happen inside the
+ * transaction that changes the images: the index would then name an image that a rollback takes back, and all other
+ * processes would wait with their writes for two fsyncs.
+ */
+export async function renderIndex(root: string, database: MetadataDatabase): Promise<void> {
+  await withRootLocked(root, () => renderIndexLocked(root, database));
+}
+
+/** {@link renderIndex} for who has the root's lock already. */
+export async function renderIndexLocked(root: string, database: MetadataDatabase): Promise<void> {
+  const token = await staleToken(database);
+  const file = await unlessMissing(stat(join(root, INDEX_FILE)));
+  if (token === undefined && file !== undefined && file.size > 0) return;
+  // After the token: an image that is put in between gets listed now, and its newer token makes its own turn list it again.
+  const rows = await database.all('SELECT name, target FROM images ORDER BY name');
+  const manifests = rows.map((row) =>
+    entryOf(textOf(row, 'name'), parseDescriptor(jsonOf(row, 'target'), 'target')),
+  );
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests };
+  await writeLayoutFile(root, INDEX_FILE, JSON.stringify(index));
+  if (token !== undefined) {
+    await database.run('DELETE FROM pending WHERE task = ? AND token = ?', [TASK, token]);
+  }
+}
+
+/** Whether a change of images has not reached `index.json` yet. */
+export async function isIndexStale(database: MetadataDatabase): Promise<boolean> {
+  return (await staleToken(database)) !== undefined;
+}
+
+async function staleToken(database: MetadataDatabase): Promise<number | undefined> {
+  const row = await database.get('SELECT token FROM pending WHERE task = ?', [TASK]);
+  return row === undefined ? undefined : integerOf(row, 'token');
+}
+
+/** Only what says where the content is, and its name: other annotations are those of the index it came from. */
+function entryOf(name: string, target: Descriptor): Descriptor {
+  const { mediaType, digest, size, platform } = target;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(platform === undefined ? {} : { platform }),
+    annotations: { [REF_NAME]: name },
+  };
+}

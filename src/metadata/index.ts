@@ -1,0 +1,14 @@
+export { MetadataDatabase, type OpenDatabaseOptions, type Statements, type Transaction } from './database.js';
+export { MIGRATIONS, type Migration, SCHEMA_VERSION } from './migrations.js';
+export {
+  dateOf,
+  integerOf,
+  jsonOf,
+  labelsOf,
+  optionalIntegerOf,
+  optionalTextOf,
+  type Row,
+  type SqlValue,
+  textOf,
+} from './row.js';
+export { corruptDatabase, type RunOutcome, type SqlParameters } from './sqlite-connection.js';

@@ -1,0 +1,84 @@
+/** One step of the schema. Steps are only ever appended; a published one never changes. */
+export interface Migration {
+  /** What `PRAGMA user_version` says after it. */
+  readonly version: number;
+  readonly sql: string;
+}
+
+/*
+ * Times are milliseconds since 1970, sizes are bytes, labels are a JSON object of strings. Digests and chain IDs are
+ * written `algorithm:encoded`.
+ */
+const FIRST = `
+CREATE TABLE blobs (
+  digest     TEXT PRIMARY KEY,
+  size       INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  source     TEXT,                         -- registry/repository it came from, for repair
+  labels     TEXT NOT NULL DEFAULT '{}'
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE images (
+  name       TEXT PRIMARY KEY,             -- canonical reference
+  digest     TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  size       INTEGER NOT NULL,
+  target     TEXT NOT NULL,                -- the whole descriptor, as JSON
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  used_at    INTEGER NOT NULL,
+  labels     TEXT NOT NULL DEFAULT '{}',
+  pinned     INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1))
+) STRICT;
+CREATE INDEX images_by_digest ON images (digest);
+
+-- Work that a committed change left to be done outside the database; see ImageStore.
+CREATE TABLE pending (
+  task  TEXT PRIMARY KEY,
+  token INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE leases (
+  id         TEXT PRIMARY KEY,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE lease_resources (
+  lease_id TEXT NOT NULL REFERENCES leases (id) ON DELETE CASCADE,
+  kind     TEXT NOT NULL CHECK (kind IN ('blob', 'snapshot')),
+  key      TEXT NOT NULL,                  -- a digest, or a snapshot's key or name
+  PRIMARY KEY (lease_id, kind, key)
+) STRICT, WITHOUT ROWID;
+
+-- AUTOINCREMENT: the id names a directory, so one that was removed must never come back.
+CREATE TABLE snapshots (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,
+  snapshotter TEXT NOT NULL,
+  name        TEXT NOT NULL,               -- the key while active or a view, the name once committed
+  kind        TEXT NOT NULL CHECK (kind IN ('active', 'view', 'committed')),
+  parent_id   INTEGER REFERENCES snapshots (id),
+  labels      TEXT NOT NULL DEFAULT '{}',
+  created_at  INTEGER NOT NULL,
+  updated_at  INTEGER NOT NULL,
+  bytes       INTEGER NOT NULL DEFAULT 0,
+  inodes      INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (snapshotter, name)
+) STRICT;
+CREATE INDEX snapshots_by_parent ON snapshots (parent_id);
+
+-- Which snapshot holds the verified content of a chain of layers. Several names may stand for one chain.
+CREATE TABLE chains (
+  snapshotter TEXT NOT NULL,
+  chain_id    TEXT NOT NULL,
+  diff_id     TEXT NOT NULL,
+  snapshot_id INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+  PRIMARY KEY (snapshotter, chain_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX chains_by_snapshot ON chains (snapshot_id);
+`;
+
+/** In order of version, without gaps. */
+export const MIGRATIONS: readonly Migration[] = [{ version: 1, sql: FIRST }];
+
+/** The schema that this program writes. */
+export const SCHEMA_VERSION: number = MIGRATIONS.at(-1)?.version ?? 0;

@@ -1,0 +1,196 @@
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { MetadataDatabase, SCHEMA_VERSION } from '../../src/metadata/index.js';
+
+const INSERT = 'INSERT INTO leases (id, created_at, expires_at) VALUES (?, ?, ?)';
+
+describe('MetadataDatabase', () => {
+  let directory: string;
+  let file: string;
+  const opened: MetadataDatabase[] = [];
+  const open = async (o: { create?: boolean; busyTimeoutMs?: number } = {}): Promise<MetadataDatabase> => {
+    const database = await MetadataDatabase.open(file, o);
+    opened.push(database);
+    return database;
+  };
+  const ids = async (database: MetadataDatabase): Promise<unknown[]> =>
+    (await database.all('SELECT id FROM leases ORDER BY id')).map((row) => row['id']);
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'landfall-metadata-'));
+    file = join(directory, 'metadata.db');
+  });
+  afterEach(async () => {
+    await Promise.all(opened.splice(0).map((database) => database.close()));
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it('is durable and concurrent: WAL, full syncs, foreign keys', async () => {
+    const database = await open();
+    expect(await database.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
+    expect(await database.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
+    expect(await database.get('PRAGMA foreign_keys')).toEqual({ foreign_keys: 1 });
+    expect(await database.get('PRAGMA user_version')).toEqual({ user_version: SCHEMA_VERSION });
+  });
+
+  it('keeps what was written', async () => {
+    const database = await open();
+    expect(await database.run(INSERT, ['a', 1, 2])).toMatchObject({ changes: 1 });
+    await database.close();
+    const again = await open({ create: false });
+    expect(await again.get('SELECT * FROM leases')).toEqual({ id: 'a', created_at: 1, expires_at: 2 });
+    expect(await again.get('SELECT * FROM leases WHERE id = ?', ['b'])).toBeUndefined();
+  });
+
+  describe('transaction', () => {
+    it('leaves nothing of what it wrote when it throws', async () => {
+      const database = await open();
+      const failing = database.transaction(async (transaction) => {
+        await transaction.run(INSERT, ['a', 1, 2]);
+        throw new Error('stop');
+      });
+      await expect(failing).rejects.toThrow('stop');
+      expect(await ids(database)).toEqual([]);
+      await database.run(INSERT, ['b', 1, 2]);
+      expect(await ids(database)).toEqual(['b']);
+    });
+
+    it('does not take in a statement that comes while it is open', async () => {
+      const database = await open();
+      let enter = (): void => undefined;
+      const inside = new Promise<void>((resolve) => (enter = resolve));
+      const failing = database.transaction(async (transaction) => {
+        await transaction.run(INSERT, ['inside', 1, 2]);
+        enter();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        throw new Error('stop');
+      });
+      await inside;
+      const outside = database.run(INSERT, ['outside', 1, 2]);
+      await expect(failing).rejects.toThrow('stop');
+      await outside;
+      expect(await ids(database)).toEqual(['outside']);
+    });
+
+    it('has the connection to itself', async () => {
+      const database = await open();
+      const order: string[] = [];
+      const step = (name: string): Promise<void> =>
+        database.transaction(async (transaction) => {
+          order.push(`${name} begins`);
+          await transaction.run(INSERT, [name, 1, 2]);
+          order.push(`${name} ends`);
+        });
+      await Promise.all([step('a'), step('b'), step('c')]);
+      expect(order).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+    });
+
+    it('says so when the database is used inside it, in place of waiting for ever', async () => {
+      const database = await open();
+      await expect(database.transaction(() => database.get('SELECT 1'))).rejects.toThrow(
+        'use the transaction',
+      );
+      await expect(database.transaction(() => database.transaction(() => Promise.resolve()))).rejects.toThrow(
+        'use the transaction',
+      );
+    });
+
+    it('cannot be used after its end', async () => {
+      const database = await open();
+      const transaction = await database.transaction((open) => Promise.resolve({ open }));
+      await expect(transaction.open.run(INSERT, ['late', 1, 2])).rejects.toThrow('has ended');
+      expect(await ids(database)).toEqual([]);
+    });
+
+    it('reports a broken constraint as SQLite does', async () => {
+      const database = await open();
+      await database.run(INSERT, ['a', 1, 2]);
+      const code = 'SQLITE_CONSTRAINT';
+      await expect(database.run(INSERT, ['a', 1, 2])).rejects.toMatchObject({ code });
+      const orphan = "INSERT INTO lease_resources (lease_id, kind, key) VALUES ('none', 'blob', 'x')";
+      await expect(database.run(orphan)).rejects.toMatchObject({ code });
+    });
+  });
+
+  it('waits for another writer, and gives up with LOCKED', async () => {
+    const holder = await open();
+    const waiter = await open({ busyTimeoutMs: 50 });
+    const patient = await open();
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    let enter = (): void => undefined;
+    const entered = new Promise<void>((resolve) => (enter = resolve));
+    const holding = holder.transaction(async (transaction) => {
+      await transaction.run(INSERT, ['holder', 1, 2]);
+      enter();
+      await released;
+    });
+    await entered;
+    await expect(waiter.run(INSERT, ['waiter', 1, 2])).rejects.toMatchObject({
+      code: 'LOCKED',
+      retryable: true,
+    });
+    expect(await ids(waiter)).toEqual([]);
+    const waiting = patient.run(INSERT, ['patient', 1, 2]);
+    release();
+    await Promise.all([holding, waiting]);
+    expect(await ids(waiter)).toEqual(['holder', 'patient']);
+  });
+
+  it('finishes what is queued before it closes, and takes nothing more', async () => {
+    const database = await open();
+    const writing = database.run(INSERT, ['a', 1, 2]);
+    await Promise.all([database.close(), database.close()]);
+    await writing;
+    await expect(database.get('SELECT 1')).rejects.toThrow('closed');
+    expect(await ids(await open())).toEqual(['a']);
+  });
+
+  describe('opening', () => {
+    it.each<[string, string, boolean, () => Promise<unknown>]>([
+      ['a missing file, where one must be', 'STORE_CORRUPT', false, () => Promise.resolve()],
+      ['an empty file, where one must be', 'STORE_CORRUPT', false, () => writeFile(file, '')],
+      ['a file that is no database', 'STORE_CORRUPT', true, () => writeFile(file, 'x'.repeat(5000))],
+      ['a database that was cut off', 'STORE_CORRUPT', true, () => cutOff()],
+      ['a directory', 'FILESYSTEM', true, () => Promise.resolve((file = directory))],
+      ['a file in a directory that is missing', 'FILESYSTEM', true, () => Promise.resolve((file = join(directory, 'no', 'db')))], // prettier-ignore
+      ['a database of a newer program', 'UNSUPPORTED', true, () => newer()],
+    ])('refuses %s: %s', async (_, code, create, prepare) => {
+      await prepare();
+      await expect(open({ create })).rejects.toMatchObject({ code, hint: expect.any(String) as string });
+    });
+
+    const cutOff = async (): Promise<void> => {
+      await (await MetadataDatabase.open(file)).close();
+      await truncate(file, 8192);
+      await writeFile(`${file}-wal`, '');
+    };
+
+    const newer = async (): Promise<void> => {
+      const database = await MetadataDatabase.open(file);
+      await database.run(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+      await database.close();
+    };
+
+    it('changes nothing in a database that it refuses', async () => {
+      await newer();
+      const before = await readFile(file);
+      await expect(open()).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+      expect((await readFile(file)).equals(before)).toBe(true);
+    });
+
+    it('makes one schema, when many connections open a new file at once', async () => {
+      const databases = await Promise.all(Array.from({ length: 8 }, () => open()));
+      await Promise.all(databases.map((database, index) => database.run(INSERT, [String(index), 1, 2])));
+      expect(await ids(await open())).toHaveLength(8);
+    });
+
+    it('makes up for a process that died before the schema was there', async () => {
+      await writeFile(file, '');
+      expect(await ids(await open())).toEqual([]);
+    });
+  });
+});
