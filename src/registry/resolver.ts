@@ -1,0 +1,172 @@
+import { type Abortable, ContentError, RegistryError, SpecError } from '../errors.js';
+import {
+  ACCEPTED_MANIFEST_TYPES,
+  bareMediaType,
+  createDigester,
+  type Descriptor,
+  type Digest,
+  digestOf,
+  formatReference,
+  isDigest,
+  isDockerSchema1,
+  isIndexType,
+  isManifestType,
+  isVerifiable,
+  LIMITS,
+  MEDIA_TYPES,
+  parseManifest,
+  type Reference,
+} from '../spec/index.js';
+import { collectBody } from './body-source.js';
+import { appliedEncoding, contentLength, decodedBody } from './content-encoding.js';
+import { schema1Error } from './fetcher.js';
+import type { RegistryHost } from './registry-host.js';
+import { type RetryOptions, withRetry } from './retry.js';
+import type { HttpResponse } from './transport.js';
+import { redactUrl } from './urls.js';
+
+/**
+ * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what
+ * is asked for, and its tag is then not looked at.
+ *
+ * Errors: all of RegistryError; DIGEST_MISMATCH, LIMIT_EXCEEDED, INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE.
+ */
+export interface Resolver {
+  resolve(reference: Reference, options?: Abortable): Promise<Descriptor>;
+}
+
+export interface RemoteResolverOptions {
+  readonly hostOf: (registry: string) => RegistryHost;
+  readonly retry: RetryOptions | undefined;
+}
+
+/** Schema 1 is asked for as well, so that what is there is named rather than said to be absent. */
+const ACCEPT = [...ACCEPTED_MANIFEST_TYPES, MEDIA_TYPES.dockerSchema1Signed, MEDIA_TYPES.dockerSchema1].join(
+  ', ',
+);
+
+/** Asks by HEAD, and by GET where a HEAD is refused or says too little; then the digest is computed from the body. */
+export class RemoteResolver implements Resolver {
+  readonly #options: RemoteResolverOptions;
+
+  constructor(options: RemoteResolverOptions) {
+    this.#options = options;
+  }
+
+  async resolve(reference: Reference, { signal }: Abortable = {}): Promise<Descriptor> {
+    const options = { signal, retry: this.#options.retry };
+    const known = await withRetry((attempt) => this.#head(reference, { attempt, signal }), options);
+    return known ?? (await withRetry((attempt) => this.#get(reference, { attempt, signal }), options));
+  }
+
+  async #head(reference: Reference, options: AttemptOptions): Promise<Descriptor | undefined> {
+    let response: HttpResponse;
+    try {
+      response = await this.#request('HEAD', reference, options);
+    } catch (error) {
+      // An answer to HEAD has no body: GET either works or says why not.
+      if (error instanceof RegistryError && error.details.status !== undefined && mayLikeGet(error))
+        return undefined;
+      throw error;
+    }
+    await collectBody(response, 0, () => manifestTooLong(reference));
+    return describedByHead(response, reference);
+  }
+
+  async #get(reference: Reference, options: AttemptOptions): Promise<Descriptor> {
+    const response = await this.#request('GET', reference, options);
+    const tooLong = (): SpecError => manifestTooLong(reference);
+    const source = decodedBody(response, appliedEncoding(response, undefined));
+    const body = await collectBody(source, LIMITS.manifestBytes, tooLong);
+    const contentType = bareMediaType(response.header('content-type') ?? '');
+    if (contentType === 'text/html') throw notARegistry(response);
+    if (isDockerSchema1(contentType)) throw schema1Error(formatReference(reference));
+    const digest = verifiedDigest(body, digestHeader(response), reference);
+    const mediaType = isKnown(contentType) ? contentType : parseManifest(body).mediaType;
+    return { mediaType, digest, size: body.length };
+  }
+
+  async #request(
+    method: 'GET' | 'HEAD',
+    reference: Reference,
+    options: AttemptOptions,
+  ): Promise<HttpResponse> {
+    const { registry, repository, tag, digest } = reference;
+    return await this.#options.hostOf(registry).request({
+      method,
+      path: `/v2/${repository}/manifests/${digest ?? tag ?? 'latest'}`,
+      headers: { accept: ACCEPT },
+      scope: `repository:${repository}:pull`,
+      expected: [200],
+      subject: formatReference(reference),
+      ...options,
+    });
+  }
+}
+
+interface AttemptOptions extends Abortable {
+  readonly attempt: number;
+}
+
+/** Whether the registry refused the HEAD itself, rather than being away, or a token server refusing a token. */
+function mayLikeGet({ code, retryable, details }: RegistryError): boolean {
+  return details.method === 'HEAD' && details.status !== undefined && !retryable && code !== 'UNAUTHORIZED';
+}
+
+function isKnown(mediaType: string): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
+/** The descriptor that a HEAD's headers make, or undefined where something is missing or contradicts the reference. */
+function describedByHead(response: HttpResponse, reference: Reference): Descriptor | undefined {
+  const mediaType = bareMediaType(response.header('content-type') ?? '');
+  if (isDockerSchema1(mediaType)) throw schema1Error(formatReference(reference));
+  const digest = digestHeader(response);
+  const size = contentLength(response);
+  const encoded = appliedEncoding(response, undefined) !== undefined;
+  if (!isKnown(mediaType) || digest === undefined || size === undefined || size === 0 || encoded)
+    return undefined;
+  if (reference.digest !== undefined && reference.digest !== digest) return undefined;
+  if (size > LIMITS.manifestBytes) throw manifestTooLong(reference);
+  return { mediaType, digest, size };
+}
+
+/** A digest that cannot be verified is as good as none. */
+function digestHeader(response: HttpResponse): Digest | undefined {
+  const text = response.header('docker-content-digest')?.trim();
+  return isDigest(text) && isVerifiable(text) ? text : undefined;
+}
+
+/** The body's digest, held against the one in the reference and the one in the header, whichever there are. */
+function verifiedDigest(body: Buffer, header: Digest | undefined, reference: Reference): Digest {
+  for (const expected of [reference.digest, header]) {
+    if (expected === undefined) continue;
+    const actual = createDigester(expected).update(body).digest();
+    if (actual === expected) continue;
+    throw new ContentError(
+      'DIGEST_MISMATCH',
+      `the manifest of ${formatReference(reference)} has digest ${actual}, not ${expected}`,
+      {
+        hint: 'The registry, or a proxy before it, has changed the manifest; do not trust it.',
+        details: { digest: expected, expected, actual },
+      },
+    );
+  }
+  const wanted = reference.digest ?? header;
+  return wanted ?? digestOf(body);
+}
+
+function manifestTooLong(reference: Reference): SpecError {
+  const limit = LIMITS.manifestBytes;
+  return new SpecError(
+    'LIMIT_EXCEEDED',
+    `the manifest of ${formatReference(reference)} is longer than ${limit} bytes`,
+  );
+}
+
+function notARegistry(response: HttpResponse): RegistryError {
+  return new RegistryError('PROTOCOL', `${response.url.host} answers with a web page: it is no registry`, {
+    hint: 'Check the host and the port, and that no proxy asks for a login.',
+    details: { method: 'GET', url: redactUrl(response.url), status: response.status },
+  });
+}
