@@ -1,0 +1,34 @@
+import { UnpackError } from '../errors.js';
+import { quoted } from '../spec/index.js';
+import { fromBytePath, type BytePath } from '../system/index.js';
+
+/** An entry's path fit for a message. */
+export function printable(path: BytePath): string {
+  return quoted(fromBytePath(path), 200);
+}
+
+/** The archive breaks its own format, or asks for what no archive may. */
+export function badArchive(message: string, entry?: BytePath): UnpackError {
+  const error = new UnpackError('BAD_ARCHIVE', message, {
+    hint: 'The layer was built wrongly; ask for a new build of the image.',
+  });
+  return entry === undefined ? error : atEntry(error, entry);
+}
+
+/** A bound of LIMITS, or one that the caller set, is exceeded. */
+export function limitExceeded(message: string, entry?: BytePath): UnpackError {
+  const error = new UnpackError('LIMIT_EXCEEDED', message, {
+    hint: 'No honest image is known to need this much; raise the limit only for one that you trust.',
+  });
+  return entry === undefined ? error : atEntry(error, entry);
+}
+
+/** The same error, naming the entry that it is about. */
+export function atEntry(error: UnpackError, entry: BytePath): UnpackError {
+  return new UnpackError(error.code, `${printable(entry)}: ${error.message}`, {
+    cause: error.cause,
+    retryable: error.retryable,
+    hint: error.hint,
+    details: { ...error.details, entry: fromBytePath(entry) },
+  });
+}

@@ -1,0 +1,136 @@
+import { abortedError, LandfallError, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
+import { algorithmOf, LIMITS } from '../spec/index.js';
+import type { ApplyOptions, ApplyResult } from './apply-job.js';
+import type { LayerInput, LayerSource } from './layer-input.js';
+import type { LayerDirectory } from './layer-snapshotter.js';
+import type { WorkerPool } from './worker-pool.js';
+
+/** What whoever unpacks may choose; the defaults are what this process can do. */
+export interface ExtractionOptions {
+  /** `preserve` gives every entry the owner that the archive names; `caller` leaves all to who runs this. */
+  readonly ownership?: ApplyOptions['ownership'];
+  /** Whether device nodes are made. */
+  readonly devices?: boolean;
+  readonly maxEntries?: number;
+  readonly maxBytes?: number;
+}
+
+export function applyOptions(o: ExtractionOptions): ApplyOptions {
+  const privileged = process.geteuid?.() === 0;
+  return {
+    ownership: o.ownership ?? (privileged ? 'preserve' : 'caller'),
+    devices: o.devices ?? privileged,
+    maxEntries: o.maxEntries ?? LIMITS.entriesPerLayer,
+    maxBytes: o.maxBytes ?? LIMITS.layerBytes,
+  };
+}
+
+export interface Extraction extends Abortable {
+  readonly layer: LayerInput;
+  readonly source: LayerSource;
+  readonly directory: Pick<LayerDirectory, 'path' | 'form'>;
+  readonly pool: WorkerPool;
+  readonly options: ApplyOptions;
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/**
+ * Fills a directory with a layer while its blob arrives, and returns only when the blob's digest and the layer's diffId
+ * were both found right. When it rejects, nothing touches the directory any more.
+ *
+ * A blob that turns out wrong is what is reported, even where the damage broke the archive first.
+ * Errors: those of the source; DIFF_ID_MISMATCH; those of the worker; ABORTED.
+ */
+export async function extractLayer(e: Extraction): Promise<ApplyResult> {
+  const { descriptor } = e.layer;
+  const arrival = watchArrival(e.source, e.signal);
+  try {
+    const result = await e.pool.run(
+      {
+        kind: 'apply',
+        digest: descriptor.digest,
+        diffIdAlgorithm: algorithmOf(e.layer.diffId) === 'sha512' ? 'sha512' : 'sha256',
+        mediaType: descriptor.mediaType,
+        blobPath: e.source.path,
+        ...(e.source.committedPath === undefined ? {} : { committedPath: e.source.committedPath }),
+        blobSize: descriptor.size,
+        ...(e.source.shared === undefined ? {} : { frontier: e.source.shared }),
+        directory: e.directory.path,
+        form: e.directory.form,
+        options: e.options,
+      },
+      { signal: arrival.signal, onProgress: e.onProgress },
+    );
+    await arrival.verified(e.signal);
+    refuseOtherDiffId(e.layer, result);
+    return result;
+  } catch (error) {
+    throwIfAborted(e.signal);
+    if (arrival.failure !== undefined) throw arrival.failure.reason;
+    // What is wrong with the content may be the fault of the bytes, which is known when all of them are here.
+    if (isContentError(error)) await arrival.verified(e.signal);
+    throw error;
+  }
+}
+
+interface Arrival {
+  /** Aborted by the caller, or when the blob turned out wrong: the rest of it is of no use. */
+  readonly signal: AbortSignal;
+  failure: { readonly reason: unknown } | undefined;
+  verified(signal: AbortSignal | undefined): Promise<void>;
+}
+
+function watchArrival(source: LayerSource, signal: AbortSignal | undefined): Arrival {
+  const wrong = new AbortController();
+  const arrival: Arrival = {
+    signal: signal === undefined ? wrong.signal : AbortSignal.any([signal, wrong.signal]),
+    failure: undefined,
+    verified: (o) => untilAborted(source.verified, o),
+  };
+  source.verified.catch((reason: unknown) => {
+    arrival.failure = { reason };
+    wrong.abort();
+  });
+  return arrival;
+}
+
+/** Waits for something that cannot be aborted itself. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  throwIfAborted(signal);
+  let abort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(abortedError(signal));
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (abort !== undefined) signal.removeEventListener('abort', abort);
+  }
+}
+
+function refuseOtherDiffId(layer: LayerInput, { diffId }: ApplyResult): void {
+  if (diffId === layer.diffId) return;
+  const { digest } = layer.descriptor;
+  throw new UnpackError(
+    'DIFF_ID_MISMATCH',
+    `layer ${digest} unpacks to ${diffId}, and the image config says ${layer.diffId}`,
+    {
+      details: { layer: digest, expected: layer.diffId, actual: diffId },
+      hint: 'The image was built wrongly or tampered with; do not use it.',
+    },
+  );
+}
+
+function isContentError(error: unknown): boolean {
+  if (!(error instanceof LandfallError)) return false;
+  switch (error.code) {
+    case 'NO_SPACE':
+    case 'FILESYSTEM':
+    case 'ABORTED':
+      return false;
+    default:
+      return true;
+  }
+}

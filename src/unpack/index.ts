@@ -1,0 +1,40 @@
+/** Layers to directories: unpacking, snapshots, and the mounts that show them. */
+export type { ExtractionOptions } from './extract-layer.js';
+export type {
+  LayerEvent,
+  LayerInput,
+  LayerSource,
+  LayerState,
+  LayerWarning,
+  UnpackEvent,
+  UnpackOptions,
+} from './layer-input.js';
+export type {
+  CommitLayer,
+  CommittedLayer,
+  LayerChanges,
+  LayerDirectory,
+  LayerForm,
+  LayerSnapshotter,
+  OrphanOptions,
+  PendingLink,
+  RemovedOrphans,
+  SweepOptions,
+} from './layer-snapshotter.js';
+export type {
+  Labelled,
+  Labels,
+  Mount,
+  SnapshotInfo,
+  SnapshotKind,
+  Snapshotter,
+  Usage,
+} from './snapshotter.js';
+export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
+export { NativeSnapshotter } from './snapshotters/native.js';
+export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
+export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
+export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
+export { WorkerPool, type WorkerPoolOptions } from './worker-pool.js';
+export type { RunOptions } from './worker-thread.js';
+export { probeZstd } from './probe-zstd.js';

@@ -1,0 +1,47 @@
+import type { Abortable } from '../errors.js';
+import type { Descriptor, Digest } from '../spec/index.js';
+
+/** A layer that is to be unpacked. */
+export interface LayerInput {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  /** Called only when the layer has to be unpacked; resolves as soon as bytes may be read. */
+  open(o: Abortable): Promise<LayerSource>;
+}
+
+export interface LayerSource {
+  /** The blob, whole or growing. */
+  readonly path: string;
+  /** Where a growing blob goes when it is committed; who opens it late finds it there. */
+  readonly committedPath?: string;
+  /** The buffer of its `Frontier` while it grows; absent when it is whole. */
+  readonly shared?: SharedArrayBuffer;
+  /** Resolves when the blob's digest was found right, rejects otherwise. */
+  readonly verified: Promise<void>;
+}
+
+export type LayerState = 'unpacking' | 'unpacked' | 'committed' | 'present';
+
+export interface LayerEvent {
+  readonly type: 'layer';
+  readonly digest: Digest;
+  readonly diffId: Digest;
+  readonly chainId: Digest;
+  readonly state: LayerState;
+  /** Compressed bytes consumed so far. */
+  readonly bytes?: number;
+  /** Milliseconds, of `performance.now()`. */
+  readonly at: number;
+}
+
+export interface LayerWarning {
+  readonly type: 'warning';
+  readonly digest: Digest;
+  readonly message: string;
+}
+
+export type UnpackEvent = LayerEvent | LayerWarning;
+
+export interface UnpackOptions extends Abortable {
+  readonly onEvent?: ((event: UnpackEvent) => void) | undefined;
+}

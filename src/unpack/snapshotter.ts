@@ -1,0 +1,61 @@
+/*
+ * Vocabulary. A *snapshot* is a directory tree made of a layer on top of a parent snapshot. It is *active* (being
+ * written, found by its key), a *view* (read-only over a parent, found by its key) or *committed* (immutable,
+ * found by its name). Keys and names are opaque and share one name space.
+ *
+ * Lifecycle, as containerd's: prepare(key, parent) -> write through mounts(key) -> commit(key, name), after which
+ * `key` is gone and `name` may be a parent; or remove(key). A snapshot with children cannot be removed.
+ */
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** A mount as containerd's API has it: `mount -t TYPE -o OPTIONS SOURCE TARGET`. */
+export interface Mount {
+  readonly type: string;
+  readonly source: string;
+  readonly target?: string;
+  readonly options: readonly string[];
+}
+
+export type SnapshotKind = 'active' | 'view' | 'committed';
+
+export interface SnapshotInfo {
+  /** The key of an active snapshot or view, the name of a committed one. */
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  /** The parent's name; absent for a bottom layer. */
+  readonly parent?: string;
+  readonly labels: Labels;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** What a snapshot itself takes on the disk, without its parents; a file with several links counts once. */
+export interface Usage {
+  readonly inodes: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface Labelled {
+  readonly labels?: Labels;
+}
+
+/**
+ * Errors of every method: SNAPSHOT_NOT_FOUND (no such key, name or parent), ALREADY_EXISTS (the key or name is
+ * taken), IN_USE (it has children), INVALID_CONFIG (it is of the wrong kind for the call), NO_SPACE, FILESYSTEM.
+ */
+export interface Snapshotter {
+  /** `overlay` or `native`. Snapshots of one snapshotter are never parents in another. */
+  readonly kind: string;
+  prepare(key: string, parent?: string, options?: Labelled): Promise<readonly Mount[]>;
+  view(key: string, parent?: string, options?: Labelled): Promise<readonly Mount[]>;
+  /** The mounts of an active snapshot or a view. */
+  mounts(key: string): Promise<readonly Mount[]>;
+  commit(key: string, name: string, options?: Labelled): Promise<void>;
+  stat(id: string): Promise<SnapshotInfo | undefined>;
+  update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo>;
+  usage(id: string): Promise<Usage>;
+  remove(id: string): Promise<void>;
+  list(): AsyncIterable<SnapshotInfo>;
+}

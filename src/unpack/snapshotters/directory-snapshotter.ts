@@ -1,0 +1,317 @@
+import { closeSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { LandfallError, type Abortable } from '../../errors.js';
+import type { MetadataDatabase, Statements } from '../../metadata/index.js';
+import type { Digest } from '../../spec/index.js';
+import type {
+  CommitLayer,
+  CommittedLayer,
+  LayerDirectory,
+  LayerForm,
+  LayerSnapshotter,
+  OrphanOptions,
+  RemovedOrphans,
+  SweepOptions,
+} from '../layer-snapshotter.js';
+import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
+import type { WorkerPool } from '../worker-pool.js';
+import { commitLayers, type CommitContext } from './commit-layers.js';
+import { measureUsage } from './measure-usage.js';
+import { removeOrphans } from './remove-orphans.js';
+import { SnapshotDirectories } from './snapshot-directories.js';
+import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
+import { writeSnapshotFile } from './snapshot-file.js';
+import {
+  infoOf,
+  isUnpacking,
+  SnapshotRecords,
+  UNPACKING_LABEL,
+  type SnapshotRecord,
+} from './snapshot-records.js';
+import { sweepSnapshots } from './sweep-snapshots.js';
+
+export interface SnapshotterOptions {
+  /** The store's root; snapshots lie in `<root>/snapshots`. */
+  readonly root: string;
+  readonly database: MetadataDatabase;
+  readonly pool: WorkerPool;
+}
+
+/** A directory that this process fills, and the lock that says so to others. */
+interface OpenLayer {
+  readonly number: number;
+  readonly lock: number;
+}
+
+const PAGE = 200;
+
+/**
+ * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories, their order, locks.
+ * How a directory relates to its parents' is left to the subclasses.
+ */
+export abstract class DirectorySnapshotter implements LayerSnapshotter {
+  readonly kind: string;
+  protected readonly directories: SnapshotDirectories;
+  protected readonly records: SnapshotRecords;
+  protected readonly database: MetadataDatabase;
+  protected readonly pool: WorkerPool;
+  /** By the key of their {@link LayerDirectory}. */
+  readonly #openLayers = new Map<string, OpenLayer>();
+
+  protected constructor(kind: string, o: SnapshotterOptions) {
+    this.kind = kind;
+    this.database = o.database;
+    this.pool = o.pool;
+    this.directories = new SnapshotDirectories(o.root);
+    this.records = new SnapshotRecords(kind);
+  }
+
+  protected abstract readonly layerForm: LayerForm;
+  /** Directories of a layer that is being unpacked, the one to unpack into first. */
+  protected abstract readonly layerNames: readonly [string, ...string[]];
+  /** Directories of an active snapshot. */
+  protected abstract readonly activeNames: readonly string[];
+
+  /** @param parents - numbers of the ancestors, nearest first */
+  protected abstract mountsOf(
+    number: number,
+    kind: SnapshotKind,
+    parents: readonly number[],
+  ): readonly Mount[];
+  /** Makes the new, empty content of an active snapshot what a mount is to start from. */
+  protected abstract fill(number: number, parents: readonly number[]): Promise<void>;
+  /** Makes an extracted layer a snapshot's content, and returns warnings. */
+  protected abstract complete(...args: Parameters<CommitContext['complete']>): Promise<readonly string[]>;
+  /** The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest first. */
+  protected abstract shown(lineage: readonly number[]): readonly number[];
+
+  prepare(key: string, parent?: string, o: Labelled = {}): Promise<readonly Mount[]> {
+    return this.#make('active', key, parent, o.labels);
+  }
+
+  view(key: string, parent?: string, o: Labelled = {}): Promise<readonly Mount[]> {
+    return this.#make('view', key, parent, o.labels);
+  }
+
+  async mounts(key: string): Promise<readonly Mount[]> {
+    const record = await this.#get(this.database, key);
+    if (record.kind === 'committed') throw wrongKind(key, 'committed', 'active or a view');
+    const [, ...parents] = await this.records.lineage(this.database, record.number);
+    return this.mountsOf(record.number, record.kind, parents);
+  }
+
+  async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
+    const labels = checkedLabels(o.labels);
+    const record = await this.#getActive(this.database, key);
+    const { parent } = record;
+    await this.#refuseTaken(this.database, name);
+    await writeSnapshotFile(this.directories.path(record.number), {
+      name,
+      ...(parent === undefined ? {} : { parent }),
+    });
+    await this.pool.run({ kind: 'sync', directory: this.directories.path(record.number) });
+    await this.database.transaction(async (tx) => {
+      const { number, parentNumber } = await this.#getActive(tx, key);
+      if (number !== record.number) throw snapshotNotFound(key);
+      await this.#refuseTaken(tx, name);
+      await this.records.commit(tx, number, { name, parentNumber, labels });
+    });
+  }
+
+  async stat(id: string): Promise<SnapshotInfo | undefined> {
+    const record = await this.records.find(this.database, id);
+    return record === undefined || isUnpacking(record) ? undefined : infoOf(record);
+  }
+
+  update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo> {
+    const labels = checkedLabels(change.labels);
+    return this.database.transaction(async (tx) => {
+      const { number } = await this.#get(tx, id);
+      await this.records.setLabels(tx, number, labels);
+      return infoOf(await this.#get(tx, id));
+    });
+  }
+
+  async usage(id: string): Promise<Usage> {
+    const record = await this.#get(this.database, id);
+    if (record.usage !== undefined) return record.usage;
+    const usage = await measureUsage(this.directories.content(record.number));
+    if (record.kind === 'committed') await this.records.setUsage(this.database, record.number, usage);
+    return usage;
+  }
+
+  async remove(id: string): Promise<void> {
+    let away: string | undefined;
+    let number: number | undefined;
+    try {
+      await this.database.transaction(async (tx) => {
+        ({ number } = await this.#get(tx, id));
+        if (await this.records.hasChildren(tx, number)) {
+          throw new LandfallError('IN_USE', `snapshot ${id} is the parent of others`, {
+            hint: 'Remove those first.',
+          });
+        }
+        this.directories.refuseMounted(number);
+        await this.records.delete(tx, number);
+        away = this.directories.discard(number);
+      });
+    } catch (error) {
+      if (away !== undefined && number !== undefined) this.directories.restore(number, away);
+      throw error;
+    }
+    if (away !== undefined) await this.directories.sweep(away);
+  }
+
+  async *list(): AsyncIterable<SnapshotInfo> {
+    let last = 0;
+    for (;;) {
+      const page = await this.records.page(this.database, last, PAGE);
+      for (const record of page) if (!isUnpacking(record)) yield infoOf(record);
+      const end = page.at(-1);
+      if (end === undefined) return;
+      last = end.number;
+    }
+  }
+
+  async findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
+    const record = await this.records.findChain(this.database, chainId);
+    return record !== undefined && this.directories.exists(record.number) ? infoOf(record) : undefined;
+  }
+
+  async beginLayer(): Promise<LayerDirectory> {
+    const { key, number } = await this.#beginPrivate(this.layerNames);
+    return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}`, form: this.layerForm };
+  }
+
+  commitLayers(layers: readonly CommitLayer[], o: Abortable = {}): Promise<readonly CommittedLayer[]> {
+    const { database, pool, directories, records } = this;
+    const context: CommitContext = {
+      database,
+      pool,
+      directories,
+      records,
+      numberOf: (key) => this.#openLayers.get(key)?.number,
+      release: (key) => this.#release(key),
+      abandon: (directory) => this.abandonLayer(directory),
+      complete: (...args) => this.complete(...args),
+    };
+    return commitLayers(context, layers, o);
+  }
+
+  abandonLayer(directory: LayerDirectory): Promise<void> {
+    return this.#abandon(directory.key);
+  }
+
+  async layerPaths(name: string): Promise<readonly string[]> {
+    const record = await this.#get(this.database, name);
+    if (record.kind !== 'committed') throw wrongKind(name, record.kind, 'committed');
+    const lineage = await this.records.lineage(this.database, record.number);
+    return this.shown(lineage).map((number) => this.directories.content(number));
+  }
+
+  sweep(transaction: Statements, o: SweepOptions): Promise<readonly string[]> {
+    return sweepSnapshots(transaction, this.directories, o);
+  }
+
+  removeOrphans(o: OrphanOptions = {}): Promise<RemovedOrphans> {
+    return removeOrphans({ database: this.database, directories: this.directories }, o);
+  }
+
+  async #make(
+    kind: 'active' | 'view',
+    key: string,
+    parent?: string,
+    given?: Labels,
+  ): Promise<readonly Mount[]> {
+    const labels = checkedLabels(given);
+    const found = await this.#parentOf(this.database, key, parent);
+    // A view shows its parent as it is; only without one it has something of its own, which is empty.
+    const names = kind === 'active' ? this.activeNames : ['fs'];
+    const opened = await this.#beginPrivate(names, found?.number);
+    try {
+      const lineage = found === undefined ? [] : await this.records.lineage(this.database, found.number);
+      if (kind === 'active') await this.fill(opened.number, lineage);
+      await this.database.transaction(async (tx) => {
+        await this.#refuseTaken(tx, key);
+        await this.records.publish(tx, opened.number, { name: key, kind, labels });
+      });
+      this.#release(opened.key);
+      return this.mountsOf(opened.number, kind, lineage);
+    } catch (error) {
+      await this.#abandon(opened.key);
+      throw error;
+    }
+  }
+
+  async #parentOf(db: Statements, key: string, parent?: string): Promise<SnapshotRecord | undefined> {
+    await this.#refuseTaken(db, key);
+    if (parent === undefined) return undefined;
+    const record = await this.#get(db, parent);
+    if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
+    return record;
+  }
+
+  /** A directory that nobody sees, made and locked in the transaction of its row, so that no collection finds it unlocked. */
+  async #beginPrivate(
+    names: readonly string[],
+    parentNumber?: number,
+  ): Promise<{ key: string; number: number }> {
+    const key = `unpacking-${randomUUID()}`;
+    const labels = { [UNPACKING_LABEL]: 'true' };
+    const number = await this.database.transaction(async (tx) => {
+      const inserted = await this.records.insert(tx, { name: key, kind: 'active', parentNumber, labels });
+      this.directories.create(inserted, names);
+      const lock = this.directories.tryLock(inserted);
+      if (lock === undefined)
+        throw new LandfallError('IN_USE', `${this.directories.path(inserted)} is locked already`);
+      this.#openLayers.set(key, { number: inserted, lock });
+      return inserted;
+    });
+    return { key, number };
+  }
+
+  /** Gives up the lock of a directory that is private no more. */
+  #release(key: string): void {
+    const layer = this.#openLayers.get(key);
+    if (layer === undefined) return;
+    this.#openLayers.delete(key);
+    closeSync(layer.lock);
+  }
+
+  async #abandon(key: string): Promise<void> {
+    const layer = this.#openLayers.get(key);
+    if (layer === undefined) return;
+    const away = await this.database.transaction(async (tx) => {
+      await this.records.delete(tx, layer.number);
+      return this.directories.discard(layer.number);
+    });
+    this.#release(key);
+    if (away !== undefined) await this.directories.sweep(away);
+  }
+
+  async #get(db: Statements, name: string): Promise<SnapshotRecord> {
+    const record = await this.records.find(db, name);
+    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(name);
+    return record;
+  }
+
+  async #getActive(db: Statements, key: string): Promise<SnapshotRecord> {
+    const record = await this.#get(db, key);
+    if (record.kind !== 'active')
+      throw wrongKind(key, record.kind === 'view' ? 'a view' : 'committed', 'active');
+    return record;
+  }
+
+  async #refuseTaken(db: Statements, name: string): Promise<void> {
+    if ((await this.records.find(db, name)) !== undefined) throw nameTaken(name);
+  }
+}
+
+/** Labels below `landfall/` say what a snapshot is, so they are nobody else's to set. */
+function checkedLabels(labels: Labels = {}): Labels {
+  const reserved = Object.keys(labels).find((label) => label.startsWith('landfall/'));
+  if (reserved === undefined) return labels;
+  throw new LandfallError('INVALID_CONFIG', `the label ${reserved} is reserved`, {
+    hint: 'Choose a label that does not begin with landfall/.',
+  });
+}

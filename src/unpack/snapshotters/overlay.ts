@@ -1,0 +1,101 @@
+import { existsSync, readFileSync, closeSync } from 'node:fs';
+import { fstat, overlaySpec } from '../../system/index.js';
+import { copyAttributes } from '../file-attributes.js';
+import type { LayerChanges } from '../layer-snapshotter.js';
+import { isOpaque } from '../lower-stack.js';
+import type { Mount, SnapshotKind } from '../snapshotter.js';
+import { openTree } from '../tree-walk.js';
+import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
+
+export interface OverlaySnapshotterOptions extends SnapshotterOptions {
+  /**
+   * Whether whiteouts take the form for user namespaces (`user.overlay.*` xattrs). Default: where this process may not set
+   * `trusted.*` xattrs, that is not as root or inside a user namespace.
+   */
+  readonly userxattr?: boolean;
+}
+
+/** Snapshots as the kernel's overlayfs mounts them: a directory for each layer, holding only what that layer changes. */
+export class OverlaySnapshotter extends DirectorySnapshotter {
+  readonly #userxattr: boolean;
+  protected readonly layerForm: 'overlay' | 'userxattr';
+  protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
+  protected readonly activeNames: readonly string[] = ['fs', 'work'];
+
+  constructor(o: OverlaySnapshotterOptions) {
+    super('overlay', o);
+    this.#userxattr = o.userxattr ?? (process.geteuid?.() !== 0 || inUserNamespace());
+    this.layerForm = this.#userxattr ? 'userxattr' : 'overlay';
+  }
+
+  protected mountsOf(number: number, kind: SnapshotKind, parents: readonly number[]): readonly Mount[] {
+    const lower = this.shown(parents).map((parent) => this.directories.content(parent));
+    const userxattr = this.#userxattr;
+    const own = this.directories.content(number);
+    if (kind === 'active') {
+      return [overlaySpec({ lower, upper: own, work: this.directories.work(number) }, { userxattr })];
+    }
+    if (lower.length === 0) return [overlaySpec({ lower, upper: own }, { readOnly: true })];
+    return [overlaySpec({ lower }, { userxattr })];
+  }
+
+  /** The merged root is the topmost directory's, so it starts as the parent's. */
+  protected fill(number: number, parents: readonly number[]): Promise<void> {
+    const [parent] = parents;
+    if (parent !== undefined)
+      copyRootAttributes(this.directories.content(parent), this.directories.content(number));
+    return Promise.resolve();
+  }
+
+  protected async complete(
+    number: number,
+    parents: readonly number[],
+    changes: LayerChanges,
+  ): Promise<readonly string[]> {
+    const result = await this.pool.run({
+      kind: 'complete',
+      directory: this.directories.content(number),
+      form: this.layerForm,
+      parents: this.shown(parents).map((parent) => this.directories.content(parent)),
+      changes,
+    });
+    return result.warnings;
+  }
+
+  /** The kernel merges the roots of all layers, whatever they say, so what an opaque root hides is left out here. */
+  protected shown(lineage: readonly number[]): readonly number[] {
+    const last = lineage.findIndex((number) => this.#isRootOpaque(number));
+    return last < 0 ? lineage : lineage.slice(0, last + 1);
+  }
+
+  #isRootOpaque(number: number): boolean {
+    const content = this.directories.content(number);
+    if (!existsSync(content)) return false;
+    const fd = openTree(content);
+    try {
+      return isOpaque(fd, '');
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function copyRootAttributes(from: string, to: string): void {
+  const source = openTree(from);
+  try {
+    const target = openTree(to);
+    try {
+      copyAttributes({ dirfd: source, name: '.' }, { dirfd: target, name: '.' }, fstat(source), new Set());
+    } finally {
+      closeSync(target);
+    }
+  } finally {
+    closeSync(source);
+  }
+}
+
+/** The initial user namespace maps all numbers to themselves. */
+function inUserNamespace(): boolean {
+  const map = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/);
+  return map.join(' ') !== '0 0 4294967295';
+}

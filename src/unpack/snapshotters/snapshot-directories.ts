@@ -1,0 +1,149 @@
+import { closeSync, existsSync, mkdirSync, realpathSync, renameSync } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { LandfallError, systemCode } from '../../errors.js';
+import {
+  AT_FDCWD,
+  fchmodat,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+  readMountInfo,
+  toBytePath,
+  tryLock,
+} from '../../system/index.js';
+import { filesystemError } from '../filesystem-error.js';
+import { removeDirectory } from './remove-directory.js';
+
+const DISCARDED = '.discarded-';
+
+/**
+ * The directories below `<root>/snapshots`, one for each row of the database and named by its number. A directory is made
+ * and put away only inside the transaction that inserts or deletes its row, so that whoever holds the database's
+ * write lock sees both or neither; what a crash leaves between is a directory without a row.
+ */
+export class SnapshotDirectories {
+  /** Mode 0700, since a layer may hold setuid files. */
+  readonly directory: string;
+
+  constructor(root: string) {
+    this.directory = join(root, 'snapshots');
+  }
+
+  path(number: number): string {
+    return join(this.directory, String(number));
+  }
+
+  /** What the snapshot itself has; with overlay its layer, with native the whole tree. */
+  content(number: number): string {
+    return join(this.path(number), 'fs');
+  }
+
+  /** Where overlayfs works on an active snapshot. */
+  work(number: number): string {
+    return join(this.path(number), 'work');
+  }
+
+  /** Whether a snapshot's content is there, whatever the database says. */
+  exists(number: number): boolean {
+    return existsSync(this.content(number));
+  }
+
+  /** Whether a snapshot has a directory at all. */
+  hasDirectory(number: number): boolean {
+    return existsSync(this.path(number));
+  }
+
+  /** Makes the directory of a new row, with the named ones in it. Call it within the row's transaction. */
+  create(number: number, names: readonly string[]): void {
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    const path = this.path(number);
+    try {
+      mkdirSync(path, { mode: 0o700 });
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+      // The row is new, so this belongs to one that a crash undid.
+      this.discard(number);
+      mkdirSync(path, { mode: 0o700 });
+    }
+    for (const name of names) {
+      mkdirSync(join(path, name));
+      // Whatever the umask is: it becomes the root of a file system.
+      fchmodat(AT_FDCWD, toBytePath(join(path, name)), name === 'work' ? 0o700 : 0o755);
+    }
+  }
+
+  /**
+   * Puts a directory out of sight, within the transaction that deletes its row; {@link sweep} removes it afterwards.
+   * Undefined where there is none.
+   */
+  discard(number: number): string | undefined {
+    const away = join(this.directory, `${DISCARDED}${number}-${randomUUID()}`);
+    try {
+      renameSync(this.path(number), away);
+      return away;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Undoes {@link discard}, for a transaction that failed. */
+  restore(number: number, away: string): void {
+    renameSync(away, this.path(number));
+  }
+
+  /** Removes what was put away. */
+  async sweep(away: string): Promise<void> {
+    try {
+      await removeDirectory(away);
+    } catch (error) {
+      throw filesystemError(error, `removing ${away}`, { path: away });
+    }
+  }
+
+  /** The numbers that have a directory, and the paths of what was put away and not removed. */
+  async list(): Promise<{ numbers: number[]; discarded: string[] }> {
+    await mkdir(this.directory, { recursive: true, mode: 0o700 });
+    const names = await readdir(this.directory);
+    return {
+      numbers: names.filter((name) => /^[1-9]\d*$/.test(name)).map(Number),
+      discarded: names.filter((name) => name.startsWith(DISCARDED)).map((name) => join(this.directory, name)),
+    };
+  }
+
+  /**
+   * Takes the lock that a living process holds on the directory of each layer that it unpacks. Returns the descriptor that
+   * holds it, undefined where another has it or the directory is gone.
+   */
+  tryLock(number: number): number | undefined {
+    let fd: number;
+    try {
+      fd = openat(AT_FDCWD, toBytePath(this.path(number)), O_RDONLY | O_DIRECTORY);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    if (tryLock(fd, 'exclusive')) return fd;
+    closeSync(fd);
+    return undefined;
+  }
+
+  /** @throws LandfallError IN_USE where something is mounted in a snapshot's directory: removing it would reach into the mount */
+  refuseMounted(number: number): void {
+    const target = this.mountBelow(number);
+    if (target === undefined) return;
+    throw new LandfallError('IN_USE', `${target} is mounted inside a snapshot`, {
+      hint: `Unmount ${target} first.`,
+    });
+  }
+
+  /** Something that is mounted in a snapshot's directory. */
+  mountBelow(number: number): string | undefined {
+    if (!this.hasDirectory(number)) return undefined;
+    // The kernel knows the mount by its real path.
+    const prefix = `${realpathSync(this.path(number))}/`;
+    return readMountInfo().find(({ target }) => `${target}/`.startsWith(prefix))?.target;
+  }
+}

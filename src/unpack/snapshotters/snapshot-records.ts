@@ -1,0 +1,190 @@
+import type { Digest } from '../../spec/index.js';
+import {
+  dateOf,
+  integerOf,
+  labelsOf,
+  optionalIntegerOf,
+  optionalTextOf,
+  textOf,
+  type Row,
+  type Statements,
+} from '../../metadata/index.js';
+import type { Labels, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
+
+/** A snapshot as the database has it; its number names its directory. */
+export interface SnapshotRecord extends SnapshotInfo {
+  readonly number: number;
+  readonly parentNumber?: number;
+  /** Known once it was asked for, as what is committed does not change. */
+  readonly usage?: Usage;
+}
+
+/** What marks a layer that is being unpacked: such a row is no snapshot yet, for nobody but its owner. */
+export const UNPACKING_LABEL = 'landfall/unpacking';
+
+const SELECT = `
+SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.updated_at, s.bytes, s.inodes
+FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
+
+export interface NewSnapshot {
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  readonly parentNumber?: number | undefined;
+  readonly labels: Labels;
+}
+
+/** The rows of one snapshotter. Each method takes the database or the transaction in which it is to happen. */
+export class SnapshotRecords {
+  readonly #snapshotter: string;
+
+  constructor(snapshotter: string) {
+    this.#snapshotter = snapshotter;
+  }
+
+  async find(db: Statements, name: string): Promise<SnapshotRecord | undefined> {
+    const row = await db.get(`${SELECT} WHERE s.snapshotter = ? AND s.name = ?`, [this.#snapshotter, name]);
+    return row === undefined ? undefined : recordOf(row);
+  }
+
+  async byNumber(db: Statements, number: number): Promise<SnapshotRecord | undefined> {
+    const row = await db.get(`${SELECT} WHERE s.id = ?`, [number]);
+    return row === undefined ? undefined : recordOf(row);
+  }
+
+  async findChain(db: Statements, chainId: Digest): Promise<SnapshotRecord | undefined> {
+    const row = await db.get(
+      `${SELECT} JOIN chains c ON c.snapshot_id = s.id WHERE c.snapshotter = ? AND c.chain_id = ?`,
+      [this.#snapshotter, chainId],
+    );
+    return row === undefined ? undefined : recordOf(row);
+  }
+
+  /** Up to `limit` records after a number, in the order in which they were made. */
+  async page(db: Statements, after: number, limit: number): Promise<SnapshotRecord[]> {
+    const rows = await db.all(`${SELECT} WHERE s.snapshotter = ? AND s.id > ? ORDER BY s.id LIMIT ?`, [
+      this.#snapshotter,
+      after,
+      limit,
+    ]);
+    return rows.map(recordOf);
+  }
+
+  /** The numbers of a snapshot and its ancestors, itself first. */
+  async lineage(db: Statements, number: number): Promise<number[]> {
+    const rows = await db.all(
+      `WITH RECURSIVE line (id, parent_id, depth) AS (
+         SELECT id, parent_id, 0 FROM snapshots WHERE id = ?
+         UNION ALL
+         SELECT s.id, s.parent_id, line.depth + 1 FROM snapshots s JOIN line ON s.id = line.parent_id
+       ) SELECT id FROM line ORDER BY depth`,
+      [number],
+    );
+    return rows.map((row) => integerOf(row, 'id'));
+  }
+
+  async hasChildren(db: Statements, number: number): Promise<boolean> {
+    return (
+      (await db.get('SELECT 1 AS found FROM snapshots WHERE parent_id = ? LIMIT 1', [number])) !== undefined
+    );
+  }
+
+  /** Its number. */
+  async insert(db: Statements, snapshot: NewSnapshot): Promise<number> {
+    const now = Date.now();
+    const { lastId } = await db.run(
+      `INSERT INTO snapshots (snapshotter, name, kind, parent_id, labels, created_at, updated_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      [
+        this.#snapshotter,
+        snapshot.name,
+        snapshot.kind,
+        snapshot.parentNumber ?? null,
+        JSON.stringify(snapshot.labels),
+        now,
+        now,
+      ],
+    );
+    return lastId;
+  }
+
+  /** Gives a private directory its key: from now on it is an active snapshot or a view. */
+  async publish(db: Statements, number: number, to: Omit<NewSnapshot, 'parentNumber'>): Promise<void> {
+    const now = Date.now();
+    await db.run(
+      'UPDATE snapshots SET name = ?, kind = ?, labels = ?, created_at = ?, updated_at = ? WHERE id = ?',
+      [to.name, to.kind, JSON.stringify(to.labels), now, now, number],
+    );
+  }
+
+  /** Makes an active snapshot a committed one, under a name that is free. */
+  async commit(db: Statements, number: number, to: Omit<NewSnapshot, 'kind'>): Promise<void> {
+    await db.run(
+      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, updated_at = ? WHERE id = ?`,
+      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), Date.now(), number],
+    );
+  }
+
+  async recordChain(db: Statements, chainId: Digest, diffId: Digest, number: number): Promise<void> {
+    await db.run('INSERT INTO chains (snapshotter, chain_id, diff_id, snapshot_id) VALUES (?, ?, ?, ?)', [
+      this.#snapshotter,
+      chainId,
+      diffId,
+      number,
+    ]);
+  }
+
+  async setLabels(db: Statements, number: number, labels: Labels): Promise<void> {
+    await db.run('UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?', [
+      JSON.stringify(labels),
+      Date.now(),
+      number,
+    ]);
+  }
+
+  /** Kept for what is committed. */
+  async setUsage(db: Statements, number: number, usage: Usage): Promise<void> {
+    await db.run(`UPDATE snapshots SET bytes = ?, inodes = ? WHERE id = ? AND kind = 'committed'`, [
+      usage.size,
+      usage.inodes,
+      number,
+    ]);
+  }
+
+  /** With the chains that it stands for. */
+  async delete(db: Statements, number: number): Promise<void> {
+    await db.run('DELETE FROM snapshots WHERE id = ?', [number]);
+  }
+}
+
+export function isUnpacking(record: Pick<SnapshotRecord, 'labels'>): boolean {
+  return record.labels[UNPACKING_LABEL] === 'true';
+}
+
+/** What callers see of a record. */
+export function infoOf(record: SnapshotRecord): SnapshotInfo {
+  const { name, kind, parent, labels, createdAt, updatedAt } = record;
+  return { name, kind, ...(parent === undefined ? {} : { parent }), labels, createdAt, updatedAt };
+}
+
+export function recordOf(row: Row): SnapshotRecord {
+  const parent = optionalTextOf(row, 'parent');
+  const parentNumber = optionalIntegerOf(row, 'parent_id');
+  const inodes = integerOf(row, 'inodes');
+  return {
+    number: integerOf(row, 'id'),
+    name: textOf(row, 'name'),
+    kind: kindOf(row),
+    ...(parent === undefined ? {} : { parent }),
+    ...(parentNumber === undefined ? {} : { parentNumber }),
+    labels: labelsOf(row, 'labels'),
+    createdAt: dateOf(row, 'created_at'),
+    updatedAt: dateOf(row, 'updated_at'),
+    // A snapshot has at least its root, so no inodes mean that nobody has counted them.
+    ...(inodes === 0 ? {} : { usage: { inodes, size: integerOf(row, 'bytes') } }),
+  };
+}
+
+function kindOf(row: Row): SnapshotKind {
+  const kind = textOf(row, 'kind');
+  return kind === 'active' || kind === 'view' ? kind : 'committed';
+}

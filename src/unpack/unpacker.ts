@@ -1,0 +1,207 @@
+import pLimit, { type LimitFunction } from 'p-limit';
+import { throwIfAborted } from '../errors.js';
+import { chainIds, type Digest } from '../spec/index.js';
+import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from './extract-layer.js';
+import { GroupCommit } from './group-commit.js';
+import type { LayerInput, LayerSource, LayerState, UnpackOptions } from './layer-input.js';
+import type { LayerChanges, LayerDirectory, LayerSnapshotter } from './layer-snapshotter.js';
+import type { WorkerPool } from './worker-pool.js';
+
+export interface UnpackerOptions extends ExtractionOptions {
+  readonly snapshotter: LayerSnapshotter;
+  readonly pool: WorkerPool;
+}
+
+export interface UnpackedLayer {
+  readonly chainId: Digest;
+  readonly diffId: Digest;
+  /** It was here already, or somebody else unpacked it at the same time. */
+  readonly reused: boolean;
+  /** Milliseconds from its first byte to its commit; 0 when reused. */
+  readonly durationMs: number;
+}
+
+/**
+ * Turns the layers of an image into a chain of snapshots. Layers are extracted in parallel, each as soon as its first
+ * bytes are here, and committed in chain order, all that are ready at a time. Within one process a chain is unpacked
+ * once, however many images want it.
+ */
+export class Unpacker {
+  readonly #options: UnpackerOptions;
+  readonly #slots: LimitFunction;
+  /** The chains that are being unpacked, until each is committed. */
+  readonly #inFlight = new Map<Digest, Promise<unknown>>();
+
+  constructor(options: UnpackerOptions) {
+    this.#options = options;
+    // A directory with its lock is made when its layer can be extracted, not for all layers of an image at once.
+    this.#slots = pLimit(options.pool.slots);
+  }
+
+  /**
+   * Makes sure that each layer of an image, bottom first, is a committed snapshot under its chain ID (image-spec:
+   * config.md, Layer ChainID). On failure or abort what is not committed is removed, what is stays.
+   * Errors: those of `LayerInput.open` and of its verification; DIFF_ID_MISMATCH, UNSAFE_PATH, BAD_ARCHIVE,
+   * UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM; ABORTED.
+   */
+  async unpack(layers: readonly LayerInput[], o: UnpackOptions = {}): Promise<readonly UnpackedLayer[]> {
+    throwIfAborted(o.signal);
+    const failed = new AbortController();
+    const signal = o.signal === undefined ? failed.signal : AbortSignal.any([o.signal, failed.signal]);
+    const ids = chainIds(layers.map(({ diffId }) => diffId));
+    const commits = new GroupCommit(this.#options.snapshotter, signal);
+    let failure: { readonly error: unknown } | undefined;
+    const outcomes = await Promise.all(
+      layers.map(async (layer, index) => {
+        try {
+          return await this.#layer(layer, {
+            onEvent: o.onEvent,
+            signal,
+            index,
+            ...chainsAt(ids, index),
+            commits,
+          });
+        } catch (error) {
+          failure ??= { error };
+          failed.abort();
+          return undefined;
+        }
+      }),
+    );
+    throwIfAborted(o.signal);
+    if (failure !== undefined) throw failure.error;
+    return outcomes.filter((outcome) => outcome !== undefined);
+  }
+
+  /** Waits for whoever unpacks this chain already; where that fails, or nobody does, does it itself. */
+  async #layer(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
+    const { chainId, signal } = context;
+    for (;;) {
+      const other = this.#inFlight.get(chainId);
+      if (other === undefined) break;
+      const done = await untilAborted(
+        other.then(
+          () => true,
+          () => false,
+        ),
+        signal,
+      );
+      if (done) return this.#present(layer, context);
+    }
+    const flight = this.#findOrUnpack(layer, context);
+    this.#inFlight.set(chainId, flight);
+    try {
+      return await flight;
+    } finally {
+      this.#inFlight.delete(chainId);
+    }
+  }
+
+  async #findOrUnpack(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
+    const { chainId, signal } = context;
+    if ((await this.#options.snapshotter.findChain(chainId)) !== undefined)
+      return this.#present(layer, context);
+    const source = await layer.open({ signal });
+    // A rejection is looked at where it is waited for, which may be never.
+    source.verified.catch(() => undefined);
+    let begun = 0;
+    const extracted = await this.#slots(() => {
+      begun = performance.now();
+      return this.#extract(layer, source, context);
+    });
+    tell(layer, context, 'unpacked', layer.descriptor.size);
+    await this.#commit(layer, extracted, context);
+    return { chainId, diffId: layer.diffId, reused: false, durationMs: performance.now() - begun };
+  }
+
+  async #extract(layer: LayerInput, source: LayerSource, context: LayerContext): Promise<ExtractedLayer> {
+    const { signal } = context;
+    throwIfAborted(signal);
+    const directory = await this.#options.snapshotter.beginLayer();
+    try {
+      tell(layer, context, 'unpacking', 0);
+      const result = await extractLayer({
+        layer,
+        source,
+        directory,
+        pool: this.#options.pool,
+        options: applyOptions(this.#options),
+        signal,
+        onProgress: (bytes) => tell(layer, context, 'unpacking', bytes),
+      });
+      warn(layer, context, result.warnings);
+      return { directory, changes: result.changes };
+    } catch (error) {
+      await this.#abandon(directory);
+      throw error;
+    }
+  }
+
+  async #commit(layer: LayerInput, extracted: ExtractedLayer, context: LayerContext): Promise<void> {
+    const { index, chainId, parentChainId, commits } = context;
+    try {
+      const { warnings } = await commits.add(index, {
+        ...extracted,
+        chainId,
+        diffId: layer.diffId,
+        ...(parentChainId === undefined ? {} : { parentChainId }),
+      });
+      warn(layer, context, warnings);
+    } catch (error) {
+      await this.#abandon(extracted.directory);
+      throw error;
+    }
+    tell(layer, context, 'committed', layer.descriptor.size);
+  }
+
+  /** What cannot be removed now is found by the next collection, and is no reason to hide why it had to go. */
+  async #abandon(directory: LayerDirectory): Promise<void> {
+    await this.#options.snapshotter.abandonLayer(directory).catch(() => undefined);
+  }
+
+  #present(layer: LayerInput, context: LayerContext): UnpackedLayer {
+    context.commits.skip(context.index);
+    tell(layer, context, 'present');
+    return { chainId: context.chainId, diffId: layer.diffId, reused: true, durationMs: 0 };
+  }
+}
+
+interface ExtractedLayer {
+  readonly directory: LayerDirectory;
+  readonly changes: LayerChanges;
+}
+
+/** A layer's place in the image that is being unpacked. */
+interface LayerContext {
+  readonly onEvent: UnpackOptions['onEvent'];
+  /** Aborted by the caller, or when another layer of the image failed. */
+  readonly signal: AbortSignal;
+  readonly index: number;
+  readonly chainId: Digest;
+  readonly parentChainId?: Digest;
+  readonly commits: GroupCommit;
+}
+
+function chainsAt(ids: readonly Digest[], index: number): Pick<LayerContext, 'chainId' | 'parentChainId'> {
+  const chainId = ids[index];
+  if (chainId === undefined) throw new RangeError(`${ids.length} chain IDs have none at ${index}`);
+  const parentChainId = ids[index - 1];
+  return { chainId, ...(parentChainId === undefined ? {} : { parentChainId }) };
+}
+
+function tell(layer: LayerInput, context: LayerContext, state: LayerState, bytes?: number): void {
+  context.onEvent?.({
+    type: 'layer',
+    digest: layer.descriptor.digest,
+    diffId: layer.diffId,
+    chainId: context.chainId,
+    state,
+    ...(bytes === undefined ? {} : { bytes }),
+    at: performance.now(),
+  });
+}
+
+function warn(layer: LayerInput, context: LayerContext, messages: readonly string[]): void {
+  for (const message of messages)
+    context.onEvent?.({ type: 'warning', digest: layer.descriptor.digest, message });
+}

@@ -1,0 +1,36 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { snapshotterSuite } from '../../suites/snapshotter.js';
+import { archive, file } from '../../support/tar-builder.js';
+import { createSnapshots } from '../../support/unpack-fixture.js';
+
+snapshotterSuite('native', () => createSnapshots('native'));
+
+test('mounts are bind mounts, and a view shows its parent itself', async () => {
+  await using snapshots = await createSnapshots('native');
+  const { snapshotter, root } = snapshots;
+  const fs = (number: number): string => join(root, 'snapshots', String(number), 'fs');
+  expect(await snapshotter.prepare('k1')).toEqual([
+    { type: 'bind', source: fs(1), options: ['rw', 'rbind'] },
+  ]);
+  await snapshotter.commit('k1', 'one');
+  expect(await snapshotter.view('v1', 'one')).toEqual([
+    { type: 'bind', source: fs(1), options: ['ro', 'rbind'] },
+  ]);
+  expect(await snapshotter.prepare('k2', 'one')).toEqual([
+    { type: 'bind', source: fs(3), options: ['rw', 'rbind'] },
+  ]);
+  expect(await snapshotter.layerPaths('one')).toEqual([fs(1)]);
+});
+
+test('a layer is not left beside the tree that it became', async () => {
+  await using snapshots = await createSnapshots('native');
+  await snapshots.unpacker.unpack([await snapshots.layer(archive(file('a')))]);
+  const [number] = await snapshots.directories();
+  expect(await snapshots.directories()).toHaveLength(1);
+  expect((await readdir(join(snapshots.root, 'snapshots', number ?? ''))).sort()).toEqual([
+    'fs',
+    'snapshot.json',
+  ]);
+});

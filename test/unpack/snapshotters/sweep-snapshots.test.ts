@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, expect, test } from 'vitest';
+import { NativeSnapshotter, type RemovedOrphans } from '../../../src/unpack/index.js';
+import { writableDirectory } from '../../suites/snapshotter.js';
+import { archive, file } from '../../support/tar-builder.js';
+import { createSnapshots, type SnapshotFixture, type SnapshotterKind } from '../../support/unpack-fixture.js';
+
+interface Collected extends RemovedOrphans {
+  readonly swept: readonly string[];
+}
+
+async function collect(
+  snapshots: SnapshotFixture,
+  retained: readonly string[],
+  dryRun = false,
+): Promise<Collected> {
+  const { snapshotter, database } = snapshots;
+  const swept = await database.transaction((tx) =>
+    snapshotter.sweep(tx, { retained: new Set(retained), dryRun }),
+  );
+  return { swept, ...(await snapshotter.removeOrphans({ dryRun, swept })) };
+}
+
+async function chain(snapshots: SnapshotFixture, ...names: readonly string[]): Promise<string[]> {
+  const layers = await Promise.all(
+    names.map((name) => snapshots.layer(archive(file(name, 'x'.repeat(10_000))))),
+  );
+  return (await snapshots.unpacker.unpack(layers)).map(({ chainId }) => chainId);
+}
+
+async function names(snapshots: SnapshotFixture): Promise<string[]> {
+  const all: string[] = [];
+  for await (const { name } of snapshots.snapshotter.list()) all.push(name);
+  return all.sort();
+}
+
+describe.each<SnapshotterKind>(['overlay', 'native'])('a collection over %s snapshots', (kind) => {
+  test('removes what is not retained, children first, and keeps ancestors of what is', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const [base = '', left = '', leftTop = ''] = await chain(snapshots, 'base', 'left', 'left top');
+    const [, right = ''] = await chain(snapshots, 'base', 'right');
+    const collected = await collect(snapshots, [right]);
+    expect(collected.swept).toEqual([leftTop, left]);
+    expect(collected.freed).toBeGreaterThan(20_000);
+    expect(await names(snapshots)).toEqual([base, right].sort());
+    expect(await snapshots.directories()).toHaveLength(2);
+    expect(await collect(snapshots, [right])).toEqual({ swept: [], removed: [], freed: 0 });
+  });
+
+  test('a dry run says the same and changes nothing', async () => {
+    await using snapshots = await createSnapshots(kind);
+    await chain(snapshots, 'a', 'b');
+    await mkdir(join(snapshots.root, 'snapshots/4711/fs'), { recursive: true });
+    const before = [await names(snapshots), await snapshots.directories()];
+    const dry = await collect(snapshots, [], true);
+    expect([await names(snapshots), await snapshots.directories()]).toEqual(before);
+    expect(dry.freed).toBeGreaterThan(0);
+    expect(await collect(snapshots, [])).toEqual(dry);
+  });
+
+  test('keeps active snapshots and views with their ancestors', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const [base = '', top = ''] = await chain(snapshots, 'base', 'top');
+    await snapshots.snapshotter.prepare('k', base);
+    await snapshots.snapshotter.view('v', top);
+    expect((await collect(snapshots, [])).swept).toEqual([]);
+    await snapshots.snapshotter.remove('v');
+    expect((await collect(snapshots, [])).swept).toEqual([top]);
+    expect(await names(snapshots)).toEqual(['k', base].sort());
+  });
+
+  test('removes directories that no row names and rows without a directory, and nothing else', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const [kept = '', lost = ''] = await chain(snapshots, 'kept', 'lost');
+    const [lostPath = ''] = await snapshots.snapshotter.layerPaths(lost);
+    await rm(join(lostPath, '..'), { recursive: true });
+    for (const name of ['4711/fs', '.discarded-12-x', 'not-ours']) {
+      await mkdir(join(snapshots.root, 'snapshots', name), { recursive: true });
+    }
+    const collected = await collect(snapshots, [kept, lost]);
+    expect(collected).toMatchObject({ swept: [lost], removed: ['snapshots/4711'] });
+    expect(await names(snapshots)).toEqual([kept]);
+    expect(await snapshots.directories()).toEqual(
+      ['1', 'not-ours'].map((name) => expect.stringMatching(name === '1' ? /^\d$/ : name) as unknown),
+    );
+  });
+
+  test('a layer that is being unpacked stays while its process lives, and goes when it died', async () => {
+    await using snapshots = await createSnapshots(kind);
+    await using other = await snapshots.reopen();
+    const mine = await snapshots.snapshotter.beginLayer();
+    await writeFile(join(mine.path, 'f'), 'x');
+    expect(await collect(other, [])).toMatchObject({ swept: [], removed: [] });
+    const dead = await dieUnpacking(snapshots, kind);
+    expect(await collect(other, [])).toMatchObject({ swept: [`snapshots/${dead}`], removed: [] });
+    expect(await snapshots.directories()).toHaveLength(1);
+    await snapshots.snapshotter.abandonLayer(mine);
+  });
+});
+
+/** Another process begins a layer and is killed; returns the number of its directory. */
+async function dieUnpacking(snapshots: SnapshotFixture, kind: SnapshotterKind): Promise<number> {
+  const dist = new URL('../../../dist/src/', import.meta.url).href;
+  const script = `
+    import { MetadataDatabase } from '${dist}metadata/index.js';
+    import { OverlaySnapshotter, NativeSnapshotter, WorkerPool } from '${dist}unpack/index.js';
+    const root = ${JSON.stringify(snapshots.root)};
+    const database = await MetadataDatabase.open(root + '/metadata.db');
+    const Kind = ${kind === 'overlay' ? 'OverlaySnapshotter' : 'NativeSnapshotter'};
+    const layer = await new Kind({ root, database, pool: new WorkerPool() }).beginLayer();
+    console.log(layer.path);
+    setInterval(() => {}, 1000);
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const [path] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  child.kill('SIGKILL');
+  await exited;
+  return Number(/snapshots\/(\d+)\//.exec(path)?.[1]);
+}
+
+test('one collection covers the snapshots of both kinds below a root', async () => {
+  await using overlay = await createSnapshots('overlay');
+  await chain(overlay, 'a');
+  await overlay.snapshotter.prepare('k');
+  await writeFile(join(writableDirectory(await overlay.snapshotter.mounts('k')), 'f'), 'x');
+  const native = new NativeSnapshotter(overlay);
+  await native.prepare('k');
+  await native.commit('k', 'unneeded');
+  expect((await collect(overlay, [])).swept.toSorted()).toContain('unneeded');
+  expect(await names(overlay)).toEqual(['k']);
+  expect(await overlay.directories()).toHaveLength(1);
+});

@@ -1,0 +1,168 @@
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rmdir,
+  stat,
+  symlink as makeSymlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Frontier } from '../../src/system/index.js';
+import { unpackTree, WorkerPool, type UnpackEvent } from '../../src/unpack/index.js';
+import { archive, directory, file, hardLink, symlink } from '../support/tar-builder.js';
+import { contents, TreeLister } from '../support/tree-lister.js';
+import { layerInput, removeTree } from '../support/unpack-fixture.js';
+
+let root: string;
+let target: string;
+let pool: WorkerPool;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'landfall-tree-'));
+  target = join(root, 'deep', 'target');
+  pool = new WorkerPool({ size: 2 });
+});
+
+afterEach(async () => {
+  await pool.close();
+  await removeTree(root);
+});
+
+const BASE = archive(
+  directory('.', { mode: 0o751, uid: 3, mtime: 77 }),
+  directory('etc', { mtime: 5 }),
+  file('etc/a', 'one', { mtime: 6 }),
+  file('etc/gone', 'x'),
+  directory('old'),
+  file('old/x', 'x'),
+  symlink('s', 'etc'),
+);
+const TOP = archive(
+  file('etc/.wh.gone'),
+  file('etc/b', 'two'),
+  hardLink('linked', 'etc/a'),
+  file('old/.wh..wh..opq'),
+  file('s/in', 'i'),
+  file('.wh.absent'),
+);
+
+test('layers are merged in order, and the directory takes the attributes of the image’s root', async () => {
+  await using lister = new TreeLister();
+  const events: UnpackEvent[] = [];
+  const onEvent = (event: UnpackEvent): unknown => events.push(event);
+  await unpackTree([await layerInput(root, BASE), await layerInput(root, TOP)], target, { pool, onEvent });
+  const listing = await lister.directory(target);
+  expect(contents(listing)).toEqual({
+    '': 'directory',
+    etc: 'directory',
+    'etc/a': 'one',
+    'etc/b': 'two',
+    linked: 'one',
+    old: 'directory',
+    s: 'directory',
+    's/in': 'i',
+  });
+  expect(listing['']).toMatchObject({ mode: 0o751, owner: '3:0', mtime: 77 });
+  expect(listing['etc']).toMatchObject({ mtime: 5 });
+  expect(listing['etc/a']).toMatchObject({ nlink: 2, mtime: 6 });
+  expect(events.filter(({ type }) => type === 'warning')).toMatchObject([
+    { message: 's is a symlink in a lower layer and becomes a directory here' },
+  ]);
+  const states = (name: string): number =>
+    events.filter((e) => e.type === 'layer' && e.state === name).length;
+  expect([states('unpacked'), states('committed')]).toEqual([2, 2]);
+});
+
+test('an image without layers is an empty directory', async () => {
+  await unpackTree([], target, { pool });
+  expect(await readdir(target)).toEqual([]);
+  expect((await stat(target)).mode & 0o7777).toBe(0o755);
+});
+
+test('an empty directory is filled, also through a symlink', async () => {
+  await mkdir(target, { recursive: true });
+  await makeSymlink(target, join(root, 'to-target'));
+  await unpackTree([await layerInput(root, BASE)], join(root, 'to-target'), { pool });
+  expect(await readFile(join(target, 'etc/a'), 'utf8')).toBe('one');
+});
+
+test.each([
+  [
+    'a directory with something in it',
+    async () => {
+      await mkdir(target, { recursive: true });
+      await writeFile(join(target, 'mine'), '');
+    },
+  ],
+  [
+    'a file',
+    async () => {
+      await mkdir(join(target, '..'), { recursive: true });
+      await writeFile(target, 'mine');
+    },
+  ],
+])('%s is refused and left alone', async (_, make) => {
+  await make();
+  const before = await readdir(join(root, 'deep'));
+  const unpacking = unpackTree([await layerInput(root, BASE)], target, { pool });
+  await expect(unpacking).rejects.toMatchObject({
+    code: 'INVALID_CONFIG',
+    hint: expect.any(String) as string,
+  });
+  expect(await readdir(join(root, 'deep'))).toEqual(before);
+});
+
+const BAD = archive(file('x', 'x'), hardLink('l', 'nothing'));
+
+test('after a failure a directory that was absent is absent again, parents included', async () => {
+  const layers = [await layerInput(root, BASE), await layerInput(root, BAD)];
+  await expect(unpackTree(layers, target, { pool })).rejects.toMatchObject({ code: 'BAD_ARCHIVE' });
+  await expect(stat(join(root, 'deep'))).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test('after a failure a directory that was empty is empty again, with its mode and time', async () => {
+  await mkdir(target, { recursive: true });
+  await chmod(target, 0o2700);
+  await utimes(target, 4, 5);
+  const layers = [await layerInput(root, BASE), await layerInput(root, BAD)];
+  await expect(unpackTree(layers, target, { pool })).rejects.toMatchObject({ code: 'BAD_ARCHIVE' });
+  expect(await readdir(target)).toEqual([]);
+  const { mode, mtimeMs } = await stat(target);
+  expect([mode & 0o7777, mtimeMs]).toEqual([0o2700, 5000]);
+  await rmdir(target);
+});
+
+test('an abort leaves the directory as it was', async () => {
+  const controller = new AbortController();
+  const whole = await layerInput(root, BASE);
+  const stuck = {
+    ...whole,
+    open: async (o: { signal?: AbortSignal | undefined }) => ({
+      ...(await whole.open(o)),
+      shared: new Frontier().buffer,
+    }),
+  };
+  const unpacking = unpackTree([whole, stuck], target, {
+    pool,
+    signal: controller.signal,
+    onEvent: (event) => {
+      if (event.type === 'layer' && event.state === 'committed') controller.abort();
+    },
+  });
+  await expect(unpacking).rejects.toMatchObject({ code: 'ABORTED' });
+  await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test('a layer whose diffId is another one is refused', async () => {
+  const layer = await layerInput(root, BASE);
+  const other = await layerInput(root, TOP);
+  const unpacking = unpackTree([{ ...layer, diffId: other.diffId }], target, { pool });
+  await expect(unpacking).rejects.toMatchObject({ code: 'DIFF_ID_MISMATCH' });
+  await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' });
+});
