@@ -1,0 +1,142 @@
+import type { BlobProvider } from '../content/index.js';
+import { SpecError } from '../errors.js';
+import {
+  chainIds,
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  formatPlatform,
+  type ImageConfig,
+  type ImageManifest,
+  isConfigType,
+  isIndexType,
+  isLayerType,
+  isManifestType,
+  LIMITS,
+  normalizePlatform,
+  type Platform,
+  platformMatcher,
+  platformOf,
+} from '../spec/index.js';
+import type { BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import type { BlobRole } from './pull-event.js';
+import { type ImageDocument, readConfig, readManifest, refuseLarger } from './read-document.js';
+import { noMatchingPlatform, selectManifest } from './select-manifest.js';
+
+/** One layer of an image: what the manifest says of it, and what the config says (image-spec: config.md). */
+export interface ImageLayer {
+  readonly descriptor: Descriptor;
+  readonly diffId: Digest;
+  readonly chainId: Digest;
+}
+
+export interface FetchedImage {
+  readonly manifestDescriptor: Descriptor;
+  readonly manifest: ImageManifest;
+  /** Absent for an artifact, which is carried but has no root file system. */
+  readonly config?: ImageConfig;
+  readonly platform: Platform;
+  readonly layers: readonly ImageLayer[];
+}
+
+export interface FetchGraphOptions {
+  readonly content: BlobProvider;
+  readonly arrivals: BlobArrivals;
+  readonly platform: Platform;
+  /** The caller asked for this platform, so another one is an error and not a remark. */
+  readonly platformRequired: boolean;
+  readonly onWarning: (message: string) => void;
+}
+
+/** Fetches index, manifest and config of the wanted platform. Its layers are not begun. */
+export async function fetchImage(target: Descriptor, options: FetchGraphOptions): Promise<FetchedImage> {
+  const { descriptor, manifest } = await selectManifest(target, options.platform, (d) =>
+    fetchDocument(d, options),
+  );
+  if (!isConfigType(manifest.config.mediaType)) {
+    return { manifestDescriptor: descriptor, manifest, platform: options.platform, layers: [] };
+  }
+  refuseLarger(manifest.config, LIMITS.configBytes);
+  await options.arrivals.start(manifest.config, 'config').done;
+  const config = await readConfig(options.content, manifest.config);
+  checkPlatform(target, platformOf(config), options);
+  return {
+    manifestDescriptor: descriptor,
+    manifest,
+    config,
+    platform: normalizePlatform(platformOf(config)),
+    layers: imageLayers(manifest, config),
+  };
+}
+
+/** Begins every blob below a descriptor, for all platforms; resolves when all are begun and the documents are here. */
+export async function fetchAll(
+  target: Descriptor,
+  options: FetchGraphOptions,
+  depth = 0,
+): Promise<readonly BlobArrival[]> {
+  if (!isIndexType(target.mediaType) && !isManifestType(target.mediaType)) {
+    return [options.arrivals.start(target, 'other')];
+  }
+  if (depth > LIMITS.indexDepth) {
+    throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
+  }
+  const document = await fetchDocument(target, options);
+  if (document.kind === 'manifest') {
+    return childrenOf(document).map((child) => options.arrivals.start(child, roleIn(document, child)));
+  }
+  const below = await Promise.all(document.manifests.map((child) => fetchAll(child, options, depth + 1)));
+  return below.flat();
+}
+
+/**
+ * Pairs layers with diffIds (image-spec: config.md, rootfs.diff_ids is in the order of the layers).
+ * Errors: INVALID_MANIFEST (their numbers differ), UNSUPPORTED_MEDIA_TYPE (not a file system layer).
+ */
+export function imageLayers(manifest: ImageManifest, config: ImageConfig): readonly ImageLayer[] {
+  const diffs = config.rootfs.diff_ids;
+  if (diffs.length !== manifest.layers.length) {
+    throw new SpecError(
+      'INVALID_MANIFEST',
+      `the manifest has ${manifest.layers.length} layers, its config ${diffs.length} diff_ids`,
+      { hint: 'The image was put together wrongly; ask its publisher.' },
+    );
+  }
+  const chains = chainIds(diffs);
+  return manifest.layers.flatMap((descriptor, i) => {
+    const diffId = diffs[i];
+    const chainId = chains[i];
+    if (diffId === undefined || chainId === undefined) return [];
+    return [{ descriptor, diffId, chainId }];
+  });
+}
+
+/** Refuses layers that are no file system changesets; only unpacking minds. */
+export function requireLayerTypes(layers: readonly ImageLayer[]): void {
+  const odd = layers.find(({ descriptor }) => !isLayerType(descriptor.mediaType));
+  if (odd === undefined) return;
+  throw new SpecError(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `layer ${odd.descriptor.digest} is ${odd.descriptor.mediaType}, which is no file system layer`,
+    { hint: 'Use --no-unpack to keep the image without unpacking it.' },
+  );
+}
+
+async function fetchDocument(descriptor: Descriptor, options: FetchGraphOptions): Promise<ImageDocument> {
+  refuseLarger(descriptor, LIMITS.manifestBytes);
+  await options.arrivals.start(descriptor, isIndexType(descriptor.mediaType) ? 'index' : 'manifest').done;
+  return readManifest(options.content, descriptor);
+}
+
+function roleIn(manifest: ImageManifest, child: Descriptor): BlobRole {
+  return child.digest === manifest.config.digest ? 'config' : 'layer';
+}
+
+/** A single manifest carries no platform, so its config is asked. */
+function checkPlatform(target: Descriptor, actual: Platform, options: FetchGraphOptions): void {
+  if (platformMatcher(options.platform).matches(normalizePlatform(actual))) return;
+  if (options.platformRequired) throw noMatchingPlatform(target, options.platform, [formatPlatform(actual)]);
+  options.onWarning(
+    `the image is for ${formatPlatform(actual)}, this machine is ${formatPlatform(options.platform)}`,
+  );
+}

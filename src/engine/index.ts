@@ -1,0 +1,14 @@
+export { collectGarbage, type GarbageReport } from './collect-garbage.js';
+export { type DiagnosedCapability, diagnose, type Diagnosis } from './doctor.js';
+export type { ImageLayer } from './fetch-graph.js';
+export { resolveImage } from './find-image.js';
+export { loadImage, type LoadedImage, manifestsHere, platformsOf } from './image.js';
+export { type ImageSummary, listImages } from './images.js';
+export { imageMounts, type MountedImage, mountImage, type MountImageOptions, unmountImage } from './mount.js';
+export type { BlobRole, PullEvent } from './pull-event.js';
+export { pull, type PulledLayer, type PullOptions, type PullResult } from './pull.js';
+export { readVerified } from './read-document.js';
+export { type RemovedImage, removeImage } from './remove.js';
+export { openStore, type SnapshotterKind, type Store, type StoreOptions } from './store.js';
+export { tagImage } from './tag.js';
+export { unpackImage, type UnpackImageOptions, type UnpackImageResult } from './unpack.js';

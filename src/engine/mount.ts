@@ -1,0 +1,123 @@
+import { realpath, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { systemCode, UnpackError } from '../errors.js';
+import { formatPlatform, type Platform } from '../spec/index.js';
+import { isMountPoint, mountFromSpec, unmount } from '../system/index.js';
+import type { Mount } from '../unpack/index.js';
+import { resolveImage } from './find-image.js';
+import { loadImage } from './image.js';
+import type { Store } from './store.js';
+
+export interface MountImageOptions {
+  readonly platform?: Platform | undefined;
+  /** A writable layer on top, which is thrown away at unmount. Default false. */
+  readonly writable?: boolean;
+}
+
+export interface MountedImage {
+  /** Absolute path. */
+  readonly target: string;
+  /** The key of the snapshot that holds the image's layers while it is mounted. */
+  readonly key: string;
+  readonly mounts: readonly Mount[];
+}
+
+/** The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init script). */
+export async function imageMounts(
+  store: Store,
+  name: string,
+  options: { readonly platform?: Platform | undefined } = {},
+): Promise<readonly Mount[]> {
+  const top = await topSnapshot(store, name, options.platform);
+  // A view is where a snapshotter says how a committed snapshot is mounted; nobody else needs this one.
+  const key = `mounts-${process.pid}-${performance.now()}`;
+  const mounts = await store.snapshotter.view(key, top);
+  await store.snapshotter.remove(key);
+  return mounts;
+}
+
+/**
+ * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}.
+ * Errors: BLOB_NOT_FOUND, SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there from
+ * this store), FILESYSTEM, UNSUPPORTED (this machine cannot mount).
+ */
+export async function mountImage(
+  store: Store,
+  name: string,
+  directory: string,
+  options: MountImageOptions = {},
+): Promise<MountedImage> {
+  const target = await existingDirectory(directory);
+  const top = await topSnapshot(store, name, options.platform);
+  const key = keyOf(target);
+  if ((await store.snapshotter.stat(key)) !== undefined) {
+    throw new UnpackError('IN_USE', `an image of this store is mounted at ${target} already`, {
+      hint: `Run \`landfall umount ${target}\` first.`,
+      details: { path: target },
+    });
+  }
+  const make = options.writable === true ? 'prepare' : 'view';
+  const mounts = await store.snapshotter[make](key, top);
+  try {
+    for (const mount of mounts) mountFromSpec(mount, target);
+  } catch (error) {
+    await store.snapshotter.remove(key);
+    throw error;
+  }
+  return { target, key, mounts };
+}
+
+/** Unmounts what {@link mountImage} mounted, and drops the snapshot that held it. */
+export async function unmountImage(store: Store, directory: string): Promise<{ readonly target: string }> {
+  const target = await realpath(directory).catch(() => resolve(directory));
+  const key = keyOf(target);
+  if ((await store.snapshotter.stat(key)) === undefined) {
+    throw new UnpackError(
+      'SNAPSHOT_NOT_FOUND',
+      `no image of the store at ${store.root} is mounted at ${target}`,
+      {
+        hint: 'Name the directory that was given to `landfall mount`, and the same --root.',
+        details: { path: target },
+      },
+    );
+  }
+  // After a reboot the mount is gone while its snapshot is still here: then only the latter is left to do.
+  if (isMountPoint(target)) unmount(target);
+  await store.snapshotter.remove(key);
+  return { target };
+}
+
+async function topSnapshot(store: Store, name: string, platform: Platform | undefined): Promise<string> {
+  const { target } = await resolveImage(store, name);
+  const image = await loadImage(store.content, target, platform);
+  if (image.chainId === undefined) {
+    throw new UnpackError('SNAPSHOT_NOT_FOUND', `${name} has no layers, so there is nothing to mount`);
+  }
+  const snapshot = await store.snapshotter.findChain(image.chainId);
+  if (snapshot !== undefined) return snapshot.name;
+  throw new UnpackError(
+    'SNAPSHOT_NOT_FOUND',
+    `${name} (${formatPlatform(image.platform)}) is here but not unpacked`,
+    {
+      hint: `Run \`landfall pull --platform ${formatPlatform(image.platform)} ${name}\` to unpack it.`,
+    },
+  );
+}
+
+/** A mount point names its snapshot, so that `umount DIR` finds it again in another process. */
+function keyOf(target: string): string {
+  return `mount:${target}`;
+}
+
+async function existingDirectory(directory: string): Promise<string> {
+  try {
+    const target = await realpath(directory);
+    if ((await stat(target)).isDirectory()) return target;
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
+  throw new UnpackError('INVALID_CONFIG', `${directory} is not a directory`, {
+    hint: `Make it first: mkdir -p ${directory}`,
+    details: { path: directory },
+  });
+}

@@ -1,0 +1,49 @@
+import type { Digest, Platform } from '../spec/index.js';
+
+/** What a blob of an image is for. */
+export type BlobRole = 'index' | 'manifest' | 'config' | 'layer' | 'other';
+
+/**
+ * What a pull tells while it runs. `at` is in milliseconds since the pull began; sizes and `bytes` are in bytes.
+ * These are the lines of `--progress json`.
+ */
+export type PullEvent = { readonly reference: string; readonly at: number } & (
+  | { readonly type: 'resolving' }
+  | { readonly type: 'resolved'; readonly digest: Digest; readonly mediaType: string; readonly size: number }
+  /** The platform that was chosen and its layers, bottom first; told before any of them moves. */
+  | {
+      readonly type: 'image';
+      readonly digest: Digest;
+      readonly platform: Platform;
+      readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly diffId: Digest }[];
+    }
+  /** A blob on its way into the content store. `present`: it was here already, or another pull brought it. */
+  | {
+      readonly type: 'blob';
+      readonly role: BlobRole;
+      readonly digest: Digest;
+      readonly size: number;
+      readonly state: 'waiting' | 'downloading' | 'retrying' | 'done' | 'present';
+      /** The frontier: how much of the blob is here. */
+      readonly bytes: number;
+    }
+  /** A layer on its way into a snapshot. `present`: its chain is a snapshot already. */
+  | {
+      readonly type: 'layer';
+      readonly digest: Digest;
+      readonly diffId: Digest;
+      readonly chainId: Digest;
+      readonly state: 'unpacking' | 'unpacked' | 'committed' | 'present';
+      /** Compressed bytes that the unpacker has consumed. */
+      readonly bytes: number;
+    }
+  | { readonly type: 'warning'; readonly message: string }
+  | { readonly type: 'done'; readonly digest: Digest; readonly bytesDownloaded: number }
+);
+
+/** An event without what the pull adds to each. */
+export type PullEventBody = PullEvent extends infer E
+  ? E extends PullEvent
+    ? Omit<E, 'reference' | 'at'>
+    : never
+  : never;

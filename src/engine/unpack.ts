@@ -1,0 +1,73 @@
+import type { BlobProvider } from '../content/index.js';
+import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
+import { createDigester, type Descriptor, type Digest, type Platform } from '../spec/index.js';
+import { type LayerInput, type UnpackEvent, unpackTree, type WorkerPool } from '../unpack/index.js';
+import { type ImageLayer, requireLayerTypes } from './fetch-graph.js';
+import { loadImage } from './image.js';
+
+export interface UnpackImageOptions extends Abortable {
+  /** A store's content, or an OCI layout. */
+  readonly content: BlobProvider;
+  readonly target: Descriptor;
+  readonly platform?: Platform | undefined;
+  /** Absent or empty. */
+  readonly directory: string;
+  readonly pool: WorkerPool;
+  readonly onEvent?: (event: UnpackEvent) => void;
+}
+
+export interface UnpackImageResult {
+  /** Of the manifest that was unpacked. */
+  readonly digest: Digest;
+  readonly platform: Platform;
+  readonly imageId: Digest;
+  readonly chainId: Digest | undefined;
+  readonly layers: readonly ImageLayer[];
+}
+
+/**
+ * Writes an image's merged root file system into a directory, without mounts and without snapshots.
+ * Errors: INVALID_CONFIG (the directory is not empty), those of reading the image, and UnpackError's.
+ */
+export async function unpackImage(options: UnpackImageOptions): Promise<UnpackImageResult> {
+  const { content, target, platform, directory, pool, signal, onEvent } = options;
+  const image = await loadImage(content, target, platform);
+  requireLayerTypes(image.layers);
+  const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => {
+    return {
+      descriptor,
+      diffId,
+      open: async () => ({
+        path: await content.path(descriptor.digest),
+        verified: verifyBlob(content, descriptor, signal),
+      }),
+    };
+  });
+  await unpackTree(inputs, directory, { pool, signal, ...(onEvent === undefined ? {} : { onEvent }) });
+  return {
+    digest: image.manifestDescriptor.digest,
+    platform: image.platform,
+    imageId: image.imageId,
+    chainId: image.chainId,
+    layers: image.layers,
+  };
+}
+
+/** A layout on disk was verified by nobody, and a store's blob may have rotted since. */
+async function verifyBlob(
+  content: BlobProvider,
+  descriptor: Descriptor,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const digester = createDigester(descriptor.digest);
+  for await (const chunk of await content.open(descriptor)) {
+    throwIfAborted(signal);
+    digester.update(chunk as Buffer);
+  }
+  const actual = digester.digest();
+  if (actual === descriptor.digest) return;
+  throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
+    hint: 'The blob is damaged where it lies; fetch it again.',
+    details: { digest: descriptor.digest, expected: descriptor.digest, actual },
+  });
+}
