@@ -1,0 +1,10 @@
+export { LayoutSource } from './layout-source.js';
+export {
+  createRegistryServer,
+  type ListenAddress,
+  type RegistryServer,
+  type RegistryServerOptions,
+  type ServedRequest,
+} from './registry-server.js';
+export type { ServeSource } from './serve-source.js';
+export { StoreSource, type StoreSourceOptions } from './store-source.js';

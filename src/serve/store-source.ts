@@ -1,0 +1,38 @@
+import type { BlobProvider, ImageStore } from '../content/index.js';
+import { type Descriptor, parseReference } from '../spec/index.js';
+import type { ServeSource } from './serve-source.js';
+import { tagTable, type TagTable } from './tag-table.js';
+
+export interface StoreSourceOptions {
+  readonly images: Pick<ImageStore, 'get' | 'list'>;
+  readonly content: BlobProvider;
+}
+
+/** The images of a store, under their own names. */
+export class StoreSource implements ServeSource {
+  readonly blobs: BlobProvider;
+  readonly #images: StoreSourceOptions['images'];
+
+  constructor(options: StoreSourceOptions) {
+    this.blobs = options.content;
+    this.#images = options.images;
+  }
+
+  async resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
+    return (await this.#images.get(`${repository}:${tag}`))?.target;
+  }
+
+  async tags(repository: string): Promise<readonly string[] | undefined> {
+    const tags = (await this.#table()).get(repository);
+    return tags === undefined ? undefined : [...tags.keys()];
+  }
+
+  async repositories(): Promise<readonly string[]> {
+    return [...(await this.#table()).keys()];
+  }
+
+  async #table(): Promise<TagTable> {
+    const images = await this.#images.list();
+    return tagTable(images.map(({ name, target }) => ({ reference: parseReference(name), target })));
+  }
+}

@@ -1,0 +1,110 @@
+import { type ExecFileOptions, execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { DEMO_NAME } from '../../fixtures/demo-image.js';
+import { OciLayout } from '../../src/content/index.js';
+import { createRegistryServer, LayoutSource, type RegistryServer } from '../../src/serve/index.js';
+import { type Descriptor, digestOf } from '../../src/spec/index.js';
+import { needsPeer } from '../support/peers.js';
+
+/*
+ * The server as other programs see it: they pull the demo image out of its layout.
+ */
+
+const image = join(import.meta.dirname, '../../fixtures/image');
+
+let server: RegistryServer;
+let host: string;
+let scratch: string;
+let target: Descriptor;
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'landfall-serve-'));
+  const layout = await OciLayout.open(image);
+  target = await layout.resolve(DEMO_NAME);
+  server = createRegistryServer({ source: new LayoutSource(layout, image) });
+  ({ host } = await server.listen({ host: '127.0.0.1', port: 0 }));
+});
+
+afterAll(async () => {
+  await server.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+async function run(program: string, ...args: string[]): Promise<string> {
+  // Nothing of the machine's own credentials or configuration.
+  const options: ExecFileOptions = { env: { PATH: process.env['PATH'], HOME: scratch }, cwd: scratch };
+  const { stdout } = await promisify(execFile)(program, args, { ...options, encoding: 'utf8' });
+  return stdout;
+}
+
+describe.skipIf(needsPeer('skopeo') !== undefined)('skopeo', () => {
+  test('inspects an image', async () => {
+    const reference = `docker://${host}/${DEMO_NAME}`;
+    const text = await run('skopeo', 'inspect', '--tls-verify=false', '--override-arch=amd64', reference);
+    const { Digest, RepoTags, Layers } = JSON.parse(text) as Record<string, unknown>;
+    expect([Digest, RepoTags]).toEqual([target.digest, ['1.0']]);
+    expect(Layers).toHaveLength(6);
+  });
+
+  test('copies all platforms, by tag and by digest', async () => {
+    for (const name of [DEMO_NAME, `landfall/demo@${target.digest}`]) {
+      const copy = join(scratch, name.includes('@') ? 'by-digest' : 'by-tag');
+      const options = ['--quiet', '--all', '--preserve-digests', '--src-tls-verify=false'];
+      await run('skopeo', 'copy', ...options, `docker://${host}/${name}`, `dir:${copy}`);
+      expect(digestOf(await readFile(join(copy, 'manifest.json')))).toBe(target.digest);
+      // Beside manifest.json and version: two manifests and, the shared ones once, the layers and configs.
+      expect(await readdir(copy)).toHaveLength(2 + 2 + 9);
+    }
+  });
+
+  test('lists the tags', async () => {
+    const text = await run('skopeo', 'list-tags', '--tls-verify=false', `docker://${host}/landfall/demo`);
+    expect(JSON.parse(text)).toEqual({ Repository: `${host}/landfall/demo`, Tags: ['1.0'] });
+  });
+
+  test('is told that a tag is not there', async () => {
+    const reference = `docker://${host}/landfall/demo:none`;
+    await expect(run('skopeo', 'inspect', '--tls-verify=false', reference)).rejects.toThrow(
+      /manifest unknown/,
+    );
+  });
+});
+
+describe.skipIf(needsPeer('oras') !== undefined)('oras', () => {
+  test('resolves an image', async () => {
+    expect((await run('oras', 'resolve', '--plain-http', `${host}/${DEMO_NAME}`)).trim()).toBe(target.digest);
+  });
+
+  test('fetches a manifest and a blob', async () => {
+    const text = await run('oras', 'manifest', 'fetch', '--plain-http', `${host}/${DEMO_NAME}`);
+    expect(digestOf(Buffer.from(text))).toBe(target.digest);
+    const blob = `${host}/landfall/demo@${target.digest}`;
+    await run('oras', 'blob', 'fetch', '--plain-http', '--output', join(scratch, 'blob'), blob);
+    expect((await stat(join(scratch, 'blob'))).size).toBe(target.size);
+  });
+
+  test('lists repositories and tags', async () => {
+    expect((await run('oras', 'repo', 'ls', '--plain-http', host)).trim()).toBe('landfall/demo');
+    expect((await run('oras', 'repo', 'tags', '--plain-http', `${host}/landfall/demo`)).trim()).toBe('1.0');
+  });
+});
+
+test('serving a layout writes nothing to it', async () => {
+  const listing = async (): Promise<string[]> => {
+    const names = await readdir(image, { recursive: true });
+    return Promise.all(names.map(async (name) => `${name} ${(await stat(join(image, name))).mtimeMs}`));
+  };
+  const before = await listing();
+  const reply = await fetch(`http://${host}/v2/landfall/demo/manifests/1.0`);
+  expect(reply.status).toBe(200);
+  expect((await fetch(`http://${host}/v2/landfall/demo/blobs/uploads/`, { method: 'POST' })).status).toBe(
+    405,
+  );
+  expect(await listing()).toEqual(before);
+});

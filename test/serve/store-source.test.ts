@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { ImageStore, LocalContentStore, openLayout } from '../../src/content/index.js';
+import type { MetadataDatabase } from '../../src/metadata/index.js';
+import { createRegistryServer, StoreSource } from '../../src/serve/index.js';
+import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { ask } from './ask.js';
+
+let root: string;
+let database: MetadataDatabase;
+let content: LocalContentStore;
+let images: ImageStore;
+let source: StoreSource;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'landfall-serve-'));
+  database = await openLayout(root);
+  content = new LocalContentStore(root, database);
+  images = new ImageStore(root, database);
+  source = new StoreSource({ images, content });
+});
+
+afterEach(async () => {
+  await database.close();
+  await rm(root, { recursive: true, force: true });
+});
+
+async function add(bytes: Buffer, mediaType: string): Promise<Descriptor> {
+  const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
+  await using writer = await content.ingest(descriptor);
+  await writer?.write(0, bytes);
+  await writer?.commit();
+  return descriptor;
+}
+
+async function addImage(label: string): Promise<Descriptor> {
+  const config = await add(Buffer.from(JSON.stringify({ label })), MEDIA_TYPES.ociConfig);
+  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
+  return add(Buffer.from(JSON.stringify(manifest)), MEDIA_TYPES.ociManifest);
+}
+
+test('serves the images of a store under their names, and what comes and goes while it runs', async () => {
+  const [one, two] = [await addImage('one'), await addImage('two')];
+  await images.put({ name: 'docker.io/library/alpine:3', target: one });
+  expect(await source.resolve('docker.io/library/alpine', '3')).toEqual(one);
+
+  await images.put({ name: 'docker.io/library/alpine:edge', target: two });
+  await images.put({ name: 'quay.io/x/y:1', target: two });
+  expect(await source.tags('docker.io/library/alpine')).toEqual(['3', 'edge']);
+  expect(await source.repositories()).toEqual(['docker.io/library/alpine', 'quay.io/x/y']);
+
+  await images.delete('quay.io/x/y:1');
+  expect(await source.resolve('quay.io/x/y', '1')).toBeUndefined();
+  expect(await source.tags('quay.io/x/y')).toBeUndefined();
+});
+
+test('an image that is held by digest is a repository without tags', async () => {
+  const target = await addImage('one');
+  await images.put({ name: `docker.io/team/app@${target.digest}`, target });
+  await images.put({ name: `docker.io/team/app:1@${target.digest}`, target });
+  expect(await source.tags('docker.io/team/app')).toEqual([]);
+  expect(await source.resolve('docker.io/team/app', '1')).toBeUndefined();
+});
+
+test('manifests and ranges of blobs come from the content store', async () => {
+  const target = await addImage('one');
+  const blob = await add(Buffer.from('0123456789'), MEDIA_TYPES.ociLayer);
+  await images.put({ name: 'docker.io/library/alpine:3', target });
+  const server = createRegistryServer({ source });
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+  const manifest = await ask(port, '/v2/alpine/manifests/3');
+  const range = await ask(port, `/v2/alpine/blobs/${blob.digest}`, { headers: { range: 'bytes=4-5' } });
+  await server.close();
+  expect([manifest.status, manifest.headers['docker-content-digest']]).toEqual([200, target.digest]);
+  expect([range.status, range.body]).toEqual([206, '45']);
+});
