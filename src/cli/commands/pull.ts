@@ -1,0 +1,109 @@
+import type { PullResult } from '../../engine/pull.js';
+import { pull } from '../../engine/pull.js';
+import {
+  formatPlatform,
+  formatReference,
+  parsePlatform,
+  parseReference,
+  type Platform,
+} from '../../spec/index.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { errorFacts } from '../error-facts.js';
+import { openRegistry } from '../open-registry.js';
+import { openProgressDisplay, type ProgressDisplay } from '../progress/progress-display.js';
+import { renderPullSummary } from '../render-pull-summary.js';
+import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+import { withStore } from '../with-store.js';
+
+export interface PullFlags {
+  readonly platform?: string;
+  readonly allPlatforms?: boolean;
+  /** False for `--no-unpack`. */
+  readonly unpack?: boolean;
+  readonly quiet?: boolean;
+}
+
+interface PullPlan {
+  readonly platform: Platform | undefined;
+  readonly allPlatforms: boolean;
+  readonly unpack: boolean;
+}
+
+export async function pullCommand(
+  references: readonly string[],
+  flags: PullFlags,
+  context: CommandContext,
+): CommandResult {
+  const plan: PullPlan = {
+    platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
+    allPlatforms: flags.allPlatforms ?? false,
+    unpack: flags.unpack ?? true,
+  };
+  const quiet = flags.quiet ?? false;
+  const display = await openProgressDisplay(context, { unpack: plan.unpack, quiet });
+  let outcomes: Outcome<PullResult>[];
+  try {
+    outcomes = await pullAll(references, plan, display, context);
+  } finally {
+    display.finish();
+  }
+  answer(context, outcomes.map(toJson), () => renderText(outcomes, quiet));
+  return reportFailures(outcomes, context);
+}
+
+/** All at once, over one store and one set of connections. */
+async function pullAll(
+  references: readonly string[],
+  plan: PullPlan,
+  display: ProgressDisplay,
+  context: CommandContext,
+): Promise<Outcome<PullResult>[]> {
+  const { settings, signal, log } = context;
+  await using registry = await openRegistry(context, references);
+  return await withStore(context, (store) =>
+    Promise.all(
+      references.map(async (reference) => {
+        const outcome = await outcomeOf(reference, () =>
+          pull({
+            store,
+            registry,
+            reference,
+            ...(plan.platform === undefined ? {} : { platform: plan.platform }),
+            allPlatforms: plan.allPlatforms,
+            unpack: plan.unpack,
+            ...(settings.concurrency === undefined ? {} : { concurrency: settings.concurrency }),
+            signal,
+            onEvent: (event) => {
+              if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
+              display.show(event);
+            },
+          }),
+        );
+        if ('error' in outcome) display.show({ type: 'failed', reference: canonical(reference) });
+        return outcome;
+      }),
+    ),
+  );
+}
+
+/** The name that events and results carry; as typed where it is none. */
+function canonical(reference: string): string {
+  try {
+    return formatReference(parseReference(reference, { defaultTag: true }));
+  } catch {
+    return reference;
+  }
+}
+
+function toJson(outcome: Outcome<PullResult>): object {
+  if ('error' in outcome) return { reference: canonical(outcome.subject), error: errorFacts(outcome.error) };
+  const { reference, digest, mediaType, platform, ...rest } = outcome.value;
+  return { reference, digest, mediaType, platform: formatPlatform(platform), ...rest };
+}
+
+function renderText(outcomes: readonly Outcome<PullResult>[], quiet: boolean): string {
+  return outcomes
+    .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
+    .map((result) => (quiet ? `${result.digest}\n` : renderPullSummary(result)))
+    .join('');
+}

@@ -1,0 +1,99 @@
+import { once } from 'node:events';
+import { isIP } from 'node:net';
+import { OciLayout } from '../../content/index.js';
+import { LandfallError } from '../../errors.js';
+import {
+  createRegistryServer,
+  LayoutSource,
+  type ServedRequest,
+  type ServeSource,
+  StoreSource,
+} from '../../serve/index.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { messageOf } from '../error-facts.js';
+import { EXIT_CODES } from '../exit-codes.js';
+import { formatDuration } from '../format/duration.js';
+import { printable } from '../format/printable.js';
+import { formatSize } from '../format/size.js';
+import { parseSourceName } from '../source-name.js';
+import { withStore } from '../with-store.js';
+
+export interface ServeFlags {
+  /** `HOST:PORT`. */
+  readonly listen?: string;
+}
+
+export const DEFAULT_LISTEN = '127.0.0.1:5000';
+
+/** Serves until it is interrupted, which is how it is meant to end: that is no error to report. */
+export async function serveCommand(
+  sourceName: string | undefined,
+  flags: ServeFlags,
+  context: CommandContext,
+): CommandResult {
+  const at = parseListen(flags.listen ?? DEFAULT_LISTEN);
+  if (sourceName === undefined) {
+    return withStore(context, ({ images, content, root }) => {
+      return serveUntilAborted(new StoreSource({ images, content }), root, at, context);
+    });
+  }
+  const source = parseSourceName(sourceName);
+  if (source.kind !== 'oci' || source.name !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', `${sourceName} cannot be served`, {
+      hint: 'Leave it out to serve the store, or name a whole layout: landfall serve oci:DIR.',
+    });
+  }
+  const layout = await OciLayout.open(source.directory);
+  return serveUntilAborted(new LayoutSource(layout, source.directory), source.directory, at, context);
+}
+
+async function serveUntilAborted(
+  source: ServeSource,
+  what: string,
+  at: ListenAt,
+  context: CommandContext,
+): CommandResult {
+  const { signal, log } = context;
+  const server = createRegistryServer({ source, onRequest: (request) => log.info(requestLine(request)) });
+  const { address, port, host } = await server.listen(at);
+  try {
+    const url = `http://${host}`;
+    answer(
+      context,
+      { source: what, url, host: address, port },
+      () => `serving ${printable(what)} at ${url}\n`,
+    );
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    await server.close();
+  }
+  return EXIT_CODES.ABORTED;
+}
+
+function requestLine({ method, path, status, bytes, durationMs, error }: ServedRequest): string {
+  const line = `${method} ${path} ${status} ${formatSize(bytes)} ${formatDuration(durationMs)}`;
+  return error === undefined ? line : `${line}: ${messageOf(error)}`;
+}
+
+export interface ListenAt {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Reads `127.0.0.1:5000`, `[::1]:5000`, `:5000` (all addresses) and `localhost:0` (a free port).
+ *
+ * @throws {LandfallError} INVALID_CONFIG
+ */
+export function parseListen(text: string): ListenAt {
+  const [, bracketed, plain, digits = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text) ?? [];
+  const port = Number(digits);
+  const valid = bracketed === undefined ? plain !== undefined : isIP(bracketed) === 6;
+  if (!valid || port > 65_535) {
+    throw new LandfallError('INVALID_CONFIG', `${JSON.stringify(text)} is not an address to listen on`, {
+      hint: `Write HOST:PORT, for example ${DEFAULT_LISTEN} or [::1]:5000; port 0 takes a free one.`,
+    });
+  }
+  const host = bracketed ?? plain ?? '';
+  return { host: host === '' ? '0.0.0.0' : host, port };
+}

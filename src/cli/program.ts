@@ -1,0 +1,269 @@
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import type { CommandContext, CommandResult } from './command-context.js';
+import type { ImagesFlags } from './commands/images.js';
+import type { GcFlags } from './commands/gc.js';
+import type { InspectFlags } from './commands/inspect.js';
+import type { MountFlags } from './commands/mount.js';
+import type { MountsFlags } from './commands/mounts.js';
+import type { PullFlags } from './commands/pull.js';
+import type { ServeFlags } from './commands/serve.js';
+import type { UnpackFlags } from './commands/unpack.js';
+import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES } from './settings.js';
+import { version } from './version.js';
+
+/** Runs a command that the line named; its file is loaded only then. */
+export type RunCommand = (command: (context: CommandContext) => CommandResult) => Promise<void>;
+
+/** The whole command line: what `--help` says and what docs/cli.md is held against. */
+export function createProgram(run: RunCommand): Command {
+  const program = new Command('landfall')
+    .description('Brings container images ashore: pulls them from a registry, verifies and unpacks them.')
+    .version(`landfall ${version()}`, '-V, --version', 'print the version')
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined });
+  addGlobalOptions(program);
+  for (const add of [
+    addPull,
+    addImages,
+    addInspect,
+    addTag,
+    addRmi,
+    addUnpack,
+    addMounts,
+    addMount,
+    addUmount,
+  ]) {
+    add(program, run);
+  }
+  for (const add of [addServe, addGc, addDoctor]) add(program, run);
+  addExamples(program, [
+    'landfall pull debian:trixie',
+    'landfall images',
+    'landfall mount debian:trixie /mnt',
+    'landfall pull --help',
+  ]);
+  return program;
+}
+
+function addGlobalOptions(program: Command): void {
+  program
+    .option(
+      '--root <dir>',
+      'the store (default: $LANDFALL_ROOT, then /var/lib/landfall or $XDG_DATA_HOME/landfall)',
+    )
+    .option('--plain-http', 'speak HTTP without TLS to the registry')
+    .option('--insecure', "do not verify the registry's certificate")
+    .option('--ca <file>', 'trust the certificate authorities in this PEM file too')
+    .option(
+      '--authfile <file>',
+      "credentials as docker keeps them (default: $REGISTRY_AUTH_FILE, then docker's own)",
+    )
+    .option('--creds <user[:password]>', 'credentials; without a password it is read from standard input')
+    .option('--concurrency <n>', 'layers of an image that are downloaded at once (default: 4)', parsePositive)
+    .addOption(new Option('--progress <how>', 'how to show progress (default: auto)').choices(PROGRESS_MODES))
+    .addOption(
+      new Option('--output <form>', 'the form of what is answered (default: text)').choices(OUTPUT_FORMATS),
+    )
+    .addOption(new Option('--log-level <level>', 'how much to tell (default: info)').choices(LOG_LEVELS));
+}
+
+function addPull(program: Command, run: RunCommand): void {
+  const command = program
+    .command('pull')
+    .summary('download, verify and unpack images')
+    .description(
+      'Downloads images from their registries, verifies them and unpacks their layers, all at once.',
+    )
+    .addArgument(
+      new Argument('<reference...>', 'images, for example debian:trixie or quay.io/team/app@sha256:…'),
+    )
+    .addOption(platformOption('the platform to unpack'))
+    .option('--all-platforms', 'download every platform of an image; unpack one')
+    .option('--no-unpack', 'download only')
+    .option('-q, --quiet', 'print only the digests')
+    .action((references: string[], flags: PullFlags) =>
+      run(async (context) => (await import('./commands/pull.js')).pullCommand(references, flags, context)),
+    );
+  addExamples(command, [
+    'landfall pull debian:trixie',
+    'landfall pull --platform linux/arm64 alpine quay.io/prometheus/busybox',
+    'landfall pull --plain-http registry.lan:5000/app:1',
+    'landfall pull --output json --progress none alpine',
+  ]);
+}
+
+function addImages(program: Command, run: RunCommand): void {
+  const command = program
+    .command('images')
+    .summary('list the images of the store')
+    .description('Lists the images of the store.')
+    .option('-q, --quiet', 'print only the digests')
+    .option('--filter <reference=glob>', 'only images whose name fits; may be given several times', collect)
+    .action((flags: ImagesFlags) =>
+      run(async (context) => (await import('./commands/images.js')).imagesCommand(flags, context)),
+    );
+  addExamples(command, [
+    'landfall images',
+    "landfall images --filter 'reference=debian:*'",
+    'landfall images -q',
+  ]);
+}
+
+function addInspect(program: Command, run: RunCommand): void {
+  const command = program
+    .command('inspect')
+    .summary('show what an image is made of')
+    .description('Shows what an image is made of: platforms, config, layers.')
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addOption(platformOption('the platform to show'))
+    .option('--raw', "the exact bytes of the image's index or manifest; with --platform, of that manifest")
+    .option('--config', 'the exact bytes of the config')
+    .action((source: string, flags: InspectFlags) =>
+      run(async (context) => (await import('./commands/inspect.js')).inspectCommand(source, flags, context)),
+    );
+  addExamples(command, [
+    'landfall inspect debian:trixie',
+    'landfall inspect --raw debian:trixie | sha256sum',
+    'landfall inspect --config --platform linux/arm64 oci:mirror:app',
+  ]);
+}
+
+function addTag(program: Command, run: RunCommand): void {
+  const command = program
+    .command('tag')
+    .summary('give an image one more name')
+    .description('Gives an image of the store one more name, or moves a name to it.')
+    .addArgument(new Argument('<source>', 'an image of the store'))
+    .addArgument(new Argument('<name>', 'the new name'))
+    .action((source: string, name: string) =>
+      run(async (context) => (await import('./commands/tag.js')).tagCommand(source, name, context)),
+    );
+  addExamples(command, ['landfall tag debian:trixie registry.lan:5000/base:1']);
+}
+
+function addRmi(program: Command, run: RunCommand): void {
+  const command = program
+    .command('rmi')
+    .summary('remove images')
+    .description('Removes names from the store, and frees what no other image needs.')
+    .addArgument(new Argument('<name...>', 'images of the store'))
+    .action((names: string[]) =>
+      run(async (context) => (await import('./commands/rmi.js')).rmiCommand(names, context)),
+    );
+  addExamples(command, ['landfall rmi debian:trixie alpine']);
+}
+
+function addUnpack(program: Command, run: RunCommand): void {
+  const command = program
+    .command('unpack')
+    .summary('write the merged root file system into a directory')
+    .description("Writes an image's merged root file system into a directory, which is absent or empty.")
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addArgument(new Argument('<dir>', 'where to'))
+    .addOption(platformOption('the platform to unpack'))
+    .action((source: string, directory: string, flags: UnpackFlags) =>
+      run(async (context) =>
+        (await import('./commands/unpack.js')).unpackCommand(source, directory, flags, context),
+      ),
+    );
+  addExamples(command, ['landfall unpack debian:trixie rootfs', 'landfall unpack oci:mirror:app /srv/app']);
+}
+
+function addMounts(program: Command, run: RunCommand): void {
+  const command = program
+    .command('mounts')
+    .summary('print the overlay mounts of an image')
+    .description("Prints the mounts that make up an image's root file system, as JSON, for others to mount.")
+    .addArgument(new Argument('<reference>', 'an image of the store'))
+    .addOption(platformOption('the platform to show'))
+    .action((name: string, flags: MountsFlags) =>
+      run(async (context) => (await import('./commands/mounts.js')).mountsCommand(name, flags, context)),
+    );
+  addExamples(command, ['landfall mounts debian:trixie']);
+}
+
+function addMount(program: Command, run: RunCommand): void {
+  const command = program
+    .command('mount')
+    .summary('mount an image')
+    .description("Mounts an image's root file system, read-only unless --rw is given.")
+    .addArgument(new Argument('<reference>', 'an image of the store'))
+    .addArgument(new Argument('<dir>', 'an existing directory'))
+    .addOption(platformOption('the platform to mount'))
+    .option('--rw', 'put a writable layer on top, which umount throws away')
+    .action((name: string, directory: string, flags: MountFlags) =>
+      run(async (context) =>
+        (await import('./commands/mount.js')).mountCommand(name, directory, flags, context),
+      ),
+    );
+  addExamples(command, ['landfall mount debian:trixie /mnt', 'landfall mount --rw debian:trixie /mnt']);
+}
+
+function addUmount(program: Command, run: RunCommand): void {
+  const command = program
+    .command('umount')
+    .summary('unmount an image')
+    .description('Unmounts what `landfall mount` mounted.')
+    .addArgument(new Argument('<dir>', 'the directory'))
+    .action((directory: string) =>
+      run(async (context) => (await import('./commands/umount.js')).umountCommand(directory, context)),
+    );
+  addExamples(command, ['landfall umount /mnt']);
+}
+
+function addServe(program: Command, run: RunCommand): void {
+  const command = program
+    .command('serve')
+    .summary('serve images over the registry API')
+    .description(
+      'Serves the store, or an OCI layout, over the registry API: read-only, without authentication.',
+    )
+    .addArgument(new Argument('[source]', 'oci:DIR; the store when left out'))
+    .option('--listen <host:port>', 'where to listen; port 0 takes a free one (default: 127.0.0.1:5000)')
+    .action((source: string | undefined, flags: ServeFlags) =>
+      run(async (context) => (await import('./commands/serve.js')).serveCommand(source, flags, context)),
+    );
+  addExamples(command, ['landfall serve', 'landfall serve --listen 0.0.0.0:5000 oci:mirror']);
+}
+
+function addGc(program: Command, run: RunCommand): void {
+  const command = program
+    .command('gc')
+    .summary('remove what no image needs')
+    .description('Removes blobs, snapshots and expired partial downloads that no image needs.')
+    .option('--dry-run', 'only say what would be removed')
+    .action((flags: GcFlags) =>
+      run(async (context) => (await import('./commands/gc.js')).gcCommand(flags, context)),
+    );
+  addExamples(command, ['landfall gc --dry-run', 'landfall gc']);
+}
+
+function addDoctor(program: Command, run: RunCommand): void {
+  const command = program
+    .command('doctor')
+    .summary('show what this machine can do')
+    .description('Shows what this machine can do for landfall, and what landfall does where it cannot.')
+    .action(() => run(async (context) => (await import('./commands/doctor.js')).doctorCommand(context)));
+  addExamples(command, ['landfall doctor', 'landfall --root /srv/landfall doctor --output json']);
+}
+
+function platformOption(what: string): Option {
+  return new Option('--platform <platform>', `${what}, for example linux/arm64 (default: this machine's)`);
+}
+
+function addExamples(command: Command, lines: readonly string[]): void {
+  command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}
+
+function parsePositive(text: string): number {
+  const number = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  if (number < 1) throw new InvalidArgumentError('It is not a positive whole number.');
+  return number;
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}

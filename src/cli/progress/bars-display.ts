@@ -1,0 +1,64 @@
+import { createLogUpdate } from 'log-update';
+import type { CommandContext } from '../command-context.js';
+import { showsUnicode, wantsColor } from '../terminal.js';
+import { PendingEvents } from './pending-events.js';
+import type { ProgressDisplay, ProgressDisplayOptions } from './progress-display.js';
+import { emptyPullModel, type ProgressEvent, type PullModel, reducePull } from './pull-model.js';
+import { renderPulls } from './render-pull.js';
+
+/** Milliseconds between frames. */
+const FRAME = 80;
+
+export function openBarsDisplay(context: CommandContext, options: ProgressDisplayOptions): ProgressDisplay {
+  return new BarsDisplay(context, options);
+}
+
+/** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
+class BarsDisplay implements ProgressDisplay {
+  readonly #context: CommandContext;
+  readonly #draw: ReturnType<typeof createLogUpdate>;
+  readonly #pending = new PendingEvents();
+  readonly #timer: NodeJS.Timeout;
+  readonly #begun: number = performance.now();
+  readonly #release: () => void;
+  #model: PullModel;
+  #finished = false;
+
+  constructor(context: CommandContext, options: ProgressDisplayOptions) {
+    this.#context = context;
+    this.#model = emptyPullModel(options);
+    this.#draw = createLogUpdate(context.stderr);
+    this.#timer = setInterval(() => this.#frame(), FRAME).unref();
+    this.#release = context.log.divert((text) => {
+      this.#draw.persist(text.replace(/\n$/, ''));
+      this.#frame();
+    });
+  }
+
+  show(event: ProgressEvent): void {
+    this.#pending.add(event);
+  }
+
+  finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    clearInterval(this.#timer);
+    this.#frame();
+    this.#draw.done();
+    this.#release();
+  }
+
+  #frame(): void {
+    for (const event of this.#pending.take()) this.#model = reducePull(this.#model, event);
+    if (this.#model.pulls.length === 0) return;
+    const { stderr, env } = this.#context;
+    const lines = renderPulls(this.#model, {
+      width: stderr.columns ?? 80,
+      height: stderr.rows ?? 24,
+      now: performance.now() - this.#begun,
+      unicode: showsUnicode(env),
+      color: wantsColor(stderr, env),
+    });
+    this.#draw(lines.join('\n'));
+  }
+}

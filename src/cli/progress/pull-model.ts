@@ -1,0 +1,191 @@
+import type { PullEvent } from '../../engine/pull-event.js';
+import { chainIds, type Digest, formatPlatform } from '../../spec/index.js';
+import { type Samples, withSample } from './rate.js';
+
+type BlobEvent = Extract<PullEvent, { type: 'blob' }>;
+type LayerEvent = Extract<PullEvent, { type: 'layer' }>;
+type ImageEvent = Extract<PullEvent, { type: 'image' }>;
+
+/** What the displays are told: the events of the pulls, and that one of them failed. */
+export type ProgressEvent = PullEvent | { readonly type: 'failed'; readonly reference: string };
+
+/** What is known of several pulls at once, in the order in which they first spoke. */
+export interface PullModel {
+  /** Whether the pulls unpack: without it a layer is done when its blob is here. */
+  readonly unpack: boolean;
+  readonly pulls: readonly PullProgress[];
+}
+
+export interface PullProgress {
+  readonly reference: string;
+  readonly phase: 'resolving' | 'pulling' | 'done' | 'failed';
+  readonly digest: Digest | undefined;
+  /** Of the chosen image; undefined before that is known. */
+  readonly platform: string | undefined;
+  /** Bottom first. */
+  readonly layers: readonly LayerProgress[];
+  readonly blobs: ReadonlyMap<Digest, BlobProgress>;
+  /** Once done. */
+  readonly bytesDownloaded: number;
+}
+
+export interface BlobProgress {
+  readonly role: BlobEvent['role'];
+  readonly size: number;
+  readonly state: BlobEvent['state'];
+  /** Contiguous bytes that are here. */
+  readonly bytes: number;
+  readonly samples: Samples;
+}
+
+export interface LayerProgress {
+  readonly digest: Digest;
+  readonly chainId: Digest | undefined;
+  readonly size: number;
+  readonly unpack: LayerEvent['state'] | 'none';
+  /** Compressed bytes that went into the snapshot. */
+  readonly unpacked: number;
+}
+
+/** What a layer is doing, in one word. */
+export type LayerState =
+  'waiting' | 'downloading' | 'retrying' | 'downloaded' | 'unpacking' | 'unpacked' | 'done' | 'present';
+
+export function emptyPullModel(options: { readonly unpack: boolean }): PullModel {
+  return { unpack: options.unpack, pulls: [] };
+}
+
+/** The model after an event; the model before it is left as it was. */
+export function reducePull(model: PullModel, event: ProgressEvent): PullModel {
+  const at = model.pulls.findIndex((pull) => pull.reference === event.reference);
+  const before = model.pulls[at] ?? newPull(event.reference);
+  const after = nextPull(before, event);
+  if (at < 0) return { ...model, pulls: [...model.pulls, after] };
+  return after === before ? model : { ...model, pulls: model.pulls.with(at, after) };
+}
+
+function newPull(reference: string): PullProgress {
+  return {
+    reference,
+    phase: 'resolving',
+    digest: undefined,
+    platform: undefined,
+    layers: [],
+    blobs: new Map(),
+    bytesDownloaded: 0,
+  };
+}
+
+function nextPull(pull: PullProgress, event: ProgressEvent): PullProgress {
+  switch (event.type) {
+    case 'resolving':
+      return { ...pull, phase: 'resolving' };
+    case 'resolved':
+      return { ...pull, phase: 'pulling', digest: event.digest };
+    case 'image':
+      return { ...pull, platform: formatPlatform(event.platform), layers: layersOf(event) };
+    case 'blob':
+      return {
+        ...pull,
+        blobs: new Map(pull.blobs).set(event.digest, nextBlob(pull.blobs.get(event.digest), event)),
+      };
+    case 'layer':
+      return { ...pull, layers: pull.layers.map((layer) => nextLayer(layer, event)) };
+    case 'warning':
+      return pull;
+    case 'done':
+      return { ...pull, phase: 'done', bytesDownloaded: event.bytesDownloaded };
+    case 'failed':
+      return { ...pull, phase: 'failed' };
+  }
+}
+
+function layersOf({ layers }: ImageEvent): LayerProgress[] {
+  // One digest may stand twice in an image, its chain ID never does.
+  const chains = chainIds(layers.map((layer) => layer.diffId));
+  return layers.map(({ digest, size }, at) => ({
+    digest,
+    size,
+    chainId: chains[at],
+    unpack: 'none',
+    unpacked: 0,
+  }));
+}
+
+function nextBlob(before: BlobProgress | undefined, event: BlobEvent): BlobProgress {
+  const { role, size, state } = event;
+  const bytes = state === 'done' || state === 'present' ? size : event.bytes;
+  // What a retry has to fetch again says nothing about the rate.
+  const kept = before?.state === state ? before.samples : [];
+  return { role, size, state, bytes, samples: withSample(kept, { at: event.at, bytes }) };
+}
+
+function nextLayer(layer: LayerProgress, event: LayerEvent): LayerProgress {
+  if (layer.chainId !== event.chainId) return layer;
+  const unpacked = event.state === 'unpacking' ? Math.min(event.bytes, layer.size) : layer.size;
+  return { ...layer, unpack: event.state, unpacked };
+}
+
+export function layerState(model: PullModel, pull: PullProgress, layer: LayerProgress): LayerState {
+  if (layer.unpack === 'committed') return 'done';
+  if (layer.unpack === 'present') return 'present';
+  const download = pull.blobs.get(layer.digest)?.state;
+  switch (download) {
+    case 'downloading':
+    case 'retrying':
+      return download;
+    case 'present':
+    case 'done':
+      if (!model.unpack) return download;
+      if (layer.unpack !== 'none') return layer.unpack;
+      return download === 'done' ? 'downloaded' : 'waiting';
+    case 'waiting':
+    case undefined:
+      // Another pull may be bringing the blob while this one already unpacks it.
+      return layer.unpack === 'none' ? 'waiting' : layer.unpack;
+  }
+}
+
+/** Whether nothing more is to be done for a layer. */
+export function isSettled(state: LayerState): boolean {
+  return state === 'done' || state === 'present';
+}
+
+/** How many bytes of a layer's blob are here. */
+export function downloadedBytes(pull: PullProgress, layer: LayerProgress): number {
+  if (layer.unpack === 'committed' || layer.unpack === 'present') return layer.size;
+  return Math.min(pull.blobs.get(layer.digest)?.bytes ?? 0, layer.size);
+}
+
+export interface PullTotals {
+  readonly layers: number;
+  readonly settled: number;
+  readonly present: number;
+  /** Bytes of the layers' blobs that are here, and that there are. */
+  readonly bytes: number;
+  readonly size: number;
+}
+
+/** Counts over one pull: the chosen image's layers, and with all platforms the other layers too. */
+export function pullTotals(model: PullModel, pull: PullProgress): PullTotals {
+  const states = pull.layers.map((layer) => layerState(model, pull, layer));
+  const own = new Set(pull.layers.map((layer) => layer.digest));
+  const others = [...pull.blobs].filter(([digest, blob]) => blob.role === 'layer' && !own.has(digest));
+  return {
+    layers: states.length + others.length,
+    settled: states.filter(isSettled).length + others.filter(([, blob]) => isHere(blob)).length,
+    present:
+      states.filter((state) => state === 'present').length +
+      others.filter(([, blob]) => blob.state === 'present').length,
+    bytes:
+      pull.layers.reduce((sum, layer) => sum + downloadedBytes(pull, layer), 0) +
+      others.reduce((sum, [, blob]) => sum + blob.bytes, 0),
+    size:
+      pull.layers.reduce((sum, layer) => sum + layer.size, 0) +
+      others.reduce((sum, [, blob]) => sum + blob.size, 0),
+  };
+}
+
+function isHere(blob: BlobProgress): boolean {
+  return blob.state === 'done' || blob.state === 'present';
+}

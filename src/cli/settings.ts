@@ -1,0 +1,76 @@
+import { homedir } from 'node:os';
+import path from 'node:path';
+
+export type OutputFormat = 'text' | 'json';
+export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export const OUTPUT_FORMATS: readonly OutputFormat[] = ['text', 'json'];
+export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json', 'none'];
+export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+
+/** The global options as they were typed; the parser has checked each by itself. */
+export interface GlobalFlags {
+  readonly root?: string;
+  readonly plainHttp?: boolean;
+  readonly insecure?: boolean;
+  readonly ca?: string;
+  readonly authfile?: string;
+  readonly creds?: string;
+  readonly concurrency?: number;
+  readonly progress?: ProgressMode;
+  readonly output?: OutputFormat;
+  readonly logLevel?: LogLevel;
+}
+
+/** What holds for this run, once options, environment and defaults are put together. */
+export interface Settings {
+  /** Absolute path of the store. */
+  readonly root: string;
+  readonly plainHttp: boolean;
+  readonly insecure: boolean;
+  /** Path of a PEM file. */
+  readonly ca: string | undefined;
+  /** Path of a docker-style credentials file. */
+  readonly authfile: string | undefined;
+  /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
+  readonly creds: string | undefined;
+  readonly concurrency: number | undefined;
+  readonly progress: ProgressMode;
+  readonly output: OutputFormat;
+  readonly logLevel: LogLevel;
+}
+
+export interface SettingsSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The effective user. */
+  readonly uid: number;
+}
+
+export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings): Settings {
+  return {
+    root: path.resolve(flags.root ?? defaultRoot(around)),
+    plainHttp: flags.plainHttp ?? false,
+    insecure: flags.insecure ?? false,
+    ca: flags.ca,
+    authfile: flags.authfile,
+    creds: flags.creds,
+    concurrency: flags.concurrency,
+    progress: flags.progress ?? 'auto',
+    output: flags.output ?? 'text',
+    logLevel: flags.logLevel ?? 'info',
+  };
+}
+
+/** LANDFALL_ROOT, then /var/lib/landfall as root and $XDG_DATA_HOME/landfall otherwise; empty counts as unset. */
+function defaultRoot({ env, uid }: SettingsSurroundings): string {
+  const named = given(env['LANDFALL_ROOT']);
+  if (named !== undefined) return named;
+  if (uid === 0) return '/var/lib/landfall';
+  const dataHome = given(env['XDG_DATA_HOME']) ?? path.join(given(env['HOME']) ?? homedir(), '.local/share');
+  return path.join(dataHome, 'landfall');
+}
+
+function given(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}

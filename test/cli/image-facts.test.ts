@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { imageFacts, renderImageFacts } from '../../src/cli/image-facts.js';
+import type { LoadedImage } from '../../src/engine/image.js';
+import { MEDIA_TYPES } from '../../src/spec/index.js';
+import { NAME, TARGET, testLayers } from './pull-events.js';
+
+const layers = testLayers(1_200_000, 3000).map(({ digest, size, diffId, chainId }) => ({
+  descriptor: { mediaType: MEDIA_TYPES.ociLayerGzip, digest, size },
+  diffId,
+  chainId,
+}));
+const [lower, upper] = layers;
+if (lower === undefined || upper === undefined) throw new Error('no layers');
+
+const platform = { os: 'linux', architecture: 'amd64' };
+const manifestDescriptor = { mediaType: MEDIA_TYPES.ociManifest, digest: lower.diffId, size: 500 };
+
+function imageWith(history: LoadedImage['config']['history']): LoadedImage {
+  return {
+    manifestDescriptor,
+    manifest: {
+      kind: 'manifest',
+      mediaType: MEDIA_TYPES.ociManifest,
+      config: { mediaType: MEDIA_TYPES.ociConfig, digest: TARGET, size: 300 },
+      layers: layers.map(({ descriptor }) => descriptor),
+      annotations: { note: 'one\u001b[2Jtwo' },
+    },
+    config: {
+      ...platform,
+      created: '2025-01-01T00:00:00Z',
+      author: 'nobody',
+      config: {
+        User: 'nobody',
+        Env: ['A=1', 'B=2'],
+        Cmd: ['sh', '-c', 'a b'],
+        ExposedPorts: { '80/tcp': {} },
+        WorkingDir: '/',
+        StopSignal: 'SIGTERM',
+      },
+      rootfs: { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) },
+      ...(history === undefined ? {} : { history }),
+    },
+    platform,
+    imageId: TARGET,
+    layers,
+    chainId: upper?.chainId,
+  };
+}
+
+const target = { mediaType: MEDIA_TYPES.ociIndex, digest: TARGET, size: 100 };
+
+describe('inspect', () => {
+  test.each([
+    [
+      'steps that made no layer are passed over',
+      [{ created_by: 'a' }, { empty_layer: true }, { created_by: 'b' }],
+      ['a', 'b'],
+    ],
+    ['a history that does not fit tells nothing', [{ created_by: 'a' }], [undefined, undefined]],
+    ['nor does none', undefined, [undefined, undefined]],
+  ])('%s', (_, history, steps) => {
+    const facts = imageFacts(NAME, target, imageWith(history), [platform]);
+    expect(facts.layers.map(({ createdBy }) => createdBy)).toEqual(steps);
+  });
+
+  test('docs/json-output.md has every key', () => {
+    const facts = imageFacts(NAME, target, imageWith([{ created_by: 'a' }, { created_by: 'b' }]), [platform]);
+    const page = readFileSync('docs/json-output.md', 'utf8');
+    const example = /^## inspect\n\n```json\n(.*?)^```/ms.exec(page)?.[1] ?? '';
+    const documented = JSON.parse(example) as { config: object; layers: object[] };
+    expect(Object.keys(documented)).toEqual(Object.keys(facts));
+    expect(Object.keys(documented.config).sort()).toEqual(Object.keys(facts.config).sort());
+    expect(Object.keys(documented.layers[0] ?? {})).toEqual(Object.keys(facts.layers[0] ?? {}));
+  });
+
+  test('for people', () => {
+    const text = renderImageFacts(
+      imageFacts(NAME, target, imageWith([{ created_by: 'copy  a\nb' }, { created_by: 'x'.repeat(80) }]), [
+        platform,
+      ]),
+    );
+    expect(text.split('\n')).toEqual([
+      `Name         ${NAME}`,
+      `Digest       ${TARGET}`,
+      `Media type   ${MEDIA_TYPES.ociIndex}`,
+      `Image ID     ${TARGET}`,
+      `Chain ID     ${upper.chainId}`,
+      'Platform     linux/amd64',
+      'Here         linux/amd64',
+      'Created      2025-01-01T00:00:00Z',
+      'Author       nobody',
+      'Size         1.2 MB in 2 layers',
+      'User         nobody',
+      'Command      ["sh","-c","a b"]',
+      'Directory    /',
+      'Ports        80/tcp',
+      'Stop signal  SIGTERM',
+      'Environment  A=1',
+      '             B=2',
+      'Annotations  note=one\\u001b[2Jtwo',
+      '',
+      `${'LAYER'.padEnd(71)}    SIZE  CREATED BY`,
+      `${lower.descriptor.digest}  1.2 MB  copy a b`,
+      `${upper.descriptor.digest}  3.0 kB  ${'x'.repeat(59)}…`,
+      '',
+    ]);
+  });
+});

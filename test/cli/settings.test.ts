@@ -1,0 +1,43 @@
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { resolveSettings } from '../../src/cli/settings.js';
+
+describe('the root of the store', () => {
+  test.each([
+    ['the option is first', '/opt', { LANDFALL_ROOT: '/env', XDG_DATA_HOME: '/xdg' }, 1000, '/opt'],
+    ['then the environment', undefined, { LANDFALL_ROOT: '/env', XDG_DATA_HOME: '/xdg' }, 1000, '/env'],
+    ['as root the system has its place', undefined, { XDG_DATA_HOME: '/xdg' }, 0, '/var/lib/landfall'],
+    [
+      'a user has one of their own',
+      undefined,
+      { XDG_DATA_HOME: '/xdg', HOME: '/home/u' },
+      1000,
+      '/xdg/landfall',
+    ],
+    ['by default below the home', undefined, { HOME: '/home/u' }, 1000, '/home/u/.local/share/landfall'],
+    [
+      'empty is unset',
+      undefined,
+      { LANDFALL_ROOT: '', XDG_DATA_HOME: '', HOME: '/h' },
+      1,
+      '/h/.local/share/landfall',
+    ],
+    ['without a HOME the user database knows', undefined, {}, 1000, `${homedir()}/.local/share/landfall`],
+    ['a relative one is made absolute', 'store', {}, 0, path.resolve('store')],
+  ] as const)('%s', (_, root, env, uid, expected) => {
+    const flags = root === undefined ? {} : { root };
+    expect(resolveSettings(flags, { env, uid }).root).toBe(expected);
+  });
+});
+
+test('defaults', () => {
+  expect(resolveSettings({}, { env: {}, uid: 0 })).toMatchObject({
+    plainHttp: false,
+    insecure: false,
+    progress: 'auto',
+    output: 'text',
+    logLevel: 'info',
+    concurrency: undefined,
+  });
+});
