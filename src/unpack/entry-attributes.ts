@@ -62,7 +62,7 @@ export class EntryAttributes {
   }
 
   /**
-   * Of an open directory, for now: mode and times wait for the end of the layer. So does a default ACL, which would be
+   * Of an open directory, as far as it can have them yet: mode and times wait for the end of the layer. So does a default ACL, which would be
    * inherited by all that is still to come; it is returned.
    */
   beginDirectory(fd: number, entry: TarEntry, isNew: boolean): Buffer | undefined {

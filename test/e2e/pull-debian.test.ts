@@ -2,8 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DEBIAN_IMAGE_PEERS, debianImage, listedDirectories } from '../support/debian-image.js';
-import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
+import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
 import { LANDFALL, landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { listMounted, listTree, withoutUnlistedTimes } from '../support/tree-listing.js';
@@ -14,7 +13,7 @@ interface Pulled {
   reference: string;
   digest: string;
   mediaType: string;
-  platform: { os: string; architecture: string };
+  platform: string;
   imageId: string;
   chainId: string;
   layers: { digest: string; diffId: string; chainId: string; size: number; reused: boolean }[];
@@ -24,27 +23,18 @@ interface Pulled {
 /** A real image from a real registry, held against what umoci makes of the same image. */
 describe.skipIf(reason !== undefined)('a Debian image', () => {
   let work: string;
-  let registry: DockerRegistry;
+  let image: ServedDebianImage;
   let layout: string;
   let reference: string;
   let root: string;
   let expected: string[];
-  let listed: Set<string>;
+  let listed: ReadonlySet<string>;
   let pulled: Pulled;
 
   beforeAll(async () => {
     work = await mkdtemp(join(tmpdir(), 'landfall-debian-'));
-    layout = await debianImage();
-    listed = await listedDirectories(layout, 'trixie');
-    registry = await startDockerRegistry();
-    reference = `${registry.address}/debian:trixie`;
-    await peerOutput('skopeo', [
-      'copy',
-      '-q',
-      '--dest-tls-verify=false',
-      `oci:${layout}:trixie`,
-      `docker://${reference}`,
-    ]);
+    image = await serveDebianImage();
+    ({ layout, reference, listed } = image);
     await peerOutput('umoci', ['unpack', '--image', `${layout}:trixie`, join(work, 'bundle')]);
     expected = withoutUnlistedTimes(await listTree(join(work, 'bundle/rootfs')), listed);
     root = join(work, 'root');
@@ -52,7 +42,7 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
   }, 300_000);
 
   afterAll(async () => {
-    await registry.stop();
+    await image[Symbol.asyncDispose]();
     await rm(work, { recursive: true, force: true });
   });
 
@@ -149,11 +139,11 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
   });
 
   it('is not downloaded again: one HEAD, and the command says so', async () => {
-    const before = (await registry.accessLog()).length;
+    const before = (await image.registry.accessLog()).length;
     const again = await landfall(['--root', root, 'pull', reference]);
     expect(again).toMatchObject({ code: 0 });
     expect(again.stdout).toMatch(/up to date/);
-    const requests = (await registry.accessLog()).slice(before);
+    const requests = (await image.registry.accessLog()).slice(before);
     expect(requests).toHaveLength(1);
     expect(requests[0]).toMatch(/"HEAD \/v2\/debian\/manifests\/trixie HTTP/);
     const [json] = await landfallJson<[Pulled]>(['--root', root, 'pull', reference]);
@@ -162,7 +152,7 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
   });
 
   it('is kept by its other name, and leaves nothing when the last is removed', async () => {
-    const name = `${registry.address}/debian:other`;
+    const name = `${image.registry.address}/debian:other`;
     expect(await landfall(['--root', root, 'tag', reference, name])).toMatchObject({ code: 0 });
     const images = await landfallJson<{ name: string; digest: string }[]>(['--root', root, 'images']);
     expect(images.map((image) => image.name).sort()).toEqual([name, reference].sort());

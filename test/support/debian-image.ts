@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { type DockerRegistry, startDockerRegistry } from './docker-registry.js';
 import { peerOutput } from './landfall-command.js';
 
 /** What {@link debianImage} needs on the machine, and a Debian mirror that apt reaches. */
@@ -69,7 +70,7 @@ rm -rf bundle base.tar raw raw.tar debs
  * An OCI layout with the tag `trixie`. It is built once and kept below node_modules, under a name that follows the
  * recipe, so that a changed recipe builds anew.
  */
-export async function debianImage(): Promise<string> {
+async function debianImage(): Promise<string> {
   const recipe = createHash('sha256').update(BUILD).digest('hex').slice(0, 12);
   const cache = resolve(import.meta.dirname, '../../node_modules/.cache/landfall');
   const image = join(cache, `debian-${recipe}`);
@@ -89,7 +90,7 @@ export async function debianImage(): Promise<string> {
 }
 
 /** Every directory that some layer of a layout's image lists, without slashes at the ends. */
-export async function listedDirectories(layout: string, tag: string): Promise<Set<string>> {
+async function listedDirectories(layout: string, tag: string): Promise<Set<string>> {
   const raw = await peerOutput('skopeo', ['inspect', '--raw', `oci:${layout}:${tag}`]);
   const { layers } = JSON.parse(raw) as { layers: { digest: string }[] };
   const listed = new Set<string>();
@@ -101,4 +102,24 @@ export async function listedDirectories(layout: string, tag: string): Promise<Se
     }
   }
   return listed;
+}
+
+export interface ServedDebianImage extends AsyncDisposable {
+  readonly registry: DockerRegistry;
+  readonly reference: string;
+  /** The OCI layout that it was pushed from, under the tag `trixie`. */
+  readonly layout: string;
+  /** As {@link listedDirectories}. */
+  readonly listed: ReadonlySet<string>;
+}
+
+/** The image in a docker-registry of its own, pushed there by skopeo. */
+export async function serveDebianImage(): Promise<ServedDebianImage> {
+  const layout = await debianImage();
+  const listed = await listedDirectories(layout, 'trixie');
+  const registry = await startDockerRegistry();
+  const reference = `${registry.address}/debian:trixie`;
+  const names = [`oci:${layout}:trixie`, `docker://${reference}`];
+  await peerOutput('skopeo', ['copy', '-q', '--dest-tls-verify=false', ...names]);
+  return { registry, reference, layout, listed, [Symbol.asyncDispose]: () => registry.stop() };
 }

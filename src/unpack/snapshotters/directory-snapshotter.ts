@@ -1,5 +1,3 @@
-import { closeSync } from 'node:fs';
-import { randomUUID } from 'node:crypto';
 import { LandfallError, type Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
@@ -17,17 +15,12 @@ import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from 
 import type { WorkerPool } from '../worker-pool.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { measureUsage } from './measure-usage.js';
+import { PrivateDirectories } from './private-directories.js';
 import { removeOrphans } from './remove-orphans.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
 import { writeSnapshotFile } from './snapshot-file.js';
-import {
-  infoOf,
-  isUnpacking,
-  SnapshotRecords,
-  UNPACKING_LABEL,
-  type SnapshotRecord,
-} from './snapshot-records.js';
+import { infoOf, isUnpacking, SnapshotRecords, type SnapshotRecord } from './snapshot-records.js';
 import { sweepSnapshots } from './sweep-snapshots.js';
 
 export interface SnapshotterOptions {
@@ -35,12 +28,6 @@ export interface SnapshotterOptions {
   readonly root: string;
   readonly database: MetadataDatabase;
   readonly pool: WorkerPool;
-}
-
-/** A directory that this process fills, and the lock that says so to others. */
-interface OpenLayer {
-  readonly number: number;
-  readonly lock: number;
 }
 
 const PAGE = 200;
@@ -55,8 +42,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly records: SnapshotRecords;
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
-  /** By the key of their {@link LayerDirectory}. */
-  readonly #openLayers = new Map<string, OpenLayer>();
+  readonly #private: PrivateDirectories;
 
   protected constructor(kind: string, o: SnapshotterOptions) {
     this.kind = kind;
@@ -64,6 +50,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     this.pool = o.pool;
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
+    this.#private = new PrivateDirectories({
+      database: this.database,
+      directories: this.directories,
+      records: this.records,
+    });
   }
 
   protected abstract readonly layerForm: LayerForm;
@@ -179,7 +170,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async beginLayer(): Promise<LayerDirectory> {
-    const { key, number } = await this.#beginPrivate(this.layerNames);
+    const { key, number } = await this.#private.begin(this.layerNames);
     return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}`, form: this.layerForm };
   }
 
@@ -190,8 +181,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       pool,
       directories,
       records,
-      numberOf: (key) => this.#openLayers.get(key)?.number,
-      release: (key) => this.#release(key),
+      numberOf: (key) => this.#private.numberOf(key),
+      release: (key) => this.#private.release(key),
       abandon: (directory) => this.abandonLayer(directory),
       complete: (...args) => this.complete(...args),
     };
@@ -199,7 +190,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   abandonLayer(directory: LayerDirectory): Promise<void> {
-    return this.#abandon(directory.key);
+    return this.#private.abandon(directory.key);
   }
 
   async layerPaths(name: string): Promise<readonly string[]> {
@@ -227,7 +218,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const found = await this.#parentOf(this.database, key, parent);
     // A view shows its parent as it is; only without one it has something of its own, which is empty.
     const names = kind === 'active' ? this.activeNames : ['fs'];
-    const opened = await this.#beginPrivate(names, found?.number);
+    const opened = await this.#private.begin(names, found?.number);
     try {
       const lineage = found === undefined ? [] : await this.records.lineage(this.database, found.number);
       if (kind === 'active') await this.fill(opened.number, lineage);
@@ -235,10 +226,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
         await this.#refuseTaken(tx, key);
         await this.records.publish(tx, opened.number, { name: key, kind, labels });
       });
-      this.#release(opened.key);
+      this.#private.release(opened.key);
       return this.mountsOf(opened.number, kind, lineage);
     } catch (error) {
-      await this.#abandon(opened.key);
+      await this.#private.abandon(opened.key);
       throw error;
     }
   }
@@ -249,44 +240,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const record = await this.#get(db, parent);
     if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
     return record;
-  }
-
-  /** A directory that nobody sees, made and locked in the transaction of its row, so that no collection finds it unlocked. */
-  async #beginPrivate(
-    names: readonly string[],
-    parentNumber?: number,
-  ): Promise<{ key: string; number: number }> {
-    const key = `unpacking-${randomUUID()}`;
-    const labels = { [UNPACKING_LABEL]: 'true' };
-    const number = await this.database.transaction(async (tx) => {
-      const inserted = await this.records.insert(tx, { name: key, kind: 'active', parentNumber, labels });
-      this.directories.create(inserted, names);
-      const lock = this.directories.tryLock(inserted);
-      if (lock === undefined)
-        throw new LandfallError('IN_USE', `${this.directories.path(inserted)} is locked already`);
-      this.#openLayers.set(key, { number: inserted, lock });
-      return inserted;
-    });
-    return { key, number };
-  }
-
-  /** Gives up the lock of a directory that is private no more. */
-  #release(key: string): void {
-    const layer = this.#openLayers.get(key);
-    if (layer === undefined) return;
-    this.#openLayers.delete(key);
-    closeSync(layer.lock);
-  }
-
-  async #abandon(key: string): Promise<void> {
-    const layer = this.#openLayers.get(key);
-    if (layer === undefined) return;
-    const away = await this.database.transaction(async (tx) => {
-      await this.records.delete(tx, layer.number);
-      return this.directories.discard(layer.number);
-    });
-    this.#release(key);
-    if (away !== undefined) await this.directories.sweep(away);
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {
