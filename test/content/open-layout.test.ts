@@ -147,10 +147,11 @@ describe('openLayout', () => {
     await mkdir(root, { recursive: true });
     await chmod(directory.path, 0o755);
     const script = `import { openLayout } from ${JSON.stringify(new URL('../../dist/src/content/index.js', import.meta.url).href)};
+      // Not before the program is loaded: nobody else may read where it or Node lies.
+      if (process.getuid() === 0) process.setuid(65534);
       await openLayout(${JSON.stringify(root)}).catch((error) => console.log(JSON.stringify(error)));`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
-      ...(process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}),
     });
     expect(JSON.parse(output)).toMatchObject({
       code: 'FILESYSTEM',
