@@ -1,9 +1,11 @@
-import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config';
+import { isRoot, NEEDS_ROOT } from './test/support/needs-root.js';
 
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/support/name-missing-peers.ts', 'test/support/build-once.ts'],
+    exclude: [...configDefaults.exclude, ...(isRoot ? [] : NEEDS_ROOT)],
+    globalSetup: ['test/support/name-what-is-missing.ts', 'test/support/build-once.ts'],
     testTimeout: 60_000,
     hookTimeout: 180_000,
     coverage: {

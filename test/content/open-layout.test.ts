@@ -145,6 +145,7 @@ describe('openLayout', () => {
 
   it('says so when the root may not be written', async () => {
     await mkdir(root, { recursive: true });
+    await chmod(root, 0o555);
     await chmod(directory.path, 0o755);
     const script = `import { openLayout } from ${JSON.stringify(new URL('../../dist/src/content/index.js', import.meta.url).href)};
       // Not before the program is loaded: nobody else may read where it or Node lies.
