@@ -148,7 +148,8 @@ describe('openLayout', () => {
     await chmod(root, 0o555);
     await chmod(directory.path, 0o755);
     const script = `import { openLayout } from ${JSON.stringify(new URL('../../dist/src/content/index.js', import.meta.url).href)};
-      // Not before the program is loaded: nobody else may read where it or Node lies.
+      // Not before all of the program is loaded, native modules too: nobody else may read where it lies.
+      await (await openLayout(${JSON.stringify(join(directory.path, 'loaded'))})).close();
       if (process.getuid() === 0) process.setuid(65534);
       await openLayout(${JSON.stringify(root)}).catch((error) => console.log(JSON.stringify(error)));`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
