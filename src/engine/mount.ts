@@ -29,11 +29,7 @@ export async function imageMounts(
   options: { readonly platform?: Platform | undefined } = {},
 ): Promise<readonly Mount[]> {
   const top = await topSnapshot(store, name, options.platform);
-  // A view is where a snapshotter says how a committed snapshot is mounted; nobody else needs this one.
-  const key = `mounts-${process.pid}-${performance.now()}`;
-  const mounts = await store.snapshotter.view(key, top);
-  await store.snapshotter.remove(key);
-  return mounts;
+  return store.snapshotter.viewMounts(top);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Abortable } from '../errors.js';
 import type { Statements } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import type { BytePath } from '../system/index.js';
-import type { SnapshotInfo, Snapshotter } from './snapshotter.js';
+import type { Mount, SnapshotInfo, Snapshotter } from './snapshotter.js';
 
 /**
  * What extracting one layer leaves to the moment when its parents are there. Paths are resolved (no component
@@ -68,6 +68,8 @@ export interface LayerSnapshotter extends Snapshotter {
   abandonLayer(directory: LayerDirectory): Promise<void>;
   /** The directories that together show a committed snapshot, topmost first. */
   layerPaths(name: string): Promise<readonly string[]>;
+  /** The mounts that a view of a committed snapshot would have, without making one. */
+  viewMounts(name: string): Promise<readonly Mount[]>;
   /**
    * The deciding half of a collection, within the caller's write transaction: deletes the rows of committed snapshots that
    * are neither retained nor an ancestor of what is kept, children before parents, and of layers whose process died. Active

@@ -194,10 +194,20 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async layerPaths(name: string): Promise<readonly string[]> {
-    const record = await this.#get(this.database, name);
-    if (record.kind !== 'committed') throw wrongKind(name, record.kind, 'committed');
-    const lineage = await this.records.lineage(this.database, record.number);
+    const { lineage } = await this.#committed(name);
     return this.shown(lineage).map((number) => this.directories.content(number));
+  }
+
+  async viewMounts(name: string): Promise<readonly Mount[]> {
+    const { number, lineage } = await this.#committed(name);
+    return this.mountsOf(number, 'view', lineage);
+  }
+
+  /** A committed snapshot's number, and those that lead from it to the bottom, itself first. */
+  async #committed(name: string): Promise<{ number: number; lineage: readonly number[] }> {
+    const { kind, number } = await this.#get(this.database, name);
+    if (kind !== 'committed') throw wrongKind(name, kind, 'committed');
+    return { number, lineage: await this.records.lineage(this.database, number) };
   }
 
   sweep(transaction: Statements, o: SweepOptions): Promise<readonly string[]> {

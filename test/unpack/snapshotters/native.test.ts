@@ -18,6 +18,9 @@ test('mounts are bind mounts, and a view shows its parent itself', async () => {
   expect(await snapshotter.view('v1', 'one')).toEqual([
     { type: 'bind', source: fs(1), options: ['ro', 'rbind'] },
   ]);
+  expect(await snapshotter.viewMounts('one')).toEqual(await snapshotter.mounts('v1'));
+  await expect(snapshotter.viewMounts('v1')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+  await expect(snapshotter.viewMounts('nowhere')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
   expect(await snapshotter.prepare('k2', 'one')).toEqual([
     { type: 'bind', source: fs(3), options: ['rw', 'rbind'] },
   ]);

@@ -30,6 +30,9 @@ test('mounts are those of containerd: bind without a parent and of one layer, el
   expect(await snapshotter.view('v2', 'two')).toEqual([
     { type: 'overlay', source: 'overlay', options: [`lowerdir=${fs(3)}:${fs(1)}`] },
   ]);
+  expect(await snapshotter.viewMounts('two')).toEqual(await snapshotter.mounts('v2'));
+  await expect(snapshotter.viewMounts('v2')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+  await expect(snapshotter.viewMounts('nowhere')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
 });
 
 test('an opaque root hides all layers below, which the kernel alone would merge', async () => {
