@@ -1,11 +1,20 @@
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config';
+import type { TestCase, TestModule, TestSuite } from 'vitest/node';
 import { isRoot, NEEDS_ROOT } from './test/support/needs-root.js';
+import { keepRecord } from './test/support/secret-records.js';
 
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: [...configDefaults.exclude, ...(isRoot ? [] : NEEDS_ROOT)],
-    globalSetup: ['test/support/name-what-is-missing.ts', 'test/support/build-once.ts'],
+    globalSetup: [
+      'test/support/name-what-is-missing.ts',
+      'test/support/build-once.ts',
+      'test/support/search-for-secrets.ts',
+    ],
+    onConsoleLog: (text, type, entity) => {
+      keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
+    },
     testTimeout: 60_000,
     hookTimeout: 180_000,
     coverage: {
@@ -15,5 +24,11 @@ const config: ViteUserConfig = defineConfig({
     },
   },
 });
+
+function nameOf(entity: TestModule | TestSuite | TestCase | undefined): string {
+  if (entity === undefined) return 'no test';
+  if (entity.type === 'module') return entity.relativeModuleId;
+  return `${entity.module.relativeModuleId} > ${entity.fullName}`;
+}
 
 export default config;

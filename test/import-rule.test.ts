@@ -20,7 +20,7 @@ const LEVELS: readonly (readonly string[])[] = [
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   system: ['koffi'],
   metadata: ['sqlite3'],
-  registry: ['undici', 'p-limit'],
+  registry: ['undici', 'p-limit', 'smol-toml'],
   unpack: ['tar-stream', 'zstd-napi', 'p-limit'],
   engine: ['p-limit'],
   transfer: ['tar-stream', 'zstd-napi', 'p-limit'],

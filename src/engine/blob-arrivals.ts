@@ -1,12 +1,12 @@
-import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContentStore, IngestWriter, Lease } from '../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { Fetcher } from '../registry/index.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { LayerSource } from '../unpack/index.js';
 import type { LimitFunction } from 'p-limit';
-import { deferred } from './deferred.js';
+import { downloadBlob } from './blob-download.js';
+import { type Deferred, deferred } from './deferred.js';
+import type { DownloadSlots } from './download-slots.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
 
 export interface BlobArrivalsOptions extends Abortable {
@@ -16,7 +16,7 @@ export interface BlobArrivalsOptions extends Abortable {
   /** `registry/repository`, recorded with each blob. */
   readonly source: string;
   /** Bounds how many layers are on their way at once. */
-  readonly layerLimit: LimitFunction;
+  readonly layerSlots: DownloadSlots;
   /** Bounds the same for manifests and configs, which never wait behind a layer. */
   readonly documentLimit: LimitFunction;
   readonly onEvent: (event: PullEventBody) => void;
@@ -29,10 +29,6 @@ export interface BlobArrival {
   readonly done: Promise<void>;
 }
 
-/** How often a download that makes no progress is tried again, and the first pause before that, in ms. */
-const FRUITLESS_ATTEMPTS = 5;
-const FIRST_PAUSE_MS = 200;
-const LONGEST_PAUSE_MS = 10_000;
 /** Progress is told at most so often for a blob, in ms. */
 const PROGRESS_INTERVAL_MS = 50;
 
@@ -59,9 +55,10 @@ export class BlobArrivals {
     const known = this.#arrivals.get(descriptor.digest);
     if (known !== undefined) return known;
     const readable = deferred<LayerSource>();
-    const limit =
-      role === 'layer' || role === 'other' ? this.#options.layerLimit : this.#options.documentLimit;
-    const done = limit(() => this.#arrive(descriptor, role, readable.resolve));
+    const arrive = (): Promise<void> => this.#arrive(descriptor, role, readable);
+    const { layerSlots, documentLimit } = this.#options;
+    const isLayer = role === 'layer' || role === 'other';
+    const done = isLayer ? layerSlots.run(arrive) : documentLimit(arrive);
     done.catch(readable.reject);
     // Who waits for neither must not bring the process down: the pull reports the first failure itself.
     readable.promise.catch(() => undefined);
@@ -76,37 +73,54 @@ export class BlobArrivals {
     await Promise.allSettled([...this.#arrivals.values()].map((arrival) => arrival.done));
   }
 
-  async #arrive(
-    descriptor: Descriptor,
-    role: BlobRole,
-    readable: (source: LayerSource) => void,
-  ): Promise<void> {
-    const { content, lease, signal, source } = this.#options;
+  async #arrive(descriptor: Descriptor, role: BlobRole, readable: Deferred<LayerSource>): Promise<void> {
+    const { content, fetcher, lease, signal, source } = this.#options;
     throwIfAborted(signal);
     // Leased before it is looked for, so that no garbage collection comes between the look and the use.
     await lease.addBlob(descriptor.digest);
-    for (let restarted = false; ; restarted = true) {
-      const writer = await content.ingest(descriptor, { signal, source });
-      if (writer === undefined) {
-        this.#tell(descriptor, role, 'present', descriptor.size);
-        readable({ path: await content.path(descriptor.digest), verified: Promise.resolve() });
-        return;
-      }
+    // Each host may send wrong bytes once; where nobody is left that has not, there is no further try.
+    for (let from: Deferred<LayerSource> | Deferred<LayerSource | undefined> = readable; ;) {
+      const next = deferred<LayerSource | undefined>();
+      next.promise.catch(() => undefined);
+      // What an earlier process left may have been damaged by a power cut, so its part is nobody's fault here.
+      let resumed = false;
       try {
+        const writer = await content.ingest(descriptor, { signal, source });
+        if (writer === undefined) {
+          this.#tell(descriptor, role, 'present', descriptor.size);
+          from.resolve({ path: await content.path(descriptor.digest), verified: Promise.resolve() });
+          return;
+        }
         await using held = writer;
-        await this.#download(held, role, readable);
+        resumed = writer.frontier > 0;
+        await this.#download(held, { role, readable: from, next: next.promise });
+        next.resolve(undefined);
         return;
       } catch (error) {
-        // What an earlier process left may have been damaged by a power cut; from zero it gets one more chance.
-        if (restarted || !isStalePartial(error)) throw error;
+        const again =
+          isDigestMismatch(error) && ((resumed && error.retryable) || (await fetcher.distrust(descriptor)));
+        if (!again) {
+          from.reject(error);
+          next.resolve(undefined);
+          throw error;
+        }
+        // Who reads behind the frontier already is told of the new one by the old one.
+        if (!resumed) from = next;
       }
     }
   }
 
   async #download(
     writer: IngestWriter,
-    role: BlobRole,
-    readable: (source: LayerSource) => void,
+    {
+      role,
+      readable,
+      next,
+    }: {
+      role: BlobRole;
+      readable: Pick<Deferred<LayerSource>, 'resolve'>;
+      next: Promise<LayerSource | undefined>;
+    },
   ): Promise<void> {
     const { descriptor } = writer;
     const verified = deferred<undefined>();
@@ -115,7 +129,13 @@ export class BlobArrivals {
     const resumed = writer.frontier > 0;
     if (!resumed) {
       const { path, committedPath, shared } = writer;
-      readable({ path, committedPath, shared, verified: verified.promise });
+      readable.resolve({
+        path,
+        committedPath,
+        shared,
+        verified: verified.promise,
+        replacement: () => next,
+      });
     }
     try {
       await this.#transfer(writer, role);
@@ -127,44 +147,34 @@ export class BlobArrivals {
     verified.resolve(undefined);
     this.#tell(descriptor, role, 'done', descriptor.size);
     if (resumed) {
-      readable({ path: await this.#options.content.path(descriptor.digest), verified: Promise.resolve() });
+      const path = await this.#options.content.path(descriptor.digest);
+      readable.resolve({ path, verified: Promise.resolve() });
     }
   }
 
-  /** Requests until the blob is whole: the fetcher retries until bytes flow, this goes on where they stopped. */
   async #transfer(writer: IngestWriter, role: BlobRole): Promise<void> {
-    const { fetcher, signal } = this.#options;
+    const { fetcher, layerSlots, signal } = this.#options;
     const { descriptor } = writer;
-    let fruitless = 0;
-    this.#tell(descriptor, role, 'downloading', writer.frontier);
-    while (writer.frontier < descriptor.size) {
-      const before = writer.frontier;
-      const body = await fetcher.fetch(descriptor, { offset: before, signal });
-      try {
-        await this.#copy(body, writer, role);
-      } catch (error) {
-        throwIfAborted(signal);
-        fruitless = writer.frontier > before ? 0 : fruitless + 1;
-        if (!isRetryable(error) || fruitless >= FRUITLESS_ATTEMPTS) throw error;
-        this.#tell(descriptor, role, 'retrying', writer.frontier);
-        await pause(fruitless, signal);
-      }
-    }
-  }
-
-  async #copy(body: Readable, writer: IngestWriter, role: BlobRole): Promise<void> {
-    let at = writer.frontier;
+    let arrived = writer.frontier;
     let told = 0;
-    for await (const chunk of body) {
-      const bytes = chunk as Buffer;
-      this.#bytesDownloaded += bytes.length;
-      await writer.write(at, bytes);
-      at += bytes.length;
-      const now = performance.now();
-      if (now - told < PROGRESS_INTERVAL_MS) continue;
-      told = now;
-      this.#tell(writer.descriptor, role, 'downloading', writer.frontier);
-    }
+    const tell = (state: 'downloading' | 'retrying'): void =>
+      this.#tell(descriptor, role, state, Math.min(arrived, descriptor.size));
+    tell('downloading');
+    await downloadBlob({
+      fetcher,
+      writer,
+      signal,
+      slots: layerSlots,
+      onBytes: (bytes) => {
+        this.#bytesDownloaded += bytes;
+        arrived += bytes;
+        const now = performance.now();
+        if (now - told < PROGRESS_INTERVAL_MS) return;
+        told = now;
+        tell('downloading');
+      },
+      onRetry: () => tell('retrying'),
+    });
   }
 
   #tell(
@@ -177,16 +187,6 @@ export class BlobArrivals {
   }
 }
 
-function isRetryable(error: unknown): boolean {
-  return error instanceof LandfallError && error.retryable && error.code !== 'ABORTED';
-}
-
-function isStalePartial(error: unknown): boolean {
-  return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH' && error.retryable;
-}
-
-/** Exponential with full jitter, so that many clients of one broken registry do not come back together. */
-async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
-  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-  await sleep(Math.random() * longest, undefined, { signal }).catch(() => throwIfAborted(signal));
+function isDigestMismatch(error: unknown): error is LandfallError {
+  return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
 }

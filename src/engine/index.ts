@@ -9,6 +9,8 @@ export type { BlobRole, PullEvent } from './pull-event.js';
 export { pull, type PulledLayer, type PullOptions, type PullResult } from './pull.js';
 export { readVerified } from './read-document.js';
 export { type RemovedImage, removeImage } from './remove.js';
+export { type Referrer, referrerTree } from './referrer-tree.js';
+export { resolveReference } from './resolve.js';
 export { openStore, type SnapshotterKind, type Store, type StoreOptions } from './store.js';
 export { tagImage } from './tag.js';
 export { unpackImage, type UnpackImageOptions, type UnpackImageResult } from './unpack.js';

@@ -14,6 +14,7 @@ import {
 } from '../spec/index.js';
 import type { UnpackedLayer } from '../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import { DownloadSlots } from './download-slots.js';
 import {
   fetchAll,
   type FetchedImage,
@@ -198,7 +199,7 @@ class PullSession {
       fetcher: registry.repository(this.#reference),
       lease,
       source: repositoryName(this.#reference),
-      layerLimit: pLimit(concurrency ?? DEFAULT_CONCURRENCY),
+      layerSlots: new DownloadSlots(concurrency ?? DEFAULT_CONCURRENCY),
       documentLimit: pLimit(DOCUMENT_CONCURRENCY),
       signal: this.#signal,
       onEvent: (event) => {

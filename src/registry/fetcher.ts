@@ -1,22 +1,29 @@
 import { Readable } from 'node:stream';
 
-import { type Abortable, ContentError, RegistryError, SpecError } from '../errors.js';
+import { type Abortable, type LandfallError, RegistryError, SpecError, throwIfAborted } from '../errors.js';
 import {
   ACCEPTED_MANIFEST_TYPES,
   type Descriptor,
+  type Digest,
   isDockerSchema1,
   isIndexType,
   isManifestType,
+  isNonDistributable,
   LIMITS,
   shortDigest,
 } from '../spec/index.js';
-import { BlobStream } from './blob-stream.js';
-import { appliedEncoding, contentLength, decodedBody } from './content-encoding.js';
-import { parseContentRange } from './content-range.js';
-import type { RegistryHost } from './registry-host.js';
-import { type RetryOptions, withRetry } from './retry.js';
-import type { HttpResponse } from './transport.js';
-import { redactUrl } from './urls.js';
+import type { BlobPace, BlobStream } from './blob-stream.js';
+import { bodyOfPart, type Part } from './body-of-part.js';
+import type { HostChain, HostTurn } from './hosts/host-chain.js';
+import type { FailoverOptions } from './hosts/host-health.js';
+import type { HttpResponse, HttpSender } from './http/http.js';
+import { inlineData } from './inline-data.js';
+import { ERROR_BODY_BYTES, responseError } from './http/error-response.js';
+import { collectBeginning } from './http/body-source.js';
+import { sendFollowing } from './http/redirect.js';
+import type { RegistryHost } from './hosts/registry-host.js';
+import { type RetryOptions, withRetry } from './http/retry.js';
+import { parseUrl } from './http/urls.js';
 
 export interface FetchOptions extends Abortable {
   /** The first byte wanted. Default 0. */
@@ -25,90 +32,206 @@ export interface FetchOptions extends Abortable {
   readonly length?: number;
 }
 
+export interface FetchedPart {
+  readonly body: Readable;
+  /** Bytes that the body yields: what was asked for, or all to the end from a host that knows no ranges. */
+  readonly length: number;
+}
+
 /**
  * Gets content by its descriptor (distribution-spec: Pulling blobs, Pulling manifests).
  *
- * Resolves at the first byte; until then it retries. The stream yields exactly the bytes asked for, or fails: with a
- * retryable RegistryError when the connection broke or the body was short, after everything that did arrive has been
- * read, so that the caller can ask again from there. The reader ends or destroys the stream. Digests are not verified
- * here: the store does that, since it alone sees all of the bytes.
+ * Resolves at the first byte; until then it retries, and goes from host to host. The stream yields exactly the bytes asked
+ * for, or fails: with a retryable RegistryError when the connection broke, the body was short, or the host so slow that
+ * another one should go on; after everything that did arrive has been read, so that the caller can ask again from there.
+ * The reader ends or destroys the stream. Digests are not verified here: the store does that, since it alone sees all of
+ * the bytes.
  *
- * Errors: all of RegistryError; SIZE_MISMATCH when the content is not as long as the descriptor says; LIMIT_EXCEEDED for
- * a manifest beyond the limit; UNSUPPORTED_MEDIA_TYPE for Docker schema 1.
+ * Errors: all of RegistryError; SIZE_MISMATCH when the content is not as long as the descriptor says; DIGEST_MISMATCH for
+ * content that the descriptor carries itself; LIMIT_EXCEEDED for a manifest beyond the limit; UNSUPPORTED_MEDIA_TYPE for
+ * Docker schema 1.
  */
 export interface Fetcher {
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
+  /** As {@link fetch}, for one of several parts: a host that would send everything anyway is let do so. */
+  fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart>;
+  /**
+   * Says that what was fetched did not have the digest: whoever sent it is not asked again. False when nobody else could
+   * be asked.
+   */
+  distrust(descriptor: Descriptor): Promise<boolean>;
 }
 
 export interface RemoteFetcherOptions {
-  readonly host: RegistryHost;
+  readonly chain: HostChain;
   readonly repository: string;
+  /** For places that are no registry. */
+  readonly transport: HttpSender;
+  readonly userAgent: string;
   readonly retry: RetryOptions | undefined;
+  readonly failover: FailoverOptions | undefined;
 }
 
-/** A part of some content: `length` bytes from `offset`. */
-interface Part extends Abortable {
-  readonly descriptor: Descriptor;
-  readonly offset: number;
-  readonly length: number;
-  readonly attempt: number;
-}
+const MIN_BYTES_PER_SECOND = 32 * 1024;
+const WINDOW_MS = 10_000;
 
 export class RemoteFetcher implements Fetcher {
-  readonly #host: RegistryHost;
-  readonly #repository: string;
-  readonly #retry: RetryOptions | undefined;
+  readonly #options: RemoteFetcherOptions;
+  readonly #sentBy = new Map<Digest, Set<RegistryHost>>();
 
-  constructor({ host, repository, retry }: RemoteFetcherOptions) {
-    this.#host = host;
-    this.#repository = repository;
-    this.#retry = retry;
+  constructor(options: RemoteFetcherOptions) {
+    this.#options = options;
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+    return (await this.#fetch(descriptor, options, false)).body;
+  }
+
+  async fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart> {
+    return await this.#fetch(descriptor, options, true);
+  }
+
+  async distrust({ digest }: Descriptor): Promise<boolean> {
+    const { chain } = this.#options;
+    for (const host of this.#sentBy.get(digest) ?? []) chain.leave(host);
+    this.#sentBy.delete(digest);
+    return await chain.hasOther('pull');
+  }
+
+  async #fetch(descriptor: Descriptor, options: FetchOptions, orMore: boolean): Promise<FetchedPart> {
     const { signal, offset = 0, length = descriptor.size - offset } = options;
     checkPart(descriptor, offset, length);
-    if (length === 0) return Readable.from([]);
-    return await withRetry(
-      async (attempt) => {
-        const stream = await this.#open({ descriptor, offset, length, attempt, signal });
-        await stream.begun;
-        return stream;
-      },
-      { signal, retry: this.#retry },
-    );
-  }
-
-  async #open(part: Part): Promise<BlobStream> {
-    const { descriptor, offset, length } = part;
-    const ranged = length < descriptor.size && !isManifest(descriptor);
-    if (ranged) {
-      const response = await this.#request(part, { range: `bytes=${offset}-${offset + length - 1}` });
-      const stream = response.status === 200 ? wholeStream(response, part) : rangeStream(response, part);
-      if (stream !== undefined) return stream;
-      // The server cannot do this range, or answered another one: the whole is asked for, and the rest left out.
-      response.destroy();
+    const here = length === 0 ? Buffer.alloc(0) : inlineData(descriptor);
+    if (here !== undefined) {
+      return { body: Readable.from(length === 0 ? [] : [here.subarray(offset, offset + length)]), length };
     }
-    return wholeStream(await this.#request(part, {}), part);
+    const part: Part = { descriptor, offset, length, orMore };
+    const body = await this.#fromHosts(part, signal).catch((error: unknown) =>
+      this.#elsewhere(part, signal, error),
+    );
+    return { body, length: body.wanted };
   }
 
-  async #request({ descriptor, attempt, signal }: Part, range: { range?: string }): Promise<HttpResponse> {
+  async #fromHosts(part: Part, signal: AbortSignal | undefined): Promise<BlobStream> {
+    return await this.#options.chain.run({ capability: 'pull', blob: true, signal }, async (turn) => {
+      const stream = await bodyOfPart(part, {
+        request: (range) => this.#request(part, turn, range),
+        onProgress: (bytes) => turn.progressed(bytes),
+        onOver: (outcome) => turn.over(outcome),
+        pace: turn.alternatives ? this.#pace(turn.host) : undefined,
+      });
+      await stream.begun;
+      this.#remember(part.descriptor.digest, turn.host);
+      return stream;
+    });
+  }
+
+  async #request(
+    { descriptor }: Part,
+    { host, attempt, signal, patienceMs }: HostTurn,
+    range: string | undefined,
+  ): Promise<HttpResponse> {
+    const { repository } = this.#options;
     const manifest = isManifest(descriptor);
     const { digest, mediaType } = descriptor;
-    return await this.#host.request({
+    // Manifests are small, and some registries answer a range of one with a fault.
+    const ranged = range !== undefined && !manifest;
+    return await host.request({
       method: 'GET',
-      path: `/v2/${this.#repository}/${manifest ? 'manifests' : 'blobs'}/${digest}`,
-      headers: { accept: manifest ? [mediaType, ...ACCEPTED_MANIFEST_TYPES].join(', ') : '*/*', ...range },
-      scope: `repository:${this.#repository}:pull`,
-      expected: range.range === undefined ? [200] : [200, 206, 416],
-      subject: `${manifest ? 'manifest' : 'blob'} ${shortDigest(digest)} of ${this.#host.registry}/${this.#repository}`,
+      repository,
+      path: `${manifest ? 'manifests' : 'blobs'}/${digest}`,
+      headers: {
+        accept: manifest ? [mediaType, ...ACCEPTED_MANIFEST_TYPES].join(', ') : '*/*',
+        ...(ranged ? { range } : {}),
+      },
+      access: [{ type: 'repository', name: repository, actions: 'pull' }],
+      expected: ranged ? [200, 206, 416] : [200],
+      subject: `${manifest ? 'manifest' : 'blob'} ${shortDigest(digest)} of ${host.registry}/${repository}`,
       attempt,
       signal,
+      patienceMs,
     });
+  }
+
+  #pace(host: RegistryHost): BlobPace {
+    const { minBytesPerSecond = MIN_BYTES_PER_SECOND, windowMs = WINDOW_MS } = this.#options.failover ?? {};
+    return {
+      minBytesPerSecond,
+      windowMs,
+      tooSlow: (rate) =>
+        new RegistryError('UNAVAILABLE', `${host.name} sends only ${Math.round(rate)} bytes per second`, {
+          retryable: true,
+          hint: 'Another host is asked instead; look at what slows this one down.',
+        }),
+    };
+  }
+
+  #remember(digest: Digest, host: RegistryHost): void {
+    const hosts = this.#sentBy.get(digest);
+    if (hosts === undefined) this.#sentBy.set(digest, new Set([host]));
+    else hosts.add(host);
+  }
+
+  /**
+   * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No host is asked
+   * less for that, since a mirror across an air gap has them all the same. Nobody's credentials go there.
+   */
+  async #elsewhere(part: Part, signal: AbortSignal | undefined, error: unknown): Promise<BlobStream> {
+    throwIfAborted(signal);
+    const { mediaType, urls = [] } = part.descriptor;
+    if (!isNonDistributable(mediaType)) throw error;
+    for (const text of urls) {
+      const url = parseUrl(text);
+      if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) continue;
+      try {
+        return await withRetry((attempt) => this.#fromUrl(part, url, { attempt, signal }), {
+          signal,
+          retry: this.#options.retry,
+        });
+      } catch {
+        // What the registry said is more to the point, and is told below.
+        throwIfAborted(signal);
+      }
+    }
+    throw error;
+  }
+
+  async #fromUrl(
+    part: Part,
+    url: URL,
+    { attempt, signal }: Abortable & { attempt: number },
+  ): Promise<BlobStream> {
+    const { transport, userAgent } = this.#options;
+    const request = async (range: string | undefined): Promise<HttpResponse> => {
+      const headers = { 'user-agent': userAgent, 'accept-encoding': 'identity', accept: '*/*' };
+      const { response } = await sendFollowing(transport, {
+        method: 'GET',
+        url,
+        headers: { ...headers, ...(range === undefined ? {} : { range }) },
+        attempt,
+        signal,
+      });
+      if (response.status === 200 || response.status === 206 || response.status === 416) return response;
+      throw await refusedBy(response, part.descriptor);
+    };
+    const stream = await bodyOfPart(part, { request });
+    await stream.begun;
+    return stream;
   }
 }
 
-function isManifest({ mediaType }: Descriptor): boolean {
+async function refusedBy(response: HttpResponse, { digest }: Descriptor): Promise<LandfallError> {
+  return responseError({
+    method: 'GET',
+    response,
+    body: await collectBeginning(response, ERROR_BODY_BYTES),
+    subject: `blob ${shortDigest(digest)}`,
+    authenticated: false,
+    secrets: [],
+  });
+}
+
+export function isManifest({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
@@ -141,68 +264,6 @@ export function schema1Error(subject: string): SpecError {
     `${subject} is in Docker's schema 1, which is no longer in use`,
     {
       hint: 'Push the image again with a current tool: skopeo copy --format v2s2, or docker push.',
-    },
-  );
-}
-
-/** The answer 206 as a stream; undefined where it does not hold what was asked for. */
-function rangeStream(response: HttpResponse, part: Part): BlobStream | undefined {
-  const range = response.status === 206 ? parseContentRange(response.header('content-range')) : undefined;
-  if (range?.start !== part.offset || range.end >= part.offset + part.length) return undefined;
-  if (range.total !== undefined && range.total !== part.descriptor.size) {
-    throw sizeMismatch(response, part, range.total);
-  }
-  // A coding's ranges are those of the coded bytes, of no use.
-  if (appliedEncoding(response, range.end - range.start + 1) !== undefined) return undefined;
-  return new BlobStream(response, {
-    skip: 0,
-    length: part.length,
-    surplus: () => sizeMismatch(response, part, undefined),
-    shortfall: (received) => shortBody(response, part, received),
-  });
-}
-
-function wholeStream(response: HttpResponse, part: Part): BlobStream {
-  const { size } = part.descriptor;
-  const encoding = appliedEncoding(response, size);
-  const announced = encoding === undefined ? contentLength(response) : undefined;
-  if (announced !== undefined && announced !== size) throw sizeMismatch(response, part, announced);
-  const toTheEnd = part.offset + part.length === size;
-  return new BlobStream(decodedBody(response, encoding), {
-    skip: part.offset,
-    length: part.length,
-    surplus: toTheEnd ? () => sizeMismatch(response, part, undefined) : 'ignore',
-    shortfall: (received) => shortBody(response, part, received),
-  });
-}
-
-/** `actual` is undefined where the body just went on. */
-function sizeMismatch(
-  response: HttpResponse,
-  { descriptor }: Part,
-  actual: number | undefined,
-): ContentError {
-  response.destroy();
-  const { digest, size } = descriptor;
-  const has = actual === undefined ? 'more' : String(actual);
-  return new ContentError(
-    'SIZE_MISMATCH',
-    `${digest} should have ${size} bytes, and ${response.url.host} sends ${has}`,
-    {
-      hint: 'The image was pushed wrongly, or the registry has changed it.',
-      details: { digest, expected: size, ...(actual === undefined ? {} : { actual }) },
-    },
-  );
-}
-
-function shortBody(response: HttpResponse, part: Part, received: number): RegistryError {
-  const { host } = response.url;
-  return new RegistryError(
-    'UNAVAILABLE',
-    `${host} stopped after ${received} of ${part.length} bytes of ${part.descriptor.digest}`,
-    {
-      retryable: true,
-      details: { method: 'GET', url: redactUrl(response.url), status: response.status },
     },
   );
 }

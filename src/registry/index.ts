@@ -1,7 +1,25 @@
-export type { Credentials, CredentialsProvider } from './credentials.js';
-export { defaultCredentials, type DefaultCredentialsOptions } from './docker-config.js';
-export type { Fetcher, FetchOptions } from './fetcher.js';
-export { RegistryClient, type RegistryClientOptions, RemoteRepository } from './registry-client.js';
+export { type AuthConfig, credentialsFromAuthConfig } from './auth/auth-config.js';
+export { ByteRateLimit } from './http/byte-rate-limit.js';
+export type { CheckedCredentials } from './auth/check-credentials.js';
+export {
+  type CredentialStoreOptions,
+  eraseCredentials,
+  type Erased,
+  type KeptAt,
+  storeCredentials,
+} from './auth/credential-store.js';
+export type { Credentials, CredentialsProvider } from './auth/credentials.js';
+export { defaultCredentials, type DefaultCredentialsOptions } from './auth/docker-config.js';
+export type { FetchedPart, Fetcher, FetchOptions } from './fetcher.js';
+export type { HostCapability, HostConfig, HostsProvider } from './hosts/host-config.js';
+export type { FailoverOptions } from './hosts/host-health.js';
+export { hostsFromDirectories, type HostsDirectoryOptions } from './hosts/hosts-directory.js';
+export { type LoginTarget, parseLoginTarget } from './auth/login-target.js';
+export type { Pusher, PushOptions } from './push/pusher.js';
+export type { ReferrersOptions } from './lists/referrers.js';
+export { RegistryClient, type RegistryClientOptions } from './registry-client.js';
+export { RemoteRepository } from './remote-repository.js';
 export type { Resolver } from './resolver.js';
-export type { RetryOptions } from './retry.js';
-export type { RequestEvent, Timeouts, TransportOptions } from './transport.js';
+export type { RetryOptions } from './http/retry.js';
+export type { ListOptions } from './lists/tag-list.js';
+export type { RequestEvent, Timeouts, TransportOptions } from './http/transport.js';

@@ -1,43 +1,91 @@
-import type { Readable } from 'node:stream';
-
-import type { Descriptor, Reference } from '../spec/index.js';
-import type { CredentialsProvider } from './credentials.js';
-import { type Fetcher, type FetchOptions, RemoteFetcher } from './fetcher.js';
-import { RegistryHost } from './registry-host.js';
+import type { Abortable } from '../errors.js';
+import type { Reference } from '../spec/index.js';
+import { listCatalog } from './lists/catalog.js';
+import { checkCredentials, type CheckedCredentials } from './auth/check-credentials.js';
+import type { Credentials, CredentialsProvider } from './auth/credentials.js';
+import { HostChain } from './hosts/host-chain.js';
+import type { HostConfig, HostsProvider } from './hosts/host-config.js';
+import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
+import { RegistryHosts } from './hosts/registry-hosts.js';
+import { RemoteRepository } from './remote-repository.js';
 import { RemoteResolver, type Resolver } from './resolver.js';
-import type { RetryOptions } from './retry.js';
-import { Transport, type TransportOptions } from './transport.js';
+import type { RetryOptions } from './http/retry.js';
+import type { ListOptions } from './lists/tag-list.js';
+import { Transport, type TransportOptions } from './http/transport.js';
 
 export interface RegistryClientOptions extends TransportOptions {
   /** Speaks HTTP without TLS to every registry. Without it, only to one on loopback that speaks no TLS. */
   readonly plainHttp?: boolean;
-  /** Asked once for each registry, when it wants to know. Default: none, so all is asked for anonymously. */
+  /** Asked when a registry or a mirror wants to know. Default: none, so all is asked for anonymously. */
   readonly credentials?: CredentialsProvider;
+  /** Where content of a registry is had: mirrors, and the registry itself. Default: at the registry itself. */
+  readonly hosts?: HostsProvider;
   readonly userAgent?: string;
   readonly retry?: RetryOptions;
+  readonly failover?: FailoverOptions;
+  /** Called with each text that registries mean for people, once (distribution-spec: Warnings). */
+  readonly onWarning?: (text: string) => void;
 }
 
 /**
- * The remote side of landfall: registries by their names, over connections and tokens that its resolver and
- * repositories share. Whoever makes one closes it.
+ * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their hosts that its
+ * resolver and repositories share. Whoever makes one closes it.
  */
 export class RegistryClient implements AsyncDisposable {
   readonly #options: RegistryClientOptions;
   readonly #transport: Transport;
-  readonly #hosts = new Map<string, RegistryHost>();
+  readonly #hosts: RegistryHosts;
+  readonly #healths: HostHealths;
+  readonly #warned = new Set<string>();
 
   constructor(options: RegistryClientOptions = {}) {
     this.#options = options;
     this.#transport = new Transport(options);
+    this.#hosts = this.#hostsWith(options.credentials);
+    this.#healths = new HostHealths(options.failover);
   }
 
   resolver(): Resolver {
-    return new RemoteResolver({ hostOf: (registry) => this.#hostOf(registry), retry: this.#options.retry });
+    return new RemoteResolver({ chainOf: (registry) => this.#chain(registry) });
   }
 
-  /** The repository of a reference; its tag and digest do not matter. */
-  repository(reference: Reference): RemoteRepository {
-    return new RemoteRepository(this.#hostOf(reference.registry), reference.repository, this.#options.retry);
+  /**
+   * The repository of a reference, for one task such as a pull: a host that fails is not asked again through it. The
+   * reference's tag and digest do not matter.
+   */
+  repository(reference: Pick<Reference, 'registry' | 'repository'>): RemoteRepository {
+    const { retry, failover } = this.#options;
+    return new RemoteRepository({
+      chain: this.#chain(reference.registry),
+      repository: reference.repository,
+      transport: this.#transport,
+      userAgent: this.#userAgent,
+      retry,
+      failover,
+    });
+  }
+
+  /** The repositories of a registry, where it tells. See {@link listCatalog}. @param registry `quay.io` */
+  catalog(registry: string, options: ListOptions = {}): AsyncIterable<string> {
+    return listCatalog(this.#chain(registry), options);
+  }
+
+  /** Shows credentials to a registry, which does nothing but look at them. See {@link checkCredentials}. */
+  async checkCredentials(
+    registry: string,
+    credentials: Credentials,
+    options: Abortable = {},
+  ): Promise<CheckedCredentials> {
+    return await checkCredentials(credentials, {
+      ...options,
+      registry,
+      chainWith: (provider) => this.#chain(registry, this.#hostsWith(provider)),
+    });
+  }
+
+  /** Where content of a registry would be asked for, in that order. @throws {LandfallError} INVALID_CONFIG */
+  async hostsOf(registry: string): Promise<readonly HostConfig[]> {
+    return (await this.#hosts.of(registry)).map((host) => host.config);
   }
 
   /** Breaks off what is under way and closes all connections, so that the process can end. */
@@ -49,29 +97,36 @@ export class RegistryClient implements AsyncDisposable {
     await this.close();
   }
 
-  #hostOf(registry: string): RegistryHost {
-    let host = this.#hosts.get(registry);
-    if (host === undefined) {
-      const { credentials, userAgent = 'landfall', plainHttp = false } = this.#options;
-      host = new RegistryHost({ registry, transport: this.#transport, credentials, userAgent, plainHttp });
-      this.#hosts.set(registry, host);
-    }
-    return host;
-  }
-}
-
-/** One repository at a registry. */
-export class RemoteRepository implements Fetcher {
-  /** `docker.io/library/alpine` */
-  readonly name: string;
-  readonly #fetcher: Fetcher;
-
-  constructor(host: RegistryHost, repository: string, retry?: RetryOptions) {
-    this.name = `${host.registry}/${repository}`;
-    this.#fetcher = new RemoteFetcher({ host, repository, retry });
+  get #userAgent(): string {
+    return this.#options.userAgent ?? 'landfall';
   }
 
-  async fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable> {
-    return await this.#fetcher.fetch(descriptor, options);
+  #chain(registry: string, hosts = this.#hosts): HostChain {
+    const { retry, failover } = this.#options;
+    return new HostChain({
+      registry,
+      hosts: () => hosts.of(registry),
+      healths: this.#healths,
+      retry,
+      failover,
+    });
+  }
+
+  #hostsWith(credentials: CredentialsProvider | undefined): RegistryHosts {
+    const { hosts, plainHttp = false } = this.#options;
+    return new RegistryHosts({
+      transport: this.#transport,
+      hosts,
+      credentials,
+      userAgent: this.#userAgent,
+      plainHttp,
+      onWarning: (text) => this.#warn(text),
+    });
+  }
+
+  #warn(text: string): void {
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#options.onWarning?.(text);
   }
 }

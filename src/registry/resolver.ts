@@ -17,13 +17,13 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
-import { collectBody } from './body-source.js';
-import { appliedEncoding, contentLength, decodedBody } from './content-encoding.js';
+import { collectBody } from './http/body-source.js';
+import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
 import { schema1Error } from './fetcher.js';
-import type { RegistryHost } from './registry-host.js';
-import { type RetryOptions, withRetry } from './retry.js';
-import type { HttpResponse } from './transport.js';
-import { redactUrl } from './urls.js';
+import type { HostChain, HostTurn } from './hosts/host-chain.js';
+import type { HttpResponse } from './http/http.js';
+import type { RegistryHost } from './hosts/registry-host.js';
+import { redactUrl } from './http/urls.js';
 
 /**
  * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what
@@ -36,8 +36,7 @@ export interface Resolver {
 }
 
 export interface RemoteResolverOptions {
-  readonly hostOf: (registry: string) => RegistryHost;
-  readonly retry: RetryOptions | undefined;
+  readonly chainOf: (registry: string) => HostChain;
 }
 
 /** Schema 1 is asked for as well, so that what is there is named rather than said to be absent. */
@@ -54,15 +53,22 @@ export class RemoteResolver implements Resolver {
   }
 
   async resolve(reference: Reference, { signal }: Abortable = {}): Promise<Descriptor> {
-    const options = { signal, retry: this.#options.retry };
-    const known = await withRetry((attempt) => this.#head(reference, { attempt, signal }), options);
-    return known ?? (await withRetry((attempt) => this.#get(reference, { attempt, signal }), options));
+    const chain = this.#options.chainOf(reference.registry);
+    // What a digest names is the same wherever it is had; what a tag names, only some hosts may say.
+    const capability = reference.digest === undefined ? 'resolve' : 'pull';
+    const withoutHead = new Set<RegistryHost>();
+    return await chain.run({ capability, signal }, async (turn) => {
+      const known = withoutHead.has(turn.host) ? undefined : await this.#head(reference, turn);
+      if (known !== undefined) return known;
+      withoutHead.add(turn.host);
+      return await this.#get(reference, turn);
+    });
   }
 
-  async #head(reference: Reference, options: AttemptOptions): Promise<Descriptor | undefined> {
+  async #head(reference: Reference, turn: HostTurn): Promise<Descriptor | undefined> {
     let response: HttpResponse;
     try {
-      response = await this.#request('HEAD', reference, options);
+      response = await this.#request('HEAD', reference, turn);
     } catch (error) {
       // An answer to HEAD has no body: GET either works or says why not.
       if (error instanceof RegistryError && error.details.status !== undefined && mayLikeGet(error))
@@ -73,8 +79,8 @@ export class RemoteResolver implements Resolver {
     return describedByHead(response, reference);
   }
 
-  async #get(reference: Reference, options: AttemptOptions): Promise<Descriptor> {
-    const response = await this.#request('GET', reference, options);
+  async #get(reference: Reference, turn: HostTurn): Promise<Descriptor> {
+    const response = await this.#request('GET', reference, turn);
     const tooLong = (): SpecError => manifestTooLong(reference);
     const source = decodedBody(response, appliedEncoding(response, undefined));
     const body = await collectBody(source, LIMITS.manifestBytes, tooLong);
@@ -82,30 +88,30 @@ export class RemoteResolver implements Resolver {
     if (contentType === 'text/html') throw notARegistry(response);
     if (isDockerSchema1(contentType)) throw schema1Error(formatReference(reference));
     const digest = verifiedDigest(body, digestHeader(response), reference);
-    const mediaType = isKnown(contentType) ? contentType : parseManifest(body).mediaType;
+    // A body that says otherwise is refused: it would be one thing to us and another to the next client.
+    const { mediaType } = parseManifest(body, isKnown(contentType) ? contentType : undefined);
     return { mediaType, digest, size: body.length };
   }
 
   async #request(
     method: 'GET' | 'HEAD',
     reference: Reference,
-    options: AttemptOptions,
+    { host, attempt, signal, patienceMs }: HostTurn,
   ): Promise<HttpResponse> {
-    const { registry, repository, tag, digest } = reference;
-    return await this.#options.hostOf(registry).request({
+    const { repository, tag, digest } = reference;
+    return await host.request({
       method,
-      path: `/v2/${repository}/manifests/${digest ?? tag ?? 'latest'}`,
+      repository,
+      path: `manifests/${digest ?? tag ?? 'latest'}`,
       headers: { accept: ACCEPT },
-      scope: `repository:${repository}:pull`,
+      access: [{ type: 'repository', name: repository, actions: 'pull' }],
       expected: [200],
       subject: formatReference(reference),
-      ...options,
+      attempt,
+      signal,
+      patienceMs,
     });
   }
-}
-
-interface AttemptOptions extends Abortable {
-  readonly attempt: number;
 }
 
 /** Whether the registry refused the HEAD itself, rather than being away, or a token server refusing a token. */

@@ -18,6 +18,8 @@ export interface LayerSource {
   readonly shared?: SharedArrayBuffer;
   /** Resolves when the blob's digest was found right, rejects otherwise. */
   readonly verified: Promise<void>;
+  /** After `verified` has settled: the same blob fetched anew because its bytes were wrong; undefined when it is not. */
+  readonly replacement?: () => Promise<LayerSource | undefined>;
 }
 
 export type LayerState = 'unpacking' | 'unpacked' | 'committed' | 'present';

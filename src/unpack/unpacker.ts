@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from 'p-limit';
-import { throwIfAborted } from '../errors.js';
+import { LandfallError, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from './extract-layer.js';
 import { GroupCommit } from './group-commit.js';
@@ -101,17 +101,32 @@ export class Unpacker {
     const { chainId, signal } = context;
     if ((await this.#options.snapshotter.findChain(chainId)) !== undefined)
       return this.#present(layer, context);
-    const source = await layer.open({ signal });
-    // A rejection is looked at where it is waited for, which may be never.
-    source.verified.catch(() => undefined);
-    let begun = 0;
-    const extracted = await this.#slots(() => {
-      begun = performance.now();
-      return this.#extract(layer, source, context);
-    });
+    const { extracted, begun } = await this.#extractFrom(await layer.open({ signal }), layer, context);
     tell(layer, context, 'unpacked', layer.descriptor.size);
     await this.#commit(layer, extracted, context);
     return { chainId, diffId: layer.diffId, reused: false, durationMs: performance.now() - begun };
+  }
+
+  /** From the bytes as they arrive; should they turn out wrong, once more from those that take their place. */
+  async #extractFrom(
+    source: LayerSource,
+    layer: LayerInput,
+    context: LayerContext,
+  ): Promise<{ extracted: ExtractedLayer; begun: number }> {
+    // A rejection is looked at where it is waited for, which may be never.
+    source.verified.catch(() => undefined);
+    let begun = 0;
+    try {
+      const extracted = await this.#slots(() => {
+        begun = performance.now();
+        return this.#extract(layer, source, context);
+      });
+      return { extracted, begun };
+    } catch (error) {
+      const other = isBadContent(error) ? await source.replacement?.() : undefined;
+      if (other === undefined) throw error;
+      return await this.#extractFrom(other, layer, context);
+    }
   }
 
   async #extract(layer: LayerInput, source: LayerSource, context: LayerContext): Promise<ExtractedLayer> {
@@ -164,6 +179,10 @@ export class Unpacker {
     tell(layer, context, 'present');
     return { chainId: context.chainId, diffId: layer.diffId, reused: true, durationMs: 0 };
   }
+}
+
+function isBadContent(error: unknown): boolean {
+  return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
 }
 
 interface ExtractedLayer {

@@ -2,8 +2,9 @@ import { EventEmitter } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import type { Surroundings } from '../../src/cli/command-context.js';
 import type { SignalSource } from '../../src/cli/interruption.js';
+import { record } from '../support/secrets.js';
 
-/** A stream that keeps what is written to it, of a given shape. */
+/** A stream that keeps what is written to it, of a given shape. It is searched for secrets. */
 export class CapturedStream extends PassThrough {
   isTTY?: boolean;
   columns?: number;
@@ -13,7 +14,10 @@ export class CapturedStream extends PassThrough {
   constructor(shape: { isTTY?: boolean; columns?: number; rows?: number } = {}) {
     super();
     Object.assign(this, shape);
-    this.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
+    this.on('data', (chunk: Buffer) => {
+      this.#text += chunk.toString();
+      record('output of a command', chunk.toString());
+    });
   }
 
   get text(): string {

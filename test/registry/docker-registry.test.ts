@@ -12,6 +12,7 @@ import { parseManifest, parseReference } from '../../src/spec/index.js';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
 import { needsPeer } from '../support/peers.js';
 import { failure, fastClient } from '../support/registry-fixture.js';
+import { secret } from '../support/secrets.js';
 import { selfSigned } from '../support/self-signed.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 import { startTokenServer, type TokenServer } from '../support/token-server.js';
@@ -20,7 +21,8 @@ const run = promisify(execFile);
 const REPOSITORY = 'harbour/boat';
 const logged: RegistryClientOptions = { credentials: () => Promise.resolve(REGISTRY_USER) };
 const wrong: RegistryClientOptions = {
-  credentials: () => Promise.resolve({ username: REGISTRY_USER.username, password: 'not-it' }),
+  credentials: () =>
+    Promise.resolve({ username: REGISTRY_USER.username, password: secret('not-the-password') }),
 };
 const creds = ['--dest-creds', `${REGISTRY_USER.username}:${REGISTRY_USER.password}`];
 

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
+import { secret } from './secrets.js';
+
 export interface DockerRegistry extends AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly address: string;
@@ -24,12 +26,14 @@ export interface DockerRegistryOptions {
   token?: { realm: string; service: string; issuer: string; /** PEM */ certificate: string };
   /** Speaks TLS with this certificate and key, in PEM. */
   tls?: { cert: string; key: string };
+  /** So many repositories make a page of the catalog, and no more may be asked for. */
+  catalogPage?: number;
 }
 
 /** The one user of a registry with `htpasswd`. */
 export const REGISTRY_USER: Readonly<{ username: string; password: string }> = {
   username: 'pilot',
-  password: 'landfall-pass',
+  password: secret('landfall-pass', 'password of docker-registry'),
 };
 // bcrypt of the password above: perl -e 'print crypt("landfall-pass", "\$2a\$05\$abcdefghijklmnopqrstuu")'
 const HTPASSWD = `${REGISTRY_USER.username}:$2a$05$abcdefghijklmnopqrstuuc.NR2QD2RncptZCnwqZYndEAQs.PpdO\n`;
@@ -66,7 +70,7 @@ async function configure(dir: string, options: DockerRegistryOptions): Promise<o
     await writeFile(join(dir, name), content);
     return join(dir, name);
   };
-  const { htpasswd, token, tls } = options;
+  const { htpasswd, token, tls, catalogPage } = options;
   const auth = {
     ...(htpasswd === true ? { htpasswd: { realm: 'harbour', path: await place('htpasswd', HTPASSWD) } } : {}),
     ...(token === undefined
@@ -92,6 +96,7 @@ async function configure(dir: string, options: DockerRegistryOptions): Promise<o
         : { tls: { certificate: await place('tls.pem', tls.cert), key: await place('tls.key', tls.key) } }),
     },
     ...(Object.keys(auth).length === 0 ? {} : { auth }),
+    ...(catalogPage === undefined ? {} : { catalog: { maxentries: catalogPage } }),
   };
 }
 

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 
+import { record } from './secrets.js';
+
 /** The built command, as a user runs it. */
 export const LANDFALL: string = resolve(import.meta.dirname, '../../dist/bin/landfall.js');
 
@@ -15,6 +17,7 @@ export interface CommandResult {
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  readonly cwd?: string;
   /** Called with the running child, to send it signals. */
   readonly onStart?: (child: ChildProcess) => void;
 }
@@ -43,6 +46,7 @@ export async function peerOutput(command: string, args: readonly string[]): Prom
   return result.stdout;
 }
 
+/** Runs a command to its end. What landfall says is searched for secrets. */
 export function runCommand(
   command: string,
   args: readonly string[],
@@ -57,6 +61,7 @@ export function runCommand(
         LC_ALL: 'C.UTF-8',
         ...options.env,
       },
+      cwd: options.cwd,
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const stdout: Buffer[] = [];
@@ -65,12 +70,12 @@ export function runCommand(
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
     child.on('error', onError);
     child.on('close', (code, signal) => {
-      onExit({
-        code: code ?? undefined,
-        signal: signal ?? undefined,
-        stdout: Buffer.concat(stdout).toString(),
-        stderr: Buffer.concat(stderr).toString(),
-      });
+      const said = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+      if ([command, ...args].some((arg) => arg.includes(LANDFALL))) {
+        record('standard output of landfall', said.stdout);
+        record('standard error of landfall', said.stderr);
+      }
+      onExit({ code: code ?? undefined, signal: signal ?? undefined, ...said });
     });
     child.stdin.end(options.input ?? '');
     options.onStart?.(child);

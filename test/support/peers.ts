@@ -11,6 +11,7 @@ export const PEERS: Readonly<Record<string, string>> = {
   bsdtar: 'libarchive-tools',
   setcap: 'libcap2-bin',
   getfattr: 'attr',
+  nginx: 'nginx-light',
 };
 
 /** The path of a program on PATH, or undefined. */

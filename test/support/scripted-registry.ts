@@ -2,45 +2,53 @@ import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 
-import { type Digest, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import type { Reply } from './scripted-reply.js';
+import { sendReply } from './send-reply.js';
+import { SentBytes } from './sent-bytes.js';
 
-/** What the server does with one request. */
-export interface Reply {
-  /** Default 200. */
-  status?: number;
-  headers?: Record<string, string | string[]>;
-  /** `Content-Length` is set from it unless `headers` do or `chunked` is set. */
-  body?: string | Uint8Array;
-  /** Sends the body in chunks, without a length. */
-  chunked?: boolean;
-  /** Waits before the headers. */
-  delayMs?: number;
-  /** Waits for it before the headers. */
-  after?: Promise<unknown>;
-  /** Closes the connection after so many bytes of the body; -1: instead of any answer. */
-  dropAfter?: number;
-  /** Sends so many bytes of the body and then nothing more, the connection left open; -1: no headers either. */
-  stallAfter?: number;
-}
+export { errorReply, manifestReply, redirectReply, type RangeManners, type Reply } from './scripted-reply.js';
 
 /** A request that must come, and what it is answered. */
 export interface Step extends Reply {
-  /** `GET /v2/team/app/manifests/1`, with the query if there is one. */
+  /** `GET /v2/team/app/manifests/1`, with the query if there is one. A `*` at its end stands for whatever follows. */
   on: string;
   /** Headers that the request must have; undefined: must not have. */
   expect?: Record<string, string | RegExp | undefined>;
-  /** How often it comes. Default 1. */
-  times?: number;
+  /** How often it comes. Default 1; `any`: also never. */
+  times?: number | 'any';
+  /**
+   * The reply, instead of the one that the step itself is; `nth` counts what the step was asked, from 1. Where it gives
+   * none, the request goes on to the steps behind this one.
+   */
+  reply?: (request: SeenRequest, nth: number) => Reply | undefined;
 }
 
 export interface SeenRequest {
   readonly line: string;
   readonly headers: http.IncomingHttpHeaders;
+  readonly bytes: Buffer;
+  /** The bytes as text. */
   readonly body: string;
+  /** Common name of the certificate that the client has shown. */
+  readonly client?: string;
   /** When it came, by `performance.now()`. */
   readonly at: number;
+}
+
+/** What a server shows that speaks TLS, in PEM. */
+export interface ScriptedTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Takes only clients that show a certificate of this authority. */
+  readonly clientsOf?: string;
+}
+
+interface Waiting {
+  readonly step: Step;
+  left: number;
+  asked: number;
 }
 
 /**
@@ -51,18 +59,21 @@ export class ScriptedRegistry implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   /** TCP connections so far. */
   connections = 0;
+  /** Which bytes of the bodies were sent. */
+  readonly sent: SentBytes = new SentBytes();
   readonly #server: http.Server;
   readonly #secure: boolean;
   readonly #sockets = new Set<Socket>();
   readonly #faults: string[] = [];
-  #steps: (Step & { left: number })[] = [];
+  #steps: Waiting[] = [];
 
-  private constructor(tls?: { cert: string; key: string }) {
+  private constructor(tls?: ScriptedTls) {
     const listener = (request: http.IncomingMessage, response: http.ServerResponse): void => {
       this.#answer(request, response).catch((error: unknown) => this.#faults.push(String(error)));
     };
     this.#secure = tls !== undefined;
-    this.#server = tls === undefined ? http.createServer(listener) : https.createServer(tls, listener);
+    this.#server =
+      tls === undefined ? http.createServer(listener) : https.createServer(secureOptions(tls), listener);
     // A TLS hello at the plain server: answered as Go's and nginx's do, with an HTTP error.
     this.#server.on('clientError', (_error, socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     this.#server.on('tlsClientError', () => undefined);
@@ -73,7 +84,7 @@ export class ScriptedRegistry implements AsyncDisposable {
     });
   }
 
-  static async start(steps: readonly Step[], tls?: { cert: string; key: string }): Promise<ScriptedRegistry> {
+  static async start(steps: readonly Step[], tls?: ScriptedTls): Promise<ScriptedRegistry> {
     const registry = new ScriptedRegistry(tls);
     registry.expect(...steps);
     registry.#server.listen(0, '127.0.0.1');
@@ -97,7 +108,8 @@ export class ScriptedRegistry implements AsyncDisposable {
 
   /** Adds steps: those that must name an address that is known only now. */
   expect(...steps: readonly Step[]): void {
-    this.#steps.push(...steps.map((step) => ({ ...step, left: step.times ?? 1 })));
+    const left = ({ times = 1 }: Step): number => (times === 'any' ? Infinity : times);
+    this.#steps.push(...steps.map((step) => ({ step, left: left(step), asked: 0 })));
   }
 
   /** The lines of the requests so far. */
@@ -107,7 +119,9 @@ export class ScriptedRegistry implements AsyncDisposable {
 
   /** What went against the script so far, steps that are left included. */
   faults(): string[] {
-    const left = this.#steps.filter((step) => step.left > 0).map((step) => `never came: ${step.on}`);
+    const left = this.#steps
+      .filter((waiting) => waiting.left > 0 && waiting.step.times !== 'any')
+      .map(({ step }) => `never came: ${step.on}`);
     return [...this.#faults, ...left];
   }
 
@@ -124,17 +138,57 @@ export class ScriptedRegistry implements AsyncDisposable {
     const at = performance.now();
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    this.requests.push({ line, headers: request.headers, body: Buffer.concat(chunks).toString(), at });
-    const step = this.#steps.find(({ on, left }) => left > 0 && on === line);
-    if (step === undefined) {
+    const bytes = Buffer.concat(chunks);
+    const seen = {
+      line,
+      headers: request.headers,
+      bytes,
+      get body(): string {
+        return bytes.toString();
+      },
+      at,
+      ...clientOf(request.socket),
+    };
+    this.requests.push(seen);
+    const reply = this.#take(seen);
+    if (reply === undefined) {
       this.#faults.push(`unexpected: ${line}`);
       response.writeHead(418).end();
       return;
     }
-    step.left -= 1;
-    this.#faults.push(...headerFaults(line, request.headers, step.expect ?? {}));
-    await perform(step, request, response);
+    await sendReply(reply, request, response, this.sent);
   }
+
+  /** The reply of the first step that has one for the request. */
+  #take(request: SeenRequest): Reply | undefined {
+    for (const waiting of this.#steps) {
+      const { step } = waiting;
+      if (waiting.left === 0 || !matches(step.on, request.line)) continue;
+      waiting.asked += 1;
+      const reply = step.reply === undefined ? step : step.reply(request, waiting.asked);
+      if (reply === undefined) continue;
+      waiting.left -= 1;
+      this.#faults.push(...headerFaults(request.line, request.headers, step.expect ?? {}));
+      return reply;
+    }
+    return undefined;
+  }
+}
+
+function matches(on: string, line: string): boolean {
+  return on.endsWith('*') ? line.startsWith(on.slice(0, -1)) : on === line;
+}
+
+function secureOptions({ cert, key, clientsOf }: ScriptedTls): https.ServerOptions {
+  return { cert, key, ...(clientsOf === undefined ? {} : { ca: clientsOf, requestCert: true }) };
+}
+
+function clientOf(socket: Socket): { client?: string } {
+  if (!(socket instanceof TLSSocket)) return {};
+  // Without a certificate it is an empty object, and where the connection has ended nothing at all.
+  const certificate = socket.getPeerCertificate() as { subject?: { CN?: string } } | undefined;
+  const client = certificate?.subject?.CN;
+  return client === undefined ? {} : { client };
 }
 
 function headerFaults(
@@ -147,56 +201,4 @@ function headerFaults(
     const holds = wanted instanceof RegExp ? wanted.test(value ?? '') : value === wanted;
     return holds ? [] : [`${line}: ${name} is ${value ?? 'absent'}, not ${wanted?.toString() ?? 'absent'}`];
   });
-}
-
-async function perform(
-  reply: Reply,
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-): Promise<void> {
-  if (reply.delayMs !== undefined) await sleep(reply.delayMs);
-  await reply.after;
-  if (reply.dropAfter === -1) {
-    request.socket.destroy();
-    return;
-  }
-  if (reply.stallAfter === -1) return;
-  const body = Buffer.from(reply.body ?? '');
-  const length = reply.chunked === true ? {} : { 'content-length': String(body.length) };
-  response.writeHead(reply.status ?? 200, { ...length, ...reply.headers });
-  if (request.method === 'HEAD') {
-    response.end();
-    return;
-  }
-  const part = reply.dropAfter ?? reply.stallAfter;
-  if (part === undefined) {
-    response.end(body);
-    return;
-  }
-  response.flushHeaders();
-  await new Promise((resolve) => response.write(body.subarray(0, part), resolve));
-  if (reply.dropAfter !== undefined) request.socket.destroySoon();
-}
-
-/** The reply that a registry gives for a manifest, to HEAD and GET alike. */
-export function manifestReply(
-  body: string | Uint8Array,
-  mediaType: string = MEDIA_TYPES.ociManifest,
-  digest: Digest = digestOf(Buffer.from(body)),
-): Reply {
-  return { body, headers: { 'content-type': mediaType, 'docker-content-digest': digest } };
-}
-
-/** The reply that a registry gives to refuse something (distribution-spec: Error Codes). */
-export function errorReply(
-  status: number,
-  code: string,
-  message = 'no',
-  headers: Record<string, string> = {},
-): Reply {
-  return {
-    status,
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ errors: [{ code, message }] }),
-  };
 }

@@ -2,43 +2,78 @@ import { randomUUID, sign, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 
+import { secret } from './secrets.js';
 import { selfSigned } from './self-signed.js';
 
 export interface TokenServer extends AsyncDisposable {
   /** What the registry is started with: `startDockerRegistry({ token })`. */
   readonly token: { realm: string; service: string; issuer: string; certificate: string };
-  /** The queries of the requests so far. */
+  /** What was asked for so far: the query of each GET, the form of each POST. */
   readonly asked: URLSearchParams[];
+  /** The methods of the requests so far. */
+  readonly methods: string[];
 }
 
 export interface TokenServerOptions {
-  /** Who may have a token; without it, everybody. */
+  /** Who may have a token; without it, everybody. May be changed while the server runs. */
   user?: { username: string; password: string };
+  /** An identity token that may have one too. */
+  identityToken?: string;
   /** How long a token is good, in seconds. Default 300. */
   lifetime?: number;
+  /** Says nothing of how long that is. */
+  silent?: boolean;
+  /** What it answers; any other method with 405. Default: both. */
+  methods?: readonly string[];
+  /** Gives a refresh token with each answer to a POST. */
+  refresh?: boolean;
 }
 
 const SERVICE = 'harbour';
 const ISSUER = 'landfall-test-issuer';
 
-/** Gives tokens for whatever scope is asked for (distribution: Token Authentication Specification, JWT form). */
+/** Gives tokens for whatever scope is asked for (distribution: Token Authentication Specification, JWT form; OAuth2). */
 export async function startTokenServer(options: TokenServerOptions = {}): Promise<TokenServer> {
   const { cert, privateKey } = selfSigned(ISSUER);
   const chain = [cert.replace(/-----[A-Z ]+-----|\n/g, '')];
   const asked: URLSearchParams[] = [];
+  const methods: string[] = [];
+  const refreshTokens = new Set<string>();
   const lifetime = options.lifetime ?? 300;
-  const server = http.createServer((request, response) => {
-    const query = new URL(request.url ?? '/', 'http://localhost').searchParams;
-    asked.push(query);
-    if (!mayHaveToken(request.headers.authorization, options.user)) {
-      response.writeHead(401, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ errors: [{ code: 'UNAUTHORIZED', message: 'wrong user or password' }] }));
+  const answer = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
+    const { method = '', url = '/', headers } = request;
+    const body = await text(request);
+    const posted = method === 'POST';
+    const parameters = posted ? new URLSearchParams(body) : new URL(url, 'http://localhost').searchParams;
+    asked.push(parameters);
+    methods.push(method);
+    const reply = (status: number, document: object): void => {
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(document));
+    };
+    if (options.methods?.includes(method) === false) {
+      reply(405, {});
       return;
     }
-    const token = webToken(claims(query.getAll('scope'), lifetime), chain, privateKey);
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ token, expires_in: lifetime }));
+    const known = posted
+      ? mayHaveTokenByForm(parameters, options, refreshTokens)
+      : mayHaveToken(headers.authorization, options);
+    if (!known) {
+      reply(401, { errors: [{ code: 'UNAUTHORIZED', message: 'wrong user or password' }] });
+      return;
+    }
+    const scopes = parameters.getAll('scope').flatMap((scope) => scope.split(' '));
+    const token = secret(webToken(claims(scopes, lifetime), chain, privateKey), 'token of the token server');
+    const refresh =
+      posted && options.refresh === true ? { refresh_token: secret(randomUUID(), 'refresh token') } : {};
+    for (const value of Object.values(refresh)) refreshTokens.add(value);
+    const expiry = options.silent === true ? {} : { expires_in: lifetime };
+    reply(200, { ...(posted ? { access_token: token } : { token }), ...expiry, ...refresh });
+  };
+  const server = http.createServer((request, response) => {
+    answer(request, response).catch(() => response.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -46,6 +81,7 @@ export async function startTokenServer(options: TokenServerOptions = {}): Promis
   return {
     token: { realm, service: SERVICE, issuer: ISSUER, certificate: cert },
     asked,
+    methods,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       server.close();
@@ -54,9 +90,30 @@ export async function startTokenServer(options: TokenServerOptions = {}): Promis
   };
 }
 
-function mayHaveToken(authorization: string | undefined, user: TokenServerOptions['user']): boolean {
-  if (user === undefined) return true;
-  return authorization === `Basic ${Buffer.from(`${user.username}:${user.password}`).toString('base64')}`;
+function mayHaveToken(
+  authorization: string | undefined,
+  { user, identityToken }: TokenServerOptions,
+): boolean {
+  if (user === undefined && identityToken === undefined) return true;
+  const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`;
+  const passes = [
+    ...(user === undefined ? [] : [basic(`${user.username}:${user.password}`)]),
+    ...(identityToken === undefined ? [] : [basic(`:${identityToken}`)]),
+  ];
+  return authorization !== undefined && passes.includes(authorization);
+}
+
+function mayHaveTokenByForm(
+  form: URLSearchParams,
+  { user, identityToken }: TokenServerOptions,
+  refreshTokens: ReadonlySet<string>,
+): boolean {
+  if (form.get('grant_type') === 'password') {
+    const { username, password } = user ?? { username: undefined, password: undefined };
+    return form.get('username') === username && form.get('password') === password;
+  }
+  const refreshToken = form.get('refresh_token') ?? '';
+  return refreshToken !== '' && (refreshToken === identityToken || refreshTokens.has(refreshToken));
 }
 
 function claims(scopes: readonly string[], lifetime: number): object {

@@ -1,0 +1,72 @@
+import { buffer } from 'node:stream/consumers';
+
+import { type Abortable, ContentError, RegistryError } from '../errors.js';
+import type { Fetcher } from '../registry/index.js';
+import {
+  createDigester,
+  type Descriptor,
+  type Digest,
+  type ImageConfig,
+  LIMITS,
+  parseImageConfig,
+  parseManifest,
+} from '../spec/index.js';
+import { type ImageDocument, refuseLarger } from './read-document.js';
+
+/** Where documents come from, and what is told when one was not what it should be. */
+export type DocumentSource = Pick<Fetcher, 'fetch' | 'distrust'>;
+
+/**
+ * A manifest or an index straight from its registry, kept nowhere (image-spec: manifest.md, image-index.md).
+ * Errors: those of {@link Fetcher}; DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, INVALID_MANIFEST.
+ */
+export async function fetchDocument(
+  source: DocumentSource,
+  descriptor: Descriptor,
+  options: Abortable = {},
+): Promise<ImageDocument> {
+  const bytes = await fetchVerified(source, descriptor, LIMITS.manifestBytes, options);
+  return parseManifest(bytes, descriptor.mediaType);
+}
+
+/** The same of an image config (image-spec: config.md). */
+export async function fetchConfig(
+  source: DocumentSource,
+  descriptor: Descriptor,
+  options: Abortable = {},
+): Promise<ImageConfig> {
+  return parseImageConfig(await fetchVerified(source, descriptor, LIMITS.configBytes, options));
+}
+
+/** How often a document is asked for that broke off or was not what it should be: once more than there are mirrors, mostly. */
+const ATTEMPTS = 3;
+
+async function fetchVerified(
+  source: DocumentSource,
+  descriptor: Descriptor,
+  maxBytes: number,
+  options: Abortable,
+): Promise<Buffer> {
+  refuseLarger(descriptor, maxBytes);
+  for (let attempt = 1; ; attempt += 1) {
+    const last = attempt === ATTEMPTS;
+    let bytes: Buffer;
+    try {
+      bytes = await buffer(await source.fetch(descriptor, options));
+    } catch (error) {
+      // A body that broke off; until its first byte the source itself tries again.
+      if (last || !(error instanceof RegistryError) || !error.retryable) throw error;
+      continue;
+    }
+    const actual = createDigester(descriptor.digest).update(bytes).digest();
+    if (actual === descriptor.digest) return bytes;
+    if (last || !(await source.distrust(descriptor))) throw mismatch(descriptor.digest, actual);
+  }
+}
+
+function mismatch(expected: Digest, actual: Digest): ContentError {
+  return new ContentError('DIGEST_MISMATCH', `what the registry sent for ${expected} is ${actual}`, {
+    details: { digest: expected, expected, actual },
+    hint: 'The registry, or a proxy before it, has changed the content; do not trust it.',
+  });
+}

@@ -1,0 +1,203 @@
+import { isDeepStrictEqual } from 'node:util';
+
+import { type Abortable, RegistryError } from '../../errors.js';
+import { type Challenge, parseChallenges } from './challenge.js';
+import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
+import { challengedScopes, orderedScopes } from './scopes.js';
+import { SharedFlights } from './shared-flights.js';
+import type { TokenRequest } from './token-exchange.js';
+import { isRefusal, TokenSource, type TokenSourceOptions } from './token.js';
+import { parseUrl } from '../http/urls.js';
+
+export interface AuthenticatorOptions extends TokenSourceOptions {
+  /** As references name it. */
+  readonly registry: string;
+  readonly credentials: CredentialsProvider | undefined;
+}
+
+/** What a request needs leave for. */
+export interface Wanted {
+  /** Scopes of the token specification: `repository:team/app:pull`. */
+  readonly scopes: readonly string[];
+  /** For which credentials are looked up; undefined for what belongs to no repository. */
+  readonly repository: string | undefined;
+}
+
+type Scheme = { readonly type: 'basic' } | ({ readonly type: 'bearer' } & Omit<TokenRequest, 'scopes'>);
+
+/** What a look-up found. Once refused it is stale: somebody may have logged in again since. */
+interface Found {
+  readonly credentials: Credentials | undefined;
+  stale: boolean;
+}
+
+/** Answers one registry's challenges, and remembers how, so that only the first request for anything is refused. */
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  readonly #tokens: TokenSource;
+  readonly #lookUps = new SharedFlights<Found>();
+  /** By repository. */
+  readonly #found = new Map<string | undefined, Found>();
+  readonly #schemes = new Map<string | undefined, Scheme>();
+  #latest: Scheme | undefined;
+  /** What the registry calls what we want, where it says otherwise. */
+  readonly #scopes = new Map<string, readonly string[]>();
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    this.#tokens = new TokenSource(options);
+  }
+
+  /** The `Authorization` that a request will need by what was learnt so far; undefined when nothing was asked for yet. */
+  async authorization(wanted: Wanted, options: Abortable = {}): Promise<string | undefined> {
+    const known = this.#schemes.get(wanted.repository);
+    const scheme = known ?? this.#latest;
+    if (scheme === undefined) return undefined;
+    try {
+      return await this.#authorize(scheme, wanted, undefined, options);
+    } catch (error) {
+      // Learnt from another repository, which may have a token server of its own: let the registry say.
+      if (known === undefined && error instanceof RegistryError && mayBeElsewhere(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * The `Authorization` that answers a 401, or undefined when there is none that was not refused already.
+   *
+   * `origin` is the registry's own, which says whether tokens may be had over plain http; `refused` is what the request
+   * bore. What was looked up before, and is refused now, is looked up once more.
+   */
+  async answer(
+    challenge: {
+      readonly lines: readonly string[];
+      readonly origin: URL;
+      readonly wanted: Wanted;
+      readonly refused: string | undefined;
+    },
+    options: Abortable = {},
+  ): Promise<string | undefined> {
+    const { wanted, refused } = challenge;
+    const challenges = parseChallenges(challenge.lines);
+    const bearer = challenges.find(
+      ({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'),
+    );
+    const scheme = bearer === undefined ? basicOf(challenges) : bearerOf(bearer, challenge.origin);
+    if (scheme === undefined) return undefined;
+    this.#latest = scheme;
+    this.#schemes.set(wanted.repository, scheme);
+    if (scheme.type === 'bearer') {
+      const named = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
+      if (named.length > 0) this.#scopes.set(scopesKey(wanted), challengedScopes(wanted.scopes, named));
+      this.#drop(scheme, wanted, refused);
+    }
+    return await this.#authorize(scheme, wanted, { refused }, options);
+  }
+
+  /** Looked up once for each repository, unless that fails. */
+  async credentials(
+    repository: string | undefined,
+    options: Abortable = {},
+  ): Promise<Credentials | undefined> {
+    return (this.#found.get(repository) ?? (await this.#lookUp(repository, options))).credentials;
+  }
+
+  async #authorize(
+    scheme: Scheme,
+    wanted: Wanted,
+    challenged: { readonly refused: string | undefined } | undefined,
+    options: Abortable,
+  ): Promise<string | undefined> {
+    const { repository } = wanted;
+    const remembered = this.#fresh(repository);
+    const found = remembered ?? (await this.#lookUp(repository, options));
+    let failure: RegistryError | undefined;
+    try {
+      const shown = await this.#show(scheme, wanted, found.credentials, options);
+      if (challenged === undefined || (shown !== undefined && shown !== challenged.refused)) return shown;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      failure = error;
+    }
+    found.stale = true;
+    const again =
+      remembered === undefined
+        ? found
+        : (this.#fresh(repository) ?? (await this.#lookUp(repository, options)));
+    if (isDeepStrictEqual(again.credentials, found.credentials)) {
+      if (failure !== undefined) throw failure;
+      return undefined;
+    }
+    return await this.#show(scheme, wanted, again.credentials, options);
+  }
+
+  async #show(
+    scheme: Scheme,
+    wanted: Wanted,
+    credentials: Credentials | undefined,
+    options: Abortable,
+  ): Promise<string | undefined> {
+    if (scheme.type === 'basic') {
+      return credentials !== undefined && 'username' in credentials
+        ? basicAuthorization(credentials)
+        : undefined;
+    }
+    if (credentials !== undefined && 'registryToken' in credentials)
+      return `Bearer ${credentials.registryToken}`;
+    return `Bearer ${await this.#tokens.get(this.#tokenRequest(scheme, wanted), credentials, options)}`;
+  }
+
+  /** Forgets a token that was refused, and looks for its credentials anew: by now there may be better ones. */
+  #drop(scheme: Scheme & { type: 'bearer' }, wanted: Wanted, refused: string | undefined): void {
+    const token = /^Bearer (.+)$/.exec(refused ?? '')?.[1];
+    const found = this.#found.get(wanted.repository);
+    if (token === undefined || found === undefined) return;
+    if (this.#tokens.drop(this.#tokenRequest(scheme, wanted), found.credentials, token)) found.stale = true;
+  }
+
+  #fresh(repository: string | undefined): Found | undefined {
+    const found = this.#found.get(repository);
+    return found?.stale === false ? found : undefined;
+  }
+
+  async #lookUp(repository: string | undefined, options: Abortable): Promise<Found> {
+    const start = async (): Promise<Found> => {
+      const { registry, credentials } = this.#options;
+      const found = { credentials: await credentials?.(registry, repository), stale: false };
+      this.#found.set(repository, found);
+      return found;
+    };
+    return await this.#lookUps.join(repository ?? '', start, options);
+  }
+
+  #tokenRequest({ realm, service }: Omit<TokenRequest, 'scopes'>, wanted: Wanted): TokenRequest {
+    const scopes = this.#scopes.get(scopesKey(wanted)) ?? orderedScopes(wanted.scopes);
+    return { realm, service, scopes };
+  }
+}
+
+function scopesKey({ scopes }: Wanted): string {
+  return orderedScopes(scopes).join(' ');
+}
+
+/** A wrong password is wrong everywhere; to ask again would only lock the account sooner. */
+function mayBeElsewhere({ code, retryable }: RegistryError): boolean {
+  return !retryable && code !== 'UNAUTHORIZED' && code !== 'ABORTED';
+}
+
+function basicOf(challenges: readonly Challenge[]): Scheme | undefined {
+  return challenges.some(({ scheme }) => scheme === 'basic') ? { type: 'basic' } : undefined;
+}
+
+function bearerOf({ parameters }: Challenge, origin: URL): Scheme & { type: 'bearer' } {
+  const realm = parseUrl(parameters.get('realm') ?? '');
+  const allowed = origin.protocol === 'http:' ? ['http:', 'https:'] : ['https:'];
+  if (realm === undefined || !allowed.includes(realm.protocol)) {
+    throw new RegistryError('PROTOCOL', `${origin.host} sends for tokens to a place that is not https`, {
+      hint: 'Tokens and passwords are not sent over plain http; ask who runs the registry to use https.',
+    });
+  }
+  realm.username = '';
+  realm.password = '';
+  return { type: 'bearer', realm, service: parameters.get('service') };
+}

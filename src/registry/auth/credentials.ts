@@ -1,0 +1,28 @@
+/** What a registry may be shown. An identity token buys bearer tokens; a registry token is one already. */
+export type Credentials =
+  | { readonly username: string; readonly password: string }
+  | { readonly identityToken: string }
+  | { readonly registryToken: string };
+
+/**
+ * Finds the credentials for a registry as references name it (`docker.io`, `127.0.0.1:5000`), and for one of its
+ * repositories (`team/app`), since some stores keep several for one registry. Undefined where there are none.
+ */
+export type CredentialsProvider = (registry: string, repository?: string) => Promise<Credentials | undefined>;
+
+/** RFC 7617. */
+export function basicAuthorization({ username, password }: { username: string; password: string }): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
+/** What no message may hold; short ones are left out, since they would be found in honest words. */
+export function secretsOf(credentials: Credentials | undefined): string[] {
+  return secretParts(credentials).filter((secret) => secret.length >= 4);
+}
+
+function secretParts(credentials: Credentials | undefined): string[] {
+  if (credentials === undefined) return [];
+  if ('identityToken' in credentials) return [credentials.identityToken];
+  if ('registryToken' in credentials) return [credentials.registryToken];
+  return [credentials.password, basicAuthorization(credentials).slice('Basic '.length)];
+}

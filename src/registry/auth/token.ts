@@ -1,0 +1,173 @@
+import { performance } from 'node:perf_hooks';
+
+import { type Abortable, RegistryError } from '../../errors.js';
+import { type Credentials, secretsOf } from './credentials.js';
+import type { HttpSender } from '../http/http.js';
+import { SharedFlights } from './shared-flights.js';
+import { exchangeToken, type Grant, type TokenAnswer, type TokenRequest } from './token-exchange.js';
+
+/** In the order in which they are tried. */
+type Grants = [Grant, ...Grant[]];
+
+interface Token {
+  readonly value: string;
+  /** On the clock of `performance.now()`, which nobody sets back. */
+  readonly expiresAt: number;
+}
+
+export interface TokenSourceOptions {
+  readonly transport: HttpSender;
+  readonly userAgent: string;
+}
+
+/**
+ * How servers that know only the other method refuse one. GCR answers a POST with 404, Artifactory with 401, Azure's
+ * registry with 400. A GET with a wrong password is answered 401 everywhere, and is no reason to try a POST.
+ */
+const NO_GET: ReadonlySet<number> = new Set([400, 404, 405]);
+const NO_POST: ReadonlySet<number> = new Set([400, 401, 403, 404, 405]);
+
+/** Bearer tokens for one registry: cached until they expire, and asked for once however many wait. */
+export class TokenSource {
+  readonly #options: TokenSourceOptions;
+  readonly #tokens = new Map<string, Token>();
+  readonly #flights = new SharedFlights<Token>();
+  /** By server and credentials: which kind of grant it took, and the refresh token that it gave. */
+  readonly #taken = new Map<string, Grant['type']>();
+  readonly #refreshTokens = new Map<string, string>();
+
+  constructor(options: TokenSourceOptions) {
+    this.#options = options;
+  }
+
+  /** A token that is good now. @throws {RegistryError} UNAUTHORIZED, DENIED, UNAVAILABLE, RATE_LIMITED, PROTOCOL */
+  async get(
+    request: TokenRequest,
+    credentials: Credentials | undefined,
+    options: Abortable = {},
+  ): Promise<string> {
+    const key = keyOf(request, credentials);
+    const cached = this.#tokens.get(key);
+    if (cached !== undefined && cached.expiresAt > performance.now()) return cached.value;
+    const start = async (signal: AbortSignal): Promise<Token> => {
+      const token = await this.#fetch(request, credentials, signal);
+      this.#forgetExpired();
+      this.#tokens.set(key, token);
+      return token;
+    };
+    return (await this.#flights.join(key, start, options)).value;
+  }
+
+  /** Forgets a token that the registry refused; false where another one has taken its place already. */
+  drop(request: TokenRequest, credentials: Credentials | undefined, value: string): boolean {
+    const key = keyOf(request, credentials);
+    return this.#tokens.get(key)?.value === value && this.#tokens.delete(key);
+  }
+
+  /** A process that runs for weeks meets many repositories. */
+  #forgetExpired(): void {
+    const now = performance.now();
+    for (const [key, { expiresAt }] of this.#tokens) if (expiresAt <= now) this.#tokens.delete(key);
+  }
+
+  async #fetch(
+    request: TokenRequest,
+    credentials: Credentials | undefined,
+    signal: AbortSignal,
+  ): Promise<Token> {
+    const server = serverKeyOf(request, credentials);
+    const ask = async ([grant, ...others]: Grants): Promise<Token> => {
+      try {
+        return await this.#exchange(request, grant, server, credentials, signal);
+      } catch (error) {
+        if (!tellsAnotherWay(error, grant)) throw error;
+        if (grant.type === 'refresh') this.#refreshTokens.delete(server);
+        if (!isNonEmpty(others)) throw error;
+        try {
+          return await ask(others);
+        } catch (later) {
+          throw moreTelling(error, later);
+        }
+      }
+    };
+    return await ask(this.#grants(server, credentials));
+  }
+
+  async #exchange(
+    request: TokenRequest,
+    grant: Grant,
+    server: string,
+    credentials: Credentials | undefined,
+    signal: AbortSignal,
+  ): Promise<Token> {
+    const { transport, userAgent } = this.#options;
+    const secrets = [...secretsOf(credentials), ...(grant.type === 'refresh' ? [grant.refreshToken] : [])];
+    const askedAt = performance.now();
+    const answer = await exchangeToken(transport, request, grant, { userAgent, secrets, signal });
+    if (credentials !== undefined) this.#remember(server, credentials, grant, answer);
+    const { value, lifetimeMs } = answer;
+    // Counted from the asking, by our own clock, and given up a little early: it must outlive the way to the registry.
+    return { value, expiresAt: askedAt + lifetimeMs - Math.min(5_000, lifetimeMs / 10) };
+  }
+
+  #remember(server: string, credentials: Credentials, grant: Grant, { refreshToken }: TokenAnswer): void {
+    // A refresh token that the server gave is good for a while; what it came of is what will be needed again.
+    if (grantsOf(credentials).some(({ type }) => type === grant.type)) this.#taken.set(server, grant.type);
+    if (refreshToken !== undefined) this.#refreshTokens.set(server, refreshToken);
+  }
+
+  /** The ways to ask with these credentials, the one that worked the last time before the others. */
+  #grants(server: string, credentials: Credentials | undefined): Grants {
+    const taken = this.#taken.get(server);
+    const refreshToken = this.#refreshTokens.get(server);
+    const [first, ...others] = grantsOf(credentials);
+    const other = others.find(({ type }) => type === taken);
+    const ordered: Grants = other === undefined ? [first, ...others] : [other, first];
+    return refreshToken === undefined ? ordered : [{ type: 'refresh', refreshToken }, ...ordered];
+  }
+}
+
+function grantsOf(credentials: Credentials | undefined): Grants {
+  if (credentials === undefined || 'registryToken' in credentials) return [{ type: 'get' }];
+  if ('username' in credentials) {
+    const { username, password } = credentials;
+    return [
+      { type: 'get', login: { username, password } },
+      { type: 'password', username, password },
+    ];
+  }
+  // An identity token is an OAuth2 refresh token. A server without POST takes it as the password of nobody.
+  const { identityToken } = credentials;
+  return [
+    { type: 'refresh', refreshToken: identityToken },
+    { type: 'get', login: { username: '', password: identityToken } },
+  ];
+}
+
+function isNonEmpty(grants: Grant[]): grants is Grants {
+  return grants.length > 0;
+}
+
+function tellsAnotherWay(error: unknown, { type }: Grant): error is RegistryError {
+  if (!(error instanceof RegistryError) || error.details.status === undefined) return false;
+  return (type === 'get' ? NO_GET : NO_POST).has(error.details.status);
+}
+
+/** That one way does not exist says less than that another one refused, or may work the next time. */
+function moreTelling(error: RegistryError, later: unknown): unknown {
+  if (!(later instanceof RegistryError) || later.retryable) return later;
+  return isRefusal(later) && !isRefusal(error) ? later : error;
+}
+
+/** Whether it is a refusal of the credentials, or of what was asked for with them. */
+export function isRefusal(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && (error.code === 'UNAUTHORIZED' || error.code === 'DENIED');
+}
+
+function keyOf(request: TokenRequest, credentials: Credentials | undefined): string {
+  return JSON.stringify([serverKeyOf(request, credentials), request.scopes]);
+}
+
+function serverKeyOf({ realm, service }: TokenRequest, credentials: Credentials | undefined): string {
+  return JSON.stringify([realm.href, service ?? null, credentials ?? null]);
+}

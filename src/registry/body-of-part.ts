@@ -1,0 +1,108 @@
+import { ContentError, RegistryError } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
+import { type BlobPace, BlobStream, type BlobStreamOptions } from './blob-stream.js';
+import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
+import { parseContentRange } from './http/content-range.js';
+import type { HttpResponse } from './http/http.js';
+import { redactUrl } from './http/urls.js';
+
+/** A part of some content: `length` bytes from `offset`. */
+export interface Part {
+  readonly descriptor: Descriptor;
+  readonly offset: number;
+  readonly length: number;
+  /** A host that knows no ranges may go on to the end. */
+  readonly orMore: boolean;
+}
+
+export interface PartOptions extends Pick<BlobStreamOptions, 'onProgress' | 'onOver'> {
+  /** Asks for the content with this `Range` header, or for the whole. Resolves to 200, 206 or 416. */
+  readonly request: (range: string | undefined) => Promise<HttpResponse>;
+  readonly pace?: BlobPace | undefined;
+}
+
+/** A part as a stream, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, or a shorter one. */
+export async function bodyOfPart(part: Part, options: PartOptions): Promise<BlobStream> {
+  const { descriptor, offset, length } = part;
+  if (length < descriptor.size) {
+    const response = await options.request(`bytes=${offset}-${offset + length - 1}`);
+    const stream =
+      response.status === 200 ? wholeBody(response, part, options) : rangeBody(response, part, options);
+    if (stream !== undefined) return stream;
+    // The server cannot do this range, or answered another one: the whole is asked for, and the rest left out.
+    response.destroy();
+  }
+  return wholeBody(await options.request(undefined), part, options);
+}
+
+/** The answer 206 as a stream; undefined where it does not hold what was asked for. */
+function rangeBody(response: HttpResponse, part: Part, options: PartOptions): BlobStream | undefined {
+  const range = response.status === 206 ? parseContentRange(response.header('content-range')) : undefined;
+  if (range?.start !== part.offset || range.end >= part.offset + part.length) return undefined;
+  if (range.total !== undefined && range.total !== part.descriptor.size) {
+    throw sizeMismatch(response, part, range.total);
+  }
+  // A coding's ranges are those of the coded bytes, of no use.
+  if (appliedEncoding(response, range.end - range.start + 1) !== undefined) return undefined;
+  return new BlobStream(response, {
+    skip: 0,
+    length: part.length,
+    surplus: () => sizeMismatch(response, part, undefined),
+    shortfall: (received) => shortBody(response, part, received),
+    ...watching(options),
+  });
+}
+
+function wholeBody(response: HttpResponse, part: Part, options: PartOptions): BlobStream {
+  const { size } = part.descriptor;
+  const encoding = appliedEncoding(response, size);
+  const announced = encoding === undefined ? contentLength(response) : undefined;
+  if (announced !== undefined && announced !== size) throw sizeMismatch(response, part, announced);
+  const length = part.orMore ? size - part.offset : part.length;
+  return new BlobStream(decodedBody(response, encoding), {
+    skip: part.offset,
+    length,
+    surplus: part.offset + length === size ? () => sizeMismatch(response, part, undefined) : 'ignore',
+    shortfall: (received) => shortBody(response, part, received),
+    ...watching(options),
+  });
+}
+
+function watching({ pace, onProgress, onOver }: PartOptions): Partial<BlobStreamOptions> {
+  return {
+    ...(pace === undefined ? {} : { pace }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(onOver === undefined ? {} : { onOver }),
+  };
+}
+
+/** `actual` is undefined where the body just went on. */
+function sizeMismatch(
+  response: HttpResponse,
+  { descriptor }: Part,
+  actual: number | undefined,
+): ContentError {
+  response.destroy();
+  const { digest, size } = descriptor;
+  const has = actual === undefined ? 'more' : String(actual);
+  return new ContentError(
+    'SIZE_MISMATCH',
+    `${digest} should have ${size} bytes, and ${response.url.host} sends ${has}`,
+    {
+      hint: 'The image was pushed wrongly, or the registry has changed it.',
+      details: { digest, expected: size, ...(actual === undefined ? {} : { actual }) },
+    },
+  );
+}
+
+function shortBody(response: HttpResponse, part: Part, received: number): RegistryError {
+  const { host } = response.url;
+  return new RegistryError(
+    'UNAVAILABLE',
+    `${host} stopped after ${received} of ${part.length} bytes of ${part.descriptor.digest}`,
+    {
+      retryable: true,
+      details: { method: 'GET', url: redactUrl(response.url), status: response.status },
+    },
+  );
+}

@@ -1,0 +1,224 @@
+import {
+  type Abortable,
+  ContentError,
+  type LandfallError,
+  RegistryError,
+  SpecError,
+  throwIfAborted,
+} from '../../errors.js';
+import type { HostCapability } from './host-config.js';
+import type { FailoverOptions, HostHealths } from './host-health.js';
+import { hostsError } from './hosts-error.js';
+import type { RegistryHost } from './registry-host.js';
+import { delayAfter, pause, type RetryOptions } from '../http/retry.js';
+
+export interface HostChainOptions {
+  /** As references name it. */
+  readonly registry: string;
+  /** The hosts in the order in which they are configured, the registry itself last. Asked before each request. */
+  readonly hosts: () => Promise<readonly RegistryHost[]>;
+  readonly healths: HostHealths;
+  readonly retry: RetryOptions | undefined;
+  readonly failover: FailoverOptions | undefined;
+}
+
+export interface HostRun extends Abortable {
+  readonly capability: HostCapability;
+  /** Lists (tags, referrers) are whole only at the registry itself, so it is asked before its mirrors. */
+  readonly upstreamFirst?: boolean;
+  /** What the action resolves to is a blob's body, which has yet to be read. See {@link HostTurn.over}. */
+  readonly blob?: boolean;
+}
+
+export interface BlobOutcome {
+  /** How many came. */
+  readonly bytes: number;
+  /** All that were asked for. */
+  readonly whole?: boolean;
+  readonly error?: unknown;
+  /** Given up because it came too slowly. */
+  readonly slow?: boolean;
+}
+
+/** One host's turn to be asked. */
+export interface HostTurn extends Abortable {
+  readonly host: RegistryHost;
+  readonly attempt: number;
+  /** Whether another host could be asked instead, so that this one need not be waited for long. */
+  readonly alternatives: boolean;
+  /** For {@link RegistryRequest.patienceMs}. */
+  readonly patienceMs: number | undefined;
+  /** Of a blob's body: so many bytes have come so far. */
+  progressed(bytes: number): void;
+  /** Of a blob's body: it was read to its end, or given up, or broke. Only the first call counts. */
+  over(outcome: BlobOutcome): void;
+}
+
+/** How a host has failed in one run, and when it may be asked again, by `performance.now()`. */
+interface Failed {
+  readonly error: LandfallError;
+  readonly attempts: number;
+  readonly notBefore: number;
+}
+
+/** A host that lacks so many things, or breaks off so often, is not asked again by the same task. */
+const STRIKES = 2;
+
+/**
+ * The hosts of one registry for one task, such as a pull. Each request goes to the first host that is well; when that
+ * fails, to the next. A host that failed is left out for the rest of the task and, by everybody, for a growing while; it is
+ * asked again only when nothing else works.
+ */
+export class HostChain {
+  readonly registry: string;
+  readonly #options: HostChainOptions;
+  readonly #left = new Set<RegistryHost>();
+  readonly #strikes = new Map<RegistryHost, number>();
+
+  constructor(options: HostChainOptions) {
+    this.registry = options.registry;
+    this.#options = options;
+  }
+
+  /**
+   * Calls for one host after the other until it succeeds; then, after a pause, again for those that may do better next
+   * time.
+   *
+   * @throws what the only host said, or a RegistryError that lists what each one said
+   */
+  async run<T>(run: HostRun, action: (turn: HostTurn) => Promise<T>): Promise<T> {
+    const failures = new Map<RegistryHost, Failed>();
+    for (;;) {
+      const now = performance.now();
+      const due = (await this.#inOrder(run)).filter((host) => (failures.get(host)?.notBefore ?? 0) <= now);
+      const result = await this.#ask(due, { run, failures }, action);
+      if (result !== undefined) return result.value;
+      const next = Math.min(...[...failures.values()].map(({ notBefore }) => notBefore));
+      if (next === Number.POSITIVE_INFINITY) {
+        throw hostsError([...failures].map(([host, { error }]) => ({ host, error })));
+      }
+      await pause(next - performance.now(), run);
+    }
+  }
+
+  /** Does without a host for the rest of the task: it gave something that turned out to be false. */
+  leave(host: RegistryHost): void {
+    this.#left.add(host);
+    this.#options.healths.of(host).failed();
+  }
+
+  /** Whether there is a host for this that was not given up. */
+  async hasOther(capability: HostCapability): Promise<boolean> {
+    return (await this.#options.hosts()).some((host) => host.can(capability) && !this.#left.has(host));
+  }
+
+  /** Undefined where each of them failed. */
+  async #ask<T>(
+    hosts: readonly RegistryHost[],
+    { run, failures }: { run: HostRun; failures: Map<RegistryHost, Failed> },
+    action: (turn: HostTurn) => Promise<T>,
+  ): Promise<{ value: T } | undefined> {
+    for (const [at, host] of hosts.entries()) {
+      throwIfAborted(run.signal);
+      const attempt = (failures.get(host)?.attempts ?? 0) + 1;
+      // Those that were left stand last, and are waited for as if they were the only ones.
+      const alternatives = hosts.slice(at + 1).some((other) => !this.#isLeft(other));
+      const turn = await this.#turn(host, { run, attempt, alternatives });
+      if (turn === undefined) continue;
+      try {
+        const value = await action(turn);
+        if (run.blob !== true) this.#options.healths.of(host).succeeded();
+        return { value };
+      } catch (error) {
+        throwIfAborted(run.signal);
+        turn.over({ bytes: 0, error });
+        if (!isAnswer(error)) throw error;
+        // Of a list, only the registry itself can say that it does not exist.
+        if (run.upstreamFirst === true && host.isUpstream && !error.retryable) throw error;
+        const delay = delayAfter(error, attempt, this.#options.retry) ?? Number.POSITIVE_INFINITY;
+        failures.set(host, { error, attempts: attempt, notBefore: performance.now() + delay });
+      }
+    }
+    return undefined;
+  }
+
+  async #turn(
+    host: RegistryHost,
+    { run, attempt, alternatives }: { run: HostRun; attempt: number; alternatives: boolean },
+  ): Promise<HostTurn | undefined> {
+    const health = this.#options.healths.of(host);
+    const leave =
+      run.blob === true && alternatives
+        ? await health.enter(() => !this.#isLeft(host), run)
+        : (): void => undefined;
+    if (leave === undefined) return undefined;
+    let isOver = false;
+    return {
+      host,
+      attempt,
+      alternatives,
+      signal: run.signal,
+      patienceMs: alternatives ? (this.#options.failover?.firstByteMs ?? 20_000) : undefined,
+      progressed: (bytes) => health.delivered(bytes, false),
+      over: ({ bytes, whole = false, error, slow = false }) => {
+        if (isOver) return;
+        isOver = true;
+        if (isAnswer(error)) this.#strike(host, error, bytes > 0 && !slow);
+        if (whole) {
+          health.succeeded();
+          health.delivered(bytes, true);
+          this.#strikes.delete(host);
+        }
+        leave();
+      },
+    };
+  }
+
+  /** Those that are well in their order, then the others as the last resort. */
+  async #inOrder({ capability, upstreamFirst }: HostRun): Promise<RegistryHost[]> {
+    const able = (await this.#options.hosts()).filter((host) => host.can(capability));
+    if (able.length === 0) throw unable(this.registry, capability);
+    const own = able.filter((host) => host.isUpstream);
+    // The last one stands for the registry where its own address is not configured to be asked.
+    if (own.length === 0) own.push(...able.slice(-1));
+    // What is pushed belongs together, so it goes to one place.
+    if (capability === 'push') return own;
+    const ordered = upstreamFirst === true ? [...own, ...able.filter((host) => !own.includes(host))] : able;
+    return [
+      ...ordered.filter((host) => !this.#isLeft(host)),
+      ...ordered.filter((host) => this.#isLeft(host)),
+    ];
+  }
+
+  #isLeft(host: RegistryHost): boolean {
+    if (this.#options.healths.of(host).pause > 0) this.#left.add(host);
+    return this.#left.has(host);
+  }
+
+  /** @param progressed whether it broke off after it had begun to deliver, which one mishap may have done */
+  #strike(host: RegistryHost, error: LandfallError, progressed = false): void {
+    const lacks = error.code === 'NOT_FOUND';
+    if (lacks || progressed) {
+      const strikes = (this.#strikes.get(host) ?? 0) + 1;
+      this.#strikes.set(host, strikes);
+      if (strikes < STRIKES) return;
+    }
+    this.#left.add(host);
+    // That it lacks or denies this is no fault of the host.
+    if (lacks || error.code === 'UNAUTHORIZED' || error.code === 'DENIED') return;
+    const wait = error.details['retryAfterMs'];
+    this.#options.healths.of(host).failed(typeof wait === 'number' ? wait : 0);
+  }
+}
+
+/** Whether an error is something that a host answered, or did to the connection, so that another may do better. */
+function isAnswer(error: unknown): error is LandfallError {
+  if (error instanceof RegistryError) return error.code !== 'ABORTED' && error.code !== 'INVALID_CONFIG';
+  return (error instanceof ContentError || error instanceof SpecError) && error.code !== 'ABORTED';
+}
+
+function unable(registry: string, capability: HostCapability): RegistryError {
+  return new RegistryError('INVALID_CONFIG', `no host of ${registry} may be used to ${capability}`, {
+    hint: 'Look at the capabilities in its hosts.toml: landfall doctor --hosts REFERENCE.',
+  });
+}

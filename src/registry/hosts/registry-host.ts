@@ -1,0 +1,244 @@
+import { performance } from 'node:perf_hooks';
+
+import { type Abortable, RegistryError } from '../../errors.js';
+import { Authenticator } from '../auth/authenticate.js';
+import { collectBeginning } from '../http/body-source.js';
+import { type Credentials, type CredentialsProvider, secretsOf } from '../auth/credentials.js';
+import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
+import { HostAddress, type Place } from './host-address.js';
+import type { HostCapability, HostConfig } from './host-config.js';
+import { hostCredentials } from './host-credentials.js';
+import { HostGate } from './host-gate.js';
+import { holdsSecret } from '../http/holds-secret.js';
+import type { HttpMethod, HttpRequest, HttpResponse, HttpSender } from '../http/http.js';
+import { speaksNoTls } from '../http/network-error.js';
+import { type Followed, type MakeBody, sendFollowing, withoutSecrets } from '../http/redirect.js';
+import { parseWarnings } from '../http/warning-header.js';
+import { WatchedResponse } from '../http/watched-response.js';
+
+export interface RegistryHostOptions {
+  /** As references name it: `docker.io`, `127.0.0.1:5000`. */
+  readonly registry: string;
+  readonly config: HostConfig;
+  readonly transport: HttpSender;
+  readonly credentials: CredentialsProvider | undefined;
+  readonly userAgent: string;
+  /** Called with each text of a `Warning: 299` header (distribution-spec: Warnings). */
+  readonly onWarning: ((text: string) => void) | undefined;
+}
+
+/** What a token must allow, as references name it. `{ type: 'repository', name: 'team/app', actions: 'pull' }` */
+export interface Access {
+  readonly type: 'repository' | 'registry';
+  readonly name: string;
+  readonly actions: string;
+}
+
+/** {@link Place.location} at another origin is shown no secret. */
+export interface RegistryRequest extends Abortable, Place {
+  readonly method: HttpMethod;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Made anew for each sending. Its length is given in `headers`. */
+  readonly body?: MakeBody;
+  readonly access: readonly Access[];
+  /** The statuses that are answers; any other is thrown. */
+  readonly expected: readonly number[];
+  /** What is asked for, in words. */
+  readonly subject: string;
+  readonly attempt: number;
+  /** How long the host may take to answer, in milliseconds. Default: as long as any. */
+  readonly patienceMs?: number | undefined;
+}
+
+/** How buckets answer a signed URL that has expired; a new try gets a new one from the registry. */
+const REFUSALS_OF_SIGNED_URLS: ReadonlySet<number> = new Set([400, 401, 403]);
+
+/**
+ * One place where content of a registry is had, the registry itself or a mirror: where it is, whether it speaks TLS, what
+ * it wants to be shown, and how much may be asked of it at once. Retries nothing.
+ */
+export class RegistryHost {
+  /** As references name it. */
+  readonly registry: string;
+  /** `mirror.lan:5000` */
+  readonly name: string;
+  readonly config: HostConfig;
+  readonly #options: RegistryHostOptions;
+  readonly #authenticator: Authenticator;
+  readonly #address: HostAddress;
+  readonly #gate: HostGate;
+  /** Undefined while it is not known whether the host speaks TLS. */
+  #protocol: string | undefined;
+
+  constructor(options: RegistryHostOptions) {
+    const { config, registry, transport, userAgent } = options;
+    this.registry = registry;
+    this.name = config.base.host;
+    this.config = config;
+    this.#options = options;
+    this.#authenticator = new Authenticator({
+      registry,
+      credentials: hostCredentials(registry, config, options.credentials),
+      transport: { send: (request) => transport.send({ ...request, connection: config.connection }) },
+      userAgent,
+    });
+    this.#address = new HostAddress(registry, config);
+    this.#gate = new HostGate(config);
+    if (config.mayBePlain !== true) this.#protocol = config.base.protocol;
+  }
+
+  /** Whether it is the registry itself rather than a mirror of it. */
+  get isUpstream(): boolean {
+    return this.config.role === 'upstream';
+  }
+
+  can(capability: HostCapability): boolean {
+    return this.config.capabilities.has(capability);
+  }
+
+  /**
+   * One try: redirects are followed and a challenge is answered once.
+   *
+   * @throws {RegistryError} all codes; {@link RegistryError.retryable} says whether another try may help
+   */
+  async request(request: RegistryRequest): Promise<HttpResponse> {
+    const leave = await this.#gate.enter(request);
+    const startedAt = performance.now();
+    try {
+      const response = await this.#authorized(request);
+      this.#gate.speedUp();
+      return new WatchedResponse(response, leave);
+    } catch (error) {
+      if (error instanceof RegistryError && error.code === 'RATE_LIMITED') {
+        const wait = error.details['retryAfterMs'];
+        this.#gate.slowDown(typeof wait === 'number' ? wait : undefined, startedAt);
+      }
+      leave();
+      throw error;
+    }
+  }
+
+  async #authorized(request: RegistryRequest): Promise<HttpResponse> {
+    const { signal, repository } = request;
+    const scopes = request.access.map((access) => this.#scopeOf(access));
+    let authorization = await this.#authenticator.authorization({ scopes, repository }, { signal });
+    let followed = await this.#send(request, authorization);
+    if (followed.response.status === 401 && !followed.crossed) {
+      const { response } = followed;
+      const body = await collectBeginning(response, ERROR_BODY_BYTES);
+      const answer = await this.#authenticator.answer(
+        {
+          lines: response.headers('www-authenticate'),
+          origin: response.url,
+          wanted: { scopes, repository },
+          refused: authorization,
+        },
+        { signal },
+      );
+      if (answer === undefined) throw await this.#refusal(request, followed, authorization, body);
+      authorization = answer;
+      followed = await this.#send(request, authorization);
+    }
+    if (request.expected.includes(followed.response.status)) return followed.response;
+    const body = await collectBeginning(followed.response, ERROR_BODY_BYTES);
+    throw await this.#refusal(request, followed, authorization, body);
+  }
+
+  async #send(request: RegistryRequest, authorization: string | undefined): Promise<Followed> {
+    const protocol = this.#protocol ?? 'https:';
+    try {
+      const followed = await this.#sendBy(protocol, request, authorization);
+      this.#protocol ??= protocol;
+      return followed;
+    } catch (error) {
+      // Once https has been spoken there is no way back; and what counts is how this address answers, not the one
+      // that it may have redirected to.
+      const undecided =
+        this.config.mayBePlain === true && protocol === 'https:' && this.#protocol !== 'https:';
+      if (!undecided || !speaksNoTls(error, this.#address.url(request, protocol))) throw error;
+      this.#protocol = 'http:';
+      return await this.#sendBy('http:', request, authorization);
+    }
+  }
+
+  async #sendBy(
+    protocol: string,
+    request: RegistryRequest,
+    authorization: string | undefined,
+  ): Promise<Followed> {
+    const { method, attempt, signal, patienceMs, body } = request;
+    const url = this.#address.url(request, protocol);
+    const own = {
+      headers: {
+        'user-agent': this.#options.userAgent,
+        // A proxy that compresses on the way would change a blob's bytes.
+        'accept-encoding': 'identity',
+        ...this.config.headers,
+        ...request.headers,
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      connection: this.config.connection,
+    };
+    // An address that the host gave may lie anywhere.
+    const foreign = url.origin !== this.#address.origin(protocol);
+    const sent: Omit<HttpRequest, 'body'> = {
+      method,
+      attempt,
+      signal,
+      url,
+      ...(foreign ? withoutSecrets(own) : own),
+      ...(patienceMs === undefined ? {} : { headersMs: patienceMs }),
+    };
+    const followed = await sendFollowing(this.#options.transport, sent, body);
+    // A refusal may hold some too.
+    await this.#tellWarnings(followed.response, request.repository, authorization);
+    return foreign ? { ...followed, crossed: true } : followed;
+  }
+
+  #scopeOf({ type, name, actions }: Access): string {
+    return `${type}:${type === 'repository' ? this.#address.rewritten(name) : name}:${actions}`;
+  }
+
+  async #tellWarnings(
+    response: HttpResponse,
+    repository: string | undefined,
+    authorization: string | undefined,
+  ): Promise<void> {
+    const texts = parseWarnings(response.headers('warning'));
+    if (texts.length === 0) return;
+    // What was not shown cannot be echoed, and is not looked up for this.
+    const credentials =
+      authorization === undefined ? undefined : await this.#authenticator.credentials(repository);
+    const secrets = secretsIn(credentials, authorization);
+    for (const text of texts) if (!holdsSecret(text, secrets)) this.#options.onWarning?.(text);
+  }
+
+  async #refusal(
+    { method, subject, repository }: RegistryRequest,
+    { response, crossed }: Followed,
+    authorization: string | undefined,
+    body: Buffer,
+  ): Promise<RegistryError> {
+    const credentials = await this.#authenticator.credentials(repository);
+    const error = responseError({
+      method,
+      response,
+      body,
+      subject,
+      authenticated: credentials !== undefined && authorization !== undefined,
+      secrets: secretsIn(credentials, authorization),
+    });
+    if (!crossed || !REFUSALS_OF_SIGNED_URLS.has(response.status)) return error;
+    return new RegistryError('UNAVAILABLE', error.message, {
+      retryable: true,
+      details: error.details,
+      hint: 'The registry redirected to a place that refused; try again, or ask who runs it.',
+    });
+  }
+}
+
+/** What no words of an answer may be passed on with. */
+function secretsIn(credentials: Credentials | undefined, authorization: string | undefined): string[] {
+  const shown = authorization?.replace(/^\w+ /, '');
+  return [...secretsOf(credentials), ...(shown === undefined ? [] : [shown])];
+}

@@ -1,0 +1,51 @@
+import type { Readable } from 'node:stream';
+
+import type { Abortable } from '../../errors.js';
+import type { BodySource } from './body-source.js';
+
+export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/**
+ * How an origin is connected to, where it is not as everywhere else. Connections are pooled by the object's identity, so
+ * one is made for each host and kept.
+ */
+export interface ConnectionOptions {
+  /** PEM, trusted besides the public authorities. */
+  readonly ca?: readonly (string | Buffer)[];
+  /** PEM, shown to a server that asks for a client certificate. */
+  readonly client?: readonly { readonly cert: Buffer; readonly key: Buffer }[];
+  /** Takes any certificate. */
+  readonly insecure?: boolean;
+  /** Until the connection stands, TLS included, in milliseconds. */
+  readonly dialTimeoutMs?: number;
+}
+
+export interface HttpRequest extends Abortable {
+  readonly method: HttpMethod;
+  readonly url: URL;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** A stream is read once; it is destroyed when the exchange fails. */
+  readonly body?: string | Uint8Array | Readable;
+  /** Which try of the same request this is, from 1. */
+  readonly attempt: number;
+  readonly connection?: ConnectionOptions;
+  /** From the request to the last of the answer's headers, in milliseconds. Default: the sender's own. */
+  readonly headersMs?: number;
+}
+
+/** Headers have arrived; the body waits until it is started. It must be started or destroyed. */
+export interface HttpResponse extends BodySource {
+  readonly status: number;
+  readonly url: URL;
+  /** The first value of a header, by its name in lower case. */
+  header(name: string): string | undefined;
+  /** All values of a header. */
+  headers(name: string): readonly string[];
+}
+
+/** Whatever makes single HTTP exchanges. It neither redirects, authenticates nor retries. */
+export interface HttpSender {
+  /** Resolves with the headers. @throws {RegistryError} UNAVAILABLE, PROTOCOL; ABORTED */
+  send(request: HttpRequest): Promise<HttpResponse>;
+}

@@ -1,0 +1,78 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Abortable, abortedError, RegistryError, systemCode, throwIfAborted } from '../../errors.js';
+
+export interface RetryOptions {
+  /** Tries in all. Default 5. */
+  readonly attempts?: number;
+  /** The longest first pause, in milliseconds; each later one may be twice as long. Default 250. */
+  readonly baseMs?: number;
+  /** The longest pause. Default 10,000. */
+  readonly capMs?: number;
+  /** The longest `Retry-After` that is waited for; a longer one is an error at once. Default 120,000. */
+  readonly maxRetryAfterMs?: number;
+}
+
+/** How many times as often as other failures an answer that says when to come back is borne. */
+const TURNED_AWAY_FACTOR = 4;
+
+/** What a name server or a closed port answers is seldom different a moment later. */
+const FEWER_ATTEMPTS: Readonly<Record<string, number>> = { ECONNREFUSED: 3, EAI_AGAIN: 2 };
+
+/** Calls until it succeeds, fails for good or the attempts are used up; the last error is thrown as it is. */
+export async function withRetry<T>(
+  action: (attempt: number) => Promise<T>,
+  options: Abortable & { retry?: RetryOptions | undefined } = {},
+): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    throwIfAborted(options.signal);
+    try {
+      return await action(attempt);
+    } catch (error) {
+      const delay = delayAfter(error, attempt, options.retry);
+      if (delay === undefined) throw error;
+      await pause(delay, options);
+    }
+  }
+}
+
+/** Milliseconds until the next try, or undefined when there is to be none. `random` is from [0, 1). */
+export function delayAfter(
+  error: unknown,
+  attempt: number,
+  retry: RetryOptions = {},
+  random: () => number = Math.random,
+): number | undefined {
+  if (!(error instanceof RegistryError) || !error.retryable || error.code === 'ABORTED') return undefined;
+  const { attempts = 5, baseMs = 250, capMs = 10_000, maxRetryAfterMs = 120_000 } = retry;
+  const retryAfterMs = error.details['retryAfterMs'];
+  // A host that says when to come back is not broken, and with many at its door it may say so several times.
+  const bound = typeof retryAfterMs === 'number' ? attempts * TURNED_AWAY_FACTOR : attempts;
+  const allowed = Math.min(bound, FEWER_ATTEMPTS[systemCode(error.cause) ?? ''] ?? bound);
+  if (attempt >= allowed) return undefined;
+  if (typeof retryAfterMs === 'number') {
+    // In full, and a little more, so that all who were sent away do not come back at one moment.
+    return retryAfterMs > maxRetryAfterMs ? undefined : retryAfterMs + random() * baseMs;
+  }
+  // Full jitter: anywhere between nothing and the bound.
+  return random() * Math.min(capMs, baseMs * 2 ** (attempt - 1));
+}
+
+/** Waits, or throws ABORTED. */
+export async function pause(milliseconds: number, { signal }: Abortable): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw abortedError(signal);
+  }
+}
+
+/** The milliseconds that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3). Undefined if neither. */
+export function parseRetryAfter(header: string | undefined, now: number = Date.now()): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d{1,12}$/.test(text)) return Number(text) * 1000;
+  // Date.parse takes much that is no date of HTTP, a bare number among it.
+  if (!/^[A-Za-z]{3,9},? /.test(text)) return undefined;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}

@@ -1,0 +1,190 @@
+import { type Abortable, RegistryError, SpecError } from '../../errors.js';
+import { parseJson } from '../../spec/index.js';
+import { collectBody } from '../http/body-source.js';
+import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import type { HttpResponse } from '../http/http.js';
+import { nextTarget } from '../http/link-header.js';
+import type { Access, RegistryHost } from '../hosts/registry-host.js';
+import { parseUrl, redactUrl } from '../http/urls.js';
+
+/** One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters. */
+const PAGE_BYTES = 16 * 1024 * 1024;
+/** More than any list has: the largest public repositories have some 100,000 tags, and pages have 50 or more. */
+const DEFAULT_MAX_PAGES = 10_000;
+
+/** A list that a registry gives in pages. */
+export interface PagedList<T> {
+  readonly repository?: string;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly accept: string;
+  readonly access: Access;
+  readonly expected: readonly number[];
+  readonly maxPages?: number;
+  /** In words, for messages: `the tags of quay.io/team/app`. */
+  readonly subject: string;
+  /** Reads one page. Should it throw a RegistryError or SpecError, another host is asked for it. */
+  readonly read: (response: HttpResponse) => Promise<T>;
+}
+
+/**
+ * The pages of a list, each fetched when the one before has been used (distribution-spec: Listing Tags). It begins at
+ * the registry itself, or at a mirror where that cannot be reached, and goes on where it began, since no other host knows
+ * what a `Link` of that one means.
+ *
+ * @throws {RegistryError} all codes; PROTOCOL for pages without end, or that lead back to an earlier one
+ */
+export async function* pagesOf<T>(
+  chain: HostChain,
+  list: PagedList<T>,
+  { signal }: Abortable,
+): AsyncGenerator<T> {
+  const seen = new Set<string>();
+  let from: RegistryHost | undefined;
+  let location: URL | undefined;
+  const { maxPages = DEFAULT_MAX_PAGES } = list;
+  for (let count = 1; count <= maxPages; count += 1) {
+    const asked = { list, from, location, seen };
+    const upstreamFirst = from?.isUpstream ?? true;
+    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, (turn) =>
+      fetchPage(turn, asked),
+    );
+    yield page.content;
+    if (page.next === undefined) return;
+    seen.add(page.url.href);
+    from = page.host;
+    location = page.next;
+  }
+  throw new RegistryError('PROTOCOL', `${list.subject}: there is no end after ${maxPages} pages`, {
+    hint: 'The registry, or a proxy before it, is broken; ask who runs it.',
+  });
+}
+
+interface Page<T> {
+  readonly content: T;
+  readonly host: RegistryHost;
+  readonly url: URL;
+  readonly next: URL | undefined;
+}
+
+interface Asked<T> {
+  readonly list: PagedList<T>;
+  /** Where the list began; undefined for its first page. */
+  readonly from: RegistryHost | undefined;
+  readonly location: URL | undefined;
+  /** The pages before. */
+  readonly seen: ReadonlySet<string>;
+}
+
+interface Turn extends Abortable {
+  readonly host: RegistryHost;
+  readonly attempt: number;
+  readonly patienceMs: number | undefined;
+}
+
+async function fetchPage<T>(
+  { host, attempt, patienceMs, signal }: Turn,
+  { list, from, location, seen }: Asked<T>,
+): Promise<Page<T>> {
+  const { subject } = list;
+  if (from !== undefined && host.name !== from.name) {
+    throw new RegistryError('NOT_FOUND', `${subject}: only ${from.name}, where they began, can go on`);
+  }
+  const response = await host.request({
+    method: 'GET',
+    repository: list.repository,
+    path: list.path,
+    ...(list.query === undefined ? {} : { query: list.query }),
+    ...(location === undefined ? {} : { location }),
+    headers: { accept: list.accept },
+    access: [list.access],
+    expected: list.expected,
+    subject,
+    attempt,
+    patienceMs,
+    signal,
+  });
+  const next = nextPage(response, subject);
+  if (next !== undefined && (next.href === response.url.href || seen.has(next.href))) {
+    response.destroy();
+    throw brokenLink(response, subject, 'leads back to an earlier page');
+  }
+  return { content: await list.read(response), host, url: response.url, next };
+}
+
+/**
+ * Where the list goes on, which is always the origin that gave this page: registries behind a proxy give absolute
+ * addresses of hosts that are theirs alone, and what they may see is not to be shown elsewhere.
+ */
+function nextPage(response: HttpResponse, subject: string): URL | undefined {
+  const target = nextTarget(response.headers('link'));
+  if (target === undefined) return undefined;
+  const url = parseUrl(target, response.url);
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    response.destroy();
+    throw brokenLink(response, subject, 'is not an address');
+  }
+  const next = new URL(`${response.url.origin}${url.pathname}${url.search}`);
+  const ns = response.url.searchParams.get('ns');
+  // A mirror of several registries may forget which one was meant.
+  if (ns !== null && !next.searchParams.has('ns')) next.searchParams.set('ns', ns);
+  return next;
+}
+
+function brokenLink(response: HttpResponse, subject: string, fault: string): RegistryError {
+  const { host } = response.url;
+  return new RegistryError('PROTOCOL', `${subject}: the link of ${host} to the next page ${fault}`, {
+    hint: 'The registry, or a proxy before it, is broken; ask who runs it.',
+    details: { method: 'GET', url: redactUrl(response.url), status: response.status },
+  });
+}
+
+/** The whole body of a page. @throws {RegistryError} PROTOCOL where it is longer than `maxBytes` */
+export async function pageBody(
+  response: HttpResponse,
+  subject: string,
+  maxBytes: number = PAGE_BYTES,
+): Promise<Buffer> {
+  const source = decodedBody(response, appliedEncoding(response, undefined));
+  return await collectBody(source, maxBytes, () =>
+    malformedPage(response, subject, `is longer than ${maxBytes} bytes`),
+  );
+}
+
+/**
+ * The names in a page such as `{"tags": ["1", "2"]}`; null stands for none, as in Go.
+ *
+ * @throws {RegistryError} PROTOCOL
+ */
+export async function readNames(response: HttpResponse, key: string, subject: string): Promise<string[]> {
+  const body = await pageBody(response, subject);
+  let document: unknown;
+  try {
+    document = parseJson(body, subject, PAGE_BYTES);
+  } catch (error) {
+    if (error instanceof SpecError) throw malformedPage(response, subject, 'is not JSON', error);
+    throw error;
+  }
+  const names = typeof document === 'object' && document !== null ? valueOf(document, key) : undefined;
+  if (names === null) return [];
+  if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names;
+  throw malformedPage(response, subject, `has no ${key}`);
+}
+
+function valueOf(object: object, key: string): unknown {
+  return Object.entries(object).find(([name]) => name === key)?.[1];
+}
+
+function malformedPage(
+  response: HttpResponse,
+  subject: string,
+  fault: string,
+  cause?: unknown,
+): RegistryError {
+  const { host } = response.url;
+  return new RegistryError('PROTOCOL', `${subject}: the answer of ${host} ${fault}`, {
+    ...(cause === undefined ? {} : { cause }),
+    details: { method: 'GET', url: redactUrl(response.url), status: response.status },
+  });
+}

@@ -1,0 +1,166 @@
+import { type Abortable, RegistryError, SpecError } from '../../errors.js';
+import {
+  ACCEPTED_MANIFEST_TYPES,
+  algorithmOf,
+  bareMediaType,
+  type Descriptor,
+  type Digest,
+  encodedOf,
+  LIMITS,
+  MEDIA_TYPES,
+  parseManifest,
+  shortDigest,
+} from '../../spec/index.js';
+import { collectBeginning } from '../http/body-source.js';
+import { ERROR_BODY_BYTES, parseErrorBody } from '../http/error-response.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import type { HttpResponse } from '../http/http.js';
+import { pageBody, type PagedList, pagesOf } from './paged-list.js';
+import { redactUrl } from '../http/urls.js';
+
+export interface ReferrersOptions extends Abortable {
+  /** Only those of this type. */
+  readonly artifactType?: string;
+}
+
+export interface ReferrersTarget {
+  readonly chain: HostChain;
+  readonly repository: string;
+}
+
+/** How registries without the list answer, besides 404: as to a malformed path, a method or a type that they lack. */
+const WITHOUT_LIST: readonly number[] = [400, 404, 405, 406, 501];
+
+/**
+ * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers). Where the
+ * registry has no such list, the index is read that clients keep in its place (Referrers Tag Schema). Nothing was verified:
+ * a descriptor says only what there is to fetch.
+ *
+ * @throws {RegistryError} all codes; {SpecError} INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED for an index that is
+ *   malformed
+ */
+export async function* listReferrers(
+  target: ReferrersTarget,
+  subject: Digest,
+  options: ReferrersOptions = {},
+): AsyncGenerator<Descriptor> {
+  const seen = new Set<Digest>();
+  for await (const descriptor of found(target, subject, options)) {
+    if (seen.has(descriptor.digest)) continue;
+    seen.add(descriptor.digest);
+    yield descriptor;
+  }
+}
+
+/** The tag under which clients keep the list of what refers to a digest (distribution-spec: Referrers Tag Schema). */
+export function referrersTag(subject: Digest): string {
+  const tag = `${algorithmOf(subject).slice(0, 32)}-${encodedOf(subject).slice(0, 64)}`;
+  return tag.replace(/[^A-Za-z0-9_.-]/g, '-');
+}
+
+async function* found(
+  target: ReferrersTarget,
+  subject: Digest,
+  options: ReferrersOptions,
+): AsyncGenerator<Descriptor> {
+  let paged = false;
+  for await (const page of pagesOf(target.chain, byApi(target, subject, options), options)) {
+    if (page === undefined) {
+      if (paged) throw vanished(target, subject);
+      yield* byTag(target, subject, options);
+      return;
+    }
+    paged = true;
+    yield* page;
+  }
+}
+
+/** A page is undefined where the registry has no such list. */
+function byApi(
+  { chain, repository }: ReferrersTarget,
+  subject: Digest,
+  { artifactType }: ReferrersOptions,
+): PagedList<Descriptor[] | undefined> {
+  const words = subjectOf(chain, repository, subject);
+  return {
+    repository,
+    path: `referrers/${subject}`,
+    ...(artifactType === undefined ? {} : { query: { artifactType } }),
+    accept: MEDIA_TYPES.ociIndex,
+    access: { type: 'repository', name: repository, actions: 'pull' },
+    expected: [200, ...WITHOUT_LIST],
+    subject: words,
+    read: async (response) => {
+      // Some answer what they do not know with a page for people.
+      if (response.status !== 200 || !isIndex(response)) {
+        await collectBeginning(response, ERROR_BODY_BYTES);
+        return undefined;
+      }
+      const descriptors = await readIndex(response, words);
+      return isFiltered(response) ? descriptors : ofType(descriptors, artifactType);
+    },
+  };
+}
+
+async function* byTag(
+  { chain, repository }: ReferrersTarget,
+  subject: Digest,
+  options: ReferrersOptions,
+): AsyncGenerator<Descriptor> {
+  const words = subjectOf(chain, repository, subject);
+  const list: PagedList<Descriptor[]> = {
+    repository,
+    path: `manifests/${referrersTag(subject)}`,
+    accept: ACCEPTED_MANIFEST_TYPES.join(', '),
+    access: { type: 'repository', name: repository, actions: 'pull' },
+    expected: [200, 404],
+    subject: words,
+    read: async (response) => {
+      // A tag that is there for something else says that nobody keeps a list.
+      if (response.status === 200 && isIndex(response)) return await readIndex(response, words);
+      const body = await collectBeginning(response, ERROR_BODY_BYTES);
+      if (response.status === 404 && parseErrorBody(body, []).codes.includes('NAME_UNKNOWN')) {
+        throw noRepository(response, words);
+      }
+      return [];
+    },
+  };
+  for await (const descriptors of pagesOf(chain, list, options)) {
+    yield* ofType(descriptors, options.artifactType);
+  }
+}
+
+function isIndex(response: HttpResponse): boolean {
+  return bareMediaType(response.header('content-type') ?? '') === MEDIA_TYPES.ociIndex;
+}
+
+async function readIndex(response: HttpResponse, words: string): Promise<Descriptor[]> {
+  const document = parseManifest(await pageBody(response, words, LIMITS.manifestBytes), MEDIA_TYPES.ociIndex);
+  if (document.kind === 'index') return [...document.manifests];
+  throw new SpecError('INVALID_MANIFEST', `${words}: the answer is not an image index`);
+}
+
+function isFiltered(response: HttpResponse): boolean {
+  const applied = response.headers('oci-filters-applied').flatMap((line) => line.split(','));
+  return applied.some((name) => name.trim().toLowerCase() === 'artifacttype');
+}
+
+function ofType(descriptors: readonly Descriptor[], artifactType: string | undefined): Descriptor[] {
+  return descriptors.filter((d) => artifactType === undefined || d.artifactType === artifactType);
+}
+
+function subjectOf({ registry }: HostChain, repository: string, subject: Digest): string {
+  return `the referrers of ${registry}/${repository}@${algorithmOf(subject)}:${shortDigest(subject)}`;
+}
+
+function noRepository(response: HttpResponse, words: string): RegistryError {
+  const { host } = response.url;
+  return new RegistryError('NOT_FOUND', `${words}: there is no such repository at ${host}`, {
+    details: { method: 'GET', url: redactUrl(response.url), status: response.status },
+  });
+}
+
+function vanished({ chain, repository }: ReferrersTarget, subject: Digest): RegistryError {
+  const words = subjectOf(chain, repository, subject);
+  return new RegistryError('PROTOCOL', `${words}: the registry gave the first page and not the next`);
+}

@@ -1,0 +1,45 @@
+import type { Abortable } from '../../errors.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import { pagesOf, readNames } from './paged-list.js';
+
+export interface ListOptions extends Abortable {
+  /** How many names a page is asked to have. Default: as many as the registry likes. Some refuse more than they like. */
+  readonly pageSize?: number;
+  /** Begin after this name. */
+  readonly last?: string;
+}
+
+/**
+ * The tags of a repository, in the registry's order (distribution-spec: Listing Tags). They are as the registry has
+ * them: none was held against the grammar. Leaving the loop early fetches no more pages.
+ *
+ * @throws {RegistryError} all codes; NOT_FOUND for a repository that is not there
+ */
+export async function* listTags(
+  { chain, repository }: { readonly chain: HostChain; readonly repository: string },
+  options: ListOptions = {},
+): AsyncGenerator<string> {
+  const subject = `the tags of ${chain.registry}/${repository}`;
+  const pages = pagesOf(
+    chain,
+    {
+      repository,
+      path: 'tags/list',
+      query: listQuery(options),
+      accept: 'application/json',
+      access: { type: 'repository', name: repository, actions: 'pull' },
+      expected: [200],
+      subject,
+      read: (response) => readNames(response, 'tags', subject),
+    },
+    options,
+  );
+  for await (const names of pages) yield* names;
+}
+
+export function listQuery({ pageSize, last }: ListOptions): Record<string, string> {
+  return {
+    ...(pageSize === undefined ? {} : { n: String(pageSize) }),
+    ...(last === undefined ? {} : { last }),
+  };
+}

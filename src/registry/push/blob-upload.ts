@@ -1,0 +1,234 @@
+import type { Readable } from 'node:stream';
+
+import { type Abortable, RegistryError } from '../../errors.js';
+import { algorithmOf, type Descriptor } from '../../spec/index.js';
+import { checkAnsweredDigest } from './answered-digest.js';
+import { collectBeginning } from '../http/body-source.js';
+import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import type { HttpResponse } from '../http/http.js';
+import type { Access, RegistryHost } from '../hosts/registry-host.js';
+import { closingLocation, heldBytes, uploadLocation } from './upload-location.js';
+import { redactUrl } from '../http/urls.js';
+
+/** A blob on its way into a repository. */
+export interface UploadTarget {
+  readonly repository: string;
+  readonly descriptor: Descriptor;
+  /** The blob, in words. */
+  readonly subject: string;
+}
+
+export interface UploadTry extends Abortable {
+  readonly host: RegistryHost;
+  readonly attempt: number;
+}
+
+/** The statuses of a begun and of a continued upload; ECR answers 201 before the upload is closed. */
+const GOING_ON = [200, 201, 202, 204];
+const HEADERS_MS = 60_000;
+/** A proxy may keep the whole body until it has come, and a registry may copy the whole blob to close its upload. */
+const BYTES_PER_MS = 10_000;
+
+/**
+ * One upload session at one host (distribution-spec: Pushing a blob monolithically, Pushing a blob in chunks). Each answer
+ * may give a new address, and that is where the next request goes. All may throw RegistryError.
+ */
+export class BlobUpload {
+  readonly host: RegistryHost;
+  /** Bytes that the registry has, as far as is known. */
+  held = 0;
+  /** How many bytes each request but the last must have (`OCI-Chunk-Min-Length`). */
+  readonly leastChunk: number;
+  /** Requests that have carried bytes, and how many the last one did. */
+  parts = 0;
+  lastBytes = 0;
+  readonly #target: UploadTarget;
+  #location: URL;
+
+  private constructor(host: RegistryHost, target: UploadTarget, location: URL, leastChunk: number) {
+    this.host = host;
+    this.#target = target;
+    this.#location = location;
+    this.leastChunk = leastChunk;
+  }
+
+  get subject(): string {
+    return this.#target.subject;
+  }
+
+  static async begin(target: UploadTarget, turn: UploadTry): Promise<BlobUpload> {
+    const algorithm = algorithmOf(target.descriptor.digest);
+    const response = await start(target, turn, {
+      query: algorithm === 'sha256' ? {} : { 'digest-algorithm': algorithm },
+      access: [writing(target.repository)],
+      expected: [202],
+    });
+    return BlobUpload.#begun(response, target, turn);
+  }
+
+  /**
+   * Asks for the blob of another repository of the same registry (distribution-spec: Mounting a blob from another
+   * repository). An upload where the registry would rather have the bytes.
+   */
+  static async mount(from: string, target: UploadTarget, turn: UploadTry): Promise<BlobUpload | 'mounted'> {
+    const { digest } = target.descriptor;
+    const response = await start(target, turn, {
+      query: { mount: digest, from },
+      access: [writing(target.repository), { type: 'repository', name: from, actions: 'pull' }],
+      expected: [201, 202],
+    });
+    if (response.status === 202) return BlobUpload.#begun(response, target, turn);
+    checkAnsweredDigest(response, digest);
+    return 'mounted';
+  }
+
+  static #begun(response: HttpResponse, target: UploadTarget, { host }: UploadTry): BlobUpload {
+    const location = uploadLocation(response, 'POST');
+    if (location === undefined) {
+      throw new RegistryError('PROTOCOL', `${host.name} does not say where to upload to`, {
+        details: { method: 'POST', url: redactUrl(response.url), status: response.status },
+      });
+    }
+    const least = response.header('oci-chunk-min-length')?.trim() ?? '';
+    return new BlobUpload(host, target, location, /^\d{1,15}$/.test(least) ? Number(least) : 0);
+  }
+
+  /** Sends the bytes from {@link held} to `end`; `piece` makes them, anew each time that it is called. */
+  async append(end: number, piece: () => Readable, turn: UploadTry): Promise<void> {
+    const start = this.held;
+    const whole = start === 0 && end === this.#target.descriptor.size;
+    this.#count(end - start);
+    const response = await this.#send('PATCH', this.#location, turn, {
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-length': String(end - start),
+        // The whole goes without, as docker sends it: there are registries that take no chunks.
+        ...(whole ? {} : { 'content-range': `${start}-${end - 1}` }),
+      },
+      body: piece,
+      bytes: end - start,
+      expected: GOING_ON,
+    });
+    this.#moveTo(response, 'PATCH');
+    const held = heldBytes(response) ?? end;
+    // Some say `0-0` whatever has come; a registry that kept a part of it says how much.
+    this.held = held > start && held < end ? held : end;
+  }
+
+  /** Sends all of it and closes the upload in one request. */
+  async put(bytes: Buffer, turn: UploadTry): Promise<void> {
+    this.#count(bytes.length);
+    await this.#close(turn, bytes);
+  }
+
+  /** Closes the upload of what has been sent. */
+  async close(turn: UploadTry): Promise<void> {
+    await this.#close(turn, undefined);
+  }
+
+  /** Asks how much the registry has, and goes on from there. Undefined where it does not know, or not this upload. */
+  async askHeld(turn: UploadTry): Promise<number | undefined> {
+    let response: HttpResponse;
+    try {
+      response = await this.#send('GET', this.#location, turn, {
+        headers: {},
+        bytes: 0,
+        expected: [200, 202, 204],
+      });
+    } catch (error) {
+      if (error instanceof RegistryError && error.details.status !== undefined && !error.retryable)
+        return undefined;
+      throw error;
+    }
+    this.#moveTo(response, 'GET');
+    const held = heldBytes(response);
+    return held !== undefined && held <= this.#target.descriptor.size ? held : undefined;
+  }
+
+  /** Lets the registry forget it (distribution-spec: Cancel a blob upload). */
+  async cancel(turn: UploadTry): Promise<void> {
+    await this.#send('DELETE', this.#location, turn, { headers: {}, bytes: 0, expected: GOING_ON });
+  }
+
+  async #close(turn: UploadTry, bytes: Buffer | undefined): Promise<void> {
+    const { digest, size } = this.#target.descriptor;
+    const response = await this.#send('PUT', closingLocation(this.#location, digest), turn, {
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-length': String(bytes?.length ?? 0),
+      },
+      ...(bytes === undefined || bytes.length === 0 ? {} : { body: () => bytes }),
+      bytes: size,
+      // 204 is how distribution's older specification had it.
+      expected: [201, 204],
+    });
+    checkAnsweredDigest(response, digest);
+  }
+
+  async #send(
+    method: 'GET' | 'PATCH' | 'PUT' | 'DELETE',
+    location: URL,
+    { attempt, signal }: UploadTry,
+    request: {
+      readonly headers: Readonly<Record<string, string>>;
+      readonly body?: () => Readable | Buffer;
+      /** That the registry is to take in or to move before it answers. */
+      readonly bytes: number;
+      readonly expected: readonly number[];
+    },
+  ): Promise<HttpResponse> {
+    const { repository, subject } = this.#target;
+    const { bytes, ...rest } = request;
+    const response = await this.host.request({
+      ...rest,
+      method,
+      repository,
+      path: '',
+      location,
+      access: [writing(repository)],
+      subject,
+      attempt,
+      signal,
+      patienceMs: HEADERS_MS + Math.ceil(bytes / BYTES_PER_MS),
+    });
+    await collectBeginning(response, ERROR_BODY_BYTES);
+    return response;
+  }
+
+  #count(bytes: number): void {
+    this.parts += 1;
+    this.lastBytes = bytes;
+  }
+
+  #moveTo(response: HttpResponse, method: string): void {
+    this.#location = uploadLocation(response, method) ?? this.#location;
+  }
+}
+
+/** What a token must allow to push into a repository. */
+export function writing(repository: string): Access {
+  return { type: 'repository', name: repository, actions: 'pull,push' };
+}
+
+async function start(
+  { repository, subject }: UploadTarget,
+  { host, attempt, signal }: UploadTry,
+  request: {
+    readonly query: Readonly<Record<string, string>>;
+    readonly access: readonly Access[];
+    readonly expected: readonly number[];
+  },
+): Promise<HttpResponse> {
+  const response = await host.request({
+    ...request,
+    method: 'POST',
+    repository,
+    path: 'blobs/uploads/',
+    headers: { 'content-length': '0' },
+    subject,
+    attempt,
+    signal,
+  });
+  await collectBeginning(response, ERROR_BODY_BYTES);
+  return response;
+}

@@ -1,0 +1,256 @@
+import { type Abortable, LandfallError, RegistryError } from '../../errors.js';
+import { type Descriptor, shortDigest } from '../../spec/index.js';
+import { blobExists } from './blob-exists.js';
+import { BlobUpload, type UploadTarget, type UploadTry } from './blob-upload.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import { PieceSize } from './piece-size.js';
+import type { VerifiedSource } from './verified-source.js';
+
+export interface PushBlobOptions extends Abortable {
+  /** Repositories of the same registry that may have the blob, likeliest first. */
+  readonly mountFrom?: readonly string[] | undefined;
+}
+
+type Outcome = 'pushed' | 'mounted' | 'exists';
+
+/** Up to this size a blob is verified in memory, and sent with the request that closes its upload. */
+export const SMALL_BLOB_BYTES: number = 4 * 1024 * 1024;
+/** Each vain one leaves an upload behind that is to be cancelled. */
+const MOUNT_TRIES = 3;
+const SOURCE_TRIES = 3;
+const CANCEL_MS = 2_000;
+
+/**
+ * Pushes a blob into a repository, unless it is there or can be mounted (distribution-spec: Pushing blobs).
+ *
+ * A small one goes in one PUT. A larger one goes in one PATCH and an empty PUT, as docker sends it and every registry
+ * takes it. Where that breaks, the registry is asked what it holds, and gets the rest; where it holds nothing, or the body
+ * was too large for something on the way, the rest goes in chunks, so that the next break costs no more than one.
+ *
+ * @throws {RegistryError} all codes; {@link ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; what the source throws
+ */
+export async function pushBlob(
+  chain: HostChain,
+  repository: string,
+  descriptor: Descriptor,
+  source: VerifiedSource,
+  { signal, mountFrom = [] }: PushBlobOptions = {},
+): Promise<Outcome> {
+  const subject = `blob ${shortDigest(descriptor.digest)} of ${chain.registry}/${repository}`;
+  const push = new BlobPush({ repository, descriptor, subject }, source, mountFrom);
+  try {
+    return await chain.run({ capability: 'push', signal }, (turn) => push.attempt(turn));
+  } catch (error) {
+    source.close();
+    await push.abandon();
+    throw error instanceof SourceFailure ? error.cause : error;
+  } finally {
+    source.close();
+  }
+}
+
+/** Carries what the source threw past whatever retries the errors of registries. */
+class SourceFailure extends Error {}
+
+interface Interrupted {
+  readonly upload: BlobUpload;
+  /** What the registry held before the try that broke. */
+  readonly before: number;
+  readonly turn: UploadTry;
+}
+
+/** A push, and what is known of it between its tries. */
+class BlobPush {
+  readonly #target: UploadTarget;
+  readonly #source: VerifiedSource;
+  readonly #mountFrom: readonly string[];
+  readonly #pieces = new PieceSize();
+  #upload: BlobUpload | undefined;
+  /** Whether it is not known what the registry holds of the upload. */
+  #unsure = false;
+  /** Whether a closing request was sent, so that the push may be done though no answer has come. */
+  #closing = false;
+  /** Of the source, since the registry last had more than before. */
+  #sourceFailures = 0;
+
+  constructor(target: UploadTarget, source: VerifiedSource, mountFrom: readonly string[]) {
+    this.#target = target;
+    this.#source = source;
+    this.#mountFrom = mountFrom;
+  }
+
+  async attempt(turn: UploadTry): Promise<Outcome> {
+    if (this.#upload !== undefined && this.#upload.host !== turn.host) await this.abandon();
+    if (this.#upload !== undefined && this.#unsure) await this.#ask(this.#upload, turn);
+    if (this.#upload === undefined) {
+      if (await blobExists(this.#target, turn)) return this.#closing ? 'pushed' : 'exists';
+      const begun = await this.#begin(turn);
+      if (begun === 'mounted') return begun;
+      this.#upload = begun;
+    }
+    await this.#finish(this.#upload, turn);
+    this.#upload = undefined;
+    return 'pushed';
+  }
+
+  /** Forgets the upload, and has the registry forget it if it can be told so soon. */
+  async abandon(): Promise<void> {
+    const upload = this.#upload;
+    this.#upload = undefined;
+    this.#unsure = false;
+    if (upload !== undefined) await cancel(upload);
+  }
+
+  async #begin(turn: UploadTry): Promise<BlobUpload | 'mounted'> {
+    const candidates = this.#mountFrom.filter((from) => from !== this.#target.repository);
+    let begun: BlobUpload | undefined;
+    for (const from of candidates.slice(0, MOUNT_TRIES)) {
+      if (begun !== undefined) await cancel(begun);
+      begun = undefined;
+      try {
+        const answer = await BlobUpload.mount(from, this.#target, turn);
+        if (answer === 'mounted') return answer;
+        begun = answer;
+      } catch (error) {
+        // What cannot be mounted some refuse, or the token for it, instead of beginning an upload.
+        if (!(error instanceof RegistryError) || error.retryable) throw error;
+      }
+    }
+    return begun ?? (await BlobUpload.begin(this.#target, turn));
+  }
+
+  /** Sends what is left for as long as each try gets further than the one before; then closes the upload. */
+  async #finish(upload: BlobUpload, turn: UploadTry): Promise<void> {
+    for (;;) {
+      const before = upload.held;
+      try {
+        await this.#send(upload, turn);
+        return;
+      } catch (error) {
+        if ((await this.#recover(error, { upload, before, turn })) === 'done') return;
+      }
+    }
+  }
+
+  async #send(upload: BlobUpload, turn: UploadTry): Promise<void> {
+    const { size } = this.#target.descriptor;
+    if (upload.held === 0 && size <= Math.min(SMALL_BLOB_BYTES, this.#pieces.bytes)) {
+      const bytes = await this.#source.bytes();
+      this.#closing = true;
+      await upload.put(bytes, turn);
+      return;
+    }
+    while (upload.held < size) {
+      const start = upload.held;
+      const end = this.#pieces.end(start, size, upload.leastChunk);
+      await upload.append(end, () => this.#source.piece(start, end), turn);
+    }
+    // What was not sent from here cannot be vouched for, whatever the registry says that it holds.
+    if (!this.#source.verified) throw await this.#lost(upload);
+    this.#closing = true;
+    await upload.close(turn);
+  }
+
+  /** Returns where sending can go on at once; throws otherwise, as retryable what another try may mend. */
+  async #recover(error: unknown, { upload, before, turn }: Interrupted): Promise<'done' | 'goes on'> {
+    const failed = this.#source.takeFailure();
+    if (failed !== undefined) return await this.#recoverSource(failed.error, { upload, before, turn });
+    switch (kindOf(error)) {
+      case 'final':
+        // Some close an upload by themselves and refuse to be asked for it.
+        if (this.#closing && isAnswer(error) && (await blobExists(this.#target, turn))) return 'done';
+        if (!isStatus(error, 400) || upload.parts < 2) throw error;
+        // It takes chunks and does not put them together.
+        this.#pieces.keepWhole();
+        throw await this.#lost(upload, error);
+      case 'busy':
+        this.#unsure = true;
+        throw error;
+      case 'too large':
+        if (!this.#pieces.shrink(upload.lastBytes, upload.leastChunk)) throw error;
+        await this.#gotFurther(upload, before, turn, error);
+        return 'goes on';
+      case 'broken':
+        if (await this.#gotFurther(upload, before, turn, error)) return 'goes on';
+        this.#pieces.breakUp();
+        throw isRetryable(error) ? error : lost(upload, error);
+    }
+  }
+
+  /** A source that may do better is opened again at once: it waits by itself where that is of use. */
+  async #recoverSource(cause: unknown, { upload, before, turn }: Interrupted): Promise<'goes on'> {
+    const failure = new SourceFailure('the source failed', { cause });
+    if (!(cause instanceof LandfallError) || !cause.retryable || cause.code === 'ABORTED') throw failure;
+    if (await this.#gotFurther(upload, before, turn, failure)) this.#sourceFailures = 0;
+    this.#sourceFailures += 1;
+    if (this.#sourceFailures > SOURCE_TRIES) throw failure;
+    return 'goes on';
+  }
+
+  /** Asks what the registry holds, where it can go on at all. @throws {@link error} where it cannot be asked */
+  async #gotFurther(upload: BlobUpload, before: number, turn: UploadTry, error: unknown): Promise<boolean> {
+    this.#unsure = true;
+    try {
+      await this.#ask(upload, turn);
+    } catch {
+      throw error;
+    }
+    if (this.#upload === undefined) throw lost(upload, error);
+    return upload.held > before;
+  }
+
+  /** Goes on from what the registry holds, or forgets an upload that the registry has forgotten or cannot go on with. */
+  async #ask(upload: BlobUpload, turn: UploadTry): Promise<void> {
+    const held = this.#pieces.mayBreakUp ? await upload.askHeld(turn) : undefined;
+    if (held === undefined) {
+      this.#pieces.breakUp();
+      await this.abandon();
+      return;
+    }
+    upload.held = held;
+    this.#unsure = false;
+  }
+
+  async #lost(upload: BlobUpload, cause?: unknown): Promise<RegistryError> {
+    await this.abandon();
+    return lost(upload, cause);
+  }
+}
+
+async function cancel(upload: BlobUpload): Promise<void> {
+  try {
+    await upload.cancel({ host: upload.host, attempt: 1, signal: AbortSignal.timeout(CANCEL_MS) });
+  } catch {
+    // It expires by itself; distribution-spec: clients ignore any failure.
+  }
+}
+
+type Kind = 'final' | 'busy' | 'too large' | 'broken';
+
+function kindOf(error: unknown): Kind {
+  if (!(error instanceof RegistryError) || error.code === 'ABORTED') return 'final';
+  const { status, ['retryAfterMs']: retryAfterMs } = error.details;
+  if (error.code === 'RATE_LIMITED' || retryAfterMs !== undefined) return 'busy';
+  if (status === 413) return 'too large';
+  // 416: a piece at another place than where the registry is; 404: an upload that it no longer knows.
+  return error.retryable || status === 416 || status === 404 ? 'broken' : 'final';
+}
+
+function isRetryable(error: unknown): boolean {
+  return error instanceof LandfallError && error.retryable;
+}
+
+function isAnswer(error: unknown): boolean {
+  return error instanceof RegistryError && error.details.status !== undefined;
+}
+
+function isStatus(error: unknown, status: number): boolean {
+  return error instanceof RegistryError && error.details.status === status;
+}
+
+function lost(upload: BlobUpload, cause: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', `${upload.host.name} has lost a part of ${upload.subject}`, {
+    retryable: true,
+    cause,
+  });
+}

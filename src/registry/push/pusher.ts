@@ -1,0 +1,66 @@
+import { type Abortable, RegistryError } from '../../errors.js';
+import { type Descriptor, isIndexType, isManifestType } from '../../spec/index.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import { pushBlob } from './push-blob.js';
+import { pushManifest } from './push-manifest.js';
+import { type OpenContent, VerifiedSource } from './verified-source.js';
+
+export interface PushOptions extends Abortable {
+  /** Repositories of the same registry that may have a blob; at most three are asked. `library/debian` */
+  readonly mountFrom?: readonly string[] | undefined;
+  /** What a manifest is to be called. */
+  readonly tag?: string | undefined;
+  /** The bytes of the content that have been given to the network; less than before when some must be sent again. */
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/**
+ * Puts content into a repository: manifests under their tag or digest, everything else as blobs (distribution-spec: Push).
+ * What a manifest names has to be there before it.
+ *
+ * `open` is called with the offset from which the bytes are wanted, again whenever some must be sent again; the stream is
+ * ended or destroyed here. The bytes are held against the descriptor before the registry is told that they are all: what
+ * does not match is never committed.
+ *
+ * Errors: all of RegistryError; SIZE_MISMATCH, DIGEST_MISMATCH; INVALID_MANIFEST, LIMIT_EXCEEDED and the like for a
+ * manifest that nobody could pull; what `open` and its stream throw.
+ */
+export interface Pusher {
+  push(
+    descriptor: Descriptor,
+    open: OpenContent,
+    options?: PushOptions,
+  ): Promise<'pushed' | 'mounted' | 'exists'>;
+}
+
+export interface RemotePusherOptions {
+  readonly chain: HostChain;
+  readonly repository: string;
+}
+
+export class RemotePusher implements Pusher {
+  readonly #chain: HostChain;
+  readonly #repository: string;
+
+  constructor({ chain, repository }: RemotePusherOptions) {
+    this.#chain = chain;
+    this.#repository = repository;
+  }
+
+  async push(
+    descriptor: Descriptor,
+    open: OpenContent,
+    { signal, mountFrom, tag, onProgress }: PushOptions = {},
+  ): Promise<'pushed' | 'mounted' | 'exists'> {
+    const source = new VerifiedSource(descriptor, open, { signal, onProgress });
+    if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
+      return await pushManifest(this.#chain, this.#repository, descriptor, source, { signal, tag });
+    }
+    if (tag !== undefined) {
+      throw new RegistryError('INVALID_CONFIG', `content of type ${descriptor.mediaType} can have no tag`, {
+        hint: 'Only manifests have tags.',
+      });
+    }
+    return await pushBlob(this.#chain, this.#repository, descriptor, source, { signal, mountFrom });
+  }
+}

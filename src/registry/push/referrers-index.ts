@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Abortable, abortedError, RegistryError, SpecError } from '../../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  type JsonObject,
+  LIMITS,
+  MEDIA_TYPES,
+  parseJson,
+  parseManifest,
+  shortDigest,
+} from '../../spec/index.js';
+import { collectBeginning } from '../http/body-source.js';
+import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import type { HostChain } from '../hosts/host-chain.js';
+import { putManifest } from './put-manifest.js';
+import { readManifest } from './read-manifest.js';
+import { referrersTag } from '../lists/referrers.js';
+import type { Access } from '../hosts/registry-host.js';
+
+/** How often a change is made anew when somebody else has overwritten it. */
+const TRIES = 5;
+/** The longest pause between two of them, in milliseconds. */
+const PAUSE_MS = 200;
+
+/**
+ * Whether the registry keeps lists of referrers itself (distribution-spec: Listing Referrers). Everything but an index
+ * means that it does not.
+ */
+export async function listsReferrers(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  { signal, access }: Abortable & { readonly access: Access },
+): Promise<boolean> {
+  try {
+    return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
+      const response = await host.request({
+        method: 'GET',
+        repository,
+        path: `referrers/${subject}`,
+        headers: { accept: MEDIA_TYPES.ociIndex },
+        access: [access],
+        expected: [200, 400, 404, 405, 406, 501],
+        subject: `referrers of ${chain.registry}/${repository}@${subject}`,
+        attempt,
+        signal: turnSignal,
+      });
+      await collectBeginning(response, ERROR_BODY_BYTES);
+      // There are frontends that answer any path with a page.
+      return (
+        response.status === 200 && (response.header('content-type') ?? '').includes(MEDIA_TYPES.ociIndex)
+      );
+    });
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'PROTOCOL') return false;
+    throw error;
+  }
+}
+
+/** Enters a manifest in the list of its subject's referrers, where it is not in it (distribution-spec: Pushing Manifests with Subject). */
+export async function addReferrer(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  entry: Descriptor,
+  options: Abortable & { readonly access: Access },
+): Promise<void> {
+  await changeIndex(chain, repository, subject, options, (entries) =>
+    entries.some(({ digest }) => digest === entry.digest) ? undefined : [...entries, entry],
+  );
+}
+
+/** Takes a manifest that was deleted out of the list of its subject's referrers (distribution-spec: Deleting Manifests). */
+export async function removeReferrer(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  referrer: Digest,
+  options: Abortable & { readonly access: Access },
+): Promise<void> {
+  await changeIndex(chain, repository, subject, options, (entries) => {
+    const others = entries.filter(({ digest }) => digest !== referrer);
+    return others.length === entries.length ? undefined : others;
+  });
+}
+
+/** Changes the entries of an index; undefined where nothing needs to be changed. */
+type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descriptor)[] | undefined;
+
+/** Changes of one list that this process makes follow one another, since the registry would keep only the last. */
+const UNDER_WAY = new Map<string, Promise<void>>();
+
+async function changeIndex(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  options: Abortable & { readonly access: Access },
+  change: Change,
+): Promise<void> {
+  const key = `${chain.registry}/${repository}@${subject}`;
+  const before = UNDER_WAY.get(key);
+  const after = (async (): Promise<void> => {
+    await before?.catch(() => undefined);
+    await changeUntilItStays(chain, repository, subject, options, change);
+  })();
+  UNDER_WAY.set(key, after);
+  try {
+    await after;
+  } finally {
+    if (UNDER_WAY.get(key) === after) UNDER_WAY.delete(key);
+  }
+}
+
+/**
+ * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written since, so a
+ * change that another client has overwritten is made anew.
+ */
+async function changeUntilItStays(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  options: Abortable & { readonly access: Access },
+  change: Change,
+): Promise<void> {
+  const { signal } = options;
+  const tag = referrersTag(subject);
+  for (let attempt = 0; attempt <= TRIES; attempt += 1) {
+    if (attempt > 1) await pause(signal);
+    const index = await readIndex(chain, repository, subject, options);
+    const manifests = change(entriesOf(index));
+    if (manifests === undefined) return;
+    if (attempt === TRIES) break;
+    const bytes = Buffer.from(JSON.stringify({ ...index, manifests }));
+    if (bytes.length > LIMITS.manifestBytes) throw tooLong(tag, bytes.length);
+    const digest = digestOf(bytes);
+    await putManifest(chain, repository, { bytes, mediaType: MEDIA_TYPES.ociIndex, digest, tag }, { signal });
+  }
+  throw new RegistryError(
+    'UNAVAILABLE',
+    `the list of referrers ${chain.registry}/${repository}:${tag} was overwritten ${TRIES} times by others`,
+    { retryable: true, hint: 'Push again when nobody else pushes referrers of the same image.' },
+  );
+}
+
+/** The document as it is, so that what others have put into it stays; a new one where there is none. */
+async function readIndex(
+  chain: HostChain,
+  repository: string,
+  subject: Digest,
+  options: Abortable & { readonly access: Access },
+): Promise<JsonObject> {
+  const stored = await readManifest(chain, repository, referrersTag(subject), options);
+  if (stored === undefined) {
+    return { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
+  }
+  const { mediaType } = parseManifest(stored.bytes, stored.mediaType);
+  if (mediaType !== MEDIA_TYPES.ociIndex) {
+    throw new SpecError(
+      'INVALID_MANIFEST',
+      `the tag ${referrersTag(subject)} of ${chain.registry}/${repository} is no list of referrers but ${mediaType}`,
+      { hint: `Look what the tag is; it stands where the referrers of ${shortDigest(subject)} are listed.` },
+    );
+  }
+  return parseJson(stored.bytes, 'list of referrers', LIMITS.manifestBytes) as JsonObject;
+}
+
+/** Entries of an index that {@link parseManifest} has taken. */
+function entriesOf({ manifests }: JsonObject): readonly JsonObject[] {
+  return (manifests ?? []) as unknown as readonly JsonObject[];
+}
+
+function tooLong(tag: string, size: number): SpecError {
+  return new SpecError(
+    'LIMIT_EXCEEDED',
+    `the list of referrers ${tag} would have ${size} bytes, more than ${LIMITS.manifestBytes}`,
+    { hint: 'Delete referrers that are no longer needed.' },
+  );
+}
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(Math.random() * PAUSE_MS, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw abortedError(signal);
+  }
+}
