@@ -2,7 +2,7 @@ import { basename, resolve as resolvePath } from 'node:path';
 
 import type { BlobProvider, OciLayout } from '../content/index.js';
 import { LandfallError } from '../errors.js';
-import { type Descriptor, parseReference, type Reference } from '../spec/index.js';
+import { type Descriptor, parseReference, type Reference, repositoryName } from '../spec/index.js';
 import type { ServeSource } from './serve-source.js';
 import { tagTable, type TagTable } from './tag-table.js';
 
@@ -41,18 +41,29 @@ export class LayoutSource implements ServeSource {
     return tags === undefined ? undefined : [...tags.keys()];
   }
 
+  /** What has no name here belongs to every repository, as it can be had by digest from every one: so oras keeps referrers. */
+  async targets(repository: string): Promise<readonly Descriptor[]> {
+    const named = await this.#named();
+    return named
+      .filter(({ reference }) => reference === undefined || repositoryName(reference) === repository)
+      .map(({ target }) => target);
+  }
+
   async repositories(): Promise<readonly string[]> {
     return [...(await this.#table()).keys()];
   }
 
   async #table(): Promise<TagTable> {
-    const { manifests } = await this.#layout.index();
     const images: { reference: Reference; target: Descriptor }[] = [];
-    for (const target of manifests) {
-      const reference = this.#nameOf(target, manifests.length === 1);
+    for (const { reference, target } of await this.#named()) {
       if (reference !== undefined) images.push({ reference, target });
     }
     return tagTable(images);
+  }
+
+  async #named(): Promise<{ reference: Reference | undefined; target: Descriptor }[]> {
+    const { manifests } = await this.#layout.index();
+    return manifests.map((target) => ({ reference: this.#nameOf(target, manifests.length === 1), target }));
   }
 
   #nameOf(target: Descriptor, only: boolean): Reference | undefined {

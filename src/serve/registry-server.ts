@@ -8,7 +8,9 @@ import { LandfallError, systemCode } from '../errors.js';
 import { answerBlob } from './answer-blob.js';
 import { answerCatalog, answerTags } from './answer-list.js';
 import { answerManifest } from './answer-manifest.js';
+import { answerReferrers } from './answer-referrers.js';
 import type { Answer } from './answer.js';
+import { ReferrerFinder } from './referrer-finder.js';
 import { RegistryFault } from './registry-fault.js';
 import { parseRoute } from './route.js';
 import type { ServeSource } from './serve-source.js';
@@ -56,14 +58,15 @@ export interface RegistryServer {
 
 /**
  * The pulling half of the distribution specification over a source, read-only: `/v2/`, manifests, blobs with HEAD,
- * GET and Range, and listings. Without TLS and without authentication: whoever reaches the address may read.
+ * GET and Range, and the lists of tags, repositories and referrers. Without TLS and without authentication: whoever reaches the address may read.
  */
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
   let closing = false;
+  const finder = new ReferrerFinder(options.source.blobs);
   const server = createServer((request, response) => {
     // Node closes idle connections when asked to close, but not those that become idle later.
     response.once('close', () => closing && setImmediate(() => server.closeIdleConnections()));
-    void serve(options, request, response);
+    void serve({ ...options, finder }, request, response);
   });
   return {
     listen: (at) => listen(server, at),
@@ -74,16 +77,16 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
   };
 }
 
+interface Serving extends RegistryServerOptions {
+  readonly finder: ReferrerFinder;
+}
+
 /** Answers one request. Never rejects: what breaks is told to the client and to `onRequest`. */
-async function serve(
-  options: RegistryServerOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function serve(options: Serving, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const startedAt = performance.now();
   let bytes = 0;
   let failure: { error: unknown } | undefined;
-  const answer = await preparedAnswer(options.source, request).catch((error: unknown) => {
+  const answer = await preparedAnswer(options, request).catch((error: unknown) => {
     const fault = faultOf(error);
     if (fault.status >= 500) failure = { error };
     return answerOf(fault);
@@ -108,13 +111,13 @@ async function serve(
 /** An answer whose body is open: what fails until here can still be told by a status. */
 type PreparedAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
 
-async function preparedAnswer(source: ServeSource, request: IncomingMessage): Promise<PreparedAnswer> {
-  const { body, ...head } = await answerTo(source, request);
+async function preparedAnswer(serving: Serving, request: IncomingMessage): Promise<PreparedAnswer> {
+  const { body, ...head } = await answerTo(serving, request);
   if (body === undefined || request.method === 'HEAD') return head;
   return { ...head, body: typeof body === 'function' ? await body() : body };
 }
 
-async function answerTo(source: ServeSource, request: IncomingMessage): Promise<Answer> {
+async function answerTo({ source, finder }: Serving, request: IncomingMessage): Promise<Answer> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     // Closed afterwards, so that an upload is not read to its end only to be thrown away.
     const headers = { Allow: 'GET, HEAD', Connection: 'close' };
@@ -132,6 +135,8 @@ async function answerTo(source: ServeSource, request: IncomingMessage): Promise<
       return answerCatalog(source, route);
     case 'tags':
       return answerTags(source, route);
+    case 'referrers':
+      return answerReferrers(source, finder, route);
     case 'manifest':
       return answerManifest(source, route, request.headers);
     case 'blob': {

@@ -9,7 +9,12 @@ export type Route =
   | ({ readonly kind: 'tags'; readonly query: URLSearchParams } & RepositoryPath)
   | ({ readonly kind: 'manifest'; readonly tag: string } & RepositoryPath)
   | ({ readonly kind: 'manifest'; readonly digest: Digest } & RepositoryPath)
-  | ({ readonly kind: 'blob'; readonly digest: Digest } & RepositoryPath);
+  | ({ readonly kind: 'blob'; readonly digest: Digest } & RepositoryPath)
+  | ({
+      readonly kind: 'referrers';
+      readonly digest: Digest;
+      readonly query: URLSearchParams;
+    } & RepositoryPath);
 
 export interface RepositoryPath {
   readonly path: string;
@@ -37,6 +42,8 @@ export function parseRoute(target: string): Route {
         : { kind: 'manifest', tag: last, ...place() };
     case 'blobs':
       return { kind: 'blob', digest: digestAt(last), ...place() };
+    case 'referrers':
+      return { kind: 'referrers', digest: digestAt(last), query, ...place() };
     case 'tags':
       if (last === 'list') return { kind: 'tags', query, ...place() };
       throw noEndpoint();

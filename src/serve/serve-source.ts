@@ -11,6 +11,8 @@ export interface ServeSource {
   resolve(repository: string, tag: string): Promise<Descriptor | undefined>;
   /** The tags of a repository, in any order; undefined when nothing here has that name. */
   tags(repository: string): Promise<readonly string[] | undefined>;
+  /** All that a repository holds by tag or by digest, in any order; nothing where there is no such repository. */
+  targets(repository: string): Promise<readonly Descriptor[]>;
   /** Every repository that has an image here, in any order. */
   repositories(): Promise<readonly string[]>;
 }

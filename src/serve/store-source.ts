@@ -1,5 +1,5 @@
 import type { BlobProvider, ImageStore } from '../content/index.js';
-import { type Descriptor, parseReference } from '../spec/index.js';
+import { type Descriptor, parseReference, repositoryName } from '../spec/index.js';
 import type { ServeSource } from './serve-source.js';
 import { tagTable, type TagTable } from './tag-table.js';
 
@@ -25,6 +25,13 @@ export class StoreSource implements ServeSource {
   async tags(repository: string): Promise<readonly string[] | undefined> {
     const tags = (await this.#table()).get(repository);
     return tags === undefined ? undefined : [...tags.keys()];
+  }
+
+  async targets(repository: string): Promise<readonly Descriptor[]> {
+    const images = await this.#images.list();
+    return images
+      .filter(({ name }) => repositoryName(parseReference(name)) === repository)
+      .map(({ target }) => target);
   }
 
   async repositories(): Promise<readonly string[]> {

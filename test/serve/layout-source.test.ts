@@ -1,8 +1,13 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { describe, expect, test } from 'vitest';
 
-import type { OciLayout } from '../../src/content/index.js';
-import { LayoutSource } from '../../src/serve/index.js';
+import { OciLayout } from '../../src/content/index.js';
+import { createRegistryServer, LayoutSource } from '../../src/serve/index.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { ask } from './ask.js';
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
 const CONTAINERD_NAME = 'io.containerd.image.name';
@@ -100,4 +105,52 @@ describe('the name of an image in a layout', () => {
       repository,
     ]);
   });
+});
+
+test('what a repository holds is what is named so, and what has no name', async () => {
+  const [named, other] = [image('one', { [REF_NAME]: 'x:1' }), image('two', { [REF_NAME]: 'y:1' })];
+  const [byDigest, nameless] = [image('three', { [REF_NAME]: `x@sha256:${'a'.repeat(64)}` }), image('four')];
+  const source = sourceOf([named, other, byDigest, nameless]);
+  expect(await source.targets('docker.io/library/x')).toEqual([named, byDigest, nameless]);
+  expect(await source.targets('docker.io/library/y')).toEqual([other, nameless]);
+});
+
+test('manifests and blobs that a layout holds by sha512 are had by it', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'landfall-sha512-'));
+  await mkdir(join(directory, 'blobs/sha512'), { recursive: true });
+  const add = async (content: string, mediaType: string): Promise<Descriptor> => {
+    const digest = digestOf(Buffer.from(content), 'sha512');
+    await writeFile(join(directory, 'blobs', digest.replace(':', '/')), content);
+    return { mediaType, digest, size: content.length };
+  };
+  const config = await add('{}', MEDIA_TYPES.ociConfig);
+  const manifest = await add(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      config,
+      layers: [],
+      subject: config,
+    }),
+    MEDIA_TYPES.ociManifest,
+  );
+  await writeFile(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  const annotations = { [REF_NAME]: 'team/app:1' };
+  const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
+  await writeFile(join(directory, 'index.json'), JSON.stringify(index));
+
+  const server = createRegistryServer({
+    source: new LayoutSource(await OciLayout.open(directory), directory),
+  });
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+  const told: unknown[] = [];
+  for (const path of ['manifests/1', `manifests/${manifest.digest}`, `blobs/${config.digest}`]) {
+    const { status, headers } = await ask(port, `/v2/team/app/${path}`);
+    told.push([status, headers['docker-content-digest']]);
+  }
+  const referrers = await ask(port, `/v2/team/app/referrers/${config.digest}`);
+  await server.close();
+  await rm(directory, { recursive: true });
+  expect(told).toEqual([manifest, manifest, config].map(({ digest }) => [200, digest]));
+  expect(JSON.parse(referrers.body)).toMatchObject({ manifests: [{ digest: manifest.digest }] });
 });

@@ -15,6 +15,7 @@ export class MemorySource implements ServeSource {
   stream: (() => Readable) | undefined;
   readonly #content = new Map<Digest, Buffer>();
   readonly #images = new Map<string, Map<string, Descriptor>>();
+  readonly #untagged = new Map<string, Descriptor[]>();
 
   constructor() {
     this.blobs = {
@@ -37,6 +38,23 @@ export class MemorySource implements ServeSource {
   tag(repository: string, tag: string, target: Descriptor): void {
     const tags = this.#images.get(repository) ?? new Map<string, Descriptor>();
     this.#images.set(repository, tags.set(tag, target));
+  }
+
+  /** Holds something by its digest alone. */
+  hold(repository: string, target: Descriptor): void {
+    this.#untagged.set(repository, [...(this.#untagged.get(repository) ?? []), target]);
+  }
+
+  /** Takes away, and gives back, content that is still named. */
+  lose({ digest }: Descriptor): Buffer {
+    const content = this.#content.get(digest) ?? Buffer.alloc(0);
+    this.#content.delete(digest);
+    return content;
+  }
+
+  targets(repository: string): Promise<readonly Descriptor[]> {
+    const tagged = this.#images.get(repository)?.values() ?? [];
+    return Promise.resolve([...tagged, ...(this.#untagged.get(repository) ?? [])]);
   }
 
   resolve(repository: string, tag: string): Promise<Descriptor | undefined> {

@@ -1,5 +1,5 @@
 import { type ExecFileOptions, execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -92,6 +92,77 @@ describe.skipIf(needsPeer('oras') !== undefined)('oras', () => {
   test('lists repositories and tags', async () => {
     expect((await run('oras', 'repo', 'ls', '--plain-http', host)).trim()).toBe('landfall/demo');
     expect((await run('oras', 'repo', 'tags', '--plain-http', `${host}/landfall/demo`)).trim()).toBe('1.0');
+  });
+});
+
+describe.skipIf(needsPeer('oras') !== undefined)('what oras attached in a layout', () => {
+  let signed: RegistryServer;
+  let at: string;
+
+  beforeAll(async () => {
+    const copy = join(scratch, 'signed');
+    await cp(image, copy, { recursive: true });
+    await writeFile(join(scratch, 'note.txt'), 'a note');
+    const attach = async (type: string, to: string): Promise<string> => {
+      const options = [
+        '--oci-layout',
+        '--artifact-type',
+        type,
+        '--annotation',
+        'by=oras',
+        '--format',
+        'json',
+      ];
+      const text = await run('oras', 'attach', ...options, `${copy}@${to}`, 'note.txt:text/plain');
+      return (JSON.parse(text) as { digest: string }).digest;
+    };
+    const sbom = await attach('application/vnd.example.sbom', target.digest);
+    await attach('application/vnd.example.signature', sbom);
+    await attach('application/vnd.example.signature', target.digest);
+    signed = createRegistryServer({ source: new LayoutSource(await OciLayout.open(copy), copy) });
+    ({ host: at } = await signed.listen({ host: '127.0.0.1', port: 0 }));
+  });
+
+  afterAll(() => signed.close());
+
+  /** The types of what refers to the image, each with what refers to it in brackets. */
+  async function discovered(...options: string[]): Promise<string> {
+    const of = async (name: string, ...more: string[]): Promise<string> => {
+      const api = ['--plain-http', '--format', 'json', '--distribution-spec', 'v1.1-referrers-api'];
+      const text = await run('oras', 'discover', ...api, ...more, name);
+      const { manifests } = JSON.parse(text) as { manifests: { digest: string; artifactType: string }[] };
+      const told = manifests.map(async ({ digest, artifactType }) => {
+        const below = await of(`${at}/landfall/demo@${digest}`);
+        return `${artifactType.replace('application/vnd.example.', '')}(${below})`;
+      });
+      return (await Promise.all(told)).sort().join(' ');
+    };
+    return of(`${at}/${DEMO_NAME}`, ...options);
+  }
+
+  test('is discovered by oras', async () => {
+    expect(await discovered()).toBe('sbom(signature()) signature()');
+  });
+
+  test('is filtered by its type', async () => {
+    expect(await discovered('--artifact-type', 'application/vnd.example.sbom')).toBe('sbom(signature())');
+  });
+
+  test('is copied with its image', async () => {
+    const copy = join(scratch, 'copied');
+    await run(
+      'oras',
+      'copy',
+      '--recursive',
+      '--from-plain-http',
+      `${at}/${DEMO_NAME}`,
+      '--to-oci-layout',
+      `${copy}:1`,
+    );
+    const text = await run('oras', 'discover', '--oci-layout', '--format', 'tree', `${copy}:1`);
+    expect(text.match(/vnd\.example\.\w+/g)?.sort()).toEqual(
+      ['sbom', 'signature', 'signature'].map((type) => `vnd.example.${type}`),
+    );
   });
 });
 

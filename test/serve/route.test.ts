@@ -18,6 +18,8 @@ function told(route: Route): string {
       return `manifest ${route.repository} ${'tag' in route ? `tag ${route.tag}` : route.digest}`;
     case 'blob':
       return `blob ${route.repository} ${route.digest}`;
+    case 'referrers':
+      return `referrers ${route.repository} ${route.digest} ${route.query.toString()}`.trimEnd();
   }
 }
 
@@ -47,6 +49,17 @@ const paths: [name: string, target: string, answer: string][] = [
     `/v2/a/b/blobs/${digest.replace(':', '%3A')}`,
     `blob docker.io/a/b ${digest}`,
   ],
+  [
+    'a sha512 digest',
+    `/v2/a/b/blobs/sha512:${'b'.repeat(128)}`,
+    `blob docker.io/a/b sha512:${'b'.repeat(128)}`,
+  ],
+  ['referrers', `/v2/team/app/referrers/${digest}`, `referrers docker.io/team/app ${digest}`],
+  [
+    'referrers of one type',
+    `/v2/x/y/referrers/${digest}?ns=quay.io&artifactType=a%2Fb`,
+    `referrers quay.io/x/y ${digest} ns=quay.io&artifactType=a%2Fb`,
+  ],
   ['a repository called like an endpoint', '/v2/blobs/manifests/tags/list', 'tags docker.io/blobs/manifests'],
   ['ns', '/v2/library/alpine/tags/list?ns=docker.io', 'tags docker.io/library/alpine'],
   ['ns with one component', '/v2/x/tags/list?ns=quay.io', 'tags quay.io/x'],
@@ -71,6 +84,8 @@ const paths: [name: string, target: string, answer: string][] = [
   ['a very long name', `/v2/${'a/'.repeat(5000)}a/tags/list`, '400 NAME_INVALID'],
   ['a digest in capitals', `/v2/a/b/blobs/sha256:${'A'.repeat(64)}`, '400 DIGEST_INVALID'],
   ['a short digest', '/v2/a/b/manifests/sha256:abc', '400 DIGEST_INVALID'],
+  ['a sha512 digest that is too short', `/v2/a/b/blobs/sha512:${'b'.repeat(64)}`, '400 DIGEST_INVALID'],
+  ['referrers of a tag', '/v2/a/b/referrers/latest', '400 DIGEST_INVALID'],
   ['a blob by tag', '/v2/a/b/blobs/latest', '400 DIGEST_INVALID'],
   ['a digest that climbs', '/v2/a/b/blobs/..:..', '400 DIGEST_INVALID'],
 

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ImageStore, LocalContentStore, openLayout } from '../../src/content/index.js';
 import type { MetadataDatabase } from '../../src/metadata/index.js';
 import { createRegistryServer, StoreSource } from '../../src/serve/index.js';
-import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../src/spec/index.js';
 import { ask } from './ask.js';
 
 let root: string;
@@ -29,18 +29,25 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-async function add(bytes: Buffer, mediaType: string): Promise<Descriptor> {
-  const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
+async function add(
+  bytes: Buffer,
+  mediaType: string,
+  algorithm: VerifiableAlgorithm = 'sha256',
+): Promise<Descriptor> {
+  const descriptor = { mediaType, digest: digestOf(bytes, algorithm), size: bytes.length };
   await using writer = await content.ingest(descriptor);
   await writer?.write(0, bytes);
   await writer?.commit();
   return descriptor;
 }
 
-async function addImage(label: string): Promise<Descriptor> {
-  const config = await add(Buffer.from(JSON.stringify({ label })), MEDIA_TYPES.ociConfig);
-  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
-  return add(Buffer.from(JSON.stringify(manifest)), MEDIA_TYPES.ociManifest);
+async function addImage(
+  label: string,
+  { algorithm, subject }: { algorithm?: VerifiableAlgorithm; subject?: Descriptor } = {},
+): Promise<Descriptor> {
+  const config = await add(Buffer.from(JSON.stringify({ label })), MEDIA_TYPES.ociConfig, algorithm);
+  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [], subject };
+  return add(Buffer.from(JSON.stringify(manifest)), MEDIA_TYPES.ociManifest, algorithm);
 }
 
 test('serves the images of a store under their names, and what comes and goes while it runs', async () => {
@@ -77,4 +84,40 @@ test('manifests and ranges of blobs come from the content store', async () => {
   await server.close();
   expect([manifest.status, manifest.headers['docker-content-digest']]).toEqual([200, target.digest]);
   expect([range.status, range.body]).toEqual([206, '45']);
+});
+
+test('manifests and blobs that the store holds by sha512 are had by it, and by no other digest', async () => {
+  const target = await addImage('one', { algorithm: 'sha512' });
+  const blob = await add(Buffer.from('0123456789'), MEDIA_TYPES.ociLayer, 'sha512');
+  await images.put({ name: 'docker.io/library/alpine:3', target });
+  await images.put({ name: `docker.io/library/alpine@${target.digest}`, target });
+  const server = createRegistryServer({ source });
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+  const paths = [
+    'manifests/3',
+    `manifests/${target.digest}`,
+    `blobs/${blob.digest}`,
+    `blobs/${digestOf(Buffer.from('0123456789'))}`,
+  ];
+  const replies = await Promise.all(paths.map((path) => ask(port, `/v2/alpine/${path}`)));
+  await server.close();
+  expect(replies.map(({ status }) => status)).toEqual([200, 200, 200, 404]);
+  expect(replies.map(({ headers }) => headers['docker-content-digest'])).toEqual([
+    target.digest,
+    target.digest,
+    blob.digest,
+    undefined,
+  ]);
+  expect(digestOf(Buffer.from(replies[1]?.body ?? '', 'latin1'), 'sha512')).toBe(target.digest);
+});
+
+test('what a repository holds is there by tag and by digest, and what comes is', async () => {
+  const subject = await addImage('one');
+  const [signature, other] = [await addImage('two', { subject }), await addImage('three', { subject })];
+  await images.put({ name: 'docker.io/library/alpine:3', target: subject });
+  await images.put({ name: 'docker.io/library/alpine-extra:3', target: other });
+  expect(await source.targets('docker.io/library/alpine')).toEqual([subject]);
+  await images.put({ name: `docker.io/library/alpine@${signature.digest}`, target: signature });
+  expect(await source.targets('docker.io/library/alpine')).toEqual([subject, signature]);
+  expect(await source.targets('docker.io/library/none')).toEqual([]);
 });
