@@ -1,15 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { LandfallError, systemCode } from '../errors.js';
 import {
+  ByteRateLimit,
   type Credentials,
   type CredentialsProvider,
   defaultCredentials,
+  hostsFromDirectories,
   RegistryClient,
   type RequestEvent,
 } from '../registry/index.js';
 import { parseReference } from '../spec/index.js';
+import { askTerminal } from './ask-terminal.js';
 import type { CommandContext } from './command-context.js';
 import { formatDuration } from './format/duration.js';
+import { printable } from './format/printable.js';
 import { readPassword } from './read-password.js';
 import { version } from './version.js';
 
@@ -22,13 +26,22 @@ export async function openRegistry(
   context: CommandContext,
   references: readonly string[],
 ): Promise<RegistryClient> {
-  const { settings, log } = context;
+  const { settings, env, log } = context;
+  const { limitRate, maxRetryAfter } = settings;
+  const warn = (text: string): void => {
+    log.warn(text);
+  };
   return new RegistryClient({
+    hosts: hostsFromDirectories(settings.hostsDirs, { onWarning: warn }),
     plainHttp: settings.plainHttp,
     insecure: settings.insecure,
     ...(settings.ca === undefined ? {} : { ca: await readCa(settings.ca) }),
+    ...(limitRate === undefined ? {} : { rateLimit: new ByteRateLimit(limitRate) }),
+    ...(maxRetryAfter === undefined ? {} : { retry: { maxRetryAfterMs: maxRetryAfter * 1000 } }),
     credentials: await credentialsFor(context, references),
+    env,
     userAgent: `landfall/${version()}`,
+    onWarning: warn,
     onRequest: (event) => {
       log.debug(requestLine(event));
     },
@@ -55,7 +68,8 @@ async function credentialsFor(
   references: readonly string[],
 ): Promise<CredentialsProvider> {
   const { settings, env } = context;
-  if (settings.creds === undefined) return defaultCredentials({ authFile: settings.authfile, env });
+  if (settings.creds === undefined)
+    return defaultCredentials({ authFile: settings.authfile, env, uid: context.uid });
   const registries = [...new Set(references.flatMap(registryOf))];
   if (registries.length > 1) {
     throw new LandfallError(
@@ -87,10 +101,17 @@ async function parseCredentials(text: string, context: CommandContext): Promise<
       hint: 'Write --creds USER:PASSWORD, or --creds USER with the password on standard input.',
     });
   }
-  return { username, password: colon < 0 ? await readPassword(context) : text.slice(colon + 1) };
+  if (colon < 0) return { username, password: await passwordOf(username, context) };
+  context.log.warn('a password on the command line can be seen by others for a moment; pipe it in instead');
+  return { username, password: text.slice(colon + 1) };
+}
+
+async function passwordOf(username: string, context: CommandContext): Promise<string> {
+  if (context.stdin.isTTY !== true) return await readPassword(context);
+  return await askTerminal(context, `Password of ${printable(username)}: `, { hidden: true });
 }
 
 function requestLine({ method, url, attempt, durationMs, status, failure }: RequestEvent): string {
   const answered = status ?? failure ?? 'no answer';
-  return `${method} ${url} ${answered} ${formatDuration(durationMs)}${attempt > 1 ? ` (attempt ${attempt})` : ''}`;
+  return `${method} ${url} ${answered} ${formatDuration(durationMs)} (attempt ${attempt})`;
 }

@@ -1,5 +1,5 @@
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import type { CommandContext, CommandResult } from './command-context.js';
+import { Argument, Command, Option } from 'commander';
+import type { DoctorFlags } from './commands/doctor.js';
 import type { ImagesFlags } from './commands/images.js';
 import type { GcFlags } from './commands/gc.js';
 import type { InspectFlags } from './commands/inspect.js';
@@ -8,11 +8,11 @@ import type { MountsFlags } from './commands/mounts.js';
 import type { PullFlags } from './commands/pull.js';
 import type { ServeFlags } from './commands/serve.js';
 import type { UnpackFlags } from './commands/unpack.js';
+import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
+import { addRegistryCommands } from './registry-commands.js';
+import type { RunCommand } from './run-command.js';
 import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES } from './settings.js';
 import { version } from './version.js';
-
-/** Runs a command that the line named; its file is loaded only then. */
-export type RunCommand = (command: (context: CommandContext) => CommandResult) => Promise<void>;
 
 /** The whole command line: what `--help` says and what docs/cli.md is held against. */
 export function createProgram(run: RunCommand): Command {
@@ -38,7 +38,9 @@ export function createProgram(run: RunCommand): Command {
   ]) {
     add(program, run);
   }
-  for (const add of [addServe, addGc, addDoctor]) add(program, run);
+  addServe(program, run);
+  addRegistryCommands(program, run);
+  for (const add of [addGc, addDoctor]) add(program, run);
   addExamples(program, [
     'landfall pull debian:trixie',
     'landfall images',
@@ -54,6 +56,11 @@ function addGlobalOptions(program: Command): void {
       '--root <dir>',
       'the store (default: $LANDFALL_ROOT, then /var/lib/landfall or $XDG_DATA_HOME/landfall)',
     )
+    .option(
+      '--hosts-dir <dir>',
+      "mirrors as containerd's certs.d configures them; may be given several times (default: /etc/landfall/certs.d, then /etc/containerd/certs.d)",
+      collect,
+    )
     .option('--plain-http', 'speak HTTP without TLS to the registry')
     .option('--insecure', "do not verify the registry's certificate")
     .option('--ca <file>', 'trust the certificate authorities in this PEM file too')
@@ -61,8 +68,17 @@ function addGlobalOptions(program: Command): void {
       '--authfile <file>',
       "credentials as docker keeps them (default: $REGISTRY_AUTH_FILE, then docker's own)",
     )
-    .option('--creds <user[:password]>', 'credentials; without a password it is read from standard input')
+    .option(
+      '--creds <user[:password]>',
+      'credentials; without a password it is asked for, or read from standard input',
+    )
     .option('--concurrency <n>', 'layers of an image that are downloaded at once (default: 4)', parsePositive)
+    .option('--limit-rate <bytes>', 'download no more bytes per second, for example 10M', parseRate)
+    .option(
+      '--max-retry-after <seconds>',
+      'how long a registry may ask to be left alone before that is an error (default: 120)',
+      parseLimit,
+    )
     .addOption(new Option('--progress <how>', 'how to show progress (default: auto)').choices(PROGRESS_MODES))
     .addOption(
       new Option('--output <form>', 'the form of what is answered (default: text)').choices(OUTPUT_FORMATS),
@@ -246,24 +262,13 @@ function addDoctor(program: Command, run: RunCommand): void {
     .command('doctor')
     .summary('show what this machine can do')
     .description('Shows what this machine can do for landfall, and what landfall does where it cannot.')
-    .action(() => run(async (context) => (await import('./commands/doctor.js')).doctorCommand(context)));
-  addExamples(command, ['landfall doctor', 'landfall --root /srv/landfall doctor --output json']);
-}
-
-function platformOption(what: string): Option {
-  return new Option('--platform <platform>', `${what}, for example linux/arm64 (default: this machine's)`);
-}
-
-function addExamples(command: Command, lines: readonly string[]): void {
-  command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
-}
-
-function parsePositive(text: string): number {
-  const number = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (number < 1) throw new InvalidArgumentError('It is not a positive whole number.');
-  return number;
-}
-
-function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
+    .option('--hosts <reference>', 'show where an image would be asked for instead, in that order, and why')
+    .action((flags: DoctorFlags) =>
+      run(async (context) => (await import('./commands/doctor.js')).doctorCommand(flags, context)),
+    );
+  addExamples(command, [
+    'landfall doctor',
+    'landfall doctor --hosts quay.io/team/app',
+    'landfall --root /srv/landfall doctor --output json',
+  ]);
 }

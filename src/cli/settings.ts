@@ -12,12 +12,15 @@ export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'
 /** The global options as they were typed; the parser has checked each by itself. */
 export interface GlobalFlags {
   readonly root?: string;
+  readonly hostsDir?: readonly string[];
   readonly plainHttp?: boolean;
   readonly insecure?: boolean;
   readonly ca?: string;
   readonly authfile?: string;
   readonly creds?: string;
   readonly concurrency?: number;
+  readonly limitRate?: number;
+  readonly maxRetryAfter?: number;
   readonly progress?: ProgressMode;
   readonly output?: OutputFormat;
   readonly logLevel?: LogLevel;
@@ -27,6 +30,8 @@ export interface GlobalFlags {
 export interface Settings {
   /** Absolute path of the store. */
   readonly root: string;
+  /** Absolute paths of directories in containerd's form, the first that knows a registry counts. */
+  readonly hostsDirs: readonly string[];
   readonly plainHttp: boolean;
   readonly insecure: boolean;
   /** Path of a PEM file. */
@@ -36,6 +41,10 @@ export interface Settings {
   /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
   readonly creds: string | undefined;
   readonly concurrency: number | undefined;
+  /** Bytes per second. */
+  readonly limitRate: number | undefined;
+  /** Seconds. */
+  readonly maxRetryAfter: number | undefined;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
@@ -47,15 +56,20 @@ export interface SettingsSurroundings {
   readonly uid: number;
 }
 
+const DEFAULT_HOSTS_DIRS: readonly string[] = ['/etc/landfall/certs.d', '/etc/containerd/certs.d'];
+
 export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings): Settings {
   return {
     root: path.resolve(flags.root ?? defaultRoot(around)),
+    hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
     plainHttp: flags.plainHttp ?? false,
     insecure: flags.insecure ?? false,
     ca: flags.ca,
     authfile: flags.authfile,
     creds: flags.creds,
     concurrency: flags.concurrency,
+    limitRate: flags.limitRate,
+    maxRetryAfter: flags.maxRetryAfter,
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',

@@ -14,6 +14,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { record, secret } from '../support/secrets.js';
 
 const COMMAND = path.resolve('dist/bin/landfall.js');
 
@@ -56,7 +57,11 @@ function start(...argv: string[]): Running {
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
-  const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
+  const ended = once(child, 'close').then(() => {
+    record('output of landfall', out);
+    record('standard error of landfall', err);
+    return { code: child.exitCode, out, err };
+  });
   return { child, out: () => out, ended };
 }
 
@@ -181,14 +186,14 @@ describe('signals', () => {
 });
 
 test('credentials are not in the list of processes', async () => {
-  const secret = 's3cret-in-the-arguments';
-  const { child, ended } = await startServing('--creds', `u:${secret}`);
+  const password = secret('s3cret-in-the-arguments');
+  const { child, ended } = await startServing('--creds', `u:${password}`);
   const line = readFileSync(`/proc/${child.pid ?? 0}/cmdline`, 'utf8');
   expect(line).toMatch(/^landfall/);
-  expect(line).not.toContain(secret);
+  expect(line).not.toContain(password);
   child.kill('SIGTERM');
   const { out, err } = await ended;
-  expect(out + err).not.toContain(secret);
+  expect(out + err).not.toContain(password);
 });
 
 test('serving logs a line for each request', async () => {

@@ -5,7 +5,10 @@ import { Log } from '../../src/cli/log.js';
 import { openRegistry } from '../../src/cli/open-registry.js';
 import { resolveSettings } from '../../src/cli/settings.js';
 import { parseReference } from '../../src/spec/index.js';
+import { record, secret } from '../support/secrets.js';
 import { fakeSurroundings } from './fake-surroundings.js';
+
+const PASSWORD = secret('s3cret-of-robot');
 
 let server: Server;
 let host: string;
@@ -37,7 +40,10 @@ function contextWith(flags: Parameters<typeof resolveSettings>[0], stdin?: strin
     ...(stdin === undefined ? {} : { stdin }),
   });
   const settings = resolveSettings(flags, surroundings);
-  const log = new Log(settings.logLevel, (text) => lines.push(text));
+  const log = new Log(settings.logLevel, (text) => {
+    record('log', text);
+    lines.push(text);
+  });
   return { ...surroundings, settings, log, signal: new AbortController().signal };
 }
 
@@ -57,11 +63,11 @@ function basic(pair: string): string {
 
 describe('--creds', () => {
   test.each([
-    ['user and password', 'robot:s3cret', undefined, 'robot:s3cret'],
+    ['user and password', `robot:${PASSWORD}`, undefined, `robot:${PASSWORD}`],
     ['a password with colons', 'robot:a:b', undefined, 'robot:a:b'],
     ['an empty password', 'robot:', undefined, 'robot:'],
-    ['a password from standard input', 'robot', 's3cret\n', 'robot:s3cret'],
-    ['one with a blank at its end', 'robot', 's3cret \r\n', 'robot:s3cret '],
+    ['a password from standard input', 'robot', `${PASSWORD}\n`, `robot:${PASSWORD}`],
+    ['one with a blank at its end', 'robot', `${PASSWORD} \r\n`, `robot:${PASSWORD} `],
   ])('%s', async (_, creds, stdin, pair) => {
     const seen = await shown(contextWith({ plainHttp: true, creds }, stdin));
     expect(new Set(seen)).toEqual(new Set([basic(pair)]));
@@ -84,7 +90,7 @@ describe('--creds', () => {
   });
 
   test('is for one registry only', async () => {
-    const opening = openRegistry(contextWith({ creds: 'robot:s3cret' }), [
+    const opening = openRegistry(contextWith({ creds: `robot:${PASSWORD}` }), [
       'alpine',
       'quay.io/x/y',
       'UPPER CASE',
@@ -96,11 +102,13 @@ describe('--creds', () => {
   });
 
   test('is not shown to another registry', async () => {
-    expect(await shown(contextWith({ plainHttp: true, creds: 'robot:s3cret' }), ['quay.io/x/y'])).toEqual([]);
+    expect(
+      await shown(contextWith({ plainHttp: true, creds: `robot:${PASSWORD}` }), ['quay.io/x/y']),
+    ).toEqual([]);
   });
 
   test('is in no line of the log', async () => {
-    await shown(contextWith({ plainHttp: true, creds: 'robot:s3cret', logLevel: 'debug' }));
+    await shown(contextWith({ plainHttp: true, creds: `robot:${PASSWORD}`, logLevel: 'debug' }));
     const log = lines.join('');
     expect(log).toContain(`landfall: debug: HEAD http://${host}/v2/app/manifests/1 401 `);
     expect(log).not.toMatch(/s3cret|cm9ib3Q/);

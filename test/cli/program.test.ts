@@ -95,7 +95,7 @@ describe('help', () => {
         expect(example).toContain(` ${name}`);
         const words = example
           .trim()
-          .replace(/ \| .*$/, '')
+          .replace(/ [|<] .*$/, '')
           .split(' ')
           .slice(1)
           .map((word) => word.replaceAll("'", ''));

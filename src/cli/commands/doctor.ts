@@ -1,10 +1,19 @@
 import { diagnose } from '../../engine/doctor.js';
+import type { HostConfig } from '../../registry/index.js';
+import { parseReference } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
 import { renderTable } from '../format/table.js';
+import { openRegistry } from '../open-registry.js';
 
-export async function doctorCommand(context: CommandContext): CommandResult {
+export interface DoctorFlags {
+  /** A reference, of which only the registry matters. */
+  readonly hosts?: string;
+}
+
+export async function doctorCommand(flags: DoctorFlags, context: CommandContext): CommandResult {
+  if (flags.hosts !== undefined) return await showHosts(flags.hosts, context);
   const diagnosis = await diagnose(context.settings.root);
   answer(context, diagnosis, () => {
     const { node, platform, root, freeBytes, capabilities } = diagnosis;
@@ -20,4 +29,53 @@ export async function doctorCommand(context: CommandContext): CommandResult {
     return `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free\n\n${table}`;
   });
   return 0;
+}
+
+/** Where content of a registry would be asked for, in that order. Nobody is asked. */
+async function showHosts(text: string, context: CommandContext): CommandResult {
+  const { registry } = parseReference(text.replace(/^docker:\/\//, ''));
+  await using client = await openRegistry(context, [text]);
+  const hosts = (await client.hostsOf(registry)).map(factsOf);
+  answer(context, { registry, hosts }, () => {
+    const table = renderTable(
+      [{ title: '#' }, { title: 'HOST' }, { title: 'MAY' }, { title: 'CREDENTIALS' }, { title: 'WHY' }],
+      hosts.map(({ url, capabilities, credentials, why }, at) => [
+        String(at + 1),
+        printable(url),
+        capabilities.join(', ') || 'nothing',
+        credentials,
+        printable(why),
+      ]),
+    );
+    return `${printable(registry)} is asked at:\n\n${table}`;
+  });
+  return 0;
+}
+
+interface HostFacts {
+  readonly url: string;
+  readonly role: string;
+  readonly capabilities: readonly string[];
+  /** Whose, never which. */
+  readonly credentials: string;
+  readonly verified: boolean;
+  readonly clientCertificate: boolean;
+  readonly maxConnections?: number;
+  readonly requestsPerSecond?: number;
+  readonly why: string;
+}
+
+function factsOf(host: HostConfig): HostFacts {
+  const { base, role, capabilities, credentials, connection, maxConnections, requestsPerSecond, why } = host;
+  return {
+    url: `${base.protocol}//${base.host}${base.pathname}`,
+    role,
+    capabilities: [...capabilities],
+    credentials: typeof credentials === 'string' ? credentials : 'configured',
+    verified: base.protocol === 'https:' && connection.insecure !== true,
+    clientCertificate: (connection.client ?? []).length > 0,
+    ...(maxConnections === undefined ? {} : { maxConnections }),
+    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
+    why,
+  };
 }

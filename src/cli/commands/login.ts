@@ -1,0 +1,72 @@
+import { LandfallError } from '../../errors.js';
+import { type KeptAt, storeCredentials } from '../../registry/auth/credential-store.js';
+import { type LoginTarget, parseLoginTarget } from '../../registry/auth/login-target.js';
+import { askTerminal } from '../ask-terminal.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { printable } from '../format/printable.js';
+import { openRegistry } from '../open-registry.js';
+import { readPassword } from '../read-password.js';
+
+export interface LoginFlags {
+  readonly username?: string;
+  readonly passwordStdin?: boolean;
+}
+
+/** Shows credentials to a registry, and keeps them if they are good. */
+export async function loginCommand(host: string, flags: LoginFlags, context: CommandContext): CommandResult {
+  const { settings, env, uid, signal, log } = context;
+  const target = parseLoginTarget(host);
+  if (settings.creds !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--creds is for one command; login keeps what it is told', {
+      hint: 'Use --username, and --password-stdin or the prompt.',
+    });
+  }
+  const credentials = await credentialsFor(target, flags, context);
+  await using client = await openRegistry(context, []);
+  const { asked } = await client.checkCredentials(target.registry, credentials, { signal });
+  const kept = await storeCredentials(target, credentials, { authFile: settings.authfile, env, uid, signal });
+  if (!asked) log.warn(`${target.registry} asks nobody for credentials; they are stored unchecked`);
+  if (kept.kept === 'file') {
+    log.warn(`the password is stored unencrypted in ${kept.path}; a credential helper would keep it safer`);
+  }
+  const { username } = credentials;
+  const json = { registry: target.name, username, stored: kept.kept, ...placeJson(kept) };
+  answer(context, json, () => `logged in to ${target.name} as ${printable(username)} (${placeText(kept)})\n`);
+  return 0;
+}
+
+async function credentialsFor(
+  target: LoginTarget,
+  { username: given, passwordStdin = false }: LoginFlags,
+  context: CommandContext,
+): Promise<{ username: string; password: string }> {
+  if (given === '' || given?.includes(':') === true) {
+    throw new LandfallError('INVALID_CONFIG', '--username is not the name of a user', {
+      hint: 'Write --username USER; the password is asked for.',
+    });
+  }
+  const terminal = context.stdin.isTTY === true;
+  if (given === undefined && (passwordStdin || !terminal)) {
+    throw new LandfallError('INVALID_CONFIG', 'nobody says who logs in', {
+      hint: 'Name the user with --username.',
+    });
+  }
+  if (!passwordStdin && !terminal) {
+    throw new LandfallError('INVALID_CONFIG', 'there is no terminal to ask for the password', {
+      hint: `Pipe it: landfall login --username ${given ?? 'USER'} --password-stdin ${target.name} < password-file.`,
+    });
+  }
+  const username = given ?? (await askTerminal(context, `Username for ${target.name}: `));
+  if (passwordStdin)
+    return { username, password: await readPassword(context, { option: '--password-stdin' }) };
+  const question = `Password of ${printable(username)} for ${target.name}: `;
+  return { username, password: await askTerminal(context, question, { hidden: true }) };
+}
+
+function placeJson(kept: KeptAt): object {
+  return kept.kept === 'helper' ? { helper: kept.helper } : { path: kept.path };
+}
+
+function placeText(kept: KeptAt): string {
+  return kept.kept === 'helper' ? `kept by ${kept.helper}` : `kept in ${printable(kept.path)}`;
+}

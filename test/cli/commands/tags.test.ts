@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { ScriptedRegistry } from '../../support/scripted-registry.js';
+import { run, type ServedLists, serveLists } from './serve-lists.js';
+
+describe('tags', () => {
+  let served: ServedLists;
+  beforeAll(async () => {
+    served = await serveLists();
+  });
+  afterAll(() => served[Symbol.asyncDispose]());
+
+  test.each(['', 'docker://'])('prints one a line of %sREPOSITORY', async (prefix) => {
+    expect(await run('tags', `${prefix}${served.host}/team/app`)).toEqual({
+      code: 0,
+      out: '1\n2\n3\n',
+      err: '',
+    });
+  });
+
+  test('prints so many at most', async () => {
+    expect((await run('tags', '--limit', '2', `${served.host}/team/app`)).out).toBe('1\n2\n');
+  });
+
+  test('as JSON', async () => {
+    const { out } = await run('tags', '--output', 'json', '--limit', '2', `${served.host}/team/app`);
+    expect(JSON.parse(out)).toEqual({ repository: `${served.host}/team/app`, tags: ['1', '2'] });
+  });
+
+  test('asks for no page that it does not print, and prints nothing that moves a cursor', async () => {
+    await using registry = await ScriptedRegistry.start([
+      {
+        on: 'GET /v2/team/app/tags/list',
+        headers: { link: '</v2/team/app/tags/list?last=b>; rel="next"' },
+        body: JSON.stringify({ tags: ['a\u001b[2J', 'b'] }),
+      },
+    ]);
+    const { out } = await run('tags', '--limit', '2', `${registry.address}/team/app`);
+    expect(out).toBe('a\\u001b[2J\nb\n');
+  });
+
+  const faults: [name: string, argv: string[], code: number, message: string][] = [
+    ['a repository that is not there', ['HOST/team/none'], 3, 'not found'],
+    ['an image', ['HOST/team/app:1'], 2, 'is an image, not a repository'],
+    ['no limit', ['--limit', '0', 'HOST/team/app'], 2, 'It is not a positive whole number.'],
+  ];
+  test.each(faults)('%s', async (_name, argv, code, message) => {
+    const words = argv.map((word) => word.replace('HOST', served.host));
+    const ran = await run('tags', ...words);
+    expect(ran).toMatchObject({ code, out: '' });
+    expect(ran.err).toContain(message);
+  });
+});
