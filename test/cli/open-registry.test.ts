@@ -1,10 +1,16 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CommandContext } from '../../src/cli/command-context.js';
 import { Log } from '../../src/cli/log.js';
 import { openRegistry } from '../../src/cli/open-registry.js';
 import { resolveSettings } from '../../src/cli/settings.js';
+import type { LandfallError } from '../../src/errors.js';
 import { parseReference } from '../../src/spec/index.js';
+import { blobOf, failure } from '../support/registry-fixture.js';
 import { record, secret } from '../support/secrets.js';
 import { fakeSurroundings } from './fake-surroundings.js';
 
@@ -134,3 +140,50 @@ test.each([['--ca', { ca: '/no/such/file' }, '/no/such/file cannot be read (ENOE
     });
   },
 );
+
+describe('what the network is told', () => {
+  const resolving = async (flags: Parameters<typeof contextWith>[0], env = {}): Promise<LandfallError> => {
+    await using client = await openRegistry({ ...contextWith(flags), env }, []);
+    return await failure(client.resolver().resolve(parseReference('registry.example/app:1')));
+  };
+
+  test('is told to the hosts of --hosts-dir', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'landfall-hosts-'));
+    await mkdir(join(directory, '_default'));
+    await writeFile(join(directory, '_default/hosts.toml'), `server = "http://${host}"`);
+    await resolving({ hostsDir: [directory] });
+    expect(requests[0]?.url).toBe('/v2/app/manifests/1?ns=registry.example');
+    await rm(directory, { recursive: true });
+  });
+
+  test('goes through the proxy of the environment', async () => {
+    const error = await resolving({ plainHttp: true }, { HTTP_PROXY: 'http://127.0.0.1:1' });
+    expect(error.message).toContain('the proxy 127.0.0.1:1');
+  });
+
+  test('a registry may ask to be left alone for so long as --max-retry-after says', async () => {
+    server.removeAllListeners('request');
+    let asked = 0;
+    server.on('request', (_request, response: ServerResponse) => {
+      asked += 1;
+      response.writeHead(429, { 'retry-after': '2' }).end();
+    });
+    const context = contextWith({ plainHttp: true, maxRetryAfter: 1 });
+    await using client = await openRegistry(context, []);
+    const error = await failure(client.resolver().resolve(parseReference(`${host}/app:1`)));
+    expect(error).toMatchObject({ code: 'RATE_LIMITED', details: { retryAfterMs: 2000 } });
+    expect(asked).toBe(1);
+  });
+
+  test('bodies come no faster than --limit-rate says', async () => {
+    const body = Buffer.alloc(300_000);
+    server.removeAllListeners('request');
+    server.on('request', (_request, response: ServerResponse) => response.end(body));
+    await using client = await openRegistry(contextWith({ plainHttp: true, limitRate: 500_000 }), []);
+    const begun = performance.now();
+    const repository = client.repository(parseReference(`${host}/app`));
+    await buffer(await repository.fetch(blobOf(body)));
+    // A tenth of a second's worth may come ahead of its time, and what was in the buffers when it was held back.
+    expect(performance.now() - begun).toBeGreaterThan(200);
+  });
+});
