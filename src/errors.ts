@@ -60,7 +60,7 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   UNSUPPORTED_MEDIA_TYPE: 'Ask the publisher for an image in the OCI or Docker schema 2 format.',
   NO_MATCHING_PLATFORM: 'Choose a platform that the image has with --platform.',
   LIMIT_EXCEEDED: 'No honest image is known to need this much; ask its publisher.',
-  UNAUTHORIZED: 'Give credentials with --creds or --authfile.',
+  UNAUTHORIZED: 'Log in with `landfall login`, or give credentials with --creds or --authfile.',
   DENIED: 'Ask the owner of the repository for access.',
   NOT_FOUND: 'Check the spelling of repository and tag.',
   RATE_LIMITED: 'Wait a while, or log in: registries allow more to known users.',
