@@ -93,6 +93,8 @@ export class HostChain {
       const due = (await this.#inOrder(run)).filter((host) => (failures.get(host)?.notBefore ?? 0) <= now);
       const result = await this.#ask(due, { run, failures }, action);
       if (result !== undefined) return result.value;
+      // One that was given up while its turn was waited for stands last by now, and has its turn all the same.
+      if (due.some((host) => !failures.has(host))) continue;
       const next = Math.min(...[...failures.values()].map(({ notBefore }) => notBefore));
       if (next === Number.POSITIVE_INFINITY) {
         throw hostsError([...failures].map(([host, { error }]) => ({ host, error })));
