@@ -12,6 +12,7 @@ export const PEERS: Readonly<Record<string, string>> = {
   setcap: 'libcap2-bin',
   getfattr: 'attr',
   nginx: 'nginx-light',
+  'mkfs.ext4': 'e2fsprogs',
 };
 
 /** The path of a program on PATH, or undefined. */
