@@ -9,7 +9,7 @@ import { formatRate, formatSize } from './format/size.js';
 export function renderPullSummary(result: PullResult): string {
   const reused = result.layers.filter((layer) => layer.reused).length;
   const fresh = result.layers.length - reused;
-  const { bytesDownloaded, fetchMs } = result;
+  const { bytesDownloaded, bytesDiscarded, fetchMs } = result;
   const total = formatDuration(result.resolveMs + Math.max(fetchMs, result.unpackMs));
   const lines =
     bytesDownloaded === 0 && fresh === 0
@@ -21,6 +21,12 @@ export function renderPullSummary(result: PullResult): string {
             : `download  ${formatSize(bytesDownloaded)} in ${formatDuration(fetchMs)}${rate(bytesDownloaded, fetchMs)}`,
           `time      ${total} (resolve ${formatDuration(result.resolveMs)}${unpackTime(result)})`,
         ];
+  if (bytesDiscarded > 0) {
+    const discarded = result.layers.filter((layer) => layer.discarded).length;
+    lines.push(
+      `freed     ${formatSize(bytesDiscarded)} of disk: ${countOf(discarded, 'layer')} kept unpacked only`,
+    );
+  }
   return [
     printable(result.reference),
     `  digest    ${result.digest}`,

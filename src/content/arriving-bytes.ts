@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../spec/index.js';
 import { Frontier } from '../system/index.js';
-import { ByteRanges } from './byte-ranges.js';
+import { ByteRanges, type ByteSpan } from './byte-ranges.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
 export interface ByteSink {
@@ -9,6 +9,9 @@ export interface ByteSink {
   /** At most `length` bytes from `at`, and at least one; the range was written before. */
   read(at: number, length: number): Promise<Uint8Array>;
 }
+
+/** What has arrived of a blob, for who only looks. */
+export type WrittenBytes = Pick<ByteRanges, 'prefix' | 'spans' | 'bytes'>;
 
 /** Hashing is synchronous, at some 2 GB/s: a piece of this size holds up the event loop for half a millisecond. */
 const PIECE_BYTES = 1024 * 1024;
@@ -48,14 +51,25 @@ export class ArrivingBytes {
     return this.#shared.buffer;
   }
 
-  /** Takes over bytes from 0 to `end` that the sink holds already: they are digested anew, not trusted. */
-  async resume(end: number, o: Abortable = {}): Promise<void> {
-    this.#claimed.add(0, end);
+  get written(): WrittenBytes {
+    return this.#written;
+  }
+
+  /** What has not arrived, in order. */
+  missing(): readonly ByteSpan[] {
+    return this.#written.gaps(0, this.#descriptor.size);
+  }
+
+  /** Takes over bytes that the sink holds already: they are digested anew, not trusted. */
+  async resume(spans: readonly ByteSpan[], o: Abortable = {}): Promise<void> {
+    for (const { start, end } of spans) this.#claimed.add(start, end);
+    const end = this.#claimed.prefix;
     while (this.frontier < end) {
       throwIfAborted(o.signal);
       this.#written.add(0, Math.min(this.frontier + PIECE_BYTES, end));
       await this.#catchUp();
     }
+    for (const span of spans) this.#written.add(span.start, span.end);
     this.#shared.advance(end);
   }
 

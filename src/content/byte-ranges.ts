@@ -44,6 +44,16 @@ export class ByteRanges {
     return gaps;
   }
 
+  /** The ranges, in order; neither overlapping nor touching. */
+  get spans(): readonly ByteSpan[] {
+    return this.#spans;
+  }
+
+  /** How many offsets are in the set. */
+  get bytes(): number {
+    return this.#spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
   /** Where the range that begins at 0 ends; 0 where there is none. */
   get prefix(): number {
     const first = this.#spans[0];

@@ -1,12 +1,14 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
+import type { ByteSpan } from './byte-ranges.js';
+import type { Labels } from './images.js';
 
 /*
  * Vocabulary. A *blob* is committed content: whole, verified, immutable, named by the digest of its bytes. An
  * *ingest* is a blob on its way in. Its *frontier* is the number of contiguous bytes from 0 that have arrived:
- * what lies behind it may be read, and it is where a broken download goes on. Committing is the only door from
- * ingest to blob, so whatever `info` finds was verified once, by this store.
+ * what lies behind it may be read. What arrived beyond it is kept too, and `missing` says what is still to come.
+ * Committing is the only door from ingest to blob, so whatever `info` finds was verified once, by this store.
  *
  * Lifecycle: `ingest` -> `write`… -> `commit`, or `discard`, or neither (closing keeps the partial for resume).
  */
@@ -23,6 +25,9 @@ export interface BlobInfo {
   /** Bytes. */
   readonly size: number;
   readonly createdAt: Date;
+  readonly labels: Labels;
+  /** Where it came from (`registry/repository`), where that is known. */
+  readonly source?: string;
 }
 
 /** The reading half of a store; an OCI layout directory has just this one (image-spec: image-layout.md). */
@@ -50,6 +55,8 @@ export interface ContentStore extends BlobProvider {
    */
   ingest(descriptor: Descriptor, options?: IngestOptions): Promise<IngestWriter | undefined>;
   list(): AsyncIterable<BlobInfo>;
+  /** Replaces the labels of a blob. Errors: BLOB_NOT_FOUND. */
+  update(digest: Digest, change: { readonly labels: Labels }): Promise<BlobInfo>;
   /** Removes a blob; absent is not an error. IN_USE while it is being written. */
   delete(digest: Digest): Promise<void>;
 }
@@ -57,17 +64,29 @@ export interface ContentStore extends BlobProvider {
 export interface IngestOptions extends Abortable {
   /** Where the bytes come from (`registry/repository`), recorded for a later repair. */
   readonly source?: string;
+  /** Called now and then while the blob is in flight elsewhere, with how far that is. */
+  readonly onWait?: (progress: IngestProgress) => void;
+}
+
+/** How far a blob has come that somebody else brings. */
+export interface IngestProgress {
+  /** Bytes that are here. */
+  readonly bytes: number;
+  /** Bytes of the whole; undefined where that is not known yet. */
+  readonly size?: number;
 }
 
 /**
  * The one writer of an ingest. Writes may come in any order and overlap, of which the first to write a byte wins; the
- * running digest follows the frontier. Disposing without `commit` keeps what has arrived, and a later `ingest` of the same digest goes on
- * from its frontier.
+ * running digest follows the frontier. Disposing without `commit` keeps what has arrived, and a later `ingest` of the same
+ * digest begins with it.
  */
 export interface IngestWriter extends AsyncDisposable {
   readonly descriptor: Descriptor;
-  /** Contiguous bytes from 0: the resume point. */
+  /** Contiguous bytes from 0: what may be read. */
   readonly frontier: number;
+  /** What has not arrived yet, in order; all of it where nothing was left by an earlier ingest, nothing where it is whole. */
+  missing(): readonly ByteSpan[];
   /**
    * The growing file, readable up to the frontier; stays readable through an open descriptor after commit, when this is
    * the blob's own path. UNSUPPORTED where blobs are not files.

@@ -8,10 +8,13 @@ import {
   type Row,
   textOf,
   type Statements,
+  type Transaction,
 } from '../metadata/index.js';
 import { type Descriptor, formatReference, parseDescriptor, parseReference } from '../spec/index.js';
+import { faultPoint } from '../system/index.js';
 import { fileError } from './file-error.js';
 import { markIndexStale, renderIndex } from './render-index.js';
+import { onReserve } from './space-reserve.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;
@@ -22,7 +25,7 @@ export interface ImageRecord {
   readonly name: string;
   readonly target: Descriptor;
   readonly createdAt: Date;
-  /** When the name was last given a target. */
+  /** When the name was last given a target, or other labels. */
   readonly updatedAt: Date;
   readonly usedAt: Date;
   readonly labels: Labels;
@@ -89,7 +92,9 @@ export class ImageStore {
       return transaction.get('SELECT * FROM images WHERE name = ?', [name]);
     });
     if (record === undefined) throw new Error(`the image ${name} vanished while it was put`);
+    faultPoint('image-put:recorded');
     await this.#render();
+    faultPoint('image-put:done');
     return recordOf(record);
   }
 
@@ -98,24 +103,63 @@ export class ImageStore {
     await this.#database.run('UPDATE images SET used_at = ? WHERE name = ?', [Date.now(), name]);
   }
 
+  /** Sets or takes away the pin. Undefined where there is no such name. */
+  async pin(name: string, pinned: boolean): Promise<ImageRecord | undefined> {
+    return await this.#database.transaction(async (transaction) => {
+      await transaction.run('UPDATE images SET pinned = ? WHERE name = ?', [pinned ? 1 : 0, name]);
+      const row = await transaction.get('SELECT * FROM images WHERE name = ?', [name]);
+      return row === undefined ? undefined : recordOf(row);
+    });
+  }
+
+  /** Replaces the labels of an image. Undefined where there is no such name. */
+  async update(name: string, { labels }: { readonly labels: Labels }): Promise<ImageRecord | undefined> {
+    return await this.#database.transaction(async (transaction) => {
+      await transaction.run('UPDATE images SET labels = ?, updated_at = ? WHERE name = ?', [
+        JSON.stringify(labels),
+        Date.now(),
+        name,
+      ]);
+      const row = await transaction.get('SELECT * FROM images WHERE name = ?', [name]);
+      return row === undefined ? undefined : recordOf(row);
+    });
+  }
+
   /** Removes a name; its content stays until it is collected. False where there is no such name. */
   async delete(name: string): Promise<boolean> {
-    const changes = await this.#database.transaction(async (transaction) => {
-      const outcome = await transaction.run('DELETE FROM images WHERE name = ?', [name]);
-      if (outcome.changes > 0) await markIndexStale(transaction);
-      return outcome.changes;
-    });
-    if (changes === 0) return false;
-    await this.#render();
-    return true;
+    return await this.deleteWithin(async (_, drop) => drop(name));
+  }
+
+  /**
+   * Removes names in a transaction that does more; `drop` says whether a name was there. When it resolves, `index.json` has
+   * followed.
+   */
+  async deleteWithin<T>(
+    body: (transaction: Transaction, drop: (name: string) => Promise<boolean>) => Promise<T>,
+  ): Promise<T> {
+    const dropped: string[] = [];
+    const result = await this.#database.transaction((transaction) =>
+      body(transaction, async (name) => {
+        const { changes } = await transaction.run('DELETE FROM images WHERE name = ?', [name]);
+        if (changes === 0) return false;
+        dropped.push(name);
+        await markIndexStale(transaction);
+        return true;
+      }),
+    );
+    if (dropped.length > 0) await this.#render();
+    return result;
   }
 
   async #render(): Promise<void> {
-    try {
-      await renderIndex(this.#root, this.#database);
-    } catch (error) {
-      throw fileError(error, 'write index.json', this.#root);
-    }
+    // The change is made, and must not fail for want of the little space that the index takes.
+    await onReserve(this.#root, async () => {
+      try {
+        await renderIndex(this.#root, this.#database);
+      } catch (error) {
+        throw fileError(error, 'write index.json', this.#root);
+      }
+    });
   }
 }
 
@@ -127,7 +171,7 @@ function requireCanonical(name: string): void {
   });
 }
 
-function recordOf(row: Row): ImageRecord {
+export function recordOf(row: Row): ImageRecord {
   return {
     name: textOf(row, 'name'),
     target: parseDescriptor(jsonOf(row, 'target'), 'target'),

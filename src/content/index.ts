@@ -1,3 +1,15 @@
+export { imagesWithBlob, imagesWithChain } from './affected-images.js';
+export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
+export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './check-blobs.js';
+export { checkDatabase } from './check-database.js';
+export {
+  checkIndex,
+  checkLayout,
+  LAYOUT_PARTS,
+  type LayoutFault,
+  repairIndex,
+  repairLayout,
+} from './check-layout.js';
 export type {
   BlobInfo,
   BlobProvider,
@@ -6,12 +18,39 @@ export type {
   IngestOptions,
   IngestWriter,
 } from './content-store.js';
+export {
+  DISCARD_LAYERS_LABEL,
+  discardAgain,
+  type DiscardedBlob,
+  DiscardedBlobs,
+  dropUnreachableDiscarded,
+} from './discarded-blobs.js';
+export { type DocumentChild, type DocumentFacts, DocumentStore } from './documents.js';
+export { type CatalogImage, type ImageCatalog, JoinedImages } from './image-catalog.js';
 export { ImageStore, type ImageRecord, type Labels, type PutImage } from './images.js';
+export { JoinedContentStore, type ListedBlobs } from './joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './leases.js';
 export { LocalContentStore } from './local-content-store.js';
 export { MemoryContentStore } from './memory-content-store.js';
 export { OciLayout } from './oci-layout.js';
 export { openLayout, type OpenLayoutOptions } from './open-layout.js';
+export { type DamagedBlob, rebuildBlobs, type RebuiltBlobs } from './rebuild-blobs.js';
+export { completeLayout, rebuildDatabase, type RebuildDatabaseOptions } from './rebuild-database.js';
+export { rebuildDiscarded, rebuildDocuments, recordDiscarded } from './rebuild-documents.js';
+export { type NamedTarget, rebuildImages, type RebuiltImages } from './rebuild-images.js';
 export { expirePartials, type ExpirePartialsOptions, listPartials, type PartialBlob } from './partials.js';
 export { blobPath } from './store-paths.js';
-export { dropBlobs, removeOrphanBlobs, type SweptBlob, unkeptBlobs } from './sweep-blobs.js';
+export { blobSizes } from './blob-sizes.js';
+export { DocumentGraph, type Reachable } from './document-graph.js';
+export { heldBlobs, heldChains, reachedBy } from './held.js';
+export {
+  blobsAmong,
+  dropBlobs,
+  removeBlobFiles,
+  removeOrphanBlobs,
+  type SweptBlob,
+  unkeptBlobs,
+} from './sweep-blobs.js';
+export { onReserve } from './space-reserve.js';
+export { sweepTemporaries } from './sweep-temporaries.js';
+export { discardQuarantined, quarantineBlob } from './quarantine.js';

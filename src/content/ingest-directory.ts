@@ -1,43 +1,20 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  unlink,
-} from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Abortable, systemCode } from '../errors.js';
-import { parseJson } from '../spec/index.js';
 import { lock, tryLock } from '../system/index.js';
 import { fileError, unlessMissing } from './file-error.js';
+import {
+  type IngestState,
+  readIngestState,
+  removeStateTemporaries,
+  writeIngestState,
+} from './ingest-state.js';
 
-/** What is known of a partial, beside its bytes. */
-export interface IngestState {
-  readonly mediaType: string;
-  readonly size: number;
-  /** `registry/repository` */
-  readonly source?: string;
-  /** Milliseconds since 1970. */
-  readonly startedAt: number;
-  /**
-   * Present once bytes were written out of order: how many from 0 are there. Without it all bytes of the file were
-   * written in order, and its length says how many there are.
-   */
-  readonly frontier?: number;
-}
-
-const LOCK_FILE = 'lock';
+/** In the directory of a partial: who has locked it has the partial. */
+export const LOCK_FILE = 'lock';
 const DATA_FILE = 'data';
-const STATE_FILE = 'state.json';
-const STATE_MAX_BYTES = 64 * 1024;
 
 /**
  * The directory of one partial blob, held under a kernel lock: while this object lives nobody else writes, removes or
@@ -116,24 +93,17 @@ export class IngestDirectory {
     return join(path, DATA_FILE);
   }
 
-  /** Undefined where there is none, or what is there makes no sense: then nothing of the partial is trusted. */
-  async readState(): Promise<IngestState | undefined> {
+  readState(): Promise<IngestState | undefined> {
     return readIngestState(this.path);
   }
 
-  /**
-   * Replaces the state, so that a process that dies leaves the old one or the new one. Not synced: after a power cut a
-   * partial is worth what its digest says.
-   */
-  async writeState(state: IngestState): Promise<void> {
-    const temporary = join(this.path, `${STATE_FILE}.${randomUUID()}`);
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(state));
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, join(this.path, STATE_FILE));
+  writeState(state: IngestState): Promise<void> {
+    return writeIngestState(this.path, state);
+  }
+
+  /** Removes what writers left that died in the middle of something. */
+  removeTemporaries(): Promise<void> {
+    return removeStateTemporaries(this.path);
   }
 
   /** How many bytes its file has; 0 where there is none. */
@@ -194,30 +164,4 @@ async function isStill(file: FileHandle, name: string): Promise<boolean> {
     unlessMissing(stat(name, { bigint: true })),
   ]);
   return named?.dev === ours.dev && named.ino === ours.ino;
-}
-
-/** The state of a partial that need not be locked, for people; see {@link IngestDirectory.readState}. */
-export async function readIngestState(path: string): Promise<IngestState | undefined> {
-  try {
-    const value = parseJson(
-      await readFile(join(path, STATE_FILE)),
-      'state of a partial blob',
-      STATE_MAX_BYTES,
-    );
-    return isState(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isState(value: unknown): value is IngestState {
-  if (typeof value !== 'object' || value === null) return false;
-  const { mediaType, size, source, startedAt, frontier } = value as Record<string, unknown>;
-  return (
-    typeof mediaType === 'string' &&
-    Number.isSafeInteger(size) &&
-    (source === undefined || typeof source === 'string') &&
-    Number.isSafeInteger(startedAt) &&
-    (frontier === undefined || (Number.isSafeInteger(frontier) && Number(frontier) >= 0))
-  );
 }

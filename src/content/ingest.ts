@@ -1,15 +1,19 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 import { ContentError } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
-import type { Descriptor } from '../spec/index.js';
+import { algorithmOf, type Descriptor } from '../spec/index.js';
+import { faultPoint } from '../system/index.js';
 import { ArrivingBytes } from './arriving-bytes.js';
-import type { BlobInfo, IngestWriter } from './content-store.js';
+import { recordBlob } from './blob-rows.js';
+import type { ByteSpan } from './byte-ranges.js';
+import type { BlobInfo, IngestProgress, IngestWriter } from './content-store.js';
 import { fileError } from './file-error.js';
-import type { IngestDirectory, IngestState } from './ingest-directory.js';
+import type { IngestDirectory } from './ingest-directory.js';
 import { syncDirectory } from './layout-files.js';
 import { makeDirectory } from './make-directory.js';
+import { PartialFile } from './partial-file.js';
 import { stalePartial } from './stale-partial.js';
 import { blobDirectory, blobPath } from './store-paths.js';
 
@@ -26,36 +30,25 @@ export interface LocalIngestOptions {
   readonly onEnd: () => void;
 }
 
-/** How far a frontier that writes out of order made uncertain may move before it is recorded again. */
-const RECORD_EVERY_BYTES = 64 * 1024 * 1024;
-
-/**
- * The way of a blob into a store on disk: a partial that grows in `ingest/`, and the commit that makes it a blob.
- *
- * While bytes come in order, the length of the file is the frontier, and nothing else need be recorded to survive a
- * crash. Before the first write beyond the frontier the state says so, and from then on a later process trusts the
- * recorded frontier only, since the file may have holes behind it.
- */
+/** The way of a blob into a store on disk: a partial that grows in `ingest/`, and the commit that makes it a blob. */
 export class LocalIngest implements IngestWriter {
   readonly descriptor: Descriptor;
   readonly #options: LocalIngestOptions;
-  readonly #data: FileHandle;
+  readonly #file: PartialFile;
   readonly #bytes: ArrivingBytes;
-  #state: IngestState;
-  #recording: Promise<void> = Promise.resolve();
   #resumed = false;
   /** `sealed`: verified; nothing more is written, and what fails from here on is not the content's fault. */
   #phase: 'open' | 'sealed' | 'committed' | 'closed' = 'open';
 
-  private constructor(options: LocalIngestOptions, data: FileHandle, state: IngestState) {
+  private constructor(options: LocalIngestOptions, file: PartialFile) {
     this.#options = options;
     this.descriptor = options.descriptor;
-    this.#data = data;
-    this.#state = state;
-    this.#bytes = new ArrivingBytes(options.descriptor, {
-      write: (at, bytes) => this.#writeToFile(at, bytes),
-      read: (at, length) => this.#readFromFile(at, length),
+    this.#file = file;
+    const bytes: ArrivingBytes = new ArrivingBytes(options.descriptor, {
+      write: (at, chunk) => file.write(at, chunk, bytes.written),
+      read: (at, length) => file.read(at, length),
     });
+    this.#bytes = bytes;
   }
 
   /**
@@ -66,27 +59,14 @@ export class LocalIngest implements IngestWriter {
    */
   static async begin(options: LocalIngestOptions): Promise<LocalIngest> {
     const { descriptor, directory, source } = options;
-    const known = await directory.readState();
-    const state: IngestState = {
-      mediaType: descriptor.mediaType,
-      size: descriptor.size,
-      startedAt: known?.startedAt ?? Date.now(),
-      ...(source === undefined ? {} : { source }),
-    };
+    const { file, spans } = await PartialFile.open(directory, descriptor, source);
     try {
-      const data = await open(directory.dataPath, constants.O_RDWR | constants.O_CREAT, 0o600);
-      try {
-        const end = await trimToFrontier(data, known, descriptor.size);
-        await directory.writeState(state);
-        const ingest = new LocalIngest(options, data, state);
-        await ingest.#resume(end);
-        return ingest;
-      } catch (error) {
-        await data.close();
-        throw error;
-      }
+      const ingest = new LocalIngest(options, file);
+      await ingest.#resume(spans);
+      return ingest;
     } catch (error) {
-      throw fileError(error, 'open a partial blob', directory.path);
+      await file.close();
+      throw error;
     }
   }
 
@@ -94,9 +74,16 @@ export class LocalIngest implements IngestWriter {
     return this.#bytes.frontier;
   }
 
+  get progress(): IngestProgress {
+    return { bytes: this.#bytes.written.bytes, size: this.descriptor.size };
+  }
+
+  missing(): readonly ByteSpan[] {
+    return this.#bytes.missing();
+  }
+
   get path(): string {
-    const { directory, root } = this.#options;
-    return this.#phase === 'committed' ? blobPath(root, this.descriptor.digest) : directory.dataPath;
+    return this.#phase === 'committed' ? this.committedPath : this.#options.directory.dataPath;
   }
 
   get committedPath(): string {
@@ -114,7 +101,6 @@ export class LocalIngest implements IngestWriter {
 
   async commit(): Promise<BlobInfo> {
     this.#requireOpen();
-    const { digest } = this.descriptor;
     try {
       await this.#bytes.verify();
     } catch (error) {
@@ -123,14 +109,14 @@ export class LocalIngest implements IngestWriter {
       throw this.#resumed ? stalePartial(error) : error;
     }
     this.#phase = 'sealed';
-    const path = blobPath(this.#options.root, digest);
+    faultPoint('blob-commit:verified');
     try {
-      await this.#publish(path);
+      await this.#publish(this.committedPath);
     } catch (error) {
-      throw fileError(error, 'commit a blob', path);
+      throw fileError(error, 'commit a blob', this.committedPath);
     }
-    const info = { digest, size: this.descriptor.size, createdAt: new Date() };
-    await this.#record(info);
+    const info = await this.#record();
+    faultPoint('blob-commit:recorded');
     this.#phase = 'committed';
     // The blob is there, whatever becomes of its empty directory, which would expire like any other.
     await this.#end(() => this.#options.directory.remove().catch(() => undefined));
@@ -146,92 +132,58 @@ export class LocalIngest implements IngestWriter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#holdsPartial) return;
-    if (this.frontier === 0) {
-      await this.discard();
-      return;
-    }
     this.#phase = 'closed';
     await this.#bytes.settle();
+    const { directory } = this.#options;
+    const { written } = this.#bytes;
     await this.#end(async () => {
-      await this.#keepPrefix();
-      await this.#options.directory.leave();
+      if (written.bytes === 0) {
+        await directory.remove();
+        return;
+      }
+      await this.#file.keep(written);
+      await directory.leave();
     });
   }
 
-  async #resume(end: number): Promise<void> {
-    if (end === 0) return;
-    this.#resumed = true;
-    await this.#bytes.resume(end, { signal: this.#options.signal });
-  }
-
-  async #writeToFile(at: number, bytes: Uint8Array): Promise<void> {
-    try {
-      if (at > this.frontier || this.#state.frontier !== undefined) await this.#recordFrontier();
-      for (let done = 0; done < bytes.byteLength;) {
-        const { bytesWritten } = await this.#data.write(bytes, done, bytes.byteLength - done, at + done);
-        done += bytesWritten;
-      }
-    } catch (error) {
-      throw fileError(error, 'write a blob', this.path);
-    }
-  }
-
-  /** Lets the state say how far the file can be trusted; one at a time, and not for every few bytes. */
-  #recordFrontier(): Promise<void> {
-    const record = async (): Promise<void> => {
-      const recorded = this.#state.frontier;
-      const { frontier } = this;
-      if (recorded !== undefined && frontier - recorded < RECORD_EVERY_BYTES) return;
-      const state = { ...this.#state, frontier };
-      await this.#options.directory.writeState(state);
-      this.#state = state;
-    };
-    const next = this.#recording.then(record);
-    this.#recording = next.catch(() => undefined);
-    return next;
-  }
-
-  async #readFromFile(at: number, length: number): Promise<Uint8Array> {
-    const buffer = Buffer.allocUnsafe(length);
-    try {
-      const { bytesRead } = await this.#data.read(buffer, 0, length, at);
-      if (bytesRead === 0) throw new Error(`it ends before ${at}`);
-      return buffer.subarray(0, bytesRead);
-    } catch (error) {
-      throw fileError(error, 'read a partial blob', this.path);
-    }
+  async #resume(spans: readonly ByteSpan[]): Promise<void> {
+    this.#resumed = spans.length > 0;
+    await this.#bytes.resume(spans, { signal: this.#options.signal });
   }
 
   /** The content first, then its name, then the name's durability: a blob that can be seen is whole, at any moment. */
   async #publish(path: string): Promise<void> {
-    const { root } = this.#options;
-    const directory = blobDirectory(root, this.descriptor.digest);
-    await this.#data.chmod(0o444);
-    await this.#data.sync();
-    await makeDirectory(directory);
-    await rename(this.#options.directory.dataPath, path);
-    await syncDirectory(directory);
+    const { root, directory } = this.#options;
+    await this.#file.seal();
+    faultPoint('blob-commit:synced');
+    await makeBlobDirectory(root, this.descriptor);
+    await rename(directory.dataPath, path);
+    faultPoint('blob-commit:renamed');
+    try {
+      await syncDirectory(dirname(path));
+    } catch (error) {
+      await this.#takeBack(path);
+      throw error;
+    }
+    faultPoint('blob-commit:directory-synced');
   }
 
   /** The row comes last, so that the database never names what the disk may still lose. */
-  async #record({ digest, size, createdAt }: BlobInfo): Promise<void> {
-    await this.#options.database.run(
-      `INSERT INTO blobs (digest, size, created_at, source) VALUES (?, ?, ?, ?)
-       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at, source = excluded.source`,
-      [digest, size, createdAt.getTime(), this.#options.source ?? null],
-    );
+  async #record(): Promise<BlobInfo> {
+    const { database, source } = this.#options;
+    const { digest, size } = this.descriptor;
+    try {
+      return await database.transaction((transaction) => recordBlob(transaction, { digest, size, source }));
+    } catch (error) {
+      await this.#takeBack(this.committedPath);
+      throw error;
+    }
   }
 
-  /** Cuts off what lies beyond the frontier, so that the file's length says it again. */
-  async #keepPrefix(): Promise<void> {
-    const { frontier, ...ordered } = this.#state;
-    if (frontier === undefined) return;
-    try {
-      await this.#data.truncate(this.frontier);
-      await this.#options.directory.writeState(ordered);
-    } catch {
-      // On a full disk the old state stays: it says less than there is, and nothing that is wrong.
-    }
+  /** Makes a partial of what could not be committed, so that it is resumed or expires as any other. */
+  async #takeBack(path: string): Promise<void> {
+    // Where even that fails it is a file without a row, which the next ingest takes over.
+    await rename(path, this.#options.directory.dataPath).catch(() => undefined);
   }
 
   async #end(finish: () => Promise<void>): Promise<void> {
@@ -239,7 +191,7 @@ export class LocalIngest implements IngestWriter {
     try {
       await finish();
     } finally {
-      await this.#data.close();
+      await this.#file.close();
       this.#options.onEnd();
     }
   }
@@ -253,15 +205,9 @@ export class LocalIngest implements IngestWriter {
   }
 }
 
-/** Cuts a partial to what can be trusted of it, and says how much that is. */
-async function trimToFrontier(
-  data: FileHandle,
-  state: IngestState | undefined,
-  size: number,
-): Promise<number> {
-  const { size: length } = await data.stat();
-  const trusted = state === undefined ? 0 : Math.min(length, state.frontier ?? length);
-  const end = trusted > size ? 0 : trusted;
-  if (end !== length) await data.truncate(end);
-  return end;
+async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<void> {
+  const directory = blobDirectory(root, digest);
+  await makeDirectory(directory);
+  // That of sha256 came with the store. Another process may have made this one, and not synced its name yet.
+  if (algorithmOf(digest) !== 'sha256') await syncDirectory(dirname(directory));
 }

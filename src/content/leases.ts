@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 
-import { type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
+import { ContentError } from '../errors.js';
+import { integerOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
 import { type Digest, parseDigest } from '../spec/index.js';
+import { isDead, processIdentity } from '../system/index.js';
 
 /**
  * Protects what an operation has touched and nothing names yet. It ends when it is disposed; when its process dies it
- * expires by itself. Protect a thing before looking whether it is there, so that no collection comes in between.
+ * goes with the next sweep where that can be known, and expires by itself otherwise. Protect a thing before looking
+ * whether it is there, so that no collection comes in between.
  */
 export interface Lease extends AsyncDisposable {
   readonly id: string;
@@ -28,7 +31,10 @@ const DEFAULT_TTL_MS = 60 * 60 * 1000;
 /** Renewals per time to live: two may fail before the lease expires. */
 const RENEWALS = 3;
 
-/** The leases of a store. Expired ones protect nothing, and go when the next is made. */
+/**
+ * The leases of a store. One that has expired protects nothing, and goes when the next is made; one whose process is known to
+ * have died goes then too, without waiting for its expiry.
+ */
 export class LeaseStore {
   readonly #database: MetadataDatabase;
 
@@ -59,13 +65,17 @@ export class LeaseStore {
     };
   }
 
-  /** Removes expired leases, and says how many. */
+  /** Removes leases that have expired or whose process has died, and says how many. */
   async sweep(): Promise<number> {
     const now = Date.now();
     // A look first: it waits for no other writer, and mostly finds nothing to do.
-    const expired = await this.#database.get('SELECT 1 FROM leases WHERE expires_at <= ?', [now]);
-    if (expired === undefined) return 0;
-    return (await this.#database.run('DELETE FROM leases WHERE expires_at <= ?', [now])).changes;
+    const rows = await this.#database.all('SELECT id, expires_at, owner FROM leases');
+    const ended = rows
+      .filter((row) => integerOf(row, 'expires_at') <= now || isDead(textOf(row, 'owner')))
+      .map((row) => textOf(row, 'id'));
+    if (ended.length === 0) return 0;
+    const remove = 'DELETE FROM leases WHERE id IN (SELECT value FROM json_each(?))';
+    return (await this.#database.run(remove, [JSON.stringify(ended)])).changes;
   }
 }
 
@@ -101,10 +111,11 @@ class DatabaseLease implements Lease {
     await this.#database.transaction(async (transaction) => {
       const update = 'UPDATE leases SET expires_at = ? WHERE id = ?';
       if ((await transaction.run(update, [expiresAt, this.id])).changes > 0) return;
-      await transaction.run('INSERT INTO leases (id, created_at, expires_at) VALUES (?, ?, ?)', [
+      await transaction.run('INSERT INTO leases (id, created_at, expires_at, owner) VALUES (?, ?, ?, ?)', [
         this.id,
         this.#createdAt,
         expiresAt,
+        processIdentity(),
       ]);
       for (const { kind, key } of this.#resources.values()) await this.#insert(transaction, kind, key);
     });
@@ -113,7 +124,12 @@ class DatabaseLease implements Lease {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     clearInterval(this.#timer);
-    await this.#database.run('DELETE FROM leases WHERE id = ?', [this.id]);
+    try {
+      await this.#database.run('DELETE FROM leases WHERE id = ?', [this.id]);
+    } catch (error) {
+      // On a full disk, say. It expires by itself, and the error of what it was for matters more.
+      if (!(error instanceof ContentError)) throw error;
+    }
   }
 
   async #add(kind: ResourceKind, keys: readonly string[]): Promise<void> {

@@ -2,31 +2,50 @@ import { stat, unlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
 import { ContentError, throwIfAborted } from '../errors.js';
-import { dateOf, integerOf, type MetadataDatabase, type Row, textOf } from '../metadata/index.js';
-import { createDigester, type Descriptor, type Digest, parseDigest } from '../spec/index.js';
+import type { MetadataDatabase } from '../metadata/index.js';
+import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { abortable } from './abortable.js';
+import { adoptBlob } from './adopt-blob.js';
+import { BLOB_COLUMNS, blobOf, findBlob } from './blob-rows.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
-import type { BlobInfo, ByteRange, ContentStore, IngestOptions, IngestWriter } from './content-store.js';
+import type {
+  BlobInfo,
+  ByteRange,
+  ContentStore,
+  IngestOptions,
+  IngestProgress,
+  IngestWriter,
+} from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
+import type { Labels } from './images.js';
 import { IngestDirectory } from './ingest-directory.js';
 import { LocalIngest } from './ingest.js';
+import { partialProgress } from './partials.js';
 import { blobPath, ingestPath } from './store-paths.js';
+import { whileWaiting } from './while-waiting.js';
 
 const LIST_PAGE = 1000;
+
+/** An ingest of this process. */
+interface InFlight {
+  /** Settles when its writer has ended. */
+  readonly ended: Promise<void>;
+  /** Undefined while it waits for another process itself. */
+  writer?: LocalIngest;
+}
 
 /**
  * The content store on disk: an OCI image layout whose blobs the database lists (image-spec: image-layout.md). Any
  * number of processes may use one root.
  *
  * A blob is here when the database has its row and the disk has its file in full length. A file without a row is
- * garbage that the collector takes; a row without its file is damage, and counts as absent, so that the next pull
- * repairs it.
+ * what a process left that died in a commit: the next ingest of the blob takes it over, or else the collector takes it.
+ * A row without its file is damage, and counts as absent, so that the next pull repairs it.
  */
 export class LocalContentStore implements ContentStore {
   readonly root: string;
   readonly #database: MetadataDatabase;
-  /** Ingests of this process; each promise settles when its writer has ended. */
-  readonly #inFlight = new Map<Digest, Promise<void>>();
+  readonly #inFlight = new Map<Digest, InFlight>();
 
   constructor(root: string, database: MetadataDatabase) {
     this.root = root;
@@ -34,7 +53,7 @@ export class LocalContentStore implements ContentStore {
   }
 
   async info(digest: Digest): Promise<BlobInfo | undefined> {
-    const info = await this.#recorded(digest);
+    const info = await findBlob(this.#database, digest);
     if (info === undefined) return undefined;
     const path = blobPath(this.root, digest);
     const file = await unlessMissing(stat(path)).catch((error: unknown) => {
@@ -45,7 +64,7 @@ export class LocalContentStore implements ContentStore {
 
   async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
     const { digest } = descriptor;
-    const info = await this.#recorded(digest);
+    const info = await findBlob(this.#database, digest);
     if (info === undefined) throw blobNotFound(digest);
     checkSize(descriptor, info.size);
     return openBlobFile(blobPath(this.root, digest), descriptor, range);
@@ -65,7 +84,8 @@ export class LocalContentStore implements ContentStore {
       if (await this.#isHere(descriptor)) return undefined;
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options);
-      await abortable(elsewhere, options.signal);
+      const look = (): Promise<IngestProgress> => this.#progressOf(digest, elsewhere);
+      await whileWaiting(abortable(elsewhere.ended, options.signal), look, options.onWait);
     }
   }
 
@@ -73,16 +93,24 @@ export class LocalContentStore implements ContentStore {
   async *list(): AsyncGenerator<BlobInfo, void, undefined> {
     for (let last = ''; ;) {
       const rows = await this.#database.all(
-        'SELECT digest, size, created_at FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?',
+        `SELECT ${BLOB_COLUMNS} FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?`,
         [last, LIST_PAGE],
       );
       for (const row of rows) {
-        const info = infoOf(row);
+        const info = blobOf(row);
         last = info.digest;
         yield info;
       }
       if (rows.length < LIST_PAGE) return;
     }
+  }
+
+  async update(digest: Digest, { labels }: { readonly labels: Labels }): Promise<BlobInfo> {
+    const info = await this.info(digest);
+    const text = JSON.stringify(labels);
+    const change = await this.#database.run('UPDATE blobs SET labels = ? WHERE digest = ?', [text, digest]);
+    if (info === undefined || change.changes === 0) throw blobNotFound(digest);
+    return { ...info, labels: { ...labels } };
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -102,11 +130,8 @@ export class LocalContentStore implements ContentStore {
     }
   }
 
-  async #recorded(digest: Digest): Promise<BlobInfo | undefined> {
-    const row = await this.#database.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', [
-      digest,
-    ]);
-    return row === undefined ? undefined : infoOf(row);
+  async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress> {
+    return writer?.progress ?? (await partialProgress(ingestPath(this.root, digest)));
   }
 
   /** @throws ContentError SIZE_MISMATCH where it is here in another size than the descriptor says */
@@ -120,7 +145,8 @@ export class LocalContentStore implements ContentStore {
   async #begin(descriptor: Descriptor, options: IngestOptions): Promise<IngestWriter | undefined> {
     const { digest } = descriptor;
     let settle: () => void = () => undefined;
-    this.#inFlight.set(digest, new Promise((resolve) => (settle = resolve)));
+    const inFlight: InFlight = { ended: new Promise((resolve) => (settle = resolve)) };
+    this.#inFlight.set(digest, inFlight);
     const onEnd = (): void => {
       this.#inFlight.delete(digest);
       settle();
@@ -128,6 +154,7 @@ export class LocalContentStore implements ContentStore {
     try {
       const writer = await this.#lockAndBegin(descriptor, options, onEnd);
       if (writer === undefined) onEnd();
+      else inFlight.writer = writer;
       return writer;
     } catch (error) {
       onEnd();
@@ -137,38 +164,25 @@ export class LocalContentStore implements ContentStore {
 
   async #lockAndBegin(
     descriptor: Descriptor,
-    { signal, source }: IngestOptions,
+    { signal, source, onWait }: IngestOptions,
     onEnd: () => void,
-  ): Promise<IngestWriter | undefined> {
-    const directory = await IngestDirectory.lock(ingestPath(this.root, descriptor.digest), { signal });
+  ): Promise<LocalIngest | undefined> {
+    const path = ingestPath(this.root, descriptor.digest);
+    const locked = IngestDirectory.lock(path, { signal });
+    const directory = await whileWaiting(locked, () => partialProgress(path), onWait);
+    const arrival = { root: this.root, database: this.#database, descriptor, source, signal };
     try {
-      // Whoever had the lock before may have committed the blob.
-      if (await this.#isHere(descriptor)) {
+      // Whoever had the lock before may have committed the blob, or died on the last steps of that.
+      if ((await this.#isHere(descriptor)) || (await adoptBlob(arrival))) {
         await directory.remove();
         return undefined;
       }
-      return await LocalIngest.begin({
-        root: this.root,
-        database: this.#database,
-        descriptor,
-        directory,
-        source,
-        signal,
-        onEnd,
-      });
+      return await LocalIngest.begin({ ...arrival, directory, onEnd });
     } catch (error) {
       await directory.leave();
       throw error;
     }
   }
-}
-
-function infoOf(row: Row): BlobInfo {
-  return {
-    digest: parseDigest(textOf(row, 'digest')),
-    size: integerOf(row, 'size'),
-    createdAt: dateOf(row, 'created_at'),
-  };
 }
 
 function inUse(digest: Digest): ContentError {

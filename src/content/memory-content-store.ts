@@ -5,13 +5,34 @@ import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { abortable } from './abortable.js';
 import { ArrivingBytes } from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
-import type { BlobInfo, ByteRange, ContentStore, IngestOptions, IngestWriter } from './content-store.js';
+import type { ByteSpan } from './byte-ranges.js';
+import type {
+  BlobInfo,
+  ByteRange,
+  ContentStore,
+  IngestOptions,
+  IngestProgress,
+  IngestWriter,
+} from './content-store.js';
 import { GrowingBuffer } from './growing-buffer.js';
+import type { Labels } from './images.js';
 import { stalePartial } from './stale-partial.js';
+import { whileWaiting } from './while-waiting.js';
 
 interface StoredBlob {
   readonly info: BlobInfo;
   readonly bytes: Uint8Array;
+}
+
+/** What a writer left that did not commit. */
+interface Partial {
+  readonly bytes: Uint8Array;
+  readonly spans: readonly ByteSpan[];
+}
+
+interface InFlight {
+  readonly ended: Promise<void>;
+  readonly writer: MemoryIngest;
 }
 
 /**
@@ -20,8 +41,8 @@ interface StoredBlob {
  */
 export class MemoryContentStore implements ContentStore {
   readonly #blobs = new Map<Digest, StoredBlob>();
-  readonly #partials = new Map<Digest, Uint8Array>();
-  readonly #inFlight = new Map<Digest, Promise<void>>();
+  readonly #partials = new Map<Digest, Partial>();
+  readonly #inFlight = new Map<Digest, InFlight>();
 
   info(digest: Digest): Promise<BlobInfo | undefined> {
     return Promise.resolve(this.#blobs.get(digest)?.info);
@@ -52,14 +73,23 @@ export class MemoryContentStore implements ContentStore {
         return undefined;
       }
       const elsewhere = this.#inFlight.get(digest);
-      if (elsewhere === undefined) return this.#begin(descriptor);
-      await abortable(elsewhere, options.signal);
+      if (elsewhere === undefined) return this.#begin(descriptor, options.source);
+      const look = (): Promise<IngestProgress> => Promise.resolve(elsewhere.writer.progress);
+      await whileWaiting(abortable(elsewhere.ended, options.signal), look, options.onWait);
     }
   }
 
   async *list(): AsyncGenerator<BlobInfo, void, undefined> {
     const blobs = [...this.#blobs.values()].sort((a, b) => (a.info.digest < b.info.digest ? -1 : 1));
     for (const { info } of blobs) yield await Promise.resolve(info);
+  }
+
+  async update(digest: Digest, { labels }: { readonly labels: Labels }): Promise<BlobInfo> {
+    const blob = this.#blobs.get(digest);
+    if (blob === undefined) throw blobNotFound(digest);
+    const info = { ...blob.info, labels: { ...labels } };
+    this.#blobs.set(digest, { ...blob, info });
+    return Promise.resolve(info);
   }
 
   async delete(digest: Digest): Promise<void> {
@@ -74,48 +104,59 @@ export class MemoryContentStore implements ContentStore {
     return Promise.resolve();
   }
 
-  async #begin(descriptor: Descriptor): Promise<IngestWriter> {
+  async #begin(descriptor: Descriptor, source: string | undefined): Promise<IngestWriter> {
     const { digest, size } = descriptor;
     let settle: () => void = () => undefined;
-    this.#inFlight.set(digest, new Promise((resolve) => (settle = resolve)));
+    const ended = new Promise<void>((resolve) => (settle = resolve));
     const partial = this.#partials.get(digest);
     this.#partials.delete(digest);
-    const writer = new MemoryIngest(descriptor, {
-      keep: (bytes) => void this.#partials.set(digest, bytes),
+    const writer = new MemoryIngest(descriptor, source, {
+      keep: (left) => void this.#partials.set(digest, left),
       commit: (blob) => void this.#blobs.set(digest, blob),
       end: () => {
         this.#inFlight.delete(digest);
         settle();
       },
     });
-    if (partial !== undefined && partial.byteLength <= size) await writer.resume(partial);
+    this.#inFlight.set(digest, { ended, writer });
+    if (partial !== undefined && partial.bytes.byteLength <= size) await writer.resume(partial);
     return writer;
   }
 }
 
 /** What a writer tells its store. */
 interface MemoryIngestEnd {
-  readonly keep: (bytes: Uint8Array) => void;
+  readonly keep: (partial: Partial) => void;
   readonly commit: (blob: StoredBlob) => void;
   readonly end: () => void;
 }
 
 class MemoryIngest implements IngestWriter {
   readonly descriptor: Descriptor;
+  readonly #source: string | undefined;
   readonly #store: MemoryIngestEnd;
   readonly #buffer = new GrowingBuffer();
   readonly #bytes: ArrivingBytes;
   #resumed = false;
   #ended = false;
 
-  constructor(descriptor: Descriptor, store: MemoryIngestEnd) {
+  constructor(descriptor: Descriptor, source: string | undefined, store: MemoryIngestEnd) {
     this.descriptor = descriptor;
+    this.#source = source;
     this.#store = store;
     this.#bytes = new ArrivingBytes(descriptor, this.#buffer);
   }
 
   get frontier(): number {
     return this.#bytes.frontier;
+  }
+
+  get progress(): IngestProgress {
+    return { bytes: this.#bytes.written.bytes, size: this.descriptor.size };
+  }
+
+  missing(): readonly ByteSpan[] {
+    return this.#bytes.missing();
   }
 
   get path(): string {
@@ -130,10 +171,10 @@ class MemoryIngest implements IngestWriter {
     return this.#bytes.shared;
   }
 
-  async resume(partial: Uint8Array): Promise<void> {
+  async resume({ bytes, spans }: Partial): Promise<void> {
     this.#resumed = true;
-    await this.#buffer.write(0, partial);
-    await this.#bytes.resume(partial.byteLength);
+    await this.#buffer.write(0, bytes);
+    await this.#bytes.resume(spans);
   }
 
   async write(at: number, chunk: Uint8Array): Promise<void> {
@@ -151,7 +192,8 @@ class MemoryIngest implements IngestWriter {
       await this.discard();
       throw this.#resumed ? stalePartial(error) : error;
     }
-    const info = { digest, size, createdAt: new Date() };
+    const source = this.#source === undefined ? {} : { source: this.#source };
+    const info = { digest, size, createdAt: new Date(), labels: {}, ...source };
     this.#store.commit({ info, bytes: this.#buffer.slice(0, size) });
     this.#end();
     return info;
@@ -168,7 +210,9 @@ class MemoryIngest implements IngestWriter {
     if (this.#ended) return;
     this.#ended = true;
     await this.#bytes.settle();
-    if (this.frontier > 0) this.#store.keep(this.#buffer.slice(0, this.frontier));
+    const { spans } = this.#bytes.written;
+    const end = spans.at(-1)?.end ?? 0;
+    if (end > 0) this.#store.keep({ bytes: this.#buffer.slice(0, end), spans });
     this.#end();
   }
 

@@ -102,7 +102,9 @@ export class OciLayout implements BlobProvider {
     const file = await unlessMissing(stat(path)).catch((error: unknown) => {
       throw fileError(error, 'look at a blob', path);
     });
-    return file?.isFile() === true ? { digest, size: file.size, createdAt: file.mtime } : undefined;
+    return file?.isFile() === true
+      ? { digest, size: file.size, createdAt: file.mtime, labels: {} }
+      : undefined;
   }
 
   open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {

@@ -7,6 +7,7 @@ import { fileError, unlessMissing } from './file-error.js';
 import { LAYOUT_VERSION, withRootLocked, writeLayoutFile } from './layout-files.js';
 import { makeDirectory } from './make-directory.js';
 import { isIndexStale, renderIndex, renderIndexLocked } from './render-index.js';
+import { keepReserve, onReserve } from './space-reserve.js';
 import { BLOBS, DATABASE_FILE, INDEX_FILE, INGEST, LAYOUT_FILE, SNAPSHOTS } from './store-paths.js';
 
 export interface OpenLayoutOptions {
@@ -26,14 +27,20 @@ export interface OpenLayoutOptions {
  */
 export async function openLayout(root: string, o: OpenLayoutOptions = {}): Promise<MetadataDatabase> {
   try {
-    if (await isComplete(root)) {
-      return await withIndex(root, await MetadataDatabase.open(join(root, DATABASE_FILE), { create: false }));
-    }
-    if (o.mustExist === true && (await isNoStore(root))) throw noStore(root);
-    return await create(root);
+    const database = await onReserve(root, () => openOrCreate(root, o));
+    await keepReserve(root);
+    return database;
   } catch (error) {
     throw fileError(error, 'open the store', root);
   }
+}
+
+async function openOrCreate(root: string, o: OpenLayoutOptions): Promise<MetadataDatabase> {
+  if (await isComplete(root)) {
+    return await withIndex(root, await MetadataDatabase.open(join(root, DATABASE_FILE), { create: false }));
+  }
+  if (o.mustExist === true && (await isNoStore(root))) throw noStore(root);
+  return await create(root);
 }
 
 /** Whether all that {@link create} makes is there; the layout file is what it makes last. */
@@ -44,7 +51,8 @@ async function isComplete(root: string): Promise<boolean> {
   return sizes.every((size) => size > 0);
 }
 
-async function isNoStore(root: string): Promise<boolean> {
+/** Whether there is nothing at a root that a store could be made of. */
+export async function isNoStore(root: string): Promise<boolean> {
   const sizes = await Promise.all([LAYOUT_FILE, DATABASE_FILE].map((name) => sizeOf(join(root, name))));
   return sizes.every((size) => size === 0) && (await isEmptyStore(root));
 }
@@ -62,10 +70,7 @@ async function create(root: string): Promise<MetadataDatabase> {
       create: await isEmptyStore(root),
     });
     try {
-      await renderIndexLocked(root, database);
-      if ((await sizeOf(join(root, LAYOUT_FILE))) === 0) {
-        await writeLayoutFile(root, LAYOUT_FILE, JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));
-      }
+      await completeFiles(root, database);
       return database;
     } catch (error) {
       await database.close();
@@ -74,7 +79,15 @@ async function create(root: string): Promise<MetadataDatabase> {
   });
 }
 
-async function makeDirectories(root: string): Promise<void> {
+/** Writes the files at the top of a store that are missing or out of date. The caller has the root's lock. */
+export async function completeFiles(root: string, database: MetadataDatabase): Promise<void> {
+  await renderIndexLocked(root, database);
+  if ((await sizeOf(join(root, LAYOUT_FILE))) > 0) return;
+  await writeLayoutFile(root, LAYOUT_FILE, JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));
+}
+
+/** Makes what lies at the top of a store besides files, where it is missing. */
+export async function makeDirectories(root: string): Promise<void> {
   for (const directory of [join(BLOBS, 'sha256'), INGEST]) {
     await makeDirectory(join(root, directory));
   }
@@ -121,7 +134,7 @@ async function withIndex(root: string, database: MetadataDatabase): Promise<Meta
   }
 }
 
-function noStore(root: string): ContentError {
+export function noStore(root: string): ContentError {
   return new ContentError('INVALID_CONFIG', `there is no store at ${root}`, {
     details: { path: root },
     hint: 'Name its directory with --root, or pull an image to make one.',

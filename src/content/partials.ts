@@ -3,15 +3,17 @@ import { join } from 'node:path';
 
 import { type Abortable, throwIfAborted } from '../errors.js';
 import type { Digest } from '../spec/index.js';
+import type { IngestProgress } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { IngestDirectory, readIngestState } from './ingest-directory.js';
+import { IngestDirectory } from './ingest-directory.js';
+import { readIngestState, trustedSpans } from './ingest-state.js';
 import { isTemporaryFile } from './layout-files.js';
 import { digestOfIngest, INGEST } from './store-paths.js';
 
 /** A blob that began to arrive and is not committed. */
 export interface PartialBlob {
   readonly digest: Digest;
-  /** Bytes that are here. */
+  /** Bytes that are here, as far as that is recorded. */
   readonly bytes: number;
   /** Bytes of the whole; undefined where its state is lost. */
   readonly size?: number;
@@ -33,6 +35,17 @@ export async function listPartials(root: string): Promise<readonly PartialBlob[]
     if (partial !== undefined) partials.push(partial);
   }
   return partials;
+}
+
+/**
+ * How far the partial in a directory of `ingest/` is, for who only looks: one that arrives out of order has more than its
+ * writer has recorded so far.
+ *
+ * @throws ContentError FILESYSTEM
+ */
+export async function partialProgress(path: string): Promise<IngestProgress> {
+  const { bytes, size } = await look(path);
+  return { bytes, ...(size === undefined ? {} : { size }) };
 }
 
 export interface ExpirePartialsOptions extends Abortable {
@@ -76,6 +89,7 @@ async function expire(
   if (directory === undefined) return undefined;
   let expired = false;
   try {
+    if (o.dryRun !== true) await directory.removeTemporaries();
     const partial = await measure(path, digest);
     // Where there is no byte, there is nothing to go on with.
     expired = partial !== undefined && (partial.bytes === 0 || isOlder(partial.updatedAt, o.olderThanMs));
@@ -97,6 +111,14 @@ async function describe(path: string, digest: Digest): Promise<PartialBlob | und
 }
 
 async function measure(path: string, digest: Digest): Promise<PartialBlob | undefined> {
+  const { changedAt, ...known } = await look(path);
+  return changedAt === undefined ? undefined : { digest, ...known, updatedAt: changedAt, inFlight: false };
+}
+
+/** What a directory says of its partial; `changedAt` is undefined where there is no directory. */
+async function look(
+  path: string,
+): Promise<Pick<PartialBlob, 'bytes' | 'size' | 'source'> & { readonly changedAt: Date | undefined }> {
   const [data, directory, state] = await Promise.all([
     unlessMissing(stat(IngestDirectory.dataPathIn(path))),
     unlessMissing(stat(path)),
@@ -104,14 +126,17 @@ async function measure(path: string, digest: Digest): Promise<PartialBlob | unde
   ]).catch((error: unknown) => {
     throw fileError(error, 'look at a partial blob', path);
   });
-  if (directory === undefined) return undefined;
+  const length = data?.size ?? 0;
+  // Where the state is lost, all that is known is that so much lies there.
+  const bytes =
+    state === undefined
+      ? length
+      : trustedSpans(state, length, Infinity).reduce((sum, { start, end }) => sum + end - start, 0);
   return {
-    digest,
-    bytes: data?.size ?? 0,
+    bytes,
     ...(state === undefined ? {} : { size: state.size }),
     ...(state?.source === undefined ? {} : { source: state.source }),
-    updatedAt: (data ?? directory).mtime,
-    inFlight: false,
+    changedAt: directory && (data ?? directory).mtime,
   };
 }
 

@@ -1,8 +1,16 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { integerOf, jsonOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
-import { type Descriptor, MEDIA_TYPES, parseDescriptor } from '../spec/index.js';
+import {
+  integerOf,
+  jsonOf,
+  type MetadataDatabase,
+  type Row,
+  type Statements,
+  textOf,
+} from '../metadata/index.js';
+import { MEDIA_TYPES } from '../spec/index.js';
+import { faultPoint } from '../system/index.js';
 import { unlessMissing } from './file-error.js';
 import { withRootLocked, writeLayoutFile } from './layout-files.js';
 import { INDEX_FILE } from './store-paths.js';
@@ -41,15 +49,23 @@ export async function renderIndexLocked(root: string, database: MetadataDatabase
   const file = await unlessMissing(stat(join(root, INDEX_FILE)));
   if (token === undefined && file !== undefined && file.size > 0) return;
   // After the token: an image that is put in between gets listed now, and its newer token makes its own turn list it again.
-  const rows = await database.all('SELECT name, target FROM images ORDER BY name');
-  const manifests = rows.map((row) =>
-    entryOf(textOf(row, 'name'), parseDescriptor(jsonOf(row, 'target'), 'target')),
-  );
-  const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests };
-  await writeLayoutFile(root, INDEX_FILE, JSON.stringify(index));
+  await writeLayoutFile(root, INDEX_FILE, await indexText(database));
+  faultPoint('image-put:index-written');
   if (token !== undefined) {
     await database.run('DELETE FROM pending WHERE task = ? AND token = ?', [TASK, token]);
   }
+}
+
+/** What `index.json` is to say. */
+export async function indexText(database: Statements): Promise<string> {
+  const rows = await database.all(
+    `SELECT name, digest, media_type, size, json_extract(target, '$.platform') AS platform FROM images ORDER BY name`,
+  );
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociIndex,
+    manifests: rows.map(entryOf),
+  });
 }
 
 /** Whether a change of images has not reached `index.json` yet. */
@@ -63,13 +79,12 @@ async function staleToken(database: MetadataDatabase): Promise<number | undefine
 }
 
 /** Only what says where the content is, and its name: other annotations are those of the index it came from. */
-function entryOf(name: string, target: Descriptor): Descriptor {
-  const { mediaType, digest, size, platform } = target;
+function entryOf(row: Row): object {
   return {
-    mediaType,
-    digest,
-    size,
-    ...(platform === undefined ? {} : { platform }),
-    annotations: { [REF_NAME]: name },
+    mediaType: textOf(row, 'media_type'),
+    digest: textOf(row, 'digest'),
+    size: integerOf(row, 'size'),
+    ...(row['platform'] === null ? {} : { platform: jsonOf(row, 'platform') }),
+    annotations: { [REF_NAME]: textOf(row, 'name') },
   };
 }

@@ -1,11 +1,14 @@
-import { readdir, stat, unlink } from 'node:fs/promises';
+import { lstatSync, unlinkSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import { integerOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
 import { type Digest, isDigest, parseDigest } from '../spec/index.js';
+import { faultPoint } from '../system/index.js';
+import { BriefClaim } from './brief-claim.js';
 import { fileError, unlessMissing } from './file-error.js';
 import { IngestDirectory } from './ingest-directory.js';
-import { BLOBS, ingestPath } from './store-paths.js';
+import { blobPath, BLOBS, ingestPath } from './store-paths.js';
 
 /** A blob that a collection takes. */
 export interface SweptBlob {
@@ -16,6 +19,8 @@ export interface SweptBlob {
 
 /** Rows are removed so many at a time. */
 const BATCH = 500;
+/** Files are removed so many at a time, which keeps the event loop waiting for some milliseconds. */
+const AT_ONCE = 64;
 
 /** The blobs that nobody keeps, by the database. Ask in the transaction that removes them. */
 export async function unkeptBlobs(
@@ -23,9 +28,23 @@ export async function unkeptBlobs(
   keep: (digest: Digest) => boolean,
 ): Promise<readonly SweptBlob[]> {
   const rows = await statements.all('SELECT digest, size FROM blobs');
-  return rows
-    .map((row) => ({ digest: parseDigest(textOf(row, 'digest')), size: integerOf(row, 'size') }))
-    .filter(({ digest }) => !keep(digest));
+  return rows.map(sweptBlobOf).filter(({ digest }) => !keep(digest));
+}
+
+/** Those of some digests that are blobs here. */
+export async function blobsAmong(
+  statements: Statements,
+  digests: Iterable<Digest>,
+): Promise<readonly SweptBlob[]> {
+  const rows = await statements.all(
+    'SELECT digest, size FROM blobs WHERE digest IN (SELECT value FROM json_each(?))',
+    [JSON.stringify([...digests])],
+  );
+  return rows.map(sweptBlobOf);
+}
+
+function sweptBlobOf(row: Parameters<typeof textOf>[0]): SweptBlob {
+  return { digest: parseDigest(textOf(row, 'digest')), size: integerOf(row, 'size') };
 }
 
 /** Takes blobs out of the database; their files are orphans from then on. */
@@ -46,35 +65,82 @@ export async function removeOrphanBlobs(
   database: MetadataDatabase,
   o: Abortable & { readonly dryRun?: boolean } = {},
 ): Promise<readonly SweptBlob[]> {
-  const orphans: SweptBlob[] = [];
   // The files first: what is committed after this look is not among them.
   const files = await blobFiles(root);
   const named = new Set((await database.all('SELECT digest FROM blobs')).map((row) => textOf(row, 'digest')));
-  for (const { digest, path } of files) {
+  const orphans = files.filter((digest) => !named.has(digest));
+  return await removeBlobFiles(root, database, orphans, o);
+}
+
+/** Removes the files of blobs that were dropped, as {@link removeOrphanBlobs} does; one that came back stays. */
+export async function removeBlobFiles(
+  root: string,
+  database: MetadataDatabase,
+  digests: readonly Digest[],
+  o: Abortable & { readonly dryRun?: boolean } = {},
+): Promise<readonly SweptBlob[]> {
+  const removed: SweptBlob[] = [];
+  for (let at = 0; at < digests.length; at += AT_ONCE) {
     throwIfAborted(o.signal);
-    if (named.has(digest)) continue;
-    const size = await removeIfOrphan(root, database, digest, path, o.dryRun === true);
-    if (size !== undefined) orphans.push({ digest, size });
+    const some = digests.slice(at, at + AT_ONCE);
+    removed.push(...(await removeSome(root, database, some, o.dryRun === true)));
   }
-  return orphans;
+  return removed;
+}
+
+/** Of blobs that nobody has begun to bring again, several at a time; of the others one by one. */
+async function removeSome(
+  root: string,
+  database: MetadataDatabase,
+  digests: readonly Digest[],
+  dryRun: boolean,
+): Promise<readonly SweptBlob[]> {
+  const claims = new Map<Digest, BriefClaim>();
+  const removed: SweptBlob[] = [];
+  try {
+    for (const digest of digests) {
+      const claim = BriefClaim.take(ingestPath(root, digest));
+      if (claim !== undefined) claims.set(digest, claim);
+    }
+    const named = new Set((await blobsAmong(database, claims.keys())).map(({ digest }) => digest));
+    for (const digest of claims.keys()) {
+      const size = named.has(digest) ? undefined : removeFile(blobPath(root, digest), dryRun);
+      if (size !== undefined) removed.push({ digest, size });
+    }
+  } catch (error) {
+    throw fileError(error, 'remove blobs', root);
+  } finally {
+    for (const claim of claims.values()) claim.release();
+  }
+  for (const digest of digests.filter((each) => !claims.has(each))) {
+    const size = await removeIfOrphan(root, database, digest, dryRun);
+    if (size !== undefined) removed.push({ digest, size });
+  }
+  return removed;
+}
+
+/** The size of a file that was there. */
+function removeFile(path: string, dryRun: boolean): number | undefined {
+  const file = lstatSync(path, { throwIfNoEntry: false });
+  if (file?.isFile() !== true) return undefined;
+  if (!dryRun) unlinkSync(path);
+  faultPoint('gc:blob-removed');
+  return file.size;
 }
 
 async function removeIfOrphan(
   root: string,
   database: MetadataDatabase,
   digest: Digest,
-  path: string,
   dryRun: boolean,
 ): Promise<number | undefined> {
+  const path = blobPath(root, digest);
   const directory = await IngestDirectory.tryLock(ingestPath(root, digest), { create: true });
   if (directory === undefined) return undefined;
   try {
     if ((await database.get('SELECT 1 FROM blobs WHERE digest = ?', [digest])) !== undefined)
       return undefined;
-    const file = await unlessMissing(stat(path));
-    if (file?.isFile() !== true) return undefined;
-    if (!dryRun) await unlessMissing(unlink(path));
-    return file.size;
+    return removeFile(path, dryRun);
   } catch (error) {
     throw fileError(error, 'remove a blob', path);
   } finally {
@@ -82,13 +148,13 @@ async function removeIfOrphan(
   }
 }
 
-async function blobFiles(root: string): Promise<readonly { digest: Digest; path: string }[]> {
+async function blobFiles(root: string): Promise<readonly Digest[]> {
   const blobs = join(root, BLOBS);
-  const files: { digest: Digest; path: string }[] = [];
+  const files: Digest[] = [];
   for (const algorithm of (await unlessMissing(readdir(blobs))) ?? []) {
     for (const encoded of (await unlessMissing(readdir(join(blobs, algorithm)))) ?? []) {
       const digest = `${algorithm}:${encoded}`;
-      if (isDigest(digest)) files.push({ digest, path: join(blobs, algorithm, encoded) });
+      if (isDigest(digest)) files.push(digest);
     }
   }
   return files;

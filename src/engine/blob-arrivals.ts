@@ -7,6 +7,7 @@ import type { LimitFunction } from 'p-limit';
 import { downloadBlob } from './blob-download.js';
 import { type Deferred, deferred } from './deferred.js';
 import type { DownloadSlots } from './download-slots.js';
+import { presentLayer } from './present-layer.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
 
 export interface BlobArrivalsOptions extends Abortable {
@@ -34,7 +35,7 @@ const PROGRESS_INTERVAL_MS = 50;
 
 /**
  * Brings the blobs of one image into the content store, each once however often the image names it. A download
- * that breaks goes on from the frontier; a blob that is here already costs no request.
+ * that breaks goes on with what is missing; a blob that is here already costs no request.
  */
 export class BlobArrivals {
   readonly #options: BlobArrivalsOptions;
@@ -68,6 +69,22 @@ export class BlobArrivals {
     return arrival;
   }
 
+  /**
+   * Fetches a blob again that is here and turned out to be damaged.
+   *
+   * @throws as its arrival; ContentError FILESYSTEM
+   */
+  async renew(descriptor: Descriptor, role: BlobRole): Promise<void> {
+    try {
+      await this.#options.content.delete(descriptor.digest);
+    } catch (error) {
+      // Somebody else has begun to bring it, and is joined.
+      if (!(error instanceof LandfallError) || error.code !== 'IN_USE') throw error;
+    }
+    this.#arrivals.delete(descriptor.digest);
+    await this.start(descriptor, role).done;
+  }
+
   /** Waits until nothing is on its way any more, whatever became of it. */
   async settle(): Promise<void> {
     await Promise.allSettled([...this.#arrivals.values()].map((arrival) => arrival.done));
@@ -85,14 +102,19 @@ export class BlobArrivals {
       // What an earlier process left may have been damaged by a power cut, so its part is nobody's fault here.
       let resumed = false;
       try {
-        const writer = await content.ingest(descriptor, { signal, source });
+        const writer = await content.ingest(descriptor, {
+          signal,
+          source,
+          onWait: ({ bytes }) => this.#tell(descriptor, role, 'elsewhere', Math.min(bytes, descriptor.size)),
+        });
         if (writer === undefined) {
           this.#tell(descriptor, role, 'present', descriptor.size);
-          from.resolve({ path: await content.path(descriptor.digest), verified: Promise.resolve() });
+          const renew = (): Promise<void> => this.renew(descriptor, role);
+          from.resolve(await presentLayer(content, descriptor, { signal, renew }));
           return;
         }
         await using held = writer;
-        resumed = writer.frontier > 0;
+        resumed = arrivedIn(writer) > 0;
         await this.#download(held, { role, readable: from, next: next.promise });
         next.resolve(undefined);
         return;
@@ -126,7 +148,7 @@ export class BlobArrivals {
     const verified = deferred<undefined>();
     verified.promise.catch(() => undefined);
     // What an earlier process left behind may turn out wrong and be fetched again, so nobody reads it before.
-    const resumed = writer.frontier > 0;
+    const resumed = arrivedIn(writer) > 0;
     if (!resumed) {
       const { path, committedPath, shared } = writer;
       readable.resolve({
@@ -155,7 +177,7 @@ export class BlobArrivals {
   async #transfer(writer: IngestWriter, role: BlobRole): Promise<void> {
     const { fetcher, layerSlots, signal } = this.#options;
     const { descriptor } = writer;
-    let arrived = writer.frontier;
+    let arrived = arrivedIn(writer);
     let told = 0;
     const tell = (state: 'downloading' | 'retrying'): void =>
       this.#tell(descriptor, role, state, Math.min(arrived, descriptor.size));
@@ -180,11 +202,17 @@ export class BlobArrivals {
   #tell(
     { digest, size }: Descriptor,
     role: BlobRole,
-    state: 'waiting' | 'downloading' | 'retrying' | 'done' | 'present',
+    state: Extract<PullEventBody, { type: 'blob' }>['state'],
     bytes: number,
   ): void {
     this.#options.onEvent({ type: 'blob', role, digest, size, state, bytes });
   }
+}
+
+/** How many bytes of its blob a writer has. */
+function arrivedIn(writer: IngestWriter): number {
+  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
+  return writer.descriptor.size - missing;
 }
 
 function isDigestMismatch(error: unknown): error is LandfallError {

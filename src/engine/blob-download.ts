@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ByteSpan } from '../content/byte-ranges.js';
 import type { IngestWriter } from '../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { FetchedPart, Fetcher } from '../registry/index.js';
@@ -43,8 +44,8 @@ class BlobDownload {
   readonly #options: BlobDownloadOptions;
   /** Cleared when a host turns out to ignore ranges. */
   #parted: boolean;
-  /** From here on nobody has begun. */
-  #next = 0;
+  /** What is missing and nobody has begun, in order. */
+  #left: ByteSpan[] = [];
 
   constructor(options: BlobDownloadOptions) {
     this.#options = options;
@@ -53,10 +54,12 @@ class BlobDownload {
 
   async run(): Promise<void> {
     const { writer, signal } = this.#options;
-    const { size } = writer.descriptor;
-    while (writer.frontier < size) {
-      if (this.#parted && size - writer.frontier >= PARTED_BYTES) await this.#inParts(size);
-      else await this.#range({ start: writer.frontier, end: size }, signal);
+    for (;;) {
+      this.#left = [...writer.missing()];
+      const [gap] = this.#left;
+      if (gap === undefined) return;
+      if (this.#parted && lengthOf(this.#left) >= PARTED_BYTES) await this.#inParts();
+      else await this.#range(gap, { signal, alone: true });
     }
   }
 
@@ -64,16 +67,17 @@ class BlobDownload {
    * The first part goes alone, and its answer tells whether the host honours ranges; if not, it brings everything. Only
    * where it is slow do others come beside it.
    */
-  async #inParts(size: number): Promise<void> {
+  async #inParts(): Promise<void> {
     const { fetcher, writer, signal } = this.#options;
-    const start = writer.frontier;
-    const first = await fetcher.fetchPart(writer.descriptor, { offset: start, length: PART_BYTES, signal });
-    if (first.length > PART_BYTES) {
+    let part = this.#take();
+    if (part === undefined) return;
+    const length = part.end - part.start;
+    const first = await fetcher.fetchPart(writer.descriptor, { offset: part.start, length, signal });
+    if (first.length > length) {
       this.#parted = false;
-      await this.#range({ start, end: size }, signal, first);
+      await this.#range(part, { signal, begun: first, alone: true });
       return;
     }
-    this.#next = start + PART_BYTES;
     const pace = { slow: false };
     const failed = new AbortController();
     const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
@@ -82,27 +86,27 @@ class BlobDownload {
       if (!failed.signal.aborted) failed.abort(error);
     };
     const help = (): void => {
-      for (;;) {
-        const back = this.#next < size && this.#parted ? this.#options.slots?.tryTake() : undefined;
+      while (this.#parted && this.#left.length > 0) {
+        const back = this.#options.slots?.tryTake();
         if (back === undefined) return;
-        const part = this.#take(size);
-        helpers.push(this.#range(part, scope).catch(fail).finally(back).then(help));
+        const own = this.#take();
+        if (own !== undefined)
+          helpers.push(this.#range(own, { signal: scope }).catch(fail).finally(back).then(help));
       }
     };
     const slow = setTimeout(() => {
       pace.slow = true;
       help();
     }, SLOW_AFTER_MS);
-    let part = { start, end: start + PART_BYTES };
     let begun: FetchedPart | undefined = first;
     try {
-      for (;;) {
-        await this.#range(part, scope, begun);
+      while (part !== undefined) {
+        await this.#range(part, { signal: scope, begun });
         begun = undefined;
         if (!pace.slow) this.#parted = false;
-        if (!this.#parted || this.#next >= size) break;
+        if (!this.#parted) break;
         help();
-        part = this.#take(size);
+        part = this.#take();
       }
     } catch (error) {
       fail(error);
@@ -115,32 +119,44 @@ class BlobDownload {
     if (failed.signal.aborted) throw failed.signal.reason;
   }
 
-  #take(size: number): { start: number; end: number } {
-    const start = this.#next;
-    this.#next = Math.min(size, start + PART_BYTES);
-    return { start, end: this.#next };
+  /** The next part that nobody has begun. */
+  #take(): ByteSpan | undefined {
+    const [gap, ...others] = this.#left;
+    if (gap === undefined) return undefined;
+    const end = Math.min(gap.end, gap.start + PART_BYTES);
+    this.#left = end < gap.end ? [{ start: end, end: gap.end }, ...others] : others;
+    return { start: gap.start, end };
   }
 
-  /** Requests until the range is whole. @param begun what the first request has been answered with already */
+  /**
+   * Requests until the range is whole.
+   *
+   * @param o `begun`: what the first request has been answered with already; `alone`: nobody else is bringing any part, so
+   *   a host that sends all to the end may do so
+   */
   async #range(
-    { start, end }: { start: number; end: number },
-    signal: AbortSignal | undefined,
-    begun?: FetchedPart,
+    { start, end: wantedEnd }: ByteSpan,
+    o: Abortable & { readonly begun?: FetchedPart | undefined; readonly alone?: boolean },
   ): Promise<void> {
     const { fetcher, writer, onRetry } = this.#options;
+    const { signal, alone = false } = o;
     let at = start;
+    let end = wantedEnd;
     let fruitless = 0;
-    let answered = begun;
+    let answered = o.begun;
     while (at < end) {
       const before = at;
-      const wanted = { offset: at, length: end - at, signal };
-      const part = answered ?? (await fetcher.fetchPart(writer.descriptor, wanted));
+      const part =
+        answered ?? (await fetcher.fetchPart(writer.descriptor, { offset: at, length: end - at, signal }));
       answered = undefined;
       if (part.length > end - at) {
-        // Another host than before, which would send this part and all behind it.
-        part.body.destroy();
         this.#parted = false;
-        return;
+        if (!alone) {
+          // Another host than before, which would send this part and all behind it.
+          part.body.destroy();
+          return;
+        }
+        end = at + part.length;
       }
       try {
         for await (const chunk of part.body) {
@@ -153,11 +169,17 @@ class BlobDownload {
         throwIfAborted(signal);
         fruitless = at > before ? 0 : fruitless + 1;
         if (!isRetryable(error) || fruitless >= FRUITLESS_ATTEMPTS) throw error;
+        // What else was to come of a longer answer is asked for as what is missing.
+        end = wantedEnd;
         onRetry();
         if (at - before < FRUITFUL_BYTES) await pause(fruitless, signal);
       }
     }
   }
+}
+
+function lengthOf(spans: readonly ByteSpan[]): number {
+  return spans.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
 function isRetryable(error: unknown): boolean {

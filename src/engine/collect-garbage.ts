@@ -1,26 +1,38 @@
 import {
+  discardAgain,
+  DocumentGraph,
   dropBlobs,
+  dropUnreachableDiscarded,
   expirePartials,
+  onReserve,
+  type Reachable,
   removeOrphanBlobs,
   type SweptBlob,
+  sweepTemporaries,
   unkeptBlobs,
 } from '../content/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
-import type { Statements } from '../metadata/index.js';
-import type { Digest } from '../spec/index.js';
-import { manifestsHere } from './image.js';
-import { reachableBlobs } from './images.js';
+import type { Transaction } from '../metadata/index.js';
+import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
+import { faultPoint } from '../system/index.js';
+import type { SweptSnapshots } from '../unpack/index.js';
+import { recordMissingDocuments } from './documents.js';
 import type { Store } from './store.js';
+import { unusedImages } from './unused-images.js';
 
 export interface CollectGarbageOptions extends Abortable {
   /** Change nothing, and say what would go. Default false. */
   readonly dryRun?: boolean;
   /** Partial downloads that nobody went on with for so long go too, in ms. Default 24 h. */
   readonly partialsOlderThanMs?: number;
+  /** Images that were not used for so long go too, unless they are pinned or mounted, in ms. Default: none. */
+  readonly unusedForMs?: number;
 }
 
 export interface GarbageReport {
   readonly dryRun: boolean;
+  /** Names that went for being unused. */
+  readonly images: readonly string[];
   readonly blobs: readonly SweptBlob[];
   /** Names or keys. */
   readonly snapshots: readonly string[];
@@ -28,13 +40,8 @@ export interface GarbageReport {
   readonly partials: readonly Digest[];
   /** Bytes. */
   readonly freed: number;
-}
-
-/** What images hold, for as long as no further image comes. */
-interface Marked {
-  readonly targets: ReadonlySet<Digest>;
-  readonly blobs: ReadonlySet<Digest>;
-  readonly chains: ReadonlySet<Digest>;
+  /** What kept the collection from taking all that it could. */
+  readonly warnings: readonly string[];
 }
 
 const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
@@ -43,19 +50,23 @@ const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
  * Removes what no image, lease, active snapshot or view holds: blobs, snapshots, abandoned unpack directories, and
  * partial downloads that nobody went on with. Safe beside pulls in any number of processes.
  *
- * Marking reads documents and takes its time, so it runs beside everything else. What it found is then acted on in one
- * write transaction, which looks whether an image came that was not marked, and what is leased now: a pull leases what
- * it needs before it looks for it, so either its lease is seen here or it finds the thing gone and fetches it.
+ * What is held is decided in one write transaction, from what the database knows of documents, images and leases. A
+ * pull leases what it needs before it looks for it, so either its lease is seen here or it finds the thing gone and
+ * fetches it. Files and directories go afterwards; what a crash leaves of them, the next collection finds.
  */
 export async function collectGarbage(
   store: Store,
   options: CollectGarbageOptions = {},
 ): Promise<GarbageReport> {
   const { signal, dryRun = false, partialsOlderThanMs = PARTIALS_OLDER_THAN_MS } = options;
-  const { blobs, snapshots } = await decide(store, options);
+  const { images, blobs, snapshots, warnings } = await onReserve(store.root, () => decide(store, options));
+  faultPoint('gc:committed');
   const orphans = await removeOrphanBlobs(store.root, store.database, { signal, dryRun });
-  const directories = await store.snapshotter.removeOrphans({ signal, dryRun, swept: snapshots });
+  faultPoint('gc:blobs-removed');
+  const directories = await store.snapshotter.removeOrphans({ signal, dryRun, swept: snapshots.directories });
+  faultPoint('gc:snapshots-removed');
   const expired = await expirePartials(store.root, { signal, dryRun, olderThanMs: partialsOlderThanMs });
+  if (!dryRun) await sweepTemporaries(store.root, { signal });
   const gone = new Map([...blobs, ...orphans].map((blob) => [blob.digest, blob]));
   const freed =
     [...gone.values()].reduce((sum, { size }) => sum + size, 0) +
@@ -63,59 +74,102 @@ export async function collectGarbage(
     directories.freed;
   return {
     dryRun,
+    images,
     blobs: [...gone.values()],
-    snapshots: [...new Set([...snapshots, ...directories.removed])],
+    snapshots: [...new Set([...snapshots.names, ...directories.removed])],
     partials: expired.map(({ digest }) => digest),
     freed,
+    warnings,
   };
 }
 
 interface Decided {
+  readonly images: readonly string[];
   readonly blobs: readonly SweptBlob[];
-  readonly snapshots: readonly string[];
+  readonly snapshots: SweptSnapshots;
+  readonly warnings: readonly string[];
 }
 
-async function decide(store: Store, { signal, dryRun = false }: CollectGarbageOptions): Promise<Decided> {
+async function decide(store: Store, options: CollectGarbageOptions): Promise<Decided> {
   for (;;) {
-    throwIfAborted(signal);
-    const marked = await mark(store, signal);
-    const decided = await store.database.transaction((transaction) =>
-      sweep(store, marked, transaction, dryRun),
+    throwIfAborted(options.signal);
+    await store.leases.sweep();
+    const unreadable = await recordMissingDocuments(store, { signal: options.signal });
+    faultPoint('gc:marked');
+    const decided = await store.images.deleteWithin((transaction, drop) =>
+      sweep(store, { ...options, unreadable, transaction, drop }),
     );
     if (decided !== undefined) return decided;
   }
 }
 
-async function mark(store: Store, signal: AbortSignal | undefined): Promise<Marked> {
-  const targets = new Set<Digest>();
-  const blobs = new Set<Digest>();
-  const chains = new Set<Digest>();
-  for (const { target } of await store.images.list()) {
-    throwIfAborted(signal);
-    if (targets.has(target.digest)) continue;
-    targets.add(target.digest);
-    // One set for all images: what an earlier one reaches is not walked again.
-    for await (const blob of reachableBlobs(store.content, target, blobs)) blobs.add(blob.digest);
-    for (const manifest of await manifestsHere(store.content, target)) {
-      for (const { chainId } of manifest.layers) chains.add(chainId);
-    }
-  }
-  return { targets, blobs, chains };
+interface Sweep extends CollectGarbageOptions {
+  readonly unreadable: ReadonlyMap<Digest, string>;
+  readonly transaction: Transaction;
+  readonly drop: (name: string) => Promise<boolean>;
 }
 
-/** Undefined when an image came since the marking. */
+/** Undefined when an image came meanwhile of which nothing is recorded. */
 async function sweep(
   store: Store,
-  marked: Marked,
-  transaction: Statements,
-  dryRun: boolean,
+  { unreadable, transaction, drop, dryRun = false, unusedForMs }: Sweep,
 ): Promise<Decided | undefined> {
-  const images = await store.images.list(transaction);
-  if (images.some(({ target }) => !marked.targets.has(target.digest))) return undefined;
+  const all = await store.images.list(transaction);
+  const graph = new DocumentGraph(await store.documents.all(transaction));
+  const unused = unusedForMs === undefined ? [] : await unusedImages(transaction, all, graph, unusedForMs);
+  const gone = new Set(unused.map(({ name }) => name));
+  const unknown = (await store.documents.unrecorded(transaction)).filter(({ name }) => !gone.has(name));
+  if (unknown.some(({ target }) => !unreadable.has(target.digest))) return undefined;
+  if (!dryRun) for (const name of gone) await drop(name);
+  if (unknown.length > 0) return keepAll([...gone], unknown);
+  const images = all.filter(({ name }) => !gone.has(name));
   const leased = await store.leases.resources(transaction);
-  const blobs = await unkeptBlobs(transaction, (d) => marked.blobs.has(d) || leased.blobs.has(d));
-  const retained = new Set<string>([...marked.chains, ...leased.snapshots]);
+  const held = graph.reach([...images.map(({ target }) => target.digest), ...leased.blobs]);
+  const retained = new Set<string>([...held.chains, ...leased.snapshots]);
   const snapshots = await store.snapshotter.sweep(transaction, { retained, dryRun });
-  if (!dryRun) await dropBlobs(transaction, blobs);
-  return { blobs, snapshots };
+  faultPoint('gc:snapshots-swept');
+  const blobs = [
+    ...(await unkeptBlobs(transaction, (digest) => held.blobs.has(digest))),
+    ...(await discardAgain(transaction, store.documents, { dryRun })),
+  ];
+  if (!dryRun) await forget(store, { transaction, blobs, graph, held });
+  faultPoint('gc:decided');
+  return { images: [...gone], blobs, snapshots, warnings: [] };
+}
+
+/** What an image holds whose target cannot be read may be anything that is here. */
+function keepAll(
+  images: readonly string[],
+  unknown: readonly { name: string; target: Descriptor }[],
+): Decided {
+  return {
+    images,
+    blobs: [],
+    snapshots: { names: [], directories: [] },
+    warnings: unknown.map(
+      ({ name, target }) =>
+        `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so nobody knows what it needs, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
+    ),
+  };
+}
+
+async function forget(
+  store: Store,
+  {
+    transaction,
+    blobs,
+    graph,
+    held,
+  }: {
+    readonly transaction: Transaction;
+    readonly blobs: readonly SweptBlob[];
+    readonly graph: DocumentGraph;
+    readonly held: Reachable;
+  },
+): Promise<void> {
+  await dropBlobs(transaction, blobs);
+  await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
+  for (const digest of graph.digests()) {
+    if (!held.blobs.has(digest)) await store.documents.delete(digest, transaction);
+  }
 }

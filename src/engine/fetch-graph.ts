@@ -1,5 +1,5 @@
 import type { BlobProvider } from '../content/index.js';
-import { SpecError } from '../errors.js';
+import { ContentError, type ErrorCode, SpecError } from '../errors.js';
 import {
   chainIds,
   childrenOf,
@@ -18,7 +18,7 @@ import {
   platformMatcher,
   platformOf,
 } from '../spec/index.js';
-import type { BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import type { BlobArrivals } from './blob-arrivals.js';
 import type { BlobRole } from './pull-event.js';
 import { type ImageDocument, readConfig, readManifest, refuseLarger } from './read-document.js';
 import { noMatchingPlatform, selectManifest } from './select-manifest.js';
@@ -57,8 +57,9 @@ export async function fetchImage(target: Descriptor, options: FetchGraphOptions)
     return { manifestDescriptor: descriptor, manifest, platform: options.platform, layers: [] };
   }
   refuseLarger(manifest.config, LIMITS.configBytes);
-  await options.arrivals.start(manifest.config, 'config').done;
-  const config = await readConfig(options.content, manifest.config);
+  const config = await arrivedDocument(manifest.config, 'config', options, (d) =>
+    readConfig(options.content, d),
+  );
   checkPlatform(target, platformOf(config), options);
   return {
     manifestDescriptor: descriptor,
@@ -69,23 +70,31 @@ export async function fetchImage(target: Descriptor, options: FetchGraphOptions)
   };
 }
 
-/** Begins every blob below a descriptor, for all platforms; resolves when all are begun and the documents are here. */
-export async function fetchAll(
+/** A blob below a document, not yet begun. */
+export interface GraphBlob {
+  readonly descriptor: Descriptor;
+  readonly role: BlobRole;
+}
+
+/** Fetches every document below a descriptor, for all platforms, and lists the blobs that they name. */
+export async function fetchDocuments(
   target: Descriptor,
   options: FetchGraphOptions,
   depth = 0,
-): Promise<readonly BlobArrival[]> {
+): Promise<readonly GraphBlob[]> {
   if (!isIndexType(target.mediaType) && !isManifestType(target.mediaType)) {
-    return [options.arrivals.start(target, 'other')];
+    return [{ descriptor: target, role: 'other' }];
   }
   if (depth > LIMITS.indexDepth) {
     throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
   }
   const document = await fetchDocument(target, options);
   if (document.kind === 'manifest') {
-    return childrenOf(document).map((child) => options.arrivals.start(child, roleIn(document, child)));
+    return childrenOf(document).map((child) => ({ descriptor: child, role: roleIn(document, child) }));
   }
-  const below = await Promise.all(document.manifests.map((child) => fetchAll(child, options, depth + 1)));
+  const below = await Promise.all(
+    document.manifests.map((child) => fetchDocuments(child, options, depth + 1)),
+  );
   return below.flat();
 }
 
@@ -124,9 +133,28 @@ export function requireLayerTypes(layers: readonly ImageLayer[]): void {
 
 async function fetchDocument(descriptor: Descriptor, options: FetchGraphOptions): Promise<ImageDocument> {
   refuseLarger(descriptor, LIMITS.manifestBytes);
-  await options.arrivals.start(descriptor, isIndexType(descriptor.mediaType) ? 'index' : 'manifest').done;
-  return readManifest(options.content, descriptor);
+  const role = isIndexType(descriptor.mediaType) ? 'index' : 'manifest';
+  return arrivedDocument(descriptor, role, options, (d) => readManifest(options.content, d));
 }
+
+/** A document that is here already may have been damaged since it came: then it is fetched again, once. */
+async function arrivedDocument<T>(
+  descriptor: Descriptor,
+  role: BlobRole,
+  { arrivals }: FetchGraphOptions,
+  read: (descriptor: Descriptor) => Promise<T>,
+): Promise<T> {
+  await arrivals.start(descriptor, role).done;
+  try {
+    return await read(descriptor);
+  } catch (error) {
+    if (!(error instanceof ContentError) || !DAMAGED.has(error.code)) throw error;
+    await arrivals.renew(descriptor, role);
+    return await read(descriptor);
+  }
+}
+
+const DAMAGED: ReadonlySet<ErrorCode> = new Set(['DIGEST_MISMATCH', 'STORE_CORRUPT', 'BLOB_NOT_FOUND']);
 
 function roleIn(manifest: ImageManifest, child: Descriptor): BlobRole {
   return child.digest === manifest.config.digest ? 'config' : 'layer';

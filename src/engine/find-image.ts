@@ -1,5 +1,5 @@
-import type { BlobProvider, ImageRecord } from '../content/index.js';
-import { ContentError, SpecError } from '../errors.js';
+import type { BlobProvider, CatalogImage, ImageRecord } from '../content/index.js';
+import { ContentError, LandfallError, SpecError } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -18,11 +18,11 @@ import type { Store } from './store.js';
 const SHORTEST_IMAGE_ID = 4;
 
 /**
- * Finds an image in the store by any name that a person would use: familiar or canonical reference, target
- * digest, image ID, or the beginning of one.
+ * Finds an image in the store, or in an additional one, by any name that a person would use: familiar or canonical
+ * reference, target digest, image ID, or the beginning of one.
  * Errors: INVALID_REFERENCE; BLOB_NOT_FOUND (no such image).
  */
-export async function resolveImage(store: Store, name: string): Promise<ImageRecord> {
+export async function resolveImage(store: Store, name: string): Promise<CatalogImage> {
   const found = (await findByReference(store, name)) ?? (await findByImageId(store, name));
   if (found !== undefined) return found;
   throw new ContentError(
@@ -34,17 +34,41 @@ export async function resolveImage(store: Store, name: string): Promise<ImageRec
   );
 }
 
-async function findByReference(store: Store, name: string): Promise<ImageRecord | undefined> {
+/**
+ * The same for an image whose name is to be changed or removed: it must be the store's own.
+ * Errors: also UNSUPPORTED (only an additional store has it).
+ */
+export async function resolveOwnImage(store: Store, name: string): Promise<ImageRecord> {
+  const image = await resolveImage(store, name);
+  if (image.additionalRoot === undefined) return image;
+  throw new LandfallError(
+    'UNSUPPORTED',
+    `${image.name} is in the additional store at ${image.additionalRoot}, where nothing is changed`,
+    {
+      hint: 'Leave that store out of --additional-root and LANDFALL_ADDITIONAL_ROOTS to be without its images.',
+      details: { name: image.name, path: image.additionalRoot },
+    },
+  );
+}
+
+async function findByReference(store: Store, name: string): Promise<CatalogImage | undefined> {
   if (isImageId(name)) return undefined;
   const reference = parseReference(name, { defaultTag: true });
-  const exact = await store.images.get(formatReference(reference));
+  const exact = await store.catalog.get(formatReference(reference));
   if (exact !== undefined || reference.digest === undefined) return exact;
   // `name@digest` also means an image that was pulled by its tag and has this digest.
-  for (const record of await store.images.list()) {
+  for (const record of await ownFirst(store)) {
     if (record.target.digest !== reference.digest) continue;
     if (repositoryName(parseReference(record.name)) === repositoryName(reference)) return record;
   }
   return undefined;
+}
+
+/** All images; what can be changed comes before what cannot. */
+async function ownFirst({ catalog }: Store): Promise<readonly CatalogImage[]> {
+  const images = await catalog.list();
+  const own = images.filter(({ additionalRoot }) => additionalRoot === undefined);
+  return [...own, ...images.filter(({ additionalRoot }) => additionalRoot !== undefined)];
 }
 
 function isImageId(name: string): boolean {
@@ -53,12 +77,12 @@ function isImageId(name: string): boolean {
 }
 
 /** Looks among targets and configs; an abbreviation must fit one image only. */
-async function findByImageId(store: Store, name: string): Promise<ImageRecord | undefined> {
+async function findByImageId(store: Store, name: string): Promise<CatalogImage | undefined> {
   const wanted = name.replace(/^sha256:/, '');
   if (!/^[0-9a-f]+$/.test(wanted) || wanted.length < SHORTEST_IMAGE_ID) return undefined;
   const fits = (digest: Digest): boolean => digest === name || encodedOf(digest).startsWith(wanted);
-  const found: ImageRecord[] = [];
-  for (const record of await store.images.list()) {
+  const found: CatalogImage[] = [];
+  for (const record of await ownFirst(store)) {
     if (fits(record.target.digest) || fits(await imageIdOf(store.content, record.target))) found.push(record);
   }
   if (new Set(found.map((record) => record.target.digest)).size > 1) {

@@ -1,19 +1,11 @@
-import type { BlobProvider, ImageRecord } from '../content/index.js';
-import { LandfallError } from '../errors.js';
-import {
-  childrenOf,
-  type Descriptor,
-  type Digest,
-  formatPlatform,
-  isIndexType,
-  isManifestType,
-  LIMITS,
-} from '../spec/index.js';
-import { type LocalManifest, manifestsHere } from './image.js';
-import { readManifest } from './read-document.js';
+import type { CatalogImage } from '../content/index.js';
+import type { Digest } from '../spec/index.js';
+import { recordMissingDocuments } from './documents.js';
+import { type ImageSizes, surveyTargets, type TargetFacts } from './image-sizes.js';
 import type { Store } from './store.js';
 
-export interface ImageSummary {
+/** An image, with what it takes in the store that has its name. Names of one target are one image there. */
+export interface ImageSummary extends ImageSizes {
   /** Canonical. */
   readonly name: string;
   /** Of the target. */
@@ -23,67 +15,49 @@ export interface ImageSummary {
   readonly imageId?: Digest;
   /** The platforms that are here, as text. */
   readonly platforms: readonly string[];
-  /** Bytes of its blobs that are here. */
-  readonly size: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly usedAt: Date;
   readonly labels: Readonly<Record<string, string>>;
+  readonly pinned: boolean;
+  /** The root of the additional store that has the name, where it is not the store's own. */
+  readonly additionalRoot?: string;
 }
 
-/** Every image of the store, by name. */
+/**
+ * Every image that can be used, by name, those of additional stores included. One that is damaged is listed too, with what is
+ * known of it.
+ */
 export async function listImages(store: Store): Promise<readonly ImageSummary[]> {
-  const summaries: ImageSummary[] = [];
-  for (const record of await store.images.list()) summaries.push(await summarise(store, record));
-  return summaries;
+  await recordMissingDocuments(store);
+  await store.snapshotter.measure();
+  const stores = [{ root: undefined, database: store.database }, ...store.additional];
+  const [images, ...surveys] = await Promise.all([
+    store.catalog.list(),
+    ...stores.map(async ({ root, database }) => [root, await surveyTargets(database)] as const),
+  ]);
+  const facts = new Map<string | undefined, ReadonlyMap<Digest, TargetFacts>>(surveys);
+  return images.map((image) => summaryOf(image, facts.get(image.additionalRoot)?.get(image.target.digest)));
 }
 
-async function summarise({ content }: Store, record: ImageRecord): Promise<ImageSummary> {
-  const { name, target, createdAt, updatedAt, usedAt, labels } = record;
-  const { manifests, size } = await survey(content, target);
-  const only = manifests.length === 1 ? manifests[0] : undefined;
+function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSummary {
+  const { name, target, createdAt, updatedAt, usedAt, labels, pinned, additionalRoot } = image;
+  const { platforms = [], imageIds = [], ...sizes } = facts ?? {};
+  const [imageId] = imageIds;
   return {
     name,
     digest: target.digest,
     mediaType: target.mediaType,
-    ...(only === undefined ? {} : { imageId: only.manifest.config.digest }),
-    platforms: manifests.map(({ platform }) => formatPlatform(platform)),
-    size,
+    ...(imageId === undefined || imageIds.length > 1 ? {} : { imageId }),
+    platforms,
+    ...{ ...NOTHING, ...sizes },
     createdAt,
     updatedAt,
     usedAt,
     labels,
+    pinned,
+    ...(additionalRoot === undefined ? {} : { additionalRoot }),
   };
 }
 
-/** What of an image is here. One that is damaged is still listed, with what could be read of it. */
-async function survey(
-  content: BlobProvider,
-  target: Descriptor,
-): Promise<{ manifests: readonly LocalManifest[]; size: number }> {
-  let size = 0;
-  try {
-    for await (const blob of reachableBlobs(content, target)) size += blob.size;
-    return { manifests: await manifestsHere(content, target), size };
-  } catch (error) {
-    if (error instanceof LandfallError) return { manifests: [], size };
-    throw error;
-  }
-}
-
-/** Every blob below a descriptor that is here, itself included, each once; what is absent is passed over. */
-export async function* reachableBlobs(
-  content: BlobProvider,
-  target: Descriptor,
-  seen: Set<Digest> = new Set<Digest>(),
-  depth = 0,
-): AsyncGenerator<Descriptor> {
-  if (seen.has(target.digest) || depth > LIMITS.indexDepth + 1) return;
-  seen.add(target.digest);
-  if ((await content.info(target.digest)) === undefined) return;
-  yield target;
-  if (!isIndexType(target.mediaType) && !isManifestType(target.mediaType)) return;
-  for (const child of childrenOf(await readManifest(content, target))) {
-    yield* reachableBlobs(content, child, seen, depth + 1);
-  }
-}
+const NOTHING: ImageSizes = { size: 0, snapshotSize: 0, shared: 0, unique: 0 };

@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Lease } from '../content/index.js';
 import { systemCode, UnpackError } from '../errors.js';
 import { formatPlatform, type Platform } from '../spec/index.js';
 import { isMountPoint, mountFromSpec, unmount } from '../system/index.js';
@@ -7,6 +8,7 @@ import type { Mount } from '../unpack/index.js';
 import { resolveImage } from './find-image.js';
 import { loadImage } from './image.js';
 import type { Store } from './store.js';
+import { touchImage } from './touch-image.js';
 
 export interface MountImageOptions {
   readonly platform?: Platform | undefined;
@@ -28,8 +30,9 @@ export async function imageMounts(
   name: string,
   options: { readonly platform?: Platform | undefined } = {},
 ): Promise<readonly Mount[]> {
-  const top = await topSnapshot(store, name, options.platform);
-  return store.snapshotter.viewMounts(top);
+  await using lease = await store.leases.create();
+  const top = await topSnapshot(store, name, { ...options, lease });
+  return await store.snapshotter.viewMounts(top);
 }
 
 /**
@@ -44,7 +47,8 @@ export async function mountImage(
   options: MountImageOptions = {},
 ): Promise<MountedImage> {
   const target = await existingDirectory(directory);
-  const top = await topSnapshot(store, name, options.platform);
+  await using lease = await store.leases.create();
+  const top = await topSnapshot(store, name, { platform: options.platform, lease });
   const key = keyOf(target);
   if ((await store.snapshotter.stat(key)) !== undefined) {
     throw new UnpackError('IN_USE', `an image of this store is mounted at ${target} already`, {
@@ -83,21 +87,34 @@ export async function unmountImage(store: Store, directory: string): Promise<{ r
   return { target };
 }
 
-async function topSnapshot(store: Store, name: string, platform: Platform | undefined): Promise<string> {
-  const { target } = await resolveImage(store, name);
-  const image = await loadImage(store.content, target, platform);
-  if (image.chainId === undefined) {
+/** Looks for all layers, not for the topmost alone: the lower ones may lie in an additional store that is gone. */
+async function topSnapshot(
+  store: Store,
+  name: string,
+  o: { readonly platform?: Platform | undefined; readonly lease: Lease },
+): Promise<string> {
+  const { name: canonical, target } = await resolveImage(store, name);
+  const image = await loadImage(store.content, target, o.platform);
+  if (image.layers.length === 0) {
     throw new UnpackError('SNAPSHOT_NOT_FOUND', `${name} has no layers, so there is nothing to mount`);
   }
-  const snapshot = await store.snapshotter.findChain(image.chainId);
-  if (snapshot !== undefined) return snapshot.name;
-  throw new UnpackError(
-    'SNAPSHOT_NOT_FOUND',
-    `${name} (${formatPlatform(image.platform)}) is here but not unpacked`,
-    {
-      hint: `Run \`landfall pull --platform ${formatPlatform(image.platform)} ${name}\` to unpack it.`,
-    },
-  );
+  // An image of an additional store is held by no name of this one.
+  await o.lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+  let top = '';
+  for (const { chainId } of image.layers) {
+    const snapshot = await store.snapshotter.findChain(chainId);
+    if (snapshot === undefined) throw notUnpacked(name, image.platform);
+    top = snapshot.name;
+  }
+  await touchImage(store, canonical);
+  return top;
+}
+
+function notUnpacked(name: string, platform: Platform): UnpackError {
+  const text = formatPlatform(platform);
+  return new UnpackError('SNAPSHOT_NOT_FOUND', `${name} (${text}) is here but not unpacked`, {
+    hint: `Run \`landfall pull --platform ${text} ${name}\` to unpack it.`,
+  });
 }
 
 /** A mount point names its snapshot, so that `umount DIR` finds it again in another process. */

@@ -17,14 +17,17 @@ export type PullEvent = { readonly reference: string; readonly at: number } & (
       readonly platform: Platform;
       readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly diffId: Digest }[];
     }
-  /** A blob on its way into the content store. `present`: it was here already, or another pull brought it. */
+  /**
+   * A blob on its way into the content store. `elsewhere`: another pull or process is bringing it, and this one waits.
+   * `present`: it was here already, or another pull brought it.
+   */
   | {
       readonly type: 'blob';
       readonly role: BlobRole;
       readonly digest: Digest;
       readonly size: number;
-      readonly state: 'waiting' | 'downloading' | 'retrying' | 'done' | 'present';
-      /** The frontier: how much of the blob is here. */
+      readonly state: 'waiting' | 'elsewhere' | 'downloading' | 'retrying' | 'done' | 'present';
+      /** How much of the blob is here. */
       readonly bytes: number;
     }
   /** A layer on its way into a snapshot. `present`: its chain is a snapshot already. */

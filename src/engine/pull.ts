@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
-import type { Lease } from '../content/index.js';
-import { type Abortable, SpecError } from '../errors.js';
+import type { Labels, Lease } from '../content/index.js';
+import { type Abortable, LandfallError, SpecError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
   type Descriptor,
@@ -13,15 +13,19 @@ import {
   repositoryName,
 } from '../spec/index.js';
 import type { UnpackedLayer } from '../unpack/index.js';
-import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import { BlobArrivals } from './blob-arrivals.js';
+import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
+import { recordDocuments } from './documents.js';
 import { DownloadSlots } from './download-slots.js';
 import {
-  fetchAll,
+  fetchDocuments,
   type FetchedImage,
   type FetchGraphOptions,
   fetchImage,
   requireLayerTypes,
 } from './fetch-graph.js';
+import { requireSpace } from './preflight.js';
+import { noteDiscarded } from './note-discarded.js';
 import type { PullEvent, PullEventBody } from './pull-event.js';
 import type { Store } from './store.js';
 
@@ -36,6 +40,11 @@ export interface PullOptions extends Abortable {
   readonly allPlatforms?: boolean;
   /** Make snapshots of the layers. Default true. */
   readonly unpack?: boolean;
+  /**
+   * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store remembers that they
+   * were dropped, and later pulls of the image go without them too. Default false.
+   */
+  readonly discardLayers?: boolean;
   /** Layers that are downloaded at once. Default 4. */
   readonly concurrency?: number;
   readonly onEvent?: (event: PullEvent) => void;
@@ -50,6 +59,8 @@ export interface PulledLayer {
   readonly size: number;
   /** Neither downloaded nor unpacked by this pull. */
   readonly reused: boolean;
+  /** Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one. */
+  readonly discarded: boolean;
 }
 
 export interface PullResult {
@@ -65,6 +76,8 @@ export interface PullResult {
   readonly chainId?: Digest;
   readonly layers: readonly PulledLayer[];
   readonly bytesDownloaded: number;
+  /** Bytes of blobs that were dropped because their layers are unpacked. */
+  readonly bytesDiscarded: number;
   /** Milliseconds: until the target was known, until its last blob was here, and from the first layer to the last snapshot. */
   readonly resolveMs: number;
   readonly fetchMs: number;
@@ -78,20 +91,29 @@ const DOCUMENT_CONCURRENCY = 8;
  * Pulls an image: resolve, fetch, unpack, record. Layers download at the same time and are unpacked while they
  * arrive; nothing is recorded before everything was verified. A pull that fails or is aborted leaves no image,
  * and partial blobs from which the next one goes on.
- * Errors: those of resolver, fetcher, content store and unpacker; NO_MATCHING_PLATFORM; ABORTED.
+ * Errors: those of resolver, fetcher, content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun
+ * that could not end; INVALID_CONFIG (options that exclude each other); ABORTED.
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
+  if (options.discardLayers === true && options.unpack === false) {
+    throw new LandfallError('INVALID_CONFIG', 'without unpacking, no layer can be discarded', {
+      hint: 'Use either --discard-layers or --no-unpack.',
+    });
+  }
   const session = new PullSession(options);
+  // Held until all is done: what a name reaches needs no lease, but nothing has a name before `record`.
   await using lease = await options.store.leases.create();
   const target = await session.resolve();
   const fetched = await session.fetchAndUnpack(target, lease);
   await session.record(target);
-  return session.result(target, fetched);
+  const bytesDiscarded = await session.discard(fetched, lease);
+  return await session.result(target, fetched, bytesDiscarded);
 }
 
 interface Fetched {
   readonly image: FetchedImage;
   readonly unpacked: readonly UnpackedLayer[];
+  /** Layers whose blobs this pull did not have to bring. */
   readonly present: ReadonlySet<Digest>;
   readonly bytesDownloaded: number;
 }
@@ -123,7 +145,7 @@ class PullSession {
   /** The reference's target; one HEAD, or nothing at all where a digest names what is here. */
   async resolve(): Promise<Descriptor> {
     this.#tell({ type: 'resolving' });
-    const known = await this.#options.store.images.get(this.#name);
+    const known = await this.#options.store.catalog.get(this.#name);
     const target =
       known !== undefined && known.target.digest === this.#reference.digest
         ? known.target
@@ -144,15 +166,25 @@ class PullSession {
       const image = await fetchImage(target, graph);
       if (this.#unpacks(image)) requireLayerTypes(image.layers);
       this.#tellImage(image);
-      const begun = image.manifest.layers.map((layer) => arrivals.start(layer, 'layer'));
-      unpacking = this.#unpack(image, begun, lease);
+      const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
+      const unneeded = await this.#unneeded(image, lease);
+      const blobs = [
+        ...image.manifest.layers.map((descriptor) => ({ descriptor, role: 'layer' as const })),
+        ...others,
+      ].filter(({ descriptor }) => !unneeded.has(descriptor.digest));
+      await this.#requireSpace(blobs.map(({ descriptor }) => descriptor));
+      for (const digest of unneeded) present.add(digest);
+      const begun = blobs.map(({ descriptor, role }) => arrivals.start(descriptor, role));
+      unpacking = this.#unpack(image, arrivals);
       unpacking.catch((error: unknown) => {
         this.#failed.abort(error);
       });
-      const others = this.#options.allPlatforms === true ? await fetchAll(target, graph) : [];
-      await Promise.all([...begun, ...others].map((arrival) => arrival.done));
+      await Promise.all(begun.map((arrival) => arrival.done));
       this.#fetchMs = performance.now() - this.#start - this.#resolveMs;
-      return { image, unpacked: await unpacking, present, bytesDownloaded: arrivals.bytesDownloaded };
+      const unpacked = await unpacking;
+      // What was begun late is verified by now, and has only to let go of its lock.
+      await arrivals.settle();
+      return { image, unpacked, present, bytesDownloaded: arrivals.bytesDownloaded };
     } catch (error) {
       // What failed first is the cause; all that fails after it fails because of the abort.
       if (!this.#failed.signal.aborted) this.#failed.abort(error);
@@ -163,10 +195,25 @@ class PullSession {
 
   /** Only now does the image become visible. */
   async record(target: Descriptor): Promise<void> {
-    await this.#options.store.images.put({ name: this.#name, target });
+    const { store } = this.#options;
+    await recordDocuments(store, target);
+    const labels = await this.#labels(target);
+    await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });
   }
 
-  result(target: Descriptor, { image, unpacked, present, bytesDownloaded }: Fetched): PullResult {
+  /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
+  async discard({ image }: Fetched, lease: Lease): Promise<number> {
+    if (this.#options.discardLayers !== true) return 0;
+    return await discardLayers(this.#options.store, image.layers, lease);
+  }
+
+  async result(
+    target: Descriptor,
+    { image, unpacked, present, bytesDownloaded }: Fetched,
+    bytesDiscarded: number,
+  ): Promise<PullResult> {
+    const layers = image.manifest.layers;
+    const discarded = await discardedBlobs(this.#options.store).among(layers.map(({ digest }) => digest));
     this.#tell({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {
@@ -176,16 +223,18 @@ class PullSession {
       platform: image.platform,
       imageId: image.manifest.config.digest,
       ...(top === undefined ? {} : { chainId: top.chainId }),
-      layers: image.manifest.layers.map(({ digest, size }, i) => {
+      layers: layers.map(({ digest, size }, i) => {
         const layer = image.layers[i];
         return {
           digest,
           ...(layer === undefined ? {} : { diffId: layer.diffId, chainId: layer.chainId }),
           size,
           reused: present.has(digest) && (unpacked[i]?.reused ?? true),
+          discarded: discarded.has(digest),
         };
       }),
       bytesDownloaded,
+      bytesDiscarded,
       resolveMs: Math.round(this.#resolveMs),
       fetchMs: Math.round(this.#fetchMs),
       unpackMs: Math.round(this.#unpackMs),
@@ -231,20 +280,32 @@ class PullSession {
     );
   }
 
-  async #unpack(
-    image: FetchedImage,
-    arrivals: readonly BlobArrival[],
-    lease: Lease,
-  ): Promise<readonly UnpackedLayer[]> {
+  /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */
+  async #unneeded(image: FetchedImage, lease: Lease): Promise<ReadonlySet<Digest>> {
+    const { store, unpack, discardLayers: discard = false } = this.#options;
+    await lease.addBlob(...image.manifest.layers.map(({ digest }) => digest));
+    if (unpack === false) return new Set();
+    await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+    const source = repositoryName(this.#reference);
+    await noteDiscarded(store, image.manifest.layers, source);
+    return await unneededLayers(store, image.layers, { discard, source });
+  }
+
+  async #requireSpace(descriptors: readonly Descriptor[]): Promise<void> {
+    const { root, content } = this.#options.store;
+    await requireSpace({ root, content, descriptors, signal: this.#signal });
+  }
+
+  async #unpack(image: FetchedImage, arrivals: BlobArrivals): Promise<readonly UnpackedLayer[]> {
     if (this.#options.unpack === false) return [];
     const begun = performance.now();
-    // Leased before they are looked for, for the same reason as blobs.
-    for (const { chainId } of image.layers) await lease.addSnapshot(chainId);
     const unpacked = await this.#options.store.unpacker.unpack(
-      image.layers.flatMap(({ descriptor, diffId }, i) => {
-        const arrival = arrivals[i];
-        return arrival === undefined ? [] : [{ descriptor, diffId, open: () => arrival.readable }];
-      }),
+      // A blob that was not needed is begun here, should its snapshot be gone by now.
+      image.layers.map(({ descriptor, diffId }) => ({
+        descriptor,
+        diffId,
+        open: () => arrivals.start(descriptor, 'layer').readable,
+      })),
       {
         signal: this.#signal,
         onEvent: (event) => {
@@ -258,6 +319,17 @@ class PullSession {
     );
     this.#unpackMs = performance.now() - begun;
     return unpacked;
+  }
+
+  /**
+   * The labels that say whether the image is lean, where they change. A plain pull of what was pulled lean before leaves it
+   * so; one that brings other content, or all blobs, does not.
+   */
+  async #labels(target: Descriptor): Promise<Labels | undefined> {
+    const { store, unpack, discardLayers: discard = false } = this.#options;
+    const known = await store.images.get(this.#name);
+    const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
+    return leanLabels(known?.labels, discard || stays);
   }
 
   #tellImage(image: FetchedImage): void {

@@ -36,7 +36,7 @@ export async function readVerified(
   if (actual !== descriptor.digest) {
     throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
       details: { digest: descriptor.digest, expected: descriptor.digest, actual },
-      hint: 'The stored blob is damaged; remove the image and pull it again.',
+      hint: 'The stored blob is damaged: run `landfall fsck --repair`, or pull the image again.',
     });
   }
   return Buffer.concat(chunks);

@@ -1,6 +1,20 @@
+import {
+  blobsAmong,
+  dropBlobs,
+  dropUnreachableDiscarded,
+  heldBlobs,
+  heldChains,
+  onReserve,
+  reachedBy,
+  removeBlobFiles,
+  type SweptBlob,
+} from '../content/index.js';
+import type { Transaction } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
-import { collectGarbage } from './collect-garbage.js';
-import { resolveImage } from './find-image.js';
+import { faultPoint } from '../system/index.js';
+import type { SweptSnapshots } from '../unpack/index.js';
+import { recordDocuments } from './documents.js';
+import { resolveOwnImage } from './find-image.js';
 import type { Store } from './store.js';
 
 export interface RemovedImage {
@@ -12,12 +26,50 @@ export interface RemovedImage {
 }
 
 /**
- * Removes a name from the store, and with the last name of an image what only that image used.
- * Errors: BLOB_NOT_FOUND (no such image), INVALID_REFERENCE.
+ * Removes a name from the store, and with the last name of an image what only that image used; pinned or not. It looks at what
+ * this image reaches and at nothing else, so it takes as long in a large store as in a small one.
+ * Errors: BLOB_NOT_FOUND (no such image), UNSUPPORTED (only an additional store has it), INVALID_REFERENCE.
  */
 export async function removeImage(store: Store, name: string): Promise<RemovedImage> {
-  const image = await resolveImage(store, name);
-  await store.images.delete(image.name);
-  const { freed } = await collectGarbage(store);
-  return { name: image.name, digest: image.target.digest, freed };
+  const image = await resolveOwnImage(store, name);
+  const { digest } = image.target;
+  // Whose process is dead holds nothing; where that cannot be written, it is left to the next collection.
+  await store.leases.sweep().catch(() => undefined);
+  // So is what cannot be read of a damaged image.
+  await recordDocuments(store, image.target).catch(() => undefined);
+  const { blobs, snapshots } = await onReserve(store.root, () =>
+    store.images.deleteWithin(async (transaction, drop) => {
+      await drop(image.name);
+      return await sweepTarget(store, transaction, digest);
+    }),
+  );
+  faultPoint('rmi:committed');
+  const removed = await removeBlobFiles(
+    store.root,
+    store.database,
+    blobs.map((blob) => blob.digest),
+  );
+  faultPoint('rmi:blobs-removed');
+  const freed = removed.reduce((sum, { size }) => sum + size, await store.snapshotter.removeSwept(snapshots));
+  return { name: image.name, digest, freed };
+}
+
+/** Decides what goes with a target, and takes it out of the database. */
+async function sweepTarget(
+  store: Store,
+  transaction: Transaction,
+  target: Digest,
+): Promise<{ blobs: readonly SweptBlob[]; snapshots: SweptSnapshots }> {
+  const reached = await reachedBy(transaction, target);
+  const held = await heldBlobs(transaction, reached.blobs);
+  const unheld = [...reached.blobs].filter((digest) => !held.has(digest));
+  const retained = await heldChains(transaction, reached.chains);
+  const snapshots = await store.snapshotter.sweep(transaction, { retained, among: [...reached.chains] });
+  const gone = new Set(unheld);
+  const blobs = await blobsAmong(transaction, unheld);
+  await dropBlobs(transaction, blobs);
+  await dropUnreachableDiscarded(transaction, (digest) => !gone.has(digest));
+  for (const digest of unheld) await store.documents.delete(digest, transaction);
+  faultPoint('rmi:decided');
+  return { blobs, snapshots };
 }

@@ -1,6 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
-import { ImageStore, LeaseStore, LocalContentStore, openLayout } from '../content/index.js';
+import {
+  type AdditionalStore,
+  type ContentStore,
+  DocumentStore,
+  type ImageCatalog,
+  ImageStore,
+  JoinedContentStore,
+  JoinedImages,
+  LeaseStore,
+  LocalContentStore,
+  openAdditionalStores,
+  openLayout,
+} from '../content/index.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import {
   type LayerSnapshotter,
@@ -15,6 +27,11 @@ export type SnapshotterKind = 'overlay' | 'native';
 export interface StoreOptions {
   /** Absolute path of the store's root directory; made where it is missing. */
   readonly root: string;
+  /**
+   * Roots of stores whose blobs, snapshots and images are used where they lie, the first that has a thing counts; nothing is
+   * written below them.
+   */
+  readonly additionalRoots?: readonly string[];
   /** Default: overlay where the kernel has it, else native. */
   readonly snapshotter?: SnapshotterKind;
   /** Worker threads that unpack; default: one per core. */
@@ -25,8 +42,16 @@ export interface StoreOptions {
 export interface Store extends AsyncDisposable {
   readonly root: string;
   readonly database: MetadataDatabase;
-  readonly content: LocalContentStore;
+  /** All blobs that can be used, those of additional stores included; what is written goes to the root. */
+  readonly content: ContentStore;
+  /** The blobs below the root alone: for who collects, checks or counts them. */
+  readonly localContent: LocalContentStore;
+  readonly documents: DocumentStore;
+  /** The names that this store gives, and that can be changed. */
   readonly images: ImageStore;
+  /** All names that can be used: its own, then those of additional stores. */
+  readonly catalog: ImageCatalog;
+  readonly additional: readonly AdditionalStore[];
   readonly leases: LeaseStore;
   readonly snapshotter: LayerSnapshotter;
   readonly pool: WorkerPool;
@@ -37,26 +62,44 @@ export interface Store extends AsyncDisposable {
 /**
  * Opens a store, or makes a new one where there is none.
  * Errors: FILESYSTEM (the root cannot be written), STORE_CORRUPT (its database is lost or damaged), UNSUPPORTED
- * (a newer version of landfall wrote it), LOCKED.
+ * (a newer version of landfall wrote it), LOCKED, INVALID_CONFIG (an additional store cannot be used).
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { root } = options;
   const database = await openLayout(root);
+  const additional = await openAdditionalStores(options.additionalRoots ?? [], root).catch(
+    async (error: unknown) => {
+      await database.close();
+      throw error;
+    },
+  );
   const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
   const Snapshots =
     (options.snapshotter ?? (await preferredSnapshotter())) === 'overlay'
       ? OverlaySnapshotter
       : NativeSnapshotter;
-  const snapshotter = new Snapshots({ root, database, pool });
+  const snapshotter = new Snapshots({ root, database, pool, additional });
+  const localContent = new LocalContentStore(root, database);
+  const images = new ImageStore(root, database);
   const close = async (): Promise<void> => {
     await pool.close();
-    await database.close();
+    await Promise.all([database, ...additional.map((other) => other.database)].map((one) => one.close()));
   };
   return {
     root,
     database,
-    content: new LocalContentStore(root, database),
-    images: new ImageStore(root, database),
+    content:
+      additional.length === 0
+        ? localContent
+        : new JoinedContentStore(
+            localContent,
+            additional.map(({ content }) => content),
+          ),
+    localContent,
+    documents: new DocumentStore(database),
+    images,
+    catalog: additional.length === 0 ? images : new JoinedImages(images, additional),
+    additional,
     leases: new LeaseStore(database),
     snapshotter,
     pool,

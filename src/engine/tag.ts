@@ -1,6 +1,9 @@
 import type { ImageRecord } from '../content/index.js';
 import { SpecError } from '../errors.js';
-import { formatReference, parseReference } from '../spec/index.js';
+import { formatReference, parseReference, repositoryName } from '../spec/index.js';
+import { copyDocuments } from './copy-documents.js';
+import { isLean, leanLabels } from './discard-layers.js';
+import { recordDocuments } from './documents.js';
 import { resolveImage } from './find-image.js';
 import type { Store } from './store.js';
 
@@ -10,7 +13,10 @@ import type { Store } from './store.js';
  */
 export async function tagImage(store: Store, source: string, name: string): Promise<ImageRecord> {
   const reference = parseReference(name, { defaultTag: true });
-  const { target } = await resolveImage(store, source);
+  await using lease = await store.leases.create();
+  await lease.addBlob((await resolveImage(store, source)).target.digest);
+  // Looked for again now that it is leased: its last name may have gone in between, and all that it held.
+  const { name: known, target, labels } = await resolveImage(store, source);
   if (reference.digest !== undefined && reference.digest !== target.digest) {
     throw new SpecError(
       'INVALID_REFERENCE',
@@ -20,5 +26,14 @@ export async function tagImage(store: Store, source: string, name: string): Prom
       },
     );
   }
-  return store.images.put({ name: formatReference(reference), target });
+  await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
+  await recordDocuments(store, target);
+  const canonical = formatReference(reference);
+  const before = await store.images.get(canonical);
+  const changed = leanLabels(before?.labels, isLean(labels));
+  return await store.images.put({
+    name: canonical,
+    target,
+    ...(changed === undefined ? {} : { labels: changed }),
+  });
 }

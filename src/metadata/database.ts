@@ -1,9 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { stat } from 'node:fs/promises';
 
-import { ContentError, LandfallError, systemCode } from '../errors.js';
-import { MIGRATIONS, SCHEMA_VERSION } from './migrations.js';
-import { integerOf, type Row } from './row.js';
+import { ContentError, systemCode } from '../errors.js';
+import { migrate, newerSchema, schemaVersion } from './migrate.js';
+import { SCHEMA_VERSION } from './migrations.js';
+import { openReadable } from './open-readable.js';
+import type { Row } from './row.js';
 import {
   corruptDatabase,
   type RunOutcome,
@@ -32,6 +34,13 @@ export type Transaction = Statements;
 
 const BUSY_TIMEOUT_MS = 30_000;
 
+interface OpenedDatabase {
+  readonly schemaVersion: number;
+  readonly busyTimeoutMs: number;
+  /** Of one that is only read: what is left to do when it was closed. */
+  readonly onClose?: () => Promise<void>;
+}
+
 /**
  * The store's metadata: one SQLite file in WAL mode, shared by any number of processes.
  *
@@ -43,19 +52,30 @@ const BUSY_TIMEOUT_MS = 30_000;
  * own error, whose `code` is SQLITE_CONSTRAINT.
  */
 export class MetadataDatabase implements Statements, AsyncDisposable {
+  /** As it was asked for. */
+  readonly file: string;
+  /** What the database has: this program's own, but where one that an older program wrote was opened to be read. */
+  readonly schemaVersion: number;
   readonly #connection: SqliteConnection;
   readonly #busyTimeoutMs: number;
+  readonly #readOnly: boolean;
+  readonly #onClose: () => Promise<void>;
   readonly #inside = new AsyncLocalStorage<{ open: boolean }>();
   #tail: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
-  private constructor(connection: SqliteConnection, busyTimeoutMs: number) {
+  private constructor(connection: SqliteConnection, file: string, o: OpenedDatabase) {
+    this.file = file;
+    this.schemaVersion = o.schemaVersion;
     this.#connection = connection;
-    this.#busyTimeoutMs = busyTimeoutMs;
+    this.#busyTimeoutMs = o.busyTimeoutMs;
+    this.#readOnly = o.onClose !== undefined;
+    this.#onClose = o.onClose ?? (() => Promise.resolve());
   }
 
   /**
-   * Opens the database and brings its schema up to date. Any number of processes may do so at once.
+   * Opens the database and brings its schema up to date, after a backup beside it. Any number of processes may do so at
+   * once.
    *
    * @throws ContentError STORE_CORRUPT (damaged; or missing or empty though `create` is false), UNSUPPORTED (written
    *   by a newer program), LOCKED, NO_SPACE, FILESYSTEM
@@ -64,19 +84,65 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     const create = o.create ?? true;
     const busyTimeoutMs = o.busyTimeoutMs ?? BUSY_TIMEOUT_MS;
     if (!create) await refuseMissing(file);
-    const connection = await SqliteConnection.open(file, { create });
+    const connection = await SqliteConnection.open(file, create ? 'create' : 'write');
     try {
       await configure(connection, busyTimeoutMs);
-      await untilUnlocked(busyTimeoutMs, () => migrate(connection, create));
+      await untilUnlocked(busyTimeoutMs, () => migrate(connection, { create }));
     } catch (error) {
       await connection.close().catch(() => undefined);
       throw error;
     }
-    return new MetadataDatabase(connection, busyTimeoutMs);
+    return new MetadataDatabase(connection, file, { schemaVersion: SCHEMA_VERSION, busyTimeoutMs });
   }
 
-  get file(): string {
-    return this.#connection.file;
+  /**
+   * Makes a new database in a file that nobody else knows of yet, to be filled and then synced and given its name by the
+   * caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
+   *
+   * @throws ContentError FILESYSTEM, NO_SPACE
+   */
+  static async create(file: string): Promise<MetadataDatabase> {
+    const connection = await SqliteConnection.open(file, 'create');
+    try {
+      await connection.get('PRAGMA journal_mode = MEMORY');
+      await connection.exec('PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;');
+      await migrate(connection, { create: true });
+    } catch (error) {
+      await connection.close().catch(() => undefined);
+      throw error;
+    }
+    return new MetadataDatabase(connection, file, {
+      schemaVersion: SCHEMA_VERSION,
+      busyTimeoutMs: BUSY_TIMEOUT_MS,
+    });
+  }
+
+  /**
+   * Opens a database to be read, wherever it lies, a file system that nothing can be written to included; nothing is
+   * written below its directory. One of an older program is read as it is: see {@link schemaVersion}. What others
+   * write meanwhile may not be seen. This process must not have the file open in any other way.
+   *
+   * @throws ContentError STORE_CORRUPT (damaged, missing, empty), FILESYSTEM; LandfallError UNSUPPORTED (written by a newer
+   *   program). Whatever would write is refused with IN_USE.
+   */
+  static async openReadOnly(file: string, o: { busyTimeoutMs?: number } = {}): Promise<MetadataDatabase> {
+    await refuseMissing(file);
+    const busyTimeoutMs = o.busyTimeoutMs ?? BUSY_TIMEOUT_MS;
+    const { connection, release } = await openReadable(file, busyTimeoutMs);
+    try {
+      const version = await untilUnlocked(busyTimeoutMs, () => schemaVersion(connection));
+      if (version <= 0) throw corruptDatabase(file, 'has no schema');
+      if (version > SCHEMA_VERSION) throw newerSchema(file, version);
+      return new MetadataDatabase(connection, file, {
+        schemaVersion: version,
+        busyTimeoutMs,
+        onClose: release,
+      });
+    } catch (error) {
+      await connection.close().catch(() => undefined);
+      await release();
+      throw error;
+    }
   }
 
   get(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
@@ -87,7 +153,22 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     return this.#queue(() => this.#patiently(() => this.#connection.all(sql, parameters)));
   }
 
+  /**
+   * Like {@link get}, on a connection of its own: for a question that takes long, while others are asked here. What is written
+   * at the same time may be seen or not.
+   */
+  async getBeside(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
+    if (this.#readOnly) return await this.get(sql, parameters);
+    const connection = await SqliteConnection.open(this.file, 'read');
+    try {
+      return await this.#patiently(() => connection.get(sql, parameters));
+    } finally {
+      await connection.close();
+    }
+  }
+
   run(sql: string, parameters?: SqlParameters): Promise<RunOutcome> {
+    if (this.#readOnly) return Promise.reject(this.#refused());
     return this.#queue(() => this.#patiently(() => this.#connection.run(sql, parameters)));
   }
 
@@ -97,6 +178,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    * the time it writes.
    */
   transaction<T>(body: (transaction: Transaction) => Promise<T>): Promise<T> {
+    if (this.#readOnly) return Promise.reject(this.#refused());
     return this.#queue(async () => {
       const connection = this.#connection;
       await this.#patiently(() => connection.run('BEGIN IMMEDIATE'));
@@ -117,12 +199,22 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   /** Waits for what is queued, then closes. More calls do nothing. */
   close(): Promise<void> {
-    this.#closed ??= this.#append(() => this.#connection.close());
+    this.#closed ??= this.#append(async () => {
+      await this.#connection.close();
+      await this.#onClose();
+    });
     return this.#closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #refused(): ContentError {
+    return new ContentError('IN_USE', `the database ${this.file} is only read here, and never written`, {
+      details: { path: this.file },
+      hint: 'Change that store by naming it with --root, where it can be written.',
+    });
   }
 
   #queue<T>(step: () => Promise<T>): Promise<T> {
@@ -168,38 +260,19 @@ async function refuseMissing(file: string): Promise<void> {
   }
 }
 
+/*
+ * FULL: a transaction that was reported done survives a power cut. WAL's default, NORMAL, does not promise that. The
+ * cache, in KiB, holds the inner pages of a store with 100,000 blobs. A collection may make the log long; it is cut when
+ * it is written anew.
+ */
+const SETTINGS = `
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+PRAGMA cache_size = -8192;
+PRAGMA journal_size_limit = 16777216;
+`;
+
 async function configure(connection: SqliteConnection, busyTimeoutMs: number): Promise<void> {
   await untilUnlocked(busyTimeoutMs, () => connection.get('PRAGMA journal_mode = WAL'));
-  // FULL: a transaction that was reported done survives a power cut. WAL's default, NORMAL, does not promise that.
-  await connection.exec('PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;');
-}
-
-async function migrate(connection: SqliteConnection, create: boolean): Promise<void> {
-  const found = await schemaVersion(connection);
-  if (found === 0 && !create) throw corruptDatabase(connection.file, 'has no schema');
-  if (found > SCHEMA_VERSION) {
-    throw new LandfallError(
-      'UNSUPPORTED',
-      `the database ${connection.file} has schema ${found}, and this program knows none beyond ${SCHEMA_VERSION}`,
-      { hint: 'Use the version of landfall that wrote it, or a newer one.' },
-    );
-  }
-  if (found === SCHEMA_VERSION) return;
-  await connection.run('BEGIN IMMEDIATE');
-  try {
-    // Another process may have been faster.
-    const current = await schemaVersion(connection);
-    for (const { version, sql } of MIGRATIONS) {
-      if (version > current) await connection.exec(`${sql}; PRAGMA user_version = ${version};`);
-    }
-    await connection.run('COMMIT');
-  } catch (error) {
-    await connection.run('ROLLBACK').catch(() => undefined);
-    throw error;
-  }
-}
-
-async function schemaVersion(connection: SqliteConnection): Promise<number> {
-  const row = await connection.get('PRAGMA user_version');
-  return row === undefined ? 0 : integerOf(row, 'user_version');
+  await connection.exec(SETTINGS);
 }

@@ -77,8 +77,55 @@ CREATE TABLE chains (
 CREATE INDEX chains_by_snapshot ON chains (snapshot_id);
 `;
 
+/*
+ * What indexes and manifests say is kept beside them. A document never changes, so this is as true as its digest, and
+ * whoever asks what an image holds need read no files; it is also what is left of a document whose blob is damaged.
+ */
+const SECOND = `
+CREATE TABLE documents (
+  id         INTEGER PRIMARY KEY,
+  digest     TEXT NOT NULL UNIQUE,
+  media_type TEXT NOT NULL,
+  subject    TEXT,                         -- digest of what a referrer refers to
+  platform   TEXT,                         -- of an image manifest whose config is known
+  image_id   TEXT,                         -- digest of an image manifest's config
+  children   TEXT NOT NULL,                -- JSON: [[digest, size], …] in the document's order; an image's config is the first
+  chain_ids  TEXT NOT NULL DEFAULT '[]'    -- JSON: of an image manifest's layers, bottom first
+) STRICT;
+CREATE INDEX documents_by_subject ON documents (subject) WHERE subject IS NOT NULL;
+
+-- The same the other way round: which documents list a blob, and which are unpacked to a chain.
+CREATE TABLE links (
+  child    TEXT NOT NULL,
+  document INTEGER NOT NULL,
+  PRIMARY KEY (child, document)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chain_links (
+  chain_id TEXT NOT NULL,
+  document INTEGER NOT NULL,
+  PRIMARY KEY (chain_id, document)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX chains_by_chain ON chains (chain_id);
+CREATE INDEX snapshots_unmeasured ON snapshots (id) WHERE inodes = 0;
+
+-- Whose it is, so that one whose process died ends at once where that can be known.
+ALTER TABLE leases ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+
+-- Blobs that were dropped on purpose, once they were unpacked: their absence is no damage.
+CREATE TABLE discarded (
+  digest       TEXT PRIMARY KEY,
+  size         INTEGER NOT NULL,
+  source       TEXT,                       -- registry/repository it came from
+  discarded_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`;
+
 /** In order of version, without gaps. */
-export const MIGRATIONS: readonly Migration[] = [{ version: 1, sql: FIRST }];
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, sql: FIRST },
+  { version: 2, sql: SECOND },
+];
 
 /** The schema that this program writes. */
 export const SCHEMA_VERSION: number = MIGRATIONS.at(-1)?.version ?? 0;

@@ -1,4 +1,7 @@
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import type Sqlite3 from 'sqlite3';
 import type { Database, Statement } from 'sqlite3';
 
@@ -21,7 +24,14 @@ export interface RunOutcome {
  */
 const BUSY_TIMEOUT_MS = 5;
 
-type ResultCallback = (this: { changes: number; lastID: number }, error: Error | null) => void;
+/**
+ * How a file is opened. `immutable` is for a file that nobody can change: SQLite then takes no locks, makes no files beside
+ * it, and does not look at a write-ahead log.
+ */
+export type OpenMode = 'create' | 'write' | 'read' | 'immutable';
+
+/** Without its `this` where the statement could not even be prepared. */
+type ResultCallback = (this: { changes: number; lastID: number } | undefined, error: Error | null) => void;
 type RowCallback = (error: Error | null, row: unknown) => void;
 type RowsCallback = (error: Error | null, rows: unknown) => void;
 
@@ -51,11 +61,11 @@ export class SqliteConnection {
   }
 
   /** @throws ContentError FILESYSTEM, STORE_CORRUPT; LandfallError UNSUPPORTED */
-  static async open(file: string, o: { create: boolean }): Promise<SqliteConnection> {
+  static async open(file: string, mode: OpenMode): Promise<SqliteConnection> {
     const sqlite3 = await loadSqlite();
-    const flags = sqlite3.OPEN_READWRITE | sqlite3.OPEN_FULLMUTEX | (o.create ? sqlite3.OPEN_CREATE : 0);
+    const name = mode === 'immutable' ? `${pathToFileURL(file).href}?immutable=1` : file;
     const database = await new Promise<Database>((resolve, reject) => {
-      const opening: Database = new sqlite3.Database(file, flags, (error) =>
+      const opening: Database = new sqlite3.Database(name, flagsOf(sqlite3, mode), (error) =>
         error === null ? resolve(opening) : reject(sqliteError(error, file)),
       );
     });
@@ -80,10 +90,20 @@ export class SqliteConnection {
   run(sql: string, parameters: SqlParameters = []): Promise<RunOutcome> {
     return this.#promise((settle) => {
       const callback: ResultCallback = function (error) {
-        settle(error, { changes: this.changes, lastId: this.lastID });
+        settle(error, { changes: this?.changes ?? 0, lastId: this?.lastID ?? 0 });
       };
       return this.#database.run(sql, ...parameters, callback);
     });
+  }
+
+  /** The rows up to where the file is damaged, for a query that {@link all} gives nothing for. */
+  allBeforeDamage(sql: string): Promise<readonly Row[]> {
+    const rows: Row[] = [];
+    const keep: RowCallback = (error, row) => {
+      if (error === null) rows.push(row as Row);
+    };
+    // An error comes to `keep`, before or after what is called last.
+    return this.#promise((settle) => this.#database.each(sql, keep, () => settle(null, rows)));
   }
 
   /** Several statements at once, without parameters. */
@@ -103,6 +123,19 @@ export class SqliteConnection {
     return new Promise((resolve, reject) => {
       begin((error, value) => (error === null ? resolve(value) : reject(sqliteError(error, this.file))));
     });
+  }
+}
+
+function flagsOf(sqlite3: typeof Sqlite3, mode: OpenMode): number {
+  switch (mode) {
+    case 'create':
+      return sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE | sqlite3.OPEN_FULLMUTEX;
+    case 'write':
+      return sqlite3.OPEN_READWRITE | sqlite3.OPEN_FULLMUTEX;
+    case 'read':
+      return sqlite3.OPEN_READONLY | sqlite3.OPEN_FULLMUTEX;
+    case 'immutable':
+      return sqlite3.OPEN_READONLY | sqlite3.OPEN_URI | sqlite3.OPEN_FULLMUTEX;
   }
 }
 
@@ -126,23 +159,45 @@ function sqliteError(cause: Error, file: string): Error {
     case 'SQLITE_NOTADB':
       return corruptDatabase(file, 'is damaged', cause);
     case 'SQLITE_FULL':
-      return new ContentError('NO_SPACE', `no space left to write the database ${file}`, {
-        cause,
-        details,
-        hint: 'Free some space on that file system, then try again.',
-      });
-    case 'SQLITE_READONLY':
+      return noSpace(file, cause);
+    case 'SQLITE_IOERR':
     case 'SQLITE_CANTOPEN':
+      return isFull(file) ? noSpace(file, cause) : unusable(file, cause);
+    case 'SQLITE_READONLY':
     case 'SQLITE_PERM':
     case 'SQLITE_AUTH':
-    case 'SQLITE_IOERR':
-      return new ContentError('FILESYSTEM', `the database ${file} cannot be used: ${cause.message}`, {
-        cause,
-        details,
-        hint: 'Check that the directory and the files in it can be written, and the disk is sound.',
-      });
+      return unusable(file, cause);
     default:
       return cause;
+  }
+}
+
+function noSpace(path: string, cause: Error): ContentError {
+  return new ContentError('NO_SPACE', `no space left to write the database ${path}`, {
+    cause,
+    details: { path },
+    hint: 'Free some space on that file system, then try again.',
+  });
+}
+
+function unusable(path: string, cause: Error): ContentError {
+  return new ContentError('FILESYSTEM', `the database ${path} cannot be used: ${cause.message}`, {
+    cause,
+    details: { path },
+    hint: 'Check that the directory and the files in it can be written, and the disk is sound.',
+  });
+}
+
+/** What SQLite writes at the least to open a database: its shared memory. */
+const LEAST_BYTES = 64 * 1024;
+
+/** Whether no space is why a file could not be written: of some files SQLite says only that it failed. */
+function isFull(file: string): boolean {
+  try {
+    const { blocks, bavail, bsize } = statfsSync(dirname(file));
+    return blocks > 0 && bavail * bsize < LEAST_BYTES;
+  } catch {
+    return false;
   }
 }
 

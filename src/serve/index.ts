@@ -6,5 +6,6 @@ export {
   type RegistryServerOptions,
   type ServedRequest,
 } from './registry-server.js';
+export { RestoringBlobs, type RestoringBlobsOptions } from './restoring-blobs.js';
 export type { ServeSource } from './serve-source.js';
 export { StoreSource, type StoreSourceOptions } from './store-source.js';

@@ -142,7 +142,11 @@ async function answerTo({ source, finder }: Serving, request: IncomingMessage): 
     case 'blob': {
       // A range of HEAD has no meaning (RFC 9110, 14.2).
       const { range, ...head } = request.headers;
-      return answerBlob(source.blobs, route.digest, request.method === 'HEAD' ? head : { ...head, range });
+      return answerBlob(
+        source.restoring ?? source.blobs,
+        route.digest,
+        request.method === 'HEAD' ? head : { ...head, range },
+      );
     }
   }
 }

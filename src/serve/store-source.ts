@@ -1,20 +1,24 @@
-import type { BlobProvider, ImageStore } from '../content/index.js';
+import type { BlobProvider, ImageCatalog } from '../content/index.js';
 import { type Descriptor, parseReference, repositoryName } from '../spec/index.js';
 import type { ServeSource } from './serve-source.js';
 import { tagTable, type TagTable } from './tag-table.js';
 
 export interface StoreSourceOptions {
-  readonly images: Pick<ImageStore, 'get' | 'list'>;
+  readonly images: ImageCatalog;
   readonly content: BlobProvider;
+  /** Blobs that are fetched back when they are asked for; see RestoringBlobs. */
+  readonly restoring?: BlobProvider;
 }
 
 /** The images of a store, under their own names. */
 export class StoreSource implements ServeSource {
   readonly blobs: BlobProvider;
+  readonly restoring: BlobProvider;
   readonly #images: StoreSourceOptions['images'];
 
   constructor(options: StoreSourceOptions) {
     this.blobs = options.content;
+    this.restoring = options.restoring ?? options.content;
     this.#images = options.images;
   }
 

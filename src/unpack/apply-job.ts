@@ -81,9 +81,23 @@ export interface SyncJob {
   readonly directory: string;
 }
 
-export type WorkerJob = ApplyJob | CompleteJob | MergeJob | CopyTreeJob | SyncJob;
+/** Holds a tree against the one that it should be, in a worker. */
+export interface CompareJob {
+  readonly kind: 'compare';
+  readonly expected: string;
+  readonly actual: string;
+  /** So many differences are told at most. */
+  readonly limit: number;
+}
+
+export type WorkerJob = ApplyJob | CompleteJob | MergeJob | CopyTreeJob | SyncJob | CompareJob;
 export interface WarningsResult {
   readonly warnings: readonly string[];
+}
+
+export interface CompareResult {
+  /** One line each, which begins with the path. */
+  readonly differences: readonly string[];
 }
 
 /** What each kind of job answers. */
@@ -93,11 +107,12 @@ export interface JobResults {
   merge: WarningsResult;
   copy: WarningsResult;
   sync: WarningsResult;
+  compare: CompareResult;
 }
 
 export type WorkerRequest = { readonly job: WorkerJob; readonly id: number } | { readonly abort: number };
 export type WorkerReply =
-  | { readonly id: number; readonly result: ApplyResult | WarningsResult }
+  | { readonly id: number; readonly result: JobResults[keyof JobResults] }
   | { readonly id: number; readonly error: ErrorJson }
   /** Compressed bytes consumed so far. */
   | { readonly id: number; readonly progress: number };

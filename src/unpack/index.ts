@@ -10,6 +10,7 @@ export type {
   UnpackOptions,
 } from './layer-input.js';
 export type {
+  CheckedSnapshot,
   CommitLayer,
   CommittedLayer,
   LayerChanges,
@@ -19,7 +20,9 @@ export type {
   OrphanOptions,
   PendingLink,
   RemovedOrphans,
+  SnapshotCheck,
   SweepOptions,
+  SweptSnapshots,
 } from './layer-snapshotter.js';
 export type {
   Labelled,
@@ -33,6 +36,7 @@ export type {
 export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
 export { NativeSnapshotter } from './snapshotters/native.js';
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
+export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';
 export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
 export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
 export { WorkerPool, type WorkerPoolOptions } from './worker-pool.js';

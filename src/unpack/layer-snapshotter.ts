@@ -2,7 +2,8 @@ import type { Abortable } from '../errors.js';
 import type { Statements } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import type { BytePath } from '../system/index.js';
-import type { Mount, SnapshotInfo, Snapshotter } from './snapshotter.js';
+import type { LayerInput } from './layer-input.js';
+import type { Mount, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
 
 /**
  * What extracting one layer leaves to the moment when its parents are there. Paths are resolved (no component
@@ -68,30 +69,100 @@ export interface LayerSnapshotter extends Snapshotter {
   abandonLayer(directory: LayerDirectory): Promise<void>;
   /** The directories that together show a committed snapshot, topmost first. */
   layerPaths(name: string): Promise<readonly string[]>;
+  /** Measures what was committed and never measured; what is committed does not change, so that it is known from then on. */
+  measure(): Promise<void>;
+  /** What all snapshots of this store take on the disk, of whatever kind. */
+  diskUsage(): Promise<{ readonly count: number; readonly bytes: number }>;
   /** The mounts that a view of a committed snapshot would have, without making one. */
   viewMounts(name: string): Promise<readonly Mount[]>;
   /**
    * The deciding half of a collection, within the caller's write transaction: deletes the rows of committed snapshots that
    * are neither retained nor an ancestor of what is kept, children before parents, and of layers whose process died. Active
-   * snapshots and views are kept, and what has a mount inside it. Returns the names; {@link removeOrphans} frees the space.
+   * snapshots and views are kept, and what has a mount inside it. {@link removeSwept} frees the space afterwards.
    */
-  sweep(transaction: Statements, options: SweepOptions): Promise<readonly string[]>;
+  sweep(transaction: Statements, options: SweepOptions): Promise<SweptSnapshots>;
+  /** Removes the directories of a sweep that is committed, and says how many bytes that was. What a crash leaves of it, `removeOrphans` finds. */
+  removeSwept(swept: SweptSnapshots): Promise<number>;
+  /** Holds the snapshots against what they should be; see {@link SnapshotCheck}. */
+  check(): Promise<SnapshotCheck>;
   /** The other half: removes directories that no row names. */
   removeOrphans(options?: OrphanOptions): Promise<RemovedOrphans>;
+}
+
+/** A snapshot as a check sees it. */
+export interface CheckedSnapshot {
+  /** Names its directory. */
+  readonly number: number;
+  /** The key while it is active or a view, the name once it is committed. */
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  readonly parentNumber?: number;
+  /** The names that its parent has; empty for one without a parent. */
+  readonly parents: readonly string[];
+  /** What it was verified to hold; absent where another program filled it. */
+  readonly chain?: { readonly chainId: Digest; readonly diffId: Digest };
+  /** Whether this snapshotter made it, and can make it again. */
+  readonly isOwn: boolean;
+}
+
+/**
+ * A check of all snapshots, as they were when it began. Parents go first: one that is held against its layer is completed on
+ * its parents, or on what its parents should be where they turned out to be damaged.
+ */
+export interface SnapshotCheck extends AsyncDisposable {
+  /** In groups; parents stand in an earlier one than their children. */
+  readonly generations: readonly (readonly CheckedSnapshot[])[];
+  /** Whether its row is still there: anything may have been removed since the check began. */
+  isKnown(snapshot: CheckedSnapshot): Promise<boolean>;
+  /** Its directory. */
+  pathOf(snapshot: CheckedSnapshot): string;
+  /** Whether that is there. */
+  exists(snapshot: CheckedSnapshot): boolean;
+  /** What is wrong by the directory and its `snapshot.json` alone; undefined where nothing is. */
+  inspect(snapshot: CheckedSnapshot): Promise<string | undefined>;
+  /** Why it cannot be held against its layer here. */
+  refusal(snapshot: CheckedSnapshot): Promise<string | undefined>;
+  /**
+   * Unpacks its layer again, and compares. The differences, of which the first few are told; where there are any, what was
+   * unpacked is kept until {@link replace} or the end. Errors: those of unpacking a layer.
+   */
+  hold(snapshot: CheckedSnapshot, layer: LayerInput, options?: Abortable): Promise<readonly string[]>;
+  /** Writes `snapshot.json` anew, for one whose content was found right. */
+  describe(snapshot: CheckedSnapshot): Promise<void>;
+  /**
+   * Puts what {@link hold} unpacked in the place of the damaged one, durably and at once. Where the damaged one is now;
+   * undefined where nothing was left of it. Errors: IN_USE while it is mounted; SNAPSHOT_NOT_FOUND; FILESYSTEM.
+   */
+  replace(snapshot: CheckedSnapshot): Promise<string | undefined>;
 }
 
 export interface SweepOptions {
   /** Names or chain IDs of committed snapshots to keep, with all their ancestors. */
   readonly retained: ReadonlySet<string>;
+  /** Look at the snapshots of these chains only. */
+  readonly among?: readonly Digest[];
   /** Only say what would go. Default false. */
   readonly dryRun?: boolean;
+}
+
+export interface SweptSnapshots {
+  /** Names, or `snapshots/<n>` for one that never had any. */
+  readonly names: readonly string[];
+  /** Their directories, which no row names once the transaction is committed. */
+  readonly directories: readonly SweptDirectory[];
+}
+
+export interface SweptDirectory {
+  readonly path: string;
+  /** What its content takes, in bytes, where that was measured before. */
+  readonly bytes?: number;
 }
 
 export interface OrphanOptions extends Abortable {
   /** Only say what would go. Default false. */
   readonly dryRun?: boolean;
-  /** With `dryRun`: what a dry sweep returned, to be counted as freed too. */
-  readonly swept?: readonly string[];
+  /** The directories that a sweep returned: they count as freed, and are not named once more. */
+  readonly swept?: readonly SweptDirectory[];
 }
 
 export interface RemovedOrphans {

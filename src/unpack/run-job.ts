@@ -11,6 +11,7 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from './apply-job.js';
+import { compareTrees } from './compare-trees.js';
 import { completeLayer } from './complete-layer.js';
 import { copyTree } from './copy-tree.js';
 import { filesystemError } from './filesystem-error.js';
@@ -70,6 +71,8 @@ async function runJob(
       return await copyTree(job, o);
     case 'sync':
       return syncDirectory(job);
+    case 'compare':
+      return await compareTrees(job, o);
   }
 }
 
@@ -95,5 +98,7 @@ function describeJob(job: WorkerJob): string {
       return `copying ${job.source} to ${job.target}`;
     case 'sync':
       return `writing ${job.directory} to the disk`;
+    case 'compare':
+      return `comparing ${job.actual}`;
   }
 }

@@ -7,6 +7,7 @@ function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResu
   const layers = testLayers(...reused.map(() => 1000)).map((layer, at) => ({
     ...layer,
     reused: reused[at] ?? false,
+    discarded: false,
   }));
   return {
     reference: NAME,
@@ -17,6 +18,7 @@ function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResu
     chainId: TARGET,
     layers,
     bytesDownloaded: 0,
+    bytesDiscarded: 0,
     resolveMs: 200,
     fetchMs: 0,
     unpackMs: 0,
@@ -54,6 +56,25 @@ describe('what a pull says at its end', () => {
     expect(renderPullSummary(result)).toBe(
       [...head, ...lines.map((line) => `  ${line}`)].map((line) => `${line}\n`).join(''),
     );
+  });
+
+  test.each([
+    [
+      'a new image',
+      [false, false],
+      45_000_000,
+      /time[^\n]*\n {2}freed {5}2\.0 kB of disk: 2 layers kept unpacked only\n$/,
+    ],
+    [
+      'what was here',
+      [true, true],
+      0,
+      /up to date[^\n]*\n {2}freed {5}2\.0 kB of disk: 2 layers kept unpacked only\n$/,
+    ],
+  ])('how much disk was given back, of %s', (_, reused, bytesDownloaded, said) => {
+    const result = resultOf(reused, { bytesDownloaded, bytesDiscarded: 2000 });
+    const layers = result.layers.map((layer) => ({ ...layer, discarded: true }));
+    expect(renderPullSummary({ ...result, layers })).toMatch(said);
   });
 
   test('without unpacking its time is not told', () => {

@@ -93,12 +93,25 @@ describe('ArrivingBytes', () => {
   it('digests anew what it takes over, and can be stopped while it does', async () => {
     const sink = new WatchedSink();
     await sink.write(0, bytes.subarray(0, 2 * MiB));
+    const first = [{ start: 0, end: 2 * MiB }];
     const signal = AbortSignal.abort();
     const stopped = new ArrivingBytes(describing(bytes), sink);
-    await expect(stopped.resume(2 * MiB, { signal })).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(stopped.resume(first, { signal })).rejects.toMatchObject({ code: 'ABORTED' });
     const arriving = new ArrivingBytes(describing(bytes), sink);
-    await arriving.resume(2 * MiB);
+    await arriving.resume(first);
     expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
+    await arriving.write(2 * MiB, bytes.subarray(2 * MiB));
+    await arriving.verify();
+  });
+
+  it('digests what it takes over beyond the frontier only when the frontier comes there', async () => {
+    const sink = new WatchedSink();
+    await sink.write(MiB, bytes.subarray(MiB, 2 * MiB));
+    const arriving = new ArrivingBytes(describing(bytes), sink);
+    await arriving.resume([{ start: MiB, end: 2 * MiB }]);
+    expect([arriving.frontier, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
+    await arriving.write(0, bytes.subarray(0, MiB));
+    expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, MiB]);
     await arriving.write(2 * MiB, bytes.subarray(2 * MiB));
     await arriving.verify();
   });

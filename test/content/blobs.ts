@@ -32,8 +32,12 @@ export async function begin(store: ContentStore, descriptor: Descriptor): Promis
   return writer;
 }
 
-export async function put(store: ContentStore, bytes: Uint8Array): Promise<Descriptor> {
-  const descriptor = describing(bytes);
+export async function put(
+  store: ContentStore,
+  bytes: Uint8Array,
+  algorithm: 'sha256' | 'sha512' = 'sha256',
+): Promise<Descriptor> {
+  const descriptor = describing(bytes, algorithm);
   await using writer = await begin(store, descriptor);
   await writer.write(0, bytes);
   await writer.commit();

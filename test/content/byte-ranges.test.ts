@@ -3,6 +3,9 @@ import { describe, expect, it } from 'vitest';
 
 import { ByteRanges } from '../../src/content/byte-ranges.js';
 
+const offsets = (start: number, end: number): number[] =>
+  Array.from({ length: end - start }, (_, i) => start + i);
+
 describe('ByteRanges', () => {
   it('says what is missing and how far it reaches from 0', () => {
     const ranges = new ByteRanges();
@@ -43,6 +46,12 @@ describe('ByteRanges', () => {
         }
         for (let at = from; at < to; at += 1) expect(missing.has(at)).toBe(!model.has(at));
         expect([...missing].every((at) => at >= from && at < to)).toBe(true);
+        expect(ranges.bytes).toBe(model.size);
+        const { spans } = ranges;
+        expect(spans.flatMap(({ start, end }) => offsets(start, end))).toEqual(
+          [...model].sort((a, b) => a - b),
+        );
+        expect(spans.every(({ start }, i) => i === 0 || start > (spans[i - 1]?.end ?? Infinity))).toBe(true);
       }),
       { numRuns: 500 },
     );

@@ -1,13 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { type BlobInfo, expirePartials, removeOrphanBlobs } from '../../src/content/index.js';
+import { encodedOf } from '../../src/spec/index.js';
 import { begin, describing, digestIn } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 import { StoreProcess } from './start-store-process.js';
 
-const SIZE = 4 * 1024 * 1024;
+const MiB = 1024 * 1024;
+const SIZE = 4 * MiB;
 
 describe('a process that dies, or is not alone', () => {
   let scratch: ScratchRoot;
@@ -31,14 +35,40 @@ describe('a process that dies, or is not alone', () => {
     await scratch[Symbol.asyncDispose]();
   });
 
+  /** On a file system of 4 MiB, in a mount namespace of its own, so that it goes with the process. */
+  const startSmall = async (command: string, ...files: string[]): Promise<StoreProcess> => {
+    const root = join(scratch.root, '..', 'small');
+    await mkdir(root);
+    const process = new StoreProcess([command, root, ...files], ['unshare', '-m']);
+    running.push(process);
+    return process;
+  };
+
   const ingestDirectory = async (): Promise<string> => {
     const [name = ''] = await readdir(join(scratch.root, 'ingest'));
     return join(scratch.root, 'ingest', name);
   };
 
+  const listed = async (): Promise<BlobInfo[]> => {
+    const blobs: BlobInfo[] = [];
+    for await (const info of scratch.store.list()) blobs.push(info);
+    return blobs;
+  };
+
+  /** Collects, and expects that nothing is left in `ingest/`, and in `blobs/` just what has a row. */
+  const clean = async (): Promise<void> => {
+    await expirePartials(scratch.root, { olderThanMs: 0 });
+    await removeOrphanBlobs(scratch.root, scratch.database);
+    expect(await readdir(join(scratch.root, 'ingest'))).toEqual([]);
+    const rows = (await listed()).map(({ digest }) => encodedOf(digest));
+    const files = await readdir(join(scratch.root, 'blobs', 'sha256'));
+    // A deletion that died may leave a file that the collection takes; never a row without a file.
+    expect(files.sort()).toEqual(rows.sort());
+  };
+
   it.each([
     ['in order: all that was written', 'half', SIZE / 2],
-    ['out of order: what is contiguous', 'islands', SIZE / 4],
+    ['out of order: what was recorded', 'islands', SIZE / 4],
   ])('leaves a partial that another resumes, written %s', async (_, command, frontier) => {
     const process = start(command, scratch.root, file);
     expect(await process.said()).toEqual({ frontier });
@@ -62,11 +92,14 @@ describe('a process that dies, or is not alone', () => {
     ],
     ['its file is lost', 'half', async (path: string) => truncate(join(path, 'data'), 0)],
     [
-      'its frontier makes no sense',
+      'what it says of its bytes makes no sense',
       'islands',
       async (path: string): Promise<void> => {
         const state = JSON.parse(await readFile(join(path, 'state.json'), 'utf8')) as object;
-        await writeFile(join(path, 'state.json'), JSON.stringify({ ...state, frontier: -1 }));
+        await writeFile(
+          join(path, 'state.json'),
+          JSON.stringify({ ...state, spans: [{ start: 0, end: -1 }] }),
+        );
       },
     ],
   ])('does not trust a partial when %s', async (_, command, damage) => {
@@ -95,13 +128,122 @@ describe('a process that dies, or is not alone', () => {
     await again.commit();
   });
 
-  it('lets who waits take over at once when it dies', async () => {
-    const process = start('half', scratch.root, file);
-    await process.said();
-    const waiting = begin(scratch.store, describing(bytes));
+  it('leaves of what it wrote in no order all but the last 16 MiB, of which nothing comes again', async () => {
+    const large = randomBytes(48 * MiB);
+    await writeFile(file, large);
+    const process = start('scattered', scratch.root, file);
+    const written = (await process.said()) as number[];
     await process.kill();
-    await using writer = await waiting;
-    expect(writer.frontier).toBe(SIZE / 2);
+    const descriptor = describing(large);
+    await using writer = await begin(scratch.store, descriptor);
+    const missing = writer.missing();
+    const kept = large.length - missing.reduce((sum, { start, end }) => sum + end - start, 0);
+    expect(written.length * MiB - kept).toBeLessThanOrEqual(16 * MiB);
+    const isMissing = (at: number): boolean => missing.some(({ start, end }) => at >= start && at < end);
+    for (let at = 0; at < large.length; at += MiB)
+      expect(written.includes(at) || isMissing(at), `${at}`).toBe(true);
+    // The file may have anything where nothing is recorded, and what is recorded is not written again.
+    for (const { start, end } of missing) await writer.write(start, large.subarray(start, end));
+    await writer.commit();
+    expect(await digestIn(scratch.store, descriptor)).toBe(descriptor.digest);
+  });
+
+  it.each([
+    ['half', SIZE / 2],
+    ['islands', SIZE / 4],
+  ])(
+    'lets who waits see how far it is, and take over at once when it dies, with the %s',
+    async (command, bytesHere) => {
+      const process = start(command, scratch.root, file);
+      await process.said();
+      const told: unknown[] = [];
+      const options = { onWait: (progress: unknown): unknown => told.push(progress) };
+      const waiting = scratch.store.ingest(describing(bytes), options);
+      // One who waits in this process for the one who waits for the other process sees the same.
+      const toldBeside: unknown[] = [];
+      const beside = scratch.store.ingest(describing(bytes), {
+        onWait: (progress) => toldBeside.push(progress),
+      });
+      const progress = { bytes: bytesHere, size: SIZE };
+      await vi.waitFor(() => expect([told, toldBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])])); // prettier-ignore
+      await process.kill();
+      await using writer = await waiting;
+      expect(writer?.frontier).toBe(bytesHere);
+      await writer?.write(0, bytes);
+      await writer?.commit();
+      expect(await beside).toBeUndefined();
+    },
+  );
+
+  it.each([
+    ['verified', 'committed'],
+    ['synced', 'committed'],
+    ['renamed', 'present'],
+    ['directory-synced', 'present'],
+    ['recorded', 'present'],
+  ])('dies in a commit, when it has %s: nothing comes again', async (point, outcome) => {
+    const process = new StoreProcess(
+      ['bring', scratch.root, file],
+      ['env', `LANDFALL_FAULT_POINT=blob-commit:${point}`],
+    );
+    running.push(process);
+    await process.said();
+    process.go();
+    expect(await process.ended()).toBeNull();
+    const descriptor = describing(bytes);
+    // Visible only where the row is, and then whole.
+    const visible = await scratch.store.info(descriptor.digest);
+    expect(visible !== undefined).toBe(point === 'recorded');
+    const next = start('bring', scratch.root, file);
+    await next.said();
+    next.go();
+    expect(await next.said()).toMatchObject({ outcome, ...(outcome === 'committed' ? { missing: [] } : {}) });
+    expect(await digestIn(scratch.store, descriptor)).toBe(descriptor.digest);
+    await clean();
+  });
+
+  it.each(['verified', 'synced', 'renamed', 'directory-synced', 'recorded'])(
+    'dies in a commit, when it has %s: a collection leaves nothing of it that has no row',
+    async (point) => {
+      const process = new StoreProcess(
+        ['bring', scratch.root, file],
+        ['env', `LANDFALL_FAULT_POINT=blob-commit:${point}`],
+      );
+      running.push(process);
+      await process.said();
+      process.go();
+      await process.ended();
+      await clean();
+    },
+  );
+
+  it('dies anywhere while it brings in, deletes and discards: a collection leaves nothing of it', async () => {
+    const small = join(scratch.root, '..', 'small-content');
+    await writeFile(small, randomBytes(100_000));
+    for (let round = 0; round < 8; round += 1) {
+      const processes = [start('churn', scratch.root, small), start('churn', scratch.root, small)];
+      for (const process of processes) await process.said();
+      await sleep(20 + Math.random() * 100);
+      await Promise.all(processes.map((process) => process.kill()));
+      for (const info of await listed()) {
+        const descriptor = { mediaType: 'application/octet-stream', digest: info.digest, size: info.size };
+        if ((await scratch.store.info(info.digest)) !== undefined)
+          expect(await digestIn(scratch.store, descriptor)).toBe(info.digest);
+      }
+      await clean();
+    }
+  });
+
+  it('dies in a commit, and somebody who may not write what is read-only goes on', async () => {
+    const writer = await begin(scratch.store, describing(bytes));
+    await writer.write(0, bytes.subarray(0, SIZE / 2));
+    await writer[Symbol.asyncDispose]();
+    await chmod(join(await ingestDirectory(), 'data'), 0o444);
+    await chmod(join(scratch.root, '..'), 0o711);
+    const other = join(scratch.root, '..', 'other');
+    await writeFile(other, 'other');
+    const process = start('unprivileged', scratch.root, file, other);
+    expect(await process.said()).toMatchObject({ outcome: 'committed', from: SIZE / 2 });
   });
 
   it('is waited for: an abort ends the wait, and the blob is in use', async () => {
@@ -129,7 +271,7 @@ describe('a process that dies, or is not alone', () => {
       outcomes.push(await process.said());
     expect(await Promise.all(processes.map((process) => process.ended()))).toEqual([0, 0, 0, 0, 0, 0]);
     expect(outcomes.filter((outcome) => (outcome as { outcome: string }).outcome === 'committed')).toEqual(
-      files.map(() => ({ outcome: 'committed', from: 0 })),
+      files.map(() => expect.objectContaining({ outcome: 'committed', from: 0 }) as unknown),
     );
     for (const each of files) {
       const descriptor = describing(await readFile(each));
@@ -147,7 +289,15 @@ describe('a process that dies, or is not alone', () => {
     expect(await Promise.all(processes.map((process) => process.ended()))).toEqual(Array(8).fill(0));
     // Two that close at the same moment may each leave SQLite's own files to the other.
     const names = (await readdir(root)).filter((name) => !/-(?:wal|shm)$/.test(name));
-    expect(names.sort()).toEqual(['blobs', 'index.json', 'ingest', 'metadata.db', 'oci-layout', 'snapshots']);
+    expect(names.sort()).toEqual([
+      'blobs',
+      'index.json',
+      'ingest',
+      'metadata.db',
+      'oci-layout',
+      'reserve',
+      'snapshots',
+    ]);
   });
 
   it('puts images beside others that do so: the index has all of them', async () => {
@@ -162,11 +312,7 @@ describe('a process that dies, or is not alone', () => {
   });
 
   it('finds no space, leaves a sound store and a partial, and goes on when there is some', async () => {
-    const root = join(scratch.root, '..', 'small');
-    await mkdir(root);
-    // In a mount namespace of its own, so the small file system goes with the process.
-    const process = new StoreProcess(['fill', root, file], ['unshare', '-m']);
-    running.push(process);
+    const process = await startSmall('fill', file);
     const report = (await process.said()) as { frontier: number; next: { from: number } };
     expect(report).toMatchObject({
       write: {
@@ -181,6 +327,46 @@ describe('a process that dies, or is not alone', () => {
     expect(report.frontier).toBeGreaterThan(0);
     // The last write may have brought a part of its bytes in before it failed.
     expect(report.next.from).toBeGreaterThanOrEqual(report.frontier);
+    expect(await process.ended()).toBe(0);
+  });
+
+  it('finds no space for bytes in no order: what arrived does not come again', async () => {
+    const process = await startSmall('fillScattered', file);
+    const report = (await process.said()) as {
+      written: number;
+      next: { missing: { start: number; end: number }[] };
+    };
+    expect(report).toMatchObject({
+      write: { code: 'NO_SPACE' },
+      next: { outcome: 'committed' },
+      integrity: { integrity_check: 'ok' },
+    });
+    expect(report.written).toBeGreaterThan(1_000_000);
+    const missing = report.next.missing.reduce((sum, { start, end }) => sum + end - start, 0);
+    expect(SIZE - missing).toBe(report.written);
+    expect(await process.ended()).toBe(0);
+  });
+
+  it('finds no space for its records, and loses nothing', async () => {
+    const whole = join(scratch.root, '..', 'whole');
+    await writeFile(whole, bytes.subarray(0, 500_000));
+    const begun = join(scratch.root, '..', 'begun');
+    await writeFile(begun, randomBytes(100_000));
+    const process = await startSmall('fillAround', whole, begun);
+    expect(await process.said()).toMatchObject({
+      begin: 'NO_SPACE',
+      outOfOrder: 'NO_SPACE',
+      frontier: 1000,
+      commit: 'NO_SPACE',
+      info: null,
+      ingest: ['data', 'data', 'lock', 'lock', 'state.json', 'state.json'],
+      blobs: [],
+      next: [
+        { outcome: 'committed', from: 500_000, missing: [] },
+        { outcome: 'committed', from: 1000, missing: [{ start: 1000, end: 100_000 }] },
+      ],
+      integrity: { integrity_check: 'ok' },
+    });
     expect(await process.ended()).toBe(0);
   });
 });

@@ -49,6 +49,20 @@ describe('ImageStore', () => {
     expect((await index()).manifests).toEqual([named(NAME, B)]);
   });
 
+  it('takes pins and labels of a name, and knows none of a name that is not there', async () => {
+    const first = await images.put({ name: NAME, target: A, labels: { a: 'b', c: 'd' } });
+    await images.put({ name: 'quay.io/z/z:1', target: A });
+    expect(await images.pin(NAME, true)).toEqual({ ...first, pinned: true });
+    expect(await images.update(NAME, { labels: { e: 'f' } })).toMatchObject({
+      labels: { e: 'f' },
+      pinned: true,
+    });
+    expect(await images.get('quay.io/z/z:1')).toMatchObject({ labels: {}, pinned: false });
+    expect(await images.pin(NAME, false)).toMatchObject({ labels: { e: 'f' }, pinned: false });
+    expect(await images.pin('quay.io/none:1', true)).toBeUndefined();
+    expect(await images.update('quay.io/none:1', { labels: {} })).toBeUndefined();
+  });
+
   it('has several names for one target, in order', async () => {
     for (const name of ['quay.io/z/z:1', NAME, 'docker.io/library/alpine:3.20']) {
       await images.put({ name, target: A });

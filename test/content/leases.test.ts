@@ -105,13 +105,27 @@ describe('LeaseStore', () => {
     expect(await scratch.database.all('SELECT * FROM leases')).toEqual([]);
   });
 
-  it('expires when its process is killed', async () => {
+  it('goes at once when its process is killed, and stays while it lives', async () => {
+    const file = join(scratch.root, '..', 'content');
+    await writeFile(file, 'a');
+    const process = new StoreProcess(['lease', scratch.root, file]);
+    expect(await process.said()).toBe('leased');
+    expect(await leases.sweep()).toBe(0);
+    expect(await blobs()).toEqual([digest]);
+    await process.kill();
+    expect(await leases.sweep()).toBe(1);
+    expect(await blobs()).toEqual([]);
+  });
+
+  it('expires when its process is killed, where nobody can tell', async () => {
     const file = join(scratch.root, '..', 'content');
     await writeFile(file, 'a');
     const process = new StoreProcess(['lease', scratch.root, file]);
     expect(await process.said()).toBe('leased');
     expect(await blobs()).toEqual([digest]);
     await process.kill();
+    await scratch.database.run(`UPDATE leases SET owner = 'another-boot ' || owner`);
+    expect(await leases.sweep()).toBe(0);
     expect(await blobs()).toEqual([digest]);
     await vi.waitFor(async () => expect(await blobs()).toEqual([]), { timeout: 30_000, interval: 100 });
   });

@@ -1,5 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -136,6 +148,223 @@ describe('LocalContentStore', () => {
     await using again = await begin(store, descriptor);
     expect(again.frontier).toBe(bytes.length);
     await again.commit();
+  });
+
+  describe('a file that has no row, because its process died before it wrote one', () => {
+    const descriptor = describing(bytes);
+    const orphan = async (content: Uint8Array = bytes): Promise<string> => {
+      const path = blobPath(scratch.root, descriptor.digest);
+      await writeFile(path, content);
+      return path;
+    };
+
+    it('is taken over, and nothing is downloaded', async () => {
+      const path = await orphan();
+      await chmod(path, 0o600);
+      expect(await store.ingest(descriptor, { source: 'quay.io/a/b' })).toBeUndefined();
+      expect(await store.info(descriptor.digest)).toMatchObject({
+        size: bytes.length,
+        source: 'quay.io/a/b',
+      });
+      expect((await stat(path)).mode & 0o777).toBe(0o444);
+      expect(await inIngest()).toEqual([]);
+    });
+
+    it('is taken over where there is a row that gives it another size', async () => {
+      await put(store, bytes);
+      await scratch.database.run('UPDATE blobs SET size = 5, labels = \'{"kept":"yes"}\'');
+      expect(await store.info(descriptor.digest)).toBeUndefined();
+      expect(await store.ingest(descriptor)).toBeUndefined();
+      expect(await store.info(descriptor.digest)).toMatchObject({
+        size: bytes.length,
+        labels: { kept: 'yes' },
+      });
+    });
+
+    it('is removed where its content is not what its name says', async () => {
+      const path = await orphan(randomBytes(bytes.length));
+      await using writer = await begin(store, descriptor);
+      expect(writer.missing()).toEqual([{ start: 0, end: bytes.length }]);
+      await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
+      expect(await store.info(descriptor.digest)).toBeUndefined();
+    });
+
+    it.each<[string, (path: string) => Promise<void>]>([
+      ['is short', (path) => truncate(path, 50)],
+      ['is long', (path) => truncate(path, 50_000)],
+      ['is a link', async (path) => {
+        await writeFile(join(scratch.root, '..', 'elsewhere'), bytes);
+        await rm(path);
+        await symlink(join(scratch.root, '..', 'elsewhere'), path);
+      }], // prettier-ignore
+    ])('is not believed when it %s', async (_, damage) => {
+      await damage(await orphan());
+      await put(store, bytes);
+      expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
+      expect((await stat(await store.path(descriptor.digest))).isFile()).toBe(true);
+    });
+
+    it('goes before a partial of the same blob, which is then of no use', async () => {
+      await (async () => {
+        await using writer = await begin(store, descriptor);
+        await writer.write(0, bytes.subarray(0, 100));
+      })();
+      await orphan();
+      expect(await store.ingest(descriptor)).toBeUndefined();
+      expect(await inIngest()).toEqual([]);
+    });
+  });
+
+  describe('a blob that comes again', () => {
+    const again = async (source?: string): Promise<void> => {
+      const descriptor = describing(bytes);
+      await using writer = await store.ingest(descriptor, source === undefined ? {} : { source });
+      await writer?.write(0, bytes);
+      await writer?.commit();
+    };
+    const damage = (): Promise<void> => rm(blobPath(scratch.root, describing(bytes).digest));
+
+    it('keeps its labels, and where it came from unless it comes from elsewhere', async () => {
+      const { digest } = describing(bytes);
+      await again('quay.io/a/b');
+      await store.update(digest, { labels: { kept: 'yes' } });
+      await damage();
+      await again();
+      expect(await store.info(digest)).toMatchObject({ source: 'quay.io/a/b', labels: { kept: 'yes' } });
+      await damage();
+      await again('ghcr.io/a/b');
+      expect(await store.info(digest)).toMatchObject({ source: 'ghcr.io/a/b', labels: { kept: 'yes' } });
+    });
+
+    it.each<[string, () => Promise<unknown>]>([
+      ['downloaded', () => again()],
+      ['taken over', async () => {
+        await writeFile(blobPath(scratch.root, describing(bytes).digest), bytes);
+        await store.ingest(describing(bytes));
+      }], // prettier-ignore
+    ])('is no longer one that was dropped on purpose, when it is %s', async (_, bring) => {
+      const { digest } = describing(bytes);
+      const other = describing(Buffer.from('other'));
+      await scratch.database.run(
+        "INSERT INTO discarded (digest, size, source, discarded_at) VALUES (?, 1, 'quay.io/a/b', 1), (?, 1, NULL, 1)",
+        [digest, other.digest],
+      );
+      await bring();
+      expect(await scratch.database.all('SELECT digest FROM discarded')).toEqual([{ digest: other.digest }]);
+      expect(await store.info(digest)).toMatchObject({ source: 'quay.io/a/b' });
+    });
+  });
+
+  describe('a commit that cannot be recorded', () => {
+    it('leaves neither row nor name, and the whole partial', async () => {
+      const descriptor = describing(bytes);
+      const writer = await begin(store, descriptor);
+      await writer.write(0, bytes);
+      await scratch.database.run(
+        "CREATE TRIGGER refuse BEFORE INSERT ON blobs BEGIN SELECT RAISE(ABORT, 'refused'); END",
+      );
+      await expect(writer.commit()).rejects.toThrow('refused');
+      await writer[Symbol.asyncDispose]();
+      expect(await readdir(join(scratch.root, 'blobs', 'sha256'))).toEqual([]);
+      await scratch.database.run('DROP TRIGGER refuse');
+      await using again = await begin(store, descriptor);
+      expect(again.missing()).toEqual([]);
+      await again.commit();
+      expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
+    });
+
+    it('says NO_SPACE where the database has none', async () => {
+      const descriptor = describing(bytes);
+      const writer = await store.ingest(descriptor, { source: 'x'.repeat(100_000) });
+      await writer?.write(0, bytes);
+      const pages = await scratch.database.get('PRAGMA page_count');
+      await scratch.database.get(`PRAGMA max_page_count = ${Number(pages?.['page_count'])}`);
+      await expect(writer?.commit()).rejects.toMatchObject({ code: 'NO_SPACE' });
+      await writer?.[Symbol.asyncDispose]();
+      await scratch.database.get('PRAGMA max_page_count = 100000');
+      await using again = await begin(store, descriptor);
+      expect(again.missing()).toEqual([]);
+      await again.commit();
+    });
+  });
+
+  it('goes on with a partial that an older program left', async () => {
+    const descriptor = describing(bytes);
+    const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
+    await mkdir(directory);
+    const { mediaType, size } = descriptor;
+    await writeFile(join(directory, 'state.json'), JSON.stringify({ mediaType, size, startedAt: 1, frontier: 100 })); // prettier-ignore
+    await writeFile(join(directory, 'data'), Buffer.concat([bytes.subarray(0, 100), Buffer.alloc(500)]));
+    const first = await begin(store, descriptor);
+    expect(first.missing()).toEqual([{ start: 100, end: size }]);
+    await first[Symbol.asyncDispose]();
+    // The file was cut to what is there, so that its length says the same.
+    await using writer = await begin(store, descriptor);
+    expect(writer.missing()).toEqual([{ start: 100, end: size }]);
+    await writer.write(100, bytes.subarray(100));
+    await writer.commit();
+  });
+
+  it('never lets the length of a partial speak for what did not arrive', async () => {
+    const descriptor = describing(bytes);
+    for (const [at, end] of [
+      [5000, 6000],
+      [0, 100],
+    ] as const) {
+      // prettier-ignore
+      await using writer = await begin(store, descriptor);
+      await writer.write(at, bytes.subarray(at, end));
+    }
+    const state = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`, 'state.json');
+    expect(JSON.parse(await readFile(state, 'utf8'))).toMatchObject({
+      spans: [{ start: 0, end: 100 }, { start: 5000, end: 6000 }], // prettier-ignore
+    });
+    await using third = await begin(store, descriptor);
+    await third.write(100, bytes.subarray(100, 5000));
+    await third[Symbol.asyncDispose]();
+    // Contiguous again, so that no state need be written any more while it grows in order.
+    expect(JSON.parse(await readFile(state, 'utf8'))).not.toHaveProperty('spans');
+    await using fourth = await begin(store, descriptor);
+    expect(fourth.missing()).toEqual([{ start: 6000, end: bytes.length }]);
+  });
+
+  it('never lets the length of a partial speak for a write that broke off', async () => {
+    const descriptor = describing(bytes);
+    const writer = await begin(store, descriptor);
+    await writer.write(500, bytes.subarray(500, 600));
+    await writer.write(0, bytes.subarray(0, 500));
+    await appendFile(writer.path, 'a part of a chunk');
+    await writer[Symbol.asyncDispose]();
+    await using again = await begin(store, descriptor);
+    expect(again.missing()).toEqual([{ start: 600, end: bytes.length }]);
+  });
+
+  it('closes a writer whose state cannot be written', async () => {
+    const descriptor = describing(bytes);
+    const writer = await begin(store, descriptor);
+    await writer.write(500, bytes.subarray(500, 600));
+    const state = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`, 'state.json');
+    await rm(state);
+    await mkdir(join(state, 'in-the-way'), { recursive: true });
+    await writer[Symbol.asyncDispose]();
+    await rm(state, { recursive: true });
+    await using again = await begin(store, descriptor);
+    expect(again.missing()).toEqual([{ start: 0, end: bytes.length }]);
+  });
+
+  it('makes a partial writable again that a process left in the middle of a commit', async () => {
+    const descriptor = describing(bytes);
+    const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
+    await (async () => {
+      await using writer = await begin(store, descriptor);
+      await writer.write(0, bytes.subarray(0, 100));
+    })();
+    await chmod(join(directory, 'data'), 0o444);
+    await writeFile(join(directory, 'state.json.left-over'), '{');
+    await using writer = await begin(store, descriptor);
+    expect((await readdir(directory)).sort()).toEqual(['data', 'lock', 'state.json']);
+    await writer.write(100, bytes.subarray(100));
+    await writer.commit();
   });
 
   it('keeps one writer for a blob across stores on one root', async () => {

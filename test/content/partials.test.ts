@@ -95,6 +95,24 @@ describe('partials', () => {
     expect((await readdir(ingest)).sort()).toEqual(['index.json.young.tmp', 'notes', 'sha256-short']);
   });
 
+  it('lose what a process that died left within them, but not when it is only asked what would go', async () => {
+    await leave();
+    await writeFile(join(ingest, name, 'state.json.1234'), '{');
+    await expirePartials(scratch.root, { olderThanMs: HOUR, dryRun: true });
+    expect(await readdir(join(ingest, name))).toContain('state.json.1234');
+    await expirePartials(scratch.root, { olderThanMs: HOUR });
+    expect((await readdir(join(ingest, name))).sort()).toEqual(['data', 'lock', 'state.json']);
+  });
+
+  it('say how much is here of one that came in no order', async () => {
+    await (async () => {
+      await using writer = await begin(scratch.store, descriptor);
+      await writer.write(0, bytes.subarray(0, 2));
+      await writer.write(6, bytes.subarray(6, 9));
+    })();
+    expect(await listPartials(scratch.root)).toMatchObject([{ bytes: 5, size: bytes.length }]);
+  });
+
   it('stop expiring when they are told to', async () => {
     await leave();
     const signal = AbortSignal.abort();

@@ -3,9 +3,11 @@
  * It is plain JavaScript on the built code, since a child process cannot load TypeScript. Lines of JSON on standard
  * output say what it has reached.
  */
+import { Buffer } from 'node:buffer';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
 import process from 'node:process';
 import { setInterval } from 'node:timers';
 
@@ -16,7 +18,9 @@ import {
   LocalContentStore,
   openLayout,
 } from '../../dist/src/content/index.js';
+import { requireSpace } from '../../dist/src/engine/preflight.js';
 
+const MiB = 1024 * 1024;
 const [command, root, ...files] = process.argv.slice(2);
 
 function say(message) {
@@ -35,19 +39,49 @@ function go() {
 
 const forever = () => new Promise(() => setInterval(() => undefined, 60_000));
 
+async function writeSpan(writer, bytes, { start, end }) {
+  for (let at = start; at < end; at += 65_536) {
+    await writer.write(at, bytes.subarray(at, Math.min(at + 65_536, end)));
+  }
+}
+
 async function bringIn(store, bytes) {
   const writer = await store.ingest(describing(bytes));
   if (writer === undefined) return { outcome: 'present' };
   try {
     const from = writer.frontier;
-    for (let at = from; at < bytes.length; at += 65_536) {
-      await writer.write(at, bytes.subarray(at, at + 65_536));
-    }
+    const missing = writer.missing();
+    for (const span of missing) await writeSpan(writer, bytes, span);
     await writer.commit();
-    return { outcome: 'committed', from };
+    return { outcome: 'committed', from, missing };
   } finally {
     await writer[Symbol.asyncDispose]();
   }
+}
+
+/** Takes all the space that is left. */
+function fill() {
+  for (let size = 65_536; size >= 1; size = size > 4096 ? 4096 : size > 1 ? 1 : 0) {
+    try {
+      for (;;) appendFileSync(join(root, 'filler'), Buffer.alloc(size));
+    } catch (error) {
+      if (error.code !== 'ENOSPC') throw error;
+    }
+  }
+}
+
+function failureOf(promise) {
+  return promise.then(
+    () => null,
+    (error) => error.code,
+  );
+}
+
+function namesBelow(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
 }
 
 const commands = {
@@ -67,6 +101,43 @@ const commands = {
     await writer.write(quarter * 2, bytes.subarray(quarter * 2, quarter * 3));
     say({ frontier: writer.frontier });
     await forever();
+  },
+
+  /** Writes five of six MiB in no order, and then nothing more. */
+  async scattered(store, [bytes]) {
+    const writer = await store.ingest(describing(bytes));
+    const pieces = bytes.length / MiB;
+    const written = [];
+    for (let i = 0; i < (pieces * 5) / 6; i += 1) {
+      const start = ((i * 37) % pieces) * MiB;
+      await writer.write(start, bytes.subarray(start, start + MiB));
+      written.push(start);
+    }
+    say(written);
+    await forever();
+  },
+
+  /** Brings blobs in and deletes them, until it is killed. */
+  async churn(store, all) {
+    say('ready');
+    for (;;) {
+      for (const bytes of all) {
+        await bringIn(store, bytes);
+        await store.delete(describing(bytes).digest).catch(() => undefined);
+        const abandoned = await store.ingest(describing(bytes));
+        await abandoned?.write(bytes.length / 2, bytes.subarray(bytes.length / 2));
+        await abandoned?.discard();
+      }
+    }
+  },
+
+  /** As somebody who may not write what is read-only. */
+  async unprivileged(store, [bytes, other]) {
+    // What is loaded at its first use must be loaded before.
+    await bringIn(store, other);
+    execFileSync('chown', ['-R', '65534:65534', root]);
+    process.seteuid(65534);
+    say(await bringIn(store, bytes));
   },
 
   async bring(store, all) {
@@ -110,6 +181,63 @@ const commands = {
     report.integrity = await database.get('PRAGMA integrity_check');
     say(report);
   },
+
+  /** The same with bytes that come in no order. */
+  async fillScattered(store, [bytes], { database }) {
+    const report = { written: 0 };
+    const attempt = await store.ingest(describing(bytes));
+    const pieces = bytes.length / 65_536;
+    for (let i = 0; i < pieces && report.write === undefined; i += 1) {
+      const at = ((i * 37) % pieces) * 65_536;
+      await attempt.write(at, bytes.subarray(at, at + 65_536)).then(
+        () => (report.written += 65_536),
+        (error) => (report.write = error.toJSON()),
+      );
+    }
+    // The state needs room too.
+    rmSync(join(root, 'filler'));
+    await attempt[Symbol.asyncDispose]();
+    execFileSync('mount', ['-o', 'remount,size=64m', root]);
+    report.next = await bringIn(store, bytes);
+    report.integrity = await database.get('PRAGMA integrity_check');
+    say(report);
+  },
+
+  /** Asks for all that is free, and for one byte more. */
+  async fillPreflight(content) {
+    const { bavail, bsize } = statfsSync(root);
+    const available = bavail * bsize;
+    const ask = (size) =>
+      requireSpace({ root, content, descriptors: [{ ...describing(Buffer.from('absent')), size }] }).then(
+        () => null,
+        ({ code, details }) => ({ code, needed: details.needed, available: details.available }),
+      );
+    say({ available, exact: await ask(available), more: await ask(available + 1) });
+  },
+
+  /** Finds no space for anything but the blob's own bytes. */
+  async fillAround(store, [bytes, begun], { database }) {
+    const report = {};
+    const writer = await store.ingest(describing(bytes));
+    await writer.write(0, bytes);
+    const partial = await store.ingest(describing(begun));
+    await partial.write(0, begun.subarray(0, 1000));
+    fill();
+    const other = describing(Buffer.from('other'));
+    report.begin = await failureOf(store.ingest(other));
+    report.outOfOrder = await failureOf(partial.write(2000, begun.subarray(2000, 3000)));
+    report.frontier = partial.frontier;
+    await partial[Symbol.asyncDispose]();
+    report.commit = await failureOf(writer.commit());
+    await writer[Symbol.asyncDispose]();
+    report.info = (await store.info(describing(bytes).digest)) ?? null;
+    report.ingest = namesBelow(join(root, 'ingest'));
+    report.blobs = namesBelow(join(root, 'blobs'));
+    rmSync(join(root, 'filler'));
+    report.next = [await bringIn(store, bytes), await bringIn(store, begun)];
+    report.integrity = await database.get('PRAGMA integrity_check');
+    say(report);
+  },
 };
 
 if (command === 'open') {
@@ -123,7 +251,8 @@ if (command === 'open') {
   say((await expirePartials(root, { olderThanMs: 0 })).length);
   await database.close();
 } else {
-  if (command === 'fill') execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', root]);
+  if (command.startsWith('fill')) execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'none', root]);
+  if (command === 'fillScattered') appendFileSync(join(root, 'filler'), Buffer.alloc(65_536));
   const database = await openLayout(root);
   const store = new LocalContentStore(root, database);
   await commands[command](

@@ -285,6 +285,67 @@ describe('a large blob', () => {
     expect(upstream.sent.total()).toBeLessThan(2 * 70 * MEBIBYTE);
   });
 
+  describe('of which a part arrived before', () => {
+    const total = 70 * MEBIBYTE;
+    it.each<[string, [start: number, end: number][], [start: number, end: number][]]>([
+      ['the start', [[0, 50]], [[50, 70.5]]],
+      ['pieces with large gaps', [[0, 5], [20, 30]], [[5, 20], [30, 46], [46, 62], [62, 70.5]]], // prettier-ignore
+      ['pieces with small gaps', [[1, 30], [31, 60]], [[0, 1], [30, 31], [60, 70.5]]], // prettier-ignore
+      ['the end', [[60, 70]], [[0, 16], [16, 32], [32, 48], [48, 60], [70, 70.5]]], // prettier-ignore
+    ])('comes without what is here, and each byte once: %s', async (_, here, asked) => {
+      const [layer] = layout.manifests[0].layers;
+      if (layer === undefined) throw new Error('no layer');
+      const bytes = layout.blobs.get(layer.digest) ?? Buffer.alloc(0);
+      expect(bytes.length).toBeGreaterThan(total);
+      const path = `/v2/team/app/blobs/${layer.digest}`;
+      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: true, bytesPerSecond: 32 * MEBIBYTE } })); // prettier-ignore
+      await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
+      await using store = await openStore({ root: await mkdtemp(join(work, 'root-')) });
+      for (const [start, end] of here) {
+        await using writer = await store.content.ingest(layer);
+        await writer?.write(start * MEBIBYTE, bytes.subarray(start * MEBIBYTE, end * MEBIBYTE));
+      }
+      const told: number[] = [];
+      const result = await pull({
+        store,
+        registry: client,
+        reference,
+        platform,
+        onEvent: (event) => {
+          if (event.type === 'blob' && event.role === 'layer' && event.state === 'downloading')
+            told.push(event.bytes);
+        },
+      });
+      const sent = upstream.sent.of(path).sort((a, b) => a.start - b.start);
+      const end = (of: number): number => Math.min(of * MEBIBYTE, bytes.length);
+      expect(sent.map(({ start, end }) => [start, end])).toEqual(asked.map(([from, to]) => [from * MEBIBYTE, end(to)])); // prettier-ignore
+      // What was here already counts as here, and is never counted again.
+      expect(told[0]).toBe(here.reduce((sum, [from, to]) => sum + to - from, 0) * MEBIBYTE);
+      expect(Math.max(...told)).toBeLessThanOrEqual(bytes.length);
+      expect(result.bytesDownloaded).toBeLessThan(bytes.length - (told[0] ?? 0) + 100_000);
+    });
+
+    it('comes whole where the host ignores ranges', async () => {
+      const [layer] = layout.manifests[0].layers;
+      if (layer === undefined) throw new Error('no layer');
+      const bytes = layout.blobs.get(layer.digest) ?? Buffer.alloc(0);
+      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: 'ignored' } })); // prettier-ignore
+      await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
+      for (const gaps of [[[0, 50]], [[1, 68]]] as const) {
+        await using store = await openStore({ root: await mkdtemp(join(work, 'root-')) });
+        for (const [start, end] of gaps) {
+          await using writer = await store.content.ingest(layer);
+          await writer?.write(start * MEBIBYTE, bytes.subarray(start * MEBIBYTE, end * MEBIBYTE));
+        }
+        await pull({ store, registry: client, reference, platform });
+        expect(await store.content.info(layer.digest)).toBeDefined();
+      }
+      // Once for each of the two: what comes of a longer answer is taken, not asked for again.
+      const path = `/v2/team/app/blobs/${layer.digest}`;
+      expect(upstream.requests.filter(({ line }) => line.endsWith(path))).toHaveLength(2);
+    });
+  });
+
   it('comes on one connection where there is to be only one', async () => {
     const { most, twice } = await pulled(
       { ranges: true, bytesPerSecond: 100 * MEBIBYTE },

@@ -14,11 +14,37 @@ import {
   tagImage,
 } from '../../src/engine/index.js';
 import { RegistryClient } from '../../src/registry/index.js';
-import { chainIds, parsePlatform } from '../../src/spec/index.js';
+import { chainIds, type Descriptor, type Digest, digestOf, parsePlatform } from '../../src/spec/index.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
+import { failure } from '../support/registry-fixture.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
 const PLATFORMS = ['linux/amd64', 'linux/arm64'] as const;
+
+/** The same image, of which one manifest claims a layer that no disk can hold. */
+function withHugeLayer(layout: TinyLayout, manifest: Digest): TinyLayout {
+  const blobs = new Map(layout.blobs);
+  const change = (digest: Digest, edit: (document: Document) => void): Descriptor => {
+    const document = JSON.parse(String(layout.blobs.get(digest))) as Document;
+    edit(document);
+    const bytes = Buffer.from(JSON.stringify(document));
+    blobs.set(digestOf(bytes), bytes);
+    return { mediaType: document.mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const changed = change(manifest, ({ layers = [] }) => {
+    for (const layer of layers) layer.size = 2 ** 52;
+  });
+  const target = change(layout.target.digest, (index) => {
+    for (const entry of index.manifests ?? []) if (entry.digest === manifest) Object.assign(entry, changed);
+  });
+  return { ...layout, target, blobs };
+}
+
+interface Document {
+  mediaType: string;
+  layers?: { size: number }[];
+  manifests?: Descriptor[];
+}
 
 describe('pull, and what is done with what it brought', () => {
   let work: string;
@@ -116,6 +142,26 @@ describe('pull, and what is done with what it brought', () => {
     registry.requests.length = 0;
     await pull({ store, registry: client, reference: pinned, platform: amd64 });
     expect(registry.requests).toEqual([]);
+  });
+
+  it.each([false, true])('begins no layer of what cannot fit (all platforms: %s)', async (allPlatforms) => {
+    // Only the other platform is too large: that counts where it is to be brought.
+    const { manifest } = manifestOf(allPlatforms ? 'linux/arm64' : 'linux/amd64');
+    const huge = withHugeLayer(layout, manifest.digest);
+    await using other = await startLyingRegistry(huge);
+    const error = await failure(
+      pull({
+        store,
+        registry: client,
+        reference: `${other.address}/team/huge:1`,
+        platform: amd64,
+        allPlatforms,
+      }),
+    );
+    expect(error.code).toBe('NO_SPACE');
+    const layers = layout.manifests.flatMap((one) => one.layers.map(({ digest }) => digest));
+    expect(other.requests.filter((line) => layers.some((digest) => line.includes(digest)))).toEqual([]);
+    expect(await listImages(store)).toEqual([]);
   });
 
   it('without unpacking makes no snapshot, and unpacks later without downloading', async () => {

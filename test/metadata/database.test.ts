@@ -41,8 +41,21 @@ describe('MetadataDatabase', () => {
     expect(await database.run(INSERT, ['a', 1, 2])).toMatchObject({ changes: 1 });
     await database.close();
     const again = await open({ create: false });
-    expect(await again.get('SELECT * FROM leases')).toEqual({ id: 'a', created_at: 1, expires_at: 2 });
+    expect(await again.get('SELECT * FROM leases')).toMatchObject({ id: 'a', created_at: 1, expires_at: 2 });
     expect(await again.get('SELECT * FROM leases WHERE id = ?', ['b'])).toBeUndefined();
+  });
+
+  it('answers beside a transaction that is open, from what was there before it', async () => {
+    const database = await open();
+    await database.run(INSERT, ['a', 1, 2]);
+    await database.transaction(async (transaction) => {
+      await transaction.run(INSERT, ['b', 1, 2]);
+      expect(await database.getBeside('SELECT count(*) AS count FROM leases')).toEqual({ count: 1 });
+    });
+    expect(await database.getBeside('SELECT count(*) AS count FROM leases WHERE id > ?', ['a'])).toEqual({
+      count: 1,
+    });
+    await expect(database.getBeside('DELETE FROM leases')).rejects.toMatchObject({ code: 'FILESYSTEM' });
   });
 
   describe('transaction', () => {
@@ -105,6 +118,16 @@ describe('MetadataDatabase', () => {
       expect(await ids(database)).toEqual([]);
     });
 
+    it('reports a statement that makes no sense as SQLite does', async () => {
+      const database = await open();
+      for (const ask of ['run', 'get', 'all'] as const) {
+        await expect(database[ask]('SELECT nothing FROM nowhere')).rejects.toMatchObject({
+          code: 'SQLITE_ERROR',
+        });
+      }
+      await database.run(INSERT, ['a', 1, 2]);
+    });
+
     it('reports a broken constraint as SQLite does', async () => {
       const database = await open();
       await database.run(INSERT, ['a', 1, 2]);
@@ -158,6 +181,8 @@ describe('MetadataDatabase', () => {
       ['a directory', 'FILESYSTEM', true, () => Promise.resolve((file = directory))],
       ['a file in a directory that is missing', 'FILESYSTEM', true, () => Promise.resolve((file = join(directory, 'no', 'db')))], // prettier-ignore
       ['a database of a newer program', 'UNSUPPORTED', true, () => newer()],
+      ['a database whose version is damaged', 'STORE_CORRUPT', true, () => newer(1 << 24)],
+      ['a database whose version is negative', 'STORE_CORRUPT', true, () => newer(-5)],
     ])('refuses %s: %s', async (_, code, create, prepare) => {
       await prepare();
       await expect(open({ create })).rejects.toMatchObject({ code, hint: expect.any(String) as string });
@@ -169,9 +194,9 @@ describe('MetadataDatabase', () => {
       await writeFile(`${file}-wal`, '');
     };
 
-    const newer = async (): Promise<void> => {
+    const newer = async (version = SCHEMA_VERSION + 1): Promise<void> => {
       const database = await MetadataDatabase.open(file);
-      await database.run(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+      await database.run(`PRAGMA user_version = ${version}`);
       await database.close();
     };
 

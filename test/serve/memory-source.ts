@@ -72,7 +72,9 @@ export class MemorySource implements ServeSource {
 
   #info(digest: Digest): BlobInfo | undefined {
     const bytes = this.#content.get(digest);
-    return bytes === undefined ? undefined : { digest, size: bytes.length, createdAt: new Date(0) };
+    return bytes === undefined
+      ? undefined
+      : { digest, size: bytes.length, createdAt: new Date(0), labels: {} };
   }
 
   #open({ digest }: Descriptor, range: ByteRange = { offset: 0 }): Readable {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ContentStore } from '../../src/content/index.js';
-import { type Digest, parseDigest } from '../../src/spec/index.js';
+import { type Descriptor, type Digest, parseDigest } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
-import { begin, contentOf, describing, digestIn, finish, put } from '../content/blobs.js';
+import * as blobs from '../content/blobs.js';
+import { begin, contentOf, digestIn, finish } from '../content/blobs.js';
 
 /** What a store under test is made of; `close` is called after each test. */
 export interface StoreUnderTest {
@@ -14,9 +16,11 @@ export interface StoreUnderTest {
 
 const code = (expected: string): unknown => expect.objectContaining({ code: expected });
 
-/** Runs the contract of {@link ContentStore} over an implementation. */
+/** Runs the contract of {@link ContentStore} over an implementation, with digests of each algorithm that can be verified. */
 export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTest>): void {
-  describe(`content store: ${name}`, () => {
+  describe.each(['sha256', 'sha512'] as const)(`content store: ${name}, %s`, (algorithm) => {
+    const describing = (bytes: Uint8Array): Descriptor => blobs.describing(bytes, algorithm);
+    const put = (to: ContentStore, bytes: Uint8Array): Promise<Descriptor> => blobs.put(to, bytes, algorithm);
     let store: ContentStore;
     let close: () => Promise<void>;
     beforeEach(async () => ({ store, close } = await make()));
@@ -24,17 +28,17 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
 
     describe('arrival', () => {
       it.each([
-        ['no byte at all', 0, 'sha256'],
-        ['one byte', 1, 'sha256'],
-        ['some chunks', 300_000, 'sha256'],
-        ['more than one piece', 3 * 1024 * 1024 + 1, 'sha256'],
-        ['a sha512 digest', 1000, 'sha512'],
-      ] as const)('keeps %s', async (_, size, algorithm) => {
+        ['no byte at all', 0],
+        ['one byte', 1],
+        ['some chunks', 300_000],
+        ['more than one piece', 3 * 1024 * 1024 + 1],
+      ])('keeps %s', async (_, size) => {
         const bytes = randomBytes(size);
-        const descriptor = describing(bytes, algorithm);
+        const descriptor = describing(bytes);
         await using writer = await begin(store, descriptor);
         for (let at = 0; at < size; at += 65_536) await writer.write(at, bytes.subarray(at, at + 65_536));
         expect(await store.info(descriptor.digest)).toBeUndefined();
+        expect(writer.missing()).toEqual([]);
         const info = await writer.commit();
         expect(info).toMatchObject({ digest: descriptor.digest, size });
         expect(await store.info(descriptor.digest)).toMatchObject({ digest: descriptor.digest, size });
@@ -185,36 +189,90 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
       });
 
-      it('keeps what is contiguous and no more', async () => {
+      it('says what is missing of it, from the whole to nothing', async () => {
         const descriptor = describing(bytes);
-        const first = await begin(store, descriptor);
-        await first.write(0, bytes.subarray(0, 100));
-        await first.write(500, bytes.subarray(500, 600));
-        await first[Symbol.asyncDispose]();
-        await using second = await begin(store, descriptor);
-        expect(second.frontier).toBe(100);
-        await second.write(100, bytes.subarray(100));
-        await second.commit();
+        await using writer = await begin(store, descriptor);
+        expect(writer.missing()).toEqual([{ start: 0, end: bytes.length }]);
+        await writer.write(100, bytes.subarray(100, 200));
+        expect(writer.missing()).toEqual([{ start: 0, end: 100 }, { start: 200, end: bytes.length }]); // prettier-ignore
+        await writer.write(200, bytes.subarray(200));
+        await writer.write(0, bytes.subarray(0, 100));
+        expect(writer.missing()).toEqual([]);
+      });
+
+      it.each<[string, [at: number, end: number][][], number]>([
+        ['beyond the frontier', [[[0, 100], [500, 600]]], 100], // prettier-ignore
+        ['without a start', [[[500, 600]]], 0],
+        ['at the end', [[[1_000_000, bytes.length], [0, 1]]], 1], // prettier-ignore
+        ['in several pieces', [[[10, 20], [30, 40], [50, 60]]], 0], // prettier-ignore
+        ['by one writer after the other', [[[0, 100], [500, 600]], [[900, 1000]], [[100, 400]]], 400], // prettier-ignore
+        ['with a gap that a later writer closes', [[[500, 1_500_000]], [[0, 500]]], 1_500_000],
+      ])('keeps what arrived %s, and takes only the rest', async (_, writers, frontier) => {
+        const descriptor = describing(bytes);
+        for (const writes of writers) {
+          await using writer = await begin(store, descriptor);
+          for (const [at, end] of writes) await writer.write(at, bytes.subarray(at, end));
+        }
+        await using last = await begin(store, descriptor);
+        expect(last.frontier).toBe(frontier);
+        expect(new Frontier(last.shared).bytes).toBe(frontier);
+        const missing = last.missing().reduce((sum, { start, end }) => sum + end - start, 0);
+        expect(missing).toBe(bytes.length - writers.flat().reduce((sum, [at, end]) => sum + end - at, 0));
+        for (const { start, end } of last.missing()) await last.write(start, bytes.subarray(start, end));
+        await last.commit();
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
+      });
+
+      it('never changes a byte that an earlier writer wrote', async () => {
+        const descriptor = describing(bytes);
+        await (async () => {
+          await using writer = await begin(store, descriptor);
+          await writer.write(0, bytes.subarray(0, 100));
+          await writer.write(500, bytes.subarray(500, 600));
+        })();
+        await using resumed = await begin(store, descriptor);
+        await resumed.write(0, randomBytes(100));
+        await resumed.write(500, randomBytes(100));
+        await resumed.write(0, bytes);
+        await resumed.commit();
+        expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
+      });
+
+      it('digests what arrived beyond the frontier as well: what is wrong there is found, and blamed on it', async () => {
+        const descriptor = describing(bytes);
+        await (async () => {
+          await using writer = await begin(store, descriptor);
+          await writer.write(500, randomBytes(100));
+        })();
+        await using resumed = await begin(store, descriptor);
+        for (const { start, end } of resumed.missing())
+          await resumed.write(start, bytes.subarray(start, end));
+        await expect(resumed.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: true });
+        await using again = await begin(store, descriptor);
+        expect(again.missing()).toEqual([{ start: 0, end: bytes.length }]);
       });
 
       it('is gone when it was discarded', async () => {
         const descriptor = describing(bytes);
         const first = await begin(store, descriptor);
         await first.write(0, bytes.subarray(0, 100));
+        await first.write(500, bytes.subarray(500, 600));
         await first.discard();
         expect(new Frontier(first.shared).state).toBe('failed');
         await using second = await begin(store, descriptor);
-        expect(second.frontier).toBe(0);
+        expect(second.missing()).toEqual([{ start: 0, end: bytes.length }]);
       });
 
-      it('is not taken for a blob of a smaller size', async () => {
+      it.each([
+        ['the start', 0],
+        ['a later part', 30],
+      ])('is not taken for a blob of a smaller size than it has in %s', async (_, at) => {
         const descriptor = describing(bytes);
         const first = await begin(store, descriptor);
-        await first.write(0, bytes.subarray(0, 100));
+        await first.write(at, bytes.subarray(at, 100));
         await first[Symbol.asyncDispose]();
         await using second = await begin(store, { ...descriptor, size: 50 });
-        expect(second.frontier).toBe(0);
+        expect(second.missing()).toEqual([{ start: 0, end: 50 }]);
       });
     });
 
@@ -255,6 +313,23 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
           Array.from({ length: 10 }, () => finish(store, descriptor, bytes)),
         );
         expect(outcomes.filter((outcome) => outcome !== undefined)).toEqual([0]);
+      });
+
+      it('tells those who wait how far it is, and nobody else', async () => {
+        const descriptor = describing(bytes);
+        const told: unknown[] = [];
+        const late: unknown[] = [];
+        const writer = await store.ingest(descriptor, { onWait: (progress) => late.push(progress) });
+        const waiting = store.ingest(descriptor, { onWait: (progress) => told.push(progress) });
+        await writer?.write(0, bytes.subarray(0, 1000));
+        await writer?.write(2000, bytes.subarray(2000, 2500));
+        await vi.waitFor(() => expect(told).toContainEqual({ bytes: 1500, size: bytes.length }));
+        await writer?.write(0, bytes);
+        await writer?.commit();
+        expect(await waiting).toBeUndefined();
+        const count = told.length;
+        await sleep(300);
+        expect([told.length, late.length]).toEqual([count, 0]);
       });
 
       it('lets a wait be aborted', async () => {
@@ -316,6 +391,46 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         stream.destroy();
         await new Promise((resolve) => stream.once('close', resolve));
         expect(stream.destroyed).toBe(true);
+      });
+    });
+
+    describe('what is known of a blob', () => {
+      const bytes = Buffer.from('known');
+
+      it('is where it came from', async () => {
+        const descriptor = describing(bytes);
+        await using writer = await store.ingest(descriptor, { source: 'quay.io/a/b' });
+        await writer?.write(0, bytes);
+        const info = await writer?.commit();
+        expect(info).toMatchObject({ source: 'quay.io/a/b', labels: {} });
+        expect(await store.info(descriptor.digest)).toEqual(info);
+        expect(info?.createdAt.getTime()).toBeGreaterThan(Date.now() - 60_000);
+      });
+
+      it('is nothing about where it came from, when nobody said', async () => {
+        const { digest } = await put(store, bytes);
+        expect(await store.info(digest)).not.toHaveProperty('source');
+      });
+
+      it('is its labels, which are replaced as a whole', async () => {
+        const { digest } = await put(store, bytes);
+        const other = await put(store, Buffer.from('other'));
+        expect(await store.update(digest, { labels: { a: '1', b: '2' } })).toMatchObject({ digest, labels: { a: '1', b: '2' } }); // prettier-ignore
+        const updated = await store.update(digest, { labels: { c: '3' } });
+        expect(updated.labels).toEqual({ c: '3' });
+        expect(await store.info(digest)).toEqual(updated);
+        expect(await store.info(other.digest)).toMatchObject({ labels: {} });
+        const listed: unknown[] = [];
+        for await (const info of store.list()) if (info.digest === digest) listed.push(info);
+        expect(listed).toEqual([updated]);
+      });
+
+      it('is nothing at all where it is not here', async () => {
+        const { digest } = describing(bytes);
+        await expect(store.update(digest, { labels: {} })).rejects.toEqual(code('BLOB_NOT_FOUND'));
+        const { digest: gone } = await put(store, Buffer.from('gone'));
+        await store.delete(gone);
+        await expect(store.update(gone, { labels: {} })).rejects.toEqual(code('BLOB_NOT_FOUND'));
       });
     });
 

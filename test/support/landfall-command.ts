@@ -77,6 +77,8 @@ export function runCommand(
       }
       onExit({ code: code ?? undefined, signal: signal ?? undefined, ...said });
     });
+    // A command that ends without reading its input is no fault.
+    child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
     options.onStart?.(child);
   });

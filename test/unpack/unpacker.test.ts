@@ -112,6 +112,7 @@ test('snapshot.json beside the content says whose it is', async () => {
   expect(JSON.parse(await readFile(join(path, '../snapshot.json'), 'utf8'))).toEqual({
     name: top?.chainId,
     parent: base?.chainId,
+    snapshotter: 'overlay',
     chainId: top?.chainId,
     diffId: top?.diffId,
   });

@@ -85,6 +85,8 @@ function toldOf(state: LayerState, bytes: number, size: number): string | undefi
       return bytes > 0
         ? `downloading, ${formatPart(bytes, size)} are here`
         : `downloading ${formatSize(size)}`;
+    case 'elsewhere':
+      return 'another pull is bringing it';
     case 'retrying':
       return `retrying at ${formatPart(bytes, size)}`;
     case 'done':

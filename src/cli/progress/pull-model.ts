@@ -33,7 +33,7 @@ export interface BlobProgress {
   readonly role: BlobEvent['role'];
   readonly size: number;
   readonly state: BlobEvent['state'];
-  /** Contiguous bytes that are here. */
+  /** Bytes that are here. */
   readonly bytes: number;
   readonly samples: Samples;
 }
@@ -49,7 +49,15 @@ export interface LayerProgress {
 
 /** What a layer is doing, in one word. */
 export type LayerState =
-  'waiting' | 'downloading' | 'retrying' | 'downloaded' | 'unpacking' | 'unpacked' | 'done' | 'present';
+  | 'waiting'
+  | 'elsewhere'
+  | 'downloading'
+  | 'retrying'
+  | 'downloaded'
+  | 'unpacking'
+  | 'unpacked'
+  | 'done'
+  | 'present';
 
 export function emptyPullModel(options: { readonly unpack: boolean }): PullModel {
   return { unpack: options.unpack, pulls: [] };
@@ -140,9 +148,10 @@ export function layerState(model: PullModel, pull: PullProgress, layer: LayerPro
       if (layer.unpack !== 'none') return layer.unpack;
       return download === 'done' ? 'downloaded' : 'waiting';
     case 'waiting':
+    case 'elsewhere':
     case undefined:
       // Another pull may be bringing the blob while this one already unpacks it.
-      return layer.unpack === 'none' ? 'waiting' : layer.unpack;
+      return layer.unpack === 'none' ? (download ?? 'waiting') : layer.unpack;
   }
 }
 

@@ -69,14 +69,16 @@ function paintedBar(row: LayerRow, width: number, { unicode, color }: RenderLaye
 }
 
 function sizesOf({ state, pull, layer }: LayerRow): string {
-  return state === 'downloading' || state === 'retrying'
+  return state === 'downloading' || state === 'retrying' || state === 'elsewhere'
     ? formatPart(downloadedBytes(pull, layer), layer.size)
     : formatSize(layer.size);
 }
 
 function rateText({ state, pull, layer }: LayerRow, now: number): string {
   const running =
-    state === 'downloading' && pull.phase !== 'failed' && downloadedBytes(pull, layer) < layer.size;
+    (state === 'downloading' || state === 'elsewhere') &&
+    pull.phase !== 'failed' &&
+    downloadedBytes(pull, layer) < layer.size;
   const rate = running ? rateOf(pull.blobs.get(layer.digest)?.samples ?? [], now) : undefined;
   return rate === undefined ? '' : formatRate(rate);
 }
@@ -92,6 +94,8 @@ function stateLabel({ state, pull, layer }: LayerRow, width: number): string {
       return layer.unpack === 'unpacking' && width >= WIDE_STATE ? 'downloading, unpacking' : state;
     case 'unpacking':
       return `unpacking ${Math.floor((layer.unpacked * 100) / Math.max(1, layer.size))}%`;
+    case 'elsewhere':
+      return width >= WIDE_STATE ? 'another pull brings it' : state;
     case 'waiting':
     case 'retrying':
     case 'downloaded':

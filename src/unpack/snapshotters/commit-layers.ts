@@ -1,12 +1,12 @@
-import { renameSync } from 'node:fs';
 import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
+import { faultPoint } from '../../system/index.js';
 import type { CommitLayer, CommittedLayer, LayerChanges, LayerDirectory } from '../layer-snapshotter.js';
 import type { WorkerPool } from '../worker-pool.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { snapshotNotFound } from './snapshot-error.js';
-import { writeSnapshotFile } from './snapshot-file.js';
+import { rewriteSnapshotFile, type SnapshotFile, writeSnapshotFile } from './snapshot-file.js';
 import { infoOf, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 
 /** What the commit needs of its snapshotter. */
@@ -52,13 +52,19 @@ export async function commitLayers(
     if (number === undefined) throw snapshotNotFound(layer.directory.key);
     const parents = await lineageOf(context, layer.parentChainId, lineages);
     const warnings = await context.complete(number, parents, layer.changes, o);
+    faultPoint('layer-commit:completed');
     lineages.set(layer.chainId, [number, ...parents]);
     await describe(context, layer, number);
     pending.push({ layer, number, warnings });
   }
+  faultPoint('layer-commit:described');
   await context.pool.run({ kind: 'sync', directory: context.directories.directory });
+  faultPoint('layer-commit:synced');
   throwIfAborted(o.signal);
   const records = await context.database.transaction((tx) => recordAll(context, tx, pending));
+  // What took the place of a lost one was renamed after the sync.
+  context.directories.sync();
+  faultPoint('layer-commit:recorded');
   for (const { layer, number } of pending) {
     // Where another process was faster; what cannot be removed now, the next collection finds.
     if (records.get(layer.chainId)?.number !== number)
@@ -98,9 +104,22 @@ async function describe(context: CommitContext, layer: CommitLayer, number: numb
   await writeSnapshotFile(context.directories.path(number), {
     name: chainId,
     ...(parentChainId === undefined ? {} : { parent: parentChainId }),
+    snapshotter: context.records.snapshotter,
     chainId,
     diffId,
   });
+}
+
+/** What a layer was described by before its name was known, where that turns out to be another. */
+async function describeAnew(
+  context: CommitContext,
+  { chainId, diffId, parentChainId }: CommitLayer,
+  number: number,
+  { name, parent }: Pick<SnapshotFile, 'name' | 'parent'>,
+): Promise<void> {
+  if (name === chainId && parent === parentChainId) return;
+  const { snapshotter } = context.records;
+  await rewriteSnapshotFile(context.directories.path(number), { name, parent, snapshotter, chainId, diffId });
 }
 
 async function recordAll(
@@ -129,8 +148,11 @@ async function recordOne(
   if (existing !== undefined) {
     if (directories.exists(existing.number)) return existing.number;
     // Its content was lost. The new one takes its place, so that the snapshots above it are whole again too.
+    await describeAnew(context, layer, number, existing);
     directories.discard(existing.number);
-    renameSync(directories.path(number), directories.path(existing.number));
+    directories.replace(existing.number, number);
+    // What was lost may have been a link into another store, which takes nothing here.
+    await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
     return existing.number;
   }
   const parent = parentChainId === undefined ? undefined : await records.findChain(tx, parentChainId);
@@ -138,6 +160,7 @@ async function recordOne(
   // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID all the same.
   const taken = (await records.find(tx, chainId)) !== undefined;
   const name = taken ? `${chainId}+${number}` : chainId;
+  await describeAnew(context, layer, number, { name, parent: parent?.name });
   await records.commit(tx, number, { name, parentNumber: parent?.number, labels: {} });
   await records.recordChain(tx, chainId, diffId, number);
   return number;

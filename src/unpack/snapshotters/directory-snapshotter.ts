@@ -1,6 +1,8 @@
+import { basename } from 'node:path';
 import { LandfallError, type Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
+import { faultPoint } from '../../system/index.js';
 import type {
   CommitLayer,
   CommittedLayer,
@@ -9,18 +11,23 @@ import type {
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
+  SnapshotCheck,
   SweepOptions,
+  SweptSnapshots,
 } from '../layer-snapshotter.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 import type { WorkerPool } from '../worker-pool.js';
+import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
+import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { measureUsage } from './measure-usage.js';
 import { PrivateDirectories } from './private-directories.js';
-import { removeOrphans } from './remove-orphans.js';
+import { removeOrphans, removePutAway } from './remove-orphans.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
 import { writeSnapshotFile } from './snapshot-file.js';
 import { infoOf, isUnpacking, SnapshotRecords, type SnapshotRecord } from './snapshot-records.js';
+import { measureCommitted, snapshotsUsage } from './stored-usage.js';
 import { sweepSnapshots } from './sweep-snapshots.js';
 
 export interface SnapshotterOptions {
@@ -28,6 +35,8 @@ export interface SnapshotterOptions {
   readonly root: string;
   readonly database: MetadataDatabase;
   readonly pool: WorkerPool;
+  /** Other stores, which are only read, whose snapshots are used where they lie. */
+  readonly additional?: readonly AdditionalSnapshots[];
 }
 
 const PAGE = 200;
@@ -43,6 +52,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
   readonly #private: PrivateDirectories;
+  readonly #adoption: ChainAdoption | undefined;
 
   protected constructor(kind: string, o: SnapshotterOptions) {
     this.kind = kind;
@@ -55,6 +65,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       directories: this.directories,
       records: this.records,
     });
+    const additional = o.additional ?? [];
+    if (additional.length > 0) {
+      const begin = (): ReturnType<PrivateDirectories['begin']> => this.#private.begin([]);
+      this.#adoption = new ChainAdoption({ ...this.#commitContext(), kind, additional, begin });
+    }
   }
 
   protected abstract readonly layerForm: LayerForm;
@@ -99,14 +114,18 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     await writeSnapshotFile(this.directories.path(record.number), {
       name,
       ...(parent === undefined ? {} : { parent }),
+      snapshotter: this.kind,
     });
+    faultPoint('snapshot-commit:described');
     await this.pool.run({ kind: 'sync', directory: this.directories.path(record.number) });
+    faultPoint('snapshot-commit:synced');
     await this.database.transaction(async (tx) => {
       const { number, parentNumber } = await this.#getActive(tx, key);
       if (number !== record.number) throw snapshotNotFound(key);
       await this.#refuseTaken(tx, name);
       await this.records.commit(tx, number, { name, parentNumber, labels });
     });
+    faultPoint('snapshot-commit:recorded');
   }
 
   async stat(id: string): Promise<SnapshotInfo | undefined> {
@@ -132,24 +151,19 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async remove(id: string): Promise<void> {
-    let away: string | undefined;
-    let number: number | undefined;
-    try {
-      await this.database.transaction(async (tx) => {
-        ({ number } = await this.#get(tx, id));
-        if (await this.records.hasChildren(tx, number)) {
-          throw new LandfallError('IN_USE', `snapshot ${id} is the parent of others`, {
-            hint: 'Remove those first.',
-          });
-        }
-        this.directories.refuseMounted(number);
-        await this.records.delete(tx, number);
-        away = this.directories.discard(number);
-      });
-    } catch (error) {
-      if (away !== undefined && number !== undefined) this.directories.restore(number, away);
-      throw error;
-    }
+    const removed = await this.database.transaction(async (tx) => {
+      const { number } = await this.#get(tx, id);
+      if (await this.records.hasChildren(tx, number)) {
+        throw new LandfallError('IN_USE', `snapshot ${id} is the parent of others`, {
+          hint: 'Remove those first.',
+        });
+      }
+      this.directories.refuseMounted(number);
+      await this.records.delete(tx, number);
+      return number;
+    });
+    // Only now: a process that dies before has removed nothing.
+    const away = this.directories.discard(removed);
     if (away !== undefined) await this.directories.sweep(away);
   }
 
@@ -165,6 +179,13 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
+    const found = await this.#findChain(chainId);
+    if (found !== undefined || this.#adoption === undefined) return found;
+    await this.#adoption.adopt(chainId);
+    return this.#findChain(chainId);
+  }
+
+  async #findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
     const record = await this.records.findChain(this.database, chainId);
     return record !== undefined && this.directories.exists(record.number) ? infoOf(record) : undefined;
   }
@@ -174,9 +195,26 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}`, form: this.layerForm };
   }
 
+  check(): Promise<SnapshotCheck> {
+    return DirectorySnapshotCheck.begin({
+      ...this.#commitContext(),
+      complete: (...args) => this.complete(...args),
+      snapshotter: this.kind,
+      beginLayer: () => this.beginLayer(),
+    });
+  }
+
   commitLayers(layers: readonly CommitLayer[], o: Abortable = {}): Promise<readonly CommittedLayer[]> {
+    return commitLayers(
+      { ...this.#commitContext(), complete: (...args) => this.complete(...args) },
+      layers,
+      o,
+    );
+  }
+
+  #commitContext(): Omit<CommitContext, 'complete'> {
     const { database, pool, directories, records } = this;
-    const context: CommitContext = {
+    return {
       database,
       pool,
       directories,
@@ -184,9 +222,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       numberOf: (key) => this.#private.numberOf(key),
       release: (key) => this.#private.release(key),
       abandon: (directory) => this.abandonLayer(directory),
-      complete: (...args) => this.complete(...args),
     };
-    return commitLayers(context, layers, o);
   }
 
   abandonLayer(directory: LayerDirectory): Promise<void> {
@@ -195,7 +231,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async layerPaths(name: string): Promise<readonly string[]> {
     const { lineage } = await this.#committed(name);
-    return this.shown(lineage).map((number) => this.directories.content(number));
+    return this.shown(lineage).map((number) => this.directories.realContent(number));
   }
 
   async viewMounts(name: string): Promise<readonly Mount[]> {
@@ -210,8 +246,25 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return { number, lineage: await this.records.lineage(this.database, number) };
   }
 
-  sweep(transaction: Statements, o: SweepOptions): Promise<readonly string[]> {
+  measure(): Promise<void> {
+    return measureCommitted(this.database, this.directories);
+  }
+
+  diskUsage(): Promise<{ readonly count: number; readonly bytes: number }> {
+    return snapshotsUsage(this.database, this.directories);
+  }
+
+  sweep(transaction: Statements, o: SweepOptions): Promise<SweptSnapshots> {
     return sweepSnapshots(transaction, this.directories, o);
+  }
+
+  removeSwept({ directories }: SweptSnapshots): Promise<number> {
+    // One that a collection took meanwhile is gone already.
+    const away = directories.flatMap((directory) => {
+      const path = this.directories.discard(Number(basename(directory.path)));
+      return path === undefined ? [] : [{ ...directory, path }];
+    });
+    return removePutAway(this.directories, away);
   }
 
   removeOrphans(o: OrphanOptions = {}): Promise<RemovedOrphans> {
@@ -229,13 +282,16 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     // A view shows its parent as it is; only without one it has something of its own, which is empty.
     const names = kind === 'active' ? this.activeNames : ['fs'];
     const opened = await this.#private.begin(names, found?.number);
+    faultPoint('prepare:begun');
     try {
       const lineage = found === undefined ? [] : await this.records.lineage(this.database, found.number);
       if (kind === 'active') await this.fill(opened.number, lineage);
+      faultPoint('prepare:filled');
       await this.database.transaction(async (tx) => {
         await this.#refuseTaken(tx, key);
         await this.records.publish(tx, opened.number, { name: key, kind, labels });
       });
+      faultPoint('prepare:published');
       this.#private.release(opened.key);
       return this.mountsOf(opened.number, kind, lineage);
     } catch (error) {

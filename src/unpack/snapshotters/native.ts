@@ -24,7 +24,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
   protected mountsOf(number: number, kind: SnapshotKind, parents: readonly number[]): readonly Mount[] {
     const [parent] = parents;
     if (kind === 'active') return [bind(this.directories.content(number), 'rw')];
-    return [bind(this.directories.content(parent ?? number), 'ro')];
+    return [bind(this.directories.realContent(parent ?? number), 'ro')];
   }
 
   protected async fill(number: number, parents: readonly number[]): Promise<void> {

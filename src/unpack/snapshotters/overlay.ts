@@ -29,7 +29,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   }
 
   protected mountsOf(number: number, kind: SnapshotKind, parents: readonly number[]): readonly Mount[] {
-    const lower = this.shown(parents).map((parent) => this.directories.content(parent));
+    const lower = this.shown(parents).map((parent) => this.directories.realContent(parent));
     const userxattr = this.#userxattr;
     const own = this.directories.content(number);
     if (kind === 'active') {

@@ -65,11 +65,10 @@ export class PrivateDirectories {
     const { database, directories, records } = this.#place;
     const directory = this.#byKey.get(key);
     if (directory === undefined) return;
-    const away = await database.transaction(async (tx) => {
-      await records.delete(tx, directory.number);
-      return directories.discard(directory.number);
-    });
-    this.release(key);
+    // First what takes space: on a full disk, the database has none to write to before.
+    const away = directories.discard(directory.number);
     if (away !== undefined) await directories.sweep(away);
+    await database.transaction((tx) => records.delete(tx, directory.number));
+    this.release(key);
   }
 }

@@ -1,6 +1,7 @@
-import { throwIfAborted } from '../../errors.js';
+import { join } from 'node:path';
+import { throwIfAborted, type Abortable } from '../../errors.js';
 import { integerOf, type MetadataDatabase } from '../../metadata/index.js';
-import type { OrphanOptions, RemovedOrphans } from '../layer-snapshotter.js';
+import type { OrphanOptions, RemovedOrphans, SweptDirectory } from '../layer-snapshotter.js';
 import { measureUsage } from './measure-usage.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 
@@ -20,36 +21,52 @@ export async function removeOrphans(place: Place, o: OrphanOptions): Promise<Rem
   const { directories } = place;
   const { numbers, discarded } = await directories.list();
   const orphans: number[] = [];
-  const away = [...discarded];
+  const swept = new Map(o.swept?.map((directory) => [directory.path, directory]));
+  const away: SweptDirectory[] = discarded.map((path) => ({ path }));
   await place.database.transaction(async (tx) => {
     const rows = await tx.all('SELECT id FROM snapshots');
     const known = new Set(rows.map((row) => integerOf(row, 'id')));
     for (const number of numbers) {
       if (known.has(number) || directories.mountBelow(number) !== undefined) continue;
-      orphans.push(number);
-      const moved = o.dryRun === true ? directories.path(number) : directories.discard(number);
-      if (moved !== undefined) away.push(moved);
+      const path = directories.path(number);
+      if (!swept.has(path)) orphans.push(number);
+      const moved = o.dryRun === true ? path : directories.discard(number);
+      if (moved !== undefined) away.push({ ...swept.get(path), path: moved });
     }
   });
-  if (o.dryRun === true) away.push(...(await pathsOf(place, o.swept ?? [])));
-  let freed = 0;
-  for (const path of away) {
-    throwIfAborted(o.signal);
-    freed += (await measureUsage(path)).size;
-    if (o.dryRun !== true) await directories.sweep(path);
-  }
+  // Their rows are still there after a dry sweep.
+  if (o.dryRun === true) away.push(...swept.values());
+  const freed = await removePutAway(directories, away, o);
   return { removed: orphans.map((number) => `snapshots/${number}`), freed };
 }
 
-/** The directories of snapshots by the names that a sweep gives them. */
-async function pathsOf({ database, directories }: Place, names: readonly string[]): Promise<string[]> {
-  const numbers = new Set<number>();
-  for (const name of names) {
-    const number = /^snapshots\/([1-9]\d*)$/.exec(name)?.[1];
-    if (number !== undefined) numbers.add(Number(number));
-    for (const row of await database.all('SELECT id FROM snapshots WHERE name = ?', [name])) {
-      numbers.add(integerOf(row, 'id'));
-    }
+/** Directories are removed so many at once. */
+const AT_ONCE = 8;
+
+/** Removes directories that were put out of sight, and says how many bytes they took. */
+export async function removePutAway(
+  directories: SnapshotDirectories,
+  swept: readonly SweptDirectory[],
+  o: Abortable & { readonly dryRun?: boolean } = {},
+): Promise<number> {
+  let freed = 0;
+  for (let at = 0; at < swept.length; at += AT_ONCE) {
+    throwIfAborted(o.signal);
+    const sizes = swept.slice(at, at + AT_ONCE).map(async ({ path, bytes }) => {
+      const size = bytes ?? (await contentSize(path));
+      if (o.dryRun !== true) await directories.sweep(path);
+      return size;
+    });
+    for (const size of await Promise.all(sizes)) freed += size;
   }
-  return [...numbers].map((number) => directories.path(number));
+  return freed;
 }
+
+/** Counted as the usage of a snapshot is: by its content, without the few blocks of what lies beside it. */
+async function contentSize(path: string): Promise<number> {
+  const [content, unmerged] = await Promise.all(CONTENTS.map((name) => measureUsage(join(path, name))));
+  return (content?.size ?? 0) + (unmerged?.size ?? 0);
+}
+
+/** A layer that a native snapshot was to be merged from lies beside the snapshot's own tree. */
+const CONTENTS: readonly string[] = ['fs', 'layer'];

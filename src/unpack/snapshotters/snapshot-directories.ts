@@ -1,4 +1,13 @@
-import { closeSync, existsSync, mkdirSync, realpathSync, renameSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+} from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -10,34 +19,53 @@ import {
   O_RDONLY,
   openat,
   readMountInfo,
+  RENAME_EXCHANGE,
+  renameat2,
   toBytePath,
   tryLock,
 } from '../../system/index.js';
 import { filesystemError } from '../filesystem-error.js';
+import { mountOf } from './mount-of.js';
 import { removeDirectory } from './remove-directory.js';
 
 const DISCARDED = '.discarded-';
+/** The kernel or the file system does not know how. */
+const CANNOT_EXCHANGE: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOSYS']);
 
 /**
  * The directories below `<root>/snapshots`, one for each row of the database and named by its number. A directory is made
- * and put away only inside the transaction that inserts or deletes its row, so that whoever holds the database's
- * write lock sees both or neither; what a crash leaves between is a directory without a row.
+ * inside the transaction that inserts its row, and put away after the one that deletes it, so that whoever holds the
+ * database's write lock sees no row without its directory; what a crash leaves between is a directory without a row.
  */
 export class SnapshotDirectories {
   /** Mode 0700, since a layer may hold setuid files. */
   readonly directory: string;
+  /** Where damaged ones are put. */
+  readonly #quarantine: string;
 
   constructor(root: string) {
     this.directory = join(root, 'snapshots');
+    this.#quarantine = join(root, 'quarantine');
   }
 
   path(number: number): string {
     return join(this.directory, String(number));
   }
 
-  /** What the snapshot itself has; with overlay its layer, with native the whole tree. */
+  /**
+   * What the snapshot itself has; with overlay its layer, with native the whole tree. A symlink where that lies in an
+   * additional store.
+   */
   content(number: number): string {
     return join(this.path(number), 'fs');
+  }
+
+  /** The directory that {@link content} is or leads to, for who goes on using it when the snapshot's row is gone. */
+  realContent(number: number): string {
+    const content = this.content(number);
+    return lstatSync(content, { throwIfNoEntry: false })?.isSymbolicLink() === true
+      ? realpathSync(content)
+      : content;
   }
 
   /** Where overlayfs works on an active snapshot. */
@@ -75,7 +103,7 @@ export class SnapshotDirectories {
   }
 
   /**
-   * Puts a directory out of sight, within the transaction that deletes its row; {@link sweep} removes it afterwards.
+   * Puts a directory out of sight whose row is gone; {@link sweep} removes it afterwards.
    * Undefined where there is none.
    */
   discard(number: number): string | undefined {
@@ -92,6 +120,49 @@ export class SnapshotDirectories {
   /** Undoes {@link discard}, for a transaction that failed. */
   restore(number: number, away: string): void {
     renameSync(away, this.path(number));
+  }
+
+  /**
+   * Lets a directory have the place of another one, if that is still there: at every moment there is the one or the other.
+   * The other has the first one's place then. Call it within a transaction, and {@link sync} after it.
+   */
+  replace(number: number, by: number): void {
+    const [fresh, place] = [this.path(by), this.path(number)];
+    if (!this.hasDirectory(number)) {
+      renameSync(fresh, place);
+      return;
+    }
+    try {
+      renameat2(AT_FDCWD, toBytePath(fresh), AT_FDCWD, toBytePath(place), RENAME_EXCHANGE);
+    } catch (error) {
+      if (!CANNOT_EXCHANGE.has(systemCode(error))) throw error;
+      // A crash in between loses the place for a moment, which whoever needs it finds and repairs.
+      const away = this.discard(number);
+      renameSync(fresh, place);
+      if (away !== undefined) renameSync(away, fresh);
+    }
+  }
+
+  /** Puts a damaged directory where nothing looks for snapshots, and says where; undefined where there is none. */
+  quarantine(number: number, as: number): string | undefined {
+    if (!this.hasDirectory(number)) return undefined;
+    mkdirSync(this.#quarantine, { recursive: true, mode: 0o700 });
+    const away = join(this.#quarantine, `snapshot-${as}.${Date.now()}`);
+    renameSync(this.path(number), away);
+    return away;
+  }
+
+  /** Makes the names of the directories durable. */
+  sync(): void {
+    for (const directory of [this.directory, this.#quarantine]) {
+      if (!existsSync(directory)) continue;
+      const fd = openSync(directory, O_RDONLY | O_DIRECTORY);
+      try {
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    }
   }
 
   /** Removes what was put away. */
@@ -135,6 +206,16 @@ export class SnapshotDirectories {
     const target = this.mountBelow(number);
     if (target === undefined) return;
     throw new LandfallError('IN_USE', `${target} is mounted inside a snapshot`, {
+      hint: `Unmount ${target} first.`,
+    });
+  }
+
+  /** @throws LandfallError IN_USE where a mount shows a snapshot: it would go on showing what is there now */
+  refuseShown(number: number): void {
+    this.refuseMounted(number);
+    const target = existsSync(this.content(number)) ? mountOf(this.realContent(number)) : undefined;
+    if (target === undefined) return;
+    throw new LandfallError('IN_USE', `a snapshot is mounted at ${target}`, {
       hint: `Unmount ${target} first.`,
     });
   }

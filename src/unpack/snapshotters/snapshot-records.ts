@@ -35,14 +35,15 @@ export interface NewSnapshot {
 
 /** The rows of one snapshotter. Each method takes the database or the transaction in which it is to happen. */
 export class SnapshotRecords {
-  readonly #snapshotter: string;
+  /** Its kind. */
+  readonly snapshotter: string;
 
   constructor(snapshotter: string) {
-    this.#snapshotter = snapshotter;
+    this.snapshotter = snapshotter;
   }
 
   async find(db: Statements, name: string): Promise<SnapshotRecord | undefined> {
-    const row = await db.get(`${SELECT} WHERE s.snapshotter = ? AND s.name = ?`, [this.#snapshotter, name]);
+    const row = await db.get(`${SELECT} WHERE s.snapshotter = ? AND s.name = ?`, [this.snapshotter, name]);
     return row === undefined ? undefined : recordOf(row);
   }
 
@@ -54,7 +55,7 @@ export class SnapshotRecords {
   async findChain(db: Statements, chainId: Digest): Promise<SnapshotRecord | undefined> {
     const row = await db.get(
       `${SELECT} JOIN chains c ON c.snapshot_id = s.id WHERE c.snapshotter = ? AND c.chain_id = ?`,
-      [this.#snapshotter, chainId],
+      [this.snapshotter, chainId],
     );
     return row === undefined ? undefined : recordOf(row);
   }
@@ -62,7 +63,7 @@ export class SnapshotRecords {
   /** Up to `limit` records after a number, in the order in which they were made. */
   async page(db: Statements, after: number, limit: number): Promise<SnapshotRecord[]> {
     const rows = await db.all(`${SELECT} WHERE s.snapshotter = ? AND s.id > ? ORDER BY s.id LIMIT ?`, [
-      this.#snapshotter,
+      this.snapshotter,
       after,
       limit,
     ]);
@@ -95,7 +96,7 @@ export class SnapshotRecords {
       `INSERT INTO snapshots (snapshotter, name, kind, parent_id, labels, created_at, updated_at)
        VALUES (?, ?, ?, ?, ?, ?, ?)`,
       [
-        this.#snapshotter,
+        this.snapshotter,
         snapshot.name,
         snapshot.kind,
         snapshot.parentNumber ?? null,
@@ -126,7 +127,7 @@ export class SnapshotRecords {
 
   async recordChain(db: Statements, chainId: Digest, diffId: Digest, number: number): Promise<void> {
     await db.run('INSERT INTO chains (snapshotter, chain_id, diff_id, snapshot_id) VALUES (?, ?, ?, ?)', [
-      this.#snapshotter,
+      this.snapshotter,
       chainId,
       diffId,
       number,

@@ -7,7 +7,8 @@ import {
   type Row,
   type Statements,
 } from '../../metadata/index.js';
-import type { SweepOptions } from '../layer-snapshotter.js';
+import type { Digest } from '../../spec/index.js';
+import type { SweepOptions, SweptDirectory, SweptSnapshots } from '../layer-snapshotter.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { isUnpacking } from './snapshot-records.js';
 
@@ -18,31 +19,38 @@ interface Node {
   readonly private: boolean;
   /** An active snapshot, a view, or what the caller retains. */
   readonly wanted: boolean;
+  /** Where it was measured. */
+  readonly bytes: number | undefined;
 }
 
 /**
- * Deletes the rows that nothing needs, of all snapshotters below one root, and puts their directories out of sight.
- * Where the transaction fails after this, a directory has lost its name, and its row is one that a next sweep deletes.
+ * Deletes the rows that nothing needs, of all snapshotters below one root. Their directories stay as they are until the
+ * transaction is committed: a process that dies before has removed nothing.
  */
 export async function sweepSnapshots(
   transaction: Statements,
   directories: SnapshotDirectories,
   o: SweepOptions,
-): Promise<readonly string[]> {
-  const nodes = await readNodes(transaction, o.retained);
-  const swept: string[] = [];
-  const kept = new Set<number>();
+): Promise<SweptSnapshots> {
+  const nodes = await readNodes(transaction, o);
+  const names: string[] = [];
+  const swept: SweptDirectory[] = [];
+  const kept = await parentsOfOthers(transaction, nodes, o);
   for (const node of childrenFirst(nodes)) {
     if (kept.has(node.number) || !mayGo(node, directories)) {
       if (node.parentNumber !== undefined) kept.add(node.parentNumber);
       continue;
     }
-    swept.push(node.private ? `snapshots/${node.number}` : node.name);
-    if (o.dryRun === true) continue;
-    await transaction.run('DELETE FROM snapshots WHERE id = ?', [node.number]);
-    directories.discard(node.number);
+    names.push(node.private ? `snapshots/${node.number}` : node.name);
+    if (directories.hasDirectory(node.number)) {
+      swept.push({
+        path: directories.path(node.number),
+        ...(node.bytes === undefined ? {} : { bytes: node.bytes }),
+      });
+    }
+    if (o.dryRun !== true) await transaction.run('DELETE FROM snapshots WHERE id = ?', [node.number]);
   }
-  return swept;
+  return { names, directories: swept };
 }
 
 /** By depth, since the numbers say nothing of it: layers begin in any order. */
@@ -61,11 +69,12 @@ function childrenFirst(nodes: ReadonlyMap<number, Node>): Node[] {
   return [...depths].sort(([, a], [, b]) => b - a).map(([node]) => node);
 }
 
-/** Whether a snapshot can go, but for its children. */
+/** Whether a snapshot can go, but for its children. One that is wanted stays though its directory is lost: that is damage. */
 function mayGo(node: Node, directories: SnapshotDirectories): boolean {
+  if (node.wanted && !node.private) return false;
   if (!directories.hasDirectory(node.number)) return true;
   if (directories.mountBelow(node.number) !== undefined) return false;
-  if (!node.private) return !node.wanted;
+  if (!node.private) return true;
   const lock = directories.tryLock(node.number);
   if (lock === undefined) return false;
   // Its owner is dead, and nobody else ever takes up what it left.
@@ -73,17 +82,52 @@ function mayGo(node: Node, directories: SnapshotDirectories): boolean {
   return true;
 }
 
-/** All rows by number, oldest first. */
-async function readNodes(tx: Statements, retained: ReadonlySet<string>): Promise<Map<number, Node>> {
+/** Where only some are looked at: those of them on which others stand. */
+async function parentsOfOthers(
+  tx: Statements,
+  nodes: ReadonlyMap<number, Node>,
+  { among }: SweepOptions,
+): Promise<Set<number>> {
+  if (among === undefined) return new Set();
+  const numbers = JSON.stringify([...nodes.keys()]);
+  const rows = await tx.all(
+    `SELECT DISTINCT parent_id FROM snapshots WHERE parent_id IN (SELECT value FROM json_each(?1))
+     AND id NOT IN (SELECT value FROM json_each(?1))`,
+    [numbers],
+  );
+  return new Set(rows.map((row) => integerOf(row, 'parent_id')));
+}
+
+/** All rows by number, oldest first; or those of some chains. */
+async function readNodes(tx: Statements, o: SweepOptions): Promise<Map<number, Node>> {
   const chains = new Map<number, string[]>();
-  for (const row of await tx.all('SELECT snapshot_id, chain_id FROM chains')) {
+  for (const row of await chainRows(tx, o.among)) {
     const number = integerOf(row, 'snapshot_id');
-    chains.set(number, [...(chains.get(number) ?? []), textOf(row, 'chain_id')]);
+    const known = chains.get(number);
+    if (known === undefined) chains.set(number, [textOf(row, 'chain_id')]);
+    else known.push(textOf(row, 'chain_id'));
   }
-  const rows = await tx.all('SELECT id, name, kind, parent_id, labels FROM snapshots ORDER BY id');
+  const rows =
+    o.among === undefined
+      ? await tx.all('SELECT id, name, kind, parent_id, labels, bytes, inodes FROM snapshots ORDER BY id')
+      : await tx.all(
+          `SELECT id, name, kind, parent_id, labels, bytes, inodes FROM snapshots
+           WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id`,
+          [JSON.stringify([...chains.keys()])],
+        );
   const isRetained = (number: number, name: string): boolean =>
-    [name, ...(chains.get(number) ?? [])].some((known) => retained.has(known));
+    [name, ...(chains.get(number) ?? [])].some((known) => o.retained.has(known));
   return new Map(rows.map((row) => [integerOf(row, 'id'), nodeOf(row, isRetained)]));
+}
+
+/** A snapshot that is looked at is so with all chains that it stands for. */
+async function chainRows(tx: Statements, among: readonly Digest[] | undefined): Promise<readonly Row[]> {
+  if (among === undefined) return await tx.all('SELECT snapshot_id, chain_id FROM chains');
+  return await tx.all(
+    `SELECT snapshot_id, chain_id FROM chains WHERE snapshot_id IN
+     (SELECT snapshot_id FROM json_each(?) AS wanted JOIN chains ON chains.chain_id = wanted.value)`,
+    [JSON.stringify(among)],
+  );
 }
 
 function nodeOf(row: Row, isRetained: (number: number, name: string) => boolean): Node {
@@ -95,5 +139,6 @@ function nodeOf(row: Row, isRetained: (number: number, name: string) => boolean)
     parentNumber: optionalIntegerOf(row, 'parent_id'),
     private: isUnpacking({ labels: labelsOf(row, 'labels') }),
     wanted: textOf(row, 'kind') !== 'committed' || isRetained(number, name),
+    bytes: integerOf(row, 'inodes') === 0 ? undefined : integerOf(row, 'bytes'),
   };
 }

@@ -44,6 +44,8 @@ test('one line for each change that matters', () => {
     blob(first, 'done'),
     unpack(first, 'unpacked'),
     unpack(first, 'committed'),
+    blob(second, 'elsewhere', 1_000_000),
+    blob(second, 'elsewhere', 2_000_000),
     blob(second, 'present'),
     unpack(second, 'present'),
     done(31_400_000),
@@ -58,6 +60,7 @@ test('one line for each change that matters', () => {
       `layer ${short}: retrying at 20.0/31.4 MB`,
       `layer ${short}: downloading, 20.0/31.4 MB are here`,
       `layer ${short}: done`,
+      `layer ${shortDigest(second.digest)}: another pull is bringing it`,
       'done: 2 layers (1 new, 1 already present), 31.4 MB downloaded',
     ].map((line) => `${NAME}: ${line}`),
   );

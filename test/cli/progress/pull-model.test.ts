@@ -28,6 +28,20 @@ describe('the state of a layer', () => {
   test.each<[string, ProgressEvent[], string, number]>([
     ['nothing was said of it', [], 'waiting', 0],
     ['it waits for its turn', [blob(layer, 'waiting')], 'waiting', 0],
+    [
+      'another pull brings it, and this one waits',
+      [blob(layer, 'waiting'), blob(layer, 'elsewhere', 400)],
+      'elsewhere',
+      400,
+    ],
+    ['it takes over', [blob(layer, 'elsewhere', 400), blob(layer, 'downloading', 400)], 'downloading', 400],
+    ['another pull brought it', [blob(layer, 'elsewhere', 400), blob(layer, 'present')], 'waiting', 1000],
+    [
+      'another pull brings it, and it is unpacked',
+      [blob(layer, 'elsewhere', 400), unpack(layer, 'unpacking', 5)],
+      'unpacking',
+      400,
+    ],
     ['bytes come', [blob(layer, 'downloading', 300)], 'downloading', 300],
     [
       'bytes come and are unpacked',

@@ -67,6 +67,21 @@ describe('what a terminal shows', () => {
     );
   });
 
+  test('what another pull brings: how far it is, and how fast', () => {
+    const [layer] = testLayers(45_000_000);
+    if (layer === undefined) throw new Error('no layer');
+    const events = [blob(layer, 'elsewhere', 0, 0), blob(layer, 'elsewhere', 22_500_000, 1000)];
+    const model = modelAfter([resolved(), image([layer]), ...events]);
+    const bar = `${'='.repeat(10)}${'.'.repeat(10)}`;
+    expect(renderPulls(model, PLAIN)).toEqual([
+      `${NAME}  0/1 layer  22.5/45.0 MB  linux/amd64`,
+      `  ${a}  [=========..........]  22.5/45.0 MB  22.5 MB/s  elsewhere`,
+    ]);
+    expect(renderPulls(model, { ...PLAIN, width: 200 }).at(1)).toBe(
+      `  ${a}  [${bar.slice(0, 10).repeat(2)}${'.'.repeat(20)}]  22.5/45.0 MB  22.5 MB/s  another pull brings it`,
+    );
+  });
+
   test('in a UTF-8 locale: block characters', () => {
     expect(renderPulls(modelAfter(midway()), { ...PLAIN, unicode: true }).at(2)).toContain(
       '[████▒▒▒▒▒··········]',
@@ -96,6 +111,7 @@ describe('what a terminal shows', () => {
     ['waiting for the commit', [blob(only(), 'done'), unpack(only(), 'unpacked')], 'committing'],
     ['already there', [blob(only(), 'present'), unpack(only(), 'present')], 'already present'],
     ['retrying', [blob(only(), 'retrying', 5)], 'retrying'],
+    ['brought by another pull', [blob(only(), 'elsewhere', 5)], 'elsewhere'],
     ['downloaded', [blob(only(), 'done')], 'downloaded'],
     ['cut off', [blob(only(), 'downloading', 5), { type: 'failed', reference: NAME }], 'stopped'],
   ])('the state of a layer: %s', (_, events, label) => {

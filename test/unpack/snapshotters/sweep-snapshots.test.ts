@@ -1,9 +1,11 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { parseDigest } from '../../../src/spec/index.js';
 import { NativeSnapshotter, type RemovedOrphans } from '../../../src/unpack/index.js';
 import { writableDirectory } from '../../suites/snapshotter.js';
 import { archive, file } from '../../support/tar-builder.js';
@@ -22,7 +24,7 @@ async function collect(
   const swept = await database.transaction((tx) =>
     snapshotter.sweep(tx, { retained: new Set(retained), dryRun }),
   );
-  return { swept, ...(await snapshotter.removeOrphans({ dryRun, swept })) };
+  return { swept: swept.names, ...(await snapshotter.removeOrphans({ dryRun, swept: swept.directories })) };
 }
 
 async function chain(snapshots: SnapshotFixture, ...names: readonly string[]): Promise<string[]> {
@@ -81,12 +83,43 @@ describe.each<SnapshotterKind>(['overlay', 'native'])('a collection over %s snap
     for (const name of ['4711/fs', '.discarded-12-x', 'not-ours']) {
       await mkdir(join(snapshots.root, 'snapshots', name), { recursive: true });
     }
+    // What is wanted and lost is damage, which is not for a collection to hide.
     const collected = await collect(snapshots, [kept, lost]);
-    expect(collected).toMatchObject({ swept: [lost], removed: ['snapshots/4711'] });
+    expect(collected).toMatchObject({ swept: [], removed: ['snapshots/4711'] });
+    expect(await collect(snapshots, [kept])).toMatchObject({ swept: [lost], removed: [] });
     expect(await names(snapshots)).toEqual([kept]);
     expect(await snapshots.directories()).toEqual(
       ['1', 'not-ours'].map((name) => expect.stringMatching(name === '1' ? /^\d$/ : name) as unknown),
     );
+  });
+
+  test('among some chains takes those that are not retained and on which nothing stands, and looks at no others', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter, database } = snapshots;
+    const [base = '', top = ''] = await chain(snapshots, 'base', 'top');
+    const [, other = ''] = await chain(snapshots, 'base', 'other');
+    const [unasked = ''] = await chain(snapshots, 'unasked');
+    const sweep = async (
+      retained: readonly string[],
+      ...among: readonly string[]
+    ): Promise<readonly string[]> => {
+      const chains = among.map((name) => parseDigest(name));
+      const swept = await database.transaction((tx) =>
+        snapshotter.sweep(tx, { retained: new Set(retained), among: chains }),
+      );
+      expect(swept.directories).toHaveLength(swept.names.length);
+      const freed = await snapshotter.removeSwept(swept);
+      expect(freed > 10_000).toBe(swept.names.length > 0);
+      return swept.names;
+    };
+    expect(await sweep([top], base, top)).toEqual([]);
+    expect(await sweep([], base, top)).toEqual([top]);
+    await snapshotter.view('v', other);
+    expect(await sweep([], base, other)).toEqual([]);
+    await snapshotter.remove('v');
+    expect(await sweep([], base, other)).toEqual([other, base]);
+    expect(await names(snapshots)).toEqual([unasked]);
+    expect(await snapshots.directories()).toHaveLength(1);
   });
 
   test('a layer that is being unpacked stays while its process lives, and goes when it died', async () => {
@@ -101,6 +134,36 @@ describe.each<SnapshotterKind>(['overlay', 'native'])('a collection over %s snap
     await snapshots.snapshotter.abandonLayer(mine);
   });
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  'a collection leaves a snapshot in which something is mounted',
+  async () => {
+    await using snapshots = await createSnapshots('overlay');
+    const [only = ''] = await chain(snapshots, 'only');
+    const [path = ''] = await snapshots.snapshotter.layerPaths(only);
+    const dist = new URL('../../../dist/src/', import.meta.url).href;
+    const script = `
+    import { execFileSync } from 'node:child_process';
+    import { existsSync } from 'node:fs';
+    import { MetadataDatabase } from '${dist}metadata/index.js';
+    import { OverlaySnapshotter, WorkerPool } from '${dist}unpack/index.js';
+    const [root, path] = process.argv.slice(1);
+    execFileSync('mount', ['-t', 'tmpfs', 'none', path]);
+    const database = await MetadataDatabase.open(root + '/metadata.db');
+    const snapshotter = new OverlaySnapshotter({ root, database, pool: new WorkerPool() });
+    const retained = new Set();
+    const swept = await database.transaction((tx) => snapshotter.sweep(tx, { retained }));
+    await database.run('DELETE FROM snapshots');
+    const { removed } = await snapshotter.removeOrphans();
+    console.log(JSON.stringify({ swept: swept.names, removed, there: existsSync(path) }));
+    execFileSync('umount', [path]);
+    process.exit(0);
+  `;
+    const node = [process.execPath, '--input-type=module', '-e', script, snapshots.root, path];
+    const { stdout } = await promisify(execFile)('unshare', ['-m', ...node]);
+    expect(JSON.parse(stdout)).toEqual({ swept: [], removed: [], there: true });
+  },
+);
 
 /** Another process begins a layer and is killed; returns the number of its directory. */
 async function dieUnpacking(snapshots: SnapshotFixture, kind: SnapshotterKind): Promise<number> {

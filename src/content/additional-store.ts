@@ -1,0 +1,106 @@
+import { realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { LandfallError, systemCode } from '../errors.js';
+import { MetadataDatabase } from '../metadata/index.js';
+import { DiscardedBlobs } from './discarded-blobs.js';
+import { DocumentStore } from './documents.js';
+import type { ImageCatalog } from './image-catalog.js';
+import { ImageStore } from './images.js';
+import type { ListedBlobs } from './joined-content-store.js';
+import { LocalContentStore } from './local-content-store.js';
+import { DATABASE_FILE, LAYOUT_FILE } from './store-paths.js';
+
+/**
+ * A store whose content is used where it lies, and below whose root nothing is ever written: one that a machine image
+ * ships with, on a read-only file system. It is trusted as the main store is, and checked by itself (`fsck --root`).
+ */
+export interface AdditionalStore {
+  /** Absolute, and no part of it is a symlink. */
+  readonly root: string;
+  /** Refuses to be written. */
+  readonly database: MetadataDatabase;
+  readonly content: ListedBlobs;
+  readonly documents: Pick<DocumentStore, 'all'>;
+  /** What it goes without, since its layers are snapshots. */
+  readonly discarded: Pick<DiscardedBlobs, 'among'>;
+  readonly images: ImageCatalog;
+}
+
+type Facts = Pick<AdditionalStore, 'documents' | 'discarded'>;
+
+/** The version of the schema that has facts of this kind first. A store that cannot be written is not migrated. */
+const FACTS_SINCE = 2;
+const NO_FACTS: Facts = {
+  documents: { all: () => Promise.resolve(new Map()) },
+  discarded: { among: () => Promise.resolve(new Map()) },
+};
+
+/**
+ * Opens additional stores, in their order; one that is named twice, or is the main store, is opened once or not at all.
+ * Their databases are the caller's to close.
+ *
+ * An error, not a warning, where one cannot be used: without it the next pull would quietly download what the machine
+ * was made to have.
+ *
+ * @param mainRoot - of the store that they are additional to; it exists
+ * @throws LandfallError INVALID_CONFIG, naming the directory
+ */
+export async function openAdditionalStores(
+  roots: readonly string[],
+  mainRoot: string,
+): Promise<readonly AdditionalStore[]> {
+  if (roots.length === 0) return [];
+  const main = await realpath(mainRoot);
+  const opened = new Map<string, AdditionalStore>();
+  try {
+    for (const named of roots) {
+      const root = await realpath(named).catch((error: unknown) => {
+        throw noStore(named, error);
+      });
+      if (root !== main && !opened.has(root)) opened.set(root, await openAdditionalStore(root));
+    }
+    return [...opened.values()];
+  } catch (error) {
+    await Promise.all([...opened.values()].map(({ database }) => database.close()));
+    throw error;
+  }
+}
+
+async function openAdditionalStore(root: string): Promise<AdditionalStore> {
+  await Promise.all([LAYOUT_FILE, DATABASE_FILE].map((name) => stat(join(root, name)))).catch(
+    (error: unknown) => {
+      throw noStore(root, error);
+    },
+  );
+  try {
+    const database = await MetadataDatabase.openReadOnly(join(root, DATABASE_FILE));
+    return {
+      root,
+      database,
+      content: new LocalContentStore(root, database),
+      ...(database.schemaVersion >= FACTS_SINCE ? factsIn(root, database) : NO_FACTS),
+      images: new ImageStore(root, database),
+    };
+  } catch (cause) {
+    throw unusable(root, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}
+
+function factsIn(root: string, database: MetadataDatabase): Facts {
+  const documents = new DocumentStore(database);
+  return { documents, discarded: new DiscardedBlobs({ root, database, documents }) };
+}
+
+function noStore(root: string, cause: unknown): LandfallError {
+  const code = systemCode(cause);
+  return unusable(root, code === 'ENOENT' ? 'there is no store' : (code ?? String(cause)), cause);
+}
+
+function unusable(root: string, fault: string, cause: unknown): LandfallError {
+  return new LandfallError('INVALID_CONFIG', `the additional store ${root} cannot be used: ${fault}`, {
+    cause,
+    details: { path: root },
+    hint: 'Mount it, or leave it out of --additional-root and LANDFALL_ADDITIONAL_ROOTS.',
+  });
+}

@@ -1,0 +1,179 @@
+import {
+  integerOf,
+  jsonOf,
+  type MetadataDatabase,
+  optionalTextOf,
+  type Row,
+  type Statements,
+  textOf,
+} from '../metadata/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  isIndexType,
+  isManifestType,
+  parseDescriptor,
+  parseDigest,
+} from '../spec/index.js';
+
+/** A blob that a document lists. */
+export interface DocumentChild {
+  readonly digest: Digest;
+  /** Bytes, as the document says. */
+  readonly size: number;
+}
+
+/** What an index or a manifest says, as far as the store needs to know it (image-spec: image-index.md, manifest.md). */
+export interface DocumentFacts {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** What a referrer refers to. */
+  readonly subject?: Digest;
+  /** Of an image manifest whose config is known, as text. */
+  readonly platform?: string;
+  /** The digest of an image manifest's config. */
+  readonly imageId?: Digest;
+  /** In the document's order: config and then layers, or the entries of an index. */
+  readonly children: readonly DocumentChild[];
+  /** Of an image manifest's layers, bottom first; empty for all else. */
+  readonly chainIds: readonly Digest[];
+}
+
+/**
+ * What the documents of a store say, so that they need not be read again, and are still known when their blobs are
+ * damaged. Facts are found by reading a verified document once; see `recordDocuments` in the engine.
+ *
+ * Every method takes the transaction to ask in, where what is found has to stay true.
+ */
+export class DocumentStore {
+  readonly #database: MetadataDatabase;
+
+  constructor(database: MetadataDatabase) {
+    this.#database = database;
+  }
+
+  async get(digest: Digest, statements: Statements = this.#database): Promise<DocumentFacts | undefined> {
+    const row = await statements.get('SELECT * FROM documents WHERE digest = ?', [digest]);
+    return row === undefined ? undefined : factsOf(row);
+  }
+
+  /** All of them, by digest. */
+  async all(statements: Statements = this.#database): Promise<ReadonlyMap<Digest, DocumentFacts>> {
+    const rows = await statements.all('SELECT * FROM documents');
+    return new Map(rows.map((row) => [parseDigest(textOf(row, 'digest')), factsOf(row)]));
+  }
+
+  /** Records documents; the platform and the chains of one that is known already are added where they were unknown. */
+  async put(documents: readonly DocumentFacts[]): Promise<void> {
+    if (documents.length === 0) return;
+    await this.#database.transaction(async (transaction) => {
+      for (const facts of documents) await insert(transaction, facts);
+    });
+  }
+
+  /** The images of which nothing is recorded: pulled by an older program, or no documents at all. */
+  async unrecorded(
+    statements: Statements = this.#database,
+  ): Promise<readonly { name: string; target: Descriptor }[]> {
+    const rows = await statements.all(
+      'SELECT name, target FROM images WHERE NOT EXISTS (SELECT 1 FROM documents WHERE documents.digest = images.digest)',
+    );
+    return rows
+      .map((row) => ({ name: textOf(row, 'name'), target: parseDescriptor(jsonOf(row, 'target'), 'target') }))
+      .filter(({ target }) => isIndexType(target.mediaType) || isManifestType(target.mediaType));
+  }
+
+  /** The documents that list a blob. */
+  async holders(child: Digest, statements: Statements = this.#database): Promise<readonly DocumentFacts[]> {
+    const rows = await statements.all(
+      'SELECT documents.* FROM links JOIN documents ON documents.id = links.document WHERE links.child = ?',
+      [child],
+    );
+    return rows.map(factsOf);
+  }
+
+  /** The image manifests that are unpacked to a chain, or through it. */
+  async chainHolders(
+    chainId: Digest,
+    statements: Statements = this.#database,
+  ): Promise<readonly DocumentFacts[]> {
+    const rows = await statements.all(
+      `SELECT documents.* FROM chain_links JOIN documents ON documents.id = chain_links.document
+       WHERE chain_links.chain_id = ?`,
+      [chainId],
+    );
+    return rows.map(factsOf);
+  }
+
+  /** Forgets a document, with its links; unknown is not an error. */
+  async delete(digest: Digest, statements: Statements): Promise<void> {
+    const row = await statements.get('SELECT * FROM documents WHERE digest = ?', [digest]);
+    if (row === undefined) return;
+    const id = integerOf(row, 'id');
+    const { children, chainIds } = factsOf(row);
+    await statements.run(
+      'DELETE FROM links WHERE document = ? AND child IN (SELECT value FROM json_each(?))',
+      [id, JSON.stringify(children.map((child) => child.digest))],
+    );
+    await statements.run(
+      'DELETE FROM chain_links WHERE document = ? AND chain_id IN (SELECT value FROM json_each(?))',
+      [id, JSON.stringify(chainIds)],
+    );
+    await statements.run('DELETE FROM documents WHERE id = ?', [id]);
+  }
+}
+
+async function insert(transaction: Statements, facts: DocumentFacts): Promise<void> {
+  const { digest, mediaType, subject, platform, imageId, children, chainIds } = facts;
+  await transaction.run(
+    `INSERT INTO documents (digest, media_type, subject, platform, image_id, children, chain_ids)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+     ON CONFLICT (digest) DO UPDATE SET platform = coalesce(?4, platform), image_id = coalesce(?5, image_id),
+       chain_ids = CASE WHEN ?7 = '[]' THEN chain_ids ELSE ?7 END`,
+    [
+      digest,
+      mediaType,
+      subject ?? null,
+      platform ?? null,
+      imageId ?? null,
+      JSON.stringify(children.map((child) => [child.digest, child.size])),
+      JSON.stringify(chainIds),
+    ],
+  );
+  const row = await transaction.get('SELECT id FROM documents WHERE digest = ?', [digest]);
+  if (row === undefined) throw new Error(`the document ${digest} vanished while it was recorded`);
+  const id = integerOf(row, 'id');
+  // One statement for all, however many there are: json_each makes rows of a list.
+  await transaction.run('INSERT OR IGNORE INTO links (child, document) SELECT value, ? FROM json_each(?)', [
+    id,
+    JSON.stringify(children.map((child) => child.digest)),
+  ]);
+  await transaction.run(
+    'INSERT OR IGNORE INTO chain_links (chain_id, document) SELECT value, ? FROM json_each(?)',
+    [id, JSON.stringify(chainIds)],
+  );
+}
+
+function factsOf(row: Row): DocumentFacts {
+  return {
+    ...headOf(row),
+    // Only this class writes the two columns, and what they hold was parsed before: reading it again for each of
+    // 100,000 blobs would be most of the time that a collection takes.
+    children: (jsonOf(row, 'children') as [Digest, number][]).map(([digest, size]) => ({ digest, size })),
+    chainIds: jsonOf(row, 'chain_ids') as Digest[],
+  };
+}
+
+/** All that a row says but for its lists. */
+export function headOf(row: Row): Omit<DocumentFacts, 'children' | 'chainIds'> {
+  const subject = optionalTextOf(row, 'subject');
+  const platform = optionalTextOf(row, 'platform');
+  const imageId = optionalTextOf(row, 'image_id');
+  return {
+    digest: parseDigest(textOf(row, 'digest')),
+    mediaType: textOf(row, 'media_type'),
+    ...(subject === undefined ? {} : { subject: parseDigest(subject) }),
+    ...(platform === undefined ? {} : { platform }),
+    ...(imageId === undefined ? {} : { imageId: parseDigest(imageId) }),
+  };
+}

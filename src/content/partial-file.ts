@@ -1,0 +1,162 @@
+import { constants } from 'node:fs';
+import { chmod, type FileHandle, open } from 'node:fs/promises';
+
+import { systemCode } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
+import type { WrittenBytes } from './arriving-bytes.js';
+import type { ByteSpan } from './byte-ranges.js';
+import { fileError } from './file-error.js';
+import type { IngestDirectory } from './ingest-directory.js';
+import { type IngestState, trustedSpans } from './ingest-state.js';
+
+/** How many bytes may arrive out of order before the state says so: what a crash can cost. */
+const RECORD_EVERY_BYTES = 16 * 1024 * 1024;
+/** So many are recorded at most, so that the state stays small. Downloads make a few. */
+const MOST_SPANS = 1024;
+
+/**
+ * The bytes of a partial blob and the record of which of them are there.
+ *
+ * While bytes come in order, the length of the file says it, and nothing else need be recorded to survive a crash.
+ * Before the first write beyond the frontier the state says what there is, and from then on only what a state names
+ * counts, since the file may have holes. A state never names a byte that was not written before it.
+ */
+export class PartialFile {
+  readonly #directory: IngestDirectory;
+  readonly #data: FileHandle;
+  #state: IngestState;
+  /** How many bytes had arrived when the state last said which. */
+  #recordedBytes = 0;
+  #recording: Promise<void> = Promise.resolve();
+
+  private constructor(directory: IngestDirectory, data: FileHandle, state: IngestState) {
+    this.#directory = directory;
+    this.#data = data;
+    this.#state = state;
+  }
+
+  /**
+   * Opens the partial in a directory that is locked, with what an earlier process left there.
+   *
+   * @returns the file, and which bytes of it can be gone on with
+   * @throws ContentError NO_SPACE, FILESYSTEM
+   */
+  static async open(
+    directory: IngestDirectory,
+    { mediaType, size }: Descriptor,
+    source: string | undefined,
+  ): Promise<{ readonly file: PartialFile; readonly spans: readonly ByteSpan[] }> {
+    try {
+      await directory.removeTemporaries();
+      const known = await directory.readState();
+      const data = await openForWriting(directory.dataPath);
+      try {
+        const { size: length } = await data.stat();
+        const spans = trustedSpans(known, length, size);
+        const end = spans.at(-1)?.end ?? 0;
+        if (end !== length) await data.truncate(end);
+        const state: IngestState = {
+          mediaType,
+          size,
+          startedAt: known?.startedAt ?? Date.now(),
+          ...(source === undefined ? {} : { source }),
+          ...(isPrefix(spans) ? {} : { spans }),
+        };
+        await directory.writeState(state);
+        const file = new PartialFile(directory, data, state);
+        file.#recordedBytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
+        return { file, spans };
+      } catch (error) {
+        await data.close();
+        throw error;
+      }
+    } catch (error) {
+      throw fileError(error, 'open a partial blob', directory.path);
+    }
+  }
+
+  /** @param written what had arrived before */
+  async write(at: number, bytes: Uint8Array, written: WrittenBytes): Promise<void> {
+    try {
+      if (at > written.prefix || this.#state.spans !== undefined) await this.#record(written);
+      for (let done = 0; done < bytes.byteLength;) {
+        const { bytesWritten } = await this.#data.write(bytes, done, bytes.byteLength - done, at + done);
+        done += bytesWritten;
+      }
+    } catch (error) {
+      throw fileError(error, 'write a blob', this.#directory.dataPath);
+    }
+  }
+
+  async read(at: number, length: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafe(length);
+    const path = this.#directory.dataPath;
+    try {
+      const { bytesRead } = await this.#data.read(buffer, 0, length, at);
+      if (bytesRead === 0) throw new Error(`it ends before ${at}`);
+      return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      throw fileError(error, 'read a partial blob', path);
+    }
+  }
+
+  /** Makes the content durable, and what it is from now on: read-only. */
+  async seal(): Promise<void> {
+    await this.#data.chmod(0o444);
+    await this.#data.sync();
+  }
+
+  /** Lets the state say exactly what there is, for whoever goes on with it. */
+  async keep(written: WrittenBytes): Promise<void> {
+    const { spans: recorded, ...ordered } = this.#state;
+    if (recorded === undefined) return;
+    const { spans } = written;
+    try {
+      // What lies beyond was begun and did not arrive; in order, the length must not say that it did.
+      await this.#data.truncate(spans.at(-1)?.end ?? 0);
+      await this.#directory.writeState(isPrefix(spans) ? ordered : { ...ordered, spans: recordable(spans) });
+    } catch {
+      // On a full disk the old state stays: it says less than there is, and nothing that is wrong.
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#data.close();
+  }
+
+  /** Lets the state say what has arrived; one at a time, and not for every few bytes. */
+  #record(written: WrittenBytes): Promise<void> {
+    const record = async (): Promise<void> => {
+      const { bytes, spans } = written;
+      if (this.#state.spans !== undefined && bytes - this.#recordedBytes < RECORD_EVERY_BYTES) return;
+      const state = { ...this.#state, spans: recordable(spans) };
+      await this.#directory.writeState(state);
+      this.#state = state;
+      this.#recordedBytes = bytes;
+    };
+    const next = this.#recording.then(record);
+    this.#recording = next.catch(() => undefined);
+    return next;
+  }
+}
+
+/** Whether the length of a file that ends where these do says all there is to say. */
+function isPrefix(spans: readonly ByteSpan[]): boolean {
+  return spans.length === 0 || (spans.length === 1 && spans[0]?.start === 0);
+}
+
+function recordable(spans: readonly ByteSpan[]): readonly ByteSpan[] {
+  return spans.slice(0, MOST_SPANS);
+}
+
+async function openForWriting(path: string): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  try {
+    return await open(path, flags, 0o600);
+  } catch (error) {
+    // A process that died in the middle of a commit leaves it read-only.
+    if (systemCode(error) !== 'EACCES') throw error;
+    await chmod(path, 0o600);
+    return await open(path, flags, 0o600);
+  }
+}

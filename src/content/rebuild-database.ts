@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type Abortable, ContentError } from '../errors.js';
+import { DamagedDatabase, MetadataDatabase } from '../metadata/index.js';
+import { blobOf } from './blob-rows.js';
+import { fileError, unlessMissing } from './file-error.js';
+import { withRootLocked } from './layout-files.js';
+import { isNoStore, makeDirectories, noStore, openLayout } from './open-layout.js';
+import { imageOf } from './rebuild-images.js';
+import { refuseOpen, replaceDatabase } from './replace-database.js';
+import { DATABASE_FILE, INGEST } from './store-paths.js';
+
+export interface RebuildDatabaseOptions extends Abortable {
+  /** Whether also a database without a fault, or one of a newer program, is replaced. */
+  readonly force?: boolean | undefined;
+}
+
+export interface ReplacedDatabase<T> {
+  readonly result: T;
+  /** Where the old database is kept; undefined where there was none. */
+  readonly kept: string | undefined;
+}
+
+/**
+ * Gives a store a new database, under the lock of its root: one that `fill` fills and nobody sees before it is whole, on the
+ * disk, and in place. The old one stays as it is until then, and is kept beside it afterwards.
+ *
+ * @param fill gets the new database and what can be read of the old one. What it throws leaves everything as it was.
+ * @throws LandfallError INVALID_CONFIG (no store; or its database has no fault), IN_USE (a process has it open), UNSUPPORTED
+ *   (a newer program wrote it), NO_SPACE, FILESYSTEM, ABORTED
+ */
+export async function rebuildDatabase<T>(
+  root: string,
+  fill: (database: MetadataDatabase, old: DamagedDatabase | undefined) => Promise<T>,
+  o: RebuildDatabaseOptions = {},
+): Promise<ReplacedDatabase<T>> {
+  try {
+    if (await isNoStore(root)) throw noStore(root);
+    return await withRootLocked(root, () => rebuildLocked(root, fill, o), o);
+  } catch (error) {
+    throw fileError(error, 'rebuild the database', root);
+  }
+}
+
+/** Makes up what else is missing at the top of a store whose database was rebuilt, and writes its `index.json`. */
+export async function completeLayout(root: string): Promise<void> {
+  await (await openLayout(root)).close();
+}
+
+async function rebuildLocked<T>(
+  root: string,
+  fill: (database: MetadataDatabase, old: DamagedDatabase | undefined) => Promise<T>,
+  o: RebuildDatabaseOptions,
+): Promise<ReplacedDatabase<T>> {
+  const place = join(root, DATABASE_FILE);
+  refuseOpen(place);
+  await makeDirectories(root);
+  const temporary = join(root, INGEST, `${DATABASE_FILE}.${randomUUID()}.tmp`);
+  try {
+    const result = await fillNew(place, temporary, fill, o);
+    return { result, kept: await replaceDatabase(root, temporary) };
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+async function fillNew<T>(
+  place: string,
+  temporary: string,
+  fill: (database: MetadataDatabase, old: DamagedDatabase | undefined) => Promise<T>,
+  o: RebuildDatabaseOptions,
+): Promise<T> {
+  const isFile = (await unlessMissing(stat(place)))?.isFile() === true;
+  await using old = isFile ? await DamagedDatabase.open(place) : undefined;
+  if (o.force !== true && old !== undefined && (await isSound(old))) throw isFine(place);
+  await using database = await MetadataDatabase.create(temporary);
+  return await fill(database, old);
+}
+
+/** SQLite checks how rows are stored, and not what they say. */
+async function isSound(old: DamagedDatabase): Promise<boolean> {
+  if (!(await old.isSound())) return false;
+  const [blobs, images] = [
+    await old.read('blobs', 'digest', blobOf),
+    await old.read('images', 'name', imageOf),
+  ];
+  return blobs.complete && images.complete;
+}
+
+function isFine(path: string): ContentError {
+  return new ContentError('INVALID_CONFIG', `the database ${path} has no fault`, {
+    details: { path },
+    hint: 'Check the rest of the store with landfall fsck; it needs no rebuilding.',
+  });
+}

@@ -1,0 +1,143 @@
+import { imagesWithBlob } from '../../content/index.js';
+import { LandfallError, throwIfAborted } from '../../errors.js';
+import { textOf } from '../../metadata/index.js';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  isConfigType,
+  isIndexType,
+  isManifestType,
+} from '../../spec/index.js';
+import { recordDocuments } from '../documents.js';
+import { readConfig, readManifest } from '../read-document.js';
+import { takeBlobFault } from './check-blobs.js';
+import type { FsckRun } from './fsck-run.js';
+
+/**
+ * Each image's index, manifests and configs can be read, and what they list is here. A manifest below an index counts if
+ * its facts were recorded: the others are of platforms that were not pulled, or of a pull that did not end.
+ */
+export async function manifestsStep(run: FsckRun): Promise<number> {
+  const check = new ManifestCheck(run, await digestsIn(run, 'blobs'), await digestsIn(run, 'discarded'));
+  for (const { target } of await run.store.images.list()) await check.document(target);
+  return check.checked;
+}
+
+async function digestsIn({ store }: FsckRun, table: 'blobs' | 'discarded'): Promise<ReadonlySet<string>> {
+  const rows = await store.database.all(`SELECT digest FROM ${table}`);
+  return new Set(rows.map((row) => textOf(row, 'digest')));
+}
+
+class ManifestCheck {
+  /** Documents that were read. */
+  checked = 0;
+  readonly #run: FsckRun;
+  /** What the database lists; the steps before looked whether the files are there. */
+  readonly #recorded: ReadonlySet<string>;
+  readonly #discarded: ReadonlySet<string>;
+  readonly #seen = new Set<Digest>();
+
+  constructor(run: FsckRun, recorded: ReadonlySet<string>, discarded: ReadonlySet<string>) {
+    this.#run = run;
+    this.#recorded = recorded;
+    this.#discarded = discarded;
+  }
+
+  /** An index or a manifest that must be here, with all that must be here below it. */
+  async document(descriptor: Descriptor): Promise<void> {
+    throwIfAborted(this.#run.signal);
+    const { digest, mediaType } = descriptor;
+    if (this.#seen.has(digest)) return;
+    this.#seen.add(digest);
+    await this.#require(descriptor);
+    if (!isIndexType(mediaType) && !isManifestType(mediaType)) return;
+    this.checked += 1;
+    const document = await this.#read(descriptor, (d) => readManifest(this.#run.store.content, d));
+    if (document !== undefined) await this.#record(descriptor);
+    const children = document === undefined ? await this.#rememberedChildren(digest) : childrenOf(document);
+    if (isIndexType(mediaType)) await this.#entries(children);
+    else await this.#content(children);
+  }
+
+  /** What an image's target says is unknown where it was damaged from the beginning. */
+  async #record(descriptor: Descriptor): Promise<void> {
+    const { store } = this.#run;
+    if ((await store.documents.get(descriptor.digest)) !== undefined) return;
+    await recordDocuments(store, descriptor);
+  }
+
+  async #entries(entries: readonly Descriptor[]): Promise<void> {
+    const { documents } = this.#run.store;
+    for (const entry of entries) {
+      const facts = await documents.get(entry.digest);
+      if (facts !== undefined) await this.document({ ...entry, mediaType: facts.mediaType });
+    }
+  }
+
+  /** A manifest's config and layers. */
+  async #content(children: readonly Descriptor[]): Promise<void> {
+    for (const child of children) {
+      if (this.#seen.has(child.digest)) continue;
+      this.#seen.add(child.digest);
+      if (this.#discarded.has(child.digest)) continue;
+      await this.#require(child);
+      if (!isConfigType(child.mediaType)) continue;
+      this.checked += 1;
+      await this.#read(child, (d) => readConfig(this.#run.store.content, d));
+    }
+  }
+
+  async #require(descriptor: Descriptor): Promise<void> {
+    const { digest } = descriptor;
+    if (this.#recorded.has(digest) || this.#run.blobProblems.has(digest)) return;
+    if ((await this.#run.store.content.info(digest)) !== undefined) return;
+    // Removed with its image, after the images were listed.
+    if ((await imagesWithBlob(this.#run.store.database, digest)).length === 0) return;
+    const detail = 'it is missing, and the database does not know it any more';
+    await takeBlobFault(this.#run, { digest, kind: 'blob-missing', detail }, descriptor);
+  }
+
+  async #read<T extends object>(
+    descriptor: Descriptor,
+    read: (descriptor: Descriptor) => Promise<T>,
+  ): Promise<T | undefined> {
+    const run = this.#run;
+    if (run.isDamaged(descriptor.digest)) return undefined;
+    try {
+      return await read(descriptor);
+    } catch (error) {
+      throwIfAborted(run.signal);
+      if (!(error instanceof LandfallError)) throw error;
+      await this.#invalid(descriptor, error as LandfallError);
+      return run.isDamaged(descriptor.digest) ? undefined : await read(descriptor).catch(() => undefined);
+    }
+  }
+
+  async #invalid(descriptor: Descriptor, error: LandfallError): Promise<void> {
+    const run = this.#run;
+    const { digest } = descriptor;
+    const images = await imagesWithBlob(run.store.database, digest);
+    // Removed with its image, after the images were listed.
+    if (images.length === 0) return;
+    if (error.code === 'DIGEST_MISMATCH' || error.code === 'STORE_CORRUPT') {
+      await takeBlobFault(run, { digest, kind: 'blob-digest', detail: error.message }, descriptor);
+      return;
+    }
+    const problem = run.report({ kind: 'document-invalid', subject: digest, detail: error.message, images });
+    run.blobProblems.set(digest, problem);
+    if (run.repair) run.settle(problem, 'unrepaired', error.hint);
+  }
+
+  /** What a document that cannot be read listed. */
+  async #rememberedChildren(digest: Digest): Promise<readonly Descriptor[]> {
+    const { documents } = this.#run.store;
+    const facts = await documents.get(digest);
+    const children: Descriptor[] = [];
+    for (const child of facts?.children ?? []) {
+      const known = await documents.get(child.digest);
+      children.push({ ...child, mediaType: known?.mediaType ?? '' });
+    }
+    return children;
+  }
+}

@@ -1,0 +1,101 @@
+import pLimit from 'p-limit';
+import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
+import type { RegistryClient } from '../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../spec/index.js';
+import { BlobArrivals } from './blob-arrivals.js';
+import { discardedBlobs } from './discard-layers.js';
+import { DownloadSlots } from './download-slots.js';
+import type { PullEventBody } from './pull-event.js';
+import type { Store } from './store.js';
+
+export interface RestoreBlobsOptions extends Abortable {
+  /** Blobs that are fetched at once. Default 4. */
+  readonly concurrency?: number;
+  /** Told how the blobs arrive. */
+  readonly onEvent?: (event: PullEventBody) => void;
+}
+
+const DEFAULT_CONCURRENCY = 4;
+
+/**
+ * Fetches blobs that were discarded again from where they came, verified, into the store; they are no longer discarded
+ * then. Where nobody noted where one came from, the repositories of the images that list it are asked. What is here, or
+ * never was, is passed over.
+ *
+ * Errors: those of fetcher and content store, with a message that says why the blob is not here; BLOB_NOT_FOUND (nobody
+ * knows where it came from); ABORTED.
+ */
+export async function restoreBlobs(
+  store: Pick<Store, 'root' | 'database' | 'documents' | 'content' | 'leases'>,
+  registry: Pick<RegistryClient, 'repository'>,
+  descriptors: readonly Descriptor[],
+  options: RestoreBlobsOptions = {},
+): Promise<void> {
+  const { signal, concurrency = DEFAULT_CONCURRENCY, onEvent = () => undefined } = options;
+  await using lease = await store.leases.create();
+  await lease.addBlob(...descriptors.map(({ digest }) => digest));
+  const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
+  const layerSlots = new DownloadSlots(concurrency);
+  const bySource = new Map<string, BlobArrivals>();
+  const failed = new AbortController();
+  const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  const arrivalsFrom = (source: string): BlobArrivals => {
+    const known = bySource.get(source);
+    if (known !== undefined) return known;
+    const arrivals = new BlobArrivals({
+      content: store.content,
+      fetcher: registry.repository(parseReference(source)),
+      lease,
+      source,
+      layerSlots,
+      documentLimit: pLimit(concurrency),
+      signal: scope,
+      onEvent,
+    });
+    bySource.set(source, arrivals);
+    return arrivals;
+  };
+  const restore = async (descriptor: Descriptor): Promise<void> => {
+    const blob = discarded.get(descriptor.digest);
+    if (blob === undefined) return;
+    const sources =
+      blob.source === undefined ? await discardedBlobs(store).repositoriesOf(blob.digest) : [blob.source];
+    let failure: unknown = sourceUnknown(blob.digest);
+    for (const source of sources) {
+      try {
+        await arrivalsFrom(source).start(descriptor, 'layer').done;
+        return;
+      } catch (error) {
+        failure = notRestored(blob.digest, source, error);
+        if (scope.aborted) break;
+      }
+    }
+    if (!failed.signal.aborted) failed.abort(failure);
+  };
+  await Promise.all(descriptors.map(restore));
+  throwIfAborted(signal);
+  if (failed.signal.aborted) throw failed.signal.reason;
+}
+
+function sourceUnknown(digest: Digest): ContentError {
+  return new ContentError('BLOB_NOT_FOUND', `${notHere(digest)}: nobody knows where it came from`, {
+    details: { digest },
+    hint: 'Pull the image again with --no-unpack.',
+  });
+}
+
+/** The same failure, told with what the blob was wanted for. */
+function notRestored(digest: Digest, source: string, error: unknown): unknown {
+  if (!(error instanceof LandfallError) || error.code === 'ABORTED') return error;
+  const { code, message, retryable, hint, details } = error as LandfallError;
+  return new LandfallError(code, `${notHere(digest)} from ${source}: ${message}`, {
+    cause: error,
+    retryable,
+    hint,
+    details,
+  });
+}
+
+function notHere(digest: Digest): string {
+  return `the blob ${digest} was dropped once it was unpacked, and cannot be fetched again`;
+}

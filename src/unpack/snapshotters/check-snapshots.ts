@@ -1,0 +1,185 @@
+import { stat } from 'node:fs/promises';
+import type { Abortable } from '../../errors.js';
+import { applyOptions, extractLayer } from '../extract-layer.js';
+import type { LayerInput } from '../layer-input.js';
+import type { CheckedSnapshot, LayerChanges, LayerDirectory, SnapshotCheck } from '../layer-snapshotter.js';
+import type { CommitContext } from './commit-layers.js';
+import { snapshotNotFound } from './snapshot-error.js';
+import {
+  readSnapshotFile,
+  rewriteSnapshotFile,
+  type SnapshotFile,
+  writeSnapshotFile,
+} from './snapshot-file.js';
+import { readGenerations } from './snapshot-generations.js';
+
+/** What the check needs of its snapshotter. */
+export interface CheckContext extends CommitContext {
+  readonly snapshotter: string;
+  beginLayer(): Promise<LayerDirectory>;
+}
+
+/** So many differences of one snapshot are told. */
+const DIFFERENCES_TOLD = 5;
+
+/** See {@link SnapshotCheck}. */
+export class DirectorySnapshotCheck implements SnapshotCheck {
+  readonly generations: readonly (readonly CheckedSnapshot[])[];
+  readonly #context: CheckContext;
+  /** Trees that turned out to differ, made anew, by the number of the snapshot that they are to be. */
+  readonly #fresh = new Map<number, LayerDirectory>();
+
+  private constructor(context: CheckContext, generations: readonly (readonly CheckedSnapshot[])[]) {
+    this.#context = context;
+    this.generations = generations;
+  }
+
+  static async begin(context: CheckContext): Promise<DirectorySnapshotCheck> {
+    return new DirectorySnapshotCheck(context, await readGenerations(context.database, context.snapshotter));
+  }
+
+  async isKnown({ number }: CheckedSnapshot): Promise<boolean> {
+    const { records, database } = this.#context;
+    return (await records.byNumber(database, number)) !== undefined;
+  }
+
+  pathOf({ number }: CheckedSnapshot): string {
+    return this.#context.directories.path(number);
+  }
+
+  exists({ number }: CheckedSnapshot): boolean {
+    return this.#context.directories.exists(number);
+  }
+
+  async inspect(snapshot: CheckedSnapshot): Promise<string | undefined> {
+    const { number, name, kind, parents, chain } = snapshot;
+    const { directories } = this.#context;
+    if (!this.exists(snapshot)) return 'its directory is missing';
+    if (kind !== 'committed') return undefined;
+    const file = await readSnapshotFile(directories.path(number));
+    if (file === undefined) return 'its snapshot.json is missing or damaged';
+    const parent = file['parent'] ?? undefined;
+    const fits =
+      file['name'] === name &&
+      (parents.length === 0 ? parent === undefined : parents.some((known) => known === parent)) &&
+      file['chainId'] === chain?.chainId &&
+      file['diffId'] === chain?.diffId;
+    return fits ? undefined : 'its snapshot.json says something else than the database';
+  }
+
+  async refusal({ number }: CheckedSnapshot): Promise<string | undefined> {
+    const { directories } = this.#context;
+    if (directories.realContent(number) !== directories.content(number)) {
+      return 'it lies in an additional store, which is checked by itself';
+    }
+    const owner = await stat(directories.path(number)).catch(() => undefined);
+    if (owner === undefined || owner.uid === process.geteuid?.()) return undefined;
+    return `it was unpacked by user ${owner.uid}, and only that user can unpack it to the same`;
+  }
+
+  async hold(snapshot: CheckedSnapshot, layer: LayerInput, o: Abortable = {}): Promise<readonly string[]> {
+    const context = this.#context;
+    const directory = await context.beginLayer();
+    try {
+      const { changes } = await extractLayer({
+        layer,
+        source: await layer.open(o),
+        directory,
+        pool: context.pool,
+        options: applyOptions({}),
+        signal: o.signal,
+      });
+      await this.#complete(snapshot, directory, changes, o);
+      const differences = await this.#compare(snapshot, directory, o);
+      if (differences.length > 0) this.#fresh.set(snapshot.number, directory);
+      else await context.abandon(directory);
+      return differences;
+    } catch (error) {
+      await context.abandon(directory).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async describe(snapshot: CheckedSnapshot): Promise<void> {
+    const directory = this.#context.directories.path(snapshot.number);
+    await rewriteSnapshotFile(directory, await this.#fileOf(snapshot));
+  }
+
+  async replace(snapshot: CheckedSnapshot): Promise<string | undefined> {
+    const { number, name } = snapshot;
+    const { database, directories, pool, records } = this.#context;
+    const directory = this.#fresh.get(number);
+    if (directory === undefined) throw snapshotNotFound(name);
+    const by = this.#numberOf(directory);
+    await writeSnapshotFile(directories.path(by), await this.#fileOf(snapshot));
+    await pool.run({ kind: 'sync', directory: directories.directory });
+    const away = await database.transaction(async (tx) => {
+      if ((await records.byNumber(tx, number)) === undefined) throw snapshotNotFound(name);
+      directories.refuseShown(number);
+      directories.replace(number, by);
+      await records.delete(tx, by);
+      return directories.quarantine(by, number);
+    });
+    directories.sync();
+    this.#context.release(directory.key);
+    this.#fresh.delete(number);
+    return away;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const directory of this.#fresh.values()) {
+      // What cannot be removed now, the next collection finds.
+      await this.#context.abandon(directory).catch(() => undefined);
+    }
+    this.#fresh.clear();
+  }
+
+  /** On its parents, as its commit did; of one that turned out to be damaged, on the tree that was made anew. */
+  async #complete(
+    { number }: CheckedSnapshot,
+    directory: LayerDirectory,
+    changes: LayerChanges,
+    o: Abortable,
+  ): Promise<void> {
+    const context = this.#context;
+    const [, ...lineage] = await context.records.lineage(context.database, number);
+    const parents = lineage.map((parent) => {
+      const fresh = this.#fresh.get(parent);
+      return fresh === undefined ? parent : this.#numberOf(fresh);
+    });
+    await context.complete(this.#numberOf(directory), parents, changes, o);
+  }
+
+  async #compare(
+    { number }: CheckedSnapshot,
+    directory: LayerDirectory,
+    o: Abortable,
+  ): Promise<readonly string[]> {
+    const { directories, pool } = this.#context;
+    if (!directories.exists(number)) return ['its directory is missing'];
+    const { differences } = await pool.run(
+      {
+        kind: 'compare',
+        expected: directories.content(this.#numberOf(directory)),
+        actual: directories.content(number),
+        limit: DIFFERENCES_TOLD,
+      },
+      o,
+    );
+    return differences;
+  }
+
+  async #fileOf({ number, name, chain }: CheckedSnapshot): Promise<SnapshotFile> {
+    const { database, records } = this.#context;
+    const record = await records.byNumber(database, number);
+    if (record === undefined) throw snapshotNotFound(name);
+    const { snapshotter } = records;
+    return { name: record.name, parent: record.parent, snapshotter, ...chain };
+  }
+
+  #numberOf({ key }: LayerDirectory): number {
+    const number = this.#context.numberOf(key);
+    if (number === undefined) throw snapshotNotFound(key);
+    return number;
+  }
+}

@@ -1,0 +1,137 @@
+import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { MetadataDatabase, MIGRATIONS, SCHEMA_VERSION } from '../../src/metadata/index.js';
+import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
+
+describe('a database that an older program wrote', () => {
+  let directory: string;
+  let file: string;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'landfall-migrate-'));
+    file = join(directory, 'metadata.db');
+    await writeOld();
+  });
+  afterEach(() => rm(directory, { recursive: true, force: true }));
+
+  /** As version 1 of the schema was made, with something in it. */
+  const writeOld = async (more = ''): Promise<void> => {
+    const [first] = MIGRATIONS;
+    const connection = await SqliteConnection.open(file, 'create');
+    await connection.get('PRAGMA journal_mode = WAL');
+    await connection.exec(`${first?.sql ?? ''}; PRAGMA user_version = 1;
+      INSERT INTO blobs (digest, size, created_at, source) VALUES ('sha256:a', 7, 1, 'docker.io/library/a');
+      INSERT INTO images VALUES ('docker.io/library/a:1', 'sha256:a', 'm', 7, '{}', 1, 2, 3, '{"x":"y"}', 1);
+      INSERT INTO snapshots (id, snapshotter, name, kind, created_at, updated_at) VALUES (40, 'overlay', 's', 'committed', 1, 1);
+      DELETE FROM snapshots;
+      INSERT INTO leases VALUES ('l', 1, 2);
+      ${more}`);
+    await connection.close();
+  };
+  const backups = async (): Promise<string[]> =>
+    (await readdir(directory)).filter((name) => name.startsWith('metadata.db.')).sort();
+  const contentOf = async (path: string): Promise<unknown> => {
+    const connection = await SqliteConnection.open(path, 'read');
+    const content = [];
+    // Leases have one column more in version 2.
+    const leases = '(SELECT id, created_at, expires_at FROM leases)';
+    for (const table of ['blobs', 'images', leases, 'sqlite_sequence']) {
+      content.push(await connection.all(`SELECT * FROM ${table}`));
+    }
+    content.push(await connection.get('PRAGMA user_version'));
+    await connection.close();
+    return content;
+  };
+
+  it('is brought up to date with all that it has, after a backup', async () => {
+    const before = (await contentOf(file)) as unknown[];
+    const database = await MetadataDatabase.open(file, { create: false });
+    expect(database.schemaVersion).toBe(SCHEMA_VERSION);
+    expect(await database.get('SELECT count(*) AS count FROM documents')).toEqual({ count: 0 });
+    await database.close();
+    expect(await contentOf(file)).toEqual([...before.slice(0, -1), { user_version: SCHEMA_VERSION }]);
+    const made = await backups();
+    expect(made).toEqual([expect.stringMatching(/^metadata\.db\.backup-v1-\d{8}T\d{6}\.\d{3}Z$/)]);
+    expect(await contentOf(join(directory, made[0] ?? ''))).toEqual(before);
+  });
+
+  it('is backed up once, however many open it at once', async () => {
+    const opened = await Promise.all(Array.from({ length: 8 }, () => MetadataDatabase.open(file)));
+    await Promise.all(opened.map((database) => database.close()));
+    expect(await backups()).toHaveLength(1);
+  });
+
+  it('is backed up with what its log holds', async () => {
+    const writer = await SqliteConnection.open(file, 'write');
+    await writer.run("INSERT INTO leases VALUES ('late', 1, 2)");
+    await (await MetadataDatabase.open(file)).close();
+    await writer.close();
+    const [backup] = await backups();
+    expect(await contentOf(join(directory, backup ?? ''))).toContainEqual([
+      { id: 'l', created_at: 1, expires_at: 2 },
+      { id: 'late', created_at: 1, expires_at: 2 },
+    ]);
+  });
+
+  it('is as it was when it cannot be brought up to date, and the backup is named', async () => {
+    await rm(file);
+    await writeOld('CREATE TABLE links (nonsense TEXT);');
+    const before = await contentOf(file);
+    const failure = await MetadataDatabase.open(file).catch((error: unknown) => error);
+    const [backup] = await backups();
+    expect(failure).toMatchObject({
+      code: 'STORE_CORRUPT',
+      hint: expect.stringContaining(join(directory, backup ?? 'none')) as string,
+      details: { backup: join(directory, backup ?? 'none') },
+    });
+    expect(await contentOf(file)).toEqual(before);
+    const connection = await SqliteConnection.open(file, 'read');
+    expect(await connection.get("SELECT 1 FROM sqlite_schema WHERE name = 'documents'")).toBeUndefined();
+    await connection.close();
+  });
+
+  it('is not touched when there can be no backup', async () => {
+    const before = await contentOf(file);
+    // A name that is too long for what is appended to it.
+    const long = join(directory, `${'m'.repeat(225)}.db`);
+    await rename(file, long);
+    await expect(MetadataDatabase.open(long)).rejects.toMatchObject({
+      code: 'FILESYSTEM',
+      message: expect.stringContaining('backed up') as string,
+    });
+    expect(await contentOf(long)).toEqual(before);
+    expect((await readdir(directory)).filter((name) => name.includes('backup'))).toEqual([]);
+  });
+
+  it('keeps the newest two backups, and what is left of none', async () => {
+    const old = ['v1-20200101T000000.000Z', 'v2-20190101T000000.000Z', 'v1-20210101T000000.000Z'];
+    for (const name of [...old, 'v1-20260101T000000.000Z.tmp']) {
+      await writeFile(join(directory, `metadata.db.backup-${name}`), 'x');
+    }
+    await writeFile(join(directory, 'other.backup-v1-1'), 'x');
+    await (await MetadataDatabase.open(file)).close();
+    expect(await backups()).toEqual([
+      'metadata.db.backup-v1-20210101T000000.000Z',
+      expect.stringMatching(/backup-v1-20[2-9]/),
+    ]);
+    expect(await readdir(directory)).toContain('other.backup-v1-1');
+  });
+
+  it('needs no backup when it is new or of this version', async () => {
+    await (await MetadataDatabase.open(join(directory, 'new.db'))).close();
+    await (await MetadataDatabase.open(join(directory, 'new.db'))).close();
+    expect((await readdir(directory)).filter((name) => name.includes('backup'))).toEqual([]);
+  });
+
+  it('can be read as it is', async () => {
+    const before = await readdir(directory);
+    const database = await MetadataDatabase.openReadOnly(file);
+    expect(database.schemaVersion).toBe(1);
+    expect(await database.all('SELECT name FROM images')).toEqual([{ name: 'docker.io/library/a:1' }]);
+    await database.close();
+    expect(await readdir(directory)).toEqual(before);
+  });
+});
