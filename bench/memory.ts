@@ -6,20 +6,20 @@
  *
  * Usage: node dist/bench/memory.js [MIB …]        default: 100 1024
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import tar from 'tar-stream';
+import { measuredRun } from './measured-run.js';
 
 const LANDFALL = resolve(import.meta.dirname, '../bin/landfall.js');
 const ROUNDS = 5;
-const POLL_MS = 20;
 const MIB = 1 << 20;
 
 interface Blob {
@@ -82,20 +82,7 @@ const show = (bytes: number | undefined): string => `${((bytes ?? NaN) / 1e6).to
 
 /** Runs a command to its end and gives the most memory that it ever held, in bytes. */
 async function peakMemory(command: string, args: readonly string[]): Promise<number> {
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  let peak = 0;
-  const timer = setInterval(() => {
-    void highWater(child).then((bytes) => (peak = Math.max(peak, bytes)));
-  }, POLL_MS);
-  const [code] = (await once(child, 'exit')) as [number | null];
-  clearInterval(timer);
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code ?? 'a signal'}`);
-  return peak;
-}
-
-async function highWater({ pid }: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${pid ?? 0}/status`, 'utf8').catch(() => '');
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  return (await measuredRun(command, args)).peakBytes;
 }
 
 async function makeLayout(directory: string, mib: number): Promise<void> {

@@ -1,7 +1,5 @@
 import { Argument, Command, Option } from 'commander';
-import type { DoctorFlags } from './commands/doctor.js';
 import type { ImagesFlags } from './commands/images.js';
-import type { GcFlags } from './commands/gc.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { MountFlags } from './commands/mount.js';
 import type { MountsFlags } from './commands/mounts.js';
@@ -9,9 +7,11 @@ import type { PullFlags } from './commands/pull.js';
 import type { ServeFlags } from './commands/serve.js';
 import type { UnpackFlags } from './commands/unpack.js';
 import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
+import { addNameCommands } from './name-commands.js';
 import { addRegistryCommands } from './registry-commands.js';
 import type { RunCommand } from './run-command.js';
 import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES } from './settings.js';
+import { addStoreCommands } from './store-commands.js';
 import { version } from './version.js';
 
 /** The whole command line: what `--help` says and what docs/cli.md is held against. */
@@ -25,22 +25,11 @@ export function createProgram(run: RunCommand): Command {
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
   addGlobalOptions(program);
-  for (const add of [
-    addPull,
-    addImages,
-    addInspect,
-    addTag,
-    addRmi,
-    addUnpack,
-    addMounts,
-    addMount,
-    addUmount,
-  ]) {
-    add(program, run);
-  }
-  addServe(program, run);
+  for (const add of [addPull, addImages, addInspect]) add(program, run);
+  addNameCommands(program, run);
+  for (const add of [addUnpack, addMounts, addMount, addUmount, addServe]) add(program, run);
   addRegistryCommands(program, run);
-  for (const add of [addGc, addDoctor]) add(program, run);
+  addStoreCommands(program, run);
   addExamples(program, [
     'landfall pull debian:trixie',
     'landfall images',
@@ -55,6 +44,11 @@ function addGlobalOptions(program: Command): void {
     .option(
       '--root <dir>',
       'the store (default: $LANDFALL_ROOT, then /var/lib/landfall or $XDG_DATA_HOME/landfall)',
+    )
+    .option(
+      '--additional-root <dir>',
+      'a store that is only read, whose images and layers are used where they lie; may be given several times (default: $LANDFALL_ADDITIONAL_ROOTS, with colons between them)',
+      collect,
     )
     .option(
       '--hosts-dir <dir>',
@@ -99,6 +93,7 @@ function addPull(program: Command, run: RunCommand): void {
     .addOption(platformOption('the platform to unpack'))
     .option('--all-platforms', 'download every platform of an image; unpack one')
     .option('--no-unpack', 'download only')
+    .option('--discard-layers', 'drop the blob of each layer once it is unpacked')
     .option('-q, --quiet', 'print only the digests')
     .action((references: string[], flags: PullFlags) =>
       run(async (context) => (await import('./commands/pull.js')).pullCommand(references, flags, context)),
@@ -107,6 +102,7 @@ function addPull(program: Command, run: RunCommand): void {
     'landfall pull debian:trixie',
     'landfall pull --platform linux/arm64 alpine quay.io/prometheus/busybox',
     'landfall pull --plain-http registry.lan:5000/app:1',
+    'landfall pull --discard-layers registry.k8s.io/kube-proxy:v1.34.0',
     'landfall pull --output json --progress none alpine',
   ]);
 }
@@ -117,13 +113,18 @@ function addImages(program: Command, run: RunCommand): void {
     .summary('list the images of the store')
     .description('Lists the images of the store.')
     .option('-q, --quiet', 'print only the digests')
-    .option('--filter <reference=glob>', 'only images whose name fits; may be given several times', collect)
+    .option(
+      '--filter <what=value>',
+      'only images that fit: reference=GLOB, label=KEY[=VALUE], pinned=true; may be given several times',
+      collect,
+    )
     .action((flags: ImagesFlags) =>
       run(async (context) => (await import('./commands/images.js')).imagesCommand(flags, context)),
     );
   addExamples(command, [
     'landfall images',
     "landfall images --filter 'reference=debian:*'",
+    'landfall images --filter pinned=true',
     'landfall images -q',
   ]);
 }
@@ -145,31 +146,6 @@ function addInspect(program: Command, run: RunCommand): void {
     'landfall inspect --raw debian:trixie | sha256sum',
     'landfall inspect --config --platform linux/arm64 oci:mirror:app',
   ]);
-}
-
-function addTag(program: Command, run: RunCommand): void {
-  const command = program
-    .command('tag')
-    .summary('give an image one more name')
-    .description('Gives an image of the store one more name, or moves a name to it.')
-    .addArgument(new Argument('<source>', 'an image of the store'))
-    .addArgument(new Argument('<name>', 'the new name'))
-    .action((source: string, name: string) =>
-      run(async (context) => (await import('./commands/tag.js')).tagCommand(source, name, context)),
-    );
-  addExamples(command, ['landfall tag debian:trixie registry.lan:5000/base:1']);
-}
-
-function addRmi(program: Command, run: RunCommand): void {
-  const command = program
-    .command('rmi')
-    .summary('remove images')
-    .description('Removes names from the store, and frees what no other image needs.')
-    .addArgument(new Argument('<name...>', 'images of the store'))
-    .action((names: string[]) =>
-      run(async (context) => (await import('./commands/rmi.js')).rmiCommand(names, context)),
-    );
-  addExamples(command, ['landfall rmi debian:trixie alpine']);
 }
 
 function addUnpack(program: Command, run: RunCommand): void {
@@ -243,32 +219,4 @@ function addServe(program: Command, run: RunCommand): void {
       run(async (context) => (await import('./commands/serve.js')).serveCommand(source, flags, context)),
     );
   addExamples(command, ['landfall serve', 'landfall serve --listen 0.0.0.0:5000 oci:mirror']);
-}
-
-function addGc(program: Command, run: RunCommand): void {
-  const command = program
-    .command('gc')
-    .summary('remove what no image needs')
-    .description('Removes blobs, snapshots and expired partial downloads that no image needs.')
-    .option('--dry-run', 'only say what would be removed')
-    .action((flags: GcFlags) =>
-      run(async (context) => (await import('./commands/gc.js')).gcCommand(flags, context)),
-    );
-  addExamples(command, ['landfall gc --dry-run', 'landfall gc']);
-}
-
-function addDoctor(program: Command, run: RunCommand): void {
-  const command = program
-    .command('doctor')
-    .summary('show what this machine can do')
-    .description('Shows what this machine can do for landfall, and what landfall does where it cannot.')
-    .option('--hosts <reference>', 'show where an image would be asked for instead, in that order, and why')
-    .action((flags: DoctorFlags) =>
-      run(async (context) => (await import('./commands/doctor.js')).doctorCommand(flags, context)),
-    );
-  addExamples(command, [
-    'landfall doctor',
-    'landfall doctor --hosts quay.io/team/app',
-    'landfall --root /srv/landfall doctor --output json',
-  ]);
 }

@@ -12,6 +12,7 @@ export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'
 /** The global options as they were typed; the parser has checked each by itself. */
 export interface GlobalFlags {
   readonly root?: string;
+  readonly additionalRoot?: readonly string[];
   readonly hostsDir?: readonly string[];
   readonly plainHttp?: boolean;
   readonly insecure?: boolean;
@@ -30,6 +31,8 @@ export interface GlobalFlags {
 export interface Settings {
   /** Absolute path of the store. */
   readonly root: string;
+  /** Absolute paths of stores that are only read, the first that has a thing counts. */
+  readonly additionalRoots: readonly string[];
   /** Absolute paths of directories in containerd's form, the first that knows a registry counts. */
   readonly hostsDirs: readonly string[];
   readonly plainHttp: boolean;
@@ -61,6 +64,7 @@ const DEFAULT_HOSTS_DIRS: readonly string[] = ['/etc/landfall/certs.d', '/etc/co
 export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings): Settings {
   return {
     root: path.resolve(flags.root ?? defaultRoot(around)),
+    additionalRoots: (flags.additionalRoot ?? rootsIn(around)).map((directory) => path.resolve(directory)),
     hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
     plainHttp: flags.plainHttp ?? false,
     insecure: flags.insecure ?? false,
@@ -83,6 +87,11 @@ function defaultRoot({ env, uid }: SettingsSurroundings): string {
   if (uid === 0) return '/var/lib/landfall';
   const dataHome = given(env['XDG_DATA_HOME']) ?? path.join(given(env['HOME']) ?? homedir(), '.local/share');
   return path.join(dataHome, 'landfall');
+}
+
+/** LANDFALL_ADDITIONAL_ROOTS, with colons between them. */
+function rootsIn({ env }: SettingsSurroundings): readonly string[] {
+  return (env['LANDFALL_ADDITIONAL_ROOTS'] ?? '').split(':').filter((root) => root !== '');
 }
 
 function given(value: string | undefined): string | undefined {

@@ -1,5 +1,6 @@
 import { type BlobProvider, OciLayout } from '../content/index.js';
 import { resolveImage } from '../engine/find-image.js';
+import type { Store } from '../engine/store.js';
 import type { Descriptor } from '../spec/index.js';
 import { WorkerPool } from '../unpack/index.js';
 import type { CommandContext } from './command-context.js';
@@ -12,6 +13,8 @@ export interface OpenedSource {
   readonly name: string;
   readonly content: BlobProvider;
   readonly target: Descriptor;
+  /** The store that it lies in; absent for a layout. */
+  readonly store?: Store;
   /** For unpacking. */
   readonly pool: WorkerPool;
 }
@@ -30,7 +33,7 @@ export async function withSource<T>(
   if (source.kind === 'store') {
     return withStore(context, async (store) => {
       const { name, target } = await resolveImage(store, source.name);
-      return use({ name, content: store.content, target, pool: store.pool });
+      return use({ name, content: store.content, target, store, pool: store.pool });
     });
   }
   const layout = await OciLayout.open(source.directory);

@@ -3,6 +3,7 @@ import type { CommandContext } from './command-context.js';
 
 /** Opens the store of this run for as long as a function needs it. */
 export async function withStore<T>(context: CommandContext, use: (store: Store) => Promise<T>): Promise<T> {
-  await using store = await openStore({ root: context.settings.root });
+  const { root, additionalRoots } = context.settings;
+  await using store = await openStore({ root, additionalRoots });
   return await use(store);
 }

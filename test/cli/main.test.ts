@@ -112,9 +112,11 @@ describe('errors of a command', () => {
   });
 
   test('a filter that is none', async () => {
-    const { code, err } = await run('images', '--filter', 'label=x');
-    expect(code).toBe(2);
-    expect(err).toContain('"label=x" is not a filter');
+    for (const filter of ['dangling=true', 'pinned=yes', 'label=', 'reference', '']) {
+      const { code, err } = await run('images', '--filter', filter);
+      expect(code).toBe(2);
+      expect(err).toContain(`"${filter}" is not a filter`);
+    }
   });
 
   test('--raw and --config', async () => {

@@ -31,6 +31,24 @@ describe('the root of the store', () => {
   });
 });
 
+describe('additional stores', () => {
+  test.each([
+    [
+      'the options, in their order',
+      ['/b', 'a'],
+      { LANDFALL_ADDITIONAL_ROOTS: '/env' },
+      ['/b', path.resolve('a')],
+    ],
+    ['else the environment', undefined, { LANDFALL_ADDITIONAL_ROOTS: '/b:a' }, ['/b', path.resolve('a')]],
+    ['of which what is empty counts as unset', undefined, { LANDFALL_ADDITIONAL_ROOTS: ':/b::' }, ['/b']],
+    ['all of it, too', undefined, { LANDFALL_ADDITIONAL_ROOTS: '' }, []],
+    ['by default there are none', undefined, {}, []],
+  ] as const)('%s', (_, additionalRoot, env, expected) => {
+    const flags = additionalRoot === undefined ? {} : { additionalRoot };
+    expect(resolveSettings(flags, { env, uid: 0 }).additionalRoots).toEqual(expected);
+  });
+});
+
 test('defaults', () => {
   expect(resolveSettings({}, { env: {}, uid: 0 })).toMatchObject({
     plainHttp: false,

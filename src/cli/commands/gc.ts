@@ -1,28 +1,44 @@
-import { collectGarbage } from '../../engine/collect-garbage.js';
+import { collectGarbage, type GarbageReport } from '../../engine/collect-garbage.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { countOf } from '../format/count.js';
+import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
+import { parseDuration } from '../parse-duration.js';
 import { withStore } from '../with-store.js';
 
 export interface GcFlags {
   readonly dryRun?: boolean;
+  /** Durations. */
+  readonly unusedFor?: string;
+  readonly partialsOlderThan?: string;
 }
 
 export async function gcCommand(flags: GcFlags, context: CommandContext): CommandResult {
+  const { dryRun = false, unusedFor, partialsOlderThan } = flags;
+  const options = {
+    dryRun,
+    ...(unusedFor === undefined ? {} : { unusedForMs: parseDuration('--unused-for', unusedFor) }),
+    ...(partialsOlderThan === undefined
+      ? {}
+      : { partialsOlderThanMs: parseDuration('--partials-older-than', partialsOlderThan) }),
+  };
   const { signal } = context;
-  const report = await withStore(context, (store) =>
-    collectGarbage(store, { signal, dryRun: flags.dryRun ?? false }),
-  );
-  answer(context, report, () => {
-    const { blobs, snapshots, partials } = report;
-    const what = [
-      countOf(blobs.length, 'blob'),
-      countOf(snapshots.length, 'snapshot'),
-      countOf(partials.length, 'partial download'),
-    ].join(', ');
-    return report.dryRun
-      ? `would remove ${what}, and free ${formatSize(report.freed)}\n`
-      : `removed ${what}; freed ${formatSize(report.freed)}\n`;
-  });
+  const report = await withStore(context, (store) => collectGarbage(store, { ...options, signal }));
+  for (const warning of report.warnings) context.log.warn(warning);
+  answer(context, report, () => renderReport(report));
   return 0;
+}
+
+/** The images by name, since somebody gave them one; of the rest how much it is. */
+function renderReport({ dryRun, images, blobs, snapshots, partials, freed }: GarbageReport): string {
+  const what = [
+    ...(images.length === 0 ? [] : [countOf(images.length, 'image')]),
+    countOf(blobs.length, 'blob'),
+    countOf(snapshots.length, 'snapshot'),
+    countOf(partials.length, 'partial download'),
+  ].join(', ');
+  const names = images.map((name) => `${dryRun ? 'would remove' : 'removed'} ${printable(name)}\n`).join('');
+  return dryRun
+    ? `${names}would remove ${what}, and free ${formatSize(freed)}\n`
+    : `${names}removed ${what}; freed ${formatSize(freed)}\n`;
 }

@@ -1,11 +1,7 @@
-import { type ImageSummary, listImages } from '../../engine/images.js';
-import { LandfallError } from '../../errors.js';
-import { familiarReference, parseReference, shortDigest } from '../../spec/index.js';
+import { listImages } from '../../engine/images.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { formatAge } from '../format/duration.js';
-import { formatSize } from '../format/size.js';
-import { renderTable } from '../format/table.js';
-import { matchesGlob } from '../glob.js';
+import { parseImageFilter } from '../image-filter.js';
+import { renderImages } from '../render-images.js';
 import { withStore } from '../with-store.js';
 
 export interface ImagesFlags {
@@ -14,57 +10,17 @@ export interface ImagesFlags {
 }
 
 export async function imagesCommand(flags: ImagesFlags, context: CommandContext): CommandResult {
-  const globs = (flags.filter ?? []).map(parseFilter);
+  const filters = (flags.filter ?? []).map(parseImageFilter);
   const images = await withStore(context, (store) => listImages(store));
-  const shown = images.filter(({ name }) =>
-    globs.every((glob) => namesOf(name).some((n) => matchesGlob(glob, n))),
-  );
-  const digests = [...new Set(shown.map((image) => image.digest))];
-  answer(context, flags.quiet === true ? digests : shown, () =>
-    flags.quiet === true ? digests.map((digest) => `${digest}\n`).join('') : renderImages(shown, context),
-  );
+  const shown = images.filter((image) => filters.every((fits) => fits(image)));
+  const { stdout } = context;
+  if (flags.quiet === true) {
+    const digests = [...new Set(shown.map(({ digest }) => digest))];
+    answer(context, digests, () => digests.map((digest) => `${digest}\n`).join(''));
+  } else {
+    answer(context, shown, () =>
+      renderImages(shown, new Date(), { width: stdout.isTTY === true ? stdout.columns : undefined }),
+    );
+  }
   return 0;
-}
-
-function parseFilter(text: string): string {
-  const glob = /^reference=(.+)$/s.exec(text)?.[1];
-  if (glob !== undefined) return glob;
-  throw new LandfallError('INVALID_CONFIG', `${JSON.stringify(text)} is not a filter`, {
-    hint: "Write --filter reference=GLOB, for example --filter 'reference=debian:*'.",
-  });
-}
-
-/** A filter may be written for either form of a name. */
-function namesOf(name: string): readonly string[] {
-  return [name, familiarReference(parseReference(name))];
-}
-
-function renderImages(images: readonly ImageSummary[], { stdout }: CommandContext): string {
-  const now = new Date();
-  return renderTable(
-    [
-      { title: 'REPOSITORY', shrinks: true },
-      { title: 'TAG', shrinks: true },
-      { title: 'DIGEST' },
-      { title: 'PLATFORM', shrinks: true },
-      { title: 'SIZE', align: 'right' },
-      { title: 'CREATED' },
-    ],
-    images.map((image) => {
-      const { tag, ...reference } = parseReference(image.name);
-      const repository = familiarReference({
-        registry: reference.registry,
-        repository: reference.repository,
-      });
-      return [
-        repository,
-        tag ?? '-',
-        shortDigest(image.digest),
-        image.platforms.join(', '),
-        formatSize(image.size),
-        formatAge(image.createdAt, now),
-      ];
-    }),
-    { width: stdout.isTTY === true ? stdout.columns : undefined },
-  );
 }

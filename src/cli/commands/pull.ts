@@ -1,5 +1,6 @@
 import type { PullResult } from '../../engine/pull.js';
 import { pull } from '../../engine/pull.js';
+import { LandfallError } from '../../errors.js';
 import {
   formatPlatform,
   formatReference,
@@ -20,6 +21,7 @@ export interface PullFlags {
   readonly allPlatforms?: boolean;
   /** False for `--no-unpack`. */
   readonly unpack?: boolean;
+  readonly discardLayers?: boolean;
   readonly quiet?: boolean;
 }
 
@@ -27,6 +29,7 @@ interface PullPlan {
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;
   readonly unpack: boolean;
+  readonly discardLayers: boolean;
 }
 
 export async function pullCommand(
@@ -38,7 +41,13 @@ export async function pullCommand(
     platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
     allPlatforms: flags.allPlatforms ?? false,
     unpack: flags.unpack ?? true,
+    discardLayers: flags.discardLayers ?? false,
   };
+  if (plan.discardLayers && !plan.unpack) {
+    throw new LandfallError('INVALID_CONFIG', '--discard-layers and --no-unpack exclude each other', {
+      hint: 'Only what is unpacked can do without its layers.',
+    });
+  }
   const quiet = flags.quiet ?? false;
   const display = await openProgressDisplay(context, { unpack: plan.unpack, quiet });
   let outcomes: Outcome<PullResult>[];
@@ -71,6 +80,7 @@ async function pullAll(
             ...(plan.platform === undefined ? {} : { platform: plan.platform }),
             allPlatforms: plan.allPlatforms,
             unpack: plan.unpack,
+            discardLayers: plan.discardLayers,
             ...(settings.concurrency === undefined ? {} : { concurrency: settings.concurrency }),
             signal,
             onEvent: (event) => {

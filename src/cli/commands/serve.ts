@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { OciLayout } from '../../content/index.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import { restoreBlobs } from '../../engine/restore-blobs.js';
 import { LandfallError } from '../../errors.js';
 import {
   createRegistryServer,
   LayoutSource,
+  RestoringBlobs,
   type ServedRequest,
   type ServeSource,
   StoreSource,
@@ -15,6 +18,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import { formatDuration } from '../format/duration.js';
 import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
+import { openRegistry } from '../open-registry.js';
 import { parseSourceName } from '../source-name.js';
 import { withStore } from '../with-store.js';
 
@@ -33,8 +37,17 @@ export async function serveCommand(
 ): CommandResult {
   const at = parseListen(flags.listen ?? DEFAULT_LISTEN);
   if (sourceName === undefined) {
-    return withStore(context, ({ images, content, root }) => {
-      return serveUntilAborted(new StoreSource({ images, content }), root, at, context);
+    return withStore(context, async (store) => {
+      const discarded = discardedBlobs(store);
+      await using registry = await openRegistry(context, await discarded.sources());
+      const { catalog: images, content, root } = store;
+      const { signal } = context;
+      const restoring = new RestoringBlobs({
+        blobs: content,
+        discarded,
+        restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
+      });
+      return await serveUntilAborted(new StoreSource({ images, content, restoring }), root, at, context);
     });
   }
   const source = parseSourceName(sourceName);

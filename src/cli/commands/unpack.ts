@@ -1,10 +1,17 @@
 import path from 'node:path';
-import { loadImage } from '../../engine/image.js';
+import type { Lease } from '../../content/index.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import { loadImage, type LoadedImage } from '../../engine/image.js';
+import { noteDiscarded } from '../../engine/note-discarded.js';
+import { restoreBlobs } from '../../engine/restore-blobs.js';
+import type { Store } from '../../engine/store.js';
+import { touchImage } from '../../engine/touch-image.js';
 import { unpackImage } from '../../engine/unpack.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { countOf } from '../format/count.js';
 import { printable } from '../format/printable.js';
+import { openRegistry } from '../open-registry.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import { unpackEvents } from '../progress/unpack-events.js';
 import { withSource } from '../with-source.js';
@@ -21,7 +28,7 @@ export async function unpackCommand(
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
   const directory = path.resolve(directoryName);
-  const result = await withSource(sourceName, context, async ({ name, content, target, pool }) => {
+  const result = await withSource(sourceName, context, async ({ name, content, target, store, pool }) => {
     const image = await loadImage(content, target, platform);
     const display = await openProgressDisplay(context, { unpack: true });
     try {
@@ -30,7 +37,10 @@ export async function unpackCommand(
         display.show(event);
       });
       const { signal } = context;
+      await using lease = await store?.leases.create();
+      if (store !== undefined && lease !== undefined) await holdLayers(store, image, lease, context);
       const done = await unpackImage({ content, target, platform, directory, pool, signal, onEvent });
+      if (store !== undefined) await touchImage(store, name);
       return { name, ...done };
     } finally {
       display.finish();
@@ -55,4 +65,22 @@ export async function unpackCommand(
     return `unpacked ${printable(name)} (${json.platform}, ${countOf(layers.length, 'layer')}) into ${printable(directory)}\n`;
   });
   return 0;
+}
+
+/** Keeps the layers from being collected meanwhile, and fetches again those that were dropped once they were snapshots. */
+async function holdLayers(
+  store: Store,
+  image: LoadedImage,
+  lease: Lease,
+  context: CommandContext,
+): Promise<void> {
+  const layers = image.layers.map(({ descriptor }) => descriptor);
+  await lease.addBlob(...layers.map(({ digest }) => digest));
+  await noteDiscarded(store, layers);
+  const discarded = await discardedBlobs(store).among(layers.map(({ digest }) => digest));
+  if (discarded.size === 0) return;
+  context.log.info(`fetching ${countOf(discarded.size, 'layer')} again, dropped once unpacked`);
+  const sources = [...discarded.values()].flatMap(({ source }) => source ?? []);
+  await using registry = await openRegistry(context, sources);
+  await restoreBlobs(store, registry, layers, { signal: context.signal });
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { renderTable, type TableColumn } from '../../../src/cli/format/table.js';
 
 const COLUMNS: readonly TableColumn[] = [
@@ -29,4 +29,40 @@ test('without rows the titles stand alone', () => {
 
 test('cells of foreign origin cannot move the cursor', () => {
   expect(renderTable([{ title: 'X' }], [['a\u001b[1A\nb']])).toBe('X\na\\u001b[1A b\n');
+});
+
+describe('optional columns', () => {
+  const columns: readonly TableColumn[] = [
+    { title: 'NAME', shrinks: true },
+    { title: 'UNIQUE', optional: true },
+    { title: 'PINNED' },
+    { title: 'USED', optional: true },
+  ];
+  const rows = [['n'.repeat(30), '1.0 MB', 'yes', 'now']];
+  const titles = (width?: number): string[] =>
+    renderTable(columns, rows, { width }).split('\n')[0]?.split(/ +/) ?? [];
+
+  test.each([
+    [undefined, ['NAME', 'UNIQUE', 'PINNED', 'USED']],
+    // The name needs 20 to be read, the others 16 and three gaps.
+    [42, ['NAME', 'UNIQUE', 'PINNED', 'USED']],
+    [41, ['NAME', 'UNIQUE', 'PINNED']],
+    [36, ['NAME', 'UNIQUE', 'PINNED']],
+    [35, ['NAME', 'PINNED']],
+    [1, ['NAME', 'PINNED']],
+  ])('within %s columns there are %j', (width, wanted) => {
+    expect(titles(width)).toEqual(wanted);
+  });
+
+  test('what is left fits', () => {
+    for (let width = 16; width < 60; width++) {
+      for (const line of renderTable(columns, rows, { width }).split('\n')) {
+        expect(line.length).toBeLessThanOrEqual(width);
+      }
+    }
+  });
+
+  test('cells stay below their own titles', () => {
+    expect(renderTable(columns, [['a', 'b', 'c', 'd']], { width: 12 })).toBe('NAME  PINNED\na     c\n');
+  });
 });
