@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
 import { LANDFALL, landfall } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
+import { rounds } from '../support/rounds.js';
 import { listMounted, withoutUnlistedTimes } from '../support/tree-listing.js';
 
 const reason = needsPeer('docker-registry', ...DEBIAN_IMAGE_PEERS);
-const KILLS = 20;
+const KILLS = rounds({ short: 6, long: 20 });
 
 /** A pull that dies without a chance to clean up, at whatever moment, never spoils what the next one makes. */
 describe.skipIf(reason !== undefined)('SIGKILL in mid-pull', () => {
