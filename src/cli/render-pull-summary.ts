@@ -1,4 +1,4 @@
-import type { PullResult } from '../engine/pull.js';
+import type { PullResult } from '../engine/pull-result.js';
 import { formatPlatform } from '../spec/index.js';
 import { countOf } from './format/count.js';
 import { formatDuration } from './format/duration.js';

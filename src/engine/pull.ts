@@ -27,6 +27,7 @@ import {
 import { requireSpace } from './preflight.js';
 import { noteDiscarded } from './note-discarded.js';
 import type { PullEvent, PullEventBody } from './pull-event.js';
+import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
 import type { Store } from './store.js';
 
 export interface PullOptions extends Abortable {
@@ -48,40 +49,6 @@ export interface PullOptions extends Abortable {
   /** Layers that are downloaded at once. Default 4. */
   readonly concurrency?: number;
   readonly onEvent?: (event: PullEvent) => void;
-}
-
-export interface PulledLayer {
-  readonly digest: Digest;
-  /** Absent in an artifact, which has no config that would say it. */
-  readonly diffId?: Digest;
-  readonly chainId?: Digest;
-  /** Bytes of the blob. */
-  readonly size: number;
-  /** Neither downloaded nor unpacked by this pull. */
-  readonly reused: boolean;
-  /** Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one. */
-  readonly discarded: boolean;
-}
-
-export interface PullResult {
-  /** The canonical name under which the image was recorded. */
-  readonly reference: string;
-  /** Of the target: an index where the reference names one. */
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly platform: Platform;
-  /** The config's digest. */
-  readonly imageId: Digest;
-  /** Of the topmost layer; absent when nothing was unpacked. */
-  readonly chainId?: Digest;
-  readonly layers: readonly PulledLayer[];
-  readonly bytesDownloaded: number;
-  /** Bytes of blobs that were dropped because their layers are unpacked. */
-  readonly bytesDiscarded: number;
-  /** Milliseconds: until the target was known, until its last blob was here, and from the first layer to the last snapshot. */
-  readonly resolveMs: number;
-  readonly fetchMs: number;
-  readonly unpackMs: number;
 }
 
 const DEFAULT_CONCURRENCY = 4;
@@ -108,14 +75,6 @@ export async function pull(options: PullOptions): Promise<PullResult> {
   await session.record(target);
   const bytesDiscarded = await session.discard(fetched, lease);
   return await session.result(target, fetched, bytesDiscarded);
-}
-
-interface Fetched {
-  readonly image: FetchedImage;
-  readonly unpacked: readonly UnpackedLayer[];
-  /** Layers whose blobs this pull did not have to bring. */
-  readonly present: ReadonlySet<Digest>;
-  readonly bytesDownloaded: number;
 }
 
 class PullSession {
@@ -207,13 +166,10 @@ class PullSession {
     return await discardLayers(this.#options.store, image.layers, lease);
   }
 
-  async result(
-    target: Descriptor,
-    { image, unpacked, present, bytesDownloaded }: Fetched,
-    bytesDiscarded: number,
-  ): Promise<PullResult> {
-    const layers = image.manifest.layers;
-    const discarded = await discardedBlobs(this.#options.store).among(layers.map(({ digest }) => digest));
+  async result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
+    const { image, unpacked, bytesDownloaded } = fetched;
+    const digests = image.manifest.layers.map(({ digest }) => digest);
+    const discarded = await discardedBlobs(this.#options.store).among(digests);
     this.#tell({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {
@@ -223,16 +179,7 @@ class PullSession {
       platform: image.platform,
       imageId: image.manifest.config.digest,
       ...(top === undefined ? {} : { chainId: top.chainId }),
-      layers: layers.map(({ digest, size }, i) => {
-        const layer = image.layers[i];
-        return {
-          digest,
-          ...(layer === undefined ? {} : { diffId: layer.diffId, chainId: layer.chainId }),
-          size,
-          reused: present.has(digest) && (unpacked[i]?.reused ?? true),
-          discarded: discarded.has(digest),
-        };
-      }),
+      layers: pulledLayers(fetched, discarded),
       bytesDownloaded,
       bytesDiscarded,
       resolveMs: Math.round(this.#resolveMs),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { renderPullSummary } from '../../src/cli/render-pull-summary.js';
-import type { PullResult } from '../../src/engine/pull.js';
+import type { PullResult } from '../../src/engine/pull-result.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
 
 function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResult {

@@ -1,4 +1,4 @@
-import type { PullResult } from '../../engine/pull.js';
+import type { PullResult } from '../../engine/pull-result.js';
 import { pull } from '../../engine/pull.js';
 import { LandfallError } from '../../errors.js';
 import {

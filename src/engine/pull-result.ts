@@ -1,0 +1,63 @@
+import type { Digest, Platform } from '../spec/index.js';
+import type { UnpackedLayer } from '../unpack/index.js';
+import type { FetchedImage } from './fetch-graph.js';
+
+export interface PulledLayer {
+  readonly digest: Digest;
+  /** Absent in an artifact, which has no config that would say it. */
+  readonly diffId?: Digest;
+  readonly chainId?: Digest;
+  /** Bytes of the blob. */
+  readonly size: number;
+  /** Neither downloaded nor unpacked by this pull. */
+  readonly reused: boolean;
+  /** Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one. */
+  readonly discarded: boolean;
+}
+
+export interface PullResult {
+  /** The canonical name under which the image was recorded. */
+  readonly reference: string;
+  /** Of the target: an index where the reference names one. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly platform: Platform;
+  /** The config's digest. */
+  readonly imageId: Digest;
+  /** Of the topmost layer; absent when nothing was unpacked. */
+  readonly chainId?: Digest;
+  readonly layers: readonly PulledLayer[];
+  readonly bytesDownloaded: number;
+  /** Bytes of blobs that were dropped because their layers are unpacked. */
+  readonly bytesDiscarded: number;
+  /** Milliseconds: until the target was known, until its last blob was here, and from the first layer to the last snapshot. */
+  readonly resolveMs: number;
+  readonly fetchMs: number;
+  readonly unpackMs: number;
+}
+
+/** What a pull has brought, before it is recorded. */
+export interface Fetched {
+  readonly image: FetchedImage;
+  readonly unpacked: readonly UnpackedLayer[];
+  /** Layers whose blobs this pull did not have to bring. */
+  readonly present: ReadonlySet<Digest>;
+  readonly bytesDownloaded: number;
+}
+
+/** The layers of the image, bottom first, and what became of each. `discarded` are blobs that are not here on purpose. */
+export function pulledLayers(
+  { image, unpacked, present }: Fetched,
+  discarded: { has(digest: Digest): boolean },
+): readonly PulledLayer[] {
+  return image.manifest.layers.map(({ digest, size }, i) => {
+    const layer = image.layers[i];
+    return {
+      digest,
+      ...(layer === undefined ? {} : { diffId: layer.diffId, chainId: layer.chainId }),
+      size,
+      reused: present.has(digest) && (unpacked[i]?.reused ?? true),
+      discarded: discarded.has(digest),
+    };
+  });
+}
