@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
+import { systemCode } from '../errors.js';
 
 /**
  * Which process this is, for others to find out whether it still lives: its number, when it began, in which boot of the
@@ -18,18 +19,31 @@ export function isDead(identity: string): boolean {
   const [boot, namespace, pid, started] = identity.split(' ');
   if (boot === undefined || namespace === undefined || pid === undefined || started === undefined)
     return false;
-  return `${boot} ${namespace}` === placeHere() && startOf(Number(pid)) !== started;
+  if (`${boot} ${namespace}` !== placeHere()) return false;
+  const now = startOf(Number(pid));
+  // What /proc does not show may be hidden from this user, and live.
+  return now === undefined ? !exists(Number(pid)) : now !== started;
 }
 
-/** When a process began, in ticks since the boot (proc_pid_stat(5), field 22); undefined where there is none. */
+/** When a process began, in ticks since the boot (proc_pid_stat(5), field 22); undefined where nothing can be read of it. */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name, which may hold anything, ends with the last bracket; a zombie has ended.
+    // The name, which may hold anything, ends with the last bracket.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19];
+    const [state] = fields;
+    return state === 'Z' || state === 'X' ? 'ended' : fields[19];
   } catch {
     return undefined;
+  }
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH';
   }
 }
 

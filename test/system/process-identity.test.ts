@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { isDead, processIdentity } from '../../src/system/index.js';
 
 describe('the identity of a process', () => {
@@ -17,6 +17,23 @@ describe('the identity of a process', () => {
     await once(child, 'exit');
     expect(isDead(`${boot} ${namespace} ${child.pid ?? 0} 1`)).toBe(true);
     expect(isDead(`${boot} ${namespace} ${pid} ${Number(started) - 1}`)).toBe(true);
+  });
+
+  it('does not take for dead what /proc does not show', () => {
+    const hidden = `${boot} ${namespace} 4194304 1`;
+    const kill = vi.spyOn(process, 'kill');
+    for (const [code, dead] of [
+      ['ESRCH', true],
+      ['EPERM', false],
+    ] as const) {
+      kill.mockImplementation(() => {
+        throw Object.assign(new Error(code), { code });
+      });
+      expect(isDead(hidden)).toBe(dead);
+    }
+    kill.mockReturnValue(true);
+    expect(isDead(hidden)).toBe(false);
+    kill.mockRestore();
   });
 
   it.each([
