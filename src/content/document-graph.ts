@@ -22,10 +22,6 @@ export class DocumentGraph {
     }
   }
 
-  has(digest: Digest): boolean {
-    return this.#documents.has(digest);
-  }
-
   /** The digests of all documents. */
   digests(): Iterable<Digest> {
     return this.#documents.keys();

@@ -40,7 +40,6 @@ export { rebuildDiscarded, rebuildDocuments, recordDiscarded } from './rebuild-d
 export { type NamedTarget, rebuildImages, type RebuiltImages } from './rebuild-images.js';
 export { expirePartials, type ExpirePartialsOptions, listPartials, type PartialBlob } from './partials.js';
 export { blobPath } from './store-paths.js';
-export { blobSizes } from './blob-sizes.js';
 export { DocumentGraph, type Reachable } from './document-graph.js';
 export { heldBlobs, heldChains, reachedBy } from './held.js';
 export {

@@ -1,7 +1,8 @@
 import { readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { blobSizes, listPartials } from '../content/index.js';
+import { listPartials } from '../content/index.js';
 import { type Abortable, systemCode } from '../errors.js';
+import { integerOf } from '../metadata/index.js';
 import { collectGarbage } from './collect-garbage.js';
 import type { Store } from './store.js';
 
@@ -34,14 +35,18 @@ export interface DiskUsage {
 export async function diskUsage(store: Store, o: Abortable = {}): Promise<DiskUsage> {
   const { root, database, snapshotter } = store;
   const garbage = await collectGarbage(store, { dryRun: true, signal: o.signal });
-  const sizes = [...(await blobSizes(database)).values()];
+  const stored = await database.get('SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM blobs');
   const partialBlobs = await listPartials(root);
   const expired = new Set(garbage.partials);
   const sweptBlobs = sum(garbage.blobs.map(({ size }) => size));
   const expiredBytes = sum(
     partialBlobs.filter(({ digest }) => expired.has(digest)).map(({ bytes }) => bytes),
   );
-  const blobs = { count: sizes.length, bytes: sum(sizes), reclaimable: sweptBlobs };
+  const blobs = {
+    count: stored === undefined ? 0 : integerOf(stored, 'count'),
+    bytes: stored === undefined ? 0 : integerOf(stored, 'bytes'),
+    reclaimable: sweptBlobs,
+  };
   const snapshots = {
     ...(await snapshotter.diskUsage()),
     reclaimable: garbage.freed - sweptBlobs - expiredBytes,

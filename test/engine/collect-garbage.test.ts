@@ -305,6 +305,9 @@ describe('what a collection takes, and what it leaves', () => {
       quarantine: { count: 0, bytes: 0 },
       reclaimable: garbage.freed,
     });
+    let bytes = 0;
+    for await (const { size } of store.localContent.list()) bytes += size;
+    expect(usage.blobs.bytes).toBe(bytes);
     expect(usage.snapshots.reclaimable).toBe(garbage.freed - usage.blobs.reclaimable);
     expect(usage.snapshots.bytes).toBe(2 * usage.snapshots.reclaimable);
     expect(usage.database.bytes).toBeGreaterThan(0);
