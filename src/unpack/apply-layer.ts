@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { LandfallError, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
 import { compressionOf, Digester, type Digest } from '../spec/index.js';
-import type { ApplyJob, ApplyResult } from './apply-job.js';
+import type { ApplyJob, ApplyResult } from './worker/apply-job.js';
 import { readBlob } from './blob-reader.js';
-import { decompress, type Compression } from './decompress.js';
+import { decompress, type Compression } from './compression/decompress.js';
 import { filesystemError } from './filesystem-error.js';
-import { LayerWriter } from './layer-writer.js';
-import { TarReader } from './tar-reader.js';
+import { LayerWriter } from './layer/layer-writer.js';
+import { TarReader } from './archive/tar-reader.js';
 import { Warnings } from './warnings.js';
 
 export interface ApplyLayerOptions extends Abortable {

@@ -1,9 +1,9 @@
 import { abortedError, LandfallError, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
 import { algorithmOf, LIMITS } from '../spec/index.js';
-import type { ApplyOptions, ApplyResult } from './apply-job.js';
+import type { ApplyOptions, ApplyResult } from './worker/apply-job.js';
 import type { LayerInput, LayerSource } from './layer-input.js';
 import type { LayerDirectory } from './layer-snapshotter.js';
-import type { WorkerPool } from './worker-pool.js';
+import type { WorkerPool } from './worker/worker-pool.js';
 
 /** What whoever unpacks may choose; the defaults are what this process can do. */
 export interface ExtractionOptions {

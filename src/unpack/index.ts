@@ -39,6 +39,6 @@ export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotte
 export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';
 export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
 export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
-export { WorkerPool, type WorkerPoolOptions } from './worker-pool.js';
-export type { RunOptions } from './worker-thread.js';
-export { probeZstd } from './probe-zstd.js';
+export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
+export type { RunOptions } from './worker/worker-thread.js';
+export { probeZstd } from './compression/probe-zstd.js';

@@ -6,13 +6,13 @@ import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import { AT_FDCWD, fstatat, toBytePath, type Stat } from '../system/index.js';
 import { applyOptions, extractLayer, type ExtractionOptions } from './extract-layer.js';
-import { restoreDirectory } from './file-attributes.js';
+import { restoreDirectory } from './tree/file-attributes.js';
 import { filesystemError } from './filesystem-error.js';
 import type { LayerInput, LayerState, UnpackOptions } from './layer-input.js';
 import type { LayerChanges } from './layer-snapshotter.js';
 import { removeDirectory } from './snapshotters/remove-directory.js';
-import { lendAccess } from './tree-walk.js';
-import type { WorkerPool } from './worker-pool.js';
+import { lendAccess } from './tree/tree-walk.js';
+import type { WorkerPool } from './worker/worker-pool.js';
 
 export interface UnpackTreeOptions extends UnpackOptions, ExtractionOptions {
   readonly pool: WorkerPool;

@@ -5,7 +5,7 @@ import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from
 import { GroupCommit } from './group-commit.js';
 import type { LayerInput, LayerSource, LayerState, UnpackOptions } from './layer-input.js';
 import type { LayerChanges, LayerDirectory, LayerSnapshotter } from './layer-snapshotter.js';
-import type { WorkerPool } from './worker-pool.js';
+import type { WorkerPool } from './worker/worker-pool.js';
 
 export interface UnpackerOptions extends ExtractionOptions {
   readonly snapshotter: LayerSnapshotter;

@@ -12,8 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { llistxattr, type Resolver } from '../../src/system/index.js';
 import type { LayerChanges, LayerForm } from '../../src/unpack/layer-snapshotter.js';
-import { LayerWriter } from '../../src/unpack/layer-writer.js';
-import { TarReader } from '../../src/unpack/tar-reader.js';
+import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
+import { TarReader } from '../../src/unpack/archive/tar-reader.js';
 
 export interface ExtractOptions {
   form?: LayerForm;

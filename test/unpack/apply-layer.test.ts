@@ -7,7 +7,7 @@ import { compress as zstd } from 'zstd-napi';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
-import type { ApplyJob, ApplyOptions } from '../../src/unpack/apply-job.js';
+import type { ApplyJob, ApplyOptions } from '../../src/unpack/worker/apply-job.js';
 import { applyLayer } from '../../src/unpack/apply-layer.js';
 import { listing } from '../support/extract-layer.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';

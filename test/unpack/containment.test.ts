@@ -2,8 +2,8 @@ import { renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createResolver } from '../../src/system/index.js';
-import { LayerWriter } from '../../src/unpack/layer-writer.js';
-import { TarReader } from '../../src/unpack/tar-reader.js';
+import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
+import { TarReader } from '../../src/unpack/archive/tar-reader.js';
 import { listing, Sandbox } from '../support/extract-layer.js';
 import { archive, device, directory, fifo, file, hardLink, pax, symlink } from '../support/tar-builder.js';
 

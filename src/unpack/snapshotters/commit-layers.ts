@@ -3,7 +3,7 @@ import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type { CommitLayer, CommittedLayer, LayerChanges, LayerDirectory } from '../layer-snapshotter.js';
-import type { WorkerPool } from '../worker-pool.js';
+import type { WorkerPool } from '../worker/worker-pool.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { snapshotNotFound } from './snapshot-error.js';
 import { rewriteSnapshotFile, type SnapshotFile, writeSnapshotFile } from './snapshot-file.js';

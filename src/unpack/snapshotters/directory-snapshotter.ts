@@ -16,7 +16,7 @@ import type {
   SweptSnapshots,
 } from '../layer-snapshotter.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
-import type { WorkerPool } from '../worker-pool.js';
+import type { WorkerPool } from '../worker/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, closeSync } from 'node:fs';
 import { fstat, overlaySpec } from '../../system/index.js';
-import { copyAttributes } from '../file-attributes.js';
+import { copyAttributes } from '../tree/file-attributes.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
-import { isOpaque } from '../lower-stack.js';
+import { isOpaque } from '../tree/lower-stack.js';
 import type { Mount, SnapshotKind } from '../snapshotter.js';
-import { openTree } from '../tree-walk.js';
+import { openTree } from '../tree/tree-walk.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
 
 export interface OverlaySnapshotterOptions extends SnapshotterOptions {

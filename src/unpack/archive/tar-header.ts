@@ -1,0 +1,169 @@
+import type { BytePath } from '../../system/index.js';
+import { badArchive } from '../archive-error.js';
+import type { SparseSegment, TarTime } from './tar-entry.js';
+
+/** Everything in a tar archive is a multiple of this many bytes. */
+export const BLOCK_BYTES = 512;
+
+/** One header block as it stands, before extended headers are applied. */
+export interface TarHeader {
+  /** One character; NUL for old regular files. */
+  readonly typeflag: string;
+  readonly path: BytePath;
+  readonly linkPath: BytePath;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Bytes that the header claims to follow it. */
+  readonly size: number;
+  readonly mtime: TarTime;
+  readonly atime?: TarTime;
+  readonly major: number;
+  readonly minor: number;
+  /** Of type `S` only. */
+  readonly sparse?: OldSparse;
+}
+
+/** GNU's old sparse format keeps the map in the header and in the blocks after it. */
+export interface OldSparse {
+  readonly realSize: number;
+  readonly segments: readonly SparseSegment[];
+  /** Another block of the map follows. */
+  readonly continues: boolean;
+}
+
+const NUL = 0;
+const SPACE = 0x20;
+const EPOCH: TarTime = { seconds: 0, nanoseconds: 0 };
+
+/**
+ * Reads the header block at `at`; undefined for a block of zeros, which is part of the end of an archive. v7, ustar, GNU
+ * and star headers (POSIX.1-2001 pax: ustar Interchange Format; GNU tar manual: Basic Tar Format).
+ *
+ * @throws {UnpackError} BAD_ARCHIVE
+ */
+export function readTarHeader(block: Buffer, at: number): TarHeader | undefined {
+  if (block[at] === NUL && isZero(block, at)) return undefined;
+  if (!checksumHolds(block, at)) throw badArchive('a header has a wrong checksum');
+  const typeflag = block.toString('latin1', at + 156, at + 157);
+  const isDevice = typeflag === '3' || typeflag === '4';
+  const format = formatOf(block, at);
+  const name = text(block, at, 100);
+  const prefix =
+    format === 'ustar' ? text(block, at + 345, 155) : format === 'star' ? text(block, at + 345, 131) : '';
+  return {
+    typeflag,
+    path: prefix === '' ? name : `${prefix}/${name}`,
+    linkPath: text(block, at + 157, 100),
+    mode: number(block, at + 100, 8, 'mode') % 0o10000,
+    uid: number(block, at + 108, 8, 'user ID'),
+    gid: number(block, at + 116, 8, 'group ID'),
+    size: number(block, at + 124, 12, 'size'),
+    mtime: wholeSeconds(number(block, at + 136, 12, 'modification time')),
+    ...(format === 'star' ? { atime: wholeSeconds(number(block, at + 476, 12, 'access time')) } : {}),
+    major: isDevice ? number(block, at + 329, 8, 'major device number') : 0,
+    minor: isDevice ? number(block, at + 337, 8, 'minor device number') : 0,
+    ...(typeflag === 'S' ? { sparse: readOldSparse(block, at) } : {}),
+  };
+}
+
+function readOldSparse(block: Buffer, at: number): OldSparse {
+  return {
+    realSize: number(block, at + 483, 12, 'size of a sparse file'),
+    segments: readSegments(block, at + 386, 4),
+    continues: block[at + 482] !== NUL,
+  };
+}
+
+/** A block that continues the map of GNU's old sparse format. */
+export function readSparseExtension(
+  block: Buffer,
+  at: number,
+): { segments: SparseSegment[]; continues: boolean } {
+  return { segments: readSegments(block, at, 21), continues: block[at + 504] !== NUL };
+}
+
+/** The map ends at the first slot that is not used. */
+function readSegments(block: Buffer, at: number, slots: number): SparseSegment[] {
+  const segments: SparseSegment[] = [];
+  for (let slot = at; slot < at + slots * 24 && block[slot] !== NUL; slot += 24) {
+    segments.push({
+      offset: number(block, slot, 12, 'offset in a sparse file'),
+      length: number(block, slot + 12, 12, 'length in a sparse file'),
+    });
+  }
+  return segments;
+}
+
+function formatOf(block: Buffer, at: number): 'v7' | 'ustar' | 'gnu' | 'star' {
+  const magic = block.toString('latin1', at + 257, at + 265);
+  if (magic === 'ustar  \0') return 'gnu';
+  if (!magic.startsWith('ustar\0')) return 'v7';
+  return block.toString('latin1', at + 508, at + 512) === 'tar\0' ? 'star' : 'ustar';
+}
+
+export function isZero(block: Buffer, at: number, length: number = BLOCK_BYTES): boolean {
+  for (let i = at; i < at + length; i++) {
+    if (block[i] !== NUL) return false;
+  }
+  return true;
+}
+
+/** The sum of all bytes with the checksum's own as spaces; some old programs took bytes as signed. */
+function checksumHolds(block: Buffer, at: number): boolean {
+  let unsigned = 0;
+  let negative = 0;
+  for (let i = at; i < at + BLOCK_BYTES; i++) {
+    const byte = block[i] ?? 0;
+    unsigned += byte;
+    negative += byte >> 7;
+  }
+  for (let i = at + 148; i < at + 156; i++) {
+    const byte = block[i] ?? 0;
+    unsigned += SPACE - byte;
+    negative -= byte >> 7;
+  }
+  const digits = text(block, at + 148, 8).trim();
+  if (!/^[0-7]+$/.test(digits)) return false;
+  const sum = parseInt(digits, 8);
+  return sum === unsigned || sum === unsigned - 256 * negative;
+}
+
+/** Up to the first NUL. */
+function text(block: Buffer, at: number, length: number): BytePath {
+  let end = at;
+  while (end < at + length && block[end] !== NUL) end++;
+  return block.toString('latin1', at, end);
+}
+
+function wholeSeconds(seconds: number): TarTime {
+  return seconds === 0 ? EPOCH : { seconds, nanoseconds: 0 };
+}
+
+/** Octal digits padded with spaces or NULs, or base-256 when the first bit is set. Blank is zero. */
+function number(block: Buffer, at: number, length: number, what: string): number {
+  if (((block[at] ?? 0) & 0x80) !== 0) return base256(block, at, length, what);
+  let i = at;
+  const end = at + length;
+  while (i < end && (block[i] === SPACE || block[i] === NUL)) i++;
+  let value = 0;
+  for (; i < end; i++) {
+    const byte = block[i] ?? 0;
+    if (byte === SPACE || byte === NUL) break;
+    if (byte < 0x30 || byte > 0x37) throw badArchive(`the ${what} in a header is not a number`);
+    value = value * 8 + (byte - 0x30);
+  }
+  for (; i < end; i++) {
+    if (block[i] !== SPACE && block[i] !== NUL) throw badArchive(`the ${what} in a header is not a number`);
+  }
+  return value;
+}
+
+/** Two's complement, big-endian, of which the first bit is only the mark of this form and the second the sign. */
+function base256(block: Buffer, at: number, length: number, what: string): number {
+  const first = block[at] ?? 0;
+  let value = (first & 0x40) === 0 ? first & 0x7f : (first & 0x7f) - 0x80;
+  for (let i = at + 1; i < at + length; i++) value = value * 256 + (block[i] ?? 0);
+  if (!Number.isSafeInteger(value)) throw badArchive(`the ${what} in a header is out of range`);
+  return value;
+}

@@ -1,0 +1,99 @@
+import { LIMITS } from '../../spec/index.js';
+import { limitExceeded } from '../archive-error.js';
+import { gunzip } from './gunzip.js';
+import { unzstd } from './unzstd.js';
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+export interface DecompressOptions {
+  /** Uncompressed bytes at most. */
+  readonly maxBytes: number;
+  /** Bytes of the compressed layer, for the ratio. */
+  readonly compressedSize: number;
+}
+
+export interface Decompressed {
+  readonly compression: Compression;
+  /** Each chunk is valid until the next is asked for. */
+  readonly chunks: AsyncIterable<Buffer>;
+}
+
+/** The longest of the magic numbers below. */
+const MAGIC_BYTES = 4;
+
+/**
+ * Decompresses a layer by what its bytes say, whatever its media type says. Trailing padding of zeros is accepted. The
+ * source is not ended when whoever reads the chunks stops early.
+ *
+ * Errors, some of them while the chunks are read: BAD_ARCHIVE for damage, truncation or anything but zeros behind the compressed
+ * data; LIMIT_EXCEEDED as soon as there are more bytes than allowed, or more than any honest compression gives; and
+ * what the source throws.
+ */
+export async function decompress(
+  source: AsyncIterable<Buffer>,
+  options: DecompressOptions,
+): Promise<Decompressed> {
+  const iterator = source[Symbol.asyncIterator]();
+  const head = await readHead(iterator);
+  const compression = compressionOfBytes(head);
+  const input = prepend(head, iterator);
+  return { compression, chunks: limited(decoderOf(compression)(input), options) };
+}
+
+/** RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2. */
+function compressionOfBytes(head: Buffer): Compression {
+  if (head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
+  if (head.length < 4) return 'none';
+  const magic = head.readUInt32LE(0);
+  return magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50 ? 'zstd' : 'none';
+}
+
+function decoderOf(compression: Compression): (input: AsyncIterator<Buffer>) => AsyncIterable<Buffer> {
+  switch (compression) {
+    case 'gzip':
+      return gunzip;
+    case 'zstd':
+      return unzstd;
+    case 'none':
+      return (input) => ({ [Symbol.asyncIterator]: () => input });
+  }
+}
+
+/** The first chunk, or several of them joined until a magic number fits. */
+async function readHead(iterator: AsyncIterator<Buffer>): Promise<Buffer> {
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < MAGIC_BYTES) {
+    const next = await iterator.next();
+    if (next.done === true) return head;
+    // A copy where there is more to come, since the source may use the memory again.
+    head =
+      head.length === 0 && next.value.length >= MAGIC_BYTES ? next.value : Buffer.concat([head, next.value]);
+  }
+  return head;
+}
+
+async function* prepend(
+  head: Buffer,
+  iterator: AsyncIterator<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
+  if (head.length > 0) yield head;
+  for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
+}
+
+async function* limited(
+  chunks: AsyncIterable<Buffer>,
+  { maxBytes, compressedSize }: DecompressOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  const byRatio = Math.max(LIMITS.compressionRatioFrom, compressedSize * LIMITS.compressionRatio);
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw limitExceeded(`the layer has more than ${maxBytes} bytes uncompressed`);
+    if (bytes > byRatio) {
+      throw limitExceeded(
+        `the layer is more than ${LIMITS.compressionRatio} times as large as it was compressed`,
+      );
+    }
+    yield chunk;
+  }
+}

@@ -1,0 +1,26 @@
+import { badArchive } from '../archive-error.js';
+
+const ZEROS = Buffer.alloc(4096);
+
+/**
+ * Reads a compressed layer to its end, which may be padded with zeros but hold nothing else: bytes that one program reads
+ * and another ignores would be two layers under one digest.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE
+ */
+export async function requireZeros(rest: Buffer, source: AsyncIterator<Buffer>): Promise<void> {
+  for (let chunk = rest; ;) {
+    if (!isAllZeros(chunk)) throw badArchive('the compressed data is followed by something else');
+    const next = await source.next();
+    if (next.done === true) return;
+    chunk = next.value;
+  }
+}
+
+function isAllZeros(chunk: Buffer): boolean {
+  for (let at = 0; at < chunk.length; at += ZEROS.length) {
+    const end = Math.min(chunk.length, at + ZEROS.length);
+    if (chunk.compare(ZEROS, 0, end - at, at, end) !== 0) return false;
+  }
+  return true;
+}

@@ -1,0 +1,150 @@
+import { closeSync } from 'node:fs';
+import { systemCode, UnpackError } from '../../errors.js';
+import {
+  fchmod,
+  fromBytePath,
+  fsetxattr,
+  fstatatIfPresent,
+  futimens,
+  mknodat,
+  S_IFCHR,
+  type BytePath,
+} from '../../system/index.js';
+import { badArchive, printable } from '../archive-error.js';
+import { filesystemError } from '../filesystem-error.js';
+import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
+import type { LayerLink, LayerNode } from './layer-node.js';
+import type { LayerTree } from './layer-tree.js';
+
+const OPAQUE_XATTR = { overlay: 'trusted.overlay.opaque', userxattr: 'user.overlay.opaque' } as const;
+const YES = Buffer.from('y');
+
+/**
+ * What can be done only when a layer's last entry is there: whiteouts, which hide lower layers wherever they stand in the
+ * archive and never this layer's own entries; then modes and times of directories, children before parents, since
+ * a directory may deny writing and every change in it touches its time.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE, UNSUPPORTED, NO_SPACE, FILESYSTEM
+ */
+export function finishLayer(tree: LayerTree, form: LayerForm, attributes: EntryAttributes): LayerChanges {
+  return new LayerFinish(tree, form, attributes).run();
+}
+
+class LayerFinish {
+  readonly #tree: LayerTree;
+  readonly #form: LayerForm;
+  readonly #attributes: EntryAttributes;
+  readonly #implied: BytePath[] = [];
+  readonly #whiteouts: BytePath[] = [];
+  readonly #opaques: BytePath[] = [];
+  readonly #links: LayerLink[] = [];
+
+  constructor(tree: LayerTree, form: LayerForm, attributes: EntryAttributes) {
+    this.#tree = tree;
+    this.#form = form;
+    this.#attributes = attributes;
+  }
+
+  run(): LayerChanges {
+    this.#finish(this.#tree.root);
+    const links = this.#links.sort((a, b) => a.order - b.order);
+    for (const link of links) this.#checkLink(link);
+    return {
+      implied: this.#implied,
+      whiteouts: this.#whiteouts,
+      opaques: this.#opaques,
+      pendingLinks: links.map(({ path, target }) => ({ path, target })),
+    };
+  }
+
+  /** Parents come before children in every list. Depth is bounded by the length of a path. */
+  #finish(node: LayerNode): void {
+    if (node.attributes === undefined) this.#implied.push(node.path);
+    if (node.opaque) this.#opaques.push(node.path);
+    for (const link of node.links.values()) this.#links.push(link);
+    for (const name of node.whiteouts) {
+      // A directory that is hidden below and made anew here hides by being opaque.
+      const child = node.children.get(name);
+      if (child !== undefined) child.opaque = true;
+    }
+    for (const child of node.children.values()) this.#finish(child);
+    try {
+      this.#finishDirectory(node);
+    } catch (error) {
+      const path = fromBytePath(node.path);
+      throw filesystemError(error, `finishing the directory ${printable(`/${node.path}`)}`, { entry: path });
+    }
+  }
+
+  #finishDirectory(node: LayerNode): void {
+    if (node.attributes === undefined && node.whiteouts.size === 0 && !node.opaque) return;
+    const fd = this.#tree.openDirectory(node);
+    try {
+      for (const name of node.whiteouts) {
+        if (!node.children.has(name) && !node.links.has(name) && this.#whiteout(fd, name)) {
+          this.#whiteouts.push(node.pathOf(name));
+        }
+      }
+      if (node.opaque) this.#makeOpaque(fd);
+      if (node.attributes !== undefined) this.#setDeferred(fd, node, node.attributes);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Whether the name stays a whiteout: what this layer has there hides by itself. */
+  #whiteout(fd: number, name: BytePath): boolean {
+    if (this.#form === 'plain') return fstatatIfPresent(fd, name) === undefined;
+    try {
+      mknodat(fd, name, S_IFCHR, 0, 0);
+      return true;
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') return false;
+      throw cannotMark(error, 'whiteouts');
+    }
+  }
+
+  #makeOpaque(fd: number): void {
+    if (this.#form === 'plain') return;
+    try {
+      fsetxattr(fd, OPAQUE_XATTR[this.#form], YES);
+    } catch (error) {
+      throw cannotMark(error, 'opaque directories');
+    }
+  }
+
+  #setDeferred(fd: number, node: LayerNode, a: NonNullable<LayerNode['attributes']>): void {
+    const { defaultAcl } = a;
+    if (defaultAcl !== undefined) {
+      this.#attributes.setXattr(DEFAULT_ACL, node.path, () => fsetxattr(fd, DEFAULT_ACL, defaultAcl));
+    }
+    fchmod(fd, a.mode);
+    futimens(fd, a.atime, a.mtime);
+  }
+
+  /** A link to what this same layer hides can never be made. */
+  #checkLink(link: LayerLink): void {
+    const components = link.target.split('/');
+    let node: LayerNode | undefined = this.#tree.root;
+    for (const name of components) {
+      if (node === undefined) return;
+      if (node.opaque || node.whiteouts.has(name)) {
+        throw badArchive(
+          `a hard link to ${printable(link.target)}, which the layer itself deletes`,
+          link.path,
+        );
+      }
+      node = node.children.get(name);
+    }
+  }
+}
+
+function cannotMark(error: unknown, what: string): unknown {
+  const code = systemCode(error);
+  if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EACCES') return error;
+  return new UnpackError('UNSUPPORTED', `this file system or user cannot hold overlay's ${what} (${code})`, {
+    cause: error,
+    hint: 'Use the native snapshotter, or a file system that overlay mounts can use.',
+  });
+}

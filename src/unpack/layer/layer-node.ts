@@ -1,0 +1,73 @@
+import type { BytePath } from '../../system/index.js';
+import type { TarTime } from '../archive/tar-entry.js';
+
+/** What an archive says of a directory and can only be set when everything in it is done. */
+export interface DirectoryAttributes {
+  readonly mode: number;
+  readonly mtime: TarTime;
+  readonly atime: TarTime;
+  /** An ACL that new files would inherit. */
+  readonly defaultAcl?: Buffer | undefined;
+}
+
+export interface LayerLink {
+  readonly path: BytePath;
+  /** Resolved path of a file that only a lower layer has. */
+  readonly target: BytePath;
+  /** Its place in the archive. */
+  readonly order: number;
+}
+
+/**
+ * One directory of the layer, for every directory that was made below its root. Books are kept in this tree rather than
+ * by path, so that all that is known of a directory goes with it when a later entry replaces it.
+ */
+export class LayerNode {
+  readonly parent: LayerNode | undefined;
+  /** Resolved path from the layer's root, `''` for the root. */
+  readonly path: BytePath;
+  /** Undefined while the directory is only implied. */
+  attributes: DirectoryAttributes | undefined;
+  /** The lower layers' content of this directory is hidden. */
+  opaque = false;
+  readonly children: Map<BytePath, LayerNode> = new Map<BytePath, LayerNode>();
+  #whiteouts: Set<BytePath> | undefined;
+  #links: Map<BytePath, LayerLink> | undefined;
+
+  constructor(parent?: LayerNode, name: BytePath = '') {
+    this.parent = parent;
+    this.path = parent === undefined || parent.path === '' ? name : `${parent.path}/${name}`;
+  }
+
+  /** Names in this directory that are hidden from the lower layers. */
+  get whiteouts(): ReadonlySet<BytePath> {
+    return this.#whiteouts ?? NO_WHITEOUTS;
+  }
+
+  /** By name: hard links in this directory that wait for a lower layer. */
+  get links(): ReadonlyMap<BytePath, LayerLink> {
+    return this.#links ?? NO_LINKS;
+  }
+
+  pathOf(name: BytePath): BytePath {
+    return this.path === '' ? name : `${this.path}/${name}`;
+  }
+
+  addWhiteout(name: BytePath): void {
+    this.#whiteouts ??= new Set();
+    this.#whiteouts.add(name);
+  }
+
+  addLink(name: BytePath, link: LayerLink): void {
+    this.#links ??= new Map();
+    this.#links.set(name, link);
+  }
+
+  /** Whether there was one. */
+  removeLink(name: BytePath): boolean {
+    return this.#links?.delete(name) ?? false;
+  }
+}
+
+const NO_WHITEOUTS: ReadonlySet<BytePath> = new Set();
+const NO_LINKS: ReadonlyMap<BytePath, LayerLink> = new Map();

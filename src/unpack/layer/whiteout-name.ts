@@ -1,0 +1,37 @@
+import type { BytePath } from '../../system/index.js';
+import { badArchive } from '../archive-error.js';
+
+/** What an entry's path means (image-spec layer.md: Whiteouts). */
+export type EntryMeaning =
+  | { readonly kind: 'entry' }
+  /** Hides a name of the lower layers. */
+  | { readonly kind: 'whiteout'; readonly hidden: BytePath }
+  /** Hides everything that the lower layers have in the directory. */
+  | { readonly kind: 'opaque' }
+  /** Book-keeping of aufs, which older engines left in their layers. */
+  | { readonly kind: 'skipped' };
+
+const PREFIX = '.wh.';
+const META_PREFIX = '.wh..wh.';
+const OPAQUE = '.wh..wh..opq';
+
+const ENTRY: EntryMeaning = { kind: 'entry' };
+
+/**
+ * @throws {UnpackError} BAD_ARCHIVE for a whiteout of nothing, `.` or `..`, and for a directory with a whiteout's name, which
+ *   layer.md says cannot exist
+ */
+export function meaningOf(components: readonly BytePath[]): EntryMeaning {
+  const last = components.length - 1;
+  for (const [i, component] of components.entries()) {
+    if (!component.startsWith(PREFIX)) continue;
+    if (component.startsWith(META_PREFIX)) {
+      return i === last && component === OPAQUE ? { kind: 'opaque' } : { kind: 'skipped' };
+    }
+    if (i < last) throw badArchive('an entry lies in a directory with the name of a whiteout');
+    const hidden = component.slice(PREFIX.length);
+    if (hidden === '' || hidden === '.' || hidden === '..') throw badArchive('a whiteout hides no name');
+    return { kind: 'whiteout', hidden };
+  }
+  return ENTRY;
+}

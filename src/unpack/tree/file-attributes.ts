@@ -1,0 +1,89 @@
+import { systemCode } from '../../errors.js';
+import {
+  fchmodat,
+  fchownat,
+  fromBytePath,
+  lgetxattr,
+  listxattr,
+  lremovexattr,
+  lsetxattr,
+  procFdPath,
+  S_IFLNK,
+  S_IFMT,
+  utimensat,
+  type BytePath,
+  type Stat,
+} from '../../system/index.js';
+
+/** A file by its directory and its name there; `.` is the directory itself. */
+export interface Place {
+  readonly dirfd: number;
+  readonly name: BytePath;
+}
+
+/** What overlayfs keeps of its own; it means something only in the directory where it was written. */
+export function isOverlayXattr(name: BytePath): boolean {
+  return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.');
+}
+
+/**
+ * Gives a file owner, mode, xattrs and times of another, whose stat is given; overlayfs' own xattrs stay as they are on both.
+ * The owner comes first, since changing it clears setuid and `security.capability`; the mode comes after the xattrs, since
+ * without write permission there is no setting them for who is not root; the times come last.
+ *
+ * @param warnings - gets one line for each kind of xattr that the file system refuses
+ */
+export function copyAttributes(from: Place, to: Place, stat: Stat, warnings: Set<string>): void {
+  fchownat(to.dirfd, to.name, stat.uid, stat.gid);
+  copyXattrs(from, to, warnings);
+  if ((stat.mode & S_IFMT) !== S_IFLNK) fchmodat(to.dirfd, to.name, stat.mode & 0o7777);
+  utimensat(to.dirfd, to.name, stat.atime, stat.mtime);
+}
+
+/** Gives a directory back the mode and times that it had, after its content was changed. */
+export function restoreDirectory(place: Place, stat: Stat): void {
+  fchmodat(place.dirfd, place.name, stat.mode & 0o7777);
+  utimensat(place.dirfd, place.name, stat.atime, stat.mtime);
+}
+
+function copyXattrs(from: Place, to: Place, warnings: Set<string>): void {
+  const source = procFdPath(from.dirfd, from.name);
+  const target = procFdPath(to.dirfd, to.name);
+  const wanted = namesOf(source);
+  for (const name of namesOf(target)) {
+    if (!wanted.includes(name)) ignoring(REFUSED, () => lremovexattr(target, name));
+  }
+  for (const name of wanted) {
+    const copied = ignoring(REFUSED, () => {
+      const value = lgetxattr(source, name);
+      if (value !== undefined) lsetxattr(target, name, value);
+    });
+    if (!copied) {
+      warnings.add(`the file system does not take ${namespaceOf(name)} attributes here; they are left out`);
+    }
+  }
+}
+
+function namesOf(file: BytePath): BytePath[] {
+  let names: BytePath[] = [];
+  ignoring(UNSUPPORTED, () => (names = listxattr(file)));
+  return names.filter((name) => !isOverlayXattr(name));
+}
+
+const UNSUPPORTED: readonly string[] = ['ENOTSUP', 'EOPNOTSUPP'];
+const REFUSED: readonly string[] = [...UNSUPPORTED, 'EPERM', 'EACCES', 'ENODATA'];
+
+/** False where it failed with one of the codes. */
+function ignoring(codes: readonly string[], action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (codes.includes(systemCode(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+function namespaceOf(name: BytePath): string {
+  return `${fromBytePath(name.slice(0, Math.max(0, name.indexOf('.'))))}.*`;
+}

@@ -1,0 +1,121 @@
+import { closeSync, readdirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { systemCode, throwIfAborted, type Abortable } from '../../errors.js';
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
+  fchmodat,
+  fstatatIfPresent,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+  openBeneath,
+  procFdPath,
+  S_IFDIR,
+  S_IFMT,
+  toBytePath,
+  unlinkat,
+  type BytePath,
+  type Stat,
+} from '../../system/index.js';
+
+/*
+ * Walking directory trees that a layer made: by descriptors, with names as bytes, and without ever following a symlink.
+ */
+
+const OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+const OWNER_ALL = 0o700;
+
+/** Opens the top of a tree, which is a path of our own and may be reached through symlinks. */
+export function openTree(path: string): number {
+  return openat(AT_FDCWD, toBytePath(path), O_RDONLY | O_DIRECTORY);
+}
+
+/** Opens a directory that the given one holds. */
+export function openDirectory(dirfd: number, name: BytePath): number {
+  return openat(dirfd, name, OPEN_DIRECTORY);
+}
+
+/** Opens a directory below a root; undefined where it is not there, or where a component on the way is not a directory. */
+export function openDirectoryBelow(rootfd: number, path: BytePath): number | undefined {
+  try {
+    if (path === '') return openat(rootfd, '.', OPEN_DIRECTORY);
+    return openBeneath(rootfd, path, OPEN_DIRECTORY, 0, { symlinks: 'refused' });
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether an error says that no such file is there, when symlinks are not followed. */
+export function isAbsent(error: unknown): boolean {
+  const code = systemCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP';
+}
+
+export function isDirectory(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFDIR;
+}
+
+/** The names in a directory. */
+export function readNames(fd: number): BytePath[] {
+  return readdirSync(procFdPath(fd), { encoding: 'latin1' });
+}
+
+/**
+ * Who is not root has only the rights that a directory's own mode gives, and a layer's directory may have any. This gives
+ * its owner all of them, and returns how to give back what was there; undefined where nothing was needed.
+ */
+export function lendAccess(dirfd: number, name: BytePath, stat: Stat): (() => void) | undefined {
+  const mode = stat.mode & 0o7777;
+  if (process.geteuid?.() === 0 || (mode & OWNER_ALL) === OWNER_ALL) return undefined;
+  fchmodat(dirfd, name, mode | OWNER_ALL);
+  return () => fchmodat(dirfd, name, mode);
+}
+
+/** Removes whatever is at a name, with all below it; absent is not an error. */
+export function removeEntry(dirfd: number, name: BytePath): void {
+  const stat = fstatatIfPresent(dirfd, name, AT_SYMLINK_NOFOLLOW);
+  if (stat === undefined) return;
+  if (!isDirectory(stat)) {
+    unlinkat(dirfd, name);
+    return;
+  }
+  lendAccess(dirfd, name, stat);
+  const fd = openDirectory(dirfd, name);
+  try {
+    for (const child of readNames(fd)) removeEntry(fd, child);
+  } finally {
+    closeSync(fd);
+  }
+  unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
+/** Removes what a directory holds. */
+export function emptyDirectory(fd: number): void {
+  for (const child of readNames(fd)) removeEntry(fd, child);
+}
+
+/** So many files are handled between two looks at the message queue: some milliseconds' worth. */
+const STRIDE = 256;
+
+/** Lets a long synchronous walk hear that it was aborted, and other jobs of the same thread go on. */
+export class Pace {
+  readonly #signal: AbortSignal | undefined;
+  #steps = 0;
+
+  constructor(o: Abortable) {
+    this.#signal = o.signal;
+    throwIfAborted(o.signal);
+  }
+
+  /** @throws LandfallError ABORTED */
+  async step(): Promise<void> {
+    this.#steps += 1;
+    if (this.#steps % STRIDE !== 0) return;
+    await setImmediate();
+    throwIfAborted(this.#signal);
+  }
+}

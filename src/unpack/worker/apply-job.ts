@@ -1,0 +1,118 @@
+import type { ErrorJson } from '../../errors.js';
+import type { Digest, VerifiableAlgorithm } from '../../spec/index.js';
+import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+
+/** A layer to extract, as it is sent to a worker thread. */
+export interface ApplyJob {
+  readonly kind: 'apply';
+  /** The blob's digest, for errors. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** The compressed blob, whole or growing. */
+  readonly blobPath: string;
+  /** Where the blob lies once it is committed, which may be before its file was opened at `blobPath`. */
+  readonly committedPath?: string;
+  /** Bytes of the whole blob. */
+  readonly blobSize: number;
+  /** The blob's frontier while it grows; absent when it is whole. */
+  readonly frontier?: SharedArrayBuffer;
+  /** An empty directory. */
+  readonly directory: string;
+  readonly form: LayerForm;
+  /** Of the diffId that the result is to be held against. Default sha256. */
+  readonly diffIdAlgorithm?: VerifiableAlgorithm;
+  readonly options: ApplyOptions;
+}
+
+export interface ApplyOptions {
+  /** `preserve` gives every entry the owner that the archive names; `caller` leaves all to who runs this. */
+  readonly ownership: 'preserve' | 'caller';
+  /** Whether device nodes are made; where they are not, each is a warning. */
+  readonly devices: boolean;
+  /** Bounds on what a layer may hold; see LIMITS in src/spec. */
+  readonly maxEntries: number;
+  readonly maxBytes: number;
+}
+
+/** What a worker makes of a layer. */
+export interface ApplyResult {
+  /** Digest of the uncompressed tar, computed over all of its bytes. */
+  readonly diffId: Digest;
+  readonly changes: LayerChanges;
+  readonly entries: number;
+  /** Bytes of the uncompressed tar. */
+  readonly uncompressedSize: number;
+  /** Which decompressor read it. */
+  readonly compression: 'none' | 'gzip' | 'zstd';
+  /** Each said once, for people. */
+  readonly warnings: readonly string[];
+}
+
+/** Completes an extracted overlay-form layer against its parents, in a worker. */
+export interface CompleteJob {
+  readonly kind: 'complete';
+  readonly directory: string;
+  readonly form: LayerForm;
+  /** The parents' directories in the same form, topmost first. */
+  readonly parents: readonly string[];
+  readonly changes: LayerChanges;
+}
+
+/** Moves an extracted plain-form layer over the merged tree below it, in a worker. The layer's directory is empty after it. */
+export interface MergeJob {
+  readonly kind: 'merge';
+  readonly directory: string;
+  /** The merged tree to change. */
+  readonly target: string;
+  readonly changes: LayerChanges;
+}
+
+/** Copies a merged tree with all its metadata, by reflink where the file system has it, in a worker. */
+export interface CopyTreeJob {
+  readonly kind: 'copy';
+  readonly source: string;
+  /** An empty directory. */
+  readonly target: string;
+}
+
+/** Writes a directory's file system to the disk, in a worker since it may take seconds. */
+export interface SyncJob {
+  readonly kind: 'sync';
+  readonly directory: string;
+}
+
+/** Holds a tree against the one that it should be, in a worker. */
+export interface CompareJob {
+  readonly kind: 'compare';
+  readonly expected: string;
+  readonly actual: string;
+  /** So many differences are told at most. */
+  readonly limit: number;
+}
+
+export type WorkerJob = ApplyJob | CompleteJob | MergeJob | CopyTreeJob | SyncJob | CompareJob;
+export interface WarningsResult {
+  readonly warnings: readonly string[];
+}
+
+export interface CompareResult {
+  /** One line each, which begins with the path. */
+  readonly differences: readonly string[];
+}
+
+/** What each kind of job answers. */
+export interface JobResults {
+  apply: ApplyResult;
+  complete: WarningsResult;
+  merge: WarningsResult;
+  copy: WarningsResult;
+  sync: WarningsResult;
+  compare: CompareResult;
+}
+
+export type WorkerRequest = { readonly job: WorkerJob; readonly id: number } | { readonly abort: number };
+export type WorkerReply =
+  | { readonly id: number; readonly result: JobResults[keyof JobResults] }
+  | { readonly id: number; readonly error: ErrorJson }
+  /** Compressed bytes consumed so far. */
+  | { readonly id: number; readonly progress: number };

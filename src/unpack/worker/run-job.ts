@@ -1,0 +1,104 @@
+import { closeSync } from 'node:fs';
+import type { MessagePort } from 'node:worker_threads';
+import type { Abortable } from '../../errors.js';
+import { syncfs } from '../../system/index.js';
+import { applyLayer } from '../apply-layer.js';
+import { compareTrees } from '../tree/compare-trees.js';
+import { completeLayer } from '../tree/complete-layer.js';
+import { copyTree } from '../tree/copy-tree.js';
+import { filesystemError } from '../filesystem-error.js';
+import { mergeLayer } from '../tree/merge-layer.js';
+import { openTree } from '../tree/tree-walk.js';
+import type {
+  JobResults,
+  SyncJob,
+  WarningsResult,
+  WorkerJob,
+  WorkerReply,
+  WorkerRequest,
+} from './apply-job.js';
+
+/** Progress is a message to another thread; this many bytes make one worth its price. */
+const PROGRESS_STEP = 256 * 1024;
+
+type Result = JobResults[keyof JobResults];
+
+/**
+ * Runs the jobs that arrive at a port, each as soon as it arrives: while one waits for its download, another inflates or
+ * writes. Every job is answered exactly once, an aborted one too, and after its answer it touches nothing any more.
+ */
+export function runJobs(port: MessagePort): void {
+  const running = new Map<number, AbortController>();
+  port.on('message', (request: WorkerRequest) => {
+    if ('abort' in request) {
+      running.get(request.abort)?.abort();
+      return;
+    }
+    const { id, job } = request;
+    const controller = new AbortController();
+    running.set(id, controller);
+    void answer(port, id, job, controller.signal).finally(() => running.delete(id));
+  });
+}
+
+async function answer(port: MessagePort, id: number, job: WorkerJob, signal: AbortSignal): Promise<void> {
+  const reply = (message: WorkerReply): void => port.postMessage(message);
+  let told = 0;
+  const onProgress = (bytes: number): void => {
+    if (bytes - told < PROGRESS_STEP) return;
+    told = bytes;
+    reply({ id, progress: bytes });
+  };
+  try {
+    reply({ id, result: await runJob(job, { signal, onProgress }) });
+  } catch (error) {
+    reply({ id, error: filesystemError(error, describeJob(job)).toJSON() });
+  }
+}
+
+async function runJob(
+  job: WorkerJob,
+  o: Abortable & { onProgress: (bytes: number) => void },
+): Promise<Result> {
+  switch (job.kind) {
+    case 'apply':
+      return await applyLayer(job, o);
+    case 'complete':
+      return await completeLayer(job, o);
+    case 'merge':
+      return await mergeLayer(job, o);
+    case 'copy':
+      return await copyTree(job, o);
+    case 'sync':
+      return syncDirectory(job);
+    case 'compare':
+      return await compareTrees(job, o);
+  }
+}
+
+function syncDirectory(job: SyncJob): WarningsResult {
+  const fd = openTree(job.directory);
+  try {
+    syncfs(fd);
+  } finally {
+    closeSync(fd);
+  }
+  return { warnings: [] };
+}
+
+function describeJob(job: WorkerJob): string {
+  switch (job.kind) {
+    case 'apply':
+      return `unpacking layer ${job.digest}`;
+    case 'complete':
+      return `completing ${job.directory}`;
+    case 'merge':
+      return `merging ${job.directory} into ${job.target}`;
+    case 'copy':
+      return `copying ${job.source} to ${job.target}`;
+    case 'sync':
+      return `writing ${job.directory} to the disk`;
+    case 'compare':
+      return `comparing ${job.actual}`;
+  }
+}
