@@ -43,7 +43,7 @@ function counted(count: number, indent: string): string {
 
 function describeFile(path: string, name: string, stat: Stats, indent: string): string {
   const owner = `${stat.uid}:${stat.gid}`;
-  return `  ${modeText(stat)}  ${owner.padEnd(10)}${indent}${fitEnd(printable(name), NAME_WIDTH)}${detail(path, stat)}`;
+  return `  ${modeText(stat)}  ${`${owner} `.padEnd(10)}${indent}${fitEnd(printable(name), NAME_WIDTH)}${detail(path, stat)}`;
 }
 
 function detail(path: string, stat: Stats): string {

@@ -94,7 +94,8 @@ function failed(
   if (error instanceof CommanderError && error.code === 'commander.help') return 2;
   const flags = program.opts<GlobalFlags>();
   const output = asksForJson(argv) ? 'json' : 'text';
-  const settings = resolveSettings({ ...flags, output }, surroundings);
+  // What the environment says wrongly may be the failure itself.
+  const settings = resolveSettings({ ...flags, output }, { ...surroundings, env: {} });
   const names = new Set(program.commands.map((command) => command.name()));
   const named = argv.find((word) => names.has(word));
   const shown = error instanceof CommanderError ? usageError(error, named) : error;

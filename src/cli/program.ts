@@ -5,13 +5,14 @@ import type { MountFlags } from './commands/mount.js';
 import type { MountsFlags } from './commands/mounts.js';
 import type { PullFlags } from './commands/pull.js';
 import type { ServeFlags } from './commands/serve.js';
-import type { UnpackFlags } from './commands/unpack.js';
 import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
 import { addNameCommands } from './name-commands.js';
 import { addRegistryCommands } from './registry-commands.js';
 import type { RunCommand } from './run-command.js';
-import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES } from './settings.js';
+import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES, SNAPSHOTTERS } from './settings.js';
 import { addStoreCommands } from './store-commands.js';
+import { addUnpackCommands } from './unpack-commands.js';
+import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
 import { version } from './version.js';
 
 /** The whole command line: what `--help` says and what docs/cli.md is held against. */
@@ -27,7 +28,8 @@ export function createProgram(run: RunCommand): Command {
   addGlobalOptions(program);
   for (const add of [addPull, addImages, addInspect]) add(program, run);
   addNameCommands(program, run);
-  for (const add of [addUnpack, addMounts, addMount, addUmount, addServe]) add(program, run);
+  addUnpackCommands(program, run);
+  for (const add of [addMounts, addMount, addUmount, addServe]) add(program, run);
   addRegistryCommands(program, run);
   addStoreCommands(program, run);
   addExamples(program, [
@@ -49,6 +51,12 @@ function addGlobalOptions(program: Command): void {
       '--additional-root <dir>',
       'a store that is only read, whose images and layers are used where they lie; may be given several times (default: $LANDFALL_ADDITIONAL_ROOTS, with colons between them)',
       collect,
+    )
+    .addOption(
+      new Option(
+        '--snapshots <form>',
+        'how layers are kept unpacked (default: $LANDFALL_SNAPSHOTS, then overlay where the kernel has it)',
+      ).choices(SNAPSHOTTERS),
     )
     .option(
       '--hosts-dir <dir>',
@@ -72,6 +80,11 @@ function addGlobalOptions(program: Command): void {
       '--max-retry-after <seconds>',
       'how long a registry may ask to be left alone before that is an error (default: 120)',
       parseLimit,
+    )
+    .option(
+      '--unpack-limit <name=value>',
+      `refuse layers that have more than so much, or less strictly than by default: ${UNPACK_LIMIT_NAMES.join(', ')}; may be given several times`,
+      collectLimit,
     )
     .addOption(new Option('--progress <how>', 'how to show progress (default: auto)').choices(PROGRESS_MODES))
     .addOption(
@@ -146,22 +159,6 @@ function addInspect(program: Command, run: RunCommand): void {
     'landfall inspect --raw debian:trixie | sha256sum',
     'landfall inspect --config --platform linux/arm64 oci:mirror:app',
   ]);
-}
-
-function addUnpack(program: Command, run: RunCommand): void {
-  const command = program
-    .command('unpack')
-    .summary('write the merged root file system into a directory')
-    .description("Writes an image's merged root file system into a directory, which is absent or empty.")
-    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
-    .addArgument(new Argument('<dir>', 'where to'))
-    .addOption(platformOption('the platform to unpack'))
-    .action((source: string, directory: string, flags: UnpackFlags) =>
-      run(async (context) =>
-        (await import('./commands/unpack.js')).unpackCommand(source, directory, flags, context),
-      ),
-    );
-  addExamples(command, ['landfall unpack debian:trixie rootfs', 'landfall unpack oci:mirror:app /srv/app']);
 }
 
 function addMounts(program: Command, run: RunCommand): void {

@@ -1,10 +1,14 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
+import type { SnapshotterKind } from '../engine/store.js';
+import { LandfallError } from '../errors.js';
+import type { UnpackLimits } from '../spec/index.js';
 
 export type OutputFormat = 'text' | 'json';
 export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
+export const SNAPSHOTTERS: readonly SnapshotterKind[] = ['overlay', 'native'];
 export const OUTPUT_FORMATS: readonly OutputFormat[] = ['text', 'json'];
 export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json', 'none'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
@@ -13,6 +17,7 @@ export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'
 export interface GlobalFlags {
   readonly root?: string;
   readonly additionalRoot?: readonly string[];
+  readonly snapshots?: SnapshotterKind;
   readonly hostsDir?: readonly string[];
   readonly plainHttp?: boolean;
   readonly insecure?: boolean;
@@ -22,6 +27,7 @@ export interface GlobalFlags {
   readonly concurrency?: number;
   readonly limitRate?: number;
   readonly maxRetryAfter?: number;
+  readonly unpackLimit?: Partial<UnpackLimits>;
   readonly progress?: ProgressMode;
   readonly output?: OutputFormat;
   readonly logLevel?: LogLevel;
@@ -33,6 +39,8 @@ export interface Settings {
   readonly root: string;
   /** Absolute paths of stores that are only read, the first that has a thing counts. */
   readonly additionalRoots: readonly string[];
+  /** How layers are kept unpacked; undefined leaves it to the machine. */
+  readonly snapshots: SnapshotterKind | undefined;
   /** Absolute paths of directories in containerd's form, the first that knows a registry counts. */
   readonly hostsDirs: readonly string[];
   readonly plainHttp: boolean;
@@ -48,6 +56,8 @@ export interface Settings {
   readonly limitRate: number | undefined;
   /** Seconds. */
   readonly maxRetryAfter: number | undefined;
+  /** Bounds on what is unpacked that differ from the defaults. */
+  readonly limits: Partial<UnpackLimits>;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
@@ -61,10 +71,12 @@ export interface SettingsSurroundings {
 
 const DEFAULT_HOSTS_DIRS: readonly string[] = ['/etc/landfall/certs.d', '/etc/containerd/certs.d'];
 
+/** Errors: INVALID_CONFIG (the environment says what cannot be). */
 export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings): Settings {
   return {
     root: path.resolve(flags.root ?? defaultRoot(around)),
     additionalRoots: (flags.additionalRoot ?? rootsIn(around)).map((directory) => path.resolve(directory)),
+    snapshots: flags.snapshots ?? snapshotsIn(around),
     hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
     plainHttp: flags.plainHttp ?? false,
     insecure: flags.insecure ?? false,
@@ -74,6 +86,7 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     concurrency: flags.concurrency,
     limitRate: flags.limitRate,
     maxRetryAfter: flags.maxRetryAfter,
+    limits: flags.unpackLimit ?? {},
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',
@@ -92,6 +105,16 @@ function defaultRoot({ env, uid }: SettingsSurroundings): string {
 /** LANDFALL_ADDITIONAL_ROOTS, with colons between them. */
 function rootsIn({ env }: SettingsSurroundings): readonly string[] {
   return (env['LANDFALL_ADDITIONAL_ROOTS'] ?? '').split(':').filter((root) => root !== '');
+}
+
+/** LANDFALL_SNAPSHOTS; empty counts as unset. */
+function snapshotsIn({ env }: SettingsSurroundings): SnapshotterKind | undefined {
+  const named = given(env['LANDFALL_SNAPSHOTS']);
+  const kind = SNAPSHOTTERS.find((known) => known === named);
+  if (named === undefined || kind !== undefined) return kind;
+  throw new LandfallError('INVALID_CONFIG', `LANDFALL_SNAPSHOTS is ${named}`, {
+    hint: `Set it to ${SNAPSHOTTERS.join(' or ')}, or unset it.`,
+  });
 }
 
 function given(value: string | undefined): string | undefined {

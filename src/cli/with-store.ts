@@ -3,7 +3,12 @@ import type { CommandContext } from './command-context.js';
 
 /** Opens the store of this run for as long as a function needs it. */
 export async function withStore<T>(context: CommandContext, use: (store: Store) => Promise<T>): Promise<T> {
-  const { root, additionalRoots } = context.settings;
-  await using store = await openStore({ root, additionalRoots });
+  const { root, additionalRoots, snapshots, limits } = context.settings;
+  await using store = await openStore({
+    root,
+    additionalRoots,
+    limits,
+    ...(snapshots === undefined ? {} : { snapshotter: snapshots }),
+  });
   return await use(store);
 }

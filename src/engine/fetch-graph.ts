@@ -17,6 +17,7 @@ import {
   type Platform,
   platformMatcher,
   platformOf,
+  type UnpackLimits,
 } from '../spec/index.js';
 import type { BlobArrivals } from './blob-arrivals.js';
 import type { BlobRole } from './pull-event.js';
@@ -120,8 +121,18 @@ export function imageLayers(manifest: ImageManifest, config: ImageConfig): reado
   });
 }
 
-/** Refuses layers that are no file system changesets; only unpacking minds. */
-export function requireLayerTypes(layers: readonly ImageLayer[]): void {
+/** Refuses layers that are no file system changesets, and more of them than can be mounted; only unpacking minds. */
+export function requireUnpackable(layers: readonly ImageLayer[], limits: UnpackLimits): void {
+  if (layers.length > limits.layers) {
+    throw new SpecError(
+      'LIMIT_EXCEEDED',
+      `the image has ${layers.length} layers; the limit is ${limits.layers}`,
+      {
+        hint: 'Use --no-unpack to keep the image without unpacking it, or raise the limit for one that you trust.',
+        details: { actual: layers.length, limit: limits.layers },
+      },
+    );
+  }
   const odd = layers.find(({ descriptor }) => !isLayerType(descriptor.mediaType));
   if (odd === undefined) return;
   throw new SpecError(

@@ -1,4 +1,5 @@
 import type { Digest, Platform } from '../spec/index.js';
+import type { OmittedDevice, UnpackEvent } from '../unpack/index.js';
 
 /** What a blob of an image is for. */
 export type BlobRole = 'index' | 'manifest' | 'config' | 'layer' | 'other';
@@ -41,6 +42,8 @@ export type PullEvent = { readonly reference: string; readonly at: number } & (
       readonly bytes: number;
     }
   | { readonly type: 'warning'; readonly message: string }
+  /** Device nodes of a layer that could not be made here; only the first thousand of them. */
+  | { readonly type: 'omitted'; readonly digest: Digest; readonly devices: readonly OmittedDevice[] }
   | { readonly type: 'done'; readonly digest: Digest; readonly bytesDownloaded: number }
 );
 
@@ -50,3 +53,17 @@ export type PullEventBody = PullEvent extends infer E
     ? Omit<E, 'reference' | 'at'>
     : never
   : never;
+
+/** What the unpacker tells, as a pull tells it. */
+export function fromUnpackEvent(event: UnpackEvent): PullEventBody {
+  switch (event.type) {
+    case 'warning':
+      return { type: 'warning', message: event.message };
+    case 'omitted':
+      return { type: 'omitted', digest: event.digest, devices: event.devices };
+    case 'layer': {
+      const { digest, diffId, chainId, state, bytes = 0 } = event;
+      return { type: 'layer', digest, diffId, chainId, state, bytes };
+    }
+  }
+}

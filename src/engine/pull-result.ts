@@ -1,5 +1,5 @@
 import type { Digest, Platform } from '../spec/index.js';
-import type { UnpackedLayer } from '../unpack/index.js';
+import type { OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import type { FetchedImage } from './fetch-graph.js';
 
 export interface PulledLayer {
@@ -27,6 +27,8 @@ export interface PullResult {
   /** Of the topmost layer; absent when nothing was unpacked. */
   readonly chainId?: Digest;
   readonly layers: readonly PulledLayer[];
+  /** Device nodes that could not be made here when this pull unpacked their layers. */
+  readonly omittedDevices: readonly OmittedDevice[];
   readonly bytesDownloaded: number;
   /** Bytes of blobs that were dropped because their layers are unpacked. */
   readonly bytesDiscarded: number;

@@ -12,7 +12,7 @@ import {
   type Reference,
   repositoryName,
 } from '../spec/index.js';
-import type { UnpackedLayer } from '../unpack/index.js';
+import type { OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import { BlobArrivals } from './blob-arrivals.js';
 import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
 import { recordDocuments } from './documents.js';
@@ -22,11 +22,11 @@ import {
   type FetchedImage,
   type FetchGraphOptions,
   fetchImage,
-  requireLayerTypes,
+  requireUnpackable,
 } from './fetch-graph.js';
 import { requireSpace } from './preflight.js';
 import { noteDiscarded } from './note-discarded.js';
-import type { PullEvent, PullEventBody } from './pull-event.js';
+import { fromUnpackEvent, type PullEvent, type PullEventBody } from './pull-event.js';
 import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
 import type { Store } from './store.js';
 
@@ -84,6 +84,7 @@ class PullSession {
   readonly #start: number = performance.now();
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #omitted: OmittedDevice[] = [];
   #resolveMs = 0;
   #fetchMs = 0;
   #unpackMs = 0;
@@ -123,7 +124,7 @@ class PullSession {
     try {
       const graph = this.#graph(arrivals);
       const image = await fetchImage(target, graph);
-      if (this.#unpacks(image)) requireLayerTypes(image.layers);
+      if (this.#unpacks(image)) requireUnpackable(image.layers, this.#options.store.limits);
       this.#tellImage(image);
       const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
       const unneeded = await this.#unneeded(image, lease);
@@ -180,6 +181,7 @@ class PullSession {
       imageId: image.manifest.config.digest,
       ...(top === undefined ? {} : { chainId: top.chainId }),
       layers: pulledLayers(fetched, discarded),
+      omittedDevices: this.#omitted,
       bytesDownloaded,
       bytesDiscarded,
       resolveMs: Math.round(this.#resolveMs),
@@ -256,11 +258,8 @@ class PullSession {
       {
         signal: this.#signal,
         onEvent: (event) => {
-          if (event.type === 'warning') this.#tell({ type: 'warning', message: event.message });
-          else {
-            const { digest, diffId, chainId, state, bytes = 0 } = event;
-            this.#tell({ type: 'layer', digest, diffId, chainId, state, bytes });
-          }
+          if (event.type === 'omitted') this.#omitted.push(...event.devices);
+          this.#tell(fromUnpackEvent(event));
         },
       },
     );

@@ -14,6 +14,7 @@ import {
   openLayout,
 } from '../content/index.js';
 import type { MetadataDatabase } from '../metadata/index.js';
+import { type UnpackLimits, unpackLimits } from '../spec/index.js';
 import {
   type LayerSnapshotter,
   NativeSnapshotter,
@@ -36,6 +37,8 @@ export interface StoreOptions {
   readonly snapshotter?: SnapshotterKind;
   /** Worker threads that unpack; default: one per core. */
   readonly workers?: number;
+  /** Bounds on the layers that are unpacked; those that are not given are LIMITS of src/spec. */
+  readonly limits?: Partial<UnpackLimits>;
 }
 
 /** One image store on disk, opened: several may be open in one process, and several processes may use one root. */
@@ -56,6 +59,8 @@ export interface Store extends AsyncDisposable {
   readonly snapshotter: LayerSnapshotter;
   readonly pool: WorkerPool;
   readonly unpacker: Unpacker;
+  /** What unpacks layers of this store obeys them. */
+  readonly limits: UnpackLimits;
   close(): Promise<void>;
 }
 
@@ -66,6 +71,7 @@ export interface Store extends AsyncDisposable {
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { root } = options;
+  const limits = unpackLimits(options.limits);
   const database = await openLayout(root);
   const additional = await openAdditionalStores(options.additionalRoots ?? [], root).catch(
     async (error: unknown) => {
@@ -103,7 +109,8 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     leases: new LeaseStore(database),
     snapshotter,
     pool,
-    unpacker: new Unpacker({ snapshotter, pool }),
+    limits,
+    unpacker: new Unpacker({ snapshotter, pool, limits }),
     close,
     [Symbol.asyncDispose]: close,
   };

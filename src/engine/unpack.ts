@@ -1,11 +1,17 @@
 import type { BlobProvider } from '../content/index.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
-import { createDigester, type Descriptor, type Digest, type Platform } from '../spec/index.js';
-import { type LayerInput, type UnpackEvent, unpackTree, type WorkerPool } from '../unpack/index.js';
-import { type ImageLayer, requireLayerTypes } from './fetch-graph.js';
+import { createDigester, type Descriptor, type Digest, type Platform, unpackLimits } from '../spec/index.js';
+import {
+  type ExtractionOptions,
+  type LayerInput,
+  type UnpackEvent,
+  unpackTree,
+  type WorkerPool,
+} from '../unpack/index.js';
+import { type ImageLayer, requireUnpackable } from './fetch-graph.js';
 import { loadImage } from './image.js';
 
-export interface UnpackImageOptions extends Abortable {
+export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** A store's content, or an OCI layout. */
   readonly content: BlobProvider;
   readonly target: Descriptor;
@@ -32,7 +38,7 @@ export interface UnpackImageResult {
 export async function unpackImage(options: UnpackImageOptions): Promise<UnpackImageResult> {
   const { content, target, platform, directory, pool, signal, onEvent } = options;
   const image = await loadImage(content, target, platform);
-  requireLayerTypes(image.layers);
+  requireUnpackable(image.layers, unpackLimits(options.limits));
   const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => {
     return {
       descriptor,
@@ -43,7 +49,7 @@ export async function unpackImage(options: UnpackImageOptions): Promise<UnpackIm
       }),
     };
   });
-  await unpackTree(inputs, directory, { pool, signal, ...(onEvent === undefined ? {} : { onEvent }) });
+  await unpackTree(inputs, directory, { ...options, pool, signal, onEvent });
   return {
     digest: image.manifestDescriptor.digest,
     platform: image.platform,

@@ -113,7 +113,7 @@ function readRootFs(value: unknown, where: string): RootFs {
   if (requiredString(raw, 'type', where) !== 'layers') throw invalidField('rootfs.type', 'must be "layers"');
   return withFields<RootFs>(raw, {
     type: 'layers',
-    diff_ids: optionalList(raw, 'diff_ids', where, LIMITS.layers, readDigest) ?? [],
+    diff_ids: optionalList(raw, 'diff_ids', where, LIMITS.manifestLayers, readDigest) ?? [],
   });
 }
 

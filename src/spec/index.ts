@@ -23,7 +23,7 @@ export {
 } from './image-config.js';
 export { type ImageIndex } from './image-index.js';
 export { type JsonObject, type JsonValue, parseJson } from './json.js';
-export { type Limit, LIMITS } from './limits.js';
+export { type Limit, LIMITS, type UnpackLimit, type UnpackLimits, unpackLimits } from './limits.js';
 export { childrenOf, type ImageManifest, parseManifest } from './manifest.js';
 export {
   ACCEPTED_MANIFEST_TYPES,

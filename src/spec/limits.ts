@@ -13,10 +13,12 @@ export type Limit =
   | 'digestLength'
   | 'indexDepth'
   | 'indexManifests'
+  | 'manifestLayers'
   | 'layers'
   | 'annotations'
   | 'listItems'
   | 'entriesPerLayer'
+  | 'notedBytes'
   | 'layerBytes'
   | 'imageBytes'
   | 'compressionRatio'
@@ -27,7 +29,11 @@ export type Limit =
   | 'pathDepth'
   | 'paxBytes'
   | 'xattrNameBytes'
-  | 'xattrBytes';
+  | 'xattrListBytes'
+  | 'xattrBytes'
+  | 'indexBytes'
+  | 'accountBytes'
+  | 'processGroups';
 
 /**
  * Every size limit on untrusted input, in one place. What exceeds one is refused with LIMIT_EXCEEDED.
@@ -52,14 +58,18 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   indexDepth: 8,
   /** Entries of one index. Large multi-platform images with attestations have about 60. */
   indexManifests: 10_000,
-  /** Layers of one image: as many as one overlay mount can hold. */
+  /** Layers that one manifest lists: far beyond what can be mounted, so that even such an image can be copied. */
+  manifestLayers: 10_000,
+  /** Layers of an image that is unpacked: as many as one overlay mount can hold. */
   layers: 500,
   /** Annotations of one object, or labels of one config. */
   annotations: 10_000,
   /** Items of any other list: URLs, environment, arguments, history, features. */
   listItems: 10_000,
-  /** Entries of one layer. The largest machine-learning images have some 500,000. */
+  /** Entries of one layer, and xattrs beyond one for each. The largest machine-learning images have some 500,000. */
   entriesPerLayer: 2_000_000,
+  /** What the directories, whiteouts and waiting links of a layer take in memory while it is extracted, in bytes: some 250,000 directories. */
+  notedBytes: 192 * MiB,
   /** One layer uncompressed, in bytes. Layers with model weights reach 100 GiB. */
   layerBytes: 512 * GiB,
   /** All layers of an image uncompressed, in bytes. */
@@ -80,6 +90,35 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   paxBytes: MiB,
   /** The name of an xattr, in bytes: the kernel's XATTR_NAME_MAX. */
   xattrNameBytes: 255,
+  /** The names of all xattrs of one file with a NUL after each, in bytes: the kernel's XATTR_LIST_MAX. */
+  xattrListBytes: 64 * KiB,
   /** The value of an xattr, in bytes: the kernel's XATTR_SIZE_MAX. */
   xattrBytes: 64 * KiB,
+  /** What the names and attributes of an image that is read without being unpacked take in memory, in bytes: some 2,500,000 files. */
+  indexBytes: GiB,
+  /** `/etc/passwd` or `/etc/group` of an image, in bytes. One that a whole company is listed in has some 100 KiB. */
+  accountBytes: 4 * MiB,
+  /** Additional groups of a process: the kernel's NGROUPS_MAX. */
+  processGroups: 65_536,
 };
+
+/** A limit on what is unpacked, which whoever unpacks may set otherwise. */
+export type UnpackLimit =
+  | 'layers'
+  | 'imageBytes'
+  | 'layerBytes'
+  | 'entriesPerLayer'
+  | 'notedBytes'
+  | 'compressionRatio'
+  | 'pathBytes'
+  | 'pathDepth'
+  | 'linkBytes'
+  | 'paxBytes'
+  | 'xattrBytes'
+  | 'indexBytes';
+export type UnpackLimits = Readonly<Record<UnpackLimit, number>>;
+
+/** All limits on what is unpacked: those given, and the defaults for the others. */
+export function unpackLimits(given: Partial<UnpackLimits> = {}): UnpackLimits {
+  return { ...LIMITS, ...given };
+}

@@ -118,7 +118,7 @@ function readImageManifest(raw: JsonObject, mediaType: string): ImageManifest {
     kind: 'manifest',
     mediaType,
     config: parseDescriptor(raw['config'], 'config'),
-    layers: optionalList(raw, 'layers', '', LIMITS.layers, parseDescriptor) ?? [],
+    layers: optionalList(raw, 'layers', '', LIMITS.manifestLayers, parseDescriptor) ?? [],
     artifactType: optionalString(raw, 'artifactType', ''),
     subject: subject === undefined ? undefined : parseDescriptor(subject, 'subject'),
     annotations: optionalStringMap(raw, 'annotations', ''),

@@ -125,8 +125,8 @@ function openByKernel(rootfd: number, path: BytePath, flags: number, mode: numbe
 }
 
 /**
- * One component at a time, each opened without following it. The descriptors of all directories on the way are kept, so
- * that `..` goes back to where we came from rather than to where a rename may have moved the directory meanwhile.
+ * One component at a time, each opened without following it. The descriptors of all directories on the way are kept while there
+ * may be a `..`, so that it goes back to where we came from rather than to where a rename may have moved the directory meanwhile.
  */
 function openByComponents(
   rootfd: number,
@@ -148,7 +148,9 @@ class Walk {
   readonly #rootfd: number;
   readonly #path: BytePath;
   readonly #refuse: boolean;
-  /** Below the root, outermost first. */
+  /** Whether a `..` may still come, in the path or in a symlink. */
+  readonly #mayGoBack: boolean;
+  /** Below the root, outermost first; only the last where there is no way back. */
   readonly #opened: number[] = [];
   /** Still to go, the next one at the end. */
   readonly #todo: BytePath[];
@@ -160,6 +162,7 @@ class Walk {
     this.#path = path;
     this.#refuse = refuse;
     this.#todo = components(path).reverse();
+    this.#mayGoBack = !refuse || this.#todo.includes('..');
   }
 
   get directory(): number {
@@ -190,7 +193,9 @@ class Walk {
 
   #down(name: BytePath): void {
     try {
-      this.#opened.push(openat(this.directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
+      const fd = openat(this.directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      if (!this.#mayGoBack) this.close();
+      this.#opened.push(fd);
     } catch (error) {
       if (!(error instanceof SystemError) || (error.code !== 'ENOTDIR' && error.code !== 'ELOOP'))
         throw error;

@@ -17,3 +17,4 @@ export * from './process-identity.js';
 export * from './sync.js';
 export * from './system-error.js';
 export * from './xattr.js';
+export { canChangeOwners, inUserNamespace } from './user-namespace.js';

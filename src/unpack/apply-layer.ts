@@ -1,12 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
-import { LandfallError, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
-import { compressionOf, Digester, type Digest } from '../spec/index.js';
+import { throwIfAborted, type Abortable } from '../errors.js';
+import { Digester } from '../spec/index.js';
 import type { ApplyJob, ApplyResult } from './worker/apply-job.js';
 import { readBlob } from './blob-reader.js';
-import { decompress, type Compression } from './compression/decompress.js';
-import { filesystemError } from './filesystem-error.js';
+import { decompress } from './compression/decompress.js';
+import { LayerBytes } from './image-budget.js';
+import { layerError } from './layer-error.js';
 import { LayerWriter } from './layer/layer-writer.js';
 import { TarReader } from './archive/tar-reader.js';
+import { warnOfCompression } from './compression/warn-of-compression.js';
 import { Warnings } from './warnings.js';
 
 export interface ApplyLayerOptions extends Abortable {
@@ -39,16 +41,16 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
   const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, frontier });
   const writer = new LayerWriter(job.directory, { ...options, form: job.form, warnings });
   try {
-    const reader = new TarReader(writer, { maxEntries: options.maxEntries, maxFileBytes: options.maxBytes });
-    const { compression, chunks } = await decompress(blob, {
-      maxBytes: options.maxBytes,
-      compressedSize: job.blobSize,
-    });
-    warnIfUnexpected(compression, job, warnings);
+    const { limits } = options;
+    const reader = new TarReader(writer, limits);
+    const budget = new LayerBytes(limits.imageBytes, job.budget);
+    const { compression, chunks } = await decompress(blob, { limits, compressedSize: job.blobSize });
+    warnOfCompression(compression, job, warnings);
     const digester = new Digester(job.diffIdAlgorithm ?? 'sha256');
     let uncompressedSize = 0;
     for await (const chunk of chunks) {
       throwIfAborted(o.signal);
+      budget.add(chunk.length);
       digester.update(chunk);
       reader.push(chunk);
       uncompressedSize += chunk.length;
@@ -63,6 +65,7 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
       entries: reader.entries,
       uncompressedSize,
       compression,
+      omitted: writer.omitted,
       warnings: warnings.list(),
     };
   } finally {
@@ -70,29 +73,4 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
     stop.abort();
     await blob.return();
   }
-}
-
-function warnIfUnexpected(found: Compression, job: ApplyJob, warnings: Warnings): void {
-  const said = compressionOf(job.mediaType);
-  if (said === undefined || said === found) return;
-  const words = { none: 'not compressed', gzip: 'compressed with gzip', zstd: 'compressed with zstd' };
-  warnings.once(
-    'compression',
-    `layer ${job.digest} is ${words[found]}, though its media type says ${job.mediaType}`,
-  );
-}
-
-/** The same error, naming the layer. */
-function layerError(error: unknown, digest: Digest): unknown {
-  const known = filesystemError(error, 'unpacking the layer');
-  if (known.code === 'ABORTED') return known;
-  const options = {
-    cause: known.cause ?? known,
-    retryable: known.retryable,
-    hint: known.hint,
-  };
-  const message = `layer ${digest}: ${known.message}`;
-  if (!(known instanceof UnpackError))
-    return new LandfallError(known.code, message, { ...options, details: known.details });
-  return new UnpackError(known.code, message, { ...options, details: { ...known.details, layer: digest } });
 }

@@ -18,7 +18,7 @@ export function badArchive(message: string, entry?: BytePath): UnpackError {
 /** A bound of LIMITS, or one that the caller set, is exceeded. */
 export function limitExceeded(message: string, entry?: BytePath): UnpackError {
   const error = new UnpackError('LIMIT_EXCEEDED', message, {
-    hint: 'No honest image is known to need this much; raise the limit only for one that you trust.',
+    hint: 'No honest image is known to need this much; raise the limit (--unpack-limit) only for one that you trust.',
   });
   return entry === undefined ? error : atEntry(error, entry);
 }

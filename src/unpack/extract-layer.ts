@@ -1,27 +1,27 @@
-import { abortedError, LandfallError, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
-import { algorithmOf, LIMITS } from '../spec/index.js';
+import { abortedError, throwIfAborted, type Abortable } from '../errors.js';
+import { algorithmOf, unpackLimits, type UnpackLimits } from '../spec/index.js';
 import type { ApplyOptions, ApplyResult } from './worker/apply-job.js';
+import type { LayerBudget } from './image-budget.js';
+import { isContentError, refuseOtherDiffId } from './layer-error.js';
 import type { LayerInput, LayerSource } from './layer-input.js';
 import type { LayerDirectory } from './layer-snapshotter.js';
+import { defaultOwnership, type Ownership } from './ownership.js';
 import type { WorkerPool } from './worker/worker-pool.js';
 
 /** What whoever unpacks may choose; the defaults are what this process can do. */
 export interface ExtractionOptions {
-  /** `preserve` gives every entry the owner that the archive names; `caller` leaves all to who runs this. */
-  readonly ownership?: ApplyOptions['ownership'];
-  /** Whether device nodes are made. */
+  readonly ownership?: Ownership;
+  /** Whether device nodes are made, where they can be. Default true. */
   readonly devices?: boolean;
-  readonly maxEntries?: number;
-  readonly maxBytes?: number;
+  /** Those that are not given are LIMITS of src/spec. */
+  readonly limits?: Partial<UnpackLimits>;
 }
 
 export function applyOptions(o: ExtractionOptions): ApplyOptions {
-  const privileged = process.geteuid?.() === 0;
   return {
-    ownership: o.ownership ?? (privileged ? 'preserve' : 'caller'),
-    devices: o.devices ?? privileged,
-    maxEntries: o.maxEntries ?? LIMITS.entriesPerLayer,
-    maxBytes: o.maxBytes ?? LIMITS.layerBytes,
+    ownership: o.ownership ?? defaultOwnership(),
+    devices: o.devices ?? true,
+    limits: unpackLimits(o.limits),
   };
 }
 
@@ -31,6 +31,8 @@ export interface Extraction extends Abortable {
   readonly directory: Pick<LayerDirectory, 'path' | 'form'>;
   readonly pool: WorkerPool;
   readonly options: ApplyOptions;
+  /** The layer's share of its image's bytes; absent where it stands for itself. */
+  readonly budget?: LayerBudget;
   readonly onProgress?: (bytes: number) => void;
 }
 
@@ -58,11 +60,12 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
         directory: e.directory.path,
         form: e.directory.form,
         options: e.options,
+        ...(e.budget === undefined ? {} : { budget: e.budget }),
       },
       { signal: arrival.signal, onProgress: e.onProgress },
     );
     await arrival.verified(e.signal);
-    refuseOtherDiffId(e.layer, result);
+    refuseOtherDiffId(e.layer, result.diffId);
     return result;
   } catch (error) {
     throwIfAborted(e.signal);
@@ -107,30 +110,5 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal |
     return await Promise.race([promise, aborted]);
   } finally {
     if (abort !== undefined) signal.removeEventListener('abort', abort);
-  }
-}
-
-function refuseOtherDiffId(layer: LayerInput, { diffId }: ApplyResult): void {
-  if (diffId === layer.diffId) return;
-  const { digest } = layer.descriptor;
-  throw new UnpackError(
-    'DIFF_ID_MISMATCH',
-    `layer ${digest} unpacks to ${diffId}, and the image config says ${layer.diffId}`,
-    {
-      details: { layer: digest, expected: layer.diffId, actual: diffId },
-      hint: 'The image was built wrongly or tampered with; do not use it.',
-    },
-  );
-}
-
-function isContentError(error: unknown): boolean {
-  if (!(error instanceof LandfallError)) return false;
-  switch (error.code) {
-    case 'NO_SPACE':
-    case 'FILESYSTEM':
-    case 'ABORTED':
-      return false;
-    default:
-      return true;
   }
 }

@@ -1,8 +1,12 @@
 /** Layers to directories: unpacking, snapshots, and the mounts that show them. */
+export type { OmittedDevice } from './worker/apply-job.js';
+export { claimDirectory, type ClaimedDirectory } from './claimed-directory.js';
 export type { ExtractionOptions } from './extract-layer.js';
+export { filesystemError } from './filesystem-error.js';
 export type {
   LayerEvent,
   LayerInput,
+  LayerOmission,
   LayerSource,
   LayerState,
   LayerWarning,
@@ -37,6 +41,15 @@ export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js
 export { NativeSnapshotter } from './snapshotters/native.js';
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
 export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';
+export {
+  CALLERS,
+  checkIdRanges,
+  defaultOwnership,
+  type IdRange,
+  type Ownership,
+  type OwnerRule,
+  PRESERVED,
+} from './ownership.js';
 export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
 export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
 export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';

@@ -1,5 +1,6 @@
 import type { Abortable } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
+import type { OmittedDevice } from './worker/apply-job.js';
 
 /** A layer that is to be unpacked. */
 export interface LayerInput {
@@ -42,7 +43,14 @@ export interface LayerWarning {
   readonly message: string;
 }
 
-export type UnpackEvent = LayerEvent | LayerWarning;
+/** Device nodes of a layer that could not be made here. */
+export interface LayerOmission {
+  readonly type: 'omitted';
+  readonly digest: Digest;
+  readonly devices: readonly OmittedDevice[];
+}
+
+export type UnpackEvent = LayerEvent | LayerWarning | LayerOmission;
 
 export interface UnpackOptions extends Abortable {
   readonly onEvent?: ((event: UnpackEvent) => void) | undefined;

@@ -2,6 +2,7 @@ import type { Abortable } from '../errors.js';
 import type { Statements } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import type { BytePath } from '../system/index.js';
+import type { ExtractionOptions } from './extract-layer.js';
 import type { LayerInput } from './layer-input.js';
 import type { Mount, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
 
@@ -126,7 +127,7 @@ export interface SnapshotCheck extends AsyncDisposable {
    * Unpacks its layer again, and compares. The differences, of which the first few are told; where there are any, what was
    * unpacked is kept until {@link replace} or the end. Errors: those of unpacking a layer.
    */
-  hold(snapshot: CheckedSnapshot, layer: LayerInput, options?: Abortable): Promise<readonly string[]>;
+  hold(snapshot: CheckedSnapshot, layer: LayerInput, options?: HoldOptions): Promise<readonly string[]>;
   /** Writes `snapshot.json` anew, for one whose content was found right. */
   describe(snapshot: CheckedSnapshot): Promise<void>;
   /**
@@ -135,6 +136,8 @@ export interface SnapshotCheck extends AsyncDisposable {
    */
   replace(snapshot: CheckedSnapshot): Promise<string | undefined>;
 }
+
+export interface HoldOptions extends Abortable, Pick<ExtractionOptions, 'limits'> {}
 
 export interface SweepOptions {
   /** Names or chain IDs of committed snapshots to keep, with all their ancestors. */

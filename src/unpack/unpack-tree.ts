@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, realpath } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
-import { chainIds, type Digest } from '../spec/index.js';
-import { AT_FDCWD, fstatat, toBytePath, type Stat } from '../system/index.js';
+import { throwIfAborted } from '../errors.js';
+import { AT_FDCWD, fstatat, toBytePath } from '../system/index.js';
+import { claimDirectory } from './claimed-directory.js';
 import { applyOptions, extractLayer, type ExtractionOptions } from './extract-layer.js';
 import { restoreDirectory } from './tree/file-attributes.js';
 import { filesystemError } from './filesystem-error.js';
-import type { LayerInput, LayerState, UnpackOptions } from './layer-input.js';
+import { ImageBudget } from './image-budget.js';
+import { LayerEvents } from './layer-events.js';
+import type { LayerInput, UnpackOptions } from './layer-input.js';
 import type { LayerChanges } from './layer-snapshotter.js';
+import { lowestChanges } from './tree/merge-layer.js';
 import { removeDirectory } from './snapshotters/remove-directory.js';
 import { lendAccess } from './tree/tree-walk.js';
 import type { WorkerPool } from './worker/worker-pool.js';
@@ -50,47 +53,6 @@ export async function unpackTree(
   }
 }
 
-interface ClaimedDirectory {
-  readonly path: string;
-  /** Makes the directory what it was. */
-  undo(): Promise<void>;
-}
-
-async function claimDirectory(directory: string): Promise<ClaimedDirectory> {
-  let created: string | undefined;
-  try {
-    created = await mkdir(directory, { recursive: true });
-    if ((await readdir(directory)).length > 0) throw notEmpty(directory, 'is not empty');
-    const path = await realpath(directory);
-    const before = fstatat(AT_FDCWD, toBytePath(path));
-    return {
-      path,
-      undo: async () => {
-        if (created !== undefined) await removeDirectory(created);
-        else await emptyAgain(path, before);
-      },
-    };
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'EEXIST' || code === 'ENOTDIR') throw notEmpty(directory, 'is not a directory', error);
-    throw filesystemError(error, `making ${directory}`, { path: directory });
-  }
-}
-
-function notEmpty(directory: string, what: string, cause?: unknown): LandfallError {
-  return new LandfallError('INVALID_CONFIG', `${directory} ${what}`, {
-    cause,
-    hint: 'Name a directory that is empty or does not exist yet.',
-  });
-}
-
-async function emptyAgain(path: string, before: Stat): Promise<void> {
-  // The image's root may have left it without the rights to do so.
-  await chmod(path, 0o700);
-  for (const name of await readdir(path)) await removeDirectory(join(path, name));
-  restoreDirectory({ dirfd: AT_FDCWD, name: toBytePath(path) }, before);
-}
-
 /** Removing a name from the directory changes its time, which is the image's by now. */
 async function removeStaging(path: string, staging: string): Promise<void> {
   const place = { dirfd: AT_FDCWD, name: toBytePath(path) };
@@ -105,18 +67,20 @@ class StagedTree {
   readonly #staging: string;
   readonly #layers: readonly LayerInput[];
   readonly #options: UnpackTreeOptions;
+  readonly #budget: ImageBudget;
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #chainIds: readonly Digest[];
+  readonly #events: LayerEvents;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(staging: string, layers: readonly LayerInput[], o: UnpackTreeOptions) {
     this.#staging = staging;
     this.#layers = layers;
+    this.#budget = new ImageBudget(layers.length);
     this.#options = o;
     this.#signal =
       o.signal === undefined ? this.#failed.signal : AbortSignal.any([o.signal, this.#failed.signal]);
-    this.#chainIds = chainIds(layers.map(({ diffId }) => diffId));
+    this.#events = new LayerEvents(layers, o.onEvent);
   }
 
   /** When it rejects, nothing touches the staging directory any more. */
@@ -124,14 +88,18 @@ class StagedTree {
     await this.#makeDirectory(this.#root);
     const slots = pLimit(this.#options.pool.slots);
     const extractions = this.#layers.map((layer, i) => this.#watch(slots(() => this.#extract(layer, i))));
-    let below: Promise<unknown> = Promise.resolve();
+    const merges: Promise<unknown>[] = [];
     for (const [i, layer] of this.#layers.entries()) {
-      const lower = below;
-      below = this.#watch(
-        Promise.all([extractions[i], lower]).then(([changes]) => this.#merge(layer, i, changes ?? WHOLE)),
+      merges.push(
+        this.#watch(
+          Promise.all([extractions[i], merges.at(-1)]).then(([changes = WHOLE]) =>
+            this.#merge(layer, i, i === 0 ? lowestChanges(changes) : changes),
+          ),
+        ),
       );
     }
-    await Promise.allSettled([...extractions, below]);
+    // All of them: the last rejects as soon as an extraction does, while an earlier one may still be at work.
+    await Promise.allSettled([...extractions, ...merges]);
     throwIfAborted(this.#options.signal);
     if (this.#failure !== undefined) throw this.#failure.error;
   }
@@ -152,18 +120,20 @@ class StagedTree {
     source.verified.catch(() => undefined);
     const path = this.#layerPath(index);
     await this.#makeDirectory(path);
-    this.#tell(index, 'unpacking', 0);
+    this.#events.tell(index, 'unpacking', 0);
     const result = await extractLayer({
       layer,
       source,
       directory: { path, form: 'plain' },
       pool: this.#options.pool,
       options: applyOptions(this.#options),
+      budget: this.#budget.layer(index),
       signal: this.#signal,
-      onProgress: (bytes) => this.#tell(index, 'unpacking', bytes),
+      onProgress: (bytes) => this.#events.tell(index, 'unpacking', bytes),
     });
-    this.#warn(layer, result.warnings);
-    this.#tell(index, 'unpacked', layer.descriptor.size);
+    this.#events.warn(layer, result.warnings);
+    this.#events.omitted(layer, result.omitted);
+    this.#events.tell(index, 'unpacked', layer.descriptor.size);
     return result.changes;
   }
 
@@ -172,8 +142,8 @@ class StagedTree {
     const job = { kind: 'merge', directory, target: this.#root, changes } as const;
     const { warnings } = await this.#options.pool.run(job, { signal: this.#signal });
     await removeDirectory(directory);
-    this.#warn(layer, warnings);
-    this.#tell(index, 'committed', layer.descriptor.size);
+    this.#events.warn(layer, warnings);
+    this.#events.tell(index, 'committed', layer.descriptor.size);
   }
 
   get #root(): string {
@@ -188,19 +158,5 @@ class StagedTree {
   async #makeDirectory(path: string): Promise<void> {
     await mkdir(path);
     await chmod(path, 0o755);
-  }
-
-  #tell(index: number, state: LayerState, bytes: number): void {
-    const layer = this.#layers[index];
-    const chainId = this.#chainIds[index];
-    if (layer === undefined || chainId === undefined) return;
-    const { descriptor, diffId } = layer;
-    const at = performance.now();
-    this.#options.onEvent?.({ type: 'layer', digest: descriptor.digest, diffId, chainId, state, bytes, at });
-  }
-
-  #warn(layer: LayerInput, messages: readonly string[]): void {
-    const { digest } = layer.descriptor;
-    for (const message of messages) this.#options.onEvent?.({ type: 'warning', digest, message });
   }
 }

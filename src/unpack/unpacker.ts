@@ -2,7 +2,9 @@ import pLimit, { type LimitFunction } from 'p-limit';
 import { LandfallError, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from './extract-layer.js';
+import type { OmittedDevice } from './worker/apply-job.js';
 import { GroupCommit } from './group-commit.js';
+import { ImageBudget, type LayerBudget } from './image-budget.js';
 import type { LayerInput, LayerSource, LayerState, UnpackOptions } from './layer-input.js';
 import type { LayerChanges, LayerDirectory, LayerSnapshotter } from './layer-snapshotter.js';
 import type { WorkerPool } from './worker/worker-pool.js';
@@ -49,6 +51,7 @@ export class Unpacker {
     const failed = new AbortController();
     const signal = o.signal === undefined ? failed.signal : AbortSignal.any([o.signal, failed.signal]);
     const ids = chainIds(layers.map(({ diffId }) => diffId));
+    const budget = new ImageBudget(layers.length);
     const commits = new GroupCommit(this.#options.snapshotter, signal);
     let failure: { readonly error: unknown } | undefined;
     const outcomes = await Promise.all(
@@ -60,6 +63,7 @@ export class Unpacker {
             index,
             ...chainsAt(ids, index),
             commits,
+            budget: budget.layer(index),
           });
         } catch (error) {
           failure ??= { error };
@@ -141,10 +145,12 @@ export class Unpacker {
         directory,
         pool: this.#options.pool,
         options: applyOptions(this.#options),
+        budget: context.budget,
         signal,
         onProgress: (bytes) => tell(layer, context, 'unpacking', bytes),
       });
       warn(layer, context, result.warnings);
+      tellOmitted(layer, context, result.omitted);
       return { directory, changes: result.changes };
     } catch (error) {
       await this.#abandon(directory);
@@ -199,6 +205,7 @@ interface LayerContext {
   readonly chainId: Digest;
   readonly parentChainId?: Digest;
   readonly commits: GroupCommit;
+  readonly budget: LayerBudget;
 }
 
 function chainsAt(ids: readonly Digest[], index: number): Pick<LayerContext, 'chainId' | 'parentChainId'> {
@@ -223,4 +230,8 @@ function tell(layer: LayerInput, context: LayerContext, state: LayerState, bytes
 function warn(layer: LayerInput, context: LayerContext, messages: readonly string[]): void {
   for (const message of messages)
     context.onEvent?.({ type: 'warning', digest: layer.descriptor.digest, message });
+}
+
+function tellOmitted(layer: LayerInput, context: LayerContext, devices: readonly OmittedDevice[]): void {
+  if (devices.length > 0) context.onEvent?.({ type: 'omitted', digest: layer.descriptor.digest, devices });
 }

@@ -49,4 +49,5 @@ describe('docs/json-output.md shows what there is', () => {
     const page = readFileSync('docs/json-output.md', 'utf8');
     for (const { name } of report.steps) expect(page).toContain(`\`${name}\``);
   });
+
 });

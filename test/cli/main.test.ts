@@ -68,6 +68,14 @@ describe('wrong usage ends with 2 and says what to do', () => {
     }
   });
 
+  test('what only the environment says', async () => {
+    const surroundings = fakeSurroundings({ env: { LANDFALL_SNAPSHOTS: 'zfs' } });
+    expect(await main(['images'], surroundings, new FakeSignals())).toBe(2);
+    expect(surroundings.stderr.text).toBe(
+      'landfall: LANDFALL_SNAPSHOTS is zfs\n  hint: Set it to overlay or native, or unset it.\n',
+    );
+  });
+
   test('no command at all: the help, on standard error', async () => {
     const { code, out, err } = await run();
     expect({ code, out }).toEqual({ code: 2, out: '' });

@@ -18,6 +18,7 @@ function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResu
     chainId: TARGET,
     layers,
     bytesDownloaded: 0,
+    omittedDevices: [],
     bytesDiscarded: 0,
     resolveMs: 200,
     fetchMs: 0,

@@ -49,6 +49,25 @@ describe('additional stores', () => {
   });
 });
 
+describe('the form of snapshots', () => {
+  test.each([
+    ['the option is first', 'native', { LANDFALL_SNAPSHOTS: 'overlay' }, 'native'],
+    ['even where the environment is wrong', 'native', { LANDFALL_SNAPSHOTS: 'zfs' }, 'native'],
+    ['then the environment', undefined, { LANDFALL_SNAPSHOTS: 'native' }, 'native'],
+    ['empty is unset', undefined, { LANDFALL_SNAPSHOTS: '' }, undefined],
+    ['by default the machine decides', undefined, {}, undefined],
+  ] as const)('%s', (_, snapshots, env, expected) => {
+    const flags = snapshots === undefined ? {} : { snapshots };
+    expect(resolveSettings(flags, { env, uid: 0 }).snapshots).toBe(expected);
+  });
+
+  test('is wrong usage where the environment names another', () => {
+    expect(() => resolveSettings({}, { env: { LANDFALL_SNAPSHOTS: 'zfs' }, uid: 0 })).toThrow(
+      expect.objectContaining({ code: 'INVALID_CONFIG', message: 'LANDFALL_SNAPSHOTS is zfs' }) as Error,
+    );
+  });
+});
+
 test('defaults', () => {
   expect(resolveSettings({}, { env: {}, uid: 0 })).toMatchObject({
     plainHttp: false,

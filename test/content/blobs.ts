@@ -1,6 +1,7 @@
+import { chmod } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
-import type { ContentStore, IngestWriter } from '../../src/content/index.js';
+import { blobPath, type ContentStore, type IngestWriter } from '../../src/content/index.js';
 import { algorithmOf, type Descriptor, type Digest, digestOf } from '../../src/spec/index.js';
 
 export function describing(bytes: Uint8Array, algorithm: 'sha256' | 'sha512' = 'sha256'): Descriptor {
@@ -23,6 +24,13 @@ export async function digestIn(store: ContentStore, descriptor: Descriptor): Pro
     await contentOf(await store.open(descriptor)),
     algorithmOf(descriptor.digest) === 'sha512' ? 'sha512' : 'sha256',
   );
+}
+
+/** The file of a committed blob, made writable for a test to damage it: only root could write to it as it is. */
+export async function writableBlob(root: string, digest: Digest): Promise<string> {
+  const path = blobPath(root, digest);
+  await chmod(path, 0o600);
+  return path;
 }
 
 /** The writer of a blob that is not in the store yet. */

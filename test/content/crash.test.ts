@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { type BlobInfo, expirePartials, removeOrphanBlobs } from '../../src/content/index.js';
 import { encodedOf } from '../../src/spec/index.js';
+import { MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { begin, describing, digestIn } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 import { StoreProcess } from './start-store-process.js';
@@ -39,7 +40,7 @@ describe('a process that dies, or is not alone', () => {
   const startSmall = async (command: string, ...files: string[]): Promise<StoreProcess> => {
     const root = join(scratch.root, '..', 'small');
     await mkdir(root);
-    const process = new StoreProcess([command, root, ...files], ['unshare', '-m']);
+    const process = new StoreProcess([command, root, ...files], ['unshare', MOUNT_NAMESPACE]);
     running.push(process);
     return process;
   };

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blobPath, JoinedContentStore } from '../../src/content/index.js';
 import { type Descriptor, MEDIA_TYPES } from '../../src/spec/index.js';
 import { contentStoreSuite } from '../suites/content-store.js';
-import { begin, contentOf, describing, digestIn, put } from './blobs.js';
+import { begin, contentOf, describing, digestIn, put, writableBlob } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 
 contentStoreSuite('with an additional one that has nothing', async () => {
@@ -57,7 +57,7 @@ describe('JoinedContentStore', () => {
     const [own, first] = roots;
     const descriptor = await put(own.store, bytes);
     await put(first.store, bytes);
-    await truncate(blobPath(own.root, descriptor.digest), 5);
+    await truncate(await writableBlob(own.root, descriptor.digest), 5);
     expect(await digestIn(joined, descriptor)).toBe(descriptor.digest);
     expect(await joined.ingest(descriptor)).toBeUndefined();
   });
@@ -111,7 +111,7 @@ describe('JoinedContentStore', () => {
     const [own, first] = roots;
     const descriptor: Descriptor = { ...describing(bytes), mediaType: MEDIA_TYPES.ociManifest };
     await put(first.store, bytes);
-    await writeFile(blobPath(first.root, descriptor.digest), randomBytes(bytes.length));
+    await writeFile(await writableBlob(first.root, descriptor.digest), randomBytes(bytes.length));
     await using writer = await joined.ingest(descriptor);
     expect(writer?.frontier).toBe(0);
     await writer?.write(0, bytes);

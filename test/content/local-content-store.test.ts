@@ -20,6 +20,12 @@ import { encodedOf } from '../../src/spec/index.js';
 import { begin, contentOf, describing, digestIn, put } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 
+/** Changes the size of a blob's file, which nobody may write to but root. */
+async function cut(path: string, size: number): Promise<void> {
+  await chmod(path, 0o600);
+  await truncate(path, size);
+}
+
 describe('LocalContentStore', () => {
   let scratch: ScratchRoot;
   let store: LocalContentStore;
@@ -88,8 +94,8 @@ describe('LocalContentStore', () => {
 
   describe.each<[string, (path: string) => Promise<void>, string]>([
     ['is missing', (path) => rm(path), 'BLOB_NOT_FOUND'],
-    ['is too short', (path) => truncate(path, 5), 'SIZE_MISMATCH'],
-    ['is too long', (path) => truncate(path, 20_000), 'SIZE_MISMATCH'],
+    ['is too short', (path) => cut(path, 5), 'SIZE_MISMATCH'],
+    ['is too long', (path) => cut(path, 20_000), 'SIZE_MISMATCH'],
     [
       'is a directory',
       (path) =>
@@ -110,7 +116,7 @@ describe('LocalContentStore', () => {
 
   it.each<[string, (path: string) => Promise<void>]>([
     ['missing', (path) => rm(path)],
-    ['short', (path) => truncate(path, 5)],
+    ['short', (path) => cut(path, 5)],
   ])('repairs a blob whose file is %s, when it comes again', async (_, damage) => {
     const descriptor = await put(store, bytes);
     await damage(blobPath(scratch.root, descriptor.digest));
@@ -131,7 +137,7 @@ describe('LocalContentStore', () => {
     const large = randomBytes(2_000_000);
     const descriptor = await put(store, large);
     const stream = await store.open(descriptor);
-    await truncate(blobPath(scratch.root, descriptor.digest), 100);
+    await cut(blobPath(scratch.root, descriptor.digest), 100);
     await expect(contentOf(stream)).rejects.toMatchObject({ code: 'STORE_CORRUPT' });
   });
 

@@ -32,6 +32,11 @@ function describing(bytes) {
   return { mediaType: 'application/octet-stream', digest, size: bytes.length };
 }
 
+/** Makes room on the small file system. What mount(8) knows of it by itself, a user namespace would refuse. */
+function enlarge() {
+  execFileSync('mount', ['--options-mode=ignore', '-o', 'remount,size=64m', 'tmpfs', root]);
+}
+
 /** The signal to go on, so that several processes do so at once. */
 function go() {
   return new Promise((resolve) => process.stdin.once('data', resolve));
@@ -163,7 +168,7 @@ const commands = {
     await forever();
   },
 
-  /** On a file system of 4 MiB: fills it, then has it made larger and goes on. Run by `unshare -m`. */
+  /** On a file system of 4 MiB: fills it, then has it made larger and goes on. Run by `unshare`. */
   async fill(store, [bytes], { database }) {
     const report = {};
     const attempt = await store.ingest(describing(bytes));
@@ -176,7 +181,7 @@ const commands = {
     report.frontier = attempt.frontier;
     await attempt[Symbol.asyncDispose]();
     report.info = (await store.info(describing(bytes).digest)) ?? null;
-    execFileSync('mount', ['-o', 'remount,size=64m', root]);
+    enlarge();
     report.next = await bringIn(store, bytes);
     report.integrity = await database.get('PRAGMA integrity_check');
     say(report);
@@ -197,7 +202,7 @@ const commands = {
     // The state needs room too.
     rmSync(join(root, 'filler'));
     await attempt[Symbol.asyncDispose]();
-    execFileSync('mount', ['-o', 'remount,size=64m', root]);
+    enlarge();
     report.next = await bringIn(store, bytes);
     report.integrity = await database.get('PRAGMA integrity_check');
     say(report);

@@ -6,6 +6,7 @@ import { type Descriptor, digestOf } from '../../src/spec/index.js';
 import { put } from '../content/blobs.js';
 import { type ScratchRoot, scratchRoot } from '../content/scratch-root.js';
 import { StoreProcess } from '../content/start-store-process.js';
+import { MOUNT_NAMESPACE } from '../support/needs-root.js';
 
 /** More than any disk has. */
 const HUGE = 2 ** 52;
@@ -88,7 +89,7 @@ describe('requireSpace', () => {
   it('knows to the byte what is free on a small file system', async () => {
     const root = join(scratch.root, '..', 'small');
     await mkdir(root);
-    const process = new StoreProcess(['fillPreflight', root], ['unshare', '-m']);
+    const process = new StoreProcess(['fillPreflight', root], ['unshare', MOUNT_NAMESPACE]);
     const { available, exact, more } = (await process.said()) as Record<string, unknown>;
     expect(available).toBeGreaterThan(1_000_000);
     expect(available).toBeLessThan(4 * 1024 * 1024);

@@ -30,6 +30,7 @@ import {
 import { MetadataDatabase, type Row } from '../../src/metadata/index.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { chainIds, type Descriptor, type Digest, encodedOf, parsePlatform } from '../../src/spec/index.js';
+import { writableBlob } from '../content/blobs.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
 import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../support/tiny-image.js';
 
@@ -304,7 +305,7 @@ describe('rebuildStore', () => {
 
     it('is what a document lists whose blob is damaged', async () => {
       const { manifest: document, config, layers } = manifest('linux/amd64');
-      await truncate(blobFile(document.digest), 3);
+      await truncate(await writableBlob(root, document.digest), 3);
       await spoil('leases');
       const report = await rebuildStore(root);
       expect(report.damagedBlobs).toMatchObject([{ digest: document.digest, size: 3 }]);
@@ -352,7 +353,7 @@ describe('rebuildStore', () => {
     };
 
     it('reports an image whose target is damaged as lost, and forgets its name', async () => {
-      await overwrite(blobFile(layout.target.digest), 9, Buffer.from('!'));
+      await overwrite(await writableBlob(root, layout.target.digest), 9, Buffer.from('!'));
       const report = await rebuild();
       expect(report.lostImages.map(({ name }) => name)).toEqual([reference, KEPT].sort());
       expect(report.lostImages[0]?.digest).toBe(layout.target.digest);
@@ -370,7 +371,7 @@ describe('rebuildStore', () => {
 
     it('keeps an image of which a layer is damaged, for a pull to repair', async () => {
       const layer = layerOf(1);
-      await truncate(blobFile(layer.digest), 1);
+      await truncate(await writableBlob(root, layer.digest), 1);
       expect(await rebuild()).toMatchObject({
         blobs: 4,
         lostImages: [],

@@ -110,9 +110,14 @@ describe('an image config is refused', () => {
     ],
     [
       'with too many diffIds',
-      { rootfs: { type: 'layers', diff_ids: Array.from({ length: LIMITS.layers + 1 }, () => DIFF_ID) } },
+      {
+        rootfs: {
+          type: 'layers',
+          diff_ids: Array.from({ length: LIMITS.manifestLayers + 1 }, () => DIFF_ID),
+        },
+      },
       'LIMIT_EXCEEDED',
-      /diff_ids has 501/,
+      /diff_ids has 10001/,
     ],
     [
       'with diff_ids in two cases',

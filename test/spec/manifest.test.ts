@@ -279,10 +279,10 @@ describe('a manifest is refused', () => {
     ],
     [
       'with too many layers',
-      { ...MANIFEST, layers: Array.from({ length: LIMITS.layers + 1 }, () => LAYER) },
+      { ...MANIFEST, layers: Array.from({ length: LIMITS.manifestLayers + 1 }, () => LAYER) },
       undefined,
       'LIMIT_EXCEEDED',
-      /layers has 501/,
+      /layers has 10001/,
     ],
     [
       'with too many manifests',

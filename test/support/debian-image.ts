@@ -1,11 +1,8 @@
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { buildOnce, listedDirectories } from './built-image.js';
 import { type DockerRegistry, startDockerRegistry } from './docker-registry.js';
 import { peerOutput } from './landfall-command.js';
 
-/** What {@link debianImage} needs on the machine, and a Debian mirror that apt reaches. */
+/** What {@link serveDebianImage} needs on the machine, and a Debian mirror that apt reaches. */
 export const DEBIAN_IMAGE_PEERS: readonly string[] = [
   'mmdebstrap',
   'umoci',
@@ -66,42 +63,9 @@ umoci gc --layout image
 rm -rf bundle base.tar raw raw.tar debs
 `;
 
-/**
- * An OCI layout with the tag `trixie`. It is built once and kept below node_modules, under a name that follows the
- * recipe, so that a changed recipe builds anew.
- */
-async function debianImage(): Promise<string> {
-  const recipe = createHash('sha256').update(BUILD).digest('hex').slice(0, 12);
-  const cache = resolve(import.meta.dirname, '../../node_modules/.cache/landfall');
-  const image = join(cache, `debian-${recipe}`);
-  if (existsSync(join(image, 'index.json'))) return image;
-  await mkdir(cache, { recursive: true });
-  const work = join(cache, `debian-${recipe}.${process.pid}`);
-  try {
-    await peerOutput('unshare', ['-m', 'sh', '-c', BUILD, 'build', work]);
-    await rename(join(work, 'image'), image).catch((error: unknown) => {
-      // Another test file was faster; its image is as good.
-      if (!existsSync(join(image, 'index.json'))) throw error;
-    });
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return image;
-}
-
-/** Every directory that some layer of a layout's image lists, without slashes at the ends. */
-async function listedDirectories(layout: string, tag: string): Promise<Set<string>> {
-  const raw = await peerOutput('skopeo', ['inspect', '--raw', `oci:${layout}:${tag}`]);
-  const { layers } = JSON.parse(raw) as { layers: { digest: string }[] };
-  const listed = new Set<string>();
-  for (const { digest } of layers) {
-    const blob = join(layout, 'blobs', ...digest.split(':'));
-    const names = await peerOutput('tar', ['--quoting-style=literal', '-tf', blob]);
-    for (const name of names.split('\n')) {
-      if (name.endsWith('/')) listed.add(name.replace(/^(\.\/|\/)+/, '').replace(/\/+$/, ''));
-    }
-  }
-  return listed;
+/** An OCI layout that holds the image under the tag `trixie`; it is everybody's, and only read. */
+export function debianImage(): Promise<string> {
+  return buildOnce('debian', BUILD);
 }
 
 export interface ServedDebianImage extends AsyncDisposable {

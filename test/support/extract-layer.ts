@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -6,18 +8,20 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
-  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { llistxattr, type Resolver } from '../../src/system/index.js';
+import type { Resolver } from '../../src/system/index.js';
 import type { LayerChanges, LayerForm } from '../../src/unpack/layer-snapshotter.js';
+import { defaultOwnership, type Ownership } from '../../src/unpack/ownership.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { Sentinel } from './sentinel.js';
+import { isRoot } from './needs-root.js';
 
 export interface ExtractOptions {
   form?: LayerForm;
-  ownership?: 'preserve' | 'caller';
+  ownership?: Ownership;
   devices?: boolean;
   resolver?: Resolver;
 }
@@ -36,25 +40,22 @@ export class Sandbox {
   readonly root: string;
   readonly outside: string;
   readonly layer: string;
-  readonly #before: string;
+  readonly #sentinel: Sentinel;
   readonly #descriptors: number;
 
   constructor() {
     this.root = mkdtempSync(join(tmpdir(), 'landfall-layer-'));
     this.outside = join(this.root, 'outside');
     this.layer = join(this.root, 'layer');
-    mkdirSync(join(this.outside, 'directory'), { recursive: true });
-    writeFileSync(join(this.outside, 'sentinel'), 'sentinel', { mode: 0o600 });
-    writeFileSync(join(this.outside, 'directory', 'file'), 'inner');
+    this.#sentinel = new Sentinel(this.outside);
     mkdirSync(this.layer);
-    this.#before = this.#state();
     this.#descriptors = readdirSync('/proc/self/fd').length;
   }
 
   extract(archive: Buffer, o: ExtractOptions = {}): Extracted {
     const writer = new LayerWriter(this.layer, {
       form: o.form ?? 'plain',
-      ownership: o.ownership ?? 'preserve',
+      ownership: o.ownership ?? defaultOwnership(),
       devices: o.devices ?? true,
       ...(o.resolver === undefined ? {} : { resolver: o.resolver }),
     });
@@ -71,7 +72,8 @@ export class Sandbox {
 
   /** What is different outside the layer's directory, and descriptors that leaked; empty when all is well. */
   damage(): string[] {
-    const damage = this.#state() === this.#before ? [] : [`outside changed: ${this.#state()}`];
+    const beside = readdirSync(this.root).filter((name) => name !== 'layer' && name !== 'outside');
+    const damage = [...this.#sentinel.damage(), ...beside.map((name) => `${name} is beside the layer`)];
     const descriptors = readdirSync('/proc/self/fd').length;
     return descriptors === this.#descriptors
       ? damage
@@ -79,20 +81,9 @@ export class Sandbox {
   }
 
   remove(): void {
+    // What a layer made may have any mode, which is in nobody's way but a user's.
+    if (!isRoot) execFileSync('chmod', ['-R', 'u+rwX', this.root]);
     rmSync(this.root, { recursive: true, force: true });
-  }
-
-  #state(): string {
-    return JSON.stringify([
-      readdirSync(this.root),
-      ...[this.outside, ...readdirSync(this.outside, { recursive: true, encoding: 'utf8' }).sort()].map(
-        (name) => {
-          const path = join(this.outside, name === this.outside ? '' : name);
-          const { mode, uid, gid, nlink, size, mtimeMs, ctimeMs } = lstatSync(path);
-          return [name, mode, uid, gid, nlink, size, mtimeMs, ctimeMs, llistxattr(path)];
-        },
-      ),
-    ]);
   }
 }
 
@@ -100,7 +91,8 @@ export class Sandbox {
 export function listing(directory: string): Record<string, string> {
   const found: Record<string, string> = {};
   const visit = (path: string): void => {
-    for (const name of readdirSync(bytes(join(directory, path)), { encoding: 'latin1' }).sort()) {
+    const at = bytes(join(directory, path));
+    for (const name of permitted(at, () => readdirSync(at, { encoding: 'latin1' })).sort()) {
       const inner = path === '' ? name : `${path}/${name}`;
       const shown = describeNode(bytes(`${directory}/${inner}`));
       found[inner] = shown;
@@ -120,7 +112,19 @@ function describeNode(path: Buffer): string {
   const device = `${(stat.rdev >> 8) & 0xfff}:${(stat.rdev & 0xff) | ((stat.rdev >> 12) & 0xfff00)}`;
   if (stat.isCharacterDevice()) return `char ${device} ${mode}`;
   if (stat.isBlockDevice()) return `block ${device} ${mode}`;
-  return `file ${mode} ${readFileSync(path, 'latin1')}`;
+  return `file ${mode} ${permitted(path, () => readFileSync(path, 'latin1'))}`;
+}
+
+/** Reads something whose mode may be in the way of who is not root. */
+function permitted<T>(path: Buffer, read: () => T): T {
+  const { mode } = lstatSync(path);
+  if (isRoot || (mode & 0o500) === 0o500) return read();
+  chmodSync(path, mode | 0o500);
+  try {
+    return read();
+  } finally {
+    chmodSync(path, mode);
+  }
 }
 
 function bytes(path: string): Buffer {

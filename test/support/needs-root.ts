@@ -1,30 +1,29 @@
 /** Tests that hold what only root can do: owners, devices, file capabilities, mounts, files of others. */
 export const NEEDS_ROOT: readonly string[] = [
-  'test/content/crash.test.ts',
-  'test/content/local-content-store.test.ts',
   'test/e2e/additional-root.test.ts',
+  'test/e2e/bundle.test.ts',
   'test/e2e/damage.test.ts',
   'test/e2e/eight-processes.test.ts',
+  'test/e2e/export.test.ts',
   'test/e2e/fault-points.test.ts',
   'test/e2e/full-disk.test.ts',
   'test/e2e/kill.test.ts',
   'test/e2e/layout-in-use.test.ts',
   'test/e2e/power-cut.test.ts',
   'test/e2e/pull-debian.test.ts',
-  'test/scripts/render-tree.test.ts',
+  'test/e2e/reflink.test.ts',
+  'test/e2e/real-images.test.ts',
+  'test/e2e/many-layers.test.ts',
   'test/support/power-cut-disk.test.ts',
-  'test/unpack/apply-layer.test.ts',
-  'test/unpack/tree/compare-trees.test.ts',
-  'test/unpack/tree/complete-layer.test.ts',
-  'test/unpack/containment.test.ts',
-  'test/unpack/tree/copy-tree.test.ts',
-  'test/unpack/forms-agree.test.ts',
-  'test/unpack/layer/layer-writer.test.ts',
-  'test/unpack/unpack-tree.test.ts',
-  'test/unpack/unpacker.test.ts',
-  'test/unpack/snapshotters/adopt-chain.test.ts',
-  'test/unpack/snapshotters/native.test.ts',
-  'test/unpack/snapshotters/overlay.test.ts',
+  'test/unpack/corpus/extraction.test.ts',
+  'test/unpack/corpus/odd-archives.test.ts',
+  'test/unpack/export/gnu-tar.test.ts',
 ];
 
 export const isRoot: boolean = process.getuid?.() === 0;
+
+/** How unshare makes a mount namespace: who is not root needs a user namespace for it. */
+export const MOUNT_NAMESPACE: string = isRoot ? '-m' : '-Urm';
+
+/** Whether this is `npm run test:unprivileged`: what root alone can do is tested by another pass. */
+export const isUnprivilegedPass: boolean = process.env['LANDFALL_UNPRIVILEGED'] === '1';

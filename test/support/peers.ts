@@ -11,8 +11,15 @@ export const PEERS: Readonly<Record<string, string>> = {
   bsdtar: 'libarchive-tools',
   setcap: 'libcap2-bin',
   getfattr: 'attr',
+  python3: 'python3',
   nginx: 'nginx-light',
   'mkfs.ext4': 'e2fsprogs',
+  runc: 'runc',
+  busybox: 'busybox-static',
+  filefrag: 'e2fsprogs',
+  'mkfs.btrfs': 'btrfs-progs',
+  'mkfs.xfs': 'xfsprogs',
+  newuidmap: 'uidmap',
 };
 
 /** The path of a program on PATH, or undefined. */

@@ -6,7 +6,13 @@ import { gzipSync } from 'node:zlib';
 import tar from 'tar-stream';
 import { compress as zstd } from 'zstd-napi';
 
-import { type Descriptor, digestOf, MEDIA_TYPES, type Digest } from '../../src/spec/index.js';
+import {
+  type ContainerConfig,
+  type Descriptor,
+  digestOf,
+  MEDIA_TYPES,
+  type Digest,
+} from '../../src/spec/index.js';
 
 /** One entry of a layer: a file with this content; a directory when the path ends in a slash; a link when it has a target. */
 export interface TinyEntry {
@@ -19,14 +25,16 @@ export interface TinyEntry {
 export interface TinyLayoutOptions {
   /** The `org.opencontainers.image.ref.name`; default `latest`. */
   tag?: string;
-  /** Lowest layer first; default two small ones. */
-  layers?: readonly (readonly TinyEntry[])[];
+  /** Lowest layer first, by its entries or as an archive; default two small ones. */
+  layers?: readonly (readonly TinyEntry[] | Buffer)[];
   /** Default `gzip`. */
   compression?: 'none' | 'gzip' | 'zstd';
   /** `os/architecture`. One makes a plain manifest, several an index with one manifest each. Default `linux/amd64`. */
   platforms?: readonly string[];
   /** Docker schema 2 media types instead of OCI's. */
   docker?: boolean;
+  /** How to run it: the `config` of the image's config. */
+  config?: ContainerConfig;
 }
 
 export interface TinyManifest {
@@ -87,7 +95,7 @@ async function makeManifest(
   const layers: Descriptor[] = [];
   const diffIds: Digest[] = [];
   for (const entries of options.layers ?? DEFAULT_LAYERS) {
-    const archive = await makeTar(entries);
+    const archive = Buffer.isBuffer(entries) ? entries : await makeTar(entries);
     diffIds.push(digestOf(archive));
     layers.push(addBlob(blobs, ...compressed(archive, options.compression ?? 'gzip', docker)));
   }
@@ -97,7 +105,7 @@ async function makeManifest(
     {
       created: '2001-02-03T04:05:06Z',
       ...platformObject(platform),
-      config: { Env: ['PATH=/bin'], Cmd: ['/bin/hail'] },
+      config: options.config ?? { Env: ['PATH=/bin'], Cmd: ['/bin/hail'] },
       rootfs: { type: 'layers', diff_ids: diffIds },
     },
     false,

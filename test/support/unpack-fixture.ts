@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, lstat, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -14,8 +14,10 @@ import {
   type LayerSource,
   type UnpackEvent,
 } from '../../src/unpack/index.js';
+import { removeDirectory } from '../../src/unpack/snapshotters/remove-directory.js';
 
-export type SnapshotterKind = 'overlay' | 'native';
+/** `userxattr` is overlay as it is without privileges; who has none gets no other. */
+export type SnapshotterKind = 'overlay' | 'userxattr' | 'native';
 
 /** Snapshots in a temporary root of their own, with all that they need. */
 export interface SnapshotFixture extends AsyncDisposable {
@@ -45,7 +47,10 @@ async function openSnapshots(
   const database = await MetadataDatabase.open(join(root, 'metadata.db'));
   const pool = new WorkerPool({ size: 2 });
   const options = { root, database, pool };
-  const snapshotter = kind === 'overlay' ? new OverlaySnapshotter(options) : new NativeSnapshotter(options);
+  const snapshotter =
+    kind === 'native'
+      ? new NativeSnapshotter(options)
+      : new OverlaySnapshotter({ ...options, ...(kind === 'userxattr' ? { userxattr: true } : {}) });
   return {
     root,
     database,
@@ -87,15 +92,6 @@ export function statesOf(events: readonly UnpackEvent[]): string[] {
 }
 
 /** Removes a temporary tree whose directories may have any mode. Nothing is ever mounted below one outside a child's namespace. */
-export async function removeTree(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch(async () => {
-    await openUp(path);
-    await rm(path, { recursive: true, force: true });
-  });
-}
-
-async function openUp(path: string): Promise<void> {
-  if (!(await lstat(path)).isDirectory()) return;
-  await chmod(path, 0o700);
-  for (const name of await readdir(path)) await openUp(join(path, name));
+export function removeTree(path: string): Promise<void> {
+  return removeDirectory(path);
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -35,6 +36,7 @@ import {
 } from '../../src/system/index.js';
 import { codeOf, scratchDirectory } from './scratch.js';
 
+const BUILT = new URL('../../dist/src/system/index.js', import.meta.url).href;
 const SENTINEL = 'outside';
 const scratch = scratchDirectory();
 const rootPath = join(scratch, 'root');
@@ -225,6 +227,19 @@ describe.each(resolvers)('the $method resolver', (resolver) => {
     ])('%s', (_, path, expected) => {
       expect(outcome(resolver, path, O_RDONLY, { symlinks: 'refused' })).toBe(expected);
     });
+  });
+
+  it('goes deeper than there are descriptors, where there is no way back', () => {
+    const script = `
+      import { openSync } from 'node:fs';
+      import { createResolver } from ${JSON.stringify(BUILT)};
+      const resolver = createResolver({ openat2: ${resolver.method === 'openat2'} });
+      const root = openSync(process.argv[1], 'r');
+      resolver.open(root, process.argv[2], 0, 0, { symlinks: 'refused' });
+      console.log('opened');
+    `;
+    const node = [process.execPath, '--input-type=module', '-e', script, rootPath, `${DEEP}/leaf`];
+    expect(execFileSync('prlimit', ['--nofile=100', ...node], { encoding: 'utf8' })).toBe('opened\n');
   });
 
   it('leaves no descriptor open', () => {

@@ -56,6 +56,8 @@ function failure(call) {
   }
 }
 
+const mountNew = (mount) => system.mountOverlay(mount);
+
 /** The same by mount(2), as on a kernel before 6.7. */
 function mountOld(mount) {
   const names = new LayerNames();
@@ -119,7 +121,7 @@ const scenarios = {
   },
   ...Object.fromEntries(
     [
-      ['oddPaths', (mount) => system.mountOverlay(mount)],
+      ['oddPaths', mountNew],
       ['oddPathsOld', mountOld],
       ['oddPathsSpec', ({ target, ...mount }) => system.mountFromSpec(system.overlaySpec(mount), target)],
     ].map(([key, mount]) => [
@@ -140,11 +142,11 @@ const scenarios = {
   ),
   ...Object.fromEntries(
     [
-      ['many', 400, (mount) => system.mountOverlay(mount)],
-      ['manyLong', 250, (mount) => system.mountOverlay(mount), 'n'.repeat(255)],
+      ['many', 500, mountNew],
+      ['manyLong', 250, mountNew, 'n'.repeat(255)],
       ['manyOld', 200, mountOld],
       ['tooManyOld', 400, mountOld],
-      ['tooMany', 501, (mount) => system.mountOverlay(mount)],
+      ['tooMany', 501, mountNew],
     ].map(([key, count, mount, each = 'with-a-long-name-that-fills-the-page']) => [
       key,
       () => {
@@ -254,6 +256,24 @@ const scenarios = {
       unmount: failure(() => system.unmount('/proc')),
     };
   },
+  ...Object.fromEntries(
+    [
+      ['manyInUserNamespace', mountNew],
+      ['manyOldInUserNamespace', mountOld],
+    ].map(([key, mount]) => [
+      key,
+      () => {
+        execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', directory]);
+        const lower = layers(
+          ...Array.from({ length: 200 }, (_, i) => `${i}/with-a-long-name-that-fills-the-page`),
+        );
+        const [upper, work, target] = directories('u', 'w', 't');
+        mount({ lower, upper, work, target, readOnly: false, userxattr: true });
+        writeFileSync(join(target, 'new'), 'new');
+        return { names: readdirSync(target).length, shared: see(target).shared, upper: readdirSync(upper) };
+      },
+    ]),
+  ),
   userNamespace() {
     const lower = layers('a', 'b');
     const [upper, work, target] = directories('u', 'w', 't');

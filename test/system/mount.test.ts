@@ -84,8 +84,8 @@ describe.runIf(isRoot)('mounting (needs root)', () => {
     },
   );
 
-  it('takes 400 layers, one at a time', () => {
-    expect(run('many')).toEqual({ names: 401, shared: '0/with-a-long-name-that-fills-the-page', leaked: 0 });
+  it('takes 500 layers, one at a time', () => {
+    expect(run('many')).toEqual({ names: 501, shared: '0/with-a-long-name-that-fills-the-page', leaked: 0 });
   });
 
   it('takes 250 layers, each of a name too long for one value of the mount API', () => {
@@ -195,6 +195,17 @@ describe.runIf(isRoot)('mounting as nobody (needs root to become nobody)', () =>
       unmount: refused,
     });
   });
+
+  it.each(['manyInUserNamespace', 'manyOldInUserNamespace'])(
+    'takes 200 layers and an upper directory in a user namespace (%s)',
+    (name) => {
+      expect(run(name, { uid: 65_534, unshare: ['-Urm'], script })).toEqual({
+        names: 202,
+        shared: '0/with-a-long-name-that-fills-the-page',
+        upper: ['new'],
+      });
+    },
+  );
 
   it('works in a user namespace, with user.overlay.* attributes', () => {
     expect(run('userNamespace', { uid: 65_534, unshare: ['-Urm'], script })).toMatchObject({

@@ -1,16 +1,19 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { compress as zstd } from 'zstd-napi';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
 import type { ApplyJob, ApplyOptions } from '../../src/unpack/worker/apply-job.js';
 import { applyLayer } from '../../src/unpack/apply-layer.js';
+import { defaultOwnership } from '../../src/unpack/ownership.js';
 import { listing } from '../support/extract-layer.js';
+import { isRoot, MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';
+import { removeTree } from '../support/unpack-fixture.js';
 
 let root = '';
 let directoryPath = '';
@@ -19,9 +22,13 @@ beforeEach(() => {
   directoryPath = join(root, 'layer');
   mkdirSync(directoryPath);
 });
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+afterEach(() => removeTree(root));
 
-const OPTIONS: ApplyOptions = { ownership: 'preserve', devices: true, maxEntries: 1000, maxBytes: 1e9 };
+const OPTIONS: ApplyOptions = {
+  ownership: defaultOwnership(),
+  devices: true,
+  limits: unpackLimits({ entriesPerLayer: 1000, layerBytes: 1e9 }),
+};
 
 function job(blob: Buffer, more: Partial<ApplyJob> = {}): ApplyJob {
   const blobPath = join(root, 'blob');
@@ -62,6 +69,7 @@ describe('applyLayer', () => {
       changes: { implied: [''], whiteouts: ['gone'], opaques: [], pendingLinks: [] },
       entries: 5,
       uncompressedSize: TAR.length,
+      omitted: [],
       compression,
       warnings: [],
     });
@@ -139,12 +147,17 @@ describe('applyLayer', () => {
       code: 'UNSAFE_PATH',
       entry: 'café',
     },
-    { name: 'more entries than allowed', blob: TAR, code: 'LIMIT_EXCEEDED', options: { maxEntries: 4 } },
+    {
+      name: 'more entries than allowed',
+      blob: TAR,
+      code: 'LIMIT_EXCEEDED',
+      options: { limits: unpackLimits({ entriesPerLayer: 4 }) },
+    },
     {
       name: 'more bytes than allowed',
       blob: gzipSync(TAR),
       code: 'LIMIT_EXCEEDED',
-      options: { maxBytes: TAR.length - 1 },
+      options: { limits: unpackLimits({ layerBytes: TAR.length - 1 }) },
     },
   ])('refuses $name and names the layer', async ({ blob, code, entry, options }) => {
     const before = descriptors();
@@ -213,7 +226,7 @@ describe('applyLayer', () => {
     const full = job(gzipSync(archive(file('big', Buffer.alloc(1 << 20, 'x')))));
     const module = new URL('../../dist/src/unpack/apply-layer.js', import.meta.url).href;
     const said = execFileSync('unshare', [
-      '-m',
+      MOUNT_NAMESPACE,
       'sh',
       '-c',
       script,
@@ -228,12 +241,15 @@ describe('applyLayer', () => {
 });
 
 describe('applyLayer beside GNU tar', () => {
+  const OF_ROOT = String.raw`
+    mknod null c 1 3; mknod disk b 8 300; chown 1234:5678 usr/bin/tool 'a b'; chmod 4755 usr/bin/tool; setfattr -n trusted.key -v value 'a b'
+    setcap cap_net_raw+ep usr/bin/linked 2>/dev/null || setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 usr/bin/linked`;
   const SOURCE = String.raw`
     set -eu; mkdir "$1/source"; cd "$1/source"
     mkdir -p usr/bin 'a b' deep/$(printf 'x%.0s' $(seq 200))/$(printf 'y%.0s' $(seq 200)); echo content > usr/bin/tool; chmod 4755 usr/bin/tool
-    ln usr/bin/tool usr/bin/linked; ln -s usr/bin bin; ln -s /absolute abs; ln bin hard-symlink; mkfifo pipe; mknod null c 1 3; mknod disk b 8 300
-    printf 'bytes' > "$(printf 'not-utf8-\377')"; chown 1234:5678 usr/bin/tool 'a b'; chmod 1777 'a b'; chmod 500 deep
-    setfattr -n user.key -v 0x00ff0a usr/bin/tool; setfattr -n trusted.key -v value 'a b'; setcap cap_net_raw+ep usr/bin/linked 2>/dev/null || setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 usr/bin/linked
+    ln usr/bin/tool usr/bin/linked; ln -s usr/bin bin; ln -s /absolute abs; ln bin hard-symlink; mkfifo pipe
+    printf 'bytes' > "$(printf 'not-utf8-\377')"; chmod 1777 'a b'; chmod 500 deep
+    setfattr -n user.key -v 0x00ff0a usr/bin/tool; ${isRoot ? OF_ROOT : ''}
     truncate -s 3M holes; printf end >> holes; touch -d '1960-01-02 03:04:05.678' old; touch -d '2100-01-01' 'a b' new; touch -h -d '2001-02-03 04:05:06.789' bin`;
   const LIST = String.raw`
     cd "$1"; find . -printf '%P\t%y\t%m\t%U:%G\t%s\t%l\t%n\t%T@\n' | awk -F'\t' -v OFS='\t' '{ if ($2 == "d") { $5 = "-"; $7 = "-" } print }' | sort

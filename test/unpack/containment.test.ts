@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createResolver } from '../../src/system/index.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { PRESERVED } from '../../src/unpack/ownership.js';
 import { listing, Sandbox } from '../support/extract-layer.js';
 import { archive, device, directory, fifo, file, hardLink, pax, symlink } from '../support/tar-builder.js';
 
@@ -192,7 +193,7 @@ describe.each(RESOLVERS)('containment ($method)', (resolver) => {
   ])('does not go through a symlink $leading that another process puts in the way', ({ target }) => {
     const writer = new LayerWriter(sandbox.layer, {
       form: 'overlay',
-      ownership: 'preserve',
+      ownership: PRESERVED,
       devices: true,
       resolver,
     });

@@ -12,9 +12,13 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { LandfallError } from '../../src/errors.js';
 import { Frontier } from '../../src/system/index.js';
-import { unpackTree, WorkerPool, type UnpackEvent } from '../../src/unpack/index.js';
+import type { JobResults, WorkerJob } from '../../src/unpack/worker/apply-job.js';
+import { type RunOptions, unpackTree, WorkerPool, type UnpackEvent } from '../../src/unpack/index.js';
+import { isRoot } from '../support/needs-root.js';
 import { archive, directory, file, hardLink, symlink } from '../support/tar-builder.js';
 import { contents, TreeLister } from '../support/tree-lister.js';
 import { layerInput, removeTree } from '../support/unpack-fixture.js';
@@ -68,11 +72,11 @@ test('layers are merged in order, and the directory takes the attributes of the 
     s: 'directory',
     's/in': 'i',
   });
-  expect(listing['']).toMatchObject({ mode: 0o751, owner: '3:0', mtime: 77 });
+  expect(listing['']).toMatchObject({ mode: 0o751, owner: isRoot ? '3:0' : '0:0', mtime: 77 });
   expect(listing['etc']).toMatchObject({ mtime: 5 });
   expect(listing['etc/a']).toMatchObject({ nlink: 2, mtime: 6 });
   expect(events.filter(({ type }) => type === 'warning')).toMatchObject([
-    { message: 's is a symlink in a lower layer and becomes a directory here' },
+    { message: '"s" is a symlink in a lower layer and becomes a directory here' },
   ]);
   const states = (name: string): number =>
     events.filter((e) => e.type === 'layer' && e.state === name).length;
@@ -165,4 +169,44 @@ test('a layer whose diffId is another one is refused', async () => {
   const unpacking = unpackTree([{ ...layer, diffId: other.diffId }], target, { pool });
   await expect(unpacking).rejects.toMatchObject({ code: 'DIFF_ID_MISMATCH' });
   await expect(stat(target)).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+/** One whose merges end some time after they were told to stop. */
+class SlowToStop extends WorkerPool {
+  merging = 0;
+  readonly begun: Promise<void>;
+  #begin: () => void = () => undefined;
+
+  constructor() {
+    super({ size: 2 });
+    this.begun = new Promise((resolve) => (this.#begin = resolve));
+  }
+
+  override async run<K extends WorkerJob['kind']>(
+    job: Extract<WorkerJob, { kind: K }>,
+    o?: RunOptions,
+  ): Promise<JobResults[K]> {
+    if (job.kind !== 'merge') return super.run<K>(job, o);
+    this.merging += 1;
+    this.#begin();
+    await new Promise((resolve) => o?.signal?.addEventListener('abort', resolve));
+    await setTimeout(50);
+    this.merging -= 1;
+    throw new LandfallError('ABORTED', 'stopped');
+  }
+}
+
+test('a failure is told only when no merge is at work any more', async () => {
+  await using slow = new SlowToStop();
+  const layers = [
+    await layerInput(root, BASE),
+    await layerInput(root, TOP, {
+      open: async () => {
+        await slow.begun;
+        throw new LandfallError('BLOB_NOT_FOUND', 'the blob is gone');
+      },
+    }),
+  ];
+  await expect(unpackTree(layers, target, { pool: slow })).rejects.toMatchObject({ code: 'BLOB_NOT_FOUND' });
+  expect(slow.merging).toBe(0);
 });

@@ -55,6 +55,7 @@ function factsOf(before: PullModel, after: PullModel, pull: PullProgress, event:
     }
     case 'failed':
       return ['failed'];
+    case 'omitted':
     case 'warning':
       // Warnings go to the log, whatever the progress is shown by.
       return [];

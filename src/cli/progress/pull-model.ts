@@ -99,6 +99,7 @@ function nextPull(pull: PullProgress, event: ProgressEvent): PullProgress {
       };
     case 'layer':
       return { ...pull, layers: pull.layers.map((layer) => nextLayer(layer, event)) };
+    case 'omitted':
     case 'warning':
       return pull;
     case 'done':

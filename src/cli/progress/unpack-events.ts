@@ -1,5 +1,5 @@
 import type { LoadedImage } from '../../engine/image.js';
-import type { PullEvent, PullEventBody } from '../../engine/pull-event.js';
+import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull-event.js';
 import type { UnpackEvent } from '../../unpack/index.js';
 
 /**
@@ -25,12 +25,5 @@ export function unpackEvents(
     const here = { digest: layer.digest, size: layer.size, bytes: layer.size } as const;
     say({ type: 'blob', role: 'layer', state: 'present', ...here });
   }
-  return (event) => {
-    if (event.type === 'warning') {
-      say({ type: 'warning', message: event.message });
-      return;
-    }
-    const { digest: layer, diffId, chainId, state, bytes = 0 } = event;
-    say({ type: 'layer', digest: layer, diffId, chainId, state, bytes });
-  };
+  return (event) => say(fromUnpackEvent(event));
 }

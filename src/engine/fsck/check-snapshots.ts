@@ -74,7 +74,10 @@ class SnapshotsStep {
     if (typeof layer === 'string') return layer;
     let differences: readonly string[];
     try {
-      differences = await this.#check.hold(snapshot, layer, { signal: run.signal });
+      differences = await this.#check.hold(snapshot, layer, {
+        signal: run.signal,
+        limits: run.store.limits,
+      });
     } catch (error) {
       return await this.#failed(snapshot, known, error);
     }

@@ -1,15 +1,17 @@
 import { UnpackError } from '../../errors.js';
 import type { BytePath } from '../../system/index.js';
-import { atEntry, badArchive } from '../archive-error.js';
+import { atEntry, badArchive, printable } from '../archive-error.js';
 import { paxName, paxNumber, paxTime, type PaxRecords } from './pax.js';
 import { parseSparsePairs } from './sparse-map.js';
 import type { SparseSegment, TarEntry, TarEntryType } from './tar-entry.js';
 import type { TarHeader } from './tar-header.js';
+import { xattrsOf } from './xattr-records.js';
 
 /** What stands before an entry and tells of it. */
 export interface ExtendedHeaders {
-  /** Records of the global headers so far (type `g`). */
+  /** Records of the global headers so far (type `g`), those of extended attributes apart. */
   readonly global: ReadonlyMap<BytePath, Buffer>;
+  readonly globalXattrs: ReadonlyMap<BytePath, Buffer>;
   /** The pax header of this entry (type `x`). */
   readonly pax?: PaxRecords | undefined;
   /** GNU's long name and long link (types `L` and `K`). */
@@ -40,7 +42,6 @@ const TYPES: ReadonlyMap<string, TarEntryType> = new Map([
   ['S', 'file'],
 ]);
 
-const NO_XATTRS: ReadonlyMap<BytePath, Buffer> = new Map();
 /** -1 means "leave as it is" to chown(2). */
 const MAX_OWNER = 2 ** 32 - 2;
 
@@ -48,7 +49,7 @@ const MAX_OWNER = 2 ** 32 - 2;
  * One entry from its header and the extended headers before it. A pax record goes before a GNU long name, that before
  * the header; an empty pax value means the header's own.
  *
- * @throws {UnpackError} BAD_ARCHIVE, and UNSUPPORTED_ENTRY for a type that only its vendor knows
+ * @throws {UnpackError} BAD_ARCHIVE, LIMIT_EXCEEDED, and UNSUPPORTED_ENTRY for a type that only its vendor knows
  */
 export function composeEntry(header: TarHeader, extended: ExtendedHeaders): ComposedEntry {
   const record = (key: string): Buffer | undefined => {
@@ -60,12 +61,13 @@ export function composeEntry(header: TarHeader, extended: ExtendedHeaders): Comp
     return value === undefined ? undefined : parse(value, key);
   };
   const path = sparseName(extended.pax) ?? name('path', paxName) ?? extended.longName ?? header.path;
-  const type = typeOf(header.typeflag, path);
+  const type = typeOf(header, path);
   const packedSize = type === 'file' ? (name('size', paxNumber) ?? header.size) : 0;
   if (packedSize < 0) throw badArchive('a negative size', path);
   const sparse = type === 'file' ? sparseOf(header, extended.pax, path) : undefined;
   const atime = name('atime', paxTime) ?? header.atime;
   const isLink = type === 'link' || type === 'symlink';
+  const isDevice = type === 'character' || type === 'block';
   return {
     entry: {
       path,
@@ -77,9 +79,10 @@ export function composeEntry(header: TarHeader, extended: ExtendedHeaders): Comp
       size: sparse?.realSize ?? packedSize,
       mtime: name('mtime', paxTime) ?? header.mtime,
       ...(atime === undefined ? {} : { atime }),
-      major: header.major,
-      minor: header.minor,
-      xattrs: xattrsOf(extended),
+      // libarchive and star keep a number here that is larger than octal digits can say; the header's is cut off then.
+      major: isDevice ? (name('SCHILY.devmajor', paxNumber) ?? header.major) : 0,
+      minor: isDevice ? (name('SCHILY.devminor', paxNumber) ?? header.minor) : 0,
+      xattrs: xattrsOf([extended.globalXattrs, extended.pax?.values], path),
       ...(sparse === undefined ? {} : { sparse: sparse.segments }),
     },
     packedSize,
@@ -87,13 +90,13 @@ export function composeEntry(header: TarHeader, extended: ExtendedHeaders): Comp
   };
 }
 
-function typeOf(typeflag: string, path: BytePath): TarEntryType {
+function typeOf({ typeflag, sparse }: TarHeader, path: BytePath): TarEntryType {
   // Before there was a type for it, a directory was an entry whose name ends in a slash.
   if (typeflag === '\0' && path.endsWith('/')) return 'directory';
   const type = TYPES.get(typeflag);
-  if (type !== undefined) return type;
+  if (type !== undefined && (typeflag !== 'S' || sparse !== undefined)) return type;
   // GNU tar would take it for a file; containerd and umoci refuse it, and a layer that they refuse has no right reading.
-  const error = new UnpackError('UNSUPPORTED_ENTRY', `the type ${JSON.stringify(typeflag)} is unknown`, {
+  const error = new UnpackError('UNSUPPORTED_ENTRY', `the type ${printable(typeflag)} is unknown`, {
     hint: 'Build the layer in the pax format.',
   });
   throw atEntry(error, path);
@@ -119,6 +122,7 @@ interface Sparse {
 function sparseOf(header: TarHeader, pax: PaxRecords | undefined, path: BytePath): Sparse | undefined {
   if (header.sparse !== undefined) {
     const { realSize, segments, continues } = header.sparse;
+    if (realSize < 0) throw badArchive('a negative size', path);
     return { realSize, segments, mapFollows: continues ? 'in-header-blocks' : 'no' };
   }
   if (pax === undefined) return undefined;
@@ -129,7 +133,8 @@ function sparseOf(header: TarHeader, pax: PaxRecords | undefined, path: BytePath
     if (major === '1' && minor === '0') {
       return { realSize: sparseSize(values, path), segments: [], mapFollows: 'in-content' };
     }
-    if (major !== '0') throw badArchive(`a sparse file has the unknown format ${major}.${minor}`, path);
+    if (major !== '0')
+      throw badArchive(`a sparse file has the unknown format ${printable(`${major}.${minor}`)}`, path);
   }
   const map = values.get('GNU.sparse.map');
   if (map !== undefined) {
@@ -147,31 +152,4 @@ function sparseSize(values: ReadonlyMap<BytePath, Buffer>, path: BytePath): numb
     if (value !== undefined) return paxNumber(value, key);
   }
   throw badArchive('a sparse file has no size', path);
-}
-
-const SCHILY = 'SCHILY.xattr.';
-const LIBARCHIVE = 'LIBARCHIVE.xattr.';
-
-/** libarchive writes both forms; star's is the exact one, since its values are the bytes themselves. */
-function xattrsOf(extended: ExtendedHeaders): ReadonlyMap<BytePath, Buffer> {
-  let xattrs: Map<BytePath, Buffer> | undefined;
-  for (const prefix of [LIBARCHIVE, SCHILY]) {
-    for (const records of [extended.global, extended.pax?.values]) {
-      for (const [key, value] of records ?? []) {
-        if (!key.startsWith(prefix)) continue;
-        xattrs ??= new Map();
-        if (prefix === SCHILY) xattrs.set(key.slice(prefix.length), value);
-        else
-          xattrs.set(
-            percentDecoded(key.slice(prefix.length)),
-            Buffer.from(value.toString('latin1'), 'base64'),
-          );
-      }
-    }
-  }
-  return xattrs ?? NO_XATTRS;
-}
-
-function percentDecoded(name: BytePath): BytePath {
-  return name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }

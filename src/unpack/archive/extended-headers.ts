@@ -1,9 +1,9 @@
-import { LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
 import type { ExtendedHeaders } from './compose-entry.js';
 import { parsePax, type PaxRecords } from './pax.js';
 import type { TarHeader } from './tar-header.js';
+import { isXattrRecord } from './xattr-records.js';
 
 /**
  * Collects the headers that stand before an entry and tell of it: pax (types `x` and `g`), GNU long name and long link
@@ -11,14 +11,21 @@ import type { TarHeader } from './tar-header.js';
  */
 export class ExtendedHeaderReader implements ExtendedHeaders {
   readonly #global = new Map<BytePath, Buffer>();
+  readonly #globalXattrs = new Map<BytePath, Buffer>();
   #globalBytes = 0;
   #pax: PaxRecords | undefined;
   #longName: BytePath | undefined;
   #longLink: BytePath | undefined;
+  readonly #maxBytes: number;
   /** The one that is being read. */
   #typeflag = '';
   #bytes: Buffer = Buffer.alloc(0);
   #length = 0;
+
+  /** @param maxBytes - of one header, and of all global records together */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
 
   static isExtended(typeflag: string): boolean {
     return typeflag === 'x' || typeflag === 'g' || typeflag === 'L' || typeflag === 'K';
@@ -26,6 +33,9 @@ export class ExtendedHeaderReader implements ExtendedHeaders {
 
   get global(): ReadonlyMap<BytePath, Buffer> {
     return this.#global;
+  }
+  get globalXattrs(): ReadonlyMap<BytePath, Buffer> {
+    return this.#globalXattrs;
   }
   get pax(): PaxRecords | undefined {
     return this.#pax;
@@ -53,8 +63,8 @@ export class ExtendedHeaderReader implements ExtendedHeaders {
   begin(header: TarHeader): void {
     const { size, typeflag } = header;
     if (size < 0) throw badArchive('an extended header has a negative size');
-    if (size > LIMITS.paxBytes) {
-      throw limitExceeded(`an extended header has ${size} bytes; the limit is ${LIMITS.paxBytes}`);
+    if (size > this.#maxBytes) {
+      throw limitExceeded(`an extended header has ${size} bytes; the limit is ${this.#maxBytes}`);
     }
     this.#typeflag = typeflag;
     this.#bytes = Buffer.allocUnsafe(size);
@@ -85,12 +95,14 @@ export class ExtendedHeaderReader implements ExtendedHeaders {
   /** Global records add up over the archive, so their sum is bounded too. */
   #addGlobal(records: PaxRecords): void {
     for (const [key, value] of records.values) {
-      this.#globalBytes += value.length - (this.#global.get(key)?.length ?? -key.length);
+      // All records of extended attributes are gone through for every entry, so the others stand apart.
+      const kept = isXattrRecord(key) ? this.#globalXattrs : this.#global;
+      this.#globalBytes += value.length - (kept.get(key)?.length ?? -key.length);
       // A view would keep its whole header in memory.
-      this.#global.set(key, Buffer.from(value));
+      kept.set(key, Buffer.from(value));
     }
-    if (this.#globalBytes > LIMITS.paxBytes) {
-      throw limitExceeded(`the global headers have more than ${LIMITS.paxBytes} bytes`);
+    if (this.#globalBytes > this.#maxBytes) {
+      throw limitExceeded(`the global headers have more than ${this.#maxBytes} bytes`);
     }
   }
 }

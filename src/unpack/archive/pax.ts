@@ -58,17 +58,29 @@ export function paxNumber(value: Buffer, key: string): number {
   return parsed;
 }
 
-/** Seconds with an optional fraction, possibly negative: `-1.5` is half a second after the second -2. */
+/**
+ * Seconds with an optional fraction, possibly negative: `-1.5` is half a second after the second -2. What is finer than a
+ * nanosecond goes to the earlier one (POSIX.1-2001 pax: pax Extended Header File Times), so away from zero before 1970.
+ */
 export function paxTime(value: Buffer, key: string): TarTime {
-  const match = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(value.toString('latin1'));
-  if (match === null) throw badArchive(`the pax record ${key} is not a time`);
-  const [, sign, whole = '', fraction = ''] = match;
-  const seconds = Number(whole);
-  const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, '0'));
-  if (sign !== '-') return { seconds, nanoseconds };
+  const match = /^(-?)([0-9]{1,16})(?:\.([0-9]*))?$/.exec(value.toString('latin1'));
+  const [, sign, whole = '', fraction = ''] = match ?? [];
+  const time = sign === '-' ? timeBefore(Number(whole), fraction) : timeAfter(Number(whole), fraction);
+  if (match === null || !Number.isSafeInteger(time.seconds)) {
+    throw badArchive(`the pax record ${key} is not a time`);
+  }
+  return time;
+}
+
+function timeAfter(seconds: number, fraction: string): TarTime {
+  return { seconds, nanoseconds: Number(fraction.slice(0, 9).padEnd(9, '0')) };
+}
+
+function timeBefore(seconds: number, fraction: string): TarTime {
+  const away = timeAfter(0, fraction).nanoseconds + (/[1-9]/.test(fraction.slice(9)) ? 1 : 0);
   // `0 -` avoids minus zero, which no comparison of times expects.
-  if (nanoseconds === 0) return { seconds: 0 - seconds, nanoseconds: 0 };
-  return { seconds: 0 - seconds - 1, nanoseconds: 1e9 - nanoseconds };
+  if (away === 0) return { seconds: 0 - seconds, nanoseconds: 0 };
+  return { seconds: 0 - seconds - 1, nanoseconds: 1e9 - away };
 }
 
 /** A name; a NUL cannot be part of one. */

@@ -35,5 +35,5 @@ export interface TarEntry {
   readonly minor: number;
   readonly xattrs: ReadonlyMap<BytePath, Buffer>;
   /** Where the content goes, in order, when the archive leaves holes out. */
-  readonly sparse?: readonly SparseSegment[];
+  readonly sparse?: readonly SparseSegment[] | undefined;
 }

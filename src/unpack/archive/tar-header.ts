@@ -20,7 +20,7 @@ export interface TarHeader {
   readonly atime?: TarTime;
   readonly major: number;
   readonly minor: number;
-  /** Of type `S` only. */
+  /** Of type `S` in GNU's headers only: star keeps something else there. */
   readonly sparse?: OldSparse;
 }
 
@@ -63,7 +63,7 @@ export function readTarHeader(block: Buffer, at: number): TarHeader | undefined 
     ...(format === 'star' ? { atime: wholeSeconds(number(block, at + 476, 12, 'access time')) } : {}),
     major: isDevice ? number(block, at + 329, 8, 'major device number') : 0,
     minor: isDevice ? number(block, at + 337, 8, 'minor device number') : 0,
-    ...(typeflag === 'S' ? { sparse: readOldSparse(block, at) } : {}),
+    ...(typeflag === 'S' && format === 'gnu' ? { sparse: readOldSparse(block, at) } : {}),
   };
 }
 
@@ -140,7 +140,10 @@ function wholeSeconds(seconds: number): TarTime {
   return seconds === 0 ? EPOCH : { seconds, nanoseconds: 0 };
 }
 
-/** Octal digits padded with spaces or NULs, or base-256 when the first bit is set. Blank is zero. */
+/**
+ * Octal digits padded with spaces or NULs, or base-256 when the first bit is set. Blank is zero. After the digits a NUL
+ * ends the field, whatever an old program left behind it; all readers take it so.
+ */
 function number(block: Buffer, at: number, length: number, what: string): number {
   if (((block[at] ?? 0) & 0x80) !== 0) return base256(block, at, length, what);
   let i = at;
@@ -153,9 +156,8 @@ function number(block: Buffer, at: number, length: number, what: string): number
     if (byte < 0x30 || byte > 0x37) throw badArchive(`the ${what} in a header is not a number`);
     value = value * 8 + (byte - 0x30);
   }
-  for (; i < end; i++) {
-    if (block[i] !== SPACE && block[i] !== NUL) throw badArchive(`the ${what} in a header is not a number`);
-  }
+  while (i < end && block[i] === SPACE) i++;
+  if (i < end && block[i] !== NUL) throw badArchive(`the ${what} in a header is not a number`);
   return value;
 }
 

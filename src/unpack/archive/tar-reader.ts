@@ -1,5 +1,5 @@
 import { UnpackError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
 import { composeEntry, type ComposedEntry } from './compose-entry.js';
 import { ExtendedHeaderReader } from './extended-headers.js';
@@ -15,11 +15,7 @@ export interface TarHandler {
   endEntry(): void;
 }
 
-export interface TarLimits {
-  readonly maxEntries: number;
-  /** Of one file once it is extracted, holes included. */
-  readonly maxFileBytes: number;
-}
+export type TarLimits = Pick<UnpackLimits, 'entriesPerLayer' | 'layerBytes' | 'paxBytes'>;
 
 /** What is expected next. */
 type State =
@@ -44,11 +40,13 @@ type State =
 export class TarReader {
   readonly #handler: TarHandler;
   readonly #limits: TarLimits;
-  readonly #extended = new ExtendedHeaderReader();
+  readonly #extended: ExtendedHeaderReader;
   #state: State = 'header';
   /** Bytes of the archive that are done with, for messages. */
   #offset = 0;
   #entries = 0;
+  /** Extended attributes but for one of each entry. */
+  #moreXattrs = 0;
   #zeroBlocks = 0;
   /** A block of which the chunks so far held only a part. */
   readonly #partial = Buffer.alloc(BLOCK_BYTES);
@@ -57,12 +55,11 @@ export class TarReader {
   #remaining = 0;
   #padding = 0;
 
-  constructor(
-    handler: TarHandler,
-    limits: TarLimits = { maxEntries: LIMITS.entriesPerLayer, maxFileBytes: LIMITS.layerBytes },
-  ) {
+  /** @param limits - `layerBytes` bounds each file once it is extracted, holes included */
+  constructor(handler: TarHandler, limits: TarLimits = unpackLimits()) {
     this.#handler = handler;
     this.#limits = limits;
+    this.#extended = new ExtendedHeaderReader(limits.paxBytes);
   }
 
   /** Entries so far, without extended headers. */
@@ -167,13 +164,16 @@ export class TarReader {
   }
 
   #begin(header: TarHeader): void {
-    const { maxEntries, maxFileBytes } = this.#limits;
-    if (++this.#entries > maxEntries) throw limitExceeded(`the layer has more than ${maxEntries} entries`);
+    const { entriesPerLayer, layerBytes } = this.#limits;
+    if (++this.#entries > entriesPerLayer) {
+      throw limitExceeded(`the layer has more than ${entriesPerLayer} entries`);
+    }
     const composed = composeEntry(header, this.#extended);
     this.#extended.clear();
     const { entry, packedSize, mapFollows } = composed;
-    if (entry.size > maxFileBytes) {
-      throw limitExceeded(`the file has ${entry.size} bytes; the limit is ${maxFileBytes}`, entry.path);
+    this.#countXattrs(entry.xattrs.size);
+    if (entry.size > layerBytes) {
+      throw limitExceeded(`the file has ${entry.size} bytes; the limit is ${layerBytes}`, entry.path);
     }
     this.#padding = paddingOf(packedSize);
     switch (mapFollows) {
@@ -186,6 +186,14 @@ export class TarReader {
       case 'in-content':
         this.#state = { sparseMapOf: composed, reader: new SparseMapReader(entry.path) };
     }
+  }
+
+  /** A global header gives its attributes to every entry, so few bytes could ask for any number of them. */
+  #countXattrs(count: number): void {
+    this.#moreXattrs += Math.max(0, count - 1);
+    const { entriesPerLayer } = this.#limits;
+    if (this.#entries + this.#moreXattrs <= entriesPerLayer) return;
+    throw limitExceeded(`the layer has more than ${entriesPerLayer} entries and extended attributes`);
   }
 
   #sparseBlock(state: Extract<State, { segments: unknown }>, block: Buffer, at: number): void {

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../spec/index.js';
+import { LIMITS, type UnpackLimits } from '../../spec/index.js';
 import { limitExceeded } from '../archive-error.js';
 import { gunzip } from './gunzip.js';
 import { unzstd } from './unzstd.js';
@@ -6,8 +6,7 @@ import { unzstd } from './unzstd.js';
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 export interface DecompressOptions {
-  /** Uncompressed bytes at most. */
-  readonly maxBytes: number;
+  readonly limits: Pick<UnpackLimits, 'layerBytes' | 'compressionRatio'>;
   /** Bytes of the compressed layer, for the ratio. */
   readonly compressedSize: number;
 }
@@ -82,16 +81,18 @@ async function* prepend(
 
 async function* limited(
   chunks: AsyncIterable<Buffer>,
-  { maxBytes, compressedSize }: DecompressOptions,
+  { limits, compressedSize }: DecompressOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const byRatio = Math.max(LIMITS.compressionRatioFrom, compressedSize * LIMITS.compressionRatio);
+  const byRatio = Math.max(LIMITS.compressionRatioFrom, compressedSize * limits.compressionRatio);
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw limitExceeded(`the layer has more than ${maxBytes} bytes uncompressed`);
+    if (bytes > limits.layerBytes) {
+      throw limitExceeded(`the layer has more than ${limits.layerBytes} bytes uncompressed`);
+    }
     if (bytes > byRatio) {
       throw limitExceeded(
-        `the layer is more than ${LIMITS.compressionRatio} times as large as it was compressed`,
+        `the layer is more than ${limits.compressionRatio} times as large as it was compressed`,
       );
     }
     yield chunk;

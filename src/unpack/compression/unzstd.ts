@@ -7,6 +7,11 @@ const CHUNK_BYTES = 512 * 1024;
 /** 128 MiB, what the zstd command accepts without being asked (and with `--long`): bounds the decoder's memory. */
 const WINDOW_LOG_MAX = 27;
 
+/** The longest header of a frame (RFC 8878 section 3.1.1.1), with its magic number. */
+const HEADER_BYTES = 18;
+
+type Zstd = typeof Binding.default;
+
 /**
  * Decompresses zstd, several frames and skippable frames too, so zstd:chunked layers read as any other. A chunk is valid
  * until the next is asked for.
@@ -15,28 +20,79 @@ const WINDOW_LOG_MAX = 27;
  *   128 MiB; UNSUPPORTED where the decoder cannot be loaded; and what the source throws
  */
 export async function* unzstd(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  const { DCtx, DParameter } = await loadBinding();
-  const decoder = new DCtx();
-  decoder.setParameter(DParameter.windowLogMax, WINDOW_LOG_MAX);
+  const zstd = await loadBinding();
+  const decoder = new zstd.DCtx();
+  decoder.setParameter(zstd.DParameter.windowLogMax, WINDOW_LOG_MAX);
   const output = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  let inFrame = false;
-  for (let next = await source.next(); next.done !== true; next = await source.next()) {
-    let input = next.value;
-    let flushed = true;
-    while (input.length > 0 || !flushed) {
-      // No frame begins with a zero.
-      if (!inFrame && input[0] === 0) {
-        await requireZeros(input, source);
-        return;
-      }
-      const [hint, produced, consumed] = decompressStream(decoder, output, input);
-      input = input.subarray(consumed);
-      inFrame = hint !== 0;
-      flushed = !inFrame || produced < CHUNK_BYTES;
-      if (produced > 0) yield output.subarray(0, produced);
+  const input = new Input(source);
+  while (await input.has(1)) {
+    // No frame begins with a zero.
+    if (input.bytes[0] === 0) {
+      await requireZeros(input.bytes, source);
+      return;
     }
+    await input.has(HEADER_BYTES);
+    yield* decompressFrame(decoder, input, output, contentSize(zstd, input.bytes));
   }
-  if (inFrame) throw badArchive('the zstd data is cut short');
+}
+
+/** What is not used yet of a source's chunks. */
+class Input {
+  bytes: Buffer = Buffer.alloc(0);
+  readonly #source: AsyncIterator<Buffer>;
+
+  constructor(source: AsyncIterator<Buffer>) {
+    this.#source = source;
+  }
+
+  /** Whether there are so many bytes; asks for more chunks if need be. */
+  async has(count: number): Promise<boolean> {
+    while (this.bytes.length < count) {
+      // The source may use the memory again.
+      const held = Buffer.from(this.bytes);
+      const next = await this.#source.next();
+      this.bytes = held;
+      if (next.done === true) return false;
+      this.bytes = held.length === 0 ? next.value : Buffer.concat([held, next.value]);
+    }
+    return true;
+  }
+}
+
+/** What the header of a frame says that the frame holds; undefined where it does not, or is none. */
+function contentSize(zstd: Zstd, header: Buffer): number | undefined {
+  try {
+    return zstd.getFrameContentSize(header) ?? undefined;
+  } catch {
+    // The decoder knows what is wrong with it.
+    return undefined;
+  }
+}
+
+/**
+ * One frame, or a skippable one, which holds nothing.
+ *
+ * @param size - of its content, as its header says; the decoder does not hold a frame against it that ends with an empty block
+ */
+async function* decompressFrame(
+  decoder: Binding.DCtx,
+  input: Input,
+  output: Buffer,
+  size: number | undefined,
+): AsyncGenerator<Buffer, void, undefined> {
+  let bytes = 0;
+  // Where the decoder sees a whole small frame at once it takes another way, on which it accepts and refuses other frames.
+  for (let most = 1; ; most = Infinity) {
+    const [hint, produced, consumed] = decompressStream(decoder, output, input.bytes.subarray(0, most));
+    input.bytes = input.bytes.subarray(consumed);
+    bytes += produced;
+    if (produced > 0) yield output.subarray(0, produced);
+    if (hint === 0) break;
+    if (produced < CHUNK_BYTES && !(await input.has(1))) throw badArchive('the zstd data is cut short');
+  }
+  if (size !== undefined && size !== bytes) {
+    throw badArchive(`the zstd data is damaged: a frame of ${size} bytes holds ${bytes}`);
+  }
 }
 
 function decompressStream(
@@ -55,7 +111,7 @@ function decompressStream(
 }
 
 /** Only layers that need it pay for loading it, and only they fail where it cannot be. */
-async function loadBinding(): Promise<typeof Binding.default> {
+async function loadBinding(): Promise<Zstd> {
   try {
     return (await import('zstd-napi/binding.js')).default;
   } catch (error) {

@@ -1,5 +1,4 @@
-import { systemCode } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { systemCode, UnpackError } from '../../errors.js';
 import {
   fchmod,
   fchmodat,
@@ -14,21 +13,21 @@ import {
   utimensat,
   type BytePath,
 } from '../../system/index.js';
-import { limitExceeded, printable } from '../archive-error.js';
+import { printable } from '../archive-error.js';
+import { changesOwner, type Ownership, ownerOf } from '../ownership.js';
+import { xattrRefusal } from '../tree/refused-xattr.js';
 import type { TarEntry } from '../archive/tar-entry.js';
 import type { Warnings } from '../warnings.js';
+import { keptXattrs } from './kept-xattrs.js';
 
 export const DEFAULT_ACL = 'system.posix_acl_default';
 
-/** Where overlayfs keeps its own marks: in the mount they would hide, redirect or merge what the layer has no right to. */
-const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'];
-
-/** What a file system says that has no such attributes, or does not let this user set them. */
-const REFUSED: ReadonlySet<string | undefined> = new Set(['ENOTSUP', 'EPERM', 'EACCES']);
-
 export interface EntryAttributesOptions {
-  /** Whether the owner is set. */
-  readonly ownership: 'preserve' | 'caller';
+  readonly ownership: Ownership;
+  /** Bytes of one value. */
+  readonly xattrBytes: number;
+  /** The layer's own. */
+  readonly directory: string;
   readonly warnings: Warnings;
 }
 
@@ -46,7 +45,7 @@ export class EntryAttributes {
 
   /** Of an open file. */
   setFile(fd: number, entry: TarEntry): void {
-    if (this.#options.ownership === 'preserve') fchown(fd, entry.uid, entry.gid);
+    this.#own(entry, (uid, gid) => fchown(fd, uid, gid));
     this.#setXattrs(entry, (name, value) => fsetxattr(fd, name, value));
     fchmod(fd, entry.mode);
     futimens(fd, entry.atime ?? entry.mtime, entry.mtime);
@@ -54,7 +53,7 @@ export class EntryAttributes {
 
   /** Of a symlink, device or fifo, which must not be opened. */
   setSpecial(dirfd: number, name: BytePath, entry: TarEntry): void {
-    if (this.#options.ownership === 'preserve') fchownat(dirfd, name, entry.uid, entry.gid);
+    this.#own(entry, (uid, gid) => fchownat(dirfd, name, uid, gid));
     this.#setXattrs(entry, (xattr, value) => lsetxattr(procFdPath(dirfd, name), xattr, value));
     // Linux has no mode for a symlink. The name was made by us just now, so nothing else can be followed.
     if (entry.type !== 'symlink') fchmodat(dirfd, name, entry.mode);
@@ -66,8 +65,8 @@ export class EntryAttributes {
    * inherited by all that is still to come; it is returned.
    */
   beginDirectory(fd: number, entry: TarEntry, isNew: boolean): Buffer | undefined {
-    if (this.#options.ownership === 'preserve') fchown(fd, entry.uid, entry.gid);
-    if (!isNew) this.#clearXattrs(fd);
+    this.#own(entry, (uid, gid) => fchown(fd, uid, gid));
+    if (!isNew) this.clearXattrs(fd);
     let defaultAcl: Buffer | undefined;
     this.#setXattrs(entry, (name, value) => {
       if (name === DEFAULT_ACL) defaultAcl = Buffer.from(value);
@@ -81,54 +80,60 @@ export class EntryAttributes {
     try {
       set();
     } catch (error) {
-      const code = systemCode(error);
-      if (!REFUSED.has(code)) throw error;
+      const reason = xattrRefusal(error, this.#options.directory);
+      if (reason === undefined) throw error;
       const space = printable(name.split('.', 1)[0] ?? name);
       this.#options.warnings.once(
-        `xattr ${space} ${code}`,
-        `extended attributes in ${space} are not kept, the file system refuses them (${code}); the first is ${printable(name)} of ${printable(entry)}`,
+        `xattr ${space} ${reason}`,
+        `extended attributes in ${space} are not kept, the file system refuses them (${reason}); the first is ${printable(name)} of ${printable(entry)}`,
       );
     }
   }
 
+  #own(entry: TarEntry, chown: (uid: number, gid: number) => void): void {
+    const { ownership } = this.#options;
+    if (!changesOwner(ownership)) return;
+    const { uid, gid } = ownerOf(ownership, entry);
+    try {
+      chown(uid, gid);
+    } catch (error) {
+      throw cannotOwn(error, entry);
+    }
+  }
+
   #setXattrs(entry: TarEntry, set: (name: BytePath, value: Buffer) => void): void {
-    for (const [name, value] of entry.xattrs) {
-      if (this.#isDropped(name, entry)) continue;
-      checkXattr(name, value);
+    const { xattrBytes, warnings } = this.#options;
+    for (const [name, value] of keptXattrs(entry, xattrBytes, warnings)) {
       this.setXattr(name, entry.path, () => set(name, value));
     }
   }
 
-  #isDropped(name: BytePath, entry: TarEntry): boolean {
-    const prefix = OVERLAY_PREFIXES.find((candidate) => name.startsWith(candidate));
-    if (prefix === undefined) return false;
-    this.#options.warnings.once(
-      prefix,
-      `extended attributes ${prefix}* are not kept, since overlay mounts would obey them; the first is of ${printable(entry.path)}`,
-    );
-    return true;
+  /** Takes from a directory what an earlier entry set, or the directory above handed down: a later entry replaces it all. */
+  clearXattrs(fd: number): void {
+    for (const name of this.#unlessRefused(() => flistxattr(fd)) ?? []) {
+      // A security module labels files by itself, and does not let go.
+      this.#unlessRefused(() => fremovexattr(fd, name));
+    }
   }
 
-  /** What the earlier entry of the same directory set, which the later one replaces. */
-  #clearXattrs(fd: number): void {
-    let names: BytePath[] = [];
+  #unlessRefused<T>(call: () => T): T | undefined {
     try {
-      names = flistxattr(fd);
+      return call();
     } catch (error) {
-      if (systemCode(error) !== 'ENOTSUP') throw error;
-    }
-    for (const name of names) {
-      // A security module labels files by itself, and does not let go.
-      if (name !== 'security.selinux') fremovexattr(fd, name);
+      if (xattrRefusal(error, this.#options.directory) === undefined) throw error;
+      return undefined;
     }
   }
 }
 
-function checkXattr(name: BytePath, value: Buffer): void {
-  if (name.length > LIMITS.xattrNameBytes) {
-    throw limitExceeded(`the name of an extended attribute has more than ${LIMITS.xattrNameBytes} bytes`);
-  }
-  if (value.length > LIMITS.xattrBytes) {
-    throw limitExceeded(`an extended attribute has more than ${LIMITS.xattrBytes} bytes`);
-  }
+/** EPERM: who is not root may give nothing away. EINVAL: the user namespace has no such ID. */
+export function cannotOwn(error: unknown, { uid, gid }: Pick<TarEntry, 'uid' | 'gid'>): unknown {
+  const code = systemCode(error);
+  if (code !== 'EPERM' && code !== 'EINVAL') return error;
+  const reason =
+    code === 'EPERM' ? 'this user may not give files to others' : 'the user namespace has no such IDs';
+  return new UnpackError('UNSUPPORTED', `the owner ${uid}:${gid} cannot be set, ${reason}`, {
+    cause: error,
+    hint: 'Map the IDs of the image to those that there are with --uid-map and --gid-map, or unpack as an ordinary user.',
+  });
 }

@@ -1,7 +1,9 @@
 import { UnpackError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { LIMITS, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { badArchive, limitExceeded, printable } from '../archive-error.js';
+
+export type PathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth'>;
 
 /**
  * The components of a path that an archive names, relative to the layer's root; none for the root itself. A leading `/`
@@ -10,24 +12,29 @@ import { badArchive, limitExceeded, printable } from '../archive-error.js';
  *
  * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for no name at all
  */
-export function entryComponents(path: BytePath): BytePath[] {
+export function entryComponents(path: BytePath, limits: PathLimits): BytePath[] {
   if (path === '') throw badArchive('an entry has no name');
-  if (path.length > LIMITS.pathBytes) {
-    throw limitExceeded(`a path has ${path.length} bytes; the limit is ${LIMITS.pathBytes}`);
-  }
+  if (path.length > limits.pathBytes) checkBytes(path, limits);
   const components: BytePath[] = [];
   for (const component of path.split('/')) {
     if (component === '' || component === '.') continue;
     if (component !== '..') components.push(component);
     else if (components.pop() === undefined) throw climbs(path);
   }
-  if (components.length > LIMITS.pathDepth) {
-    throw limitExceeded(`a path has ${components.length} components; the limit is ${LIMITS.pathDepth}`);
+  if (components.length > limits.pathDepth) {
+    throw limitExceeded(`a path has ${components.length} components; the limit is ${limits.pathDepth}`);
   }
   if (components.some((component) => component.length > LIMITS.nameBytes)) {
     throw limitExceeded(`a name has more than ${LIMITS.nameBytes} bytes`);
   }
   return components;
+}
+
+/** What leads to the root, and the slash behind a directory, are part of no path that is written. */
+function checkBytes(path: BytePath, { pathBytes }: PathLimits): void {
+  const begin = path.startsWith('./') ? 2 : path.startsWith('/') ? 1 : 0;
+  const length = path.length - begin - (path.endsWith('/') ? 1 : 0);
+  if (length > pathBytes) throw limitExceeded(`a path has ${length} bytes; the limit is ${pathBytes}`);
 }
 
 function climbs(path: BytePath): UnpackError {

@@ -10,12 +10,14 @@ import {
   S_IFCHR,
   type BytePath,
 } from '../../system/index.js';
-import { badArchive, printable } from '../archive-error.js';
+import { printable } from '../archive-error.js';
 import { filesystemError } from '../filesystem-error.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import { refuseDeletedTarget } from '../tree/pending-link.js';
 import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
 import type { LayerLink, LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
+import { AUFS_LINKS } from './whiteout-name.js';
 
 const OPAQUE_XATTR = { overlay: 'trusted.overlay.opaque', userxattr: 'user.overlay.opaque' } as const;
 const YES = Buffer.from('y');
@@ -47,9 +49,11 @@ class LayerFinish {
   }
 
   run(): LayerChanges {
-    this.#finish(this.#tree.root);
+    const { root } = this.#tree;
+    if (root.children.has(AUFS_LINKS)) this.#tree.remove(root, AUFS_LINKS);
+    this.#finish(root);
     const links = this.#links.sort((a, b) => a.order - b.order);
-    for (const link of links) this.#checkLink(link);
+    for (const link of links) refuseDeletedTarget(this.#tree.root, link);
     return {
       implied: this.#implied,
       whiteouts: this.#whiteouts,
@@ -58,9 +62,13 @@ class LayerFinish {
     };
   }
 
-  /** Parents come before children in every list. Depth is bounded by the length of a path. */
-  #finish(node: LayerNode): void {
-    if (node.attributes === undefined) this.#implied.push(node.path);
+  /**
+   * Parents come before children in every list. Depth is bounded by the length of a path.
+   *
+   * @param isAnew - the layer deletes what the lower ones have there, so that there is nothing to take attributes from
+   */
+  #finish(node: LayerNode, isAnew = false): void {
+    if (node.attributes === undefined && !isAnew) this.#implied.push(node.path);
     if (node.opaque) this.#opaques.push(node.path);
     for (const link of node.links.values()) this.#links.push(link);
     for (const name of node.whiteouts) {
@@ -68,7 +76,7 @@ class LayerFinish {
       const child = node.children.get(name);
       if (child !== undefined) child.opaque = true;
     }
-    for (const child of node.children.values()) this.#finish(child);
+    for (const [name, child] of node.children) this.#finish(child, node.whiteouts.has(name));
     try {
       this.#finishDirectory(node);
     } catch (error) {
@@ -121,22 +129,6 @@ class LayerFinish {
     }
     fchmod(fd, a.mode);
     futimens(fd, a.atime, a.mtime);
-  }
-
-  /** A link to what this same layer hides can never be made. */
-  #checkLink(link: LayerLink): void {
-    const components = link.target.split('/');
-    let node: LayerNode | undefined = this.#tree.root;
-    for (const name of components) {
-      if (node === undefined) return;
-      if (node.opaque || node.whiteouts.has(name)) {
-        throw badArchive(
-          `a hard link to ${printable(link.target)}, which the layer itself deletes`,
-          link.path,
-        );
-      }
-      node = node.children.get(name);
-    }
   }
 }
 

@@ -22,19 +22,19 @@ export interface LayerLink {
  * One directory of the layer, for every directory that was made below its root. Books are kept in this tree rather than
  * by path, so that all that is known of a directory goes with it when a later entry replaces it.
  */
-export class LayerNode {
-  readonly parent: LayerNode | undefined;
+export class LayerNode<A = DirectoryAttributes> {
+  readonly parent: LayerNode<A> | undefined;
   /** Resolved path from the layer's root, `''` for the root. */
   readonly path: BytePath;
   /** Undefined while the directory is only implied. */
-  attributes: DirectoryAttributes | undefined;
+  attributes: A | undefined;
   /** The lower layers' content of this directory is hidden. */
   opaque = false;
-  readonly children: Map<BytePath, LayerNode> = new Map<BytePath, LayerNode>();
+  readonly children: Map<BytePath, LayerNode<A>> = new Map<BytePath, LayerNode<A>>();
   #whiteouts: Set<BytePath> | undefined;
   #links: Map<BytePath, LayerLink> | undefined;
 
-  constructor(parent?: LayerNode, name: BytePath = '') {
+  constructor(parent?: LayerNode<A>, name: BytePath = '') {
     this.parent = parent;
     this.path = parent === undefined || parent.path === '' ? name : `${parent.path}/${name}`;
   }

@@ -1,8 +1,7 @@
 import { systemCode, UnpackError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import {
   fromBytePath,
-  linkat,
   mknodat,
   O_CREAT,
   O_EXCL,
@@ -16,25 +15,30 @@ import {
   type BytePath,
   type Resolver,
 } from '../../system/index.js';
+import type { OmittedDevice } from '../worker/apply-job.js';
 import { atEntry, badArchive, limitExceeded, printable } from '../archive-error.js';
 import { filesystemError } from '../filesystem-error.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import { changesOwner, type Ownership, ownerOf } from '../ownership.js';
 import type { TarEntry } from '../archive/tar-entry.js';
 import type { TarHandler } from '../archive/tar-reader.js';
 import { Warnings } from '../warnings.js';
+import { checkEntry, isDevice } from './check-entry.js';
 import { EntryAttributes } from './entry-attributes.js';
-import { entryComponents } from './entry-path.js';
 import { FileContent } from './file-content.js';
 import { finishLayer } from './finish-layer.js';
+import { HardLinks } from './hard-links.js';
 import type { LayerNode } from './layer-node.js';
 import { LayerTree } from './layer-tree.js';
-import { meaningOf } from './whiteout-name.js';
+import { OmittedDevices } from './omitted-devices.js';
 
 export interface LayerWriterOptions {
   readonly form: LayerForm;
-  readonly ownership: 'preserve' | 'caller';
-  /** Whether device nodes are made. */
+  readonly ownership: Ownership;
+  /** Whether device nodes are made, where this user may; they are left out otherwise. */
   readonly devices: boolean;
+  /** Default: LIMITS of src/spec. */
+  readonly limits?: UnpackLimits;
   readonly warnings?: Warnings;
   /** How paths are held below the directory; by default the best way that the kernel has. */
   readonly resolver?: Resolver;
@@ -53,19 +57,34 @@ export class LayerWriter implements TarHandler {
   readonly #tree: LayerTree;
   readonly #attributes: EntryAttributes;
   readonly #warnings: Warnings;
+  readonly #limits: UnpackLimits;
+  readonly #omitted: OmittedDevices;
+  readonly #links: HardLinks;
   #content: FileContent | undefined;
-  #links = 0;
   #aclBytes = 0;
 
   constructor(directory: string, options: LayerWriterOptions) {
     this.#options = options;
     this.#warnings = options.warnings ?? new Warnings();
-    this.#attributes = new EntryAttributes({ ownership: options.ownership, warnings: this.#warnings });
-    const ownedByRoot = options.ownership === 'preserve';
+    this.#limits = options.limits ?? unpackLimits();
+    const { ownership } = options;
+    const { xattrBytes } = this.#limits;
+    const warnings = this.#warnings;
+    this.#attributes = new EntryAttributes({ ownership, xattrBytes, directory, warnings });
     this.#tree = new LayerTree(directory, {
-      ownedByRoot,
+      owner: changesOwner(ownership) ? ownerOf(ownership, { uid: 0, gid: 0 }) : undefined,
+      limits: this.#limits,
       ...(options.resolver === undefined ? {} : { resolver: options.resolver }),
     });
+    // A default ACL that the directory got from the one above would be handed down to all that is made in it.
+    this.#attributes.clearXattrs(this.#tree.rootfd);
+    this.#omitted = new OmittedDevices(this.#tree, warnings);
+    this.#links = new HardLinks(this.#tree, this.#omitted, warnings);
+  }
+
+  /** Devices that were left out, in the archive's order; only the first thousand of them. */
+  get omitted(): readonly OmittedDevice[] {
+    return this.#omitted.told;
   }
 
   get warnings(): readonly string[] {
@@ -101,6 +120,7 @@ export class LayerWriter implements TarHandler {
   close(): void {
     this.#content?.close();
     this.#content = undefined;
+    this.#links.close();
     this.#tree.close();
   }
 
@@ -114,23 +134,17 @@ export class LayerWriter implements TarHandler {
   }
 
   #place(entry: TarEntry): void {
-    const components = entryComponents(entry.path);
-    const meaning = meaningOf(components);
-    if (meaning.kind === 'skipped') return;
-    const name = components.pop();
-    if (name === undefined) {
-      this.#placeRoot(entry);
-      return;
+    const placement = this.#tree.placeOf(entry.path);
+    switch (placement.kind) {
+      case 'root':
+        this.#placeRoot(entry);
+        return;
+      case 'name':
+        this.#placeEntry(placement.parent, placement.name, entry);
+        return;
+      case 'nowhere':
+        this.#tree.note(entry.path);
     }
-    if (meaning.kind === 'entry') {
-      this.#placeEntry(this.#tree.ensureDirectory(components), name, entry);
-      return;
-    }
-    // umoci writes a file in place of a directory and whiteouts for all that was in that: they are hidden already.
-    const parent = this.#tree.ensureUnlessBlocked(components);
-    if (parent === undefined) return;
-    if (meaning.kind === 'whiteout') parent.addWhiteout(meaning.hidden);
-    else parent.opaque = true;
   }
 
   #placeRoot(entry: TarEntry): void {
@@ -139,6 +153,7 @@ export class LayerWriter implements TarHandler {
   }
 
   #placeEntry(parent: LayerNode, name: BytePath, entry: TarEntry): void {
+    checkEntry(entry, this.#limits);
     switch (entry.type) {
       case 'file':
         this.#content = new FileContent(this.#create(parent, name, entry), entry);
@@ -150,7 +165,7 @@ export class LayerWriter implements TarHandler {
         this.#placeSymlink(parent, name, entry);
         return;
       case 'link':
-        this.#placeLink(parent, name, entry);
+        this.#links.place(parent, name, entry.linkPath);
         return;
       case 'character':
       case 'block':
@@ -159,22 +174,11 @@ export class LayerWriter implements TarHandler {
     }
   }
 
-  /** Runs what makes a name; where something is at the name, removes that and runs it again. */
-  #make<T>(parent: LayerNode, name: BytePath, make: (dirfd: number) => T): { made: T; replaced: boolean } {
-    const replaced = parent.removeLink(name);
-    try {
-      return { made: make(this.#tree.descriptor(parent)), replaced };
-    } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error;
-      this.#tree.remove(parent, name);
-      return { made: make(this.#tree.descriptor(parent)), replaced: true };
-    }
-  }
-
   #create(parent: LayerNode, name: BytePath, entry: TarEntry): number {
     const flags = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW;
-    return this.#make(parent, name, (dirfd) => openat(dirfd, name, flags, 0o600 | (entry.mode % 0o1000)))
-      .made;
+    return this.#tree.replace(parent, name, (dirfd) =>
+      openat(dirfd, name, flags, 0o600 | (entry.mode % 0o1000)),
+    ).made;
   }
 
   #placeDirectory(parent: LayerNode, name: BytePath, entry: TarEntry): void {
@@ -183,7 +187,9 @@ export class LayerWriter implements TarHandler {
       this.#setDirectory(present, entry, false);
       return;
     }
-    const { made, replaced } = this.#make(parent, name, () => this.#tree.makeDirectory(parent, name, 0o700));
+    const { made, replaced } = this.#tree.replace(parent, name, () =>
+      this.#tree.makeDirectory(parent, name, 0o700),
+    );
     // A file that stood here hid what the lower layers have; so does the directory that takes its place.
     made.opaque = replaced;
     this.#setDirectory(made, entry, true);
@@ -192,9 +198,9 @@ export class LayerWriter implements TarHandler {
   #setDirectory(node: LayerNode, entry: TarEntry, isNew: boolean): void {
     const defaultAcl = this.#attributes.beginDirectory(this.#tree.descriptor(node), entry, isNew);
     this.#aclBytes += defaultAcl?.length ?? 0;
-    if (this.#aclBytes > LIMITS.paxBytes) {
+    if (this.#aclBytes > this.#limits.paxBytes) {
       throw limitExceeded(
-        `the default ACLs of directories have more than ${LIMITS.paxBytes} bytes`,
+        `the default ACLs of directories have more than ${this.#limits.paxBytes} bytes`,
         entry.path,
       );
     }
@@ -202,79 +208,24 @@ export class LayerWriter implements TarHandler {
   }
 
   #placeSymlink(parent: LayerNode, name: BytePath, entry: TarEntry): void {
-    const target = entry.linkPath;
-    if (target === '') throw badArchive('a symbolic link has no target');
-    if (target.length >= LIMITS.linkBytes) {
-      throw limitExceeded(`the target of a symbolic link has ${target.length} bytes`);
-    }
-    this.#make(parent, name, (dirfd) => symlinkat(target, dirfd, name));
+    this.#tree.replace(parent, name, (dirfd) => symlinkat(entry.linkPath, dirfd, name));
     this.#attributes.setSpecial(this.#tree.descriptor(parent), name, entry);
-  }
-
-  /** A link has no attributes of its own: they are those of the file. */
-  #placeLink(parent: LayerNode, name: BytePath, entry: TarEntry): void {
-    const target = this.#tree.locate(entryComponents(entry.linkPath));
-    const path = target.kind === 'here' ? target.node.pathOf(target.name) : target.path;
-    if (`${path}/`.startsWith(`${parent.pathOf(name)}/`)) throw badArchive('a hard link to itself');
-    if (target.kind === 'absent') {
-      this.#waitForLower(parent, name, path);
-      return;
-    }
-    if (target.node.children.has(target.name)) throw badArchive('a hard link to a directory');
-    // A link to what itself waits for a lower layer waits for the same file.
-    const waiting = target.node.links.get(target.name);
-    if (waiting !== undefined) {
-      this.#waitForLower(parent, name, waiting.target);
-      return;
-    }
-    try {
-      this.#make(parent, name, (dirfd) =>
-        linkat(this.#tree.descriptor(target.node), target.name, dirfd, name),
-      );
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-      this.#waitForLower(parent, name, path);
-    }
-  }
-
-  #waitForLower(parent: LayerNode, name: BytePath, target: BytePath): void {
-    this.#tree.remove(parent, name);
-    parent.addLink(name, { path: parent.pathOf(name), target, order: this.#links++ });
   }
 
   #placeNode(parent: LayerNode, name: BytePath, entry: TarEntry): void {
-    const { major, minor, type } = entry;
-    if (type === 'character' && major === 0 && minor === 0) {
-      throw new UnpackError(
-        'UNSUPPORTED_ENTRY',
-        'a character device 0:0, which overlay mounts take for a whiteout',
-        {
-          hint: 'Build the layer with a .wh. entry where a whiteout is meant.',
-        },
-      );
-    }
-    if (type !== 'fifo' && !this.#options.devices) {
-      this.#skipNode(parent, name, entry, 'this user may not make devices');
+    if (isDevice(entry) && !this.#options.devices) {
+      this.#omitted.omit(parent, name, entry, 'as was asked for');
       return;
     }
+    const { major, minor, type } = entry;
     const format = type === 'fifo' ? S_IFIFO : type === 'block' ? S_IFBLK : S_IFCHR;
     try {
-      this.#make(parent, name, (dirfd) => mknodat(dirfd, name, format | 0o600, major, minor));
+      this.#tree.replace(parent, name, (dirfd) => mknodat(dirfd, name, format | 0o600, major, minor));
     } catch (error) {
-      if (systemCode(error) !== 'EPERM' || this.#options.devices) throw error;
-      this.#skipNode(parent, name, entry, 'the system refuses to make it');
+      if (!isDevice(entry) || systemCode(error) !== 'EPERM') throw error;
+      this.#omitted.omit(parent, name, entry, 'this user may not make them');
       return;
     }
     this.#attributes.setSpecial(this.#tree.descriptor(parent), name, entry);
-  }
-
-  /** What the lower layers have at the name must not show through. */
-  #skipNode(parent: LayerNode, name: BytePath, entry: TarEntry, reason: string): void {
-    this.#tree.remove(parent, name);
-    parent.addWhiteout(name);
-    const kind = { character: 'character devices', block: 'block devices', fifo: 'fifos' }[
-      entry.type as 'character' | 'block' | 'fifo'
-    ];
-    this.#warnings.once(kind, `${kind} are left out, ${reason}; the first is ${printable(entry.path)}`);
   }
 }

@@ -15,6 +15,17 @@ const PREFIX = '.wh.';
 const META_PREFIX = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
+/**
+ * Where aufs kept the files that have several names: layers of old engines have the files here, and hard links to them. So
+ * they are entries like others until the layer is whole, and go then; Docker and containerd read such layers too.
+ */
+export const AUFS_LINKS = '.wh..wh.plnk';
+
+/** Whether nothing in a file system of layers can have the name (image-spec layer.md: Whiteouts). */
+export function isWhiteoutName(name: BytePath): boolean {
+  return name.startsWith(PREFIX);
+}
+
 const ENTRY: EntryMeaning = { kind: 'entry' };
 
 /**
@@ -26,6 +37,7 @@ export function meaningOf(components: readonly BytePath[]): EntryMeaning {
   for (const [i, component] of components.entries()) {
     if (!component.startsWith(PREFIX)) continue;
     if (component.startsWith(META_PREFIX)) {
+      if (component === AUFS_LINKS && i === 0 && last === 1) continue;
       return i === last && component === OPAQUE ? { kind: 'opaque' } : { kind: 'skipped' };
     }
     if (i < last) throw badArchive('an entry lies in a directory with the name of a whiteout');

@@ -2,7 +2,13 @@ import { stat } from 'node:fs/promises';
 import type { Abortable } from '../../errors.js';
 import { applyOptions, extractLayer } from '../extract-layer.js';
 import type { LayerInput } from '../layer-input.js';
-import type { CheckedSnapshot, LayerChanges, LayerDirectory, SnapshotCheck } from '../layer-snapshotter.js';
+import type {
+  CheckedSnapshot,
+  HoldOptions,
+  LayerChanges,
+  LayerDirectory,
+  SnapshotCheck,
+} from '../layer-snapshotter.js';
 import type { CommitContext } from './commit-layers.js';
 import { snapshotNotFound } from './snapshot-error.js';
 import {
@@ -77,7 +83,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
     return `it was unpacked by user ${owner.uid}, and only that user can unpack it to the same`;
   }
 
-  async hold(snapshot: CheckedSnapshot, layer: LayerInput, o: Abortable = {}): Promise<readonly string[]> {
+  async hold(snapshot: CheckedSnapshot, layer: LayerInput, o: HoldOptions = {}): Promise<readonly string[]> {
     const context = this.#context;
     const directory = await context.beginLayer();
     try {
@@ -86,7 +92,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
         source: await layer.open(o),
         directory,
         pool: context.pool,
-        options: applyOptions({}),
+        options: applyOptions(o.limits === undefined ? {} : { limits: o.limits }),
         signal: o.signal,
       });
       await this.#complete(snapshot, directory, changes, o);

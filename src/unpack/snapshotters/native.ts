@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Abortable } from '../../errors.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
+import { lowestChanges } from '../tree/merge-layer.js';
 import type { Mount, SnapshotKind } from '../snapshotter.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
 import { removeDirectory } from './remove-directory.js';
@@ -45,11 +46,13 @@ export class NativeSnapshotter extends DirectorySnapshotter {
     const [parent] = parents;
     await mkdir(target);
     const warnings: string[] = [];
+    const own = parent === undefined ? lowestChanges(changes) : changes;
     if (parent !== undefined) {
       const source = this.directories.content(parent);
       warnings.push(...(await this.pool.run({ kind: 'copy', source, target }, o)).warnings);
     }
-    warnings.push(...(await this.pool.run({ kind: 'merge', directory, target, changes }, o)).warnings);
+    const merge = { kind: 'merge', directory, target, changes: own } as const;
+    warnings.push(...(await this.pool.run(merge, o)).warnings);
     await removeDirectory(directory);
     return warnings;
   }

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync, closeSync } from 'node:fs';
-import { fstat, overlaySpec } from '../../system/index.js';
+import { existsSync, closeSync } from 'node:fs';
+import { fstat, inUserNamespace, overlaySpec } from '../../system/index.js';
 import { copyAttributes } from '../tree/file-attributes.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
 import { isOpaque } from '../tree/lower-stack.js';
@@ -92,10 +92,4 @@ function copyRootAttributes(from: string, to: string): void {
   } finally {
     closeSync(source);
   }
-}
-
-/** The initial user namespace maps all numbers to themselves. */
-function inUserNamespace(): boolean {
-  const map = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/);
-  return map.join(' ') !== '0 0 4294967295';
 }

@@ -2,23 +2,24 @@ import { closeSync } from 'node:fs';
 import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
 import {
   AT_SYMLINK_NOFOLLOW,
-  fromBytePath,
   fstatat,
   fstatatIfPresent,
-  linkat,
   mkdirat,
   unlinkat,
   type BytePath,
   type Stat,
 } from '../../system/index.js';
+import { printable } from '../archive-error.js';
 import type { CompleteJob, WarningsResult } from '../worker/apply-job.js';
 import type { LayerChanges, PendingLink } from '../layer-snapshotter.js';
+import { Warnings } from '../warnings.js';
 import { copyNode } from './copy-node.js';
 import { copyAttributes, restoreDirectory, type Place } from './file-attributes.js';
-import { isWhiteout, LowerStack, type LowerFile } from './lower-stack.js';
+import { LINK_LIMIT_WARNING, linkBelowUnlessFull } from './link-limit.js';
+import { isSymlink, isWhiteout, LowerStack, type LowerFile } from './lower-stack.js';
 import { becomesDirectory, missingLinkTarget } from './pending-link.js';
 import { ancestorPaths, lastName, parentPath, pathDepth } from './tree-path.js';
-import { isDirectory, lendAccess, openDirectoryBelow, openTree } from './tree-walk.js';
+import { inDirectoryBelow, isDirectory, lendAccess, openTree, statBelow } from './tree-walk.js';
 
 /**
  * Gives a layer in an overlay form what only its parents have: directories that it does not list take their attributes
@@ -33,15 +34,17 @@ export function completeLayer(job: CompleteJob, o: Abortable = {}): Promise<Warn
   layer.dropIdleWhiteouts();
   layer.inheritAttributes();
   layer.satisfyLinks();
-  return Promise.resolve({ warnings: [...layer.warnings] });
+  return Promise.resolve({ warnings: layer.warnings.list() });
 }
 
 class LayerCompletion implements Disposable {
-  readonly warnings = new Set<string>();
+  readonly warnings: Warnings = new Warnings();
   readonly #root: number;
   readonly #changes: LayerChanges;
   readonly #lower: LowerStack;
   readonly #implied: Set<BytePath>;
+  /** Names that the layer has, though nothing is there before they are satisfied. */
+  readonly #pending: ReadonlySet<BytePath>;
   /** Where in this layer the copy of a lower file is, by that file. */
   readonly #copies = new Map<string, BytePath>();
 
@@ -50,6 +53,7 @@ class LayerCompletion implements Disposable {
     this.#changes = changes;
     this.#lower = lower;
     this.#implied = new Set(changes.implied);
+    this.#pending = new Set(changes.pendingLinks.map(({ path }) => path));
   }
 
   /**
@@ -92,11 +96,13 @@ class LayerCompletion implements Disposable {
 
   #inherit(path: BytePath): void {
     const { directories, file } = this.#lower.view(path);
-    if (file !== undefined) this.warnings.add(becomesDirectory(path, file.stat));
+    if (file !== undefined) this.warnings.add(becomesDirectory(path, isSymlink(file.stat)));
     const [from] = directories;
     if (from === undefined) return;
     this.#within(parentPath(path), (dirfd) => {
-      copyAttributes(lowerPlace(from), { dirfd, name: lastName(path) }, from.stat, this.warnings);
+      withLower(from, (place) => {
+        copyAttributes(place, { dirfd, name: lastName(path) }, from.stat, this.warnings);
+      });
     });
   }
 
@@ -104,29 +110,37 @@ class LayerCompletion implements Disposable {
     const source = this.#lower.view(link.target).file;
     if (source === undefined)
       throw missingLinkTarget(link, this.#lower.view(link.target).directories.length > 0);
-    const key = `${source.stat.dev}:${source.stat.ino}`;
-    let copy = this.#copies.get(key);
     // The file's own name takes part too, so that both names go on being one file.
     const names = this.#isFree(link.target) ? [link.target, link.path] : [link.path];
-    for (const name of names) {
-      this.#makeParents(parentPath(name), kept);
-      this.#within(parentPath(name), (dirfd) => {
-        if (copy !== undefined) linkat(this.#root, copy, dirfd, lastName(name));
-        else copyNode(lowerPlace(source), { dirfd, name: lastName(name) }, source.stat, this.warnings);
-      });
-      copy ??= name;
+    for (const path of names) {
+      this.#makeParents(parentPath(path), kept);
+      this.#within(parentPath(path), (dirfd) => this.#place(source, { dirfd, name: lastName(path) }, path));
     }
-    if (copy !== undefined) this.#copies.set(key, copy);
+  }
+
+  /** Links to the copy of a lower file that the layer has already; without one that takes another name, copies the file. */
+  #place(source: LowerFile, to: Place, path: BytePath): void {
+    const key = `${source.stat.dev}:${source.stat.ino}`;
+    const copy = this.#copies.get(key);
+    if (copy !== undefined) {
+      if (linkBelowUnlessFull(this.#root, copy, to)) return;
+      this.warnings.add(LINK_LIMIT_WARNING);
+    }
+    withLower(source, (place) => {
+      if (copyNode(place, to, source.stat, this.warnings)) this.#copies.set(key, path);
+    });
   }
 
   /** Whether this layer has nothing at a path and can have something there. */
   #isFree(path: BytePath): boolean {
+    if (this.#pending.has(path)) return false;
     for (const directory of ancestorPaths(path)) {
-      const stat = fstatatIfPresent(this.#root, directory === '' ? '.' : directory, AT_SYMLINK_NOFOLLOW);
+      if (this.#pending.has(directory)) return false;
+      const stat = statBelow(this.#root, directory);
       if (stat === undefined) return true;
       if (!isDirectory(stat)) return false;
     }
-    return fstatatIfPresent(this.#root, path, AT_SYMLINK_NOFOLLOW) === undefined;
+    return statBelow(this.#root, path) === undefined;
   }
 
   /** Makes the directories to a path that are missing, and remembers the times of those that will change. */
@@ -147,19 +161,13 @@ class LayerCompletion implements Disposable {
 
   /** Opens a directory of this layer while it is used. */
   #within(path: BytePath, use: (dirfd: number) => void): void {
-    const fd = openDirectoryBelow(this.#root, path);
-    if (fd === undefined) {
-      throw new UnpackError('FILESYSTEM', `${fromBytePath(path)} is no directory of the layer any more`);
-    }
-    try {
-      use(fd);
-    } finally {
-      closeSync(fd);
-    }
+    if (inDirectoryBelow(this.#root, path, use) !== undefined) return;
+    throw new UnpackError('FILESYSTEM', `${printable(path)} is no directory of the layer any more`);
   }
 }
 
-/** By its path: all directories on the way were found to be directories, in a layer that does not change any more. */
-function lowerPlace(file: LowerFile): Place {
-  return { dirfd: file.rootfd, name: file.path === '' ? '.' : file.path };
+function withLower({ rootfd, path }: LowerFile, use: (place: Place) => void): void {
+  const found = inDirectoryBelow(rootfd, parentPath(path), (dirfd) => use({ dirfd, name: lastName(path) }));
+  if (found !== undefined) return;
+  throw new UnpackError('FILESYSTEM', `${printable(path)} is not in the lower layer any more`);
 }

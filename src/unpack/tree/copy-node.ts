@@ -2,7 +2,6 @@ import { closeSync } from 'node:fs';
 import { systemCode } from '../../errors.js';
 import {
   cloneOrCopyFile,
-  fromBytePath,
   mknodat,
   O_CREAT,
   O_EXCL,
@@ -19,6 +18,8 @@ import {
   symlinkat,
   type Stat,
 } from '../../system/index.js';
+import { printable } from '../archive-error.js';
+import type { WarningSink } from '../warnings.js';
 import { copyAttributes, type Place } from './file-attributes.js';
 import { lendAccess } from './tree-walk.js';
 
@@ -27,16 +28,14 @@ import { lendAccess } from './tree-walk.js';
  *
  * @returns false where it is a device and devices cannot be made here, with a warning
  */
-export function copyNode(from: Place, to: Place, stat: Stat, warnings: Set<string>): boolean {
+export function copyNode(from: Place, to: Place, stat: Stat, warnings: WarningSink): boolean {
   const type = stat.mode & S_IFMT;
   const giveBack = type === S_IFREG ? lendAccess(from.dirfd, from.name, stat) : undefined;
   try {
     if (type === S_IFREG) copyContent(from, to, stat);
     else if (type === S_IFLNK) symlinkat(readlinkat(from.dirfd, from.name), to.dirfd, to.name);
     else if (!makeSpecial(to, stat)) {
-      warnings.add(
-        `device nodes cannot be made here, ${fromBytePath(from.name)} and any others are left out`,
-      );
+      warnings.add(`device nodes cannot be made here, ${printable(from.name)} and any others are left out`);
       return false;
     }
     copyAttributes(from, to, stat, warnings);

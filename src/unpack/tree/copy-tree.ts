@@ -1,16 +1,11 @@
 import { closeSync } from 'node:fs';
 import { systemCode, type Abortable } from '../../errors.js';
-import {
-  AT_SYMLINK_NOFOLLOW,
-  fstatat,
-  linkat,
-  mkdirat,
-  type BytePath,
-  type Stat,
-} from '../../system/index.js';
+import { AT_SYMLINK_NOFOLLOW, fstatat, mkdirat, type BytePath, type Stat } from '../../system/index.js';
 import type { CopyTreeJob, WarningsResult } from '../worker/apply-job.js';
+import { Warnings } from '../warnings.js';
 import { copyNode } from './copy-node.js';
 import { copyAttributes, type Place } from './file-attributes.js';
+import { LINK_LIMIT_WARNING, linkBelowUnlessFull } from './link-limit.js';
 import { joinPath } from './tree-path.js';
 import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from './tree-walk.js';
 
@@ -25,7 +20,7 @@ export async function copyTree(job: CopyTreeJob, o: Abortable = {}): Promise<War
     try {
       const copy = new TreeCopy(target, o);
       await copy.directory({ dirfd: source, name: '.' }, { dirfd: target, name: '.' }, '');
-      return { warnings: [...copy.warnings] };
+      return { warnings: copy.warnings.list() };
     } finally {
       closeSync(target);
     }
@@ -35,9 +30,9 @@ export async function copyTree(job: CopyTreeJob, o: Abortable = {}): Promise<War
 }
 
 class TreeCopy {
-  readonly warnings = new Set<string>();
+  readonly warnings: Warnings = new Warnings();
   readonly #pace: Pace;
-  /** Where below the target the first of several links to a file was copied to. */
+  /** Where below the target a file of several links was copied to. */
   readonly #links = new Map<string, BytePath>();
   readonly #target: number;
 
@@ -78,23 +73,21 @@ class TreeCopy {
     }
   }
 
-  /** True where the file was copied under another of its names, and that copy got this name too. */
+  /** True where the file was copied under another of its names, and that copy takes this name too. */
   #link(to: Place, stat: Stat): boolean {
-    const first = stat.nlink === 1 ? undefined : this.#links.get(fileKey(stat));
-    if (first === undefined) return false;
+    const copy = stat.nlink === 1 ? undefined : this.#links.get(fileKey(stat));
+    if (copy === undefined) return false;
     try {
-      // The names on the way are directories made above, in a tree that nobody else knows yet.
-      linkat(this.#target, first, to.dirfd, to.name);
-      return true;
+      if (linkBelowUnlessFull(this.#target, copy, to)) return true;
     } catch (error) {
-      // EMLINK: a file has as many links as it can have; EACCES: a directory's own mode shuts out who is not root.
-      if (NOT_LINKED.has(systemCode(error))) return false;
+      // Who writes to an active snapshot may go deeper than the kernel takes in one path.
+      if (systemCode(error) === 'ENAMETOOLONG') return false;
       throw error;
     }
+    this.warnings.add(LINK_LIMIT_WARNING);
+    return false;
   }
 }
-
-const NOT_LINKED: ReadonlySet<string | undefined> = new Set(['EMLINK', 'EACCES', 'ENAMETOOLONG']);
 
 function fileKey(stat: Stat): string {
   return `${stat.dev}:${stat.ino}`;

@@ -14,6 +14,8 @@ import {
   type BytePath,
   type Stat,
 } from '../../system/index.js';
+import type { WarningSink } from '../warnings.js';
+import { xattrRefusal } from './refused-xattr.js';
 
 /** A file by its directory and its name there; `.` is the directory itself. */
 export interface Place {
@@ -33,7 +35,7 @@ export function isOverlayXattr(name: BytePath): boolean {
  *
  * @param warnings - gets one line for each kind of xattr that the file system refuses
  */
-export function copyAttributes(from: Place, to: Place, stat: Stat, warnings: Set<string>): void {
+export function copyAttributes(from: Place, to: Place, stat: Stat, warnings: WarningSink): void {
   fchownat(to.dirfd, to.name, stat.uid, stat.gid);
   copyXattrs(from, to, warnings);
   if ((stat.mode & S_IFMT) !== S_IFLNK) fchmodat(to.dirfd, to.name, stat.mode & 0o7777);
@@ -46,15 +48,16 @@ export function restoreDirectory(place: Place, stat: Stat): void {
   utimensat(place.dirfd, place.name, stat.atime, stat.mtime);
 }
 
-function copyXattrs(from: Place, to: Place, warnings: Set<string>): void {
+function copyXattrs(from: Place, to: Place, warnings: WarningSink): void {
   const source = procFdPath(from.dirfd, from.name);
   const target = procFdPath(to.dirfd, to.name);
   const wanted = namesOf(source);
+  const targetDirectory = procFdPath(to.dirfd);
   for (const name of namesOf(target)) {
-    if (!wanted.includes(name)) ignoring(REFUSED, () => lremovexattr(target, name));
+    if (!wanted.includes(name)) unlessRefused(targetDirectory, () => lremovexattr(target, name));
   }
   for (const name of wanted) {
-    const copied = ignoring(REFUSED, () => {
+    const copied = unlessRefused(targetDirectory, () => {
       const value = lgetxattr(source, name);
       if (value !== undefined) lsetxattr(target, name, value);
     });
@@ -66,20 +69,22 @@ function copyXattrs(from: Place, to: Place, warnings: Set<string>): void {
 
 function namesOf(file: BytePath): BytePath[] {
   let names: BytePath[] = [];
-  ignoring(UNSUPPORTED, () => (names = listxattr(file)));
+  try {
+    names = listxattr(file);
+  } catch (error) {
+    // A file system without any.
+    if (systemCode(error) !== 'ENOTSUP' && systemCode(error) !== 'EOPNOTSUPP') throw error;
+  }
   return names.filter((name) => !isOverlayXattr(name));
 }
 
-const UNSUPPORTED: readonly string[] = ['ENOTSUP', 'EOPNOTSUPP'];
-const REFUSED: readonly string[] = [...UNSUPPORTED, 'EPERM', 'EACCES', 'ENODATA'];
-
-/** False where it failed with one of the codes. */
-function ignoring(codes: readonly string[], action: () => void): boolean {
+/** False where the file system or the user cannot have the attribute. */
+function unlessRefused(directory: string, action: () => void): boolean {
   try {
     action();
     return true;
   } catch (error) {
-    if (codes.includes(systemCode(error) ?? '')) return false;
+    if (xattrRefusal(error, directory) !== undefined) return false;
     throw error;
   }
 }

@@ -1,17 +1,8 @@
 import { closeSync } from 'node:fs';
-import {
-  AT_SYMLINK_NOFOLLOW,
-  fgetxattr,
-  fstatatIfPresent,
-  S_IFCHR,
-  S_IFLNK,
-  S_IFMT,
-  type BytePath,
-  type Stat,
-} from '../../system/index.js';
+import { fgetxattr, fstat, S_IFCHR, S_IFLNK, S_IFMT, type BytePath, type Stat } from '../../system/index.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
-import { lastName, parentPath } from './tree-path.js';
-import { isDirectory, openDirectoryBelow, openTree } from './tree-walk.js';
+import { parentPath } from './tree-path.js';
+import { inDirectoryBelow, isDirectory, openTree, statBelow } from './tree-walk.js';
 
 /** A file of a lower layer, found by its path below that layer's open root. */
 export interface LowerFile {
@@ -47,7 +38,7 @@ export class LowerStack implements Disposable {
     try {
       for (const directory of directories) {
         const rootfd = openTree(directory);
-        this.#roots.push({ rootfd, path: '', stat: statBelow(rootfd, '.') });
+        this.#roots.push({ rootfd, path: '', stat: fstat(rootfd) });
         if (isOpaque(rootfd, '')) break;
       }
     } catch (error) {
@@ -82,7 +73,7 @@ export class LowerStack implements Disposable {
     if (this.#opaques.has(parent)) return NOTHING;
     const directories: LowerFile[] = [];
     for (const { rootfd } of this.view(parent).directories) {
-      const stat = fstatatIfPresent(rootfd, path, AT_SYMLINK_NOFOLLOW);
+      const stat = statBelow(rootfd, path);
       if (stat === undefined) continue;
       const found = { rootfd, path, stat };
       if (!isDirectory(stat)) {
@@ -104,21 +95,12 @@ export function isWhiteout(stat: Stat): boolean {
   return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
-function statBelow(rootfd: number, name: BytePath): Stat {
-  const stat = fstatatIfPresent(rootfd, name, AT_SYMLINK_NOFOLLOW);
-  if (stat === undefined) throw new Error(`a directory has no ${lastName(name)}`);
-  return stat;
-}
-
 const OPAQUE_XATTRS: readonly BytePath[] = ['trusted.overlay.opaque', 'user.overlay.opaque'];
 
 /** Whether nothing below a directory of a layer shows through it. */
 export function isOpaque(rootfd: number, path: BytePath): boolean {
-  const fd = openDirectoryBelow(rootfd, path);
-  if (fd === undefined) return false;
-  try {
-    return OPAQUE_XATTRS.some((name) => fgetxattr(fd, name)?.toString('latin1') === 'y');
-  } finally {
-    closeSync(fd);
-  }
+  const opaque = inDirectoryBelow(rootfd, path, (fd) =>
+    OPAQUE_XATTRS.some((name) => fgetxattr(fd, name)?.toString('latin1') === 'y'),
+  );
+  return opaque?.result === true;
 }

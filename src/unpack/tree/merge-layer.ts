@@ -1,11 +1,10 @@
 import { closeSync } from 'node:fs';
-import type { Abortable } from '../../errors.js';
+import { systemCode, type Abortable } from '../../errors.js';
 import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   fstatat,
   fstatatIfPresent,
-  linkat,
   renameat,
   unlinkat,
   type BytePath,
@@ -13,11 +12,16 @@ import {
 } from '../../system/index.js';
 import type { MergeJob, WarningsResult } from '../worker/apply-job.js';
 import type { LayerChanges, PendingLink } from '../layer-snapshotter.js';
+import { Warnings } from '../warnings.js';
+import { copyNode } from './copy-node.js';
 import { copyAttributes, restoreDirectory, type Place } from './file-attributes.js';
+import { LINK_LIMIT_WARNING, linkBelowUnlessFull, linkUnlessFull } from './link-limit.js';
+import { isSymlink } from './lower-stack.js';
 import { becomesDirectory, missingLinkTarget } from './pending-link.js';
-import { joinPath, lastName, parentPath, pathDepth } from './tree-path.js';
+import { ancestorPaths, joinPath, lastName, parentPath, pathDepth } from './tree-path.js';
 import {
   emptyDirectory,
+  inDirectoryBelow,
   isDirectory,
   lendAccess,
   openDirectory,
@@ -27,6 +31,11 @@ import {
   readNames,
   removeEntry,
 } from './tree-walk.js';
+
+/** The changes of the lowest layer, whose root is the root of all, whether the layer lists it or not. */
+export function lowestChanges(changes: LayerChanges): LayerChanges {
+  return { ...changes, implied: changes.implied.filter((path) => path !== '') };
+}
 
 /**
  * Moves a plain-form layer over the merged tree of its parents (image-spec: layer.md, Applying Changesets): first what the
@@ -42,7 +51,7 @@ export async function mergeLayer(job: MergeJob, o: Abortable = {}): Promise<Warn
       merge.remove();
       merge.link();
       await merge.move();
-      return { warnings: [...merge.warnings] };
+      return { warnings: merge.warnings.list() };
     } finally {
       closeSync(target);
     }
@@ -52,7 +61,7 @@ export async function mergeLayer(job: MergeJob, o: Abortable = {}): Promise<Warn
 }
 
 class LayerMerge {
-  readonly warnings = new Set<string>();
+  readonly warnings: Warnings = new Warnings();
   readonly #layer: number;
   readonly #target: number;
   readonly #changes: LayerChanges;
@@ -60,6 +69,8 @@ class LayerMerge {
   readonly #pace: Pace;
   /** Directories of the target whose content changes, as they were: what the layer does not list keeps its times. */
   readonly #kept = new Map<BytePath, Stat>();
+  /** Where in the layer the copy is of a lower file that takes no more names, by that file. */
+  readonly #copies = new Map<string, BytePath>();
 
   constructor(layer: number, target: number, changes: LayerChanges, pace: Pace) {
     this.#layer = layer;
@@ -80,7 +91,7 @@ class LayerMerge {
   /** Into the layer, from where they are moved with all else. */
   link(): void {
     for (const link of this.#changes.pendingLinks) {
-      const source = openDirectoryBelow(this.#target, parentPath(link.target));
+      const source = this.#openTarget(parentPath(link.target));
       if (source === undefined) throw missingLinkTarget(link, false);
       try {
         this.#linkFrom({ dirfd: source, name: lastName(link.target) }, link);
@@ -93,34 +104,57 @@ class LayerMerge {
   async move(): Promise<void> {
     await this.#mergeDirectory({ dirfd: this.#layer, name: '.' }, { dirfd: this.#target, name: '.' }, '');
     for (const [path, stat] of [...this.#kept].sort(([a], [b]) => pathDepth(b) - pathDepth(a))) {
-      const dirfd = openDirectoryBelow(this.#target, parentPath(path));
-      if (dirfd === undefined) continue;
-      const now = fstatatIfPresent(dirfd, lastName(path), AT_SYMLINK_NOFOLLOW);
-      // Something else may have taken the directory's place.
-      if (now?.ino === stat.ino && isDirectory(now)) restoreDirectory({ dirfd, name: lastName(path) }, stat);
-      closeSync(dirfd);
+      inDirectoryBelow(this.#target, parentPath(path), (dirfd) => {
+        const now = fstatatIfPresent(dirfd, lastName(path), AT_SYMLINK_NOFOLLOW);
+        // Something else may have taken the directory's place.
+        if (now?.ino === stat.ino && isDirectory(now))
+          restoreDirectory({ dirfd, name: lastName(path) }, stat);
+      });
     }
   }
 
   #linkFrom(source: Place, link: PendingLink): void {
     const stat = fstatatIfPresent(source.dirfd, source.name, AT_SYMLINK_NOFOLLOW);
     if (stat === undefined || isDirectory(stat)) throw missingLinkTarget(link, stat !== undefined);
-    const directory = openDirectoryBelow(this.#layer, parentPath(link.path));
-    if (directory === undefined) throw missingLinkTarget(link, false);
+    const found = inDirectoryBelow(this.#layer, parentPath(link.path), (dirfd) => {
+      const parent = fstatat(dirfd, '.');
+      lendAccess(dirfd, '.', parent);
+      this.#linkOrCopy(source, { dirfd, name: lastName(link.path) }, stat, link.path);
+      restoreDirectory({ dirfd, name: '.' }, parent);
+    });
+    if (found === undefined) throw missingLinkTarget(link, false);
+  }
+
+  #linkOrCopy(source: Place, to: Place, stat: Stat, path: BytePath): void {
+    if (linkUnlessFull(source, to)) return;
+    this.warnings.add(LINK_LIMIT_WARNING);
+    const key = `${stat.dev}:${stat.ino}`;
+    const copy = this.#copies.get(key);
+    if (copy !== undefined && linkBelowUnlessFull(this.#layer, copy, to)) return;
+    if (copyNode(source, to, stat, this.warnings)) this.#copies.set(key, path);
+  }
+
+  /**
+   * Opens a directory of the target; undefined where it is none. What shuts out its owner, who is not root, is opened up
+   * until the end.
+   */
+  #openTarget(path: BytePath): number | undefined {
     try {
-      const parent = fstatat(directory, '.');
-      const place = { dirfd: directory, name: '.' };
-      lendAccess(directory, '.', parent);
-      linkat(source.dirfd, source.name, directory, lastName(link.path));
-      restoreDirectory(place, parent);
-    } finally {
-      closeSync(directory);
+      return openDirectoryBelow(this.#target, path);
+    } catch (error) {
+      if (systemCode(error) !== 'EACCES') throw error;
     }
+    for (const directory of [...ancestorPaths(path), path]) {
+      const stat = fstatatIfPresent(this.#target, directory === '' ? '.' : directory, AT_SYMLINK_NOFOLLOW);
+      if (stat === undefined || !isDirectory(stat)) return undefined;
+      this.#keep({ dirfd: this.#target, name: directory === '' ? '.' : directory }, directory);
+    }
+    return openDirectoryBelow(this.#target, path);
   }
 
   /** Changes a directory of the target, where it is one. */
   #inTarget(path: BytePath, change: (dirfd: number) => void): void {
-    const fd = openDirectoryBelow(this.#target, path);
+    const fd = this.#openTarget(path);
     if (fd === undefined) return;
     try {
       this.#keep({ dirfd: fd, name: '.' }, path);
@@ -172,7 +206,8 @@ class LayerMerge {
         unlinkat(from.dirfd, from.name, AT_REMOVEDIR);
         return;
       }
-      if (isDirectory(stat) && this.#implied.has(path)) this.warnings.add(becomesDirectory(path, existing));
+      if (isDirectory(stat) && this.#implied.has(path))
+        this.warnings.add(becomesDirectory(path, isSymlink(existing)));
       // Renaming over another link to the same file does nothing at all, so what is there goes first.
       removeEntry(to.dirfd, to.name);
     }

@@ -1,20 +1,38 @@
 import { UnpackError } from '../../errors.js';
-import { fromBytePath, type BytePath, type Stat } from '../../system/index.js';
+import { fromBytePath, type BytePath } from '../../system/index.js';
+import { badArchive, printable } from '../archive-error.js';
+import type { LayerLink, LayerNode } from '../layer/layer-node.js';
 import type { PendingLink } from '../layer-snapshotter.js';
-import { isSymlink } from './lower-stack.js';
+
+/**
+ * Refuses a hard link to what the same layer hides, since it can never be made. All the layer's whiteouts must be known.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE
+ */
+export function refuseDeletedTarget(root: LayerNode<unknown>, link: LayerLink): void {
+  let node: LayerNode<unknown> | undefined = root;
+  for (const name of link.target.split('/')) {
+    if (node === undefined) return;
+    if (node.opaque || node.whiteouts.has(name)) {
+      throw badArchive(`a hard link to ${printable(link.target)}, which the layer itself deletes`, link.path);
+    }
+    node = node.children.get(name);
+  }
+}
 
 /** The error for a hard link whose target is in no lower layer, or is a directory there. */
 export function missingLinkTarget(link: PendingLink, isDirectory: boolean): UnpackError {
-  const path = fromBytePath(link.path);
-  const target = fromBytePath(link.target);
+  const target = printable(link.target);
   const reason = isDirectory
     ? `${target}, which is a directory in a lower layer`
     : `${target}, which neither this layer nor one below it has`;
-  return new UnpackError('BAD_ARCHIVE', `${path} is a hard link to ${reason}`, { details: { entry: path } });
+  return new UnpackError('BAD_ARCHIVE', `${printable(link.path)} is a hard link to ${reason}`, {
+    details: { entry: fromBytePath(link.path) },
+  });
 }
 
 /** What is said when a layer puts something below a path that is not a directory in the layers below. */
-export function becomesDirectory(path: BytePath, stat: Stat): string {
-  const kind = isSymlink(stat) ? 'a symlink' : 'not a directory';
-  return `${fromBytePath(path)} is ${kind} in a lower layer and becomes a directory here`;
+export function becomesDirectory(path: BytePath, symlink: boolean): string {
+  const kind = symlink ? 'a symlink' : 'not a directory';
+  return `${printable(path)} is ${kind} in a lower layer and becomes a directory here`;
 }

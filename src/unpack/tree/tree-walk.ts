@@ -20,6 +20,7 @@ import {
   type BytePath,
   type Stat,
 } from '../../system/index.js';
+import { lastName, parentPath } from './tree-path.js';
 
 /*
  * Walking directory trees that a layer made: by descriptors, with names as bytes, and without ever following a symlink.
@@ -27,6 +28,7 @@ import {
 
 const OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 const OWNER_ALL = 0o700;
+const OWNER_READS = 0o400;
 
 /** Opens the top of a tree, which is a path of our own and may be reached through symlinks. */
 export function openTree(path: string): number {
@@ -49,6 +51,67 @@ export function openDirectoryBelow(rootfd: number, path: BytePath): number | und
   }
 }
 
+/**
+ * Uses a directory below a root while it is open; undefined where it is not there. Who is not root may be shut out by directories
+ * on the way, which it owns: it lends itself the rights and gives them back afterwards.
+ */
+export function inDirectoryBelow<T>(
+  rootfd: number,
+  path: BytePath,
+  use: (dirfd: number) => T,
+): { readonly result: T } | undefined {
+  let fd: number | undefined;
+  try {
+    fd = openDirectoryBelow(rootfd, path);
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw error;
+    return descend(rootfd, path.split('/'), use);
+  }
+  if (fd === undefined) return undefined;
+  try {
+    return { result: use(fd) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function descend<T>(
+  dirfd: number,
+  components: readonly BytePath[],
+  use: (dirfd: number) => T,
+): { readonly result: T } | undefined {
+  const [name, ...rest] = components;
+  if (name === undefined) return { result: use(dirfd) };
+  const stat = fstatatIfPresent(dirfd, name, AT_SYMLINK_NOFOLLOW);
+  if (stat === undefined || !isDirectory(stat)) return undefined;
+  const giveBack = lendAccess(dirfd, name, stat);
+  try {
+    const fd = openDirectory(dirfd, name);
+    try {
+      return descend(fd, rest, use);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    giveBack?.();
+  }
+}
+
+/**
+ * What is at a path below a root; undefined where nothing is. All on the way must be known to be directories; they may shut
+ * out their owner, as in {@link inDirectoryBelow}.
+ */
+export function statBelow(rootfd: number, path: BytePath): Stat | undefined {
+  try {
+    return fstatatIfPresent(rootfd, path === '' ? '.' : path, AT_SYMLINK_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw error;
+  }
+  return inDirectoryBelow(rootfd, parentPath(path), (dirfd) =>
+    fstatatIfPresent(dirfd, lastName(path), AT_SYMLINK_NOFOLLOW),
+  )?.result;
+}
+
 /** Whether an error says that no such file is there, when symlinks are not followed. */
 export function isAbsent(error: unknown): boolean {
   const code = systemCode(error);
@@ -65,13 +128,15 @@ export function readNames(fd: number): BytePath[] {
 }
 
 /**
- * Who is not root has only the rights that a directory's own mode gives, and a layer's directory may have any. This gives
- * its owner all of them, and returns how to give back what was there; undefined where nothing was needed.
+ * Who is not root has only the rights that a file's own mode gives, and a layer's may have any. This gives its owner what it
+ * takes to read the file, or to change the directory, and returns how to give back what was there; undefined where nothing
+ * was needed.
  */
 export function lendAccess(dirfd: number, name: BytePath, stat: Stat): (() => void) | undefined {
   const mode = stat.mode & 0o7777;
-  if (process.geteuid?.() === 0 || (mode & OWNER_ALL) === OWNER_ALL) return undefined;
-  fchmodat(dirfd, name, mode | OWNER_ALL);
+  const needed = isDirectory(stat) ? OWNER_ALL : OWNER_READS;
+  if (process.geteuid?.() === 0 || (mode & needed) === needed) return undefined;
+  fchmodat(dirfd, name, mode | needed);
   return () => fchmodat(dirfd, name, mode);
 }
 

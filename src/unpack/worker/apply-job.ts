@@ -1,6 +1,8 @@
 import type { ErrorJson } from '../../errors.js';
-import type { Digest, VerifiableAlgorithm } from '../../spec/index.js';
+import type { Digest, UnpackLimits, VerifiableAlgorithm } from '../../spec/index.js';
+import type { LayerBudget } from '../image-budget.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import type { Ownership } from '../ownership.js';
 
 /** A layer to extract, as it is sent to a worker thread. */
 export interface ApplyJob {
@@ -21,17 +23,24 @@ export interface ApplyJob {
   readonly form: LayerForm;
   /** Of the diffId that the result is to be held against. Default sha256. */
   readonly diffIdAlgorithm?: VerifiableAlgorithm;
+  /** The layer's share of its image's bytes; absent where it stands for itself. */
+  readonly budget?: LayerBudget;
   readonly options: ApplyOptions;
 }
 
 export interface ApplyOptions {
-  /** `preserve` gives every entry the owner that the archive names; `caller` leaves all to who runs this. */
-  readonly ownership: 'preserve' | 'caller';
-  /** Whether device nodes are made; where they are not, each is a warning. */
+  readonly ownership: Ownership;
+  /** Whether device nodes are made, where they can be; those that are not are told. */
   readonly devices: boolean;
-  /** Bounds on what a layer may hold; see LIMITS in src/spec. */
-  readonly maxEntries: number;
-  readonly maxBytes: number;
+  readonly limits: UnpackLimits;
+}
+
+/** A device node that a layer has and that could not be made. */
+export interface OmittedDevice {
+  readonly path: string;
+  readonly type: 'character' | 'block';
+  readonly major: number;
+  readonly minor: number;
 }
 
 /** What a worker makes of a layer. */
@@ -44,6 +53,8 @@ export interface ApplyResult {
   readonly uncompressedSize: number;
   /** Which decompressor read it. */
   readonly compression: 'none' | 'gzip' | 'zstd';
+  /** In the archive's order; only the first thousand of them. */
+  readonly omitted: readonly OmittedDevice[];
   /** Each said once, for people. */
   readonly warnings: readonly string[];
 }

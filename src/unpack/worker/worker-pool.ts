@@ -11,7 +11,7 @@ export interface WorkerPoolOptions {
   idleMs?: number;
   /** How long an aborted job may take to stop before its thread is ended, in milliseconds. Default 5 s. */
   graceMs?: number;
-  /** The JavaScript heap of one thread at most, in MiB; one that needs more dies. Default 512. */
+  /** The JavaScript heap of one thread at most, in MiB; one that needs more dies. Default 1024. */
   heapMiB?: number;
   /** The thread's entry, for tests. */
   url?: URL;
@@ -28,10 +28,10 @@ const LAYERS_PER_WORKER = 4;
 const IDLE_MS = 10_000;
 const GRACE_MS = 5_000;
 /**
- * The heap of one thread. A layer costs about 100 bytes an entry for its implied directories and whiteouts, so this is met by a
- * runaway only; the thread then dies alone, where without a limit the process would.
+ * The heap of one thread. What it keeps of a layer is bounded by LIMITS.notedBytes, so this is met by a runaway only; the thread
+ * then dies alone, where without a limit the process would.
  */
-const HEAP_MIB = 512;
+const HEAP_MIB = 1024;
 
 /**
  * The threads that touch layers' directories. They start on need, do not keep the process alive while idle, and end

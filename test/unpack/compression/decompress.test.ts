@@ -1,7 +1,9 @@
-import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { Compressor, compress as zstd } from 'zstd-napi';
 import { describe, expect, it } from 'vitest';
+import { unpackLimits } from '../../../src/spec/index.js';
 import { decompress, type Compression } from '../../../src/unpack/compression/decompress.js';
+import { gzipMember, skippableFrame, zstdFrame } from '../../support/compressed-builder.js';
 
 /** Chunks as the blob reader gives them: in memory that is used again for the next. */
 async function* chunksOf(bytes: Buffer, chunkBytes: number): AsyncGenerator<Buffer> {
@@ -20,7 +22,7 @@ async function run(
 ): Promise<[Compression, string]> {
   const source = chunksOf(bytes, o.chunkBytes ?? 64 * 1024);
   const { compression, chunks } = await decompress(source, {
-    maxBytes: o.maxBytes ?? 1e9,
+    limits: unpackLimits({ layerBytes: o.maxBytes ?? 1e9 }),
     compressedSize: bytes.length,
   });
   const found: Buffer[] = [];
@@ -33,38 +35,11 @@ const TEXT = Array.from({ length: 3000 }, (_, i) => ((i * i * 31) % 9973).toStri
 const HALF = TEXT.length >> 1;
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 
-function gzipWithFields(text: string): Buffer {
-  // FLG: FHCRC, FEXTRA, FNAME and FCOMMENT (RFC 1952 section 2.3.1).
-  const head = Buffer.concat([
-    Buffer.from([0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 3]),
-    Buffer.from([6, 0]),
-    bytesOf('SG\x02\x00ab'),
-    bytesOf('name\0comment\0'),
-  ]);
-  const check = Buffer.alloc(2);
-  check.writeUInt16LE(crc32(head) & 0xffff);
-  const tail = Buffer.alloc(8);
-  tail.writeUInt32LE(crc32(bytesOf(text)), 0);
-  tail.writeUInt32LE(text.length, 4);
-  return Buffer.concat([head, check, deflateRawSync(bytesOf(text)), tail]);
-}
-
-function skippable(magic: number, content: string): Buffer {
-  const head = Buffer.alloc(8);
-  head.writeUInt32LE(magic, 0);
-  head.writeUInt32LE(content.length, 4);
-  return Buffer.concat([head, bytesOf(content)]);
-}
-
-function zstdWithChecksum(text: string): Buffer {
-  const compressor = new Compressor();
-  compressor.setParameters({ checksumFlag: true });
-  return compressor.compress(bytesOf(text));
-}
-
 const gz = gzipSync(bytesOf(TEXT));
-const zst = zstdWithChecksum(TEXT);
+const zst = zstdFrame(bytesOf(TEXT), { checksum: true });
 const zeros = Buffer.alloc(10_000);
+/** A subfield (RFC 1952 section 2.3.1.1). */
+const EXTRA = bytesOf('SG\x02\x00ab');
 
 const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression; text?: string }[] = [
   { name: 'nothing', bytes: Buffer.alloc(0), compression: 'none', text: '' },
@@ -78,7 +53,29 @@ const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression
   { name: 'plain bytes', bytes: bytesOf(TEXT), compression: 'none' },
   { name: 'gzip', bytes: gz, compression: 'gzip' },
   { name: 'gzip of nothing', bytes: gzipSync(''), compression: 'gzip', text: '' },
-  { name: 'gzip with extra fields', bytes: gzipWithFields(TEXT), compression: 'gzip' },
+  // RFC 1952 section 2.3.1: FEXTRA, FNAME, FCOMMENT and FHCRC.
+  ...Object.entries({
+    'an extra field': { extra: EXTRA },
+    'an empty extra field': { extra: Buffer.alloc(0) },
+    'a name': { name: 'layer.tar' },
+    'a comment': { comment: 'a comment' },
+    'a checksum of its header': { headerChecksum: 'right' as const },
+    'all fields': { extra: EXTRA, name: 'n', comment: 'c', headerChecksum: 'right' as const },
+    'the mark of a text': { flags: 1 },
+  }).map(([what, fields]) => ({
+    name: `gzip with ${what}`,
+    bytes: gzipMember(bytesOf(TEXT), fields),
+    compression: 'gzip' as const,
+  })),
+  {
+    name: 'gzip of members with and without fields',
+    bytes: Buffer.concat([
+      gzipMember(bytesOf(TEXT.slice(0, HALF)), { extra: EXTRA, name: 'n', headerChecksum: 'right' }),
+      gzipSync(TEXT.slice(HALF)),
+      gzipMember(Buffer.alloc(0), { extra: EXTRA }),
+    ]),
+    compression: 'gzip',
+  },
   {
     name: 'gzip of two members',
     bytes: Buffer.concat([gzipSync(TEXT.slice(0, HALF)), gzipSync(TEXT.slice(HALF))]),
@@ -100,8 +97,43 @@ const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression
     compression: 'zstd',
   },
   {
-    name: 'zstd with skippable frames, as zstd:chunked',
-    bytes: Buffer.concat([skippable(0x184d2a50, 'first'), zst, skippable(0x184d2a5f, 'last')]),
+    name: 'zstd of a frame that does not say its size',
+    bytes: zstdFrame(bytesOf(TEXT), { contentSize: false }),
+    compression: 'zstd',
+  },
+  {
+    name: 'zstd with a skippable frame before it',
+    bytes: Buffer.concat([skippableFrame('first', 9), zst]),
+    compression: 'zstd',
+  },
+  {
+    name: 'zstd with a skippable frame after it',
+    bytes: Buffer.concat([zst, skippableFrame('last', 15)]),
+    compression: 'zstd',
+  },
+  {
+    name: 'zstd with skippable frames between',
+    bytes: Buffer.concat([
+      zstdFrame(bytesOf(TEXT.slice(0, HALF))),
+      skippableFrame('', 1),
+      skippableFrame(Buffer.alloc(70_000, 'x'), 7),
+      zstdFrame(bytesOf(TEXT.slice(HALF))),
+    ]),
+    compression: 'zstd',
+  },
+  {
+    name: 'zstd with a skippable frame and padding',
+    bytes: Buffer.concat([zst, skippableFrame('last'), zeros]),
+    compression: 'zstd',
+  },
+  { name: 'a skippable frame alone', bytes: skippableFrame('alone'), compression: 'zstd', text: '' },
+  {
+    name: 'zstd with an empty frame between',
+    bytes: Buffer.concat([
+      zstdFrame(bytesOf(TEXT.slice(0, HALF))),
+      zstdFrame(Buffer.alloc(0)),
+      zstdFrame(bytesOf(TEXT.slice(HALF))),
+    ]),
     compression: 'zstd',
   },
   { name: 'zstd padded with zeros', bytes: Buffer.concat([zst, zeros]), compression: 'zstd' },
@@ -133,6 +165,22 @@ const REFUSED: readonly { name: string; bytes: Buffer; message: RegExp }[] = [
   { name: 'gzip with a wrong checksum', bytes: flipped(gz, gz.length - 6), message: /damaged/ },
   { name: 'gzip with a wrong length', bytes: flipped(gz, gz.length - 1), message: /damaged/ },
   { name: 'gzip of an unknown method', bytes: flipped(gz, 2), message: /damaged/ },
+  {
+    name: 'gzip with a wrong checksum of its header',
+    bytes: gzipMember(bytesOf(TEXT), { headerChecksum: 'wrong' }),
+    message: /damaged/,
+  },
+  {
+    name: 'gzip with flags that are to come',
+    bytes: gzipMember(bytesOf(TEXT), { flags: 0x20 }),
+    message: /damaged/,
+  },
+  {
+    name: 'gzip and a member with a wrong checksum',
+    bytes: Buffer.concat([gz, flipped(gz, gz.length - 6)]),
+    message: /damaged/,
+  },
+  { name: 'gzip and zstd', bytes: Buffer.concat([gz, zst]), message: /damaged/ },
   { name: 'zstd and one letter', bytes: Buffer.concat([zst, bytesOf('x')]), message: /zstd/ },
   { name: 'zstd and a text', bytes: Buffer.concat([zst, bytesOf('some garbage')]), message: /damaged/ },
   {
@@ -148,10 +196,27 @@ const REFUSED: readonly { name: string; bytes: Buffer; message: RegExp }[] = [
   { name: 'zstd and half a frame', bytes: Buffer.concat([zst, zst.subarray(0, 20)]), message: /cut short/ },
   {
     name: 'zstd and a skippable frame cut short',
-    bytes: Buffer.concat([zst, skippable(0x184d2a50, 'abcdef').subarray(0, 12)]),
+    bytes: Buffer.concat([zst, skippableFrame('abcdef').subarray(0, 12)]),
     message: /cut short/,
   },
   { name: 'zstd with a wrong checksum', bytes: flipped(zst, zst.length - 1), message: /damaged/ },
+  {
+    name: 'zstd and a frame with a wrong checksum',
+    bytes: Buffer.concat([zst, flipped(zst, zst.length - 1)]),
+    message: /damaged/,
+  },
+  {
+    name: 'zstd, a skippable frame and a letter',
+    bytes: Buffer.concat([zst, skippableFrame('last'), bytesOf('x')]),
+    message: /zstd/,
+  },
+  // RFC 8878 section 3.1.1.1: a frame that names a dictionary, which a layer cannot bring with it.
+  {
+    name: 'zstd with a dictionary',
+    bytes: Buffer.from('28b52ffd210104210000736f6d65', 'hex'),
+    message: /dictionary/i,
+  },
+  { name: 'zstd and gzip', bytes: Buffer.concat([zst, gz]), message: /damaged/ },
 ];
 
 function flipped(bytes: Buffer, at: number): Buffer {
@@ -185,7 +250,13 @@ describe('decompress', () => {
 
   it.each([
     { name: 'gzip', bytes: gzipSync('a text of some length, of some length') },
-    { name: 'zstd', bytes: zstdWithChecksum('a text of some length, of some length') },
+    { name: 'zstd', bytes: zstdFrame(bytesOf('a text of some length, of some length'), { checksum: true }) },
+    {
+      name: 'gzip with all fields',
+      bytes: gzipMember(bytesOf('text'), { extra: EXTRA, name: 'n', headerChecksum: 'right' }),
+    },
+    { name: 'zstd without a size', bytes: zstdFrame(bytesOf('text'), { contentSize: false }) },
+    { name: 'a skippable frame', bytes: skippableFrame('some text') },
   ])('refuses $name cut anywhere', async ({ bytes }) => {
     for (let cut = 4; cut < bytes.length; cut++) {
       await expect(run(bytes.subarray(0, cut)), `cut at ${cut}`).rejects.toEqual(badArchive(/cut short/));
@@ -204,7 +275,10 @@ describe('decompress', () => {
   it('stops a zstd bomb by its ratio long before its limit', async () => {
     const frame = zstd(Buffer.alloc(1 << 27));
     const source = chunksOf(Buffer.concat(Array.from({ length: 20 }, () => frame)), 1 << 20);
-    const { chunks } = await decompress(source, { maxBytes: 1e15, compressedSize: 20 * frame.length });
+    const { chunks } = await decompress(source, {
+      limits: unpackLimits({ layerBytes: 1e15 }),
+      compressedSize: 20 * frame.length,
+    });
     let bytes = 0;
     const reading = (async () => {
       for await (const chunk of chunks) bytes += chunk.length;
@@ -230,7 +304,10 @@ describe('decompress', () => {
       yield* chunksOf(bytes.subarray(0, bytes.length - 100), 10_000);
       throw lost;
     }
-    const { chunks } = await decompress(breaking(), { maxBytes: 1e9, compressedSize: bytes.length });
+    const { chunks } = await decompress(breaking(), {
+      limits: unpackLimits({ layerBytes: 1e9 }),
+      compressedSize: bytes.length,
+    });
     const reading = (async () => {
       for await (const chunk of chunks) expect(chunk.length).toBeGreaterThan(0);
     })();
@@ -239,7 +316,7 @@ describe('decompress', () => {
 
   it('can be left in the middle', async () => {
     const { chunks } = await decompress(chunksOf(gzipSync(Buffer.alloc(1 << 24, TEXT)), 10_000), {
-      maxBytes: 1e9,
+      limits: unpackLimits({ layerBytes: 1e9 }),
       compressedSize: 1e9,
     });
     for await (const chunk of chunks) {

@@ -6,9 +6,14 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { completeLayer } from '../../../src/unpack/tree/complete-layer.js';
 import type { LayerChanges } from '../../../src/unpack/index.js';
+import { isRoot } from '../../support/needs-root.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
 const run = promisify(execFile);
+
+/** The form that this user can make, and its mark. */
+const FORM = isRoot ? 'overlay' : 'userxattr';
+const OPAQUE = isRoot ? 'trusted.overlay.opaque' : 'user.overlay.opaque';
 
 let root: string;
 let layer: string;
@@ -29,7 +34,7 @@ afterEach(() => removeTree(root));
 async function complete(changes: Partial<LayerChanges>): Promise<readonly string[]> {
   const job = {
     kind: 'complete',
-    form: 'overlay',
+    form: FORM,
     directory: layer,
     parents,
     changes: { ...NONE, ...changes },
@@ -72,7 +77,7 @@ test.each<[string, () => Promise<unknown>, Partial<LayerChanges>, number]>([
 });
 
 async function makeOpaque(directory: string): Promise<void> {
-  await run('setfattr', ['-n', 'trusted.overlay.opaque', '-v', 'y', directory]);
+  await run('setfattr', ['-n', OPAQUE, '-v', 'y', directory]);
 }
 
 test('below an opaque directory of a parent, what lower ones have is not inherited', async () => {
@@ -95,14 +100,14 @@ test('overlay’s own attributes stay where they are', async () => {
   const xattrs = (name: string): string =>
     execFileSync('getfattr', ['-m', '-', join(layer, name)], { encoding: 'utf8' });
   expect(xattrs('d')).not.toContain('opaque');
-  expect(xattrs('e')).toContain('trusted.overlay.opaque');
+  expect(xattrs('e')).toContain(OPAQUE);
 });
 
 test('what becomes a directory is told once, at the path where it happens', async () => {
   await symlink('nowhere', join(parents[0], 's'));
   await makeDirectory(join(layer, 's/deep'), 0o755);
   expect(await complete({ implied: ['s', 's/deep'] })).toEqual([
-    's is a symlink in a lower layer and becomes a directory here',
+    '"s" is a symlink in a lower layer and becomes a directory here',
   ]);
 });
 
@@ -144,6 +149,35 @@ test('a link does not reach through a symlink of a lower layer', async () => {
     details: { entry: 'stolen' },
   });
   expect(await readdir(layer)).toEqual([]);
+});
+
+test('directories that shut out their owner are no obstacle, and keep their modes', async () => {
+  await makeFile(join(parents[1], 'c/d/f'), 'content');
+  await makeDirectory(join(parents[1], 'c/implied'), 0o711);
+  await makeDirectory(join(layer, 'c/implied'), 0o755);
+  await makeFile(join(layer, 'c/e/own'), '');
+  const closed = [
+    ...['c/d', 'c'].map((path) => join(parents[1], path)),
+    ...['c/e', 'c'].map((path) => join(layer, path)),
+  ];
+  for (const path of closed) await chmod(path, 0);
+  await complete({
+    implied: ['c/implied'],
+    pendingLinks: [
+      { path: 'c/e/l', target: 'c/d/f' },
+      { path: 'm', target: 'c/d/f' },
+    ],
+  });
+  expect(await readFile(join(layer, 'm'), 'utf8')).toBe('content');
+  expect([await modeOf(join(layer, 'c')), await modeOf(join(parents[1], 'c'))]).toEqual([0, 0]);
+  for (const path of [...closed].reverse()) await chmod(path, 0o700);
+  expect(await modeOf(join(layer, 'c/d'))).toBe(0);
+  await chmod(join(layer, 'c/d'), 0o700);
+  expect(await modeOf(join(layer, 'c/implied'))).toBe(0o711);
+  const inodes = await Promise.all(
+    ['c/d/f', 'c/e/l', 'm'].map(async (name) => (await stat(join(layer, name))).ino),
+  );
+  expect(new Set(inodes).size).toBe(1);
 });
 
 test('only whiteouts that have something to hide stay', async () => {

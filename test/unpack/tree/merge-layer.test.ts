@@ -1,4 +1,5 @@
 import {
+  chmod,
   link,
   lutimes,
   mkdir,
@@ -101,6 +102,30 @@ test('what is removed changes no time of a directory that the layer does not lis
   await merge({ whiteouts: ['d/f'], implied: ['', 'd'] });
   expect(await readdir(join(target, 'd'))).toEqual([]);
   expect((await stat(join(target, 'd'))).mtimeMs).toBe(2000);
+});
+
+test('directories that shut out their owner are no obstacle, and keep their modes', async () => {
+  for (const path of ['c/d', 'c/kept']) await mkdir(join(target, path), { recursive: true });
+  for (const path of ['c/d/f', 'c/d/gone', 'c/kept/f']) await writeFile(join(target, path), path);
+  await mkdir(join(layer, 'c/e'), { recursive: true });
+  const closed = ['c/d', 'c/kept', 'c'];
+  for (const path of closed) await chmod(join(target, path), 0);
+  for (const path of ['c/e', 'c']) await chmod(join(layer, path), 0);
+  await merge({
+    implied: ['', 'c'],
+    whiteouts: ['c/d/gone'],
+    opaques: ['c/kept'],
+    pendingLinks: [{ path: 'c/e/l', target: 'c/d/f' }],
+  });
+  expect((await stat(join(target, 'c'))).mode & 0o7777).toBe(0);
+  await chmod(join(target, 'c'), 0o700);
+  for (const path of ['c/d', 'c/e', 'c/kept']) {
+    expect((await stat(join(target, path))).mode & 0o7777, path).toBe(0);
+    await chmod(join(target, path), 0o700);
+  }
+  expect(await readdir(join(target, 'c/d'))).toEqual(['f']);
+  expect(await readdir(join(target, 'c/kept'))).toEqual([]);
+  expect((await stat(join(target, 'c/e/l'))).ino).toBe((await stat(join(target, 'c/d/f'))).ino);
 });
 
 test('a file takes the place of another link to itself', async () => {

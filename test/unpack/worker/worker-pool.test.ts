@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Frontier } from '../../../src/system/index.js';
 import type { ApplyJob, SyncJob } from '../../../src/unpack/worker/apply-job.js';
-import { WorkerPool } from '../../../src/unpack/index.js';
-import { digestOf } from '../../../src/spec/index.js';
+import { CALLERS, WorkerPool } from '../../../src/unpack/index.js';
+import { digestOf, unpackLimits } from '../../../src/spec/index.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
 /** A thread that does what the job's `directory` says, so that a test can have it misbehave. */
@@ -49,7 +49,7 @@ function apply(directory: string): ApplyJob {
     blobSize: 1,
     directory,
     form: 'plain',
-    options: { ownership: 'caller', devices: false, maxEntries: 1, maxBytes: 1 },
+    options: { ownership: CALLERS, devices: false, limits: unpackLimits() },
   };
 }
 

@@ -1,0 +1,269 @@
+import type { UnpackLimits } from '../../spec/index.js';
+import type { BytePath } from '../../system/index.js';
+import { badArchive, limitExceeded, printable } from '../archive-error.js';
+import { pathDepth } from '../tree/tree-path.js';
+import { entryComponents } from './entry-path.js';
+import type { LayerLink } from './layer-node.js';
+import { AUFS_LINKS, isWhiteoutName, meaningOf } from './whiteout-name.js';
+
+/** As many as the kernel follows for one path (linux/namei.h: MAXSYMLINKS). */
+const MAX_SYMLINKS = 40;
+/** Names that are looked up for an entry, on average over a layer: honest ones take one or two. */
+const LOOKUPS_PER_ENTRY = 5;
+
+/** Paths through symlinks that are remembered: as many as the directories below the few that distributions have. */
+const REMEMBERED_PATHS = 4096;
+
+export type LayerPathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth' | 'entriesPerLayer'>;
+
+/** What the paths of a layer need to know of one of its directories; see LayerNode. */
+export interface PathNode<N> {
+  readonly parent: N | undefined;
+  readonly path: BytePath;
+  opaque: boolean;
+  readonly children: ReadonlyMap<BytePath, N>;
+  readonly links: ReadonlyMap<BytePath, LayerLink>;
+  pathOf(name: BytePath): BytePath;
+  addWhiteout(name: BytePath): void;
+}
+
+/** Where an entry goes. */
+export type Placement<N> =
+  | { readonly kind: 'root' }
+  | { readonly kind: 'name'; readonly parent: N; readonly name: BytePath }
+  /** It makes nothing: a whiteout, or what engines left over. */
+  | { readonly kind: 'nowhere' };
+
+/** What a hard link leads to. `path` is resolved. */
+export type LinkTarget<N> =
+  /** A name of this layer, if there is something at it, which is no directory. */
+  | { readonly kind: 'here'; readonly node: N; readonly name: BytePath; readonly path: BytePath }
+  /** Only a lower layer can have it. */
+  | { readonly kind: 'lower'; readonly path: BytePath };
+
+/** A name in a directory of the layer; or, of a path whose directories are not all there, only what it would be. */
+type Location<N> =
+  | { readonly kind: 'here'; readonly node: N; readonly name: BytePath }
+  | { readonly kind: 'absent'; readonly path: BytePath };
+
+/** What stands where a path goes on, and leads nowhere. */
+export const NOT_A_LINK: unique symbol = Symbol('not a link');
+
+interface Walked<N> {
+  readonly node: N;
+  /** What of the path is not there. */
+  readonly missing: readonly BytePath[];
+  readonly symlinks: number;
+  /** The layer has neither a directory nor a symlink where the path goes on. */
+  readonly blocked: boolean;
+}
+
+/**
+ * The paths of one layer, wherever it is put: what each entry's path means (image-spec layer.md: Whiteouts), and where it
+ * leads. Symlinks of the layer itself are followed on the way, as if the layer's root were `/`; the last component is not.
+ */
+export abstract class LayerPaths<N extends PathNode<N>> {
+  abstract readonly root: N;
+  readonly #limits: LayerPathLimits;
+  /** Names that were looked up beside those of known directories. */
+  #lookups = 0;
+  /** Where paths through symlinks lead, until something is replaced. */
+  readonly #resolved = new Map<BytePath, N>();
+
+  constructor(limits: LayerPathLimits) {
+    this.#limits = limits;
+  }
+
+  /** Makes a directory that is only implied where nothing is. */
+  protected abstract imply(parent: N, name: BytePath): N;
+
+  /** The target of the symlink at a name; undefined where nothing is. */
+  protected abstract readlink(node: N, name: BytePath): BytePath | typeof NOT_A_LINK | undefined;
+
+  /**
+   * Of a directory, to which the kernel is given the whole path, with a NUL.
+   *
+   * @throws {UnpackError} LIMIT_EXCEEDED for one that symlinks have made too long
+   */
+  protected checkPath(path: BytePath): void {
+    this.#checkLength(path.length, this.#limits.pathBytes - 1);
+  }
+
+  #checkLength(bytes: number, most: number): void {
+    if (bytes <= most) return;
+    throw limitExceeded(`a path resolves to ${bytes} bytes; the limit is ${this.#limits.pathBytes}`);
+  }
+
+  /** To be called when something was removed: a path may lead elsewhere now. */
+  protected forgetPaths(): void {
+    this.#resolved.clear();
+  }
+
+  /**
+   * Where an entry goes; the directories on the way are made. A whiteout is noted in its directory, since what it hides
+   * is known only when the lower layers are there.
+   *
+   * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, LIMIT_EXCEEDED
+   */
+  placeOf(path: BytePath): Placement<N> {
+    const components = entryComponents(path, this.#limits);
+    const meaning = meaningOf(components);
+    if (meaning.kind === 'skipped') return { kind: 'nowhere' };
+    const name = components.pop();
+    if (name === undefined) return { kind: 'root' };
+    if (meaning.kind === 'entry') {
+      const parent = this.#ensureDirectory(components);
+      this.#checkLength(parent.pathOf(name).length, this.#limits.pathBytes);
+      return { kind: 'name', parent, name };
+    }
+    // umoci writes a file in place of a directory and whiteouts for all that was in that: they are hidden already.
+    const parent = this.#ensureUnlessBlocked(components);
+    if (parent === undefined) return { kind: 'nowhere' };
+    if (meaning.kind === 'whiteout') parent.addWhiteout(meaning.hidden);
+    else parent.opaque = true;
+    return { kind: 'nowhere' };
+  }
+
+  /**
+   * What a hard link at a name leads to.
+   *
+   * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for a link to itself or to a directory
+   */
+  linkTarget(parent: N, name: BytePath, linkPath: BytePath): LinkTarget<N> {
+    const target = this.#locate(entryComponents(linkPath, this.#limits));
+    const path = target.kind === 'here' ? target.node.pathOf(target.name) : target.path;
+    if (`${path}/`.startsWith(`${parent.pathOf(name)}/`)) throw badArchive('a hard link to itself');
+    if (target.kind === 'absent') return { kind: 'lower', path };
+    if (target.node.children.has(target.name)) throw badArchive('a hard link to a directory');
+    // A link to what itself waits for a lower layer waits for the same file.
+    const waiting = target.node.links.get(target.name);
+    if (waiting !== undefined) return { kind: 'lower', path: waiting.target };
+    return { ...target, path };
+  }
+
+  /**
+   * The directory that the components lead to, through symlinks of the layer if need be; what is missing is made, as an
+   * implied directory, at the end of a dangling symlink too.
+   *
+   * @throws {UnpackError} BAD_ARCHIVE where something else than a directory stands in the way
+   */
+  #ensureDirectory(components: readonly BytePath[]): N {
+    const node = this.#ensureUnlessBlocked(components);
+    if (node === undefined) throw notDirectory(components);
+    return node;
+  }
+
+  /** As {@link #ensureDirectory}, but undefined where something else than a directory stands in the way. */
+  #ensureUnlessBlocked(components: readonly BytePath[]): N | undefined {
+    let node = this.root;
+    for (const [i, name] of components.entries()) {
+      const child = node.children.get(name);
+      if (child === undefined) return this.#ensureSlowly(node, components, i);
+      node = child;
+    }
+    return node;
+  }
+
+  #ensureSlowly(from: N, components: readonly BytePath[], done: number): N | undefined {
+    const key = components.join('/');
+    const known = this.#resolved.get(key);
+    if (known !== undefined) return known;
+    const { node, symlinks, blocked } = this.#walk(from, components.slice(done), (parent, name) => {
+      // What the entry names is looked at before; a symlink may lead to such a name, too.
+      if (isWhiteoutName(name) && !(name === AUFS_LINKS && parent === this.root)) {
+        throw badArchive('a symbolic link leads to a directory with the name of a whiteout');
+      }
+      return this.imply(parent, name);
+    });
+    if (blocked) return undefined;
+    if (symlinks > 0) {
+      this.#checkDepth(node);
+      this.#remember(key, node);
+    }
+    return node;
+  }
+
+  /** Of something in the directory, which its entry's own path says nothing of. */
+  #checkDepth({ path }: N): void {
+    const depth = pathDepth(path) + 1;
+    const limit = this.#limits.pathDepth;
+    if (depth > limit) throw limitExceeded(`a path resolves to ${depth} components; the limit is ${limit}`);
+  }
+
+  #remember(path: BytePath, node: N): void {
+    if (this.#resolved.size >= REMEMBERED_PATHS) this.#resolved.clear();
+    this.#resolved.set(path, node);
+  }
+
+  /** Where the components lead, the last of which is not followed. Makes nothing. */
+  #locate(components: readonly BytePath[]): Location<N> {
+    const name = components.at(-1);
+    if (name === undefined) throw badArchive('a hard link to the root of the layer');
+    const { node, missing, blocked } = this.#walk(this.root, components.slice(0, -1), () => undefined);
+    if (blocked) throw notDirectory(components.slice(0, -1));
+    if (missing.length === 0) return { kind: 'here', node, name };
+    const parts = node.path === '' ? [] : node.path.split('/');
+    for (const part of [...missing, name]) {
+      if (part === '..') parts.pop();
+      else parts.push(part);
+    }
+    return { kind: 'absent', path: parts.join('/') };
+  }
+
+  /** Follows components through directories and symlinks; goes on with what `make` makes of a missing name, if anything. */
+  #walk(
+    from: N,
+    components: readonly BytePath[],
+    make: (parent: N, name: BytePath) => N | undefined,
+  ): Walked<N> {
+    let node = from;
+    let symlinks = 0;
+    let steps = 0;
+    // A bound on the work of one path; the kernel's own limits allow some 80,000.
+    const maxSteps = 4 * this.#limits.pathDepth;
+    const todo = [...components].reverse();
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      if (++steps > maxSteps) {
+        throw limitExceeded(`an entry's path resolves in more than ${maxSteps} steps`);
+      }
+      if (name === '..') {
+        node = node.parent ?? this.root;
+        continue;
+      }
+      let child = node.children.get(name);
+      if (child === undefined) {
+        const target = this.#lookUp(node, name);
+        if (target === NOT_A_LINK) return { node, missing: [], symlinks, blocked: true };
+        if (target !== undefined) {
+          if (++symlinks > MAX_SYMLINKS) throw badArchive('too many symbolic links on the way to an entry');
+          if (target.startsWith('/')) node = this.root;
+          todo.push(...targetComponents(target).reverse());
+          continue;
+        }
+        child = make(node, name);
+      }
+      if (child === undefined) {
+        return { node, missing: [name, ...todo.reverse()], symlinks, blocked: false };
+      }
+      node = child;
+    }
+    return { node, missing: [], symlinks, blocked: false };
+  }
+
+  #lookUp(node: N, name: BytePath): BytePath | typeof NOT_A_LINK | undefined {
+    if (node.links.has(name)) return NOT_A_LINK;
+    // A small archive could else keep a thread busy for hours with paths that wind through its symlinks.
+    if (++this.#lookups > LOOKUPS_PER_ENTRY * this.#limits.entriesPerLayer) {
+      throw limitExceeded('the paths of the layer lead through symbolic links too often');
+    }
+    return this.readlink(node, name);
+  }
+}
+
+function targetComponents(target: BytePath): BytePath[] {
+  return target.split('/').filter((part) => part !== '' && part !== '.');
+}
+
+function notDirectory(components: readonly BytePath[]): Error {
+  return badArchive(`${printable(components.join('/'))} is not a directory, but entries lie in it`);
+}
