@@ -1,3 +1,4 @@
+export { bundleImage, type BundleImageOptions, type BundleImageResult } from './bundle.js';
 export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from './collect-garbage.js';
 export { type DiskUsage, diskUsage, type UsageOf } from './disk-usage.js';
 export { type DiagnosedCapability, diagnose, type Diagnosis } from './doctor.js';

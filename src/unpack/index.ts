@@ -1,5 +1,9 @@
 /** Layers to directories: unpacking, snapshots, and the mounts that show them. */
 export type { OmittedDevice } from './worker/apply-job.js';
+export { bundleConfig, type BundleConfigOptions } from './bundle/bundle-config.js';
+export { requireConvertible } from './bundle/convert-config.js';
+export { callersMappings, type IdMappings, unmappedIds } from './bundle/id-mappings.js';
+export type * from './bundle/runtime-config.js';
 export { claimDirectory, type ClaimedDirectory } from './claimed-directory.js';
 export type { ExtractionOptions } from './extract-layer.js';
 export { filesystemError } from './filesystem-error.js';

@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FilledStore, fillStore } from './commands/filled-store.js';
 
@@ -50,4 +53,13 @@ describe('docs/json-output.md shows what there is', () => {
     for (const { name } of report.steps) expect(page).toContain(`\`${name}\``);
   });
 
+  test('of bundle', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'landfall-bundle-'));
+    try {
+      const shown = shapeOf(await store.runJson('bundle', '--rootless', NAME, directory));
+      expect(shown).toEqual(shapeOf(documented('bundle')));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
 });
