@@ -1,5 +1,6 @@
 import { Argument, type Command } from 'commander';
 import type { BundleFlags } from './commands/bundle.js';
+import type { ExportFlags } from './commands/export.js';
 import type { UnpackFlags } from './commands/unpack.js';
 import { addIdMapOptions } from './id-map.js';
 import { addExamples, platformOption } from './options.js';
@@ -7,7 +8,7 @@ import type { RunCommand } from './run-command.js';
 
 /** The commands that make something of an image's root file system without the store's snapshots. */
 export function addUnpackCommands(program: Command, run: RunCommand): void {
-  for (const add of [addUnpack, addBundle]) add(program, run);
+  for (const add of [addUnpack, addExport, addBundle]) add(program, run);
 }
 
 function addUnpack(program: Command, run: RunCommand): void {
@@ -27,6 +28,28 @@ function addUnpack(program: Command, run: RunCommand): void {
     'landfall unpack debian:trixie rootfs',
     'landfall unpack oci:mirror:app /srv/app',
     'landfall unpack --uid-map 0:100000:65536 --gid-map 0:100000:65536 debian:trixie rootfs',
+  ]);
+}
+
+function addExport(program: Command, run: RunCommand): void {
+  const command = program
+    .command('export')
+    .summary('write the merged root file system as a tar')
+    .description(
+      "Writes an image's merged root file system as one tar, to standard output or to a file, exactly and without privileges.",
+    )
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addOption(platformOption('the platform to export'))
+    .option(
+      '-o, --file <file>',
+      'where to; what is there is replaced when the tar is whole (default: standard output)',
+    )
+    .action((source: string, flags: ExportFlags) =>
+      run(async (context) => (await import('./commands/export.js')).exportCommand(source, flags, context)),
+    );
+  addExamples(command, [
+    'landfall export -o rootfs.tar debian:trixie',
+    'landfall export oci:mirror:app | tar -tv',
   ]);
 }
 

@@ -3,6 +3,7 @@ export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from '
 export { type DiskUsage, diskUsage, type UsageOf } from './disk-usage.js';
 export { type DiagnosedCapability, diagnose, type Diagnosis } from './doctor.js';
 export type { ImageLayer } from './fetch-graph.js';
+export { exportImage, type ExportImageOptions, type ExportImageResult } from './export.js';
 export * from './fsck/index.js';
 export { resolveImage } from './find-image.js';
 export { loadImage, type LoadedImage, manifestsHere, platformsOf } from './image.js';

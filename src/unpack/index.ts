@@ -59,3 +59,12 @@ export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
 export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
 export type { RunOptions } from './worker/worker-thread.js';
 export { probeZstd } from './compression/probe-zstd.js';
+export { exportTree } from './export/export-tree.js';
+export {
+  type EntryPosition,
+  type ImageAttributes,
+  ImageDirectory,
+  type ImageFile,
+} from './image-tree/image-tree.js';
+export { readImageTree, type ReadImageTreeOptions } from './image-tree/read-image-tree.js';
+export type { StoredLayer } from './image-tree/stored-layer.js';

@@ -53,6 +53,16 @@ describe('docs/json-output.md shows what there is', () => {
     for (const { name } of report.steps) expect(page).toContain(`\`${name}\``);
   });
 
+  test('of export', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'landfall-export-'));
+    try {
+      const shown = shapeOf(await store.runJson('export', NAME, '-o', join(directory, 'image.tar')));
+      expect(shown).toEqual(shapeOf(documented('export')));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
   test('of bundle', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'landfall-bundle-'));
     try {

@@ -1,68 +1,32 @@
-import * as fc from 'fast-check';
-import { archive, directory, file, hardLink, symlink } from './tar-builder.js';
+import {
+  type Attributes,
+  contentOf,
+  inDirectory,
+  MAJOR,
+  type Operation,
+  parentOf,
+} from './layer-operations.js';
 
 /*
  * image-spec layer.md in memory: what a sequence of layers comes to, said once more in the simplest way, to hold the real
  * implementations against.
  */
 
-export type Operation =
-  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly time: number }
-  | { readonly kind: 'directory'; readonly path: string; readonly mode: number; readonly time: number }
-  | { readonly kind: 'symlink'; readonly path: string; readonly time: number }
-  | { readonly kind: 'link'; readonly path: string; readonly target: string }
-  | { readonly kind: 'whiteout'; readonly path: string }
-  | { readonly kind: 'opaque'; readonly path: string };
-
+/** Hard links are one node under several paths. */
 export interface ModelNode {
-  readonly type: 'file' | 'directory' | 'symlink';
+  readonly type: 'file' | 'directory' | 'symlink' | 'other';
   readonly mode: number;
+  /** `UID:GID` */
+  readonly owner: string;
+  /** Of a file; the target of a symlink; type and number of a device as TreeLister tells them. */
   readonly content: string;
   /** Undefined where it is the time of unpacking. */
   readonly time: number | undefined;
+  readonly xattrs: Readonly<Record<string, string>>;
 }
 
+/** By path; the root is `''`. */
 export type ModelTree = ReadonlyMap<string, ModelNode>;
-
-const NAMES = ['a', 'b', 'c'];
-const PATHS = [
-  ...NAMES,
-  ...NAMES.flatMap((x) => NAMES.map((y) => `${x}/${y}`)),
-  ...NAMES.flatMap((x) => NAMES.flatMap((y) => NAMES.map((z) => `${x}/${y}/${z}`))),
-];
-const path = fc.constantFrom(...PATHS);
-const time = fc.integer({ min: 1, max: 1_000_000 });
-
-const operation: fc.Arbitrary<Operation> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('file'),
-      path,
-      mode: fc.constantFrom(0o644, 0o600, 0o4755),
-      time,
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('directory'),
-      path,
-      mode: fc.constantFrom(0o755, 0o700, 0o1777),
-      time,
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('symlink'), path, time }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('link'), path, target: path }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('whiteout'), path }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('opaque'), path: fc.constantFrom('', ...PATHS) }) },
-);
-
-/** Layers, bottom first; what would be a malformed archive is left out of them when the model is run. */
-export const layerSequence: fc.Arbitrary<readonly (readonly Operation[])[]> = fc.array(
-  fc.array(operation, { minLength: 1, maxLength: 8 }),
-  { minLength: 1, maxLength: 5 },
-);
 
 export interface ModelRun {
   /** The operations of each layer that make a well-formed archive. */
@@ -71,7 +35,7 @@ export interface ModelRun {
 }
 
 export function runModel(sequence: readonly (readonly Operation[])[]): ModelRun {
-  let tree = new Map<string, ModelNode>([['', implied()]]);
+  let tree: ModelTree = new Map([['', IMPLIED]]);
   const layers: Operation[][] = [];
   for (const [index, operations] of sequence.entries()) {
     const layer = new ModelLayer(tree, index);
@@ -81,35 +45,28 @@ export function runModel(sequence: readonly (readonly Operation[])[]): ModelRun 
   return { layers, tree };
 }
 
-export function archiveOf(operations: readonly Operation[], index: number): Buffer {
-  return archive(
-    ...operations.map((o) => {
-      switch (o.kind) {
-        case 'file':
-          return file(o.path, contentOf(o.path, index, o.time), { mode: o.mode, mtime: o.time });
-        case 'directory':
-          return directory(`${o.path}/`, { mode: o.mode, mtime: o.time });
-        case 'symlink':
-          return symlink(o.path, targetOf(o.path), { mtime: o.time });
-        case 'link':
-          return hardLink(o.path, o.target);
-        case 'whiteout':
-          return file([...o.path.split('/').slice(0, -1), `.wh.${o.path.split('/').at(-1) ?? ''}`].join('/'));
-        case 'opaque':
-          return file(o.path === '' ? '.wh..wh..opq' : `${o.path}/.wh..wh..opq`);
-      }
-    }),
-  );
-}
+const IMPLIED: ModelNode = {
+  type: 'directory',
+  mode: 0o755,
+  owner: '0:0',
+  content: '',
+  time: undefined,
+  xattrs: {},
+};
+
+/** As many symlinks as the kernel follows for one path. */
+const MAX_SYMLINKS = 40;
 
 class ModelLayer {
   readonly #lower: ModelTree;
   readonly #index: number;
-  readonly #own = new Map<string, ModelNode>();
-  readonly #listed = new Set<string>();
+  /** By resolved path. What is only implied is {@link IMPLIED} itself. */
+  readonly #own = new Map<string, ModelNode>([['', IMPLIED]]);
   readonly #whiteouts = new Set<string>();
   readonly #opaques = new Set<string>();
-  /** Paths below which lower files were linked to: they must stay visible. */
+  /** Links to lower files, which nobody knows yet while the layer is read: not even that they are symlinks. */
+  readonly #waiting = new Set<string>();
+  /** Lower files that were linked to: they must stay visible. */
   readonly #needed = new Set<string>();
 
   constructor(lower: ModelTree, index: number) {
@@ -119,115 +76,148 @@ class ModelLayer {
 
   /** Does what the entry says; false where a well-formed archive would not have it. */
   accept(o: Operation): boolean {
-    if (!this.#hasWay(o.path)) return false;
     switch (o.kind) {
-      case 'file':
-        return this.#put(o.path, {
-          type: 'file',
-          mode: o.mode,
-          content: contentOf(o.path, this.#index, o.time),
-          time: o.time,
-        });
-      case 'symlink':
-        return this.#put(o.path, { type: 'symlink', mode: 0o777, content: targetOf(o.path), time: o.time });
-      case 'directory':
-        return this.#put(o.path, { type: 'directory', mode: o.mode, content: '', time: o.time });
+      case 'special':
+        return true;
+      case 'whiteout':
+        return this.#mark(this.#whiteouts, parentOf(o.path), o.path.slice(o.path.lastIndexOf('/') + 1));
+      case 'opaque':
+        return this.#mark(this.#opaques, o.path, '');
       case 'link':
         return this.#link(o.path, o.target);
-      case 'whiteout':
-        if (this.#isNeeded(o.path)) return false;
-        this.#makeWay(o.path);
-        this.#whiteouts.add(o.path);
-        return true;
-      case 'opaque':
-        if (this.#isNeeded(o.path)) return false;
-        if ((this.#own.get(o.path) ?? implied()).type !== 'directory') return false;
-        this.#makeWay(o.path);
-        if (o.path !== '' && !this.#own.has(o.path)) this.#own.set(o.path, implied());
-        this.#opaques.add(o.path);
-        return true;
+      case 'file':
+        return this.#put(o.path, nodeOf('file', o, contentOf(o.path, this.#index, o.time)));
+      case 'symlink':
+        return this.#put(o.path, nodeOf('symlink', o, o.target));
+      case 'directory':
+        return this.#put(o.path, nodeOf('directory', o, ''));
+      case 'fifo':
+        return this.#put(o.path, nodeOf('other', o, '1:0'));
+      case 'device':
+        return this.#put(o.path, nodeOf('other', o, `${o.type === 'c' ? 2 : 6}:${deviceOf(o.minor)}`));
     }
   }
 
-  merged(): Map<string, ModelNode> {
+  merged(): ModelTree {
     const result = new Map<string, ModelNode>();
     for (const [path, node] of this.#lower) if (!this.#hides(path)) result.set(path, node);
     for (const [path, node] of this.#own) {
-      const below = result.get(path);
-      if (below?.type === 'directory' && node.type === 'directory') {
-        if (this.#listed.has(path)) result.set(path, node);
-        continue;
-      }
-      if (below?.type === 'directory')
-        for (const other of [...result.keys()]) if (isBelow(other, path)) result.delete(other);
+      const bothDirectories = node.type === 'directory' && result.get(path)?.type === 'directory';
+      if (bothDirectories && node === IMPLIED) continue;
+      if (!bothDirectories) for (const other of result.keys()) if (isBelow(other, path)) result.delete(other);
       result.set(path, node);
     }
-    return result;
+    return new Map([...result].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** Whether all components above a path are directories of this layer or not in it. */
-  #hasWay(path: string): boolean {
-    return parents(path).every((parent) => (this.#own.get(parent) ?? implied()).type === 'directory');
-  }
-
-  #makeWay(path: string): void {
-    for (const parent of parents(path)) if (!this.#own.has(parent)) this.#own.set(parent, implied());
-  }
-
-  #put(path: string, node: ModelNode): boolean {
-    const before = this.#own.get(path)?.type ?? 'directory';
-    if (before !== 'directory' && node.type === 'directory') {
-      // The file was put over whatever is below, so the directory starts empty.
-      if (this.#isNeeded(path)) return false;
-      this.#opaques.add(path);
-    }
-    this.#makeWay(path);
-    if (before !== 'directory' || node.type !== 'directory') {
-      for (const other of [...this.#own.keys()]) {
-        if (isBelow(other, path)) {
-          this.#own.delete(other);
-          this.#listed.delete(other);
-        }
-      }
-    }
-    this.#own.set(path, node);
-    this.#listed.add(path);
+  /** Notes that something is hidden, in a directory of this layer or at nothing. */
+  #mark(marks: Set<string>, directory: string, name: string): boolean {
+    const at = this.#resolve(directory);
+    if (at === 'endless') return false;
+    if (at === 'blocked') return true;
+    const path = name === '' ? at.path : inDirectory(at.path, name);
+    if ([...this.#needed].some((needed) => needed === path || isBelow(needed, path))) return false;
+    this.#makeWay(at.path);
+    marks.add(path);
     return true;
   }
 
-  #link(path: string, target: string): boolean {
-    if (path === target || isBelow(path, target) || isBelow(target, path) || !this.#hasWay(target))
-      return false;
-    const own = this.#own.get(target);
-    if (own !== undefined) return own.type !== 'directory' && this.#put(path, own);
-    const node = this.#lower.get(target);
-    if (node === undefined || node.type === 'directory' || this.#hides(target)) return false;
-    this.#needed.add(target);
-    return this.#put(path, node);
+  #put(path: string, node: ModelNode): boolean {
+    const at = path === '' ? { path: '' } : this.#resolve(parentOf(path));
+    if (typeof at === 'string') return false;
+    return this.#place(path === '' ? '' : inDirectory(at.path, path.slice(path.lastIndexOf('/') + 1)), node);
   }
 
-  /** Whether something that was linked to is here or below. */
-  #isNeeded(path: string): boolean {
-    return [...this.#needed].some((needed) => needed === path || isBelow(needed, path));
+  #place(path: string, node: ModelNode): boolean {
+    const before = this.#own.get(path)?.type ?? 'nothing';
+    const overFile = node.type === 'directory' && before !== 'directory' && before !== 'nothing';
+    // The file was put over whatever is below, so the directory starts empty.
+    if (overFile && [...this.#needed].some((needed) => isBelow(needed, path))) return false;
+    this.#makeWay(parentOf(path));
+    if (node.type !== 'directory') {
+      for (const known of [this.#own, this.#waiting, this.#whiteouts, this.#opaques]) {
+        for (const other of [...known.keys()]) if (isBelow(other, path)) known.delete(other);
+      }
+      this.#opaques.delete(path);
+    }
+    if (overFile) this.#opaques.add(path);
+    this.#waiting.delete(path);
+    this.#own.set(path, node);
+    return true;
   }
 
+  #link(from: string, to: string): boolean {
+    const at = this.#resolve(parentOf(from));
+    const target = this.#resolve(parentOf(to));
+    if (typeof at === 'string' || typeof target === 'string') return false;
+    const path = inDirectory(at.path, from.slice(from.lastIndexOf('/') + 1));
+    const file = inDirectory(target.path, to.slice(to.lastIndexOf('/') + 1));
+    if (path === file || isBelow(path, file) || isBelow(file, path)) return false;
+    const own = this.#own.get(file);
+    if (own !== undefined) {
+      const waits = this.#waiting.has(file);
+      if (own.type === 'directory' || !this.#place(path, own)) return false;
+      if (waits) this.#waiting.add(path);
+      return true;
+    }
+    const node = this.#lower.get(file);
+    if (node === undefined || node.type === 'directory' || this.#hides(file)) return false;
+    if (!this.#place(path, node)) return false;
+    this.#needed.add(file);
+    this.#waiting.add(path);
+    return true;
+  }
+
+  #makeWay(path: string): void {
+    for (const directory of [...parents(path), path]) {
+      if (!this.#own.has(directory)) this.#own.set(directory, IMPLIED);
+    }
+  }
+
+  /**
+   * The directory that a path leads to through this layer's own symlinks, whether it is there or not; `blocked` where something else
+   * stands in the way.
+   */
+  #resolve(path: string): { readonly path: string } | 'blocked' | 'endless' {
+    const todo = path.split('/').filter((part) => part !== '');
+    let at = '';
+    let symlinks = 0;
+    for (let part = todo.shift(); part !== undefined; part = todo.shift()) {
+      if (part === '..') {
+        at = parentOf(at);
+        continue;
+      }
+      const next = inDirectory(at, part);
+      const { type, content } = this.#own.get(next) ?? IMPLIED;
+      if (this.#waiting.has(next)) return 'blocked';
+      if (type === 'symlink') {
+        if (++symlinks > MAX_SYMLINKS) return 'endless';
+        if (content.startsWith('/')) at = '';
+        todo.unshift(...content.split('/').filter((name) => name !== '' && name !== '.'));
+      } else if (type === 'directory') at = next;
+      else return 'blocked';
+    }
+    return { path: at };
+  }
+
+  /** Whether a path of the lower layers is not seen. */
   #hides(path: string): boolean {
-    if (this.#whiteouts.has(path)) return this.#own.get(path)?.type !== 'directory';
+    if (this.#whiteouts.has(path)) return true;
     return parents(path).some((parent) => this.#whiteouts.has(parent) || this.#opaques.has(parent));
   }
 }
 
-function implied(): ModelNode {
-  return { type: 'directory', mode: 0o755, content: '', time: undefined };
+function nodeOf(
+  type: ModelNode['type'],
+  { mode, uid, gid, time, xattrs }: Attributes,
+  content: string,
+): ModelNode {
+  return { type, mode, owner: `${uid}:${gid}`, content, time, xattrs };
 }
 
-function contentOf(path: string, index: number, time: number): string {
-  return `${path} of layer ${index} at ${time}`;
-}
-
-/** Leads nowhere, so that no entry can pass through it. */
-function targetOf(path: string): string {
-  return `/nowhere/${path}`;
+/** As the kernel encodes it. */
+function deviceOf(minor: number): number {
+  return (minor & 0xff) + MAJOR * 2 ** 8 + Math.floor(minor / 2 ** 8) * 2 ** 20;
 }
 
 function isBelow(path: string, directory: string): boolean {

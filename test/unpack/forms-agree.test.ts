@@ -4,50 +4,68 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { unpackTree, type UnpackedLayer } from '../../src/unpack/index.js';
-import { archiveOf, layerSequence, runModel, type ModelTree } from '../support/layer-model.js';
+import { listArchive } from '../support/archive-listing.js';
+import { type Described, describeListing, describeModel } from '../support/describe-model.js';
+import { exported } from '../support/exported.js';
+import { type ModelTree, runModel } from '../support/layer-model.js';
+import { archiveOf, layerSequence } from '../support/layer-operations.js';
+import { isRoot } from '../support/needs-root.js';
+import { rounds } from '../support/rounds.js';
 import { TreeLister, type TreeListing } from '../support/tree-lister.js';
 import { createSnapshots, removeTree, type SnapshotFixture } from '../support/unpack-fixture.js';
 
-/** `LANDFALL_LONG` is a number of runs, or anything else for 10,000. */
-function numberOfRuns(): number {
-  const long = process.env['LANDFALL_LONG'];
-  if (long === undefined || long === '') return 60;
-  return Number(long) > 1 ? Number(long) : 10_000;
-}
-
-const RUNS = numberOfRuns();
+/** `LANDFALL_LAYER_SEQUENCES` is an exact number of them. */
+const SEQUENCES =
+  Number(process.env['LANDFALL_LAYER_SEQUENCES'] ?? '') || rounds({ short: 400, long: 10_000 });
+const MS_PER_SEQUENCE = 1000;
 
 test(
-  'an overlay mount, a native snapshot, a merged tree and the model of layer.md agree on random layers',
+  'an overlay mount, a native snapshot, a merged tree, an archive and the model of layer.md agree on random layers',
   async () => {
     await using overlay = await createSnapshots('overlay');
     await using native = await createSnapshots('native');
     await using lister = new TreeLister();
     let run = 0;
     await fc.assert(
-      fc.asyncProperty(layerSequence, async (sequence) => {
-        const model = runModel(sequence);
-        const tars = model.layers.map((operations, i) => archiveOf(operations, i));
+      fc.asyncProperty(layerSequence(), async (sequence) => {
+        const { layers, tree } = runModel(sequence);
+        const tars = layers.map((operations, i) => archiveOf(operations, i));
         run += 1;
-        const expected = describeModel(model.tree);
-        const [mounted, copied, tree] = await Promise.all([
+        const [mounted, copied, merged, archive] = await Promise.all([
           viewed(overlay, lister, tars, run),
           viewed(native, lister, tars, run),
-          merged(native, lister, tars),
+          unpacked(native, lister, tars),
+          exported(tars),
         ]);
-        expect(describe(mounted, model.tree), 'overlay').toEqual(expected);
-        expect(describe(copied, model.tree), 'native').toEqual(expected);
-        expect(describe(tree, model.tree), 'merged').toEqual(expected);
+        const seen = { privileged: isRoot, links: true };
+        expectSame('overlay', mounted, tree, { ...seen, links: false });
+        expectNoStrangers(mounted, tree);
+        expectSame('native', copied, tree, seen);
+        expectSame('merged', merged, tree, seen);
+        expectSame('exported', listArchive(archive), tree, { privileged: true, links: true });
       }),
-      {
-        numRuns: RUNS,
-        interruptAfterTimeLimit: 50_000 * Math.ceil(RUNS / 60),
-        markInterruptAsFailure: false,
-      },
+      { numRuns: SEQUENCES },
     );
   },
-  90_000 * Math.ceil(RUNS / 60),
+  SEQUENCES * MS_PER_SEQUENCE,
 );
+
+function expectSame(
+  form: string,
+  listing: TreeListing,
+  tree: ModelTree,
+  o: { readonly privileged: boolean; readonly links: boolean },
+): void {
+  const expected: Described = describeModel(tree, o);
+  expect(describeListing(listing, tree, o), form).toEqual(expected);
+}
+
+/** In an overlay mount a file may be several copies, but never one with what is another file. */
+function expectNoStrangers(listing: TreeListing, tree: ModelTree): void {
+  for (const [path, { file, type }] of Object.entries(listing)) {
+    if (type !== 'directory') expect(tree.get(path), `${path} and ${file}`).toBe(tree.get(file));
+  }
+}
 
 async function viewed(
   snapshots: SnapshotFixture,
@@ -56,23 +74,23 @@ async function viewed(
   run: number,
 ): Promise<TreeListing> {
   const layers = await Promise.all(tars.map((tar) => snapshots.layer(tar)));
-  const unpacked = await snapshots.unpacker.unpack(layers);
+  const chain = await snapshots.unpacker.unpack(layers);
   const key = `view-${run}`;
-  const mounts = await snapshots.snapshotter.view(key, unpacked.at(-1)?.chainId);
+  const mounts = await snapshots.snapshotter.view(key, chain.at(-1)?.chainId);
   try {
     return await lister.mounted(mounts);
   } finally {
     await snapshots.snapshotter.remove(key);
-    await removeChain(snapshots, unpacked);
+    await removeChain(snapshots, chain);
   }
 }
 
 /** So that the next run, which may have the same layers, starts from nothing. */
-async function removeChain(snapshots: SnapshotFixture, unpacked: readonly UnpackedLayer[]): Promise<void> {
-  for (const { chainId } of [...unpacked].reverse()) await snapshots.snapshotter.remove(chainId);
+async function removeChain(snapshots: SnapshotFixture, chain: readonly UnpackedLayer[]): Promise<void> {
+  for (const { chainId } of [...chain].reverse()) await snapshots.snapshotter.remove(chainId);
 }
 
-async function merged(
+async function unpacked(
   snapshots: SnapshotFixture,
   lister: TreeLister,
   tars: readonly Buffer[],
@@ -85,29 +103,4 @@ async function merged(
   } finally {
     await removeTree(directory);
   }
-}
-
-type Described = Record<string, string>;
-
-function describeModel(tree: ModelTree): Described {
-  return sorted(
-    [...tree].map(([path, { type, mode, content, time }]) => [
-      path,
-      [type, mode.toString(8), content, time ?? 'any time'].join(' '),
-    ]),
-  );
-}
-
-/** Where the model knows no time, it is that of unpacking. */
-function describe(listing: TreeListing, model: ModelTree): Described {
-  return sorted(
-    Object.entries(listing).map(([path, { type, mode, content, mtime }]) => [
-      path,
-      [type, mode.toString(8), content, model.get(path)?.time === undefined ? 'any time' : mtime].join(' '),
-    ]),
-  );
-}
-
-function sorted(entries: [string, string][]): Described {
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

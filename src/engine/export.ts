@@ -1,0 +1,36 @@
+import type { Readable } from 'node:stream';
+import { unpackLimits } from '../spec/index.js';
+import { exportTree } from '../unpack/index.js';
+import { requireUnpackable } from './fetch-graph.js';
+import { loadImage } from './image.js';
+import type { UnpackImageOptions, UnpackImageResult } from './unpack.js';
+
+export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
+
+export interface ExportImageResult extends UnpackImageResult {
+  /** The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of no use. */
+  readonly archive: AsyncGenerator<Buffer, void, undefined>;
+}
+
+/**
+ * An image's merged root file system as one tar, as {@link unpackImage} would leave it as root: without mounts, snapshots or
+ * privileges. When it resolves, all layers are verified.
+ * Errors: those of reading the image, and of `exportTree`, the latter while the archive is read too.
+ */
+export async function exportImage(options: ExportImageOptions): Promise<ExportImageResult> {
+  const { content, target, platform, limits = {}, signal, onEvent } = options;
+  const image = await loadImage(content, target, platform);
+  requireUnpackable(image.layers, unpackLimits(limits));
+  const layers = image.layers.map(({ descriptor, diffId }) => {
+    return { descriptor, diffId, open: (): Promise<Readable> => content.open(descriptor) };
+  });
+  const archive = await exportTree(layers, { limits, signal, onEvent });
+  return {
+    digest: image.manifestDescriptor.digest,
+    platform: image.platform,
+    imageId: image.imageId,
+    chainId: image.chainId,
+    layers: image.layers,
+    archive,
+  };
+}
