@@ -2,7 +2,9 @@ import { mkdir, symlink, writeFile, link, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Mount, SnapshotInfo, Snapshotter } from '../../src/unpack/index.js';
+import { makeDeep } from '../support/deep-tree.js';
 import { contents, TreeLister } from '../support/tree-lister.js';
+import { snapshotContentTests } from './snapshotter-content.js';
 
 export interface SnapshotterUnderTest extends AsyncDisposable {
   readonly snapshotter: Snapshotter;
@@ -11,12 +13,13 @@ export interface SnapshotterUnderTest extends AsyncDisposable {
 }
 
 /** What every snapshotter promises (src/unpack/snapshotter.ts), run over one. Each test gets a new, empty one. */
-export function snapshotterSuite(name: string, create: () => Promise<SnapshotterUnderTest>): void {
+export function snapshotterSuite(name: string, create: CreateSnapshotter): void {
   describe(`${name} as a snapshotter`, () => {
     lifecycleTests(create);
     refusalTests(create);
     recordTests(create);
     usageTests(create);
+    snapshotContentTests(create);
   });
 }
 
@@ -44,9 +47,9 @@ function code(expected: string): object {
   return expect.objectContaining({ code: expected }) as object;
 }
 
-type Create = () => Promise<SnapshotterUnderTest>;
+export type CreateSnapshotter = () => Promise<SnapshotterUnderTest>;
 
-function lifecycleTests(create: Create): void {
+function lifecycleTests(create: CreateSnapshotter): void {
   test('what is written to an active snapshot is in what it becomes, and in its children', async () => {
     await using under = await create();
     await using lister = new TreeLister();
@@ -136,7 +139,7 @@ function lifecycleTests(create: Create): void {
   });
 }
 
-function refusalTests(create: Create): void {
+function refusalTests(create: CreateSnapshotter): void {
   const rows: readonly (readonly [string, (s: Snapshotter) => Promise<unknown>, string])[] = [
     ['prepare on a parent that is not there', (s) => s.prepare('x', 'nowhere'), 'SNAPSHOT_NOT_FOUND'],
     ['view of a parent that is not there', (s) => s.view('x', 'nowhere'), 'SNAPSHOT_NOT_FOUND'],
@@ -193,6 +196,42 @@ function refusalTests(create: Create): void {
     expect((await snapshotter.stat('base'))?.kind).toBe('active');
   });
 
+  test.each([
+    ['an active one that is committed twice', (s: Snapshotter) => s.commit('active', 'again')],
+    ['an active one that is removed', (s: Snapshotter) => s.remove('active')],
+    ['the mounts of an active one', (s: Snapshotter) => s.mounts('active')],
+  ])('refused once it is committed: %s', async (_, act) => {
+    await using under = await create();
+    const { snapshotter } = under;
+    await snapshotter.prepare('active');
+    await snapshotter.commit('active', 'base');
+    await expect(act(snapshotter)).rejects.toEqual(code('SNAPSHOT_NOT_FOUND'));
+    expect((await listed(snapshotter)).map(({ name }) => name)).toEqual(['base']);
+  });
+
+  test('a snapshot between others cannot be removed, and all of them can from the top', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    await committed(snapshotter, 'bottom');
+    await committed(snapshotter, 'middle', 'bottom');
+    await snapshotter.prepare('top', 'middle');
+    await expect(snapshotter.remove('middle')).rejects.toEqual(code('IN_USE'));
+    for (const name of ['top', 'middle', 'bottom']) await snapshotter.remove(name);
+    expect(await listed(snapshotter)).toEqual([]);
+  });
+
+  test('what is deeper than any path can say is measured, copied and removed', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    makeDeep(join(writableDirectory(await snapshotter.prepare('k')), 'deep'), 60);
+    expect((await snapshotter.usage('k')).inodes).toBe(2 + 2 * 60);
+    await snapshotter.commit('k', 'deep');
+    await snapshotter.prepare('child', 'deep');
+    await snapshotter.remove('child');
+    await snapshotter.remove('deep');
+    expect(await listed(snapshotter)).toEqual([]);
+  });
+
   test('directories without any rights can be removed', async () => {
     await using under = await create();
     const { snapshotter } = under;
@@ -205,7 +244,7 @@ function refusalTests(create: Create): void {
   });
 }
 
-function recordTests(create: Create): void {
+function recordTests(create: CreateSnapshotter): void {
   test('stat and list say what a snapshot is', async () => {
     await using under = await create();
     const { snapshotter } = under;
@@ -237,6 +276,82 @@ function recordTests(create: Create): void {
     expect((await snapshotter.update('name', { labels: {} })).labels).toEqual({});
   });
 
+  test('an update changes the labels and its own time alone', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    await committed(snapshotter, 'base');
+    await snapshotter.prepare('active', 'base');
+    await snapshotter.view('view', 'base');
+    for (const before of await listed(snapshotter)) {
+      const after = await snapshotter.update(before.name, { labels: { a: 'b' } });
+      expect(after).toEqual({ ...before, labels: { a: 'b' }, updatedAt: after.updatedAt });
+      expect(after.updatedAt.getTime()).toBeGreaterThanOrEqual(before.updatedAt.getTime());
+      expect(await snapshotter.stat(before.name)).toEqual(after);
+    }
+  });
+
+  test.each([
+    '../../../outside',
+    '/tmp/absolute',
+    'a/b/c',
+    '.',
+    'ключ 鍵 🔑',
+    'with\nline breaks\0and NULs',
+    `'); DROP TABLE snapshots; --`,
+    '%s %d',
+    'n'.repeat(4000),
+  ])('keys and names are opaque: %j', async (name) => {
+    await using under = await create();
+    await using lister = new TreeLister();
+    const { snapshotter } = under;
+    await snapshotter.prepare(`${name} active`);
+    await snapshotter.commit(`${name} active`, name, { labels: { [name]: name } });
+    expect(await snapshotter.stat(name)).toMatchObject({ name, labels: { [name]: name } });
+    await snapshotter.view(`${name} view`, name);
+    expect(Object.keys(await lister.mounted(await snapshotter.mounts(`${name} view`)))).toEqual(['']);
+    expect((await listed(snapshotter)).map((info) => [info.name, info.parent])).toEqual([
+      [name, undefined],
+      [`${name} view`, name],
+    ]);
+    await snapshotter.remove(`${name} view`);
+    await snapshotter.remove(name);
+  });
+
+  test('others may be asked about and removed while all are listed', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    for (const name of ['a', 'b', 'c', 'd']) await snapshotter.prepare(name);
+    const seen: string[] = [];
+    for await (const info of snapshotter.list()) {
+      expect(await snapshotter.stat(info.name)).toEqual(info);
+      await snapshotter.remove(info.name);
+      seen.push(info.name);
+    }
+    expect(seen).toEqual(['a', 'b', 'c', 'd']);
+    expect(await listed(snapshotter)).toEqual([]);
+  });
+
+  test('only one of many that commit to the same name gets it', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    const keys = ['a', 'b', 'c', 'd'];
+    for (const key of keys) await snapshotter.prepare(key);
+    const outcomes = await Promise.allSettled(keys.map((key) => snapshotter.commit(key, 'name')));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const infos = await listed(snapshotter);
+    expect(infos.filter(({ kind }) => kind === 'committed').map(({ name }) => name)).toEqual(['name']);
+    expect(infos.filter(({ kind }) => kind === 'active')).toHaveLength(3);
+  });
+
+  test('only one of many commits of the same snapshot makes it', async () => {
+    await using under = await create();
+    const { snapshotter } = under;
+    await snapshotter.prepare('k');
+    const outcomes = await Promise.allSettled(['a', 'b', 'c'].map((name) => snapshotter.commit('k', name)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await listed(snapshotter)).toHaveLength(1);
+  });
+
   test('only one of many that take the same key gets it', async () => {
     await using under = await create();
     const outcomes = await Promise.allSettled(
@@ -247,7 +362,7 @@ function recordTests(create: Create): void {
   });
 }
 
-function usageTests(create: Create): void {
+function usageTests(create: CreateSnapshotter): void {
   test('usage counts each file once, however many links it has', async () => {
     await using under = await create();
     const { snapshotter } = under;

@@ -1,7 +1,7 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { snapshotterSuite } from '../../suites/snapshotter.js';
+import { snapshotterSuite, writableDirectory } from '../../suites/snapshotter.js';
 import { archive, file } from '../../support/tar-builder.js';
 import { createSnapshots } from '../../support/unpack-fixture.js';
 
@@ -25,6 +25,16 @@ test('mounts are bind mounts, and a view shows its parent itself', async () => {
     { type: 'bind', source: fs(3), options: ['rw', 'rbind'] },
   ]);
   expect(await snapshotter.layerPaths('one')).toEqual([fs(1)]);
+});
+
+test('usage is that of the whole tree, as it would be without reflinks', async () => {
+  await using snapshots = await createSnapshots('native');
+  const { snapshotter } = snapshots;
+  const base = writableDirectory(await snapshotter.prepare('k1'));
+  await writeFile(join(base, 'large'), Buffer.alloc(1 << 20, 1));
+  await snapshotter.commit('k1', 'base');
+  await snapshotter.prepare('k2', 'base');
+  expect(await snapshotter.usage('k2')).toEqual(await snapshotter.usage('base'));
 });
 
 test('a layer is not left beside the tree that it became', async () => {

@@ -2,11 +2,28 @@ import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { snapshotterSuite, writableDirectory } from '../../suites/snapshotter.js';
+import { isRoot } from '../../support/needs-root.js';
 import { archive, directory, file } from '../../support/tar-builder.js';
 import { contents, TreeLister } from '../../support/tree-lister.js';
 import { createSnapshots } from '../../support/unpack-fixture.js';
 
+/** Without privileges, overlayfs keeps its marks where this user can set them. */
+const USERXATTR = isRoot ? [] : ['userxattr'];
+
 snapshotterSuite('overlay', () => createSnapshots('overlay'));
+
+test('usage is that of what the snapshot itself changes', async () => {
+  await using snapshots = await createSnapshots('overlay');
+  const { snapshotter } = snapshots;
+  const base = writableDirectory(await snapshotter.prepare('k1'));
+  await writeFile(join(base, 'large'), Buffer.alloc(1 << 20, 1));
+  await snapshotter.commit('k1', 'base');
+  const child = writableDirectory(await snapshotter.prepare('k2', 'base'));
+  const empty = await snapshotter.usage('k2');
+  await writeFile(join(child, 'small'), Buffer.alloc(64 * 1024, 1));
+  expect(empty.inodes).toBe(1);
+  expect(await snapshotter.usage('k2')).toEqual({ inodes: 2, size: empty.size + 64 * 1024 });
+});
 
 test('mounts are those of containerd: bind without a parent and of one layer, else overlay with the topmost first', async () => {
   await using snapshots = await createSnapshots('overlay');
@@ -23,12 +40,17 @@ test('mounts are those of containerd: bind without a parent and of one layer, el
     {
       type: 'overlay',
       source: 'overlay',
-      options: [`workdir=${join(root, 'snapshots/3/work')}`, `upperdir=${fs(3)}`, `lowerdir=${fs(1)}`],
+      options: [
+        `workdir=${join(root, 'snapshots/3/work')}`,
+        `upperdir=${fs(3)}`,
+        `lowerdir=${fs(1)}`,
+        ...USERXATTR,
+      ],
     },
   ]);
   await snapshotter.commit('k2', 'two');
   expect(await snapshotter.view('v2', 'two')).toEqual([
-    { type: 'overlay', source: 'overlay', options: [`lowerdir=${fs(3)}:${fs(1)}`] },
+    { type: 'overlay', source: 'overlay', options: [`lowerdir=${fs(3)}:${fs(1)}`, ...USERXATTR] },
   ]);
   expect(await snapshotter.viewMounts('two')).toEqual(await snapshotter.mounts('v2'));
   await expect(snapshotter.viewMounts('v2')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
