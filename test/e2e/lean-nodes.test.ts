@@ -16,6 +16,7 @@ import {
   peerOutput,
 } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
+import { MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { needsPeer } from '../support/peers.js';
 import type { TinyEntry } from '../support/tiny-image.js';
 
@@ -134,7 +135,7 @@ describe.skipIf(reason !== undefined)('pull --discard-layers', () => {
     const target = join(work, 'target');
     await mkdir(target, { recursive: true });
     const script = `set -e; ${process.execPath} ${LANDFALL} --root ${root} mount ${image} ${target} >&2; cat ${target}/shared-1`;
-    expect(await peerOutput('unshare', ['-m', 'sh', '-c', script])).toBe('layer 1\n'.repeat(1000));
+    expect(await peerOutput('unshare', [MOUNT_NAMESPACE, 'sh', '-c', script])).toBe('layer 1\n'.repeat(1000));
     expect(await run('umount', target)).toMatchObject({ code: 0 });
     const said = await run('pull', image, '--discard-layers');
     expect(said.stdout).toContain('up to date');

@@ -2,7 +2,9 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { layerBlobs } from '../support/built-image.js';
 import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
+import { extractWithGnuTar } from '../support/gnu-tar-layers.js';
 import { LANDFALL, landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { listMounted, listTree, withoutUnlistedTimes } from '../support/tree-listing.js';
@@ -77,6 +79,26 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
     expect(result).toMatchObject({ code: 0 });
     expect(withoutUnlistedTimes(await listTree(target), listed)).toEqual(expected);
     await rm(target, { recursive: true });
+  });
+
+  it('is unpacked so by GNU tar, too', async () => {
+    const target = join(work, 'tar');
+    await mkdir(target);
+    await extractWithGnuTar(await layerBlobs(layout, 'trixie'), target, work);
+    expect(withoutUnlistedTimes(await listTree(target), listed)).toEqual(expected);
+    await rm(target, { recursive: true });
+  });
+
+  it('makes the same tree as a native snapshot, of the layers that are here', async () => {
+    const native = ['--root', root, '--snapshots', 'native'];
+    expect(await landfallJson([...native, 'pull', reference])).toMatchObject([
+      { chainId: pulled.chainId, layers: pulled.layers.map(() => ({ reused: false })) },
+    ]);
+    const target = join(work, 'native');
+    await mkdir(target);
+    const mount = `${process.execPath} ${LANDFALL} ${native.join(' ')} mount ${reference} ${target}`;
+    expect(withoutUnlistedTimes(await listMounted(mount, target), listed)).toEqual(expected);
+    await landfall([...native, 'umount', target]);
   });
 
   it('unpacks from an OCI layout as well, to which nothing is written', async () => {
