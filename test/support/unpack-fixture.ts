@@ -12,7 +12,6 @@ import {
   WorkerPool,
   type LayerInput,
   type LayerSource,
-  type UnpackEvent,
 } from '../../src/unpack/index.js';
 import { removeDirectory } from '../../src/unpack/snapshotters/remove-directory.js';
 
@@ -82,13 +81,6 @@ export async function layerInput(
     open: (): Promise<LayerSource> => Promise.resolve({ path, verified: Promise.resolve() }),
     ...change,
   };
-}
-
-/** The states of layers in the order in which they were told, `unpacking` once for each. */
-export function statesOf(events: readonly UnpackEvent[]): string[] {
-  return events.flatMap((event) =>
-    event.type === 'layer' && event.bytes !== undefined ? [event.state] : [],
-  );
 }
 
 /** Removes a temporary tree whose directories may have any mode. Nothing is ever mounted below one outside a child's namespace. */
