@@ -3,7 +3,7 @@ import { unpackLimits } from '../spec/index.js';
 import { exportTree } from '../unpack/index.js';
 import { requireUnpackable } from './fetch-graph.js';
 import { loadImage } from './image.js';
-import type { UnpackImageOptions, UnpackImageResult } from './unpack.js';
+import { resultOf, type UnpackImageOptions, type UnpackImageResult } from './unpack.js';
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
 
@@ -25,12 +25,5 @@ export async function exportImage(options: ExportImageOptions): Promise<ExportIm
     return { descriptor, diffId, open: (): Promise<Readable> => content.open(descriptor) };
   });
   const archive = await exportTree(layers, { limits, signal, onEvent });
-  return {
-    digest: image.manifestDescriptor.digest,
-    platform: image.platform,
-    imageId: image.imageId,
-    chainId: image.chainId,
-    layers: image.layers,
-    archive,
-  };
+  return { ...resultOf(image), archive };
 }

@@ -1,15 +1,16 @@
 import type { BlobProvider } from '../content/index.js';
-import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
+import { type Abortable, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, type Platform, unpackLimits } from '../spec/index.js';
 import {
   type ExtractionOptions,
   type LayerInput,
+  refuseOtherDigest,
   type UnpackEvent,
   unpackTree,
   type WorkerPool,
 } from '../unpack/index.js';
 import { type ImageLayer, requireUnpackable } from './fetch-graph.js';
-import { loadImage } from './image.js';
+import { loadImage, type LoadedImage } from './image.js';
 
 export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** A store's content, or an OCI layout. */
@@ -50,13 +51,13 @@ export async function unpackImage(options: UnpackImageOptions): Promise<UnpackIm
     };
   });
   await unpackTree(inputs, directory, { ...options, pool, signal, onEvent });
-  return {
-    digest: image.manifestDescriptor.digest,
-    platform: image.platform,
-    imageId: image.imageId,
-    chainId: image.chainId,
-    layers: image.layers,
-  };
+  return resultOf(image);
+}
+
+/** What is said of an image whose layers were taken for something. */
+export function resultOf(image: LoadedImage): UnpackImageResult {
+  const { manifestDescriptor, platform, imageId, chainId, layers } = image;
+  return { digest: manifestDescriptor.digest, platform, imageId, chainId, layers };
 }
 
 /** A layout on disk was verified by nobody, and a store's blob may have rotted since. */
@@ -70,10 +71,5 @@ async function verifyBlob(
     throwIfAborted(signal);
     digester.update(chunk as Buffer);
   }
-  const actual = digester.digest();
-  if (actual === descriptor.digest) return;
-  throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
-    hint: 'The blob is damaged where it lies; fetch it again.',
-    details: { digest: descriptor.digest, expected: descriptor.digest, actual },
-  });
+  refuseOtherDigest(descriptor.digest, digester.digest());
 }

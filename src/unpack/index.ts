@@ -7,6 +7,7 @@ export type * from './bundle/runtime-config.js';
 export { claimDirectory, type ClaimedDirectory } from './claimed-directory.js';
 export type { ExtractionOptions } from './extract-layer.js';
 export { filesystemError } from './filesystem-error.js';
+export { refuseOtherDigest } from './layer-error.js';
 export type {
   LayerEvent,
   LayerInput,

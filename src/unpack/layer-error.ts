@@ -1,4 +1,4 @@
-import { LandfallError, UnpackError } from '../errors.js';
+import { ContentError, LandfallError, UnpackError } from '../errors.js';
 import type { Digest } from '../spec/index.js';
 import { filesystemError } from './filesystem-error.js';
 import type { LayerInput } from './layer-input.js';
@@ -34,6 +34,19 @@ export function refuseOtherDiffId(layer: Pick<LayerInput, 'descriptor' | 'diffId
       hint: 'The image was built wrongly or tampered with; do not use it.',
     },
   );
+}
+
+/**
+ * Holds a blob's digest against what it reads as.
+ *
+ * @throws {ContentError} DIGEST_MISMATCH
+ */
+export function refuseOtherDigest(digest: Digest, actual: Digest): void {
+  if (actual === digest) return;
+  throw new ContentError('DIGEST_MISMATCH', `blob ${digest} reads as ${actual}`, {
+    hint: 'The blob is damaged where it lies; fetch it again.',
+    details: { digest, expected: digest, actual },
+  });
 }
 
 /** Whether an error is about what the layer holds, and may be the fault of damaged bytes. */

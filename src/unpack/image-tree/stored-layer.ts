@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
+import { type Abortable, throwIfAborted } from '../../errors.js';
 import {
   algorithmOf,
   createDigester,
@@ -11,7 +11,7 @@ import {
 import { decompress } from '../compression/decompress.js';
 import type { LayerBudget } from '../image-budget.js';
 import { LayerBytes } from '../image-budget.js';
-import { isContentError, layerError, refuseOtherDiffId } from '../layer-error.js';
+import { isContentError, layerError, refuseOtherDiffId, refuseOtherDigest } from '../layer-error.js';
 import { type TarHandler, TarReader } from '../archive/tar-reader.js';
 import { warnOfCompression } from '../compression/warn-of-compression.js';
 import { Warnings } from '../warnings.js';
@@ -112,13 +112,7 @@ class CheckedBlob {
 
   /** All of it was read. @throws {ContentError} DIGEST_MISMATCH */
   verify(): void {
-    const { digest } = this.#descriptor;
-    const actual = this.#digester.digest();
-    if (actual === digest) return;
-    throw new ContentError('DIGEST_MISMATCH', `blob ${digest} reads as ${actual}`, {
-      hint: 'The blob is damaged where it lies; fetch it again.',
-      details: { digest, expected: digest, actual },
-    });
+    refuseOtherDigest(this.#descriptor.digest, this.#digester.digest());
   }
 
   /** Reads what is left before it verifies. */
