@@ -13,12 +13,16 @@ export * from './stat.js';
  */
 
 const ENOENT = 2;
+const EINTR = 4;
 const ENOSYS = 38;
 
 const first = Buffer.alloc(PATH_MAX);
 const second = Buffer.alloc(PATH_MAX);
 const times = Buffer.alloc(32);
 const how = Buffer.alloc(24);
+/** The same bytes as halves of 64-bit integers, the lower first: x86_64 and arm64 are little-endian. */
+const halvesOfTimes = new Int32Array(times.buffer, times.byteOffset, 8);
+const halvesOfHow = new Int32Array(how.buffer, how.byteOffset, 6);
 
 /** Opens a name below a directory, always close-on-exec. Use `openBeneath` for a path that a layer gave. */
 export function openat(dirfd: number, name: BytePath, flags: number, mode = 0): number {
@@ -32,12 +36,23 @@ export function openat(dirfd: number, name: BytePath, flags: number, mode = 0): 
  * raced with `..`, ENOSYS that the kernel lacks it, EPERM at a first call mostly that a seccomp filter refuses it.
  */
 export function openat2(dirfd: number, path: BytePath, flags: number, mode: number, resolve: number): number {
-  writeInt64(how, 0, flags | O_CLOEXEC);
-  writeInt64(how, 8, mode);
-  writeInt64(how, 16, resolve);
+  // The upper halves stay zero.
+  halvesOfHow[0] = flags | O_CLOEXEC;
+  halvesOfHow[2] = mode;
+  halvesOfHow[4] = resolve;
   const fd = libc().openat2(SYSCALL.openat2, dirfd, encodePath(first, path), how, 24);
   if (fd < 0) throw systemError('openat2', path);
   return fd;
+}
+
+/** Writes all of some bytes where the last call ended. Node's own way takes twice as long for a small file. */
+export function write(fd: number, bytes: Uint8Array): void {
+  for (let rest = bytes; ;) {
+    const written = libc().write(fd, rest, rest.length);
+    if (written === rest.length) return;
+    if (written >= 0) rest = rest.subarray(written);
+    else if (errno() !== EINTR) throw systemError('write');
+  }
 }
 
 /** The mode is subject to the umask. */
@@ -157,21 +172,16 @@ export function futimens(fd: number, atime: Timespec, mtime: Timespec): void {
 }
 
 function writeTimes(atime: Timespec, mtime: Timespec): void {
-  writeInt64(times, 0, atime.seconds);
-  writeInt64(times, 8, atime.nanoseconds);
-  writeInt64(times, 16, mtime.seconds);
-  writeInt64(times, 24, mtime.nanoseconds);
+  writeTime(0, atime);
+  writeTime(4, mtime);
 }
 
-/** Avoids a bigint for what fits a number, which is every value on the hot path. */
-function writeInt64(into: Buffer, at: number, value: bigint | number): void {
-  if (typeof value === 'bigint') {
-    into.writeBigInt64LE(value, at);
-    return;
-  }
-  const high = Math.floor(value / 2 ** 32);
-  into.writeUInt32LE(value - high * 2 ** 32, at);
-  into.writeInt32LE(high, at + 4);
+/** `struct timespec`; an Int32Array takes the lower 32 bits of any integer. */
+function writeTime(at: number, { seconds, nanoseconds }: Timespec): void {
+  halvesOfTimes[at] = seconds;
+  halvesOfTimes[at + 1] = Math.floor(seconds / 2 ** 32);
+  // The upper half stays zero.
+  halvesOfTimes[at + 2] = nanoseconds;
 }
 
 /** `dev_t` as both C libraries encode it: 32 bits of major, 32 of minor, interleaved (sys/sysmacros.h). */

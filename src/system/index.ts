@@ -4,11 +4,14 @@
  */
 export * from './at.js';
 export * from './beneath.js';
+export { bootId } from './boot.js';
 export * from './byte-path.js';
 export * from './copy.js';
 export * from './fault-point.js';
 export * from './flock.js';
 export * from './frontier.js';
+export * from './inflater.js';
+export { createInflater, probeInflater, requireInflater } from './inflaters.js';
 export { libcAvailable } from './libc.js';
 export * from './mount.js';
 export * from './open-files.js';
@@ -16,5 +19,6 @@ export * from './probe.js';
 export * from './process-identity.js';
 export * from './sync.js';
 export * from './system-error.js';
+export * from './thread-umask.js';
 export * from './xattr.js';
 export { canChangeOwners, inUserNamespace } from './user-namespace.js';

@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
 import { LandfallError } from '../errors.js';
 import { PATH_MAX } from './constants.js';
+import { ffi } from './ffi.js';
 import { SystemError } from './system-error.js';
 import type { BytePath } from './byte-path.js';
 
@@ -42,11 +42,16 @@ export interface Libc {
   lseek(fd: number, offset: number, whence: number): number;
   mount(source: Bytes, target: Bytes, type: Bytes, flags: number, data: Bytes): number;
   umount2(target: Bytes, flags: number): number;
-  syncfs(fd: number): number;
+  readonly syncfs: InBackground<[fd: number]>;
+  write(fd: number, from: Bytes, size: number): number;
+  unshare(flags: number): number;
+  umask(mask: number): number;
   /** Absent before glibc 2.28 and musl 1.2.5. */
   statx?: (dirfd: number, path: Bytes, flags: number, mask: number, into: Bytes) => number;
   /** Absent before glibc 2.28 and in musl before 1.2.6. */
   renameat2?: (oldDirfd: number, oldPath: Bytes, newDirfd: number, newPath: Bytes, flags: number) => number;
+  /** In glibc, and in musl but for some architectures. */
+  readonly sync_file_range?: InBackground<[fd: number, offset: number, length: number, flags: number]>;
   copy_file_range?: (
     from: number,
     fromOffset: Bytes,
@@ -71,6 +76,12 @@ export interface Libc {
     attributes: Bytes,
     size: number,
   ): number;
+}
+
+/** Can also be called on a thread of libuv's pool; where it failed, its errno is read first of all when it calls back. */
+export interface InBackground<Arguments extends readonly unknown[]> {
+  (...args: Arguments): number;
+  async(...args: [...args: Arguments, done: (error: unknown, result: number) => void]): void;
 }
 
 type Signature = readonly [result: string, ...args: string[]];
@@ -107,10 +118,14 @@ const REQUIRED: Readonly<Record<string, Signature>> = {
   mount: ['int', PTR, PTR, PTR, 'ulong', PTR],
   umount2: ['int', PTR, 'int'],
   syncfs: ['int', 'int'],
+  write: ['int64', 'int', PTR, 'size_t'],
+  unshare: ['int', 'int'],
+  umask: ['uint32', 'uint32'],
 };
 const OPTIONAL: Readonly<Record<string, Signature>> = {
   statx: ['int', 'int', PTR, 'int', 'uint32', PTR],
   renameat2: ['int', 'int', PTR, 'int', PTR, 'uint32'],
+  sync_file_range: ['int', 'int', 'int64', 'int64', 'uint32'],
   copy_file_range: ['int64', 'int', PTR, 'int', PTR, 'size_t', 'uint32'],
 };
 const BY_NUMBER: Readonly<Record<string, Signature>> = {
@@ -207,10 +222,7 @@ export function encodePath(into: Buffer, path: BytePath, limit: number = PATH_MA
 }
 
 function load(): Libc {
-  if (process.platform !== 'linux') throw new Error(`the platform is ${process.platform}`);
-  if (process.arch !== 'x64' && process.arch !== 'arm64')
-    throw new Error(`the architecture is ${process.arch}`);
-  koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+  koffi = ffi();
   const library = openLibrary(koffi);
   const table: Record<string, Koffi.KoffiFunc<(...args: never) => unknown>> = {};
   const bind = (key: string, symbol: string, [result, ...args]: Signature): void => {

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { systemCode } from '../errors.js';
+import { readBootId } from './boot.js';
 
 /**
  * Which process this is, for others to find out whether it still lives: its number, when it began, in which boot of the
@@ -51,7 +52,8 @@ let place: string | undefined;
 
 function placeHere(): string | undefined {
   try {
-    place ??= `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+    const boot = readBootId();
+    if (boot !== undefined) place ??= `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
     // Without /proc nobody can tell who lives.
   }

@@ -5,7 +5,7 @@ import type { BytePath } from './byte-path.js';
 
 /** A point in time; `nanoseconds` counts forwards from `seconds`, which may be negative. */
 export interface Timespec {
-  seconds: bigint | number;
+  seconds: number;
   nanoseconds: number;
 }
 

@@ -9,3 +9,34 @@ import { libc, systemError } from './libc.js';
 export function syncfs(fd: number): void {
   if (libc().syncfs(fd) < 0) throw systemError('syncfs');
 }
+
+/**
+ * The same on a thread of libuv's pool. The descriptor has to stay open.
+ *
+ * @throws SystemError
+ */
+export function syncfsInBackground(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    libc().syncfs.async(fd, (_, result) => {
+      if (result < 0) reject(systemError('syncfs'));
+      else resolve();
+    });
+  });
+}
+
+/** SYNC_FILE_RANGE_WRITE: begin, and wait for nothing. */
+const WRITE = 2;
+
+/**
+ * Has the kernel begin to write to the disk what it has of a file, on a thread of libuv's pool, since it waits where the disk
+ * has enough to do. Nothing is promised by it: what fails is told by the file's fsync, and where the C library has no such
+ * call nothing happens. The descriptor has to stay open.
+ */
+export function startWriteback(fd: number): Promise<void> {
+  const call = libc().sync_file_range;
+  if (call === undefined) return Promise.resolve();
+  return new Promise((resolve) => {
+    // To its end, however long it is by now.
+    call.async(fd, 0, 0, WRITE, () => resolve());
+  });
+}

@@ -3,7 +3,7 @@ import { defaultResolver } from '../../src/system/index.js';
 import { containmentSuite } from '../suites/containment.js';
 import { layerSemanticsSuite } from '../suites/layer-semantics.js';
 import { FORMS } from '../support/unpacked-forms.js';
-import { forgetOpenat2 } from '../support/without-openat2.js';
+import { forgetOpenat2 } from '../support/without-call.js';
 
 /*
  * What layers mean and that none escapes, on a kernel without openat2: all that is unpacked here, by this process and by its
