@@ -10,10 +10,13 @@ import { LayerWriter } from './layer/layer-writer.js';
 import { TarReader } from './archive/tar-reader.js';
 import { warnOfCompression } from './compression/warn-of-compression.js';
 import { Warnings } from './warnings.js';
+import type { ThreadActivity } from './worker/thread-activity.js';
 
 export interface ApplyLayerOptions extends Abortable {
   /** Compressed bytes consumed so far. */
   onProgress?: ((bytes: number) => void) | undefined;
+  /** Of the thread that this runs in; absent where nothing is known of others. */
+  readonly activity?: ThreadActivity | undefined;
 }
 
 /**
@@ -44,7 +47,12 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
     const { limits } = options;
     const reader = new TarReader(writer, limits);
     const budget = new LayerBytes(limits.imageBytes, job.budget);
-    const { compression, chunks } = await decompress(blob, { limits, compressedSize: job.blobSize });
+    const { compression, decompressor, chunks } = await decompress(blob, {
+      limits,
+      compressedSize: job.blobSize,
+      inflate: options.inflate,
+      overlap: () => o.activity?.coresIdle ?? false,
+    });
     warnOfCompression(compression, job, warnings);
     const digester = new Digester(job.diffIdAlgorithm ?? 'sha256');
     let uncompressedSize = 0;
@@ -65,6 +73,7 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
       entries: reader.entries,
       uncompressedSize,
       compression,
+      decompressor,
       omitted: writer.omitted,
       warnings: warnings.list(),
     };

@@ -1,6 +1,8 @@
+import { readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { systemCode, throwIfAborted, UnpackError, type Abortable } from '../errors.js';
 import { Frontier } from '../system/index.js';
+import type { ThreadActivity } from './worker/thread-activity.js';
 
 /** Large enough that a system call is cheap, small enough that a growing blob is taken up soon. */
 const CHUNK_BYTES = 256 * 1024;
@@ -12,13 +14,16 @@ export interface BlobReaderOptions extends Abortable {
   readonly committedPath?: string | undefined;
   /** The shared memory of the blob's {@link Frontier} while it grows; absent when it is whole. */
   readonly frontier?: SharedArrayBuffer | undefined;
+  /** Told while the reader waits at the frontier. */
+  readonly activity?: ThreadActivity | undefined;
   /** Bytes read so far, after each chunk. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
 /**
  * Reads a blob's file from its start to its end, waiting at its frontier while it grows. A chunk is valid until
- * the next is asked for.
+ * the next is asked for. What is behind the frontier was written just now, so it is read from memory, without a turn of the
+ * thread pool.
  *
  * Errors: ABORTED by the signal, or (retryable) when the download that fills the file fails, whose own error says why;
  * FILESYSTEM when the file is shorter than it should be, and the kernel's own errors.
@@ -31,7 +36,7 @@ export async function* readBlob(path: string, o: BlobReaderOptions): AsyncGenera
     for (let at = 0; at < o.size;) {
       throwIfAborted(o.signal);
       const until = frontier === undefined ? o.size : await readableUntil(frontier, at, o);
-      const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK_BYTES, until - at), at);
+      const bytesRead = readSync(file.fd, buffer, 0, Math.min(CHUNK_BYTES, until - at), at);
       if (bytesRead === 0) throw tooShort(path, at, o.size);
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
@@ -61,7 +66,8 @@ async function readableUntil(frontier: Frontier, at: number, o: BlobReaderOption
       throw new UnpackError('ABORTED', 'the download of the layer failed', { retryable: true });
     if (state === 'complete') return o.size;
     if (bytes > at) return bytes;
-    await frontier.wait(at, { signal: o.signal });
+    const more = frontier.wait(at, { signal: o.signal });
+    await (o.activity?.pausedFor(more) ?? more);
   }
 }
 

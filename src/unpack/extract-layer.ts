@@ -1,5 +1,7 @@
 import { abortedError, throwIfAborted, type Abortable } from '../errors.js';
 import { algorithmOf, unpackLimits, type UnpackLimits } from '../spec/index.js';
+import { Frontier } from '../system/index.js';
+import type { InflateChoice } from './compression/inflate-choice.js';
 import type { ApplyOptions, ApplyResult } from './worker/apply-job.js';
 import type { LayerBudget } from './image-budget.js';
 import { isContentError, refuseOtherDiffId } from './layer-error.js';
@@ -15,6 +17,8 @@ export interface ExtractionOptions {
   readonly devices?: boolean;
   /** Those that are not given are LIMITS of src/spec. */
   readonly limits?: Partial<UnpackLimits>;
+  /** What inflates gzip layers. Default `auto`. */
+  readonly inflate?: InflateChoice | undefined;
 }
 
 export function applyOptions(o: ExtractionOptions): ApplyOptions {
@@ -22,6 +26,7 @@ export function applyOptions(o: ExtractionOptions): ApplyOptions {
     ownership: o.ownership ?? defaultOwnership(),
     devices: o.devices ?? true,
     limits: unpackLimits(o.limits),
+    inflate: o.inflate ?? 'auto',
   };
 }
 
@@ -29,7 +34,7 @@ export interface Extraction extends Abortable {
   readonly layer: LayerInput;
   readonly source: LayerSource;
   readonly directory: Pick<LayerDirectory, 'path' | 'form'>;
-  readonly pool: WorkerPool;
+  readonly pool: Pick<WorkerPool, 'run'>;
   readonly options: ApplyOptions;
   /** The layer's share of its image's bytes; absent where it stands for itself. */
   readonly budget?: LayerBudget;
@@ -71,9 +76,14 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
     throwIfAborted(e.signal);
     if (arrival.failure !== undefined) throw arrival.failure.reason;
     // What is wrong with the content may be the fault of the bytes, which is known when all of them are here.
-    if (isContentError(error)) await arrival.verified(e.signal);
+    if (isGivenUp(e.source) || isContentError(error)) await arrival.verified(e.signal);
     throw error;
   }
+}
+
+/** Whether no more of a blob comes: threads learn that before it is said what is wrong with it. */
+function isGivenUp({ shared }: LayerSource): boolean {
+  return shared !== undefined && new Frontier(shared).state === 'failed';
 }
 
 interface Arrival {

@@ -1,4 +1,5 @@
 import { chainIds, type Digest } from '../spec/index.js';
+import type { Decompressor } from './compression/decompress.js';
 import type { OmittedDevice } from './worker/apply-job.js';
 import type { LayerInput, LayerState, UnpackOptions } from './layer-input.js';
 
@@ -17,13 +18,14 @@ export class LayerEvents {
   }
 
   /** @param bytes - of the blob that were read so far */
-  tell(index: number, state: LayerState, bytes: number): void {
+  tell(index: number, state: LayerState, bytes: number, decompressor?: Decompressor): void {
     const layer = this.#layers[index];
     const chainId = this.#chainIds[index];
     if (layer === undefined || chainId === undefined) return;
     const { descriptor, diffId } = layer;
     const at = performance.now();
-    this.#onEvent?.({ type: 'layer', digest: descriptor.digest, diffId, chainId, state, bytes, at });
+    const by = decompressor === undefined ? {} : { decompressor };
+    this.#onEvent?.({ type: 'layer', digest: descriptor.digest, diffId, chainId, state, bytes, ...by, at });
   }
 
   warn({ descriptor }: ToldLayer, messages: readonly string[]): void {

@@ -1,5 +1,6 @@
 import type { Abortable } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
+import type { Decompressor } from './compression/decompress.js';
 import type { OmittedDevice } from './worker/apply-job.js';
 
 /** A layer that is to be unpacked. */
@@ -33,6 +34,8 @@ export interface LayerEvent {
   readonly state: LayerState;
   /** Compressed bytes consumed so far. */
   readonly bytes?: number;
+  /** What decompressed it; when it is unpacked. */
+  readonly decompressor?: Decompressor;
   /** Milliseconds, of `performance.now()`. */
   readonly at: number;
 }
@@ -52,6 +55,14 @@ export interface LayerOmission {
 
 export type UnpackEvent = LayerEvent | LayerWarning | LayerOmission;
 
+/** Runs `unpack` when it is the turn of a layer of so many compressed bytes; rejects with ABORTED while it waits. */
+export type TakeTurn = <T>(
+  layer: Abortable & { readonly bytes: number },
+  unpack: () => Promise<T>,
+) => Promise<T>;
+
 export interface UnpackOptions extends Abortable {
   readonly onEvent?: ((event: UnpackEvent) => void) | undefined;
+  /** Whose turn it is to be unpacked, where several images are at once. Default: whoever is here first. */
+  readonly takeTurn?: TakeTurn | undefined;
 }

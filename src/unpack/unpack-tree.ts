@@ -133,7 +133,7 @@ class StagedTree {
     });
     this.#events.warn(layer, result.warnings);
     this.#events.omitted(layer, result.omitted);
-    this.#events.tell(index, 'unpacked', layer.descriptor.size);
+    this.#events.tell(index, 'unpacked', layer.descriptor.size, result.decompressor);
     return result.changes;
   }
 

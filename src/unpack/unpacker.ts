@@ -1,11 +1,13 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import { LandfallError, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
+import type { Decompressor } from './compression/decompress.js';
+import { requireInflate } from './compression/inflate-choice.js';
 import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from './extract-layer.js';
 import type { OmittedDevice } from './worker/apply-job.js';
 import { GroupCommit } from './group-commit.js';
 import { ImageBudget, type LayerBudget } from './image-budget.js';
-import type { LayerInput, LayerSource, LayerState, UnpackOptions } from './layer-input.js';
+import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './layer-input.js';
 import type { LayerChanges, LayerDirectory, LayerSnapshotter } from './layer-snapshotter.js';
 import type { WorkerPool } from './worker/worker-pool.js';
 
@@ -19,9 +21,14 @@ export interface UnpackedLayer {
   readonly diffId: Digest;
   /** It was here already, or somebody else unpacked it at the same time. */
   readonly reused: boolean;
+  /** What decompressed it; absent when reused. */
+  readonly decompressor?: Decompressor;
   /** Milliseconds from its first byte to its commit; 0 when reused. */
   readonly durationMs: number;
 }
+
+/** How many layers there are is not known before the manifest is here; few images have only one. */
+const FIRST_THREADS = 2;
 
 /**
  * Turns the layers of an image into a chain of snapshots. Layers are extracted in parallel, each as soon as its first
@@ -38,6 +45,20 @@ export class Unpacker {
     this.#options = options;
     // A directory with its lock is made when its layer can be extracted, not for all layers of an image at once.
     this.#slots = pLimit(options.pool.slots);
+  }
+
+  /**
+   * Looks whether what is to inflate is here, for who would download something first.
+   *
+   * @throws {LandfallError} UNSUPPORTED
+   */
+  requireInflate(): void {
+    requireInflate(this.#options.inflate ?? 'auto');
+  }
+
+  /** Starts the threads that nearly every image needs, while its documents are on their way. */
+  prepare(): void {
+    this.#options.pool.prepare(FIRST_THREADS);
   }
 
   /**
@@ -59,6 +80,7 @@ export class Unpacker {
         try {
           return await this.#layer(layer, {
             onEvent: o.onEvent,
+            takeTurn: o.takeTurn ?? whoeverIsHere,
             signal,
             index,
             ...chainsAt(ids, index),
@@ -106,9 +128,11 @@ export class Unpacker {
     if ((await this.#options.snapshotter.findChain(chainId)) !== undefined)
       return this.#present(layer, context);
     const { extracted, begun } = await this.#extractFrom(await layer.open({ signal }), layer, context);
-    tell(layer, context, 'unpacked', layer.descriptor.size);
+    const { decompressor } = extracted;
+    tell(layer, context, 'unpacked', layer.descriptor.size, decompressor);
     await this.#commit(layer, extracted, context);
-    return { chainId, diffId: layer.diffId, reused: false, durationMs: performance.now() - begun };
+    const durationMs = performance.now() - begun;
+    return { chainId, diffId: layer.diffId, reused: false, decompressor, durationMs };
   }
 
   /** From the bytes as they arrive; should they turn out wrong, once more from those that take their place. */
@@ -121,10 +145,13 @@ export class Unpacker {
     source.verified.catch(() => undefined);
     let begun = 0;
     try {
-      const extracted = await this.#slots(() => {
-        begun = performance.now();
-        return this.#extract(layer, source, context);
-      });
+      const turn = { bytes: layer.descriptor.size, signal: context.signal };
+      const extracted = await context.takeTurn(turn, () =>
+        this.#slots(() => {
+          begun = performance.now();
+          return this.#extract(layer, source, context);
+        }),
+      );
       return { extracted, begun };
     } catch (error) {
       const other = isBadContent(error) ? await source.replacement?.() : undefined;
@@ -151,7 +178,7 @@ export class Unpacker {
       });
       warn(layer, context, result.warnings);
       tellOmitted(layer, context, result.omitted);
-      return { directory, changes: result.changes };
+      return { directory, changes: result.changes, decompressor: result.decompressor };
     } catch (error) {
       await this.#abandon(directory);
       throw error;
@@ -160,16 +187,18 @@ export class Unpacker {
 
   async #commit(layer: LayerInput, extracted: ExtractedLayer, context: LayerContext): Promise<void> {
     const { index, chainId, parentChainId, commits } = context;
+    const { directory, changes } = extracted;
     try {
       const { warnings } = await commits.add(index, {
-        ...extracted,
+        directory,
+        changes,
         chainId,
         diffId: layer.diffId,
         ...(parentChainId === undefined ? {} : { parentChainId }),
       });
       warn(layer, context, warnings);
     } catch (error) {
-      await this.#abandon(extracted.directory);
+      await this.#abandon(directory);
       throw error;
     }
     tell(layer, context, 'committed', layer.descriptor.size);
@@ -187,6 +216,8 @@ export class Unpacker {
   }
 }
 
+const whoeverIsHere: TakeTurn = (_layer, unpack) => unpack();
+
 function isBadContent(error: unknown): boolean {
   return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
 }
@@ -194,11 +225,13 @@ function isBadContent(error: unknown): boolean {
 interface ExtractedLayer {
   readonly directory: LayerDirectory;
   readonly changes: LayerChanges;
+  readonly decompressor: Decompressor;
 }
 
 /** A layer's place in the image that is being unpacked. */
 interface LayerContext {
   readonly onEvent: UnpackOptions['onEvent'];
+  readonly takeTurn: TakeTurn;
   /** Aborted by the caller, or when another layer of the image failed. */
   readonly signal: AbortSignal;
   readonly index: number;
@@ -215,7 +248,13 @@ function chainsAt(ids: readonly Digest[], index: number): Pick<LayerContext, 'ch
   return { chainId, ...(parentChainId === undefined ? {} : { parentChainId }) };
 }
 
-function tell(layer: LayerInput, context: LayerContext, state: LayerState, bytes?: number): void {
+function tell(
+  layer: LayerInput,
+  context: LayerContext,
+  state: LayerState,
+  bytes?: number,
+  decompressor?: Decompressor,
+): void {
   context.onEvent?.({
     type: 'layer',
     digest: layer.descriptor.digest,
@@ -223,6 +262,7 @@ function tell(layer: LayerInput, context: LayerContext, state: LayerState, bytes
     chainId: context.chainId,
     state,
     ...(bytes === undefined ? {} : { bytes }),
+    ...(decompressor === undefined ? {} : { decompressor }),
     at: performance.now(),
   });
 }

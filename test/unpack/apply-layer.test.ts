@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { compress as zstd } from 'zstd-napi';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
 import type { ApplyJob, ApplyOptions } from '../../src/unpack/worker/apply-job.js';
 import { applyLayer } from '../../src/unpack/apply-layer.js';
 import { defaultOwnership } from '../../src/unpack/ownership.js';
+import { activityWords, ThreadActivity } from '../../src/unpack/worker/thread-activity.js';
 import { listing } from '../support/extract-layer.js';
 import { isRoot, MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';
@@ -28,6 +30,7 @@ const OPTIONS: ApplyOptions = {
   ownership: defaultOwnership(),
   devices: true,
   limits: unpackLimits({ entriesPerLayer: 1000, layerBytes: 1e9 }),
+  inflate: 'auto',
 };
 
 function job(blob: Buffer, more: Partial<ApplyJob> = {}): ApplyJob {
@@ -58,12 +61,12 @@ const descriptors = (): number => readdirSync('/proc/self/fd').length;
 
 describe('applyLayer', () => {
   it.each([
-    { compression: 'gzip', blob: gzipSync(TAR), mediaType: MEDIA_TYPES.ociLayerGzip },
-    { compression: 'gzip', blob: gzipSync(TAR), mediaType: MEDIA_TYPES.dockerLayerGzip },
-    { compression: 'zstd', blob: zstd(TAR), mediaType: MEDIA_TYPES.ociLayerZstd },
-    { compression: 'none', blob: TAR, mediaType: MEDIA_TYPES.ociLayer },
-  ])('extracts $mediaType', async ({ compression, blob, mediaType }) => {
-    const result = await applyLayer(job(blob, { mediaType }));
+    { compression: 'gzip', by: 'zlib', blob: gzipSync(TAR), mediaType: MEDIA_TYPES.ociLayerGzip },
+    { compression: 'gzip', by: 'zlib', blob: gzipSync(TAR), mediaType: MEDIA_TYPES.dockerLayerGzip },
+    { compression: 'zstd', by: 'zstd', blob: zstd(TAR), mediaType: MEDIA_TYPES.ociLayerZstd },
+    { compression: 'none', by: 'none', blob: TAR, mediaType: MEDIA_TYPES.ociLayer },
+  ])('extracts $mediaType', async ({ compression, by, blob, mediaType }) => {
+    const result = await applyLayer(job(blob, { mediaType, options: { ...OPTIONS, inflate: 'zlib' } }));
     expect(result).toEqual({
       diffId: digestOf(TAR),
       changes: { implied: [''], whiteouts: ['gone'], opaques: [], pendingLinks: [] },
@@ -71,6 +74,7 @@ describe('applyLayer', () => {
       uncompressedSize: TAR.length,
       omitted: [],
       compression,
+      decompressor: by,
       warnings: [],
     });
     expect(listing(directoryPath)).toEqual(TREE);
@@ -101,6 +105,15 @@ describe('applyLayer', () => {
   ])('takes $name', async ({ blob }) => {
     const { entries, changes } = await applyLayer(job(blob));
     expect([entries, changes.implied]).toEqual([0, ['']]);
+  });
+
+  it.each([true, false])('asks whether cores idle, and makes the same of a layer: %s', async (idle) => {
+    const activity = new ThreadActivity(activityWords(1), 0);
+    const asked = vi.spyOn(activity, 'coresIdle', 'get').mockReturnValue(idle);
+    const tar = archive(file('noise', randomBytes(3 << 20)), file('text', 'land ho\n'.repeat(200_000)), END);
+    const { diffId } = await applyLayer(job(gzipSync(tar)), { activity });
+    expect(diffId).toBe(digestOf(tar));
+    expect(asked).toHaveBeenCalled();
   });
 
   it('extracts a layer while it downloads', async () => {

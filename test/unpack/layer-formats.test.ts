@@ -39,7 +39,7 @@ async function apply(blob: Buffer, mediaType: string): Promise<ApplyResult> {
     blobSize: blob.length,
     directory: layer,
     form: 'plain',
-    options: { ownership: CALLERS, devices: true, limits: unpackLimits() },
+    options: { ownership: CALLERS, devices: true, limits: unpackLimits(), inflate: 'auto' },
   });
 }
 

@@ -1,18 +1,27 @@
 import { LIMITS, type UnpackLimits } from '../../spec/index.js';
+import { createInflater } from '../../system/index.js';
 import { limitExceeded } from '../archive-error.js';
-import { gunzip } from './gunzip.js';
+import { gunzipByStream } from './gunzip-stream.js';
+import { gunzip, type GunzipOptions } from './gunzip.js';
+import { type GzipDecompressor, gzipDecompressor, type InflateChoice } from './inflate-choice.js';
 import { unzstd } from './unzstd.js';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
-export interface DecompressOptions {
+/** What decompressed a layer. */
+export type Decompressor = GzipDecompressor | 'zstd' | 'none';
+
+export interface DecompressOptions extends GunzipOptions {
   readonly limits: Pick<UnpackLimits, 'layerBytes' | 'compressionRatio'>;
   /** Bytes of the compressed layer, for the ratio. */
   readonly compressedSize: number;
+  /** Default `auto`. */
+  readonly inflate?: InflateChoice | undefined;
 }
 
 export interface Decompressed {
   readonly compression: Compression;
+  readonly decompressor: Decompressor;
   /** Each chunk is valid until the next is asked for. */
   readonly chunks: AsyncIterable<Buffer>;
 }
@@ -25,8 +34,8 @@ const MAGIC_BYTES = 4;
  * source is not ended when whoever reads the chunks stops early.
  *
  * Errors, some of them while the chunks are read: BAD_ARCHIVE for damage, truncation or anything but zeros behind the compressed
- * data; LIMIT_EXCEEDED as soon as there are more bytes than allowed, or more than any honest compression gives; and
- * what the source throws.
+ * data; LIMIT_EXCEEDED as soon as there are more bytes than allowed, or more than any honest compression gives; UNSUPPORTED where
+ * what has to decompress it is not here; and what the source throws.
  */
 export async function decompress(
   source: AsyncIterable<Buffer>,
@@ -35,8 +44,9 @@ export async function decompress(
   const iterator = source[Symbol.asyncIterator]();
   const head = await readHead(iterator);
   const compression = compressionOfBytes(head);
-  const input = prepend(head, iterator);
-  return { compression, chunks: limited(decoderOf(compression)(input), options) };
+  const decompressor = compression === 'gzip' ? gzipDecompressor(options.inflate ?? 'auto') : compression;
+  const chunks = decode(prepend(head, iterator), decompressor, options);
+  return { compression, decompressor, chunks: limited(chunks, options) };
 }
 
 /** RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2. */
@@ -47,14 +57,21 @@ function compressionOfBytes(head: Buffer): Compression {
   return magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50 ? 'zstd' : 'none';
 }
 
-function decoderOf(compression: Compression): (input: AsyncIterator<Buffer>) => AsyncIterable<Buffer> {
-  switch (compression) {
-    case 'gzip':
-      return gunzip;
+function decode(
+  input: AsyncIterableIterator<Buffer>,
+  decompressor: Decompressor,
+  o: GunzipOptions,
+): AsyncIterable<Buffer> {
+  switch (decompressor) {
+    case 'isa-l':
+    case 'zlib':
+      return gunzip(input, createInflater(decompressor), o);
+    case 'zlib-stream':
+      return gunzipByStream(input);
     case 'zstd':
-      return unzstd;
+      return unzstd(input);
     case 'none':
-      return (input) => ({ [Symbol.asyncIterator]: () => input });
+      return input;
   }
 }
 

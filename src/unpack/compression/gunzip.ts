@@ -1,96 +1,113 @@
-import { createGunzip, type Gunzip, type ZlibOptions } from 'node:zlib';
-import type { DuplexOptions } from 'node:stream';
-import { systemCode } from '../../errors.js';
-import { badArchive } from '../archive-error.js';
+import { InflateError, type Inflater, type InflateStep } from '../../system/index.js';
+import { DecoderInput } from './decoder-input.js';
+import { gzipCutShort, gzipDamaged } from './gzip-error.js';
+import { skipGzipHeader } from './gzip-header.js';
 import { requireZeros } from './trailing-zeros.js';
 
-/** Measured on layers: larger gains nothing, smaller costs turns of the event loop. */
-const CHUNK_BYTES = 512 * 1024;
+/**
+ * Measured on layers, with SHA-256 and the write of what is inflated: from 64 to 512 KiB nothing changes, since all of it
+ * stays in the second-level cache; a call in another thread has to be worth its way there and back.
+ */
+const CHUNK_BYTES = 256 * 1024;
+
+export interface GunzipOptions {
+  /**
+   * Asked before each chunk is handed out: whether the next is to be inflated in another thread meanwhile, because a core has
+   * nothing else to do. Default: never.
+   */
+  readonly overlap?: (() => boolean) | undefined;
+}
 
 /**
- * Inflates gzip, several members too, on zlib's thread pool: while a chunk is being used the next is inflated. At most
- * two chunks lie ready.
- *
- * zlib's binding stops without a word at zeros after a member, whatever follows them; so what it did not take is looked
- * at here, and must be zeros to the end.
+ * Inflates gzip, several members too, and closes the inflater. A chunk is valid until the next is asked for.
  *
  * @throws {UnpackError} BAD_ARCHIVE for damage, truncation and trailing garbage; and what the source throws
  */
-export async function* gunzip(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  const inflate = createInflate();
-  const feed = new Feed(source, inflate);
-  void feed.run();
+export async function* gunzip(
+  source: AsyncIterator<Buffer>,
+  inflater: Inflater,
+  o: GunzipOptions = {},
+): AsyncGenerator<Buffer, void, undefined> {
+  const input = new DecoderInput(source);
+  const chunks = new InflatedChunks(inflater, input, o.overlap ?? (() => false));
   try {
-    for await (const chunk of inflate as AsyncIterable<Buffer>) yield chunk;
+    yield* chunks.ofAllMembers();
   } catch (error) {
-    throw inflateError(error);
+    throw error instanceof InflateError ? gzipDamaged(error.message) : error;
   } finally {
-    inflate.destroy();
+    await chunks.close();
   }
-  await requireZeros(feed.rest(), source);
+  await requireZeros(input.bytes, source);
 }
 
-function createInflate(): Gunzip {
-  const options: ZlibOptions & DuplexOptions = {
-    chunkSize: CHUNK_BYTES,
-    // Chunk by chunk: a byte stream would join what lies ready, by copying.
-    readableObjectMode: true,
-    readableHighWaterMark: 2,
-  };
-  return createGunzip(options);
-}
+class InflatedChunks {
+  readonly #inflater: Inflater;
+  readonly #input: DecoderInput;
+  readonly #overlap: () => boolean;
+  #output: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  /** The other buffer, from the first overlap on. */
+  #spare: Buffer | undefined;
+  /** Bytes of the output that are inflated. */
+  #filled = 0;
+  /** A step into the empty output that runs while the other buffer is being used. */
+  #ahead: Promise<InflateStep> | undefined;
 
-/** Writes the source's chunks into zlib, and knows how much of the last it took. */
-class Feed {
-  readonly #source: AsyncIterator<Buffer>;
-  readonly #inflate: Gunzip;
-  #chunk: Buffer = Buffer.alloc(0);
-  /** Bytes that came before the chunk. */
-  #before = 0;
-
-  constructor(source: AsyncIterator<Buffer>, inflate: Gunzip) {
-    this.#source = source;
-    this.#inflate = inflate;
+  constructor(inflater: Inflater, input: DecoderInput, overlap: () => boolean) {
+    this.#inflater = inflater;
+    this.#input = input;
+    this.#overlap = overlap;
   }
 
-  /** Never rejects: an error of the source becomes the stream's. */
-  async run(): Promise<void> {
-    try {
-      for (;;) {
-        const next = await this.#source.next();
-        if (this.#inflate.destroyed) return;
-        if (next.done === true) break;
-        this.#before += this.#chunk.length;
-        this.#chunk = next.value;
-        await this.#write(next.value);
-        // It had enough: its output is at an end, and the rest of this chunk is still to be looked at.
-        if (this.rest().length > 0) return;
+  /** Ends at the end of the input, or where zeros follow a member. */
+  async *ofAllMembers(): AsyncGenerator<Buffer, void, undefined> {
+    do {
+      await skipGzipHeader(this.#input);
+      this.#inflater.begin();
+      for (let ended = false; !ended;) {
+        ended = await this.#step();
+        const isFull = this.#filled === CHUNK_BYTES;
+        const isUsedUp = this.#input.bytes.length === 0;
+        // Before the source is waited for, what there is is handed out: it may be a reason not to wait.
+        if (isFull || (isUsedUp && this.#filled > 0)) yield this.#handOut(!ended);
+        // A full output says nothing of the input: more may be due of what is used up.
+        if (!ended && !isFull && !(await this.#input.has(1))) throw gzipCutShort();
       }
-      this.#inflate.end();
-    } catch (error) {
-      this.#inflate.destroy(error instanceof Error ? error : new Error(String(error)));
+    } while ((await this.#input.has(1)) && this.#input.bytes[0] !== 0);
+    if (this.#filled > 0) yield this.#handOut(false);
+  }
+
+  /** When it resolves, no thread touches the buffers any more. */
+  async close(): Promise<void> {
+    await this.#ahead?.catch(() => undefined);
+    this.#inflater.close();
+  }
+
+  /** Fills the output as far as it can be. Whether the member has ended. */
+  async #step(): Promise<boolean> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    const output = this.#output.subarray(this.#filled);
+    const { consumed, produced, ended } = await (ahead ?? this.#inflater.step(this.#input.bytes, output));
+    // No library is known to do so, but for no bytes may this go on for ever.
+    if (consumed === 0 && produced === 0 && !ended && this.#input.bytes.length > 0)
+      throw gzipDamaged('it leads nowhere');
+    this.#input.drop(consumed);
+    this.#filled += produced;
+    return ended;
+  }
+
+  /** What is inflated. @param goesOn - there is more of the member */
+  #handOut(goesOn: boolean): Buffer {
+    const used = this.#output;
+    const chunk = used.subarray(0, this.#filled);
+    this.#filled = 0;
+    if (goesOn && this.#input.bytes.length > 0 && this.#overlap()) {
+      this.#output = this.#spare ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);
+      this.#spare = used;
+      this.#ahead = this.#inflater.stepAsync(this.#input.bytes, this.#output);
+      // Looked at when the next chunk is asked for, which may be never.
+      this.#ahead.catch(() => undefined);
     }
+    return chunk;
   }
-
-  /** Resolves when zlib is done with the chunk. */
-  #write(chunk: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#inflate.write(chunk, (error) => {
-        if (error === null || error === undefined) resolve();
-        else reject(error);
-      });
-    });
-  }
-
-  /** What zlib left of the last chunk when it had enough. */
-  rest(): Buffer {
-    return this.#chunk.subarray(this.#inflate.bytesWritten - this.#before);
-  }
-}
-
-function inflateError(error: unknown): unknown {
-  const code = systemCode(error);
-  if (code === 'Z_BUF_ERROR') return badArchive('the gzip data is cut short');
-  if (code?.startsWith('Z_') !== true || !(error instanceof Error)) return error;
-  return badArchive(`the gzip data is damaged: ${error.message}`);
 }

@@ -1,6 +1,7 @@
 import type * as Binding from 'zstd-napi/binding.js';
 import { LandfallError } from '../../errors.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
+import { DecoderInput } from './decoder-input.js';
 import { requireZeros } from './trailing-zeros.js';
 
 const CHUNK_BYTES = 512 * 1024;
@@ -24,7 +25,7 @@ export async function* unzstd(source: AsyncIterator<Buffer>): AsyncGenerator<Buf
   const decoder = new zstd.DCtx();
   decoder.setParameter(zstd.DParameter.windowLogMax, WINDOW_LOG_MAX);
   const output = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  const input = new Input(source);
+  const input = new DecoderInput(source);
   while (await input.has(1)) {
     // No frame begins with a zero.
     if (input.bytes[0] === 0) {
@@ -33,29 +34,6 @@ export async function* unzstd(source: AsyncIterator<Buffer>): AsyncGenerator<Buf
     }
     await input.has(HEADER_BYTES);
     yield* decompressFrame(decoder, input, output, contentSize(zstd, input.bytes));
-  }
-}
-
-/** What is not used yet of a source's chunks. */
-class Input {
-  bytes: Buffer = Buffer.alloc(0);
-  readonly #source: AsyncIterator<Buffer>;
-
-  constructor(source: AsyncIterator<Buffer>) {
-    this.#source = source;
-  }
-
-  /** Whether there are so many bytes; asks for more chunks if need be. */
-  async has(count: number): Promise<boolean> {
-    while (this.bytes.length < count) {
-      // The source may use the memory again.
-      const held = Buffer.from(this.bytes);
-      const next = await this.#source.next();
-      this.bytes = held;
-      if (next.done === true) return false;
-      this.bytes = held.length === 0 ? next.value : Buffer.concat([held, next.value]);
-    }
-    return true;
   }
 }
 
@@ -76,7 +54,7 @@ function contentSize(zstd: Zstd, header: Buffer): number | undefined {
  */
 async function* decompressFrame(
   decoder: Binding.DCtx,
-  input: Input,
+  input: DecoderInput,
   output: Buffer,
   size: number | undefined,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -84,7 +62,7 @@ async function* decompressFrame(
   // Where the decoder sees a whole small frame at once it takes another way, on which it accepts and refuses other frames.
   for (let most = 1; ; most = Infinity) {
     const [hint, produced, consumed] = decompressStream(decoder, output, input.bytes.subarray(0, most));
-    input.bytes = input.bytes.subarray(consumed);
+    input.drop(consumed);
     bytes += produced;
     if (produced > 0) yield output.subarray(0, produced);
     if (hint === 0) break;

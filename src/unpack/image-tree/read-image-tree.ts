@@ -3,6 +3,7 @@ import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import { ImageBudget } from '../image-budget.js';
 import { layerError } from '../layer-error.js';
 import type { UnpackOptions } from '../layer-input.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import { Warnings } from '../warnings.js';
 import { LayerEvents } from '../layer-events.js';
 import { ImageDirectory } from './image-tree.js';
@@ -14,6 +15,8 @@ import { readLayer, type StoredLayer } from './stored-layer.js';
 export interface ReadImageTreeOptions extends UnpackOptions {
   /** Those that are not given are LIMITS of src/spec. */
   readonly limits?: Partial<UnpackLimits>;
+  /** What inflates gzip layers. Default `auto`. */
+  readonly inflate?: InflateChoice | undefined;
 }
 
 /**
@@ -37,7 +40,8 @@ export async function readImageTree(
     const warnings = new Warnings();
     const indexer = new LayerIndexer({ layer: index, limits, budget, warnings });
     events.tell(index, 'unpacking', 0);
-    const reading = { limits, budget: imageBudget.layer(index), warnings, signal: o.signal };
+    const { signal, inflate } = o;
+    const reading = { limits, budget: imageBudget.layer(index), warnings, inflate, signal };
     for await (const bytes of readLayer(layer, indexer, reading)) events.tell(index, 'unpacking', bytes);
     const merge = (read: IndexedLayer): void => mergeIndexedLayer(root, read, { budget, warnings });
     finishing(layer, () => merge(indexer.finish()));

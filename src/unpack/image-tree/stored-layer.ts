@@ -9,6 +9,7 @@ import {
   type UnpackLimits,
 } from '../../spec/index.js';
 import { decompress } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import type { LayerBudget } from '../image-budget.js';
 import { LayerBytes } from '../image-budget.js';
 import { isContentError, layerError, refuseOtherDiffId, refuseOtherDigest } from '../layer-error.js';
@@ -28,6 +29,8 @@ export interface ReadLayerOptions extends Abortable {
   readonly limits: UnpackLimits;
   /** The layer's share of its image's bytes. */
   readonly budget: LayerBudget;
+  /** What inflates gzip. Default `auto`. */
+  readonly inflate?: InflateChoice | undefined;
   readonly warnings?: Warnings;
 }
 
@@ -81,7 +84,11 @@ async function* untarUnchecked(
   const reader = new TarReader(handler, limits);
   const bytes = new LayerBytes(limits.imageBytes, o.budget);
   const digester = new Digester(algorithmOf(layer.diffId) === 'sha512' ? 'sha512' : 'sha256');
-  const { compression, chunks } = await decompress(blob.chunks, { limits, compressedSize });
+  const { compression, chunks } = await decompress(blob.chunks, {
+    limits,
+    compressedSize,
+    inflate: o.inflate,
+  });
   warnOfCompression(compression, layer.descriptor, o.warnings ?? new Warnings());
   for await (const chunk of chunks) {
     throwIfAborted(o.signal);

@@ -1,5 +1,7 @@
 import type { ErrorJson } from '../../errors.js';
 import type { Digest, UnpackLimits, VerifiableAlgorithm } from '../../spec/index.js';
+import type { Compression, Decompressor } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import type { LayerBudget } from '../image-budget.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
 import type { Ownership } from '../ownership.js';
@@ -33,6 +35,7 @@ export interface ApplyOptions {
   /** Whether device nodes are made, where they can be; those that are not are told. */
   readonly devices: boolean;
   readonly limits: UnpackLimits;
+  readonly inflate: InflateChoice;
 }
 
 /** A device node that a layer has and that could not be made. */
@@ -51,8 +54,8 @@ export interface ApplyResult {
   readonly entries: number;
   /** Bytes of the uncompressed tar. */
   readonly uncompressedSize: number;
-  /** Which decompressor read it. */
-  readonly compression: 'none' | 'gzip' | 'zstd';
+  readonly compression: Compression;
+  readonly decompressor: Decompressor;
   /** In the archive's order; only the first thousand of them. */
   readonly omitted: readonly OmittedDevice[];
   /** Each said once, for people. */
@@ -123,6 +126,8 @@ export interface JobResults {
 
 export type WorkerRequest = { readonly job: WorkerJob; readonly id: number } | { readonly abort: number };
 export type WorkerReply =
+  /** Once, before any other: it takes jobs. */
+  | { readonly ready: true }
   | { readonly id: number; readonly result: JobResults[keyof JobResults] }
   | { readonly id: number; readonly error: ErrorJson }
   /** Compressed bytes consumed so far. */

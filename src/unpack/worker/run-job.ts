@@ -17,9 +17,10 @@ import type {
   WorkerReply,
   WorkerRequest,
 } from './apply-job.js';
+import type { ThreadActivity } from './thread-activity.js';
 
-/** Progress is a message to another thread; this many bytes make one worth its price. */
-const PROGRESS_STEP = 256 * 1024;
+/** Progress is a message to another thread, and is for people: they do not see more. */
+const PROGRESS_INTERVAL_MS = 50;
 
 type Result = JobResults[keyof JobResults];
 
@@ -27,30 +28,36 @@ type Result = JobResults[keyof JobResults];
  * Runs the jobs that arrive at a port, each as soon as it arrives: while one waits for its download, another inflates or
  * writes. Every job is answered exactly once, an aborted one too, and after its answer it touches nothing any more.
  */
-export function runJobs(port: MessagePort): void {
+export function runJobs(port: MessagePort, activity: ThreadActivity): void {
   const running = new Map<number, AbortController>();
   port.on('message', (request: WorkerRequest) => {
     if ('abort' in request) {
       running.get(request.abort)?.abort();
       return;
     }
-    const { id, job } = request;
+    const { id } = request;
     const controller = new AbortController();
     running.set(id, controller);
-    void answer(port, id, job, controller.signal).finally(() => running.delete(id));
+    const { signal } = controller;
+    void answer(port, request, { signal, activity }).finally(() => running.delete(id));
   });
 }
 
-async function answer(port: MessagePort, id: number, job: WorkerJob, signal: AbortSignal): Promise<void> {
+async function answer(
+  port: MessagePort,
+  { id, job }: { readonly id: number; readonly job: WorkerJob },
+  o: Abortable & { readonly activity: ThreadActivity },
+): Promise<void> {
   const reply = (message: WorkerReply): void => port.postMessage(message);
-  let told = 0;
+  let told = performance.now();
   const onProgress = (bytes: number): void => {
-    if (bytes - told < PROGRESS_STEP) return;
-    told = bytes;
+    const now = performance.now();
+    if (now - told < PROGRESS_INTERVAL_MS) return;
+    told = now;
     reply({ id, progress: bytes });
   };
   try {
-    reply({ id, result: await runJob(job, { signal, onProgress }) });
+    reply({ id, result: await o.activity.during(() => runJob(job, { ...o, onProgress })) });
   } catch (error) {
     reply({ id, error: filesystemError(error, describeJob(job)).toJSON() });
   }
@@ -58,7 +65,7 @@ async function answer(port: MessagePort, id: number, job: WorkerJob, signal: Abo
 
 async function runJob(
   job: WorkerJob,
-  o: Abortable & { onProgress: (bytes: number) => void },
+  o: Abortable & { readonly activity: ThreadActivity; readonly onProgress: (bytes: number) => void },
 ): Promise<Result> {
   switch (job.kind) {
     case 'apply':

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { abortedError, LandfallError, throwIfAborted } from '../../errors.js';
 import type { JobResults, WorkerJob } from './apply-job.js';
+import { type ActivityWords, activityWords } from './thread-activity.js';
 import { closedError, rejectTask, WorkerThread, type RunOptions, type Task } from './worker-thread.js';
 import { WORKER_URL } from './worker-url.js';
 
@@ -44,6 +45,7 @@ export class WorkerPool {
   readonly #heapMiB: number;
   readonly #url: URL;
   readonly #threads = new Set<WorkerThread>();
+  readonly #activity: ActivityWords;
   readonly #waiting: Task[] = [];
   #lastNumber = 0;
   #closed = false;
@@ -59,6 +61,7 @@ export class WorkerPool {
         hint: 'Give a whole number from 1 on.',
       });
     }
+    this.#activity = activityWords(Math.max(this.size, availableParallelism()));
   }
 
   /** How many layers it unpacks at the same time; more wait for their turn. */
@@ -82,6 +85,12 @@ export class WorkerPool {
       this.#waiting.push(task);
       this.#dispatch();
     }) as Promise<JobResults[K]>;
+  }
+
+  /** Starts threads that are about to be needed, so that the first jobs find them there: a start takes some tenths of a second. */
+  prepare(threads: number): void {
+    if (this.#closed) return;
+    while (this.#threads.size < Math.min(threads, this.size)) this.#start().rest();
   }
 
   /** Ends all threads. Jobs that still run reject with ABORTED, after their thread has ended. */
@@ -116,9 +125,14 @@ export class WorkerPool {
       return task.job.kind !== 'apply' || least.layers < LAYERS_PER_WORKER ? least : undefined;
     }
     // A thread that is being ended still counts until it has ended.
-    if (this.#threads.size >= this.size) return undefined;
+    return this.#threads.size < this.size ? this.#start() : undefined;
+  }
+
+  #start(): WorkerThread {
     const thread = new WorkerThread({
       url: this.#url,
+      activity: this.#activity,
+      number: this.#freeNumber(),
       heapMiB: this.#heapMiB,
       idleMs: this.#idleMs,
       graceMs: this.#graceMs,
@@ -130,6 +144,14 @@ export class WorkerPool {
     });
     this.#threads.add(thread);
     return thread;
+  }
+
+  /** The least that no thread has. */
+  #freeNumber(): number {
+    const taken = new Set([...this.#threads].map(({ number }) => number));
+    let number = 0;
+    while (taken.has(number)) number += 1;
+    return number;
   }
 
   #abort(task: Task): void {

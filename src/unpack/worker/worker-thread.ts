@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { abortedError, errorFromJSON, LandfallError, UnpackError, type Abortable } from '../../errors.js';
 import type { JobResults, WorkerJob, WorkerReply } from './apply-job.js';
+import { type ActivityWords, forgetActivity } from './thread-activity.js';
 
 export interface RunOptions extends Abortable {
   /** Compressed bytes consumed so far. */
@@ -23,7 +25,14 @@ export interface Task {
   grace?: NodeJS.Timeout;
 }
 
-export interface WorkerThreadOptions {
+/** What a thread is told when it starts. */
+export interface WorkerStart {
+  readonly activity: ActivityWords;
+  /** Which of the words is this thread's. */
+  readonly number: number;
+}
+
+export interface WorkerThreadOptions extends WorkerStart {
   readonly url: URL;
   readonly heapMiB: number;
   readonly idleMs: number;
@@ -42,23 +51,38 @@ export class WorkerThread {
   /** Why it ends: what its jobs reject with. */
   #verdict: LandfallError | undefined;
   readonly #ended: Promise<void>;
+  /** It takes jobs, or has ended. */
+  readonly #ready: Promise<void>;
 
   constructor(options: WorkerThreadOptions) {
     this.#options = options;
+    const { activity, number } = options;
     this.#worker = new Worker(options.url, {
       name: 'landfall-unpack',
+      workerData: { activity, number } satisfies WorkerStart,
       resourceLimits: { maxOldGenerationSizeMb: options.heapMiB, maxYoungGenerationSizeMb: YOUNG_MIB },
       // It knows only descriptors that Node opened, and would warn about each of ours when it is closed.
       trackUnmanagedFds: false,
     });
-    this.#worker.on('message', (reply: WorkerReply) => this.#receive(reply));
+    let becomeReady: () => void = () => undefined;
+    this.#ready = new Promise((resolve) => (becomeReady = resolve));
+    this.#worker.on('message', (reply: WorkerReply) => {
+      if ('ready' in reply) becomeReady();
+      else this.#receive(reply);
+    });
     this.#worker.on('error', (error) => (this.#verdict ??= diedError(error)));
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', (code) => {
+        becomeReady();
+        forgetActivity(activity, number);
         this.#finish(this.#verdict ?? diedError(new Error(`exit code ${code}`)));
         resolve();
       });
     });
+  }
+
+  get number(): number {
+    return this.#options.number;
   }
 
   get usable(): boolean {
@@ -93,11 +117,22 @@ export class WorkerThread {
 
   async end(verdict: LandfallError): Promise<void> {
     this.#verdict ??= verdict;
+    // Somebody waits for it now, whether it has work or not.
+    this.#worker.ref();
+    await this.#started();
     await this.#worker.terminate();
     await this.#ended;
   }
 
-  #receive(reply: WorkerReply): void {
+  /** A thread that is ended while a native module begins in it takes the whole process along. */
+  async #started(): Promise<void> {
+    const timer = new AbortController();
+    const patience = sleep(this.#options.graceMs, undefined, { signal: timer.signal }).catch(() => undefined);
+    await Promise.race([this.#ready, patience]);
+    timer.abort();
+  }
+
+  #receive(reply: Exclude<WorkerReply, { ready: true }>): void {
     const task = this.#tasks.get(reply.id);
     if (task === undefined) return;
     if ('progress' in reply) {
@@ -107,11 +142,12 @@ export class WorkerThread {
     this.#tasks.delete(reply.id);
     if ('result' in reply) resolveTask(task, reply.result);
     else rejectTask(task, errorFromJSON(reply.error));
-    if (this.#tasks.size === 0) this.#rest();
+    if (this.#tasks.size === 0) this.rest();
     this.#options.onFree();
   }
 
-  #rest(): void {
+  /** Nothing is to be done at the moment: does not keep the process alive, and ends where that lasts. */
+  rest(): void {
     this.#worker.unref();
     this.#idle = setTimeout(() => {
       if (this.#tasks.size === 0) void this.end(closedError());

@@ -6,6 +6,7 @@ import { bomb } from '../bombs.js';
 import { asyncChunksOf } from '../chunking.js';
 import { extractLayer, PLAINLY } from '../extract-layer.js';
 import type { FuzzTarget } from '../fuzz-target.js';
+import { INFLATERS } from './decompress.js';
 import { checkPrintable, outcomeOf, outcomeOfSync, Violation } from '../violation.js';
 
 /** Archives that claim more than they hold. The memory that they cost is looked at after every input. */
@@ -39,7 +40,8 @@ export const inflationTarget: FuzzTarget = {
     const outcome = await outcomeOf(async () => {
       const limits = unpackLimits({ layerBytes: 32 * MIB });
       const source = asyncChunksOf(blob, 65_536, random);
-      const { chunks } = await decompress(source, { limits, compressedSize: blob.length });
+      const inflate = random.pick(INFLATERS);
+      const { chunks } = await decompress(source, { limits, compressedSize: blob.length, inflate });
       let bytes = 0;
       for await (const chunk of chunks) bytes += chunk.length;
       return bytes;

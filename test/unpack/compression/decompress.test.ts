@@ -3,18 +3,10 @@ import { Compressor, compress as zstd } from 'zstd-napi';
 import { describe, expect, it } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
 import { decompress, type Compression } from '../../../src/unpack/compression/decompress.js';
+import { DAMAGED_GZIP, EXTRA, flipped, TEXT, WHOLE_GZIP } from '../../suites/gzip-rows.js';
+import { chunksOf } from '../../support/chunks-of.js';
 import { gzipMember, skippableFrame, zstdFrame } from '../../support/compressed-builder.js';
-
-/** Chunks as the blob reader gives them: in memory that is used again for the next. */
-async function* chunksOf(bytes: Buffer, chunkBytes: number): AsyncGenerator<Buffer> {
-  const memory = Buffer.alloc(Math.min(chunkBytes, bytes.length));
-  for (let at = 0; at < bytes.length; at += chunkBytes) {
-    await Promise.resolve();
-    const length = bytes.copy(memory, 0, at, at + chunkBytes);
-    yield memory.subarray(0, length);
-    memory.fill(0xaa);
-  }
-}
+import { needsPeer } from '../../support/peers.js';
 
 async function run(
   bytes: Buffer,
@@ -30,17 +22,12 @@ async function run(
   return [compression, Buffer.concat(found).toString('latin1')];
 }
 
-/** Text that does not compress to nothing, so that chunks end in the middle of things. */
-const TEXT = Array.from({ length: 3000 }, (_, i) => ((i * i * 31) % 9973).toString(36)).join(' ');
 const HALF = TEXT.length >> 1;
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 const gz = gzipSync(bytesOf(TEXT));
 const zst = zstdFrame(bytesOf(TEXT), { checksum: true });
 const zeros = Buffer.alloc(10_000);
-/** A subfield (RFC 1952 section 2.3.1.1). */
-const EXTRA = bytesOf('SG\x02\x00ab');
-
 const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression; text?: string }[] = [
   { name: 'nothing', bytes: Buffer.alloc(0), compression: 'none', text: '' },
   { name: 'one byte', bytes: bytesOf('x'), compression: 'none', text: 'x' },
@@ -51,44 +38,7 @@ const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression
     text: '\x28\xb5\x2f',
   },
   { name: 'plain bytes', bytes: bytesOf(TEXT), compression: 'none' },
-  { name: 'gzip', bytes: gz, compression: 'gzip' },
-  { name: 'gzip of nothing', bytes: gzipSync(''), compression: 'gzip', text: '' },
-  // RFC 1952 section 2.3.1: FEXTRA, FNAME, FCOMMENT and FHCRC.
-  ...Object.entries({
-    'an extra field': { extra: EXTRA },
-    'an empty extra field': { extra: Buffer.alloc(0) },
-    'a name': { name: 'layer.tar' },
-    'a comment': { comment: 'a comment' },
-    'a checksum of its header': { headerChecksum: 'right' as const },
-    'all fields': { extra: EXTRA, name: 'n', comment: 'c', headerChecksum: 'right' as const },
-    'the mark of a text': { flags: 1 },
-  }).map(([what, fields]) => ({
-    name: `gzip with ${what}`,
-    bytes: gzipMember(bytesOf(TEXT), fields),
-    compression: 'gzip' as const,
-  })),
-  {
-    name: 'gzip of members with and without fields',
-    bytes: Buffer.concat([
-      gzipMember(bytesOf(TEXT.slice(0, HALF)), { extra: EXTRA, name: 'n', headerChecksum: 'right' }),
-      gzipSync(TEXT.slice(HALF)),
-      gzipMember(Buffer.alloc(0), { extra: EXTRA }),
-    ]),
-    compression: 'gzip',
-  },
-  {
-    name: 'gzip of two members',
-    bytes: Buffer.concat([gzipSync(TEXT.slice(0, HALF)), gzipSync(TEXT.slice(HALF))]),
-    compression: 'gzip',
-  },
-  {
-    name: 'gzip of many small members, as eStargz',
-    bytes: Buffer.concat([...TEXT.matchAll(/.{1,40}/gs)].map(([part]) => gzipSync(part))),
-    compression: 'gzip',
-  },
-  { name: 'gzip with an empty member', bytes: Buffer.concat([gz, gzipSync('')]), compression: 'gzip' },
-  { name: 'gzip padded with zeros', bytes: Buffer.concat([gz, zeros]), compression: 'gzip' },
-  { name: 'gzip padded with one zero', bytes: Buffer.concat([gz, Buffer.alloc(1)]), compression: 'gzip' },
+  ...WHOLE_GZIP.map((row) => ({ ...row, compression: 'gzip' as const })),
   { name: 'zstd', bytes: zst, compression: 'zstd' },
   { name: 'zstd of nothing', bytes: zstd(Buffer.alloc(0)), compression: 'zstd', text: '' },
   {
@@ -140,47 +90,7 @@ const ACCEPTED: readonly { name: string; bytes: Buffer; compression: Compression
 ];
 
 const REFUSED: readonly { name: string; bytes: Buffer; message: RegExp }[] = [
-  { name: 'gzip and one letter', bytes: Buffer.concat([gz, bytesOf('x')]), message: /gzip|followed/ },
-  {
-    name: 'gzip and a text',
-    bytes: Buffer.concat([gz, bytesOf('some garbage that is longer')]),
-    message: /gzip|followed/,
-  },
-  {
-    name: 'gzip, zeros and a letter',
-    bytes: Buffer.concat([gz, zeros, bytesOf('x')]),
-    message: /followed by something else/,
-  },
-  {
-    name: 'gzip, a zero and a letter',
-    bytes: Buffer.concat([gz, bytesOf('\0x')]),
-    message: /followed by something else/,
-  },
-  {
-    name: 'gzip, zeros and gzip',
-    bytes: Buffer.concat([gz, zeros, gz]),
-    message: /followed by something else/,
-  },
-  { name: 'gzip and half a member', bytes: Buffer.concat([gz, gz.subarray(0, 20)]), message: /cut short/ },
-  { name: 'gzip with a wrong checksum', bytes: flipped(gz, gz.length - 6), message: /damaged/ },
-  { name: 'gzip with a wrong length', bytes: flipped(gz, gz.length - 1), message: /damaged/ },
-  { name: 'gzip of an unknown method', bytes: flipped(gz, 2), message: /damaged/ },
-  {
-    name: 'gzip with a wrong checksum of its header',
-    bytes: gzipMember(bytesOf(TEXT), { headerChecksum: 'wrong' }),
-    message: /damaged/,
-  },
-  {
-    name: 'gzip with flags that are to come',
-    bytes: gzipMember(bytesOf(TEXT), { flags: 0x20 }),
-    message: /damaged/,
-  },
-  {
-    name: 'gzip and a member with a wrong checksum',
-    bytes: Buffer.concat([gz, flipped(gz, gz.length - 6)]),
-    message: /damaged/,
-  },
-  { name: 'gzip and zstd', bytes: Buffer.concat([gz, zst]), message: /damaged/ },
+  ...DAMAGED_GZIP,
   { name: 'zstd and one letter', bytes: Buffer.concat([zst, bytesOf('x')]), message: /zstd/ },
   { name: 'zstd and a text', bytes: Buffer.concat([zst, bytesOf('some garbage')]), message: /damaged/ },
   {
@@ -219,12 +129,6 @@ const REFUSED: readonly { name: string; bytes: Buffer; message: RegExp }[] = [
   { name: 'zstd and gzip', bytes: Buffer.concat([zst, gz]), message: /damaged/ },
 ];
 
-function flipped(bytes: Buffer, at: number): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[at] = (copy[at] ?? 0) ^ 0xff;
-  return copy;
-}
-
 const badArchive = (message: RegExp): unknown =>
   expect.objectContaining({ code: 'BAD_ARCHIVE', message: expect.stringMatching(message) as string });
 
@@ -234,6 +138,34 @@ describe('decompress', () => {
       expect(await run(bytes, { chunkBytes })).toEqual([compression, text]);
     });
   }
+
+  it.skipIf(needsPeer('igzip') !== undefined).each([
+    ['zlib', gz, 'zlib'],
+    ['isa-l', gz, 'isa-l'],
+    ['auto', gz, 'isa-l'],
+    ['auto', zst, 'zstd'],
+    ['isa-l', bytesOf(TEXT), 'none'],
+  ] as const)('says what decompresses: asked for %s', async (inflate, bytes, expected) => {
+    const limits = unpackLimits();
+    const o = { limits, compressedSize: bytes.length, inflate };
+    const { decompressor, chunks } = await decompress(chunksOf(bytes, 1000), o);
+    expect(decompressor).toBe(expected);
+    for await (const chunk of chunks) expect(chunk.length).toBeGreaterThan(0);
+  });
+
+  it('asks whether to inflate in another thread, and comes to the same', async () => {
+    const bytes = Buffer.alloc(1 << 20, TEXT);
+    let asked = 0;
+    const { chunks } = await decompress(chunksOf(gzipSync(bytes), 1 << 20), {
+      limits: unpackLimits(),
+      compressedSize: bytes.length,
+      overlap: () => (asked += 1) > 0,
+    });
+    const found: Buffer[] = [];
+    for await (const chunk of chunks) found.push(Buffer.from(chunk));
+    expect(asked).toBeGreaterThan(1);
+    expect(Buffer.concat(found).equals(bytes)).toBe(true);
+  });
 
   it('splits chunks between members and padding as it pleases', async () => {
     const bytes = Buffer.concat([gzipSync('first '), gzipSync('second'), Buffer.alloc(3)]);

@@ -1,6 +1,8 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { Frontier } from '../../../src/system/index.js';
 import type { ApplyJob, SyncJob } from '../../../src/unpack/worker/apply-job.js';
@@ -33,6 +35,7 @@ parentPort.on('message', (request) => {
   if (act === 'eat') { const all = []; for (;;) all.push(new Array(1000).fill({})); }
   if (act === 'answers' || act === 'hangs') held.set(id, act);
 });
+parentPort.postMessage({ ready: true });
 `;
 const ACTOR_URL = new URL(`data:text/javascript,${encodeURIComponent(ACTOR)}`);
 
@@ -49,7 +52,7 @@ function apply(directory: string): ApplyJob {
     blobSize: 1,
     directory,
     form: 'plain',
-    options: { ownership: CALLERS, devices: false, limits: unpackLimits() },
+    options: { ownership: CALLERS, devices: false, limits: unpackLimits(), inflate: 'auto' },
   };
 }
 
@@ -84,6 +87,52 @@ test('threads start on need, up to the size, and are used again', async () => {
   expect(seen.size).toBeLessThanOrEqual(2);
   hanging.abort();
   for (const one of held) await expect(one).rejects.toMatchObject({ code: 'ABORTED' });
+});
+
+test('threads that were prepared are those that the first jobs get, and no more than the size', async () => {
+  let count = 0;
+  const counting = (): void => void (count += 1);
+  // Node tells of a thread a little after its start.
+  const started = (): Promise<number> => nextTurn().then(() => count);
+  process.on('worker', counting);
+  try {
+    await using pool = new WorkerPool({ size: 2, url: ACTOR_URL });
+    pool.prepare(1);
+    expect(await started()).toBe(1);
+    pool.prepare(5);
+    expect(await started()).toBe(2);
+    await Promise.all([pool.run(act('thread')), pool.run(act('thread'))]);
+    expect(await started()).toBe(2);
+    await pool.close();
+    pool.prepare(2);
+    expect(await started()).toBe(2);
+  } finally {
+    process.off('worker', counting);
+  }
+});
+
+test.each([
+  ['not before it has started: a native module may be at its beginning', 200, 10_000, ['ready', 'exit']],
+  ['where it never comes to its start', 60_000, 50, ['exit']],
+])('a thread ends %s', async (_, startMs, graceMs, expected) => {
+  const slow = `import { parentPort } from 'node:worker_threads';
+    setTimeout(() => parentPort.postMessage({ ready: true }), ${startMs});`;
+  const url = new URL(`data:text/javascript,${encodeURIComponent(slow)}`);
+  const order: string[] = [];
+  const watch = (worker: Worker): void => {
+    worker.once('message', () => order.push('ready'));
+    worker.once('exit', () => order.push('exit'));
+  };
+  process.on('worker', watch);
+  try {
+    const pool = new WorkerPool({ size: 1, url, graceMs });
+    pool.prepare(1);
+    await nextTurn();
+    await pool.close();
+    expect(order).toEqual(expected);
+  } finally {
+    process.off('worker', watch);
+  }
 });
 
 test('layers beyond the slots wait for one, anything else does not', async () => {

@@ -1,0 +1,3 @@
+import { umaskSuite } from '../../suites/umask.js';
+
+umaskSuite(true);
