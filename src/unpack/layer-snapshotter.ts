@@ -137,7 +137,7 @@ export interface SnapshotCheck extends AsyncDisposable {
   replace(snapshot: CheckedSnapshot): Promise<string | undefined>;
 }
 
-export interface HoldOptions extends Abortable, Pick<ExtractionOptions, 'limits'> {}
+export interface HoldOptions extends Abortable, Pick<ExtractionOptions, 'limits' | 'inflate'> {}
 
 export interface SweepOptions {
   /** Names or chain IDs of committed snapshots to keep, with all their ancestors. */

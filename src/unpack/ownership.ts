@@ -26,8 +26,14 @@ export function defaultOwnership(): Ownership {
 }
 
 /** Tells chown(2) to leave an owner as it is: the caller's, for what was just made. */
-const UNCHANGED = 0xffff_ffff;
+export const UNCHANGED = 0xffff_ffff;
 const MAX_ID = 0xffff_fffe;
+
+/** As chown(2) takes it. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** Whether anything has to be done to what the caller made. */
 export function changesOwner({ uid, gid }: Ownership): boolean {
@@ -39,13 +45,7 @@ export function changesOwner({ uid, gid }: Ownership): boolean {
  *
  * @throws {UnpackError} INVALID_CONFIG for one that the ranges leave out
  */
-export function ownerOf(
-  ownership: Ownership,
-  owner: { readonly uid: number; readonly gid: number },
-): {
-  readonly uid: number;
-  readonly gid: number;
-} {
+export function ownerOf(ownership: Ownership, owner: Owner): Owner {
   return {
     uid: mapped(ownership.uid, owner.uid, 'user'),
     gid: mapped(ownership.gid, owner.gid, 'group'),

@@ -29,7 +29,7 @@ export interface TarEntry {
   /** Bytes of the file once it is extracted; 0 for all that is not a file. */
   readonly size: number;
   readonly mtime: TarTime;
-  readonly atime?: TarTime;
+  readonly atime?: TarTime | undefined;
   /** Of a device, else 0. */
   readonly major: number;
   readonly minor: number;

@@ -5,6 +5,16 @@ import type { SparseSegment, TarTime } from './tar-entry.js';
 /** Everything in a tar archive is a multiple of this many bytes. */
 export const BLOCK_BYTES = 512;
 
+/** Some bytes of an archive, twice: through a DataView four of them are read at once, which a Buffer does byte by byte. */
+export interface ArchiveBytes {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
+export function archiveBytes(bytes: Buffer): ArchiveBytes {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
+}
+
 /** One header block as it stands, before extended headers are applied. */
 export interface TarHeader {
   /** One character; NUL for old regular files. */
@@ -17,11 +27,11 @@ export interface TarHeader {
   /** Bytes that the header claims to follow it. */
   readonly size: number;
   readonly mtime: TarTime;
-  readonly atime?: TarTime;
+  readonly atime: TarTime | undefined;
   readonly major: number;
   readonly minor: number;
   /** Of type `S` in GNU's headers only: star keeps something else there. */
-  readonly sparse?: OldSparse;
+  readonly sparse: OldSparse | undefined;
 }
 
 /** GNU's old sparse format keeps the map in the header and in the blocks after it. */
@@ -34,6 +44,11 @@ export interface OldSparse {
 
 const NUL = 0;
 const SPACE = 0x20;
+/** The magic, `ustar  \0` or `ustar\0`, in parts that a DataView reads at once; and star's `tar\0` at the end. */
+const USTA = 0x75737461;
+const R_OF_GNU = 0x72202000;
+const R_OF_POSIX = 0x7200;
+const STAR = 0x74617200;
 const EPOCH: TarTime = { seconds: 0, nanoseconds: 0 };
 
 /**
@@ -42,12 +57,13 @@ const EPOCH: TarTime = { seconds: 0, nanoseconds: 0 };
  *
  * @throws {UnpackError} BAD_ARCHIVE
  */
-export function readTarHeader(block: Buffer, at: number): TarHeader | undefined {
+export function readTarHeader(archive: ArchiveBytes, at: number): TarHeader | undefined {
+  const block = archive.bytes;
   if (block[at] === NUL && isZero(block, at)) return undefined;
-  if (!checksumHolds(block, at)) throw badArchive('a header has a wrong checksum');
-  const typeflag = block.toString('latin1', at + 156, at + 157);
+  if (!checksumHolds(archive, at)) throw badArchive('a header has a wrong checksum');
+  const typeflag = String.fromCharCode(block[at + 156] ?? 0);
   const isDevice = typeflag === '3' || typeflag === '4';
-  const format = formatOf(block, at);
+  const format = formatOf(archive, at);
   const name = text(block, at, 100);
   const prefix =
     format === 'ustar' ? text(block, at + 345, 155) : format === 'star' ? text(block, at + 345, 131) : '';
@@ -60,10 +76,10 @@ export function readTarHeader(block: Buffer, at: number): TarHeader | undefined 
     gid: number(block, at + 116, 8, 'group ID'),
     size: number(block, at + 124, 12, 'size'),
     mtime: wholeSeconds(number(block, at + 136, 12, 'modification time')),
-    ...(format === 'star' ? { atime: wholeSeconds(number(block, at + 476, 12, 'access time')) } : {}),
+    atime: format === 'star' ? wholeSeconds(number(block, at + 476, 12, 'access time')) : undefined,
     major: isDevice ? number(block, at + 329, 8, 'major device number') : 0,
     minor: isDevice ? number(block, at + 337, 8, 'minor device number') : 0,
-    ...(typeflag === 'S' && format === 'gnu' ? { sparse: readOldSparse(block, at) } : {}),
+    sparse: typeflag === 'S' && format === 'gnu' ? readOldSparse(block, at) : undefined,
   };
 }
 
@@ -95,11 +111,11 @@ function readSegments(block: Buffer, at: number, slots: number): SparseSegment[]
   return segments;
 }
 
-function formatOf(block: Buffer, at: number): 'v7' | 'ustar' | 'gnu' | 'star' {
-  const magic = block.toString('latin1', at + 257, at + 265);
-  if (magic === 'ustar  \0') return 'gnu';
-  if (!magic.startsWith('ustar\0')) return 'v7';
-  return block.toString('latin1', at + 508, at + 512) === 'tar\0' ? 'star' : 'ustar';
+function formatOf({ view }: ArchiveBytes, at: number): 'v7' | 'ustar' | 'gnu' | 'star' {
+  if (view.getUint32(at + 257) !== USTA) return 'v7';
+  if (view.getUint32(at + 261) === R_OF_GNU) return 'gnu';
+  if (view.getUint16(at + 261) !== R_OF_POSIX) return 'v7';
+  return view.getUint32(at + 508) === STAR ? 'star' : 'ustar';
 }
 
 export function isZero(block: Buffer, at: number, length: number = BLOCK_BYTES): boolean {
@@ -110,30 +126,65 @@ export function isZero(block: Buffer, at: number, length: number = BLOCK_BYTES):
 }
 
 /** The sum of all bytes with the checksum's own as spaces; some old programs took bytes as signed. */
-function checksumHolds(block: Buffer, at: number): boolean {
-  let unsigned = 0;
-  let negative = 0;
-  for (let i = at; i < at + BLOCK_BYTES; i++) {
-    const byte = block[i] ?? 0;
-    unsigned += byte;
-    negative += byte >> 7;
+function checksumHolds(archive: ArchiveBytes, at: number): boolean {
+  const stored = storedChecksum(archive.bytes, at + 148);
+  if (stored === undefined) return false;
+  const own = sumOf(archive.bytes, at + 148, 8);
+  if (stored === sumOfBlock(archive.view, at) - own + 8 * SPACE) return true;
+  return stored === signedSum(archive.bytes, at);
+}
+
+/** Octal digits, with spaces before them and, up to the first NUL, after them. */
+function storedChecksum(block: Buffer, at: number): number | undefined {
+  const end = at + 8;
+  let i = at;
+  while (i < end && block[i] === SPACE) i++;
+  const first = i;
+  let value = 0;
+  for (; i < end; i++) {
+    const digit = (block[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 7) break;
+    value = value * 8 + digit;
   }
-  for (let i = at + 148; i < at + 156; i++) {
-    const byte = block[i] ?? 0;
-    unsigned += SPACE - byte;
-    negative -= byte >> 7;
+  if (i === first) return undefined;
+  while (i < end && block[i] === SPACE) i++;
+  return i === end || block[i] === NUL ? value : undefined;
+}
+
+/** Eight bytes at a time; two sums side by side, of 256 bytes each, which 16 bits can hold. */
+function sumOfBlock(view: DataView, at: number): number {
+  let sums = 0;
+  for (let i = at; i < at + BLOCK_BYTES; i += 8) {
+    const one = view.getInt32(i, true);
+    const two = view.getInt32(i + 4, true);
+    const even = (one & 0xff00ff) + (two & 0xff00ff);
+    const odd = ((one >>> 8) & 0xff00ff) + ((two >>> 8) & 0xff00ff);
+    // As an integer of 32 bits, with whatever sign: a number of any other kind would be slow.
+    sums = (sums + even + odd) | 0;
   }
-  const digits = text(block, at + 148, 8).trim();
-  if (!/^[0-7]+$/.test(digits)) return false;
-  const sum = parseInt(digits, 8);
-  return sum === unsigned || sum === unsigned - 256 * negative;
+  return (sums & 0xffff) + (sums >>> 16);
+}
+
+function sumOf(block: Buffer, at: number, length: number): number {
+  let sum = 0;
+  for (let i = at; i < at + length; i++) sum += block[i] ?? 0;
+  return sum;
+}
+
+function signedSum(block: Buffer, at: number): number {
+  let sum = 8 * SPACE;
+  for (let i = 0; i < BLOCK_BYTES; i++) {
+    const byte = block[at + i] ?? 0;
+    if (i < 148 || i >= 156) sum += byte < 0x80 ? byte : byte - 0x100;
+  }
+  return sum;
 }
 
 /** Up to the first NUL. */
 function text(block: Buffer, at: number, length: number): BytePath {
   let end = at;
   while (end < at + length && block[end] !== NUL) end++;
-  return block.toString('latin1', at, end);
+  return end === at ? '' : block.toString('latin1', at, end);
 }
 
 function wholeSeconds(seconds: number): TarTime {

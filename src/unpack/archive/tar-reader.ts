@@ -5,7 +5,15 @@ import { composeEntry, type ComposedEntry } from './compose-entry.js';
 import { ExtendedHeaderReader } from './extended-headers.js';
 import { checkCount, checkSparseMap, SparseMapReader } from './sparse-map.js';
 import type { SparseSegment, TarEntry } from './tar-entry.js';
-import { BLOCK_BYTES, isZero, readSparseExtension, readTarHeader, type TarHeader } from './tar-header.js';
+import {
+  type ArchiveBytes,
+  archiveBytes,
+  BLOCK_BYTES,
+  isZero,
+  readSparseExtension,
+  readTarHeader,
+  type TarHeader,
+} from './tar-header.js';
 
 /** Takes what a {@link TarReader} finds, in the archive's order. Each `entry` is followed by its data and one `endEntry`. */
 export interface TarHandler {
@@ -49,7 +57,7 @@ export class TarReader {
   #moreXattrs = 0;
   #zeroBlocks = 0;
   /** A block of which the chunks so far held only a part. */
-  readonly #partial = Buffer.alloc(BLOCK_BYTES);
+  readonly #partial = archiveBytes(Buffer.alloc(BLOCK_BYTES));
   #partialLength = 0;
   /** Bytes of content still to come, and of padding after it. */
   #remaining = 0;
@@ -68,8 +76,9 @@ export class TarReader {
   }
 
   push(chunk: Buffer): void {
+    const archive = archiveBytes(chunk);
     for (let at = 0; at < chunk.length && this.#state !== 'end';) {
-      const end = this.#take(chunk, at);
+      const end = this.#take(archive, at);
       this.#offset += end - at;
       at = end;
     }
@@ -77,7 +86,7 @@ export class TarReader {
 
   /** The archive has no more bytes. */
   end(): void {
-    if (this.#state === 'header' && !isZero(this.#partial, 0, this.#partialLength)) {
+    if (this.#state === 'header' && !isZero(this.#partial.bytes, 0, this.#partialLength)) {
       throw this.#entries === 0 && !this.#extended.pending ? notTar() : this.#cutShort();
     }
     const atEnd = this.#state === 'header' || this.#state === 'padding' || this.#state === 'end';
@@ -96,7 +105,8 @@ export class TarReader {
   }
 
   /** Takes some of the chunk from `at` on; returns where the rest begins. */
-  #take(chunk: Buffer, at: number): number {
+  #take(archive: ArchiveBytes, at: number): number {
+    const chunk = archive.bytes;
     switch (this.#state) {
       case 'extended':
         return this.#takeExtended(chunk, at);
@@ -111,18 +121,19 @@ export class TarReader {
       case 'end':
         return chunk.length;
       default:
-        return this.#takeBlock(chunk, at);
+        return this.#takeBlock(archive, at);
     }
   }
 
-  #takeBlock(chunk: Buffer, at: number): number {
+  #takeBlock(archive: ArchiveBytes, at: number): number {
+    const chunk = archive.bytes;
     if (this.#partialLength === 0 && chunk.length - at >= BLOCK_BYTES) {
-      this.#block(chunk, at, this.#offset);
+      this.#block(archive, at, this.#offset);
       return at + BLOCK_BYTES;
     }
     const offset = this.#offset - this.#partialLength;
     const end = Math.min(chunk.length, at + BLOCK_BYTES - this.#partialLength);
-    chunk.copy(this.#partial, this.#partialLength, at, end);
+    chunk.copy(this.#partial.bytes, this.#partialLength, at, end);
     this.#partialLength += end - at;
     if (this.#partialLength === BLOCK_BYTES) {
       this.#partialLength = 0;
@@ -132,14 +143,14 @@ export class TarReader {
   }
 
   /** `offset` is where the block stands in the archive. */
-  #block(block: Buffer, at: number, offset: number): void {
-    if (typeof this.#state === 'string') this.#header(block, at, offset);
-    else if ('reader' in this.#state) this.#sparseMapBlock(this.#state, block, at);
-    else this.#sparseBlock(this.#state, block, at);
+  #block(archive: ArchiveBytes, at: number, offset: number): void {
+    if (typeof this.#state === 'string') this.#header(archive, at, offset);
+    else if ('reader' in this.#state) this.#sparseMapBlock(this.#state, archive.bytes, at);
+    else this.#sparseBlock(this.#state, archive.bytes, at);
   }
 
-  #header(block: Buffer, at: number, offset: number): void {
-    const header = readHeader(block, at, offset);
+  #header(archive: ArchiveBytes, at: number, offset: number): void {
+    const header = readHeader(archive, at, offset);
     if (header === undefined) {
       if (++this.#zeroBlocks < 2) return;
       this.#checkNothingPending();
@@ -239,9 +250,9 @@ export class TarReader {
   }
 }
 
-function readHeader(block: Buffer, at: number, offset: number): TarHeader | undefined {
+function readHeader(archive: ArchiveBytes, at: number, offset: number): TarHeader | undefined {
   try {
-    return readTarHeader(block, at);
+    return readTarHeader(archive, at);
   } catch (error) {
     if (offset === 0) throw notTar();
     throw error instanceof UnpackError ? badArchive(`${error.message}, at offset ${offset}`) : error;

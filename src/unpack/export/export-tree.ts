@@ -40,7 +40,8 @@ async function* writeTree(
   yield* joined([archive.directory(root)]);
   for (const [index, layer] of layers.entries()) {
     const members = new LayerExport(plan.layers[index] ?? [], archive);
-    const reading = readLayer(layer, members, { limits, budget: budget.layer(index), signal: o.signal });
+    const { signal, inflate } = o;
+    const reading = readLayer(layer, members, { limits, budget: budget.layer(index), inflate, signal });
     try {
       while ((await reading.next()).done !== true) yield* joined(members.take());
     } finally {

@@ -1,23 +1,27 @@
 import { closeSync, ftruncateSync, writeSync } from 'node:fs';
+import { write } from '../../system/index.js';
 import type { SparseSegment, TarEntry } from '../archive/tar-entry.js';
 
 /** Writes the content of one file, with holes where the archive leaves them. */
 export class FileContent {
   readonly fd: number;
   readonly entry: TarEntry;
+  /** Of the directory that it was made in. */
+  readonly group: number;
   readonly #segments: readonly SparseSegment[] | undefined;
   #segment = 0;
   /** Bytes of the current segment that are written. */
   #written = 0;
 
-  constructor(fd: number, entry: TarEntry) {
+  constructor(fd: number, entry: TarEntry, group: number) {
     this.fd = fd;
     this.entry = entry;
+    this.group = group;
     this.#segments = entry.sparse;
   }
 
   write(chunk: Buffer): void {
-    if (this.#segments === undefined) writeFully(this.fd, chunk, 0, chunk.length, null);
+    if (this.#segments === undefined) write(this.fd, chunk);
     else this.#writeSparse(chunk, this.#segments);
   }
 
@@ -27,7 +31,7 @@ export class FileContent {
       // The reader has held the map against the content, so this only guards against a loop without end.
       if (segment === undefined) return;
       const count = Math.min(chunk.length - at, segment.length - this.#written);
-      writeFully(this.fd, chunk, at, count, segment.offset + this.#written);
+      writeAt(this.fd, chunk, at, count, segment.offset + this.#written);
       at += count;
       this.#written += count;
       if (this.#written < segment.length) continue;
@@ -46,15 +50,8 @@ export class FileContent {
   }
 }
 
-function writeFully(
-  fd: number,
-  chunk: Buffer,
-  offset: number,
-  length: number,
-  position: number | null,
-): void {
+function writeAt(fd: number, chunk: Buffer, offset: number, length: number, position: number): void {
   for (let done = 0; done < length;) {
-    const at = position === null ? null : position + done;
-    done += writeSync(fd, chunk, offset + done, length - done, at);
+    done += writeSync(fd, chunk, offset + done, length - done, position + done);
   }
 }

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { systemCode, UnpackError } from '../../errors.js';
 import {
   fchmod,
@@ -8,6 +7,7 @@ import {
   futimens,
   mknodat,
   S_IFCHR,
+  utimensat,
   type BytePath,
 } from '../../system/index.js';
 import { printable } from '../archive-error.js';
@@ -15,7 +15,7 @@ import { filesystemError } from '../filesystem-error.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
 import { refuseDeletedTarget } from '../tree/pending-link.js';
 import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
-import type { LayerLink, LayerNode } from './layer-node.js';
+import type { DirectoryAttributes, LayerLink, LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
 import { AUFS_LINKS } from './whiteout-name.js';
 
@@ -86,19 +86,24 @@ class LayerFinish {
   }
 
   #finishDirectory(node: LayerNode): void {
-    if (node.attributes === undefined && node.whiteouts.size === 0 && !node.opaque) return;
-    const fd = this.#tree.openDirectory(node);
-    try {
-      for (const name of node.whiteouts) {
-        if (!node.children.has(name) && !node.links.has(name) && this.#whiteout(fd, name)) {
-          this.#whiteouts.push(node.pathOf(name));
-        }
-      }
-      if (node.opaque) this.#makeOpaque(fd);
-      if (node.attributes !== undefined) this.#setDeferred(fd, node, node.attributes);
-    } finally {
-      closeSync(fd);
+    const { attributes } = node;
+    if (node.opaque || node.whiteouts.size > 0) this.#hideLower(node, this.#tree.descriptor(node));
+    if (attributes === undefined) return;
+    const { parent } = node;
+    if (parent !== undefined && attributes.modeIsSet) {
+      utimensat(this.#tree.descriptor(parent), node.name, attributes.atime, attributes.mtime);
+    } else {
+      this.#setDeferred(this.#tree.descriptor(node), node, attributes);
     }
+  }
+
+  #hideLower(node: LayerNode, fd: number): void {
+    for (const name of node.whiteouts) {
+      if (!node.children.has(name) && !node.links.has(name) && this.#whiteout(fd, name)) {
+        this.#whiteouts.push(node.pathOf(name));
+      }
+    }
+    if (node.opaque) this.#makeOpaque(fd);
   }
 
   /** Whether the name stays a whiteout: what this layer has there hides by itself. */
@@ -122,7 +127,7 @@ class LayerFinish {
     }
   }
 
-  #setDeferred(fd: number, node: LayerNode, a: NonNullable<LayerNode['attributes']>): void {
+  #setDeferred(fd: number, node: LayerNode, a: DirectoryAttributes): void {
     const { defaultAcl } = a;
     if (defaultAcl !== undefined) {
       this.#attributes.setXattr(DEFAULT_ACL, node.path, () => fsetxattr(fd, DEFAULT_ACL, defaultAcl));

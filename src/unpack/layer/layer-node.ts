@@ -3,7 +3,11 @@ import type { TarTime } from '../archive/tar-entry.js';
 
 /** What an archive says of a directory and can only be set when everything in it is done. */
 export interface DirectoryAttributes {
+  /** What it has already. */
+  readonly gid: number;
   readonly mode: number;
+  /** It has the mode already, and no default ACL is to come. */
+  readonly modeIsSet: boolean;
   readonly mtime: TarTime;
   readonly atime: TarTime;
   /** An ACL that new files would inherit. */
@@ -24,6 +28,8 @@ export interface LayerLink {
  */
 export class LayerNode<A = DirectoryAttributes> {
   readonly parent: LayerNode<A> | undefined;
+  /** In its parent; `''` for the root. */
+  readonly name: BytePath;
   /** Resolved path from the layer's root, `''` for the root. */
   readonly path: BytePath;
   /** Undefined while the directory is only implied. */
@@ -36,6 +42,7 @@ export class LayerNode<A = DirectoryAttributes> {
 
   constructor(parent?: LayerNode<A>, name: BytePath = '') {
     this.parent = parent;
+    this.name = name;
     this.path = parent === undefined || parent.path === '' ? name : `${parent.path}/${name}`;
   }
 

@@ -3,6 +3,7 @@ import type { BytePath } from '../../system/index.js';
 import { badArchive, limitExceeded, printable } from '../archive-error.js';
 import { pathDepth } from '../tree/tree-path.js';
 import { entryComponents } from './entry-path.js';
+import { LastDirectory, type NamedPlace } from './last-directory.js';
 import type { LayerLink } from './layer-node.js';
 import { AUFS_LINKS, isWhiteoutName, meaningOf } from './whiteout-name.js';
 
@@ -30,7 +31,7 @@ export interface PathNode<N> {
 /** Where an entry goes. */
 export type Placement<N> =
   | { readonly kind: 'root' }
-  | { readonly kind: 'name'; readonly parent: N; readonly name: BytePath }
+  | ({ readonly kind: 'name' } & NamedPlace<N>)
   /** It makes nothing: a whiteout, or what engines left over. */
   | { readonly kind: 'nowhere' };
 
@@ -69,6 +70,7 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   #lookups = 0;
   /** Where paths through symlinks lead, until something is replaced. */
   readonly #resolved = new Map<BytePath, N>();
+  readonly #last = new LastDirectory<N>();
 
   constructor(limits: LayerPathLimits) {
     this.#limits = limits;
@@ -97,6 +99,7 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   /** To be called when something was removed: a path may lead elsewhere now. */
   protected forgetPaths(): void {
     this.#resolved.clear();
+    this.#last.forget();
   }
 
   /**
@@ -106,15 +109,21 @@ export abstract class LayerPaths<N extends PathNode<N>> {
    * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, LIMIT_EXCEEDED
    */
   placeOf(path: BytePath): Placement<N> {
+    const known = path.length <= this.#limits.pathBytes ? this.#last.find(path) : undefined;
+    if (known === undefined) return this.#findPlace(path);
+    return this.#checkPlace(known.parent, known.name);
+  }
+
+  #findPlace(path: BytePath): Placement<N> {
     const components = entryComponents(path, this.#limits);
     const meaning = meaningOf(components);
     if (meaning.kind === 'skipped') return { kind: 'nowhere' };
     const name = components.pop();
     if (name === undefined) return { kind: 'root' };
     if (meaning.kind === 'entry') {
-      const parent = this.#ensureDirectory(components);
-      this.#checkLength(parent.pathOf(name).length, this.#limits.pathBytes);
-      return { kind: 'name', parent, name };
+      const place = this.#checkPlace(this.#ensureDirectory(components), name);
+      this.#last.remember(path, place);
+      return place;
     }
     // umoci writes a file in place of a directory and whiteouts for all that was in that: they are hidden already.
     const parent = this.#ensureUnlessBlocked(components);
@@ -122,6 +131,12 @@ export abstract class LayerPaths<N extends PathNode<N>> {
     if (meaning.kind === 'whiteout') parent.addWhiteout(meaning.hidden);
     else parent.opaque = true;
     return { kind: 'nowhere' };
+  }
+
+  #checkPlace(parent: N, name: BytePath): { readonly kind: 'name' } & NamedPlace<N> {
+    const { length } = parent.path;
+    this.#checkLength(length === 0 ? name.length : length + 1 + name.length, this.#limits.pathBytes);
+    return { kind: 'name', parent, name };
   }
 
   /**

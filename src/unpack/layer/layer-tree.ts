@@ -10,6 +10,7 @@ import {
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
+  openat,
   procFdPath,
   readlinkat,
   unlinkat,
@@ -18,6 +19,7 @@ import {
   type Resolver,
 } from '../../system/index.js';
 import { limitExceeded } from '../archive-error.js';
+import { type Owner, UNCHANGED } from '../ownership.js';
 import { cannotOwn } from './entry-attributes.js';
 import { LayerNode } from './layer-node.js';
 import { type LayerPathLimits, LayerPaths, NOT_A_LINK } from './layer-paths.js';
@@ -30,15 +32,15 @@ const NOTE_BYTES = 600;
 
 export interface LayerTreeOptions {
   /** Of directories that are only implied; absent where they stay with who runs this. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner: Owner | undefined;
   readonly limits: LayerPathLimits & Pick<UnpackLimits, 'notedBytes'>;
   readonly resolver?: Resolver;
 }
 
 /**
  * The directories below a layer's root. Nobody but this layer's archive writes there, and every descriptor comes from
- * the root's by a path that may hold no symlink (or is refused by the kernel): what is done to one of its names happens
- * below the root.
+ * the root's, or from that of the directory above, by a path that may hold no symlink (or is refused by the kernel): what
+ * is done to one of its names happens below the root.
  */
 export class LayerTree extends LayerPaths<LayerNode> {
   readonly root: LayerNode = new LayerNode();
@@ -47,6 +49,8 @@ export class LayerTree extends LayerPaths<LayerNode> {
   readonly #resolver: Resolver;
   /** Least recently used first. */
   readonly #open = new Map<LayerNode, number>();
+  /** The last of them. */
+  #latest: LayerNode | undefined;
   #notedBytes = 0;
 
   constructor(directory: string, options: LayerTreeOptions) {
@@ -63,8 +67,7 @@ export class LayerTree extends LayerPaths<LayerNode> {
   }
 
   close(): void {
-    for (const fd of this.#open.values()) closeSync(fd);
-    this.#open.clear();
+    for (const node of this.#open.keys()) this.#forget(node);
     closeSync(this.rootfd);
   }
 
@@ -73,22 +76,31 @@ export class LayerTree extends LayerPaths<LayerNode> {
     if (node === this.root) return this.rootfd;
     const known = this.#open.get(node);
     if (known !== undefined) {
+      // To put the last one last again, for nearly every entry, would make the map anew all the time.
+      if (node === this.#latest) return known;
       this.#open.delete(node);
-      this.#open.set(node, known);
-      return known;
     }
-    const fd = this.openDirectory(node);
+    const fd = known ?? this.#openDirectory(node);
     this.#open.set(node, fd);
+    this.#latest = node;
     if (this.#open.size > OPEN_DIRECTORIES) this.#closeOldest();
     return fd;
   }
 
-  /** Opens the directory anew; the caller closes it. */
-  openDirectory(node: LayerNode): number {
+  #openDirectory(node: LayerNode): number {
     const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-    return this.#resolver.open(this.rootfd, node.path === '' ? '.' : node.path, flags, 0, {
-      symlinks: 'refused',
-    });
+    const above = node.parent === this.root ? this.rootfd : this.#openDescriptor(node.parent);
+    if (above !== undefined) return openat(above, node.name, flags);
+    return this.#resolver.open(this.rootfd, node.path, flags, 0, { symlinks: 'refused' });
+  }
+
+  #openDescriptor(node: LayerNode | undefined): number | undefined {
+    return node === undefined ? undefined : this.#open.get(node);
+  }
+
+  /** The group of a directory, as far as we have set any. */
+  groupOf(node: LayerNode): number {
+    return node.attributes?.gid ?? this.#options.owner?.gid ?? UNCHANGED;
   }
 
   protected override imply(parent: LayerNode, name: BytePath): LayerNode {

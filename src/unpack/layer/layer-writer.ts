@@ -76,8 +76,7 @@ export class LayerWriter implements TarHandler {
       limits: this.#limits,
       ...(options.resolver === undefined ? {} : { resolver: options.resolver }),
     });
-    // A default ACL that the directory got from the one above would be handed down to all that is made in it.
-    this.#attributes.clearXattrs(this.#tree.rootfd);
+    this.#attributes.beginRoot(this.#tree.rootfd);
     this.#omitted = new OmittedDevices(this.#tree, warnings);
     this.#links = new HardLinks(this.#tree, this.#omitted, warnings);
   }
@@ -92,21 +91,32 @@ export class LayerWriter implements TarHandler {
   }
 
   entry(entry: TarEntry): void {
-    this.#guarded(entry.path, () => this.#place(entry));
+    try {
+      this.#place(entry);
+    } catch (error) {
+      throw entryError(error, entry.path);
+    }
   }
 
   data(chunk: Buffer): void {
     const content = this.#content;
-    if (content !== undefined) this.#guarded(content.entry.path, () => content.write(chunk));
+    if (content === undefined) return;
+    try {
+      content.write(chunk);
+    } catch (error) {
+      throw entryError(error, content.entry.path);
+    }
   }
 
   endEntry(): void {
     const content = this.#content;
     if (content === undefined) return;
-    this.#guarded(content.entry.path, () => {
+    try {
       content.finish();
-      this.#attributes.setFile(content.fd, content.entry);
-    });
+      this.#attributes.setFile(content.fd, content.entry, content.group);
+    } catch (error) {
+      throw entryError(error, content.entry.path);
+    }
     this.#content = undefined;
     content.close();
   }
@@ -122,15 +132,6 @@ export class LayerWriter implements TarHandler {
     this.#content = undefined;
     this.#links.close();
     this.#tree.close();
-  }
-
-  #guarded(path: BytePath, write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (error instanceof UnpackError) throw atEntry(error, path);
-      throw filesystemError(error, `extracting ${printable(path)}`, { entry: fromBytePath(path) });
-    }
   }
 
   #place(entry: TarEntry): void {
@@ -156,7 +157,7 @@ export class LayerWriter implements TarHandler {
     checkEntry(entry, this.#limits);
     switch (entry.type) {
       case 'file':
-        this.#content = new FileContent(this.#create(parent, name, entry), entry);
+        this.#placeFile(parent, name, entry);
         return;
       case 'directory':
         this.#placeDirectory(parent, name, entry);
@@ -174,11 +175,11 @@ export class LayerWriter implements TarHandler {
     }
   }
 
-  #create(parent: LayerNode, name: BytePath, entry: TarEntry): number {
+  #placeFile(parent: LayerNode, name: BytePath, entry: TarEntry): void {
     const flags = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW;
-    return this.#tree.replace(parent, name, (dirfd) =>
-      openat(dirfd, name, flags, 0o600 | (entry.mode % 0o1000)),
-    ).made;
+    const mode = this.#attributes.modeOfNewFile(entry);
+    const { made } = this.#tree.replace(parent, name, (dirfd) => openat(dirfd, name, flags, mode));
+    this.#content = new FileContent(made, entry, this.#tree.groupOf(parent));
   }
 
   #placeDirectory(parent: LayerNode, name: BytePath, entry: TarEntry): void {
@@ -187,8 +188,9 @@ export class LayerWriter implements TarHandler {
       this.#setDirectory(present, entry, false);
       return;
     }
+    const mode = this.#attributes.modeOfNewDirectory(entry);
     const { made, replaced } = this.#tree.replace(parent, name, () =>
-      this.#tree.makeDirectory(parent, name, 0o700),
+      this.#tree.makeDirectory(parent, name, mode),
     );
     // A file that stood here hid what the lower layers have; so does the directory that takes its place.
     made.opaque = replaced;
@@ -196,20 +198,21 @@ export class LayerWriter implements TarHandler {
   }
 
   #setDirectory(node: LayerNode, entry: TarEntry, isNew: boolean): void {
-    const defaultAcl = this.#attributes.beginDirectory(this.#tree.descriptor(node), entry, isNew);
-    this.#aclBytes += defaultAcl?.length ?? 0;
+    const open = (): number => this.#tree.descriptor(node);
+    const group = this.#tree.groupOf(node.parent ?? node);
+    node.attributes = this.#attributes.beginDirectory({ isNew, group, open }, entry);
+    this.#aclBytes += node.attributes.defaultAcl?.length ?? 0;
     if (this.#aclBytes > this.#limits.paxBytes) {
       throw limitExceeded(
         `the default ACLs of directories have more than ${this.#limits.paxBytes} bytes`,
         entry.path,
       );
     }
-    node.attributes = { mode: entry.mode, mtime: entry.mtime, atime: entry.atime ?? entry.mtime, defaultAcl };
   }
 
   #placeSymlink(parent: LayerNode, name: BytePath, entry: TarEntry): void {
     this.#tree.replace(parent, name, (dirfd) => symlinkat(entry.linkPath, dirfd, name));
-    this.#attributes.setSpecial(this.#tree.descriptor(parent), name, entry);
+    this.#setSpecial(parent, name, entry);
   }
 
   #placeNode(parent: LayerNode, name: BytePath, entry: TarEntry): void {
@@ -219,13 +222,23 @@ export class LayerWriter implements TarHandler {
     }
     const { major, minor, type } = entry;
     const format = type === 'fifo' ? S_IFIFO : type === 'block' ? S_IFBLK : S_IFCHR;
+    const mode = format | this.#attributes.modeOfNewNode(entry);
     try {
-      this.#tree.replace(parent, name, (dirfd) => mknodat(dirfd, name, format | 0o600, major, minor));
+      this.#tree.replace(parent, name, (dirfd) => mknodat(dirfd, name, mode, major, minor));
     } catch (error) {
       if (!isDevice(entry) || systemCode(error) !== 'EPERM') throw error;
       this.#omitted.omit(parent, name, entry, 'this user may not make them');
       return;
     }
-    this.#attributes.setSpecial(this.#tree.descriptor(parent), name, entry);
+    this.#setSpecial(parent, name, entry);
   }
+
+  #setSpecial(parent: LayerNode, name: BytePath, entry: TarEntry): void {
+    this.#attributes.setSpecial(this.#tree.descriptor(parent), name, entry, this.#tree.groupOf(parent));
+  }
+}
+
+function entryError(error: unknown, path: BytePath): Error {
+  if (error instanceof UnpackError) return atEntry(error, path);
+  return filesystemError(error, `extracting ${printable(path)}`, { entry: fromBytePath(path) });
 }

@@ -15,6 +15,34 @@ import { itReads, itRefuses, type EntryRow, type RefusedRow } from '../../suppor
 
 const NOT_UTF8 = 'caf\xe9/\xff\xfe\x80';
 
+/** So that the header's checksum has five digits. */
+const LONG_NAME = 'a'.repeat(100);
+
+/** Ways to write a checksum of five digits into its eight bytes. */
+const CHECKSUMS: readonly { readonly name: string; readonly write: (digits: string) => string }[] = [
+  { name: 'as POSIX has it', write: (digits) => `0${digits}\0 ` },
+  { name: 'that fills its field', write: (digits) => `000${digits}` },
+  { name: 'between spaces', write: (digits) => ` ${digits}  ` },
+  { name: 'with something left behind its NUL', write: (digits) => `${digits}\0xy` },
+];
+const BAD_CHECKSUMS: typeof CHECKSUMS = [
+  { name: 'with a digit too many', write: (digits) => `${digits}0\0\0` },
+  { name: 'with a letter at its end', write: (digits) => `0${digits}x\0` },
+  { name: 'with a letter after a space', write: (digits) => `${digits} x\0` },
+  { name: 'with a digit that is not octal', write: (digits) => `0${digits}8\0` },
+  { name: 'behind a NUL', write: (digits) => `\0${digits}\0 ` },
+  { name: 'of spaces', write: () => '        ' },
+  { name: 'of NULs', write: () => '\0'.repeat(8) },
+];
+
+/** A header with another form of its checksum, which is no part of what it is the sum of. */
+function withChecksum(write: (digits: string) => string): Buffer {
+  const block = header({ path: LONG_NAME });
+  const digits = /[1-7][0-7]{4}/.exec(block.toString('latin1', 148, 156))?.[0] ?? '';
+  block.write(write(digits).padEnd(8, '\0'), 148, 8, 'latin1');
+  return block;
+}
+
 const HEADERS: readonly EntryRow[] = [
   {
     name: 'a ustar file',
@@ -109,6 +137,16 @@ const HEADERS: readonly EntryRow[] = [
     is: { path: '\xe9\xff' },
   },
   {
+    name: 'a checksum of the largest bytes that names have',
+    bytes: hardLink('\xff'.repeat(100), '\xff'.repeat(100), { prefix: '\xff'.repeat(155) }),
+    is: { path: `${'\xff'.repeat(155)}/${'\xff'.repeat(100)}`, linkPath: '\xff'.repeat(100) },
+  },
+  ...CHECKSUMS.map(({ name, write }) => ({
+    name: `a checksum ${name}`,
+    bytes: withChecksum(write),
+    is: { path: LONG_NAME, size: 0 },
+  })),
+  {
     name: 'numbers padded with spaces',
     bytes: entry({ path: 'a', raw: { 100: '   644 \0', 108: '     7 \0' } }),
     is: { mode: 0o644, uid: 7 },
@@ -194,6 +232,11 @@ const BAD_HEADERS: readonly RefusedRow[] = [
     ),
     message: /out of range/,
   },
+  ...BAD_CHECKSUMS.map(({ name, write }) => ({
+    name: `a checksum ${name}`,
+    bytes: archive(file('first'), withChecksum(write)),
+    message: /wrong checksum/,
+  })),
   {
     name: 'an owner that no system has',
     bytes: archive(entry({ path: 'a', uid: 2 ** 32 - 1 })),

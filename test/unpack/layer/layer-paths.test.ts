@@ -95,6 +95,17 @@ describe.each(PLACES)('%s', (_, put) => {
     );
   });
 
+  test('a path leads elsewhere when the entry before has replaced what it leads through', () => {
+    const parts = [directory('d'), symlink('d/up', '..'), file('d/up/d'), file('d/up/f')];
+    put(archive(...parts.slice(0, -1)));
+    expect(() => put(archive(...parts))).toThrow(
+      expect.objectContaining({
+        code: 'BAD_ARCHIVE',
+        message: expect.stringContaining('not a directory') as string,
+      }),
+    );
+  });
+
   test('a symlink to a name that only begins like one leads there', () => {
     put(archive(symlink('s', '.wha/.whb'), file('s/f')));
   });
