@@ -2,7 +2,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { LandfallError, systemCode } from '../errors.js';
-import { MetadataDatabase } from '../metadata/index.js';
+import { hasDoubtful, MetadataDatabase } from '../metadata/index.js';
+import { bootId } from '../system/index.js';
 import { DiscardedBlobs } from './discarded-blobs.js';
 import { DocumentStore } from './documents.js';
 import type { ImageCatalog } from './image-catalog.js';
@@ -31,6 +32,8 @@ type Facts = Pick<AdditionalStore, 'documents' | 'discarded'>;
 
 /** The version of the schema that has facts of this kind first. A store that cannot be written is not migrated. */
 const FACTS_SINCE = 2;
+/** And the one that tells what nobody has synced. */
+const MARKS_SINCE = 3;
 const NO_FACTS: Facts = {
   documents: { all: () => Promise.resolve(new Map()) },
   discarded: { among: () => Promise.resolve(new Map()) },
@@ -75,6 +78,10 @@ async function openAdditionalStore(root: string): Promise<AdditionalStore> {
   );
   try {
     const database = await MetadataDatabase.openReadOnly(join(root, DATABASE_FILE));
+    await refuseDoubtful(database).catch(async (error: unknown) => {
+      await database.close();
+      throw error;
+    });
     return {
       root,
       database,
@@ -85,6 +92,14 @@ async function openAdditionalStore(root: string): Promise<AdditionalStore> {
   } catch (cause) {
     throw unusable(root, cause instanceof Error ? cause.message : String(cause), cause);
   }
+}
+
+/** A store that can be written loses what is in doubt when it is opened; here it would be lost for everybody each time anew. */
+async function refuseDoubtful(database: MetadataDatabase): Promise<void> {
+  if (database.schemaVersion < MARKS_SINCE || !(await hasDoubtful(database, bootId()))) return;
+  throw new Error(
+    'not all of it was synced before the machine stopped, or before it was copied: pull its images again with --root',
+  );
 }
 
 function factsIn(root: string, database: MetadataDatabase): Facts {

@@ -30,31 +30,40 @@ export async function findBlob(statements: Statements, digest: Digest): Promise<
   return row === undefined ? undefined : blobOf(row);
 }
 
+/** Whether a blob has a row that says that its file is on the disk, which need not be true of one that is missing. */
+export async function hasSyncedRow(statements: Statements, digest: Digest): Promise<boolean> {
+  const row = await statements.get('SELECT 1 FROM blobs WHERE digest = ? AND unsynced IS NULL', [digest]);
+  return row !== undefined;
+}
+
 export interface RecordedBlob {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
   /** `registry/repository`; where it is not known, what was known before stays. */
   readonly source?: string | undefined;
+  /** The boot in which its file was written, where nobody has synced it; see src/metadata/unsynced.ts. */
+  readonly unsynced?: string | undefined;
 }
 
 /**
- * Names a blob whose file is durable. A row that is there already, of a blob that was damaged, keeps its labels; the note that
+ * Names a blob whose file is in place. A row that is there already, of a blob that was damaged, keeps its labels; the note that
  * the blob was dropped on purpose goes.
  */
 export async function recordBlob(
   transaction: Statements,
-  { digest, size, source }: RecordedBlob,
+  { digest, size, source, unsynced }: RecordedBlob,
 ): Promise<BlobInfo> {
-  await transaction.run(
-    `INSERT INTO blobs (digest, size, created_at, source)
-     VALUES (?1, ?2, ?3, coalesce(?4, (SELECT source FROM discarded WHERE digest = ?1)))
+  const recorded = await transaction.get(
+    `INSERT INTO blobs (digest, size, created_at, source, unsynced)
+     VALUES (?1, ?2, ?3, coalesce(?4, (SELECT source FROM discarded WHERE digest = ?1)), ?5)
      ON CONFLICT (digest) DO UPDATE SET
-       size = excluded.size, created_at = excluded.created_at, source = coalesce(excluded.source, source)`,
-    [digest, size, Date.now(), source ?? null],
+       size = excluded.size, created_at = excluded.created_at, source = coalesce(excluded.source, source),
+       unsynced = excluded.unsynced
+     RETURNING ${BLOB_COLUMNS}`,
+    [digest, size, Date.now(), source ?? null, unsynced ?? null],
   );
   await transaction.run('DELETE FROM discarded WHERE digest = ?', [digest]);
-  const recorded = await findBlob(transaction, digest);
-  if (recorded === undefined) throw new Error(`the blob ${digest} vanished while it was recorded`);
-  return recorded;
+  if (recorded === undefined) throw new Error(`the blob ${digest} got no row`);
+  return blobOf(recorded);
 }

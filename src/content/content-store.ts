@@ -97,10 +97,11 @@ export interface IngestWriter extends AsyncDisposable {
   /** The frontier as threads share it: the buffer of a `Frontier` (src/system). */
   readonly shared: SharedArrayBuffer;
   /**
-   * Writes a chunk at an offset. The chunk is not kept after the promise resolves.
+   * Writes a chunk at an offset, and more chunks behind it, with one call where that can be. They are not kept after the
+   * promise resolves, and must not change before.
    * Errors: SIZE_MISMATCH (past the descriptor's size), NO_SPACE, FILESYSTEM.
    */
-  write(at: number, chunk: Uint8Array): Promise<void>;
+  write(at: number, ...chunks: readonly Uint8Array[]): Promise<void>;
   /**
    * Size, digest, fsync, rename, fsync of the directory, row: in this order; after it the blob is visible.
    * Errors: SIZE_MISMATCH (bytes missing: the partial stays), DIGEST_MISMATCH (the partial is discarded; retryable

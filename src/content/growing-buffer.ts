@@ -1,4 +1,5 @@
 import type { ByteSink } from './arriving-bytes.js';
+import { bytesIn } from './chunks.js';
 
 const FIRST_BYTES = 64 * 1024;
 
@@ -6,14 +7,18 @@ const FIRST_BYTES = 64 * 1024;
 export class GrowingBuffer implements ByteSink {
   #bytes = new Uint8Array(0);
 
-  write(at: number, chunk: Uint8Array): Promise<void> {
-    const end = at + chunk.byteLength;
+  write(at: number, chunks: readonly Uint8Array[]): Promise<void> {
+    const end = at + bytesIn(chunks);
     if (end > this.#bytes.byteLength) {
       const larger = new Uint8Array(Math.max(end, this.#bytes.byteLength * 2, FIRST_BYTES));
       larger.set(this.#bytes);
       this.#bytes = larger;
     }
-    this.#bytes.set(chunk, at);
+    let to = at;
+    for (const chunk of chunks) {
+      this.#bytes.set(chunk, to);
+      to += chunk.byteLength;
+    }
     return Promise.resolve();
   }
 

@@ -13,7 +13,7 @@ import {
 import { type Descriptor, formatReference, parseDescriptor, parseReference } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import { fileError } from './file-error.js';
-import { markIndexStale, renderIndex } from './render-index.js';
+import { markIndexStale, renderIndex, type RenderIndexOptions } from './render-index.js';
 import { onReserve } from './space-reserve.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
@@ -47,10 +47,12 @@ export interface PutImage {
 export class ImageStore {
   readonly #root: string;
   readonly #database: MetadataDatabase;
+  readonly #rendering: RenderIndexOptions;
 
-  constructor(root: string, database: MetadataDatabase) {
+  constructor(root: string, database: MetadataDatabase, o: RenderIndexOptions = {}) {
     this.#root = root;
     this.#database = database;
+    this.#rendering = o;
   }
 
   async get(name: string): Promise<ImageRecord | undefined> {
@@ -101,6 +103,18 @@ export class ImageStore {
   /** Notes that the image is being used now. An unknown name is not an error. */
   async touch(name: string): Promise<void> {
     await this.#database.run('UPDATE images SET used_at = ? WHERE name = ?', [Date.now(), name]);
+  }
+
+  /**
+   * The same, unless the name has been given a target or labels since its record was read, or is gone. Whether it was noted,
+   * which says that all the time the name has stood for its target.
+   */
+  async touchUnchanged({ name, createdAt, updatedAt }: ImageRecord): Promise<boolean> {
+    const { changes } = await this.#database.run(
+      'UPDATE images SET used_at = ? WHERE name = ? AND created_at = ? AND updated_at = ?',
+      [Date.now(), name, createdAt.getTime(), updatedAt.getTime()],
+    );
+    return changes > 0;
   }
 
   /** Sets or takes away the pin. Undefined where there is no such name. */
@@ -155,7 +169,7 @@ export class ImageStore {
     // The change is made, and must not fail for want of the little space that the index takes.
     await onReserve(this.#root, async () => {
       try {
-        await renderIndex(this.#root, this.#database);
+        await renderIndex(this.#root, this.#database, this.#rendering);
       } catch (error) {
         throw fileError(error, 'write index.json', this.#root);
       }

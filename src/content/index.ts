@@ -32,6 +32,7 @@ export { JoinedContentStore, type ListedBlobs } from './joined-content-store.js'
 export { type Lease, type LeasedResources, LeaseStore } from './leases.js';
 export { LocalContentStore } from './local-content-store.js';
 export { MemoryContentStore } from './memory-content-store.js';
+export { withRootLocked } from './layout-files.js';
 export { OciLayout } from './oci-layout.js';
 export { openLayout, type OpenLayoutOptions } from './open-layout.js';
 export { type DamagedBlob, rebuildBlobs, type RebuiltBlobs } from './rebuild-blobs.js';
@@ -40,6 +41,7 @@ export { rebuildDiscarded, rebuildDocuments, recordDiscarded } from './rebuild-d
 export { type NamedTarget, rebuildImages, type RebuiltImages } from './rebuild-images.js';
 export { expirePartials, type ExpirePartialsOptions, listPartials, type PartialBlob } from './partials.js';
 export { blobPath } from './store-paths.js';
+export { putBackDoubtfulBlobs } from './doubtful-blobs.js';
 export { DocumentGraph, type Reachable } from './document-graph.js';
 export { heldBlobs, heldChains, reachedBy } from './held.js';
 export {

@@ -6,7 +6,8 @@ import type { MetadataDatabase } from '../metadata/index.js';
 import { algorithmOf, type Descriptor } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import { ArrivingBytes } from './arriving-bytes.js';
-import { recordBlob } from './blob-rows.js';
+import type { BlobRecords } from './blob-records.js';
+import { hasSyncedRow } from './blob-rows.js';
 import type { ByteSpan } from './byte-ranges.js';
 import type { BlobInfo, IngestProgress, IngestWriter } from './content-store.js';
 import { fileError } from './file-error.js';
@@ -20,10 +21,14 @@ import { blobDirectory, blobPath } from './store-paths.js';
 export interface LocalIngestOptions {
   readonly root: string;
   readonly database: MetadataDatabase;
+  /** Shared by the writers of one store. */
+  readonly records: BlobRecords;
   readonly descriptor: Descriptor;
   /** Held by this writer until it ends. */
   readonly directory: IngestDirectory;
   readonly source?: string | undefined;
+  /** This boot, where the blob is not to be synced; see src/metadata/unsynced.ts. */
+  readonly unsynced?: string | undefined;
   /** Ends the reading of what an earlier process left. */
   readonly signal?: AbortSignal | undefined;
   /** Called once, when the writer has let go of everything. */
@@ -45,7 +50,7 @@ export class LocalIngest implements IngestWriter {
     this.descriptor = options.descriptor;
     this.#file = file;
     const bytes: ArrivingBytes = new ArrivingBytes(options.descriptor, {
-      write: (at, chunk) => file.write(at, chunk, bytes.written),
+      write: (at, chunks) => file.write(at, chunks, bytes.written),
       read: (at, length) => file.read(at, length),
     });
     this.#bytes = bytes;
@@ -59,7 +64,8 @@ export class LocalIngest implements IngestWriter {
    */
   static async begin(options: LocalIngestOptions): Promise<LocalIngest> {
     const { descriptor, directory, source } = options;
-    const { file, spans } = await PartialFile.open(directory, descriptor, source);
+    const sync = options.unsynced === undefined;
+    const { file, spans } = await PartialFile.open(directory, descriptor, { source, sync });
     try {
       const ingest = new LocalIngest(options, file);
       await ingest.#resume(spans);
@@ -94,9 +100,9 @@ export class LocalIngest implements IngestWriter {
     return this.#bytes.shared;
   }
 
-  async write(at: number, chunk: Uint8Array): Promise<void> {
+  async write(at: number, ...chunks: readonly Uint8Array[]): Promise<void> {
     this.#requireOpen();
-    await this.#bytes.write(at, chunk);
+    await this.#bytes.write(at, chunks);
   }
 
   async commit(): Promise<BlobInfo> {
@@ -110,12 +116,17 @@ export class LocalIngest implements IngestWriter {
     }
     this.#phase = 'sealed';
     faultPoint('blob-commit:verified');
+    const unsynced = await this.#mark();
     try {
-      await this.#publish(this.committedPath);
+      await this.#file.seal({ sync: unsynced === undefined });
+      faultPoint('blob-commit:synced');
+      await makeBlobDirectory(this.#options.root, this.descriptor);
+      await rename(this.#options.directory.dataPath, this.committedPath);
+      faultPoint('blob-commit:renamed');
     } catch (error) {
       throw fileError(error, 'commit a blob', this.committedPath);
     }
-    const info = await this.#record();
+    const info = await this.#record(unsynced);
     faultPoint('blob-commit:recorded');
     this.#phase = 'committed';
     // The blob is there, whatever becomes of its empty directory, which would expire like any other.
@@ -151,29 +162,25 @@ export class LocalIngest implements IngestWriter {
     await this.#bytes.resume(spans, { signal: this.#options.signal });
   }
 
-  /** The content first, then its name, then the name's durability: a blob that can be seen is whole, at any moment. */
-  async #publish(path: string): Promise<void> {
-    const { root, directory } = this.#options;
-    await this.#file.seal();
-    faultPoint('blob-commit:synced');
-    await makeBlobDirectory(root, this.descriptor);
-    await rename(directory.dataPath, path);
-    faultPoint('blob-commit:renamed');
-    try {
-      await syncDirectory(dirname(path));
-    } catch (error) {
-      await this.#takeBack(path);
-      throw error;
-    }
-    faultPoint('blob-commit:directory-synced');
+  /**
+   * What the row is to say of a file that is not synced; undefined for one that is. A row of a lost blob that says that its
+   * file is on the disk would go on saying so if the power failed now, so what takes the lost one's place has to be.
+   */
+  async #mark(): Promise<string | undefined> {
+    const { database, descriptor, unsynced } = this.#options;
+    if (unsynced === undefined || (await hasSyncedRow(database, descriptor.digest))) return undefined;
+    return unsynced;
   }
 
-  /** The row comes last, so that the database never names what the disk may still lose. */
-  async #record(): Promise<BlobInfo> {
-    const { database, source } = this.#options;
+  /**
+   * The content first, then its name, then the name's durability, then the row: a blob that can be seen is whole, at any
+   * moment, and the database never names what the disk may still lose, unless it says that too.
+   */
+  async #record(unsynced: string | undefined): Promise<BlobInfo> {
+    const { records, source } = this.#options;
     const { digest, size } = this.descriptor;
     try {
-      return await database.transaction((transaction) => recordBlob(transaction, { digest, size, source }));
+      return await records.record({ digest, size, source, unsynced });
     } catch (error) {
       await this.#takeBack(this.committedPath);
       throw error;

@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Abortable } from '../errors.js';
-import { lock } from '../system/index.js';
+import { lock, syncfs } from '../system/index.js';
 import { INGEST } from './store-paths.js';
 
 /** `oci-layout` (image-spec: image-layout.md, oci-layout file). */
@@ -14,14 +14,22 @@ export const LAYOUT_VERSION = '1.0.0';
  * Writes a file at the top of a store so that a reader, or a machine that lost its power, sees the old content or the new
  * one and nothing else: temporary file, fsync, rename, fsync of the directory. The temporary file lies in `ingest/`,
  * where the collector finds it if this process dies.
+ *
+ * @param o `sync`: false where the machine may see anything, and the caller has noted that
  */
-export async function writeLayoutFile(root: string, name: string, content: string): Promise<void> {
+export async function writeLayoutFile(
+  root: string,
+  name: string,
+  content: string,
+  o: { readonly sync?: boolean } = {},
+): Promise<void> {
+  const { sync = true } = o;
   const temporary = join(root, INGEST, `${name}.${randomUUID()}.tmp`);
   try {
     const file = await open(temporary, 'wx', 0o644);
     try {
       await file.writeFile(content);
-      await file.sync();
+      if (sync) await file.sync();
     } finally {
       await file.close();
     }
@@ -30,7 +38,7 @@ export async function writeLayoutFile(root: string, name: string, content: strin
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncDirectory(root);
+  if (sync) await syncDirectory(root);
 }
 
 /** Whether a name in `ingest/` is a temporary file of {@link writeLayoutFile}. */
@@ -43,6 +51,16 @@ export async function syncDirectory(path: string): Promise<void> {
   const directory = await openDirectory(path);
   try {
     await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Makes everything durable that lies in a directory's file system. It blocks this thread. */
+export async function syncFileSystem(path: string): Promise<void> {
+  const directory = await openDirectory(path);
+  try {
+    syncfs(directory.fd);
   } finally {
     await directory.close();
   }

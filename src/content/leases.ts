@@ -25,9 +25,12 @@ export interface LeasedResources {
   readonly snapshots: ReadonlySet<string>;
 }
 
-type ResourceKind = 'blob' | 'snapshot';
+const RESOURCE_KINDS = ['blob', 'snapshot'] as const;
+type ResourceKind = (typeof RESOURCE_KINDS)[number];
 
 const DEFAULT_TTL_MS = 60 * 60 * 1000;
+/** A power cut ends the process that a lease is for. */
+const VOLATILE = { durable: false } as const;
 /** Renewals per time to live: two may fail before the lease expires. */
 const RENEWALS = 3;
 
@@ -84,7 +87,7 @@ class DatabaseLease implements Lease {
   readonly #database: MetadataDatabase;
   readonly #ttlMs: number;
   readonly #createdAt = Date.now();
-  readonly #resources = new Map<string, { kind: ResourceKind; key: string }>();
+  readonly #resources: Readonly<Record<ResourceKind, Set<string>>> = { blob: new Set(), snapshot: new Set() };
   readonly #timer: NodeJS.Timeout;
   #ended = false;
 
@@ -117,15 +120,16 @@ class DatabaseLease implements Lease {
         expiresAt,
         processIdentity(),
       ]);
-      for (const { kind, key } of this.#resources.values()) await this.#insert(transaction, kind, key);
-    });
+      for (const kind of RESOURCE_KINDS) await this.#insert(transaction, kind, [...this.#resources[kind]]);
+    }, VOLATILE);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     clearInterval(this.#timer);
     try {
-      await this.#database.run('DELETE FROM leases WHERE id = ?', [this.id]);
+      const remove = 'DELETE FROM leases WHERE id = ?';
+      await this.#database.transaction((transaction) => transaction.run(remove, [this.id]), VOLATILE);
     } catch (error) {
       // On a full disk, say. It expires by itself, and the error of what it was for matters more.
       if (!(error instanceof ContentError)) throw error;
@@ -133,22 +137,23 @@ class DatabaseLease implements Lease {
   }
 
   async #add(kind: ResourceKind, keys: readonly string[]): Promise<void> {
-    const fresh = keys.filter((key) => !this.#resources.has(`${kind} ${key}`));
+    const known = this.#resources[kind];
+    const fresh = keys.filter((key) => !known.has(key));
     if (fresh.length === 0) return;
-    for (const key of fresh) this.#resources.set(`${kind} ${key}`, { kind, key });
+    for (const key of fresh) known.add(key);
     const present = await this.#database.transaction(async (transaction) => {
       if ((await transaction.get('SELECT 1 FROM leases WHERE id = ?', [this.id])) === undefined) return false;
-      for (const key of fresh) await this.#insert(transaction, kind, key);
+      await this.#insert(transaction, kind, fresh);
       return true;
-    });
+    }, VOLATILE);
     if (!present) await this.renew();
   }
 
-  async #insert(transaction: Statements, kind: ResourceKind, key: string): Promise<void> {
-    await transaction.run('INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)', [
-      this.id,
-      kind,
-      key,
-    ]);
+  async #insert(transaction: Statements, kind: ResourceKind, keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    await transaction.run(
+      'INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) SELECT ?, ?, value FROM json_each(?)',
+      [this.id, kind, JSON.stringify(keys)],
+    );
   }
 }

@@ -6,6 +6,7 @@ import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { abortable } from './abortable.js';
 import { adoptBlob } from './adopt-blob.js';
+import { BlobRecords } from './blob-records.js';
 import { BLOB_COLUMNS, blobOf, findBlob } from './blob-rows.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
 import type {
@@ -23,6 +24,11 @@ import { LocalIngest } from './ingest.js';
 import { partialProgress } from './partials.js';
 import { blobPath, ingestPath } from './store-paths.js';
 import { whileWaiting } from './while-waiting.js';
+
+export interface LocalContentStoreOptions {
+  /** This boot, where what is committed is not to be synced; see src/metadata/unsynced.ts. */
+  readonly unsynced?: string | undefined;
+}
 
 const LIST_PAGE = 1000;
 
@@ -45,11 +51,15 @@ interface InFlight {
 export class LocalContentStore implements ContentStore {
   readonly root: string;
   readonly #database: MetadataDatabase;
+  readonly #records: BlobRecords;
+  readonly #unsynced: string | undefined;
   readonly #inFlight = new Map<Digest, InFlight>();
 
-  constructor(root: string, database: MetadataDatabase) {
+  constructor(root: string, database: MetadataDatabase, o: LocalContentStoreOptions = {}) {
     this.root = root;
     this.#database = database;
+    this.#records = new BlobRecords(root, database);
+    this.#unsynced = o.unsynced;
   }
 
   async info(digest: Digest): Promise<BlobInfo | undefined> {
@@ -121,6 +131,8 @@ export class LocalContentStore implements ContentStore {
     try {
       // The row first: a crash in between leaves a file that nothing names, never a name without its file.
       await this.#database.run('DELETE FROM blobs WHERE digest = ?', [digest]);
+      // Were the row to come back by a power cut, it would be taken for that of the next file.
+      await this.#database.sync();
       const path = blobPath(this.root, digest);
       await unlessMissing(unlink(path)).catch((error: unknown) => {
         throw fileError(error, 'remove a blob', path);
@@ -177,7 +189,13 @@ export class LocalContentStore implements ContentStore {
         await directory.remove();
         return undefined;
       }
-      return await LocalIngest.begin({ ...arrival, directory, onEnd });
+      return await LocalIngest.begin({
+        ...arrival,
+        records: this.#records,
+        unsynced: this.#unsynced,
+        directory,
+        onEnd,
+      });
     } catch (error) {
       await directory.leave();
       throw error;

@@ -173,13 +173,13 @@ class MemoryIngest implements IngestWriter {
 
   async resume({ bytes, spans }: Partial): Promise<void> {
     this.#resumed = true;
-    await this.#buffer.write(0, bytes);
+    await this.#buffer.write(0, [bytes]);
     await this.#bytes.resume(spans);
   }
 
-  async write(at: number, chunk: Uint8Array): Promise<void> {
+  async write(at: number, ...chunks: readonly Uint8Array[]): Promise<void> {
     this.#requireOpen();
-    await this.#bytes.write(at, chunk);
+    await this.#bytes.write(at, chunks);
   }
 
   async commit(): Promise<BlobInfo> {

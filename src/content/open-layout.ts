@@ -2,7 +2,7 @@ import { chmod, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ContentError } from '../errors.js';
-import { MetadataDatabase } from '../metadata/index.js';
+import { MetadataDatabase, type OpenDatabaseOptions } from '../metadata/index.js';
 import { fileError, unlessMissing } from './file-error.js';
 import { LAYOUT_VERSION, withRootLocked, writeLayoutFile } from './layout-files.js';
 import { makeDirectory } from './make-directory.js';
@@ -10,7 +10,7 @@ import { isIndexStale, renderIndex, renderIndexLocked } from './render-index.js'
 import { keepReserve, onReserve } from './space-reserve.js';
 import { BLOBS, DATABASE_FILE, INDEX_FILE, INGEST, LAYOUT_FILE, SNAPSHOTS } from './store-paths.js';
 
-export interface OpenLayoutOptions {
+export interface OpenLayoutOptions extends Pick<OpenDatabaseOptions, 'synced'> {
   /** Whether a root where there is no store is refused, in place of made into one. */
   readonly mustExist?: boolean;
 }
@@ -35,12 +35,16 @@ export async function openLayout(root: string, o: OpenLayoutOptions = {}): Promi
   }
 }
 
-async function openOrCreate(root: string, o: OpenLayoutOptions): Promise<MetadataDatabase> {
+async function openOrCreate(
+  root: string,
+  { mustExist, ...synced }: OpenLayoutOptions,
+): Promise<MetadataDatabase> {
   if (await isComplete(root)) {
-    return await withIndex(root, await MetadataDatabase.open(join(root, DATABASE_FILE), { create: false }));
+    const opening = MetadataDatabase.open(join(root, DATABASE_FILE), { ...synced, create: false });
+    return await withIndex(root, await opening);
   }
-  if (o.mustExist === true && (await isNoStore(root))) throw noStore(root);
-  return await create(root);
+  if (mustExist === true && (await isNoStore(root))) throw noStore(root);
+  return await create(root, synced);
 }
 
 /** Whether all that {@link create} makes is there; the layout file is what it makes last. */
@@ -62,11 +66,12 @@ async function sizeOf(path: string): Promise<number> {
   return (await unlessMissing(stat(path)))?.size ?? 0;
 }
 
-async function create(root: string): Promise<MetadataDatabase> {
+async function create(root: string, synced: Pick<OpenDatabaseOptions, 'synced'>): Promise<MetadataDatabase> {
   await makeDirectory(root);
   return withRootLocked(root, async () => {
     await makeDirectories(root);
     const database = await MetadataDatabase.open(join(root, DATABASE_FILE), {
+      ...synced,
       create: await isEmptyStore(root),
     });
     try {

@@ -6,7 +6,7 @@ import { type Abortable, ContentError } from '../errors.js';
 import { DamagedDatabase, MetadataDatabase } from '../metadata/index.js';
 import { blobOf } from './blob-rows.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { withRootLocked } from './layout-files.js';
+import { syncFileSystem, withRootLocked } from './layout-files.js';
 import { isNoStore, makeDirectories, noStore, openLayout } from './open-layout.js';
 import { imageOf } from './rebuild-images.js';
 import { refuseOpen, replaceDatabase } from './replace-database.js';
@@ -60,6 +60,8 @@ async function rebuildLocked<T>(
   const temporary = join(root, INGEST, `${DATABASE_FILE}.${randomUUID()}.tmp`);
   try {
     const result = await fillNew(place, temporary, fill, o);
+    // All that it names, and says is on the disk.
+    await syncFileSystem(root);
     return { result, kept: await replaceDatabase(root, temporary) };
   } finally {
     await rm(temporary, { force: true });

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import {
+  IN_DOUBT,
   integerOf,
   jsonOf,
   type MetadataDatabase,
@@ -10,7 +11,7 @@ import {
   textOf,
 } from '../metadata/index.js';
 import { MEDIA_TYPES } from '../spec/index.js';
-import { faultPoint } from '../system/index.js';
+import { bootId, faultPoint } from '../system/index.js';
 import { unlessMissing } from './file-error.js';
 import { withRootLocked, writeLayoutFile } from './layout-files.js';
 import { INDEX_FILE } from './store-paths.js';
@@ -26,9 +27,15 @@ const TASK = INDEX_FILE;
  */
 export async function markIndexStale(transaction: Statements): Promise<void> {
   await transaction.run(
-    'INSERT INTO pending (task, token) VALUES (?, 1) ON CONFLICT (task) DO UPDATE SET token = token + 1',
+    `INSERT INTO pending (task, token) VALUES (?, 1)
+     ON CONFLICT (task) DO UPDATE SET token = token + 1, unsynced = NULL`,
     [TASK],
   );
+}
+
+export interface RenderIndexOptions {
+  /** This boot, where the file is not to be synced. Then it is written once more when the store is opened in another boot. */
+  readonly unsynced?: string | undefined;
 }
 
 /**
@@ -39,20 +46,35 @@ export async function markIndexStale(transaction: Statements): Promise<void> {
  * transaction that changes the images: the index would then name an image that a rollback takes back, and all other
  * processes would wait with their writes for two fsyncs.
  */
-export async function renderIndex(root: string, database: MetadataDatabase): Promise<void> {
-  await withRootLocked(root, () => renderIndexLocked(root, database));
+export async function renderIndex(
+  root: string,
+  database: MetadataDatabase,
+  o: RenderIndexOptions = {},
+): Promise<void> {
+  await withRootLocked(root, () => renderIndexLocked(root, database, o));
 }
 
 /** {@link renderIndex} for who has the root's lock already. */
-export async function renderIndexLocked(root: string, database: MetadataDatabase): Promise<void> {
+export async function renderIndexLocked(
+  root: string,
+  database: MetadataDatabase,
+  { unsynced }: RenderIndexOptions = {},
+): Promise<void> {
   const token = await staleToken(database);
   const file = await unlessMissing(stat(join(root, INDEX_FILE)));
   if (token === undefined && file !== undefined && file.size > 0) return;
   // After the token: an image that is put in between gets listed now, and its newer token makes its own turn list it again.
-  await writeLayoutFile(root, INDEX_FILE, await indexText(database));
+  await writeLayoutFile(root, INDEX_FILE, await indexText(database), { sync: unsynced === undefined });
   faultPoint('image-put:index-written');
-  if (token !== undefined) {
+  if (token === undefined) return;
+  if (unsynced === undefined) {
     await database.run('DELETE FROM pending WHERE task = ? AND token = ?', [TASK, token]);
+  } else {
+    await database.run('UPDATE pending SET unsynced = ? WHERE task = ? AND token = ?', [
+      unsynced,
+      TASK,
+      token,
+    ]);
   }
 }
 
@@ -74,7 +96,10 @@ export async function isIndexStale(database: MetadataDatabase): Promise<boolean>
 }
 
 async function staleToken(database: MetadataDatabase): Promise<number | undefined> {
-  const row = await database.get('SELECT token FROM pending WHERE task = ?', [TASK]);
+  const row = await database.get(
+    `SELECT token FROM pending WHERE task = ?2 AND (unsynced IS NULL OR ${IN_DOUBT})`,
+    [bootId(), TASK],
+  );
   return row === undefined ? undefined : integerOf(row, 'token');
 }
 

@@ -80,6 +80,8 @@ export async function removeBlobFiles(
   o: Abortable & { readonly dryRun?: boolean } = {},
 ): Promise<readonly SweptBlob[]> {
   const removed: SweptBlob[] = [];
+  // Were a row to come back by a power cut, it would be taken for that of the file that is brought next.
+  if (digests.length > 0 && o.dryRun !== true) await database.sync();
   for (let at = 0; at < digests.length; at += AT_ONCE) {
     throwIfAborted(o.signal);
     const some = digests.slice(at, at + AT_ONCE);

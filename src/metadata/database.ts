@@ -13,12 +13,15 @@ import {
   type SqlParameters,
   untilUnlocked,
 } from './sqlite-connection.js';
+import { configure, type Synced, synchronousPragma, syncLog } from './write-ahead-log.js';
 
 export interface OpenDatabaseOptions {
   /** Whether a missing or empty file becomes a new database. Where not, it is STORE_CORRUPT. Default true. */
   readonly create?: boolean;
   /** How long a statement waits for another process before it fails with LOCKED, in ms. Default 30 s. */
   readonly busyTimeoutMs?: number;
+  /** What of it survives a power cut. Default `transaction`. */
+  readonly synced?: Synced;
 }
 
 /** What can be asked of a database, inside a transaction or outside of one. Parameters bind to `?` in order. */
@@ -29,6 +32,14 @@ export interface Statements {
   run(sql: string, parameters?: SqlParameters): Promise<RunOutcome>;
 }
 
+export interface TransactionOptions {
+  /**
+   * False for what need not survive a power cut, such as who works on what at the moment: then its commit waits for no disk.
+   * It is durable as soon as a later transaction is that has to be. Default true.
+   */
+  readonly durable?: boolean;
+}
+
 /** The statements of one open transaction. It must not be used after its function has settled. */
 export type Transaction = Statements;
 
@@ -37,6 +48,7 @@ const BUSY_TIMEOUT_MS = 30_000;
 interface OpenedDatabase {
   readonly schemaVersion: number;
   readonly busyTimeoutMs: number;
+  readonly synced: Synced;
   /** Of one that is only read: what is left to do when it was closed. */
   readonly onClose?: () => Promise<void>;
 }
@@ -58,6 +70,9 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   readonly schemaVersion: number;
   readonly #connection: SqliteConnection;
   readonly #busyTimeoutMs: number;
+  readonly #synced: Synced;
+  /** As the connection is set at the moment, where that is known. */
+  #current: Synced | undefined = 'transaction';
   readonly #readOnly: boolean;
   readonly #onClose: () => Promise<void>;
   readonly #inside = new AsyncLocalStorage<{ open: boolean }>();
@@ -69,6 +84,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     this.schemaVersion = o.schemaVersion;
     this.#connection = connection;
     this.#busyTimeoutMs = o.busyTimeoutMs;
+    this.#synced = o.synced;
     this.#readOnly = o.onClose !== undefined;
     this.#onClose = o.onClose ?? (() => Promise.resolve());
   }
@@ -81,8 +97,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    *   by a newer program), LOCKED, NO_SPACE, FILESYSTEM
    */
   static async open(file: string, o: OpenDatabaseOptions = {}): Promise<MetadataDatabase> {
-    const create = o.create ?? true;
-    const busyTimeoutMs = o.busyTimeoutMs ?? BUSY_TIMEOUT_MS;
+    const { create = true, busyTimeoutMs = BUSY_TIMEOUT_MS, synced = 'transaction' } = o;
     if (!create) await refuseMissing(file);
     const connection = await SqliteConnection.open(file, create ? 'create' : 'write');
     try {
@@ -92,7 +107,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       await connection.close().catch(() => undefined);
       throw error;
     }
-    return new MetadataDatabase(connection, file, { schemaVersion: SCHEMA_VERSION, busyTimeoutMs });
+    return new MetadataDatabase(connection, file, { schemaVersion: SCHEMA_VERSION, busyTimeoutMs, synced });
   }
 
   /**
@@ -114,6 +129,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     return new MetadataDatabase(connection, file, {
       schemaVersion: SCHEMA_VERSION,
       busyTimeoutMs: BUSY_TIMEOUT_MS,
+      synced: 'transaction',
     });
   }
 
@@ -136,6 +152,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       return new MetadataDatabase(connection, file, {
         schemaVersion: version,
         busyTimeoutMs,
+        synced: 'transaction',
         onClose: release,
       });
     } catch (error) {
@@ -169,19 +186,22 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   run(sql: string, parameters?: SqlParameters): Promise<RunOutcome> {
     if (this.#readOnly) return Promise.reject(this.#refused());
-    return this.#queue(() => this.#patiently(() => this.#connection.run(sql, parameters)));
+    return this.#queue(async () => {
+      await this.#prepare(this.#synced);
+      return await this.#patiently(() => this.#connection.run(sql, parameters));
+    });
   }
 
   /**
-   * Runs a function in a transaction: all that it wrote is durable when this resolves, and nothing of it is left when
-   * the function throws. It takes the write lock at once (BEGIN IMMEDIATE), so what it reads cannot be outdated by
-   * the time it writes.
+   * Runs a function in a transaction: all that it wrote is durable when this resolves, where it is to be, and nothing of it
+   * is left when the function throws. It takes the write lock at once (BEGIN IMMEDIATE), so what it reads cannot be
+   * outdated by the time it writes.
    */
-  transaction<T>(body: (transaction: Transaction) => Promise<T>): Promise<T> {
+  transaction<T>(body: (transaction: Transaction) => Promise<T>, o: TransactionOptions = {}): Promise<T> {
     if (this.#readOnly) return Promise.reject(this.#refused());
     return this.#queue(async () => {
       const connection = this.#connection;
-      await this.#patiently(() => connection.run('BEGIN IMMEDIATE'));
+      await this.#prepare(o.durable === false ? 'checkpoint' : this.#synced, 'BEGIN IMMEDIATE');
       const scope = { open: true };
       try {
         const result = await this.#inside.run(scope, () => body(statementsWithin(connection, scope)));
@@ -193,8 +213,21 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
         // SQLite has rolled back by itself after some failures, and then says that there is nothing to roll back.
         await connection.run('ROLLBACK').catch(() => undefined);
         throw error;
+      } finally {
+        // Once there is a store, Node 20 and 22 follow it through every promise of the process.
+        this.#inside.disable();
       }
     });
+  }
+
+  /**
+   * Makes durable what was committed, where the transactions themselves do not: for whoever is about to do outside of the
+   * database what would be wrong if one of them were lost.
+   *
+   * @throws as the system does
+   */
+  async sync(): Promise<void> {
+    if (this.#synced === 'checkpoint') await syncLog(this.file);
   }
 
   /** Waits for what is queued, then closes. More calls do nothing. */
@@ -224,6 +257,15 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       return Promise.reject(new Error('inside a transaction, use the transaction and not the database'));
     }
     return this.#append(step);
+  }
+
+  /** Lets the commit that comes next be synced so, and begins with it; what is as it should be already costs no call. */
+  async #prepare(synced: Synced, begin = ''): Promise<void> {
+    const change = synced === this.#current ? '' : synchronousPragma(synced);
+    if (change + begin === '') return;
+    this.#current = undefined;
+    await this.#patiently(() => this.#connection.exec(change + begin));
+    this.#current = synced;
   }
 
   /** A statement that found the database locked has done nothing, so it may be tried again. */
@@ -258,21 +300,4 @@ async function refuseMissing(file: string): Promise<void> {
     if (error instanceof ContentError) throw error;
     // Whatever else keeps it from being looked at keeps it from being opened, which says more.
   }
-}
-
-/*
- * FULL: a transaction that was reported done survives a power cut. WAL's default, NORMAL, does not promise that. The
- * cache, in KiB, holds the inner pages of a store with 100,000 blobs. A collection may make the log long; it is cut when
- * it is written anew.
- */
-const SETTINGS = `
-PRAGMA synchronous = FULL;
-PRAGMA foreign_keys = ON;
-PRAGMA cache_size = -8192;
-PRAGMA journal_size_limit = 16777216;
-`;
-
-async function configure(connection: SqliteConnection, busyTimeoutMs: number): Promise<void> {
-  await untilUnlocked(busyTimeoutMs, () => connection.get('PRAGMA journal_mode = WAL'));
-  await connection.exec(SETTINGS);
 }

@@ -13,3 +13,4 @@ export {
   textOf,
 } from './row.js';
 export { corruptDatabase, type RunOutcome, type SqlParameters } from './sqlite-connection.js';
+export { hasDoubtful, hasUnsynced, IN_DOUBT, type MarkedTable, settleUnsynced } from './unsynced.js';

@@ -121,10 +121,23 @@ CREATE TABLE discarded (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/*
+ * What may be named before it is on the disk: see unsynced.ts. The indexes hold only what is marked, so that where nothing is
+ * they cost nothing.
+ */
+const THIRD = `
+ALTER TABLE blobs ADD COLUMN unsynced TEXT;     -- the boot in which its content was written that nobody has synced
+ALTER TABLE snapshots ADD COLUMN unsynced TEXT;
+ALTER TABLE pending ADD COLUMN unsynced TEXT;   -- the task is done, but what it wrote is not synced
+CREATE INDEX blobs_unsynced ON blobs (unsynced) WHERE unsynced IS NOT NULL;
+CREATE INDEX snapshots_unsynced ON snapshots (unsynced) WHERE unsynced IS NOT NULL;
+`;
+
 /** In order of version, without gaps. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: FIRST },
   { version: 2, sql: SECOND },
+  { version: 3, sql: THIRD },
 ];
 
 /** The schema that this program writes. */

@@ -1,5 +1,4 @@
-import is from '@sindresorhus/is';
-
+import { isPlainObject } from '@sindresorhus/is';
 import { SpecError } from '../errors.js';
 import { type Digest, parseDigest } from './digest.js';
 import type { JsonObject } from './json.js';
@@ -23,19 +22,19 @@ export function invalidField(place: string, fault: string): SpecError {
 }
 
 export function readObject(value: unknown, where: string): JsonObject {
-  if (!is.plainObject(value)) throw invalidField(where === '' ? 'the document' : where, 'must be an object');
+  if (!isPlainObject(value)) throw invalidField(where === '' ? 'the document' : where, 'must be an object');
   return value as JsonObject;
 }
 
 export function optionalObject(object: JsonObject, key: string, where: string): JsonObject | undefined {
   const value = object[key];
-  return is.nullOrUndefined(value) ? undefined : readObject(value, placeOf(where, key));
+  return isAbsent(value) ? undefined : readObject(value, placeOf(where, key));
 }
 
 export function optionalString(object: JsonObject, key: string, where: string): string | undefined {
   const value = object[key];
-  if (is.nullOrUndefined(value)) return undefined;
-  if (!is.string(value)) throw invalidField(placeOf(where, key), 'must be a string');
+  if (isAbsent(value)) return undefined;
+  if (typeof value !== 'string') throw invalidField(placeOf(where, key), 'must be a string');
   return value;
 }
 
@@ -47,8 +46,8 @@ export function requiredString(object: JsonObject, key: string, where: string): 
 
 export function optionalBoolean(object: JsonObject, key: string, where: string): boolean | undefined {
   const value = object[key];
-  if (is.nullOrUndefined(value)) return undefined;
-  if (!is.boolean(value)) throw invalidField(placeOf(where, key), 'must be true or false');
+  if (isAbsent(value)) return undefined;
+  if (typeof value !== 'boolean') throw invalidField(placeOf(where, key), 'must be true or false');
   return value;
 }
 
@@ -56,16 +55,16 @@ export function optionalBoolean(object: JsonObject, key: string, where: string):
 export function requiredSize(object: JsonObject, key: string, where: string): number {
   const value = object[key];
   const place = placeOf(where, key);
-  if (is.nullOrUndefined(value)) throw invalidField(place, 'is missing');
-  if (!is.number(value) || !is.safeInteger(value) || value < 0) {
+  if (isAbsent(value)) throw invalidField(place, 'is missing');
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
     throw invalidField(place, `must be a whole number of bytes from 0 to ${Number.MAX_SAFE_INTEGER}`);
   }
   return value;
 }
 
 export function readDigest(value: unknown, place: string): Digest {
-  if (!is.string(value))
-    throw invalidField(place, is.nullOrUndefined(value) ? 'is missing' : 'must be a string');
+  if (typeof value !== 'string')
+    throw invalidField(place, isAbsent(value) ? 'is missing' : 'must be a string');
   try {
     return parseDigest(value);
   } catch (cause) {
@@ -84,15 +83,15 @@ export function optionalList<T>(
 ): T[] | undefined {
   const value = object[key];
   const place = placeOf(where, key);
-  if (is.nullOrUndefined(value)) return undefined;
-  if (!is.array(value)) throw invalidField(place, 'must be a list');
+  if (isAbsent(value)) return undefined;
+  if (!Array.isArray(value)) throw invalidField(place, 'must be a list');
   if (value.length > max) throw tooMany(place, value.length, max);
   return value.map((entry, index) => item(entry, `${place}[${index}]`));
 }
 
 export function optionalStrings(object: JsonObject, key: string, where: string): string[] | undefined {
   return optionalList(object, key, where, LIMITS.listItems, (value, place) => {
-    if (!is.string(value)) throw invalidField(place, 'must be a string');
+    if (typeof value !== 'string') throw invalidField(place, 'must be a string');
     return value;
   });
 }
@@ -104,7 +103,7 @@ export function optionalStringMap(
   where: string,
 ): Record<string, string> | undefined {
   return optionalMap(object, key, where, (value, place) => {
-    if (!is.string(value)) throw invalidField(place, 'must be a string');
+    if (typeof value !== 'string') throw invalidField(place, 'must be a string');
     return value;
   });
 }
@@ -158,4 +157,8 @@ type Parsed<T> = { [K in keyof T]-?: object extends Pick<T, K> ? T[K] | undefine
 export function withFields<T extends object>(raw: JsonObject, fields: Parsed<T>): T {
   const merged = { ...raw, ...fields };
   return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined)) as T;
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === null || value === undefined;
 }

@@ -1,5 +1,4 @@
-import is from '@sindresorhus/is';
-
+import { isUtf8 } from 'node:buffer';
 import { SpecError } from '../errors.js';
 import { LIMITS } from './limits.js';
 
@@ -53,12 +52,10 @@ export function parseJson(bytes: Uint8Array, what: string, maxBytes: number): un
 }
 
 function decode(bytes: Uint8Array, what: string): string {
-  try {
-    // A byte order mark is kept, so that it fails as JSON: no peer accepts one.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new SpecError('INVALID_MANIFEST', `the ${what} is not UTF-8`, { cause });
-  }
+  // Both are there at once, where the first TextDecoder of a process takes 3 ms.
+  if (!isUtf8(bytes)) throw new SpecError('INVALID_MANIFEST', `the ${what} is not UTF-8`);
+  // A byte order mark is kept, so that it fails as JSON: no peer accepts one.
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
 const QUOTE = 0x22;
@@ -97,9 +94,9 @@ function shapeOf(text: string): { depth: number; members: number } {
 /** The members of all objects within a parsed value; drops `__proto__` after counting it. */
 function countMembers(value: unknown): number {
   let count = 0;
-  if (is.array(value)) {
+  if (Array.isArray(value)) {
     for (const item of value) count += countMembers(item);
-  } else if (is.object(value)) {
+  } else if (typeof value === 'object' && value !== null) {
     for (const [key, item] of Object.entries(value)) {
       count += 1 + countMembers(item);
       if (key === '__proto__') Reflect.deleteProperty(value, key);

@@ -43,6 +43,7 @@ export type {
   Usage,
 } from './snapshotter.js';
 export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
+export { putAwayDoubtfulSnapshots } from './snapshotters/doubtful-snapshots.js';
 export { NativeSnapshotter } from './snapshotters/native.js';
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
 export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';
@@ -59,6 +60,8 @@ export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.j
 export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
 export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
 export type { RunOptions } from './worker/worker-thread.js';
+export type { Decompressor } from './compression/decompress.js';
+export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
 export { probeZstd } from './compression/probe-zstd.js';
 export { exportTree } from './export/export-tree.js';
 export {

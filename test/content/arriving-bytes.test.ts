@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
 import { ArrivingBytes, type ByteSink } from '../../src/content/arriving-bytes.js';
+import { bytesIn } from '../../src/content/chunks.js';
 import { GrowingBuffer } from '../../src/content/growing-buffer.js';
 import { Frontier } from '../../src/system/index.js';
 import { describing } from './blobs.js';
@@ -13,10 +14,10 @@ class WatchedSink implements ByteSink {
   bytesRead = 0;
   failAt: number | undefined;
 
-  async write(at: number, bytes: Uint8Array): Promise<void> {
+  async write(at: number, chunks: readonly Uint8Array[]): Promise<void> {
     if (this.failAt !== undefined && at >= this.failAt) throw new Error('no space');
-    this.written.push([at, bytes.byteLength]);
-    await this.#buffer.write(at, bytes);
+    this.written.push([at, bytesIn(chunks)]);
+    await this.#buffer.write(at, chunks);
   }
 
   async read(at: number, length: number): Promise<Uint8Array> {
@@ -34,7 +35,7 @@ describe('ArrivingBytes', () => {
     const sink = new WatchedSink();
     const arriving = new ArrivingBytes(describing(bytes), sink);
     for (let at = 0; at < bytes.length; at += 100_000)
-      await arriving.write(at, bytes.subarray(at, at + 100_000));
+      await arriving.write(at, [bytes.subarray(at, at + 100_000)]);
     await arriving.verify();
     expect(sink.bytesRead).toBe(0);
   });
@@ -42,8 +43,8 @@ describe('ArrivingBytes', () => {
   it('reads back what came before its turn, once', async () => {
     const sink = new WatchedSink();
     const arriving = new ArrivingBytes(describing(bytes), sink);
-    await arriving.write(2 * MiB, bytes.subarray(2 * MiB));
-    await arriving.write(0, bytes.subarray(0, 2 * MiB));
+    await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
+    await arriving.write(0, [bytes.subarray(0, 2 * MiB)]);
     await arriving.verify();
     expect(sink.bytesRead).toBe(MiB);
   });
@@ -52,16 +53,16 @@ describe('ArrivingBytes', () => {
     const sink = new WatchedSink();
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await Promise.all([
-      arriving.write(10, bytes.subarray(10, 20)),
-      arriving.write(0, bytes.subarray(0, 30)),
-      arriving.write(15, bytes.subarray(15, 40)),
+      arriving.write(10, [bytes.subarray(10, 20)]),
+      arriving.write(0, [bytes.subarray(0, 30)]),
+      arriving.write(15, [bytes.subarray(15, 40)]),
     ]);
     expect(sink.written.reduce((sum, [, length]) => sum + length, 0)).toBe(40);
   });
 
   it('hands on large chunks in pieces', async () => {
     const sink = new WatchedSink();
-    await new ArrivingBytes(describing(bytes), sink).write(0, bytes);
+    await new ArrivingBytes(describing(bytes), sink).write(0, [bytes]);
     expect(sink.written).toEqual([[0, MiB], [MiB, MiB], [2 * MiB, MiB]]); // prettier-ignore
   });
 
@@ -69,10 +70,10 @@ describe('ArrivingBytes', () => {
     const sink = new WatchedSink();
     const arriving = new ArrivingBytes(describing(bytes), sink);
     sink.failAt = MiB;
-    await expect(arriving.write(0, bytes)).rejects.toThrow('no space');
+    await expect(arriving.write(0, [bytes])).rejects.toThrow('no space');
     expect([arriving.frontier, new Frontier(arriving.shared).bytes]).toEqual([MiB, MiB]);
     sink.failAt = undefined;
-    await arriving.write(0, bytes);
+    await arriving.write(0, [bytes]);
     await arriving.verify();
   });
 
@@ -86,13 +87,13 @@ describe('ArrivingBytes', () => {
       await write(at, piece);
       seen.push(frontier.bytes);
     };
-    await arriving.write(0, bytes);
+    await arriving.write(0, [bytes]);
     expect(seen).toEqual([0, MiB, 2 * MiB]);
   });
 
   it('digests anew what it takes over, and can be stopped while it does', async () => {
     const sink = new WatchedSink();
-    await sink.write(0, bytes.subarray(0, 2 * MiB));
+    await sink.write(0, [bytes.subarray(0, 2 * MiB)]);
     const first = [{ start: 0, end: 2 * MiB }];
     const signal = AbortSignal.abort();
     const stopped = new ArrivingBytes(describing(bytes), sink);
@@ -100,19 +101,19 @@ describe('ArrivingBytes', () => {
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume(first);
     expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
-    await arriving.write(2 * MiB, bytes.subarray(2 * MiB));
+    await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });
 
   it('digests what it takes over beyond the frontier only when the frontier comes there', async () => {
     const sink = new WatchedSink();
-    await sink.write(MiB, bytes.subarray(MiB, 2 * MiB));
+    await sink.write(MiB, [bytes.subarray(MiB, 2 * MiB)]);
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume([{ start: MiB, end: 2 * MiB }]);
     expect([arriving.frontier, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
-    await arriving.write(0, bytes.subarray(0, MiB));
+    await arriving.write(0, [bytes.subarray(0, MiB)]);
     expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, MiB]);
-    await arriving.write(2 * MiB, bytes.subarray(2 * MiB));
+    await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });
 });

@@ -91,6 +91,22 @@ describe('ImageStore', () => {
     expect(image?.updatedAt).toEqual(new Date(1));
   });
 
+  it.each<[string, string]>([
+    ['was given another target', `UPDATE images SET updated_at = updated_at + 1`],
+    ['was made anew', `UPDATE images SET created_at = created_at + 1`],
+    ['is gone', `DELETE FROM images`],
+  ])('notes no use of a name that %s since it was read', async (_what, change) => {
+    const record = await images.put({ name: NAME, target: A });
+    await images.put({ name: 'quay.io/z/z:1', target: A });
+    await scratch.database.run('UPDATE images SET used_at = 1');
+    expect(await images.touchUnchanged(record)).toBe(true);
+    const used = (await images.list()).map(({ usedAt }) => usedAt.getTime());
+    expect(used).toEqual([expect.any(Number), 1]);
+    expect(used[0]).toBeGreaterThan(1);
+    await scratch.database.run(`${change} WHERE name = ?`, [NAME]);
+    expect(await images.touchUnchanged(record)).toBe(false);
+  });
+
   it.each(['alpine', 'alpine:3', 'docker.io/alpine:3', 'library/alpine:3', 'Not A Name'])(
     'refuses the name %j, which is not canonical',
     async (name) => {

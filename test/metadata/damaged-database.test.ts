@@ -21,7 +21,7 @@ describe('DamagedDatabase', () => {
     );
     await database.run(
       `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
-       INSERT INTO blobs SELECT printf('%06d', i), i, i, NULL, '{}' FROM n`,
+       INSERT INTO blobs (digest, size, created_at) SELECT printf('%06d', i), i, i FROM n`,
     );
   });
   afterEach(() => rm(directory, { recursive: true, force: true }));

@@ -3,7 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { MetadataDatabase, SCHEMA_VERSION } from '../../src/metadata/index.js';
+import {
+  MetadataDatabase,
+  type OpenDatabaseOptions,
+  SCHEMA_VERSION,
+  type Statements,
+} from '../../src/metadata/index.js';
 
 const INSERT = 'INSERT INTO leases (id, created_at, expires_at) VALUES (?, ?, ?)';
 
@@ -11,7 +16,7 @@ describe('MetadataDatabase', () => {
   let directory: string;
   let file: string;
   const opened: MetadataDatabase[] = [];
-  const open = async (o: { create?: boolean; busyTimeoutMs?: number } = {}): Promise<MetadataDatabase> => {
+  const open = async (o: OpenDatabaseOptions = {}): Promise<MetadataDatabase> => {
     const database = await MetadataDatabase.open(file, o);
     opened.push(database);
     return database;
@@ -34,6 +39,51 @@ describe('MetadataDatabase', () => {
     expect(await database.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
     expect(await database.get('PRAGMA foreign_keys')).toEqual({ foreign_keys: 1 });
     expect(await database.get('PRAGMA user_version')).toEqual({ user_version: SCHEMA_VERSION });
+  });
+
+  describe('syncs', () => {
+    const [NORMAL, FULL] = [1, 2];
+    const setting = async (statements: Statements): Promise<unknown> =>
+      (await statements.get('PRAGMA synchronous'))?.['synchronous'];
+
+    it('its log with each transaction but those that need not be durable', async () => {
+      const database = await open();
+      expect(await database.transaction(setting)).toBe(FULL);
+      expect(await database.transaction(setting, { durable: false })).toBe(NORMAL);
+      expect(await database.transaction(setting, { durable: false })).toBe(NORMAL);
+      expect(await database.transaction(setting)).toBe(FULL);
+      expect(await database.transaction(setting, { durable: false })).toBe(NORMAL);
+      await database.run(INSERT, ['a', 1, 2]);
+      expect(await setting(database)).toBe(FULL);
+    });
+
+    it('as before after one that failed', async () => {
+      const database = await open();
+      const failing = database.transaction(() => Promise.reject(new Error('no')), { durable: false });
+      await expect(failing).rejects.toThrow('no');
+      expect(await database.transaction(setting)).toBe(FULL);
+    });
+
+    it('as before after one that found it locked', async () => {
+      const database = await open({ busyTimeoutMs: 20 });
+      const other = await open();
+      await other.transaction(async () => {
+        const waiting = database.transaction(setting, { durable: false });
+        await expect(waiting).rejects.toMatchObject({ code: 'LOCKED' });
+      });
+      expect(await database.transaction(setting)).toBe(FULL);
+    });
+
+    it('at checkpoints only, where it was opened so, and when it is asked to', async () => {
+      const database = await open({ synced: 'checkpoint' });
+      expect(await setting(database), 'while it is made').toBe(FULL);
+      expect(await database.transaction(setting)).toBe(NORMAL);
+      await database.run(INSERT, ['a', 1, 2]);
+      expect(await setting(database)).toBe(NORMAL);
+      await database.sync();
+      await rm(`${file}-wal`);
+      await database.sync();
+    });
   });
 
   it('keeps what was written', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { MetadataDatabase, MIGRATIONS, SCHEMA_VERSION } from '../../src/metadata/index.js';
+import { hasUnsynced, MetadataDatabase, MIGRATIONS, SCHEMA_VERSION } from '../../src/metadata/index.js';
 import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
 
 describe('a database that an older program wrote', () => {
@@ -36,9 +36,10 @@ describe('a database that an older program wrote', () => {
   const contentOf = async (path: string): Promise<unknown> => {
     const connection = await SqliteConnection.open(path, 'read');
     const content = [];
-    // Leases have one column more in version 2.
+    // Leases have one column more in version 2, and blobs in version 3.
     const leases = '(SELECT id, created_at, expires_at FROM leases)';
-    for (const table of ['blobs', 'images', leases, 'sqlite_sequence']) {
+    const blobs = '(SELECT digest, size, created_at, source, labels FROM blobs)';
+    for (const table of [blobs, 'images', leases, 'sqlite_sequence']) {
       content.push(await connection.all(`SELECT * FROM ${table}`));
     }
     content.push(await connection.get('PRAGMA user_version'));
@@ -56,6 +57,25 @@ describe('a database that an older program wrote', () => {
     const made = await backups();
     expect(made).toEqual([expect.stringMatching(/^metadata\.db\.backup-v1-\d{8}T\d{6}\.\d{3}Z$/)]);
     expect(await contentOf(join(directory, made[0] ?? ''))).toEqual(before);
+  });
+
+  it('has nothing that counts as unsynced, since older programs synced all', async () => {
+    await rm(file);
+    const connection = await SqliteConnection.open(file, 'create');
+    for (const { version, sql } of MIGRATIONS.filter((step) => step.version <= 2)) {
+      await connection.exec(`${sql}; PRAGMA user_version = ${version};`);
+    }
+    await connection.exec(`INSERT INTO blobs (digest, size, created_at) VALUES ('sha256:a', 7, 1);
+      INSERT INTO snapshots (snapshotter, name, kind, created_at, updated_at) VALUES ('overlay', 's', 'committed', 1, 1);
+      INSERT INTO pending VALUES ('index.json', 4);`);
+    await connection.close();
+    const database = await MetadataDatabase.open(file, { create: false });
+    expect(await hasUnsynced(database)).toBe(false);
+    expect(await database.all('SELECT digest FROM blobs')).toEqual([{ digest: 'sha256:a' }]);
+    expect(await database.all('SELECT name FROM snapshots')).toEqual([{ name: 's' }]);
+    expect(await database.all('SELECT * FROM pending')).toMatchObject([{ task: 'index.json', token: 4 }]);
+    await database.close();
+    expect(await backups()).toEqual([expect.stringMatching(/^metadata\.db\.backup-v2-/)]);
   });
 
   it('is backed up once, however many open it at once', async () => {

@@ -2,6 +2,7 @@ import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { outputAt } from './mount-namespace.js';
 import { needsPeer } from './peers.js';
 import { PowerCutDisk } from './power-cut-disk.js';
 
@@ -38,6 +39,20 @@ describe.skipIf(reason !== undefined)('a cut of the power', () => {
     await using second = await disk.cut();
     expect(await readdir(disk.reach(first.path))).toEqual(['a', 'lost+found']);
     expect(await readdir(disk.reach(second.path))).toEqual(['a', 'b', 'lost+found']);
+  });
+
+  it('is followed by another boot', async () => {
+    await using disk = await PowerCutDisk.start();
+    const boot = (): Promise<string> => outputAt(disk, 'cat', '/proc/sys/kernel/random/boot_id');
+    const boots = [await boot()];
+    for (let cut = 0; cut < 2; cut++) {
+      await using after = await disk.cut();
+      boots.push(await boot());
+      expect(await readdir(disk.reach(after.path))).toEqual(['lost+found']);
+    }
+    expect(new Set(boots).size).toBe(3);
+    const here = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+    expect(boots[0], 'elsewhere nothing changes').toBe(here);
   });
 });
 

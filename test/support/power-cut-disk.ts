@@ -1,4 +1,5 @@
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -74,7 +75,7 @@ export class PowerCutDisk implements Place, AsyncDisposable {
   }
 
   /**
-   * Cuts the power: gives the disk as it is at this moment. Whoever writes to it must have ended or been stopped before. What
+   * Cuts the power: gives the disk as it is at this moment, and from then on it is another boot of the machine. Whoever writes to it must have ended or been stopped before. What
    * the kernel itself is writing just then is awaited, for a copy that mixes two moments would be a disk that no cut leaves.
    */
   async cut(): Promise<DiskAfterCut> {
@@ -88,6 +89,7 @@ export class PowerCutDisk implements Place, AsyncDisposable {
     }
     await mkdir(this.reach(path));
     await outputAt(this, 'mount', '-o', 'loop', file, path);
+    await this.#boot();
     return {
       path,
       [Symbol.asyncDispose]: async () => {
@@ -103,6 +105,13 @@ export class PowerCutDisk implements Place, AsyncDisposable {
 
   get #file(): string {
     return join(this.namespace.directory, 'disk');
+  }
+
+  /** The kernel has one ID for each time that it was started; here it gets another. */
+  async #boot(): Promise<void> {
+    const file = join(this.namespace.directory, `boot-${this.#cuts}`);
+    await writeFile(this.reach(file), `${randomUUID()}\n`);
+    await outputAt(this, 'mount', '--bind', file, '/proc/sys/kernel/random/boot_id');
   }
 
   async #writtenAt(): Promise<number> {

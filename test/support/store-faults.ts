@@ -131,7 +131,7 @@ async function indexNames(root: string): Promise<string[]> {
 }
 
 /** Whoever has a row is there, and whoever is there is what its name says, with a row or without. */
-async function blobFaults(root: string, tables: StoreTables): Promise<string[]> {
+export async function blobFaults(root: string, tables: StoreTables): Promise<string[]> {
   const directory = join(root, 'blobs/sha256');
   const sizes = new Map<string, number>();
   const faults: string[] = [];
@@ -166,13 +166,19 @@ async function chainFaults(
   return faults;
 }
 
-function missingOf(tables: StoreTables, { name, layout, chains }: ExpectedImage): string[] {
+/** Blobs of an image that have no row, and were not dropped on purpose either. */
+export function missingBlobs(tables: StoreTables, { name, layout }: ExpectedImage): string[] {
   const blobs = new Set([...tables.blobs.map(({ digest }) => digest), ...tables.discarded]);
+  return [...layout.blobs.keys()]
+    .filter((digest) => !blobs.has(digest))
+    .map((digest) => `${name} lacks the blob ${digest}`);
+}
+
+function missingOf(tables: StoreTables, image: ExpectedImage): string[] {
+  const { name, chains } = image;
   const unpacked = new Set(tables.chains.map(({ chainId }) => chainId));
   return [
-    ...[...layout.blobs.keys()]
-      .filter((digest) => !blobs.has(digest))
-      .map((digest) => `${name} lacks the blob ${digest}`),
+    ...missingBlobs(tables, image),
     ...[...chains.keys()]
       .filter((chain) => !unpacked.has(chain))
       .map((chain) => `${name} lacks the chain ${chain}`),

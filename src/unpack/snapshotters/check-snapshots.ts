@@ -92,7 +92,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
         source: await layer.open(o),
         directory,
         pool: context.pool,
-        options: applyOptions(o.limits === undefined ? {} : { limits: o.limits }),
+        options: applyOptions(o),
         signal: o.signal,
       });
       await this.#complete(snapshot, directory, changes, o);
@@ -117,12 +117,14 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
     const directory = this.#fresh.get(number);
     if (directory === undefined) throw snapshotNotFound(name);
     const by = this.#numberOf(directory);
-    await writeSnapshotFile(directories.path(by), await this.#fileOf(snapshot));
+    const file = await this.#fileOf(snapshot);
+    await writeSnapshotFile(directories.path(by), { ...file, unsynced: undefined });
     await pool.run({ kind: 'sync', directory: directories.directory });
     const away = await database.transaction(async (tx) => {
       if ((await records.byNumber(tx, number)) === undefined) throw snapshotNotFound(name);
       directories.refuseShown(number);
       directories.replace(number, by);
+      await records.setUnsynced(tx, number, undefined);
       await records.delete(tx, by);
       return directories.quarantine(by, number);
     });
@@ -180,7 +182,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
     const record = await records.byNumber(database, number);
     if (record === undefined) throw snapshotNotFound(name);
     const { snapshotter } = records;
-    return { name: record.name, parent: record.parent, snapshotter, ...chain };
+    return { name: record.name, parent: record.parent, snapshotter, ...chain, unsynced: record.unsynced };
   }
 
   #numberOf({ key }: LayerDirectory): number {

@@ -7,6 +7,7 @@ import type { WorkerPool } from '../worker/worker-pool.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { snapshotNotFound } from './snapshot-error.js';
 import { rewriteSnapshotFile, type SnapshotFile, writeSnapshotFile } from './snapshot-file.js';
+import type { Writeback } from './writeback.js';
 import { infoOf, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 
 /** What the commit needs of its snapshotter. */
@@ -15,6 +16,9 @@ export interface CommitContext {
   readonly pool: WorkerPool;
   readonly directories: SnapshotDirectories;
   readonly records: SnapshotRecords;
+  /** This boot, where layers are not to be synced before they are recorded; see src/metadata/unsynced.ts. */
+  readonly unsynced: string | undefined;
+  readonly writeback: Writeback;
   /** The number of a layer that this process fills. */
   numberOf(key: string): number | undefined;
   /** Gives up the lock on a layer's directory. */
@@ -36,6 +40,18 @@ interface Pending {
   readonly warnings: readonly string[];
 }
 
+/** A layer that is to be recorded: the number of its directory, and the mark of one that is not synced. */
+interface NewRecord extends Pick<Pending, 'layer' | 'number'> {
+  readonly unsynced: string | undefined;
+}
+
+interface Recorded {
+  /** By chain ID: the snapshots that stand for the layers now. */
+  readonly records: ReadonlyMap<Digest, SnapshotRecord>;
+  /** Whether one of them took the place of a lost one. */
+  readonly replaced: boolean;
+}
+
 /**
  * The commit of extracted layers, bottom first, as `LayerSnapshotter.commitLayers` says: complete each on its parents, sync
  * once, record all at once. Until the last step nothing of it is visible, and the caller abandons what it began.
@@ -45,6 +61,7 @@ export async function commitLayers(
   layers: readonly CommitLayer[],
   o: Abortable,
 ): Promise<readonly CommittedLayer[]> {
+  const unsynced = await markOf(context, layers);
   const pending: Pending[] = [];
   const lineages = new Map<Digest, readonly number[]>();
   for (const layer of layers) {
@@ -54,16 +71,20 @@ export async function commitLayers(
     const warnings = await context.complete(number, parents, layer.changes, o);
     faultPoint('layer-commit:completed');
     lineages.set(layer.chainId, [number, ...parents]);
-    await describe(context, layer, number);
+    await describe(context, layer, number, unsynced);
     pending.push({ layer, number, warnings });
   }
   faultPoint('layer-commit:described');
-  await context.pool.run({ kind: 'sync', directory: context.directories.directory });
+  if (unsynced === undefined) {
+    await context.writeback.sync();
+  }
   faultPoint('layer-commit:synced');
   throwIfAborted(o.signal);
-  const records = await context.database.transaction((tx) => recordAll(context, tx, pending));
+  const { records, replaced } = await context.database.transaction((tx) =>
+    recordAll(context, tx, pending, unsynced),
+  );
   // What took the place of a lost one was renamed after the sync.
-  context.directories.sync();
+  if (replaced && unsynced === undefined) context.directories.sync();
   faultPoint('layer-commit:recorded');
   for (const { layer, number } of pending) {
     // Where another process was faster; what cannot be removed now, the next collection finds.
@@ -76,6 +97,24 @@ export async function commitLayers(
     if (record === undefined) throw snapshotNotFound(layer.chainId);
     return { snapshot: infoOf(record), warnings };
   });
+}
+
+/**
+ * What the rows are to say of layers that are not synced; undefined where they are to be. A row of a lost snapshot that says
+ * that its content is on the disk would go on saying so if the power failed during the commit, so what takes the lost
+ * one's place has to be.
+ */
+async function markOf(
+  { database, directories, records, unsynced }: CommitContext,
+  layers: readonly CommitLayer[],
+): Promise<string | undefined> {
+  if (unsynced === undefined) return undefined;
+  for (const { chainId } of layers) {
+    const existing = await records.findChain(database, chainId);
+    if (existing !== undefined && existing.unsynced === undefined && !directories.exists(existing.number))
+      return undefined;
+  }
+  return unsynced;
 }
 
 /** Numbers of the parent and its ancestors, nearest first. */
@@ -99,7 +138,12 @@ function missingParent(chainId: Digest): UnpackError {
   });
 }
 
-async function describe(context: CommitContext, layer: CommitLayer, number: number): Promise<void> {
+async function describe(
+  context: CommitContext,
+  layer: CommitLayer,
+  number: number,
+  unsynced: string | undefined,
+): Promise<void> {
   const { chainId, diffId, parentChainId } = layer;
   await writeSnapshotFile(context.directories.path(number), {
     name: chainId,
@@ -107,6 +151,7 @@ async function describe(context: CommitContext, layer: CommitLayer, number: numb
     snapshotter: context.records.snapshotter,
     chainId,
     diffId,
+    unsynced,
   });
 }
 
@@ -115,53 +160,66 @@ async function describeAnew(
   context: CommitContext,
   { chainId, diffId, parentChainId }: CommitLayer,
   number: number,
-  { name, parent }: Pick<SnapshotFile, 'name' | 'parent'>,
+  { name, parent, unsynced }: Pick<SnapshotFile, 'name' | 'parent' | 'unsynced'>,
 ): Promise<void> {
   if (name === chainId && parent === parentChainId) return;
   const { snapshotter } = context.records;
-  await rewriteSnapshotFile(context.directories.path(number), { name, parent, snapshotter, chainId, diffId });
+  const file = { name, parent, snapshotter, chainId, diffId, unsynced };
+  await rewriteSnapshotFile(context.directories.path(number), file);
 }
 
 async function recordAll(
   context: CommitContext,
   tx: Statements,
   pending: readonly Pending[],
-): Promise<ReadonlyMap<Digest, SnapshotRecord>> {
+  unsynced: string | undefined,
+): Promise<Recorded> {
   const records = new Map<Digest, SnapshotRecord>();
+  let replaced = false;
   for (const { layer, number } of pending) {
-    const record = await context.records.byNumber(tx, await recordOne(context, tx, layer, number));
+    const existing = await context.records.findChain(tx, layer.chainId);
+    const isLost = existing !== undefined && !context.directories.exists(existing.number);
+    if (isLost) await replaceLost(context, tx, { layer, number, existing, unsynced });
+    if (existing === undefined) await recordNew(context, tx, { layer, number, unsynced });
+    replaced ||= isLost;
+    const record = await context.records.byNumber(tx, existing?.number ?? number);
     if (record !== undefined) records.set(layer.chainId, record);
   }
-  return records;
+  return { records, replaced };
 }
 
-/** Records one layer under its chain ID, and returns the number of the snapshot that stands for it now. */
-async function recordOne(
+/** Its content was lost. The new one takes its place, so that the snapshots above it are whole again too. */
+async function replaceLost(
   context: CommitContext,
   tx: Statements,
-  layer: CommitLayer,
-  number: number,
-): Promise<number> {
+  { layer, number, existing, unsynced }: NewRecord & { readonly existing: SnapshotRecord },
+): Promise<void> {
   const { directories, records } = context;
+  await describeAnew(context, layer, number, { name: existing.name, parent: existing.parent, unsynced });
+  // It was there when this commit began, and nobody synced.
+  if (unsynced !== undefined && existing.unsynced === undefined) directories.syncContent();
+  directories.discard(existing.number);
+  directories.replace(existing.number, number);
+  // What was lost may have been a link into another store, which takes nothing here.
+  await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
+  await records.setUnsynced(tx, existing.number, unsynced);
+}
+
+/** Records one layer under its chain ID. */
+async function recordNew(
+  context: CommitContext,
+  tx: Statements,
+  { layer, number, unsynced }: NewRecord,
+): Promise<void> {
+  const { records } = context;
   const { chainId, diffId, parentChainId } = layer;
-  const existing = await records.findChain(tx, chainId);
-  if (existing !== undefined) {
-    if (directories.exists(existing.number)) return existing.number;
-    // Its content was lost. The new one takes its place, so that the snapshots above it are whole again too.
-    await describeAnew(context, layer, number, existing);
-    directories.discard(existing.number);
-    directories.replace(existing.number, number);
-    // What was lost may have been a link into another store, which takes nothing here.
-    await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
-    return existing.number;
-  }
   const parent = parentChainId === undefined ? undefined : await records.findChain(tx, parentChainId);
   if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
   // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID all the same.
   const taken = (await records.find(tx, chainId)) !== undefined;
   const name = taken ? `${chainId}+${number}` : chainId;
-  await describeAnew(context, layer, number, { name, parent: parent?.name });
+  await describeAnew(context, layer, number, { name, parent: parent?.name, unsynced });
   await records.commit(tx, number, { name, parentNumber: parent?.number, labels: {} });
   await records.recordChain(tx, chainId, diffId, number);
-  return number;
+  if (unsynced !== undefined) await records.setUnsynced(tx, number, unsynced);
 }

@@ -29,6 +29,7 @@ import { writeSnapshotFile } from './snapshot-file.js';
 import { infoOf, isUnpacking, SnapshotRecords, type SnapshotRecord } from './snapshot-records.js';
 import { measureCommitted, snapshotsUsage } from './stored-usage.js';
 import { sweepSnapshots } from './sweep-snapshots.js';
+import { Writeback, type WritebackOptions } from './writeback.js';
 
 export interface SnapshotterOptions {
   /** The store's root; snapshots lie in `<root>/snapshots`. */
@@ -37,6 +38,13 @@ export interface SnapshotterOptions {
   readonly pool: WorkerPool;
   /** Other stores, which are only read, whose snapshots are used where they lie. */
   readonly additional?: readonly AdditionalSnapshots[];
+  /**
+   * This boot, where layers are not to be synced; see src/metadata/unsynced.ts. What another program filled always is, since
+   * nobody could make it again.
+   */
+  readonly unsynced?: string | undefined;
+  /** How a file system is synced, for tests. */
+  readonly syncfs?: WritebackOptions['syncfs'];
 }
 
 const PAGE = 200;
@@ -53,17 +61,22 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly pool: WorkerPool;
   readonly #private: PrivateDirectories;
   readonly #adoption: ChainAdoption | undefined;
+  readonly #unsynced: string | undefined;
+  readonly #writeback: Writeback;
 
   protected constructor(kind: string, o: SnapshotterOptions) {
     this.kind = kind;
     this.database = o.database;
     this.pool = o.pool;
+    this.#unsynced = o.unsynced;
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
+    this.#writeback = new Writeback({ directory: this.directories.directory, syncfs: o.syncfs });
     this.#private = new PrivateDirectories({
       database: this.database,
       directories: this.directories,
       records: this.records,
+      writeback: o.unsynced === undefined ? this.#writeback : undefined,
     });
     const additional = o.additional ?? [];
     if (additional.length > 0) {
@@ -219,6 +232,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       pool,
       directories,
       records,
+      unsynced: this.#unsynced,
+      writeback: this.#writeback,
       numberOf: (key) => this.#private.numberOf(key),
       release: (key) => this.#private.release(key),
       abandon: (directory) => this.abandonLayer(directory),

@@ -26,6 +26,8 @@ export interface DescribedSnapshot {
   readonly chainId: Digest | undefined;
   readonly diffId: Digest | undefined;
   readonly snapshotter: string;
+  /** The boot in which it was written, where it was not synced before it was committed. */
+  readonly unsynced: string | undefined;
 }
 
 /** A directory of a snapshot, and what is known of it. */
@@ -72,7 +74,7 @@ function unlessDirectory(error: unknown): undefined {
 }
 
 async function describedBy(path: string, entries: readonly Dirent[]): Promise<DescribedSnapshot | undefined> {
-  const { name, parent, chainId, diffId, snapshotter } = (await readSnapshotFile(path)) ?? {};
+  const { name, parent, chainId, diffId, snapshotter, unsynced } = (await readSnapshotFile(path)) ?? {};
   if (typeof name !== 'string' || name === '') return undefined;
   if (typeof parent !== 'string' && parent !== null) return undefined;
   const isChain = isDigest(chainId) && isDigest(diffId);
@@ -82,6 +84,7 @@ async function describedBy(path: string, entries: readonly Dirent[]): Promise<De
     parent: parent ?? undefined,
     chainId: isChain ? chainId : undefined,
     diffId: isChain ? diffId : undefined,
+    unsynced: typeof unsynced === 'string' ? unsynced : undefined,
     // Older programs did not write it. Only overlayfs needs a place to work in.
     snapshotter:
       typeof snapshotter === 'string' ? snapshotter : entries.some((entry) => entry.name === WORK) ? 'overlay' : 'native',

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { LandfallError } from '../../errors.js';
-import type { MetadataDatabase } from '../../metadata/index.js';
+import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { type SnapshotRecords, UNPACKING_LABEL } from './snapshot-records.js';
+import type { Writeback } from './writeback.js';
 
 /** A directory that this process fills, and the lock that says so to others. */
 interface PrivateDirectory {
@@ -11,10 +12,15 @@ interface PrivateDirectory {
   readonly lock: number;
 }
 
+/** A power cut takes the process along, and what it was filling is garbage then, with a row or without. */
+const VOLATILE = { durable: false } as const;
+
 interface Place {
   readonly database: MetadataDatabase;
   readonly directories: SnapshotDirectories;
   readonly records: SnapshotRecords;
+  /** Told of each, where what is in them is to be synced. */
+  readonly writeback: Writeback | undefined;
 }
 
 /**
@@ -37,16 +43,22 @@ export class PrivateDirectories {
     const { database, directories, records } = this.#place;
     const key = `unpacking-${randomUUID()}`;
     const labels = { [UNPACKING_LABEL]: 'true' };
-    const number = await database.transaction(async (tx) => {
-      const inserted = await records.insert(tx, { name: key, kind: 'active', parentNumber, labels });
-      directories.create(inserted, names);
-      const lock = directories.tryLock(inserted);
+    const make = async (tx: Statements): Promise<number> => {
+      const number = await records.insert(tx, { name: key, kind: 'active', parentNumber, labels });
+      directories.create(number, names);
+      const lock = directories.tryLock(number);
       if (lock === undefined)
-        throw new LandfallError('IN_USE', `${directories.path(inserted)} is locked already`);
-      this.#byKey.set(key, { number: inserted, lock });
-      return inserted;
-    });
-    return { key, number };
+        throw new LandfallError('IN_USE', `${directories.path(number)} is locked already`);
+      this.#place.writeback?.begin();
+      this.#byKey.set(key, { number, lock });
+      return number;
+    };
+    try {
+      return { key, number: await database.transaction(make, VOLATILE) };
+    } catch (error) {
+      this.release(key);
+      throw error;
+    }
   }
 
   numberOf(key: string): number | undefined {
@@ -58,6 +70,7 @@ export class PrivateDirectories {
     const directory = this.#byKey.get(key);
     if (directory === undefined) return;
     this.#byKey.delete(key);
+    this.#place.writeback?.end();
     closeSync(directory.lock);
   }
 
@@ -68,7 +81,7 @@ export class PrivateDirectories {
     // First what takes space: on a full disk, the database has none to write to before.
     const away = directories.discard(directory.number);
     if (away !== undefined) await directories.sweep(away);
-    await database.transaction((tx) => records.delete(tx, directory.number));
+    await database.transaction((tx) => records.delete(tx, directory.number), VOLATILE);
     this.release(key);
   }
 }

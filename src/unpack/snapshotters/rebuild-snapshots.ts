@@ -8,6 +8,7 @@ import {
   textOf,
 } from '../../metadata/index.js';
 import { type Digest, parseDigest } from '../../spec/index.js';
+import { bootId } from '../../system/index.js';
 import { findSnapshots, type FoundSnapshot, type OldSnapshot } from './find-snapshots.js';
 import { type ClaimedSnapshot, claimOf, settleClaims } from './settle-claims.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
@@ -77,7 +78,8 @@ async function readOld(
   const chains = await old.read('chains', 'snapshot_id', chainOf);
   const byNumber = new Map(chains.values.map(({ number, ...chain }) => [number, chain]));
   const rows = await old.read('snapshots', 'id', (row): OldSnapshot => {
-    const record = recordOf({ ...row, parent: null });
+    // Older programs had no marks.
+    const record = recordOf({ unsynced: null, ...row, parent: null });
     const chain = byNumber.get(record.number);
     return { ...record, snapshotter: textOf(row, 'snapshotter'), ...(chain === undefined ? {} : { chain }) };
   });
@@ -99,9 +101,12 @@ function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } 
 async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> {
   const { number, snapshotter, name, kind, parentNumber, labels, createdAt, updatedAt, usage, chain } =
     snapshot;
+  // What is whole in this boot is synced with all else before the new database is in place.
+  const unsynced = snapshot.unsynced?.startsWith(bootId()) === true ? undefined : snapshot.unsynced;
   await tx.run(
-    `INSERT INTO snapshots (id, snapshotter, name, kind, parent_id, labels, created_at, updated_at, bytes, inodes)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO snapshots
+       (id, snapshotter, name, kind, parent_id, labels, created_at, updated_at, bytes, inodes, unsynced)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       number,
       snapshotter,
@@ -113,6 +118,7 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
       updatedAt.getTime(),
       usage?.size ?? 0,
       usage?.inodes ?? 0,
+      unsynced ?? null,
     ],
   );
   if (chain === undefined) return;

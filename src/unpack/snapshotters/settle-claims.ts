@@ -17,6 +17,8 @@ export interface ClaimedSnapshot {
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly usage: Usage | undefined;
+  /** See src/metadata/unsynced.ts. What the old database said of it is newer than what it says itself. */
+  readonly unsynced: string | undefined;
   /** Whether the old database knew it. */
   readonly recorded: boolean;
 }
@@ -35,6 +37,7 @@ export function claimOf({ number, file, old, updatedAt }: FoundSnapshot): Claime
   if (old !== undefined && (old.kind !== 'committed' || file === undefined)) return claimOfOld(old);
   if (file === undefined) return undefined;
   const { name, parent, chainId, diffId, snapshotter } = file;
+  const { unsynced } = old ?? file;
   return {
     number,
     snapshotter,
@@ -47,6 +50,7 @@ export function claimOf({ number, file, old, updatedAt }: FoundSnapshot): Claime
     createdAt: old?.createdAt ?? updatedAt,
     updatedAt: old?.updatedAt ?? updatedAt,
     usage: old?.usage,
+    unsynced,
     recorded: old !== undefined,
   };
 }
@@ -65,6 +69,7 @@ function claimOfOld(old: OldSnapshot): ClaimedSnapshot {
     createdAt,
     updatedAt,
     usage,
+    unsynced: old.unsynced,
     recorded: true,
   };
 }

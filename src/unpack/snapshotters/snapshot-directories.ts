@@ -21,6 +21,7 @@ import {
   readMountInfo,
   RENAME_EXCHANGE,
   renameat2,
+  syncfs,
   toBytePath,
   tryLock,
 } from '../../system/index.js';
@@ -162,6 +163,16 @@ export class SnapshotDirectories {
       } finally {
         closeSync(fd);
       }
+    }
+  }
+
+  /** Makes all that is in them durable, which blocks this thread; a worker's job `sync` does the same elsewhere. */
+  syncContent(): void {
+    const fd = openSync(this.directory, O_RDONLY | O_DIRECTORY);
+    try {
+      syncfs(fd);
+    } finally {
+      closeSync(fd);
     }
   }
 

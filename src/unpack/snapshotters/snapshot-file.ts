@@ -11,6 +11,8 @@ export interface SnapshotFile {
   /** Only where landfall verified the content. */
   readonly chainId?: Digest | undefined;
   readonly diffId?: Digest | undefined;
+  /** The boot in which the content was written, where it was not synced before it was committed. */
+  readonly unsynced?: string | undefined;
 }
 
 const NAME = 'snapshot.json';
@@ -43,6 +45,7 @@ export async function readSnapshotFile(
   }
 }
 
-function textOf({ name, parent, snapshotter, chainId, diffId }: SnapshotFile): string {
-  return `${JSON.stringify({ name, parent: parent ?? null, snapshotter, chainId, diffId }, undefined, 2)}\n`;
+function textOf({ name, parent, snapshotter, chainId, diffId, unsynced }: SnapshotFile): string {
+  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, unsynced };
+  return `${JSON.stringify(file, undefined, 2)}\n`;
 }

@@ -17,13 +17,16 @@ export interface SnapshotRecord extends SnapshotInfo {
   readonly parentNumber?: number;
   /** Known once it was asked for, as what is committed does not change. */
   readonly usage?: Usage;
+  /** The boot in which its content was written, where nobody has synced it; see src/metadata/unsynced.ts. */
+  readonly unsynced?: string;
 }
 
 /** What marks a layer that is being unpacked: such a row is no snapshot yet, for nobody but its owner. */
 export const UNPACKING_LABEL = 'landfall/unpacking';
 
 const SELECT = `
-SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.updated_at, s.bytes, s.inodes
+SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.updated_at, s.bytes, s.inodes,
+  s.unsynced
 FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
 
 export interface NewSnapshot {
@@ -134,6 +137,11 @@ export class SnapshotRecords {
     ]);
   }
 
+  /** Says that nobody has synced a snapshot's content, or, without a mark, that it is on the disk. */
+  async setUnsynced(db: Statements, number: number, mark: string | undefined): Promise<void> {
+    await db.run('UPDATE snapshots SET unsynced = ? WHERE id = ?', [mark ?? null, number]);
+  }
+
   async setLabels(db: Statements, number: number, labels: Labels): Promise<void> {
     await db.run('UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?', [
       JSON.stringify(labels),
@@ -171,6 +179,7 @@ export function recordOf(row: Row): SnapshotRecord {
   const parent = optionalTextOf(row, 'parent');
   const parentNumber = optionalIntegerOf(row, 'parent_id');
   const inodes = integerOf(row, 'inodes');
+  const unsynced = optionalTextOf(row, 'unsynced');
   return {
     number: integerOf(row, 'id'),
     name: textOf(row, 'name'),
@@ -182,6 +191,7 @@ export function recordOf(row: Row): SnapshotRecord {
     updatedAt: dateOf(row, 'updated_at'),
     // A snapshot has at least its root, so no inodes mean that nobody has counted them.
     ...(inodes === 0 ? {} : { usage: { inodes, size: integerOf(row, 'bytes') } }),
+    ...(unsynced === undefined ? {} : { unsynced }),
   };
 }
 

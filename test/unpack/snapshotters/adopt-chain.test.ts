@@ -5,6 +5,7 @@ import { chainIds, type Digest } from '../../../src/spec/index.js';
 import {
   NativeSnapshotter,
   OverlaySnapshotter,
+  type SnapshotterOptions,
   Unpacker,
   type LayerInput,
 } from '../../../src/unpack/index.js';
@@ -40,9 +41,10 @@ function joining(
   kind: SnapshotterKind,
   fixture: SnapshotFixture,
   additional: readonly AdditionalSnapshots[],
+  o: Pick<SnapshotterOptions, 'syncfs'> = {},
 ): { snapshotter: OverlaySnapshotter | NativeSnapshotter; unpacker: Unpacker } {
   const { root, database, pool } = fixture;
-  const options = { root, database, pool, additional };
+  const options = { root, database, pool, additional, ...o };
   const snapshotter = kind === 'overlay' ? new OverlaySnapshotter(options) : new NativeSnapshotter(options);
   return { snapshotter, unpacker: new Unpacker({ snapshotter, pool }) };
 }
@@ -244,13 +246,12 @@ test('a chain of 40 layers is taken into use once, by however many ask for it, w
     Array.from({ length: 40 }, (_, i) => baked.layer(archive(file(`f${i}`, `${i}`)))),
   );
   await baked.unpacker.unpack(layers);
-  const run = main.pool.run.bind(main.pool);
   let syncs = 0;
-  main.pool.run = (job, o) => {
-    if (job.kind === 'sync') syncs += 1;
-    return run(job, o);
+  const syncfs = (): Promise<void> => {
+    syncs += 1;
+    return Promise.resolve();
   };
-  const { unpacker } = joining('overlay', main, [baked]);
+  const { unpacker } = joining('overlay', main, [baked], { syncfs });
   await Promise.all([unpacker.unpack(unopened(layers)), unpacker.unpack(unopened(layers))]);
   // Another process at the same moment.
   await using other = await main.reopen();
@@ -283,16 +284,14 @@ test('what cannot be linked leaves nothing behind', async () => {
   await using main = await createSnapshots('overlay');
   const layers = await layersIn(baked);
   const top = topOf(await baked.unpacker.unpack(layers));
-  const run = main.pool.run.bind(main.pool);
-  main.pool.run = (job, o) =>
-    job.kind === 'sync'
-      ? Promise.reject(Object.assign(new Error('disk full'), { code: 'ENOSPC' }))
-      : run(job, o);
-  const { snapshotter } = joining('overlay', main, [baked]);
+  let isFull = true;
+  const syncfs = (): Promise<void> =>
+    isFull ? Promise.reject(Object.assign(new Error('disk full'), { code: 'ENOSPC' })) : Promise.resolve();
+  const { snapshotter } = joining('overlay', main, [baked], { syncfs });
   await expect(snapshotter.findChain(top)).rejects.toMatchObject({ code: 'NO_SPACE' });
   expect(await main.directories()).toEqual([]);
   expect(await main.database.all('SELECT id FROM snapshots')).toEqual([]);
-  main.pool.run = run;
+  isFull = false;
   await mkdir(join(main.root, 'snapshots'), { recursive: true });
   expect(await snapshotter.findChain(top)).toBeDefined();
 });
