@@ -1,12 +1,9 @@
-import { type Command, CommanderError } from 'commander';
 import { ContentError, systemCode } from '../errors.js';
-import { type CommandContext, reportError, type Surroundings } from './command-context.js';
-import { type ExitCode, exitCodeOf } from './exit-codes.js';
+import type { Surroundings } from './command-context.js';
+import type { CommandLine } from './command-line.js';
+import type { ExitCode } from './exit-codes.js';
 import { Interruption, type SignalSource } from './interruption.js';
-import { Log } from './log.js';
-import { createProgram } from './program.js';
-import { type GlobalFlags, resolveSettings, type Settings } from './settings.js';
-import { usageError } from './usage-error.js';
+import { versionLine } from './version.js';
 
 /**
  * Runs one command line and answers with its exit code; never throws. Standard output holds what the command answers,
@@ -19,23 +16,26 @@ export async function main(
   surroundings: Surroundings,
   signals: SignalSource,
 ): Promise<ExitCode> {
+  const { stdout } = surroundings;
   const broken = watchOutput(surroundings);
   using interruption = new Interruption(signals);
-  let outcome: ExitCode = 0;
-  const program: Command = createProgram(async (command) => {
-    outcome = await command(contextOf(program, surroundings, interruption.signal));
-  });
-  writeTo(program, surroundings);
-  try {
-    await program.parseAsync([...argv], { from: 'user' });
-  } catch (error) {
-    outcome = failed(error, program, argv, surroundings);
-  }
-  await flushed(surroundings.stdout);
+  const parsed = async (): Promise<CommandLine> => {
+    const module = await import('./command-line.js');
+    return new module.CommandLine(argv, surroundings, interruption.signal);
+  };
+  // What is asked most often, by scripts, needs neither the parser nor the descriptions of all commands.
+  const line = isVersionFlag(argv) ? undefined : await parsed();
+  if (line === undefined) stdout.write(`${versionLine()}\n`);
+  let outcome = (await line?.run()) ?? 0;
+  await flushed(stdout);
   if (broken.cause !== undefined && outcome === 0) {
-    outcome = failed(outputError(broken.cause), program, argv, surroundings);
+    outcome = (line ?? (await parsed())).failed(outputError(broken.cause));
   }
   return outcome !== 0 && interruption.exitCode !== undefined ? interruption.exitCode : outcome;
+}
+
+function isVersionFlag([flag, ...others]: readonly string[]): boolean {
+  return (flag === '--version' || flag === '-V') && others.length === 0;
 }
 
 /** Keeps what broke the output. A reader that has seen enough, as `head` does, is no failure. */
@@ -60,52 +60,4 @@ function outputError(cause: unknown): ContentError {
 /** Resolves when what was written before has gone out, or never will. */
 async function flushed(stream: NodeJS.WritableStream): Promise<void> {
   await new Promise<void>((resolve) => stream.write('', () => resolve()));
-}
-
-function writeTo(program: Command, { stdout, stderr }: Surroundings): void {
-  for (const command of [program, ...program.commands]) {
-    command.configureOutput({
-      writeOut: (text) => stdout.write(text),
-      writeErr: (text) => stderr.write(text),
-      getOutHelpWidth: () => stdout.columns ?? 80,
-      getErrHelpWidth: () => stderr.columns ?? 80,
-    });
-  }
-}
-
-function contextOf(program: Command, surroundings: Surroundings, signal: AbortSignal): CommandContext {
-  const settings = resolveSettings(program.opts<GlobalFlags>(), surroundings);
-  return { ...surroundings, ...reporting(settings, surroundings), signal };
-}
-
-function reporting(settings: Settings, { stderr }: Surroundings): Pick<CommandContext, 'settings' | 'log'> {
-  return { settings, log: new Log(settings.logLevel, (text) => stderr.write(text)) };
-}
-
-function failed(
-  error: unknown,
-  program: Command,
-  argv: readonly string[],
-  surroundings: Surroundings,
-): ExitCode {
-  // Help and version come this way too.
-  if (error instanceof CommanderError && error.exitCode === 0) return 0;
-  // No command was named: the help that stands on standard error already is the message.
-  if (error instanceof CommanderError && error.code === 'commander.help') return 2;
-  const flags = program.opts<GlobalFlags>();
-  const output = asksForJson(argv) ? 'json' : 'text';
-  // What the environment says wrongly may be the failure itself.
-  const settings = resolveSettings({ ...flags, output }, { ...surroundings, env: {} });
-  const names = new Set(program.commands.map((command) => command.name()));
-  const named = argv.find((word) => names.has(word));
-  const shown = error instanceof CommanderError ? usageError(error, named) : error;
-  reportError(reporting(settings, surroundings), shown);
-  return exitCodeOf(shown);
-}
-
-/** Looked for by hand, since the parser may have stopped before it came to `--output`. */
-function asksForJson(argv: readonly string[]): boolean {
-  return argv.some(
-    (word, at) => word === '--output=json' || (word === '--output' && argv[at + 1] === 'json'),
-  );
 }

@@ -9,17 +9,24 @@ import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOpt
 import { addNameCommands } from './name-commands.js';
 import { addRegistryCommands } from './registry-commands.js';
 import type { RunCommand } from './run-command.js';
-import { LOG_LEVELS, OUTPUT_FORMATS, PROGRESS_MODES, SNAPSHOTTERS } from './settings.js';
+import {
+  INFLATE_CHOICES,
+  LOG_LEVELS,
+  OUTPUT_FORMATS,
+  PROGRESS_MODES,
+  SNAPSHOTTERS,
+  SYNC_MODES,
+} from './settings.js';
 import { addStoreCommands } from './store-commands.js';
 import { addUnpackCommands } from './unpack-commands.js';
 import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
-import { version } from './version.js';
+import { versionLine } from './version.js';
 
 /** The whole command line: what `--help` says and what docs/cli.md is held against. */
 export function createProgram(run: RunCommand): Command {
   const program = new Command('landfall')
     .description('Brings container images ashore: pulls them from a registry, verifies and unpacks them.')
-    .version(`landfall ${version()}`, '-V, --version', 'print the version')
+    .version(versionLine(), '-V, --version', 'print the version')
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
@@ -74,7 +81,11 @@ function addGlobalOptions(program: Command): void {
       '--creds <user[:password]>',
       'credentials; without a password it is asked for, or read from standard input',
     )
-    .option('--concurrency <n>', 'layers of an image that are downloaded at once (default: 4)', parsePositive)
+    .option(
+      '--concurrency <n>',
+      'layers that are downloaded and unpacked at once (default: by the cores)',
+      parsePositive,
+    )
     .option('--limit-rate <bytes>', 'download no more bytes per second, for example 10M', parseRate)
     .option(
       '--max-retry-after <seconds>',
@@ -85,6 +96,12 @@ function addGlobalOptions(program: Command): void {
       '--unpack-limit <name=value>',
       `refuse layers that have more than so much, or less strictly than by default: ${UNPACK_LIMIT_NAMES.join(', ')}; may be given several times`,
       collectLimit,
+    )
+    .addOption(
+      new Option(
+        '--inflate <by>',
+        'what inflates gzip layers (default: $LANDFALL_INFLATE, then auto: isa-l where it is installed)',
+      ).choices(INFLATE_CHOICES),
     )
     .addOption(new Option('--progress <how>', 'how to show progress (default: auto)').choices(PROGRESS_MODES))
     .addOption(
@@ -106,7 +123,13 @@ function addPull(program: Command, run: RunCommand): void {
     .addOption(platformOption('the platform to unpack'))
     .option('--all-platforms', 'download every platform of an image; unpack one')
     .option('--no-unpack', 'download only')
+    .option('--verify-first', 'verify all of a layer before any of it is unpacked')
     .option('--discard-layers', 'drop the blob of each layer once it is unpacked')
+    .addOption(
+      new Option('--sync <what>', 'what survives a power cut once the pull is done (default: full)').choices(
+        SYNC_MODES,
+      ),
+    )
     .option('-q, --quiet', 'print only the digests')
     .action((references: string[], flags: PullFlags) =>
       run(async (context) => (await import('./commands/pull.js')).pullCommand(references, flags, context)),

@@ -1,14 +1,18 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
+import type { SyncMode } from '../engine/durability.js';
 import type { SnapshotterKind } from '../engine/store.js';
 import { LandfallError } from '../errors.js';
 import type { UnpackLimits } from '../spec/index.js';
+import type { InflateChoice } from '../unpack/index.js';
 
 export type OutputFormat = 'text' | 'json';
 export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
 export const SNAPSHOTTERS: readonly SnapshotterKind[] = ['overlay', 'native'];
+export const INFLATE_CHOICES: readonly InflateChoice[] = ['auto', 'zlib', 'isa-l'];
+export const SYNC_MODES: readonly SyncMode[] = ['full', 'blobs', 'none'];
 export const OUTPUT_FORMATS: readonly OutputFormat[] = ['text', 'json'];
 export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json', 'none'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
@@ -28,6 +32,7 @@ export interface GlobalFlags {
   readonly limitRate?: number;
   readonly maxRetryAfter?: number;
   readonly unpackLimit?: Partial<UnpackLimits>;
+  readonly inflate?: InflateChoice;
   readonly progress?: ProgressMode;
   readonly output?: OutputFormat;
   readonly logLevel?: LogLevel;
@@ -58,6 +63,8 @@ export interface Settings {
   readonly maxRetryAfter: number | undefined;
   /** Bounds on what is unpacked that differ from the defaults. */
   readonly limits: Partial<UnpackLimits>;
+  /** What inflates gzip layers. */
+  readonly inflate: InflateChoice;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
@@ -87,6 +94,7 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     limitRate: flags.limitRate,
     maxRetryAfter: flags.maxRetryAfter,
     limits: flags.unpackLimit ?? {},
+    inflate: flags.inflate ?? inflateIn(around) ?? 'auto',
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',
@@ -107,13 +115,25 @@ function rootsIn({ env }: SettingsSurroundings): readonly string[] {
   return (env['LANDFALL_ADDITIONAL_ROOTS'] ?? '').split(':').filter((root) => root !== '');
 }
 
-/** LANDFALL_SNAPSHOTS; empty counts as unset. */
-function snapshotsIn({ env }: SettingsSurroundings): SnapshotterKind | undefined {
-  const named = given(env['LANDFALL_SNAPSHOTS']);
-  const kind = SNAPSHOTTERS.find((known) => known === named);
-  if (named === undefined || kind !== undefined) return kind;
-  throw new LandfallError('INVALID_CONFIG', `LANDFALL_SNAPSHOTS is ${named}`, {
-    hint: `Set it to ${SNAPSHOTTERS.join(' or ')}, or unset it.`,
+function snapshotsIn(around: SettingsSurroundings): SnapshotterKind | undefined {
+  return choiceIn(around, 'LANDFALL_SNAPSHOTS', SNAPSHOTTERS);
+}
+
+function inflateIn(around: SettingsSurroundings): InflateChoice | undefined {
+  return choiceIn(around, 'LANDFALL_INFLATE', INFLATE_CHOICES);
+}
+
+/** A variable that takes one of a few words; empty counts as unset. */
+function choiceIn<T extends string>(
+  { env }: SettingsSurroundings,
+  variable: string,
+  choices: readonly T[],
+): T | undefined {
+  const named = given(env[variable]);
+  const choice = choices.find((known) => known === named);
+  if (named === undefined || choice !== undefined) return choice;
+  throw new LandfallError('INVALID_CONFIG', `${variable} is ${named}`, {
+    hint: `Set it to ${choices.join(' or ')}, or unset it.`,
   });
 }
 

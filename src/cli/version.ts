@@ -7,3 +7,8 @@ export function version(): string {
     return String(manifest.version);
   return 'unknown';
 }
+
+/** What `--version` answers. */
+export function versionLine(): string {
+  return `landfall ${version()}`;
+}

@@ -7,7 +7,7 @@ import type { Store } from '../engine/store.js';
 import { touchImage } from '../engine/touch-image.js';
 import type { UnpackImageOptions } from '../engine/unpack.js';
 import { parsePlatform } from '../spec/index.js';
-import type { OmittedDevice } from '../unpack/index.js';
+import { type OmittedDevice, requireInflate } from '../unpack/index.js';
 import type { CommandContext } from './command-context.js';
 import { countOf } from './format/count.js';
 import { openRegistry } from './open-registry.js';
@@ -49,9 +49,12 @@ export async function withLocalImage<T>(
         if (event.type === 'omitted') omittedDevices.push(...event.devices);
         display.show(event);
       });
+      // Before a layer is fetched again in vain.
+      requireInflate(settings.inflate);
       await using lease = await store?.leases.create();
       if (store !== undefined && lease !== undefined) await holdLayers(store, image, lease, context);
-      const done = await use({ content, target, platform, pool, limits: settings.limits, signal, onEvent });
+      const { limits, inflate } = settings;
+      const done = await use({ content, target, platform, pool, limits, inflate, signal, onEvent });
       if (store !== undefined) await touchImage(store, name);
       return { name, done, omittedDevices };
     } finally {

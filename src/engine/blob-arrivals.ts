@@ -6,8 +6,8 @@ import type { LayerSource } from '../unpack/index.js';
 import type { LimitFunction } from 'p-limit';
 import { downloadBlob } from './blob-download.js';
 import { type Deferred, deferred } from './deferred.js';
-import type { DownloadSlots } from './download-slots.js';
 import { presentLayer } from './present-layer.js';
+import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
 
 export interface BlobArrivalsOptions extends Abortable {
@@ -17,7 +17,7 @@ export interface BlobArrivalsOptions extends Abortable {
   /** `registry/repository`, recorded with each blob. */
   readonly source: string;
   /** Bounds how many layers are on their way at once. */
-  readonly layerSlots: DownloadSlots;
+  readonly budget: BudgetShare;
   /** Bounds the same for manifests and configs, which never wait behind a layer. */
   readonly documentLimit: LimitFunction;
   readonly onEvent: (event: PullEventBody) => void;
@@ -29,6 +29,9 @@ export interface BlobArrival {
   readonly readable: Promise<LayerSource>;
   readonly done: Promise<void>;
 }
+
+/** What is small, and waited for before anything else can go on. */
+const DOCUMENTS: ReadonlySet<BlobRole> = new Set(['index', 'manifest', 'config']);
 
 /** Progress is told at most so often for a blob, in ms. */
 const PROGRESS_INTERVAL_MS = 50;
@@ -57,9 +60,11 @@ export class BlobArrivals {
     if (known !== undefined) return known;
     const readable = deferred<LayerSource>();
     const arrive = (): Promise<void> => this.#arrive(descriptor, role, readable);
-    const { layerSlots, documentLimit } = this.#options;
-    const isLayer = role === 'layer' || role === 'other';
-    const done = isLayer ? layerSlots.run(arrive) : documentLimit(arrive);
+    const { budget, documentLimit, signal } = this.#options;
+    const isDocument = DOCUMENTS.has(role);
+    const done = isDocument
+      ? documentLimit(arrive)
+      : budget.download({ bytes: descriptor.size, signal }, arrive);
     done.catch(readable.reject);
     // Who waits for neither must not bring the process down: the pull reports the first failure itself.
     readable.promise.catch(() => undefined);
@@ -175,7 +180,7 @@ export class BlobArrivals {
   }
 
   async #transfer(writer: IngestWriter, role: BlobRole): Promise<void> {
-    const { fetcher, layerSlots, signal } = this.#options;
+    const { fetcher, budget, signal } = this.#options;
     const { descriptor } = writer;
     let arrived = arrivedIn(writer);
     let told = 0;
@@ -186,7 +191,7 @@ export class BlobArrivals {
       fetcher,
       writer,
       signal,
-      slots: layerSlots,
+      ...(DOCUMENTS.has(role) ? {} : { extra: budget.extra }),
       onBytes: (bytes) => {
         this.#bytesDownloaded += bytes;
         arrived += bytes;

@@ -1,16 +1,18 @@
+import { setMaxListeners } from 'node:events';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ByteSpan } from '../content/byte-ranges.js';
 import type { IngestWriter } from '../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
-import type { FetchedPart, Fetcher } from '../registry/index.js';
-import type { DownloadSlots } from './download-slots.js';
+import type { Fetcher } from '../registry/index.js';
+import type { ExtraConnection, ExtraConnections, KnownDownload } from './extra-connections.js';
+import { type Part, PartPlan } from './part-plan.js';
 
 export interface BlobDownloadOptions extends Abortable {
-  readonly fetcher: Fetcher;
+  readonly fetcher: Pick<Fetcher, 'fetchPart'>;
   readonly writer: IngestWriter;
-  /** Where further slots are had for the parts of a large blob. Without it, one part follows the other. */
-  readonly slots?: DownloadSlots | undefined;
-  /** Called with the length of each chunk that has come. */
+  /** Where further connections for a large blob come from. Without it, there is one. */
+  readonly extra?: Pick<ExtraConnections, 'add'> | undefined;
+  /** Called with the length of what has come. */
   readonly onBytes: (bytes: number) => void;
   readonly onRetry: () => void;
 }
@@ -21,18 +23,13 @@ const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 10_000;
 /** After so many bytes a broken connection is only that, and the next one is asked for at once. */
 const FRUITFUL_BYTES = 64 * 1024;
-/** A blob of which so many bytes are still to come is fetched in parts of this size, several at once. */
-const PARTED_BYTES = 32 * 1024 * 1024;
-const PART_BYTES = 16 * 1024 * 1024;
-/**
- * Where the first part is here within so many ms (64 MiB/s), one connection is enough: several would cost more than they
- * bring, since what comes out of order has to be read again for its digest.
- */
-const SLOW_AFTER_MS = 250;
 
 /**
  * Brings what is missing of one blob into its ingest. The fetcher retries until bytes flow, this goes on where they
  * stopped. Bytes that have come are not asked for again.
+ *
+ * One connection asks for all of it. Where others come to its help, each asks for a part near the frontier, and the first
+ * one ends where theirs begin. What one of them fails to bring is left to the first, so only what fails there fails all.
  *
  * Errors: those of the fetcher and of the writer.
  */
@@ -42,145 +39,152 @@ export async function downloadBlob(options: BlobDownloadOptions): Promise<void> 
 
 class BlobDownload {
   readonly #options: BlobDownloadOptions;
-  /** Cleared when a host turns out to ignore ranges. */
-  #parted: boolean;
-  /** What is missing and nobody has begun, in order. */
-  #left: ByteSpan[] = [];
+  readonly #plan: PartPlan;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #helpers = new Set<Promise<void>>();
+  #known: KnownDownload | undefined;
+  /** Cleared when a host turns out to ignore ranges, or refuses more connections. */
+  #helpable = true;
 
   constructor(options: BlobDownloadOptions) {
+    const { signal, writer } = options;
     this.#options = options;
-    this.#parted = options.slots !== undefined;
+    this.#plan = new PartPlan(writer.missing(), () => performance.now());
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+    // That all connections wait for one signal is no leak.
+    setMaxListeners(0, this.#signal);
   }
 
   async run(): Promise<void> {
-    const { writer, signal } = this.#options;
-    for (;;) {
-      this.#left = [...writer.missing()];
-      const [gap] = this.#left;
-      if (gap === undefined) return;
-      if (this.#parted && lengthOf(this.#left) >= PARTED_BYTES) await this.#inParts();
-      else await this.#range(gap, { signal, alone: true });
-    }
-  }
-
-  /**
-   * The first part goes alone, and its answer tells whether the host honours ranges; if not, it brings everything. Only
-   * where it is slow do others come beside it.
-   */
-  async #inParts(): Promise<void> {
-    const { fetcher, writer, signal } = this.#options;
-    let part = this.#take();
-    if (part === undefined) return;
-    const length = part.end - part.start;
-    const first = await fetcher.fetchPart(writer.descriptor, { offset: part.start, length, signal });
-    if (first.length > length) {
-      this.#parted = false;
-      await this.#range(part, { signal, begun: first, alone: true });
-      return;
-    }
-    const pace = { slow: false };
-    const failed = new AbortController();
-    const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
-    const helpers: Promise<void>[] = [];
-    const fail = (error: unknown): void => {
-      if (!failed.signal.aborted) failed.abort(error);
-    };
-    const help = (): void => {
-      while (this.#parted && this.#left.length > 0) {
-        const back = this.#options.slots?.tryTake();
-        if (back === undefined) return;
-        const own = this.#take();
-        if (own !== undefined)
-          helpers.push(this.#range(own, { signal: scope }).catch(fail).finally(back).then(help));
-      }
-    };
-    const slow = setTimeout(() => {
-      pace.slow = true;
-      help();
-    }, SLOW_AFTER_MS);
-    let begun: FetchedPart | undefined = first;
     try {
-      while (part !== undefined) {
-        await this.#range(part, { signal: scope, begun });
-        begun = undefined;
-        if (!pace.slow) this.#parted = false;
-        if (!this.#parted) break;
-        help();
-        part = this.#take();
-      }
-    } catch (error) {
-      fail(error);
+      await this.#bringAll();
     } finally {
-      clearTimeout(slow);
+      this.#known?.end();
+      this.#stop.abort();
+      await Promise.all(this.#helpers);
     }
-    // More may join while these are waited for.
-    for (const helper of helpers) await helper;
-    throwIfAborted(signal);
-    if (failed.signal.aborted) throw failed.signal.reason;
   }
 
-  /** The next part that nobody has begun. */
-  #take(): ByteSpan | undefined {
-    const [gap, ...others] = this.#left;
-    if (gap === undefined) return undefined;
-    const end = Math.min(gap.end, gap.start + PART_BYTES);
-    this.#left = end < gap.end ? [{ start: end, end: gap.end }, ...others] : others;
-    return { start: gap.start, end };
-  }
-
-  /**
-   * Requests until the range is whole.
-   *
-   * @param o `begun`: what the first request has been answered with already; `alone`: nobody else is bringing any part, so
-   *   a host that sends all to the end may do so
-   */
-  async #range(
-    { start, end: wantedEnd }: ByteSpan,
-    o: Abortable & { readonly begun?: FetchedPart | undefined; readonly alone?: boolean },
-  ): Promise<void> {
-    const { fetcher, writer, onRetry } = this.#options;
-    const { signal, alone = false } = o;
-    let at = start;
-    let end = wantedEnd;
+  /** The first connection: it alone is tried again after a pause, and it ends last. */
+  async #bringAll(): Promise<void> {
     let fruitless = 0;
-    let answered = o.begun;
-    while (at < end) {
-      const before = at;
-      const part =
-        answered ?? (await fetcher.fetchPart(writer.descriptor, { offset: at, length: end - at, signal }));
-      answered = undefined;
-      if (part.length > end - at) {
-        this.#parted = false;
-        if (!alone) {
-          // Another host than before, which would send this part and all behind it.
-          part.body.destroy();
+    for (;;) {
+      const part = this.#helpers.size === 0 ? this.#plan.takeAll() : this.#plan.take();
+      if (part === undefined) {
+        if (this.#helpers.size > 0) await Promise.race(this.#helpers);
+        else if (!this.#isLeft()) return;
+        continue;
+      }
+      const { at } = part;
+      try {
+        await this.#bring(part, () => this.#begun());
+      } catch (error) {
+        throwIfAborted(this.#options.signal);
+        const came = part.at - at;
+        fruitless = came > 0 ? 0 : fruitless + 1;
+        if (!isRetryable(error) || fruitless >= FRUITLESS_ATTEMPTS) throw error;
+        this.#plan.renew(this.#options.writer.missing());
+        this.#options.onRetry();
+        if (came < FRUITFUL_BYTES) await pause(fruitless, this.#options.signal);
+      }
+    }
+  }
+
+  /** Whether something is missing after all: what another connection seemed to write already, and then could not. */
+  #isLeft(): boolean {
+    this.#plan.renew(this.#options.writer.missing());
+    return this.#plan.remaining > 0;
+  }
+
+  #begun(): void {
+    const plan = this.#plan;
+    const isHelpable = (): boolean => this.#helpable;
+    this.#known ??= this.#options.extra?.add({
+      get remaining() {
+        return plan.remaining;
+      },
+      get worthHelp() {
+        return isHelpable() && plan.worthHelp;
+      },
+      help: (connection) => this.#beginHelper(connection),
+    });
+  }
+
+  #beginHelper(connection: ExtraConnection): void {
+    const helper = this.#help(connection).finally(() => {
+      this.#helpers.delete(helper);
+      connection.end();
+    });
+    this.#helpers.add(helper);
+  }
+
+  /** Brings one part after the other. Fails never: what it leaves is taken by the first connection, which then sees why. */
+  async #help(connection: ExtraConnection): Promise<void> {
+    for (let part = this.#plan.take(); part !== undefined;) {
+      try {
+        await this.#bring(part, (isAsAsked) => {
+          if (!isAsAsked) throw new HostIgnoresRanges();
+          connection.begun();
+        });
+      } catch {
+        if (part.at - part.start < FRUITFUL_BYTES) {
+          this.#helpable = false;
           return;
         }
-        end = at + part.length;
       }
-      try {
-        for await (const chunk of part.body) {
-          const bytes = chunk as Buffer;
-          this.#options.onBytes(bytes.length);
-          await writer.write(at, bytes);
-          at += bytes.length;
-        }
-      } catch (error) {
-        throwIfAborted(signal);
-        fruitless = at > before ? 0 : fruitless + 1;
-        if (!isRetryable(error) || fruitless >= FRUITLESS_ATTEMPTS) throw error;
-        // What else was to come of a longer answer is asked for as what is missing.
-        end = wantedEnd;
-        onRetry();
-        if (at - before < FRUITFUL_BYTES) await pause(fruitless, signal);
-      }
+      part = connection.mayStay ? this.#plan.take() : undefined;
     }
+  }
+
+  /**
+   * One request for a part, and what comes of it.
+   *
+   * @param begun called with the first byte, and whether the host sends what was asked for rather than everything
+   */
+  async #bring(part: Part, begun: (isAsAsked: boolean) => void): Promise<void> {
+    const { fetcher, writer, onBytes } = this.#options;
+    const asked = part.end - part.at;
+    try {
+      const { body, length } = await fetcher.fetchPart(writer.descriptor, {
+        offset: part.at,
+        length: asked,
+        signal: this.#signal,
+      });
+      try {
+        begun(length === asked);
+        let at = part.at;
+        const until = at + length;
+        if (length > asked) this.#onlyOne(part, until);
+        do {
+          const batch = await body.next();
+          if (batch === undefined) return;
+          const bytes = batch.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+          onBytes(bytes);
+          this.#known?.came(bytes);
+          await writer.write(at, ...batch);
+          at += bytes;
+          while (at >= part.end && this.#plan.extend(part, until));
+          // What came beyond belongs to another connection, which brings it as well.
+          part.at = Math.min(at, part.end);
+        } while (at < part.end);
+      } finally {
+        body.destroy();
+      }
+    } finally {
+      this.#plan.end(part);
+    }
+  }
+
+  /** The host sends all to the end, so it brings that. */
+  #onlyOne(part: Part, until: number): void {
+    this.#helpable = false;
+    if (this.#helpers.size === 0) this.#plan.extendOverAll(part, until);
   }
 }
 
-function lengthOf(spans: readonly ByteSpan[]): number {
-  return spans.reduce((sum, { start, end }) => sum + end - start, 0);
-}
+/** A host that would send everything to a connection that was to bring a part. */
+class HostIgnoresRanges extends Error {}
 
 function isRetryable(error: unknown): boolean {
   return error instanceof LandfallError && error.retryable && error.code !== 'ABORTED';

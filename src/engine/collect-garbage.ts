@@ -17,6 +17,7 @@ import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import type { SweptSnapshots } from '../unpack/index.js';
 import { recordMissingDocuments } from './documents.js';
+import { settleStore } from './durability.js';
 import type { Store } from './store.js';
 import { unusedImages } from './unused-images.js';
 
@@ -59,6 +60,8 @@ export async function collectGarbage(
   options: CollectGarbageOptions = {},
 ): Promise<GarbageReport> {
   const { signal, dryRun = false, partialsOlderThanMs = PARTIALS_OLDER_THAN_MS } = options;
+  // Housekeeping: what pulls left unsynced need not be lost at the next boot.
+  if (!dryRun) await settleStore(store);
   const { images, blobs, snapshots, warnings } = await onReserve(store.root, () => decide(store, options));
   faultPoint('gc:committed');
   const orphans = await removeOrphanBlobs(store.root, store.database, { signal, dryRun });

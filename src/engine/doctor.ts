@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { probeSystem, type SystemCapabilities } from '../system/index.js';
-import { probeZstd } from '../unpack/index.js';
+import { probeInflate, probeZstd } from '../unpack/index.js';
 
 /** One thing that landfall likes to have. */
 export interface DiagnosedCapability {
@@ -50,6 +50,7 @@ const CAPABILITIES: readonly (readonly [Name, string, string])[] = [
 /** Finds out what this machine can do, at the place where the store lies or would lie. Never throws. */
 export async function diagnose(root: string): Promise<Diagnosis> {
   const system = await probeSystem(root);
+  const inflate = probeInflate();
   const zstd = await probeZstd();
   return {
     node: process.version,
@@ -58,6 +59,16 @@ export async function diagnose(root: string): Promise<Diagnosis> {
     root,
     capabilities: [
       ...CAPABILITIES.map(([key, name, without]) => ({ name, ...system[key], without })),
+      {
+        name: 'native zlib',
+        ...inflate.zlib,
+        without: "gzip layers are inflated by Node's stream, which takes a seventh more of the CPU",
+      },
+      {
+        name: 'ISA-L',
+        ...inflate['isa-l'],
+        without: "gzip layers are inflated by Node's zlib, which takes about 1.6 times as long",
+      },
       { name: 'zstd', ...zstd, without: 'zstd layers cannot be unpacked; gzip and plain ones can' },
     ],
     freeBytes: system.freeSpace.bytes,

@@ -18,12 +18,12 @@ export interface ExportImageResult extends UnpackImageResult {
  * Errors: those of reading the image, and of `exportTree`, the latter while the archive is read too.
  */
 export async function exportImage(options: ExportImageOptions): Promise<ExportImageResult> {
-  const { content, target, platform, limits = {}, signal, onEvent } = options;
+  const { content, target, platform, limits = {}, inflate, signal, onEvent } = options;
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(limits));
   const layers = image.layers.map(({ descriptor, diffId }) => {
     return { descriptor, diffId, open: (): Promise<Readable> => content.open(descriptor) };
   });
-  const archive = await exportTree(layers, { limits, signal, onEvent });
+  const archive = await exportTree(layers, { limits, inflate, signal, onEvent });
   return { ...resultOf(image), archive };
 }

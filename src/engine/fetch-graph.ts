@@ -47,6 +47,8 @@ export interface FetchGraphOptions {
   /** The caller asked for this platform, so another one is an error and not a remark. */
   readonly platformRequired: boolean;
   readonly onWarning: (message: string) => void;
+  /** Told of the manifest that was chosen, while its config is on its way. */
+  readonly onManifest?: (manifest: ImageManifest, descriptor: Descriptor) => void;
 }
 
 /** Fetches index, manifest and config of the wanted platform. Its layers are not begun. */
@@ -58,6 +60,7 @@ export async function fetchImage(target: Descriptor, options: FetchGraphOptions)
     return { manifestDescriptor: descriptor, manifest, platform: options.platform, layers: [] };
   }
   refuseLarger(manifest.config, LIMITS.configBytes);
+  options.onManifest?.(manifest, descriptor);
   const config = await arrivedDocument(manifest.config, 'config', options, (d) =>
     readConfig(options.content, d),
   );
@@ -122,7 +125,10 @@ export function imageLayers(manifest: ImageManifest, config: ImageConfig): reado
 }
 
 /** Refuses layers that are no file system changesets, and more of them than can be mounted; only unpacking minds. */
-export function requireUnpackable(layers: readonly ImageLayer[], limits: UnpackLimits): void {
+export function requireUnpackable(
+  layers: readonly Pick<ImageLayer, 'descriptor'>[],
+  limits: UnpackLimits,
+): void {
   if (layers.length > limits.layers) {
     throw new SpecError(
       'LIMIT_EXCEEDED',

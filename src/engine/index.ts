@@ -3,6 +3,7 @@ export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from '
 export { type DiskUsage, diskUsage, type UsageOf } from './disk-usage.js';
 export { type DiagnosedCapability, diagnose, type Diagnosis } from './doctor.js';
 export type { ImageLayer } from './fetch-graph.js';
+export type { LostContent, SyncMode } from './durability.js';
 export { exportImage, type ExportImageOptions, type ExportImageResult } from './export.js';
 export * from './fsck/index.js';
 export { resolveImage } from './find-image.js';
@@ -13,6 +14,7 @@ export type { BlobRole, PullEvent } from './pull-event.js';
 export { discardedBlobs } from './discard-layers.js';
 export { type RestoreBlobsOptions, restoreBlobs } from './restore-blobs.js';
 export { pinImage } from './pin.js';
+export { defaultConcurrency, PullBudget, type PullBudgetOptions } from './pull-budget.js';
 export { pull, type PullOptions } from './pull.js';
 export type { PulledLayer, PullResult } from './pull-result.js';
 export { readVerified } from './read-document.js';

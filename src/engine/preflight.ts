@@ -28,13 +28,16 @@ export async function requireSpace({
   signal,
 }: RequireSpaceOptions): Promise<void> {
   const distinct = new Map(descriptors.map((descriptor) => [descriptor.digest, descriptor]));
-  let needed = 0;
-  for (const { digest, size } of distinct.values()) {
-    throwIfAborted(signal);
-    if ((await content.info(digest)) !== undefined) continue;
-    const { bytes } = await partialProgress(ingestPath(root, digest));
-    needed += Math.max(0, size - bytes);
-  }
+  const missing = await Promise.all(
+    [...distinct.values()].map(async ({ digest, size }) => {
+      throwIfAborted(signal);
+      if ((await content.info(digest)) !== undefined) return 0;
+      const { bytes } = await partialProgress(ingestPath(root, digest));
+      return Math.max(0, size - bytes);
+    }),
+  );
+  throwIfAborted(signal);
+  const needed = missing.reduce((sum, bytes) => sum + bytes, 0);
   if (needed === 0) return;
   const available = await availableBytes(root);
   if (available === undefined || needed <= available) return;

@@ -1,5 +1,5 @@
 import type { Digest, Platform } from '../spec/index.js';
-import type { OmittedDevice, UnpackEvent } from '../unpack/index.js';
+import type { Decompressor, OmittedDevice, UnpackEvent } from '../unpack/index.js';
 
 /** What a blob of an image is for. */
 export type BlobRole = 'index' | 'manifest' | 'config' | 'layer' | 'other';
@@ -40,6 +40,8 @@ export type PullEvent = { readonly reference: string; readonly at: number } & (
       readonly state: 'unpacking' | 'unpacked' | 'committed' | 'present';
       /** Compressed bytes that the unpacker has consumed. */
       readonly bytes: number;
+      /** What decompressed it; in the state `unpacked`. */
+      readonly decompressor?: Decompressor;
     }
   | { readonly type: 'warning'; readonly message: string }
   /** Device nodes of a layer that could not be made here; only the first thousand of them. */
@@ -62,8 +64,9 @@ export function fromUnpackEvent(event: UnpackEvent): PullEventBody {
     case 'omitted':
       return { type: 'omitted', digest: event.digest, devices: event.devices };
     case 'layer': {
-      const { digest, diffId, chainId, state, bytes = 0 } = event;
-      return { type: 'layer', digest, diffId, chainId, state, bytes };
+      const { digest, diffId, chainId, state, bytes = 0, decompressor } = event;
+      const by = decompressor === undefined ? {} : { decompressor };
+      return { type: 'layer', digest, diffId, chainId, state, bytes, ...by };
     }
   }
 }

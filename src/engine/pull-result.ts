@@ -1,5 +1,5 @@
 import type { Digest, Platform } from '../spec/index.js';
-import type { OmittedDevice, UnpackedLayer } from '../unpack/index.js';
+import type { Decompressor, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import type { FetchedImage } from './fetch-graph.js';
 
 export interface PulledLayer {
@@ -13,6 +13,8 @@ export interface PulledLayer {
   readonly reused: boolean;
   /** Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one. */
   readonly discarded: boolean;
+  /** What decompressed it; absent where this pull did not unpack it. */
+  readonly decompressor?: Decompressor;
 }
 
 export interface PullResult {
@@ -54,12 +56,14 @@ export function pulledLayers(
 ): readonly PulledLayer[] {
   return image.manifest.layers.map(({ digest, size }, i) => {
     const layer = image.layers[i];
+    const decompressor = unpacked[i]?.decompressor;
     return {
       digest,
       ...(layer === undefined ? {} : { diffId: layer.diffId, chainId: layer.chainId }),
       size,
       reused: present.has(digest) && (unpacked[i]?.reused ?? true),
       discarded: discarded.has(digest),
+      ...(decompressor === undefined ? {} : { decompressor }),
     };
   });
 }

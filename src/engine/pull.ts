@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
-import type { Labels, Lease } from '../content/index.js';
-import { type Abortable, LandfallError, SpecError } from '../errors.js';
+import type { CatalogImage, Labels, Lease } from '../content/index.js';
+import { type Abortable, LandfallError, SpecError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
   type Descriptor,
@@ -12,11 +12,12 @@ import {
   type Reference,
   repositoryName,
 } from '../spec/index.js';
-import type { OmittedDevice, UnpackedLayer } from '../unpack/index.js';
-import { BlobArrivals } from './blob-arrivals.js';
+import type { LayerSource, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
+import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
 import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
 import { recordDocuments } from './documents.js';
-import { DownloadSlots } from './download-slots.js';
+import { settleStore } from './durability.js';
+import { EarlyLayers } from './early-layers.js';
 import {
   fetchDocuments,
   type FetchedImage,
@@ -26,9 +27,13 @@ import {
 } from './fetch-graph.js';
 import { requireSpace } from './preflight.js';
 import { noteDiscarded } from './note-discarded.js';
-import { fromUnpackEvent, type PullEvent, type PullEventBody } from './pull-event.js';
+import { usePresentImage } from './present-image.js';
+import { type BudgetShare, PullBudget } from './pull-budget.js';
+import { fromUnpackEvent, type PullEvent } from './pull-event.js';
 import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
+import { PullTeller } from './pull-teller.js';
 import type { Store } from './store.js';
+import { verifyFirst } from './verify-first.js';
 
 export interface PullOptions extends Abortable {
   readonly store: Store;
@@ -42,16 +47,20 @@ export interface PullOptions extends Abortable {
   /** Make snapshots of the layers. Default true. */
   readonly unpack?: boolean;
   /**
+   * Verify every byte of a layer's blob before any of it is parsed; otherwise a layer is unpacked while it arrives, into a
+   * directory that nobody sees before both digests were found right. Default false.
+   */
+  readonly verifyFirst?: boolean;
+  /**
    * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store remembers that they
    * were dropped, and later pulls of the image go without them too. Default false.
    */
   readonly discardLayers?: boolean;
-  /** Layers that are downloaded at once. Default 4. */
-  readonly concurrency?: number;
+  /** What this pull shares with others. Without it, it has one of its own. */
+  readonly budget?: PullBudget;
   readonly onEvent?: (event: PullEvent) => void;
 }
 
-const DEFAULT_CONCURRENCY = 4;
 const DOCUMENT_CONCURRENCY = 8;
 
 /**
@@ -59,7 +68,8 @@ const DOCUMENT_CONCURRENCY = 8;
  * arrive; nothing is recorded before everything was verified. A pull that fails or is aborted leaves no image,
  * and partial blobs from which the next one goes on.
  * Errors: those of resolver, fetcher, content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun
- * that could not end; INVALID_CONFIG (options that exclude each other); ABORTED.
+ * that could not end; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here);
+ * ABORTED.
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
   if (options.discardLayers === true && options.unpack === false) {
@@ -68,9 +78,15 @@ export async function pull(options: PullOptions): Promise<PullResult> {
     });
   }
   const session = new PullSession(options);
+  const target = await session.resolve();
+  const present = await session.present(target);
+  if (present !== undefined) return await session.result(target, present, 0);
+  if (options.unpack !== false) {
+    options.store.unpacker.requireInflate();
+    options.store.unpacker.prepare();
+  }
   // Held until all is done: what a name reaches needs no lease, but nothing has a name before `record`.
   await using lease = await options.store.leases.create();
-  const target = await session.resolve();
   const fetched = await session.fetchAndUnpack(target, lease);
   await session.record(target);
   const bytesDiscarded = await session.discard(fetched, lease);
@@ -82,9 +98,13 @@ class PullSession {
   readonly #reference: Reference;
   readonly #name: string;
   readonly #start: number = performance.now();
+  readonly #budget: BudgetShare;
+  readonly #teller: PullTeller;
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   readonly #omitted: OmittedDevice[] = [];
+  /** What had the name when the pull began. */
+  #known: CatalogImage | undefined;
   #resolveMs = 0;
   #fetchMs = 0;
   #unpackMs = 0;
@@ -96,6 +116,12 @@ class PullSession {
         ? parseReference(options.reference, { defaultTag: true })
         : options.reference;
     this.#name = formatReference(this.#reference);
+    this.#teller = new PullTeller({
+      reference: this.#name,
+      start: this.#start,
+      onEvent: options.onEvent,
+    });
+    this.#budget = (options.budget ?? new PullBudget()).share();
     this.#signal =
       options.signal === undefined
         ? this.#failed.signal
@@ -104,35 +130,52 @@ class PullSession {
 
   /** The reference's target; one HEAD, or nothing at all where a digest names what is here. */
   async resolve(): Promise<Descriptor> {
-    this.#tell({ type: 'resolving' });
-    const known = await this.#options.store.catalog.get(this.#name);
+    this.#teller.tell({ type: 'resolving' });
+    this.#known = await this.#options.store.catalog.get(this.#name);
     const target =
-      known !== undefined && known.target.digest === this.#reference.digest
-        ? known.target
+      this.#known !== undefined && this.#known.target.digest === this.#reference.digest
+        ? this.#known.target
         : await this.#options.registry.resolver().resolve(this.#reference, { signal: this.#signal });
     this.#resolveMs = performance.now() - this.#start;
     const { digest, mediaType, size } = target;
-    this.#tell({ type: 'resolved', digest, mediaType, size });
+    this.#teller.tell({ type: 'resolved', digest, mediaType, size });
     return target;
+  }
+
+  /** Everything, where it is here and has the name already. */
+  async present(target: Descriptor): Promise<Fetched | undefined> {
+    const { store, platform, unpack = true, discardLayers = false, allPlatforms = false } = this.#options;
+    const known = this.#known;
+    if (known === undefined || allPlatforms) return undefined;
+    const present = await usePresentImage(store, known, target, { platform, unpack, discardLayers });
+    throwIfAborted(this.#signal);
+    for (const event of present?.events ?? []) this.#teller.tell(event);
+    return present?.fetched;
   }
 
   /** Both at once: the unpacker reads each layer behind its download's frontier. The first failure stops all. */
   async fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
     const present = new Set<Digest>();
     const arrivals = this.#arrivals(lease, present);
+    const early = this.#early(arrivals, lease);
     let unpacking: Promise<readonly UnpackedLayer[]> = Promise.resolve([]);
     try {
-      const graph = this.#graph(arrivals);
+      const graph = this.#graph(arrivals, (manifest, descriptor) => {
+        if (this.#isSettledBy(descriptor, target)) early.begin(manifest);
+      });
       const image = await fetchImage(target, graph);
       if (this.#unpacks(image)) requireUnpackable(image.layers, this.#options.store.limits);
-      this.#tellImage(image);
+      this.#teller.tellImage(image);
       const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
       const unneeded = await this.#unneeded(image, lease);
       const blobs = [
         ...image.manifest.layers.map((descriptor) => ({ descriptor, role: 'layer' as const })),
         ...others,
       ].filter(({ descriptor }) => !unneeded.has(descriptor.digest));
-      await this.#requireSpace(blobs.map(({ descriptor }) => descriptor));
+      await this.#requireSpace(
+        blobs.map(({ descriptor }) => descriptor),
+        early,
+      );
       for (const digest of unneeded) present.add(digest);
       const begun = blobs.map(({ descriptor, role }) => arrivals.start(descriptor, role));
       unpacking = this.#unpack(image, arrivals);
@@ -148,6 +191,7 @@ class PullSession {
     } catch (error) {
       // What failed first is the cause; all that fails after it fails because of the abort.
       if (!this.#failed.signal.aborted) this.#failed.abort(error);
+      await early.settle();
       await Promise.allSettled([arrivals.settle(), unpacking]);
       throw this.#failed.signal.reason;
     }
@@ -156,6 +200,7 @@ class PullSession {
   /** Only now does the image become visible. */
   async record(target: Descriptor): Promise<void> {
     const { store } = this.#options;
+    await settleStore(store);
     await recordDocuments(store, target);
     const labels = await this.#labels(target);
     await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });
@@ -171,7 +216,7 @@ class PullSession {
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
     const discarded = await discardedBlobs(this.#options.store).among(digests);
-    this.#tell({ type: 'done', digest: target.digest, bytesDownloaded });
+    this.#teller.tell({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {
       reference: this.#name,
@@ -191,30 +236,48 @@ class PullSession {
   }
 
   #arrivals(lease: Lease, present: Set<Digest>): BlobArrivals {
-    const { store, registry, concurrency } = this.#options;
+    const { store, registry } = this.#options;
     return new BlobArrivals({
       content: store.content,
       fetcher: registry.repository(this.#reference),
       lease,
       source: repositoryName(this.#reference),
-      layerSlots: new DownloadSlots(concurrency ?? DEFAULT_CONCURRENCY),
+      budget: this.#budget,
       documentLimit: pLimit(DOCUMENT_CONCURRENCY),
       signal: this.#signal,
       onEvent: (event) => {
         if (event.type === 'blob' && event.state === 'present') present.add(event.digest);
-        this.#tell(event);
+        this.#teller.tellBlob(event);
       },
     });
   }
 
-  #graph(arrivals: BlobArrivals): FetchGraphOptions {
+  /**
+   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the config says for which
+   * platform it is; and a lean pull needs it to know what it can go without.
+   */
+  #isSettledBy(manifest: Descriptor, target: Descriptor): boolean {
+    const { platform, allPlatforms = false, discardLayers: discard = false } = this.#options;
+    return !allPlatforms && !discard && (platform === undefined || manifest.digest !== target.digest);
+  }
+
+  #early(arrivals: BlobArrivals, lease: Lease): EarlyLayers {
+    const { store, unpack = true } = this.#options;
+    return new EarlyLayers({ store, arrivals, lease, unpack, signal: this.#signal });
+  }
+
+  #graph(
+    arrivals: BlobArrivals,
+    onManifest: NonNullable<FetchGraphOptions['onManifest']>,
+  ): FetchGraphOptions {
     return {
       content: this.#options.store.content,
       arrivals,
       platform: this.#options.platform ?? hostPlatform(),
       platformRequired: this.#options.platform !== undefined,
+      onManifest,
       onWarning: (message) => {
-        this.#tell({ type: 'warning', message });
+        this.#teller.tell({ type: 'warning', message });
       },
     };
   }
@@ -240,7 +303,8 @@ class PullSession {
     return await unneededLayers(store, image.layers, { discard, source });
   }
 
-  async #requireSpace(descriptors: readonly Descriptor[]): Promise<void> {
+  async #requireSpace(descriptors: readonly Descriptor[], early: EarlyLayers): Promise<void> {
+    if (await early.include(descriptors)) return;
     const { root, content } = this.#options.store;
     await requireSpace({ root, content, descriptors, signal: this.#signal });
   }
@@ -253,18 +317,23 @@ class PullSession {
       image.layers.map(({ descriptor, diffId }) => ({
         descriptor,
         diffId,
-        open: () => arrivals.start(descriptor, 'layer').readable,
+        open: () => this.#open(arrivals.start(descriptor, 'layer')),
       })),
       {
         signal: this.#signal,
+        takeTurn: this.#budget.unpack,
         onEvent: (event) => {
           if (event.type === 'omitted') this.#omitted.push(...event.devices);
-          this.#tell(fromUnpackEvent(event));
+          this.#teller.tell(fromUnpackEvent(event));
         },
       },
     );
     this.#unpackMs = performance.now() - begun;
     return unpacked;
+  }
+
+  #open(arrival: BlobArrival): Promise<LayerSource> {
+    return this.#options.verifyFirst === true ? verifyFirst(arrival) : arrival.readable;
   }
 
   /**
@@ -276,23 +345,5 @@ class PullSession {
     const known = await store.images.get(this.#name);
     const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
     return leanLabels(known?.labels, discard || stays);
-  }
-
-  #tellImage(image: FetchedImage): void {
-    const { digest } = image.manifestDescriptor;
-    const layers = image.layers.map(({ descriptor, diffId }) => ({
-      digest: descriptor.digest,
-      size: descriptor.size,
-      diffId,
-    }));
-    this.#tell({ type: 'image', digest, platform: image.platform, layers });
-  }
-
-  #tell(body: PullEventBody): void {
-    this.#options.onEvent?.({
-      reference: this.#name,
-      at: Math.round(performance.now() - this.#start),
-      ...body,
-    });
   }
 }

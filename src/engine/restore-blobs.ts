@@ -4,18 +4,19 @@ import type { RegistryClient } from '../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../spec/index.js';
 import { BlobArrivals } from './blob-arrivals.js';
 import { discardedBlobs } from './discard-layers.js';
-import { DownloadSlots } from './download-slots.js';
+import { PullBudget } from './pull-budget.js';
 import type { PullEventBody } from './pull-event.js';
 import type { Store } from './store.js';
 
 export interface RestoreBlobsOptions extends Abortable {
-  /** Blobs that are fetched at once. Default 4. */
-  readonly concurrency?: number;
+  /** What this shares with pulls. Without it, it has one of its own. */
+  readonly budget?: PullBudget;
   /** Told how the blobs arrive. */
   readonly onEvent?: (event: PullEventBody) => void;
 }
 
-const DEFAULT_CONCURRENCY = 4;
+/** Of manifests and configs, at once. */
+const DOCUMENT_CONCURRENCY = 8;
 
 /**
  * Fetches blobs that were discarded again from where they came, verified, into the store; they are no longer discarded
@@ -31,11 +32,11 @@ export async function restoreBlobs(
   descriptors: readonly Descriptor[],
   options: RestoreBlobsOptions = {},
 ): Promise<void> {
-  const { signal, concurrency = DEFAULT_CONCURRENCY, onEvent = () => undefined } = options;
+  const { signal, onEvent = () => undefined } = options;
   await using lease = await store.leases.create();
   await lease.addBlob(...descriptors.map(({ digest }) => digest));
   const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
-  const layerSlots = new DownloadSlots(concurrency);
+  const budget = (options.budget ?? new PullBudget()).share();
   const bySource = new Map<string, BlobArrivals>();
   const failed = new AbortController();
   const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
@@ -47,8 +48,8 @@ export async function restoreBlobs(
       fetcher: registry.repository(parseReference(source)),
       lease,
       source,
-      layerSlots,
-      documentLimit: pLimit(concurrency),
+      budget,
+      documentLimit: pLimit(DOCUMENT_CONCURRENCY),
       signal: scope,
       onEvent,
     });

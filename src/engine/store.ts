@@ -16,12 +16,15 @@ import {
 import type { MetadataDatabase } from '../metadata/index.js';
 import { type UnpackLimits, unpackLimits } from '../spec/index.js';
 import {
+  type InflateChoice,
   type LayerSnapshotter,
   NativeSnapshotter,
   OverlaySnapshotter,
   Unpacker,
   WorkerPool,
 } from '../unpack/index.js';
+
+import { durabilityOf, giveUpDoubtful, type LostContent, type SyncMode } from './durability.js';
 
 export type SnapshotterKind = 'overlay' | 'native';
 
@@ -39,6 +42,15 @@ export interface StoreOptions {
   readonly workers?: number;
   /** Bounds on the layers that are unpacked; those that are not given are LIMITS of src/spec. */
   readonly limits?: Partial<UnpackLimits>;
+  /** What inflates gzip layers; whether it is here is looked at when some are unpacked. Default `auto`. */
+  readonly inflate?: InflateChoice;
+  /**
+   * What of each pull is on the disk when it is reported done. One for the whole store, as it is opened, since blobs, database
+   * and snapshots are written by many hands for several pulls at once. Default `full`.
+   */
+  readonly sync?: SyncMode;
+  /** Called when something counts as lost, since the machine stopped before anybody had synced it. */
+  readonly onLost?: (lost: LostContent) => void;
 }
 
 /** One image store on disk, opened: several may be open in one process, and several processes may use one root. */
@@ -61,6 +73,8 @@ export interface Store extends AsyncDisposable {
   readonly unpacker: Unpacker;
   /** What unpacks layers of this store obeys them. */
   readonly limits: UnpackLimits;
+  readonly inflate: InflateChoice;
+  readonly sync: SyncMode;
   close(): Promise<void>;
 }
 
@@ -70,23 +84,22 @@ export interface Store extends AsyncDisposable {
  * (a newer version of landfall wrote it), LOCKED, INVALID_CONFIG (an additional store cannot be used).
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { root } = options;
+  const { root, sync = 'full', inflate = 'auto' } = options;
   const limits = unpackLimits(options.limits);
-  const database = await openLayout(root);
-  const additional = await openAdditionalStores(options.additionalRoots ?? [], root).catch(
-    async (error: unknown) => {
-      await database.close();
-      throw error;
-    },
-  );
+  const durability = durabilityOf(sync);
+  const database = await openLayout(root, { synced: durability.database });
+  const additional = await prepareOpened(database, options).catch(async (error: unknown) => {
+    await database.close();
+    throw error;
+  });
   const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
   const Snapshots =
     (options.snapshotter ?? (await preferredSnapshotter())) === 'overlay'
       ? OverlaySnapshotter
       : NativeSnapshotter;
-  const snapshotter = new Snapshots({ root, database, pool, additional });
-  const localContent = new LocalContentStore(root, database);
-  const images = new ImageStore(root, database);
+  const snapshotter = new Snapshots({ root, database, pool, additional, unsynced: durability.snapshots });
+  const localContent = new LocalContentStore(root, database, { unsynced: durability.blobs });
+  const images = new ImageStore(root, database, { unsynced: durability.index });
   const close = async (): Promise<void> => {
     await pool.close();
     await Promise.all([database, ...additional.map((other) => other.database)].map((one) => one.close()));
@@ -110,10 +123,22 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     snapshotter,
     pool,
     limits,
-    unpacker: new Unpacker({ snapshotter, pool, limits }),
+    inflate,
+    sync,
+    unpacker: new Unpacker({ snapshotter, pool, limits, inflate }),
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** What comes before anything is looked at in a store; gives the stores that are additional to it. */
+async function prepareOpened(
+  database: MetadataDatabase,
+  { root, additionalRoots = [], onLost }: StoreOptions,
+): Promise<readonly AdditionalStore[]> {
+  const lost = await giveUpDoubtful(root, database);
+  if (lost !== undefined) onLost?.(lost);
+  return await openAdditionalStores(additionalRoots, root);
 }
 
 /** Overlay where the kernel has it or can load it; whether this user may mount it is another matter. */

@@ -1,6 +1,6 @@
 import { ContentError, RegistryError } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
-import { type BlobPace, BlobStream, type BlobStreamOptions } from './blob-stream.js';
+import { BlobBody, type BlobBodyOptions, type BlobPace } from './blob-body.js';
 import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
 import { parseContentRange } from './http/content-range.js';
 import type { HttpResponse } from './http/http.js';
@@ -15,28 +15,28 @@ export interface Part {
   readonly orMore: boolean;
 }
 
-export interface PartOptions extends Pick<BlobStreamOptions, 'onProgress' | 'onOver'> {
+export interface PartOptions extends Pick<BlobBodyOptions, 'onProgress' | 'onOver'> {
   /** Asks for the content with this `Range` header, or for the whole. Resolves to 200, 206 or 416. */
   readonly request: (range: string | undefined) => Promise<HttpResponse>;
   readonly pace?: BlobPace | undefined;
 }
 
-/** A part as a stream, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, or a shorter one. */
-export async function bodyOfPart(part: Part, options: PartOptions): Promise<BlobStream> {
+/** A part of a blob, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, or a shorter one. */
+export async function bodyOfPart(part: Part, options: PartOptions): Promise<BlobBody> {
   const { descriptor, offset, length } = part;
   if (length < descriptor.size) {
     const response = await options.request(`bytes=${offset}-${offset + length - 1}`);
-    const stream =
+    const body =
       response.status === 200 ? wholeBody(response, part, options) : rangeBody(response, part, options);
-    if (stream !== undefined) return stream;
+    if (body !== undefined) return body;
     // The server cannot do this range, or answered another one: the whole is asked for, and the rest left out.
     response.destroy();
   }
   return wholeBody(await options.request(undefined), part, options);
 }
 
-/** The answer 206 as a stream; undefined where it does not hold what was asked for. */
-function rangeBody(response: HttpResponse, part: Part, options: PartOptions): BlobStream | undefined {
+/** What the answer 206 holds; undefined where it does not hold what was asked for. */
+function rangeBody(response: HttpResponse, part: Part, options: PartOptions): BlobBody | undefined {
   const range = response.status === 206 ? parseContentRange(response.header('content-range')) : undefined;
   if (range?.start !== part.offset || range.end >= part.offset + part.length) return undefined;
   if (range.total !== undefined && range.total !== part.descriptor.size) {
@@ -44,7 +44,7 @@ function rangeBody(response: HttpResponse, part: Part, options: PartOptions): Bl
   }
   // A coding's ranges are those of the coded bytes, of no use.
   if (appliedEncoding(response, range.end - range.start + 1) !== undefined) return undefined;
-  return new BlobStream(response, {
+  return new BlobBody(response, {
     skip: 0,
     length: part.length,
     surplus: () => sizeMismatch(response, part, undefined),
@@ -53,13 +53,13 @@ function rangeBody(response: HttpResponse, part: Part, options: PartOptions): Bl
   });
 }
 
-function wholeBody(response: HttpResponse, part: Part, options: PartOptions): BlobStream {
+function wholeBody(response: HttpResponse, part: Part, options: PartOptions): BlobBody {
   const { size } = part.descriptor;
   const encoding = appliedEncoding(response, size);
   const announced = encoding === undefined ? contentLength(response) : undefined;
   if (announced !== undefined && announced !== size) throw sizeMismatch(response, part, announced);
   const length = part.orMore ? size - part.offset : part.length;
-  return new BlobStream(decodedBody(response, encoding), {
+  return new BlobBody(decodedBody(response, encoding), {
     skip: part.offset,
     length,
     surplus: part.offset + length === size ? () => sizeMismatch(response, part, undefined) : 'ignore',
@@ -68,7 +68,7 @@ function wholeBody(response: HttpResponse, part: Part, options: PartOptions): Bl
   });
 }
 
-function watching({ pace, onProgress, onOver }: PartOptions): Partial<BlobStreamOptions> {
+function watching({ pace, onProgress, onOver }: PartOptions): Partial<BlobBodyOptions> {
   return {
     ...(pace === undefined ? {} : { pace }),
     ...(onProgress === undefined ? {} : { onProgress }),

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 
 import { type Abortable, type LandfallError, RegistryError, SpecError, throwIfAborted } from '../errors.js';
 import {
@@ -12,16 +12,17 @@ import {
   LIMITS,
   shortDigest,
 } from '../spec/index.js';
-import type { BlobPace, BlobStream } from './blob-stream.js';
+import type { BlobBody, BlobPace, PartBody } from './blob-body.js';
 import { bodyOfPart, type Part } from './body-of-part.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import type { HttpResponse, HttpSender } from './http/http.js';
-import { inlineData } from './inline-data.js';
+import { bodyOf, inlineData } from './inline-data.js';
 import { ERROR_BODY_BYTES, responseError } from './http/error-response.js';
 import { collectBeginning } from './http/body-source.js';
 import { sendFollowing } from './http/redirect.js';
 import type { RegistryHost } from './hosts/registry-host.js';
+import { PartStream } from './part-stream.js';
 import { type RetryOptions, withRetry } from './http/retry.js';
 import { parseUrl } from './http/urls.js';
 
@@ -33,8 +34,8 @@ export interface FetchOptions extends Abortable {
 }
 
 export interface FetchedPart {
-  readonly body: Readable;
-  /** Bytes that the body yields: what was asked for, or all to the end from a host that knows no ranges. */
+  readonly body: PartBody;
+  /** Bytes that the body gives: what was asked for, or all to the end from a host that knows no ranges. */
   readonly length: number;
 }
 
@@ -53,7 +54,10 @@ export interface FetchedPart {
  */
 export interface Fetcher {
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
-  /** As {@link fetch}, for one of several parts: a host that would send everything anyway is let do so. */
+  /**
+   * As {@link fetch}, in batches rather than as a stream, and for one of several parts: a host that would send everything
+   * anyway is let do so.
+   */
   fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart>;
   /**
    * Says that what was fetched did not have the digest: whoever sent it is not asked again. False when nobody else could
@@ -84,7 +88,7 @@ export class RemoteFetcher implements Fetcher {
   }
 
   async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
-    return (await this.#fetch(descriptor, options, false)).body;
+    return new PartStream((await this.#fetch(descriptor, options, false)).body);
   }
 
   async fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart> {
@@ -103,7 +107,7 @@ export class RemoteFetcher implements Fetcher {
     checkPart(descriptor, offset, length);
     const here = length === 0 ? Buffer.alloc(0) : inlineData(descriptor);
     if (here !== undefined) {
-      return { body: Readable.from(length === 0 ? [] : [here.subarray(offset, offset + length)]), length };
+      return { body: bodyOf(here.subarray(offset, offset + length)), length };
     }
     const part: Part = { descriptor, offset, length, orMore };
     const body = await this.#fromHosts(part, signal).catch((error: unknown) =>
@@ -112,17 +116,17 @@ export class RemoteFetcher implements Fetcher {
     return { body, length: body.wanted };
   }
 
-  async #fromHosts(part: Part, signal: AbortSignal | undefined): Promise<BlobStream> {
+  async #fromHosts(part: Part, signal: AbortSignal | undefined): Promise<BlobBody> {
     return await this.#options.chain.run({ capability: 'pull', blob: true, signal }, async (turn) => {
-      const stream = await bodyOfPart(part, {
+      const body = await bodyOfPart(part, {
         request: (range) => this.#request(part, turn, range),
         onProgress: (bytes) => turn.progressed(bytes),
         onOver: (outcome) => turn.over(outcome),
         pace: turn.alternatives ? this.#pace(turn.host) : undefined,
       });
-      await stream.begun;
+      await body.begun;
       this.#remember(part.descriptor.digest, turn.host);
-      return stream;
+      return body;
     });
   }
 
@@ -176,7 +180,7 @@ export class RemoteFetcher implements Fetcher {
    * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No host is asked
    * less for that, since a mirror across an air gap has them all the same. Nobody's credentials go there.
    */
-  async #elsewhere(part: Part, signal: AbortSignal | undefined, error: unknown): Promise<BlobStream> {
+  async #elsewhere(part: Part, signal: AbortSignal | undefined, error: unknown): Promise<BlobBody> {
     throwIfAborted(signal);
     const { mediaType, urls = [] } = part.descriptor;
     if (!isNonDistributable(mediaType)) throw error;
@@ -200,7 +204,7 @@ export class RemoteFetcher implements Fetcher {
     part: Part,
     url: URL,
     { attempt, signal }: Abortable & { attempt: number },
-  ): Promise<BlobStream> {
+  ): Promise<BlobBody> {
     const { transport, userAgent } = this.#options;
     const request = async (range: string | undefined): Promise<HttpResponse> => {
       const headers = { 'user-agent': userAgent, 'accept-encoding': 'identity', accept: '*/*' };
@@ -214,9 +218,9 @@ export class RemoteFetcher implements Fetcher {
       if (response.status === 200 || response.status === 206 || response.status === 416) return response;
       throw await refusedBy(response, part.descriptor);
     };
-    const stream = await bodyOfPart(part, { request });
-    await stream.begun;
-    return stream;
+    const body = await bodyOfPart(part, { request });
+    await body.begun;
+    return body;
   }
 }
 

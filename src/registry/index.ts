@@ -8,6 +8,7 @@ export {
   type KeptAt,
   storeCredentials,
 } from './auth/credential-store.js';
+export type { PartBody } from './blob-body.js';
 export type { Credentials, CredentialsProvider } from './auth/credentials.js';
 export { defaultCredentials, type DefaultCredentialsOptions } from './auth/docker-config.js';
 export type { FetchedPart, Fetcher, FetchOptions } from './fetcher.js';

@@ -1,5 +1,6 @@
 import { ContentError } from '../errors.js';
 import { createDigester, type Descriptor } from '../spec/index.js';
+import type { PartBody } from './blob-body.js';
 
 /**
  * The content that a descriptor carries itself, verified (image-spec: descriptor.md, `data`); undefined where it carries
@@ -24,4 +25,15 @@ export function inlineData({ data, digest, size }: Descriptor): Buffer | undefin
     hint,
     details: { digest, expected: digest, actual },
   });
+}
+
+/** Bytes that are here already, as a body. */
+export function bodyOf(bytes: Uint8Array): PartBody {
+  let left: readonly Uint8Array[] | undefined = bytes.byteLength === 0 ? undefined : [bytes];
+  const take = (): readonly Uint8Array[] | undefined => {
+    const batch = left;
+    left = undefined;
+    return batch;
+  };
+  return { next: () => Promise.resolve(take()), destroy: () => void take() };
 }

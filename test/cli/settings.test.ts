@@ -68,6 +68,25 @@ describe('the form of snapshots', () => {
   });
 });
 
+describe('what inflates', () => {
+  test.each([
+    ['the option is first', 'zlib', { LANDFALL_INFLATE: 'isa-l' }, 'zlib'],
+    ['even where the environment is wrong', 'isa-l', { LANDFALL_INFLATE: 'fast' }, 'isa-l'],
+    ['then the environment', undefined, { LANDFALL_INFLATE: 'zlib' }, 'zlib'],
+    ['empty is unset', undefined, { LANDFALL_INFLATE: '' }, 'auto'],
+    ['by default the machine decides', undefined, {}, 'auto'],
+  ] as const)('%s', (_, inflate, env, expected) => {
+    const flags = inflate === undefined ? {} : { inflate };
+    expect(resolveSettings(flags, { env, uid: 0 }).inflate).toBe(expected);
+  });
+
+  test('is wrong usage where the environment names another', () => {
+    expect(() => resolveSettings({}, { env: { LANDFALL_INFLATE: 'fast' }, uid: 0 })).toThrow(
+      expect.objectContaining({ code: 'INVALID_CONFIG', message: 'LANDFALL_INFLATE is fast' }) as Error,
+    );
+  });
+});
+
 test('defaults', () => {
   expect(resolveSettings({}, { env: {}, uid: 0 })).toMatchObject({
     plainHttp: false,

@@ -1,9 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { ExpectedImage } from '../support/expected-image.js';
+import type { SyncMode } from '../../src/engine/index.js';
+import { type ExpectedImage, listSnapshot } from '../support/expected-image.js';
 import { holdDatabase } from '../support/held-database.js';
 import type { CommandResult } from '../support/landfall-command.js';
 import { landfallAt, type Place } from '../support/mount-namespace.js';
@@ -11,12 +13,16 @@ import { needsPeer } from '../support/peers.js';
 import { PowerCutDisk } from '../support/power-cut-disk.js';
 import { rounds } from '../support/rounds.js';
 import { type ServedImages, serveImages } from '../support/served-images.js';
-import { mountFaults, storeFaults } from '../support/store-faults.js';
+import { blobFaults, missingBlobs, mountFaults, storeFaults } from '../support/store-faults.js';
 import { storeTables } from '../support/store-tables.js';
 
 const reason = needsPeer('mkfs.ext4');
 const ROUNDS = rounds({ short: 3, long: 20 });
 const CHANGES = rounds({ short: 1, long: 20 });
+/** The exit code of what names something that is not there. */
+const NOT_FOUND = 3;
+/** What `fsck` may find where something was lost. */
+const MISSING: ReadonlySet<string> = new Set(['blob-missing', 'snapshot-missing']);
 const TIMEOUT = { timeout: 60_000 + ROUNDS * 60_000 };
 
 /**
@@ -31,8 +37,14 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
 
   const command = (place: Place, root: string, ...args: string[]): Promise<CommandResult> =>
     landfallAt(place, ['--root', root, '--progress', 'none', ...args]);
-  const pull = async (place: Place, root: string, { name }: ExpectedImage): Promise<number> => {
-    const { code, stdout, stderr } = await command(place, root, '--output', 'json', 'pull', name);
+  const pull = async (
+    place: Place,
+    root: string,
+    { name }: ExpectedImage,
+    sync: SyncMode = 'full',
+  ): Promise<number> => {
+    const args = ['--output', 'json', 'pull', '--sync', sync, name];
+    const { code, stdout, stderr } = await command(place, root, ...args);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     const [pulled] = JSON.parse(stdout) as { bytesDownloaded: number }[];
     return pulled?.bytesDownloaded ?? -1;
@@ -99,7 +111,7 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
       await using prepared = await prepare(round);
       const { device, root } = prepared;
       const moment = (0.3 + 0.7 * ((round + Math.random()) / ROUNDS)) * wholeMs;
-      await using after = await cutDuring(device, root, moment);
+      await using after = await cutDuring(device, root, moment, { sync: 'full' });
       const copy = join(after.path, 'store');
       expect(await faults(device, copy), `round ${round}, after ${moment} ms`).toEqual([]);
       if (await isPartlyPulled(device, copy, image)) inBetween++;
@@ -165,6 +177,112 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     }
   });
 
+  it(
+    `after a pull that synced what others had not leaves it there (${CHANGES} cuts each)`,
+    TIMEOUT,
+    async () => {
+      for (let round = 0; round < CHANGES; round++) {
+        for (const sync of ['none', 'blobs'] as const) {
+          await using prepared = await prepare(2 * round + 1);
+          const { device, root } = prepared;
+          await pull(device, root, image, sync);
+          expect(await pull(device, root, image)).toBe(0);
+          await using after = await device.cut();
+          const copy = join(after.path, 'store');
+          expect(await faults(device, copy), `round ${round}, ${sync}`).toEqual([]);
+          expect(await mountFaults(device, copy, image, join(device.scratch, 'target'))).toEqual([]);
+          expect(await pull(device, copy, image)).toBe(0);
+        }
+      }
+    },
+  );
+
+  describe.each<SyncMode>(['blobs', 'none'])('with --sync %s', (sync) => {
+    it(`at the moment a pull ends takes nothing unnoticed (${ROUNDS} cuts)`, TIMEOUT, async () => {
+      let lost = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        await using prepared = await prepare(round);
+        const { device } = prepared;
+        await pull(device, prepared.root, image, sync);
+        await using after = await device.cut();
+        const root = join(after.path, 'store');
+        if (sync === 'blobs') {
+          const tables = await storeTables(device, root);
+          expect(await blobFaults(device.reach(root), tables), `round ${round}`).toEqual([]);
+          expect(missingBlobs(tables, image)).toEqual([]);
+          expect(tables.images.map(({ name }) => name)).toContain(image.name);
+        }
+        lost += await lostSnapshots(device, root);
+        const { downloaded, told } = await expectHonest(device, root);
+        if (sync === 'blobs') {
+          expect(told).toContain(`0 blobs and ${image.chains.size} unpacked layers had not been synced`);
+          expect(downloaded).toBe(0);
+        }
+        if (round % 3 !== 0) expect(await pull(device, root, unrelated.images[0])).toBe(0);
+      }
+      expect(lost, 'snapshots that were not on the disk, or not whole').toBeGreaterThan(0);
+    });
+
+    it(`in mid-pull takes nothing unnoticed (${ROUNDS} cuts)`, TIMEOUT, async () => {
+      const wholeMs = await durationOfPull();
+      let marked = 0;
+      for (let round = 0; round < ROUNDS; round++) {
+        await using prepared = await prepare(round);
+        const { device } = prepared;
+        const moment = (0.3 + 0.7 * ((round + Math.random()) / ROUNDS)) * wholeMs;
+        await using after = await cutDuring(device, prepared.root, moment, {
+          sync,
+          // What another process commits brings all to the disk that the database says.
+          beforeStop: async () => {
+            if (round % 3 === 0) return;
+            const pinned = await command(device, prepared.root, 'pin', unrelated.images[0].name);
+            expect(pinned).toMatchObject({ code: 0 });
+          },
+        });
+        const root = join(after.path, 'store');
+        const { told } = await expectHonest(device, root);
+        if (told.includes('had not been synced')) marked += 1;
+        if (round % 3 !== 0) expect(await pull(device, root, unrelated.images[0])).toBe(0);
+      }
+      if (sync === 'none') expect(marked, 'cuts after which something counted as lost').toBeGreaterThan(0);
+    });
+  });
+
+  /**
+   * After a cut that may have taken something: the store opens, what is shown is whole, all else is said to be missing and
+   * nothing to be damaged, and the next pull makes all of it whole. How many bytes that brings, and what the first command said
+   * that opened the store.
+   */
+  async function expectHonest(
+    device: PowerCutDisk,
+    root: string,
+  ): Promise<{ readonly downloaded: number; readonly told: string }> {
+    const target = join(device.scratch, 'target');
+    const { code, stdout, stderr: told } = await command(device, root, '--output', 'json', 'fsck');
+    if (code === 2) expect(told).toContain('there is no store');
+    else expect(kindsOf(stdout).filter((kind) => !MISSING.has(kind))).toEqual([]);
+    const mounts = await command(device, root, 'mounts', image.name);
+    if (mounts.code === 0) expect(await mountFaults(device, root, image, target)).toEqual([]);
+    else expect(mounts, told).toMatchObject({ code: code === 2 ? code : NOT_FOUND });
+    const downloaded = await pull(device, root, image);
+    expect(await faults(device, root)).toEqual([]);
+    expect(await mountFaults(device, root, image, target)).toEqual([]);
+    return { downloaded, told };
+  }
+
+  /** How many snapshots of the image a store's database names whose directories are not what they should be. */
+  async function lostSnapshots(device: PowerCutDisk, root: string): Promise<number> {
+    const { chains } = await storeTables(device, root).catch(() => ({ chains: [] }));
+    let lost = 0;
+    for (const { chainId, number } of chains) {
+      const wanted = image.chains.get(chainId);
+      if (wanted === undefined) continue;
+      const found = await listSnapshot(device.reach(join(root, 'snapshots', `${number}`))).catch(() => []);
+      if (!isDeepStrictEqual(found, wanted)) lost += 1;
+    }
+    return lost;
+  }
+
   async function durationOfPull(): Promise<number> {
     await using device = await PowerCutDisk.start();
     const before = performance.now();
@@ -177,16 +295,22 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     device: PowerCutDisk,
     root: string,
     moment: number,
+    { sync, beforeStop }: { readonly sync: SyncMode; readonly beforeStop?: () => Promise<void> },
   ): Promise<Awaited<ReturnType<PowerCutDisk['cut']>>> {
     let stop = (): void => undefined;
     let kill = (): void => undefined;
-    const running = landfallAt(device, ['--root', root, '--progress', 'none', 'pull', image.name], {
-      onStart: (child) => {
-        stop = () => void child.kill('SIGSTOP');
-        kill = () => void child.kill('SIGKILL');
+    const running = landfallAt(
+      device,
+      ['--root', root, '--progress', 'none', 'pull', '--sync', sync, image.name],
+      {
+        onStart: (child) => {
+          stop = () => void child.kill('SIGSTOP');
+          kill = () => void child.kill('SIGKILL');
+        },
       },
-    });
+    );
     await sleep(moment);
+    await beforeStop?.();
     stop();
     try {
       return await device.cut();
@@ -196,6 +320,12 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     }
   }
 });
+
+/** The kinds of the problems that `fsck` reports. */
+function kindsOf(report: string): readonly string[] {
+  const { problems } = JSON.parse(report) as { problems: { kind: string }[] };
+  return problems.map(({ kind }) => kind);
+}
 
 /** Whether something of an image is there, and not all. */
 async function isPartlyPulled(place: Place, root: string, image: ExpectedImage): Promise<boolean> {

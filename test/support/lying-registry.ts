@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { TinyLayout } from './tiny-image.js';
 
+const PIECE_BYTES = 16 * 1024;
+
 /** What becomes of one answer: other bytes, a cut after so many of them, a pause before each piece, or a status. */
 export interface Lie {
   readonly body?: Buffer;
@@ -77,9 +79,10 @@ async function answer(
   }
   if (request.method === 'HEAD') return void response.end();
   const end = cutAfter === undefined ? body.length : Math.min(body.length, from + cutAfter);
-  for (let at = from; at < end; at += 16_384) {
-    await new Promise((written) => response.write(body.subarray(at, Math.min(end, at + 16_384)), written));
+  const piece = Math.min(PIECE_BYTES, Math.ceil(body.length / 2));
+  for (let at = from; at < end; at += piece) {
     if (at >= body.length / 2) await halfUntil;
+    await new Promise((written) => response.write(body.subarray(at, Math.min(end, at + piece)), written));
     if (slowly !== undefined) await new Promise((resolve) => setTimeout(resolve, slowly));
     if (response.destroyed) return;
   }

@@ -59,6 +59,8 @@ export class ScriptedRegistry implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];
   /** TCP connections so far. */
   connections = 0;
+  /** Requests whose answers are not over. */
+  readonly underWay: Set<SeenRequest> = new Set<SeenRequest>();
   /** Which bytes of the bodies were sent. */
   readonly sent: SentBytes = new SentBytes();
   readonly #server: http.Server;
@@ -150,6 +152,8 @@ export class ScriptedRegistry implements AsyncDisposable {
       ...clientOf(request.socket),
     };
     this.requests.push(seen);
+    this.underWay.add(seen);
+    response.on('close', () => this.underWay.delete(seen));
     const reply = this.#take(seen);
     if (reply === undefined) {
       this.#faults.push(`unexpected: ${line}`);

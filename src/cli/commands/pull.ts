@@ -1,5 +1,8 @@
+import type { SyncMode } from '../../engine/durability.js';
 import type { PullResult } from '../../engine/pull-result.js';
+import { PullBudget } from '../../engine/pull-budget.js';
 import { pull } from '../../engine/pull.js';
+import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {
   formatPlatform,
@@ -21,7 +24,9 @@ export interface PullFlags {
   readonly allPlatforms?: boolean;
   /** False for `--no-unpack`. */
   readonly unpack?: boolean;
+  readonly verifyFirst?: boolean;
   readonly discardLayers?: boolean;
+  readonly sync?: SyncMode;
   readonly quiet?: boolean;
 }
 
@@ -29,6 +34,7 @@ interface PullPlan {
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;
   readonly unpack: boolean;
+  readonly verifyFirst: boolean;
   readonly discardLayers: boolean;
 }
 
@@ -41,6 +47,7 @@ export async function pullCommand(
     platform: flags.platform === undefined ? undefined : parsePlatform(flags.platform),
     allPlatforms: flags.allPlatforms ?? false,
     unpack: flags.unpack ?? true,
+    verifyFirst: flags.verifyFirst ?? false,
     discardLayers: flags.discardLayers ?? false,
   };
   if (plan.discardLayers && !plan.unpack) {
@@ -52,7 +59,7 @@ export async function pullCommand(
   const display = await openProgressDisplay(context, { unpack: plan.unpack, quiet });
   let outcomes: Outcome<PullResult>[];
   try {
-    outcomes = await pullAll(references, plan, display, context);
+    outcomes = await pullAll(references, plan, { display, sync: flags.sync }, context);
   } finally {
     display.finish();
   }
@@ -64,36 +71,40 @@ export async function pullCommand(
 async function pullAll(
   references: readonly string[],
   plan: PullPlan,
-  display: ProgressDisplay,
+  { display, sync }: { readonly display: ProgressDisplay; readonly sync: SyncMode | undefined },
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
   const { settings, signal, log } = context;
+  const { concurrency } = settings;
+  const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(context, references);
-  return await withStore(context, (store) =>
-    Promise.all(
-      references.map(async (reference) => {
-        const outcome = await outcomeOf(reference, () =>
-          pull({
-            store,
-            registry,
-            reference,
-            ...(plan.platform === undefined ? {} : { platform: plan.platform }),
-            allPlatforms: plan.allPlatforms,
-            unpack: plan.unpack,
-            discardLayers: plan.discardLayers,
-            ...(settings.concurrency === undefined ? {} : { concurrency: settings.concurrency }),
-            signal,
-            onEvent: (event) => {
-              if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
-              display.show(event);
-            },
-          }),
-        );
-        if ('error' in outcome) display.show({ type: 'failed', reference: canonical(reference) });
-        return outcome;
+  const pullOne = async (store: Store, reference: string): Promise<Outcome<PullResult>> => {
+    const outcome = await outcomeOf(reference, () =>
+      pull({
+        store,
+        registry,
+        reference,
+        ...(plan.platform === undefined ? {} : { platform: plan.platform }),
+        allPlatforms: plan.allPlatforms,
+        unpack: plan.unpack,
+        verifyFirst: plan.verifyFirst,
+        discardLayers: plan.discardLayers,
+        budget,
+        signal,
+        onEvent: (event) => {
+          if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
+          if (event.type === 'layer' && event.decompressor !== undefined)
+            log.debug(`${event.reference}: layer ${event.digest} was decompressed by ${event.decompressor}`);
+          display.show(event);
+        },
       }),
-    ),
-  );
+    );
+    if ('error' in outcome) display.show({ type: 'failed', reference: canonical(reference) });
+    return outcome;
+  };
+  const all = (store: Store): Promise<Outcome<PullResult>[]> =>
+    Promise.all(references.map((reference) => pullOne(store, reference)));
+  return await withStore(context, all, { sync });
 }
 
 /** The name that events and results carry; as typed where it is none. */

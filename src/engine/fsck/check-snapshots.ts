@@ -77,6 +77,7 @@ class SnapshotsStep {
       differences = await this.#check.hold(snapshot, layer, {
         signal: run.signal,
         limits: run.store.limits,
+        inflate: run.store.inflate,
       });
     } catch (error) {
       return await this.#failed(snapshot, known, error);

@@ -10,11 +10,8 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { BlobArrivals } from '../blob-arrivals.js';
-import { DownloadSlots } from '../download-slots.js';
+import { PullBudget } from '../pull-budget.js';
 import type { FsckRun, OpenProblem } from './fsck-run.js';
-
-/** Parts of one large blob that are fetched at once. */
-const SLOTS = 4;
 
 /**
  * Fetches a damaged blob again from where it came, or else from the repositories of the images that need it. The damaged
@@ -77,7 +74,7 @@ async function fetchFrom(
     fetcher,
     lease,
     source,
-    layerSlots: new DownloadSlots(SLOTS),
+    budget: new PullBudget().share(),
     documentLimit: pLimit(1),
     signal,
     onEvent: () => undefined,

@@ -1,5 +1,4 @@
-import is from '@sindresorhus/is';
-
+import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { LandfallError } from '../../errors.js';
 import { parseAuthKey } from './auth-key.js';
 import type { Credentials } from './credentials.js';
@@ -31,14 +30,14 @@ export function parseAuthFile(text: string, path: string): AuthFile {
   }
   const credHelpers = section(document, 'credHelpers', path);
   const credsStore = document['credsStore'];
-  if (is.undefined(document['auths']) && Object.values(document).some(isEntry)) {
+  if (document['auths'] === undefined && Object.values(document).some(isEntry)) {
     return { path, auths: document, credHelpers: {}, credsStore: undefined, writable: false };
   }
   return {
     path,
     auths: section(document, 'auths', path),
     credHelpers,
-    credsStore: is.nonEmptyString(credsStore) ? credsStore : undefined,
+    credsStore: isNonEmptyString(credsStore) ? credsStore : undefined,
     writable: true,
   };
 }
@@ -48,7 +47,7 @@ export function helperOf({ path, credHelpers, credsStore }: AuthFile, registry: 
   const wanted = parseAuthKey(registry).host;
   const key = Object.keys(credHelpers).find((name) => parseAuthKey(name).host === wanted);
   const own = key === undefined ? undefined : credHelpers[key];
-  if (own !== undefined && !is.string(own))
+  if (own !== undefined && typeof own !== 'string')
     throw malformed(path, `names a helper for ${key} that is no string`);
   // An empty name switches the other helper off.
   return own === undefined ? credsStore : own === '' ? undefined : own;
@@ -57,11 +56,11 @@ export function helperOf({ path, credHelpers, credsStore }: AuthFile, registry: 
 /** What an entry of `auths` holds; undefined where it is empty. @throws {LandfallError} INVALID_CONFIG */
 export function entryCredentials({ path, auths }: AuthFile, key: string): Credentials | undefined {
   const entry = auths[key];
-  if (!is.plainObject(entry)) throw malformed(path, `has an entry for ${key} that is not an object`);
+  if (!isPlainObject(entry)) throw malformed(path, `has an entry for ${key} that is not an object`);
   const { registrytoken, identitytoken, auth } = entry;
-  if (is.nonEmptyString(registrytoken)) return { registryToken: registrytoken };
-  if (is.nonEmptyString(identitytoken)) return { identityToken: identitytoken };
-  if (is.nonEmptyString(auth)) {
+  if (isNonEmptyString(registrytoken)) return { registryToken: registrytoken };
+  if (isNonEmptyString(identitytoken)) return { identityToken: identitytoken };
+  if (isNonEmptyString(auth)) {
     const pair = decodeAuth(auth);
     if (pair === undefined)
       throw malformed(path, `has an auth for ${key} that is not USER:PASSWORD in base64`);
@@ -69,7 +68,7 @@ export function entryCredentials({ path, auths }: AuthFile, key: string): Creden
   }
   const { username, password } = entry;
   // An empty entry says that a helper knows, or that somebody logged out.
-  if (!is.nonEmptyString(username) || !is.nonEmptyString(password)) return undefined;
+  if (!isNonEmptyString(username) || !isNonEmptyString(password)) return undefined;
   return fromPair(username, password);
 }
 
@@ -100,14 +99,14 @@ function parseObject(text: string, path: string): Record<string, unknown> {
     // Without the cause: its message may quote what the file holds.
     throw malformed(path, 'is not JSON');
   }
-  if (!is.plainObject(document)) throw malformed(path, 'is not an object');
+  if (!isPlainObject(document)) throw malformed(path, 'is not an object');
   return document;
 }
 
 function section(document: Record<string, unknown>, name: string, path: string): Record<string, unknown> {
   const value = document[name];
-  if (is.nullOrUndefined(value)) return {};
-  if (!is.plainObject(value)) throw malformed(path, `has ${name} that are not an object`);
+  if (value === undefined || value === null) return {};
+  if (!isPlainObject(value)) throw malformed(path, `has ${name} that are not an object`);
   return value;
 }
 
@@ -122,14 +121,14 @@ function secretContent(
   for (const name of ['.dockerconfigjson', '.dockercfg']) {
     const old = name === '.dockercfg';
     const [text, encoded] = [plain[name], data[name]];
-    if (is.string(text)) return { text, old };
-    if (is.string(encoded)) return { text: Buffer.from(encoded, 'base64').toString(), old };
+    if (typeof text === 'string') return { text, old };
+    if (typeof encoded === 'string') return { text: Buffer.from(encoded, 'base64').toString(), old };
   }
   throw malformed(path, 'is a secret without .dockerconfigjson or .dockercfg');
 }
 
 function isEntry(value: unknown): boolean {
-  return is.plainObject(value) && (is.string(value['auth']) || is.string(value['username']));
+  return isPlainObject(value) && (typeof value['auth'] === 'string' || typeof value['username'] === 'string');
 }
 
 function malformed(path: string, fault: string): LandfallError<'INVALID_CONFIG'> {

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 
-import is from '@sindresorhus/is';
-
+import { isPlainObject } from '@sindresorhus/is';
 import { type Abortable, abortedError, LandfallError, systemCode, throwIfAborted } from '../../errors.js';
 import { fromPair, TOKEN_USER } from './auth-file.js';
 import { DOCKER_HUB_KEY } from './auth-key.js';
@@ -144,10 +143,11 @@ export class CredentialHelper {
     } catch {
       // Without the cause: its message may quote what was printed.
     }
-    if (!is.plainObject(answer)) throw this.#failed('prints something that is not JSON');
+    if (!isPlainObject(answer)) throw this.#failed('prints something that is not JSON');
     const { Username, Secret } = answer;
-    if (is.nullOrUndefined(Secret) || Secret === '') return undefined;
-    if (!is.string(Secret) || !is.string(Username)) throw this.#failed('prints no user and secret');
+    if (Secret === undefined || Secret === null || Secret === '') return undefined;
+    if (typeof Secret !== 'string' || typeof Username !== 'string')
+      throw this.#failed('prints no user and secret');
     return fromPair(Username, Secret);
   }
 

@@ -1,5 +1,4 @@
-import is from '@sindresorhus/is';
-
+import { isPlainObject } from '@sindresorhus/is';
 import { type Abortable, LandfallError } from '../../errors.js';
 import { type AuthFile, entryCredentials, helperOf, parseAuthFile } from './auth-file.js';
 import { authFilePlaces, type AuthFileOptions } from './auth-file-places.js';
@@ -176,7 +175,7 @@ async function putEntry(
 
 function authsOf(document: Record<string, unknown>): Record<string, unknown> {
   const auths = document['auths'];
-  return is.plainObject(auths) ? auths : {};
+  return isPlainObject(auths) ? auths : {};
 }
 
 function entryOf(credentials: Credentials): object {

@@ -1,5 +1,4 @@
-import is from '@sindresorhus/is';
-
+import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { collectBeginning, collectBody } from '../http/body-source.js';
 import { basicAuthorization } from './credentials.js';
@@ -105,17 +104,17 @@ function parseToken(body: Buffer, malformed: () => RegistryError): TokenAnswer {
   } catch {
     throw malformed();
   }
-  if (!is.plainObject(document)) throw malformed();
+  if (!isPlainObject(document)) throw malformed();
   // `access_token` is OAuth2's name for it; some servers send both.
-  const value = [document['token'], document['access_token']].find((v) => is.nonEmptyString(v));
+  const value = [document['token'], document['access_token']].find(isNonEmptyString);
   // It becomes a header: nothing that could begin another one.
-  if (!is.string(value) || !/^[\x21-\x7e]+$/.test(value)) throw malformed();
+  if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw malformed();
   const seconds = document['expires_in'];
   const refreshToken = document['refresh_token'];
   return {
     value,
-    lifetimeMs: (is.number(seconds) && seconds > 0 ? seconds : DEFAULT_LIFETIME_S) * 1000,
-    refreshToken: is.nonEmptyString(refreshToken) ? refreshToken : undefined,
+    lifetimeMs: (typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_LIFETIME_S) * 1000,
+    refreshToken: isNonEmptyString(refreshToken) ? refreshToken : undefined,
   };
 }
 

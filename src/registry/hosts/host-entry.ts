@@ -1,7 +1,5 @@
 import { resolve } from 'node:path';
 
-import is from '@sindresorhus/is';
-
 import { quoted } from '../../spec/quoted.js';
 import type { CertificatePaths, KeyPairPaths } from './certificates.js';
 import { parseGoDuration } from './go-duration.js';
@@ -94,9 +92,9 @@ function readCapabilities(table: TomlTable): ReadonlySet<HostCapability> {
 function readClient(table: TomlTable, asPath: (path: string) => string): KeyPairPaths[] | undefined {
   const value = table.get('client');
   if (value === undefined) return undefined;
-  const pairs: readonly unknown[] = is.array(value) ? value : [value];
+  const pairs: readonly unknown[] = Array.isArray(value) ? value : [value];
   return pairs.map((pair) => {
-    const paths: readonly unknown[] = is.array(pair) ? pair : [pair, ''];
+    const paths: readonly unknown[] = Array.isArray(pair) ? pair : [pair, ''];
     const [cert, key] = paths;
     if (paths.length !== 2 || typeof cert !== 'string' || typeof key !== 'string' || cert === '') {
       throw table.fault('client', 'is not a path, a list of paths, or a list of pairs of paths');

@@ -55,6 +55,8 @@ export class HostGate {
       };
       const leave = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+        // It may be set for minutes, and would keep the process alive for nobody.
+        if (this.#waiting.length === 0) clearTimeout(this.#timer);
         reject(abortedError(signal));
       };
       signal?.addEventListener('abort', leave, { once: true });

@@ -1,4 +1,4 @@
-import is from '@sindresorhus/is';
+import { isPlainObject } from '@sindresorhus/is';
 import { parse, TomlError } from 'smol-toml';
 
 import { LandfallError } from '../../errors.js';
@@ -78,7 +78,7 @@ export class TomlTable {
   table(key: string): TomlTable | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
-    if (!is.plainObject(value)) throw this.fault(key, 'is not a table');
+    if (!isPlainObject(value)) throw this.fault(key, 'is not a table');
     return new TomlTable(this.#source, [...this.#path, this.#spelled(key)], value);
   }
 
@@ -136,7 +136,7 @@ export class TomlTable {
 }
 
 function isStrings(value: unknown): value is readonly string[] {
-  return is.array(value) && value.every((item) => typeof item === 'string');
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
 /** A host's name as it may be shown. */

@@ -1,7 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 
-import is from '@sindresorhus/is';
-
+import { isPlainObject } from '@sindresorhus/is';
 import { RegistryError, type RegistryErrorCode } from '../../errors.js';
 import { holdsSecret } from './holds-secret.js';
 import { plainText } from './plain-text.js';
@@ -119,13 +118,15 @@ export function parseErrorBody(body: Buffer, secrets: readonly string[]): { code
   } catch {
     return { codes: [], text: '' };
   }
-  if (!is.plainObject(document)) return { codes: [], text: '' };
-  const errors = (is.array(document['errors']) ? document['errors'] : [])
+  if (!isPlainObject(document)) return { codes: [], text: '' };
+  const errors = (Array.isArray(document['errors']) ? document['errors'] : [])
     .slice(0, 5)
-    .filter((e) => is.plainObject(e));
+    .filter((e) => isPlainObject(e));
   const codes = errors
     .map((e) => e['code'])
-    .filter((c): c is string => is.string(c) && /^[A-Za-z0-9_]{1,64}$/.test(c) && !holdsSecret(c, secrets));
+    .filter(
+      (c): c is string => typeof c === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(c) && !holdsSecret(c, secrets),
+    );
   const words = [
     ...errors.map((e) => e['message']),
     document['error_description'],
@@ -133,7 +134,7 @@ export function parseErrorBody(body: Buffer, secrets: readonly string[]): { code
     document['message'],
   ];
   const text = [
-    ...new Set([...codes, ...words.filter((w) => is.string(w)).map((w) => printable(w, secrets))]),
+    ...new Set([...codes, ...words.filter((w) => typeof w === 'string').map((w) => printable(w, secrets))]),
   ];
   return { codes, text: text.filter((t) => t !== '').join(', ') };
 }

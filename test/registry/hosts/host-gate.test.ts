@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { HostGate } from '../../../src/registry/hosts/host-gate.js';
+import { useFakeClock } from '../../support/fake-clock.js';
 import { failure } from '../../support/registry-fixture.js';
 
 describe('the gate of a host', () => {
@@ -36,6 +37,22 @@ describe('the gate of a host', () => {
     expect(await failure(first)).toMatchObject({ code: 'ABORTED' });
     leave();
     await second;
+  });
+
+  describe('that was asked to wait a minute', () => {
+    useFakeClock();
+
+    it('keeps no timer for whoever no longer waits', async () => {
+      const gate = new HostGate();
+      gate.slowDown(60_000, 0);
+      const abort = new AbortController();
+      const waiting = [gate.enter({ signal: abort.signal }), gate.enter({ signal: abort.signal })];
+      const failed = Promise.all(waiting.map((each) => failure(each)));
+      expect(vi.getTimerCount()).toBe(1);
+      abort.abort();
+      expect((await failed).map(({ code }) => code)).toEqual(['ABORTED', 'ABORTED']);
+      expect(vi.getTimerCount()).toBe(0);
+    });
   });
 
   it('starts no more than so many per second', async () => {

@@ -1,16 +1,32 @@
-import { Readable } from 'node:stream';
-
 import type { BodySource } from './http/body-source.js';
 import type { BlobOutcome } from './hosts/host-chain.js';
 import { RateWatch } from './rate-watch.js';
 
-// Enough that the socket is seldom paused while the reader writes to disk, little enough for many at once.
-const BUFFER_BYTES = 512 * 1024;
+/**
+ * So much is gathered while the reader is busy with what it took before; then the connection is paused. Together with that,
+ * a connection holds at most twice as many bytes, and one chunk. Enough that the reader writes it with one call.
+ */
+const BATCH_BYTES = 512 * 1024;
+/** The same for a body that comes in tiny chunks, of which each costs some memory of its own. */
+const BATCH_CHUNKS = 1024;
 
-export interface BlobStreamOptions {
+/** The bytes of a part as they arrive, for one reader. */
+export interface PartBody {
+  /**
+   * All that has arrived since the last call, at least a byte; waits where nothing has; undefined at the end. One call at a
+   * time. What is given is the caller's to keep.
+   *
+   * @throws what ended the body early, after everything that did arrive was given
+   */
+  next(): Promise<readonly Uint8Array[] | undefined>;
+  /** Ends it, and closes the connection if bytes are still to come. Twice does no harm. */
+  destroy(): void;
+}
+
+export interface BlobBodyOptions {
   /** Bytes to leave out at the start: the server sent more than was asked for. */
   readonly skip: number;
-  /** Bytes to yield after them. */
+  /** Bytes to give after them. */
   readonly length: number;
   /** What further bytes mean: the server ignored the range, or the content is not what was promised. */
   readonly surplus: 'ignore' | (() => Error);
@@ -29,22 +45,35 @@ export interface BlobPace {
   readonly tooSlow: (bytesPerSecond: number) => Error;
 }
 
+/** How it ended: `error` where not all that was wanted has come. */
+interface BodyEnd {
+  readonly error?: Error;
+}
+
+interface BodyReader {
+  readonly resolve: (batch: readonly Uint8Array[] | undefined) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /**
- * A body as a stream of exactly the bytes wanted. When the connection breaks, what has arrived is read before the error
- * is met, so that a resumed download need not fetch it again. Destroying it closes the connection.
+ * A body as exactly the bytes wanted. When the connection breaks, what has arrived is given before the error is met, so that
+ * a resumed download need not fetch it again.
  */
-export class BlobStream extends Readable {
+export class BlobBody implements PartBody {
   readonly #source: BodySource;
-  readonly #options: BlobStreamOptions;
-  #skip: number;
-  #remaining: number;
-  #held: Error | undefined;
-  #over = false;
+  readonly #options: BlobBodyOptions;
   readonly #watch: RateWatch | undefined;
   readonly #begun: PromiseWithResolversLike;
+  #skip: number;
+  #remaining: number;
+  /** What has arrived and was not given yet. */
+  #batch: Buffer[] = [];
+  #batchBytes = 0;
+  #end: BodyEnd | undefined;
+  #reader: BodyReader | undefined;
+  #over = false;
 
-  constructor(source: BodySource, options: BlobStreamOptions) {
-    super({ highWaterMark: BUFFER_BYTES });
+  constructor(source: BodySource, options: BlobBodyOptions) {
     this.#source = source;
     this.#options = options;
     this.#skip = options.skip;
@@ -58,8 +87,6 @@ export class BlobStream extends Readable {
             ...pace,
             onSlow: (bytesPerSecond) => this.#fail(pace.tooSlow(bytesPerSecond), true),
           });
-    // The connection may break before the reader listens; it meets the error when it reads.
-    this.on('error', () => undefined);
     source.start({
       data: (chunk) => this.#take(chunk),
       limited: (isHeldBack) => {
@@ -74,7 +101,7 @@ export class BlobStream extends Readable {
     });
   }
 
-  /** Bytes that it is to yield. */
+  /** Bytes that it is to give. */
   get wanted(): number {
     return this.#options.length;
   }
@@ -84,23 +111,41 @@ export class BlobStream extends Readable {
     return this.#begun.promise;
   }
 
-  override _read(): void {
-    this.#watch?.resume('reader');
-    this.#source.resume();
+  next(): Promise<readonly Uint8Array[] | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      this.#give();
+    });
   }
 
-  override read(size?: number): unknown {
-    const chunk: unknown = super.read(size);
-    if (this.#held !== undefined && this.readableLength === 0) this.destroy(this.#held);
-    return chunk;
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+  destroy(): void {
     this.#source.destroy();
-    this.#tellOver(error === null ? {} : { error });
-    callback(error);
+    this.#batch = [];
+    this.#end ??= {};
+    this.#tellOver({});
+    this.#give();
   }
 
+  /** Gives the reader that waits, if there is one, what there is: bytes before the end. */
+  #give(): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    if (this.#batch.length > 0) {
+      const batch = this.#batch;
+      this.#reader = undefined;
+      this.#batch = [];
+      this.#batchBytes = 0;
+      reader.resolve(batch);
+      this.#watch?.resume('reader');
+      this.#source.resume();
+    } else if (this.#end !== undefined) {
+      this.#reader = undefined;
+      if (this.#end.error === undefined) reader.resolve(undefined);
+      else reader.reject(this.#end.error);
+    }
+  }
+
+  /** @returns whether more may come at once */
   #take(chunk: Buffer): boolean {
     if (this.#skip >= chunk.length) {
       this.#skip -= chunk.length;
@@ -117,17 +162,25 @@ export class BlobStream extends Readable {
       }
       wanted = wanted.subarray(0, this.#remaining);
     }
-    this.#remaining -= wanted.length;
-    this.#watch?.came(wanted.length);
-    this.#options.onProgress?.(this.#received);
-    const more = wanted.length === 0 || this.push(wanted);
-    if (!more) this.#watch?.pause('reader');
+    this.#keep(wanted);
     this.#begun.resolve();
     if (this.#remaining === 0 && this.#options.surplus === 'ignore') {
       this.#source.destroy();
       this.#complete();
     }
+    this.#give();
+    const more = this.#batchBytes < BATCH_BYTES && this.#batch.length < BATCH_CHUNKS;
+    if (!more) this.#watch?.pause('reader');
     return more;
+  }
+
+  #keep(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#batch.push(chunk);
+    this.#batchBytes += chunk.length;
+    this.#remaining -= chunk.length;
+    this.#watch?.came(chunk.length);
+    this.#options.onProgress?.(this.#received);
   }
 
   get #received(): number {
@@ -137,15 +190,16 @@ export class BlobStream extends Readable {
   #complete(): void {
     this.#tellOver({ whole: true });
     this.#begun.resolve();
-    this.push(null);
+    this.#end ??= {};
+    this.#give();
   }
 
   #fail(error: Error, slow = false): void {
     this.#tellOver({ error, slow });
     this.#begun.reject(error);
     this.#source.destroy();
-    if (this.readableLength === 0) this.destroy(error);
-    else this.#held = error;
+    this.#end ??= { error };
+    this.#give();
   }
 
   #tellOver(outcome: Omit<BlobOutcome, 'bytes'>): void {

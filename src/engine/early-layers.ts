@@ -1,0 +1,71 @@
+import type { Lease } from '../content/index.js';
+import type { Abortable } from '../errors.js';
+import { type Descriptor, type Digest, type ImageManifest, isConfigType } from '../spec/index.js';
+import type { BlobArrivals } from './blob-arrivals.js';
+import { discardedBlobs } from './discard-layers.js';
+import { requireUnpackable } from './fetch-graph.js';
+import { requireSpace } from './preflight.js';
+import type { Store } from './store.js';
+
+export interface EarlyLayersOptions extends Abortable {
+  readonly store: Store;
+  readonly arrivals: Pick<BlobArrivals, 'start'>;
+  readonly lease: Lease;
+  readonly unpack: boolean;
+}
+
+/**
+ * The layers of an image that are begun while its config is on its way, which saves a round trip. Nothing is unpacked before
+ * the config says what each of them is to be.
+ */
+export class EarlyLayers {
+  readonly #options: EarlyLayersOptions;
+  #begun: Promise<ReadonlySet<Digest>> = Promise.resolve(new Set<Digest>());
+
+  constructor(options: EarlyLayersOptions) {
+    this.#options = options;
+  }
+
+  /** Begins with what is sure to be needed. */
+  begin(manifest: ImageManifest): void {
+    this.#begun = this.#begin(manifest);
+    // Looked at when the config is here, unless that fails first.
+    this.#begun.catch(() => undefined);
+  }
+
+  /**
+   * Waits until none is begun any more.
+   *
+   * @returns whether all of some blobs were, and then there is space for them
+   * @throws what comes of beginning later too: LIMIT_EXCEEDED, UNSUPPORTED_MEDIA_TYPE, NO_SPACE; those of the database
+   */
+  async include(blobs: readonly Descriptor[]): Promise<boolean> {
+    const begun = await this.#begun;
+    return blobs.every(({ digest }) => begun.has(digest));
+  }
+
+  /** Waits for the same, whatever becomes of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#begun]);
+  }
+
+  async #begin({ config, layers }: ImageManifest): Promise<ReadonlySet<Digest>> {
+    const { store, arrivals, lease, unpack, signal } = this.#options;
+    const { root, content } = store;
+    // Where it is here, there is nothing to wait for; where it is none, the pull may end at it.
+    if (!isConfigType(config.mediaType) || (await content.info(config.digest)) !== undefined)
+      return new Set();
+    const input = layers.map((descriptor) => ({ descriptor }));
+    if (unpack) requireUnpackable(input, store.limits);
+    const digests = layers.map(({ digest }) => digest);
+    // Before it is looked at what is here, so that it stays true.
+    await lease.addBlob(...digests);
+    // Whether a store can go on without these depends on the config.
+    const lists = [discardedBlobs(store), ...store.additional.map(({ discarded }) => discarded)];
+    const discarded = await Promise.all(lists.map((list) => list.among(digests)));
+    const needed = layers.filter(({ digest }) => !discarded.some((list) => list.has(digest)));
+    await requireSpace({ root, content, descriptors: needed, signal });
+    for (const layer of needed) arrivals.start(layer, 'layer');
+    return new Set(needed.map(({ digest }) => digest));
+  }
+}
