@@ -17,8 +17,18 @@ function loadedWith(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-test('--version, --help and usage errors load no command and no engine', () => {
-  const loaded = [...loadedWith('src/cli/main.ts')];
+test('--version loads not even the parser', () => {
+  expect([...loadedWith('src/cli/main.ts')].sort()).toEqual([
+    'node:module',
+    'src/cli/interruption.ts',
+    'src/cli/main.ts',
+    'src/cli/version.ts',
+    'src/errors.ts',
+  ]);
+});
+
+test('--help and usage errors load no command and no engine', () => {
+  const loaded = [...loadedWith('src/cli/command-line.ts')];
   expect(loaded).toContain('src/cli/program.ts');
   expect(
     loaded.filter((name) => !/^(node:|src\/cli\/[^/]+\.ts$|src\/cli\/format\/)/.test(name)).sort(),
