@@ -7,7 +7,9 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http2 from 'node:http2';
-import net from 'node:net';
+import type net from 'node:net';
+import type { LineShape } from './proxies/line.js';
+import { ProxyServer } from './proxies/proxy-server.js';
 
 const PIECE = Buffer.alloc(64 * 1024, 'landfall');
 
@@ -33,21 +35,6 @@ async function send(bytes: number, version: string, response: http2.Http2ServerR
   response.end();
 }
 
-/** Passes everything on, each way so many milliseconds later, and as much as comes. */
-function delayingProxy(port: number, ms: number): net.Server {
-  return net.createServer({ noDelay: true }, (near) => {
-    const far = net.connect({ port, host: '127.0.0.1', noDelay: true });
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.on('data', (chunk) => setTimeout(() => to.destroyed || to.write(chunk), ms));
-      from.on('close', () => setTimeout(() => to.destroy(), ms));
-      from.on('error', () => undefined);
-    }
-  });
-}
-
 async function listen(server: net.Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -57,9 +44,10 @@ async function listen(server: net.Server): Promise<number> {
 async function main(): Promise<void> {
   const [cert = '', key = '', delay = '', other = ''] = process.argv.slice(2);
   const node = await listen(nodeServer(readFileSync(cert), readFileSync(key)));
-  const farNode = await listen(delayingProxy(node, Number(delay)));
-  const far = await listen(delayingProxy(Number(other), Number(delay)));
-  console.log(JSON.stringify({ node, farNode, far } satisfies Ports));
+  const line: LineShape = { kind: 'far', oneWayMilliseconds: Number(delay) };
+  await using farNode = await ProxyServer.start(node, line);
+  await using far = await ProxyServer.start(Number(other), line);
+  console.log(JSON.stringify({ node, farNode: farNode.port, far: far.port } satisfies Ports));
   process.stdin.resume();
   await once(process.stdin, 'end');
   process.exit();

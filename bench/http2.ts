@@ -2,7 +2,7 @@
  * Whether HTTP/2 is faster than HTTP/1.1 for pulls. Method: nginx and Node's server, each a process of its own, offer both
  * by ALPN over TLS on loopback; undici, as landfall uses it, gets the same bodies in each way in turn and counts the
  * bytes, with new connections each time, handshakes included. What is far is behind a proxy that passes bytes on 20 ms
- * later each way, as many as come; connecting by TCP alone is not delayed. One round to warm up, then seven; printed are
+ * later each way, as many as come, and takes a round trip to connect. One round to warm up, then seven; printed are
  * the median time, the median of the ratios to HTTP/1.1 within a round (below 1 is faster) with minimum and maximum,
  * the client's CPU time as the same ratio, and the machine's load, which must be low for the times to mean anything.
  *

@@ -22,14 +22,16 @@ import { formatSize } from '../src/cli/format/size.js';
 import { renderTable } from '../src/cli/format/table.js';
 import { collectGarbage, listImages, openStore, removeImage, type Store } from '../src/engine/index.js';
 import { integerOf } from '../src/metadata/index.js';
-import { measuredRun, type MeasuredRun } from './measured-run.js';
+import type { Sample } from './contract.js';
+import { measureCommand } from './measure.js';
 import { ScaleStore, type StoreShape } from './scale-store.js';
+import { summarize } from './statistics.js';
 
 const LANDFALL = resolve(import.meta.dirname, '../bin/landfall.js');
 const ROUNDS = 5;
 
 /** Without memory where it is of this process. */
-type Run = Omit<MeasuredRun, 'peakBytes'> & Partial<MeasuredRun>;
+type Run = Pick<Sample, 'wallSeconds' | 'cpuSeconds'> & Partial<Pick<Sample, 'peakBytes'>>;
 
 interface Measured {
   readonly what: string;
@@ -99,7 +101,7 @@ async function measureAll(root: string, empty: string, shape: Asked): Promise<Me
   const done = new Measurements(shape.part);
   const command = async (what: string, target: string, args: readonly string[]): Promise<void> => {
     await done.add({ what, how: 'command', target }, () =>
-      measuredRun(process.execPath, [LANDFALL, ...args]),
+      measureCommand(process.execPath, [LANDFALL, ...args]),
     );
   };
   const inProcess = async (
@@ -134,7 +136,7 @@ async function measureCollections(root: string, shape: StoreShape, done: Measure
     const gone = every(shape.images).filter((image) => image % 10 === round);
     round += 1;
     await filled.forget(gone);
-    const run = await measuredRun(process.execPath, [LANDFALL, 'gc', '--root', root]);
+    const run = await measureCommand(process.execPath, [LANDFALL, 'gc', '--root', root]);
     await filled.write(gone);
     return run;
   });
@@ -147,7 +149,7 @@ async function measureRemovals(root: string, shape: StoreShape, done: Measuremen
   const next = images.values();
   const name = (): string => filled.nameOf(next.next().value ?? 0);
   await done.add({ what: 'rmi of one image', how: 'command', target: '300 ms' }, () =>
-    measuredRun(process.execPath, [LANDFALL, 'rmi', '--root', root, name()]),
+    measureCommand(process.execPath, [LANDFALL, 'rmi', '--root', root, name()]),
   );
   await done.add({ what: 'rmi of one image', how: 'in process', target: '300 ms' }, () =>
     timed(() => removeImage(store, name())),
@@ -179,7 +181,7 @@ async function timed(step: () => Promise<unknown>): Promise<Run> {
   const before = process.cpuUsage();
   await step();
   const { user, system } = process.cpuUsage(before);
-  return { milliseconds: performance.now() - begun, cpuMilliseconds: (user + system) / 1000 };
+  return { wallSeconds: (performance.now() - begun) / 1000, cpuSeconds: (user + system) / 1e6 };
 }
 
 function render(measured: readonly Measured[]): string {
@@ -194,28 +196,20 @@ function render(measured: readonly Measured[]): string {
       { title: 'TARGET' },
     ],
     measured.map(({ what, how, runs, target }) => {
-      const times = sorted(runs.map(({ milliseconds }) => milliseconds));
-      const cpu = sorted(runs.map(({ cpuMilliseconds }) => cpuMilliseconds));
-      const peaks = sorted(runs.flatMap(({ peakBytes }) => peakBytes ?? []));
+      const times = summarize(runs.map(({ wallSeconds }) => wallSeconds * 1000));
+      const cpu = summarize(runs.map(({ cpuSeconds }) => cpuSeconds * 1000));
+      const peaks = runs.flatMap(({ peakBytes }) => peakBytes ?? []);
       return [
         what,
         how,
-        formatDuration(middle(times)),
-        `${formatDuration(times[0] ?? 0)} .. ${formatDuration(times.at(-1) ?? 0)}`,
-        formatDuration(middle(cpu)),
-        peaks.length === 0 ? '' : formatSize(middle(peaks)),
+        formatDuration(times.median),
+        `${formatDuration(times.minimum)} .. ${formatDuration(times.maximum)}`,
+        formatDuration(cpu.median),
+        peaks.length === 0 ? '' : formatSize(summarize(peaks).median),
         target ?? '',
       ];
     }),
   );
-}
-
-function sorted(numbers: readonly number[]): number[] {
-  return [...numbers].sort((a, b) => a - b);
-}
-
-function middle(ordered: readonly number[]): number {
-  return ordered[Math.floor(ordered.length / 2)] ?? 0;
 }
 
 function every(count: number): number[] {

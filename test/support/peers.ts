@@ -14,6 +14,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   python3: 'python3',
   nginx: 'nginx-light',
   'mkfs.ext4': 'e2fsprogs',
+  // With the library that its program shows to be there.
+  igzip: 'isal',
   runc: 'runc',
   busybox: 'busybox-static',
   filefrag: 'e2fsprogs',
