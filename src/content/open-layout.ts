@@ -85,7 +85,7 @@ async function create(root: string, synced: Pick<OpenDatabaseOptions, 'synced'>)
 }
 
 /** Writes the files at the top of a store that are missing or out of date. The caller has the root's lock. */
-export async function completeFiles(root: string, database: MetadataDatabase): Promise<void> {
+async function completeFiles(root: string, database: MetadataDatabase): Promise<void> {
   await renderIndexLocked(root, database);
   if ((await sizeOf(join(root, LAYOUT_FILE))) > 0) return;
   await writeLayoutFile(root, LAYOUT_FILE, JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));

@@ -1,3 +1,4 @@
+import { type Deferred, deferred } from '../system/deferred.js';
 import type { BodySource } from './http/body-source.js';
 import type { BlobOutcome } from './hosts/host-chain.js';
 import { RateWatch } from './rate-watch.js';
@@ -63,7 +64,7 @@ export class BlobBody implements PartBody {
   readonly #source: BodySource;
   readonly #options: BlobBodyOptions;
   readonly #watch: RateWatch | undefined;
-  readonly #begun: PromiseWithResolversLike;
+  readonly #begun: Deferred<undefined> = deferred();
   #skip: number;
   #remaining: number;
   /** What has arrived and was not given yet. */
@@ -78,7 +79,8 @@ export class BlobBody implements PartBody {
     this.#options = options;
     this.#skip = options.skip;
     this.#remaining = options.length;
-    this.#begun = withResolvers();
+    // Who waits for it may have left by then.
+    this.#begun.promise.catch(() => undefined);
     const { pace } = options;
     this.#watch =
       pace === undefined
@@ -107,7 +109,7 @@ export class BlobBody implements PartBody {
   }
 
   /** Resolves with the first byte, wanted or not, or an orderly end; rejects when it fails before. */
-  get begun(): Promise<void> {
+  get begun(): Promise<undefined> {
     return this.#begun.promise;
   }
 
@@ -150,7 +152,7 @@ export class BlobBody implements PartBody {
     if (this.#skip >= chunk.length) {
       this.#skip -= chunk.length;
       // The reader may not want to wait for all that is left out.
-      this.#begun.resolve();
+      this.#begun.resolve(undefined);
       return true;
     }
     let wanted = this.#skip === 0 ? chunk : chunk.subarray(this.#skip);
@@ -163,7 +165,7 @@ export class BlobBody implements PartBody {
       wanted = wanted.subarray(0, this.#remaining);
     }
     this.#keep(wanted);
-    this.#begun.resolve();
+    this.#begun.resolve(undefined);
     if (this.#remaining === 0 && this.#options.surplus === 'ignore') {
       this.#source.destroy();
       this.#complete();
@@ -189,7 +191,7 @@ export class BlobBody implements PartBody {
 
   #complete(): void {
     this.#tellOver({ whole: true });
-    this.#begun.resolve();
+    this.#begun.resolve(undefined);
     this.#end ??= {};
     this.#give();
   }
@@ -208,19 +210,4 @@ export class BlobBody implements PartBody {
     this.#over = true;
     this.#options.onOver?.({ ...outcome, bytes: this.#received });
   }
-}
-
-interface PromiseWithResolversLike {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
-}
-
-function withResolvers(): PromiseWithResolversLike {
-  let settle: Omit<PromiseWithResolversLike, 'promise'> | undefined;
-  const promise = new Promise<void>((resolve, reject) => {
-    settle = { resolve, reject };
-  });
-  promise.catch(() => undefined);
-  return { promise, resolve: () => settle?.resolve(), reject: (error) => settle?.reject(error) };
 }

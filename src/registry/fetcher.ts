@@ -235,7 +235,7 @@ async function refusedBy(response: HttpResponse, { digest }: Descriptor): Promis
   });
 }
 
-export function isManifest({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean {
+function isManifest({ mediaType }: Pick<Descriptor, 'mediaType'>): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 

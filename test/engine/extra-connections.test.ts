@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { deferred } from '../../src/engine/deferred.js';
+import { deferred } from '../../src/system/deferred.js';
 import {
   type ExtraConnection,
   ExtraConnections,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { abortedError, errorFromJSON, LandfallError, UnpackError, type Abortable } from '../../errors.js';
+import { type Deferred, deferred } from '../../system/deferred.js';
 import type { JobResults, WorkerJob, WorkerReply } from './apply-job.js';
 import { type ActivityWords, forgetActivity } from './thread-activity.js';
 
@@ -52,7 +53,7 @@ export class WorkerThread {
   #verdict: LandfallError | undefined;
   readonly #ended: Promise<void>;
   /** It takes jobs, or has ended. */
-  readonly #ready: Promise<void>;
+  readonly #ready: Deferred<undefined> = deferred();
 
   constructor(options: WorkerThreadOptions) {
     this.#options = options;
@@ -64,16 +65,14 @@ export class WorkerThread {
       // It knows only descriptors that Node opened, and would warn about each of ours when it is closed.
       trackUnmanagedFds: false,
     });
-    let becomeReady: () => void = () => undefined;
-    this.#ready = new Promise((resolve) => (becomeReady = resolve));
     this.#worker.on('message', (reply: WorkerReply) => {
-      if ('ready' in reply) becomeReady();
+      if ('ready' in reply) this.#ready.resolve(undefined);
       else this.#receive(reply);
     });
     this.#worker.on('error', (error) => (this.#verdict ??= diedError(error)));
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', (code) => {
-        becomeReady();
+        this.#ready.resolve(undefined);
         forgetActivity(activity, number);
         this.#finish(this.#verdict ?? diedError(new Error(`exit code ${code}`)));
         resolve();
@@ -128,7 +127,7 @@ export class WorkerThread {
   async #started(): Promise<void> {
     const timer = new AbortController();
     const patience = sleep(this.#options.graceMs, undefined, { signal: timer.signal }).catch(() => undefined);
-    await Promise.race([this.#ready, patience]);
+    await Promise.race([this.#ready.promise, patience]);
     timer.abort();
   }
 
