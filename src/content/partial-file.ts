@@ -30,12 +30,15 @@ export interface PartialFileOptions {
  *
  * While bytes come in order, the length of the file says it, and nothing else need be recorded to survive a crash.
  * Before the first write beyond the frontier the state says what there is, and from then on only what a state names
- * counts, since the file may have holes. A state never names a byte that was not written before it.
+ * counts, since the file may have holes. A state never names a byte that was not written before it. Nothing counts before
+ * there is a state, and what comes in one piece needs none.
  */
 export class PartialFile {
   readonly #directory: IngestDirectory;
   readonly #data: FileHandle;
   #state: IngestState;
+  /** Whether the directory has a state of this writer. */
+  #stated = false;
   /** How many bytes had arrived when the state last said which. */
   #recordedBytes = 0;
   #recording: Promise<void> = Promise.resolve();
@@ -68,6 +71,11 @@ export class PartialFile {
     { source, sync }: PartialFileOptions,
   ): Promise<{ readonly file: PartialFile; readonly spans: readonly ByteSpan[] }> {
     try {
+      const fresh = await openNew(directory.dataPath);
+      if (fresh !== undefined) {
+        const state: IngestState = { mediaType, size, startedAt: Date.now(), ...sourceOf(source) };
+        return { file: new PartialFile(directory, fresh, state, { sync }), spans: [] };
+      }
       await directory.removeTemporaries();
       const known = await directory.readState();
       const data = await openForWriting(directory.dataPath);
@@ -80,11 +88,11 @@ export class PartialFile {
           mediaType,
           size,
           startedAt: known?.startedAt ?? Date.now(),
-          ...(source === undefined ? {} : { source }),
+          ...sourceOf(source),
           ...(isPrefix(spans) ? {} : { spans }),
         };
-        await directory.writeState(state);
         const file = new PartialFile(directory, data, state, { sync });
+        await file.#writeState(state);
         file.#recordedBytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
         return { file, spans };
       } catch (error) {
@@ -99,8 +107,9 @@ export class PartialFile {
   /** @param written what had arrived before */
   async write(at: number, chunks: readonly Uint8Array[], written: WrittenBytes): Promise<void> {
     try {
-      if (at > written.prefix || this.#state.spans !== undefined) await this.#record(written);
       const length = bytesIn(chunks);
+      if (at > written.prefix || this.#state.spans !== undefined) await this.#record(written);
+      else if (!this.#stated && length < this.#state.size) await this.#begin();
       for (let done = 0; done < length;) {
         const left = done === 0 ? chunks : cutChunks(chunks, done, length);
         const { bytesWritten } = await this.#data.writev(left, at + done);
@@ -137,12 +146,15 @@ export class PartialFile {
   /** Lets the state say exactly what there is, for whoever goes on with it. */
   async keep(written: WrittenBytes): Promise<void> {
     const { spans: recorded, ...ordered } = this.#state;
-    if (recorded === undefined) return;
     const { spans } = written;
     try {
+      if (recorded === undefined) {
+        await this.#begin();
+        return;
+      }
       // What lies beyond was begun and did not arrive; in order, the length must not say that it did.
       await this.#data.truncate(spans.at(-1)?.end ?? 0);
-      await this.#directory.writeState(isPrefix(spans) ? ordered : { ...ordered, spans: recordable(spans) });
+      await this.#writeState(isPrefix(spans) ? ordered : { ...ordered, spans: recordable(spans) });
     } catch {
       // On a full disk the old state stays: it says less than there is, and nothing that is wrong.
     }
@@ -163,19 +175,34 @@ export class PartialFile {
     });
   }
 
-  /** Lets the state say what has arrived; one at a time, and not for every few bytes. */
+  /** Lets there be a state, which is all there is to record while bytes come in order. */
+  #begin(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#stated) await this.#writeState(this.#state);
+    });
+  }
+
+  /** Lets the state say what has arrived, and not for every few bytes. */
   #record(written: WrittenBytes): Promise<void> {
-    const record = async (): Promise<void> => {
+    return this.#inTurn(async () => {
       const { bytes, spans } = written;
       if (this.#state.spans !== undefined && bytes - this.#recordedBytes < RECORD_EVERY_BYTES) return;
-      const state = { ...this.#state, spans: recordable(spans) };
-      await this.#directory.writeState(state);
-      this.#state = state;
+      await this.#writeState({ ...this.#state, spans: recordable(spans) });
       this.#recordedBytes = bytes;
-    };
+    });
+  }
+
+  /** One at a time, so that the state which was asked for last is the one that stays. */
+  #inTurn(record: () => Promise<void>): Promise<void> {
     const next = this.#recording.then(record);
     this.#recording = next.catch(() => undefined);
     return next;
+  }
+
+  async #writeState(state: IngestState): Promise<void> {
+    await this.#directory.writeState(state);
+    this.#state = state;
+    this.#stated = true;
   }
 }
 
@@ -186,6 +213,20 @@ function isPrefix(spans: readonly ByteSpan[]): boolean {
 
 function recordable(spans: readonly ByteSpan[]): readonly ByteSpan[] {
   return spans.slice(0, MOST_SPANS);
+}
+
+function sourceOf(source: string | undefined): Pick<IngestState, 'source'> {
+  return source === undefined ? {} : { source };
+}
+
+/** Undefined where an earlier process has left one. */
+async function openNew(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+    return undefined;
+  }
 }
 
 async function openForWriting(path: string): Promise<FileHandle> {

@@ -294,6 +294,29 @@ describe('LocalContentStore', () => {
     });
   });
 
+  it('keeps no record of a blob that comes in one piece, unless it has to wait for its commit', async () => {
+    const descriptor = describing(bytes);
+    const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
+    const writer = await begin(store, descriptor);
+    await writer.write(0, bytes);
+    expect((await readdir(directory)).sort()).toEqual(['data', 'lock']);
+    await writer[Symbol.asyncDispose]();
+    expect((await readdir(directory)).sort()).toEqual(['data', 'lock', 'state.json']);
+    await using again = await begin(store, descriptor);
+    expect(again.missing()).toEqual([]);
+    await again.commit();
+  });
+
+  it('records what it is before the first of several pieces', async () => {
+    const descriptor = describing(bytes);
+    const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
+    await using writer = await begin(store, descriptor);
+    await writer.write(0, bytes.subarray(0, 100));
+    const state: unknown = JSON.parse(await readFile(join(directory, 'state.json'), 'utf8'));
+    expect(state).toMatchObject({ mediaType: descriptor.mediaType, size: descriptor.size });
+    expect(state).not.toHaveProperty('spans');
+  });
+
   it('goes on with a partial that an older program left', async () => {
     const descriptor = describing(bytes);
     const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
