@@ -180,7 +180,7 @@ async function recordAll(
     const existing = await context.records.findChain(tx, layer.chainId);
     const isLost = existing !== undefined && !context.directories.exists(existing.number);
     if (isLost) await replaceLost(context, tx, { layer, number, existing, unsynced });
-    if (existing === undefined) await recordNew(context, tx, { layer, number, unsynced });
+    if (existing === undefined) await recordNew(context, tx, { layer, number, unsynced }, records);
     replaced ||= isLost;
     const record = await context.records.byNumber(tx, existing?.number ?? number);
     if (record !== undefined) records.set(layer.chainId, record);
@@ -205,15 +205,19 @@ async function replaceLost(
   await records.setUnsynced(tx, existing.number, unsynced);
 }
 
-/** Records one layer under its chain ID. */
+/** Records one layer under its chain ID, above what was recorded with it. */
 async function recordNew(
   context: CommitContext,
   tx: Statements,
   { layer, number, unsynced }: NewRecord,
+  recorded: Recorded['records'],
 ): Promise<void> {
   const { records } = context;
   const { chainId, diffId, parentChainId } = layer;
-  const parent = parentChainId === undefined ? undefined : await records.findChain(tx, parentChainId);
+  const parent =
+    parentChainId === undefined
+      ? undefined
+      : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
   if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
   // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID all the same.
   const taken = (await records.find(tx, chainId)) !== undefined;
