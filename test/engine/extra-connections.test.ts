@@ -9,7 +9,7 @@ import {
 import { FairSlots } from '../../src/engine/fair-slots.js';
 import { useFakeClock } from '../support/fake-clock.js';
 
-const WATCH_MS = 200;
+const WATCH_MS = 100;
 const MEBIBYTE = 1024 * 1024;
 
 useFakeClock();
@@ -225,7 +225,7 @@ describe('several downloads', () => {
       network.begin();
       network.pass(WATCH_MS);
       expect(network.connections).toBe(2);
-      network.pass(5 * WATCH_MS);
+      network.pass(8 * WATCH_MS);
       expect(network.connections).toBe(1);
       network.endAll();
       expect(vi.getTimerCount()).toBe(0);
