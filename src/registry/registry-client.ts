@@ -27,6 +27,12 @@ export interface RegistryClientOptions extends TransportOptions {
   readonly onWarning?: (text: string) => void;
 }
 
+/** What clients that differ in their credentials have in common. */
+interface SharedParts {
+  readonly transport: Transport;
+  readonly healths: HostHealths;
+}
+
 /**
  * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their hosts that its
  * resolver and repositories share. Whoever makes one closes it.
@@ -36,13 +42,28 @@ export class RegistryClient implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #hosts: RegistryHosts;
   readonly #healths: HostHealths;
+  /** Whether somebody else closes the connections. */
+  readonly #isShared: boolean;
   readonly #warned = new Set<string>();
 
-  constructor(options: RegistryClientOptions = {}) {
+  constructor(options: RegistryClientOptions = {}, shared?: SharedParts) {
     this.#options = options;
-    this.#transport = new Transport(options);
+    this.#transport = shared?.transport ?? new Transport(options);
+    this.#healths = shared?.healths ?? new HostHealths(options.failover);
+    this.#isShared = shared !== undefined;
     this.#hosts = this.#hostsWith(options.credentials);
-    this.#healths = new HostHealths(options.failover);
+  }
+
+  /**
+   * The same registries with other credentials, over the same connections and with what is known of their hosts. Tokens are
+   * not shared. It ends with this one; closing it alone does nothing.
+   */
+  withCredentials(credentials: CredentialsProvider | undefined): RegistryClient {
+    const shared = { transport: this.#transport, healths: this.#healths };
+    return new RegistryClient(
+      { ...this.#options, credentials: credentials ?? (() => Promise.resolve(undefined)) },
+      shared,
+    );
   }
 
   resolver(): Resolver {
@@ -90,7 +111,7 @@ export class RegistryClient implements AsyncDisposable {
 
   /** Breaks off what is under way and closes all connections, so that the process can end. */
   async close(): Promise<void> {
-    await this.#transport.close();
+    if (!this.#isShared) await this.#transport.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

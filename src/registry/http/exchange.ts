@@ -14,6 +14,8 @@ export interface ExchangeOptions {
   /** Through which it goes. */
   readonly proxy: URL | undefined;
   readonly rateLimit: ByteRateLimit | undefined;
+  /** Told of the bytes of its body as they come. */
+  readonly onReceived: ((host: string, bytes: number) => void) | undefined;
   readonly resolve: (response: HttpResponse) => void;
   readonly reject: (error: Error) => void;
 }
@@ -98,6 +100,7 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#options.onReceived?.(this.url.host, chunk.length);
     if (this.#sink?.data(chunk) === false) this.#full = true;
     this.#holdBack(this.#options.rateLimit?.take(chunk.length) ?? 0);
     if (this.#full || this.#heldBack !== undefined) controller.pause();

@@ -44,6 +44,8 @@ export interface TransportOptions {
   /** Where `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are looked for. Default: nowhere, so no proxy is used. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly onRequest?: (event: RequestEvent) => void;
+  /** Told of the bytes of each body as they come, and from which host: `quay.io`, `127.0.0.1:5000`. */
+  readonly onReceived?: (host: string, bytes: number) => void;
 }
 
 const DEFAULT_CONNECTIONS = 16;
@@ -98,9 +100,9 @@ export class Transport implements HttpSender {
   async #dispatch(request: HttpRequest): Promise<HttpResponse> {
     if (this.#closed) throw abortedError();
     const way = await this.#connections.to(request.url, request.connection);
-    const { timeouts, rateLimit } = this.#options;
+    const { timeouts, rateLimit, onReceived } = this.#options;
     return await new Promise((resolve, reject) => {
-      const exchange = new Exchange({ request, proxy: way.proxy, rateLimit, resolve, reject });
+      const exchange = new Exchange({ request, proxy: way.proxy, rateLimit, onReceived, resolve, reject });
       way.dispatcher.dispatch(
         {
           ...target(request, way),
