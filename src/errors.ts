@@ -129,6 +129,11 @@ export interface ErrorJson {
   details?: ErrorDetails;
 }
 
+/** Whether it is one of ours, whatever its codes: `instanceof` alone forgets which there are. */
+export function isLandfallError(error: unknown): error is LandfallError {
+  return error instanceof LandfallError;
+}
+
 /** A reference, digest, manifest or platform that breaks its specification. */
 export class SpecError extends LandfallError<SpecErrorCode | CommonErrorCode> {}
 

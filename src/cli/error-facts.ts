@@ -1,4 +1,4 @@
-import { type ErrorCode, type ErrorDetails, LandfallError, systemCode } from '../errors.js';
+import { type ErrorCode, type ErrorDetails, isLandfallError, systemCode } from '../errors.js';
 
 /** What can be told of a failure. These are the keys of the JSON object on standard error. */
 export interface ErrorFacts {
@@ -8,11 +8,6 @@ export interface ErrorFacts {
   readonly hint: string;
   readonly details?: ErrorDetails;
   readonly retryable: boolean;
-}
-
-/** Whether landfall raised it on purpose. `instanceof` alone forgets the types of code and details. */
-export function isLandfallError(error: unknown): error is LandfallError {
-  return error instanceof LandfallError;
 }
 
 /** The facts of anything that was thrown, in the order in which JSON shows them. */

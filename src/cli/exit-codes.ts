@@ -1,5 +1,4 @@
-import type { ErrorCode } from '../errors.js';
-import { isLandfallError } from './error-facts.js';
+import { type ErrorCode, isLandfallError } from '../errors.js';
 
 export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 130 | 143;
 

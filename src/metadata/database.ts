@@ -171,6 +171,17 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
+   * Another text whenever something was written since the last, by this process or by another; it means nothing else. For who
+   * keeps in memory what was asked.
+   */
+  async state(): Promise<string> {
+    const row = await this.get(
+      'SELECT total_changes() AS own, (SELECT data_version FROM pragma_data_version) AS others',
+    );
+    return `${String(row?.['own'])} ${String(row?.['others'])}`;
+  }
+
+  /**
    * Like {@link get}, on a connection of its own: for a question that takes long, while others are asked here. What is written
    * at the same time may be seen or not.
    */

@@ -1,4 +1,4 @@
-import { LandfallError, UnpackError } from '../errors.js';
+import { isLandfallError, LandfallError, UnpackError } from '../errors.js';
 import { SystemError } from './system-error.js';
 
 /** A failed mount in the words of the person who asked for it. `reason` is what the kernel says of it, where it says something. */
@@ -39,9 +39,4 @@ export function mountError(error: unknown, what: string, target: string, reason?
     default:
       return new UnpackError('FILESYSTEM', message, { cause: error, details: { path: target } });
   }
-}
-
-/** Narrows to the error's general form; `instanceof` alone leaves its parameters unknown. */
-function isLandfallError(error: unknown): error is LandfallError {
-  return error instanceof LandfallError;
 }
