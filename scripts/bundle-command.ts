@@ -3,7 +3,7 @@
  * and one file for the worker threads. It takes the place of what the compiler wrote there, so the compiler runs before it each
  * time. See docs/decisions/0014-the-command-is-bundled.md.
  */
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type CodeSplittingGroup, type InputOptions, type OutputChunk, rolldown } from 'rolldown';
 import { licencesOf } from './bundled-licences.js';
@@ -13,6 +13,8 @@ const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
 /** It lies among the chunks, since `src/unpack/worker/worker-url.ts` looks for it beside the file that it became a part of. */
 const WORKER = join(CHUNKS, 'worker.js');
+/** The daemon reads them when it starts, and looks for them beside what `src/daemon/proto-files.ts` became a part of. */
+const PROTOS = 'protos';
 
 /** What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be loaded with it. */
 const LEFT_OUT = /\/undici\/lib\/(dispatcher\/client-h2|web\/fetch\/body)\.js$/;
@@ -41,8 +43,16 @@ const GROUPS: readonly CodeSplittingGroup[] = [
 
 const INPUT: InputOptions = {
   platform: 'node',
-  // What is compiled for a machine is installed for it.
-  external: [/^node:/, /^koffi/, /^sqlite3/, /^zstd-napi/],
+  // What is compiled for a machine is installed for it; gRPC's parts find one another at run time, and only the daemon has them.
+  external: [
+    /^node:/,
+    /^koffi/,
+    /^sqlite3/,
+    /^zstd-napi/,
+    /^@grpc\//,
+    /^grpc-health-check/,
+    /^@opentelemetry\//,
+  ],
   // Our modules do nothing when they are loaded, so what a command does not use of an index need not be loaded with it.
   treeshake: { moduleSideEffects: (id) => !id.startsWith(join(DIST, 'src')) || id === entryOf(WORKER) },
   plugins: [
@@ -71,7 +81,10 @@ for (const { path, code, mode } of files) {
   await writeFile(`${path}.new`, code, { mode });
   await rename(`${path}.new`, path);
 }
-const kept = new Set(files.map(({ path }) => basename(path)));
+const protos = join(DIST, '..', 'src', 'daemon', PROTOS);
+for (const beside of [join(DIST, 'src', 'daemon'), CHUNKS])
+  await cp(protos, join(beside, PROTOS), { recursive: true });
+const kept = new Set([...files.map(({ path }) => basename(path)), PROTOS]);
 for (const name of await readdir(CHUNKS)) if (!kept.has(name)) await rm(join(CHUNKS, name));
 // It would tell of the file that was there before.
 await rm(`${COMMAND}.map`, { force: true });

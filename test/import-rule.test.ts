@@ -24,6 +24,18 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   unpack: ['tar-stream', 'zstd-napi', 'p-limit'],
   engine: ['p-limit'],
   transfer: ['tar-stream', 'zstd-napi', 'p-limit'],
+  daemon: [
+    '@grpc/grpc-js',
+    '@grpc/proto-loader',
+    '@grpc/reflection',
+    'grpc-health-check',
+    'p-limit',
+    'prom-client',
+    '@opentelemetry/api',
+    '@opentelemetry/exporter-trace-otlp-http',
+    '@opentelemetry/resources',
+    '@opentelemetry/sdk-trace-base',
+  ],
   cli: ['commander', 'log-update'],
 };
 

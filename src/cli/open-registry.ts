@@ -7,6 +7,7 @@ import {
   defaultCredentials,
   hostsFromDirectories,
   RegistryClient,
+  type RegistryClientOptions,
   type RequestEvent,
 } from '../registry/index.js';
 import { parseReference } from '../spec/index.js';
@@ -20,11 +21,13 @@ import { version } from './version.js';
 /**
  * The remote side as the options ask for it, for the registries of these references.
  *
+ * @param o what the command itself asks for
  * @throws {LandfallError} INVALID_CONFIG (options that cannot hold together, a file that cannot be read)
  */
 export async function openRegistry(
   context: CommandContext,
   references: readonly string[],
+  o: Pick<RegistryClientOptions, 'onReceived' | 'failover'> = {},
 ): Promise<RegistryClient> {
   const { settings, env, log } = context;
   const { limitRate, maxRetryAfter } = settings;
@@ -42,6 +45,7 @@ export async function openRegistry(
     env,
     userAgent: `landfall/${version()}`,
     onWarning: warn,
+    ...o,
     onRequest: (event) => {
       log.debug(requestLine(event));
     },
@@ -63,7 +67,12 @@ async function readCa(file: string): Promise<Buffer> {
   }
 }
 
-async function credentialsFor(
+/**
+ * What a registry may be shown by this user, by the options or the files that these name.
+ *
+ * @throws {LandfallError} INVALID_CONFIG
+ */
+export async function credentialsFor(
   context: CommandContext,
   references: readonly string[],
 ): Promise<CredentialsProvider> {

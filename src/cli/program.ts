@@ -7,6 +7,7 @@ import type { PullFlags } from './commands/pull.js';
 import type { ServeFlags } from './commands/serve.js';
 import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
 import { addNameCommands } from './name-commands.js';
+import { addNodeCommands } from './node-commands.js';
 import { addRegistryCommands } from './registry-commands.js';
 import type { RunCommand } from './run-command.js';
 import {
@@ -38,6 +39,7 @@ export function createProgram(run: RunCommand): Command {
   addUnpackCommands(program, run);
   for (const add of [addMounts, addMount, addUmount, addServe]) add(program, run);
   addRegistryCommands(program, run);
+  addNodeCommands(program, run);
   addStoreCommands(program, run);
   addExamples(program, [
     'landfall pull debian:trixie',

@@ -68,6 +68,8 @@ export interface Settings {
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
+  /** Whether no option asks for something that a daemon on the root may do otherwise, so that it can do the work. */
+  readonly daemonMayPull: boolean;
 }
 
 export interface SettingsSurroundings {
@@ -75,6 +77,22 @@ export interface SettingsSurroundings {
   /** The effective user. */
   readonly uid: number;
 }
+
+/** What a daemon was told by its own options, or was not. */
+const DAEMONS_OWN = [
+  'additionalRoot',
+  'snapshots',
+  'hostsDir',
+  'plainHttp',
+  'insecure',
+  'ca',
+  'authfile',
+  'concurrency',
+  'limitRate',
+  'maxRetryAfter',
+  'unpackLimit',
+  'inflate',
+] as const satisfies readonly (keyof GlobalFlags)[];
 
 const DEFAULT_HOSTS_DIRS: readonly string[] = ['/etc/landfall/certs.d', '/etc/containerd/certs.d'];
 
@@ -98,6 +116,7 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',
+    daemonMayPull: DAEMONS_OWN.every((name) => flags[name] === undefined),
   };
 }
 

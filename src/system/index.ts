@@ -19,6 +19,7 @@ export * from './probe.js';
 export * from './process-identity.js';
 export * from './sync.js';
 export * from './system-error.js';
+export { notifySystemd } from './systemd-notify.js';
 export * from './thread-umask.js';
 export * from './xattr.js';
 export { canChangeOwners, inUserNamespace } from './user-namespace.js';

@@ -22,6 +22,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.xfs': 'xfsprogs',
   newuidmap: 'uidmap',
+  // With golang-github-kubernetes-cri-api-dev, the stubs of CRI.
+  go: 'golang-go',
 };
 
 /** The path of a program on PATH, or undefined. */

@@ -1,4 +1,6 @@
+import { findDaemon } from '../../daemon/daemon-file.js';
 import type { SyncMode } from '../../engine/durability.js';
+import type { PullEvent } from '../../engine/pull-event.js';
 import type { PullResult } from '../../engine/pull-result.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import { pull } from '../../engine/pull.js';
@@ -30,7 +32,7 @@ export interface PullFlags {
   readonly quiet?: boolean;
 }
 
-interface PullPlan {
+export interface PullPlan {
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;
   readonly unpack: boolean;
@@ -67,14 +69,33 @@ export async function pullCommand(
   return reportFailures(outcomes, context);
 }
 
-/** All at once, over one store and one set of connections. */
+/**
+ * All at once, over one store and one set of connections: the daemon's where one serves the root and nothing was asked for that it
+ * may do otherwise, else those of this process.
+ */
 async function pullAll(
   references: readonly string[],
   plan: PullPlan,
   { display, sync }: { readonly display: ProgressDisplay; readonly sync: SyncMode | undefined },
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
-  const { settings, signal, log } = context;
+  const daemon =
+    context.settings.daemonMayPull && sync === undefined
+      ? await findDaemon(context.settings.root)
+      : undefined;
+  const tell = (event: PullEvent): void => {
+    tellEvent(event, display, context);
+  };
+  if (daemon !== undefined) {
+    const { pullByDaemon } = await import('../pull-by-daemon.js');
+    return await pullByDaemon(
+      daemon,
+      references,
+      { ...plan, tell, failed: (name) => display.show({ type: 'failed', reference: canonical(name) }) },
+      context,
+    );
+  }
+  const { settings, signal } = context;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(context, references);
@@ -91,12 +112,7 @@ async function pullAll(
         discardLayers: plan.discardLayers,
         budget,
         signal,
-        onEvent: (event) => {
-          if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
-          if (event.type === 'layer' && event.decompressor !== undefined)
-            log.debug(`${event.reference}: layer ${event.digest} was decompressed by ${event.decompressor}`);
-          display.show(event);
-        },
+        onEvent: tell,
       }),
     );
     if ('error' in outcome) display.show({ type: 'failed', reference: canonical(reference) });
@@ -105,6 +121,13 @@ async function pullAll(
   const all = (store: Store): Promise<Outcome<PullResult>[]> =>
     Promise.all(references.map((reference) => pullOne(store, reference)));
   return await withStore(context, all, { sync });
+}
+
+function tellEvent(event: PullEvent, display: ProgressDisplay, { log }: CommandContext): void {
+  if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
+  if (event.type === 'layer' && event.decompressor !== undefined)
+    log.debug(`${event.reference}: layer ${event.digest} was decompressed by ${event.decompressor}`);
+  display.show(event);
 }
 
 /** The name that events and results carry; as typed where it is none. */

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { isIP } from 'node:net';
 import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
 import { restoreBlobs } from '../../engine/restore-blobs.js';
@@ -19,6 +18,7 @@ import { formatDuration } from '../format/duration.js';
 import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
 import { openRegistry } from '../open-registry.js';
+import { type ListenAt, parseListen } from '../parse-listen.js';
 import { parseSourceName } from '../source-name.js';
 import { withStore } from '../with-store.js';
 
@@ -86,27 +86,4 @@ async function serveUntilAborted(
 function requestLine({ method, path, status, bytes, durationMs, error }: ServedRequest): string {
   const line = `${method} ${path} ${status} ${formatSize(bytes)} ${formatDuration(durationMs)}`;
   return error === undefined ? line : `${line}: ${messageOf(error)}`;
-}
-
-export interface ListenAt {
-  readonly host: string;
-  readonly port: number;
-}
-
-/**
- * Reads `127.0.0.1:5000`, `[::1]:5000`, `:5000` (all addresses) and `localhost:0` (a free port).
- *
- * @throws {LandfallError} INVALID_CONFIG
- */
-export function parseListen(text: string): ListenAt {
-  const [, bracketed, plain, digits = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text) ?? [];
-  const port = Number(digits);
-  const valid = bracketed === undefined ? plain !== undefined : isIP(bracketed) === 6;
-  if (!valid || port > 65_535) {
-    throw new LandfallError('INVALID_CONFIG', `${JSON.stringify(text)} is not an address to listen on`, {
-      hint: `Write HOST:PORT, for example ${DEFAULT_LISTEN} or [::1]:5000; port 0 takes a free one.`,
-    });
-  }
-  const host = bracketed ?? plain ?? '';
-  return { host: host === '' ? '0.0.0.0' : host, port };
 }

@@ -1,0 +1,112 @@
+import { DaemonClient, findDaemon, type TransferMessage } from '../../daemon/index.js';
+import { LandfallError } from '../../errors.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { renderTransfers, type RenderTransfersOptions } from '../render-transfers.js';
+import { canDraw, showsUnicode } from '../terminal.js';
+
+export interface PullsFlags {
+  readonly watch?: boolean;
+}
+
+/** What the daemon of the root pulls at the moment; with `--watch`, until it is interrupted. */
+export async function pullsCommand({ watch = false }: PullsFlags, context: CommandContext): CommandResult {
+  const { root } = context.settings;
+  const daemon = await findDaemon(root);
+  if (daemon === undefined) {
+    throw new LandfallError('UNAVAILABLE', `no daemon serves the store at ${root}`, {
+      hint: 'Start one with `landfall daemon`, or name its --root.',
+    });
+  }
+  using client = new DaemonClient(daemon.socket);
+  if (watch) return await watchTransfers(client, context);
+  const transfers = await client.list({ signal: context.signal });
+  answer(context, transfers.map(transferJson), () =>
+    transfers.length === 0 ? '' : renderTransfers(transfers, renderOptions(context)),
+  );
+  return 0;
+}
+
+/** Bars in a terminal, else a line for each change. */
+async function watchTransfers(client: DaemonClient, context: CommandContext): CommandResult {
+  const { stdout, env, settings, signal } = context;
+  const draws = settings.output === 'text' && canDraw(stdout, env);
+  const board = draws ? await openBoard(context) : undefined;
+  try {
+    for await (const { transfers } of client.watch({ signal })) {
+      if (board !== undefined) board.show(transfers);
+      else for (const transfer of transfers) stdout.write(lineOf(transfer, context));
+    }
+  } finally {
+    board?.finish();
+  }
+  return 0;
+}
+
+interface Board {
+  show(changed: readonly TransferMessage[]): void;
+  finish(): void;
+}
+
+/** All that is in flight, redrawn in place. What has ended stays above it. */
+async function openBoard(context: CommandContext): Promise<Board> {
+  const { createLogUpdate } = await import('log-update');
+  const draw = createLogUpdate(context.stdout);
+  const inFlight = new Map<string, TransferMessage>();
+  return {
+    show: (changed) => {
+      for (const transfer of changed) {
+        inFlight.delete(transfer.id);
+        if (hasEnded(transfer)) draw.persist(rowOf(transfer, context));
+        else inFlight.set(transfer.id, transfer);
+      }
+      draw(
+        inFlight.size === 0
+          ? 'nothing in flight'
+          : renderTransfers([...inFlight.values()], renderOptions(context)),
+      );
+    },
+    finish: () => draw.done(),
+  };
+}
+
+function hasEnded({ state }: TransferMessage): boolean {
+  return state === 'DONE' || state === 'FAILED';
+}
+
+function lineOf(transfer: TransferMessage, context: CommandContext): string {
+  return context.settings.output === 'json'
+    ? `${JSON.stringify(transferJson(transfer))}\n`
+    : `${rowOf(transfer, context)}\n`;
+}
+
+/** One transfer without the titles of the columns. */
+function rowOf(transfer: TransferMessage, context: CommandContext): string {
+  return renderTransfers([transfer], renderOptions(context)).trimEnd().split('\n').at(-1) ?? '';
+}
+
+function renderOptions({ stdout, env }: CommandContext): RenderTransfersOptions {
+  return { width: stdout.isTTY === true ? stdout.columns : undefined, unicode: showsUnicode(env) };
+}
+
+/** 64-bit numbers are numbers here: no transfer has so many bytes that they were not exact. */
+function transferJson(transfer: TransferMessage): object {
+  const { id, reference, state, layers, startedAt, waiting, errorCode, errorMessage } = transfer;
+  return {
+    id,
+    reference,
+    state: state.toLowerCase(),
+    totalBytes: Number(transfer.totalBytes),
+    presentBytes: Number(transfer.presentBytes),
+    downloadedBytes: Number(transfer.downloadedBytes),
+    bytesPerSecond: Number(transfer.bytesPerSecond),
+    startedAt: new Date(Number(startedAt)).toISOString(),
+    waiting,
+    layers: layers.map((layer) => ({
+      digest: layer.digest,
+      size: Number(layer.size),
+      presentBytes: Number(layer.presentBytes),
+      state: layer.state.toLowerCase(),
+    })),
+    ...(errorCode === '' ? {} : { error: { code: errorCode, message: errorMessage } }),
+  };
+}

@@ -1,0 +1,73 @@
+import { status } from '@grpc/grpc-js';
+import { type ErrorCode, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
+import { type Digest, parseReference } from '../../spec/index.js';
+import type { CallContext } from '../calls.js';
+import { StatusError } from '../grpc-status.js';
+import type { Pulls } from '../pulls/pulls.js';
+import { credentialsOf } from './auth-config.js';
+import { nameIn } from './image-spec.js';
+import type { PullImageRequest, PullImageResponse } from './messages.js';
+
+export interface PullImageOptions {
+  readonly pulls: Pulls;
+  /** Names under which pulls may ask for this node's images, besides none. */
+  readonly runtimeHandlers: readonly string[];
+}
+
+/**
+ * Pulls an image and answers with its ID (CRI: PullImage). Annotations are not looked at: those that are sent are the pod's.
+ *
+ * @throws StatusError where the kubelet tells failures apart by their message; INVALID_CONFIG for a runtime handler that is not
+ *   known, or credentials that make no sense; as pulling does
+ */
+export async function pullImage(
+  { image: spec, auth }: PullImageRequest,
+  { signal }: CallContext,
+  { pulls, runtimeHandlers }: PullImageOptions,
+): Promise<PullImageResponse> {
+  const reference = nameIn(spec);
+  requireHandler(spec?.runtimeHandler ?? '', runtimeHandlers);
+  try {
+    const { registry } = parseReference(reference, { defaultTag: true });
+    const credentials = credentialsOf(auth, registry);
+    const { imageId } = await pulls.pull({ reference, credentials, signal });
+    return { imageRef: imageId satisfies Digest };
+  } catch (error) {
+    throw asKubeletLooksForIt(error);
+  }
+}
+
+function requireHandler(asked: string, known: readonly string[]): void {
+  if (asked === '' || known.includes(asked)) return;
+  throw new LandfallError(
+    'INVALID_CONFIG',
+    `the runtime handler ${JSON.stringify(asked)} is not known here`,
+    {
+      hint: 'Name it with --runtime-handler where the daemon is started, if it is to have the same images.',
+    },
+  );
+}
+
+const UNAVAILABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'PROTOCOL']);
+const UNTRUSTED: ReadonlySet<ErrorCode> = new Set([
+  'SIGNATURE_MISSING',
+  'SIGNATURE_INVALID',
+  'POLICY_REJECTED',
+]);
+
+/** What a message begins with for a kubelet to know what failed (k8s.io/cri-api: pkg/errors). */
+function prefixOf(error: LandfallError): string | undefined {
+  // A daemon that is stopping is unavailable too.
+  if (error instanceof RegistryError && UNAVAILABLE.has(error.code)) return 'RegistryUnavailable';
+  return UNTRUSTED.has(error.code) ? 'SignatureValidationFailed' : undefined;
+}
+
+/**
+ * A kubelet takes such a message for what it is only where the status is UNKNOWN: of every other one it looks at the text that
+ * gRPC makes of it, which begins with the status.
+ */
+function asKubeletLooksForIt(error: unknown): unknown {
+  const prefix = isLandfallError(error) ? prefixOf(error) : undefined;
+  if (!isLandfallError(error) || prefix === undefined) return error;
+  return new StatusError(status.UNKNOWN, `${prefix}: ${error.message}. ${error.hint}`, error);
+}

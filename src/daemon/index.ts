@@ -1,0 +1,8 @@
+export { DaemonClient } from './client.js';
+export { Daemon, type DaemonOptions } from './daemon.js';
+export { type DaemonAddress, findDaemon } from './daemon-file.js';
+export { DaemonMetrics } from './observe/metrics.js';
+export { ObserveServer } from './observe/observe-server.js';
+export type { EndedPull } from './pulls/pulls.js';
+export type { TransferMessage } from './transfers/messages.js';
+export { parseSocketAddress } from './unix-socket.js';

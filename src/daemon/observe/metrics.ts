@@ -1,0 +1,176 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Store } from '../../engine/index.js';
+import { isLandfallError } from '../../errors.js';
+import { integerOf } from '../../metadata/index.js';
+import type { EndedPull, Pulls } from '../pulls/pulls.js';
+
+export interface DaemonMetricsOptions {
+  readonly store: Store;
+  /** Of this program. */
+  readonly version: string;
+}
+
+/** From a cached image to one of tens of gigabytes, in seconds. */
+const DURATIONS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
+/** Hosts and registries are named by whoever pulls, so what is counted by name has a bound; the rest is counted together. */
+const MOST_NAMES = 200;
+const OTHERS = 'others';
+
+const STORED = `
+SELECT (SELECT coalesce(sum(size), 0) FROM blobs) AS blobs, (SELECT coalesce(sum(bytes), 0) FROM snapshots) AS snapshots`;
+
+/** What the daemon counts, for Prometheus. docs/node.md lists it. */
+export class DaemonMetrics {
+  readonly #registry = new Registry();
+  readonly #names = new Map<string, Set<string>>();
+  readonly #pulls: Counter<'result' | 'code'>;
+  readonly #durations: Histogram<'result'>;
+  readonly #registryBytes: Counter<'registry'>;
+  readonly #hostBytes: Counter<'host'>;
+  readonly #resumedBytes: Counter;
+  readonly #layers: Counter<'reused'>;
+
+  constructor({ store, version }: DaemonMetricsOptions) {
+    const registers = [this.#registry];
+    const info = new Gauge({
+      name: 'landfall_build_info',
+      help: 'What runs here; always 1.',
+      labelNames: ['version', 'node'],
+      registers,
+    });
+    info.set({ version, node: process.version }, 1);
+    this.#pulls = new Counter({
+      name: 'landfall_pulls_total',
+      help: 'Pulls that have ended, by result (ok, error) and error code.',
+      labelNames: ['result', 'code'],
+      registers,
+    });
+    this.#durations = new Histogram({
+      name: 'landfall_pull_duration_seconds',
+      help: 'How long pulls took, waiting for their turn included.',
+      labelNames: ['result'],
+      buckets: DURATIONS,
+      registers,
+    });
+    this.#registryBytes = new Counter({
+      name: 'landfall_pull_bytes_total',
+      help: 'Bytes of blobs that came for pulls, by the registry of the image.',
+      labelNames: ['registry'],
+      registers,
+    });
+    this.#hostBytes = new Counter({
+      name: 'landfall_received_bytes_total',
+      help: 'Bytes of answers, by the host that sent them: a registry, a mirror, or where one of them redirects to.',
+      labelNames: ['host'],
+      registers,
+    });
+    this.#resumedBytes = new Counter({
+      name: 'landfall_pull_resumed_bytes_total',
+      help: 'Bytes that pulls found of downloads that had broken off, and did not ask for again.',
+      registers,
+    });
+    this.#layers = new Counter({
+      name: 'landfall_layers_total',
+      help: 'Layers of images that were pulled, by whether they were here already.',
+      labelNames: ['reused'],
+      registers,
+    });
+    const stored = new Gauge({
+      name: 'landfall_store_bytes',
+      help: 'What the store takes, by what it is: blobs, snapshots.',
+      labelNames: ['kind'],
+      registers,
+      collect: async () => {
+        const row = await store.database.get(STORED);
+        if (row === undefined) return;
+        stored.set({ kind: 'blobs' }, integerOf(row, 'blobs'));
+        stored.set({ kind: 'snapshots' }, integerOf(row, 'snapshots'));
+      },
+    });
+    const images: Gauge = new Gauge({
+      name: 'landfall_images',
+      help: 'Names of images in the store.',
+      registers,
+      collect: async () => {
+        const row = await store.database.get('SELECT count(*) AS count FROM images');
+        if (row !== undefined) images.set(integerOf(row, 'count'));
+      },
+    });
+    const memory: Gauge = new Gauge({
+      name: 'process_resident_memory_bytes',
+      help: 'Resident memory of the daemon.',
+      registers,
+      collect: () => memory.set(process.memoryUsage.rss()),
+    });
+    const cpu: Counter = new Counter({
+      name: 'process_cpu_seconds_total',
+      help: 'What the daemon has used of the processors.',
+      registers,
+      collect: () => {
+        cpu.reset();
+        cpu.inc(cpuSeconds());
+      },
+    });
+    const start = new Gauge({
+      name: 'process_start_time_seconds',
+      help: 'When the daemon started, since 1970.',
+      registers,
+    });
+    start.set(Date.now() / 1000 - process.uptime());
+  }
+
+  /** Counts what these pulls do from now on. */
+  follow(pulls: Pulls): void {
+    const gauge = new Gauge<'state'>({
+      name: 'landfall_pulls_in_flight',
+      help: 'Pulls that have not ended, by state.',
+      labelNames: ['state'],
+      registers: [this.#registry],
+      collect: () => {
+        gauge.reset();
+        for (const state of ['queued', 'resolving', 'transferring']) gauge.set({ state }, 0);
+        for (const { state } of pulls.list()) gauge.inc({ state });
+      },
+    });
+    pulls.on('ended', (ended) => this.#count(ended));
+  }
+
+  /** @param host that sent so many bytes of an answer */
+  received(host: string, bytes: number): void {
+    this.#hostBytes.inc({ host: this.#bounded('host', host) }, bytes);
+  }
+
+  /** What Prometheus reads, and its media type. */
+  async render(): Promise<{ readonly text: string; readonly mediaType: string }> {
+    return { text: await this.#registry.metrics(), mediaType: this.#registry.contentType };
+  }
+
+  #count({ outcome, durationMs, registry, progress }: EndedPull): void {
+    const failed = 'error' in outcome;
+    const result = failed ? 'error' : 'ok';
+    this.#pulls.inc({ result, code: failed ? codeOf(outcome.error) : '' });
+    this.#durations.observe({ result }, durationMs / 1000);
+    this.#registryBytes.inc({ registry: this.#bounded('registry', registry) }, progress.downloadedBytes);
+    this.#resumedBytes.inc(progress.resumedBytes);
+    if (failed) return;
+    for (const { reused } of outcome.result.layers) this.#layers.inc({ reused: String(reused) });
+  }
+
+  #bounded(kind: string, name: string): string {
+    const known = this.#names.get(kind) ?? new Set();
+    this.#names.set(kind, known);
+    if (known.has(name)) return name;
+    if (known.size >= MOST_NAMES) return OTHERS;
+    known.add(name);
+    return name;
+  }
+}
+
+function codeOf(error: Error): string {
+  return isLandfallError(error) ? error.code : 'INTERNAL';
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}

@@ -1,0 +1,326 @@
+import { EventEmitter } from 'node:events';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
+import { abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
+import type { Credentials, RegistryClient } from '../../registry/index.js';
+import {
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parseReference,
+  type Platform,
+  type Reference,
+} from '../../spec/index.js';
+import { pullKey } from './pull-key.js';
+import { StallWatch } from './stall-watch.js';
+import { Transfer, type TransferProgress } from './transfer.js';
+
+export interface PullsOptions {
+  readonly store: Store;
+  /** With the daemon's own credentials. */
+  readonly registry: RegistryClient;
+  /** Images that are pulled at once; what is more waits. Default: no bound but the budget's. */
+  readonly maxParallel?: number | undefined;
+  /** The same for those of one registry. */
+  readonly maxParallelPerRegistry?: number | undefined;
+  readonly budget: PullBudget;
+  /** How long a pull may make no progress, in milliseconds; 0: for ever. */
+  readonly progressTimeoutMs: number;
+  /** Drop the blobs of layers once they are unpacked, whatever a pull asks for. */
+  readonly discardLayers: boolean;
+}
+
+/** A pull that somebody asks for. */
+export interface AskedPull {
+  readonly reference: string;
+  readonly platform?: Platform | undefined;
+  /** Undefined: the daemon's own. */
+  readonly credentials?: Credentials | undefined;
+  readonly allPlatforms?: boolean;
+  readonly unpack?: boolean;
+  readonly verifyFirst?: boolean;
+  readonly discardLayers?: boolean;
+  /** Aborted when whoever asked does not want it any more. The pull goes on for others who do. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: PullEvent) => void) | undefined;
+}
+
+/** What became of a pull. */
+export interface EndedPull {
+  readonly id: string;
+  /** Canonical. */
+  readonly reference: string;
+  readonly registry: string;
+  readonly durationMs: number;
+  readonly outcome: { readonly result: PullResult } | { readonly error: Error };
+  readonly progress: TransferProgress;
+}
+
+interface PullsEvents {
+  /** A transfer began, came further or ended. */
+  changed: [transfer: Transfer];
+  /** A pull was begun; joining one is not. */
+  begun: [id: string, reference: string];
+  ended: [ended: EndedPull];
+  event: [id: string, event: PullEvent];
+}
+
+/** A pull under way, and those who wait for it. */
+interface Flight {
+  readonly transfer: Transfer;
+  readonly controller: AbortController;
+  readonly done: Promise<PullResult>;
+  readonly listeners: Set<(event: PullEvent) => void>;
+  waiting: number;
+}
+
+/**
+ * The pulls of a daemon. Those that are the same are one, and it ends early only when nobody wants it any more; all of them share
+ * a budget. A pull that ends early leaves what has arrived, from which the next one goes on.
+ */
+export class Pulls extends EventEmitter<PullsEvents> {
+  readonly #options: PullsOptions;
+  readonly #flights = new Set<Flight>();
+  /** Those that can be joined, by what they are of. */
+  readonly #joinable = new Map<string, Flight>();
+  readonly #all: LimitFunction;
+  readonly #perRegistry = new Map<string, LimitFunction>();
+  #count = 0;
+  #stopped = false;
+
+  constructor(options: PullsOptions) {
+    super();
+    this.#options = options;
+    this.#all = pLimit(options.maxParallel ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** How many calls wait for a transfer. */
+  waitingFor(id: string): number {
+    return this.#flightOf(id)?.waiting ?? 0;
+  }
+
+  /** What is in flight, in the order in which it was asked for. */
+  list(): readonly TransferProgress[] {
+    return [...this.#flights].map(({ transfer }) => transfer.progress());
+  }
+
+  /**
+   * Pulls an image, or waits for the same pull under way.
+   *
+   * @throws as `pull` does; RegistryError UNAVAILABLE where it makes no progress; ABORTED when the signal is, or the daemon stops
+   */
+  async pull(asked: AskedPull): Promise<PullResult> {
+    const { signal, onEvent } = asked;
+    throwIfAborted(signal);
+    if (this.#stopped) throw stopping();
+    const reference = parseReference(asked.reference, { defaultTag: true });
+    const key = pullKey({
+      reference: formatReference(reference),
+      platform: formatPlatform(asked.platform ?? hostPlatform()),
+      credentials: asked.credentials,
+      manner: mannerOf(asked),
+    });
+    const flight = this.#joinable.get(key) ?? this.#begin(key, reference, asked);
+    flight.waiting += 1;
+    if (onEvent !== undefined) flight.listeners.add(onEvent);
+    try {
+      return await this.#wait(flight, signal);
+    } finally {
+      flight.waiting -= 1;
+      if (onEvent !== undefined) flight.listeners.delete(onEvent);
+      if (flight.waiting === 0) flight.controller.abort(abortedError(signal));
+    }
+  }
+
+  /** Ends a pull for all who wait for it. @returns false where there is none of that ID */
+  cancel(id: string): boolean {
+    const flight = this.#flightOf(id);
+    flight?.controller.abort(new LandfallError('ABORTED', 'the pull was cancelled', { retryable: true }));
+    return flight !== undefined;
+  }
+
+  /** Begins nothing more, and ends what does not end by itself in some milliseconds. */
+  async stop(patienceMs: number): Promise<void> {
+    this.#stopped = true;
+    const timer = setTimeout(() => {
+      for (const { controller } of this.#flights) controller.abort(stopping());
+    }, patienceMs);
+    while (this.#flights.size > 0) await Promise.allSettled([...this.#flights].map(({ done }) => done));
+    clearTimeout(timer);
+  }
+
+  #flightOf(id: string): Flight | undefined {
+    return [...this.#flights].find(({ transfer }) => transfer.id === id);
+  }
+
+  #begin(key: string, reference: Reference, asked: AskedPull): Flight {
+    this.#count += 1;
+    const transfer = new Transfer(String(this.#count), formatReference(reference));
+    const controller = new AbortController();
+    const listeners = new Set<(event: PullEvent) => void>();
+    const done = this.#run(reference, asked, { transfer, controller, listeners });
+    const flight: Flight = { transfer, controller, listeners, done, waiting: 0 };
+    this.#flights.add(flight);
+    this.#joinable.set(key, flight);
+    const forget = (): void => {
+      if (this.#joinable.get(key) === flight) this.#joinable.delete(key);
+    };
+    // One that is about to end is nobody's to join.
+    controller.signal.addEventListener('abort', forget, { once: true });
+    const end = (): void => {
+      forget();
+      this.#flights.delete(flight);
+    };
+    done.then(end, end);
+    this.emit('changed', transfer);
+    return flight;
+  }
+
+  async #run(
+    reference: Reference,
+    asked: AskedPull,
+    { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
+  ): Promise<PullResult> {
+    const begunAt = performance.now();
+    const end = (outcome: EndedPull['outcome']): void => {
+      transfer.ended('error' in outcome ? outcome.error : undefined);
+      this.emit('changed', transfer);
+      this.emit('ended', {
+        id: transfer.id,
+        reference: transfer.reference,
+        registry: reference.registry,
+        durationMs: performance.now() - begunAt,
+        outcome,
+        progress: transfer.progress(),
+      });
+    };
+    try {
+      const result = await this.#inTurn(reference.registry, controller.signal, async () => {
+        transfer.begun();
+        this.emit('begun', transfer.id, transfer.reference);
+        this.emit('changed', transfer);
+        return await this.#pullNow(reference, asked, { transfer, controller, listeners });
+      });
+      end({ result });
+      return result;
+    } catch (error) {
+      // Of an abort its reason is what happened.
+      const cause = controller.signal.aborted ? (controller.signal.reason as Error) : (error as Error);
+      end({ error: cause });
+      throw cause;
+    }
+  }
+
+  async #pullNow(
+    reference: Reference,
+    asked: AskedPull,
+    { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
+  ): Promise<PullResult> {
+    const { store, registry, budget, progressTimeoutMs, discardLayers } = this.#options;
+    const { credentials, platform, allPlatforms, unpack, verifyFirst } = asked;
+    using watch =
+      progressTimeoutMs === 0
+        ? undefined
+        : new StallWatch(progressTimeoutMs, () => {
+            controller.abort(stalled(transfer.reference, progressTimeoutMs));
+          });
+    return await pull({
+      store,
+      registry:
+        credentials === undefined
+          ? registry
+          : registry.withCredentials(onlyFor(reference.registry, credentials)),
+      reference,
+      ...(platform === undefined ? {} : { platform }),
+      ...(allPlatforms === undefined ? {} : { allPlatforms }),
+      ...(unpack === undefined ? {} : { unpack }),
+      ...(verifyFirst === undefined ? {} : { verifyFirst }),
+      discardLayers: (asked.discardLayers ?? false) || (discardLayers && unpack !== false),
+      budget,
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (transfer.follow(event)) watch?.progressed();
+        for (const listener of listeners) listener(event);
+        this.emit('event', transfer.id, event);
+        this.emit('changed', transfer);
+      },
+    });
+  }
+
+  /** When there is room for one more pull, and for one more from its registry. */
+  async #inTurn<T>(registry: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
+    const limit = this.#limitOf(registry);
+    return await new Promise<T>((resolve, reject) => {
+      const withdraw = (): void => {
+        reject(abortedError(signal));
+      };
+      signal.addEventListener('abort', withdraw, { once: true });
+      const enter = async (): Promise<T> => {
+        throwIfAborted(signal);
+        signal.removeEventListener('abort', withdraw);
+        return await action();
+      };
+      limit(() => this.#all(enter)).then(resolve, reject);
+    });
+  }
+
+  #limitOf(registry: string): LimitFunction {
+    const { maxParallelPerRegistry = Number.POSITIVE_INFINITY } = this.#options;
+    const known = this.#perRegistry.get(registry);
+    if (known !== undefined) return known;
+    // Those that nobody needs any more are forgotten, since clients name as many registries as they like.
+    for (const [name, { activeCount, pendingCount }] of this.#perRegistry)
+      if (activeCount + pendingCount === 0) this.#perRegistry.delete(name);
+    const limit = pLimit(maxParallelPerRegistry);
+    this.#perRegistry.set(registry, limit);
+    return limit;
+  }
+
+  /** Until the pull has ended, or nobody waits for it here any more. */
+  async #wait({ done, controller }: Flight, signal: AbortSignal | undefined): Promise<PullResult> {
+    const left = AbortSignal.any([controller.signal, ...(signal === undefined ? [] : [signal])]);
+    return await new Promise<PullResult>((resolve, reject) => {
+      const leave = (): void => {
+        // A pull that was ended for all fails by itself, with its reason.
+        if (!controller.signal.aborted) reject(abortedError(signal));
+      };
+      left.addEventListener('abort', leave, { once: true });
+      done.then(resolve, reject).finally(() => {
+        left.removeEventListener('abort', leave);
+      });
+      if (left.aborted) leave();
+    });
+  }
+}
+
+function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers }: AskedPull): string {
+  return JSON.stringify([
+    allPlatforms ?? false,
+    unpack ?? true,
+    verifyFirst ?? false,
+    discardLayers ?? false,
+  ]);
+}
+
+function onlyFor(registry: string, credentials: Credentials) {
+  return (asked: string): Promise<Credentials | undefined> =>
+    Promise.resolve(asked === registry ? credentials : undefined);
+}
+
+function stalled(reference: string, ms: number): RegistryError {
+  return new RegistryError(
+    'UNAVAILABLE',
+    `${reference}: the pull made no progress for ${Math.round(ms / 1000)} seconds`,
+    {
+      retryable: true,
+      hint: 'Check the network and the registry; what has arrived is kept, and the next pull goes on from there.',
+    },
+  );
+}
+
+function stopping(): LandfallError {
+  return new LandfallError('UNAVAILABLE', 'the daemon is stopping', {
+    retryable: true,
+    hint: 'Try again when it has been started; what has arrived is kept.',
+  });
+}

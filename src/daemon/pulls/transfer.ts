@@ -1,0 +1,163 @@
+import { performance } from 'node:perf_hooks';
+import type { PullEvent } from '../../engine/index.js';
+import type { Digest } from '../../spec/index.js';
+
+export type TransferState = 'queued' | 'resolving' | 'transferring' | 'done' | 'failed';
+export type LayerState = 'waiting' | 'downloading' | 'unpacking' | 'done';
+
+export interface LayerProgress {
+  readonly digest: Digest;
+  /** Of the blob, in bytes. */
+  readonly size: number;
+  /** Of those, what is here. */
+  readonly presentBytes: number;
+  readonly state: LayerState;
+}
+
+/** How far a pull is, for who only looks. Bytes are of its blobs. */
+export interface TransferProgress {
+  readonly id: string;
+  /** Canonical. */
+  readonly reference: string;
+  readonly state: TransferState;
+  /** 0 while it is not known. */
+  readonly totalBytes: number;
+  readonly presentBytes: number;
+  /** What came over the network. */
+  readonly downloadedBytes: number;
+  /** What was here of downloads that had broken off. */
+  readonly resumedBytes: number;
+  readonly bytesPerSecond: number;
+  readonly layers: readonly LayerProgress[];
+  readonly startedAt: Date;
+  /** Why it failed. */
+  readonly error?: Error;
+}
+
+/** The rate is that of about so many milliseconds. */
+const RATE_MS = 3_000;
+
+interface Blob {
+  readonly size: number;
+  bytes: number;
+  /** What of it somebody else has brought, or an earlier pull. */
+  before: number;
+  /** `before` is a part that an earlier download left. */
+  resumed: boolean;
+  state: LayerState;
+}
+
+/** Follows a pull by its events. */
+export class Transfer {
+  readonly id: string;
+  readonly reference: string;
+  readonly startedAt: Date = new Date();
+  readonly #blobs = new Map<Digest, Blob>();
+  /** Bottom first, once they are known. */
+  #layers: readonly Digest[] = [];
+  #state: TransferState = 'queued';
+  #error: Error | undefined;
+  /** Downloaded bytes at some moments of the last seconds, oldest first. */
+  #marks: { readonly at: number; readonly bytes: number }[] = [];
+
+  constructor(id: string, reference: string) {
+    this.id = id;
+    this.reference = reference;
+  }
+
+  get state(): TransferState {
+    return this.#state;
+  }
+
+  begun(): void {
+    this.#state = 'resolving';
+  }
+
+  ended(error?: Error): void {
+    this.#state = error === undefined ? 'done' : 'failed';
+    this.#error = error;
+  }
+
+  /** @returns whether the pull came further, rather than only telling something */
+  follow(event: PullEvent): boolean {
+    switch (event.type) {
+      case 'resolved':
+        this.#state = 'transferring';
+        return true;
+      case 'image':
+        this.#layers = event.layers.map(({ digest }) => digest);
+        for (const { digest, size } of event.layers) this.#blob(digest, size);
+        return true;
+      case 'blob':
+        return this.#followBlob(event);
+      case 'layer':
+        return this.#followLayer(event);
+      default:
+        return false;
+    }
+  }
+
+  progress(): TransferProgress {
+    const blobs = [...this.#blobs.values()];
+    const downloadedBytes = blobs.reduce((sum, { bytes, before }) => sum + Math.max(0, bytes - before), 0);
+    return {
+      id: this.id,
+      reference: this.reference,
+      state: this.#state,
+      totalBytes: this.#layers.length === 0 ? 0 : blobs.reduce((sum, { size }) => sum + size, 0),
+      presentBytes: blobs.reduce((sum, { bytes }) => sum + bytes, 0),
+      downloadedBytes,
+      resumedBytes: blobs.reduce((sum, { before, resumed }) => sum + (resumed ? before : 0), 0),
+      bytesPerSecond: this.#rate(downloadedBytes),
+      layers: this.#layers.map((digest) => this.#layerProgress(digest)),
+      startedAt: this.startedAt,
+      ...(this.#error === undefined ? {} : { error: this.#error }),
+    };
+  }
+
+  #followBlob({ digest, size, bytes, state }: Extract<PullEvent, { type: 'blob' }>): boolean {
+    const blob = this.#blob(digest, size);
+    if (state === 'present' || state === 'elsewhere') blob.before = bytes;
+    // Of what this pull brings, the first that it tells is what an earlier one has left.
+    if (state === 'downloading' && blob.state === 'waiting') {
+      blob.before = bytes;
+      blob.resumed = bytes > 0;
+    }
+    const further = bytes > blob.bytes;
+    blob.bytes = bytes;
+    const begun = blob.state === 'waiting' && state !== 'waiting';
+    if (begun) blob.state = 'downloading';
+    return further || begun;
+  }
+
+  #followLayer({ digest, state }: Extract<PullEvent, { type: 'layer' }>): boolean {
+    const blob = this.#blobs.get(digest);
+    // An unpacker that reads on has come further, whatever it tells.
+    if (blob !== undefined) blob.state = state === 'committed' || state === 'present' ? 'done' : 'unpacking';
+    return true;
+  }
+
+  #blob(digest: Digest, size: number): Blob {
+    const known = this.#blobs.get(digest);
+    if (known !== undefined) return known;
+    const blob: Blob = { size, bytes: 0, before: 0, resumed: false, state: 'waiting' };
+    this.#blobs.set(digest, blob);
+    return blob;
+  }
+
+  #layerProgress(digest: Digest): LayerProgress {
+    const { size = 0, bytes = 0, state = 'waiting' } = this.#blobs.get(digest) ?? {};
+    return { digest, size, presentBytes: bytes, state };
+  }
+
+  /** Called whenever somebody looks, which marks how far it is. */
+  #rate(bytes: number): number {
+    if (this.#state !== 'transferring') return 0;
+    const now = performance.now();
+    this.#marks.push({ at: now, bytes });
+    while (this.#marks.length > 2 && now - (this.#marks[1]?.at ?? now) > RATE_MS) this.#marks.shift();
+    const [first] = this.#marks;
+    const ms = first === undefined ? 0 : now - first.at;
+    return first === undefined || ms < 1 ? 0 : Math.round(((bytes - first.bytes) / ms) * 1000);
+  }
+}

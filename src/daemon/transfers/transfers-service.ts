@@ -1,0 +1,120 @@
+import { LandfallError } from '../../errors.js';
+import type { Credentials } from '../../registry/index.js';
+import { formatPlatform, parsePlatform } from '../../spec/index.js';
+import type { PullResult } from '../../engine/index.js';
+import type { CallContext, StreamingMethod, UnaryMethod } from '../calls.js';
+import type { AskedPull, Pulls } from '../pulls/pulls.js';
+import type { Transfer } from '../pulls/transfer.js';
+import { MessageQueue } from './message-queue.js';
+import type {
+  CancelTransferRequest,
+  CancelTransferResponse,
+  CredentialsMessage,
+  PullRequestMessage,
+  PullUpdateMessage,
+  TransferMessage,
+  TransfersMessage,
+} from './messages.js';
+import { transferMessage } from './transfer-message.js';
+
+/** landfall.v1.Transfers */
+export interface TransfersService {
+  readonly list: UnaryMethod<object, TransfersMessage>;
+  readonly watch: StreamingMethod<object, TransfersMessage>;
+  readonly pull: StreamingMethod<PullRequestMessage, PullUpdateMessage>;
+  readonly cancel: UnaryMethod<CancelTransferRequest, CancelTransferResponse>;
+}
+
+/** How often what has changed is told, in milliseconds. */
+const TELL_MS = 200;
+/** So many events of a pull wait for a client that reads slowly; the oldest give way. */
+const MOST_EVENTS = 1_000;
+
+export function transfersService(pulls: Pulls): TransfersService {
+  return {
+    list: () =>
+      Promise.resolve({
+        transfers: pulls.list().map((one) => transferMessage(one, pulls.waitingFor(one.id))),
+      }),
+    watch: (_request, call) => watch(pulls, call),
+    pull: (request, call) => pullFor(pulls, request, call),
+    cancel: ({ id }) => Promise.resolve({ cancelled: pulls.cancel(id) }),
+  };
+}
+
+/** First all of them, then what has changed since, a few times a second. */
+async function* watch(pulls: Pulls, { signal }: CallContext): AsyncIterable<TransfersMessage> {
+  const changed = new Set<Transfer>();
+  const due = new MessageQueue<readonly Transfer[]>(MOST_EVENTS);
+  const onChanged = (transfer: Transfer): void => {
+    changed.add(transfer);
+  };
+  const messageOf = (transfer: Transfer): TransferMessage =>
+    transferMessage(transfer.progress(), pulls.waitingFor(transfer.id));
+  pulls.on('changed', onChanged);
+  const timer = setInterval(() => {
+    // Who reads slowly is told later, and of all that changed since.
+    if (changed.size === 0 || due.waiting > 0) return;
+    due.push([...changed]);
+    changed.clear();
+  }, TELL_MS);
+  const end = (): void => due.end();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    yield { transfers: pulls.list().map((one) => transferMessage(one, pulls.waitingFor(one.id))) };
+    for await (const told of due) yield { transfers: told.map((one) => messageOf(one)) };
+  } finally {
+    clearInterval(timer);
+    pulls.off('changed', onChanged);
+    signal.removeEventListener('abort', end);
+  }
+}
+
+async function* pullFor(
+  pulls: Pulls,
+  request: PullRequestMessage,
+  { signal }: CallContext,
+): AsyncIterable<PullUpdateMessage> {
+  const events = new MessageQueue<string>(MOST_EVENTS);
+  const pulling = pulls
+    .pull({ ...askedIn(request), signal, onEvent: (event) => events.push(JSON.stringify(event)) })
+    .finally(() => {
+      events.end();
+    });
+  // Thrown below, once what was told before was sent.
+  pulling.catch(() => undefined);
+  for await (const event of events) yield { event };
+  yield { result: JSON.stringify(resultJson(await pulling)) };
+}
+
+function askedIn(request: PullRequestMessage): AskedPull {
+  const { reference, platform, credentials, allPlatforms, noUnpack, verifyFirst, discardLayers } = request;
+  return {
+    reference,
+    platform: platform === '' ? undefined : parsePlatform(platform),
+    credentials: credentials === null ? undefined : credentialsIn(credentials),
+    allPlatforms,
+    unpack: !noUnpack,
+    verifyFirst,
+    discardLayers,
+  };
+}
+
+function credentialsIn({
+  username,
+  password,
+  identityToken,
+  registryToken,
+}: CredentialsMessage): Credentials {
+  if (registryToken !== '') return { registryToken };
+  if (identityToken !== '') return { identityToken };
+  if (username !== '') return { username, password };
+  throw new LandfallError('INVALID_CONFIG', 'the credentials of the pull are empty', {
+    hint: 'Leave them out to use those of the daemon.',
+  });
+}
+
+/** The result as `pull --output json` has it. */
+function resultJson(result: PullResult): object {
+  return { ...result, platform: formatPlatform(result.platform) };
+}

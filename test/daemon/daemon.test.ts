@@ -1,0 +1,240 @@
+import { credentials, loadPackageDefinition, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Daemon, type DaemonOptions } from '../../src/daemon/daemon.js';
+import type { TransferMessage } from '../../src/daemon/transfers/messages.js';
+import { openStore, type Store } from '../../src/engine/index.js';
+import type { RegistryClient } from '../../src/registry/index.js';
+import { deferred } from '../../src/system/deferred.js';
+import { imageSteps } from '../support/image-steps.js';
+import { fastClient } from '../support/registry-fixture.js';
+import { errorReply, ScriptedRegistry, type Step } from '../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+
+const PROTOS = resolve(import.meta.dirname, '../../src/daemon/protos');
+
+interface Client {
+  close(): void;
+  [method: string]: (...args: unknown[]) => unknown;
+}
+
+const NOT_THERE = ['HEAD', 'GET'].map((method): Step => ({
+  on: `${method} /v2/team/none/manifests/1`,
+  times: 'any',
+  ...errorReply(404, 'MANIFEST_UNKNOWN'),
+}));
+
+/** A client that is made of the proto file of a service, as anybody would make one. */
+function clientOf(file: string, service: string, socket: string): Client {
+  const definition = loadSync(resolve(PROTOS, file), {
+    longs: String,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  });
+  let found: unknown = loadPackageDefinition(definition);
+  for (const part of service.split('.')) found = (found as Record<string, unknown>)[part];
+  const Constructor = found as new (address: string, credentials: unknown) => Client;
+  return new Constructor(`unix:${socket}`, credentials.createInsecure());
+}
+
+function call<T>(client: Client, method: string, request: object = {}): Promise<T> {
+  return new Promise((onAnswer, onError) => {
+    client[method]?.(request, new Metadata(), (error: ServiceError | null, answer: T) => {
+      if (error === null) onAnswer(answer);
+      else onError(error);
+    });
+  });
+}
+
+function stream<T>(
+  client: Client,
+  method: string,
+  request: object = {},
+): AsyncIterable<T> & { cancel(): void } {
+  return client[method]?.(request) as AsyncIterable<T> & { cancel(): void };
+}
+
+async function all<T>(messages: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const message of messages) found.push(message);
+  return found;
+}
+
+describe('a daemon', () => {
+  let work: string;
+  let store: Store;
+  let client: RegistryClient;
+  let registry: ScriptedRegistry;
+  let layout: TinyLayout;
+  let gate = deferred<undefined>();
+  let daemon: Daemon;
+  let socket: string;
+  const clients: Client[] = [];
+
+  const connect = (file: string, service: string): Client => {
+    const connected = clientOf(file, service, socket);
+    clients.push(connected);
+    return connected;
+  };
+  const transfers = (): Client => connect('transfers-v1.proto', 'landfall.v1.Transfers');
+  const images = (): Client => connect('runtime-v1.proto', 'runtime.v1.ImageService');
+
+  const start = (options: Partial<DaemonOptions> = {}): Promise<Daemon> =>
+    Daemon.start({
+      store,
+      registry: client,
+      socket,
+      version: '1.2.3',
+      progressTimeoutMs: 0,
+      discardLayers: false,
+      runtimeHandlers: [],
+      isPinned: () => false,
+      onError: () => undefined,
+      ...options,
+    });
+
+  beforeEach(async () => {
+    gate = deferred();
+    gate.resolve(undefined);
+    work = await mkdtemp(join(tmpdir(), 'landfall-daemon-'));
+    socket = join(work, 's.sock');
+    layout = await makeTinyLayout(join(work, 'layout'));
+    const layers = new Set<string>(layout.manifests[0].layers.map(({ digest }) => digest));
+    registry = await ScriptedRegistry.start(
+      Array.from({ length: 250 }, (_, tag) => tag).flatMap((tag) =>
+        imageSteps(layout, {
+          repository: 'team/app',
+          tag: String(tag),
+          first: ({ line }) => {
+            const digest = line.slice(line.lastIndexOf('/') + 1);
+            const body = [...layout.blobs].find(([blob]) => blob === digest)?.[1];
+            return layers.has(digest) && body !== undefined
+              ? { body, ranges: true, after: gate.promise }
+              : undefined;
+          },
+        }),
+      ),
+    );
+    registry.expect(...NOT_THERE);
+    client = fastClient({ plainHttp: true });
+    store = await openStore({ root: join(work, 'store'), sync: 'none' });
+    daemon = await start();
+  });
+  afterEach(async () => {
+    gate.resolve(undefined);
+    for (const one of clients.splice(0)) one.close();
+    await daemon.stop(0);
+    await client.close();
+    await store.close();
+    await registry[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  const reference = (tag = '0'): string => `${registry.address}/team/app:${tag}`;
+
+  it('lists its images in a stream, each once, and ends it', async () => {
+    await call(images(), 'PullImage', { image: { image: reference() } });
+    const { target } = (await store.images.list())[0] ?? {};
+    if (target === undefined) throw new Error('nothing was pulled');
+    const streamed = await all(
+      stream<{ images: { id: string; repoTags: string[] }[] }>(images(), 'StreamImages'),
+    );
+    const listed = await call<{ images: object[] }>(images(), 'ListImages');
+    expect(streamed.flatMap((message) => message.images)).toEqual(listed.images);
+    expect(listed.images).toHaveLength(1);
+  });
+
+  it('has a stream without messages where it has no images', async () => {
+    expect(await all(stream(images(), 'StreamImages'))).toEqual([]);
+  });
+
+  it('says that it serves, and what', async () => {
+    const health = connectHealth();
+    await expect(call(health, 'check', { service: 'runtime.v1.ImageService' })).resolves.toEqual({
+      status: 'SERVING',
+    });
+    await expect(call(health, 'check', { service: '' })).resolves.toEqual({ status: 'SERVING' });
+  });
+
+  const connectHealth = (): Client => {
+    const file = resolve(
+      import.meta.dirname,
+      '../../node_modules/grpc-health-check/proto/health/v1/health.proto',
+    );
+    const connected = clientOf(file, 'grpc.health.v1.Health', socket);
+    clients.push(connected);
+    return connected;
+  };
+
+  it('pulls for who asks, and tells what the pull tells', async () => {
+    const updates = await all(
+      stream<{ event?: string; result?: string }>(transfers(), 'Pull', { reference: reference() }),
+    );
+    const events = updates.flatMap(({ event }) =>
+      event === undefined ? [] : [JSON.parse(event) as { type: string }],
+    );
+    expect(events[0]).toMatchObject({ type: 'resolving' });
+    expect(events.at(-1)).toMatchObject({ type: 'done' });
+    expect(JSON.parse(updates.at(-1)?.result ?? '')).toMatchObject({
+      reference: reference(),
+      platform: 'linux/amd64',
+      imageId: layout.manifests[0].config.digest,
+    });
+  });
+
+  it('tells why a pull failed, with the code', async () => {
+    const failed = all(stream(transfers(), 'Pull', { reference: `${registry.address}/team/none:1` }));
+    const error = await failed.then(
+      () => undefined,
+      (thrown: unknown) => thrown as ServiceError,
+    );
+    expect(error?.metadata.get('landfall-error-code')).toEqual(['NOT_FOUND']);
+  });
+
+  it('tells of transfers as they come further, and cancels one', async () => {
+    gate = deferred();
+    const asked = transfers();
+    const pulling = all(stream(asked, 'Pull', { reference: reference() })).catch(
+      (error: unknown) => error as ServiceError,
+    );
+    const watching = stream<{ transfers: TransferMessage[] }>(asked, 'Watch');
+    const seen: TransferMessage[] = [];
+    for await (const { transfers: told } of watching) {
+      seen.push(...told);
+      const [one] = told;
+      if (one?.state === 'TRANSFERRING' && one.layers.length > 0) {
+        expect((await call<{ transfers: TransferMessage[] }>(asked, 'List')).transfers).toHaveLength(1);
+        await call(asked, 'Cancel', { id: one.id });
+      }
+      if (one?.state === 'FAILED') watching.cancel();
+      if (one?.state === 'FAILED') break;
+    }
+    expect(seen.at(-1)).toMatchObject({ reference: reference(), state: 'FAILED', errorCode: 'ABORTED' });
+    expect(await pulling).toMatchObject({ code: 1 });
+    expect((await call<{ transfers: TransferMessage[] }>(asked, 'List')).transfers).toEqual([]);
+    expect((await call<{ cancelled: boolean }>(asked, 'Cancel', { id: 'none' })).cancelled).toBe(false);
+  });
+
+  it('stops a pull whose caller hangs up, and keeps what came', async () => {
+    gate = deferred();
+    const pulling = stream(transfers(), 'Pull', { reference: reference() });
+    const ended = all(pulling).catch(() => undefined);
+    await expect.poll(() => daemon.pulls.list()[0]?.layers.length ?? 0).toBeGreaterThan(0);
+    pulling.cancel();
+    await ended;
+    await expect.poll(() => daemon.pulls.list().length).toBe(0);
+    expect(await store.images.list()).toEqual([]);
+  });
+
+  it('leaves no socket and no word of itself', async () => {
+    expect(await readdir(work)).toContain('s.sock');
+    await daemon.stop(0);
+    expect(await readdir(work)).not.toContain('s.sock');
+    expect(await readdir(join(work, 'store'))).not.toContain('daemon.json');
+    daemon = await start();
+  });
+});

@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CriClient, whyNoCriClient } from '../support/cri-client.js';
+import { DaemonProcess } from '../support/daemon-process.js';
+import { imageSteps } from '../support/image-steps.js';
+import { landfall, landfallJson } from '../support/landfall-command.js';
+import { needsPeer } from '../support/peers.js';
+import { ScriptedRegistry } from '../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+
+const MEBIBYTE = 1024 * 1024;
+const BYTES_PER_SECOND = 4 * MEBIBYTE;
+const reason = needsPeer('go') ?? (await whyNoCriClient());
+
+describe('commands on the root of a daemon', () => {
+  let work: string;
+  let root: string;
+  let registry: ScriptedRegistry;
+  let small: TinyLayout;
+  let large: TinyLayout;
+  let daemon: DaemonProcess;
+  let metricsUrl: string;
+
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-daemon-cli-'));
+    root = join(work, 'store');
+    small = await makeTinyLayout(join(work, 'small'));
+    large = await makeTinyLayout(join(work, 'large'), {
+      layers: [[{ path: 'cargo', content: randomBytes(12 * MEBIBYTE) }]],
+    });
+    registry = await ScriptedRegistry.start([
+      ...imageSteps(small, { repository: 'fleet/small', tag: '1' }),
+      ...imageSteps(large, {
+        repository: 'fleet/large',
+        tag: '1',
+        blobs: { ranges: true, bytesPerSecond: BYTES_PER_SECOND },
+      }),
+    ]);
+    daemon = await DaemonProcess.start(root, join(work, 's.sock'), [
+      ...['--metrics', '127.0.0.1:0', '--concurrency', '1', '--output', 'json'],
+    ]);
+    metricsUrl = (JSON.parse(await daemon.answered()) as { metrics: string }).metrics;
+  });
+  afterAll(async () => {
+    await daemon[Symbol.asyncDispose]();
+    await registry[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  const name = (repository: string): string => `${registry.address}/fleet/${repository}:1`;
+  const begun = (): readonly string[] => daemon.log.filter((line) => line.endsWith(': begun'));
+  const metric = async (wanted: string): Promise<number> => {
+    const text = await (await fetch(metricsUrl, { headers: { connection: 'close' } })).text();
+    const line = text.split('\n').find((each) => each.startsWith(`${wanted} `));
+    return Number(line?.slice(wanted.length + 1));
+  };
+
+  it('pull by the daemon, with what a pull tells and answers', async () => {
+    const before = begun().length;
+    const [pulled] = await landfallJson<{ imageId: string; platform: string }[]>([
+      ...['--root', root, '--progress', 'none', 'pull', name('small')],
+    ]);
+    expect(pulled).toMatchObject({ imageId: small.manifests[0].config.digest, platform: 'linux/amd64' });
+    expect(begun()).toHaveLength(before + 1);
+    const told = await landfall(['--root', root, '--progress', 'json', 'pull', name('small')]);
+    const types = told.stderr
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
+    expect([types[0], types.at(-1)]).toEqual(['resolving', 'done']);
+    expect(told.stdout).toContain('up to date');
+  });
+
+  it('pull by themselves what the daemon might do otherwise', async () => {
+    const before = begun().length;
+    for (const options of [['--plain-http'], ['--concurrency', '2']])
+      await landfallJson(['--root', root, '--progress', 'none', ...options, 'pull', name('small')]);
+    await landfallJson(['--root', root, '--progress', 'none', 'pull', '--sync', 'blobs', name('small')]);
+    expect(begun()).toHaveLength(before);
+  });
+
+  it('fail as the daemon does, with its code and its hint', async () => {
+    registry.expect(
+      ...['HEAD', 'GET'].map((method) => ({
+        on: `${method} /v2/fleet/none/manifests/1`,
+        times: 'any' as const,
+        status: 404,
+      })),
+    );
+    const { code, stderr } = await landfall(['--root', root, '--progress', 'none', 'pull', name('none')]);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/not found/);
+    expect(stderr).toMatch(/hint: /);
+  });
+
+  it('show what the daemon pulls', async () => {
+    expect(await landfallJson(['--root', root, 'pulls'])).toEqual([]);
+    const pulling = landfall(['--root', root, '--progress', 'none', 'pull', name('large')]);
+    const shown = async (): Promise<{ reference: string; state: string; layers: object[] }[]> =>
+      await landfallJson(['--root', root, 'pulls']);
+    await expect
+      .poll(async () => (await shown())[0], { timeout: 20_000 })
+      .toMatchObject({ reference: name('large'), state: 'transferring', layers: [{ state: 'unpacking' }] });
+    const text = await landfall(['--root', root, 'pulls']);
+    expect(text.stdout).toMatch(/^ID +IMAGE +STATE/);
+    expect(text.stdout).toContain(name('large'));
+    expect((await pulling).code).toBe(0);
+    await landfallJson(['--root', root, 'rmi', name('large')]);
+  });
+
+  it('say where there is no daemon', async () => {
+    const { code, stderr } = await landfall(['--root', join(work, 'nobody'), 'pulls']);
+    expect(code).toBe(5);
+    expect(stderr).toContain('no daemon serves');
+  });
+
+  it.skipIf(reason !== undefined)(
+    'go on with what a pull had that its deadline has ended, and the metrics say so',
+    async () => {
+      await using client = await CriClient.connect(daemon.socket);
+      const image = { image: name('large') };
+      const { error } = await client.ask('PullImage', { image }, { timeoutMs: 1_500 });
+      expect(error?.code).toBe('DeadlineExceeded');
+      await expect.poll(async () => await metric('landfall_pulls_in_flight{state="transferring"}')).toBe(0);
+      expect(await metric('landfall_pull_resumed_bytes_total')).toBe(0);
+      const asked = registry.requests.length;
+      expect(await client.pull(image.image)).toBe(large.manifests[0].config.digest);
+      const resumed = await metric('landfall_pull_resumed_bytes_total');
+      expect(resumed).toBeGreaterThan(MEBIBYTE);
+      const range = registry.requests.slice(asked).find(({ headers }) => headers.range !== undefined);
+      expect(range?.headers.range).toBe(`bytes=${resumed}-${(large.manifests[0].layers[0]?.size ?? 0) - 1}`);
+      await client.remove(image.image);
+    },
+  );
+});
