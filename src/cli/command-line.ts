@@ -57,7 +57,7 @@ export class CommandLine {
 
   #reporting(settings: Settings): Pick<CommandContext, 'settings' | 'log'> {
     const { stderr } = this.#surroundings;
-    return { settings, log: new Log(settings.logLevel, (text) => stderr.write(text)) };
+    return { settings, log: new Log(settings.logLevel, (text) => stderr.write(text), settings.logFormat) };
   }
 }
 

@@ -1,8 +1,13 @@
 import { printable } from './format/printable.js';
-import { LOG_LEVELS, type LogLevel } from './settings.js';
+import { LOG_LEVELS, type LogFormat, type LogLevel } from './settings.js';
 
 /** Where finished lines go; each text ends with a line feed. */
 export type LineSink = (text: string) => void;
+
+const MARKS = { warn: 'warning: ', info: '', debug: 'debug: ' } as const;
+
+/** What a line is about, for programs that read it. */
+export type LogFacts = Readonly<Record<string, string | number>>;
 
 /**
  * Everything that goes to standard error passes here, so that a line never tears the progress bars: while they are
@@ -10,11 +15,13 @@ export type LineSink = (text: string) => void;
  */
 export class Log {
   readonly #level: LogLevel;
+  readonly #format: LogFormat;
   readonly #stream: LineSink;
   #sink: LineSink;
 
-  constructor(level: LogLevel, stream: LineSink) {
+  constructor(level: LogLevel, stream: LineSink, format: LogFormat = 'text') {
     this.#level = level;
+    this.#format = format;
     this.#stream = stream;
     this.#sink = stream;
   }
@@ -24,16 +31,25 @@ export class Log {
     this.#sink(text);
   }
 
-  warn(message: string): void {
-    if (this.shows('warn')) this.write(`landfall: warning: ${printable(message)}\n`);
+  warn(message: string, facts?: LogFacts): void {
+    this.#line('warn', message, facts);
   }
 
-  info(message: string): void {
-    if (this.shows('info')) this.write(`landfall: ${printable(message)}\n`);
+  info(message: string, facts?: LogFacts): void {
+    this.#line('info', message, facts);
   }
 
-  debug(message: string): void {
-    if (this.shows('debug')) this.write(`landfall: debug: ${printable(message)}\n`);
+  debug(message: string, facts?: LogFacts): void {
+    this.#line('debug', message, facts);
+  }
+
+  #line(level: keyof typeof MARKS, message: string, facts: LogFacts = {}): void {
+    if (!this.shows(level)) return;
+    this.write(
+      this.#format === 'json'
+        ? `${JSON.stringify({ time: new Date().toISOString(), level, message, ...facts })}\n`
+        : `landfall: ${MARKS[level]}${printable(message)}\n`,
+    );
   }
 
   shows(level: LogLevel): boolean {

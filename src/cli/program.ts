@@ -12,6 +12,7 @@ import { addRegistryCommands } from './registry-commands.js';
 import type { RunCommand } from './run-command.js';
 import {
   INFLATE_CHOICES,
+  LOG_FORMATS,
   LOG_LEVELS,
   OUTPUT_FORMATS,
   PROGRESS_MODES,
@@ -109,7 +110,12 @@ function addGlobalOptions(program: Command): void {
     .addOption(
       new Option('--output <form>', 'the form of what is answered (default: text)').choices(OUTPUT_FORMATS),
     )
-    .addOption(new Option('--log-level <level>', 'how much to tell (default: info)').choices(LOG_LEVELS));
+    .addOption(new Option('--log-level <level>', 'how much to tell (default: info)').choices(LOG_LEVELS))
+    .addOption(
+      new Option('--log-format <form>', 'the form of what is told on the way (default: text)').choices(
+        LOG_FORMATS,
+      ),
+    );
 }
 
 function addPull(program: Command, run: RunCommand): void {

@@ -8,6 +8,7 @@ import type { InflateChoice } from '../unpack/index.js';
 
 export type OutputFormat = 'text' | 'json';
 export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
+export type LogFormat = 'text' | 'json';
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
 export const SNAPSHOTTERS: readonly SnapshotterKind[] = ['overlay', 'native'];
@@ -15,6 +16,7 @@ export const INFLATE_CHOICES: readonly InflateChoice[] = ['auto', 'zlib', 'isa-l
 export const SYNC_MODES: readonly SyncMode[] = ['full', 'blobs', 'none'];
 export const OUTPUT_FORMATS: readonly OutputFormat[] = ['text', 'json'];
 export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json', 'none'];
+export const LOG_FORMATS: readonly LogFormat[] = ['text', 'json'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 /** The global options as they were typed; the parser has checked each by itself. */
@@ -36,6 +38,7 @@ export interface GlobalFlags {
   readonly progress?: ProgressMode;
   readonly output?: OutputFormat;
   readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
 }
 
 /** What holds for this run, once options, environment and defaults are put together. */
@@ -68,6 +71,7 @@ export interface Settings {
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
   /** Whether no option asks for something that a daemon on the root may do otherwise, so that it can do the work. */
   readonly daemonMayPull: boolean;
 }
@@ -116,6 +120,7 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',
+    logFormat: flags.logFormat ?? 'text',
     daemonMayPull: DAEMONS_OWN.every((name) => flags[name] === undefined),
   };
 }

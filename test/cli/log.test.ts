@@ -32,3 +32,22 @@ test('a line cannot move the cursor', () => {
   new Log('info', (text) => lines.push(text)).warn('a\u001b[2J\nb');
   expect(lines).toEqual(['landfall: warning: a\\u001b[2J b\n']);
 });
+
+test('a line is JSON for programs, with what it is about', () => {
+  const lines: string[] = [];
+  const log = new Log('info', (text) => lines.push(text), 'json');
+  log.info('pull 7: done', { pull: '7', durationMs: 12 });
+  log.warn('a\u001b[2J\nb');
+  log.debug('d');
+  const [first, second, ...others] = lines.map((line) => JSON.parse(line) as { time: string });
+  expect(first).toEqual({
+    time: first?.time,
+    level: 'info',
+    message: 'pull 7: done',
+    pull: '7',
+    durationMs: 12,
+  });
+  expect(Date.parse(first?.time ?? '')).toBeGreaterThan(Date.now() - 60_000);
+  expect(second).toMatchObject({ level: 'warn', message: 'a\u001b[2J\nb' });
+  expect(others).toEqual([]);
+});

@@ -24,6 +24,7 @@ export const PEERS: Readonly<Record<string, string>> = {
   newuidmap: 'uidmap',
   // With golang-github-kubernetes-cri-api-dev, the stubs of CRI.
   go: 'golang-go',
+  kustomize: 'kustomize',
 };
 
 /** The path of a program on PATH, or undefined. */

@@ -10,7 +10,7 @@ import {
 import type { Tracing } from '../../daemon/observe/tracing.js';
 import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
 import type { SyncMode } from '../../engine/durability.js';
-import { LandfallError } from '../../errors.js';
+import { isLandfallError, LandfallError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
 import { formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
@@ -20,6 +20,7 @@ import { EXIT_CODES } from '../exit-codes.js';
 import { formatDuration } from '../format/duration.js';
 import { formatSize } from '../format/size.js';
 import { matchesGlob } from '../glob.js';
+import type { LogFacts } from '../log.js';
 import { openRegistry } from '../open-registry.js';
 import { parseDuration } from '../parse-duration.js';
 import { version } from '../version.js';
@@ -93,8 +94,8 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
                   log.warn(`${reference ?? flags.prePull ?? ''}: ${messageOf(error)}`),
               },
             }),
-        onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`),
-        onEnded: (ended) => log.info(endLine(ended)),
+        onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`, { pull: id, reference }),
+        onEnded: (ended) => log.info(endLine(ended), endFacts(ended)),
         onError: (method, error) => log.debug(`${method}: ${messageOf(error)}`),
       });
       try {
@@ -160,6 +161,18 @@ function pinnedBy(patterns: readonly string[]): (name: string) => boolean {
     }
   });
   return (name) => globs.some((glob) => matchesGlob(glob, name));
+}
+
+function endFacts({ id, reference, durationMs, outcome, progress }: EndedPull): LogFacts {
+  return {
+    pull: id,
+    reference,
+    durationMs: Math.round(durationMs),
+    bytesDownloaded: progress.downloadedBytes,
+    ...('error' in outcome
+      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
+      : {}),
+  };
 }
 
 function endLine({ id, reference, durationMs, outcome, progress }: EndedPull): string {

@@ -1,0 +1,115 @@
+import { readFile, readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { DaemonSet } from 'kubernetes-models/apps/v1/DaemonSet';
+import { ConfigMap } from 'kubernetes-models/v1/ConfigMap';
+import { Namespace } from 'kubernetes-models/v1/Namespace';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { peerOutput } from '../support/landfall-command.js';
+import { needsPeer } from '../support/peers.js';
+
+const DEPLOY = resolve(import.meta.dirname, '../../deploy');
+const MANIFESTS = ['namespace.yaml', 'images.yaml', 'daemonset.yaml'];
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  [key: string]: unknown;
+}
+
+/** They check against Kubernetes' own schemas, which let pass what they do not know. */
+const MODELS: Readonly<Record<string, new (data: never) => { validate(): void }>> = {
+  DaemonSet,
+  ConfigMap,
+  Namespace,
+};
+
+function documentsIn(text: string): Manifest[] {
+  return parseAllDocuments(text).map((document) => {
+    expect(document.errors).toEqual([]);
+    return document.toJS() as Manifest;
+  });
+}
+
+async function plain(): Promise<Manifest[]> {
+  const texts = await Promise.all(
+    MANIFESTS.map((name) => readFile(join(DEPLOY, 'kubernetes', name), 'utf8')),
+  );
+  return texts.flatMap(documentsIn);
+}
+
+function validate(manifest: Manifest): void {
+  const Model = MODELS[manifest.kind];
+  if (Model === undefined) throw new Error(`no schema for ${manifest.kind}`);
+  new Model(manifest as never).validate();
+}
+
+/** Where the types of each kind are, which let nothing pass that they do not know. */
+const TYPES: Readonly<Record<string, string>> = {
+  DaemonSet: 'kubernetes-models/apps/v1/DaemonSet',
+  ConfigMap: 'kubernetes-models/v1/ConfigMap',
+  Namespace: 'kubernetes-models/v1/Namespace',
+};
+
+/** What the compiler says of a manifest as a literal of its type. */
+function typeFaults(manifest: Manifest): string[] {
+  const { kind } = manifest;
+  const path = join(import.meta.dirname, `${kind}.check.ts`);
+  const text = `import type { I${kind} } from '${TYPES[kind] ?? ''}';\nexport const manifest: I${kind} = ${JSON.stringify(manifest)};\n`;
+  const options: ts.CompilerOptions = {
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+    types: [],
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  };
+  const host = ts.createCompilerHost(options);
+  const getSourceFile = host.getSourceFile.bind(host);
+  host.getSourceFile = (name, ...rest) =>
+    name === path ? ts.createSourceFile(path, text, ts.ScriptTarget.Latest) : getSourceFile(name, ...rest);
+  const program = ts.createProgram([path], options, host);
+  return ts
+    .getPreEmitDiagnostics(program)
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '));
+}
+
+describe('the manifests for a cluster', () => {
+  it('are what Kubernetes’ schemas ask for', async () => {
+    for (const manifest of await plain()) {
+      expect(() => validate(manifest)).not.toThrow();
+      expect(typeFaults(manifest)).toEqual([]);
+    }
+  });
+
+  it('are refused where they are not', async () => {
+    const daemonSet = (await plain()).find(({ kind }) => kind === 'DaemonSet');
+    expect(() => validate({ ...daemonSet, spec: { template: {} } } as unknown as Manifest)).toThrow();
+    const text = JSON.stringify(daemonSet).replace('livenessProbe', 'livenesProbe');
+    expect(typeFaults(JSON.parse(text) as Manifest)).toEqual([expect.stringContaining('livenesProbe')]);
+  });
+
+  it('are all that lies there, with what puts them together', async () => {
+    expect((await readdir(join(DEPLOY, 'kubernetes'))).sort()).toEqual(
+      [...MANIFESTS, 'kustomization.yaml'].sort(),
+    );
+  });
+
+  it('give the daemon options that it has', async () => {
+    const [daemonSet] = (await plain()).filter(({ kind }) => kind === 'DaemonSet');
+    const { containers } = (
+      daemonSet?.['spec'] as { template: { spec: { containers: [{ args: string[] }] } } }
+    ).template.spec;
+    const cli = await readFile(resolve(DEPLOY, '../docs/cli.md'), 'utf8');
+    const options = containers[0].args.filter((arg) => arg.startsWith('--'));
+    expect(options.length).toBeGreaterThan(4);
+    for (const option of options) expect(cli).toContain(`\`${option.split('=')[0] ?? ''} `);
+  });
+
+  it.skipIf(needsPeer('kustomize') !== undefined)('are the same by kustomize', async () => {
+    const built = documentsIn(await peerOutput('kustomize', ['build', join(DEPLOY, 'kubernetes')]));
+    const byName = (all: Manifest[]): Manifest[] => all.sort((a, b) => (a.kind < b.kind ? -1 : 1));
+    expect(byName(built)).toEqual(byName(await plain()));
+  });
+});
