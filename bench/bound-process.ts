@@ -53,6 +53,8 @@ export async function output(command: string, args: readonly string[]): Promise<
 export function outputOf(command: string, args: readonly string[], input?: Readable): Readable {
   const child = bound(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
   const written = new PassThrough();
+  // It may fail before anybody reads it, who then finds that it has.
+  written.on('error', () => undefined);
   child.stdout.pipe(written, { end: false });
   child.once('error', (error) => written.destroy(error));
   child.once('close', (code) => {
