@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CriClient, type CriImage, whyNoCriClient } from '../support/cri-client.js';
+import { connectCri, type CriClient, type CriImage, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
 import { landfallJson, peerOutput } from '../support/landfall-command.js';
@@ -65,7 +65,7 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
       await push(name, `fleet/${name}:1`, `fleet/${name}:latest`);
     }
     daemon = await DaemonProcess.start(join(work, 'store'), join(work, 'cri.sock'));
-    client = await CriClient.connect(daemon.socket);
+    client = await connectCri(daemon.socket);
   });
   afterAll(async () => {
     await client[Symbol.asyncDispose]();
@@ -382,7 +382,7 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
     await using killed = await DaemonProcess.start(root, join(work, 'killed.sock'));
     await killed.end('SIGKILL');
     await using again = await DaemonProcess.start(root, killed.socket);
-    await using other = await CriClient.connect(again.socket);
+    await using other = await connectCri(again.socket);
     expect(await other.list()).toEqual([]);
   });
 });

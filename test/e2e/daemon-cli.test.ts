@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CriClient, whyNoCriClient } from '../support/cri-client.js';
+import { connectCri, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { imageSteps } from '../support/image-steps.js';
 import { landfall, landfallJson } from '../support/landfall-command.js';
@@ -120,7 +120,7 @@ describe('commands on the root of a daemon', () => {
   it.skipIf(reason !== undefined)(
     'go on with what a pull had that its deadline has ended, and the metrics say so',
     async () => {
-      await using client = await CriClient.connect(daemon.socket);
+      await using client = await connectCri(daemon.socket);
       const image = { image: name('large') };
       const { error } = await client.ask('PullImage', { image }, { timeoutMs: 1_500 });
       expect(error?.code).toBe('DeadlineExceeded');
