@@ -45,6 +45,8 @@ export interface Libc {
   readonly syncfs: InBackground<[fd: number]>;
   write(fd: number, from: Bytes, size: number): number;
   unshare(flags: number): number;
+  socket(domain: number, type: number, protocol: number): number;
+  sendto(fd: number, from: Bytes, size: number, flags: number, address: Bytes, addressSize: number): number;
   umask(mask: number): number;
   /** Absent before glibc 2.28 and musl 1.2.5. */
   statx?: (dirfd: number, path: Bytes, flags: number, mask: number, into: Bytes) => number;
@@ -120,6 +122,8 @@ const REQUIRED: Readonly<Record<string, Signature>> = {
   syncfs: ['int', 'int'],
   write: ['int64', 'int', PTR, 'size_t'],
   unshare: ['int', 'int'],
+  socket: ['int', 'int', 'int', 'int'],
+  sendto: ['int64', 'int', PTR, 'size_t', 'int', PTR, 'uint32'],
   umask: ['uint32', 'uint32'],
 };
 const OPTIONAL: Readonly<Record<string, Signature>> = {
