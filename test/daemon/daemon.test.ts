@@ -1,5 +1,12 @@
-import { credentials, loadPackageDefinition, Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  type ClientDuplexStream,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -15,6 +22,11 @@ import { errorReply, ScriptedRegistry, type Step } from '../support/scripted-reg
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
 const PROTOS = resolve(import.meta.dirname, '../../src/daemon/protos');
+
+/** As much of an answer of reflection as is looked at. */
+interface Reflected {
+  readonly listServicesResponse: { readonly service: readonly { readonly name: string }[] };
+}
 
 interface Client {
   close(): void;
@@ -158,6 +170,27 @@ describe('a daemon', () => {
       status: 'SERVING',
     });
     await expect(call(health, 'check', { service: '' })).resolves.toEqual({ status: 'SERVING' });
+  });
+
+  it('tells by reflection what it serves', async () => {
+    const file = '../../node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto';
+    const reflection = clientOf(
+      resolve(import.meta.dirname, file),
+      'grpc.reflection.v1.ServerReflection',
+      socket,
+    );
+    clients.push(reflection);
+    const asking = reflection['ServerReflectionInfo']?.() as ClientDuplexStream<object, Reflected>;
+    asking.write({ listServices: '' });
+    const [answered] = (await once(asking, 'data')) as [Reflected];
+    asking.end();
+    expect(answered.listServicesResponse.service.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'runtime.v1.ImageService',
+        'runtime.v1.RuntimeService',
+        'landfall.v1.Transfers',
+      ]),
+    );
   });
 
   const connectHealth = (): Client => {
