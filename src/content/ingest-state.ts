@@ -64,7 +64,8 @@ export async function removeStateTemporaries(path: string): Promise<void> {
 }
 
 /**
- * Which bytes of a partial are there: in order, and joined where they touch.
+ * Which bytes of a partial are there: in order, and joined where they touch. Without a state it is all of them or none, by the length of
+ * its file: what came in one piece has none.
  *
  * @param length of its file, in bytes
  * @param size of the whole blob: a partial that reaches beyond is not of this blob
@@ -74,7 +75,7 @@ export function trustedSpans(
   length: number,
   size: number,
 ): readonly ByteSpan[] {
-  if (state === undefined) return [];
+  if (state === undefined) return length === size && size > 0 ? [{ start: 0, end: size }] : [];
   const there = new ByteRanges();
   for (const { start, end } of state.spans ?? [{ start: 0, end: length }])
     there.add(start, Math.min(end, length));

@@ -30,8 +30,8 @@ export interface PartialFileOptions {
  *
  * While bytes come in order, the length of the file says it, and nothing else need be recorded to survive a crash.
  * Before the first write beyond the frontier the state says what there is, and from then on only what a state names
- * counts, since the file may have holes. A state never names a byte that was not written before it. Nothing counts before
- * there is a state, and what comes in one piece needs none.
+ * counts, since the file may have holes. A state never names a byte that was not written before it. What comes in one piece
+ * needs no state: without one a file that has the blob's length is what it was meant to be, or its digest says that it is not.
  */
 export class PartialFile {
   readonly #directory: IngestDirectory;

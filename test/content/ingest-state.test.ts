@@ -111,5 +111,9 @@ describe('what is trusted of a partial', () => {
 
   it('is nothing without a state', () => {
     expect(trustedSpans(undefined, 300, 1000)).toEqual([]);
+    expect(trustedSpans(undefined, 1001, 1000)).toEqual([]);
+    expect(trustedSpans(undefined, 0, 0)).toEqual([]);
+    // It came in one piece, or its digest tells.
+    expect(trustedSpans(undefined, 1000, 1000)).toEqual(spans([0, 1000]));
   });
 });

@@ -229,7 +229,10 @@ const commands = {
     await partial.write(0, begun.subarray(0, 1000));
     fill();
     const other = describing(Buffer.from('other'));
-    report.begin = await failureOf(store.ingest(other));
+    const none = await store.ingest(other);
+    report.begin = await failureOf(none.write(0, Buffer.from('oth')));
+    report.whole = await failureOf(none.write(0, Buffer.from('other')));
+    await none[Symbol.asyncDispose]();
     report.outOfOrder = await failureOf(partial.write(2000, begun.subarray(2000, 3000)));
     report.frontier = partial.frontier;
     await partial[Symbol.asyncDispose]();
