@@ -1,5 +1,4 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { Platform } from '../spec/index.js';
 import { PullBudget, type Store } from '../engine/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { type CallOptions, streaming, unary } from './calls.js';
@@ -21,8 +20,6 @@ export interface DaemonOptions {
   readonly socket: string;
   /** Of this program, as semver. */
   readonly version: string;
-  /** Default: this machine's. */
-  readonly platform?: Platform;
   /** Images pulled at once, and of one registry; default: as many as are asked for. */
   readonly maxParallelPulls?: number;
   readonly maxParallelPullsPerRegistry?: number;

@@ -109,7 +109,7 @@ describe('what is trusted of a partial', () => {
     expect(trustedSpans(known, length, 1000)).toEqual(spans(...trusted));
   });
 
-  it('is nothing without a state', () => {
+  it('is all or nothing without a state', () => {
     expect(trustedSpans(undefined, 300, 1000)).toEqual([]);
     expect(trustedSpans(undefined, 1001, 1000)).toEqual([]);
     expect(trustedSpans(undefined, 0, 0)).toEqual([]);

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import pLimit, { type LimitFunction } from 'p-limit';
 import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
 import { abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
@@ -12,17 +11,14 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import { pullKey } from './pull-key.js';
+import { PullTurns, type PullTurnsOptions } from './pull-turns.js';
 import { StallWatch } from './stall-watch.js';
 import { Transfer, type TransferProgress } from './transfer.js';
 
-export interface PullsOptions {
+export interface PullsOptions extends PullTurnsOptions {
   readonly store: Store;
   /** With the daemon's own credentials. */
   readonly registry: RegistryClient;
-  /** Images that are pulled at once; what is more waits. Default: no bound but the budget's. */
-  readonly maxParallel?: number | undefined;
-  /** The same for those of one registry. */
-  readonly maxParallelPerRegistry?: number | undefined;
   readonly budget: PullBudget;
   /** How long a pull may make no progress, in milliseconds; 0: for ever. */
   readonly progressTimeoutMs: number;
@@ -83,15 +79,14 @@ export class Pulls extends EventEmitter<PullsEvents> {
   readonly #flights = new Set<Flight>();
   /** Those that can be joined, by what they are of. */
   readonly #joinable = new Map<string, Flight>();
-  readonly #all: LimitFunction;
-  readonly #perRegistry = new Map<string, LimitFunction>();
+  readonly #turns: PullTurns;
   #count = 0;
   #stopped = false;
 
   constructor(options: PullsOptions) {
     super();
     this.#options = options;
-    this.#all = pLimit(options.maxParallel ?? Number.POSITIVE_INFINITY);
+    this.#turns = new PullTurns(options);
   }
 
   /** How many calls wait for a transfer. */
@@ -195,7 +190,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
       });
     };
     try {
-      const result = await this.#inTurn(reference.registry, controller.signal, async () => {
+      const result = await this.#turns.take(reference.registry, controller.signal, async () => {
         transfer.begun();
         this.emit('begun', transfer.id, transfer.reference);
         this.emit('changed', transfer);
@@ -245,35 +240,6 @@ export class Pulls extends EventEmitter<PullsEvents> {
         this.emit('changed', transfer);
       },
     });
-  }
-
-  /** When there is room for one more pull, and for one more from its registry. */
-  async #inTurn<T>(registry: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
-    const limit = this.#limitOf(registry);
-    return await new Promise<T>((resolve, reject) => {
-      const withdraw = (): void => {
-        reject(abortedError(signal));
-      };
-      signal.addEventListener('abort', withdraw, { once: true });
-      const enter = async (): Promise<T> => {
-        throwIfAborted(signal);
-        signal.removeEventListener('abort', withdraw);
-        return await action();
-      };
-      limit(() => this.#all(enter)).then(resolve, reject);
-    });
-  }
-
-  #limitOf(registry: string): LimitFunction {
-    const { maxParallelPerRegistry = Number.POSITIVE_INFINITY } = this.#options;
-    const known = this.#perRegistry.get(registry);
-    if (known !== undefined) return known;
-    // Those that nobody needs any more are forgotten, since clients name as many registries as they like.
-    for (const [name, { activeCount, pendingCount }] of this.#perRegistry)
-      if (activeCount + pendingCount === 0) this.#perRegistry.delete(name);
-    const limit = pLimit(maxParallelPerRegistry);
-    this.#perRegistry.set(registry, limit);
-    return limit;
   }
 
   /** Until the pull has ended, or nobody waits for it here any more. */

@@ -65,10 +65,6 @@ export class Transfer {
     this.reference = reference;
   }
 
-  get state(): TransferState {
-    return this.#state;
-  }
-
   begun(): void {
     this.#state = 'resolving';
   }
