@@ -9,6 +9,7 @@ export * from './fsck/index.js';
 export { resolveImage } from './find-image.js';
 export { loadImage, type LoadedImage, manifestsHere, platformsOf } from './image.js';
 export { type ImageSummary, listImages } from './images.js';
+export { letGoOfSnapshot } from './let-go.js';
 export { imageMounts, type MountedImage, mountImage, type MountImageOptions, unmountImage } from './mount.js';
 export type { BlobRole, PullEvent } from './pull-event.js';
 export { discardedBlobs } from './discard-layers.js';

@@ -22,6 +22,7 @@ export type {
   CheckedSnapshot,
   CommitLayer,
   CommittedLayer,
+  HoldChainOptions,
   LayerChanges,
   LayerDirectory,
   LayerForm,

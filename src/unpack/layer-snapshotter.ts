@@ -4,7 +4,7 @@ import type { Digest } from '../spec/index.js';
 import type { BytePath } from '../system/index.js';
 import type { ExtractionOptions } from './extract-layer.js';
 import type { LayerInput } from './layer-input.js';
-import type { Mount, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
+import type { Labels, Mount, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
 
 /**
  * What extracting one layer leaves to the moment when its parents are there. Paths are resolved (no component
@@ -58,6 +58,18 @@ export interface CommitLayer {
  */
 export interface LayerSnapshotter extends Snapshotter {
   findChain(chainId: Digest): Promise<SnapshotInfo | undefined>;
+  /**
+   * Lets another program hold a chain that is here, beside everybody else who does. Undefined where it is not here, or lies on
+   * another parent than `parent` names (none: on nothing).
+   */
+  holdChain(chainId: Digest, options: HoldChainOptions): Promise<SnapshotInfo | undefined>;
+  /** What a program holds: what it prepared or committed, and the chains that were given to it. */
+  listHeld(by: string): AsyncIterable<SnapshotInfo>;
+  /**
+   * Lets go of what a program holds. What only it could use is removed; chains stay, and are returned for a collection to look
+   * at. Errors: SNAPSHOT_NOT_FOUND, IN_USE (it holds others on top).
+   */
+  letGo(name: string, by: string): Promise<readonly Digest[]>;
   /** A new private directory, locked by this process while it lives. */
   beginLayer(): Promise<LayerDirectory>;
   /**
@@ -79,7 +91,7 @@ export interface LayerSnapshotter extends Snapshotter {
   /**
    * The deciding half of a collection, within the caller's write transaction: deletes the rows of committed snapshots that
    * are neither retained nor an ancestor of what is kept, children before parents, and of layers whose process died. Active
-   * snapshots and views are kept, and what has a mount inside it. {@link removeSwept} frees the space afterwards.
+   * snapshots and views are kept, what another program holds, and what has a mount inside it. {@link removeSwept} frees the space afterwards.
    */
   sweep(transaction: Statements, options: SweepOptions): Promise<SweptSnapshots>;
   /** Removes the directories of a sweep that is committed, and says how many bytes that was. What a crash leaves of it, `removeOrphans` finds. */
@@ -88,6 +100,14 @@ export interface LayerSnapshotter extends Snapshotter {
   check(): Promise<SnapshotCheck>;
   /** The other half: removes directories that no row names. */
   removeOrphans(options?: OrphanOptions): Promise<RemovedOrphans>;
+}
+
+export interface HoldChainOptions {
+  /** The program that is to hold it. */
+  readonly by: string;
+  readonly parent?: string | undefined;
+  /** What it calls the snapshot with; added to what is there. */
+  readonly labels: Labels;
 }
 
 /** A snapshot as a check sees it. */

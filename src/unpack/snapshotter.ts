@@ -26,6 +26,8 @@ export interface SnapshotInfo {
   /** The parent's name; absent for a bottom layer. */
   readonly parent?: string;
   readonly labels: Labels;
+  /** The other program that holds it. */
+  readonly heldBy?: string;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -39,6 +41,8 @@ export interface Usage {
 
 export interface Labelled {
   readonly labels?: Labels;
+  /** The program that asks for it, where another one does: no collection takes it before that one has let go of it. */
+  readonly heldBy?: string | undefined;
 }
 
 /**

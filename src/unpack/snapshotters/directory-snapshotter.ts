@@ -1,11 +1,12 @@
 import { basename } from 'node:path';
-import { LandfallError, type Abortable } from '../../errors.js';
+import type { Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type {
   CommitLayer,
   CommittedLayer,
+  HoldChainOptions,
   LayerDirectory,
   LayerForm,
   LayerSnapshotter,
@@ -20,9 +21,11 @@ import type { WorkerPool } from '../worker/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
+import { hasChildren, HeldSnapshots } from './held-snapshots.js';
 import { measureUsage } from './measure-usage.js';
 import { PrivateDirectories } from './private-directories.js';
 import { removeOrphans, removePutAway } from './remove-orphans.js';
+import { holderIn, labelsFor, reservedIn } from './reserved-labels.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
 import { writeSnapshotFile } from './snapshot-file.js';
@@ -60,6 +63,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
   readonly #private: PrivateDirectories;
+  readonly #held: HeldSnapshots;
   readonly #adoption: ChainAdoption | undefined;
   readonly #unsynced: string | undefined;
   readonly #writeback: Writeback;
@@ -72,10 +76,12 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
     this.#writeback = new Writeback({ directory: this.directories.directory, syncfs: o.syncfs });
+    const { database, directories, records } = this;
+    this.#held = new HeldSnapshots({ database, directories, records });
     this.#private = new PrivateDirectories({
-      database: this.database,
-      directories: this.directories,
-      records: this.records,
+      database,
+      directories,
+      records,
       writeback: o.unsynced === undefined ? this.#writeback : undefined,
     });
     const additional = o.additional ?? [];
@@ -105,11 +111,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected abstract shown(lineage: readonly number[]): readonly number[];
 
   prepare(key: string, parent?: string, o: Labelled = {}): Promise<readonly Mount[]> {
-    return this.#make('active', key, parent, o.labels);
+    return this.#make('active', key, parent, o);
   }
 
   view(key: string, parent?: string, o: Labelled = {}): Promise<readonly Mount[]> {
-    return this.#make('view', key, parent, o.labels);
+    return this.#make('view', key, parent, o);
   }
 
   async mounts(key: string): Promise<readonly Mount[]> {
@@ -120,9 +126,9 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
-    const labels = checkedLabels(o.labels);
     const record = await this.#getActive(this.database, key);
     const { parent } = record;
+    const labels = labelsFor({ ...o, heldBy: holderIn(record.labels) });
     await this.#refuseTaken(this.database, name);
     await writeSnapshotFile(this.directories.path(record.number), {
       name,
@@ -147,10 +153,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo> {
-    const labels = checkedLabels(change.labels);
+    const labels = labelsFor(change);
     return this.database.transaction(async (tx) => {
-      const { number } = await this.#get(tx, id);
-      await this.records.setLabels(tx, number, labels);
+      const record = await this.#get(tx, id);
+      const { number } = record;
+      await this.records.setLabels(tx, number, { ...labels, ...reservedIn(record.labels) });
       return infoOf(await this.#get(tx, id));
     });
   }
@@ -166,11 +173,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async remove(id: string): Promise<void> {
     const removed = await this.database.transaction(async (tx) => {
       const { number } = await this.#get(tx, id);
-      if (await this.records.hasChildren(tx, number)) {
-        throw new LandfallError('IN_USE', `snapshot ${id} is the parent of others`, {
-          hint: 'Remove those first.',
-        });
-      }
+      if (await this.records.hasChildren(tx, number)) throw hasChildren(id);
       this.directories.refuseMounted(number);
       await this.records.delete(tx, number);
       return number;
@@ -180,15 +183,36 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     if (away !== undefined) await this.directories.sweep(away);
   }
 
-  async *list(): AsyncIterable<SnapshotInfo> {
-    let last = 0;
+  list(): AsyncIterable<SnapshotInfo> {
+    return this.#pages();
+  }
+
+  listHeld(by: string): AsyncIterable<SnapshotInfo> {
+    return this.#pages(by);
+  }
+
+  async *#pages(heldBy?: string): AsyncIterable<SnapshotInfo> {
+    let after = 0;
     for (;;) {
-      const page = await this.records.page(this.database, last, PAGE);
+      const page = await this.records.page(this.database, { after, limit: PAGE, heldBy });
       for (const record of page) if (!isUnpacking(record)) yield infoOf(record);
       const end = page.at(-1);
       if (end === undefined) return;
-      last = end.number;
+      after = end.number;
     }
+  }
+
+  async holdChain(chainId: Digest, o: HoldChainOptions): Promise<SnapshotInfo | undefined> {
+    // It may be in an additional store only.
+    await this.findChain(chainId);
+    return await this.#held.hold(chainId, o);
+  }
+
+  async letGo(name: string, by: string): Promise<readonly Digest[]> {
+    const chains = await this.#held.letGoOfChain(name, by);
+    if (chains !== undefined) return chains;
+    await this.remove(name);
+    return [];
   }
 
   async findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
@@ -289,10 +313,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async #make(
     kind: 'active' | 'view',
     key: string,
-    parent?: string,
-    given?: Labels,
+    parent: string | undefined,
+    o: Labelled,
   ): Promise<readonly Mount[]> {
-    const labels = checkedLabels(given);
+    const labels = labelsFor(o);
     const found = await this.#parentOf(this.database, key, parent);
     // A view shows its parent as it is; only without one it has something of its own, which is empty.
     const names = kind === 'active' ? this.activeNames : ['fs'];
@@ -339,13 +363,4 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async #refuseTaken(db: Statements, name: string): Promise<void> {
     if ((await this.records.find(db, name)) !== undefined) throw nameTaken(name);
   }
-}
-
-/** Labels below `landfall/` say what a snapshot is, so they are nobody else's to set. */
-function checkedLabels(labels: Labels = {}): Labels {
-  const reserved = Object.keys(labels).find((label) => label.startsWith('landfall/'));
-  if (reserved === undefined) return labels;
-  throw new LandfallError('INVALID_CONFIG', `the label ${reserved} is reserved`, {
-    hint: 'Choose a label that does not begin with landfall/.',
-  });
 }

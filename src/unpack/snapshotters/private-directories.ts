@@ -3,7 +3,8 @@ import { closeSync } from 'node:fs';
 import { LandfallError } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
-import { type SnapshotRecords, UNPACKING_LABEL } from './snapshot-records.js';
+import { UNPACKING_LABEL } from './reserved-labels.js';
+import type { SnapshotRecords } from './snapshot-records.js';
 import type { Writeback } from './writeback.js';
 
 /** A directory that this process fills, and the lock that says so to others. */

@@ -1,4 +1,4 @@
-import type { Digest } from '../../spec/index.js';
+import { type Digest, parseDigest } from '../../spec/index.js';
 import {
   dateOf,
   integerOf,
@@ -10,6 +10,7 @@ import {
   type Statements,
 } from '../../metadata/index.js';
 import type { Labels, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
+import { givenIn, HELD_BY_LABEL, holderIn, UNPACKING_LABEL } from './reserved-labels.js';
 
 /** A snapshot as the database has it; its number names its directory. */
 export interface SnapshotRecord extends SnapshotInfo {
@@ -21,13 +22,19 @@ export interface SnapshotRecord extends SnapshotInfo {
   readonly unsynced?: string;
 }
 
-/** What marks a layer that is being unpacked: such a row is no snapshot yet, for nobody but its owner. */
-export const UNPACKING_LABEL = 'landfall/unpacking';
-
 const SELECT = `
 SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.updated_at, s.bytes, s.inodes,
   s.unsynced
 FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
+
+const HOLDER = `s.labels ->> '$."${HELD_BY_LABEL}"'`;
+
+export interface PageOptions {
+  /** A number. */
+  readonly after: number;
+  readonly limit: number;
+  readonly heldBy?: string | undefined;
+}
 
 export interface NewSnapshot {
   readonly name: string;
@@ -63,14 +70,25 @@ export class SnapshotRecords {
     return row === undefined ? undefined : recordOf(row);
   }
 
-  /** Up to `limit` records after a number, in the order in which they were made. */
-  async page(db: Statements, after: number, limit: number): Promise<SnapshotRecord[]> {
-    const rows = await db.all(`${SELECT} WHERE s.snapshotter = ? AND s.id > ? ORDER BY s.id LIMIT ?`, [
-      this.snapshotter,
-      after,
-      limit,
-    ]);
+  /** Up to `limit` records after a number, in the order in which they were made; of one holder, or of everybody. */
+  async page(db: Statements, { after, limit, heldBy }: PageOptions): Promise<SnapshotRecord[]> {
+    const rows = await db.all(
+      `${SELECT} WHERE s.snapshotter = ? AND s.id > ? AND (? IS NULL OR ${HOLDER} = ?) ORDER BY s.id LIMIT ?`,
+      [this.snapshotter, after, heldBy ?? null, heldBy ?? null, limit],
+    );
     return rows.map(recordOf);
+  }
+
+  /** The chains that a snapshot stands for. */
+  async chainsOf(db: Statements, number: number): Promise<Digest[]> {
+    const rows = await db.all('SELECT chain_id FROM chains WHERE snapshot_id = ?', [number]);
+    return rows.map((row) => parseDigest(textOf(row, 'chain_id')));
+  }
+
+  /** Whether a holder has something on top of a snapshot. */
+  async hasChildrenOf(db: Statements, number: number, heldBy: string): Promise<boolean> {
+    const query = `SELECT 1 AS found FROM snapshots s WHERE s.parent_id = ? AND ${HOLDER} = ? LIMIT 1`;
+    return (await db.get(query, [number, heldBy])) !== undefined;
   }
 
   /** The numbers of a snapshot and its ancestors, itself first. */
@@ -120,11 +138,13 @@ export class SnapshotRecords {
     );
   }
 
-  /** Makes an active snapshot a committed one, under a name that is free. */
+  /** Makes an active snapshot a committed one, which is made only now, under a name that is free. */
   async commit(db: Statements, number: number, to: Omit<NewSnapshot, 'kind'>): Promise<void> {
+    const now = Date.now();
     await db.run(
-      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, updated_at = ? WHERE id = ?`,
-      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), Date.now(), number],
+      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, created_at = ?, updated_at = ?
+       WHERE id = ?`,
+      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), now, now, number],
     );
   }
 
@@ -171,8 +191,17 @@ export function isUnpacking(record: Pick<SnapshotRecord, 'labels'>): boolean {
 
 /** What callers see of a record. */
 export function infoOf(record: SnapshotRecord): SnapshotInfo {
-  const { name, kind, parent, labels, createdAt, updatedAt } = record;
-  return { name, kind, ...(parent === undefined ? {} : { parent }), labels, createdAt, updatedAt };
+  const { name, kind, parent, createdAt, updatedAt } = record;
+  const heldBy = holderIn(record.labels);
+  return {
+    name,
+    kind,
+    ...(parent === undefined ? {} : { parent }),
+    labels: givenIn(record.labels),
+    ...(heldBy === undefined ? {} : { heldBy }),
+    createdAt,
+    updatedAt,
+  };
 }
 
 export function recordOf(row: Row): SnapshotRecord {

@@ -10,6 +10,7 @@ import {
 import type { Digest } from '../../spec/index.js';
 import type { SweepOptions, SweptDirectory, SweptSnapshots } from '../layer-snapshotter.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
+import { holderIn } from './reserved-labels.js';
 import { isUnpacking } from './snapshot-records.js';
 
 interface Node {
@@ -17,7 +18,7 @@ interface Node {
   readonly name: string;
   readonly parentNumber: number | undefined;
   readonly private: boolean;
-  /** An active snapshot, a view, or what the caller retains. */
+  /** An active snapshot, a view, or what the caller retains or another program holds. */
   readonly wanted: boolean;
   /** Where it was measured. */
   readonly bytes: number | undefined;
@@ -133,12 +134,14 @@ async function chainRows(tx: Statements, among: readonly Digest[] | undefined): 
 function nodeOf(row: Row, isRetained: (number: number, name: string) => boolean): Node {
   const number = integerOf(row, 'id');
   const name = textOf(row, 'name');
+  const labels = labelsOf(row, 'labels');
+  const isHeld = holderIn(labels) !== undefined;
   return {
     number,
     name,
     parentNumber: optionalIntegerOf(row, 'parent_id'),
-    private: isUnpacking({ labels: labelsOf(row, 'labels') }),
-    wanted: textOf(row, 'kind') !== 'committed' || isRetained(number, name),
+    private: isUnpacking({ labels }),
+    wanted: textOf(row, 'kind') !== 'committed' || isHeld || isRetained(number, name),
     bytes: integerOf(row, 'inodes') === 0 ? undefined : integerOf(row, 'bytes'),
   };
 }

@@ -1,0 +1,117 @@
+import { existsSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parseDigest } from '../../../src/spec/index.js';
+import { archive, file } from '../../support/tar-builder.js';
+import { createSnapshots, type SnapshotFixture, type SnapshotterKind } from '../../support/unpack-fixture.js';
+
+const BY = 'another';
+
+async function chain(snapshots: SnapshotFixture, ...names: readonly string[]): Promise<string[]> {
+  const layers = await Promise.all(names.map((name) => snapshots.layer(archive(file(name, name)))));
+  return (await snapshots.unpacker.unpack(layers)).map(({ chainId }) => chainId);
+}
+
+async function held(snapshots: SnapshotFixture, by = BY): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of snapshots.snapshotter.listHeld(by)) names.push(name);
+  return names.sort();
+}
+
+const sweep = async ({ snapshotter, database }: SnapshotFixture): Promise<readonly string[]> => {
+  const swept = await database.transaction((tx) => snapshotter.sweep(tx, { retained: new Set() }));
+  await snapshotter.removeSwept(swept);
+  return swept.names;
+};
+
+const hold = (
+  snapshots: SnapshotFixture,
+  chainId: string,
+  parent?: string,
+  labels: Record<string, string> = {},
+): ReturnType<SnapshotFixture['snapshotter']['holdChain']> =>
+  snapshots.snapshotter.holdChain(parseDigest(chainId), { by: BY, parent, labels });
+
+describe.each<SnapshotterKind>(['overlay', 'native'])('%s snapshots that another program holds', (kind) => {
+  test('are all that it prepared and committed, with the labels that it gave', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    await snapshotter.prepare('own');
+    await snapshotter.prepare('k', undefined, { labels: { a: '1' }, heldBy: BY });
+    expect(await snapshotter.stat('k')).toMatchObject({ labels: { a: '1' }, heldBy: BY });
+    await snapshotter.update('k', { labels: { b: '2' } });
+    expect(await snapshotter.stat('k')).toMatchObject({ labels: { b: '2' }, heldBy: BY });
+    await snapshotter.commit('k', 'n', { labels: { c: '3' } });
+    expect(await snapshotter.stat('n')).toMatchObject({ labels: { c: '3' }, heldBy: BY });
+    await snapshotter.view('v', 'n', { heldBy: BY });
+    expect(await held(snapshots)).toEqual(['n', 'v']);
+    expect(await held(snapshots, 'nobody')).toEqual([]);
+  });
+
+  test('stay in a collection until it lets go of them', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    await snapshotter.prepare('k', undefined, { heldBy: BY });
+    await snapshotter.commit('k', 'n');
+    expect(await sweep(snapshots)).toEqual([]);
+    expect(await snapshotter.letGo('n', BY)).toEqual([]);
+    expect(await snapshotter.stat('n')).toBeUndefined();
+  });
+
+  test('may be chains, which nothing is taken of but its hold', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    const [base = '', top = ''] = await chain(snapshots, 'base', 'top');
+    expect(await hold(snapshots, base, undefined, { ref: base })).toMatchObject({
+      name: base,
+      labels: { ref: base },
+    });
+    expect(await hold(snapshots, top, base)).toMatchObject({ parent: base });
+    expect(await held(snapshots)).toEqual([base, top].sort());
+    expect(await sweep(snapshots)).toEqual([]);
+
+    await expect(snapshotter.letGo(base, BY)).rejects.toMatchObject({ code: 'IN_USE' });
+    expect(await snapshotter.letGo(top, BY)).toEqual([top]);
+    expect(await held(snapshots)).toEqual([base]);
+    expect(await snapshotter.findChain(parseDigest(top))).toBeDefined();
+    expect(await snapshotter.letGo(base, BY)).toEqual([base]);
+    expect(await sweep(snapshots)).toEqual([top, base]);
+  });
+
+  test('are given on their own parent only, and where they are here', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    const [base = '', top = ''] = await chain(snapshots, 'base', 'top');
+    await snapshotter.prepare('k', undefined, { heldBy: BY });
+    await snapshotter.commit('k', 'other');
+    expect(await hold(snapshots, top)).toBeUndefined();
+    expect(await hold(snapshots, top, 'other')).toBeUndefined();
+    expect(await hold(snapshots, base, 'other')).toBeUndefined();
+    expect(await hold(snapshots, `sha256:${'0'.repeat(64)}`)).toBeUndefined();
+    // What another program filled is no chain, whatever it calls it.
+    await snapshotter.prepare('l', undefined, { heldBy: BY });
+    await snapshotter.commit('l', `sha256:${'1'.repeat(64)}`);
+    expect(await hold(snapshots, `sha256:${'1'.repeat(64)}`)).toBeUndefined();
+    expect(await held(snapshots)).not.toContain(top);
+  });
+
+  test('are not there for who does not hold them', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    const [base = ''] = await chain(snapshots, 'base');
+    await snapshotter.prepare('k');
+    for (const name of [base, 'k', 'none'])
+      await expect(snapshotter.letGo(name, BY)).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
+    await hold(snapshots, base);
+    await expect(snapshotter.letGo(base, 'nobody')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
+    const [path = ''] = await snapshotter.layerPaths(base);
+    expect(existsSync(path)).toBe(true);
+  });
+});
+
+test('nobody may say so by a label', async () => {
+  await using snapshots = await createSnapshots('overlay');
+  const labels = { 'landfall/held-by': 'me' };
+  await expect(snapshots.snapshotter.prepare('k', undefined, { labels })).rejects.toMatchObject({
+    code: 'INVALID_CONFIG',
+  });
+});
