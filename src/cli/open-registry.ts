@@ -18,6 +18,11 @@ import { printable } from './format/printable.js';
 import { readPassword } from './read-password.js';
 import { version } from './version.js';
 
+export interface OpenRegistryOptions extends Pick<RegistryClientOptions, 'onReceived' | 'failover'> {
+  /** Files that credentials are looked for in besides those of everybody, where they are there. */
+  readonly authFiles?: readonly string[];
+}
+
 /**
  * The remote side as the options ask for it, for the registries of these references.
  *
@@ -27,7 +32,7 @@ import { version } from './version.js';
 export async function openRegistry(
   context: CommandContext,
   references: readonly string[],
-  o: Pick<RegistryClientOptions, 'onReceived' | 'failover'> = {},
+  { authFiles, ...o }: OpenRegistryOptions = {},
 ): Promise<RegistryClient> {
   const { settings, env, log } = context;
   const { limitRate, maxRetryAfter } = settings;
@@ -41,7 +46,7 @@ export async function openRegistry(
     ...(settings.ca === undefined ? {} : { ca: await readCa(settings.ca) }),
     ...(limitRate === undefined ? {} : { rateLimit: new ByteRateLimit(limitRate) }),
     ...(maxRetryAfter === undefined ? {} : { retry: { maxRetryAfterMs: maxRetryAfter * 1000 } }),
-    credentials: await credentialsFor(context, references),
+    credentials: await credentialsFor(context, references, authFiles),
     env,
     userAgent: `landfall/${version()}`,
     onWarning: warn,
@@ -75,10 +80,11 @@ async function readCa(file: string): Promise<Buffer> {
 export async function credentialsFor(
   context: CommandContext,
   references: readonly string[],
+  furtherFiles: readonly string[] = [],
 ): Promise<CredentialsProvider> {
   const { settings, env } = context;
   if (settings.creds === undefined)
-    return defaultCredentials({ authFile: settings.authfile, env, uid: context.uid });
+    return defaultCredentials({ authFile: settings.authfile, furtherFiles, env, uid: context.uid });
   const registries = [...new Set(references.flatMap(registryOf))];
   if (registries.length > 1) {
     throw new LandfallError(

@@ -14,7 +14,7 @@ export interface DefaultCredentialsOptions extends AuthFileOptions {
 
 /**
  * Credentials as other tools have stored them: in `authFile`, which must exist; else in `$REGISTRY_AUTH_FILE`; else in
- * docker's config.json, then in containers' auth.json. The first that has an answer gives it. Within a file the entry with
+ * docker's config.json, then in containers' auth.json; then in `furtherFiles`. The first that has an answer gives it. Within a file the entry with
  * the longest path that the repository lies below counts, then the registry's credential helper, then its own entry.
  * Files and helpers are asked each time, so a login while a program runs is noticed.
  *
@@ -40,7 +40,7 @@ export function defaultCredentials(options: DefaultCredentialsOptions = {}): Cre
     const host = parseAuthKey(registry).host;
     for (const path of paths) {
       const file = await readAuthFile(path);
-      if (file === undefined && named) throw absent(path);
+      if (file === undefined && named && path === paths[0]) throw absent(path);
       if (file === undefined) continue;
       const found = await findIn(file, registry, repository, async (suffix) => {
         try {

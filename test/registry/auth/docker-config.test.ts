@@ -321,6 +321,22 @@ describe('looks', () => {
     });
   });
 
+  it('last in further files, where they are there, each time anew', async () => {
+    const further = join(dir, 'pull-secret.json');
+    const furtherFiles = [join(dir, 'never-there.json'), further];
+    const authFile = await place('told.json', 'told');
+    const empty = await place('empty.json', '');
+    await writeFile(empty, '{}');
+    expect(await userOf({ authFile: empty, furtherFiles })).toBeUndefined();
+    await place('pull-secret.json', 'further');
+    expect(await userOf({ authFile: empty, furtherFiles })).toBe('further');
+    expect(await userOf({ authFile, furtherFiles })).toBe('told');
+    expect(await userOf({ env: { REGISTRY_AUTH_FILE: empty }, furtherFiles })).toBe('further');
+    expect(await userOf({ env: { HOME: join(dir, 'nobody') }, furtherFiles })).toBe('further');
+    const absent = defaultCredentials({ authFile: join(dir, 'absent'), furtherFiles });
+    expect(await failure(absent('quay.io'))).toMatchObject({ code: 'INVALID_CONFIG' });
+  });
+
   it('below HOME, where a missing file is none', async () => {
     expect(await userOf({ env: { HOME: join(dir, 'nobody') } })).toBeUndefined();
   });
