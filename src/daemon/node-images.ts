@@ -45,7 +45,7 @@ interface ImageFacts {
 /** All images of a store, kept in memory for as long as nothing is written to its database. */
 export class NodeImages {
   readonly #options: NodeImagesOptions;
-  readonly #facts = new Map<string, ImageFacts | undefined>();
+  readonly #facts = new Map<string, ImageFacts>();
   #known: { readonly state: string; readonly images: Promise<readonly NodeImage[]> } | undefined;
 
   constructor(options: NodeImagesOptions) {
@@ -56,7 +56,11 @@ export class NodeImages {
   async list(): Promise<readonly NodeImage[]> {
     const state = await this.#options.store.database.state();
     if (this.#known?.state !== state) this.#known = { state, images: this.#read() };
-    return await this.#known.images;
+    const { images } = this.#known;
+    return await images.catch((error: unknown) => {
+      if (this.#known?.images === images) this.#known = undefined;
+      throw error;
+    });
   }
 
   /**
@@ -78,9 +82,10 @@ export class NodeImages {
     for (const summary of summaries) {
       const key = `${summary.digest} ${summary.platforms.join(' ')}`;
       used.add(key);
-      if (!this.#facts.has(key)) this.#facts.set(key, await this.#factsOf(summary));
-      const facts = this.#facts.get(key);
+      const facts = this.#facts.get(key) ?? (await this.#factsOf(summary));
+      // Of one that is just being removed nothing can be told; the same may be here again the next time.
       if (facts === undefined) continue;
+      this.#facts.set(key, facts);
       const known = byId.get(facts.id);
       if (known === undefined) byId.set(facts.id, { facts, summaries: [summary] });
       else known.summaries.push(summary);

@@ -1,0 +1,63 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { NodeImages } from '../../src/daemon/node-images.js';
+import { openStore, pull, removeImage, type Store, tagImage } from '../../src/engine/index.js';
+import { parseReference } from '../../src/spec/index.js';
+import { imageSteps } from '../support/image-steps.js';
+import { fastClient } from '../support/registry-fixture.js';
+import { ScriptedRegistry } from '../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+
+describe('the images of a node', () => {
+  let work: string;
+  let store: Store;
+  let registry: ScriptedRegistry;
+  let layout: TinyLayout;
+  beforeEach(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-node-images-'));
+    layout = await makeTinyLayout(join(work, 'layout'));
+    registry = await ScriptedRegistry.start(imageSteps(layout, { repository: 'team/app', tag: '1' }));
+    store = await openStore({ root: join(work, 'store'), sync: 'none' });
+  });
+  afterEach(async () => {
+    await store.close();
+    await registry[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  const name = (): string => `${registry.address}/team/app:1`;
+  const bring = async (): Promise<void> => {
+    await using client = fastClient({ plainHttp: true });
+    await pull({ store, registry: client, reference: parseReference(name()) });
+  };
+
+  it('have one again that was removed while they were listed, and came back before they were listed next', async () => {
+    await bring();
+    let meanwhile = async (): Promise<void> => {
+      meanwhile = () => Promise.resolve();
+      await removeImage(store, name());
+    };
+    const catalog: Store['catalog'] = {
+      get: async (wanted) => {
+        await meanwhile();
+        return await store.catalog.get(wanted);
+      },
+      list: () => store.catalog.list(),
+    };
+    const images = new NodeImages({ store: { ...store, catalog }, isPinned: () => false });
+    expect(await images.list()).toEqual([]);
+    await bring();
+    expect((await images.list()).map(({ id }) => id)).toEqual([layout.manifests[0].config.digest]);
+  });
+
+  it('are known again after each change', async () => {
+    const images = new NodeImages({ store, isPinned: () => false });
+    expect(await images.list()).toEqual([]);
+    await bring();
+    await tagImage(store, name(), 'other:2');
+    const [image] = await images.list();
+    expect(image?.repoTags).toEqual([name(), 'docker.io/library/other:2'].sort());
+  });
+});
