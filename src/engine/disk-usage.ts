@@ -31,22 +31,40 @@ export interface DiskUsage {
   readonly capacityBytes: number;
 }
 
+/** What a store has on record of what it takes. */
+export interface RecordedUsage {
+  readonly blobs: { readonly count: number; readonly bytes: number };
+  /** Those that were measured, which each is soon after its pull. */
+  readonly snapshots: { readonly bytes: number; readonly inodes: number };
+}
+
+const RECORDED = `
+SELECT
+  (SELECT count(*) FROM blobs) AS blobs,
+  (SELECT coalesce(sum(size), 0) FROM blobs) AS blobBytes,
+  (SELECT coalesce(sum(bytes), 0) FROM snapshots) AS snapshotBytes,
+  (SELECT coalesce(sum(inodes), 0) FROM snapshots) AS snapshotInodes`;
+
+/** What blobs and unpacked layers take, by the database alone: at once, however large the store is. */
+export async function recordedUsage({ database }: Pick<Store, 'database'>): Promise<RecordedUsage> {
+  const row = (await database.get(RECORDED)) ?? {};
+  return {
+    blobs: { count: integerOf(row, 'blobs'), bytes: integerOf(row, 'blobBytes') },
+    snapshots: { bytes: integerOf(row, 'snapshotBytes'), inodes: integerOf(row, 'snapshotInodes') },
+  };
+}
+
 /** What a store takes on the disk, and what a collection with its defaults would free. Errors: those of reading the store. */
 export async function diskUsage(store: Store, o: Abortable = {}): Promise<DiskUsage> {
-  const { root, database, snapshotter } = store;
+  const { root, snapshotter } = store;
   const garbage = await collectGarbage(store, { dryRun: true, signal: o.signal });
-  const stored = await database.get('SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes FROM blobs');
   const partialBlobs = await listPartials(root);
   const expired = new Set(garbage.partials);
   const sweptBlobs = sum(garbage.blobs.map(({ size }) => size));
   const expiredBytes = sum(
     partialBlobs.filter(({ digest }) => expired.has(digest)).map(({ bytes }) => bytes),
   );
-  const blobs = {
-    count: stored === undefined ? 0 : integerOf(stored, 'count'),
-    bytes: stored === undefined ? 0 : integerOf(stored, 'bytes'),
-    reclaimable: sweptBlobs,
-  };
+  const blobs = { ...(await recordedUsage(store)).blobs, reclaimable: sweptBlobs };
   const snapshots = {
     ...(await snapshotter.diskUsage()),
     reclaimable: garbage.freed - sweptBlobs - expiredBytes,

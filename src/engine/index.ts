@@ -1,6 +1,6 @@
 export { bundleImage, type BundleImageOptions, type BundleImageResult } from './bundle.js';
 export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from './collect-garbage.js';
-export { type DiskUsage, diskUsage, type UsageOf } from './disk-usage.js';
+export { type DiskUsage, diskUsage, type RecordedUsage, recordedUsage, type UsageOf } from './disk-usage.js';
 export { type DiagnosedCapability, diagnose, type Diagnosis } from './doctor.js';
 export type { ImageLayer } from './fetch-graph.js';
 export type { LostContent, SyncMode } from './durability.js';

@@ -1,12 +1,5 @@
-import type { Store } from '../../engine/index.js';
-import { integerOf } from '../../metadata/index.js';
+import { recordedUsage, type Store } from '../../engine/index.js';
 import type { FilesystemUsage, ImageFsInfoResponse } from './messages.js';
-
-/** Blobs, and layers that are unpacked and were measured. */
-const USED = `
-SELECT
-  (SELECT coalesce(sum(size), 0) FROM blobs) + (SELECT coalesce(sum(bytes), 0) FROM snapshots) AS bytes,
-  (SELECT count(*) FROM blobs) + (SELECT coalesce(sum(inodes), 0) FROM snapshots) AS inodes`;
 
 const NANOSECONDS = 1_000_000n;
 
@@ -15,12 +8,12 @@ const NANOSECONDS = 1_000_000n;
  * layer is measured once, soon after its pull. Images and containers share a file system.
  */
 export async function imageFsInfo(store: Store): Promise<ImageFsInfoResponse> {
-  const row = await store.database.get(USED);
+  const { blobs, snapshots } = await recordedUsage(store);
   const usage: FilesystemUsage = {
     timestamp: String(BigInt(Date.now()) * NANOSECONDS),
     fsId: { mountpoint: store.root },
-    usedBytes: { value: String(row === undefined ? 0 : integerOf(row, 'bytes')) },
-    inodesUsed: { value: String(row === undefined ? 0 : integerOf(row, 'inodes')) },
+    usedBytes: { value: String(blobs.bytes + snapshots.bytes) },
+    inodesUsed: { value: String(blobs.count + snapshots.inodes) },
   };
   return { imageFilesystems: [usage], containerFilesystems: [usage] };
 }
