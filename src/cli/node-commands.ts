@@ -30,6 +30,14 @@ function addDaemon(program: Command, run: RunCommand): void {
       "Serves the store as a node's image service (CRI), which a kubelet can use as its imageServiceEndpoint.",
     )
     .option('--cri <address>', 'the socket to listen at (default: unix:///run/landfall/landfall.sock)')
+    .option(
+      '--snapshotter <address>',
+      'also serve the snapshots to a containerd, as its proxy plugin, at this socket (default: no)',
+    )
+    .option(
+      '--containerd <address>',
+      'also let the containerd at this socket know the images that are here; needs --snapshotter (default: no)',
+    )
     .option('--max-parallel-pulls <n>', 'images that are pulled at once (default: no limit)', parsePositive)
     .option(
       '--max-parallel-pulls-per-registry <n>',
@@ -53,6 +61,11 @@ function addDaemon(program: Command, run: RunCommand): void {
     .option(
       '--pre-pull <file>',
       'keep the images of this list on the node, pinned: one a line; they are pulled at the start, and again when they are gone',
+    )
+    .option(
+      '--pull-secrets <file>',
+      'also look for credentials in this pull secret of Kubernetes, each time anew; may be given several times',
+      collect,
     )
     .option('--discard-layers', 'drop the blob of each layer once it is unpacked')
     .addOption(

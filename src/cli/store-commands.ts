@@ -56,12 +56,17 @@ function addDoctor(program: Command, run: RunCommand): void {
     .summary('show what this machine can do')
     .description('Shows what this machine can do for landfall, and what landfall does where it cannot.')
     .option('--hosts <reference>', 'show where an image would be asked for instead, in that order, and why')
+    .option(
+      '--containerd [file]',
+      "show instead the lines that containerd's configuration lacks for landfall to be its snapshotter (default: /etc/containerd/config.toml)",
+    )
     .action((flags: DoctorFlags) =>
       run(async (context) => (await import('./commands/doctor.js')).doctorCommand(flags, context)),
     );
   addExamples(command, [
     'landfall doctor',
     'landfall doctor --hosts quay.io/team/app',
+    'landfall doctor --containerd',
     'landfall --root /srv/landfall doctor --output json',
   ]);
 }

@@ -1,9 +1,13 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { digestOf, encodedOf } from '../spec/index.js';
 import { isListening } from './unix-socket.js';
 
-/** Where a daemon says where it listens, for commands on the same root. */
-const FILE = 'daemon.json';
+/**
+ * Where daemons say where they listen, for commands on the same root. Several may serve one, such as a kubelet's and one in a
+ * container that keeps a list of images there; so each has a file of its own, which is called by its socket.
+ */
+const DIRECTORY = 'daemons';
 
 export interface DaemonAddress {
   readonly pid: number;
@@ -11,33 +15,72 @@ export interface DaemonAddress {
   readonly socket: string;
 }
 
-/** Says where the daemon of a root listens. Removed when it stops; one that a killed daemon left leads to no listener. */
+/** What a file says. */
+interface DaemonFile extends DaemonAddress {
+  /** The pid namespace that it runs in. Empty where /proc does not tell. */
+  readonly namespace: string;
+  /** When it began to serve, in milliseconds since 1970. */
+  readonly since: number;
+}
+
+/**
+ * Says where a daemon of a root listens. Removed when it stops; what a killed daemon left leads to no listener, and the next one
+ * at its socket replaces it.
+ */
 export async function writeDaemonFile(root: string, address: DaemonAddress): Promise<AsyncDisposable> {
-  const path = join(root, FILE);
-  const temporary = `${path}.${address.pid}`;
-  await writeFile(temporary, `${JSON.stringify(address)}\n`, { mode: 0o644 });
+  const { pid, socket } = address;
+  const path = join(root, DIRECTORY, `${encodedOf(digestOf(Buffer.from(socket)))}.json`);
+  const temporary = `${path}.${pid}`;
+  const file: DaemonFile = { pid, socket, namespace: await pidNamespace(), since: Date.now() };
+  // Commands of any user may look; who may connect is said by the socket.
+  await mkdir(join(root, DIRECTORY), { recursive: true, mode: 0o755 });
+  await writeFile(temporary, `${JSON.stringify(file)}\n`, { mode: 0o644 });
   await rename(temporary, path);
   return {
     [Symbol.asyncDispose]: async () => {
-      // Another may have been started on the root meanwhile.
-      if ((await readAddress(root))?.pid === address.pid) await rm(path, { force: true });
+      // Another may have been started at the socket meanwhile.
+      if ((await readDaemonFile(path))?.pid === pid) await rm(path, { force: true });
     },
   };
 }
 
-/** The daemon that listens for a root, or undefined. Its socket may still refuse who asks. */
+/**
+ * The daemon that listens for a root, or undefined. Of several one in this process's own pid namespace, which most likely has the
+ * same configuration, and then the one that serves for longest. Its socket may still refuse who asks.
+ */
 export async function findDaemon(root: string): Promise<DaemonAddress | undefined> {
-  const address = await readAddress(root);
-  return address !== undefined && (await isListening(address.socket)) ? address : undefined;
+  const here = await pidNamespace();
+  const isElsewhere = ({ namespace }: DaemonFile): number => (namespace === here ? 0 : 1);
+  const files = (await readDaemonFiles(root)).sort(
+    (a, b) => isElsewhere(a) - isElsewhere(b) || a.since - b.since,
+  );
+  for (const { pid, socket } of files) if (await isListening(socket)) return { pid, socket };
+  return undefined;
 }
 
-async function readAddress(root: string): Promise<DaemonAddress | undefined> {
+async function readDaemonFiles(root: string): Promise<DaemonFile[]> {
+  const directory = join(root, DIRECTORY);
+  // Who may not look there works by itself.
+  const names = await readdir(directory).catch((): string[] => []);
+  const read = names
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => readDaemonFile(join(directory, name)));
+  return (await Promise.all(read)).filter((file) => file !== undefined);
+}
+
+async function readDaemonFile(path: string): Promise<DaemonFile | undefined> {
   try {
-    const value: unknown = JSON.parse(await readFile(join(root, FILE), 'utf8'));
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
     if (typeof value !== 'object' || value === null) return undefined;
-    const { pid, socket } = value as Record<string, unknown>;
-    return typeof pid === 'number' && typeof socket === 'string' ? { pid, socket } : undefined;
+    const { pid, socket, namespace, since } = value as Record<string, unknown>;
+    if (typeof pid !== 'number' || typeof socket !== 'string') return undefined;
+    if (typeof namespace !== 'string' || typeof since !== 'number') return undefined;
+    return { pid, socket, namespace, since };
   } catch {
     return undefined;
   }
+}
+
+async function pidNamespace(): Promise<string> {
+  return await readlink('/proc/self/ns/pid').catch(() => '');
 }

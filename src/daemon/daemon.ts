@@ -1,16 +1,17 @@
-import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import { PullBudget, type Store } from '../engine/index.js';
+import { PullBudget, type RemovedImage, type Store } from '../engine/index.js';
+import type { Abortable } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
-import { type CallOptions, streaming, unary } from './calls.js';
-import { imageService } from './cri/image-service.js';
-import { runtimeService } from './cri/runtime-service.js';
+import type { CallOptions } from './calls.js';
+import { ContainerdImages, type ContainerdImagesOptions } from './containerd/containerd-images.js';
 import { writeDaemonFile } from './daemon-file.js';
-import { GrpcServer, type ServedService } from './grpc-server.js';
+import { GrpcServer } from './grpc-server.js';
+import { KeptCredentials } from './kept-credentials.js';
 import { NodeImages } from './node-images.js';
-import { readProto, serviceOf } from './proto-files.js';
 import { PrePull, type PrePullOptions } from './pre-pull.js';
-import { type EndedPull, Pulls } from './pulls/pulls.js';
-import { transfersService } from './transfers/transfers-service.js';
+import { type EndedPull, Pulls, type PullsOptions } from './pulls/pulls.js';
+import { nodeServices, snapshotterServices } from './services.js';
+import { RemoteLayers } from './snapshots/remote-layers.js';
+import type { SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
 
 export interface DaemonOptions {
   readonly store: Store;
@@ -21,10 +22,10 @@ export interface DaemonOptions {
   /** Of this program, as semver. */
   readonly version: string;
   /** Images pulled at once, and of one registry; default: as many as are asked for. */
-  readonly maxParallelPulls?: number;
-  readonly maxParallelPullsPerRegistry?: number;
+  readonly maxParallelPulls?: number | undefined;
+  readonly maxParallelPullsPerRegistry?: number | undefined;
   /** Layers that are downloaded and unpacked at once by all pulls together. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** How long a pull may make no progress, in milliseconds; 0: for ever. */
   readonly progressTimeoutMs: number;
   readonly discardLayers: boolean;
@@ -33,13 +34,26 @@ export interface DaemonOptions {
   /** Whether an image of a canonical name is never to be collected. */
   readonly isPinned: (name: string) => boolean;
   /** A list of images that are to be here; see {@link PrePull}. */
-  readonly prePull?: Pick<PrePullOptions, 'file' | 'onProblem'>;
+  readonly prePull?: Pick<PrePullOptions, 'file' | 'onProblem'> | undefined;
+  /** Serves a containerd its snapshots, where there is one; see {@link SnapshotterOptions}. */
+  readonly snapshotter?: SnapshotterOptions | undefined;
+  /** Lets a containerd know the images that are here, through that snapshotter. */
+  readonly containerd?:
+    Pick<ContainerdImagesOptions, 'socket' | 'onProblem' | 'onRegistered' | 'onForgotten'> | undefined;
   /** Who observes the pulls: metrics, traces. */
-  readonly observers?: readonly PullsObserver[];
-  readonly onBegun?: (id: string, reference: string) => void;
-  readonly onEnded?: (ended: EndedPull) => void;
+  readonly observers?: readonly PullsObserver[] | undefined;
+  readonly onBegun?: ((id: string, reference: string) => void) | undefined;
+  readonly onEnded?: ((ended: EndedPull) => void) | undefined;
+  /** Told of each name of an image that a client removed. */
+  readonly onRemoved?: ((removed: RemovedImage) => void) | undefined;
   /** Told of each error that a client gets. */
   readonly onError: CallOptions['onError'];
+}
+
+/** containerd's proxy plugin. */
+export interface SnapshotterOptions extends Pick<SnapshotsServiceOptions, 'onLayer' | 'onFreed'> {
+  /** Path of the socket that it listens at. */
+  readonly socket: string;
 }
 
 /** Told of the pulls before the first is made. */
@@ -51,9 +65,16 @@ interface DaemonParts {
   readonly pulls: Pulls;
   readonly images: NodeImages;
   readonly server: GrpcServer;
+  readonly snapshotter: SnapshotterParts | undefined;
+  readonly containerd: ContainerdImages | undefined;
   readonly prePull: PrePull | undefined;
   /** What says where it listens. */
   readonly file: AsyncDisposable;
+}
+
+interface SnapshotterParts {
+  readonly server: GrpcServer;
+  readonly remote: RemoteLayers;
 }
 
 /** A node's gRPC services over one store: CRI's image service, and landfall's own transfers. */
@@ -75,35 +96,43 @@ export class Daemon {
    * @throws LandfallError IN_USE (somebody listens at the socket), FILESYSTEM, INVALID_CONFIG (the list of images)
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { store, registry, progressTimeoutMs, discardLayers, concurrency, onBegun, onEnded } = options;
-    const pulls = new Pulls({
-      store,
-      registry,
-      maxParallel: options.maxParallelPulls,
-      maxParallelPerRegistry: options.maxParallelPullsPerRegistry,
-      budget: new PullBudget(concurrency === undefined ? {} : { concurrency }),
-      progressTimeoutMs,
-      discardLayers,
-    });
-    for (const observer of options.observers ?? []) observer.follow(pulls);
-    if (onBegun !== undefined) pulls.on('begun', onBegun);
-    if (onEnded !== undefined) pulls.on('ended', onEnded);
+    const { store } = options;
+    let containerd: ContainerdImages | undefined;
+    const pulls = pullsFor(options, async (name, o) => await containerd?.settled(name, o));
     const images: NodeImages = new NodeImages({
       store,
       isPinned: (name) => options.isPinned(name) || (prePull?.has(name) ?? false),
     });
     const prePull: PrePull | undefined =
       options.prePull === undefined ? undefined : new PrePull({ ...options.prePull, pulls, images });
-    // What was pulled is measured soon, so that nobody who asks for sizes waits for it.
-    pulls.on('ended', () => void store.snapshotter.measure().catch(() => undefined));
-    const server = await GrpcServer.listen(options.socket, servicesOf(options, pulls, images));
-    const parts = { pulls, images, server, prePull };
+    const credentials = new KeptCredentials();
+    const onRemoved = async (removed: RemovedImage, o: Abortable): Promise<void> => {
+      options.onRemoved?.(removed);
+      // A containerd that is away learns of it when it is back.
+      const signal = AbortSignal.any([
+        ...(o.signal === undefined ? [] : [o.signal]),
+        AbortSignal.timeout(FORGOTTEN_MS),
+      ]);
+      await containerd?.settled(removed.name, { signal }).catch(() => undefined);
+    };
+    const services = nodeServices({ ...options, images, pulls, credentials, onRemoved }, options);
+    const server = await GrpcServer.listen(options.socket, services);
+    let snapshotter: SnapshotterParts | undefined;
     try {
+      snapshotter = await startSnapshotter(options, pulls, credentials);
+      // Only now can that containerd ask for what it is given.
+      if (options.containerd !== undefined)
+        containerd = ContainerdImages.start({ ...options.containerd, store, images });
       await prePull?.start();
       const file = await writeDaemonFile(store.root, { pid: process.pid, socket: options.socket });
-      return new Daemon({ ...parts, file });
+      return new Daemon({ pulls, images, server, snapshotter, containerd, prePull, file });
     } catch (error) {
-      await server.stop(0);
+      await Promise.all([
+        server.stop(0),
+        snapshotter?.server.stop(0),
+        containerd?.[Symbol.asyncDispose](),
+        prePull?.[Symbol.asyncDispose](),
+      ]);
       throw error;
     }
   }
@@ -125,47 +154,50 @@ export class Daemon {
    */
   async stop(patienceMs: number): Promise<void> {
     this.#stopping = true;
-    const { file, prePull, server } = this.#parts;
+    const { file, prePull, server, snapshotter, containerd } = this.#parts;
     await file[Symbol.asyncDispose]();
     await Promise.all([prePull?.[Symbol.asyncDispose](), this.pulls.stop(patienceMs)]);
+    await Promise.all([snapshotter?.remote[Symbol.asyncDispose](), containerd?.[Symbol.asyncDispose]()]);
     // Streams that only watch end with their clients, for whom nobody waits.
-    await server.stop(LAST_ANSWERS_MS);
+    await Promise.all([server.stop(LAST_ANSWERS_MS), snapshotter?.server.stop(LAST_ANSWERS_MS)]);
   }
 }
+
+/** How long a removal may wait for containerd to forget the image, in milliseconds. */
+const FORGOTTEN_MS = 5_000;
 
 /** How long answers to calls that have ended may take to be sent, in milliseconds. */
 const LAST_ANSWERS_MS = 1_000;
 
-function servicesOf(options: DaemonOptions, pulls: Pulls, images: NodeImages): readonly ServedService[] {
-  const { store, runtimeHandlers, version, onError } = options;
-  const image = imageService({ store, images, pulls, runtimeHandlers });
-  const runtime = runtimeService({ version, runtimeHandlers });
-  const transfers = transfersService(pulls);
-  const cri = readProto('runtime-v1.proto');
-  const own = readProto('transfers-v1.proto');
-  const served = (
-    proto: ServedService['proto'],
-    name: string,
-    implementation: UntypedServiceImplementation,
-  ): ServedService => ({ name, definition: serviceOf(proto, name), implementation, proto });
-  return [
-    served(cri, 'runtime.v1.RuntimeService', {
-      Version: unary('Version', runtime.version, { onError }),
-      Status: unary('Status', runtime.status, { onError }),
-    }),
-    served(cri, 'runtime.v1.ImageService', {
-      ListImages: unary('ListImages', image.listImages, { onError }),
-      StreamImages: streaming('StreamImages', image.streamImages, { onError }),
-      ImageStatus: unary('ImageStatus', image.imageStatus, { onError }),
-      PullImage: unary('PullImage', image.pullImage, { onError }),
-      RemoveImage: unary('RemoveImage', image.removeImage, { onError }),
-      ImageFsInfo: unary('ImageFsInfo', image.imageFsInfo, { onError }),
-    }),
-    served(own, 'landfall.v1.Transfers', {
-      List: unary('List', transfers.list, { onError }),
-      Watch: streaming('Watch', transfers.watch, { onError }),
-      Pull: streaming('Pull', transfers.pull, { onError }),
-      Cancel: unary('Cancel', transfers.cancel, { onError }),
-    }),
-  ];
+/** @param onNamed see `PullsOptions.onNamed` */
+function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onNamed']>): Pulls {
+  const { store, registry, progressTimeoutMs, discardLayers, concurrency, onBegun, onEnded } = options;
+  const pulls = new Pulls({
+    store,
+    registry,
+    maxParallel: options.maxParallelPulls,
+    maxParallelPerRegistry: options.maxParallelPullsPerRegistry,
+    budget: new PullBudget(concurrency === undefined ? {} : { concurrency }),
+    progressTimeoutMs,
+    discardLayers,
+    onNamed,
+  });
+  for (const observer of options.observers ?? []) observer.follow(pulls);
+  if (onBegun !== undefined) pulls.on('begun', onBegun);
+  if (onEnded !== undefined) pulls.on('ended', onEnded);
+  // What was pulled is measured soon, so that nobody who asks for sizes waits for it.
+  pulls.on('ended', () => void store.snapshotter.measure().catch(() => undefined));
+  return pulls;
+}
+
+async function startSnapshotter(
+  { store, snapshotter, onError }: DaemonOptions,
+  pulls: Pulls,
+  credentials: KeptCredentials,
+): Promise<SnapshotterParts | undefined> {
+  if (snapshotter === undefined) return undefined;
+  const { socket, onLayer, onFreed } = snapshotter;
+  const remote = new RemoteLayers({ store, pulls, credentialsFor: (asked) => credentials.find(asked) });
+  const services = snapshotterServices({ store, remote, onLayer, onFreed }, { onError });
+  return { remote, server: await GrpcServer.listen(socket, services) };
 }

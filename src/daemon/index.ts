@@ -1,3 +1,4 @@
+export { checkContainerd, type ContainerdReport, type MissingLine } from './check-containerd.js';
 export { DaemonClient } from './client.js';
 export { Daemon, type DaemonOptions } from './daemon.js';
 export { type DaemonAddress, findDaemon } from './daemon-file.js';

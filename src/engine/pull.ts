@@ -56,6 +56,10 @@ export interface PullOptions extends Abortable {
    * were dropped, and later pulls of the image go without them too. Default false.
    */
   readonly discardLayers?: boolean;
+  /**
+   * Give the image no name: what was pulled stays for as long as somebody leases or holds it. Default false.
+   */
+  readonly nameless?: boolean;
   /** What this pull shares with others. Without it, it has one of its own. */
   readonly budget?: PullBudget;
   readonly onEvent?: (event: PullEvent) => void;
@@ -201,6 +205,7 @@ class PullSession {
   async record(target: Descriptor): Promise<void> {
     const { store } = this.#options;
     await settleStore(store);
+    if (this.#options.nameless === true) return;
     await recordDocuments(store, target);
     const labels = await this.#labels(target);
     await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });

@@ -1,11 +1,4 @@
-import {
-  type ClientDuplexStream,
-  credentials,
-  loadPackageDefinition,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,21 +9,15 @@ import type { TransferMessage } from '../../src/daemon/transfers/messages.js';
 import { openStore, type Store } from '../../src/engine/index.js';
 import type { RegistryClient } from '../../src/registry/index.js';
 import { deferred } from '../../src/system/deferred.js';
+import { all, call, type GrpcClient, grpcClient, stream } from '../support/grpc-client.js';
 import { imageSteps } from '../support/image-steps.js';
 import { fastClient } from '../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry, type Step } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
-const PROTOS = resolve(import.meta.dirname, '../../src/daemon/protos');
-
 /** As much of an answer of reflection as is looked at. */
 interface Reflected {
   readonly listServicesResponse: { readonly service: readonly { readonly name: string }[] };
-}
-
-interface Client {
-  close(): void;
-  [method: string]: (...args: unknown[]) => unknown;
 }
 
 const NOT_THERE = ['HEAD', 'GET'].map((method): Step => ({
@@ -38,43 +25,6 @@ const NOT_THERE = ['HEAD', 'GET'].map((method): Step => ({
   times: 'any',
   ...errorReply(404, 'MANIFEST_UNKNOWN'),
 }));
-
-/** A client that is made of the proto file of a service, as anybody would make one. */
-function clientOf(file: string, service: string, socket: string): Client {
-  const definition = loadSync(resolve(PROTOS, file), {
-    longs: String,
-    enums: String,
-    defaults: true,
-    oneofs: true,
-  });
-  let found: unknown = loadPackageDefinition(definition);
-  for (const part of service.split('.')) found = (found as Record<string, unknown>)[part];
-  const Constructor = found as new (address: string, credentials: unknown) => Client;
-  return new Constructor(`unix:${socket}`, credentials.createInsecure());
-}
-
-function call<T>(client: Client, method: string, request: object = {}): Promise<T> {
-  return new Promise((onAnswer, onError) => {
-    client[method]?.(request, new Metadata(), (error: ServiceError | null, answer: T) => {
-      if (error === null) onAnswer(answer);
-      else onError(error);
-    });
-  });
-}
-
-function stream<T>(
-  client: Client,
-  method: string,
-  request: object = {},
-): AsyncIterable<T> & { cancel(): void } {
-  return client[method]?.(request) as AsyncIterable<T> & { cancel(): void };
-}
-
-async function all<T>(messages: AsyncIterable<T>): Promise<T[]> {
-  const found: T[] = [];
-  for await (const message of messages) found.push(message);
-  return found;
-}
 
 describe('a daemon', () => {
   let work: string;
@@ -85,15 +35,15 @@ describe('a daemon', () => {
   let gate = deferred<undefined>();
   let daemon: Daemon;
   let socket: string;
-  const clients: Client[] = [];
+  const clients: GrpcClient[] = [];
 
-  const connect = (file: string, service: string): Client => {
-    const connected = clientOf(file, service, socket);
+  const connect = (file: string, service: string): GrpcClient => {
+    const connected = grpcClient(file, service, socket);
     clients.push(connected);
     return connected;
   };
-  const transfers = (): Client => connect('transfers-v1.proto', 'landfall.v1.Transfers');
-  const images = (): Client => connect('runtime-v1.proto', 'runtime.v1.ImageService');
+  const transfers = (): GrpcClient => connect('transfers-v1.proto', 'landfall.v1.Transfers');
+  const images = (): GrpcClient => connect('runtime-v1.proto', 'runtime.v1.ImageService');
 
   const start = (options: Partial<DaemonOptions> = {}): Promise<Daemon> =>
     Daemon.start({
@@ -174,7 +124,7 @@ describe('a daemon', () => {
 
   it('tells by reflection what it serves', async () => {
     const file = '../../node_modules/@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto';
-    const reflection = clientOf(
+    const reflection = grpcClient(
       resolve(import.meta.dirname, file),
       'grpc.reflection.v1.ServerReflection',
       socket,
@@ -193,12 +143,12 @@ describe('a daemon', () => {
     );
   });
 
-  const connectHealth = (): Client => {
+  const connectHealth = (): GrpcClient => {
     const file = resolve(
       import.meta.dirname,
       '../../node_modules/grpc-health-check/proto/health/v1/health.proto',
     );
-    const connected = clientOf(file, 'grpc.health.v1.Health', socket);
+    const connected = grpcClient(file, 'grpc.health.v1.Health', socket);
     clients.push(connected);
     return connected;
   };
@@ -267,7 +217,7 @@ describe('a daemon', () => {
     expect(await readdir(work)).toContain('s.sock');
     await daemon.stop(0);
     expect(await readdir(work)).not.toContain('s.sock');
-    expect(await readdir(join(work, 'store'))).not.toContain('daemon.json');
+    expect(await readdir(join(work, 'store', 'daemons'))).toEqual([]);
     daemon = await start();
   });
 });

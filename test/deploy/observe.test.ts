@@ -34,11 +34,13 @@ describe('the metrics of the daemon', () => {
     expect([...new Set([...listed].map(([, name = '']) => name))].sort()).toEqual([...names].sort());
   });
 
-  it('are there for all that the dashboard asks', async () => {
+  it('are there for all that the dashboard asks, and it shows all of landfall’s own', async () => {
     const dashboard = await readFile(join(ROOT, 'deploy/grafana/landfall.json'), 'utf8');
     const asked = [...dashboard.matchAll(/(?:landfall|process)_[a-z_]+(?=\{|,)/g)].map(([name]) => name);
     expect(asked.length).toBeGreaterThan(9);
     const base = (name: string): string => name.replace(/_bucket$/, '');
     expect(asked.filter((name) => !names.has(base(name)))).toEqual([]);
+    const shown = new Set(asked.map(base));
+    expect([...names].filter((name) => name.startsWith('landfall_') && !shown.has(name))).toEqual([]);
   });
 });

@@ -3,32 +3,33 @@ import { resolve } from 'node:path';
 import {
   Daemon,
   DaemonMetrics,
-  type EndedPull,
+  type DaemonOptions,
   ObserveServer,
   parseSocketAddress,
 } from '../../daemon/index.js';
 import type { Tracing } from '../../daemon/observe/tracing.js';
 import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
 import type { SyncMode } from '../../engine/durability.js';
-import { isLandfallError, LandfallError } from '../../errors.js';
+import { LandfallError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
-import { formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { endFacts, endLine } from '../daemon-log.js';
 import { messageOf } from '../error-facts.js';
 import { EXIT_CODES } from '../exit-codes.js';
-import { formatDuration } from '../format/duration.js';
-import { formatSize } from '../format/size.js';
-import { matchesGlob } from '../glob.js';
-import type { LogFacts } from '../log.js';
 import { openRegistry } from '../open-registry.js';
 import { parseDuration } from '../parse-duration.js';
 import { version } from '../version.js';
 import { parseListen } from '../parse-listen.js';
+import { pinnedBy } from '../pinned-by.js';
 import { withStore } from '../with-store.js';
 
 export interface DaemonFlags {
   readonly cri?: string;
+  /** Address of a socket for containerd's proxy plugin. */
+  readonly snapshotter?: string;
+  /** Address of a containerd's socket. */
+  readonly containerd?: string;
   readonly maxParallelPulls?: number;
   readonly maxParallelPullsPerRegistry?: number;
   readonly progressTimeout?: string;
@@ -40,10 +41,15 @@ export interface DaemonFlags {
   readonly metrics?: string;
   /** Path of a list of images. */
   readonly prePull?: string;
+  /** Paths of pull secrets of Kubernetes. */
+  readonly pullSecrets?: readonly string[];
 }
 
 export const DEFAULT_SOCKET = 'unix:///run/landfall/landfall.sock';
 export const DEFAULT_PROGRESS_TIMEOUT = '5m';
+
+/** Where a kubelet looks for a node's credentials. */
+const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
 /** How long pulls under way may go on when it is stopped, in milliseconds: less than an interrupted command may take. */
 const PATIENCE_MS = 10_000;
@@ -51,71 +57,65 @@ const PATIENCE_MS = 10_000;
 /** So many hosts can be tried before a pull that makes no progress is given up. */
 const HOSTS_TRIED = 4;
 
+/** What the flags ask for, read before anything is opened. */
+interface DaemonPlan {
+  readonly socket: string;
+  /** Paths of sockets. */
+  readonly snapshotter: string | undefined;
+  readonly containerd: string | undefined;
+  readonly progressTimeoutMs: number;
+  readonly isPinned: (name: string) => boolean;
+  readonly observeAt: ReturnType<typeof parseListen> | undefined;
+}
+
+/** @throws LandfallError INVALID_CONFIG */
+function planOf(flags: DaemonFlags): DaemonPlan {
+  const { cri = DEFAULT_SOCKET, snapshotter, containerd, progressTimeout = DEFAULT_PROGRESS_TIMEOUT } = flags;
+  if (containerd !== undefined && snapshotter === undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--containerd needs --snapshotter', {
+      hint: 'containerd finds the layers of the images that it is given only through that.',
+    });
+  }
+  return {
+    socket: parseSocketAddress(cri),
+    snapshotter: snapshotter === undefined ? undefined : parseSocketAddress(snapshotter),
+    containerd: containerd === undefined ? undefined : parseSocketAddress(containerd),
+    progressTimeoutMs: parseDuration('--progress-timeout', progressTimeout),
+    isPinned: pinnedBy(flags.pin ?? []),
+    observeAt: flags.metrics === undefined ? undefined : parseListen(flags.metrics),
+  };
+}
+
 /** Serves until it is interrupted, which is how it is meant to end. */
 export async function daemonCommand(flags: DaemonFlags, context: CommandContext): CommandResult {
-  const { signal, log, settings, env } = context;
-  const socket = parseSocketAddress(flags.cri ?? DEFAULT_SOCKET);
-  const progressTimeoutMs = parseDuration(
-    '--progress-timeout',
-    flags.progressTimeout ?? DEFAULT_PROGRESS_TIMEOUT,
-  );
-  const isPinned = pinnedBy(flags.pin ?? []);
-  const observeAt = flags.metrics === undefined ? undefined : parseListen(flags.metrics);
+  const { signal, log, env } = context;
+  const plan = planOf(flags);
   return await withStore(
     context,
     async (store) => {
       const metrics = new DaemonMetrics({ store, version: version() });
       await using registry = await openRegistry(context, [], {
         onReceived: (host, bytes) => metrics.received(host, bytes),
-        failover: failoverWithin(progressTimeoutMs),
+        failover: failoverWithin(plan.progressTimeoutMs),
+        authFiles: [...(flags.pullSecrets ?? []).map((file) => resolve(file)), KUBELET_AUTH_FILE],
       });
       await using tracing = await openTracing(context);
       const daemon = await Daemon.start({
+        ...daemonOptions(flags, plan, context, metrics),
         store,
         registry,
-        socket,
-        version: version(),
         observers: [metrics, ...(tracing === undefined ? [] : [tracing])],
-        progressTimeoutMs,
-        isPinned,
-        discardLayers: flags.discardLayers ?? false,
-        runtimeHandlers: flags.runtimeHandler ?? [],
-        ...(flags.maxParallelPulls === undefined ? {} : { maxParallelPulls: flags.maxParallelPulls }),
-        ...(flags.maxParallelPullsPerRegistry === undefined
-          ? {}
-          : { maxParallelPullsPerRegistry: flags.maxParallelPullsPerRegistry }),
-        ...(settings.concurrency === undefined ? {} : { concurrency: settings.concurrency }),
-        ...(flags.prePull === undefined
-          ? {}
-          : {
-              prePull: {
-                file: resolve(flags.prePull),
-                onProblem: (error, reference) =>
-                  log.warn(`${reference ?? flags.prePull ?? ''}: ${messageOf(error)}`),
-              },
-            }),
-        onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`, { pull: id, reference }),
-        onEnded: (ended) => log.info(endLine(ended), endFacts(ended)),
-        onError: (method, error) => log.debug(`${method}: ${messageOf(error)}`),
       });
       try {
-        const cri = `unix://${socket}`;
         await using observed =
-          observeAt === undefined
+          plan.observeAt === undefined
             ? undefined
-            : await ObserveServer.listen({ ...observeAt, metrics, whyNotReady: () => daemon.whyNotReady() });
-        const url = observed === undefined ? undefined : `http://${observed.address}/metrics`;
-        const facts = {
-          root: store.root,
-          cri,
-          pid: process.pid,
-          ...(url === undefined ? {} : { metrics: url }),
-        };
-        answer(context, facts, () =>
-          [`serving ${store.root} at ${cri}\n`, ...(url === undefined ? [] : [`metrics at ${url}\n`])].join(
-            '',
-          ),
-        );
+            : await ObserveServer.listen({
+                ...plan.observeAt,
+                metrics,
+                whyNotReady: () => daemon.whyNotReady(),
+              });
+        tellWhere(store.root, plan, observed?.address, context);
         notifySystemd('READY=1', env['NOTIFY_SOCKET']);
         if (!signal.aborted) await once(signal, 'abort');
       } finally {
@@ -127,6 +127,80 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
     },
     { sync: flags.sync },
   );
+}
+
+function daemonOptions(
+  flags: DaemonFlags,
+  { socket, snapshotter, containerd, progressTimeoutMs, isPinned }: DaemonPlan,
+  { settings, log }: CommandContext,
+  metrics: DaemonMetrics,
+): Omit<DaemonOptions, 'store' | 'registry' | 'observers'> {
+  const { maxParallelPulls, maxParallelPullsPerRegistry, prePull } = flags;
+  return {
+    socket,
+    version: version(),
+    progressTimeoutMs,
+    isPinned,
+    discardLayers: flags.discardLayers ?? false,
+    runtimeHandlers: flags.runtimeHandler ?? [],
+    maxParallelPulls,
+    maxParallelPullsPerRegistry,
+    concurrency: settings.concurrency,
+    prePull:
+      prePull === undefined
+        ? undefined
+        : {
+            file: resolve(prePull),
+            onProblem: (error, reference) => log.warn(`${reference ?? prePull}: ${messageOf(error)}`),
+          },
+    snapshotter:
+      snapshotter === undefined
+        ? undefined
+        : {
+            socket: snapshotter,
+            onLayer: (outcome, chainId, reason) => {
+              metrics.snapshotLayer(outcome);
+              if (reason !== undefined) log.warn(`${chainId}: left to containerd: ${messageOf(reason)}`);
+              else log.debug(`${chainId}: ${outcome}`);
+            },
+          },
+    containerd:
+      containerd === undefined
+        ? undefined
+        : {
+            socket: containerd,
+            onProblem: (error) => log.warn(messageOf(error)),
+            onRegistered: (names) => log.info(`containerd was given ${names.join(', ')}`),
+            onForgotten: (names) => log.info(`containerd has no more ${names.join(', ')}`),
+          },
+    onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`, { pull: id, reference }),
+    onEnded: (ended) => log.info(endLine(ended), endFacts(ended)),
+    onRemoved: (removed) => metrics.removed(removed),
+    onError: (method, error) => log.debug(`${method}: ${messageOf(error)}`),
+  };
+}
+
+/** @param metricsAt `HOST:PORT` */
+function tellWhere(
+  root: string,
+  { socket, snapshotter, containerd }: DaemonPlan,
+  metricsAt: string | undefined,
+  context: CommandContext,
+): void {
+  const cri = `unix://${socket}`;
+  const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
+  const addresses = {
+    ...(snapshotter === undefined ? {} : { snapshotter: `unix://${snapshotter}` }),
+    ...(containerd === undefined ? {} : { containerd: `unix://${containerd}` }),
+  };
+  const facts = { root, cri, ...addresses, pid: process.pid, ...(metrics === undefined ? {} : { metrics }) };
+  answer(context, facts, () => {
+    const lines = [`serving ${root} at ${cri}`];
+    if (snapshotter !== undefined) lines.push(`snapshots for containerd at unix://${snapshotter}`);
+    if (containerd !== undefined) lines.push(`images for the containerd at unix://${containerd}`);
+    if (metrics !== undefined) lines.push(`metrics at ${metrics}`);
+    return lines.map((line) => `${line}\n`).join('');
+  });
 }
 
 /** Loaded only where it is wanted, since it is large. */
@@ -141,42 +215,4 @@ function failoverWithin(progressTimeoutMs: number): FailoverOptions {
   if (progressTimeoutMs === 0) return {};
   const firstByteMs = Math.min(20_000, progressTimeoutMs / HOSTS_TRIED);
   return { firstByteMs, windowMs: Math.min(10_000, progressTimeoutMs / HOSTS_TRIED) };
-}
-
-/**
- * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over canonical names.
- *
- * @throws LandfallError INVALID_CONFIG
- */
-function pinnedBy(patterns: readonly string[]): (name: string) => boolean {
-  const globs = patterns.map((pattern) => {
-    if (/[*?]/.test(pattern)) return pattern;
-    try {
-      return formatReference(parseReference(pattern, { defaultTag: true }));
-    } catch (cause) {
-      throw new LandfallError('INVALID_CONFIG', `--pin: ${messageOf(cause)}`, {
-        cause,
-        hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
-      });
-    }
-  });
-  return (name) => globs.some((glob) => matchesGlob(glob, name));
-}
-
-function endFacts({ id, reference, durationMs, outcome, progress }: EndedPull): LogFacts {
-  return {
-    pull: id,
-    reference,
-    durationMs: Math.round(durationMs),
-    bytesDownloaded: progress.downloadedBytes,
-    ...('error' in outcome
-      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
-      : {}),
-  };
-}
-
-function endLine({ id, reference, durationMs, outcome, progress }: EndedPull): string {
-  const subject = `pull ${id}: ${reference}`;
-  if ('error' in outcome) return `${subject}: failed: ${messageOf(outcome.error)}`;
-  return `${subject}: done in ${formatDuration(durationMs)}, ${formatSize(progress.downloadedBytes)} downloaded`;
 }

@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+import { checkContainerd } from '../../daemon/check-containerd.js';
 import { diagnose } from '../../engine/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
@@ -6,14 +8,22 @@ import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
 import { renderTable } from '../format/table.js';
 import { openRegistry } from '../open-registry.js';
+import { renderContainerd } from '../render-containerd.js';
 
 export interface DoctorFlags {
   /** A reference, of which only the registry matters. */
   readonly hosts?: string;
+  /** The path of containerd's configuration; true for the usual one. */
+  readonly containerd?: string | true;
 }
+
+const CONTAINERD_CONFIG = '/etc/containerd/config.toml';
+/** Something is missing. */
+const INCOMPLETE = 1;
 
 export async function doctorCommand(flags: DoctorFlags, context: CommandContext): CommandResult {
   if (flags.hosts !== undefined) return await showHosts(flags.hosts, context);
+  if (flags.containerd !== undefined) return await showContainerd(flags.containerd, context);
   const diagnosis = await diagnose(context.settings.root);
   answer(context, diagnosis, () => {
     const { node, platform, root, freeBytes, capabilities } = diagnosis;
@@ -29,6 +39,15 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
     return `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free\n\n${table}`;
   });
   return 0;
+}
+
+/** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
+async function showContainerd(file: string | true, context: CommandContext): CommandResult {
+  const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
+    root: context.settings.root,
+  });
+  answer(context, report, () => renderContainerd(report));
+  return report.complete ? 0 : INCOMPLETE;
 }
 
 /** Where content of a registry would be asked for, in that order. Nobody is asked. */

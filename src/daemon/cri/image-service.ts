@@ -18,9 +18,9 @@ import type {
   RemoveImageRequest,
 } from './messages.js';
 import { type PullImageOptions, pullImage } from './pull-image.js';
-import { removeNodeImage } from './remove-image.js';
+import { removeNodeImage, type RemoveNodeImageOptions } from './remove-image.js';
 
-export interface ImageServiceOptions extends PullImageOptions {
+export interface ImageServiceOptions extends PullImageOptions, RemoveNodeImageOptions {
   readonly store: Store;
   readonly images: NodeImages;
 }
@@ -60,8 +60,8 @@ export function imageService(options: ImageServiceOptions): ImageService {
       return verbose ? { image: message, info: await imageInfo(store, image) } : { image: message };
     },
     pullImage: (request, call) => pullImage(request, call, options),
-    removeImage: async ({ image: spec }) => {
-      await removeNodeImage(store, images, nameIn(spec));
+    removeImage: async ({ image: spec }, { signal }) => {
+      await removeNodeImage(nameIn(spec), { ...options, signal });
       return {};
     },
     imageFsInfo: async () => await imageFsInfo(store),

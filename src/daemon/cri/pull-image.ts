@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { type ErrorCode, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
-import { type Digest, parseReference } from '../../spec/index.js';
+import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import type { CallContext } from '../calls.js';
 import { StatusError } from '../grpc-status.js';
+import type { KeptCredentials } from '../kept-credentials.js';
 import type { Pulls } from '../pulls/pulls.js';
 import { credentialsOf } from './auth-config.js';
 import { nameIn } from './image-spec.js';
@@ -12,6 +13,8 @@ export interface PullImageOptions {
   readonly pulls: Pulls;
   /** Names under which pulls may ask for this node's images, besides none. */
   readonly runtimeHandlers: readonly string[];
+  /** Where what a pull came with is kept for a moment. */
+  readonly credentials: Pick<KeptCredentials, 'keep'>;
 }
 
 /**
@@ -23,13 +26,14 @@ export interface PullImageOptions {
 export async function pullImage(
   { image: spec, auth }: PullImageRequest,
   { signal }: CallContext,
-  { pulls, runtimeHandlers }: PullImageOptions,
+  { pulls, runtimeHandlers, credentials: kept }: PullImageOptions,
 ): Promise<PullImageResponse> {
   const reference = nameIn(spec);
   requireHandler(spec?.runtimeHandler ?? '', runtimeHandlers);
   try {
-    const { registry } = parseReference(reference, { defaultTag: true });
-    const credentials = credentialsOf(auth, registry);
+    const parsed = parseReference(reference, { defaultTag: true });
+    const credentials = credentialsOf(auth, parsed.registry);
+    if (credentials !== undefined) kept.keep(formatReference(parsed), credentials);
     const { imageId } = await pulls.pull({ reference, credentials, signal });
     return { imageRef: imageId satisfies Digest };
   } catch (error) {

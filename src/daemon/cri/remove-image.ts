@@ -1,7 +1,14 @@
-import { removeImage, type Store } from '../../engine/index.js';
-import { LandfallError } from '../../errors.js';
+import { removeImage, type RemovedImage, type Store } from '../../engine/index.js';
+import { type Abortable, isLandfallError } from '../../errors.js';
 import { encodedOf, formatReference, parseReference } from '../../spec/index.js';
 import type { NodeImage, NodeImages } from '../node-images.js';
+
+export interface RemoveNodeImageOptions {
+  readonly store: Store;
+  readonly images: NodeImages;
+  /** Told of each name that went, and waited for before the removal is answered. */
+  readonly onRemoved?: ((removed: RemovedImage, o: Abortable) => Promise<void>) | undefined;
+}
 
 /**
  * Removes an image (CRI: RemoveImage): all of its names where it is called by its ID, else the names that it was called by. With
@@ -10,15 +17,22 @@ import type { NodeImage, NodeImages } from '../node-images.js';
  *
  * @throws SpecError INVALID_REFERENCE; those of removing, UNSUPPORTED (only an additional store has it) among them
  */
-export async function removeNodeImage(store: Store, images: NodeImages, called: string): Promise<void> {
+export async function removeNodeImage(
+  called: string,
+  { store, images, onRemoved, signal }: RemoveNodeImageOptions & Abortable,
+): Promise<void> {
   const image = await images.find(called);
   if (image === undefined) return;
   for (const name of namesFor(image, called)) {
-    await removeImage(store, name).catch((error: unknown) => {
-      // Somebody else removed it at the same time.
-      if (!(error instanceof LandfallError) || error.code !== 'BLOB_NOT_FOUND') throw error;
-    });
+    const removed = await removeImage(store, name).catch(unlessGone);
+    if (removed !== undefined) await onRemoved?.(removed, { signal });
   }
+}
+
+/** Somebody else may have removed it at the same time. */
+function unlessGone(error: unknown): undefined {
+  if (!isLandfallError(error) || error.code !== 'BLOB_NOT_FOUND') throw error;
+  return undefined;
 }
 
 /** The names that go. A digest stands for every name in its repository that has it. */

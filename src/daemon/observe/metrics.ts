@@ -1,8 +1,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Store } from '../../engine/index.js';
+import { recordedUsage, type RemovedImage, type Store } from '../../engine/index.js';
 import { isLandfallError } from '../../errors.js';
 import { integerOf } from '../../metadata/index.js';
 import type { EndedPull, Pulls } from '../pulls/pulls.js';
+import type { LayerOutcome } from '../snapshots/snapshots-service.js';
 
 export interface DaemonMetricsOptions {
   readonly store: Store;
@@ -16,9 +17,6 @@ const DURATIONS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
 const MOST_NAMES = 200;
 const OTHERS = 'others';
 
-const STORED = `
-SELECT (SELECT coalesce(sum(size), 0) FROM blobs) AS blobs, (SELECT coalesce(sum(bytes), 0) FROM snapshots) AS snapshots`;
-
 /** What the daemon counts, for Prometheus. docs/node.md lists it. */
 export class DaemonMetrics {
   readonly #registry = new Registry();
@@ -29,6 +27,9 @@ export class DaemonMetrics {
   readonly #hostBytes: Counter<'host'>;
   readonly #resumedBytes: Counter;
   readonly #layers: Counter<'reused'>;
+  readonly #snapshotLayers: Counter<'outcome'>;
+  readonly #removedImages: Counter;
+  readonly #freedBytes: Counter<'by'>;
 
   constructor({ store, version }: DaemonMetricsOptions) {
     const registers = [this.#registry];
@@ -75,16 +76,34 @@ export class DaemonMetrics {
       labelNames: ['reused'],
       registers,
     });
+    this.#snapshotLayers = new Counter({
+      name: 'landfall_snapshot_layers_total',
+      help: 'Layers that containerd asked for: present, pulled, or left to containerd to bring itself.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#removedImages = new Counter({
+      name: 'landfall_removed_images_total',
+      help: 'Names of images that clients of CRI removed, which is how a kubelet collects garbage.',
+      registers,
+    });
+    this.#freedBytes = new Counter({
+      name: 'landfall_freed_bytes_total',
+      help: 'Bytes of blobs and unpacked layers that were freed, by what freed them: image (its removal), snapshot, collection.',
+      labelNames: ['by'],
+      registers,
+    });
+    // So that it is seen to be 0 before there is any.
+    for (const by of ['image', 'snapshot', 'collection'] as const) this.freed(by, 0);
     const stored = new Gauge({
       name: 'landfall_store_bytes',
       help: 'What the store takes, by what it is: blobs, snapshots.',
       labelNames: ['kind'],
       registers,
       collect: async () => {
-        const row = await store.database.get(STORED);
-        if (row === undefined) return;
-        stored.set({ kind: 'blobs' }, integerOf(row, 'blobs'));
-        stored.set({ kind: 'snapshots' }, integerOf(row, 'snapshots'));
+        const { blobs, snapshots } = await recordedUsage(store);
+        stored.set({ kind: 'blobs' }, blobs.bytes);
+        stored.set({ kind: 'snapshots' }, snapshots.bytes);
       },
     });
     const images: Gauge = new Gauge({
@@ -138,6 +157,22 @@ export class DaemonMetrics {
   /** @param host that sent so many bytes of an answer */
   received(host: string, bytes: number): void {
     this.#hostBytes.inc({ host: this.#bounded('host', host) }, bytes);
+  }
+
+  /** An image was removed by its name for a client of CRI. */
+  removed({ freed }: RemovedImage): void {
+    this.#removedImages.inc();
+    this.freed('image', freed);
+  }
+
+  /** @param by what freed so many bytes: containerd's letting go of a snapshot, or a collection after its own */
+  freed(by: 'image' | 'snapshot' | 'collection', bytes: number): void {
+    this.#freedBytes.inc({ by }, bytes);
+  }
+
+  /** @param outcome how a layer came that containerd asked for */
+  snapshotLayer(outcome: LayerOutcome): void {
+    this.#snapshotLayers.inc({ outcome });
   }
 
   /** What Prometheus reads, and its media type. */

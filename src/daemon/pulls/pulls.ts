@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
-import { abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
+import { type Abortable, abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
 import {
   formatPlatform,
@@ -24,6 +24,8 @@ export interface PullsOptions extends PullTurnsOptions {
   readonly progressTimeoutMs: number;
   /** Drop the blobs of layers once they are unpacked, whatever a pull asks for. */
   readonly discardLayers: boolean;
+  /** Waited for once an image has its name, before its pull is done: for whoever else is to know it by then. */
+  readonly onNamed?: (name: string, o: Abortable) => Promise<void>;
 }
 
 /** A pull that somebody asks for. */
@@ -36,6 +38,8 @@ export interface AskedPull {
   readonly unpack?: boolean;
   readonly verifyFirst?: boolean;
   readonly discardLayers?: boolean;
+  /** Give the image no name. */
+  readonly nameless?: boolean;
   /** Aborted when whoever asked does not want it any more. The pull goes on for others who do. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
@@ -211,15 +215,15 @@ export class Pulls extends EventEmitter<PullsEvents> {
     asked: AskedPull,
     { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
   ): Promise<PullResult> {
-    const { store, registry, budget, progressTimeoutMs, discardLayers } = this.#options;
-    const { credentials, platform, allPlatforms, unpack, verifyFirst } = asked;
+    const { store, registry, budget, progressTimeoutMs, discardLayers, onNamed } = this.#options;
+    const { credentials, platform, allPlatforms, unpack, verifyFirst, nameless } = asked;
     using watch =
       progressTimeoutMs === 0
         ? undefined
         : new StallWatch(progressTimeoutMs, () => {
             controller.abort(stalled(transfer.reference, progressTimeoutMs));
           });
-    return await pull({
+    const result = await pull({
       store,
       registry:
         credentials === undefined
@@ -230,6 +234,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
       ...(allPlatforms === undefined ? {} : { allPlatforms }),
       ...(unpack === undefined ? {} : { unpack }),
       ...(verifyFirst === undefined ? {} : { verifyFirst }),
+      ...(nameless === undefined ? {} : { nameless }),
       discardLayers: (asked.discardLayers ?? false) || (discardLayers && unpack !== false),
       budget,
       signal: controller.signal,
@@ -240,6 +245,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
         this.emit('changed', transfer);
       },
     });
+    if (nameless !== true) await onNamed?.(result.reference, { signal: controller.signal });
+    return result;
   }
 
   /** Until the pull has ended, or nobody waits for it here any more. */
@@ -259,12 +266,13 @@ export class Pulls extends EventEmitter<PullsEvents> {
   }
 }
 
-function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers }: AskedPull): string {
+function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers, nameless }: AskedPull): string {
   return JSON.stringify([
     allPlatforms ?? false,
     unpack ?? true,
     verifyFirst ?? false,
     discardLayers ?? false,
+    nameless ?? false,
   ]);
 }
 

@@ -98,9 +98,14 @@ export class TomlTable {
       .map((key) => this.remark(key, 'is no key that landfall knows; it is ignored'));
   }
 
+  /** Where a key stands, or its table: `/etc/hosts.toml:12`. */
+  placeOf(key: string): string {
+    return `${this.#source.file}:${this.#line(key)}`;
+  }
+
   /** What is to be said of a key, with its place. */
   remark(key: string, what: string): string {
-    return `${this.#source.file}:${this.#line(key)}: ${this.#name(key)} ${what}`;
+    return `${this.placeOf(key)}: ${this.#name(key)} ${what}`;
   }
 
   fault(

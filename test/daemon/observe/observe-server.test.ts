@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { removeNodeImage } from '../../../src/daemon/cri/remove-image.js';
+import { NodeImages } from '../../../src/daemon/node-images.js';
 import { DaemonMetrics } from '../../../src/daemon/observe/metrics.js';
 import { ObserveServer } from '../../../src/daemon/observe/observe-server.js';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
-import { openStore, PullBudget, type Store } from '../../../src/engine/index.js';
+import { openStore, PullBudget, type RemovedImage, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';
@@ -106,6 +108,24 @@ describe('what a daemon shows to who observes it', () => {
     expect(found.get('process_cpu_seconds_total')).toBeGreaterThan(0);
     await pulls.pull({ reference: `${registry.address}/team/app:1` });
     expect((await samples()).get('landfall_layers_total{reused="true"}')).toBe(layers);
+  });
+
+  it('counts images that were removed, and what that freed', async () => {
+    const reference = `${registry.address}/team/app:1`;
+    await pulls.pull({ reference });
+    const taken = (await samples()).get('landfall_store_bytes{kind="blobs"}') ?? 0;
+    const images = new NodeImages({ store, isPinned: () => false });
+    const onRemoved = (removed: RemovedImage): Promise<void> => {
+      metrics.removed(removed);
+      return Promise.resolve();
+    };
+    // The second time there is nothing to remove.
+    for (let n = 0; n < 2; n += 1) await removeNodeImage(reference, { store, images, onRemoved });
+    const found = await samples();
+    expect(found.get('landfall_removed_images_total')).toBe(1);
+    expect(taken).toBeGreaterThan(0);
+    expect(found.get('landfall_freed_bytes_total{by="image"}')).toBeGreaterThanOrEqual(taken);
+    expect(found.get('landfall_store_bytes{kind="blobs"}')).toBe(0);
   });
 
   it('counts what clients name by two hundred names at most', async () => {

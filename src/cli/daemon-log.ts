@@ -1,0 +1,26 @@
+import type { EndedPull } from '../daemon/index.js';
+import { isLandfallError } from '../errors.js';
+import { messageOf } from './error-facts.js';
+import { formatDuration } from './format/duration.js';
+import { formatSize } from './format/size.js';
+import type { LogFacts } from './log.js';
+
+/** What the log has of a pull that has ended, for programs. */
+export function endFacts({ id, reference, durationMs, outcome, progress }: EndedPull): LogFacts {
+  return {
+    pull: id,
+    reference,
+    durationMs: Math.round(durationMs),
+    bytesDownloaded: progress.downloadedBytes,
+    ...('error' in outcome
+      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
+      : {}),
+  };
+}
+
+/** The same for people. */
+export function endLine({ id, reference, durationMs, outcome, progress }: EndedPull): string {
+  const subject = `pull ${id}: ${reference}`;
+  if ('error' in outcome) return `${subject}: failed: ${messageOf(outcome.error)}`;
+  return `${subject}: done in ${formatDuration(durationMs)}, ${formatSize(progress.downloadedBytes)} downloaded`;
+}

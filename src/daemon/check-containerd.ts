@@ -1,0 +1,169 @@
+import { isPlainObject } from '@sindresorhus/is';
+import { ContainerdConfig } from './containerd-config.js';
+
+/** A line that a configuration needs. */
+export interface MissingLine {
+  /** The header that it stands below, `[proxy_plugins.landfall]`; empty for the top of the file. */
+  readonly table: string;
+  /** `type = "snapshot"` */
+  readonly line: string;
+  /** What is so without it. */
+  readonly why: string;
+  /** What stands there now, and where. */
+  readonly instead?: { readonly line: string; readonly place: string };
+}
+
+export interface ContainerdReport {
+  readonly file: string;
+  readonly version: number;
+  readonly complete: boolean;
+  readonly missing: readonly MissingLine[];
+}
+
+interface WantedLine {
+  readonly table: readonly string[];
+  readonly key: string;
+  readonly value: string | number | boolean;
+  readonly why: string;
+  /** Where other values do as well. */
+  readonly fits?: (value: unknown) => boolean;
+}
+
+const SOCKET = '/run/landfall/snapshotter.sock';
+const NAME = 'landfall';
+const PROXY = ['proxy_plugins', NAME];
+const EXPORTS = [...PROXY, 'exports'];
+/** Up to version 2, which containerd 2 still reads. */
+const CRI = ['plugins', 'io.containerd.grpc.v1.cri', 'containerd'];
+const IMAGES = ['plugins', 'io.containerd.cri.v1.images'];
+const UNPACK = ['plugins', 'io.containerd.transfer.v1.local', 'unpack_config'] as const;
+const CRI_PLUGINS: readonly string[] = [
+  'cri',
+  'io.containerd.grpc.v1.cri',
+  'io.containerd.cri.v1.images',
+  'io.containerd.cri.v1.runtime',
+];
+const UNTOLD = 'containerd does not tell landfall which image a layer is of, and downloads it itself';
+
+/**
+ * What the configuration of a containerd lacks for landfall to be the snapshotter of its pods.
+ *
+ * @param file its absolute path
+ * @param root landfall's
+ * @throws LandfallError INVALID_CONFIG (a file cannot be read, or is no TOML)
+ */
+export async function checkContainerd(
+  file: string,
+  { root }: { readonly root: string },
+): Promise<ContainerdReport> {
+  const config = await ContainerdConfig.read(file);
+  const missing = [
+    ...missingOf(linesFor(config, root), config),
+    ...(pullsByTransfer(config) ? missingUnpacking(config) : []),
+    ...disabledPlugins(config),
+  ];
+  return { file, version: config.version, complete: missing.length === 0, missing };
+}
+
+function linesFor(config: ContainerdConfig, root: string): readonly WantedLine[] {
+  const snapshotter = {
+    key: 'snapshotter',
+    value: NAME,
+    why: 'the layers of pods are another snapshotter’s',
+  };
+  const annotations = { key: 'disable_snapshot_annotations', value: false, why: UNTOLD };
+  const proxy: WantedLine[] = [
+    { table: PROXY, key: 'type', value: 'snapshot', why: 'containerd does not know landfall' },
+    {
+      ...{ table: PROXY, key: 'address', value: SOCKET },
+      why: 'it is where `landfall daemon --snapshotter` listens, a path',
+      fits: (value) => typeof value === 'string' && value.startsWith('/'),
+    },
+    { table: EXPORTS, key: 'root', value: root, why: 'the kubelet measures the wrong file system' },
+  ];
+  if (config.version < 3) {
+    const version = { table: [], key: 'version', value: 2, why: 'version 1 is not read any more' };
+    return [
+      ...(config.version < 2 ? [version] : []),
+      ...proxy,
+      { table: CRI, ...snapshotter },
+      { table: CRI, ...annotations },
+    ];
+  }
+  return [
+    ...proxy,
+    pullsByTransfer(config)
+      ? { table: EXPORTS, key: 'enable_remote_snapshot_annotations', value: 'true', why: UNTOLD }
+      : { table: IMAGES, ...annotations },
+    { table: IMAGES, ...snapshotter },
+  ];
+}
+
+/** Since 2.1 images of pods are pulled by the transfer service, unless something is set that only the older way knows. */
+function pullsByTransfer(config: ContainerdConfig): boolean {
+  if (config.version < 3) return false;
+  const [plugins = '', images = ''] = IMAGES;
+  const local = config.at(plugins, images, 'use_local_image_pull')?.value === true;
+  return !local && config.at(plugins, images, 'disable_snapshot_annotations')?.value !== false;
+}
+
+function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): MissingLine[] {
+  return lines.flatMap(({ table, key, value, why, fits = (found) => found === value }) => {
+    const [first, ...rest] = [...table, key];
+    const found = config.at(first, ...rest);
+    if (found !== undefined && fits(found.value)) return [];
+    return [
+      {
+        table: table.length === 0 ? '' : `[${nameOf(table)}]`,
+        line: lineOf(key, value),
+        why,
+        ...(found === undefined ? {} : { instead: { line: lineOf(key, found.value), place: found.place } }),
+      },
+    ];
+  });
+}
+
+/** The transfer service unpacks for no snapshotter that it was not told of, and overlayfs only where it was told of none. */
+function missingUnpacking(config: ContainerdConfig): MissingLine[] {
+  const found = config.at(...UNPACK)?.value;
+  const entries = Array.isArray(found) ? found.filter(isPlainObject) : [];
+  if (entries.some((entry) => entry['snapshotter'] === NAME)) return [];
+  const platform = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
+  const table = `[[${nameOf(UNPACK)}]]`;
+  const why = 'images are not unpacked for landfall: `no unpack platforms defined`';
+  const others = entries.length === 0 ? ['overlayfs'] : [];
+  return [NAME, ...others].flatMap((snapshotter) =>
+    [lineOf('platform', platform), lineOf('snapshotter', snapshotter)].map((line) => ({
+      table,
+      line,
+      why: snapshotter === NAME ? why : 'once one is named, images are unpacked for no other',
+    })),
+  );
+}
+
+/** As Docker's packages of containerd come, it serves no kubelet. */
+function disabledPlugins(config: ContainerdConfig): MissingLine[] {
+  const found = config.at('disabled_plugins');
+  if (found === undefined || !Array.isArray(found.value)) return [];
+  const disabled: readonly unknown[] = found.value;
+  const others = disabled.filter((name) => typeof name !== 'string' || !CRI_PLUGINS.includes(name));
+  if (others.length === disabled.length) return [];
+  const line = (names: readonly unknown[]): string => lineOf('disabled_plugins', names);
+  return [
+    {
+      table: '',
+      line: line(others),
+      why: 'containerd serves no kubelet',
+      instead: { line: line(disabled), place: found.place },
+    },
+  ];
+}
+
+/** TOML's strings, numbers and lists are written as JSON's. */
+function lineOf(key: string, value: unknown): string {
+  return `${key} = ${JSON.stringify(value)}`;
+}
+
+function nameOf(table: readonly string[]): string {
+  return table.map((part) => (/^[\w-]+$/.test(part) ? part : JSON.stringify(part))).join('.');
+}

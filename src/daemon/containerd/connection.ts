@@ -1,0 +1,160 @@
+import {
+  Client,
+  type ClientOptions,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { type Abortable, abortedError, type LandfallError, throwIfAborted } from '../../errors.js';
+import { type ProtoFile, readProto, serviceOf } from '../proto-files.js';
+import { containerdError } from './containerd-error.js';
+import type { ContainerdCalls, EventEnvelope, WriteContentRequest } from './messages.js';
+
+const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: string]>> = {
+  content: ['containerd-content-v1.proto', 'containerd.services.content.v1.Content'],
+  events: ['containerd-events-v1.proto', 'containerd.services.events.v1.Events'],
+  images: ['containerd-images-v1.proto', 'containerd.services.images.v1.Images'],
+  leases: ['containerd-leases-v1.proto', 'containerd.services.leases.v1.Leases'],
+  snapshots: ['containerd-snapshots-v1.proto', 'containerd.services.snapshots.v1.Snapshots'],
+  cri: ['runtime-v1.proto', 'runtime.v1.ImageService'],
+};
+
+/** How long one call may take, in milliseconds: the removal of an image collects all that is left of it. */
+const CALL_MS = 60_000;
+
+const OPTIONS: ClientOptions = {
+  // A containerd that comes back is to be found soon.
+  'grpc.initial_reconnect_backoff_ms': 200,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+  // What containerd itself sends and takes.
+  'grpc.max_receive_message_length': 16 * 1024 * 1024,
+};
+
+export interface ContainerdCallOptions extends Abortable {
+  /** The lease that keeps what the call makes. */
+  readonly lease?: string;
+}
+
+/**
+ * The services of a containerd, in one of its namespaces. Nothing is connected before the first call. Errors of every call:
+ * NOT_FOUND, ALREADY_EXISTS, IN_USE; UNAVAILABLE (it is away); PROTOCOL (it cannot do that); ABORTED.
+ */
+export class ContainerdConnection implements Disposable {
+  readonly #client: Client;
+  readonly #namespace: string;
+  readonly #services: ReadonlyMap<string, ServiceDefinition>;
+
+  /** @param socket its path */
+  constructor(socket: string, namespace: string) {
+    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), OPTIONS);
+    this.#namespace = namespace;
+    this.#services = new Map(
+      Object.entries(SERVICES).map(([name, [file, service]]) => [name, serviceOf(readProto(file), service)]),
+    );
+  }
+
+  async call<Call extends keyof ContainerdCalls>(
+    call: Call,
+    request: ContainerdCalls[Call][0],
+    o: ContainerdCallOptions = {},
+  ): Promise<ContainerdCalls[Call][1]> {
+    throwIfAborted(o.signal);
+    const { path, requestSerialize, responseDeserialize } = this.#method(call);
+    let cancel = (): void => undefined;
+    try {
+      return await new Promise<ContainerdCalls[Call][1]>((resolve, reject) => {
+        const made = this.#client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          this.#metadata(o),
+          { deadline: Date.now() + CALL_MS },
+          (error, answer) => {
+            if (error === null) resolve(answer as ContainerdCalls[Call][1]);
+            else reject(raised(error, call, o));
+          },
+        );
+        cancel = () => made.cancel();
+        o.signal?.addEventListener('abort', cancel, { once: true });
+      });
+    } finally {
+      o.signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** Makes one write of content, which ends with a commit. */
+  async write(messages: Iterable<WriteContentRequest>, o: ContainerdCallOptions = {}): Promise<void> {
+    throwIfAborted(o.signal);
+    const { path, requestSerialize, responseDeserialize } = this.#method('content/Write');
+    const stream = this.#client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      this.#metadata(o),
+      { deadline: Date.now() + CALL_MS },
+    );
+    const cancel = (): void => stream.cancel();
+    o.signal?.addEventListener('abort', cancel, { once: true });
+    // Whoever waits for the end is told of an error; one after that is nobody's.
+    stream.on('error', () => undefined);
+    const ended = once(stream.resume(), 'end');
+    try {
+      for (const message of messages) stream.write(message);
+      stream.end();
+      await ended;
+    } catch (error) {
+      throw raised(error as ServiceError, 'content/Write', o);
+    } finally {
+      o.signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** What happens from now on, until the connection breaks or containerd ends. */
+  async *events(filters: readonly string[], o: Abortable): AsyncIterable<EventEnvelope> {
+    throwIfAborted(o.signal);
+    const { path, requestSerialize, responseDeserialize } = this.#method('events/Subscribe');
+    const stream = this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      { filters },
+      this.#metadata(o),
+    );
+    const cancel = (): void => stream.cancel();
+    o.signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      for await (const event of stream) yield event as EventEnvelope;
+    } catch (error) {
+      throw raised(error as ServiceError, 'events/Subscribe', o);
+    } finally {
+      o.signal?.removeEventListener('abort', cancel);
+      stream.cancel();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+
+  #method(call: string): MethodDefinition<object, object> {
+    const [service = '', name = ''] = call.split('/');
+    const method = this.#services.get(service)?.[name];
+    if (method === undefined) throw new TypeError(`no service has ${call}`);
+    return method as MethodDefinition<object, object>;
+  }
+
+  #metadata({ lease }: ContainerdCallOptions): Metadata {
+    const metadata = new Metadata();
+    metadata.set('containerd-namespace', this.#namespace);
+    if (lease !== undefined) metadata.set('containerd-lease', lease);
+    return metadata;
+  }
+}
+
+function raised(error: ServiceError, call: string, { signal }: Abortable): LandfallError {
+  return signal?.aborted === true ? abortedError(signal) : containerdError(error, call);
+}

@@ -1,0 +1,86 @@
+import type { Abortable } from '../../errors.js';
+import type { ContainerdCallOptions, ContainerdConnection } from './connection.js';
+import { isAlreadyThere, unlessMissing } from './containerd-error.js';
+import { CRI_IMAGE, CRI_PINNED, hasLabels, OWN } from './labels.js';
+import type { ImageMessage, Labels } from './messages.js';
+import type { WantedRecord } from './wanted.js';
+
+export type ImageRecords = ReadonlyMap<string, ImageMessage>;
+
+/** All names of images that containerd has, whoever gave them. */
+export async function listRecords(connection: ContainerdConnection, o: Abortable): Promise<ImageRecords> {
+  const { images } = await connection.call('images/List', {}, o);
+  return new Map(images.map((image) => [image.name, image]));
+}
+
+/** Whether landfall gave a name, and may take it away. */
+export function isOwn(record: ImageMessage): boolean {
+  return hasLabels(record.labels, OWN);
+}
+
+/** Whether a name is as it should be. */
+export function isCurrent(record: ImageMessage | undefined, wanted: WantedRecord): boolean {
+  if (record === undefined || record.target?.digest !== wanted.target.target.digest) return false;
+  return isOwn(record) && hasLabels(record.labels, CRI_IMAGE) && isPinned(record) === wanted.pinned;
+}
+
+function isPinned(record: ImageMessage): boolean {
+  return hasLabels(record.labels, CRI_PINNED);
+}
+
+/** Gives a name its target, whatever had it before; labels that others gave it stay. Errors: those of a call. */
+export async function putRecord(
+  connection: ContainerdConnection,
+  wanted: WantedRecord,
+  known: ImageMessage | undefined,
+  o: ContainerdCallOptions,
+): Promise<void> {
+  const image = messageOf(wanted, known?.labels ?? {});
+  if (known === undefined) {
+    try {
+      await connection.call('images/Create', { image }, o);
+      return;
+    } catch (error) {
+      // Somebody has given it meanwhile.
+      if (!isAlreadyThere(error)) throw error;
+    }
+  }
+  await connection.call('images/Update', { image, updateMask: { paths: ['target', 'labels'] } }, o);
+}
+
+/** Writes a name as it is, which is what containerd's CRI looks at it for. */
+export async function touchRecord(
+  connection: ContainerdConnection,
+  record: ImageMessage,
+  o: Abortable,
+): Promise<void> {
+  await connection
+    .call('images/Update', { image: record, updateMask: { paths: ['target'] } }, o)
+    .catch((error: unknown) => unlessMissing(error));
+}
+
+/**
+ * Takes names away. With the last, what only they kept is collected, the snapshots that containerd holds of landfall included, and
+ * is gone when this resolves.
+ */
+export async function deleteRecords(
+  connection: ContainerdConnection,
+  names: readonly string[],
+  o: Abortable,
+): Promise<void> {
+  for (const [at, name] of names.entries()) {
+    await connection
+      .call('images/Delete', { name, sync: at === names.length - 1 }, o)
+      .catch((error: unknown) => unlessMissing(error));
+  }
+}
+
+function messageOf({ name, target: { target }, pinned }: WantedRecord, others: Labels): ImageMessage {
+  const { mediaType, digest, size } = target;
+  const kept = Object.entries(others).filter(([label]) => !(label in CRI_PINNED));
+  return {
+    name,
+    labels: { ...Object.fromEntries(kept), ...CRI_IMAGE, ...(pinned ? CRI_PINNED : {}), ...OWN },
+    target: { mediaType, digest, size: `${size}` },
+  };
+}

@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import type { Lease } from '../../content/index.js';
+import type { PullEvent, Store } from '../../engine/index.js';
+import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../errors.js';
+import type { Credentials } from '../../registry/index.js';
+import {
+  chainIds,
+  type Digest,
+  formatReference,
+  parseDigest,
+  parseReference,
+  repositoryName,
+  type Reference,
+} from '../../spec/index.js';
+import type { Labels } from '../../unpack/index.js';
+import type { Pulls } from '../pulls/pulls.js';
+
+/** What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go). */
+const IMAGE_LABEL = 'containerd.io/snapshot/cri.image-ref';
+const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';
+
+/** An image whose layers are brought for whoever prepares them one by one. */
+export interface RemoteImage {
+  /** Of the manifest. */
+  readonly reference: Reference;
+  /** As it was asked for, by which credentials are kept. */
+  readonly asked: string;
+}
+
+/**
+ * The image that the labels of a snapshot name; undefined where they name none, or nothing that could be pulled.
+ */
+export function remoteImageIn(labels: Labels): RemoteImage | undefined {
+  const { [IMAGE_LABEL]: image, [MANIFEST_LABEL]: manifest } = labels;
+  if (image === undefined || manifest === undefined) return undefined;
+  try {
+    const { registry, repository, ...asked } = parseReference(image, { defaultTag: true });
+    return {
+      reference: { registry, repository, digest: parseDigest(manifest) },
+      asked: formatReference({ registry, repository, ...asked }),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface RemoteLayersOptions {
+  readonly store: Store;
+  readonly pulls: Pulls;
+  /** What somebody has pulled this image with a short while ago. */
+  readonly credentialsFor: (asked: string) => Credentials | undefined;
+  /** How long a pull goes on that nobody waits for, and what it brought is kept for who comes late, in milliseconds. */
+  readonly patienceMs?: number;
+}
+
+const PATIENCE_MS = 30_000;
+
+/**
+ * Brings the layers of images for a containerd, which asks for one after the other: the first that is asked for begins a pull of
+ * them all, the others wait for theirs in it. Images get no names by it: what is brought is the asker's to hold.
+ */
+export class RemoteLayers implements AsyncDisposable {
+  readonly #options: RemoteLayersOptions;
+  readonly #arrivals = new Map<string, ImageArrival>();
+
+  constructor(options: RemoteLayersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Until a chain of an image is a verified snapshot. It stays for some seconds, in which it is to be held; see {@link held}.
+   *
+   * @throws as `Pulls.pull` does; NOT_FOUND (the image has no such chain); ABORTED
+   */
+  async bring(image: RemoteImage, chainId: Digest, { signal }: Abortable): Promise<void> {
+    throwIfAborted(signal);
+    // What it is called decides with which credentials it is pulled.
+    const key = `${image.asked} ${formatReference(image.reference)}`;
+    const arrival = this.#arrivals.get(key) ?? this.#begin(key, image);
+    await arrival.wait(chainId, signal);
+  }
+
+  /** Says that a chain needs not be kept any more for who comes late: it is held. */
+  held(chainId: Digest): void {
+    for (const arrival of this.#arrivals.values()) arrival.held(chainId);
+  }
+
+  #begin(key: string, image: RemoteImage): ImageArrival {
+    const arrival = new ImageArrival(image, this.#options, () => {
+      if (this.#arrivals.get(key) === arrival) this.#arrivals.delete(key);
+    });
+    this.#arrivals.set(key, arrival);
+    return arrival;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#arrivals.values()].map((arrival) => arrival[Symbol.asyncDispose]()));
+  }
+}
+
+/** One image on its way, and those who wait for its layers. */
+class ImageArrival implements AsyncDisposable {
+  readonly #image: RemoteImage;
+  readonly #options: RemoteLayersOptions;
+  readonly #forget: () => void;
+  readonly #controller = new AbortController();
+  readonly #committed = new Set<string>();
+  readonly #looks = new Map<string, () => void>();
+  readonly #lease: Promise<Lease>;
+  readonly #pulled: Promise<unknown>;
+  /** Of all its layers, which nobody asks for before the others; known once the config is here. */
+  #top: Digest | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(image: RemoteImage, options: RemoteLayersOptions, forget: () => void) {
+    this.#image = image;
+    this.#options = options;
+    this.#forget = forget;
+    this.#lease = options.store.leases.create();
+    this.#pulled = this.#pull();
+    // Whoever asks after a failure may have other credentials by then.
+    this.#pulled.catch(() => this.#forget());
+  }
+
+  async wait(chainId: Digest, signal: AbortSignal | undefined): Promise<void> {
+    clearTimeout(this.#timer);
+    const id = randomUUID();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const look = (): void => {
+          if (this.#committed.has(chainId)) resolve();
+        };
+        this.#looks.set(id, look);
+        look();
+        signal?.addEventListener('abort', () => reject(abortedError(signal)), { once: true });
+        this.#pulled.then(() => {
+          look();
+          reject(this.#hasNot(chainId));
+        }, reject);
+      });
+    } finally {
+      this.#looks.delete(id);
+      if (this.#looks.size === 0) this.#rest(signal);
+    }
+  }
+
+  /** Somebody holds a chain: of the topmost layer, that is all that anybody waits for. */
+  held(chainId: Digest): void {
+    const end = (): void => this.#end();
+    if (chainId === this.#top) this.#pulled.then(end, end);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#forget();
+    this.#controller.abort();
+    await this.#pulled.catch(() => undefined);
+    await (await this.#lease)[Symbol.asyncDispose]();
+  }
+
+  get #patienceMs(): number {
+    return this.#options.patienceMs ?? PATIENCE_MS;
+  }
+
+  /** Nobody waits for the moment. Whoever asks for the layers one after the other may be between two of them. */
+  #rest(signal: AbortSignal | undefined): void {
+    this.#timer = setTimeout(() => this.#end(), signal?.aborted === true ? 0 : this.#patienceMs);
+    this.#timer.unref();
+  }
+
+  #end(): void {
+    // A lease that cannot be given back expires.
+    this[Symbol.asyncDispose]().catch(() => undefined);
+  }
+
+  async #pull(): Promise<void> {
+    const { pulls, credentialsFor } = this.#options;
+    const lease = await this.#lease;
+    const leased: Promise<void>[] = [];
+    const follow = (event: PullEvent): void => {
+      if (event.type === 'image') this.#top = chainIds(event.layers.map(({ diffId }) => diffId)).at(-1);
+      if (event.type !== 'layer' || (event.state !== 'committed' && event.state !== 'present')) return;
+      const { chainId } = event;
+      // While the pull still has a lease of its own.
+      leased.push(
+        lease.addSnapshot(chainId).then(() => {
+          this.#committed.add(chainId);
+          for (const look of this.#looks.values()) look();
+        }),
+      );
+    };
+    await pulls.pull({
+      reference: formatReference(this.#image.reference),
+      credentials: credentialsFor(this.#image.asked),
+      nameless: true,
+      // containerd keeps no layers' blobs either: what is unpacked is on the disk once.
+      discardLayers: true,
+      signal: this.#controller.signal,
+      onEvent: follow,
+    });
+    await Promise.all(leased);
+  }
+
+  #hasNot(chainId: Digest): LandfallError {
+    const { reference } = this.#image;
+    return new LandfallError(
+      'NOT_FOUND',
+      `${repositoryName(reference)}@${reference.digest ?? ''} has no layer ${chainId}`,
+    );
+  }
+}

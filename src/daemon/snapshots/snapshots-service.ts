@@ -1,0 +1,241 @@
+import { status } from '@grpc/grpc-js';
+import { collectGarbage, letGoOfSnapshot, type Store } from '../../engine/index.js';
+import { type ErrorCode, isLandfallError, LandfallError, UnpackError } from '../../errors.js';
+import { type Digest, isDigest } from '../../spec/index.js';
+import type { Labels, SnapshotInfo } from '../../unpack/index.js';
+import type { StreamingMethod, UnaryMethod } from '../calls.js';
+import { StatusError } from '../grpc-status.js';
+import { parseFilters } from './filter.js';
+import type {
+  CommitRequest,
+  InfoMessage,
+  KeyRequest,
+  ListRequest,
+  ListResponse,
+  MountsMessage,
+  PrepareRequest,
+  StatResponse,
+  TimestampMessage,
+  UpdateRequest,
+  UsageResponse,
+} from './messages.js';
+import { type RemoteImage, remoteImageIn, type RemoteLayers } from './remote-layers.js';
+
+/** Who holds what is prepared here, as the store has it. */
+export const HOLDER = 'containerd';
+
+/** The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go). */
+const REF_LABEL = 'containerd.io/snapshot.ref';
+
+/** How a layer came that containerd asked for by its chain ID. */
+export type LayerOutcome = 'present' | 'pulled' | 'left';
+
+export interface SnapshotsServiceOptions {
+  readonly store: Store;
+  readonly remote: RemoteLayers;
+  /** Told of each layer that was asked for by its chain ID; of one that is left to containerd with the reason, where there is one. */
+  readonly onLayer: (outcome: LayerOutcome, chainId: Digest, reason?: Error) => void;
+  /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
+  readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
+}
+
+/** containerd.services.snapshots.v1.Snapshots */
+export interface SnapshotsService {
+  readonly prepare: UnaryMethod<PrepareRequest, MountsMessage>;
+  readonly view: UnaryMethod<PrepareRequest, MountsMessage>;
+  readonly mounts: UnaryMethod<KeyRequest, MountsMessage>;
+  readonly commit: UnaryMethod<CommitRequest, object>;
+  readonly remove: UnaryMethod<KeyRequest, object>;
+  readonly stat: UnaryMethod<KeyRequest, StatResponse>;
+  readonly update: UnaryMethod<UpdateRequest, StatResponse>;
+  readonly list: StreamingMethod<ListRequest, ListResponse>;
+  readonly usage: UnaryMethod<KeyRequest, UsageResponse>;
+  readonly cleanup: UnaryMethod<object, object>;
+}
+
+/** Snapshots in a message of a stream. */
+const LISTED_AT_ONCE = 100;
+
+/**
+ * The store's snapshots as a containerd has them: it sees what it prepared and committed itself, and of the chains that landfall
+ * verified those that it has asked for. A collection of either side leaves what the other one holds.
+ */
+export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsService {
+  const { store, onFreed } = options;
+  const { snapshotter } = store;
+  const held = async (name: string): Promise<SnapshotInfo> => {
+    const found = await snapshotter.stat(name);
+    if (found?.heldBy === HOLDER) return found;
+    throw new UnpackError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${name}`);
+  };
+  return {
+    prepare: async (request, { signal }) => {
+      await bringLayer(request, signal, options);
+      const { key, parent, labels } = request;
+      return { mounts: await snapshotter.prepare(key, nameOf(parent), { labels, heldBy: HOLDER }) };
+    },
+    view: async ({ key, parent, labels }) => ({
+      mounts: await snapshotter.view(key, nameOf(parent), { labels, heldBy: HOLDER }),
+    }),
+    mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key).catch(asPrecondition) }),
+    commit: async ({ key, name, labels }) => {
+      await snapshotter.commit(key, name, { labels }).catch(asPrecondition);
+      return {};
+    },
+    remove: async ({ key }) => {
+      const freed = await letGoOfSnapshot(store, key, HOLDER);
+      onFreed?.('snapshot', freed);
+      return {};
+    },
+    stat: async ({ key }) => ({ info: messageOf(await held(key)) }),
+    update: async ({ info, updateMask }) => {
+      const known = await held(info?.name ?? '');
+      const labels = labelsAfter(known.labels, info?.labels ?? {}, updateMask?.paths ?? []);
+      return { info: messageOf(await snapshotter.update(known.name, { labels })) };
+    },
+    list: async function* ({ filters }) {
+      const fits = parseFilters(filters, fieldOf);
+      let page: InfoMessage[] = [];
+      for await (const info of snapshotter.listHeld(HOLDER)) {
+        if (!fits(info)) continue;
+        page.push(messageOf(info));
+        if (page.length < LISTED_AT_ONCE) continue;
+        yield { info: page };
+        page = [];
+      }
+      if (page.length > 0) yield { info: page };
+    },
+    usage: async ({ key }) => {
+      const { size, inodes } = await snapshotter.usage(key);
+      return { size: String(size), inodes: String(inodes) };
+    },
+    cleanup: async (_, { signal }) => {
+      const { freed } = await collectGarbage(store, { signal });
+      onFreed?.('collection', freed);
+      return {};
+    },
+  };
+}
+
+/**
+ * Where a snapshot is to become the chain of an image's layers, has that here and held by containerd, which then looks for it by
+ * the label that names it. Where that cannot be, containerd brings the layer itself, into the snapshot that it prepares.
+ *
+ * @throws ALREADY_EXISTS where it is here
+ */
+async function bringLayer(
+  { parent, labels }: PrepareRequest,
+  signal: AbortSignal,
+  { store, remote, onLayer }: SnapshotsServiceOptions,
+): Promise<void> {
+  const chainId = labels[REF_LABEL];
+  if (chainId === undefined || !isDigest(chainId)) return;
+  const hold = async (outcome: LayerOutcome): Promise<void> => {
+    const given = { by: HOLDER, parent: nameOf(parent), labels };
+    if ((await store.snapshotter.holdChain(chainId, given)) === undefined) return;
+    remote.held(chainId);
+    onLayer(outcome, chainId);
+    throw new LandfallError('ALREADY_EXISTS', `the layers ${chainId} are here`);
+  };
+  await hold('present');
+  // On what containerd unpacked itself no chain of landfall's can lie.
+  const image = (await isChain(store, parent)) ? remoteImageIn(labels) : undefined;
+  const reason = image === undefined ? undefined : await bring(remote, image, chainId, signal);
+  if (image !== undefined && reason === undefined) await hold('pulled');
+  onLayer('left', chainId, reason);
+}
+
+/** Whether a layer's parent is none, or a chain that landfall verified. */
+async function isChain({ snapshotter }: Store, parent: string): Promise<boolean> {
+  if (parent === '') return true;
+  const ref = (await snapshotter.stat(parent))?.labels[REF_LABEL];
+  return ref !== undefined && isDigest(ref) && (await snapshotter.findChain(ref))?.name === parent;
+}
+
+/** @returns why it cannot be had; where containerd has given up that is thrown, since nobody waits for an answer */
+async function bring(
+  remote: RemoteLayers,
+  image: RemoteImage,
+  chainId: Digest,
+  signal: AbortSignal,
+): Promise<Error | undefined> {
+  try {
+    await remote.bring(image, chainId, { signal });
+    return undefined;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return error as Error;
+  }
+}
+
+function nameOf(parent: string): string | undefined {
+  return parent === '' ? undefined : parent;
+}
+
+const WRONG_KIND: ErrorCode = 'INVALID_CONFIG';
+
+/** What containerd's own snapshotters answer where a snapshot is of another kind. */
+function asPrecondition(error: unknown): never {
+  if (!isLandfallError(error) || error.code !== WRONG_KIND) throw error;
+  throw new StatusError(status.FAILED_PRECONDITION, error.message, error);
+}
+
+/**
+ * A snapshot's labels once the fields of a mask are set to what `given` has of them; without a mask, all are.
+ *
+ * @throws LandfallError INVALID_CONFIG (the field is not there, or cannot be changed)
+ */
+function labelsAfter(known: Labels, given: Labels, paths: readonly string[]): Labels {
+  let labels = paths.length === 0 ? given : known;
+  for (const path of paths) {
+    if (path === 'labels') labels = given;
+    else if (path.startsWith('labels.')) {
+      const label = path.slice('labels.'.length);
+      labels = { ...labels, [label]: given[label] ?? '' };
+    } else {
+      throw new LandfallError('INVALID_CONFIG', `the field ${path} of a snapshot cannot be changed`, {
+        hint: 'Name `labels`, or one of them, such as `labels.containerd.io/gc.root`.',
+      });
+    }
+  }
+  // It is what the snapshot is found by, whoever else asks for it.
+  const ref = known[REF_LABEL];
+  return Object.fromEntries(
+    Object.entries({ ...labels, ...(ref === undefined ? {} : { [REF_LABEL]: ref }) }).filter(
+      ([, value]) => value !== '',
+    ),
+  );
+}
+
+function fieldOf(info: SnapshotInfo, [field, ...rest]: readonly string[]): string | undefined {
+  switch (field) {
+    case 'kind':
+      return info.kind;
+    case 'name':
+      return info.name;
+    case 'parent':
+      return info.parent ?? '';
+    case 'labels':
+      return info.labels[rest.join('.')];
+    default:
+      return undefined;
+  }
+}
+
+const KINDS = { active: 'ACTIVE', view: 'VIEW', committed: 'COMMITTED' } as const;
+
+function messageOf({ name, parent, kind, labels, createdAt, updatedAt }: SnapshotInfo): InfoMessage {
+  return {
+    name,
+    parent: parent ?? '',
+    kind: KINDS[kind],
+    createdAt: timestampOf(createdAt),
+    updatedAt: timestampOf(updatedAt),
+    labels,
+  };
+}
+
+function timestampOf(date: Date): TimestampMessage {
+  const ms = date.getTime();
+  return { seconds: String(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };
+}
