@@ -1,7 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findDaemon } from '../../src/daemon/daemon-file.js';
 import { connectCri, type CriClient, type CriImage, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
@@ -365,15 +366,12 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
   it('stops when it is asked to, and leaves nothing that says that it is there', async () => {
     const root = join(work, 'other');
     await using other = await DaemonProcess.start(root, join(work, 'other.sock'));
-    expect(JSON.parse(await readFile(join(root, 'daemon.json'), 'utf8'))).toEqual({
-      pid: other.pid,
-      socket: other.socket,
-    });
+    expect(await findDaemon(root)).toEqual({ pid: other.pid, socket: other.socket });
     await expect(DaemonProcess.start(join(work, 'third'), other.socket)).rejects.toThrow(
       'another process listens',
     );
     expect(await other.end('SIGTERM')).toBe(143);
-    await expect(readFile(join(root, 'daemon.json'))).rejects.toThrow('ENOENT');
+    expect(await readdir(join(root, 'daemons'))).toEqual([]);
     await expect(stat(other.socket)).rejects.toThrow('ENOENT');
   });
 

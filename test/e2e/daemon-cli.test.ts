@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectCri, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
+import { call, grpcClient } from '../support/grpc-client.js';
 import { imageSteps } from '../support/image-steps.js';
 import { landfall, landfallJson } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
@@ -51,7 +52,8 @@ describe('commands on the root of a daemon', () => {
   });
 
   const name = (repository: string): string => `${registry.address}/fleet/${repository}:1`;
-  const begun = (): readonly string[] => daemon.log.filter((line) => line.endsWith(': begun'));
+  const begun = (by: DaemonProcess = daemon): readonly string[] =>
+    by.log.filter((line) => line.endsWith(': begun'));
   const metric = async (wanted: string): Promise<number> => {
     const text = await (await fetch(metricsUrl, { headers: { connection: 'close' } })).text();
     const line = text.split('\n').find((each) => each.startsWith(`${wanted} `));
@@ -115,6 +117,33 @@ describe('commands on the root of a daemon', () => {
     const { code, stderr } = await landfall(['--root', join(work, 'nobody'), 'pulls']);
     expect(code).toBe(5);
     expect(stderr).toContain('no daemon serves');
+  });
+
+  it('turn to another daemon of the root once the first has gone', async () => {
+    const shared = join(work, 'shared');
+    await using first = await DaemonProcess.start(shared, join(work, 'first.sock'));
+    await using second = await DaemonProcess.start(shared, join(work, 'second.sock'));
+    const pulledBy = async (): Promise<number[]> => {
+      await landfallJson(['--root', shared, '--progress', 'none', 'pull', name('small')]);
+      return [first, second].map((each) => begun(each).length);
+    };
+    expect(await pulledBy()).toEqual([1, 0]);
+    await first.end();
+    expect(await pulledBy()).toEqual([1, 1]);
+    await second.end();
+    expect(await pulledBy()).toEqual([1, 1]);
+  });
+
+  it('see by the metrics what a client of CRI has removed', async () => {
+    await landfallJson(['--root', root, '--progress', 'none', 'pull', name('small')]);
+    const freed = await metric('landfall_freed_bytes_total{by="image"}');
+    const removed = await metric('landfall_removed_images_total');
+    const client = grpcClient('runtime-v1.proto', 'runtime.v1.ImageService', daemon.socket);
+    await call(client, 'RemoveImage', { image: { image: name('small') } });
+    client.close();
+    expect(await metric('landfall_removed_images_total')).toBe(removed + 1);
+    const blobs = [...small.blobs.values()].reduce((sum, { length }) => sum + length, 0);
+    expect(await metric('landfall_freed_bytes_total{by="image"}')).toBeGreaterThanOrEqual(freed + blobs);
   });
 
   it.skipIf(reason !== undefined)(

@@ -22,9 +22,13 @@ export const PEERS: Readonly<Record<string, string>> = {
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.xfs': 'xfsprogs',
   newuidmap: 'uidmap',
-  // With golang-github-kubernetes-cri-api-dev, the stubs of CRI.
+  // With golang-github-kubernetes-cri-api-dev, the stubs of CRI, and golang-github-{containerd-containerd,containerd-continuity,
+  // stretchr-testify}-dev and golang-google-grpc-dev, containerd's suite for snapshotters.
   go: 'golang-go',
+  containerd: 'containerd',
+  ctr: 'containerd',
   kustomize: 'kustomize',
+  'systemd-analyze': 'systemd',
 };
 
 /** The path of a program on PATH, or undefined. */

@@ -1,0 +1,51 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCommand } from '../support/landfall-command.js';
+import { needsPeer } from '../support/peers.js';
+
+const UNIT = resolve(import.meta.dirname, '../../deploy/systemd/landfall.service');
+const PROGRAM = '/usr/bin/landfall';
+
+describe('the service of systemd', () => {
+  let work: string;
+  let text: string;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-systemd-'));
+    text = await readFile(UNIT, 'utf8');
+  });
+  afterAll(() => rm(work, { recursive: true, force: true }));
+
+  /** What systemd says of a unit. Its program need not be installed here, so one that is stands for it. */
+  const verify = async (unit: string): Promise<{ code: number | undefined; said: string }> => {
+    const path = join(work, 'landfall.service');
+    await writeFile(path, unit.replace(PROGRAM, process.execPath));
+    const { code, stdout, stderr } = await runCommand('systemd-analyze', ['verify', '--man=no', path], {});
+    return { code, said: `${stdout}${stderr}` };
+  };
+
+  describe.skipIf(needsPeer('systemd-analyze') !== undefined)('by systemd-analyze', () => {
+    it('has nothing that systemd does not know', async () => {
+      expect(await verify(text)).toEqual({ code: 0, said: '' });
+    });
+
+    it.each<[string, string, string]>([
+      ['a key that there is none of', 'KillMode=mixed', 'KilMode=mixed'],
+      ['a value that a key does not take', 'Type=notify', 'Type=notifies'],
+      ['a program that is not there', `ExecStart=${PROGRAM}`, 'ExecStart=/nonexistent/landfall'],
+    ])('would be found to have %s', async (_, right, wrong) => {
+      expect(text).toContain(right);
+      const { said } = await verify(text.replace(right, wrong));
+      expect(said).toContain('landfall.service');
+    });
+  });
+
+  it('starts the daemon with options that it has', async () => {
+    const [, options = ''] = new RegExp(`^ExecStart=${PROGRAM} daemon (.*)$`, 'm').exec(text) ?? [];
+    const names = options.split(' ').filter((word) => word.startsWith('--'));
+    expect(names.length).toBeGreaterThan(0);
+    const cli = await readFile(resolve(import.meta.dirname, '../../docs/cli.md'), 'utf8');
+    for (const name of names) expect(cli).toContain(`\`${name} `);
+  });
+});
