@@ -16,7 +16,17 @@ export type CriMethod =
   | 'ImageFsInfo'
   | 'Version'
   | 'Status'
-  | 'ListContainers';
+  | 'RunPodSandbox'
+  | 'StopPodSandbox'
+  | 'RemovePodSandbox'
+  | 'ListPodSandbox'
+  | 'CreateContainer'
+  | 'StartContainer'
+  | 'StopContainer'
+  | 'RemoveContainer'
+  | 'ContainerStatus'
+  | 'ListContainers'
+  | 'ExecSync';
 
 export interface CallLimits {
   /** The deadline of the call, in milliseconds. */

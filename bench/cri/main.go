@@ -100,39 +100,54 @@ func (client methods) answer(one call) answer {
 func (client methods) call(ctx context.Context, one call) (interface{}, error) {
 	switch one.Method {
 	case "ListImages":
-		request := &runtime.ListImagesRequest{}
-		read(one, request)
-		return client.images.ListImages(ctx, request)
+		return invoke(ctx, one, client.images.ListImages)
 	case "ImageStatus":
-		request := &runtime.ImageStatusRequest{}
-		read(one, request)
-		return client.images.ImageStatus(ctx, request)
+		return invoke(ctx, one, client.images.ImageStatus)
 	case "PullImage":
-		request := &runtime.PullImageRequest{}
-		read(one, request)
-		return client.images.PullImage(ctx, request)
+		return invoke(ctx, one, client.images.PullImage)
 	case "RemoveImage":
-		request := &runtime.RemoveImageRequest{}
-		read(one, request)
-		return client.images.RemoveImage(ctx, request)
+		return invoke(ctx, one, client.images.RemoveImage)
 	case "ImageFsInfo":
-		request := &runtime.ImageFsInfoRequest{}
-		read(one, request)
-		return client.images.ImageFsInfo(ctx, request)
+		return invoke(ctx, one, client.images.ImageFsInfo)
 	case "Version":
-		request := &runtime.VersionRequest{}
-		read(one, request)
-		return client.runtime.Version(ctx, request)
+		return invoke(ctx, one, client.runtime.Version)
 	case "Status":
-		request := &runtime.StatusRequest{}
-		read(one, request)
-		return client.runtime.Status(ctx, request)
+		return invoke(ctx, one, client.runtime.Status)
+	case "RunPodSandbox":
+		return invoke(ctx, one, client.runtime.RunPodSandbox)
+	case "StopPodSandbox":
+		return invoke(ctx, one, client.runtime.StopPodSandbox)
+	case "RemovePodSandbox":
+		return invoke(ctx, one, client.runtime.RemovePodSandbox)
+	case "ListPodSandbox":
+		return invoke(ctx, one, client.runtime.ListPodSandbox)
+	case "CreateContainer":
+		return invoke(ctx, one, client.runtime.CreateContainer)
+	case "StartContainer":
+		return invoke(ctx, one, client.runtime.StartContainer)
+	case "StopContainer":
+		return invoke(ctx, one, client.runtime.StopContainer)
+	case "RemoveContainer":
+		return invoke(ctx, one, client.runtime.RemoveContainer)
+	case "ContainerStatus":
+		return invoke(ctx, one, client.runtime.ContainerStatus)
 	case "ListContainers":
-		request := &runtime.ListContainersRequest{}
-		read(one, request)
-		return client.runtime.ListContainers(ctx, request)
+		return invoke(ctx, one, client.runtime.ListContainers)
+	case "ExecSync":
+		return invoke(ctx, one, client.runtime.ExecSync)
 	}
 	return nil, fmt.Errorf("the client has no method %s", one.Method)
+}
+
+// invoke calls one of the stubs' methods with the request that was read for it.
+func invoke[Request, Response any](
+	ctx context.Context,
+	one call,
+	method func(context.Context, *Request, ...grpc.CallOption) (*Response, error),
+) (interface{}, error) {
+	request := new(Request)
+	read(one, request)
+	return method(ctx, request)
 }
 
 func read(one call, request interface{}) {

@@ -2,6 +2,9 @@
 export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/additional-root.test.ts',
   'test/e2e/bundle.test.ts',
+  'test/e2e/containerd.test.ts',
+  'test/e2e/containerd-removal.test.ts',
+  'test/e2e/containerd-restart.test.ts',
   'test/e2e/damage.test.ts',
   'test/e2e/eight-processes.test.ts',
   'test/e2e/export.test.ts',
@@ -14,6 +17,7 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/reflink.test.ts',
   'test/e2e/real-images.test.ts',
   'test/e2e/many-layers.test.ts',
+  'test/e2e/snapshotter-suite.test.ts',
   'test/support/power-cut-disk.test.ts',
   'test/unpack/corpus/extraction.test.ts',
   'test/unpack/corpus/odd-archives.test.ts',
