@@ -9,24 +9,20 @@
  *
  * Usage: npm run bench:node [-- --images 500]
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import pLimit from 'p-limit';
 import { formatSize } from '../src/cli/format/size.js';
 import { renderTable } from '../src/cli/format/table.js';
-import { bound, end, output } from './bound-process.js';
 import type { ImageRecipe } from './contract.js';
-import { CriClient, type CriMethod, whyNoCriClient } from './cri/cri-client.js';
+import { type CriMethod, whyNoCriClient } from './cri/cri-client.js';
+import { startContainerd, startLandfall } from './cri/engines.js';
 import { ImageCache } from './images/image-cache.js';
 import { publish } from './images/publish.js';
 import { describeMachine, thisMachine } from './machine.js';
-import { LANDFALL_COMMAND } from './peers/landfall.js';
 import { ProgramsOnPath } from './programs.js';
 import { startRegistry, type StartedRegistry } from './registry.js';
 import { summarize } from './statistics.js';
@@ -38,12 +34,6 @@ const WARMUP = 20;
 const FILLING = 8;
 const MIB = 1 << 20;
 const CONCURRENT_PULLS = 10;
-
-interface Engine extends AsyncDisposable {
-  readonly name: string;
-  readonly pid: number;
-  readonly client: CriClient;
-}
 
 async function measure({ work }: Workspace): Promise<number> {
   const { values } = parseArgs({ options: { images: { type: 'string', default: '500' } } });
@@ -137,67 +127,6 @@ async function memoryOf(pid: number): Promise<{ VmRSS: number; VmHWM: number }> 
   const bytes = (name: string): number =>
     Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) * 1024;
   return { VmRSS: bytes('VmRSS'), VmHWM: bytes('VmHWM') };
-}
-
-async function startLandfall(directory: string): Promise<Engine> {
-  await mkdir(directory);
-  const socket = join(directory, 's.sock');
-  const args = ['--root', join(directory, 'store'), 'daemon', '--sync', 'blobs', '--cri', `unix://${socket}`];
-  const child = bound(
-    spawn(process.execPath, [LANDFALL_COMMAND, '--log-level', 'warn', ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    }),
-  );
-  await once(createInterface({ input: child.stdout }), 'line');
-  return await engine('landfall', child, socket, directory);
-}
-
-async function startContainerd(directory: string): Promise<Engine> {
-  await mkdir(join(directory, 'opt'), { recursive: true });
-  const socket = join(directory, 's.sock');
-  const config = join(directory, 'config.toml');
-  await writeFile(
-    config,
-    `version = 2
-root = "${directory}/root"
-state = "${directory}/state"
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "${directory}/opt"
-[plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = "overlayfs"
-`,
-  );
-  const child = bound(
-    spawn('containerd', ['--config', config, '--log-level', 'fatal'], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    }),
-  );
-  for (let left = 200; ; left -= 1) {
-    const ready = await output('ctr', ['--address', socket, 'version']).then(
-      () => true,
-      () => false,
-    );
-    if (ready) break;
-    if (left === 0 || child.exitCode !== null) throw new Error('containerd did not start');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return await engine('containerd', child, socket, directory);
-}
-
-async function engine(name: string, child: ChildProcess, socket: string, directory: string): Promise<Engine> {
-  const client = await CriClient.connect(socket);
-  return {
-    name,
-    pid: child.pid ?? 0,
-    client,
-    [Symbol.asyncDispose]: async () => {
-      await client[Symbol.asyncDispose]();
-      await end(child);
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
 }
 
 function tiny(n: number): ImageRecipe {
