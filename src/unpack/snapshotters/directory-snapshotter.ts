@@ -52,6 +52,16 @@ export interface SnapshotterOptions {
 
 const PAGE = 200;
 
+/** An active snapshot or a view that is to be made. */
+interface WantedSnapshot {
+  readonly kind: 'active' | 'view';
+  readonly key: string;
+  readonly parent: string | undefined;
+  readonly labels: Labels;
+  /** Of the directories in it. */
+  readonly names: readonly string[];
+}
+
 /**
  * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories, their order, locks.
  * How a directory relates to its parents' is left to the subclasses.
@@ -103,6 +113,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     kind: SnapshotKind,
     parents: readonly number[],
   ): readonly Mount[];
+  /** Whether {@link fill} takes no time, so that a snapshot can be made within one transaction. */
+  protected abstract readonly fillsAtOnce: boolean;
   /** Makes the new, empty content of an active snapshot what a mount is to start from. */
   protected abstract fill(number: number, parents: readonly number[]): Promise<void>;
   /** Makes an extracted layer a snapshot's content, and returns warnings. */
@@ -204,7 +216,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async holdChain(chainId: Digest, o: HoldChainOptions): Promise<SnapshotInfo | undefined> {
     // It may be in an additional store only.
-    await this.findChain(chainId);
+    if (this.#adoption !== undefined) await this.findChain(chainId);
     return await this.#held.hold(chainId, o);
   }
 
@@ -316,15 +328,49 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     parent: string | undefined,
     o: Labelled,
   ): Promise<readonly Mount[]> {
-    const labels = labelsFor(o);
-    const found = await this.#parentOf(this.database, key, parent);
-    // A view shows its parent as it is; only without one it has something of its own, which is empty.
-    const names = kind === 'active' ? this.activeNames : ['fs'];
-    const opened = await this.#private.begin(names, found?.number);
+    const wanted: WantedSnapshot = {
+      kind,
+      key,
+      parent,
+      labels: labelsFor(o),
+      // A view shows its parent as it is; only without one it has something of its own, which is empty.
+      names: kind === 'active' ? this.activeNames : ['fs'],
+    };
+    return await (kind === 'view' || this.fillsAtOnce ? this.#makeAtOnce(wanted) : this.#makeApart(wanted));
+  }
+
+  /** In one transaction. A crash before its end leaves a directory that no row names. */
+  async #makeAtOnce(wanted: WantedSnapshot): Promise<readonly Mount[]> {
+    const { kind, key, labels, names } = wanted;
+    let created: number | undefined;
+    try {
+      const { number, lineage } = await this.database.transaction(async (tx) => {
+        const { parentNumber, lineage: parents } = await this.#parentOf(tx, wanted);
+        const inserted = await this.records.insert(tx, { name: key, kind, parentNumber, labels });
+        created = inserted;
+        this.directories.create(inserted, names);
+        faultPoint('prepare:begun');
+        if (kind === 'active') await this.fill(inserted, parents);
+        faultPoint('prepare:filled');
+        return { number: inserted, lineage: parents };
+      });
+      faultPoint('prepare:published');
+      return this.mountsOf(number, kind, lineage);
+    } catch (error) {
+      const away = created === undefined ? undefined : this.directories.discard(created);
+      if (away !== undefined) await this.directories.sweep(away);
+      throw error;
+    }
+  }
+
+  /** In a private directory, since filling it takes long. */
+  async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
+    const { kind, key, labels, names } = wanted;
+    const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
+    const opened = await this.#private.begin(names, parentNumber);
     faultPoint('prepare:begun');
     try {
-      const lineage = found === undefined ? [] : await this.records.lineage(this.database, found.number);
-      if (kind === 'active') await this.fill(opened.number, lineage);
+      await this.fill(opened.number, lineage);
       faultPoint('prepare:filled');
       await this.database.transaction(async (tx) => {
         await this.#refuseTaken(tx, key);
@@ -339,12 +385,18 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     }
   }
 
-  async #parentOf(db: Statements, key: string, parent?: string): Promise<SnapshotRecord | undefined> {
-    await this.#refuseTaken(db, key);
-    if (parent === undefined) return undefined;
-    const record = await this.#get(db, parent);
+  /** The parent's number, and those from it to the bottom. Refuses a key that is taken. */
+  async #parentOf(
+    db: Statements,
+    { key, parent }: WantedSnapshot,
+  ): Promise<{ readonly parentNumber: number | undefined; readonly lineage: readonly number[] }> {
+    const found = await this.records.findAmong(db, parent === undefined ? [key] : [key, parent]);
+    if (found.has(key)) throw nameTaken(key);
+    if (parent === undefined) return { parentNumber: undefined, lineage: [] };
+    const record = found.get(parent);
+    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
     if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
-    return record;
+    return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number) };
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {

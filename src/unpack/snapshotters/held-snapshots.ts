@@ -1,5 +1,5 @@
 import { LandfallError } from '../../errors.js';
-import type { MetadataDatabase, Statements } from '../../metadata/index.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import type { HoldChainOptions } from '../layer-snapshotter.js';
 import type { SnapshotInfo } from '../snapshotter.js';
@@ -25,21 +25,15 @@ export class HeldSnapshots {
   async hold(chainId: Digest, { by, parent, labels }: HoldChainOptions): Promise<SnapshotInfo | undefined> {
     const { database, directories, records } = this.#options;
     const added = labelsFor({ labels, heldBy: by });
-    const find = async (db: Statements): Promise<SnapshotRecord | undefined> => {
-      const record = await records.findChain(db, chainId);
-      return record?.parent === parent && record !== undefined && directories.exists(record.number)
-        ? record
-        : undefined;
-    };
-    // A look first, which waits for no writer: whoever asks for a container's layers once more finds all of it as it is.
-    const known = await find(database);
-    if (known === undefined || has(known, added)) return known === undefined ? undefined : infoOf(known);
-    return await database.transaction(async (tx) => {
-      const record = await find(tx);
-      if (record === undefined) return undefined;
-      await records.setLabels(tx, record.number, { ...record.labels, ...added });
-      return infoOf({ ...record, labels: { ...record.labels, ...added } });
-    });
+    for (;;) {
+      const record = await records.findChain(database, chainId);
+      if (record === undefined || record.parent !== parent || !directories.exists(record.number))
+        return undefined;
+      const labels = { ...record.labels, ...added };
+      // Whoever asks for a container's layers once more finds all of it as it is, and waits for no writer.
+      if (has(record, added) || (await records.changeLabels(database, record, labels)))
+        return infoOf({ ...record, labels });
+    }
   }
 
   /** @returns the chains that it stood for, of which the holder has let go; undefined where it is the holder's own */

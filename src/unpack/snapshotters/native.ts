@@ -17,6 +17,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
   protected readonly layerForm = 'plain' as const;
   protected readonly layerNames: readonly [string, ...string[]] = [LAYER];
   protected readonly activeNames: readonly string[] = ['fs'];
+  protected readonly fillsAtOnce = false;
 
   constructor(o: SnapshotterOptions) {
     super('native', o);

@@ -21,6 +21,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   protected readonly layerForm: 'overlay' | 'userxattr';
   protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
   protected readonly activeNames: readonly string[] = ['fs', 'work'];
+  protected readonly fillsAtOnce = true;
 
   constructor(o: OverlaySnapshotterOptions) {
     super('overlay', o);

@@ -57,6 +57,13 @@ export class SnapshotRecords {
     return row === undefined ? undefined : recordOf(row);
   }
 
+  /** Those of some names that there are. */
+  async findAmong(db: Statements, names: readonly string[]): Promise<ReadonlyMap<string, SnapshotRecord>> {
+    const query = `${SELECT} WHERE s.snapshotter = ? AND s.name IN (SELECT value FROM json_each(?))`;
+    const rows = await db.all(query, [this.snapshotter, JSON.stringify(names)]);
+    return new Map(rows.map(recordOf).map((record) => [record.name, record]));
+  }
+
   async byNumber(db: Statements, number: number): Promise<SnapshotRecord | undefined> {
     const row = await db.get(`${SELECT} WHERE s.id = ?`, [number]);
     return row === undefined ? undefined : recordOf(row);
@@ -168,6 +175,15 @@ export class SnapshotRecords {
       Date.now(),
       number,
     ]);
+  }
+
+  /** The same where they are still what a record has. @returns whether they were */
+  async changeLabels(db: Statements, { number, labels }: SnapshotRecord, to: Labels): Promise<boolean> {
+    const { changes } = await db.run(
+      'UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ? AND labels = ?',
+      [JSON.stringify(to), Date.now(), number, JSON.stringify(labels)],
+    );
+    return changes > 0;
   }
 
   /** Kept for what is committed. */
