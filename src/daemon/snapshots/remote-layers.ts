@@ -54,6 +54,8 @@ export interface RemoteLayersOptions {
 }
 
 const PATIENCE_MS = 30_000;
+/** How long what came for a pull that was broken off is kept for the next try, in milliseconds: kubelets wait five minutes at most. */
+const KEPT_MS = 10 * 60_000;
 
 /**
  * Brings the layers of images for a containerd, which asks for one after the other: the first that is asked for begins a pull of
@@ -62,6 +64,8 @@ const PATIENCE_MS = 30_000;
 export class RemoteLayers implements AsyncDisposable {
   readonly #options: RemoteLayersOptions;
   readonly #arrivals = new Map<string, ImageArrival>();
+  /** Those that were broken off, which keep what came. */
+  readonly #broken = new Map<string, ImageArrival>();
 
   constructor(options: RemoteLayersOptions) {
     this.#options = options;
@@ -86,23 +90,38 @@ export class RemoteLayers implements AsyncDisposable {
   }
 
   #begin(key: string, image: RemoteImage): ImageArrival {
-    const arrival = new ImageArrival(image, this.#options, () => {
-      if (this.#arrivals.get(key) === arrival) this.#arrivals.delete(key);
+    const arrival: ImageArrival = new ImageArrival(image, {
+      ...this.#options,
+      before: this.#broken.get(key),
+      onBroken: () => this.#broken.set(key, arrival),
+      onEnd: () => {
+        for (const arrivals of [this.#arrivals, this.#broken])
+          if (arrivals.get(key) === arrival) arrivals.delete(key);
+      },
     });
     this.#arrivals.set(key, arrival);
     return arrival;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#arrivals.values()].map((arrival) => arrival[Symbol.asyncDispose]()));
+    const all = [...this.#arrivals.values(), ...this.#broken.values()];
+    await Promise.all(all.map((arrival) => arrival[Symbol.asyncDispose]()));
   }
+}
+
+interface ImageArrivalOptions extends RemoteLayersOptions {
+  /** An earlier one of the image, which was broken off: what it keeps is kept until this one ends. */
+  readonly before: ImageArrival | undefined;
+  /** It is not to be joined any more, and keeps what came. */
+  readonly onBroken: () => void;
+  /** It is not to be joined any more, and keeps nothing. */
+  readonly onEnd: () => void;
 }
 
 /** One image on its way, and those who wait for its layers. */
 class ImageArrival implements AsyncDisposable {
   readonly #image: RemoteImage;
-  readonly #options: RemoteLayersOptions;
-  readonly #forget: () => void;
+  readonly #options: ImageArrivalOptions;
   readonly #controller = new AbortController();
   readonly #committed = new Set<string>();
   readonly #looks = new Map<string, () => void>();
@@ -110,16 +129,17 @@ class ImageArrival implements AsyncDisposable {
   readonly #pulled: Promise<unknown>;
   /** Of all its layers, which nobody asks for before the others; known once the config is here. */
   #top: Digest | undefined;
+  #layers: readonly Digest[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
-  constructor(image: RemoteImage, options: RemoteLayersOptions, forget: () => void) {
+  constructor(image: RemoteImage, options: ImageArrivalOptions) {
     this.#image = image;
     this.#options = options;
-    this.#forget = forget;
     this.#lease = options.store.leases.create();
     this.#pulled = this.#pull();
     // Whoever asks after a failure may have other credentials by then.
-    this.#pulled.catch(() => this.#forget());
+    this.#pulled.catch(() => this.#break());
   }
 
   async wait(chainId: Digest, signal: AbortSignal | undefined): Promise<void> {
@@ -151,20 +171,36 @@ class ImageArrival implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     clearTimeout(this.#timer);
-    this.#forget();
+    this.#options.onEnd();
     this.#controller.abort();
     await this.#pulled.catch(() => undefined);
     await (await this.#lease)[Symbol.asyncDispose]();
-  }
-
-  get #patienceMs(): number {
-    return this.#options.patienceMs ?? PATIENCE_MS;
+    await this.#options.before?.[Symbol.asyncDispose]();
   }
 
   /** Nobody waits for the moment. Whoever asks for the layers one after the other may be between two of them. */
   #rest(signal: AbortSignal | undefined): void {
-    this.#timer = setTimeout(() => this.#end(), signal?.aborted === true ? 0 : this.#patienceMs);
+    if (signal?.aborted === true) this.#break();
+    else this.#endIn(this.#options.patienceMs ?? PATIENCE_MS);
+  }
+
+  /** The pull is over before its end. What came is kept for a while: containerd lets go of it, and tries again. */
+  #break(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#options.onEnd();
+    this.#options.onBroken();
+    this.#endIn(KEPT_MS);
+    const abort = (): void => this.#controller.abort();
+    // Blobs that are whole too, while the pull still has them.
+    this.#lease.then((lease) => lease.addBlob(...this.#layers)).then(abort, abort);
+  }
+
+  #endIn(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end(), ms);
     this.#timer.unref();
   }
 
@@ -178,7 +214,10 @@ class ImageArrival implements AsyncDisposable {
     const lease = await this.#lease;
     const leased: Promise<void>[] = [];
     const follow = (event: PullEvent): void => {
-      if (event.type === 'image') this.#top = chainIds(event.layers.map(({ diffId }) => diffId)).at(-1);
+      if (event.type === 'image') {
+        this.#layers = event.layers.map(({ digest }) => digest);
+        this.#top = chainIds(event.layers.map(({ diffId }) => diffId)).at(-1);
+      }
       if (event.type !== 'layer' || (event.state !== 'committed' && event.state !== 'present')) return;
       const { chainId } = event;
       // While the pull still has a lease of its own.

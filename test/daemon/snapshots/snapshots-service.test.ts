@@ -50,6 +50,8 @@ describe("a containerd's snapshots", () => {
   let daemon: Daemon;
   let client: GrpcClient;
   let gate = deferred<undefined>();
+  /** The only layer that waits at the gate; undefined: all. */
+  let held: string | undefined;
   let refused = false;
   /** What the registry asks for, where it asks for anything. */
   let secret: string | undefined;
@@ -60,6 +62,7 @@ describe("a containerd's snapshots", () => {
   beforeEach(async () => {
     gate = deferred();
     gate.resolve(undefined);
+    held = undefined;
     refused = false;
     secret = undefined;
     outcomes = [];
@@ -78,8 +81,12 @@ describe("a containerd's snapshots", () => {
           if (secret !== undefined && headers.authorization !== secret)
             return errorReply(401, 'UNAUTHORIZED', 'no', { 'www-authenticate': 'Basic realm="port"' });
           if (refused) return errorReply(403, 'DENIED');
-          const body = layers.get(line.slice(line.lastIndexOf('/') + 1));
-          return body === undefined ? undefined : { body, ranges: true, after: gate.promise };
+          const digest = line.slice(line.lastIndexOf('/') + 1);
+          const body = layers.get(digest);
+          if (body === undefined) return undefined;
+          return held === undefined || held === digest
+            ? { body, ranges: true, after: gate.promise }
+            : { body, ranges: true };
         },
       }),
     );
@@ -275,6 +282,35 @@ describe("a containerd's snapshots", () => {
     expect(await asked.promise).toMatchObject({ code: status.CANCELLED });
     await expect.poll(() => daemon.pulls.list().length).toBe(0);
     expect(await names()).toEqual([]);
+  });
+
+  it('are not sent twice where they had come before containerd gave up', async () => {
+    gate = deferred();
+    const asked = deferred<ServiceError | null>();
+    held = layout.manifests[0].layers.at(-1)?.digest;
+    expect(await failure(prepare('extract-0', '', labels(0)))).toBe(status.ALREADY_EXISTS);
+    expect(await failure(prepare('extract-1', chains[0], labels(1)))).toBe(status.ALREADY_EXISTS);
+    const last = { key: 'extract-2', parent: chains[1] ?? '', labels: labels(2) };
+    const pending = client['Prepare']?.(last, asked.resolve) as ClientUnaryCall;
+    await expect
+      .poll(() => daemon.pulls.list()[0]?.layers.filter(({ state }) => state === 'done').length)
+      .toBe(2);
+    // Answered one after the other on the same connection, so that by then the call before them waits.
+    for (let n = 0; n < 20; n += 1) await call(client, 'Stat', { key: chains[0] });
+    pending.cancel();
+    await asked.promise;
+    await expect.poll(() => daemon.pulls.list().length).toBe(0);
+    // containerd lets go of what it was given, and collects.
+    for (const name of chains.slice(0, 2).toReversed()) await call(client, 'Remove', { key: name });
+    await call(client, 'Cleanup');
+    gate.resolve(undefined);
+    held = undefined;
+    expect(await prepareLayers()).toEqual(chains.map(() => status.ALREADY_EXISTS));
+    const [bottom, middle] = layout.manifests[0].layers.map(({ digest }) => digest);
+    expect(
+      layerRequests().filter((line) => line.endsWith(bottom ?? '') || line.endsWith(middle ?? '')),
+    ).toHaveLength(2);
+    await expect.poll(() => store.leases.resources()).toEqual({ blobs: new Set(), snapshots: new Set() });
   });
 
   it('stay with whoever still holds them', async () => {
