@@ -6,6 +6,7 @@ import { connectCri, type CriClient, whyNoCriClient } from './cri-client.js';
 import { type DockerRegistry, startDockerRegistry } from './docker-registry.js';
 import { type CommandResult, LANDFALL } from './landfall-command.js';
 import { landfallAt, outputAt, type Place } from './mount-namespace.js';
+import { collectOfContainerd } from './node-accounts.js';
 import { NodeNamespace, type NodeProcess } from './node-namespace.js';
 import { needsPeer } from './peers.js';
 import { type Pod, printInPod, runPod } from './pod.js';
@@ -74,7 +75,7 @@ export class ContainerdNode implements AsyncDisposable {
   }
 
   /**
-   * Starts the daemon, for the first time or once it was ended.
+   * Starts the daemon, for the first time or once it was ended, and waits until containerd, which has to run, has found it.
    *
    * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it
    */
@@ -92,7 +93,7 @@ export class ContainerdNode implements AsyncDisposable {
       { until: /^serving /, onLine: (line) => record('what the daemon says', line) },
     );
     this.#client = await connectCri(this.#namespace.reach(cri));
-    if (process.env["NOREACH"] === undefined) await this.#reached();
+    await this.#reached();
   }
 
   async endLandfall(signal: 'TERM' | 'KILL'): Promise<void> {
@@ -168,17 +169,14 @@ export class ContainerdNode implements AsyncDisposable {
 
   /** Until containerd has found its snapshotter: it tries only every few seconds to reach one that was not there. */
   async #reached(): Promise<void> {
-    const deadline = performance.now() + REACHED_MS;
-    const look = (): Promise<unknown> => this.containerd.ctr('snapshots', '--snapshotter', 'landfall', 'ls');
-    for (;;) {
-      try {
-        await look();
-        return;
-      } catch (error) {
-        if (performance.now() > deadline) throw error;
-        await sleep(POLL_MS);
-      }
-    }
+    const snapshots = (...args: readonly string[]): Promise<string> =>
+      patiently(() => this.containerd.ctr('-n', 'k8s.io', 'snapshots', '--snapshotter', 'landfall', ...args));
+    const [, ...known] = (await snapshots('ls')).trim().split('\n');
+    // Of those that it knows it has asked for each. Where it knows none, only making one tells.
+    if (known.length > 0) return;
+    await snapshots('prepare', 'reached');
+    await snapshots('rm', 'reached');
+    await collectOfContainerd(this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,8 +187,21 @@ export class ContainerdNode implements AsyncDisposable {
   }
 }
 
-const REACHED_MS = 15_000;
+const PATIENCE_MS = 15_000;
 const POLL_MS = 100;
+
+/** What comes of trying until it succeeds. */
+async function patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(POLL_MS);
+    }
+  }
+}
 
 function rootIn(namespace: NodeNamespace): string {
   return join(namespace.directory, 'landfall');

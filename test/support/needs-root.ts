@@ -3,6 +3,8 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/additional-root.test.ts',
   'test/e2e/bundle.test.ts',
   'test/e2e/containerd.test.ts',
+  'test/e2e/containerd-fault-points.test.ts',
+  'test/e2e/containerd-mid-pull.test.ts',
   'test/e2e/containerd-removal.test.ts',
   'test/e2e/containerd-restart.test.ts',
   'test/e2e/damage.test.ts',
