@@ -2,7 +2,7 @@
  * What a pod waits for on a containerd node: CRI PullImage at a containerd whose snapshotter is `landfall daemon`, beside the same
  * containerd with overlayfs, of the image of case (a), cold and with what landfall has pulled before; and Snapshots.Prepare of a container's
  * own layer on that image. Method: stores are new for each pull, the two take turns, five rounds after one to warm up; Prepare is called
- * once of each in turn, 100 times after 10. Printed are median, minimum and maximum, and what was promised.
+ * once of each in turn, 100 times after 100 to warm up. Printed are median, minimum and maximum, and what was promised.
  *
  * Usage: npm run bench:containerd [-- --rounds 5]
  */
@@ -26,7 +26,8 @@ const OVERLAYFS = 'containerd, overlayfs';
 const LANDFALL = 'containerd, landfall';
 const PRE_PULLED = 'containerd, landfall has it';
 const PREPARES = 100;
-const WARMUP = 10;
+/** A node's daemon is seldom a new one. */
+const WARMUP = 100;
 
 /** How much faster a cold pull is to be, as a ratio; how long a warm one may take; what Prepare may cost more, in milliseconds. */
 const COLD_AT_MOST = 0.5;
@@ -159,8 +160,8 @@ function report(times: ReadonlyMap<string, readonly number[]>): void {
     renderTable(
       ['WHAT', 'MEDIAN', 'MIN', 'MAX', 'TARGET'].map((title) => ({ title })),
       [...times].map(([name, samples]) => {
-        const { median, minimum, maximum } = summarize(samples);
         const ms = (value: number): string => `${value.toFixed(2)} ms`;
+        const { median, minimum, maximum } = summarize(samples);
         return [name, ms(median), ms(minimum), ms(maximum), promises.get(name) ?? ''];
       }),
     ),
