@@ -1,13 +1,16 @@
-import { mkdir, readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, encodedOf } from '../spec/index.js';
 import { isListening } from './unix-socket.js';
 
 /**
- * Where daemons say where they listen, for commands on the same root. Several may serve one, such as a kubelet's and one in a
- * container that keeps a list of images there; so each has a file of its own, which is called by its socket.
+ * Where a daemon says where it listens, for commands on the same root. Several may serve one, such as a kubelet's and one in a
+ * container that keeps a list of images there; who comes second has a file that is called by its socket.
  */
-const DIRECTORY = 'daemons';
+const FILE = 'daemon.json';
+const FILES = /^daemon(?:-[0-9a-f]+)?\.json$/;
+/** Of the digest of a socket's path. */
+const NAME_DIGITS = 16;
 
 export interface DaemonAddress {
   readonly pid: number;
@@ -29,11 +32,12 @@ interface DaemonFile extends DaemonAddress {
  */
 export async function writeDaemonFile(root: string, address: DaemonAddress): Promise<AsyncDisposable> {
   const { pid, socket } = address;
-  const path = join(root, DIRECTORY, `${encodedOf(digestOf(Buffer.from(socket)))}.json`);
+  const own = join(root, `daemon-${encodedOf(digestOf(Buffer.from(socket))).slice(0, NAME_DIGITS)}.json`);
+  const path = (await isTaken(join(root, FILE), socket)) ? own : join(root, FILE);
+  // What an earlier one at this socket may have left.
+  await rm(own, { force: true });
   const temporary = `${path}.${pid}`;
   const file: DaemonFile = { pid, socket, namespace: await pidNamespace(), since: Date.now() };
-  // Commands of any user may look; who may connect is said by the socket.
-  await mkdir(join(root, DIRECTORY), { recursive: true, mode: 0o755 });
   await writeFile(temporary, `${JSON.stringify(file)}\n`, { mode: 0o644 });
   await rename(temporary, path);
   return {
@@ -58,13 +62,16 @@ export async function findDaemon(root: string): Promise<DaemonAddress | undefine
   return undefined;
 }
 
+/** Whether a daemon at another socket has a file, and lives. */
+async function isTaken(path: string, socket: string): Promise<boolean> {
+  const file = await readDaemonFile(path);
+  return file !== undefined && file.socket !== socket && (await isListening(file.socket));
+}
+
 async function readDaemonFiles(root: string): Promise<DaemonFile[]> {
-  const directory = join(root, DIRECTORY);
   // Who may not look there works by itself.
-  const names = await readdir(directory).catch((): string[] => []);
-  const read = names
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => readDaemonFile(join(directory, name)));
+  const names = await readdir(root).catch((): string[] => []);
+  const read = names.filter((name) => FILES.test(name)).map((name) => readDaemonFile(join(root, name)));
   return (await Promise.all(read)).filter((file) => file !== undefined);
 }
 

@@ -35,11 +35,12 @@ describe('the daemon of a root', () => {
     return await writeDaemonFile(root, { pid, socket: socketOf(name) });
   };
   const found = async (): Promise<number | undefined> => (await findDaemon(root))?.pid;
-  const files = (): Promise<string[]> => readdir(join(root, 'daemons'));
+  const files = async (): Promise<string[]> =>
+    (await readdir(root)).filter((name) => name.endsWith('.json')).sort();
   /** Lets what the one daemon wrote say something else. */
   const rewrite = async (change: object): Promise<void> => {
     const [name = ''] = await files();
-    const path = join(root, 'daemons', name);
+    const path = join(root, name);
     await writeFile(
       path,
       JSON.stringify({ ...(JSON.parse(await readFile(path, 'utf8')) as object), ...change }),
@@ -70,8 +71,19 @@ describe('the daemon of a root', () => {
     await using second = await start('two', 8);
     expect(second).toBeDefined();
     expect(await found()).toBe(7);
+    expect(await files()).toEqual([expect.stringMatching(/^daemon-[0-9a-f]{16}\.json$/), 'daemon.json']);
     await first[Symbol.asyncDispose]();
     expect(await found()).toBe(8);
+  });
+
+  it('is called by its socket only while another one has the usual file', async () => {
+    const first = await start('one', 7);
+    await start('two', 8);
+    await first[Symbol.asyncDispose]();
+    await close('one');
+    await writeDaemonFile(root, { pid: 9, socket: socketOf('two') });
+    expect(await files()).toEqual(['daemon.json']);
+    expect(await found()).toBe(9);
   });
 
   it('is of two the one that is left when the other was killed', async () => {
@@ -104,7 +116,7 @@ describe('the daemon of a root', () => {
     async (text) => {
       await start('one', 7);
       const [name = ''] = await files();
-      await writeFile(join(root, 'daemons', name), text);
+      await writeFile(join(root, name), text);
       expect(await findDaemon(root)).toBeUndefined();
     },
   );
