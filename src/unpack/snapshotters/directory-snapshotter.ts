@@ -22,6 +22,7 @@ import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { hasChildren, HeldSnapshots } from './held-snapshots.js';
+import { makeSnapshot } from './make-snapshot.js';
 import { measureUsage } from './measure-usage.js';
 import { PrivateDirectories } from './private-directories.js';
 import { removeOrphans, removePutAway } from './remove-orphans.js';
@@ -51,16 +52,6 @@ export interface SnapshotterOptions {
 }
 
 const PAGE = 200;
-
-/** An active snapshot or a view that is to be made. */
-interface WantedSnapshot {
-  readonly kind: 'active' | 'view';
-  readonly key: string;
-  readonly parent: string | undefined;
-  readonly labels: Labels;
-  /** Of the directories in it. */
-  readonly names: readonly string[];
-}
 
 /**
  * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories, their order, locks.
@@ -328,75 +319,25 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     parent: string | undefined,
     o: Labelled,
   ): Promise<readonly Mount[]> {
-    const wanted: WantedSnapshot = {
-      kind,
-      key,
-      parent,
-      labels: labelsFor(o),
-      // A view shows its parent as it is; only without one it has something of its own, which is empty.
-      names: kind === 'active' ? this.activeNames : ['fs'],
-    };
-    return await (kind === 'view' || this.fillsAtOnce ? this.#makeAtOnce(wanted) : this.#makeApart(wanted));
-  }
-
-  /** In one transaction. A crash before its end leaves a directory that no row names. */
-  async #makeAtOnce(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
-    let created: number | undefined;
-    try {
-      const { number, lineage } = await this.database.transaction(async (tx) => {
-        const { parentNumber, lineage: parents } = await this.#parentOf(tx, wanted);
-        const inserted = await this.records.insert(tx, { name: key, kind, parentNumber, labels });
-        created = inserted;
-        this.directories.create(inserted, names);
-        faultPoint('prepare:begun');
-        if (kind === 'active') await this.fill(inserted, parents);
-        faultPoint('prepare:filled');
-        return { number: inserted, lineage: parents };
-      });
-      faultPoint('prepare:published');
-      return this.mountsOf(number, kind, lineage);
-    } catch (error) {
-      const away = created === undefined ? undefined : this.directories.discard(created);
-      if (away !== undefined) await this.directories.sweep(away);
-      throw error;
-    }
-  }
-
-  /** In a private directory, since filling it takes long. */
-  async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
-    const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
-    const opened = await this.#private.begin(names, parentNumber);
-    faultPoint('prepare:begun');
-    try {
-      await this.fill(opened.number, lineage);
-      faultPoint('prepare:filled');
-      await this.database.transaction(async (tx) => {
-        await this.#refuseTaken(tx, key);
-        await this.records.publish(tx, opened.number, { name: key, kind, labels });
-      });
-      faultPoint('prepare:published');
-      this.#private.release(opened.key);
-      return this.mountsOf(opened.number, kind, lineage);
-    } catch (error) {
-      await this.#private.abandon(opened.key);
-      throw error;
-    }
-  }
-
-  /** The parent's number, and those from it to the bottom. Refuses a key that is taken. */
-  async #parentOf(
-    db: Statements,
-    { key, parent }: WantedSnapshot,
-  ): Promise<{ readonly parentNumber: number | undefined; readonly lineage: readonly number[] }> {
-    const found = await this.records.findAmong(db, parent === undefined ? [key] : [key, parent]);
-    if (found.has(key)) throw nameTaken(key);
-    if (parent === undefined) return { parentNumber: undefined, lineage: [] };
-    const record = found.get(parent);
-    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
-    if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
-    return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number) };
+    return await makeSnapshot(
+      {
+        database: this.database,
+        directories: this.directories,
+        records: this.records,
+        private: this.#private,
+        fillsAtOnce: this.fillsAtOnce,
+        fill: (number, parents) => this.fill(number, parents),
+        mountsOf: (...args) => this.mountsOf(...args),
+      },
+      {
+        kind,
+        key,
+        parent,
+        labels: labelsFor(o),
+        // A view shows its parent as it is; only without one it has something of its own, which is empty.
+        names: kind === 'active' ? this.activeNames : ['fs'],
+      },
+    );
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {

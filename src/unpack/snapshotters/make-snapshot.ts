@@ -1,0 +1,117 @@
+import type { MetadataDatabase, Statements } from '../../metadata/index.js';
+import { faultPoint } from '../../system/index.js';
+import type { Labels, Mount } from '../snapshotter.js';
+import type { PrivateDirectories } from './private-directories.js';
+import type { SnapshotDirectories } from './snapshot-directories.js';
+import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
+import { isUnpacking, type SnapshotRecords } from './snapshot-records.js';
+
+/** An active snapshot or a view that is to be made. */
+export interface WantedSnapshot {
+  readonly kind: 'active' | 'view';
+  readonly key: string;
+  readonly parent: string | undefined;
+  readonly labels: Labels;
+  /** Of the directories in it. */
+  readonly names: readonly string[];
+}
+
+/** What making a snapshot needs of its snapshotter. */
+export interface MakeContext {
+  readonly database: MetadataDatabase;
+  readonly directories: SnapshotDirectories;
+  readonly records: SnapshotRecords;
+  readonly private: PrivateDirectories;
+  /** Whether {@link fill} takes no time, so that a snapshot can be made within one transaction. */
+  readonly fillsAtOnce: boolean;
+  /** Makes the new, empty content of an active snapshot what a mount is to start from. */
+  readonly fill: (number: number, parents: readonly number[]) => Promise<void>;
+  readonly mountsOf: (
+    number: number,
+    kind: 'active' | 'view',
+    parents: readonly number[],
+  ) => readonly Mount[];
+}
+
+/** Makes an active snapshot or a view, and gives its mounts. Errors: those of `Snapshotter.prepare`. */
+export async function makeSnapshot(context: MakeContext, wanted: WantedSnapshot): Promise<readonly Mount[]> {
+  const atOnce = wanted.kind === 'view' || context.fillsAtOnce;
+  return await (atOnce ? makeAtOnce(context, wanted) : makeApart(context, wanted));
+}
+
+/** In one transaction. A crash before its end leaves a directory that no row names. */
+async function makeAtOnce(context: MakeContext, wanted: WantedSnapshot): Promise<readonly Mount[]> {
+  const { directories, mountsOf } = context;
+  let created: number | undefined;
+  const onCreated = (number: number): void => {
+    created = number;
+  };
+  try {
+    const { number, lineage } = await insertFilled(context, wanted, onCreated);
+    // It has a row from now on.
+    created = undefined;
+    faultPoint('prepare:published');
+    return mountsOf(number, wanted.kind, lineage);
+  } catch (error) {
+    const away = created === undefined ? undefined : directories.discard(created);
+    if (away !== undefined) await directories.sweep(away);
+    throw error;
+  }
+}
+
+/** The new snapshot's number, and those of its ancestors, nearest first. */
+async function insertFilled(
+  { database, directories, records, fill }: MakeContext,
+  wanted: WantedSnapshot,
+  onCreated: (number: number) => void,
+): Promise<{ readonly number: number; readonly lineage: readonly number[] }> {
+  const { kind, key, labels, names } = wanted;
+  return await database.transaction(async (tx) => {
+    const { parentNumber, lineage } = await parentOf(records, tx, wanted);
+    const number = await records.insert(tx, { name: key, kind, parentNumber, labels });
+    onCreated(number);
+    directories.create(number, names);
+    faultPoint('prepare:begun');
+    if (kind === 'active') await fill(number, lineage);
+    faultPoint('prepare:filled');
+    return { number, lineage };
+  });
+}
+
+/** In a private directory, since filling it takes long. */
+async function makeApart(context: MakeContext, wanted: WantedSnapshot): Promise<readonly Mount[]> {
+  const { database, records, fill, mountsOf } = context;
+  const { kind, key, labels, names } = wanted;
+  const { parentNumber, lineage } = await parentOf(records, database, wanted);
+  const opened = await context.private.begin(names, parentNumber);
+  faultPoint('prepare:begun');
+  try {
+    await fill(opened.number, lineage);
+    faultPoint('prepare:filled');
+    await database.transaction(async (tx) => {
+      if ((await records.find(tx, key)) !== undefined) throw nameTaken(key);
+      await records.publish(tx, opened.number, { name: key, kind, labels });
+    });
+    faultPoint('prepare:published');
+    context.private.release(opened.key);
+    return mountsOf(opened.number, kind, lineage);
+  } catch (error) {
+    await context.private.abandon(opened.key);
+    throw error;
+  }
+}
+
+/** The parent's number, and those from it to the bottom. Refuses a key that is taken. */
+async function parentOf(
+  records: SnapshotRecords,
+  db: Statements,
+  { key, parent }: WantedSnapshot,
+): Promise<{ readonly parentNumber: number | undefined; readonly lineage: readonly number[] }> {
+  const found = await records.findAmong(db, parent === undefined ? [key] : [key, parent]);
+  if (found.has(key)) throw nameTaken(key);
+  if (parent === undefined) return { parentNumber: undefined, lineage: [] };
+  const record = found.get(parent);
+  if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
+  if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
+  return { parentNumber: record.number, lineage: await records.lineage(db, record.number) };
+}
