@@ -1,13 +1,14 @@
 import {
   Client,
   credentials,
-  Metadata,
+  type MethodDefinition,
   type ServiceDefinition,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../errors.js';
+import { type Abortable, abortedError, LandfallError } from '../errors.js';
 import { errorIn } from './calls.js';
+import { streamingCall, unaryCall } from './grpc-call.js';
 import { readProto, serviceOf } from './proto-files.js';
 import type {
   PullRequestMessage,
@@ -29,21 +30,12 @@ export class DaemonClient implements Disposable {
 
   /** What is in flight. @throws LandfallError as the daemon says; UNAVAILABLE where there is none */
   async list({ signal }: Abortable = {}): Promise<readonly TransferMessage[]> {
-    throwIfAborted(signal);
-    const { path, requestSerialize, responseDeserialize } = this.#method('List');
-    return await new Promise((resolve, reject) => {
-      const call = this.#client.makeUnaryRequest<object, TransfersMessage>(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        {},
-        (error, answer) => {
-          if (error === null) resolve(answer?.transfers ?? []);
-          else reject(landfallError(error, signal));
-        },
-      );
-      signal?.addEventListener('abort', () => call.cancel(), { once: true });
-    });
+    const method = this.#method('List');
+    try {
+      return (await unaryCall<TransfersMessage>(this.#client, method, {}, { signal })).transfers;
+    } catch (error) {
+      throw landfallError(error as ServiceError, signal);
+    }
   }
 
   /** First all that is in flight, then what has changed. The same errors. */
@@ -60,31 +52,18 @@ export class DaemonClient implements Disposable {
     this.#client.close();
   }
 
-  #method(name: string): ServiceDefinition[string] {
+  #method(name: string): MethodDefinition<object, object> {
     const method = this.#service[name];
     if (method === undefined) throw new TypeError(`the service has no method ${name}`);
-    return method;
+    return method as MethodDefinition<object, object>;
   }
 
   async *#stream<Message>(name: string, request: object, { signal }: Abortable): AsyncIterable<Message> {
-    throwIfAborted(signal);
-    const { path, requestSerialize, responseDeserialize } = this.#method(name);
-    const call = this.#client.makeServerStreamRequest<object, Message>(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      request,
-      new Metadata(),
-    );
-    const cancel = (): void => call.cancel();
-    signal?.addEventListener('abort', cancel, { once: true });
+    const method = this.#method(name);
     try {
-      for await (const message of call) yield message as Message;
+      yield* streamingCall<Message>(this.#client, method, request, { signal });
     } catch (error) {
       throw landfallError(error as ServiceError, signal);
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-      call.cancel();
     }
   }
 }

@@ -8,7 +8,8 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { once } from 'node:events';
-import { type Abortable, abortedError, type LandfallError, throwIfAborted } from '../../errors.js';
+import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
+import { streamingCall, unaryCall } from '../grpc-call.js';
 import { type ProtoFile, readProto, serviceOf } from '../proto-files.js';
 import { containerdError } from './containerd-error.js';
 import type { ContainerdCalls, EventEnvelope, WriteContentRequest } from './messages.js';
@@ -61,28 +62,15 @@ export class ContainerdConnection implements Disposable {
     request: ContainerdCalls[Call][0],
     o: ContainerdCallOptions = {},
   ): Promise<ContainerdCalls[Call][1]> {
-    throwIfAborted(o.signal);
-    const { path, requestSerialize, responseDeserialize } = this.#method(call);
-    let cancel = (): void => undefined;
+    const method = this.#method(call);
     try {
-      return await new Promise<ContainerdCalls[Call][1]>((resolve, reject) => {
-        const made = this.#client.makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          request,
-          this.#metadata(o),
-          { deadline: Date.now() + CALL_MS },
-          (error, answer) => {
-            if (error === null) resolve(answer as ContainerdCalls[Call][1]);
-            else reject(raised(error, call, o));
-          },
-        );
-        cancel = () => made.cancel();
-        o.signal?.addEventListener('abort', cancel, { once: true });
+      return await unaryCall(this.#client, method, request, {
+        signal: o.signal,
+        metadata: this.#metadata(o),
+        timeoutMs: CALL_MS,
       });
-    } finally {
-      o.signal?.removeEventListener('abort', cancel);
+    } catch (error) {
+      throw raised(error, call, o);
     }
   }
 
@@ -107,7 +95,7 @@ export class ContainerdConnection implements Disposable {
       stream.end();
       await ended;
     } catch (error) {
-      throw raised(error as ServiceError, 'content/Write', o);
+      throw raised(error, 'content/Write', o);
     } finally {
       o.signal?.removeEventListener('abort', cancel);
     }
@@ -115,24 +103,16 @@ export class ContainerdConnection implements Disposable {
 
   /** What happens from now on, until the connection breaks or containerd ends. */
   async *events(filters: readonly string[], o: Abortable): AsyncIterable<EventEnvelope> {
-    throwIfAborted(o.signal);
-    const { path, requestSerialize, responseDeserialize } = this.#method('events/Subscribe');
-    const stream = this.#client.makeServerStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      { filters },
-      this.#metadata(o),
-    );
-    const cancel = (): void => stream.cancel();
-    o.signal?.addEventListener('abort', cancel, { once: true });
+    const method = this.#method('events/Subscribe');
     try {
-      for await (const event of stream) yield event as EventEnvelope;
+      yield* streamingCall<EventEnvelope>(
+        this.#client,
+        method,
+        { filters },
+        { signal: o.signal, metadata: this.#metadata(o) },
+      );
     } catch (error) {
-      throw raised(error as ServiceError, 'events/Subscribe', o);
-    } finally {
-      o.signal?.removeEventListener('abort', cancel);
-      stream.cancel();
+      throw raised(error, 'events/Subscribe', o);
     }
   }
 
@@ -155,6 +135,6 @@ export class ContainerdConnection implements Disposable {
   }
 }
 
-function raised(error: ServiceError, call: string, { signal }: Abortable): LandfallError {
-  return signal?.aborted === true ? abortedError(signal) : containerdError(error, call);
+function raised(error: unknown, call: string, { signal }: Abortable): Error {
+  return signal?.aborted === true ? abortedError(signal) : containerdError(error as ServiceError, call);
 }
