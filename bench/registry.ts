@@ -12,6 +12,7 @@ import type { BenchRegistry, RegistryRequest } from './contract.js';
 export interface StartedRegistry extends BenchRegistry, AsyncDisposable {
   /** The directory in which it stores, in its `filesystem` driver's form. */
   readonly storage: string;
+  readonly pid: number;
 }
 
 /** Starts Debian's docker-registry on a free port of 127.0.0.1, without TLS, in a directory of its own. */
@@ -39,6 +40,7 @@ export async function startRegistry(directory: string): Promise<StartedRegistry>
   return {
     address,
     storage,
+    pid: child.pid ?? 0,
     takeRequests: () => requests.take(address),
     [Symbol.asyncDispose]: async () => {
       await end(child);

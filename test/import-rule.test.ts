@@ -23,7 +23,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   registry: ['undici', 'p-limit', 'smol-toml'],
   unpack: ['tar-stream', 'zstd-napi', 'p-limit'],
   engine: ['p-limit'],
-  transfer: ['tar-stream', 'zstd-napi', 'p-limit'],
+  transfer: ['tar-stream', 'zstd-napi', 'p-limit', 'yaml', 'ajv', 'semver'],
   daemon: [
     '@grpc/grpc-js',
     '@grpc/proto-loader',
@@ -36,6 +36,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     '@opentelemetry/resources',
     '@opentelemetry/sdk-trace-base',
   ],
+  serve: ['bcryptjs', 'p-limit', 'prom-client'],
   cli: ['commander', 'log-update'],
 };
 

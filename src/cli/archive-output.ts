@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { open, type FileHandle, realpath, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { ContentError, LandfallError, systemCode, throwIfAborted } from '../errors.js';
+import { FileOutput, outputError } from '../content/file-output.js';
+import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import type { CommandContext } from './command-context.js';
 
 /** Where a command writes an archive to. */
@@ -24,12 +23,7 @@ export async function openArchiveOutput(
   context: CommandContext,
 ): Promise<ArchiveOutput> {
   if (name === undefined || name === '-') return new StandardOutput(context);
-  const file = path.resolve(name);
-  try {
-    return await FileOutput.open(file);
-  } catch (error) {
-    throw outputError(error, file);
-  }
+  return new NamedFile(await FileOutput.open(path.resolve(name)));
 }
 
 class StandardOutput implements ArchiveOutput {
@@ -63,47 +57,26 @@ class StandardOutput implements ArchiveOutput {
   }
 }
 
-class FileOutput implements ArchiveOutput {
-  readonly file: string;
-  readonly #handle: FileHandle;
-  /** Where it is written, and where it goes; undefined for what is written in its place. */
-  #staged: { readonly from: string; readonly to: string } | undefined;
+class NamedFile implements ArchiveOutput {
+  readonly #output: FileOutput;
 
-  private constructor(file: string, handle: FileHandle, staged?: { from: string; to: string }) {
-    this.file = file;
-    this.#handle = handle;
-    this.#staged = staged;
+  constructor(output: FileOutput) {
+    this.#output = output;
   }
 
-  static async open(file: string): Promise<FileOutput> {
-    const present = await unlessMissing(stat(file));
-    if (present?.isDirectory() === true) {
-      throw new LandfallError('INVALID_CONFIG', `${file} is a directory`, { hint: 'Name a file.' });
-    }
-    if (present !== undefined && !present.isFile()) return new FileOutput(file, await open(file, 'w'));
-    const to = (await unlessMissing(realpath(file))) ?? file;
-    const from = path.join(path.dirname(to), `.landfall-${randomUUID()}`);
-    return new FileOutput(file, await open(from, 'wx', 0o666), { from, to });
+  get file(): string {
+    return this.#output.file;
   }
 
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
     const counted = new CountedArchive(archive);
-    try {
-      for await (const chunk of counted.chunks()) await this.#handle.writeFile(chunk);
-      if (this.#staged !== undefined) {
-        await this.#handle.datasync();
-        await rename(this.#staged.from, this.#staged.to);
-        this.#staged = undefined;
-      }
-    } catch (error) {
-      throw outputError(error, this.file);
-    }
+    for await (const chunk of counted.chunks()) await this.#output.write(chunk);
+    await this.#output.finish();
     return counted.bytes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
-    if (this.#staged !== undefined) await rm(this.#staged.from, { force: true });
+    await this.#output[Symbol.asyncDispose]();
   }
 }
 
@@ -121,25 +94,4 @@ class CountedArchive {
       yield chunk;
     }
   }
-}
-
-async function unlessMissing<T>(found: Promise<T>): Promise<T | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return undefined;
-  }
-}
-
-/** What the archive itself throws is passed on. */
-function outputError(error: unknown, place: string): LandfallError {
-  if (error instanceof LandfallError) return error as LandfallError;
-  const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
-  const reason = error instanceof Error ? error.message : String(error);
-  return new ContentError(full ? 'NO_SPACE' : 'FILESYSTEM', `${place} could not be written: ${reason}`, {
-    cause: error,
-    details: { path: place },
-    hint: 'Look at where the archive is to go.',
-  });
 }

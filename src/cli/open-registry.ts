@@ -18,7 +18,10 @@ import { printable } from './format/printable.js';
 import { readPassword } from './read-password.js';
 import { version } from './version.js';
 
-export interface OpenRegistryOptions extends Pick<RegistryClientOptions, 'onReceived' | 'failover'> {
+export interface OpenRegistryOptions extends Pick<
+  RegistryClientOptions,
+  'onReceived' | 'failover' | 'userAgent' | 'retry'
+> {
   /** Files that credentials are looked for in besides those of everybody, where they are there. */
   readonly authFiles?: readonly string[];
 }
@@ -32,14 +35,23 @@ export interface OpenRegistryOptions extends Pick<RegistryClientOptions, 'onRece
 export async function openRegistry(
   context: CommandContext,
   references: readonly string[],
-  { authFiles, ...o }: OpenRegistryOptions = {},
+  o: OpenRegistryOptions = {},
 ): Promise<RegistryClient> {
+  return new RegistryClient(await registryOptions(context, references, o));
+}
+
+/** What {@link openRegistry} makes a client of, for who speaks to several registries in different ways. */
+export async function registryOptions(
+  context: CommandContext,
+  references: readonly string[],
+  { authFiles, ...o }: OpenRegistryOptions = {},
+): Promise<RegistryClientOptions> {
   const { settings, env, log } = context;
   const { limitRate, maxRetryAfter } = settings;
   const warn = (text: string): void => {
     log.warn(text);
   };
-  return new RegistryClient({
+  return {
     hosts: hostsFromDirectories(settings.hostsDirs, { onWarning: warn }),
     plainHttp: settings.plainHttp,
     insecure: settings.insecure,
@@ -54,7 +66,7 @@ export async function openRegistry(
     onRequest: (event) => {
       log.debug(requestLine(event));
     },
-  });
+  };
 }
 
 async function readCa(file: string): Promise<Buffer> {

@@ -4,7 +4,6 @@ import type { InspectFlags } from './commands/inspect.js';
 import type { MountFlags } from './commands/mount.js';
 import type { MountsFlags } from './commands/mounts.js';
 import type { PullFlags } from './commands/pull.js';
-import type { ServeFlags } from './commands/serve.js';
 import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
 import { addNameCommands } from './name-commands.js';
 import { addNodeCommands } from './node-commands.js';
@@ -19,6 +18,7 @@ import {
   SNAPSHOTTERS,
   SYNC_MODES,
 } from './settings.js';
+import { addServeCommands } from './serve-commands.js';
 import { addStoreCommands } from './store-commands.js';
 import { addUnpackCommands } from './unpack-commands.js';
 import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
@@ -38,7 +38,8 @@ export function createProgram(run: RunCommand): Command {
   for (const add of [addPull, addImages, addInspect]) add(program, run);
   addNameCommands(program, run);
   addUnpackCommands(program, run);
-  for (const add of [addMounts, addMount, addUmount, addServe]) add(program, run);
+  for (const add of [addMounts, addMount, addUmount]) add(program, run);
+  addServeCommands(program, run);
   addRegistryCommands(program, run);
   addNodeCommands(program, run);
   addStoreCommands(program, run);
@@ -232,19 +233,4 @@ function addUmount(program: Command, run: RunCommand): void {
       run(async (context) => (await import('./commands/umount.js')).umountCommand(directory, context)),
     );
   addExamples(command, ['landfall umount /mnt']);
-}
-
-function addServe(program: Command, run: RunCommand): void {
-  const command = program
-    .command('serve')
-    .summary('serve images over the registry API')
-    .description(
-      'Serves the store, or an OCI layout, over the registry API: read-only, without authentication.',
-    )
-    .addArgument(new Argument('[source]', 'oci:DIR; the store when left out'))
-    .option('--listen <host:port>', 'where to listen; port 0 takes a free one (default: 127.0.0.1:5000)')
-    .action((source: string | undefined, flags: ServeFlags) =>
-      run(async (context) => (await import('./commands/serve.js')).serveCommand(source, flags, context)),
-    );
-  addExamples(command, ['landfall serve', 'landfall serve --listen 0.0.0.0:5000 oci:mirror']);
 }

@@ -20,3 +20,11 @@ export const ABOVE_CHAIN: string = above(
   `SELECT documents.digest FROM chain_links JOIN documents ON documents.id = chain_links.document
    WHERE chain_links.chain_id = ?`,
 );
+
+/** From a blob up through the documents that list it only: a subject does not list what refers to it. Its one parameter is the digest. */
+export const LISTED_ABOVE_BLOB = `
+WITH RECURSIVE up (digest) AS (
+  VALUES (?)
+  UNION
+  SELECT documents.digest FROM up JOIN links ON links.child = up.digest JOIN documents ON documents.id = links.document
+)`;

@@ -7,7 +7,7 @@ import type { ByteRange } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
 
 /** Large enough that a blob is read with few calls, small enough that hundreds of readers cost little. */
-const CHUNK_BYTES = 256 * 1024;
+export const BLOB_CHUNK_BYTES: number = 256 * 1024;
 
 /**
  * Opens a blob's file for {@link BlobProvider.open}.
@@ -28,7 +28,7 @@ export async function openBlobFile(
     const { size } = await handle.stat();
     checkSize(descriptor, size);
     const { start, end } = spanOf(range, size);
-    return new BlobStream(handle, path, start, end);
+    return new BlobFileStream(handle, path, { start, end });
   } catch (error) {
     await handle.close();
     throw fileError(error, 'open a blob', path);
@@ -69,36 +69,40 @@ export function spanOf(range: ByteRange | undefined, size: number): { start: num
   return { start, end: Math.min(start + length, size) };
 }
 
-/** Reads a span of a file; closes it at the end, and when it is destroyed before. */
-class BlobStream extends Readable {
+/**
+ * Reads a span of a file; closes it at the end, and when it is destroyed before. It is read as a stream, or by
+ * {@link readNext}, and not by both.
+ */
+export class BlobFileStream extends Readable {
   readonly #handle: FileHandle;
   readonly #path: string;
   readonly #end: number;
   #at: number;
 
-  constructor(handle: FileHandle, path: string, start: number, end: number) {
-    super({ highWaterMark: CHUNK_BYTES });
+  constructor(
+    handle: FileHandle,
+    path: string,
+    { start, end }: { readonly start: number; readonly end: number },
+  ) {
+    super({ highWaterMark: BLOB_CHUNK_BYTES });
     this.#handle = handle;
     this.#path = path;
     this.#at = start;
     this.#end = end;
   }
 
-  override _read(): void {
-    const length = Math.min(CHUNK_BYTES, this.#end - this.#at);
-    if (length === 0) {
-      this.push(null);
-      return;
-    }
-    this.#readChunk(length).then(
-      (chunk) => this.push(chunk),
-      (error: unknown) => this.destroy(fileError(error, 'read a blob', this.#path)),
-    );
-  }
-
-  async #readChunk(length: number): Promise<Buffer> {
-    const chunk = Buffer.allocUnsafe(length);
-    const { bytesRead } = await this.#handle.read(chunk, 0, length, this.#at);
+  /**
+   * Reads what comes next into a buffer of the caller's, for who has one to use again.
+   *
+   * @returns how many bytes; 0 at the end of the span
+   * @throws ContentError STORE_CORRUPT where the file ends before, FILESYSTEM
+   */
+  async readNext(buffer: Uint8Array): Promise<number> {
+    const length = Math.min(buffer.length, this.#end - this.#at);
+    if (length === 0) return 0;
+    const { bytesRead } = await this.#handle
+      .read(buffer, 0, length, this.#at)
+      .catch((error: unknown) => Promise.reject(fileError(error, 'read a blob', this.#path)));
     if (bytesRead === 0) {
       throw new ContentError(
         'STORE_CORRUPT',
@@ -110,7 +114,16 @@ class BlobStream extends Readable {
       );
     }
     this.#at += bytesRead;
-    return chunk.subarray(0, bytesRead);
+    return bytesRead;
+  }
+
+  override _read(): void {
+    const length = Math.min(BLOB_CHUNK_BYTES, this.#end - this.#at);
+    const chunk = Buffer.allocUnsafe(length);
+    this.readNext(chunk).then(
+      (bytes) => this.push(bytes === 0 ? null : chunk.subarray(0, bytes)),
+      (error: unknown) => this.destroy(fileError(error, 'read a blob', this.#path)),
+    );
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

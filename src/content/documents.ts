@@ -92,6 +92,15 @@ export class DocumentStore {
     return rows.map(factsOf);
   }
 
+  /** The documents that refer to a digest (image-spec: manifest.md, subject), in the order of their digests. */
+  async referrers(
+    subject: Digest,
+    statements: Statements = this.#database,
+  ): Promise<readonly DocumentFacts[]> {
+    const rows = await statements.all('SELECT * FROM documents WHERE subject = ? ORDER BY digest', [subject]);
+    return rows.map(factsOf);
+  }
+
   /** The image manifests that are unpacked to a chain, or through it. */
   async chainHolders(
     chainId: Digest,

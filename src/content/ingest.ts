@@ -212,7 +212,8 @@ export class LocalIngest implements IngestWriter {
   }
 }
 
-async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<void> {
+/** Makes the directory that a blob is to lie in, durable. */
+export async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<void> {
   const directory = blobDirectory(root, digest);
   await makeDirectory(directory);
   // That of sha256 came with the store. Another process may have made this one, and not synced its name yet.

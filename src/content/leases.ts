@@ -53,6 +53,30 @@ export class LeaseStore {
     return lease;
   }
 
+  /**
+   * Protects blobs for some time, whatever becomes of this process: for what was brought here by somebody who will come back
+   * and name it. What one `id` protects expires together, so long after the last call for it.
+   */
+  async hold(id: string, digests: readonly Digest[], o: { readonly ttlMs: number }): Promise<void> {
+    await this.#database.transaction(async (transaction) => {
+      await transaction.run(
+        `INSERT INTO leases (id, created_at, expires_at, owner) VALUES (?1, ?2, ?3, '')
+         ON CONFLICT (id) DO UPDATE SET expires_at = ?3`,
+        [id, Date.now(), Date.now() + o.ttlMs],
+      );
+      await insertResources(transaction, { id, kind: 'blob', keys: digests });
+    });
+  }
+
+  /** Ends what {@link hold} has protected of some blobs, where its `id` begins so. */
+  async letGo(prefix: string, digests: readonly Digest[]): Promise<void> {
+    await this.#database.run(
+      `DELETE FROM lease_resources WHERE kind = 'blob' AND key IN (SELECT value FROM json_each(?1))
+       AND substr(lease_id, 1, length(?2)) = ?2`,
+      [JSON.stringify(digests), prefix],
+    );
+  }
+
   /** @param statements the transaction to ask in, where what is found has to stay true */
   async resources(statements: Statements = this.#database): Promise<LeasedResources> {
     const rows = await statements.all(
@@ -120,7 +144,9 @@ class DatabaseLease implements Lease {
         expiresAt,
         processIdentity(),
       ]);
-      for (const kind of RESOURCE_KINDS) await this.#insert(transaction, kind, [...this.#resources[kind]]);
+      for (const kind of RESOURCE_KINDS) {
+        await insertResources(transaction, { id: this.id, kind, keys: [...this.#resources[kind]] });
+      }
     }, VOLATILE);
   }
 
@@ -143,17 +169,20 @@ class DatabaseLease implements Lease {
     for (const key of fresh) known.add(key);
     const present = await this.#database.transaction(async (transaction) => {
       if ((await transaction.get('SELECT 1 FROM leases WHERE id = ?', [this.id])) === undefined) return false;
-      await this.#insert(transaction, kind, fresh);
+      await insertResources(transaction, { id: this.id, kind, keys: fresh });
       return true;
     }, VOLATILE);
     if (!present) await this.renew();
   }
+}
 
-  async #insert(transaction: Statements, kind: ResourceKind, keys: readonly string[]): Promise<void> {
-    if (keys.length === 0) return;
-    await transaction.run(
-      'INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) SELECT ?, ?, value FROM json_each(?)',
-      [this.id, kind, JSON.stringify(keys)],
-    );
-  }
+async function insertResources(
+  transaction: Statements,
+  { id, kind, keys }: { readonly id: string; readonly kind: ResourceKind; readonly keys: readonly string[] },
+): Promise<void> {
+  if (keys.length === 0) return;
+  await transaction.run(
+    'INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) SELECT ?, ?, value FROM json_each(?)',
+    [id, kind, JSON.stringify(keys)],
+  );
 }

@@ -4,8 +4,10 @@ import type { Readable } from 'node:stream';
 import { ContentError, throwIfAborted } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
+import { deferred } from '../system/deferred.js';
 import { abortable } from './abortable.js';
 import { adoptBlob } from './adopt-blob.js';
+import { adoptFile, type AdoptFileOptions } from './adopt-file.js';
 import { BlobRecords } from './blob-records.js';
 import { BLOB_COLUMNS, blobOf, findBlob } from './blob-rows.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
@@ -99,6 +101,47 @@ export class LocalContentStore implements ContentStore {
     }
   }
 
+  /**
+   * The other door in, for what came without its digest: makes a blob of a file below the root that is whole and whose digest
+   * the caller has computed over all of its bytes. The file goes, also where the blob is here already; where this fails it
+   * stays. Waits for an ingest of the blob that is under way.
+   *
+   * @throws ContentError NO_SPACE, FILESYSTEM; LandfallError ABORTED
+   */
+  async adopt(
+    descriptor: Descriptor,
+    file: string,
+    { signal, source }: Pick<IngestOptions, 'signal' | 'source'> = {},
+  ): Promise<BlobInfo> {
+    const { digest } = descriptor;
+    for (let other = this.#inFlight.get(digest); other !== undefined; other = this.#inFlight.get(digest)) {
+      await abortable(other.ended, signal);
+    }
+    const ended = deferred<undefined>();
+    this.#inFlight.set(digest, { ended: ended.promise });
+    try {
+      const directory = await IngestDirectory.lock(ingestPath(this.root, digest), { signal });
+      try {
+        const here = await this.info(digest);
+        if (here === undefined) {
+          const adopted = await adoptFile({ ...this.#adoption, descriptor, file, source });
+          // What a download had left of it is of no use any more.
+          await directory.remove();
+          return adopted;
+        }
+        await unlink(file);
+        await directory.leave();
+        return here;
+      } catch (error) {
+        await directory.leave();
+        throw error;
+      }
+    } finally {
+      this.#inFlight.delete(digest);
+      ended.resolve(undefined);
+    }
+  }
+
   /** Blobs in order of their digests, by what the database says: one whose file is damaged is listed too. */
   async *list(): AsyncGenerator<BlobInfo, void, undefined> {
     for (let last = ''; ;) {
@@ -140,6 +183,10 @@ export class LocalContentStore implements ContentStore {
     } finally {
       await directory.leave();
     }
+  }
+
+  get #adoption(): Pick<AdoptFileOptions, 'root' | 'database' | 'records' | 'unsynced'> {
+    return { root: this.root, database: this.#database, records: this.#records, unsynced: this.#unsynced };
   }
 
   async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress> {

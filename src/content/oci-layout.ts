@@ -48,7 +48,7 @@ export class OciLayout implements BlobProvider {
         },
       );
     }
-    checkVersion(parseJson(bytes, LAYOUT_FILE, LAYOUT_MAX_BYTES));
+    checkLayoutVersion(bytes);
     return new OciLayout(directory);
   }
 
@@ -130,7 +130,13 @@ export class OciLayout implements BlobProvider {
   }
 }
 
-function checkVersion(value: unknown): void {
+/**
+ * Refuses an `oci-layout` file of a version that is not known (image-spec: image-layout.md, oci-layout file).
+ *
+ * @throws {SpecError} INVALID_MANIFEST, LIMIT_EXCEEDED, UNSUPPORTED
+ */
+export function checkLayoutVersion(bytes: Uint8Array): void {
+  const value = parseJson(bytes, LAYOUT_FILE, LAYOUT_MAX_BYTES);
   const version =
     typeof value === 'object' && value !== null && 'imageLayoutVersion' in value
       ? value.imageLayoutVersion

@@ -35,3 +35,12 @@ export function digestOfIngest(name: string): Digest | undefined {
   const digest = `${name.slice(0, dash)}:${name.slice(dash + 1)}`;
   return dash > 0 && isDigest(digest) ? digest : undefined;
 }
+
+/** `ingest/uploads/<id>`: what is pushed and has no digest yet. `uploads` is of no partial's form. */
+export function uploadPath(root: string, id: string): string {
+  return join(uploadsDirectory(root), id);
+}
+
+export function uploadsDirectory(root: string): string {
+  return join(root, INGEST, 'uploads');
+}

@@ -4,6 +4,7 @@ import {
   dropBlobs,
   dropUnreachableDiscarded,
   expirePartials,
+  expireUploads,
   onReserve,
   type Reachable,
   removeOrphanBlobs,
@@ -24,7 +25,7 @@ import { unusedImages } from './unused-images.js';
 export interface CollectGarbageOptions extends Abortable {
   /** Change nothing, and say what would go. Default false. */
   readonly dryRun?: boolean;
-  /** Partial downloads that nobody went on with for so long go too, in ms. Default 24 h. */
+  /** Partial downloads and pushes that nobody went on with for so long go too, in ms. Default 24 h. */
   readonly partialsOlderThanMs?: number;
   /** Images that were not used for so long go too, unless they are pinned or mounted, in ms. Default: none. */
   readonly unusedForMs?: number;
@@ -39,6 +40,8 @@ export interface GarbageReport {
   readonly snapshots: readonly string[];
   /** Digests of partial downloads. */
   readonly partials: readonly Digest[];
+  /** Blobs that somebody began to push, and did not end. */
+  readonly uploads: number;
   /** Bytes. */
   readonly freed: number;
   /** What kept the collection from taking all that it could. */
@@ -69,11 +72,13 @@ export async function collectGarbage(
   const directories = await store.snapshotter.removeOrphans({ signal, dryRun, swept: snapshots.directories });
   faultPoint('gc:snapshots-removed');
   const expired = await expirePartials(store.root, { signal, dryRun, olderThanMs: partialsOlderThanMs });
+  const abandoned = await expireUploads(store.root, { signal, dryRun, olderThanMs: partialsOlderThanMs });
   if (!dryRun) await sweepTemporaries(store.root, { signal });
   const gone = new Map([...blobs, ...orphans].map((blob) => [blob.digest, blob]));
   const freed =
     [...gone.values()].reduce((sum, { size }) => sum + size, 0) +
     expired.reduce((sum, { bytes }) => sum + bytes, 0) +
+    abandoned.bytes +
     directories.freed;
   return {
     dryRun,
@@ -81,6 +86,7 @@ export async function collectGarbage(
     blobs: [...gone.values()],
     snapshots: [...new Set([...snapshots.names, ...directories.removed])],
     partials: expired.map(({ digest }) => digest),
+    uploads: abandoned.uploads,
     freed,
     warnings,
   };

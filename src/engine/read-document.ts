@@ -20,7 +20,7 @@ export type ImageDocument = ImageManifest | ImageIndex;
  * Errors: BLOB_NOT_FOUND, SIZE_MISMATCH, DIGEST_MISMATCH, LIMIT_EXCEEDED (larger than `maxBytes`).
  */
 export async function readVerified(
-  content: BlobProvider,
+  content: Pick<BlobProvider, 'open'>,
   descriptor: Descriptor,
   maxBytes: number,
 ): Promise<Buffer> {
@@ -43,7 +43,10 @@ export async function readVerified(
 }
 
 /** Reads and parses a manifest or index (image-spec: manifest.md, image-index.md). */
-export async function readManifest(content: BlobProvider, descriptor: Descriptor): Promise<ImageDocument> {
+export async function readManifest(
+  content: Pick<BlobProvider, 'open'>,
+  descriptor: Descriptor,
+): Promise<ImageDocument> {
   return parseManifest(await readVerified(content, descriptor, LIMITS.manifestBytes), descriptor.mediaType);
 }
 

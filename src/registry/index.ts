@@ -11,13 +11,16 @@ export {
 export type { PartBody } from './blob-body.js';
 export type { Credentials, CredentialsProvider } from './auth/credentials.js';
 export { defaultCredentials, type DefaultCredentialsOptions } from './auth/docker-config.js';
+export { connectedHosts, type ConnectedHostsOptions } from './hosts/connected-hosts.js';
 export type { FetchedPart, Fetcher, FetchOptions } from './fetcher.js';
 export type { HostCapability, HostConfig, HostsProvider } from './hosts/host-config.js';
 export type { FailoverOptions } from './hosts/host-health.js';
 export { hostsFromDirectories, type HostsDirectoryOptions } from './hosts/hosts-directory.js';
 export { type LoginTarget, parseLoginTarget } from './auth/login-target.js';
 export type { Pusher, PushOptions } from './push/pusher.js';
+export type { OpenContent } from './push/verified-source.js';
 export type { ReferrersOptions } from './lists/referrers.js';
+export { referrersTag } from './lists/referrers.js';
 export { RegistryClient, type RegistryClientOptions } from './registry-client.js';
 export { RemoteRepository } from './remote-repository.js';
 export type { Resolver } from './resolver.js';

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 import type { Abortable } from '../errors.js';
-import type { Descriptor, Digest } from '../spec/index.js';
+import { type Descriptor, type Digest, isIndexType, isManifestType } from '../spec/index.js';
 import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';
 import {
   type FetchedPart,
@@ -10,7 +10,10 @@ import {
   RemoteFetcher,
   type RemoteFetcherOptions,
 } from './fetcher.js';
+import { hasBlob } from './push/push-blob.js';
+import { hasManifest, storedManifest } from './push/stored-manifest.js';
 import { type Pusher, type PushOptions, RemotePusher } from './push/pusher.js';
+import { blobSize } from './lists/blob-size.js';
 import { listReferrers, type ReferrersOptions } from './lists/referrers.js';
 import { type ListOptions, listTags } from './lists/tag-list.js';
 import type { OpenContent } from './push/verified-source.js';
@@ -48,6 +51,26 @@ export class RemoteRepository implements Fetcher, Pusher {
     options?: PushOptions,
   ): Promise<'pushed' | 'mounted' | 'exists'> {
     return await this.#pusher.push(descriptor, open, options);
+  }
+
+  /** Whether the repository has content, as whoever pushes to it is told. See {@link hasBlob}, {@link hasManifest}. */
+  async has(descriptor: Descriptor, options?: Abortable): Promise<boolean> {
+    const { chain, repository } = this.#options;
+    const { digest, mediaType } = descriptor;
+    return isManifestType(mediaType) || isIndexType(mediaType)
+      ? await hasManifest(chain, repository, { at: digest, digest }, options)
+      : await hasBlob(chain, repository, descriptor, options);
+  }
+
+  /** What a tag or a digest names, as whoever pushes to it is told. See {@link storedManifest}. */
+  async stored(tagOrDigest: string, options?: Abortable): Promise<Descriptor | undefined> {
+    const { chain, repository } = this.#options;
+    return await storedManifest(chain, repository, tagOrDigest, options);
+  }
+
+  /** See {@link blobSize}. */
+  async blobSize(digest: Digest, options?: Abortable): Promise<number | undefined> {
+    return await blobSize(this.#options, digest, options);
   }
 
   /** See {@link listTags}. */

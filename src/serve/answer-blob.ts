@@ -1,8 +1,9 @@
-import type { BlobProvider } from '../content/index.js';
-import type { Descriptor, Digest } from '../spec/index.js';
+import type { Descriptor } from '../spec/index.js';
 import { type Answer, etagOf, isNotModified, type RequestHeaders } from './answer.js';
 import { type RangeAnswer, readRange } from './byte-range.js';
 import { RegistryFault } from './registry-fault.js';
+import type { Route } from './route.js';
+import { blobsOf, type ServeSource } from './serve-source.js';
 
 const OCTETS = 'application/octet-stream';
 /** What a digest names never changes. */
@@ -12,15 +13,18 @@ const FOREVER = 'max-age=31536000, immutable';
  * A blob, or a range of it (distribution-spec: Pulling blobs). Every blob of the source is served, whatever
  * repository the path names: whoever knows a digest has, or had, a manifest that lists it; all repositories of this
  * server are open to the same readers; and to find what an image reaches would mean reading its manifests for each
- * of its blobs.
+ * of its blobs. What was deleted from a repository is gone from that one, though others may have it still.
  */
 export async function answerBlob(
-  blobs: BlobProvider,
-  digest: Digest,
+  source: ServeSource,
+  { repository, digest }: Extract<Route, { kind: 'blob' }>,
   request: RequestHeaders,
 ): Promise<Answer> {
+  const blobs = blobsOf(source, repository);
   const info = await blobs.info(digest);
-  if (info === undefined) throw new RegistryFault(404, 'BLOB_UNKNOWN', `there is no blob ${digest} here`);
+  if (info === undefined || (await source.isWithheld?.(repository, info)) === true) {
+    throw new RegistryFault(404, 'BLOB_UNKNOWN', `there is no blob ${digest} here`);
+  }
   const etag = etagOf(digest);
   const common = {
     'Accept-Ranges': 'bytes',

@@ -1,6 +1,6 @@
+import type { ReferrerFinder } from '../content/index.js';
 import { type Descriptor, LIMITS, MEDIA_TYPES } from '../spec/index.js';
 import type { Answer } from './answer.js';
-import type { ReferrerFinder } from './referrer-finder.js';
 import type { Route } from './route.js';
 import type { ServeSource } from './serve-source.js';
 

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 /** What a request is answered with, before it is known whether it asked for the head alone. */
 export interface Answer {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string | number>>;
+  readonly headers: Readonly<Record<string, string | number | readonly string[]>>;
   readonly body?: string | Buffer | OpenBody;
 }
 
@@ -27,4 +27,12 @@ export function isNotModified(headers: RequestHeaders, etag: string): boolean {
   const wanted = headers['if-none-match'];
   if (wanted === undefined) return false;
   return wanted.split(',').some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === etag);
+}
+
+/** An answer without a body. */
+export function emptyAnswer(
+  status: number,
+  headers: Readonly<Record<string, string | readonly string[]>> = {},
+): Answer {
+  return { status, headers: { ...headers, ...(status === 204 ? {} : { 'Content-Length': 0 }) } };
 }

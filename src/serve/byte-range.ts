@@ -5,7 +5,8 @@ export type RangeAnswer = 'whole' | 'unsatisfiable' | Required<ByteRange>;
 
 /**
  * What a `Range` header asks of a blob (RFC 9110, 14.2). A header that is malformed, in another unit, or asks for
- * several ranges is answered with the whole, which the RFC allows, so a client has to cope with it anyway.
+ * several ranges is answered with the whole, which the RFC allows, so a client has to cope with it anyway. One that ends before
+ * it begins cannot be satisfied, whatever the blob is: the RFC leaves it open, and the distribution specification's suite asks for it.
  *
  * @param size the blob's size in bytes
  */
@@ -19,6 +20,6 @@ export function readRange(header: string | undefined, size: number): RangeAnswer
   }
   const offset = Number(first);
   const end = last === '' ? size - 1 : Math.min(Number(last), size - 1);
-  if (last !== '' && Number(last) < offset) return 'whole';
+  if (last !== '' && Number(last) < offset) return 'unsatisfiable';
   return offset >= size ? 'unsatisfiable' : { offset, length: end - offset + 1 };
 }

@@ -1,36 +1,41 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { isIPv6 } from 'node:net';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import pLimit from 'p-limit';
 
+import { ReferrerFinder } from '../content/index.js';
 import { LandfallError, systemCode } from '../errors.js';
-import { answerBlob } from './answer-blob.js';
-import { answerCatalog, answerTags } from './answer-list.js';
-import { answerManifest } from './answer-manifest.js';
-import { answerReferrers } from './answer-referrers.js';
-import type { Answer } from './answer.js';
-import { ReferrerFinder } from './referrer-finder.js';
-import { RegistryFault } from './registry-fault.js';
-import { parseRoute } from './route.js';
+import type { Access } from './access/access.js';
+import type { TlsIdentity } from './access/tls-files.js';
+import type { Page } from './answer-request.js';
+import { DEFAULT_SERVE_LIMITS, MANIFESTS_AT_ONCE, type ServeLimits } from './limits.js';
+import type { ServeTarget } from './push/serve-target.js';
+import {
+  refuseRequest,
+  type ServedRequest,
+  serveRequest,
+  type ServeRequestOptions,
+} from './serve-request.js';
 import type { ServeSource } from './serve-source.js';
+import { SlowClients } from './slow-clients.js';
 
 export interface RegistryServerOptions {
   readonly source: ServeSource;
+  /** Where pushes and deletions go; without one the registry is read-only. */
+  readonly target?: ServeTarget | undefined;
+  /** What people see outside of `/v2/`; without it there is nothing. */
+  readonly page?: Page | undefined;
+  /** Who may do what; without it whoever reaches the address may do all that there is. */
+  readonly access?: Access | undefined;
+  /** Speaks TLS with this; without it plain HTTP. */
+  readonly tls?: TlsIdentity | undefined;
+  /** Those that are not given are {@link DEFAULT_SERVE_LIMITS}. */
+  readonly limits?: Partial<ServeLimits>;
   /** Told once for each request, when its answer has ended or its client has gone. */
   readonly onRequest?: (event: ServedRequest) => void;
-}
-
-export interface ServedRequest {
-  readonly method: string;
-  /** As the client sent it, with its query. */
-  readonly path: string;
-  readonly status: number;
-  /** Bytes of body that were given to the connection. */
-  readonly bytes: number;
-  readonly durationMs: number;
-  /** What broke, where the answer is a 500 or ended early. */
-  readonly error?: unknown;
+  /** Told of each part of a body that was given to a connection, in bytes. */
+  readonly onSent?: (bytes: number) => void;
 }
 
 /** Where a server listens. */
@@ -42,163 +47,110 @@ export interface ListenAddress {
   readonly host: string;
 }
 
-/** A registry that can be pulled from. Made by {@link createRegistryServer}. */
+/** A registry that can be pulled from, and pushed to where it has a target. Made by {@link createRegistryServer}. */
 export interface RegistryServer {
   /**
    * Begins to listen; port 0 takes a free one. Errors: IN_USE (the port is taken), INVALID_CONFIG (the address is
    * not this machine's, or the port needs a right that the process lacks).
    */
   listen(at: { readonly host: string; readonly port: number }): Promise<ListenAddress>;
+  /** Takes another certificate and key for connections from now on. Does nothing where it does not speak TLS. */
+  identify(tls: TlsIdentity): void;
   /**
    * Stops: takes no more connections, closes idle ones, and gives the answers under way `graceMs` (default 2000)
-   * to end before it cuts them off. May be called twice.
+   * to end before it cuts them off; when it resolves, nothing uses source and target any more. May be called twice.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
+  /** Requests that are being answered. */
+  readonly requestsInFlight: number;
 }
 
 /**
- * The pulling half of the distribution specification over a source, read-only: `/v2/`, manifests, blobs with HEAD,
- * GET and Range, and the lists of tags, repositories and referrers. Without TLS and without authentication: whoever reaches the address may read.
+ * The distribution specification over a source: `/v2/`, manifests and blobs with HEAD, GET, Range and conditions, and the
+ * lists of tags, repositories and referrers; with a target also uploads, mounts, manifests and deletions.
  */
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
-  let closing = false;
-  const finder = new ReferrerFinder(options.source.blobs);
-  const server = createServer((request, response) => {
-    // Node closes idle connections when asked to close, but not those that become idle later.
-    response.once('close', () => closing && setImmediate(() => server.closeIdleConnections()));
-    void serve({ ...options, finder }, request, response);
-  });
+  const limits = { ...DEFAULT_SERVE_LIMITS, ...options.limits };
+  const slow = new SlowClients(limits);
+  const serving = servingOf(options, limits);
+  let [closing, inFlight] = [false, 0];
+  /** They go on for a moment when their connections are gone. */
+  const underWay = new Set<Promise<void>>();
+  const listener: RequestListener = (request, response) => {
+    slow.watch(request, response);
+    const isFull = inFlight >= limits.requests;
+    inFlight += 1;
+    response.once('close', () => {
+      inFlight -= 1;
+      // Node closes idle connections when asked to close, but not those that become idle later.
+      if (closing) setImmediate(() => server.closeIdleConnections());
+    });
+    const served = (isFull ? refuseRequest : serveRequest)(serving, request, response);
+    underWay.add(served);
+    void served.finally(() => underWay.delete(served));
+  };
+  const server = createListening(options.tls, limits, listener);
   return {
     listen: (at) => listen(server, at),
+    identify: (tls) => {
+      if ('setSecureContext' in server) server.setSecureContext(secureContext(tls));
+    },
     close: async ({ graceMs = 2000 } = {}) => {
       closing = true;
+      slow.close();
       await close(server, graceMs);
+      // Nobody uses the source any more when this resolves.
+      await Promise.allSettled(underWay);
+    },
+    get requestsInFlight() {
+      return inFlight;
     },
   };
 }
 
-interface Serving extends RegistryServerOptions {
-  readonly finder: ReferrerFinder;
-}
-
-/** Answers one request. Never rejects: what breaks is told to the client and to `onRequest`. */
-async function serve(options: Serving, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const startedAt = performance.now();
-  let bytes = 0;
-  let failure: { error: unknown } | undefined;
-  const answer = await preparedAnswer(options, request).catch((error: unknown) => {
-    const fault = faultOf(error);
-    if (fault.status >= 500) failure = { error };
-    return answerOf(fault);
-  });
-  try {
-    await send(request, response, answer, (length) => (bytes += length));
-  } catch (error) {
-    failure = { error };
-    // Part of the answer may be out already, so that only a broken connection tells the client that it is not whole.
-    request.socket.destroy();
-  }
-  options.onRequest?.({
-    method: request.method ?? '',
-    path: request.url ?? '',
-    status: answer.status,
-    bytes,
-    durationMs: performance.now() - startedAt,
-    ...failure,
-  });
-}
-
-/** An answer whose body is open: what fails until here can still be told by a status. */
-type PreparedAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
-
-async function preparedAnswer(serving: Serving, request: IncomingMessage): Promise<PreparedAnswer> {
-  const { body, ...head } = await answerTo(serving, request);
-  if (body === undefined || request.method === 'HEAD') return head;
-  return { ...head, body: typeof body === 'function' ? await body() : body };
-}
-
-async function answerTo({ source, finder }: Serving, request: IncomingMessage): Promise<Answer> {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    // Closed afterwards, so that an upload is not read to its end only to be thrown away.
-    const headers = { Allow: 'GET, HEAD', Connection: 'close' };
-    throw new RegistryFault(405, 'UNSUPPORTED', 'this registry is read-only', headers);
-  }
-  const route = parseRoute(request.url ?? '');
-  switch (route.kind) {
-    case 'base':
-      return {
-        status: 200,
-        headers: { 'Content-Type': 'application/json', 'Content-Length': 2 },
-        body: '{}',
-      };
-    case 'catalog':
-      return answerCatalog(source, route);
-    case 'tags':
-      return answerTags(source, route);
-    case 'referrers':
-      return answerReferrers(source, finder, route);
-    case 'manifest':
-      return answerManifest(source, route, request.headers);
-    case 'blob': {
-      // A range of HEAD has no meaning (RFC 9110, 14.2).
-      const { range, ...head } = request.headers;
-      return answerBlob(
-        source.restoring ?? source.blobs,
-        route.digest,
-        request.method === 'HEAD' ? head : { ...head, range },
-      );
-    }
-  }
-}
-
-/** What the client is told of an error. An unexpected one stays here: its message may hold paths of this machine. */
-function faultOf(error: unknown): RegistryFault {
-  if (error instanceof RegistryFault) return error;
-  if (error instanceof LandfallError && error.code === 'BLOB_NOT_FOUND') {
-    return new RegistryFault(404, 'BLOB_UNKNOWN', 'the content is no longer here');
-  }
-  return new RegistryFault(500, 'UNKNOWN', 'the registry failed to read its store');
-}
-
-function answerOf(fault: RegistryFault): PreparedAnswer {
-  const body = Buffer.from(fault.body());
+function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRequestOptions {
+  const { source, target, page, access, onRequest, onSent } = options;
+  const manifests = pLimit(MANIFESTS_AT_ONCE);
   return {
-    status: fault.status,
-    headers: { 'Content-Type': 'application/json', 'Content-Length': body.length, ...fault.headers },
-    body,
+    source,
+    target,
+    page,
+    access,
+    onRequest,
+    onSent,
+    finder: new ReferrerFinder(source.blobs),
+    pushing: { mostUploadBytes: limits.uploadBytes, inTurn: (action) => manifests(action) },
   };
 }
 
-/** @param onBytes told of every part of the body that goes out */
-async function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  answer: PreparedAnswer,
-  onBytes: (length: number) => void,
-): Promise<void> {
-  const { status, headers, body } = answer;
-  // A browser is never to take stored bytes for a page of this origin.
-  const common = { 'Docker-Distribution-Api-Version': 'registry/2.0', 'X-Content-Type-Options': 'nosniff' };
-  response.writeHead(status, { ...common, ...headers });
-  if (!(body instanceof Readable)) {
-    const sent = request.method === 'HEAD' ? undefined : body;
-    if (sent !== undefined) onBytes(Buffer.byteLength(sent));
-    response.end(sent);
-    return;
-  }
-  let missing = Number(headers['Content-Length']);
-  body.on('data', (chunk: Buffer) => {
-    missing -= chunk.length;
-    onBytes(chunk.length);
-  });
-  // Ends both when either breaks: a client that goes away closes the file.
-  await pipeline(body, response);
-  // The head has promised a length, and on a connection that stays open the client would wait for the rest.
-  if (missing !== 0) throw new Error(`the body is ${missing} bytes shorter than announced`);
+function createListening(
+  tls: TlsIdentity | undefined,
+  limits: ServeLimits,
+  listener: RequestListener,
+): Server | TlsServer {
+  const timing: ServerOptions = {
+    headersTimeout: limits.headMs,
+    keepAliveTimeout: limits.idleMs,
+    // How long a whole request takes depends on its body; who is slow with that is found by SlowClients.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.max(250, Math.min(5000, limits.headMs / 2)),
+  };
+  const server =
+    tls === undefined
+      ? createServer(timing, listener)
+      : createTlsServer({ ...timing, ...secureContext(tls), handshakeTimeout: limits.headMs }, listener);
+  server.maxConnections = limits.connections;
+  // Whether the body is wanted is known when it is known who asks.
+  server.on('checkContinue', listener);
+  return server;
+}
+
+function secureContext({ cert, key }: TlsIdentity): TlsIdentity & { readonly minVersion: 'TLSv1.2' } {
+  return { cert, key, minVersion: 'TLSv1.2' };
 }
 
 async function listen(
-  server: Server,
+  server: Server | TlsServer,
   at: { readonly host: string; readonly port: number },
 ): Promise<ListenAddress> {
   server.listen(at.port, at.host);
@@ -234,7 +186,7 @@ function listenError(cause: unknown, at: { readonly host: string; readonly port:
   }
 }
 
-async function close(server: Server, graceMs: number): Promise<void> {
+async function close(server: Server | TlsServer, graceMs: number): Promise<void> {
   if (!server.listening) return;
   const cutOff = setTimeout(() => server.closeAllConnections(), graceMs);
   await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -1,9 +1,22 @@
-import type { BlobProvider } from '../content/index.js';
-import type { Descriptor } from '../spec/index.js';
+import type { IncomingHttpHeaders } from 'node:http';
+
+import type { BlobInfo, BlobProvider } from '../content/index.js';
+import type { Descriptor, Digest } from '../spec/index.js';
+import type { Route } from './route.js';
 
 /**
- * What a registry server reads from: a store, or an OCI layout directory. Repository names are canonical,
- * `docker.io/library/alpine`. Every call looks anew, so that an image which arrives while the server runs is served.
+ * What a registry server reads from: a store, an OCI layout directory, or what fills a store from elsewhere. Every call
+ * looks anew, so that an image which arrives while the server runs is served.
+ *
+ * Repository names are canonical, `docker.io/library/alpine`, whatever the path of the request said:
+ *
+ * - with `ns`, the host that the client means, which containerd sends to a mirror, the path is the repository at that host:
+ *   `library/alpine` with `ns=docker.io` is `docker.io/library/alpine`;
+ * - without it a path is read as a person would write it after `pull`: one whose first component has a `.` or a `:`, or is
+ *   `localhost`, names its registry, `quay.io/x/y`; any other is at docker.io, `team/app` as `docker.io/team/app`, `alpine` as
+ *   `docker.io/library/alpine`.
+ *
+ * What is pushed gets its name by the same rule, so that it can be pulled by the path it was pushed to.
  */
 export interface ServeSource {
   /** What is here. Documents are read from it. */
@@ -18,4 +31,32 @@ export interface ServeSource {
   targets(repository: string): Promise<readonly Descriptor[]>;
   /** Every repository that has an image here, in any order. */
   repositories(): Promise<readonly string[]>;
+  /** Whether what is here was deleted from a repository, which is to answer as if it were gone; absent where nothing can be. */
+  isWithheld?(repository: string, blob: BlobInfo): Promise<boolean>;
+  /** Whether a manifest that is here is one of a repository's; absent where all are every repository's. */
+  hasManifest?(repository: string, manifest: BlobInfo): Promise<boolean>;
+  /** The media type that a manifest was described or pushed with; undefined where that is not known, and its body has to say. */
+  mediaTypeOf?(digest: Digest): Promise<string | undefined>;
+  /**
+   * Blobs and manifests by digest as one repository has them, where they differ by repository or have to be brought here first
+   * from where that repository is; absent where {@link restoring} and {@link blobs} are the same for all.
+   */
+  blobsOf?(repository: string): BlobProvider;
+  /**
+   * What one request is to be answered from, where that may have to be brought here first; absent where it is this source
+   * itself, always. Errors: RegistryFault, where it cannot be brought.
+   */
+  forRequest?(route: Route, headers: IncomingHttpHeaders): Promise<RequestSource>;
+}
+
+/** What one request is answered from. */
+export interface RequestSource {
+  readonly source: ServeSource;
+  /** Of the answer, besides its own. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The blobs as a repository has them, those included that have to be brought here first. */
+export function blobsOf(source: ServeSource, repository: string): BlobProvider {
+  return source.blobsOf?.(repository) ?? source.restoring ?? source.blobs;
 }

@@ -1,13 +1,33 @@
-import type { BlobProvider, ImageCatalog } from '../content/index.js';
-import { type Descriptor, parseReference, repositoryName } from '../spec/index.js';
+import {
+  type BlobInfo,
+  type BlobProvider,
+  type DocumentStore,
+  type ImageCatalog,
+  imagesListing,
+  isDeletedFrom,
+  isPushedTo,
+  tagTable,
+  type TagTable,
+} from '../content/index.js';
+import type { MetadataDatabase } from '../metadata/index.js';
+import { type Descriptor, type Digest, parseReference, repositoryName } from '../spec/index.js';
 import type { ServeSource } from './serve-source.js';
-import { tagTable, type TagTable } from './tag-table.js';
 
 export interface StoreSourceOptions {
   readonly images: ImageCatalog;
   readonly content: BlobProvider;
   /** Blobs that are fetched back when they are asked for; see RestoringBlobs. */
   readonly restoring?: BlobProvider;
+  /** What the store has on record of its manifests; absent where only their bodies say what they are. */
+  readonly records?: {
+    readonly documents: DocumentStore;
+    readonly database: MetadataDatabase;
+    /**
+     * Whether a repository has only the manifests that it names, that these list, or that were pushed to it: who pushes asks
+     * first what is there already. Default: it has all manifests of the store.
+     */
+    readonly ownManifests?: boolean;
+  };
 }
 
 /** The images of a store, under their own names. */
@@ -15,11 +35,13 @@ export class StoreSource implements ServeSource {
   readonly blobs: BlobProvider;
   readonly restoring: BlobProvider;
   readonly #images: StoreSourceOptions['images'];
+  readonly #records: StoreSourceOptions['records'];
 
   constructor(options: StoreSourceOptions) {
     this.blobs = options.content;
     this.restoring = options.restoring ?? options.content;
     this.#images = options.images;
+    this.#records = options.records;
   }
 
   async resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
@@ -40,6 +62,28 @@ export class StoreSource implements ServeSource {
 
   async repositories(): Promise<readonly string[]> {
     return [...(await this.#table()).keys()];
+  }
+
+  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
+    if (!isDeletedFrom(blob, repository) || this.#records === undefined) return false;
+    // An image that came since by another way needs it, and must be whole.
+    return !(await this.#isListed(repository, blob.digest));
+  }
+
+  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
+    if (this.#records?.ownManifests !== true || isPushedTo(manifest, repository)) return true;
+    return await this.#isListed(repository, manifest.digest);
+  }
+
+  async mediaTypeOf(digest: Digest): Promise<string | undefined> {
+    return (await this.#records?.documents.get(digest))?.mediaType;
+  }
+
+  /** Whether an image of a repository is, or lists, a blob. */
+  async #isListed(repository: string, digest: Digest): Promise<boolean> {
+    if (this.#records === undefined) return false;
+    const names = await imagesListing(this.#records.database, digest);
+    return names.some((name) => repositoryName(parseReference(name)) === repository);
   }
 
   async #table(): Promise<TagTable> {

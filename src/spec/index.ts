@@ -49,6 +49,7 @@ export {
   selectPlatform,
 } from './platform.js';
 export { quoted } from './quoted.js';
+export { referrerDescriptor } from './referrer-descriptor.js';
 export {
   familiarReference,
   formatReference,

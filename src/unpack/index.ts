@@ -61,9 +61,19 @@ export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.j
 export { unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
 export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
 export type { RunOptions } from './worker/worker-thread.js';
-export type { Decompressor } from './compression/decompress.js';
+export { composeEntry, type ComposedEntry } from './archive/compose-entry.js';
+export { ExtendedHeaderReader } from './archive/extended-headers.js';
+export type { TarEntry } from './archive/tar-entry.js';
+export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './archive/tar-header.js';
+export {
+  type Compression,
+  compressionOfBytes,
+  decompress,
+  type Decompressor,
+} from './compression/decompress.js';
 export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
 export { probeZstd } from './compression/probe-zstd.js';
+export { encodeHeader, paddingOf } from './export/encode-header.js';
 export { exportTree } from './export/export-tree.js';
 export {
   type EntryPosition,

@@ -39,6 +39,20 @@ describe('LeaseStore', () => {
     expect(await scratch.database.all('SELECT * FROM lease_resources')).toEqual([]);
   });
 
+  it('holds blobs for a time without a process, and lets go of one by the beginning of its id', async () => {
+    await leases.hold('pushed team/app 1', [digest, other], { ttlMs: 60_000 });
+    await leases.hold('pushed team/app 2', [digest], { ttlMs: 60_000 });
+    await leases.hold('pushed team/application 1', [other], { ttlMs: 60_000 });
+    await leases.sweep();
+    expect(await blobs()).toEqual([digest, other].sort());
+    await leases.letGo('pushed team/app ', [digest, other]);
+    expect(await blobs()).toEqual([other]);
+    await expireAll();
+    expect(await blobs()).toEqual([]);
+    await leases.hold('pushed team/application 1', [], { ttlMs: 60_000 });
+    expect(await blobs()).toEqual([other]);
+  });
+
   it('protects a thing while one of several leases does', async () => {
     const first = await leases.create();
     await using second = await leases.create();

@@ -8,6 +8,8 @@ const digest = `sha256:${'a'.repeat(64)}`;
 /** A route in one line: kind, repository, what of it. */
 function told(route: Route): string {
   switch (route.kind) {
+    case 'page':
+      return `page ${route.path}`;
     case 'base':
       return 'base';
     case 'catalog':
@@ -18,6 +20,10 @@ function told(route: Route): string {
       return `manifest ${route.repository} ${'tag' in route ? `tag ${route.tag}` : route.digest}`;
     case 'blob':
       return `blob ${route.repository} ${route.digest}`;
+    case 'uploads':
+      return `uploads ${route.repository} ${route.query.toString()}`.trimEnd();
+    case 'upload':
+      return `upload ${route.repository} ${route.id} ${route.query.toString()}`.trimEnd();
     case 'referrers':
       return `referrers ${route.repository} ${route.digest} ${route.query.toString()}`.trimEnd();
   }
@@ -89,13 +95,38 @@ const paths: [name: string, target: string, answer: string][] = [
   ['a blob by tag', '/v2/a/b/blobs/latest', '400 DIGEST_INVALID'],
   ['a digest that climbs', '/v2/a/b/blobs/..:..', '400 DIGEST_INVALID'],
 
-  ['another version', '/v1/', '404 UNSUPPORTED'],
-  ['the root', '/', '404 UNSUPPORTED'],
-  ['nothing', '', '404 UNSUPPORTED'],
+  ['another version', '/v1/', 'page /v1/'],
+  ['something that only begins like the version', '/v2x/', 'page /v2x/'],
+  ['the root', '/', 'page /'],
+  ['a page with a query', '/images/team%2Fapp?q=x', 'page /images/team%2Fapp'],
+  ['nothing', '', 'page '],
+  ['the place of uploads', '/v2/team/app/blobs/uploads/', 'uploads docker.io/team/app'],
+  ['the place of uploads without its slash', '/v2/team/app/blobs/uploads', 'uploads docker.io/team/app'],
+  [
+    'a mount',
+    `/v2/team/app/blobs/uploads/?mount=${digest}&from=team/base`,
+    `uploads docker.io/team/app mount=${encodeURIComponent(digest)}&from=team%2Fbase`,
+  ],
+  ['an upload', '/v2/team/app/blobs/uploads/1-2', 'upload docker.io/team/app 1-2'],
+  [
+    'an upload of a mirrored registry',
+    '/v2/x/y/blobs/uploads/1?ns=quay.io',
+    'upload quay.io/x/y 1 ns=quay.io',
+  ],
+  [
+    'a tag of a repository named like uploads',
+    '/v2/blobs/uploads/manifests/1',
+    'manifest docker.io/blobs/uploads tag 1',
+  ],
+  [
+    'an upload to a repository named like uploads',
+    '/v2/blobs/uploads/blobs/uploads/1',
+    'upload docker.io/blobs/uploads 1',
+  ],
   ['no name', '/v2/tags/list', '404 UNSUPPORTED'],
   ['no such endpoint', '/v2/team/app/things/1', '404 UNSUPPORTED'],
   ['other than the list of tags', '/v2/team/app/tags/all', '404 UNSUPPORTED'],
-  ['the version alone below something', '/x/v2/', '404 UNSUPPORTED'],
+  ['the version alone below something', '/x/v2/', 'page /x/v2/'],
 ];
 
 describe('a request target', () => {

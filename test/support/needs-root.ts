@@ -1,6 +1,8 @@
 /** Tests that hold what only root can do: owners, devices, file capabilities, mounts, files of others. */
 export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/additional-root.test.ts',
+  'test/e2e/archive-faults.test.ts',
+  'test/e2e/archive-peers.test.ts',
   'test/e2e/bundle.test.ts',
   'test/e2e/containerd.test.ts',
   'test/e2e/containerd-fault-points.test.ts',
@@ -19,6 +21,9 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/reflink.test.ts',
   'test/e2e/real-images.test.ts',
   'test/e2e/many-layers.test.ts',
+  'test/e2e/serve-full-disk.test.ts',
+  'test/e2e/serve-mirror.test.ts',
+  'test/e2e/serve-peers.test.ts',
   'test/e2e/snapshotter-suite.test.ts',
   'test/support/power-cut-disk.test.ts',
   'test/unpack/corpus/extraction.test.ts',

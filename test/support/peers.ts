@@ -6,6 +6,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   'docker-registry': 'docker-registry',
   skopeo: 'skopeo',
   umoci: 'umoci',
+  buildah: 'buildah',
+  podman: 'podman',
   mmdebstrap: 'mmdebstrap',
   oras: 'oras',
   bsdtar: 'libarchive-tools',
@@ -29,6 +31,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   ctr: 'containerd',
   kustomize: 'kustomize',
   'systemd-analyze': 'systemd',
+  // With fonts-dejavu-core, without which a page has no letters.
+  chromium: 'chromium',
 };
 
 /** The path of a program on PATH, or undefined. */

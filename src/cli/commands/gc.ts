@@ -30,12 +30,14 @@ export async function gcCommand(flags: GcFlags, context: CommandContext): Comman
 }
 
 /** The images by name, since somebody gave them one; of the rest how much it is. */
-function renderReport({ dryRun, images, blobs, snapshots, partials, freed }: GarbageReport): string {
+function renderReport(report: GarbageReport): string {
+  const { dryRun, images, blobs, snapshots, partials, uploads, freed } = report;
   const what = [
     ...(images.length === 0 ? [] : [countOf(images.length, 'image')]),
     countOf(blobs.length, 'blob'),
     countOf(snapshots.length, 'snapshot'),
     countOf(partials.length, 'partial download'),
+    ...(uploads === 0 ? [] : [countOf(uploads, 'abandoned upload')]),
   ].join(', ');
   const names = images.map((name) => `${dryRun ? 'would remove' : 'removed'} ${printable(name)}\n`).join('');
   return dryRun

@@ -21,6 +21,10 @@ import { redactUrl } from '../http/urls.js';
 export interface ReferrersOptions extends Abortable {
   /** Only those of this type. */
   readonly artifactType?: string;
+  /** Whether it is known that the registry keeps no such lists, so that only the index in their place is asked for. */
+  readonly byTag?: boolean;
+  /** Told whether the registry keeps such lists, once it has said so. */
+  readonly onKept?: (kept: boolean) => void;
 }
 
 export interface ReferrersTarget {
@@ -64,7 +68,12 @@ async function* found(
   options: ReferrersOptions,
 ): AsyncGenerator<Descriptor> {
   let paged = false;
+  if (options.byTag === true) {
+    yield* byTag(target, subject, options);
+    return;
+  }
   for await (const page of pagesOf(target.chain, byApi(target, subject, options), options)) {
+    options.onKept?.(page !== undefined);
     if (page === undefined) {
       if (paged) throw vanished(target, subject);
       yield* byTag(target, subject, options);

@@ -9,6 +9,8 @@ import type { VerifiedSource } from './verified-source.js';
 export interface PushBlobOptions extends Abortable {
   /** Repositories of the same registry that may have the blob, likeliest first. */
   readonly mountFrom?: readonly string[] | undefined;
+  /** Whether it is known not to be there. */
+  readonly absent?: boolean | undefined;
 }
 
 type Outcome = 'pushed' | 'mounted' | 'exists';
@@ -34,10 +36,10 @@ export async function pushBlob(
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
-  { signal, mountFrom = [] }: PushBlobOptions = {},
+  { signal, mountFrom = [], absent = false }: PushBlobOptions = {},
 ): Promise<Outcome> {
-  const subject = `blob ${shortDigest(descriptor.digest)} of ${chain.registry}/${repository}`;
-  const push = new BlobPush({ repository, descriptor, subject }, source, mountFrom);
+  const target = uploadTarget(chain, repository, descriptor);
+  const push = new BlobPush(target, source, { mountFrom, absent });
   try {
     return await chain.run({ capability: 'push', signal }, (turn) => push.attempt(turn));
   } catch (error) {
@@ -47,6 +49,22 @@ export async function pushBlob(
   } finally {
     source.close();
   }
+}
+
+/** Whether a repository has a blob, asked where blobs are pushed to. @throws {RegistryError}; {@link ContentError} SIZE_MISMATCH */
+export async function hasBlob(
+  chain: HostChain,
+  repository: string,
+  descriptor: Descriptor,
+  { signal }: Abortable = {},
+): Promise<boolean> {
+  const target = uploadTarget(chain, repository, descriptor);
+  return await chain.run({ capability: 'push', signal }, (turn) => blobExists(target, turn));
+}
+
+function uploadTarget(chain: HostChain, repository: string, descriptor: Descriptor): UploadTarget {
+  const subject = `blob ${shortDigest(descriptor.digest)} of ${chain.registry}/${repository}`;
+  return { repository, descriptor, subject };
 }
 
 /** Carries what the source threw past whatever retries the errors of registries. */
@@ -64,6 +82,8 @@ class BlobPush {
   readonly #target: UploadTarget;
   readonly #source: VerifiedSource;
   readonly #mountFrom: readonly string[];
+  /** Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this push. */
+  #absent: boolean;
   readonly #pieces = new PieceSize();
   #upload: BlobUpload | undefined;
   /** Whether it is not known what the registry holds of the upload. */
@@ -73,17 +93,24 @@ class BlobPush {
   /** Of the source, since the registry last had more than before. */
   #sourceFailures = 0;
 
-  constructor(target: UploadTarget, source: VerifiedSource, mountFrom: readonly string[]) {
+  constructor(
+    target: UploadTarget,
+    source: VerifiedSource,
+    { mountFrom, absent }: Required<Pick<PushBlobOptions, 'mountFrom' | 'absent'>>,
+  ) {
     this.#target = target;
     this.#source = source;
-    this.#mountFrom = mountFrom;
+    this.#mountFrom = mountFrom ?? [];
+    this.#absent = absent ?? false;
   }
 
   async attempt(turn: UploadTry): Promise<Outcome> {
     if (this.#upload !== undefined && this.#upload.host !== turn.host) await this.abandon();
     if (this.#upload !== undefined && this.#unsure) await this.#ask(this.#upload, turn);
     if (this.#upload === undefined) {
-      if (await blobExists(this.#target, turn)) return this.#closing ? 'pushed' : 'exists';
+      const absent = this.#absent;
+      this.#absent = false;
+      if (!absent && (await blobExists(this.#target, turn))) return this.#closing ? 'pushed' : 'exists';
       const begun = await this.#begin(turn);
       if (begun === 'mounted') return begun;
       this.#upload = begun;

@@ -10,6 +10,8 @@ export interface PushOptions extends Abortable {
   readonly mountFrom?: readonly string[] | undefined;
   /** What a manifest is to be called. */
   readonly tag?: string | undefined;
+  /** Whether the caller has just seen that it is not there, so that it is not looked for. */
+  readonly absent?: boolean | undefined;
   /** The bytes of the content that have been given to the network; less than before when some must be sent again. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -50,17 +52,17 @@ export class RemotePusher implements Pusher {
   async push(
     descriptor: Descriptor,
     open: OpenContent,
-    { signal, mountFrom, tag, onProgress }: PushOptions = {},
+    { signal, mountFrom, tag, absent, onProgress }: PushOptions = {},
   ): Promise<'pushed' | 'mounted' | 'exists'> {
     const source = new VerifiedSource(descriptor, open, { signal, onProgress });
     if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
-      return await pushManifest(this.#chain, this.#repository, descriptor, source, { signal, tag });
+      return await pushManifest(this.#chain, this.#repository, descriptor, source, { signal, tag, absent });
     }
     if (tag !== undefined) {
       throw new RegistryError('INVALID_CONFIG', `content of type ${descriptor.mediaType} can have no tag`, {
         hint: 'Only manifests have tags.',
       });
     }
-    return await pushBlob(this.#chain, this.#repository, descriptor, source, { signal, mountFrom });
+    return await pushBlob(this.#chain, this.#repository, descriptor, source, { signal, mountFrom, absent });
   }
 }

@@ -49,8 +49,8 @@ export async function decompress(
   return { compression, decompressor, chunks: limited(chunks, options) };
 }
 
-/** RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2. */
-function compressionOfBytes(head: Buffer): Compression {
+/** What the first bytes say (RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2); four of them are enough. */
+export function compressionOfBytes(head: Buffer): Compression {
   if (head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
   if (head.length < 4) return 'none';
   const magic = head.readUInt32LE(0);

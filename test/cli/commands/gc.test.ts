@@ -52,6 +52,7 @@ describe('gc', () => {
       blobs: blobs.sort(byDigest),
       snapshots: [],
       partials: [],
+      uploads: 0,
       freed,
       warnings: [],
     });

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 
-import type { BlobProvider } from '../content/index.js';
+import type { BlobProvider } from './content-store.js';
 import { LandfallError, SpecError } from '../errors.js';
 import { type Digest, type ImageIndex, type ImageManifest, LIMITS, parseManifest } from '../spec/index.js';
 

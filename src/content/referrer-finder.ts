@@ -1,4 +1,4 @@
-import type { BlobProvider } from '../content/index.js';
+import type { BlobProvider } from './content-store.js';
 import {
   type Descriptor,
   type Digest,
@@ -7,6 +7,7 @@ import {
   isIndexType,
   isManifestType,
   LIMITS,
+  referrerDescriptor,
 } from '../spec/index.js';
 import { type Outline, OutlineCache } from './outline-cache.js';
 import { readDocument } from './read-document.js';
@@ -51,15 +52,7 @@ export class ReferrerFinder {
     const found = await readDocument(this.#blobs, digest);
     if (found === undefined) return undefined;
     const { document, size } = found;
-    const { mediaType, annotations } = document;
-    const artifactType = artifactTypeOf(document);
-    return {
-      mediaType,
-      digest,
-      size,
-      ...(artifactType === undefined ? {} : { artifactType }),
-      ...(annotations === undefined ? {} : { annotations }),
-    };
+    return referrerDescriptor({ digest, size }, document);
   }
 
   async #outline(digest: Digest, mediaType: string): Promise<Outline | undefined> {
@@ -82,10 +75,4 @@ function outlineOf(document: ImageManifest | ImageIndex, mediaType: string): Out
     subject: document.subject?.digest,
     children: children.map((child) => ({ digest: child.digest, mediaType: child.mediaType })),
   };
-}
-
-function artifactTypeOf(document: ImageManifest | ImageIndex): string | undefined {
-  const own = document.artifactType;
-  if (own !== undefined && own !== '') return own;
-  return document.kind === 'manifest' ? document.config.mediaType : undefined;
 }

@@ -1,0 +1,150 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+
+import { LandfallError, systemCode } from '../../errors.js';
+import type { Users } from './access.js';
+import { BcryptThread } from './bcrypt-thread.js';
+
+export interface HtpasswdOptions {
+  /** As `htpasswd -B` writes it: a user and a bcrypt hash on each line. */
+  readonly file: string;
+  /** Told when the file has changed and cannot be used: the users that it had stay. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** How often the file is looked at, in ms. */
+const LOOK_EVERY_MS = 1000;
+/** Longer than any list of users that people keep by hand, in bytes. */
+const MOST_BYTES = 4 * 1024 * 1024;
+const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/;
+/** Of no password: so that a name which is not there takes as long as a wrong password. */
+const NOBODY = '$2y$10$abcdefghijklmnopqrstuuFZMnQGhu1JWZBR5kwvQEUFO2e0SLhMC';
+
+/**
+ * The users of an htpasswd file, which is read again when it has changed. A password that was right is known again without
+ * bcrypt, by a keyed digest in memory, as long as its line stays.
+ */
+export class Htpasswd implements Users {
+  readonly #options: HtpasswdOptions;
+  readonly #thread = new BcryptThread();
+  readonly #key = randomBytes(32);
+  readonly #proofs = new Map<string, Buffer>();
+  readonly #checking = new Map<string, Promise<boolean>>();
+  #users: ReadonlyMap<string, string>;
+  #version: string;
+  #lookedAt = Date.now();
+  #looking: Promise<void> | undefined;
+
+  private constructor(options: HtpasswdOptions, users: ReadonlyMap<string, string>, version: string) {
+    this.#options = options;
+    this.#users = users;
+    this.#version = version;
+  }
+
+  /** @throws LandfallError INVALID_CONFIG: the file cannot be read, or a line is not a user with a bcrypt hash */
+  static async open(options: HtpasswdOptions): Promise<Htpasswd> {
+    const version = await versionOf(options.file);
+    return new Htpasswd(options, await readUsers(options.file), version);
+  }
+
+  async verify(username: string, password: string): Promise<boolean> {
+    await this.#refresh();
+    const hash = this.#users.get(username);
+    const proof = this.#proofOf({ username, password, hash });
+    const known = this.#proofs.get(username);
+    if (known !== undefined && timingSafeEqual(known, proof)) return true;
+    // Clients ask for many things at once with the same password.
+    const key = proof.toString('base64');
+    const checking = this.#checking.get(key) ?? this.#check({ username, password, hash, proof });
+    this.#checking.set(key, checking);
+    try {
+      return await checking;
+    } finally {
+      this.#checking.delete(key);
+    }
+  }
+
+  async #check(o: {
+    readonly username: string;
+    readonly password: string;
+    readonly hash: string | undefined;
+    readonly proof: Buffer;
+  }): Promise<boolean> {
+    const right = await this.#thread.compare(o.password, o.hash ?? NOBODY);
+    if (!right || o.hash === undefined) return false;
+    if (this.#users.get(o.username) === o.hash) this.#proofs.set(o.username, o.proof);
+    return true;
+  }
+
+  /** Another one when any of the three is another. */
+  #proofOf(o: {
+    readonly username: string;
+    readonly password: string;
+    readonly hash: string | undefined;
+  }): Buffer {
+    const parts = JSON.stringify([o.username, o.password, o.hash ?? '']);
+    return createHmac('sha256', this.#key).update(parts).digest();
+  }
+
+  async #refresh(): Promise<void> {
+    if (Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    this.#lookedAt = Date.now();
+    try {
+      const version = await versionOf(this.#options.file);
+      if (version === this.#version) return;
+      const users = await readUsers(this.#options.file);
+      this.#version = version;
+      this.#users = users;
+      this.#proofs.clear();
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
+  }
+}
+
+async function versionOf(file: string): Promise<string> {
+  try {
+    const { ino, size, mtimeMs, ctimeMs } = await stat(file);
+    return [ino, size, mtimeMs, ctimeMs].join(' ');
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
+}
+
+async function readUsers(file: string): Promise<ReadonlyMap<string, string>> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw unreadable(file, cause);
+  });
+  if (text.length > MOST_BYTES)
+    throw new LandfallError('INVALID_CONFIG', `${file} is too long a list of users`);
+  const users = new Map<string, string>();
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === '' || line.startsWith('#')) continue;
+    const colon = line.indexOf(':');
+    const [username, hash] = [line.slice(0, colon), line.slice(colon + 1).trim()];
+    if (colon < 1 || !BCRYPT.test(hash)) {
+      throw new LandfallError(
+        'INVALID_CONFIG',
+        `line ${index + 1} of ${file} is not a user with a bcrypt hash`,
+        {
+          hint: 'Make it with: htpasswd -B FILE USER.',
+        },
+      );
+    }
+    users.set(username, hash);
+  }
+  return users;
+}
+
+function unreadable(file: string, cause: unknown): LandfallError {
+  const why = systemCode(cause) ?? 'unknown error';
+  return new LandfallError('INVALID_CONFIG', `the users in ${file} cannot be read: ${why}`, {
+    cause,
+    hint: 'Make the file with: htpasswd -B -c FILE USER.',
+  });
+}

@@ -1,0 +1,111 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+
+import type { ReferrerFinder } from '../content/index.js';
+import { answerBlob } from './answer-blob.js';
+import { answerCatalog, answerTags } from './answer-list.js';
+import { answerManifest } from './answer-manifest.js';
+import { answerReferrers } from './answer-referrers.js';
+import type { Answer } from './answer.js';
+import { isReading } from './is-reading.js';
+import { answerPush, PUSH_METHODS } from './push/answer-push.js';
+import type { PushRequest } from './push/push-request.js';
+import type { ServeTarget } from './push/serve-target.js';
+import { RegistryFault } from './registry-fault.js';
+import { noEndpoint, parseRoute, type Route } from './route.js';
+import type { ServeSource } from './serve-source.js';
+
+/** What is asked with a path that is no endpoint of the registry. */
+export interface PageRequest {
+  readonly method: 'GET' | 'HEAD';
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/**
+ * What people see: gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where there
+ * is no such page. Its body is not sent to a HEAD.
+ */
+export type Page = (path: string, request: PageRequest) => Promise<Answer | undefined>;
+
+export interface AnswerOptions {
+  readonly source: ServeSource;
+  readonly finder: ReferrerFinder;
+  readonly page?: Page | undefined;
+  /** Where pushes and deletions go; absent for a registry that is only read. */
+  readonly target?: ServeTarget | undefined;
+  /** What a push is held to. */
+  readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'inTurn'>;
+}
+
+/**
+ * What a request that may be made is answered with.
+ *
+ * @throws {RegistryFault} what the client is told instead; whatever else the source or the target throws
+ */
+export async function answerRequest(options: AnswerOptions, request: IncomingMessage): Promise<Answer> {
+  const { method = '' } = request;
+  if (isReading(method)) {
+    const route = parseRoute(request.url ?? '');
+    const brought = await options.source.forRequest?.(route, request.headers);
+    const source = brought?.source ?? options.source;
+    const answer = await read({ ...options, source }, { route, method, request });
+    const namespace = 'ns' in route ? { 'OCI-Namespace': route.ns } : {};
+    return { ...answer, headers: { ...answer.headers, ...namespace, ...brought?.headers } };
+  }
+  const { target } = options;
+  if (target === undefined || !PUSH_METHODS.has(method)) {
+    const allowed = target === undefined ? 'GET, HEAD' : ['GET', 'HEAD', ...PUSH_METHODS].join(', ');
+    // Closed afterwards, so that an upload is not read to its end only to be thrown away.
+    const headers = { Allow: allowed, Connection: 'close' };
+    const message = target === undefined ? 'this registry is read-only' : `there is no method ${method} here`;
+    throw new RegistryFault(405, 'UNSUPPORTED', message, headers);
+  }
+  const route = parseRoute(request.url ?? '');
+  return answerPush(options.source, { target, request, ...options.pushing }, { route, method });
+}
+
+interface Reading {
+  readonly route: Route;
+  readonly method: 'GET' | 'HEAD';
+  readonly request: IncomingMessage;
+}
+
+async function read(
+  { source, finder, page, target, pushing }: AnswerOptions,
+  { route, method, request }: Reading,
+): Promise<Answer> {
+  const { headers } = request;
+  switch (route.kind) {
+    case 'page': {
+      const answer = await page?.(route.path, { method, query: route.query, headers });
+      if (answer === undefined) throw noEndpoint();
+      return answer;
+    }
+    case 'base':
+      return {
+        status: 200,
+        headers: { 'Content-Type': 'application/json', 'Content-Length': 2 },
+        body: '{}',
+      };
+    case 'catalog':
+      return answerCatalog(source, route);
+    case 'tags':
+      return answerTags(source, route);
+    case 'referrers':
+      return answerReferrers(source, finder, route);
+    case 'manifest':
+      return answerManifest(source, route, headers);
+    case 'blob': {
+      // A range of HEAD has no meaning (RFC 9110, 14.2).
+      const { range, ...head } = headers;
+      // Who looks for a blob before pushing an image counts on what it finds.
+      if (method === 'HEAD') await target?.keep(route.digest);
+      return answerBlob(source, route, method === 'HEAD' ? head : { ...head, range });
+    }
+    case 'upload':
+      if (target === undefined) throw noEndpoint();
+      return answerPush(source, { target, request, ...pushing }, { route, method });
+    case 'uploads':
+      throw noEndpoint();
+  }
+}

@@ -1,0 +1,180 @@
+import type { DocumentFacts } from '../../content/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  familiarReference,
+  isIndexType,
+  parseReference,
+  type Reference,
+  repositoryName,
+} from '../../spec/index.js';
+import { type ReferrerKind, referrerTagOf } from './referrer-kind.js';
+
+/** A name of the mirror, before anything is known of what it stands for. */
+export interface NamedImage {
+  /** Canonical. */
+  readonly name: string;
+  readonly target: Descriptor;
+  /** Since when the name stands for it here; absent where that is not kept. */
+  readonly since?: Date;
+}
+
+/** Something that refers to an image: a signature, say. */
+export interface CatalogueReferrer {
+  readonly digest: Digest;
+  readonly kind: ReferrerKind;
+  /** What its publisher calls it: an artifact type, or the tag that it stands under. */
+  readonly type: string;
+}
+
+/** An image of the mirror, as the catalogue shows it. */
+export interface CatalogueImage extends NamedImage {
+  readonly reference: Reference;
+  /** Canonical: `docker.io/library/alpine`. */
+  readonly repository: string;
+  /** The name as people write it. */
+  readonly familiar: string;
+  readonly platforms: readonly string[];
+  /** Bytes of all its blobs that were brought. */
+  readonly size: number;
+  /** The fewest and the most that one of its platforms has. */
+  readonly layers: readonly [least: number, most: number];
+  readonly referrers: readonly CatalogueReferrer[];
+}
+
+/** What a mirror holds. */
+export interface Catalogue {
+  /** By name. */
+  readonly images: readonly CatalogueImage[];
+  readonly repositories: number;
+  /** Bytes of all blobs, each once. */
+  readonly size: number;
+}
+
+/** What the catalogue is made of. */
+export interface CatalogueParts {
+  readonly images: readonly NamedImage[];
+  /** Of all documents that are here. */
+  readonly documents: ReadonlyMap<Digest, DocumentFacts>;
+  /** What a referrer is; undefined where that cannot be told. */
+  readonly describe: (digest: Digest) => Promise<{ kind: ReferrerKind; type: string } | undefined>;
+}
+
+/** So many referrers are read at once, which are small documents. */
+const DESCRIBED_AT_ONCE = 16;
+
+/** Makes a catalogue. What refers to an image that is here is shown with that image, and not as one of its own. */
+export async function makeCatalogue({ images, documents, describe }: CatalogueParts): Promise<Catalogue> {
+  const referrers = await referrersOf(documents, describe);
+  const signed = addTagged(images, referrers);
+  const bySubject = (subjects: readonly Digest[]): CatalogueReferrer[] =>
+    [...new Set(subjects)].flatMap((subject) => referrers.get(subject) ?? []);
+  const blobs = new Map<Digest, number>();
+  const shown: CatalogueImage[] = [];
+  for (const image of images) {
+    const facts = reach(image.target, documents);
+    for (const [digest, size] of facts.blobs) blobs.set(digest, size);
+    const subject = documents.get(image.target.digest)?.subject;
+    if (signed.has(image.name) || (subject !== undefined && documents.has(subject))) continue;
+    const reference = parseReference(image.name);
+    const counts = facts.manifests.map(({ children }) => Math.max(0, children.length - 1));
+    shown.push({
+      ...image,
+      reference,
+      repository: repositoryName(reference),
+      familiar: familiarReference(reference),
+      platforms: facts.manifests.flatMap(({ platform }) => platform ?? []),
+      size: sum(facts.blobs.values()),
+      layers: counts.length === 0 ? [0, 0] : [Math.min(...counts), Math.max(...counts)],
+      referrers: bySubject([image.target.digest, ...facts.manifests.map(({ digest }) => digest)]),
+    });
+  }
+  return {
+    images: shown.sort((a, b) => compare(a.name, b.name)),
+    repositories: new Set(shown.map(({ repository }) => repository)).size,
+    size: sum(blobs.values()),
+  };
+}
+
+async function referrersOf(
+  documents: ReadonlyMap<Digest, DocumentFacts>,
+  describe: CatalogueParts['describe'],
+): Promise<Map<Digest, CatalogueReferrer[]>> {
+  const found = new Map<Digest, CatalogueReferrer[]>();
+  const waiting = [...documents.values()].filter(({ subject }) => subject !== undefined);
+  const work = async (): Promise<void> => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const { digest, subject } = next;
+      const described = await describe(digest);
+      if (subject === undefined || described === undefined) continue;
+      push(found, subject, { digest, ...described });
+    }
+  };
+  await Promise.all(Array.from({ length: DESCRIBED_AT_ONCE }, work));
+  for (const list of found.values()) list.sort((a, b) => compare(a.digest, b.digest));
+  return found;
+}
+
+/** Adds what is kept beside an image under a tag that is made of its digest. Returns the names of these. */
+function addTagged(
+  images: readonly NamedImage[],
+  referrers: Map<Digest, CatalogueReferrer[]>,
+): ReadonlySet<string> {
+  const here = new Set(images.map(({ name, target }) => `${repositoryOf(name)} ${target.digest}`));
+  const names = new Set<string>();
+  for (const { name, target } of images) {
+    const { tag } = parseReference(name);
+    const tagged = tag === undefined ? undefined : referrerTagOf(tag);
+    // Where the image itself is not here, nobody else would show it.
+    if (tag === undefined || tagged === undefined) continue;
+    if (!here.has(`${repositoryOf(name)} ${tagged.subject}`)) continue;
+    names.add(name);
+    push(referrers, tagged.subject, { digest: target.digest, kind: tagged.kind, type: tag });
+  }
+  return names;
+}
+
+/** What a target leads to, as far as it is here. */
+function reach(
+  target: Descriptor,
+  documents: ReadonlyMap<Digest, DocumentFacts>,
+): { readonly manifests: readonly DocumentFacts[]; readonly blobs: ReadonlyMap<Digest, number> } {
+  const blobs = new Map<Digest, number>([[target.digest, target.size]]);
+  const manifests: DocumentFacts[] = [];
+  const seen = new Set<Digest>();
+  const waiting = [target.digest];
+  for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
+    const facts = documents.get(digest);
+    if (facts === undefined || seen.has(digest)) continue;
+    seen.add(digest);
+    const isIndex = isIndexType(facts.mediaType);
+    if (!isIndex) manifests.push(facts);
+    for (const child of facts.children.toReversed()) {
+      // Of an index, what was not brought is not here.
+      if (!isIndex || documents.has(child.digest)) blobs.set(child.digest, child.size);
+      if (isIndex) waiting.push(child.digest);
+    }
+  }
+  const images = manifests.filter(({ platform }) => platform !== undefined);
+  return { manifests: images.length > 0 ? images : manifests, blobs };
+}
+
+function repositoryOf(name: string): string {
+  return repositoryName(parseReference(name));
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+function sum(numbers: Iterable<number>): number {
+  let total = 0;
+  for (const number of numbers) total += number;
+  return total;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

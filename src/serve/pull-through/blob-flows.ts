@@ -1,0 +1,68 @@
+import type { Store } from '../../engine/index.js';
+import { PullBudget } from '../../engine/pull-budget.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import { BlobFlow } from './blob-flow.js';
+
+export interface BlobFlowsOptions {
+  readonly store: Pick<Store, 'content' | 'leases'>;
+  readonly registry: Pick<RegistryClient, 'repository'>;
+  /** Bounds how many blobs are on their way at once. Without it, a budget of its own. */
+  readonly budget?: PullBudget | undefined;
+  /** Told of each blob that has come. */
+  readonly onArrived: (digest: Digest) => void;
+}
+
+/** The blobs that are on their way, each once however many want it. */
+export class BlobFlows {
+  readonly #options: BlobFlowsOptions;
+  readonly #share: ReturnType<PullBudget['share']>;
+  readonly #flows = new Map<Digest, BlobFlow>();
+  /** Those that were stopped and have not let go of their blob yet, too. */
+  readonly #running = new Set<BlobFlow>();
+
+  constructor(options: BlobFlowsOptions) {
+    this.#options = options;
+    this.#share = (options.budget ?? new PullBudget()).share();
+  }
+
+  /** @param source `registry/repository` */
+  join(descriptor: Descriptor, source: string): BlobFlow {
+    const known = this.#flows.get(descriptor.digest);
+    if (known !== undefined && !known.isStopped) return known;
+    const flow = this.#begin(descriptor, source);
+    this.#flows.set(descriptor.digest, flow);
+    this.#running.add(flow);
+    void flow.done.then(
+      () => {
+        this.#forget(flow);
+        this.#options.onArrived(descriptor.digest);
+      },
+      () => this.#forget(flow),
+    );
+    return flow;
+  }
+
+  /** Stops all, keeps what has come of them, and resolves when they have let go of the store. */
+  async close(): Promise<void> {
+    for (const flow of this.#running) flow.stop();
+    await Promise.allSettled([...this.#running].map(({ done }) => done));
+  }
+
+  #begin(descriptor: Descriptor, source: string): BlobFlow {
+    const { store, registry } = this.#options;
+    return new BlobFlow({
+      content: store.content,
+      leases: store.leases,
+      fetcher: registry.repository(parseReference(source)),
+      descriptor,
+      source,
+      budget: this.#share,
+    });
+  }
+
+  #forget(flow: BlobFlow): void {
+    this.#running.delete(flow);
+    if (this.#flows.get(flow.descriptor.digest) === flow) this.#flows.delete(flow.descriptor.digest);
+  }
+}

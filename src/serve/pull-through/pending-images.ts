@@ -1,0 +1,270 @@
+import type { Lease } from '../../content/index.js';
+import { recordDocuments } from '../../engine/documents.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import type { Store } from '../../engine/index.js';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  type ImageIndex,
+  type ImageManifest,
+} from '../../spec/index.js';
+
+export type PendingStore = Pick<Store, 'root' | 'content' | 'documents' | 'database' | 'images' | 'leases'>;
+
+/** What leads to a manifest: the target that gets the name once the manifest is whole. */
+interface Root {
+  readonly target: Descriptor;
+  /** Canonical; undefined for a target that has its name already. */
+  readonly name: string | undefined;
+}
+
+/** A manifest that was asked for and is not whole. */
+export interface PendingImage {
+  readonly descriptor: Descriptor;
+  readonly manifest: ImageManifest;
+  /** `registry/repository` */
+  readonly repository: string;
+}
+
+interface Pending extends PendingImage {
+  readonly roots: Map<string, Root>;
+  readonly lease: Lease;
+  usedAt: number;
+}
+
+/** An index that leads to manifests nobody may have asked for yet. */
+interface PendingIndex {
+  readonly roots: Map<string, Root>;
+  readonly children: ReadonlyMap<Digest, Descriptor>;
+  readonly lease: Lease;
+  usedAt: number;
+}
+
+/** So long something stays that nobody goes on with, and so many of them. */
+const KEPT_MS = 60 * 60 * 1000;
+const MOST = 10_000;
+
+/**
+ * The images that are not whole yet. Their names are given once all is here that a manifest lists, so that whenever this
+ * process ends the store holds nothing that is named and incomplete; until then leases keep what has come.
+ */
+export class PendingImages {
+  readonly #store: PendingStore;
+  readonly #manifests = new Map<Digest, Pending>();
+  readonly #indexes = new Map<Digest, PendingIndex>();
+  /** Which manifests wait for a blob. */
+  readonly #waiting = new Map<Digest, Set<Pending>>();
+  /** What is under way. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(store: PendingStore) {
+    this.#store = store;
+  }
+
+  /** What a blob is said to be by a manifest that waits for it. */
+  blob(digest: Digest): Descriptor | undefined {
+    for (const { manifest } of this.#waiting.get(digest) ?? []) {
+      const child = childrenOf(manifest).find((one) => one.digest === digest);
+      if (child !== undefined) return child;
+    }
+    return undefined;
+  }
+
+  /** What a document is said to be by an index that was asked for. */
+  document(digest: Digest): Descriptor | undefined {
+    for (const { children } of this.#indexes.values()) {
+      const child = children.get(digest);
+      if (child !== undefined) return child;
+    }
+    return undefined;
+  }
+
+  /** Whether a document was taken in, and is not recorded as whole. */
+  has(digest: Digest): boolean {
+    return this.#manifests.has(digest) || this.#indexes.has(digest);
+  }
+
+  /** The images that wait for a blob. */
+  waitingFor(digest: Digest): readonly PendingImage[] {
+    return [...(this.#waiting.get(digest) ?? [])];
+  }
+
+  /**
+   * Takes in a document that is in the store and was asked for. Nothing happens to one that is recorded and whole.
+   *
+   * @param name the name that was asked for, where it was one
+   */
+  async add(
+    repository: string,
+    descriptor: Descriptor,
+    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string },
+  ): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#expire();
+      const roots = await this.#rootsOf(repository, descriptor, name);
+      if (document.kind === 'index') await this.#addIndex(descriptor, document, roots);
+      else await this.#addManifest({ repository, descriptor, manifest: document }, roots);
+    });
+  }
+
+  /** A name leads elsewhere by now: what it led to does not get it any more. */
+  unname(name: string): void {
+    for (const { roots } of [...this.#manifests.values(), ...this.#indexes.values()]) roots.delete(name);
+  }
+
+  /** Tells of a blob that is here. */
+  async arrived(digest: Digest): Promise<void> {
+    await this.#inTurn(async () => {
+      for (const pending of this.#waiting.get(digest) ?? []) await this.#settle(pending);
+    });
+  }
+
+  /** Those of a manifest's blobs that are not here. */
+  async missing(manifest: ImageManifest): Promise<readonly Descriptor[]> {
+    const { content } = this.#store;
+    const missing = new Map<Digest, Descriptor>();
+    for (const child of childrenOf(manifest)) {
+      if ((await content.info(child.digest)) === undefined) missing.set(child.digest, child);
+    }
+    const discarded = await discardedBlobs(this.#store).among([...missing.keys()]);
+    return [...missing.values()].filter((child) => !discarded.has(child.digest));
+  }
+
+  /** Lets go of all that is not whole. */
+  async close(): Promise<void> {
+    await this.#inTurn(async () => {
+      for (const pending of [...this.#manifests.values()]) await this.#dropManifest(pending);
+      for (const [digest, index] of [...this.#indexes]) await this.#dropIndex(digest, index);
+    });
+  }
+
+  /** One change at a time, so that none is made of what another one is changing. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const next = this.#turn.then(change);
+    this.#turn = next.catch(() => undefined);
+    return next;
+  }
+
+  /** What leads to a document: itself by the name asked for, indexes that list it, or, where there is nothing, its digest. */
+  async #rootsOf(
+    repository: string,
+    descriptor: Descriptor,
+    name: string | undefined,
+  ): Promise<Map<string, Root>> {
+    const { digest } = descriptor;
+    const roots = new Map<string, Root>();
+    const add = (root: Root): void => void roots.set(root.name ?? root.target.digest, root);
+    if (name !== undefined) add({ target: descriptor, name });
+    for (const index of this.#indexes.values()) {
+      if (!index.children.has(digest)) continue;
+      index.usedAt = Date.now();
+      for (const root of index.roots.values()) add(root);
+    }
+    for (const { digest: holder, mediaType } of await this.#store.documents.holders(digest)) {
+      const info = await this.#store.content.info(holder);
+      if (info !== undefined)
+        add({ target: { mediaType, digest: holder, size: info.size }, name: undefined });
+    }
+    return roots.size === 0 ? ownRoot({ repository, descriptor }) : roots;
+  }
+
+  async #addIndex(
+    descriptor: Descriptor,
+    index: ImageIndex,
+    roots: ReadonlyMap<string, Root>,
+  ): Promise<void> {
+    const { digest } = descriptor;
+    const known = this.#indexes.get(digest);
+    const children = new Map(index.manifests.map((child) => [child.digest, child]));
+    if (known === undefined) {
+      const lease = await this.#store.leases.create();
+      await lease.addBlob(digest);
+      this.#indexes.set(digest, { roots: new Map(roots), children, lease, usedAt: Date.now() });
+    } else {
+      known.usedAt = Date.now();
+      for (const [key, root] of roots) known.roots.set(key, root);
+    }
+    // Another name for what is here in part: that part needs not be asked for once more.
+    for (const child of children.keys()) await this.#adopt(child, roots);
+  }
+
+  /** Gives the name of an index at once where a manifest below it is whole. */
+  async #adopt(child: Digest, roots: ReadonlyMap<string, Root>): Promise<void> {
+    const pending = this.#manifests.get(child);
+    if (pending !== undefined) for (const [key, root] of roots) pending.roots.set(key, root);
+    else if ((await this.#store.documents.get(child)) !== undefined) await this.#name(roots);
+  }
+
+  async #addManifest(image: PendingImage, roots: ReadonlyMap<string, Root>): Promise<void> {
+    const { digest } = image.descriptor;
+    const known = this.#manifests.get(digest);
+    if (known !== undefined) {
+      known.usedAt = Date.now();
+      for (const [key, root] of roots) known.roots.set(key, root);
+      return;
+    }
+    const lease = await this.#store.leases.create();
+    const children = childrenOf(image.manifest).map((child) => child.digest);
+    // Leased before they are looked for, so that no collection comes in between.
+    await lease.addBlob(digest, ...children);
+    const pending = { ...image, roots: new Map(roots), lease, usedAt: Date.now() };
+    this.#manifests.set(digest, pending);
+    for (const child of children) {
+      const waiting = this.#waiting.get(child);
+      if (waiting === undefined) this.#waiting.set(child, new Set([pending]));
+      else waiting.add(pending);
+    }
+    await this.#settle(pending);
+  }
+
+  /** Gives the names, should all be here. */
+  async #settle(pending: Pending): Promise<void> {
+    pending.usedAt = Date.now();
+    if ((await this.missing(pending.manifest)).length > 0) return;
+    if (this.#manifests.get(pending.descriptor.digest) !== pending) return;
+    await this.#name(pending.roots.size > 0 ? pending.roots : ownRoot(pending));
+    await this.#dropManifest(pending);
+  }
+
+  async #name(roots: ReadonlyMap<string, Root>): Promise<void> {
+    for (const { target, name } of roots.values()) {
+      await recordDocuments(this.#store, target);
+      if (name !== undefined) await this.#store.images.put({ name, target });
+    }
+  }
+
+  async #dropManifest(pending: Pending): Promise<void> {
+    this.#manifests.delete(pending.descriptor.digest);
+    for (const { digest } of childrenOf(pending.manifest)) {
+      const waiting = this.#waiting.get(digest);
+      waiting?.delete(pending);
+      if (waiting?.size === 0) this.#waiting.delete(digest);
+    }
+    await pending.lease[Symbol.asyncDispose]();
+  }
+
+  async #dropIndex(digest: Digest, { lease }: PendingIndex): Promise<void> {
+    this.#indexes.delete(digest);
+    await lease[Symbol.asyncDispose]();
+  }
+
+  async #expire(): Promise<void> {
+    const before = Date.now() - KEPT_MS;
+    for (const pending of [...this.#manifests.values()]) {
+      if (pending.usedAt < before || this.#manifests.size > MOST) await this.#dropManifest(pending);
+    }
+    for (const [digest, index] of [...this.#indexes]) {
+      if (index.usedAt < before || this.#indexes.size > MOST) await this.#dropIndex(digest, index);
+    }
+  }
+}
+
+/** What nothing else leads to is named by its digest. */
+function ownRoot({
+  repository,
+  descriptor,
+}: Pick<PendingImage, 'repository' | 'descriptor'>): Map<string, Root> {
+  const name = `${repository}@${descriptor.digest}`;
+  return new Map([[name, { target: descriptor, name }]]);
+}

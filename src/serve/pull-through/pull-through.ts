@@ -1,0 +1,286 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+import type { BlobInfo, BlobProvider } from '../../content/index.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import type { PullBudget, Store } from '../../engine/index.js';
+import { isLandfallError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import type { Route } from '../route.js';
+import type { RequestSource, ServeSource } from '../serve-source.js';
+import { BlobFlows } from './blob-flows.js';
+import { type PendingImage, PendingImages } from './pending-images.js';
+import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
+import { UpstreamBlobs } from './upstream-blobs.js';
+import { UpstreamDocuments } from './upstream-documents.js';
+import { upstreamFault } from './upstream-fault.js';
+import { UpstreamLists } from './upstream-lists.js';
+import { UpstreamTags } from './upstream-tags.js';
+
+export interface PullThroughOptions {
+  readonly store: Store;
+  /** What is here. */
+  readonly local: ServeSource;
+  /** Its requests are to bear {@link PullThroughOptions.mark} in their `User-Agent`. */
+  readonly registry: RegistryClient;
+  /** The registries that content is brought from: `docker.io`, `reg.lan:5000`. */
+  readonly upstreams: readonly string[];
+  /** How long what a tag leads to is taken to hold, in ms. Default: {@link DEFAULT_PULL_THROUGH_TTL_MS}. */
+  readonly ttlMs?: number;
+  readonly budget?: PullBudget;
+  /** By which this mirror knows its own requests, should a hosts.toml lead them back to it. */
+  readonly mark: string;
+  readonly onWarning: (text: string) => void;
+}
+
+/** The type that a blob goes out under that nobody has described. */
+const OCTETS = 'application/octet-stream';
+
+/**
+ * A source that is filled on demand: what a repository of an upstream is asked for and is not here is brought into the store,
+ * and given to all who ask while it arrives. Everything else is answered from what is here. Whoever makes one closes it.
+ */
+export class PullThrough implements ServeSource, AsyncDisposable {
+  readonly blobs: BlobProvider;
+  readonly #options: PullThroughOptions;
+  readonly #upstreams: ReadonlySet<string>;
+  readonly #stop = new AbortController();
+  readonly #pending: PendingImages;
+  readonly #documents: UpstreamDocuments;
+  readonly #tags: UpstreamTags;
+  readonly #lists: UpstreamLists;
+  readonly #flows: BlobFlows;
+  /** The manifests whose further blobs are being brought. */
+  readonly #completing = new Set<Digest>();
+  /** What goes on beside the answers. */
+  readonly #aside = new Set<Promise<void>>();
+
+  constructor(options: PullThroughOptions) {
+    const { store, registry, local, budget, onWarning, ttlMs = DEFAULT_PULL_THROUGH_TTL_MS } = options;
+    const { signal } = this.#stop;
+    this.#options = options;
+    this.#upstreams = new Set(options.upstreams);
+    this.blobs = local.blobs;
+    this.#pending = new PendingImages(store);
+    this.#documents = new UpstreamDocuments({ store, registry, pending: this.#pending, signal });
+    const shared = { registry, documents: this.#documents, ttlMs, onWarning, signal };
+    this.#tags = new UpstreamTags({ store, pending: this.#pending, ...shared });
+    this.#lists = new UpstreamLists(shared);
+    this.#flows = new BlobFlows({
+      store,
+      registry,
+      budget,
+      onArrived: (digest) => this.#doAside(() => this.#arrived(digest)),
+    });
+  }
+
+  get restoring(): BlobProvider {
+    return this.#options.local.restoring ?? this.blobs;
+  }
+
+  resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
+    return this.#options.local.resolve(repository, tag);
+  }
+
+  tags(repository: string): Promise<readonly string[] | undefined> {
+    return this.#options.local.tags(repository);
+  }
+
+  targets(repository: string): Promise<readonly Descriptor[]> {
+    return this.#options.local.targets(repository);
+  }
+
+  repositories(): Promise<readonly string[]> {
+    return this.#options.local.repositories();
+  }
+
+  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
+    return (await this.#options.local.isWithheld?.(repository, blob)) ?? false;
+  }
+
+  /** What an upstream has of it is not known before it is asked. */
+  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
+    if (this.#isUpstreams(repository)) return true;
+    return (await this.#options.local.hasManifest?.(repository, manifest)) ?? true;
+  }
+
+  async mediaTypeOf(digest: Digest): Promise<string | undefined> {
+    return await this.#options.local.mediaTypeOf?.(digest);
+  }
+
+  blobsOf(repository: string): BlobProvider {
+    return this.#options.local.blobsOf?.(repository) ?? this.restoring;
+  }
+
+  /** @throws {RegistryFault} what the upstream says, where nothing is here that could be given instead */
+  async forRequest(route: Route, headers: IncomingHttpHeaders): Promise<RequestSource> {
+    const repository = 'repository' in route ? route.repository : undefined;
+    if (repository === undefined || !this.#isUpstreams(repository) || this.#isOwn(headers)) {
+      return { source: this, headers: {} };
+    }
+    switch (route.kind) {
+      case 'manifest':
+        return 'tag' in route
+          ? await this.#forTag(repository, route.tag)
+          : await this.#forDigest(repository, route.digest);
+      case 'blob':
+        return this.#answer({ blobsOf: () => this.#upstreamBlobs(repository) });
+      case 'tags':
+        return await this.#forTags(repository);
+      case 'referrers':
+        return await this.#forReferrers(repository, route.digest);
+      default:
+        return { source: this, headers: {} };
+    }
+  }
+
+  /** Stops what is on its way, and keeps what has come of it. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#flows.close();
+    while (this.#aside.size > 0) await Promise.allSettled([...this.#aside]);
+    await this.#pending.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #forTag(repository: string, tag: string): Promise<RequestSource> {
+    try {
+      const { target, warning } = await this.#tags.resolve(repository, tag);
+      return this.#answer({ resolve: () => Promise.resolve(target) }, warning);
+    } catch (error) {
+      throw upstreamFault(error, 'MANIFEST_UNKNOWN');
+    }
+  }
+
+  async #forDigest(repository: string, digest: Digest): Promise<RequestSource> {
+    try {
+      await this.#documents.byDigest(repository, digest);
+    } catch (error) {
+      throw upstreamFault(error, 'MANIFEST_UNKNOWN');
+    }
+    await this.#tags.used(digest);
+    return { source: this, headers: {} };
+  }
+
+  async #forTags(repository: string): Promise<RequestSource> {
+    const [here, there] = await Promise.all([this.tags(repository), this.#lists.tags(repository)]);
+    const all = [...new Set([...(here ?? []), ...there.items])];
+    const tags = here === undefined && all.length === 0 ? undefined : all;
+    return this.#answer({ tags: () => Promise.resolve(tags) }, there.warning);
+  }
+
+  async #forReferrers(repository: string, subject: Digest): Promise<RequestSource> {
+    const { items, warning } = await this.#lists.referrers(repository, subject);
+    const brought = await Promise.all(items.map((digest) => this.#documents.describe(digest)));
+    const further = brought.filter((descriptor) => descriptor !== undefined);
+    const targets = async (): Promise<readonly Descriptor[]> => [
+      ...(await this.targets(repository)),
+      ...further,
+    ];
+    return this.#answer({ targets }, warning);
+  }
+
+  #answer(changes: Partial<ServeSource>, warning?: string): RequestSource {
+    return {
+      source: changedSource(this, changes),
+      headers: warning === undefined ? {} : { Warning: warningHeader(warning) },
+    };
+  }
+
+  #upstreamBlobs(repository: string): UpstreamBlobs {
+    return new UpstreamBlobs({
+      blobs: this.blobs,
+      flows: this.#flows,
+      repository,
+      describe: (digest) => this.#describe(repository, digest),
+    });
+  }
+
+  /** From whatever lists it here, else from the upstream. */
+  async #describe(repository: string, digest: Digest): Promise<Descriptor | undefined> {
+    const { store, registry } = this.#options;
+    const pending = this.#pending.blob(digest);
+    if (pending !== undefined) return pending;
+    const described = (size: number): Descriptor => ({ mediaType: OCTETS, digest, size });
+    const dropped = await discardedBlobs(store).get(digest);
+    if (dropped !== undefined) return described(dropped.size);
+    for (const { children } of await store.documents.holders(digest)) {
+      const child = children.find((one) => one.digest === digest);
+      if (child !== undefined) return described(child.size);
+    }
+    const { signal } = this.#stop;
+    const size = await registry.repository(parseReference(repository)).blobSize(digest, { signal });
+    return size === undefined ? undefined : described(size);
+  }
+
+  /** Once a layer is here whole, its image is being pulled by somebody, and the mirror is to have all of it. */
+  async #arrived(digest: Digest): Promise<void> {
+    await this.#pending.arrived(digest);
+    for (const image of this.#pending.waitingFor(digest)) {
+      if (image.manifest.config.digest !== digest) this.#doAside(() => this.#complete(image));
+    }
+  }
+
+  async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
+    if (this.#stop.signal.aborted || this.#completing.has(descriptor.digest)) return;
+    this.#completing.add(descriptor.digest);
+    try {
+      const missing = await this.#pending.missing(manifest);
+      await Promise.all(
+        missing.map(async (child) => {
+          const flow = this.#flows.join(child, repository);
+          const leave = flow.want();
+          await flow.done.finally(leave);
+        }),
+      );
+    } finally {
+      this.#completing.delete(descriptor.digest);
+    }
+  }
+
+  /** Does something that no answer waits for. That it fails is told, and made up for by the next who asks. */
+  #doAside(action: () => Promise<void>): void {
+    const doing = action()
+      .catch((error: unknown) => {
+        if (this.#stop.signal.aborted) return;
+        this.#options.onWarning(
+          `an image could not be completed: ${isLandfallError(error) ? error.message : String(error)}`,
+        );
+      })
+      .finally(() => this.#aside.delete(doing));
+    this.#aside.add(doing);
+  }
+
+  #isUpstreams(repository: string): boolean {
+    return this.#upstreams.has(parseReference(repository).registry);
+  }
+
+  /** A request that this mirror made itself: answered from what is here, so that its hosts.toml goes on to the next host. */
+  #isOwn(headers: IncomingHttpHeaders): boolean {
+    return headers['user-agent']?.includes(this.#options.mark) === true;
+  }
+}
+
+/** A source that answers some questions otherwise. */
+function changedSource(source: PullThrough, changes: Partial<ServeSource>): ServeSource {
+  return {
+    blobs: source.blobs,
+    restoring: source.restoring,
+    resolve: (repository, tag) => source.resolve(repository, tag),
+    tags: (repository) => source.tags(repository),
+    targets: (repository) => source.targets(repository),
+    repositories: () => source.repositories(),
+    isWithheld: (repository, blob) => source.isWithheld(repository, blob),
+    mediaTypeOf: (digest) => source.mediaTypeOf(digest),
+    blobsOf: (repository) => source.blobsOf(repository),
+    ...changes,
+  };
+}
+
+/** distribution-spec: Warnings. What is no printable ASCII, or would end the text, is left out. */
+function warningHeader(text: string): string {
+  return `299 - "${text.replace(/[^\x20-\x7e]|["\\]/g, '').slice(0, 300)}"`;
+}

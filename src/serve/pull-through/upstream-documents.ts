@@ -1,0 +1,95 @@
+import pLimit from 'p-limit';
+
+import { readDocument } from '../../content/read-document.js';
+import { BlobArrivals } from '../../engine/blob-arrivals.js';
+import type { Store } from '../../engine/index.js';
+import { PullBudget } from '../../engine/pull-budget.js';
+import type { Abortable } from '../../errors.js';
+import { SharedFlights } from '../../registry/auth/shared-flights.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import type { PendingImages } from './pending-images.js';
+
+export interface UpstreamDocumentsOptions extends Abortable {
+  readonly store: Pick<Store, 'content' | 'documents' | 'leases'>;
+  readonly registry: Pick<RegistryClient, 'repository' | 'resolver'>;
+  readonly pending: PendingImages;
+}
+
+/** Indexes and manifests that are brought into the store when they are asked for, each once at a time. */
+export class UpstreamDocuments {
+  readonly #options: UpstreamDocumentsOptions;
+  readonly #flights = new SharedFlights<void>();
+  readonly #budget = new PullBudget();
+
+  constructor(options: UpstreamDocumentsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Has a document here that a digest names, and knows what it lists.
+   *
+   * Errors: those of resolver, fetcher and content store.
+   */
+  async byDigest(repository: string, digest: Digest): Promise<void> {
+    const { store, registry, pending, signal } = this.#options;
+    if ((await store.content.info(digest)) !== undefined) {
+      if (pending.has(digest) || (await store.documents.get(digest)) !== undefined) return;
+      await this.#takeIn(repository, digest);
+      return;
+    }
+    const reference = { ...parseReference(repository), digest };
+    const descriptor = pending.document(digest) ?? (await registry.resolver().resolve(reference, { signal }));
+    await this.bring(repository, descriptor);
+  }
+
+  /** Has a document here, and knows what it lists. @param name that leads to it */
+  async bring(repository: string, descriptor: Descriptor, name?: string): Promise<void> {
+    const key = `${repository} ${descriptor.digest} ${name ?? ''}`;
+    await this.#flights.join(key, async () => {
+      await this.#fetch(repository, descriptor);
+      await this.#takeIn(repository, descriptor.digest, { descriptor, name });
+    });
+  }
+
+  /** What a document is that is here; undefined where it is not, or is none. */
+  async describe(digest: Digest): Promise<Descriptor | undefined> {
+    const found = await readDocument(this.#options.store.content, digest);
+    return found === undefined
+      ? undefined
+      : { mediaType: found.document.mediaType, digest, size: found.size };
+  }
+
+  async #fetch(repository: string, descriptor: Descriptor): Promise<void> {
+    const { store, registry, signal } = this.#options;
+    await using lease = await store.leases.create();
+    const arrivals = new BlobArrivals({
+      content: store.content,
+      fetcher: registry.repository(parseReference(repository)),
+      lease,
+      source: repository,
+      budget: this.#budget.share(),
+      documentLimit: pLimit(1),
+      onEvent: () => undefined,
+      signal,
+    });
+    await arrivals.start(descriptor, 'manifest').done;
+  }
+
+  async #takeIn(
+    repository: string,
+    digest: Digest,
+    from: { readonly descriptor?: Descriptor; readonly name?: string | undefined } = {},
+  ): Promise<void> {
+    const found = await readDocument(this.#options.store.content, digest, from.descriptor?.mediaType);
+    // What is no document is no image either; whoever asked for it is told so.
+    if (found === undefined) return;
+    const { document, size } = found;
+    const descriptor = from.descriptor ?? { mediaType: document.mediaType, digest, size };
+    const { name } = from;
+    await this.#options.pending.add(repository, descriptor, {
+      document,
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+}

@@ -1,0 +1,41 @@
+import { isLandfallError, type LandfallError } from '../../errors.js';
+import { RegistryFault } from '../registry-fault.js';
+
+/**
+ * What a client is told of what failed at an upstream. Its refusals are not passed on as 401, since credentials for it would
+ * then be sent here; and what is this machine's own matter is not told at all, but thrown on as it is.
+ */
+export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFEST_UNKNOWN'): unknown {
+  if (!isLandfallError(error)) return error;
+  const { message } = error;
+  switch (error.code) {
+    case 'NOT_FOUND':
+    case 'BLOB_NOT_FOUND':
+      return new RegistryFault(404, missing, message);
+    case 'UNAUTHORIZED':
+    case 'DENIED':
+      return new RegistryFault(403, 'DENIED', `the upstream refuses this mirror: ${message}`);
+    case 'RATE_LIMITED':
+      return new RegistryFault(429, 'TOOMANYREQUESTS', message, retryAfter(error));
+    case 'UNAVAILABLE':
+    case 'PROTOCOL':
+    case 'REDIRECT_REFUSED':
+    case 'DIGEST_MISMATCH':
+    case 'SIZE_MISMATCH':
+    case 'INVALID_MANIFEST':
+    case 'INVALID_DIGEST':
+    case 'LIMIT_EXCEEDED':
+    case 'UNSUPPORTED_MEDIA_TYPE':
+      return new RegistryFault(502, 'UNKNOWN', message);
+    case 'ABORTED':
+      return new RegistryFault(503, 'UNKNOWN', 'the upstream took too long, or this mirror ends');
+    default:
+      return error;
+  }
+}
+
+/** In seconds, as the upstream asked for it. */
+function retryAfter({ details }: LandfallError): Record<string, string> {
+  const milliseconds = details['retryAfterMs'];
+  return typeof milliseconds === 'number' ? { 'Retry-After': String(Math.ceil(milliseconds / 1000)) } : {};
+}

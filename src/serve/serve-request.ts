@@ -1,0 +1,222 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+import { BlobFileStream } from '../content/index.js';
+import { isLandfallError } from '../errors.js';
+import type { Access } from './access/access.js';
+import { type AnswerOptions, answerRequest } from './answer-request.js';
+import type { Answer } from './answer.js';
+import { RegistryFault } from './registry-fault.js';
+import { hasBody, receivedBytes } from './request-body.js';
+import { sendFile } from './send-file.js';
+
+export interface ServedRequest {
+  readonly method: string;
+  /** As the client sent it, with its query. */
+  readonly path: string;
+  readonly status: number;
+  /** Bytes of body that were given to the connection. */
+  readonly bytes: number;
+  /** Bytes of body that the client sent and that were read. */
+  readonly receivedBytes: number;
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  /** The client's numeric IP address; empty where its connection had gone before. */
+  readonly client: string;
+  /** Who the client has shown to be. */
+  readonly user?: string;
+  readonly userAgent?: string;
+  readonly referer?: string;
+  /** `1.1` */
+  readonly httpVersion: string;
+  /** What broke, where the answer is a 500 or ended early. */
+  readonly error?: unknown;
+}
+
+export interface ServeRequestOptions extends AnswerOptions {
+  /** Who may do what; absent where everybody may do all that there is. */
+  readonly access?: Access | undefined;
+  /** Told of each part of a body that was given to a connection. */
+  readonly onSent?: ((bytes: number) => void) | undefined;
+  readonly onRequest?: ((event: ServedRequest) => void) | undefined;
+}
+
+/** Answers one request. Never rejects: what breaks is told to the client and to `onRequest`. */
+export async function serveRequest(
+  options: ServeRequestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const log = new RequestLog(options, request);
+  const answer = await preparedAnswer(options, { request, response, log }).catch((error: unknown) => {
+    const fault = faultOf(error);
+    if (fault.status >= 500) log.failure = { error };
+    return answerOf(fault);
+  });
+  await sendLogged({ request, response, log }, answer);
+}
+
+/** Answers a request that is one too many: its client is to come again. */
+export async function refuseRequest(
+  options: ServeRequestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const headers = { 'Retry-After': '1', Connection: 'close' };
+  const fault = new RegistryFault(429, 'TOOMANYREQUESTS', 'too many requests are being answered', headers);
+  await sendLogged({ request, response, log: new RequestLog(options, request) }, answerOf(fault));
+}
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly log: RequestLog;
+}
+
+async function sendLogged({ request, response, log }: Exchange, answer: PreparedAnswer): Promise<void> {
+  try {
+    await send(request, response, { answer, onBytes: (length) => log.sent(length) });
+  } catch (error) {
+    log.failure = { error };
+    // Part of the answer may be out already, so that only a broken connection tells the client that it is not whole.
+    log.socket.destroy();
+  }
+  leaveRest(request);
+  log.end(answer.status);
+}
+
+/** What is told of one request when it has ended. */
+class RequestLog {
+  failure: { readonly error: unknown } | undefined;
+  user: string | undefined;
+  readonly #options: ServeRequestOptions;
+  readonly #request: IncomingMessage;
+  readonly #startedAt = new Date();
+  readonly #start = performance.now();
+  readonly socket: Socket;
+  readonly #client: string;
+  #bytes = 0;
+
+  constructor(options: ServeRequestOptions, request: IncomingMessage) {
+    this.#options = options;
+    this.#request = request;
+    // A request lets go of it when it is destroyed.
+    this.socket = request.socket;
+    this.#client = request.socket.remoteAddress ?? '';
+  }
+
+  sent(bytes: number): void {
+    this.#bytes += bytes;
+    this.#options.onSent?.(bytes);
+  }
+
+  end(status: number): void {
+    const { onRequest } = this.#options;
+    const { method = '', url = '', headers, httpVersion } = this.#request;
+    const { 'user-agent': userAgent, referer } = headers;
+    onRequest?.({
+      method,
+      path: url,
+      status,
+      bytes: this.#bytes,
+      receivedBytes: receivedBytes(this.#request),
+      startedAt: this.#startedAt,
+      durationMs: performance.now() - this.#start,
+      client: this.#client,
+      httpVersion,
+      ...(this.user === undefined ? {} : { user: this.user }),
+      ...(userAgent === undefined ? {} : { userAgent }),
+      ...(referer === undefined ? {} : { referer }),
+      ...this.failure,
+    });
+  }
+}
+
+/** An answer whose body is open: what fails until here can still be told by a status. */
+type PreparedAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
+
+async function preparedAnswer(
+  options: ServeRequestOptions,
+  { request, response, log }: Exchange,
+): Promise<PreparedAnswer> {
+  const admitted = await options.access?.admit(request);
+  log.user = admitted?.user;
+  if (options.target !== undefined && request.headers.expect !== undefined) response.writeContinue();
+  const { body, headers, ...head } = await answerRequest(options, request);
+  const common = { ...head, headers: { ...headers, ...admitted?.headers } };
+  if (body === undefined || request.method === 'HEAD') return common;
+  return { ...common, body: typeof body === 'function' ? await body() : body };
+}
+
+/** What the client is told of an error. An unexpected one stays here: its message may hold paths of this machine. */
+function faultOf(error: unknown): RegistryFault {
+  if (error instanceof RegistryFault) return error;
+  if (isLandfallError(error)) {
+    switch (error.code) {
+      case 'BLOB_NOT_FOUND':
+        return new RegistryFault(404, 'BLOB_UNKNOWN', 'the content is no longer here');
+      case 'NO_SPACE':
+        return new RegistryFault(507, 'UNKNOWN', 'the registry has no space left');
+      default:
+    }
+  }
+  return new RegistryFault(500, 'UNKNOWN', 'the registry failed to use its store');
+}
+
+function answerOf(fault: RegistryFault): PreparedAnswer {
+  const body = Buffer.from(fault.body());
+  return {
+    status: fault.status,
+    headers: { 'Content-Type': 'application/json', 'Content-Length': body.length, ...fault.headers },
+    body,
+  };
+}
+
+/** @param o `onBytes`: told of every part of the body that goes out */
+async function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { answer, onBytes }: { readonly answer: PreparedAnswer; readonly onBytes: (length: number) => void },
+): Promise<void> {
+  const { status, headers, body } = answer;
+  // A browser is never to take stored bytes for a page of this origin.
+  const common = { 'Docker-Distribution-Api-Version': 'registry/2.0', 'X-Content-Type-Options': 'nosniff' };
+  response.writeHead(status, { ...common, ...headers });
+  if (!(body instanceof Readable)) {
+    const sent = request.method === 'HEAD' ? undefined : body;
+    if (sent !== undefined) onBytes(Buffer.byteLength(sent));
+    response.end(sent);
+    return;
+  }
+  const announced = Number(headers['Content-Length']);
+  let missing = announced;
+  const count = (length: number): void => {
+    missing -= length;
+    onBytes(length);
+  };
+  if (body instanceof BlobFileStream) {
+    await sendFile(body, response, count);
+  } else {
+    body.on('data', (chunk: Buffer) => count(chunk.length));
+    // Ends both when either breaks: a client that goes away closes the file.
+    await pipeline(body, response);
+  }
+  // The head has promised a length, and on a connection that stays open the client would wait for the rest.
+  if (missing !== 0) throw new Error(`the body is ${missing} of ${announced} bytes shorter than announced`);
+}
+
+/** So much of a body that nobody wants is read, so that a client which sends first sees its answer, in bytes. */
+const LEFT_OVER_BYTES = 1024 * 1024;
+
+/** The rest of a body that was not wanted is read and thrown away, up to a point: then the connection ends. */
+function leaveRest(request: IncomingMessage): void {
+  if (request.complete || request.destroyed || !hasBody(request)) return;
+  let left = LEFT_OVER_BYTES;
+  request.on('error', () => undefined);
+  request.on('data', (part: Buffer) => {
+    left -= part.length;
+    if (left < 0) request.socket.destroySoon();
+  });
+}
