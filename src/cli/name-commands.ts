@@ -11,13 +11,18 @@ function addTag(program: Command, run: RunCommand): void {
   const command = program
     .command('tag')
     .summary('give an image one more name')
-    .description('Gives an image of the store one more name, or moves a name to it.')
-    .addArgument(new Argument('<source>', 'an image of the store'))
-    .addArgument(new Argument('<name>', 'the new name'))
+    .description(
+      'Gives an image of the store one more name, or moves a name to it; with docker://, gives an image at a registry one more tag.',
+    )
+    .addArgument(new Argument('<source>', 'an image of the store, or docker://REF'))
+    .addArgument(new Argument('<name>', 'the new name; at a registry the new tag alone'))
     .action((source: string, name: string) =>
       run(async (context) => (await import('./commands/tag.js')).tagCommand(source, name, context)),
     );
-  addExamples(command, ['landfall tag debian:trixie registry.lan:5000/base:1']);
+  addExamples(command, [
+    'landfall tag debian:trixie registry.lan:5000/base:1',
+    'landfall tag docker://registry.lan:5000/team/app:1.2.3 stable',
+  ]);
 }
 
 function addRmi(program: Command, run: RunCommand): void {

@@ -4,6 +4,7 @@ import type { InspectFlags } from './commands/inspect.js';
 import type { MountFlags } from './commands/mount.js';
 import type { MountsFlags } from './commands/mounts.js';
 import type { PullFlags } from './commands/pull.js';
+import { addArchiveCommands } from './archive-commands.js';
 import { addExamples, collect, parseLimit, parsePositive, parseRate, platformOption } from './options.js';
 import { addNameCommands } from './name-commands.js';
 import { addNodeCommands } from './node-commands.js';
@@ -20,6 +21,7 @@ import {
 } from './settings.js';
 import { addServeCommands } from './serve-commands.js';
 import { addStoreCommands } from './store-commands.js';
+import { addTransferCommands } from './transfer-commands.js';
 import { addUnpackCommands } from './unpack-commands.js';
 import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
 import { versionLine } from './version.js';
@@ -40,7 +42,9 @@ export function createProgram(run: RunCommand): Command {
   addUnpackCommands(program, run);
   for (const add of [addMounts, addMount, addUmount]) add(program, run);
   addServeCommands(program, run);
+  addTransferCommands(program, run);
   addRegistryCommands(program, run);
+  addArchiveCommands(program, run);
   addNodeCommands(program, run);
   addStoreCommands(program, run);
   addExamples(program, [

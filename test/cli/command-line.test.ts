@@ -200,7 +200,9 @@ test('serving logs a line for each request', async () => {
   const { child, ended, url } = await startServing();
   await fetch(`${url}/v2/app/manifests/1`);
   child.kill('SIGTERM');
-  expect((await ended).err).toMatch(/^landfall: GET \/v2\/app\/manifests\/1 404 /);
+  expect((await ended).err).toMatch(
+    /^landfall: 127\.0\.0\.1 - - \[.*\] "GET \/v2\/app\/manifests\/1 HTTP\/1\.1" 404 /,
+  );
 });
 
 test('looking at a layout makes no store', async () => {

@@ -4,6 +4,7 @@ import { bombsTarget, inflationTarget } from './bombs.js';
 import { decompressTarget } from './decompress.js';
 import { exportTarget } from './export.js';
 import { createExtractTarget } from './extract.js';
+import { imageArchiveTarget } from './image-archive.js';
 import { createImageTarget } from './image.js';
 import { paxTarget } from './pax.js';
 import { readTarget } from './read.js';
@@ -23,6 +24,7 @@ export class FuzzTargets implements AsyncDisposable {
       stackTarget,
       exportTarget,
       accountsTarget,
+      imageArchiveTarget,
       this.#image,
       bombsTarget,
       inflationTarget,

@@ -6,12 +6,12 @@ import { referrerKind, referrerTagOf } from '../../../src/serve/page/referrer-ki
 describe('what people read', () => {
   it.each([
     [0, '0 B'],
-    [1023, '1023 B'],
-    [1024, '1.0 KiB'],
-    [1024 * 1024 - 1, '1.0 MiB'],
-    [1.5 * 1024 ** 3, '1.5 GiB'],
-    [200 * 1024 ** 2, '200 MiB'],
-    [5000 * 1024 ** 5, '5000 PiB'],
+    [999, '999 B'],
+    [1000, '1.0 kB'],
+    [999_999, '1.0 MB'],
+    [1.5e9, '1.5 GB'],
+    [200e6, '200 MB'],
+    [5000e15, '5000 PB'],
   ])('%d bytes are %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
   });

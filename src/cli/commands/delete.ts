@@ -1,0 +1,45 @@
+import { isDigest } from '../../spec/index.js';
+import { LandfallError } from '../../errors.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { errorFacts } from '../error-facts.js';
+import { printable } from '../format/printable.js';
+import { parseImagePlace } from '../image-place.js';
+import { ImagePlaces } from '../image-places.js';
+import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+
+/** Deletes tags, or manifests by their digests, at registries or in layouts. */
+export async function deleteCommand(names: readonly string[], context: CommandContext): CommandResult {
+  await using places = new ImagePlaces(context);
+  const outcomes: Outcome<undefined>[] = [];
+  // One after the other: of two tags of one image the second may be all that keeps it.
+  for (const name of names) outcomes.push(await outcomeOf(name, () => deleteImage(name, places, context)));
+  const json = outcomes.map((outcome) =>
+    'error' in outcome
+      ? { name: outcome.subject, deleted: false, error: errorFacts(outcome.error) }
+      : { name: outcome.subject, deleted: true },
+  );
+  answer(context, json, () =>
+    outcomes
+      .filter((outcome) => 'value' in outcome)
+      .map(({ subject }) => `deleted ${printable(subject)}\n`)
+      .join(''),
+  );
+  return reportFailures(outcomes, context);
+}
+
+async function deleteImage(
+  name: string,
+  places: ImagePlaces,
+  { signal }: CommandContext,
+): Promise<undefined> {
+  const named = parseImagePlace(name);
+  if (named.kind === 'store' || named.kind === 'archive') {
+    throw new LandfallError('INVALID_CONFIG', `${name} is neither at a registry nor in a layout`, {
+      hint:
+        named.kind === 'store' ? `Use landfall rmi ${name}, or docker://${name}.` : 'Write the archive anew.',
+    });
+  }
+  const { repository, from } = await places.deletable(named);
+  if (isDigest(from)) await repository.deleteManifest(from, { signal });
+  else await repository.deleteTag(from, { signal });
+}

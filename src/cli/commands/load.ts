@@ -1,0 +1,111 @@
+import { unpackPresent } from '../../engine/unpack-present.js';
+import { ContentError, LandfallError } from '../../errors.js';
+import { formatReference, hostPlatform, parsePlatform } from '../../spec/index.js';
+import type { Archive } from '../../transfer/archives/archive.js';
+import { openArchive } from '../../transfer/archives/open-archive.js';
+import { CopySession } from '../../transfer/copy-session.js';
+import { limited } from '../../transfer/limited.js';
+import { ArchiveLoader } from '../../transfer/load-archive.js';
+import type { PlannedImage } from '../../transfer/load-plan.js';
+import { StorePlace } from '../../transfer/store-place.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { printable } from '../format/printable.js';
+import { formatPlatform } from '../../spec/index.js';
+import { type LoadedImage, loadedJson, renderLoaded, whatIsAbsent } from '../loaded-images.js';
+import { openCopyDisplay } from '../progress/copy-display.js';
+import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+import { withStore } from '../with-store.js';
+
+export interface LoadFlags {
+  readonly input?: string;
+  readonly name?: string;
+  readonly platform?: readonly string[];
+  /** False for `--no-unpack`. */
+  readonly unpack?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Images that are on their way at once; their blobs share what `--concurrency` allows. */
+const CONCURRENCY = 4;
+
+export async function loadCommand(flags: LoadFlags, context: CommandContext): CommandResult {
+  const { input = '-', quiet = false } = flags;
+  const { signal, stdin, env } = context;
+  if (input === '-' && stdin.isTTY === true) {
+    throw new LandfallError('INVALID_CONFIG', 'an archive is not read from a terminal', {
+      hint: 'Name a file with -i, or lead an archive into this command.',
+    });
+  }
+  await using archive = await openArchive(input === '-' ? { stream: stdin } : { file: input }, {
+    signal,
+    spoolDirectory: env['TMPDIR'],
+  });
+  const outcomes = await loadAll(archive, flags, context);
+  const loaded = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  for (const one of loaded) {
+    const absent = whatIsAbsent(one);
+    if (absent !== undefined) context.log.warn(`${printable(one.name)}: ${absent}`);
+  }
+  const all = { archive: archive.location, format: archive.format, images: loaded };
+  answer(context, loadedJson(all), () =>
+    quiet ? loaded.map(({ report }) => `${report.target.digest}\n`).join('') : renderLoaded(all),
+  );
+  return reportFailures(outcomes, context);
+}
+
+async function loadAll(
+  archive: Archive,
+  flags: LoadFlags,
+  context: CommandContext,
+): Promise<Outcome<LoadedImage>[]> {
+  const { signal, settings, log } = context;
+  const display = await openCopyDisplay(context, { quiet: flags.quiet ?? false });
+  try {
+    return await withStore(context, async (store) => {
+      await using destination = new StorePlace({ store });
+      const session = new CopySession({
+        signal,
+        concurrency: settings.concurrency,
+        onEvent: (event) => display.show(event),
+      });
+      const platforms = flags.platform?.map((name) => parsePlatform(name));
+      const loader = new ArchiveLoader({ archive, destination, session, name: flags.name, platforms });
+      const { images, nameless } = await loader.plan();
+      for (const { digest } of nameless) {
+        log.warn(`${digest} has no name in the archive and was not loaded: give it one with --name`);
+      }
+      if (images.length === 0) throw nothingToLoad(archive, nameless.length);
+      const loadOne = async (image: PlannedImage): Promise<LoadedImage> => {
+        const loaded = await loader.load(image);
+        const name = formatReference(image.reference);
+        if (flags.unpack === false) return { ...loaded, name, unpacked: undefined };
+        const unpacked = await unpackPresent(store, loaded.report.target, {
+          signal,
+          onWarning: (message) => log.warn(`${printable(name)}: ${message}`),
+        });
+        if (unpacked === undefined) log.info(notUnpacked(name));
+        return { ...loaded, name, unpacked };
+      };
+      return await limited(images, CONCURRENCY, (image) =>
+        outcomeOf(formatReference(image.reference), () => loadOne(image)),
+      );
+    });
+  } finally {
+    display.finish();
+  }
+}
+
+function notUnpacked(name: string): string {
+  return `${printable(name)} has nothing for ${formatPlatform(hostPlatform())}, and was not unpacked`;
+}
+
+function nothingToLoad(archive: Archive, nameless: number): LandfallError {
+  if (nameless === 0) {
+    return new ContentError('BLOB_NOT_FOUND', `${archive.location} has no image`, {
+      hint: 'Have it written again, with the images that are wanted.',
+    });
+  }
+  return new LandfallError('INVALID_CONFIG', `no image of ${archive.location} has a name`, {
+    hint: 'Give it one: landfall load --name REF.',
+  });
+}

@@ -1,0 +1,105 @@
+import { LandfallError } from '../../errors.js';
+import { isDigest } from '../../spec/index.js';
+import { ArchiveDestination } from '../../transfer/archives/archive-destination.js';
+import type { ArchiveFormat } from '../../transfer/archives/archive.js';
+import { copy } from '../../transfer/copy.js';
+import type { CopyReport } from '../../transfer/copy-report.js';
+import { CopySession } from '../../transfer/copy-session.js';
+import { limited } from '../../transfer/limited.js';
+import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { copyChoice, type CopyFlags } from '../copy-options.js';
+import { ImagePlaces } from '../image-places.js';
+import { openCopyDisplay } from '../progress/copy-display.js';
+import { renderSaved, savedJson } from '../saved-images.js';
+import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+
+export interface SaveFlags extends CopyFlags {
+  readonly file: string;
+  readonly format?: ArchiveFormat;
+  /** Bytes. */
+  readonly split?: number;
+  readonly quiet?: boolean;
+}
+
+/** Images whose manifests are read at once. */
+const CONCURRENCY = 8;
+
+export async function saveCommand(
+  references: readonly string[],
+  flags: SaveFlags,
+  context: CommandContext,
+): CommandResult {
+  refuseImpossible(flags, context);
+  const { file, format = 'both', split, quiet = false } = flags;
+  const { signal, stdout } = context;
+  const toStdout = file === '-';
+  await using archive = await ArchiveDestination.open(toStdout ? { stream: stdout } : { file }, {
+    format,
+    splitBytes: split,
+    signal,
+  });
+  await using places = new ImagePlaces(context);
+  const display = await openCopyDisplay(context, { quiet });
+  let outcomes: readonly Outcome<CopyReport>[];
+  try {
+    const session = new CopySession({
+      signal,
+      concurrency: context.settings.concurrency,
+      onEvent: (event) => display.show(event),
+    });
+    outcomes = await collect(references, { archive, places, session, flags });
+    // An archive that lacks what was asked for would be found out only where nothing can be done about it.
+    if (outcomes.every((outcome) => 'value' in outcome)) await archive.finish({ signal });
+  } finally {
+    display.finish();
+  }
+  const failed = reportFailures(outcomes, context);
+  if (failed !== 0) return failed;
+  if (toStdout) return 0;
+  const reports = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  const saved = { file, format, size: archive.bytesWritten, parts: archive.parts, reports };
+  answer(context, savedJson(saved), () =>
+    quiet ? reports.map(({ target }) => `${target.digest}\n`).join('') : renderSaved(saved),
+  );
+  return 0;
+}
+
+interface Collecting {
+  readonly archive: ArchiveDestination;
+  readonly places: ImagePlaces;
+  readonly session: CopySession;
+  readonly flags: SaveFlags;
+}
+
+/** All of them, whatever becomes of one. */
+async function collect(
+  references: readonly string[],
+  { archive, places, session, flags }: Collecting,
+): Promise<Outcome<CopyReport>[]> {
+  const choice = copyChoice(flags, 'present');
+  return await limited(references, CONCURRENCY, (reference) =>
+    outcomeOf(reference, async () => {
+      const { repository, from } = await places.source(reference);
+      const tag = from === '' || isDigest(from) ? undefined : from;
+      return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
+    }),
+  );
+}
+
+function refuseImpossible(flags: SaveFlags, { stdout }: CommandContext): void {
+  if (flags.file === '-' && stdout.isTTY === true) {
+    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+      hint: 'Name a file with -o, or lead the output into another program.',
+    });
+  }
+  if (flags.file === '-' && flags.split !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', 'what goes to standard output cannot be split', {
+      hint: 'Name a file with -o.',
+    });
+  }
+  if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
+    throw new LandfallError('INVALID_CONFIG', 'an archive of Docker alone cannot hold referrers', {
+      hint: 'Leave out --format docker: the default is loaded by Docker too.',
+    });
+  }
+}

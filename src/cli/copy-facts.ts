@@ -1,0 +1,54 @@
+import { type Descriptor, formatPlatform } from '../spec/index.js';
+import type { ContentOutcome, CopyReport } from '../transfer/copy-report.js';
+
+/** So many blobs or manifests, of so many bytes. */
+export interface ContentCount {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** What a copy did, in numbers. */
+export interface CopyCounts {
+  readonly copied: ContentCount;
+  readonly mounted: ContentCount;
+  readonly exists: ContentCount;
+  readonly planned: ContentCount;
+}
+
+/** Of an image and all that refers to it. */
+export function copyCounts(report: CopyReport): CopyCounts {
+  const all = allContents(report);
+  const of = (wanted: ContentOutcome): ContentCount => {
+    const some = all.filter(({ outcome }) => outcome === wanted);
+    return {
+      count: some.length,
+      bytes: some.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+    };
+  };
+  return { copied: of('copied'), mounted: of('mounted'), exists: of('exists'), planned: of('planned') };
+}
+
+/** The answer of a command that copied an image, as docs/json-output.md has it. */
+export function copyJson(report: CopyReport): object {
+  const { source, destination, target, resolved, outcome, omitted, referrers } = report;
+  return {
+    source,
+    destination,
+    digest: target.digest,
+    mediaType: target.mediaType,
+    size: target.size,
+    ...(resolved.digest === target.digest ? {} : { sourceDigest: resolved.digest }),
+    outcome,
+    contents: copyCounts({ ...report, referrers: [] }),
+    omitted: omitted.map(omittedJson),
+    referrers: referrers.map(copyJson),
+  };
+}
+
+function omittedJson({ digest, size, platform }: Descriptor): object {
+  return { digest, size, ...(platform === undefined ? {} : { platform: formatPlatform(platform) }) };
+}
+
+function allContents(report: CopyReport): CopyReport['contents'] {
+  return [...report.contents, ...report.referrers.flatMap(allContents)];
+}

@@ -1,0 +1,121 @@
+import { Readable } from 'node:stream';
+
+import { refuseLarger } from '../../engine/read-document.js';
+import { ContentError, SpecError, throwIfAborted } from '../../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  isConfigType,
+  isDigest,
+  isIndexType,
+  isManifestType,
+  LIMITS,
+} from '../../spec/index.js';
+import type { DestinationRepository, OpenContent, PutOptions, PutOutcome } from '../destination.js';
+import { readVerifiedContent } from '../verified-content.js';
+import type { ArchiveDestination } from './archive-destination.js';
+
+/**
+ * The images of one repository in an archive that is to be written, under their canonical names; of the repository `''` those
+ * under whatever name. What is wanted without a tag has an entry without a name, or where it is an image of a repository by its
+ * digest.
+ */
+export class ArchiveRepository implements DestinationRepository {
+  readonly name: string;
+  readonly location: string;
+  readonly place: ArchiveDestination;
+
+  constructor(place: ArchiveDestination, name: string) {
+    this.name = name;
+    this.location = name === '' ? place.name : `${place.name}:${name}`;
+    this.place = place;
+  }
+
+  stored(tagOrDigest: string): Promise<Descriptor | undefined> {
+    const { contents } = this.place;
+    const named = contents.named(this.#nameOf(tagOrDigest));
+    const found = named ?? (isDigest(tagOrDigest) ? contents.get(tagOrDigest)?.descriptor : undefined);
+    return Promise.resolve(found);
+  }
+
+  has({ digest }: Descriptor): Promise<boolean> {
+    return Promise.resolve(this.place.contents.get(digest) !== undefined);
+  }
+
+  async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {
+    const { signal, omitted = [] } = options;
+    throwIfAborted(signal);
+    const { contents } = this.place;
+    const isNew = await this.#add(descriptor, open, options);
+    contents.omit(omitted);
+    this.#name(descriptor, options);
+    return isNew ? 'copied' : 'exists';
+  }
+
+  async *tags(): AsyncGenerator<string, void, undefined> {
+    const prefix = this.name === '' ? '' : `${this.name}:`;
+    const names = this.place.contents.names().filter((name) => name.startsWith(prefix));
+    yield* await Promise.resolve(names.map((name) => name.slice(prefix.length)));
+  }
+
+  deleteTag(tag: string): Promise<void> {
+    return this.place.contents.forget(this.#nameOf(tag))
+      ? Promise.resolve()
+      : Promise.reject(this.#notThere(tag));
+  }
+
+  async deleteManifest(digest: Digest): Promise<void> {
+    const { contents } = this.place;
+    const names = contents
+      .names()
+      .filter((name) => contents.named(name)?.digest === digest && this.#isHere(name));
+    if (names.length === 0) throw this.#notThere(digest);
+    for (const name of names) contents.forget(name);
+    await Promise.resolve();
+  }
+
+  /** Whether it was not there. */
+  async #add(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<boolean> {
+    const { contents } = this.place;
+    const { mediaType, digest } = descriptor;
+    if (contents.get(digest) !== undefined) return false;
+    if (!isManifestType(mediaType) && !isIndexType(mediaType)) {
+      return contents.add({ descriptor, open, onProgress: o.onProgress });
+    }
+    refuseLarger(descriptor, LIMITS.manifestBytes);
+    const bytes = await readVerifiedContent(descriptor, open, o);
+    return contents.addDocument(descriptor, bytes, () => Promise.resolve(Readable.from([bytes])));
+  }
+
+  #name(descriptor: Descriptor, { tag, root = false }: PutOptions): void {
+    if (tag === undefined && !root) return;
+    const { contents, format } = this.place;
+    const document = contents.get(descriptor.digest)?.document;
+    const isArtifact = document?.kind === 'manifest' && !isConfigType(document.config.mediaType);
+    if (format === 'docker' && (document === undefined || isArtifact)) {
+      throw new SpecError(
+        'UNSUPPORTED_MEDIA_TYPE',
+        `${this.location} ${descriptor.digest} is an artifact, which an archive of Docker cannot hold`,
+        { hint: 'Use the format oci, which holds artifacts too.', details: { digest: descriptor.digest } },
+      );
+    }
+    if (tag !== undefined) contents.name(this.#nameOf(tag), descriptor);
+    // What refers to something is found by that.
+    else if (this.name !== '' && document !== undefined && document.subject === undefined) {
+      contents.name(this.#nameOf(descriptor.digest), descriptor);
+    } else contents.addRoot(descriptor);
+  }
+
+  #isHere(name: string): boolean {
+    return this.name === '' || name.startsWith(`${this.name}:`) || name.startsWith(`${this.name}@`);
+  }
+
+  #nameOf(tagOrDigest: string): string {
+    if (this.name === '') return tagOrDigest;
+    return `${this.name}${isDigest(tagOrDigest) ? '@' : ':'}${tagOrDigest}`;
+  }
+
+  #notThere(what: string): ContentError {
+    return new ContentError('BLOB_NOT_FOUND', `${this.location} has no ${what}`);
+  }
+}

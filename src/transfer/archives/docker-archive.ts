@@ -1,0 +1,248 @@
+import type { Readable } from 'node:stream';
+import pLimit from 'p-limit';
+
+import { type BlobInfo, type ByteRange, REF_NAME } from '../../content/index.js';
+import { type Abortable, type LandfallError, UnpackError } from '../../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  formatReference,
+  type ImageConfig,
+  type ImageIndex,
+  LIMITS,
+  MEDIA_TYPES,
+  parseImageConfig,
+  parseReference,
+  platformOf,
+} from '../../spec/index.js';
+import type { Compression } from '../../unpack/index.js';
+import { type ArchivedContent, infoOf, noPath, openArchived, requireArchived } from './archive-blobs.js';
+import { brokenArchive } from './archive-error.js';
+import { type ArchiveFile, ArchiveStream } from './archive-file.js';
+import type { Archive, ArchiveFormat } from './archive.js';
+import {
+  DOCKER_MANIFEST,
+  DOCKER_MANIFEST_MAX_BYTES,
+  type DockerImage,
+  parseDockerManifest,
+} from './docker-manifest.js';
+import { examineLayer, type ExaminedLayer } from './examine-layer.js';
+import type { OpenedArchive } from './oci-archive.js';
+import type { TarIndex, TarMember } from './tar-index.js';
+
+const LAYER_TYPES: Readonly<Record<Compression, string>> = {
+  none: MEDIA_TYPES.ociLayer,
+  gzip: MEDIA_TYPES.ociLayerGzip,
+  zstd: MEDIA_TYPES.ociLayerZstd,
+};
+/** Layers that are read at once. */
+const CONCURRENCY = 4;
+/** In the name of a config, and of the blobs of newer Dockers: the digest of the file. */
+const NAMED_DIGEST = /(?:^|\/)(?:([0-9a-f]{64})\.json|blobs\/sha256\/([0-9a-f]{64}))$/;
+
+interface MadeImages {
+  readonly index: ImageIndex;
+  readonly blobs: ReadonlyMap<Digest, ArchivedContent>;
+  readonly faults: readonly LandfallError[];
+}
+
+/** What `docker save` wrote before it wrote an OCI layout, and what other programs still do. */
+export class DockerArchive implements Archive {
+  readonly format: ArchiveFormat = 'docker';
+  readonly omitted: readonly Descriptor[];
+  readonly #file: ArchiveFile;
+  readonly #tar: TarIndex;
+  readonly #images: readonly DockerImage[];
+  readonly #layers = new Map<number, Promise<ExaminedLayer>>();
+  readonly #limit = pLimit(CONCURRENCY);
+  #made: Promise<MadeImages> | undefined;
+
+  private constructor({ file, tar, declaration }: OpenedArchive, images: readonly DockerImage[]) {
+    this.#file = file;
+    this.#tar = tar;
+    this.#images = images;
+    this.omitted = declaration?.omitted ?? [];
+  }
+
+  /** @throws {LandfallError} BAD_ARCHIVE, INVALID_MANIFEST, LIMIT_EXCEEDED, FILESYSTEM */
+  static async open(opened: OpenedArchive): Promise<DockerArchive> {
+    const { file, tar, declaration } = opened;
+    const bytes = await requireArchived(file, tar, DOCKER_MANIFEST, DOCKER_MANIFEST_MAX_BYTES);
+    const expected = declaration?.files?.[DOCKER_MANIFEST];
+    if (expected !== undefined && digestOf(bytes) !== expected) {
+      throw brokenArchive(file.location, `${DOCKER_MANIFEST} was altered`);
+    }
+    return new DockerArchive(opened, parseDockerManifest(bytes));
+  }
+
+  get location(): string {
+    return this.#file.location;
+  }
+
+  async index(o: Abortable = {}): Promise<ImageIndex> {
+    const { index, faults } = await this.#make(o);
+    const [first] = faults;
+    if (first !== undefined) throw first;
+    return index;
+  }
+
+  async faults(o: Abortable = {}): Promise<readonly LandfallError[]> {
+    return (await this.#make(o)).faults;
+  }
+
+  async info(digest: Digest): Promise<BlobInfo | undefined> {
+    return infoOf(digest, (await this.#make({})).blobs.get(digest));
+  }
+
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    const { blobs } = await this.#make({});
+    return openArchived(this.#file, blobs.get(descriptor.digest), descriptor, range);
+  }
+
+  path(): Promise<string> {
+    return Promise.reject(noPath(this.location));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file[Symbol.asyncDispose]();
+  }
+
+  /** Once; what fails, because somebody lost patience, is tried again. */
+  #make(o: Abortable): Promise<MadeImages> {
+    this.#made ??= this.#makeAll(o).catch((error: unknown) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return this.#made;
+  }
+
+  async #makeAll(o: Abortable): Promise<MadeImages> {
+    const blobs = new Map<Digest, ArchivedContent>();
+    const faults: LandfallError[] = [];
+    const manifests: Descriptor[] = [];
+    const made = await Promise.all(
+      this.#images.map((image) => this.#makeImage(image, { blobs, faults, ...o })),
+    );
+    for (const [at, target] of made.entries()) {
+      const tags = this.#images[at]?.tags ?? [];
+      const names = tags.length === 0 ? [undefined] : tags.map(canonical);
+      for (const name of names) {
+        manifests.push(name === undefined ? target : { ...target, annotations: { [REF_NAME]: name } });
+      }
+    }
+    return { index: { kind: 'index', mediaType: MEDIA_TYPES.ociIndex, manifests }, blobs, faults };
+  }
+
+  /** In the types of OCI, so that layouts and archives that it is copied to are read by everybody (image-spec: manifest.md). */
+  async #makeImage(
+    image: DockerImage,
+    o: Abortable & { blobs: Map<Digest, ArchivedContent>; faults: LandfallError[] },
+  ): Promise<Descriptor> {
+    const configBytes = await requireArchived(this.#file, this.#tar, image.config, LIMITS.configBytes);
+    const config = parseImageConfig(configBytes);
+    const configDescriptor = describe(MEDIA_TYPES.ociConfig, configBytes);
+    const members = image.layers.map((path) => this.#layerAt(path));
+    const layers = await Promise.all(members.map((member) => this.#examine(member, o)));
+    o.faults.push(...faultsOf(this.location, image, { config, digest: configDescriptor.digest, layers }));
+    const manifest = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MEDIA_TYPES.ociManifest,
+        config: configDescriptor,
+        layers: layers.map(({ digest, size, compression }) => ({
+          mediaType: LAYER_TYPES[compression],
+          digest,
+          size,
+        })),
+      }),
+    );
+    const target = describe(MEDIA_TYPES.ociManifest, manifest);
+    o.blobs.set(configDescriptor.digest, configBytes).set(target.digest, manifest);
+    for (const [at, { digest }] of layers.entries()) {
+      const member = members[at];
+      if (member !== undefined) o.blobs.set(digest, member);
+    }
+    return { ...target, platform: platformOf(config) };
+  }
+
+  #layerAt(path: string): TarMember {
+    const member = this.#tar.find(path);
+    if (member !== undefined) return member;
+    throw brokenArchive(this.location, `it lacks the layer ${JSON.stringify(path)}`);
+  }
+
+  /** Each once, however many images have it and under however many names. */
+  #examine({ offset, size }: TarMember, { signal }: Abortable): Promise<ExaminedLayer> {
+    let examined = this.#layers.get(offset);
+    if (examined === undefined) {
+      examined = this.#limit(() =>
+        examineLayer(new ArchiveStream(this.#file, offset, offset + size), { size, signal }),
+      );
+      this.#layers.set(offset, examined);
+      examined.catch(() => this.#layers.delete(offset));
+    }
+    return examined;
+  }
+}
+
+/** What of an image does not fit its own config, or the names of its files. */
+function faultsOf(
+  location: string,
+  image: DockerImage,
+  { config, digest, layers }: { config: ImageConfig; digest: Digest; layers: readonly ExaminedLayer[] },
+): LandfallError[] {
+  const faults: LandfallError[] = [];
+  const name = image.tags[0] ?? digest;
+  const tell = (what: string, expected: string, actual: string): void => {
+    faults.push(
+      new UnpackError(
+        'DIFF_ID_MISMATCH',
+        `${location}: ${what} of ${name} reads as ${actual}, not ${expected}`,
+        {
+          details: { path: location, expected, actual },
+          hint: 'Something altered the archive: copy it again from where it was written, or have it written anew.',
+        },
+      ),
+    );
+  };
+  const named = namedDigest(image.config);
+  if (named !== undefined && named !== digest) tell('the config', named, digest);
+  const expected = config.rootfs.diff_ids;
+  if (expected.length !== layers.length) {
+    faults.push(
+      brokenArchive(location, `${name} has ${layers.length} layers, and a config for ${expected.length}`),
+    );
+    return faults;
+  }
+  for (const [at, layer] of layers.entries()) {
+    const diffId = expected[at];
+    if (diffId === undefined || layer.diffId === diffId) continue;
+    if (layer.diffId !== undefined) tell(`layer ${at + 1}`, diffId, layer.diffId);
+    else faults.push(brokenArchive(location, `layer ${at + 1} of ${name}: ${reasonOf(layer.fault)}`));
+  }
+  return faults;
+}
+
+function reasonOf(fault: unknown): string {
+  return fault instanceof Error ? fault.message : 'it cannot be decompressed';
+}
+
+function namedDigest(path: string): string | undefined {
+  const [, asConfig, asBlob] = NAMED_DIGEST.exec(path) ?? [];
+  const encoded = asConfig ?? asBlob;
+  return encoded === undefined ? undefined : `sha256:${encoded}`;
+}
+
+function describe(mediaType: string, bytes: Buffer): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length };
+}
+
+/** A tag that is no reference stays as it is: it names the image within the archive. */
+function canonical(tag: string): string {
+  try {
+    return formatReference(parseReference(tag, { defaultTag: true }));
+  } catch {
+    return tag;
+  }
+}

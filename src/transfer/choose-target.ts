@@ -1,0 +1,109 @@
+import { availablePlatforms, noMatchingPlatform } from '../engine/select-manifest.js';
+import { SpecError } from '../errors.js';
+import {
+  type Descriptor,
+  formatPlatform,
+  hostPlatform,
+  type ImageIndex,
+  isIndexType,
+  LIMITS,
+  normalizePlatform,
+  selectPlatform,
+} from '../spec/index.js';
+import type { CopyRequest } from './copy-request.js';
+import type { CopySession } from './copy-session.js';
+import { selectEntries } from './select-platforms.js';
+import type { SourceRepository } from './source.js';
+
+/**
+ * What is to be at the destination of what a name stands for at the source: the same, or one manifest of it, or a new index of
+ * some of them.
+ *
+ * Errors: those of reading; NO_MATCHING_PLATFORM.
+ */
+export async function chooseTarget(
+  source: SourceRepository,
+  resolved: Descriptor,
+  request: CopyRequest,
+  session: CopySession,
+): Promise<Descriptor> {
+  if (!isIndexType(resolved.mediaType)) return resolved;
+  const { platforms, rewriteIndex = false } = request;
+  if (platforms === 'one') return await onlyManifest(source, resolved, session);
+  if (!rewriteIndex || platforms === 'all') return resolved;
+  return await rewritten(source, resolved, request, session);
+}
+
+/** The manifest for this machine, else the only one that the source has. */
+async function onlyManifest(
+  source: SourceRepository,
+  target: Descriptor,
+  session: CopySession,
+): Promise<Descriptor> {
+  const host = hostPlatform();
+  let next = target;
+  for (let depth = 0; depth <= LIMITS.indexDepth; depth += 1) {
+    if (!isIndexType(next.mediaType)) return bare(next);
+    const document = await session.documents.document(source, next, session);
+    if (document.kind !== 'index') return bare(next);
+    const closest = selectPlatform(document.manifests, host);
+    const found = (await isThere(source, closest, session))
+      ? closest
+      : ((await onlyPresent(source, document, session)) ?? closest);
+    if (found === undefined) throw noMatchingPlatform(target, host, availablePlatforms(document));
+    next = found;
+  }
+  throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
+}
+
+/** A registry has what its indexes list, as a rule, and counts how often it is asked. */
+async function isThere(
+  source: SourceRepository,
+  entry: Descriptor | undefined,
+  { signal }: CopySession,
+): Promise<boolean> {
+  if (entry === undefined || source.registry !== undefined) return entry !== undefined;
+  return (await source.resolve(entry.digest, { signal })) !== undefined;
+}
+
+async function onlyPresent(
+  source: SourceRepository,
+  { manifests }: ImageIndex,
+  { signal }: CopySession,
+): Promise<Descriptor | undefined> {
+  const runnable = manifests.filter(({ platform }) => platform?.os !== 'unknown');
+  const there = await Promise.all(runnable.map(({ digest }) => source.resolve(digest, { signal })));
+  const present = runnable.filter((_, at) => there[at] !== undefined);
+  const platforms = new Set(
+    present.map(({ platform }) =>
+      platform === undefined ? '' : formatPlatform(normalizePlatform(platform)),
+    ),
+  );
+  return platforms.size === 1 ? present[0] : undefined;
+}
+
+/** The same index with some of its entries: all else stays, in its order, so that the same choice gives the same bytes. */
+async function rewritten(
+  source: SourceRepository,
+  resolved: Descriptor,
+  { platforms }: CopyRequest,
+  session: CopySession,
+): Promise<Descriptor> {
+  const { signal, documents } = session;
+  const bytes = await documents.bytes(source, resolved, { signal });
+  const index = await documents.document(source, resolved, { signal });
+  if (index.kind !== 'index') return resolved;
+  const { kept, omitted } = await selectEntries(resolved, index, {
+    choice: platforms,
+    has: async ({ digest }) => (await source.resolve(digest, { signal })) !== undefined,
+  });
+  if (omitted.length === 0) return resolved;
+  const raw = JSON.parse(bytes.toString('utf8')) as { manifests: unknown[] };
+  const stays = new Set(kept.map((entry) => index.manifests.indexOf(entry)));
+  const fewer = { ...raw, manifests: raw.manifests.filter((_, at) => stays.has(at)) };
+  return documents.add(Buffer.from(JSON.stringify(fewer)), resolved.mediaType);
+}
+
+function bare({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
+}

@@ -1,0 +1,77 @@
+import { type BudgetShare, PullBudget } from '../engine/pull-budget.js';
+import { type Abortable, isLandfallError } from '../errors.js';
+import type { Digest } from '../spec/index.js';
+import { BlobFlights } from './blob-flights.js';
+import type { CopyEvent } from './copy-report.js';
+import { DocumentReader } from './document-reader.js';
+import type { SourceRepository } from './source.js';
+
+export interface CopySessionOptions extends Abortable {
+  /** Blobs that are on their way at once. Default: that of pulls. */
+  readonly concurrency?: number | undefined;
+  /** What the far side is known to have: it is left out, and declared so. Manifests are not left out. */
+  readonly without?: ReadonlySet<Digest> | undefined;
+  /** Looks at everything and puts nothing. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
+  readonly recheck?: boolean | undefined;
+  readonly onEvent?: ((event: CopyEvent) => void) | undefined;
+}
+
+/** What the copies of one run have in common: how much is on its way at once, and what has arrived. */
+export class CopySession {
+  readonly signal: AbortSignal | undefined;
+  readonly dryRun: boolean;
+  readonly recheck: boolean;
+  readonly without: ReadonlySet<Digest>;
+  readonly flights: BlobFlights = new BlobFlights();
+  readonly documents: DocumentReader = new DocumentReader();
+  readonly #budget: PullBudget;
+  readonly #onEvent: CopySessionOptions['onEvent'];
+  readonly #tags = new Map<string, Promise<ReadonlySet<string> | undefined>>();
+
+  constructor(options: CopySessionOptions = {}) {
+    const { signal, dryRun = false, recheck = false, without = new Set(), concurrency, onEvent } = options;
+    this.signal = signal;
+    this.dryRun = dryRun;
+    this.recheck = recheck;
+    this.without = without;
+    this.#budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
+    this.#onEvent = onEvent;
+  }
+
+  /** For one image: what is free goes to each in turn. */
+  share(): BudgetShare {
+    return this.#budget.share();
+  }
+
+  tell(event: CopyEvent): void {
+    this.#onEvent?.(event);
+  }
+
+  /** The tags of a source, listed once in a run; undefined where they cannot be listed. Errors: ABORTED. */
+  async tagsOf(source: SourceRepository): Promise<ReadonlySet<string> | undefined> {
+    const known = this.#tags.get(source.location);
+    if (known !== undefined) return await known;
+    const listing = this.#listTags(source);
+    this.#tags.set(source.location, listing);
+    return await listing;
+  }
+
+  /** What was listed by somebody else in this run. */
+  noteTags(source: SourceRepository, tags: Iterable<string>): void {
+    this.#tags.set(source.location, Promise.resolve(new Set(tags)));
+  }
+
+  async #listTags(source: SourceRepository): Promise<ReadonlySet<string> | undefined> {
+    const tags = new Set<string>();
+    try {
+      for await (const tag of source.tags({ signal: this.signal })) tags.add(tag);
+      return tags;
+    } catch (error) {
+      // Whoever may read a repository may not always list it.
+      if (isLandfallError(error) && error.code !== 'ABORTED') return undefined;
+      throw error;
+    }
+  }
+}

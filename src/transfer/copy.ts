@@ -1,0 +1,69 @@
+import { type Abortable, ContentError, RegistryError } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
+import { chooseTarget } from './choose-target.js';
+import type { CopyReport } from './copy-report.js';
+import type { CopyRequest } from './copy-request.js';
+import type { CopySession } from './copy-session.js';
+import type { DestinationRepository } from './destination.js';
+import { ImageCopy } from './image-copy.js';
+import type { SourceRepository } from './source.js';
+
+/**
+ * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content keeps its digest;
+ * what the destination has is not moved, and what several images of a session share is moved once.
+ *
+ * A manifest is put after all that it names, so that what breaks leaves no image that is not whole, and the next copy goes on
+ * from there. An image that the destination has under the tag costs one look at each side.
+ *
+ * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of both sides; ABORTED.
+ */
+export async function copy(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: CopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  const resolved = await resolveSource(source, request.from, session);
+  return await copyResolved(source, destination, { ...request, resolved }, session);
+}
+
+/** What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those of the source. */
+export async function resolveSource(
+  source: SourceRepository,
+  from: string,
+  { signal }: Abortable = {},
+): Promise<Descriptor> {
+  const resolved = await source.resolve(from, { signal });
+  if (resolved === undefined) throw notFound(source, from);
+  return resolved;
+}
+
+export interface ResolvedCopyRequest extends CopyRequest {
+  /** What `from` stands for, as the source has said. */
+  readonly resolved: Descriptor;
+}
+
+/** {@link copy} for who has resolved the source's name already. */
+export async function copyResolved(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  const { from, tag, platforms, referrers, resolved } = request;
+  const target = await chooseTarget(source, resolved, request, session);
+  const image = new ImageCopy({ source, destination, session, choice: platforms });
+  try {
+    return await image.root({ target, resolved, from, tag, referrers });
+  } finally {
+    image.end();
+  }
+}
+
+function notFound(source: SourceRepository, from: string): RegistryError | ContentError {
+  const message = `${source.location} has no ${from}`;
+  const hint = 'Check the spelling of repository and tag.';
+  return source.registry === undefined
+    ? new ContentError('BLOB_NOT_FOUND', message, { hint })
+    : new RegistryError('NOT_FOUND', message, { hint });
+}

@@ -1,0 +1,131 @@
+import { addAbortSignal } from 'node:stream';
+import pLimit, { type LimitFunction } from 'p-limit';
+import { type ImageDocument, refuseLarger } from '../engine/read-document.js';
+import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
+import {
+  createDigester,
+  type Descriptor,
+  type Digest,
+  digestOf,
+  LIMITS,
+  parseManifest,
+} from '../spec/index.js';
+import type { SourceRepository } from './source.js';
+
+/** Documents that are read at once. */
+const CONCURRENCY = 16;
+/** What is kept of them, in bytes: the tags of a repository often stand for the same few. */
+const KEPT_BYTES = 32 * 1024 * 1024;
+
+/** Reads manifests and indexes from wherever they are, verified, and remembers the last ones. */
+export class DocumentReader {
+  readonly #limit: LimitFunction = pLimit(CONCURRENCY);
+  /** In the order of their last use. */
+  readonly #kept = new Map<Digest, Buffer>();
+  #keptBytes = 0;
+  readonly #reading = new Map<Digest, Promise<Buffer>>();
+  /** What no source has is kept for as long as somebody may ask for it. */
+  readonly #made = new WeakMap<Descriptor, Buffer>();
+
+  /** Errors: LIMIT_EXCEEDED, SIZE_MISMATCH, DIGEST_MISMATCH, those of the source, ABORTED. */
+  async bytes(
+    source: Pick<SourceRepository, 'fetch'>,
+    descriptor: Descriptor,
+    { signal }: Abortable = {},
+  ): Promise<Buffer> {
+    const { digest } = descriptor;
+    for (;;) {
+      const known = this.#made.get(descriptor) ?? this.#used(digest);
+      if (known !== undefined) return known;
+      const other = this.#reading.get(digest);
+      if (other === undefined) break;
+      // Where that fails, who waited for it tries by itself.
+      await other.catch(() => undefined);
+      throwIfAborted(signal);
+    }
+    const reading = this.#limit(() => readVerified(source, descriptor, signal));
+    this.#reading.set(digest, reading);
+    try {
+      const bytes = await reading;
+      this.#keep(digest, bytes);
+      return bytes;
+    } finally {
+      this.#reading.delete(digest);
+    }
+  }
+
+  /** Errors: also INVALID_MANIFEST and the like. */
+  async document(
+    source: Pick<SourceRepository, 'fetch'>,
+    descriptor: Descriptor,
+    options: Abortable = {},
+  ): Promise<ImageDocument> {
+    return parseManifest(await this.bytes(source, descriptor, options), descriptor.mediaType);
+  }
+
+  /** A document that no source has. It is found by the very descriptor that this gives. */
+  add(bytes: Buffer, mediaType: string): Descriptor {
+    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
+    this.#made.set(descriptor, bytes);
+    return descriptor;
+  }
+
+  #used(digest: Digest): Buffer | undefined {
+    const bytes = this.#kept.get(digest);
+    if (bytes !== undefined) this.#keep(digest, bytes);
+    return bytes;
+  }
+
+  #keep(digest: Digest, bytes: Buffer): void {
+    if (this.#kept.delete(digest)) this.#keptBytes -= bytes.length;
+    this.#kept.set(digest, bytes);
+    this.#keptBytes += bytes.length;
+    for (const [oldest, { length }] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES) return;
+      this.#kept.delete(oldest);
+      this.#keptBytes -= length;
+    }
+  }
+}
+
+async function readVerified(
+  source: Pick<SourceRepository, 'fetch'>,
+  descriptor: Descriptor,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  throwIfAborted(signal);
+  const { digest, size } = descriptor;
+  refuseLarger(descriptor, LIMITS.manifestBytes);
+  const stream = await source.fetch(descriptor, { signal });
+  const digester = createDigester(digest);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of signal === undefined ? stream : addAbortSignal(signal, stream)) {
+      // A chunk may be a view on a buffer that its reader uses again.
+      const bytes = Buffer.from(chunk as Uint8Array);
+      length += bytes.length;
+      if (length > size) break;
+      digester.update(bytes);
+      chunks.push(bytes);
+    }
+  } catch (error) {
+    throwIfAborted(signal);
+    throw error;
+  }
+  if (length !== size) {
+    throw new ContentError(
+      'SIZE_MISMATCH',
+      `${digest} should have ${size} bytes, and its source has others`,
+      {
+        details: { digest, expected: size, actual: length },
+      },
+    );
+  }
+  const actual = digester.digest();
+  if (actual === digest) return Buffer.concat(chunks, size);
+  throw new ContentError('DIGEST_MISMATCH', `what should be ${digest} has the digest ${actual}`, {
+    details: { digest, expected: digest, actual },
+    hint: 'The copy at the source is damaged or has been altered; do not use it.',
+  });
+}

@@ -1,0 +1,27 @@
+/** Images between registry, store, OCI layout and archive. */
+export type { Archive, ArchiveFormat } from './archives/archive.js';
+export { ArchiveDestination, type ArchiveDestinationOptions } from './archives/archive-destination.js';
+export { type ArchiveInput, openArchive, type OpenArchiveOptions } from './archives/open-archive.js';
+export type { ArchiveLimits } from './archives/tar-index.js';
+export { copy, copyResolved, type ResolvedCopyRequest, resolveSource } from './copy.js';
+export type { ContentOutcome, ContentRole, CopiedContent, CopyEvent, CopyReport } from './copy-report.js';
+export type { CopyRequest, PlatformChoice, ReferrerChoice } from './copy-request.js';
+export { CopySession, type CopySessionOptions } from './copy-session.js';
+export { LayoutDestination } from './layout-destination.js';
+export { type LayoutContent, LayoutPlace, type LayoutPlaceOptions } from './layout-place.js';
+export type {
+  DeleteTagOptions,
+  DestinationPlace,
+  DestinationRepository,
+  OpenContent,
+  PlaceKind,
+  PutOptions,
+  PutOutcome,
+} from './destination.js';
+export { RegistryPlace, type RegistryPlaceOptions } from './registry-place.js';
+export { StorePlace, type StorePlaceOptions } from './store-place.js';
+export type { SourcePlace, SourceRepository } from './source.js';
+export { verify, type VerifyOptions, type VerifyReport, type VerifyRoot } from './verify.js';
+export type { VerifyFault, VerifyFaultKind } from './verify-graph.js';
+export { layoutRoots } from './layout-roots.js';
+export { ArchiveLoader, type ArchiveLoaderOptions, type LoadedFromArchive } from './load-archive.js';

@@ -1,0 +1,233 @@
+import type { Readable } from 'node:stream';
+
+import {
+  type BlobProvider,
+  type NamedEntry,
+  rawNamesOf,
+  ReferrerFinder,
+  type TagTable,
+} from '../content/index.js';
+import { type Abortable, ContentError, RegistryError, throwIfAborted } from '../errors.js';
+import type { FetchOptions } from '../registry/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  type ImageIndex,
+  isDigest,
+  parseReference,
+  quoted,
+  repositoryName,
+} from '../spec/index.js';
+import { DescriptorFinder } from './descriptor-finder.js';
+import { ReadIndex, stateOfIndex } from './read-index.js';
+import type { SourcePlace, SourceRepository } from './source.js';
+
+/** What images are read from: an OCI layout directory, or an archive. */
+export type LayoutContent = BlobProvider & { index(o?: Abortable): Promise<ImageIndex> };
+
+export interface LayoutPlaceOptions {
+  /** Disposed of with the place where it can be. */
+  readonly content: LayoutContent & Partial<AsyncDisposable>;
+  /** `oci:/srv/layout`, `oci-archive:/media/images.tar`. */
+  readonly location: string;
+  /** The path of the directory or file, which plain words are tags of; absent where there is none. */
+  readonly path?: string | undefined;
+}
+
+/** How many names a message lists. */
+const NAMES_SHOWN = 20;
+
+/** The images of an OCI layout or an archive. Every call looks anew, since a layout may be written to meanwhile. */
+export class LayoutPlace implements SourcePlace {
+  readonly name: string;
+  readonly content: LayoutContent;
+  readonly #options: LayoutPlaceOptions;
+  readonly #finder: ReferrerFinder;
+  readonly found: DescriptorFinder;
+  #known: ReadIndex | undefined;
+
+  constructor(options: LayoutPlaceOptions) {
+    this.name = options.location;
+    this.content = options.content;
+    this.found = new DescriptorFinder(options.content);
+    this.#options = options;
+    this.#finder = new ReferrerFinder(options.content);
+  }
+
+  repository(name: string): SourceRepository {
+    return name === ''
+      ? new NamelessRepository(this, this.#finder)
+      : new NamedRepository(this, this.#finder, name);
+  }
+
+  /** Those of all images whose names are references. */
+  async repositories(o: Abortable = {}): Promise<readonly string[]> {
+    return [...(await this.table(o)).keys()].sort();
+  }
+
+  /** All entries of its index, and which image each is. */
+  async entries(o: Abortable = {}): Promise<readonly NamedEntry[]> {
+    return (await this.#read(o)).entries;
+  }
+
+  async table(o: Abortable): Promise<TagTable> {
+    return (await this.#read(o)).table;
+  }
+
+  /** Anew where it may have changed. */
+  async #read(o: Abortable): Promise<ReadIndex> {
+    throwIfAborted(o.signal);
+    const { path } = this.#options;
+    // Before it is read, so that what changes meanwhile is seen the next time.
+    const state = path === undefined ? undefined : await stateOfIndex(path);
+    const known = this.#known;
+    if (known !== undefined && state !== undefined && known.state === state) return known;
+    const index = await this.content.index(o);
+    if (known?.index === index) return known;
+    this.#known = new ReadIndex(index, { path, state });
+    return this.#known;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#options.content[Symbol.asyncDispose]?.();
+  }
+}
+
+abstract class LayoutRepository {
+  abstract readonly name: string;
+  protected readonly place: LayoutPlace;
+  readonly #finder: ReferrerFinder;
+
+  constructor(place: LayoutPlace, finder: ReferrerFinder) {
+    this.place = place;
+    this.#finder = finder;
+  }
+
+  /** All that it holds by a name or without one. */
+  protected abstract targets(o: Abortable): Promise<readonly Descriptor[]>;
+
+  async *referrers(subject: Digest, o: Abortable = {}): AsyncGenerator<Descriptor, void, undefined> {
+    const targets = await this.targets(o);
+    for (const digest of await this.#finder.find(targets, subject)) {
+      throwIfAborted(o.signal);
+      const referrer = await this.#finder.describe(digest);
+      if (referrer !== undefined) yield referrer;
+    }
+  }
+
+  async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+    throwIfAborted(options.signal);
+    const { offset = 0, length } = options;
+    return await this.place.content.open(descriptor, { offset, ...(length === undefined ? {} : { length }) });
+  }
+
+  /** Not only what the index lists, but what that leads to as well; only where it is here. */
+  protected async byDigest(digest: Digest, o: Abortable): Promise<Descriptor | undefined> {
+    if ((await this.place.content.info(digest)) === undefined) return undefined;
+    return await this.place.found.find(await this.targets(o), digest);
+  }
+}
+
+/** The images of one repository, by their tags. */
+class NamedRepository extends LayoutRepository implements SourceRepository {
+  readonly name: string;
+  readonly location: string;
+
+  constructor(place: LayoutPlace, finder: ReferrerFinder, name: string) {
+    super(place, finder);
+    this.name = name;
+    this.location = `${place.name}:${name}`;
+  }
+
+  async resolve(tagOrDigest: string, o: Abortable = {}): Promise<Descriptor | undefined> {
+    if (isDigest(tagOrDigest)) return await this.byDigest(tagOrDigest, o);
+    return (await this.place.table(o)).get(this.name)?.get(tagOrDigest);
+  }
+
+  async *tags(o: Abortable = {}): AsyncGenerator<string, void, undefined> {
+    const tags = (await this.place.table(o)).get(this.name);
+    if (tags === undefined) {
+      throw new RegistryError('NOT_FOUND', `${this.place.name} has no repository ${quoted(this.name)}`, {
+        hint: 'Name one that is there.',
+      });
+    }
+    yield* tags.keys();
+  }
+
+  /** What has no name belongs to every repository: so oras, and this program, keep referrers. */
+  protected async targets(o: Abortable): Promise<readonly Descriptor[]> {
+    const entries = await this.place.entries(o);
+    return entries
+      .filter(({ reference }) => reference === undefined || repositoryName(reference) === this.name)
+      .map(({ target }) => target);
+  }
+}
+
+/** All of a layout, its images by the names that stand in its index. */
+class NamelessRepository extends LayoutRepository implements SourceRepository {
+  readonly name = '';
+  readonly location: string;
+
+  constructor(place: LayoutPlace, finder: ReferrerFinder) {
+    super(place, finder);
+    this.location = place.name;
+  }
+
+  /**
+   * A name as it stands in the index, of several with one name the first; then one that is the same reference; with an empty
+   * one the only image.
+   */
+  async resolve(name: string, o: Abortable = {}): Promise<Descriptor | undefined> {
+    const entries = await this.place.entries(o);
+    if (name === '') return this.#only(entries);
+    const exact = entries.find(({ target }) => rawNamesOf(target).includes(name));
+    if (exact !== undefined) return exact.target;
+    const canonical = canonicalName(name);
+    const same = entries.find(
+      ({ reference }) => reference !== undefined && formatReference(reference) === canonical,
+    );
+    if (same !== undefined) return same.target;
+    return isDigest(name) ? await this.byDigest(name, o) : undefined;
+  }
+
+  async *tags(o: Abortable = {}): AsyncGenerator<string, void, undefined> {
+    const entries = await this.place.entries(o);
+    yield* new Set(entries.flatMap(({ target }) => rawNamesOf(target).slice(0, 1)));
+  }
+
+  protected async targets(o: Abortable): Promise<readonly Descriptor[]> {
+    return (await this.place.entries(o)).map(({ target }) => target);
+  }
+
+  /** @throws {ContentError} BLOB_NOT_FOUND where there are several, or none */
+  #only(entries: readonly NamedEntry[]): Descriptor {
+    const digests = new Set(entries.map(({ target }) => target.digest));
+    const [only] = entries;
+    if (only !== undefined && digests.size === 1) return only.target;
+    const named = entries.flatMap(({ target }) => rawNamesOf(target).slice(0, 1)).sort();
+    const more = named.length > NAMES_SHOWN ? ` and ${named.length - NAMES_SHOWN} more` : '';
+    throw new ContentError(
+      'BLOB_NOT_FOUND',
+      only === undefined
+        ? `${this.place.name} has no image`
+        : `${this.place.name} has ${digests.size} images, and none was named`,
+      {
+        details: { path: this.place.name, names: named },
+        hint:
+          named.length === 0
+            ? 'None of its images has a name.'
+            : `Name one that is there: ${named.slice(0, NAMES_SHOWN).join(', ')}${more}.`,
+      },
+    );
+  }
+}
+
+/** Undefined for a text that is no reference. */
+function canonicalName(name: string): string | undefined {
+  try {
+    return formatReference(parseReference(name, { defaultTag: true }));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,16 @@
+import type { Abortable } from '../errors.js';
+import { formatReference, shortDigest } from '../spec/index.js';
+import { rawNamesOf } from '../content/index.js';
+import type { LayoutPlace } from './layout-place.js';
+import type { VerifyRoot } from './verify.js';
+
+/** All that a layout or an archive lists, each with the name that people know it by. */
+export async function layoutRoots(place: LayoutPlace, o: Abortable = {}): Promise<VerifyRoot[]> {
+  const repository = place.repository('');
+  const entries = await place.entries(o);
+  return entries.map(({ target, reference }) => {
+    const [raw] = rawNamesOf(target);
+    const canonical = raw === undefined || reference === undefined ? undefined : formatReference(reference);
+    return { name: canonical ?? raw ?? shortDigest(target.digest), target, repository };
+  });
+}

@@ -1,0 +1,126 @@
+import type { NamedEntry } from '../content/index.js';
+import { readManifest } from '../engine/read-document.js';
+import { isLandfallError } from '../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  type ImageIndex,
+  type ImageManifest,
+  isIndexType,
+  isManifestType,
+  repositoryName,
+} from '../spec/index.js';
+import { brokenArchive } from './archives/archive-error.js';
+import type { Archive } from './archives/archive.js';
+import { copy } from './copy.js';
+import type { CopyReport } from './copy-report.js';
+import type { PlatformChoice } from './copy-request.js';
+import type { CopySession } from './copy-session.js';
+import type { DestinationPlace } from './destination.js';
+import { LayoutPlace } from './layout-place.js';
+import { type LoadPlan, type PlannedImage, planLoad } from './load-plan.js';
+
+export interface ArchiveLoaderOptions {
+  readonly archive: Archive;
+  readonly destination: DestinationPlace;
+  readonly session: CopySession;
+  /** What an image is called that has no name; see {@link planLoad}. */
+  readonly name?: string | undefined;
+  /** Default: those that the archive has. */
+  readonly platforms?: PlatformChoice | undefined;
+}
+
+/** An image that was loaded. */
+export interface LoadedFromArchive {
+  readonly report: CopyReport;
+  /** What of its index the archive does not have and does not declare as left out. */
+  readonly missing: readonly Descriptor[];
+  /** What it declares as left out, or was not asked for. */
+  readonly leftOut: readonly Descriptor[];
+}
+
+/** Brings the images of an archive to a place, under the names that they have there. */
+export class ArchiveLoader {
+  readonly #options: ArchiveLoaderOptions;
+  readonly #source: LayoutPlace;
+
+  constructor(options: ArchiveLoaderOptions) {
+    this.#options = options;
+    const { archive } = options;
+    const transport = archive.format === 'docker' ? 'docker-archive' : 'oci-archive';
+    this.#source = new LayoutPlace({ content: archive, location: `${transport}:${archive.location}` });
+  }
+
+  /** Errors: those of the archive's index; INVALID_CONFIG. */
+  async plan(): Promise<LoadPlan> {
+    const { session, name } = this.#options;
+    const entries = await this.#source.entries({ signal: session.signal });
+    const parts = new Set<Digest>();
+    const referrers = new Set<Digest>();
+    for (const { target } of entries) {
+      const document = await this.#document(target);
+      if (await this.#isInArchive(document?.subject)) referrers.add(target.digest);
+      if (document?.kind === 'index') for (const { digest } of document.manifests) parts.add(digest);
+    }
+    // Some programs list the manifests of an index beside it. They come along with it, as referrers do.
+    const isPart = ({ reference, target: { digest } }: NamedEntry): boolean =>
+      reference === undefined && (parts.has(digest) || referrers.has(digest));
+    return planLoad(
+      entries.filter((entry) => !isPart(entry)),
+      name,
+    );
+  }
+
+  /**
+   * One image, with what refers to it.
+   * Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
+   */
+  async load({ reference, target, from }: PlannedImage): Promise<LoadedFromArchive> {
+    const { archive, destination, session, platforms = 'present' } = this.#options;
+    const { tag, digest } = reference;
+    try {
+      const report = await copy(
+        this.#source.repository(''),
+        destination.repository(repositoryName(reference)),
+        { from, tag: digest === undefined ? (tag ?? 'latest') : undefined, platforms, referrers: {} },
+        session,
+      );
+      const declared = new Set(archive.omitted.map((omitted) => omitted.digest));
+      const isMissing = (one: Descriptor): boolean => platforms === 'present' && !declared.has(one.digest);
+      return {
+        report,
+        missing: report.omitted.filter(isMissing),
+        leftOut: report.omitted.filter((one) => !isMissing(one)),
+      };
+    } catch (error) {
+      throw this.#isAbsentHere(error) ? brokenArchive(archive.location, lackOf(error, target)) : error;
+    }
+  }
+
+  /** Undefined for what is none, or is not there. */
+  async #document(target: Descriptor): Promise<ImageManifest | ImageIndex | undefined> {
+    const { archive } = this.#options;
+    if (!isManifestType(target.mediaType) && !isIndexType(target.mediaType)) return undefined;
+    if ((await archive.info(target.digest)) === undefined) return undefined;
+    return await readManifest(archive, target);
+  }
+
+  async #isInArchive(descriptor: Descriptor | undefined): Promise<boolean> {
+    if (descriptor === undefined) return false;
+    return (await this.#options.archive.info(descriptor.digest)) !== undefined;
+  }
+
+  #isAbsentHere(error: unknown): boolean {
+    return (
+      isLandfallError(error) &&
+      error.code === 'BLOB_NOT_FOUND' &&
+      error.details['path'] === this.#options.archive.location
+    );
+  }
+}
+
+function lackOf(error: unknown, { digest }: Descriptor): string {
+  const lacked = isLandfallError(error) ? error.details['digest'] : undefined;
+  const what = typeof lacked === 'string' ? lacked : 'something';
+  return lacked === digest ? `it lacks the image ${digest}` : `it lacks ${what}, which is part of ${digest}`;
+}

@@ -1,0 +1,37 @@
+import pLimit from 'p-limit';
+import type { Abortable } from '../errors.js';
+import type { RegistryPlace } from './registry-place.js';
+import type { SourceRepository } from './source.js';
+import type { VerifyRoot } from './verify.js';
+
+/** Repositories whose tags are listed and resolved at once. */
+const CONCURRENCY = 8;
+
+/**
+ * Every tag of every repository of a registry below a path, as far as the registry lists them.
+ *
+ * @param path `''` for all, `hub/` for those below it
+ */
+export async function registryRoots(
+  place: RegistryPlace,
+  path: string,
+  { signal }: Abortable = {},
+): Promise<readonly VerifyRoot[]> {
+  const all = await place.repositories({ signal });
+  const below = all.filter((name) => name.startsWith(`${place.host}/${path}`));
+  const limit = pLimit(CONCURRENCY);
+  const roots = below.map((name) => limit(() => tagged(place.repository(name), signal)));
+  return (await Promise.all(roots)).flat();
+}
+
+async function tagged(
+  repository: SourceRepository,
+  signal: AbortSignal | undefined,
+): Promise<readonly VerifyRoot[]> {
+  const roots: VerifyRoot[] = [];
+  for await (const tag of repository.tags({ signal })) {
+    const target = await repository.resolve(tag, { signal });
+    if (target !== undefined) roots.push({ name: `${repository.location}:${tag}`, target, repository });
+  }
+  return roots;
+}

@@ -1,0 +1,218 @@
+import { addAbortSignal, type Readable } from 'node:stream';
+import type { IngestWriter } from '../content/index.js';
+import { leanLabels } from '../engine/discard-layers.js';
+import { recordDocuments } from '../engine/documents.js';
+import { readManifest } from '../engine/read-document.js';
+import { ContentError, isLandfallError, throwIfAborted } from '../errors.js';
+import type { FetchOptions } from '../registry/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  type ImageIndex,
+  isDigest,
+  parseDigest,
+  parseReference,
+  type Reference,
+  referrerDescriptor,
+  repositoryName,
+} from '../spec/index.js';
+import { isComplete } from './is-complete.js';
+import type { SelectedEntries } from './select-platforms.js';
+import type { DestinationRepository, OpenContent, PutOptions, PutOutcome } from './destination.js';
+import type { SourceRepository } from './source.js';
+import type { StorePlace } from './store-place.js';
+
+/** How often a source that breaks is opened again without anything having come. */
+const FRUITLESS_TRIES = 3;
+
+/**
+ * The images of a store whose names are of one repository. What refers to them is found wherever it is in the store, and
+ * what is put without a tag has the name `REPOSITORY@DIGEST`, so that it is kept.
+ */
+export class StoreRepository implements SourceRepository, DestinationRepository {
+  readonly name: string;
+  readonly location: string;
+  readonly place: StorePlace;
+  readonly readBack: Pick<SourceRepository, 'fetch' | 'referrers'> = this;
+
+  /** @param name canonical */
+  constructor(place: StorePlace, name: string) {
+    this.name = name;
+    this.location = name;
+    this.place = place;
+  }
+
+  /** What is found there is counted on from then on, so that no collection may take it. */
+  get blobs(): DestinationRepository['blobs'] & object {
+    const { content } = this.place.store;
+    return {
+      info: async (digest) => {
+        await this.place.lease({ digest });
+        return await content.info(digest);
+      },
+      open: (...of) => content.open(...of),
+    };
+  }
+
+  async resolve(tagOrDigest: string): Promise<Descriptor | undefined> {
+    const { catalog } = this.place.store;
+    const named = await catalog.get(this.#nameOf(tagOrDigest));
+    if (named !== undefined || !isDigest(tagOrDigest)) return named?.target;
+    return await this.#document(parseDigest(tagOrDigest));
+  }
+
+  async stored(tagOrDigest: string): Promise<Descriptor | undefined> {
+    if (isDigest(tagOrDigest)) return await this.resolve(tagOrDigest);
+    return (await this.place.store.images.get(this.#nameOf(tagOrDigest)))?.target;
+  }
+
+  async has({ digest }: Descriptor): Promise<boolean> {
+    return (await this.place.store.content.info(digest)) !== undefined;
+  }
+
+  async *tags(): AsyncGenerator<string> {
+    for (const { tag, digest } of await this.#references()) {
+      if (tag !== undefined && digest === undefined) yield tag;
+    }
+  }
+
+  async *referrers(subject: Digest): AsyncGenerator<Descriptor> {
+    const { documents, content } = this.place.store;
+    for (const { digest, mediaType } of await documents.referrers(subject)) {
+      const info = await content.info(digest);
+      if (info === undefined) continue;
+      const descriptor = { mediaType, digest, size: info.size };
+      yield referrerDescriptor(descriptor, await readManifest(content, descriptor));
+    }
+  }
+
+  async fetch(descriptor: Descriptor, { offset = 0, length, signal }: FetchOptions = {}): Promise<Readable> {
+    const { content } = this.place.store;
+    await this.place.lease(descriptor);
+    if ((await content.info(descriptor.digest)) === undefined)
+      await this.place.restore(descriptor, { signal });
+    return await content.open(descriptor, { offset, ...(length === undefined ? {} : { length }) });
+  }
+
+  async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {
+    const { digest, mediaType, size } = descriptor;
+    await this.place.lease(descriptor);
+    const outcome = await this.#bring(descriptor, open, options);
+    if (options.tag === undefined && options.root !== true) return outcome;
+    const { store } = this.place;
+    await recordDocuments(store, descriptor);
+    const name = this.#nameOf(options.tag ?? digest);
+    const labels = leanLabels((await store.images.get(name))?.labels, false);
+    const target = { mediaType, digest, size };
+    await store.images.put({ name, target, ...(labels === undefined ? {} : { labels }) });
+    return outcome;
+  }
+
+  async deleteTag(tag: string): Promise<void> {
+    const name = this.#nameOf(tag);
+    if (!(await this.place.remove(name))) throw notThere(name);
+  }
+
+  async deleteManifest(digest: Digest): Promise<void> {
+    const images = await this.place.store.images.list();
+    const named = images.filter(
+      ({ name, target }) => target.digest === digest && repositoryName(parseReference(name)) === this.name,
+    );
+    if (named.length === 0) throw notThere(`${this.name}@${digest}`);
+    for (const { name } of named) await this.place.remove(name);
+  }
+
+  /** From where an earlier try stopped, and again where the source breaks and has got further since. */
+  async #bring(
+    descriptor: Descriptor,
+    open: OpenContent,
+    { signal, onProgress }: PutOptions,
+  ): Promise<PutOutcome> {
+    const { content } = this.place.store;
+    for (;;) {
+      const writer = await content.ingest(descriptor, { signal });
+      if (writer === undefined) return 'exists';
+      await using held = writer;
+      const resumed = held.frontier > 0;
+      try {
+        await copyInto(held, open, { signal, onProgress });
+        await held.commit();
+        return 'copied';
+      } catch (error) {
+        // What an earlier process left may have been damaged since, and is gone now.
+        const again = isLandfallError(error) && error.code === 'DIGEST_MISMATCH' && error.retryable;
+        if (!resumed || !again) throw error;
+      }
+    }
+  }
+
+  async #document(digest: Digest): Promise<Descriptor | undefined> {
+    const { documents, content } = this.place.store;
+    const [facts, info] = await Promise.all([documents.get(digest), content.info(digest)]);
+    if (info === undefined) return undefined;
+    if (facts !== undefined) return { mediaType: facts.mediaType, digest, size: info.size };
+    return await this.#unrecorded(digest);
+  }
+
+  /** What an additional store has, or an older program pulled: it is recorded nowhere, so its documents are read. */
+  async #unrecorded(digest: Digest): Promise<Descriptor | undefined> {
+    const { catalog, content } = this.place.store;
+    const images = await catalog.list();
+    const targets = images
+      .filter(({ name }) => repositoryName(parseReference(name)) === this.name)
+      .map(({ target }) => target);
+    const found = await this.place.finder.find(targets, digest);
+    if (found === undefined) return undefined;
+    const all = (_: Descriptor, { manifests }: ImageIndex): Promise<SelectedEntries> =>
+      Promise.resolve({ kept: manifests, omitted: [] });
+    if (!(await isComplete(content, found, { select: all }))) return undefined;
+    const { mediaType, size } = found;
+    return { mediaType, digest, size };
+  }
+
+  async #references(): Promise<readonly Reference[]> {
+    const images = await this.place.store.catalog.list();
+    return images
+      .map(({ name }) => parseReference(name))
+      .filter((reference) => repositoryName(reference) === this.name);
+  }
+
+  /** @throws SpecError INVALID_REFERENCE */
+  #nameOf(tagOrDigest: string): string {
+    const separator = isDigest(tagOrDigest) ? '@' : ':';
+    return formatReference(parseReference(`${this.name}${separator}${tagOrDigest}`));
+  }
+}
+
+async function copyInto(
+  writer: IngestWriter,
+  open: OpenContent,
+  { signal, onProgress }: Pick<PutOptions, 'signal' | 'onProgress'>,
+): Promise<void> {
+  const { size } = writer.descriptor;
+  for (let fruitless = 0; writer.frontier < size;) {
+    const from = writer.frontier;
+    try {
+      const stream = await open(from);
+      let at = from;
+      for await (const chunk of signal === undefined ? stream : addAbortSignal(signal, stream)) {
+        const bytes = chunk as Uint8Array;
+        await writer.write(at, bytes);
+        at += bytes.length;
+        onProgress?.(writer.frontier);
+      }
+      return;
+    } catch (error) {
+      throwIfAborted(signal);
+      fruitless = writer.frontier > from ? 0 : fruitless + 1;
+      if (!isLandfallError(error) || !error.retryable || fruitless >= FRUITLESS_TRIES) throw error;
+    }
+  }
+}
+
+function notThere(name: string): ContentError {
+  return new ContentError('BLOB_NOT_FOUND', `${name} is not in the store`, {
+    hint: 'See `landfall images`.',
+  });
+}

@@ -1,0 +1,281 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RegistryError } from '../../../src/errors.js';
+import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
+import {
+  ArchiveDestination,
+  type ArchiveDestinationOptions,
+} from '../../../src/transfer/archives/archive-destination.js';
+import { openArchive } from '../../../src/transfer/archives/open-archive.js';
+import { copy } from '../../../src/transfer/copy.js';
+import { CopySession } from '../../../src/transfer/copy-session.js';
+import { proofOf } from '../../support/archive-proof.js';
+import { type ArchivedImage, putImages, writeArchive } from '../../support/archived-images.js';
+import { addImage } from '../../support/memory-images.js';
+import { MemoryPlace } from '../../support/memory-place.js';
+import { makeTinyLayout } from '../../support/tiny-image.js';
+
+describe('an archive that is written', () => {
+  let work: string;
+  let app: ArchivedImage;
+  let tool: ArchivedImage;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-archive-'));
+    const platforms = ['linux/amd64', 'linux/arm64', 'linux/s390x'];
+    const many = await makeTinyLayout(join(work, 'app'), { platforms });
+    const one = await makeTinyLayout(join(work, 'tool'), { compression: 'zstd' });
+    app = { layout: many, repository: 'docker.io/library/app', tag: 'latest', platforms: 'all' };
+    tool = { layout: one, repository: 'quay.io/team/tool', tag: '2' };
+  });
+  afterAll(() => rm(work, { recursive: true }));
+
+  const fresh = (): Promise<string> => mkdtemp(join(work, 'fresh-'));
+  const written = async (
+    images: readonly ArchivedImage[],
+    options: ArchiveDestinationOptions = {},
+  ): Promise<Buffer> => {
+    const file = join(await fresh(), 'archive.tar');
+    await writeArchive(file, images, options);
+    return await readFile(file);
+  };
+  const putBytes = async (
+    place: ArchiveDestination,
+    bytes: Buffer,
+    open: () => Promise<Readable> = () => Promise.resolve(Readable.from([bytes])),
+  ): Promise<Descriptor> => {
+    const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(bytes), size: bytes.length };
+    await place.repository('').put(descriptor, open);
+    return descriptor;
+  };
+
+  test.each(['oci', 'docker', 'both'] as const)(
+    'as %s has the same bytes, in whatever order images are put',
+    async (format) => {
+      const bytes = await written([app, tool], { format });
+      expect(bytes.equals(await written([tool, app], { format }))).toBe(true);
+      expect(bytes.equals(await written([tool, app, tool], { format, prefetch: { concurrency: 1 } }))).toBe(
+        true,
+      );
+    },
+  );
+
+  test.each(['oci', 'docker', 'both'] as const)('as %s is whole, its layers too', async (format) => {
+    const file = join(await fresh(), 'archive.tar');
+    await writeArchive(file, [app, tool], { format });
+    expect(await proofOf(file, { diffIds: true })).toBe('whole');
+    await using archive = await openArchive({ file });
+    expect(archive.format).toBe(format);
+  });
+
+  test('has each blob once, and is no larger than its blobs need', async () => {
+    const both = await written([app, { ...app, tag: 'again' }, tool]);
+    const digests = new Set([...app.layout.blobs.keys(), ...tool.layout.blobs.keys()]);
+    const found = [...both.toString('latin1').matchAll(/blobs\/sha256\/([0-9a-f]{64})\0/g)].map(
+      ([, hex]) => hex,
+    );
+    expect(found).toEqual([...digests].map((digest) => digest.slice('sha256:'.length)).sort());
+  });
+
+  test('shows Docker the manifest for the platform that is asked for, under every name', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    const images = [app, { ...app, tag: 'again' }];
+    await writeArchive(file, images, { format: 'docker', platform: { os: 'linux', architecture: 's390x' } });
+    await using archive = await openArchive({ file });
+    const { manifests } = await archive.index();
+    expect(manifests.map(({ platform }) => platform?.architecture)).toEqual(['s390x', 's390x']);
+    expect(manifests.map(({ annotations }) => annotations?.['org.opencontainers.image.ref.name'])).toEqual([
+      'docker.io/library/app:again',
+      'docker.io/library/app:latest',
+    ]);
+  });
+
+  test('declares what was left out, and is whole by that', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    await writeArchive(file, [{ ...app, platforms: [{ os: 'linux', architecture: 'arm64' }] }]);
+    await using archive = await openArchive({ file });
+    expect(archive.omitted.map(({ platform }) => platform?.architecture).sort()).toEqual(['amd64', 's390x']);
+    expect(await proofOf(file)).toBe('whole');
+    expect(await proofOf(file, { isLeftOut: () => false })).toEqual(['BLOB_NOT_FOUND', 'BLOB_NOT_FOUND']);
+  });
+
+  test('without what the far side has declares that, of layers too', async () => {
+    const file = join(await fresh(), 'delta.tar');
+    const registry = new MemoryPlace('registry.example');
+    const source = registry.repository('registry.example/team/app');
+    addImage(source, { tag: '1', layers: ['old', 'new'] });
+    const old = digestOf(Buffer.from('old'));
+    await using place = await ArchiveDestination.open({ file });
+    const session = new CopySession({ without: new Set([old]) });
+    await copy(source, place.repository(source.name), { from: '1', tag: '1', platforms: 'all' }, session);
+    await place.finish();
+    await using archive = await openArchive({ file });
+    expect(archive.omitted.map(({ digest }) => digest)).toEqual([old]);
+    expect(registry.count(`fetch ${old}`)).toBe(0);
+  });
+
+  test('names what is wanted by its digest so, and lists what refers to something without a name', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    const source = new MemoryPlace('registry.example').repository('registry.example/team/app');
+    const image = addImage(source, { layers: ['one'] });
+    const signature = addImage(source, { layers: ['signature'], subject: image, artifactType: 'text/plain' });
+    await using place = await ArchiveDestination.open({ file });
+    const request = { from: image.digest, platforms: 'all' as const, referrers: {} };
+    await copy(source, place.repository(source.name), request, new CopySession());
+    await place.finish();
+    await using archive = await openArchive({ file });
+    const entries = (await archive.index()).manifests.map(({ digest, annotations }) => [digest, annotations]);
+    expect(entries).toEqual([
+      [image.digest, { 'io.containerd.image.name': `registry.example/team/app@${image.digest}` }],
+      [signature.digest, undefined],
+    ]);
+  });
+
+  test('as docker refuses an artifact, and as both leaves it out of what Docker sees', async () => {
+    const source = new MemoryPlace('registry.example').repository('registry.example/team/app');
+    const config = source.add('application/vnd.example.config', Buffer.from('{}'));
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
+    source.add(MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)), 'chart');
+    const request = { from: 'chart', tag: 'chart', platforms: 'all' as const };
+    const file = join(await fresh(), 'archive.tar');
+    await using docker = await ArchiveDestination.open({ file }, { format: 'docker' });
+    await expect(
+      copy(source, docker.repository(source.name), request, new CopySession()),
+    ).rejects.toMatchObject({ code: 'UNSUPPORTED_MEDIA_TYPE' });
+    await using both = await ArchiveDestination.open({ file });
+    await copy(source, both.repository(source.name), request, new CopySession());
+    await both.finish();
+    await using archive = await openArchive({ file });
+    expect(archive.format).toBe('oci');
+    expect(await proofOf(file)).toBe('whole');
+  });
+
+  test('goes on from where a source broke, and verifies all of it', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    const bytes = Buffer.from('0123456789');
+    const offsets: (number | undefined)[] = [];
+    await using place = await ArchiveDestination.open({ file });
+    const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(bytes), size: bytes.length };
+    await place.repository('').put(descriptor, (offset = 0) => {
+      offsets.push(offset);
+      const rest = bytes.subarray(offset, offset + 4);
+      return Promise.resolve(Readable.from(offset < 8 ? breaking(rest) : [rest]));
+    });
+    await place.finish();
+    expect(offsets).toEqual([0, 4, 8]);
+    expect((await readFile(file)).includes(bytes)).toBe(true);
+  });
+
+  test('that fails leaves nothing, and what was there before', async () => {
+    const directory = await fresh();
+    const file = join(directory, 'archive.tar');
+    await writeFile(file, 'an older one');
+    {
+      await using place = await ArchiveDestination.open({ file });
+      await putBytes(place, Buffer.from('right'));
+      await putBytes(place, Buffer.from('other'), () =>
+        Promise.resolve(Readable.from([Buffer.from('wrong')])),
+      );
+      await expect(place.finish()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+    }
+    expect(await readdir(directory)).toEqual(['archive.tar']);
+    expect(await readFile(file, 'utf8')).toBe('an older one');
+  });
+
+  test('that is aborted leaves nothing', async () => {
+    const directory = await fresh();
+    const aborting = new AbortController();
+    {
+      await using place = await ArchiveDestination.open({ file: join(directory, 'archive.tar') });
+      await putBytes(place, Buffer.from('never'), () => {
+        aborting.abort();
+        return Promise.resolve(new PassThrough());
+      });
+      await expect(place.finish({ signal: aborting.signal })).rejects.toMatchObject({ code: 'ABORTED' });
+    }
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test('to a stream is the same, and a reader that has gone is an error', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    const stream = createWriteStream(file);
+    {
+      await using place = await ArchiveDestination.open({ stream });
+      await putImages(place, [app, tool]);
+    }
+    await new Promise<void>((resolve) => stream.end(resolve));
+    expect((await readFile(file)).equals(await written([app, tool]))).toBe(true);
+    const gone = new PassThrough();
+    gone.destroy();
+    await using place = await ArchiveDestination.open({ stream: gone });
+    await expect(putImages(place, [tool])).rejects.toMatchObject({ code: 'FILESYSTEM' });
+  });
+
+  test('in parts has none that is too large, is the same when they are joined, and replaces an earlier one', async () => {
+    const directory = await fresh();
+    const file = join(directory, 'archive.tar');
+    await writeArchive(file, [app, tool], { splitBytes: 3000 });
+    const parts = (await readdir(directory)).filter((name) => /\.\d+$/.test(name)).sort();
+    const sizes = await Promise.all(parts.map(async (name) => (await stat(join(directory, name))).size));
+    expect(sizes.slice(0, -1).every((size) => size === 3000)).toBe(true);
+    const joined = Buffer.concat(await Promise.all(parts.map((name) => readFile(join(directory, name)))));
+    expect(joined.equals(await written([app, tool]))).toBe(true);
+    expect(await proofOf(file)).toBe('whole');
+    expect(await proofOf(`${file}.parts.json`)).toBe('whole');
+    const list = JSON.parse(await readFile(`${file}.parts.json`, 'utf8')) as { size: number; digest: Digest };
+    expect(list).toMatchObject({ version: 1, size: joined.length, digest: digestOf(joined) });
+    await writeArchive(file, [tool], { splitBytes: 1_000_000 });
+    expect((await readdir(directory)).sort()).toEqual(['archive.tar.000', 'archive.tar.parts.json']);
+    expect(await proofOf(file)).toBe('whole');
+  });
+
+  test('in parts takes the place of one that was not, and deletes no file that only a list calls a part', async () => {
+    const directory = await fresh();
+    const file = join(directory, 'archive.tar');
+    await writeArchive(file, [app]);
+    const digest = digestOf(Buffer.from('kept'));
+    const names = ['kept.txt', 'archive.tar.txt', 'archive.tar.007'];
+    for (const name of names) await writeFile(join(directory, name), 'kept');
+    const parts = names.map((name) => ({ name, size: 4, digest }));
+    await writeFile(`${file}.parts.json`, JSON.stringify({ version: 1, size: 12, digest, parts }));
+    await writeArchive(file, [tool], { splitBytes: 1_000_000 });
+    expect((await readdir(directory)).sort()).toEqual([
+      'archive.tar.000',
+      'archive.tar.parts.json',
+      'archive.tar.txt',
+      'kept.txt',
+    ]);
+  });
+
+  test('is refused in place of a directory before anything is read', async () => {
+    await expect(ArchiveDestination.open({ file: work })).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+  });
+
+  test('can be read while several read it at once, at any offset', async () => {
+    const file = join(await fresh(), 'archive.tar');
+    const [target] = await writeArchive(file, [app]);
+    if (target === undefined) throw new Error('nothing was written');
+    await using archive = await openArchive({ file });
+    const whole = app.layout.blobs.get(target.digest) ?? Buffer.alloc(0);
+    const offsets = [0, 1, 100, target.size - 1, target.size];
+    const parts = await Promise.all(
+      offsets.map(async (offset) => buffer(await archive.open(target, { offset }))),
+    );
+    expect(parts.map((part, at) => part.equals(whole.subarray(offsets[at])))).toEqual(
+      offsets.map(() => true),
+    );
+    await expect(archive.open({ ...target, size: 1 })).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
+    await expect(archive.path(target.digest)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  });
+});
+
+async function* breaking(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  await turn();
+  yield bytes;
+  throw new RegistryError('UNAVAILABLE', 'the connection broke', { retryable: true });
+}

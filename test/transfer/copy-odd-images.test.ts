@@ -1,0 +1,184 @@
+import { describe, expect, it } from 'vitest';
+import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { copy } from '../../src/transfer/copy.js';
+import type { CopyReport } from '../../src/transfer/copy-report.js';
+import type { CopyRequest } from '../../src/transfer/copy-request.js';
+import { CopySession, type CopySessionOptions } from '../../src/transfer/copy-session.js';
+import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
+import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+
+const there = (): MemoryRepository => new MemoryPlace('there.example').repository('there.example/app');
+const here = (): MemoryRepository => new MemoryPlace('here.example').repository('here.example/app');
+
+async function copied(
+  source: MemoryRepository,
+  destination: MemoryRepository,
+  request: Partial<CopyRequest> = {},
+  session: CopySession | CopySessionOptions = {},
+): Promise<CopyReport> {
+  return await copy(
+    source,
+    destination,
+    { from: '1', tag: '1', platforms: 'all', ...request },
+    session instanceof CopySession ? session : new CopySession(session),
+  );
+}
+
+describe('an index of indexes', () => {
+  function nested(source: MemoryRepository): { amd64: Descriptor; arm64: Descriptor } {
+    const amd64 = addImage(source, { layers: ['amd64'], platform: AMD64 });
+    const arm64 = addImage(source, { layers: ['arm64'], platform: ARM64 });
+    addIndex(source, [[addIndex(source, [[amd64, AMD64]])], [addIndex(source, [[arm64, ARM64]])]], '1');
+    return { amd64, arm64 };
+  }
+  /** Takes indexes of which parts are missing. */
+  const lenient = (): MemoryRepository =>
+    new MemoryPlace('here.example', { sparse: true }).repository('here.example/app');
+
+  it('gives the platforms of a list, in whichever of them they are', async () => {
+    const [source, destination] = [there(), lenient()];
+    const { amd64, arm64 } = nested(source);
+    const report = await copied(source, destination, { platforms: [AMD64] });
+    expect(report.omitted.map(({ digest }) => digest)).toEqual([arm64.digest]);
+    expect(destination.everything.contents).toContain(amd64.digest);
+    expect(destination.everything.contents).not.toContain(arm64.digest);
+  });
+
+  it('says which platform of a list none of them has, and gets no name then', async () => {
+    const [source, destination] = [there(), lenient()];
+    nested(source);
+    await expect(copied(source, destination, { platforms: [AMD64, S390X] })).rejects.toMatchObject({
+      code: 'NO_MATCHING_PLATFORM',
+    });
+    expect(destination.everything.tags).toEqual({});
+  });
+});
+
+describe('images of odd forms', () => {
+  it('an index that lists a manifest twice is copied, and the manifest put once', async () => {
+    const [source, destination] = [there(), here()];
+    const image = addImage(source);
+    addIndex(
+      source,
+      [
+        [image, AMD64],
+        [image, { ...AMD64, variant: 'v2' }],
+      ],
+      '1',
+    );
+    await copied(source, destination);
+    expect(destination.everything).toEqual(source.everything);
+    expect(destination.place.count(`copied ${image.digest}`)).toBe(1);
+    expect(destination.place.count(`exists ${image.digest}`)).toBe(0);
+  });
+
+  it('layers of no bytes, and no layers, are copied', async () => {
+    const [source, destination] = [there(), here()];
+    addImage(source, { tag: '1', layers: [''] });
+    addImage(source, { tag: '2', layers: [] });
+    for (const tag of ['1', '2']) await copied(source, destination, { from: tag, tag });
+    expect(destination.everything).toEqual(source.everything);
+  });
+
+  it('a size that is another one than the content has is not believed because the content came with another image', async () => {
+    const [source, destination] = [there(), here()];
+    addImage(source, { tag: '1', layers: ['shared'] });
+    const layer = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(Buffer.from('shared')), size: 5 };
+    const config = source.add(
+      MEDIA_TYPES.ociConfig,
+      Buffer.from('{"rootfs":{"type":"layers","diff_ids":[]}}'),
+    );
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [layer] };
+    source.add(MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)), '2');
+    const session = new CopySession();
+    await copied(source, destination, {}, session);
+    const before = destination.place.count('exists');
+    await copied(source, destination, { from: '2', tag: '2' }, session);
+    // The destination was asked, and it is for it to say so.
+    expect(destination.place.count('exists')).toBeGreaterThan(before);
+  });
+
+  it('a referrer that is an index is for no platform, and comes whole', async () => {
+    const [source, destination] = [there(), here()];
+    const image = addImage(source);
+    addIndex(source, [[image, AMD64]], '1');
+    const reports = [addImage(source, { layers: ['one'] }), addImage(source, { layers: ['two'] })];
+    addIndex(
+      source,
+      reports.map((report) => [report]),
+      `${image.digest.replace(':', '-')}.att`,
+    );
+    await copied(source, destination, { platforms: [AMD64], referrers: {} });
+    expect(destination.everything).toEqual(source.everything);
+  });
+
+  it('one: takes what a place on this machine has where it lacks the one for this machine', async () => {
+    const [source, destination] = [there(), here()];
+    Object.defineProperty(source, 'registry', { value: undefined });
+    const only = addImage(source, { platform: S390X });
+    const absent = (text: string): Descriptor => ({ ...only, digest: digestOf(Buffer.from(text)) });
+    addIndex(
+      source,
+      [
+        [absent('amd64'), AMD64],
+        [absent('arm64'), ARM64],
+        [only, S390X],
+      ],
+      '1',
+    );
+    expect((await copied(source, destination, { platforms: 'one' })).target.digest).toBe(only.digest);
+  });
+});
+
+describe('an index that was rewritten', () => {
+  it('is still known when its referrers are looked for, however much was read meanwhile', async () => {
+    const [source, destination] = [there(), here()];
+    const amd64 = addImage(source, { layers: ['amd64'] });
+    const arm64 = addImage(source, { layers: ['arm64'], platform: ARM64 });
+    addIndex(
+      source,
+      [
+        [amd64, AMD64],
+        [arm64, ARM64],
+      ],
+      '1',
+    );
+    addImage(source, { subject: amd64, layers: ['sbom'] });
+    const session = new CopySession();
+    const layer = digestOf(Buffer.from('amd64'));
+    source.place.onCall = (call) => {
+      if (call !== `fetch ${layer}`) return;
+      for (let at = 0; at < 9; at += 1)
+        session.documents.add(Buffer.alloc(4 * 1024 * 1024, at), MEDIA_TYPES.ociManifest);
+    };
+    const request = { platforms: [AMD64], rewriteIndex: true, referrers: {} };
+    const report = await copied(source, destination, request, session);
+    expect(report.referrers).toHaveLength(1);
+  });
+});
+
+describe('tags that a stranger made after the scheme of cosign', () => {
+  it('lead nowhere twice, though they name the image that they are for', async () => {
+    const [source, destination] = [there(), here()];
+    const image = addImage(source, { tag: '1' });
+    for (const suffix of ['sig', 'att', 'sbom'])
+      addImage(source, { tag: `${image.digest.replace(':', '-')}.${suffix}` });
+    const report = await copied(source, destination, { referrers: {} });
+    expect(destination.everything).toEqual(source.everything);
+    expect(report.referrers.map(({ referrers }) => referrers)).toEqual([[], [], []]);
+    expect(destination.place.count('stored')).toBe(4);
+  });
+});
+
+describe('documents that several images want at once', () => {
+  it('are read once', async () => {
+    const [source, destination] = [there(), here()];
+    const image = addImage(source, { tag: '1' });
+    source.place.onCall = async (call) => {
+      if (call.startsWith('fetch')) await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const session = new CopySession();
+    await Promise.all(['1', '2', '3', '4'].map((tag) => copied(source, destination, { tag }, session)));
+    expect(source.place.count(`fetch ${image.digest}`)).toBe(1);
+  });
+});

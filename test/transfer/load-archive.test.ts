@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ArchiveDestination } from '../../src/transfer/archives/archive-destination.js';
+import { openArchive } from '../../src/transfer/archives/open-archive.js';
+import { copy } from '../../src/transfer/copy.js';
+import { CopySession } from '../../src/transfer/copy-session.js';
+import { ArchiveLoader } from '../../src/transfer/load-archive.js';
+import { addImage } from '../support/memory-images.js';
+import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+
+const NAME = 'there.example/app';
+
+describe('what refers to something, in an archive', () => {
+  let work: string;
+  let files = 0;
+  let file: string;
+  let source: MemoryRepository;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-loader-'));
+  });
+  afterAll(() => rm(work, { recursive: true, force: true }));
+  beforeEach(() => {
+    file = join(work, `${(files += 1)}.tar`);
+    source = new MemoryPlace('there.example').repository(NAME);
+  });
+
+  /** What is loaded, and the digests of what has no name. */
+  const loaded = async (name?: string): Promise<{ place: MemoryPlace; nameless: string[] }> => {
+    await using archive = await openArchive({ file });
+    const place = new MemoryPlace('there.example', { sparse: true });
+    const loader = new ArchiveLoader({ archive, destination: place, session: new CopySession(), name });
+    const { images, nameless } = await loader.plan();
+    for (const image of images) await loader.load(image);
+    return { place, nameless: nameless.map(({ digest }) => digest) };
+  };
+
+  test('comes along with what it refers to', async () => {
+    const image = addImage(source, { tag: '1' });
+    addImage(source, { subject: image, layers: ['sbom'] });
+    await using archive = await ArchiveDestination.open({ file });
+    const request = { from: '1', tag: '1', platforms: 'all' as const, referrers: {} };
+    await copy(source, archive.repository(NAME), request, new CopySession());
+    await archive.finish();
+    const { place, nameless } = await loaded();
+    expect(nameless).toEqual([]);
+    expect(place.repository(NAME).everything).toEqual(source.everything);
+  });
+
+  test('is told of where that is not in it, and loaded under the name that it is given', async () => {
+    const image = addImage(source, { tag: '1' });
+    const sbom = addImage(source, { subject: image, layers: ['sbom'] });
+    await using archive = await ArchiveDestination.open({ file });
+    const request = { from: sbom.digest, platforms: 'all' as const };
+    await copy(source, archive.repository(NAME), request, new CopySession());
+    await archive.finish();
+    expect((await loaded()).nameless).toEqual([sbom.digest]);
+    const { place } = await loaded(`${NAME}:sbom`);
+    expect(place.repository(NAME).everything.tags).toEqual({ sbom: sbom.digest });
+  });
+});
