@@ -21,6 +21,7 @@ import {
 } from './settings.js';
 import { addServeCommands } from './serve-commands.js';
 import { addStoreCommands } from './store-commands.js';
+import { addSyncCommands } from './sync-commands.js';
 import { addTransferCommands } from './transfer-commands.js';
 import { addUnpackCommands } from './unpack-commands.js';
 import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
@@ -45,6 +46,7 @@ export function createProgram(run: RunCommand): Command {
   addTransferCommands(program, run);
   addRegistryCommands(program, run);
   addArchiveCommands(program, run);
+  addSyncCommands(program, run);
   addNodeCommands(program, run);
   addStoreCommands(program, run);
   addExamples(program, [

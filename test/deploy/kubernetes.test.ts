@@ -3,20 +3,13 @@ import { join, resolve } from 'node:path';
 import { DaemonSet } from 'kubernetes-models/apps/v1/DaemonSet';
 import { ConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import { Namespace } from 'kubernetes-models/v1/Namespace';
-import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { type Manifest, manifestsIn, typeFaults } from '../support/kubernetes-manifests.js';
 import { peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 
 const DEPLOY = resolve(import.meta.dirname, '../../deploy');
 const MANIFESTS = ['namespace.yaml', 'images.yaml', 'daemonset.yaml'];
-
-interface Manifest {
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-  [key: string]: unknown;
-}
 
 /** They check against Kubernetes' own schemas, which let pass what they do not know. */
 const MODELS: Readonly<Record<string, new (data: never) => { validate(): void }>> = {
@@ -25,18 +18,11 @@ const MODELS: Readonly<Record<string, new (data: never) => { validate(): void }>
   Namespace,
 };
 
-function documentsIn(text: string): Manifest[] {
-  return parseAllDocuments(text).map((document) => {
-    expect(document.errors).toEqual([]);
-    return document.toJS() as Manifest;
-  });
-}
-
 async function plain(): Promise<Manifest[]> {
   const texts = await Promise.all(
     MANIFESTS.map((name) => readFile(join(DEPLOY, 'kubernetes', name), 'utf8')),
   );
-  return texts.flatMap(documentsIn);
+  return texts.flatMap(manifestsIn);
 }
 
 function validate(manifest: Manifest): void {
@@ -52,34 +38,13 @@ const TYPES: Readonly<Record<string, string>> = {
   Namespace: 'kubernetes-models/v1/Namespace',
 };
 
-/** What the compiler says of a manifest as a literal of its type. */
-function typeFaults(manifest: Manifest): string[] {
-  const { kind } = manifest;
-  const path = join(import.meta.dirname, `${kind}.check.ts`);
-  const text = `import type { I${kind} } from '${TYPES[kind] ?? ''}';\nexport const manifest: I${kind} = ${JSON.stringify(manifest)};\n`;
-  const options: ts.CompilerOptions = {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    types: [],
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
-  };
-  const host = ts.createCompilerHost(options);
-  const getSourceFile = host.getSourceFile.bind(host);
-  host.getSourceFile = (name, ...rest) =>
-    name === path ? ts.createSourceFile(path, text, ts.ScriptTarget.Latest) : getSourceFile(name, ...rest);
-  const program = ts.createProgram([path], options, host);
-  return ts
-    .getPreEmitDiagnostics(program)
-    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '));
-}
+const typeOf = ({ kind }: Manifest): string => TYPES[kind] ?? '';
 
 describe('the manifests for a cluster', () => {
   it('are what Kubernetes’ schemas ask for', async () => {
     for (const manifest of await plain()) {
       expect(() => validate(manifest)).not.toThrow();
-      expect(typeFaults(manifest)).toEqual([]);
+      expect(typeFaults(manifest, typeOf(manifest))).toEqual([]);
     }
   });
 
@@ -87,7 +52,8 @@ describe('the manifests for a cluster', () => {
     const daemonSet = (await plain()).find(({ kind }) => kind === 'DaemonSet');
     expect(() => validate({ ...daemonSet, spec: { template: {} } } as unknown as Manifest)).toThrow();
     const text = JSON.stringify(daemonSet).replace('livenessProbe', 'livenesProbe');
-    expect(typeFaults(JSON.parse(text) as Manifest)).toEqual([expect.stringContaining('livenesProbe')]);
+    const wrong = JSON.parse(text) as Manifest;
+    expect(typeFaults(wrong, typeOf(wrong))).toEqual([expect.stringContaining('livenesProbe')]);
   });
 
   it('are all that lies there, with what puts them together', async () => {
@@ -108,7 +74,7 @@ describe('the manifests for a cluster', () => {
   });
 
   it.skipIf(needsPeer('kustomize') !== undefined)('are the same by kustomize', async () => {
-    const built = documentsIn(await peerOutput('kustomize', ['build', join(DEPLOY, 'kubernetes')]));
+    const built = manifestsIn(await peerOutput('kustomize', ['build', join(DEPLOY, 'kubernetes')]));
     const byName = (all: Manifest[]): Manifest[] => all.sort((a, b) => (a.kind < b.kind ? -1 : 1));
     expect(byName(built)).toEqual(byName(await plain()));
   });

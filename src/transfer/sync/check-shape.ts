@@ -1,0 +1,132 @@
+import { Ajv, type ErrorObject } from 'ajv';
+import type { JsonObject } from '../../spec/index.js';
+import { type Fault, MirrorFileError } from './mirror-file-error.js';
+import { nearest } from './nearest.js';
+import type { YamlPath, YamlText } from './yaml-text.js';
+
+/**
+ * Holds a file against a JSON Schema. Texts that stand for a number or for yes and no become that where the schema wants it.
+ *
+ * @throws {MirrorFileError} with all that is wrong
+ */
+export function checkShape(yaml: YamlText, schema: JsonObject): unknown {
+  const ajv = new Ajv({
+    allErrors: true,
+    verbose: true,
+    coerceTypes: true,
+    allowUnionTypes: true,
+    strictRequired: false,
+  });
+  const validate = ajv.compile(schema);
+  const { value } = yaml;
+  if (validate(value)) return value;
+  throw new MirrorFileError(yaml.name, faultsOf(validate.errors ?? [], yaml));
+}
+
+function faultsOf(errors: readonly ErrorObject[], yaml: YamlText): Fault[] {
+  return errors.map((error) => faultOf(error, yaml));
+}
+
+function faultOf(error: ErrorObject, yaml: YamlText): Fault {
+  const path = pathOf(error.instancePath);
+  const params = error.params as Readonly<Record<string, unknown>>;
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return unknownKey(String(params['additionalProperty']), error, path, yaml);
+    case 'required':
+      return {
+        at: yaml.at(path),
+        message: `${whereOf(path)}${String(params['missingProperty'])} is missing`,
+      };
+    case 'type':
+      return {
+        at: yaml.at(path),
+        message: `${nameOf(path)} must be ${wordsOfTypes(params['type'])}, not ${shown(error.data)}`,
+      };
+    case 'enum':
+      return notOneOf(error, path, yaml);
+    case 'minItems':
+    case 'minLength':
+      return { at: yaml.at(path), message: `${nameOf(path)} is empty` };
+    case 'maxLength':
+      return { at: yaml.at(path), message: `${nameOf(path)} must not be ${shown(error.data)}` };
+    default:
+      return { at: yaml.at(path), message: `${nameOf(path)} ${error.message ?? 'is not right'}` };
+  }
+}
+
+function unknownKey(key: string, error: ErrorObject, path: YamlPath, yaml: YamlText): Fault {
+  const at = yaml.atKey(path, key);
+  if (key === 'password' && path.at(-1) === 'credentials') {
+    return {
+      at,
+      message: 'a password does not belong in this file',
+      hint: 'Use passwordEnv or passwordFile, an authFile, or `landfall login`.',
+    };
+  }
+  const known = Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
+  const meant = nearest(key, known);
+  return {
+    at,
+    message: `${whereOf(path)}there is no key ${JSON.stringify(key)}`,
+    hint:
+      meant === undefined
+        ? `The keys here are ${known.join(', ')}.`
+        : `Did you mean ${JSON.stringify(meant)}?`,
+  };
+}
+
+function notOneOf(error: ErrorObject, path: YamlPath, yaml: YamlText): Fault {
+  const allowed = ((error.params as { allowedValues?: readonly unknown[] }).allowedValues ?? []).map(String);
+  const meant = nearest(String(error.data), allowed);
+  return {
+    at: yaml.at(path),
+    message: `${nameOf(path)} must be ${allowed.join(' or ')}, not ${shown(error.data)}`,
+    ...(meant === undefined ? {} : { hint: `Did you mean ${JSON.stringify(meant)}?` }),
+  };
+}
+
+/** A JSON pointer's parts. */
+function pathOf(pointer: string): YamlPath {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+}
+
+/** `sources[0].tags`; what the file itself is, where it is the root. */
+function nameOf(path: YamlPath): string {
+  const name = path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`))
+    .join('')
+    .replace(/^\./, '');
+  return name === '' ? 'the file' : name;
+}
+
+function whereOf(path: YamlPath): string {
+  return path.length === 0 ? '' : `in ${nameOf(path)} `;
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  array: 'a list',
+  object: 'a group of keys',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+function wordsOfTypes(types: unknown): string {
+  const names = (Array.isArray(types) ? types : [types]).map(String).filter((name) => name !== 'number');
+  return (names.length === 0 ? ['number'] : names).map((name) => WORDS[name] ?? name).join(' or ');
+}
+
+/** What stands there, in short. Nothing that may be a secret is shown: those are texts where texts belong. */
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'a group of keys';
+  if (value === '' || value === null) return 'nothing';
+  const text = JSON.stringify(value);
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}

@@ -1,0 +1,285 @@
+import { parseReference, type Reference } from '../../spec/index.js';
+import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
+import { checkShape } from './check-shape.js';
+import { readConnection, type RawConnection } from './connection-form.js';
+import { FormReader } from './form-reader.js';
+import type { MirrorDestination, MirrorFile, MirrorSource, PlaceName, Selection } from './mirror-file.js';
+import { MIRROR_SCHEMA } from './mirror-schema.js';
+import { templateFault } from './path-template.js';
+import { parseHost, parsePlaceName } from './place-name.js';
+import { isGlob, repositoryGlob } from './repository-glob.js';
+import { type RawTags, readTags } from './tags-form.js';
+import type { TagRules } from './tag-rules.js';
+import type { YamlPath, YamlText } from './yaml-text.js';
+
+type RawPlatforms = string | readonly string[];
+type RawReferrers = boolean | { readonly types?: readonly string[]; readonly cosignTags?: boolean };
+
+interface RawOfImages {
+  readonly platforms?: RawPlatforms;
+  readonly rewriteIndex?: boolean;
+  readonly referrers?: RawReferrers;
+  readonly to?: string;
+}
+
+interface RawRepository extends RawOfImages {
+  readonly name?: string;
+  readonly regex?: string;
+  readonly exclude?: string | readonly string[];
+  readonly tags?: RawTags;
+}
+
+interface RawImage extends RawOfImages {
+  readonly name: string;
+}
+
+interface RawSource extends RawOfImages, RawConnection {
+  readonly registry?: string;
+  readonly from?: string;
+  readonly repositories?: readonly (string | RawRepository)[];
+  readonly images?: readonly (string | RawImage)[];
+  readonly tags?: RawTags;
+}
+
+interface RawDestination extends RawConnection {
+  readonly to: string;
+  readonly prefix?: string;
+  readonly path?: string;
+}
+
+interface RawMirror {
+  readonly concurrency?: number;
+  readonly defaults?: RawOfImages;
+  readonly sources: readonly RawSource[];
+  readonly destinations?: readonly (string | RawDestination)[];
+}
+
+/** A file of landfall's own form. @throws {MirrorFileError} */
+export function readLandfallForm(
+  yaml: YamlText,
+  o: { readonly directory: string; readonly now: number },
+): MirrorFile {
+  const raw = checkShape(yaml, MIRROR_SCHEMA) as RawMirror;
+  const reader = new FormReader(yaml, o);
+  const form = new LandfallForm(reader, raw.defaults ?? {});
+  const file: MirrorFile = {
+    name: yaml.name,
+    form: 'landfall',
+    sources: raw.sources.flatMap((source, at) => form.sources(source, ['sources', at])),
+    destinations: (raw.destinations ?? []).flatMap((one, at) => form.destination(one, ['destinations', at])),
+    concurrency: raw.concurrency,
+    notes: [],
+    warnings: [],
+  };
+  reader.end();
+  return file;
+}
+
+/** What holds for the images of one entry, all that stands around it considered. */
+interface Wanted {
+  readonly tags: TagRules;
+  readonly platforms: PlatformChoice;
+  readonly rewriteIndex: boolean | undefined;
+  readonly referrers: ReferrerChoice | undefined;
+  readonly to: string | undefined;
+}
+
+class LandfallForm {
+  readonly #reader: FormReader;
+  readonly #defaults: Wanted;
+
+  constructor(reader: FormReader, defaults: RawOfImages) {
+    this.#reader = reader;
+    const none: Wanted = {
+      tags: ALL_TAGS,
+      platforms: 'all',
+      rewriteIndex: undefined,
+      referrers: undefined,
+      to: undefined,
+    };
+    this.#defaults = this.#wanted(defaults, ['defaults'], none);
+  }
+
+  /** More than one where names without a registry before them are of several registries. */
+  sources(raw: RawSource, where: YamlPath): MirrorSource[] {
+    const wanted = this.#wanted(raw, where, this.#defaults);
+    const connection = readConnection(this.#reader, raw, where);
+    const place = this.#placeOf(raw, where);
+    if (place === undefined) return [];
+    const byHost = new Map<string, Selection[]>();
+    const add = (host: string, selection: Selection): void => {
+      // Everywhere but at registries all names lie in one place.
+      const key = place === 'named' ? host : '';
+      byHost.set(key, [...(byHost.get(key) ?? []), selection]);
+    };
+    for (const [at, one] of (raw.repositories ?? []).entries())
+      this.#repository(one, [...where, 'repositories', at], { place, wanted, add });
+    for (const [at, one] of (raw.images ?? []).entries())
+      this.#image(one, [...where, 'images', at], { place, wanted, add });
+    if (raw.repositories === undefined && raw.images === undefined) {
+      if (place === 'named' || place.kind === 'registry')
+        this.#reader.fault(where, 'neither repositories nor images are named', 'Name them; "**" means all.');
+      else add('', { at: this.#reader.at(where), text: '**', matches: () => true, digests: [], ...wanted });
+    }
+    const at = this.#reader.at(where);
+    return [...byHost].map(([host, selections]) => ({
+      at,
+      place: place === 'named' ? { kind: 'registry', host } : place,
+      connection,
+      selections,
+    }));
+  }
+
+  destination(raw: string | RawDestination, where: YamlPath): MirrorDestination | [] {
+    const reader = this.#reader;
+    const { to, prefix, path, ...rest }: RawDestination = typeof raw === 'string' ? { to: raw } : raw;
+    const named = reader.attempt(typeof raw === 'string' ? where : [...where, 'to'], () =>
+      parsePlaceName(to, reader.directory),
+    );
+    const connection = readConnection(reader, rest, where);
+    this.#checkTemplate(path, [...where, 'path']);
+    this.#checkTemplate(prefix, [...where, 'prefix']);
+    if (named === undefined) return [];
+    const trimmed = prefix?.replace(/^\/+|\/+$/g, '') ?? '';
+    return {
+      at: reader.at(where),
+      place: named.place,
+      connection,
+      prefix: [named.prefix, trimmed].filter((part) => part !== '').join('/'),
+      path,
+    };
+  }
+
+  /** `named`: every name has its registry before it. */
+  #placeOf(raw: RawSource, where: YamlPath): PlaceName | 'named' | undefined {
+    const reader = this.#reader;
+    if (raw.registry !== undefined && raw.from !== undefined) {
+      reader.faultAtKey(where, 'from', 'registry and from exclude each other', 'Make two sources of them.');
+      return undefined;
+    }
+    if (raw.from !== undefined) {
+      const { from } = raw;
+      const named = reader.attempt([...where, 'from'], () => parsePlaceName(from, reader.directory));
+      return named?.place;
+    }
+    if (raw.registry === undefined) return 'named';
+    const host = parseHost(raw.registry);
+    if (host !== undefined) return { kind: 'registry', host };
+    reader.fault(
+      [...where, 'registry'],
+      `${JSON.stringify(raw.registry)} is not the host of a registry`,
+      'Write HOST or HOST:PORT with a dot or a port in it; paths go to repositories.',
+    );
+    return undefined;
+  }
+
+  #repository(raw: string | RawRepository, where: YamlPath, entry: Entry): void {
+    const reader = this.#reader;
+    const one: RawRepository = typeof raw === 'string' ? { name: raw } : raw;
+    const { name, regex } = one;
+    const wanted = this.#wanted(one, where, entry.wanted);
+    if ((name === undefined) === (regex === undefined)) {
+      reader.fault(where, 'a repository has either a name or a regex');
+      return;
+    }
+    const text = name ?? regex ?? '';
+    const at = reader.at(where);
+    const nameAt = typeof raw === 'string' ? where : [...where, name === undefined ? 'regex' : 'name'];
+    if (regex === undefined && !isGlob(text)) {
+      const reference = this.#reference(text, nameAt, entry.place);
+      if (reference === undefined) return;
+      if (reference.tag !== undefined || reference.digest !== undefined) {
+        reader.fault(nameAt, `${text} is an image, not a repository`, 'Put it below `images`.');
+        return;
+      }
+      if (one.exclude !== undefined)
+        reader.faultAtKey(where, 'exclude', 'exclude is for patterns', 'Leave the repository out itself.');
+      const called = nameIn(reference, entry.place);
+      entry.add(reference.registry, { at, text, name: called, isOwn: true, digests: [], ...wanted });
+      return;
+    }
+    if (entry.place === 'named') {
+      reader.fault(nameAt, 'a pattern needs a registry to be looked for in', 'Give the source a registry.');
+      return;
+    }
+    const test = regex === undefined ? repositoryGlob(text) : reader.pattern(nameAt, regex);
+    const excluded = listOf(one.exclude).map(repositoryGlob);
+    const host = entry.place.kind === 'registry' ? entry.place.host : '';
+    const matches = (tested: string): boolean =>
+      test?.(tested) === true && !excluded.some((pattern) => pattern(tested));
+    entry.add(host, { at, text, matches, digests: [], ...wanted });
+  }
+
+  #image(raw: string | RawImage, where: YamlPath, entry: Entry): void {
+    const reader = this.#reader;
+    const one: RawImage = typeof raw === 'string' ? { name: raw } : raw;
+    const nameAt = typeof raw === 'string' ? where : [...where, 'name'];
+    const reference = this.#reference(one.name, nameAt, entry.place);
+    const wanted = this.#wanted({ ...one }, where, entry.wanted);
+    if (reference === undefined) return;
+    const { tag, digest } = reference;
+    const at = reader.at(where);
+    // With both, the digest says what it is and the tag how it is called; a tag that has moved on is then an error.
+    const list = digest === undefined ? [{ tag: tag ?? 'latest', at }] : [];
+    entry.add(reference.registry, {
+      at,
+      text: one.name,
+      name: nameIn(reference, entry.place),
+      ...wanted,
+      tags: { list },
+      digests: digest === undefined ? [] : [digest],
+    });
+    if (digest !== undefined && tag !== undefined)
+      reader.fault(nameAt, `${one.name} has both a tag and a digest`, 'Leave one of them out.');
+  }
+
+  /** The registry is put before a name where it is not there. */
+  #reference(text: string, where: YamlPath, place: PlaceName | 'named'): Reference | undefined {
+    const isOf = place !== 'named' && place.kind === 'registry' ? place.host : undefined;
+    const full = isOf === undefined || text.startsWith(`${isOf}/`) ? text : `${isOf}/${text}`;
+    return this.#reader.attempt(where, () => parseReference(full));
+  }
+
+  #wanted(raw: RawOfImages & { readonly tags?: RawTags }, where: YamlPath, around: Wanted): Wanted {
+    const reader = this.#reader;
+    this.#checkTemplate(raw.to, [...where, 'to']);
+    return {
+      tags: raw.tags === undefined ? around.tags : readTags(reader, raw.tags, [...where, 'tags']),
+      platforms: reader.platforms([...where, 'platforms'], raw.platforms) ?? around.platforms,
+      rewriteIndex: raw.rewriteIndex ?? around.rewriteIndex,
+      referrers: raw.referrers === undefined ? around.referrers : referrersOf(raw.referrers),
+      to: raw.to ?? around.to,
+    };
+  }
+
+  #checkTemplate(template: string | undefined, where: YamlPath): void {
+    const fault = template === undefined ? undefined : templateFault(template.replace(/^\/+|\/+$/g, ''));
+    if (fault !== undefined) this.#reader.fault(where, `${JSON.stringify(template)}: ${fault}`);
+  }
+}
+
+interface Entry {
+  readonly place: PlaceName | 'named';
+  readonly wanted: Wanted;
+  readonly add: (host: string, selection: Selection) => void;
+}
+
+const ALL_TAGS: TagRules = { list: [], listed: { tests: [], prereleases: false, digestTags: false } };
+
+/** How a repository is called in its place. */
+function nameIn({ registry, repository }: Reference, place: PlaceName | 'named'): string {
+  return place === 'named' || place.kind === 'registry' ? repository : `${registry}/${repository}`;
+}
+
+function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {
+  if (raw === false) return undefined;
+  if (raw === true) return {};
+  return {
+    ...(raw.types === undefined ? {} : { artifactTypes: raw.types }),
+    ...(raw.cosignTags === undefined ? {} : { cosignTags: raw.cosignTags }),
+  };
+}
+
+function listOf(value: string | readonly string[] | undefined): readonly string[] {
+  return value === undefined ? [] : typeof value === 'string' ? [value] : value;
+}

@@ -1,0 +1,189 @@
+import pLimit from 'p-limit';
+import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
+import type { Descriptor } from '../../spec/index.js';
+import type { DocumentReader } from '../document-reader.js';
+import type { SourcePlace, SourceRepository } from '../source.js';
+import { CreatedDates } from './created.js';
+import type { MirrorFile, MirrorSource, PlaceName, Connection, Selection } from './mirror-file.js';
+import { formatPlace } from './place-name.js';
+import { type MirrorPlan, PlannedRepository, type SourceFailure, type WantedImage } from './planned.js';
+import { selectTags } from './tag-rules.js';
+
+/** Repositories that are listed at once. */
+const LISTED_AT_ONCE = 8;
+/** Images whose dates are read at once, of a repository. */
+const DATED_AT_ONCE = 8;
+
+export type OpenSource = (place: PlaceName, connection: Connection) => Promise<SourcePlace>;
+
+export interface PlanMirrorOptions extends Abortable {
+  readonly openSource: OpenSource;
+  readonly documents: DocumentReader;
+  /** Told the tags of each repository that was listed. */
+  readonly onTags?: ((repository: SourceRepository, tags: readonly string[]) => void) | undefined;
+}
+
+/**
+ * Finds what the file asks for: each repository is listed once, and of its tags nothing is asked that no rule is about. What
+ * fails is noted, and stops nothing else. Errors: ABORTED.
+ */
+export async function planMirror(file: MirrorFile, options: PlanMirrorOptions): Promise<MirrorPlan> {
+  const planner = new Planner(options);
+  const planned = await Promise.all(file.sources.map((source) => planner.source(source)));
+  return {
+    repositories: planned.flatMap(({ repositories }) => repositories),
+    failures: planned.flatMap(({ failures }) => failures),
+    warnings: planned.flatMap(({ warnings }) => warnings),
+  };
+}
+
+class Planner {
+  readonly #options: PlanMirrorOptions;
+  readonly #dates: CreatedDates;
+  readonly #limit = pLimit(LISTED_AT_ONCE);
+
+  constructor(options: PlanMirrorOptions) {
+    this.#options = options;
+    this.#dates = new CreatedDates(options.documents);
+  }
+
+  async source(source: MirrorSource): Promise<MirrorPlan> {
+    const failures: SourceFailure[] = [];
+    const warnings: string[] = [];
+    const { place: name, connection, selections } = source;
+    const subject = formatPlace(name);
+    let place: SourcePlace;
+    try {
+      place = await this.#options.openSource(name, connection);
+    } catch (error) {
+      throwIfAborted(this.#options.signal);
+      return { repositories: [], failures: [{ source, subject, error }], warnings };
+    }
+    const named = new Map<string, Selection[]>();
+    for (const selection of selections.filter((one) => one.name !== undefined)) {
+      const full = fullName(name, selection.name ?? '');
+      named.set(full, [...(named.get(full) ?? []), selection]);
+    }
+    await this.#expand({ source, place, subject, named, failures, warnings });
+    const repositories = await Promise.all(
+      [...named].map(([repository, chosen]) =>
+        this.#limit(() => this.#repository(source, place.repository(repository), chosen, warnings)),
+      ),
+    );
+    return { repositories, failures, warnings };
+  }
+
+  /** Puts the repositories that patterns mean beside those that are named. */
+  async #expand(o: {
+    readonly source: MirrorSource;
+    readonly place: SourcePlace;
+    readonly subject: string;
+    readonly named: Map<string, Selection[]>;
+    readonly failures: SourceFailure[];
+    readonly warnings: string[];
+  }): Promise<void> {
+    const patterns = o.source.selections.filter((selection) => selection.matches !== undefined);
+    if (patterns.length === 0) return;
+    let all: readonly string[];
+    try {
+      all = await o.place.repositories({ signal: this.#options.signal });
+    } catch (error) {
+      throwIfAborted(this.#options.signal);
+      const subject = `${o.subject}: ${patterns.map(({ text }) => text).join(', ')}`;
+      o.failures.push({ source: o.source, subject, error });
+      return;
+    }
+    for (const pattern of patterns) {
+      const found = all.filter((full) => pattern.matches?.(shortName(o.source.place, full)) === true);
+      if (found.length === 0) o.warnings.push(`${o.subject}: no repository fits ${pattern.text}`);
+      for (const full of found) {
+        const chosen = o.named.get(full) ?? [];
+        if (!chosen.some(({ isOwn }) => isOwn)) o.named.set(full, [...chosen, pattern]);
+      }
+    }
+  }
+
+  async #repository(
+    source: MirrorSource,
+    repository: SourceRepository,
+    selections: readonly Selection[],
+    warnings: string[],
+  ): Promise<PlannedRepository> {
+    const { signal, onTags } = this.#options;
+    const resolved = new Map<string, Descriptor>();
+    const images = new Map<string, WantedImage>();
+    try {
+      if (repository.name === '') throw nameless(repository);
+      const tags = selections.some(({ tags: { listed } }) => listed !== undefined)
+        ? await listTags(repository, signal)
+        : undefined;
+      if (tags !== undefined) onTags?.(repository, tags);
+      for (const selection of selections) {
+        const chosen = await selectTags(selection.tags, tags ?? [], this.#dating(repository, resolved));
+        for (const image of imagesOf(selection, chosen)) {
+          const key = `${image.from} ${image.to ?? ''}`;
+          if (!images.has(key)) images.set(key, image);
+        }
+      }
+      if (images.size === 0) warnings.push(`${repository.location}: no tag is wanted`);
+      return new PlannedRepository({ source, repository, images: [...images.values()], resolved });
+    } catch (failure) {
+      throwIfAborted(signal);
+      // What is wanted by its name needs no list.
+      const certain = selections.flatMap((selection) =>
+        imagesOf(
+          selection,
+          selection.tags.list.map(({ tag }) => tag),
+        ),
+      );
+      return new PlannedRepository({ source, repository, images: certain, failure, resolved });
+    }
+  }
+
+  #dating(
+    repository: SourceRepository,
+    resolved: Map<string, Descriptor>,
+  ): (tag: string) => Promise<number | undefined> {
+    const { signal } = this.#options;
+    const limit = pLimit(DATED_AT_ONCE);
+    return async (tag) =>
+      await limit(async () => {
+        const image = resolved.get(tag) ?? (await repository.resolve(tag, { signal }));
+        // It was deleted since it was listed.
+        if (image === undefined) return undefined;
+        resolved.set(tag, image);
+        return await this.#dates.of(repository, image, { signal });
+      });
+  }
+}
+
+async function listTags(repository: SourceRepository, signal: AbortSignal | undefined): Promise<string[]> {
+  const tags: string[] = [];
+  for await (const tag of repository.tags({ signal })) tags.push(tag);
+  // Registries differ in their order, and in how they give it twice.
+  return tags.sort();
+}
+
+function imagesOf(selection: Selection, tags: readonly string[]): WantedImage[] {
+  const { platforms, rewriteIndex, referrers, to, at } = selection;
+  const positions = new Map(selection.tags.list.map((one) => [one.tag, one.at]));
+  const shared = { platforms, rewriteIndex, referrers, to };
+  return [
+    ...tags.map((tag) => ({ ...shared, from: tag, tag, at: positions.get(tag) ?? at })),
+    ...selection.digests.map((digest) => ({ ...shared, from: digest, tag: undefined, at })),
+  ];
+}
+
+function fullName(place: PlaceName, name: string): string {
+  return place.kind === 'registry' ? `${place.host}/${name}` : name;
+}
+
+function shortName(place: PlaceName, full: string): string {
+  return place.kind === 'registry' ? full.slice(place.host.length + 1) : full;
+}
+
+function nameless(repository: SourceRepository): LandfallError {
+  return new LandfallError('INVALID_CONFIG', `the names in ${repository.location} are no references`, {
+    hint: 'Copy its images one by one: landfall copy oci:DIR:NAME docker://HOST/REPOSITORY:TAG.',
+  });
+}

@@ -1,0 +1,189 @@
+import { isDigest, parseReference } from '../../spec/index.js';
+import { checkShape } from './check-shape.js';
+import { FormReader } from './form-reader.js';
+import type { Connection, MirrorFile, MirrorSource, Selection } from './mirror-file.js';
+import { SKOPEO_KEYS, SKOPEO_SCHEMA } from './mirror-schema.js';
+import { parseHost } from './place-name.js';
+import { tagList } from './tags-form.js';
+import type { ListedTags, TagRules } from './tag-rules.js';
+import { versionRange } from './version.js';
+import type { YamlPath, YamlText } from './yaml-text.js';
+
+type Empty = '';
+
+interface RawRegistry {
+  readonly images?: Empty | Readonly<Record<string, Empty | readonly (string | number)[]>>;
+  readonly 'images-by-tag-regex'?: Empty | Readonly<Record<string, string>>;
+  readonly 'images-by-semver'?: Empty | Readonly<Record<string, string>>;
+  readonly credentials?:
+    Empty | { readonly username?: string; readonly password?: string; readonly identitytoken?: string };
+  readonly 'tls-verify'?: boolean;
+  readonly 'cert-dir'?: string;
+}
+
+type RawSkopeo = Readonly<Record<string, Empty | RawRegistry>>;
+
+/** Whether a file is what `skopeo sync --src yaml` reads: registries by their hosts, with its keys and no others. */
+export function isSkopeoForm(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const entries = Object.entries(value as Readonly<Record<string, unknown>>);
+  if (entries.length === 0 || Object.hasOwn(value, 'sources')) return false;
+  return entries.some(
+    ([key, inner]) =>
+      parseHost(key) !== undefined &&
+      typeof inner === 'object' &&
+      inner !== null &&
+      Object.keys(inner).some((name) => SKOPEO_KEYS.includes(name)),
+  );
+}
+
+/**
+ * A file of skopeo's form, taken as `skopeo sync --src yaml` takes it.
+ *
+ * @param o `allPlatforms` is its `--all`: without it the manifest for this machine is copied, not the index
+ * @throws {MirrorFileError}
+ */
+export function readSkopeoForm(
+  yaml: YamlText,
+  o: { readonly directory: string; readonly now: number; readonly allPlatforms: boolean },
+): MirrorFile {
+  const raw = checkShape(yaml, SKOPEO_SCHEMA) as RawSkopeo;
+  const reader = new FormReader(yaml, o);
+  const form = new SkopeoForm(reader, o.allPlatforms);
+  const sources = Object.entries(raw).flatMap(([host, registry]) => form.source(host, registry));
+  reader.end();
+  const selections = sources.reduce((sum, source) => sum + source.selections.length, 0);
+  return {
+    name: yaml.name,
+    form: 'skopeo',
+    sources,
+    destinations: [],
+    notes: [
+      `${yaml.name} is a file of skopeo sync: took ${selections} repositories of ${sources.length} registries, ${o.allPlatforms ? 'with all their platforms' : 'each image for this platform alone; --all takes all of them'}`,
+      ...form.notes,
+    ],
+    warnings: form.warnings,
+  };
+}
+
+class SkopeoForm {
+  readonly notes: string[] = [];
+  readonly warnings: string[] = [];
+  readonly #reader: FormReader;
+  readonly #allPlatforms: boolean;
+
+  constructor(reader: FormReader, allPlatforms: boolean) {
+    this.#reader = reader;
+    this.#allPlatforms = allPlatforms;
+  }
+
+  source(key: string, raw: Empty | RawRegistry): MirrorSource | [] {
+    const host = parseHost(key);
+    if (host === undefined) {
+      this.#reader.faultAtKey([], key, `${JSON.stringify(key)} is not the host of a registry`);
+      return [];
+    }
+    const registry: RawRegistry = raw === '' ? {} : raw;
+    const connection = this.#connection(key, registry);
+    const selections = [
+      ...entriesOf(registry.images).flatMap(([name, tags]) => this.#listed(key, name, tags)),
+      ...entriesOf(registry['images-by-tag-regex']).flatMap(([name, text]) => this.#byRegex(key, name, text)),
+      ...entriesOf(registry['images-by-semver']).flatMap(([name, text]) => this.#bySemver(key, name, text)),
+    ];
+    if (selections.length === 0) this.warnings.push(`${key}: no images are named`);
+    return {
+      at: this.#reader.yaml.atKey([], key),
+      place: { kind: 'registry', host },
+      connection,
+      selections,
+    };
+  }
+
+  #connection(key: string, raw: RawRegistry): Connection {
+    const { credentials = '' } = raw;
+    const { username, password, identitytoken } = credentials === '' ? {} : credentials;
+    if (password !== undefined) {
+      this.warnings.push(
+        `${this.#reader.yaml.name} holds the password for ${key}: whoever reads the file has it; use \`landfall login\` or landfall's own form`,
+      );
+    }
+    if (identitytoken !== undefined) this.notes.push(`${key}: ignored identitytoken; log in instead`);
+    const verify = raw['tls-verify'] ?? true;
+    if (!verify) this.notes.push(`${key}: took tls-verify: false as any certificate, or HTTP without TLS`);
+    return {
+      credentials:
+        username === undefined || password === undefined
+          ? undefined
+          : { username, password: { literal: password } },
+      certDirectory: raw['cert-dir'] === '' ? undefined : this.#reader.path(raw['cert-dir']),
+      ...(verify ? {} : { insecure: true, mayBePlain: true }),
+    };
+  }
+
+  #listed(key: string, name: string, raw: Empty | readonly (string | number)[]): Selection | [] {
+    const where: YamlPath = [key, 'images', name];
+    const all = raw === '' ? [] : raw.map(String);
+    const digests = all.filter(isDigest);
+    const tags = tagList(
+      this.#reader,
+      all.filter((text) => !isDigest(text)),
+      where,
+    );
+    const rules: TagRules =
+      all.length === 0 ? { list: [], listed: { ...EVERYTHING, tests: [] } } : { list: tags };
+    return this.#selection(key, name, where, { tags: rules, digests });
+  }
+
+  /** skopeo looks for the expression anywhere in the tag. */
+  #byRegex(key: string, name: string, text: string): Selection | [] {
+    const where: YamlPath = [key, 'images-by-tag-regex', name];
+    const pattern = this.#reader.pattern(where, text, { anywhere: true });
+    if (pattern === undefined) return [];
+    return this.#selection(key, name, where, {
+      tags: { list: [], listed: { ...EVERYTHING, tests: [pattern] } },
+      digests: [],
+    });
+  }
+
+  /** Its ranges take versions with a hyphen where the range itself has one. */
+  #bySemver(key: string, name: string, text: string): Selection | [] {
+    const where: YamlPath = [key, 'images-by-semver', name];
+    const range = versionRange(text, { prereleases: /\d-[0-9A-Za-z]/.test(text) });
+    if (range === undefined) {
+      this.#reader.fault(where, `${JSON.stringify(text)} is not a range of versions that landfall can read`);
+      return [];
+    }
+    return this.#selection(key, name, where, {
+      tags: { list: [], listed: { ...EVERYTHING, tests: [], range } },
+      digests: [],
+    });
+  }
+
+  #selection(
+    key: string,
+    name: string,
+    where: YamlPath,
+    wanted: Pick<Selection, 'tags' | 'digests'>,
+  ): Selection | [] {
+    const reader = this.#reader;
+    const reference = reader.attempt(where, () => parseReference(`${key}/${name}`));
+    if (reference === undefined) return [];
+    if (reference.tag !== undefined || reference.digest !== undefined) {
+      reader.fault(where, `${name} is an image, not a repository`);
+      return [];
+    }
+    return {
+      at: reader.at(where),
+      text: name,
+      name: reference.repository,
+      ...wanted,
+      platforms: this.#allPlatforms ? 'all' : 'one',
+    };
+  }
+}
+
+const EVERYTHING: Omit<ListedTags, 'tests'> = { prereleases: true, loose: true, digestTags: true };
+
+function entriesOf<T>(group: Empty | Readonly<Record<string, T>> | undefined): [string, T][] {
+  return group === undefined || group === '' ? [] : Object.entries(group);
+}

@@ -1,0 +1,94 @@
+import pLimit from 'p-limit';
+import { abortedError, RegistryError } from '../../errors.js';
+import { isDigest } from '../../spec/index.js';
+import { chooseTarget } from '../choose-target.js';
+import { copyResolved } from '../copy.js';
+import type { CopySession } from '../copy-session.js';
+import type { DestinationPlace, DestinationRepository } from '../destination.js';
+import type { EarlierReport } from './earlier-report.js';
+import type { MappedImage } from './map-images.js';
+import type { WantedImage } from './planned.js';
+import type { SyncEvent } from './sync-event.js';
+import { type SyncedImage, syncedImage } from './sync-result.js';
+
+export interface SyncImagesOptions {
+  readonly place: DestinationPlace;
+  readonly session: CopySession;
+  readonly since: EarlierReport | undefined;
+  /** Images at once. */
+  readonly atOnce: number;
+  readonly onEvent?: ((event: SyncEvent) => void) | undefined;
+}
+
+/** Copies images to one place, several at once. The results stand in the order of the images; none is thrown. */
+export async function syncImages(
+  images: readonly MappedImage[],
+  options: SyncImagesOptions,
+): Promise<SyncedImage[]> {
+  const { place, onEvent, atOnce } = options;
+  const limit = pLimit(atOnce);
+  const repositories = new Map<string, DestinationRepository>();
+  const repositoryOf = (name: string): DestinationRepository => {
+    const known = repositories.get(name) ?? place.repository(name);
+    repositories.set(name, known);
+    return known;
+  };
+  let done = 0;
+  return await Promise.all(
+    images.map((mapped) =>
+      limit(async () => {
+        const image = await syncImage(mapped, repositoryOf(mapped.to), options);
+        done += 1;
+        onEvent?.({ type: 'synced', image, done, total: images.length });
+        return image;
+      }),
+    ),
+  );
+}
+
+async function syncImage(
+  { planned, image, to }: MappedImage,
+  destination: DestinationRepository,
+  { session, since }: SyncImagesOptions,
+): Promise<SyncedImage> {
+  const { from, tag } = image;
+  const mark = isDigest(from) ? '@' : ':';
+  const names = {
+    source: `${planned.repository.location}${mark}${from}`,
+    destination: `${destination.location}${mark}${tag ?? from}`,
+    name: `${to}${mark}${tag ?? from}`,
+  };
+  const nothing = { bytes: 0, contents: [], omitted: [], referrers: [] };
+  try {
+    if (session.signal?.aborted === true) throw abortedError(session.signal);
+    const resolved = await planned.resolve(from, { signal: session.signal });
+    const { platforms, rewriteIndex, referrers } = image;
+    const request = { from, tag, platforms, rewriteIndex, referrers, resolved };
+    if (since !== undefined) {
+      const target = await chooseTarget(planned.repository, resolved, request, session);
+      if (since.has(names.name, target.digest)) {
+        const contents = since.contentsOf(names.name, target.digest);
+        return { ...names, ...nothing, target, outcome: 'unchanged', contents };
+      }
+    }
+    const report = await copyResolved(planned.repository, destination, request, session);
+    return syncedImage(names, report, session.without);
+  } catch (error) {
+    return { ...names, ...nothing, outcome: 'failed', error: explained(error, image) };
+  }
+}
+
+/** A registry that takes no index of which parts are missing says only that something is. */
+function explained(error: unknown, { platforms, rewriteIndex }: WantedImage): unknown {
+  const isPartial = typeof platforms !== 'string' && rewriteIndex !== true;
+  if (!isPartial || !(error instanceof RegistryError)) return error;
+  const { registryCodes = [] } = error.details;
+  if (!registryCodes.some((code) => MISSING_PARTS.has(code))) return error;
+  return new RegistryError(error.code, error.message, {
+    cause: error.cause,
+    details: error.details,
+    hint: 'The registry takes no index whose other platforms are missing: mirror all of them, or set `rewriteIndex: true`.',
+  });
+}
+
+const MISSING_PARTS: ReadonlySet<string> = new Set(['MANIFEST_BLOB_UNKNOWN', 'MANIFEST_UNKNOWN']);

@@ -1,0 +1,268 @@
+import { type Abortable, LandfallError } from '../../errors.js';
+import { CopySession } from '../copy-session.js';
+import type { DestinationPlace } from '../destination.js';
+import type { EarlierReport } from './earlier-report.js';
+import { imageBlobs, mayPass } from './image-blobs.js';
+import { type MappedImage, mapImages } from './map-images.js';
+import type { Connection, MirrorDestination, MirrorFile, PlaceName } from './mirror-file.js';
+import { formatPlace } from './place-name.js';
+import { type OpenSource, planMirror } from './plan-mirror.js';
+import type { MirrorPlan, PlannedRepository, WantedImage } from './planned.js';
+import { prune, type RepositoryPrune } from './prune.js';
+import { planPrunes } from './plan-prunes.js';
+import { imagesOfShard, type Shard } from './shard.js';
+import { syncImages } from './sync-images.js';
+import type { SyncEvent } from './sync-event.js';
+import type { PrunedTag, SyncedImage, SyncFailure, SyncResult, UnprunedRepository } from './sync-result.js';
+
+/** Opens what the file names. What it gives is disposed of by the sync. */
+export interface SyncPlaces {
+  readonly source: OpenSource;
+  readonly destination: (place: PlaceName, connection: Connection) => Promise<DestinationPlace>;
+}
+
+export interface SyncOptions extends Abortable {
+  readonly file: MirrorFile;
+  readonly places: SyncPlaces;
+  /** Looks at everything and changes nothing. Default false. */
+  readonly dryRun?: boolean | undefined;
+  /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
+  readonly recheck?: boolean | undefined;
+  /** Blobs that are on their way at once. Default: that of pulls. */
+  readonly concurrency?: number | undefined;
+  /** The part of the images that is this worker's. Default: all. */
+  readonly shard?: Shard | undefined;
+  /** What an earlier run delivered: that is left out. For layouts and archives. */
+  readonly since?: EarlierReport | undefined;
+  /**
+   * Deletes at the destination what the file asks for no more, once it was shown and the answer is yes. Not asked in a run
+   * that only looks. Absent: nothing is deleted.
+   */
+  readonly prune?: ((prunes: readonly RepositoryPrune[]) => Promise<boolean>) | undefined;
+  readonly onEvent?: ((event: SyncEvent) => void) | undefined;
+}
+
+const IMAGES_AT_ONCE = 8;
+
+/**
+ * Makes the destinations have what the file asks for, one destination after the other. They are the only state: what one has
+ * under its name is not moved again, so that a run that broke off is gone on with by the next, and two at once do no harm.
+ *
+ * What fails is in the result, and stops nothing else; when `signal` is aborted, all that is left of the images is a failure.
+ *
+ * Errors: INVALID_CONFIG where nothing was begun; ABORTED before anything was copied
+ */
+export async function sync(options: SyncOptions): Promise<SyncResult> {
+  return await new Sync(options).run();
+}
+
+class Sync {
+  readonly #options: SyncOptions;
+  readonly #session: CopySession;
+  readonly #images: SyncedImage[] = [];
+  readonly #pruned: PrunedTag[] = [];
+  readonly #unpruned: UnprunedRepository[] = [];
+  readonly #failures: SyncFailure[] = [];
+
+  constructor(options: SyncOptions) {
+    this.#options = options;
+    const { signal, concurrency, dryRun, recheck, since, onEvent } = options;
+    const without = since?.digests;
+    this.#session = new CopySession({ signal, concurrency, dryRun, recheck, without, onEvent });
+  }
+
+  async run(): Promise<SyncResult> {
+    const { file, signal, places } = this.#options;
+    this.#check();
+    const session = this.#session;
+    const plan = await planMirror(file, {
+      openSource: places.source,
+      documents: session.documents,
+      onTags: (repository, tags) => session.noteTags(repository, tags),
+      signal,
+    });
+    this.#failures.push(...failuresOf(plan));
+    for (const message of plan.warnings) session.tell({ type: 'warning', message });
+    // Before anything is copied, so that a name that two images would have is no matter of luck.
+    const mapped = file.destinations.map((one) => mapImages(plan, one, file));
+    const mine = await this.#mine(plan);
+    for (const [at, destination] of file.destinations.entries()) {
+      const images = (mapped[at] ?? []).filter((one) => mine === undefined || mine.has(one.image));
+      await this.#destination(destination, images, plan);
+    }
+    return {
+      images: this.#images,
+      pruned: this.#pruned,
+      unpruned: this.#unpruned,
+      failures: this.#failures,
+    };
+  }
+
+  #check(): void {
+    const { file, since, shard, prune: pruning } = this.#options;
+    if (file.destinations.length === 0) {
+      throw new LandfallError('INVALID_CONFIG', `${file.name} names no destination`, {
+        hint: 'Name one in the file, or with --to docker://HOST[/PATH], oci:DIR, oci-archive:FILE or store.',
+      });
+    }
+    const running = file.destinations.find(
+      ({ place }) => place.kind === 'registry' || place.kind === 'store',
+    );
+    if (since !== undefined && running !== undefined) {
+      throw new LandfallError('INVALID_CONFIG', `a delta cannot go to ${formatPlace(running.place)}`, {
+        hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere what is there already is never moved again.',
+      });
+    }
+    if (pruning !== undefined && shard !== undefined) {
+      throw new LandfallError('INVALID_CONFIG', '--prune and --shard exclude each other', {
+        hint: 'No shard knows what became of the others: prune in a run of its own, once all are done.',
+      });
+    }
+    const shared = file.destinations.find(
+      ({ place }) => place.kind === 'archive' && !place.path.includes(SHARD),
+    );
+    if (shard !== undefined && shard.count > 1 && shared !== undefined) {
+      throw new LandfallError('INVALID_CONFIG', `all shards would write ${formatPlace(shared.place)}`, {
+        hint: `Put ${SHARD} into the name of the file.`,
+      });
+    }
+  }
+
+  /** The images that are this worker's; undefined for all. */
+  async #mine(plan: MirrorPlan): Promise<ReadonlySet<WantedImage> | undefined> {
+    const { shard } = this.#options;
+    if (shard === undefined) return undefined;
+    refusePassing(failuresOf(plan));
+    const all: readonly { planned: PlannedRepository; image: WantedImage }[] = plan.repositories.flatMap(
+      (planned) => planned.images.map((image) => ({ planned, image })),
+    );
+    const sized = await Promise.all(
+      all.map(async ({ planned, image }) => ({
+        image,
+        repository: planned.repository.location,
+        name: `${image.from} ${image.to ?? ''}`,
+        blobs: await imageBlobs(planned, image, this.#session),
+      })),
+    );
+    return new Set(imagesOfShard(sized, shard).map(({ image }) => image));
+  }
+
+  async #destination(
+    destination: MirrorDestination,
+    images: readonly MappedImage[],
+    plan: MirrorPlan,
+  ): Promise<void> {
+    const { places, file, since, shard, signal, onEvent } = this.#options;
+    const named = placeOf(destination, shard);
+    const name = formatPlace(named);
+    const repositories = new Set(images.map(({ to }) => to)).size;
+    onEvent?.({ type: 'planned', destination: name, images: images.length, repositories });
+    let place: DestinationPlace;
+    try {
+      place = await places.destination(named, destination.connection);
+    } catch (error) {
+      this.#failures.push({ subject: name, error });
+      return;
+    }
+    await using opened = place;
+    const done = await syncImages(images, {
+      place: opened,
+      session: this.#session,
+      since,
+      atOnce: file.concurrency ?? IMAGES_AT_ONCE,
+      onEvent,
+    });
+    try {
+      if (signal?.aborted !== true) await this.#prune(opened, { destination, images, plan, done });
+    } catch (error) {
+      this.#failures.push({ subject: name, error });
+    }
+    this.#images.push(...(await this.#finish(opened, done, name)));
+  }
+
+  async #prune(
+    place: DestinationPlace,
+    o: {
+      readonly destination: MirrorDestination;
+      readonly images: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+      readonly done: readonly SyncedImage[];
+    },
+  ): Promise<void> {
+    const { prune: confirm, dryRun = false, signal, onEvent } = this.#options;
+    if (confirm === undefined || place.kind === 'archive') return;
+    const { prunes, unpruned } = await planPrunes(place, { ...o, session: this.#session });
+    this.#unpruned.push(...unpruned);
+    if (prunes.length === 0) return;
+    if (dryRun) {
+      for (const { repository, tags } of prunes) {
+        for (const { tag, descriptor } of tags) {
+          const destination = `${repository.location}:${tag}`;
+          this.#pruned.push({ destination, digest: descriptor.digest, outcome: 'planned' });
+        }
+      }
+      return;
+    }
+    if (!(await confirm(prunes))) return;
+    for (const one of prunes) {
+      if (signal?.aborted === true) return;
+      const onPruned = (tag: PrunedTag): void => onEvent?.({ type: 'pruned', tag });
+      this.#pruned.push(...(await prune(one, { signal, onPruned })));
+    }
+  }
+
+  /**
+   * What was copied is to survive whatever came of the rest; an archive with nothing in it is not written.
+   *
+   * @returns the images, which are none where an archive could not be written
+   */
+  async #finish(
+    place: DestinationPlace,
+    done: readonly SyncedImage[],
+    name: string,
+  ): Promise<readonly SyncedImage[]> {
+    const { signal, dryRun = false } = this.#options;
+    const isArchive = place.kind === 'archive';
+    if (dryRun || (isArchive && !done.some(({ outcome }) => outcome === 'copied'))) return done;
+    try {
+      await place.finish(isArchive ? { signal } : {});
+      return done;
+    } catch (error) {
+      if (!isArchive) this.#failures.push({ subject: name, error });
+      return isArchive ? done.map((image) => lost(image, error)) : done;
+    }
+  }
+}
+
+/** An image of an archive that was not written. */
+function lost(image: SyncedImage, error: unknown): SyncedImage {
+  if (image.outcome !== 'copied') return image;
+  return { ...image, outcome: 'failed', bytes: 0, contents: [], error };
+}
+
+/** Stands for the number of the shard, so that each has an archive of its own. */
+const SHARD = '{shard}';
+
+function placeOf({ place }: MirrorDestination, shard: Shard | undefined): PlaceName {
+  if (place.kind === 'registry' || place.kind === 'store') return place;
+  return { ...place, path: place.path.replaceAll(SHARD, String(shard?.index ?? 0)) };
+}
+
+/**
+ * Workers that do not see the same come to different answers about who does what, and an image might be nobody's: one that could
+ * not look at everything does nothing, so that it is tried again.
+ */
+function refusePassing(failures: readonly SyncFailure[]): void {
+  const passing = failures.find(({ error }) => mayPass(error));
+  if (passing === undefined) return;
+  throw passing.error instanceof Error ? passing.error : new Error(String(passing.error));
+}
+
+function failuresOf(plan: MirrorPlan): SyncFailure[] {
+  return [
+    ...plan.failures.map(({ subject, error }) => ({ subject, error })),
+    ...plan.repositories
+      .filter(({ failure }) => failure !== undefined)
+      .map(({ repository, failure }) => ({ subject: repository.location, error: failure })),
+  ];
+}
