@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config';
 import type { TestCase, TestModule, TestSuite } from 'vitest/node';
 import { isRoot, NEEDS_ROOT } from './test/support/needs-root.js';
@@ -15,6 +16,8 @@ const config: ViteUserConfig = defineConfig({
     onConsoleLog: (text, type, entity) => {
       keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
     },
+    // Most tests wait for the processes that they start, so that two files at once keep two cores busy.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 60_000,
     hookTimeout: 180_000,
     coverage: {
