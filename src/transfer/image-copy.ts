@@ -17,6 +17,7 @@ import type { PlatformChoice, ReferrerChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { DestinationRepository, PutOptions } from './destination.js';
 import { isComplete } from './is-complete.js';
+import { nameAt } from './name-at.js';
 import { PutProgress } from './put-progress.js';
 import { ReferrerCopy } from './referrer-copy.js';
 import { type ChosenEntries, type SelectedEntries, selectEntries, wholeOf } from './select-platforms.js';
@@ -79,9 +80,13 @@ export class ImageCopy {
     const names = { source: nameAt(source, from), destination: nameAt(destination, tag ?? target.digest) };
     session.tell({ type: 'image', ...names, descriptor: target });
     const parts = new CopiedParts(isReferrer ? wholeOf(this.choice) : this.choice);
-    const there = await this.#isThere(root, parts);
+    const state = await this.#stateOf(root, parts);
+    const there = state === 'there';
     if (there) this.#note(parts, target, roleOf(target), 'exists');
-    else await this.#document(target, { parts, depth: 0, put: { tag, root: true } });
+    else {
+      const put = { tag, root: true, absent: state === 'absent' };
+      await this.#document(target, { parts, depth: 0, put });
+    }
     const { contents, omitted } = parts;
     const copied =
       referrers === undefined ? [] : await new ReferrerCopy(this).of(target, referrers, { isThere: there });
@@ -127,18 +132,23 @@ export class ImageCopy {
     });
   }
 
-  /** Whether all of it is at the destination, under the name that it is to have. */
-  async #isThere({ target, tag, listed }: CopyRoot, { choice }: CopiedParts): Promise<boolean> {
+  /** Whether all of it is at the destination under the name that it is to have, or that name is known to lead elsewhere. */
+  async #stateOf(
+    { target, tag, listed }: CopyRoot,
+    { choice }: CopiedParts,
+  ): Promise<'there' | 'absent' | 'unknown'> {
     const { destination, session } = this;
-    if (listed === false) return false;
+    if (listed === false) return 'unknown';
+    const believed = session.recheck ? 'unknown' : 'there';
     // A registry lists what it has.
-    if (listed === true && destination.blobs === undefined) return !session.recheck;
+    if (listed === true && destination.blobs === undefined) return believed;
     const stored = await destination.stored(tag ?? target.digest, this);
-    if (stored?.digest !== target.digest) return false;
-    if (destination.blobs === undefined) return !session.recheck;
-    return await isComplete(destination.blobs, target, {
+    if (stored?.digest !== target.digest) return 'absent';
+    if (destination.blobs === undefined) return believed;
+    const whole = await isComplete(destination.blobs, target, {
       select: (of, index, depth) => this.select(of, index, { choice, depth }),
     });
+    return whole ? 'there' : 'unknown';
   }
 
   /** Whether a second look has found that nothing was missing. */
@@ -290,10 +300,4 @@ function outcomeOf(
   if (contents.some(({ outcome }) => outcome === 'planned')) return 'planned';
   if (referrers.some(({ outcome }) => outcome === 'planned')) return 'planned';
   return there && referrers.every(({ outcome }) => outcome === 'exists') ? 'exists' : 'copied';
-}
-
-/** How a person writes what a repository calls by a tag or a digest. */
-function nameAt({ name, location }: { name: string; location: string }, tagOrDigest: string): string {
-  if (name === '' && tagOrDigest === '') return location;
-  return `${location}${tagOrDigest.includes(':') && name !== '' ? '@' : ':'}${tagOrDigest}`;
 }

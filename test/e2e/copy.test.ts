@@ -53,6 +53,11 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('copy, push, tag and
     expect(copied).toMatchObject({ digest, outcome: 'copied', contents: { copied: { count: 3 } } });
     const requests = requestsOf(await registry.accessLog()).slice(before);
     expect(requests.filter((request) => /^(GET|PUT|PATCH) \S+\/blobs\//.test(request))).toEqual([]);
+    // Looked for once, and then put.
+    expect(requests.filter((request) => request.endsWith(`${app}/manifests/1`))).toEqual([
+      `HEAD /v2/${app}/manifests/1`,
+      `PUT /v2/${app}/manifests/1`,
+    ]);
   });
 
   it('takes one platform by itself unless told otherwise, and says what it was of', async () => {
