@@ -1,12 +1,11 @@
 import { isLandfallError } from '../errors.js';
 import { algorithmOf, type Descriptor, type Digest, encodedOf, isIndexType, LIMITS } from '../spec/index.js';
+import { boundedReferrers, REFERRER_DEPTH } from './bounded-referrers.js';
 import type { CopyReport } from './copy-report.js';
 import type { ReferrerChoice } from './copy-request.js';
 import type { ImageCopy } from './image-copy.js';
 import { wholeOf } from './select-platforms.js';
 
-/** A signature of an attestation of an SBOM of an image has a depth of 3. */
-const MAX_DEPTH = 8;
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 
 /** What refers to something: by its `subject`, or by cosign's scheme of tags. */
@@ -44,8 +43,8 @@ export class ReferrerCopy {
     { isThere }: { readonly isThere: boolean },
   ): Promise<readonly CopyReport[]> {
     const { session } = this.#image;
-    if (this.#depth === MAX_DEPTH) {
-      const message = `what refers to referrers more than ${MAX_DEPTH} deep is not copied`;
+    if (this.#depth === REFERRER_DEPTH) {
+      const message = `what refers to referrers more than ${REFERRER_DEPTH} deep is not copied`;
       session.tell({ type: 'warning', message });
       return [];
     }
@@ -110,7 +109,7 @@ export class ReferrerCopy {
     const { source, session, signal } = this.#image;
     const found: Descriptor[] = [];
     const tags = await session.tagsOf(source);
-    for await (const referrer of source.referrers(subject, { signal, tags })) {
+    for await (const referrer of boundedReferrers(source, subject, { signal, tags })) {
       const { mediaType, digest, size, artifactType } = referrer;
       if (types === undefined || types.includes(artifactType ?? '')) found.push({ mediaType, digest, size });
     }

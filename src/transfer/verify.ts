@@ -17,6 +17,7 @@ import {
   parseManifest,
 } from '../spec/index.js';
 import { refuseLarger } from '../engine/read-document.js';
+import { boundedReferrers, REFERRER_DEPTH } from './bounded-referrers.js';
 import { examineLayer } from './archives/examine-layer.js';
 import type { SourceRepository } from './source.js';
 import { diffIdFaults } from './diff-id-faults.js';
@@ -137,10 +138,10 @@ class VerifyWalk {
 
   /**
    * What refers to what was found, and to that. Only when all that led to it has been looked at: it may list what it refers to,
-   * which would wait for it as it waits for that.
+   * which would wait for it as it waits for that. Levels are bounded, since a registry could invent referrers without end.
    */
   async visitReferrers(): Promise<void> {
-    while (this.#subjects.length > 0) {
+    for (let depth = 0; this.#subjects.length > 0 && depth < REFERRER_DEPTH; depth += 1) {
       const subjects = this.#subjects;
       this.#subjects = [];
       await Promise.all(subjects.map((subject) => this.#referrers(subject)));
@@ -249,7 +250,7 @@ class VerifyWalk {
 
   async #referrers({ descriptor: subject, repository }: Visit): Promise<void> {
     try {
-      for await (const descriptor of repository.referrers(subject.digest, this.#options)) {
+      for await (const descriptor of boundedReferrers(repository, subject.digest, this.#options)) {
         this.graph.addChild(subject.digest, descriptor.digest);
         await this.visit({ descriptor, repository, depth: 0 });
       }

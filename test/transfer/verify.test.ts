@@ -178,6 +178,29 @@ describe('what is verified', () => {
     expect(report.faults).toEqual([]);
   });
 
+  test('comes to its end where a registry invents referrers of referrers', async () => {
+    const image = await realImage();
+    let invented = 0;
+    repository.referrers = async function* endless(subject) {
+      invented += 1;
+      await Promise.resolve();
+      yield addImage(this, { subject: { ...image, digest: subject }, layers: [`invented ${invented}`] });
+    };
+    const report = await proven({ image }, { referrers: true });
+    expect(invented).toBe(8);
+    expect(report.documents).toBe(9);
+  });
+
+  test('tells of more referrers of one image than there can be', async () => {
+    const image = await realImage();
+    repository.referrers = async function* many() {
+      await Promise.resolve();
+      for (let at = 0; at < 10_001; at += 1) yield image;
+    };
+    const [fault] = (await proven({ image }, { referrers: true })).faults;
+    expect(fault).toMatchObject({ code: 'LIMIT_EXCEEDED', kind: 'malformed' });
+  });
+
   test('ends when it is aborted', async () => {
     const image = await realImage();
     const aborting = new AbortController();
