@@ -16,6 +16,7 @@ import type { ContentOutcome, ContentRole, CopiedContent, CopyReport } from './c
 import type { PlatformChoice, ReferrerChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { DestinationRepository, PutOptions } from './destination.js';
+import { copyOutcome } from './copy-outcome.js';
 import { isComplete } from './is-complete.js';
 import { nameAt } from './name-at.js';
 import { PutProgress } from './put-progress.js';
@@ -94,7 +95,7 @@ export class ImageCopy {
       ...names,
       target,
       resolved,
-      outcome: outcomeOf(there || this.#isUnchanged(contents), contents, copied),
+      outcome: copyOutcome(there || this.#isUnchanged(contents), contents, copied),
       contents,
       omitted,
       referrers: copied,
@@ -290,14 +291,4 @@ interface Part {
 function roleOf({ mediaType }: Descriptor): ContentRole {
   if (isIndexType(mediaType)) return 'index';
   return isManifestType(mediaType) ? 'manifest' : 'other';
-}
-
-function outcomeOf(
-  there: boolean,
-  contents: readonly CopiedContent[],
-  referrers: readonly CopyReport[],
-): CopyReport['outcome'] {
-  if (contents.some(({ outcome }) => outcome === 'planned')) return 'planned';
-  if (referrers.some(({ outcome }) => outcome === 'planned')) return 'planned';
-  return there && referrers.every(({ outcome }) => outcome === 'exists') ? 'exists' : 'copied';
 }

@@ -42,6 +42,5 @@ function markupOf(value: HtmlValue): string {
     .replace(/[&<>"'`]/g, (character) => ESCAPES[character] ?? '');
 }
 
-/** Controls but for tab and newline, and what changes the direction or is of no width. */
-// eslint-disable-next-line no-control-regex
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Controls but for tab and newline, and formats: what changes the direction or is of no width. */
+const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}]/gu;
