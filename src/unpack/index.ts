@@ -73,7 +73,7 @@ export {
 } from './compression/decompress.js';
 export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
 export { probeZstd } from './compression/probe-zstd.js';
-export { encodeHeader, paddingOf } from './export/encode-header.js';
+export { encodeHeader, paddingOf, PLAIN_FILE } from './export/encode-header.js';
 export { exportTree } from './export/export-tree.js';
 export {
   type EntryPosition,

@@ -1,28 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf, type Descriptor, MEDIA_TYPES } from '../../src/spec/index.js';
-import { copy } from '../../src/transfer/copy.js';
 import type { CopyReport } from '../../src/transfer/copy-report.js';
-import type { CopyRequest } from '../../src/transfer/copy-request.js';
-import { CopySession, type CopySessionOptions } from '../../src/transfer/copy-session.js';
+import { CopySession } from '../../src/transfer/copy-session.js';
+import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
-
-const there = (): MemoryRepository => new MemoryPlace('there.example').repository('there.example/app');
-const here = (): MemoryRepository => new MemoryPlace('here.example').repository('here.example/app');
-
-async function copied(
-  source: MemoryRepository,
-  destination: MemoryRepository,
-  request: Partial<CopyRequest> = {},
-  session: CopySession | CopySessionOptions = {},
-): Promise<CopyReport> {
-  return await copy(
-    source,
-    destination,
-    { from: '1', tag: '1', platforms: 'all', ...request },
-    session instanceof CopySession ? session : new CopySession(session),
-  );
-}
 
 /** Digests by what became of them. */
 function outcomes(report: CopyReport): Record<string, number> {

@@ -1,6 +1,6 @@
 import { type Abortable, throwIfAborted } from '../../errors.js';
 import { algorithmOf, type Digest, digestOf, LIMITS, MEDIA_TYPES, type Platform } from '../../spec/index.js';
-import { encodeHeader, paddingOf, type TarEntry } from '../../unpack/index.js';
+import { encodeHeader, paddingOf, PLAIN_FILE } from '../../unpack/index.js';
 import { tooManyImages } from '../layout-index.js';
 import type { ArchiveContents, ArchivedBlob } from './archive-contents.js';
 import type { ArchiveFormat } from './archive.js';
@@ -98,26 +98,12 @@ function directoriesOf(blobs: readonly ArchivedBlob[]): string[] {
   return ['blobs/', ...[...algorithms].sort().map((algorithm) => `blobs/${algorithm}/`)];
 }
 
-const ENTRY: TarEntry = {
-  path: '',
-  type: 'file',
-  linkPath: '',
-  mode: 0o644,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtime: { seconds: 0, nanoseconds: 0 },
-  major: 0,
-  minor: 0,
-  xattrs: new Map(),
-};
-
 function header(path: string, size: number): Buffer {
-  return encodeHeader({ ...ENTRY, path, size });
+  return encodeHeader({ ...PLAIN_FILE, path, size });
 }
 
 function directoryHeader(path: string): Buffer {
-  return encodeHeader({ ...ENTRY, path, type: 'directory', mode: 0o755 });
+  return encodeHeader({ ...PLAIN_FILE, path, type: 'directory', mode: 0o755 });
 }
 
 function padding(size: number): Buffer {

@@ -87,8 +87,9 @@ function paxHeader(records: readonly PaxRecord[]): Buffer {
   return Buffer.concat([block, padded(content)]);
 }
 
-const PAX_HEADER: TarEntry = {
-  path: './PaxHeaders/0',
+/** A file of nobody in particular, without a name or a time. */
+export const PLAIN_FILE: TarEntry = {
+  path: '',
   type: 'file',
   linkPath: '',
   mode: 0o644,
@@ -100,6 +101,8 @@ const PAX_HEADER: TarEntry = {
   minor: 0,
   xattrs: new Map(),
 };
+
+const PAX_HEADER: TarEntry = { ...PLAIN_FILE, path: './PaxHeaders/0' };
 
 /** `LENGTH KEY=VALUE\n`, where the length counts itself. */
 function paxRecord(key: BytePath, value: Buffer): Buffer {
