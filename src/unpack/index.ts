@@ -63,7 +63,6 @@ export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
 export type { RunOptions } from './worker/worker-thread.js';
 export { composeEntry, type ComposedEntry } from './archive/compose-entry.js';
 export { ExtendedHeaderReader } from './archive/extended-headers.js';
-export type { TarEntry } from './archive/tar-entry.js';
 export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './archive/tar-header.js';
 export {
   type Compression,
