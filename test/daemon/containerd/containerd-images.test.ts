@@ -128,10 +128,11 @@ describe('the images of a store in a containerd', () => {
     follow();
     const image = await put(APP, 'one');
     await vi.waitFor(() => expect(containerd.cri.get(APP)).toBe(image.config.digest), 5_000);
-    expect(registered.toSorted()).toEqual(namesOf(APP, image));
+    // It is told once containerd has answered, which is after it has the image.
+    await vi.waitFor(() => expect(registered.toSorted()).toEqual(namesOf(APP, image)), 5_000);
     await removeImage(store, APP);
     await vi.waitFor(() => expect(names()).toEqual([]), 5_000);
-    expect(forgotten.toSorted()).toEqual(namesOf(APP, image));
+    await vi.waitFor(() => expect(forgotten.toSorted()).toEqual(namesOf(APP, image)), 5_000);
     expect(containerd.calls.filter((call) => call.endsWith('and collect'))).toHaveLength(1);
   });
 
