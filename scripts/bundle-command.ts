@@ -53,6 +53,8 @@ const INPUT: InputOptions = {
     /^grpc-health-check/,
     /^@opentelemetry\//,
   ],
+  // What Node is given of it looks for its other parts at run time; there is another one for bundlers.
+  resolve: { alias: { 'jsonc-parser$': 'jsonc-parser/lib/esm/main.js' } },
   // Our modules do nothing when they are loaded, so what a command does not use of an index need not be loaded with it.
   treeshake: { moduleSideEffects: (id) => !id.startsWith(join(DIST, 'src')) || id === entryOf(WORKER) },
   plugins: [

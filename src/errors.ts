@@ -172,6 +172,25 @@ export interface UnpackErrorDetails extends Record<string, string | number | rea
 /** What went wrong while a layer became a directory. */
 export class UnpackError extends LandfallError<UnpackErrorCode | CommonErrorCode, UnpackErrorDetails> {}
 
+export interface TrustErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
+  /** Path of the policy's file. */
+  policy?: string;
+  /** What of it decided: `docker:quay.io/team`, `oci:` for a transport's own default, `default`. */
+  scope?: string;
+  /** Where that stands in the file, from 1. */
+  line?: number;
+  /** The image, as a person would write it. */
+  image?: string;
+  /** What was asked for and not met. */
+  requirement?: string;
+  /** Where signatures were looked for. */
+  tried?: readonly string[];
+  /** What each signature lacked. */
+  signatures?: readonly string[];
+}
+/** Why an image is not to be used under a signature policy. */
+export class TrustError extends LandfallError<TrustErrorCode | CommonErrorCode, TrustErrorDetails> {}
+
 /** The inverse of {@link LandfallError.toJSON}, since structured cloning keeps neither class nor code. */
 export function errorFromJSON(json: ErrorJson): LandfallError {
   const options = {
@@ -199,6 +218,12 @@ export function errorFromJSON(json: ErrorJson): LandfallError {
         json.code as UnpackErrorCode,
         json.message,
         options as ErrorOptions<UnpackErrorDetails>,
+      );
+    case 'TrustError':
+      return new TrustError(
+        json.code as TrustErrorCode,
+        json.message,
+        options as ErrorOptions<TrustErrorDetails>,
       );
     default:
       return new LandfallError(json.code, json.message, options);

@@ -22,6 +22,14 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   metadata: ['sqlite3'],
   registry: ['undici', 'p-limit', 'smol-toml'],
   unpack: ['tar-stream', 'zstd-napi', 'p-limit'],
+  trust: [
+    '@sigstore/bundle',
+    '@sigstore/core',
+    '@sigstore/protobuf-specs',
+    '@sigstore/verify',
+    'jsonc-parser',
+    'p-limit',
+  ],
   engine: ['p-limit'],
   transfer: ['tar-stream', 'zstd-napi', 'p-limit', 'yaml', 'ajv', 'semver'],
   daemon: [

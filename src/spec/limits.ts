@@ -33,7 +33,10 @@ export type Limit =
   | 'xattrBytes'
   | 'indexBytes'
   | 'accountBytes'
-  | 'processGroups';
+  | 'processGroups'
+  | 'signatures'
+  | 'signatureBytes'
+  | 'allSignatureBytes';
 
 /**
  * Every size limit on untrusted input, in one place. What exceeds one is refused with LIMIT_EXCEEDED.
@@ -100,6 +103,12 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   accountBytes: 4 * MiB,
   /** Additional groups of a process: the kernel's NGROUPS_MAX. */
   processGroups: 65_536,
+  /** Signatures of one manifest or index, and what refers to it and may hold some. An image that many have signed has a dozen. */
+  signatures: 256,
+  /** One signature: a payload or a bundle, in bytes. Those with a long chain of certificates have some 20 KiB. */
+  signatureBytes: 4 * MiB,
+  /** All signatures of one manifest or index with what they lie in, in bytes. */
+  allSignatureBytes: 16 * MiB,
 };
 
 /** A limit on what is unpacked, which whoever unpacks may set otherwise. */

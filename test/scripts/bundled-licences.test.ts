@@ -37,6 +37,22 @@ describe('the licences of what is bundled', () => {
     );
   });
 
+  it.each([
+    ['of the same repository and licence', 'https://team.example', 'MIT', true],
+    ['not of another repository', 'https://other.example', 'MIT', false],
+    ['not of another licence', 'https://team.example', 'ISC', false],
+  ])('may be those of a package of the same scope, %s', async (_name, repository, license, found) => {
+    await mkdir(join(modules, '@team/bare'));
+    await writeFile(
+      join(modules, '@team/bare/package.json'),
+      JSON.stringify({ repository: 'https://team.example', license: 'MIT' }),
+    );
+    await writeFile(join(modules, '@team/scoped/package.json'), JSON.stringify({ repository, license }));
+    const text = licencesOf([join(modules, '@team/bare/a.js')]);
+    if (found) expect(await text).toBe('@team/bare\n\nwhat @team/scoped asks for\n');
+    else await expect(text).rejects.toThrow('the package @team/bare has no licence');
+  });
+
   it('lie beside the built command', async () => {
     const text = await readFile('dist/bin/LICENSES.txt', 'utf8');
     expect(text.split('\n')).toEqual(expect.arrayContaining(['commander', 'undici', 'smol-toml']));

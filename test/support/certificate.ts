@@ -1,25 +1,10 @@
 import { type KeyObject, randomBytes, sign } from 'node:crypto';
 
-/*
- * Just enough of DER (X.690) and X.509 (RFC 5280) to sign a certificate, since Node reads certificates but makes none.
- */
+import { bitString, der, objectId, octets, pemOf, sequence, TRUE, utcTime, utf8 } from './der.js';
 
-function der(tag: number, ...contents: Uint8Array[]): Buffer {
-  const body = Buffer.concat(contents);
-  const length =
-    body.length < 0x80
-      ? [body.length]
-      : body.length < 0x100
-        ? [0x81, body.length]
-        : [0x82, body.length >> 8, body.length & 0xff];
-  return Buffer.concat([Buffer.from([tag, ...length]), body]);
-}
-const sequence = (...items: Uint8Array[]): Buffer => der(0x30, ...items);
-const objectId = (...bytes: number[]): Buffer => der(0x06, Buffer.from(bytes));
-const bitString = (bytes: Uint8Array): Buffer => der(0x03, Buffer.from([0]), bytes);
-const octets = (content: Uint8Array): Buffer => der(0x04, content);
-const utcTime = (date: Date): Buffer =>
-  der(0x17, Buffer.from(`${date.toISOString().replace(/[-:T]/g, '').slice(2, 14)}Z`));
+/*
+ * Just enough of X.509 (RFC 5280) to sign a certificate, since Node reads certificates but makes none.
+ */
 
 const ECDSA_WITH_SHA256 = sequence(objectId(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02));
 const COMMON_NAME = objectId(0x55, 0x04, 0x03);
@@ -30,7 +15,6 @@ const PURPOSES: Readonly<Record<'server' | 'client', Buffer>> = {
   server: objectId(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01),
   client: objectId(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02),
 };
-const TRUE = der(0x01, Buffer.from([0xff]));
 
 export interface CertificateRequest {
   /** Common name of whom it is for. */
@@ -66,11 +50,11 @@ export function signCertificate(request: CertificateRequest): string {
   );
   const signature = sign('sha256', toBeSigned, request.signingKey);
   const certificate = sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(signature));
-  return `-----BEGIN CERTIFICATE-----\n${certificate.toString('base64').replace(/.{1,64}/g, '$&\n')}-----END CERTIFICATE-----\n`;
+  return pemOf('CERTIFICATE', certificate);
 }
 
 function nameOf(commonName: string): Buffer {
-  return sequence(der(0x31, sequence(COMMON_NAME, der(0x0c, Buffer.from(commonName)))));
+  return sequence(der(0x31, sequence(COMMON_NAME, utf8(commonName))));
 }
 
 function extensionsOf({ authority = false, purpose, hosts = [] }: CertificateRequest): Buffer {

@@ -8,6 +8,7 @@ import { imageArchiveTarget } from './image-archive.js';
 import { createImageTarget } from './image.js';
 import { paxTarget } from './pax.js';
 import { readTarget } from './read.js';
+import { signaturesTarget } from './signatures.js';
 import { stackTarget } from './stack.js';
 
 /** All targets, ready to be run; whoever asked for them closes them. */
@@ -28,6 +29,7 @@ export class FuzzTargets implements AsyncDisposable {
       this.#image,
       bombsTarget,
       inflationTarget,
+      signaturesTarget,
     ];
   }
 

@@ -1,0 +1,52 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { TrustError } from '../../errors.js';
+import { isThere } from './is-there.js';
+import { PolicyFile } from './policy-file.js';
+
+/** A policy, and who has chosen it. */
+export interface FoundPolicy {
+  readonly file: PolicyFile;
+  readonly origin: 'option' | 'environment' | 'user' | 'system';
+}
+
+export interface FindPolicyOptions {
+  /** What whoever asks has named. */
+  readonly explicit?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Default: `/etc/containers/policy.json`. */
+  readonly system?: string;
+}
+
+const SYSTEM = '/etc/containers/policy.json';
+
+/**
+ * Finds the policy that governs: the one that is named, that of `LANDFALL_POLICY`, then the user's
+ * (`$HOME/.config/containers/policy.json`) and the system's, where they are there. One that is named governs also where it is not
+ * there, and one that is there also where it cannot be read: it then refuses everything.
+ *
+ * @throws TrustError INVALID_CONFIG if the name is empty
+ */
+export async function findPolicyFile({
+  explicit,
+  env,
+  system = SYSTEM,
+}: FindPolicyOptions): Promise<FoundPolicy | undefined> {
+  if (explicit === '') {
+    throw new TrustError('INVALID_CONFIG', 'the name of the policy is empty', {
+      hint: 'Name the file of a policy with --policy, or leave the option out.',
+    });
+  }
+  if (explicit !== undefined) return { file: new PolicyFile(resolve(explicit)), origin: 'option' };
+  const named = given(env['LANDFALL_POLICY']);
+  if (named !== undefined) return { file: new PolicyFile(resolve(named)), origin: 'environment' };
+  const user = resolve(join(given(env['HOME']) ?? homedir(), '.config/containers/policy.json'));
+  if (await isThere(user)) return { file: new PolicyFile(user), origin: 'user' };
+  return (await isThere(system)) ? { file: new PolicyFile(system), origin: 'system' } : undefined;
+}
+
+/** An empty variable counts as unset. */
+function given(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}

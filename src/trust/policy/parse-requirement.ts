@@ -1,0 +1,148 @@
+import { quoted } from '../../spec/index.js';
+import type { JsonField, JsonNode } from './json-tree.js';
+import { parseSignedIdentity } from './parse-signed-identity.js';
+import { policyBytesOf } from './policy-bytes.js';
+import { listed, PolicyObject } from './policy-object.js';
+import type { PolicyText } from './policy-text.js';
+import type { PolicyBytes, PolicyRequirement, PolicySigners, SigstoreSigned } from './requirement.js';
+import type { SignedIdentity } from './signed-identity.js';
+
+const TYPES: readonly PolicyRequirement['type'][] = [
+  'insecureAcceptAnything',
+  'reject',
+  'sigstoreSigned',
+  'signedBy',
+  'signedBaseLayer',
+];
+
+const KEYS = ['keyPath', 'keyPaths', 'keyData', 'keyDatas'] as const;
+const SIGNERS = [...KEYS, 'fulcio', 'pki'] as const;
+const REKOR_KEYS = [
+  'rekorPublicKeyPath',
+  'rekorPublicKeyPaths',
+  'rekorPublicKeyData',
+  'rekorPublicKeyDatas',
+] as const;
+
+/**
+ * Reads one requirement (containers-policy.json(5): Policy Requirements).
+ *
+ * @throws TrustError POLICY_REJECTED
+ */
+export function parseRequirement(text: PolicyText, node: JsonNode): PolicyRequirement {
+  const untyped = new PolicyObject(text, node, 'a requirement');
+  const named = untyped.string('type');
+  const type = TYPES.find((known) => known === named);
+  if (type === undefined) {
+    const { offset } = untyped.oneOf('type').value;
+    throw text.fault(offset, `there is no requirement ${quoted(named)}; it is ${listed(TYPES)}`);
+  }
+  const requirement = new PolicyObject(text, node, quoted(type));
+  switch (type) {
+    case 'insecureAcceptAnything':
+    case 'reject':
+      requirement.only('type');
+      return { type };
+    case 'signedBy':
+      checkSignedBy(text, requirement);
+      return { type };
+    case 'signedBaseLayer':
+      parseSignedIdentity(
+        text,
+        requirement.only('type', 'baseLayerIdentity').oneOf('baseLayerIdentity').value,
+      );
+      return { type };
+    case 'sigstoreSigned':
+      return sigstoreSigned(text, requirement);
+  }
+}
+
+const KEY_TYPES = ['GPGKeys', 'signedByGPGKeys', 'X509Certificates', 'signedByX509CAs'];
+
+/** It is not verified here, but a file that peers refuse is not taken for one that is understood. */
+function checkSignedBy(text: PolicyText, requirement: PolicyObject): void {
+  requirement.only('type', 'keyType', 'keyPath', 'keyPaths', 'keyData', 'signedIdentity');
+  const keyType = requirement.string('keyType');
+  if (!KEY_TYPES.includes(keyType)) {
+    const { offset } = requirement.oneOf('keyType').value;
+    throw text.fault(offset, `there is no "keyType" ${quoted(keyType)}; it is ${listed(KEY_TYPES)}`);
+  }
+  policyBytesOf(text, requirement.oneOf('keyPath', 'keyPaths', 'keyData'));
+  signedIdentityOf(text, requirement);
+}
+
+function sigstoreSigned(text: PolicyText, requirement: PolicyObject): SigstoreSigned {
+  requirement.only('type', ...SIGNERS, ...REKOR_KEYS, 'signedIdentity');
+  const signers = signersOf(text, requirement.oneOf(...SIGNERS));
+  const rekor = requirement.atMostOneOf(...REKOR_KEYS);
+  if (signers.kind === 'fulcio' && rekor === undefined) {
+    throw requirement.fault(
+      `needs one of ${listed(REKOR_KEYS)} beside "fulcio", whose certificates are valid for minutes only`,
+    );
+  }
+  if (signers.kind === 'pki' && rekor !== undefined) {
+    throw text.fault(rekor.offset, `${quoted(rekor.key)} may not stand beside "pki"`);
+  }
+  return {
+    type: 'sigstoreSigned',
+    signers,
+    rekorKeys: rekor === undefined ? [] : policyBytesOf(text, rekor),
+    signedIdentity: signedIdentityOf(text, requirement),
+  };
+}
+
+function signersOf(text: PolicyText, field: JsonField): PolicySigners {
+  switch (field.key) {
+    case 'fulcio': {
+      const fulcio = new PolicyObject(text, field.value, '"fulcio"');
+      fulcio.only('caPath', 'caData', 'oidcIssuer', 'subjectEmail');
+      return {
+        kind: 'fulcio',
+        ca: onlyOne(text, fulcio.oneOf('caPath', 'caData')),
+        oidcIssuer: fulcio.string('oidcIssuer'),
+        subjectEmail: fulcio.string('subjectEmail'),
+      };
+    }
+    case 'pki':
+      return pkiOf(text, new PolicyObject(text, field.value, '"pki"'));
+    default:
+      return { kind: 'keys', keys: policyBytesOf(text, field) };
+  }
+}
+
+function pkiOf(text: PolicyText, pki: PolicyObject): PolicySigners {
+  pki.only(
+    'caRootsPath',
+    'caRootsData',
+    'caIntermediatesPath',
+    'caIntermediatesData',
+    'subjectEmail',
+    'subjectHostname',
+  );
+  const roots = onlyOne(text, pki.oneOf('caRootsPath', 'caRootsData'));
+  const intermediates = pki.atMostOneOf('caIntermediatesPath', 'caIntermediatesData');
+  const subjectEmail = pki.optionalString('subjectEmail');
+  const subjectHostname = pki.optionalString('subjectHostname');
+  if (subjectEmail === undefined && subjectHostname === undefined) {
+    throw pki.fault('needs "subjectEmail" or "subjectHostname", or both');
+  }
+  return {
+    kind: 'pki',
+    roots,
+    ...(intermediates === undefined ? {} : { intermediates: onlyOne(text, intermediates) }),
+    ...(subjectEmail === undefined ? {} : { subjectEmail }),
+    ...(subjectHostname === undefined ? {} : { subjectHostname }),
+  };
+}
+
+/** What a field names that is not a list. */
+function onlyOne(text: PolicyText, field: JsonField): PolicyBytes {
+  const [bytes] = policyBytesOf(text, field);
+  if (bytes === undefined) throw new TypeError(`${field.key} names nothing`);
+  return bytes;
+}
+
+function signedIdentityOf(text: PolicyText, requirement: PolicyObject): SignedIdentity {
+  const field = requirement.atMostOneOf('signedIdentity');
+  return field === undefined ? { type: 'matchRepoDigestOrExact' } : parseSignedIdentity(text, field.value);
+}

@@ -1,0 +1,58 @@
+import type { SignedIdentity } from './signed-identity.js';
+
+/*
+ * What a policy asks for, parsed: containers-policy.json(5), Policy Requirements.
+ */
+
+/** What stands in a file that the policy names, or in the policy itself. */
+export type PolicyBytes = (
+  | { /** Absolute. */ readonly path: string }
+  /** Decoded. */
+  | { readonly data: Buffer }
+) & {
+  /** Where the policy has it, from 1; undefined where it is of no file. */
+  readonly line?: number;
+};
+
+/** Whose signatures count: exactly one of these stands in a requirement. */
+export type PolicySigners =
+  /** PEM public keys, any of which will do. */
+  | { readonly kind: 'keys'; readonly keys: readonly PolicyBytes[] }
+  /** A certificate that Fulcio has given to somebody, at the time that a transparency log vouches for. */
+  | {
+      readonly kind: 'fulcio';
+      /** PEM, one or more certificates. */
+      readonly ca: PolicyBytes;
+      readonly oidcIssuer: string;
+      readonly subjectEmail: string;
+    }
+  /** A certificate of any other authority, which is to be valid now. */
+  | {
+      readonly kind: 'pki';
+      readonly roots: PolicyBytes;
+      readonly intermediates?: PolicyBytes;
+      readonly subjectEmail?: string;
+      readonly subjectHostname?: string;
+    };
+
+export interface SigstoreSigned {
+  readonly type: 'sigstoreSigned';
+  readonly signers: PolicySigners;
+  /** PEM public keys of transparency logs, one of which is to have promised to log the signature; empty: that is not asked for. */
+  readonly rekorKeys: readonly PolicyBytes[];
+  readonly signedIdentity: SignedIdentity;
+}
+
+export type PolicyRequirement =
+  | { readonly type: 'insecureAcceptAnything' }
+  | { readonly type: 'reject' }
+  /** Signatures by GPG, and what peers know by name only: neither is verified here. */
+  | { readonly type: 'signedBy' | 'signedBaseLayer' }
+  | SigstoreSigned;
+
+/** The requirements of one scope, all of which are to be met. */
+export interface PolicyRule {
+  readonly requirements: readonly PolicyRequirement[];
+  /** Where it stands in the file, from 1. */
+  readonly line: number;
+}
