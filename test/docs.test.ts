@@ -2,7 +2,14 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 
-const PAGES = ['README.md', 'docs/cli.md', 'docs/json-output.md', 'docs/store.md', 'bench/README.md'];
+const PAGES = [
+  'README.md',
+  'docs/cli.md',
+  'docs/json-output.md',
+  'docs/store.md',
+  'docs/signatures.md',
+  'bench/README.md',
+];
 
 /** The anchors of a page's titles, as GitHub makes them. */
 function anchorsOf(page: string): string[] {

@@ -53,7 +53,7 @@ function addLoad(program: Command, run: RunCommand): void {
     .command('load')
     .summary('read images from an archive into the store')
     .description(
-      'Reads the images of an archive into the store, verifies and unpacks them. It may be an OCI archive or one of Docker, compressed with gzip or zstd, or split.',
+      'Reads the images of an archive into the store, verifies and unpacks them. It may be an OCI archive or one of Docker, compressed with gzip or zstd, or split. Images that a signature policy refuses are left out.',
     )
     .option('-i, --input <file>', 'the archive; standard input when left out')
     .option('-t, --name <reference>', 'what an image is called that has no name in the archive')
@@ -79,7 +79,7 @@ function addVerify(program: Command, run: RunCommand): void {
     .command('verify')
     .summary('prove that images are whole')
     .description(
-      'Reads all that images consist of, and tells of all that is missing, damaged or malformed. Nothing is changed.',
+      'Reads all that images consist of, and tells of all that is missing, damaged or malformed; under a signature policy also of what each image lacks of signatures. Nothing is changed.',
     )
     .addArgument(
       new Argument(
@@ -97,6 +97,7 @@ function addVerify(program: Command, run: RunCommand): void {
     'landfall verify oci:mirror --output json',
     'landfall verify --referrers docker://registry.lan:5000/team/app:1',
     'landfall verify docker://mirror.lan:5000/hub/',
+    'landfall verify --policy policy.json images.tar',
   ]);
 }
 

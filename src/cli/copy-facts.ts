@@ -30,7 +30,7 @@ export function copyCounts(report: CopyReport): CopyCounts {
 
 /** The answer of a command that copied an image, as docs/json-output.md has it. */
 export function copyJson(report: CopyReport): object {
-  const { source, destination, target, resolved, outcome, omitted, referrers } = report;
+  const { source, destination, target, resolved, outcome, omitted, referrers, signatures } = report;
   return {
     source,
     destination,
@@ -42,6 +42,7 @@ export function copyJson(report: CopyReport): object {
     contents: copyCounts({ ...report, referrers: [] }),
     omitted: omitted.map(omittedJson),
     referrers: referrers.map(copyJson),
+    ...(signatures === undefined ? {} : { signatures }),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Verification } from '../content/index.js';
 import type { LoadedImage } from '../engine/image.js';
 import {
   type ContainerConfig,
@@ -32,6 +33,26 @@ export interface ImageFacts {
   readonly config: ConfigFacts;
   readonly layers: readonly LayerFacts[];
   readonly annotations: Readonly<Record<string, string>>;
+  /** What of signature policies it was found to meet; empty in a layout, which remembers nothing. */
+  readonly signatures: readonly SignatureFacts[];
+}
+
+/** That the image had a signature that a policy asked for. */
+export interface SignatureFacts {
+  /** Of the manifest or index that is signed. */
+  readonly digest: Digest;
+  /** What the image was called. */
+  readonly name: string;
+  readonly signedBy: string;
+  /** What the signature says that it is for. */
+  readonly identity: string | undefined;
+  readonly format: string;
+  /** Of the signature's manifest. */
+  readonly signature: Digest;
+  readonly policy: string;
+  readonly scope: string;
+  /** RFC 3339. */
+  readonly verifiedAt: string;
 }
 
 export interface LayerFacts {
@@ -60,7 +81,7 @@ export function imageFacts(
   name: string,
   target: Descriptor,
   image: LoadedImage,
-  platforms: readonly Platform[],
+  o: { readonly platforms: readonly Platform[]; readonly verifications: readonly Verification[] },
 ): ImageFacts {
   return {
     name,
@@ -70,13 +91,29 @@ export function imageFacts(
     imageId: image.imageId,
     chainId: image.chainId,
     platform: formatPlatform(image.platform),
-    platforms: platforms.map(formatPlatform),
+    platforms: o.platforms.map(formatPlatform),
     created: image.config.created,
     author: image.config.author,
     size: image.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
     config: configFacts(image.config.config ?? {}),
     layers: layerFacts(image),
     annotations: image.manifest.annotations ?? {},
+    signatures: o.verifications.map(signatureFacts),
+  };
+}
+
+function signatureFacts(verification: Verification): SignatureFacts {
+  const { digest, name, signedBy, identity, format, signature, policy, scope, verifiedAt } = verification;
+  return {
+    digest,
+    name,
+    signedBy,
+    identity,
+    format,
+    signature,
+    policy,
+    scope,
+    verifiedAt: verifiedAt.toISOString(),
   };
 }
 
@@ -132,12 +169,17 @@ export function renderImageFacts(facts: ImageFacts): string {
     ...config.env.map((entry, at) => [at === 0 ? 'Environment' : '', entry] as const),
     ...pairs('Labels', config.labels),
     ...pairs('Annotations', facts.annotations),
+    ...facts.signatures.map((one, at) => [at === 0 ? 'Signatures' : '', signatureLine(one)] as const),
   ];
   const block = fields
     .filter(([, value]) => value !== undefined && value !== '')
     .map(([title, value = '']) => `${title.padEnd(13)}${printable(value)}\n`)
     .join('');
   return facts.layers.length === 0 ? block : `${block}\n${renderLayers(facts.layers)}`;
+}
+
+function signatureLine({ signedBy, policy, scope, verifiedAt }: SignatureFacts): string {
+  return `${signedBy}, as ${scope} in ${policy} asks (${verifiedAt.slice(0, 10)})`;
 }
 
 function renderLayers(layers: readonly LayerFacts[]): string {

@@ -175,14 +175,17 @@ export class ImagePlaces implements AsyncDisposable {
     if (named.kind === 'layout') {
       const { directory } = named;
       const content = await OciLayout.open(directory);
-      return this.#keep(new LayoutPlace({ content, location: `oci:${directory}`, path: directory }));
+      const file = { transport: 'oci', path: directory } as const;
+      return this.#keep(new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file }));
     }
+    const { transportOf } = await import('../transfer/archives/archive.js');
     const { openArchive } = await import('../transfer/archives/open-archive.js');
     const { signal, stdin } = this.#context;
     const { file, format } = named;
     const content = await openArchive(file === '-' ? { stream: stdin } : { file }, { signal });
-    const path = file === '-' ? {} : { path: file };
-    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${file}`, ...path }));
+    const path = file === '-' ? undefined : file;
+    const facts = { transport: transportOf(content), path };
+    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${file}`, path, file: facts }));
   }
 
   async #fileDestination(

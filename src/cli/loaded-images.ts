@@ -48,7 +48,7 @@ export function whatIsAbsent({ missing, leftOut }: LoadedImage): string | undefi
 }
 
 function imageJson({ name, report, unpacked, missing, leftOut }: LoadedImage): object {
-  const { target, outcome, referrers } = report;
+  const { target, outcome, referrers, signatures } = report;
   return {
     name,
     digest: target.digest,
@@ -60,6 +60,7 @@ function imageJson({ name, report, unpacked, missing, leftOut }: LoadedImage): o
     referrers: referrers.length,
     missing: missing.map(absentJson),
     leftOut: leftOut.map(absentJson),
+    ...(signatures === undefined ? {} : { signatures }),
   };
 }
 

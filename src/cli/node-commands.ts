@@ -67,6 +67,10 @@ function addDaemon(program: Command, run: RunCommand): void {
       'also look for credentials in this pull secret of Kubernetes, each time anew; may be given several times',
       collect,
     )
+    .option(
+      '--policy-dir <dir>',
+      "signature policies of Kubernetes' namespaces, NAMESPACE.json; for the others, that of --policy (default: none)",
+    )
     .option('--discard-layers', 'drop the blob of each layer once it is unpacked')
     .addOption(
       new Option('--sync <what>', 'what survives a power cut once a pull is done (default: full)').choices(

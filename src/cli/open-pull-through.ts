@@ -5,6 +5,7 @@ import type { Store } from '../engine/store.js';
 import { PullThrough, type ServeSource } from '../serve/index.js';
 import type { CommandContext } from './command-context.js';
 import { openRegistry } from './open-registry.js';
+import { lastingPolicyOf, policyOf } from './policy-of.js';
 import type { PullThroughPlan } from './pull-through-plan.js';
 import { version } from './version.js';
 
@@ -26,6 +27,9 @@ export async function openPullThrough(
   context: CommandContext,
 ): Promise<OpenedPullThrough> {
   const { maxRetryAfter, concurrency = DEFAULT_CONCURRENCY } = context.settings;
+  const policy = await lastingPolicyOf(context);
+  const found = await policyOf(context);
+  if (found !== undefined) context.log.info(`what is brought needs what ${found.path} asks for`);
   const mark = `pull-through/${randomBytes(8).toString('hex')}`;
   const registry = await openRegistry(
     context,
@@ -46,6 +50,7 @@ export async function openPullThrough(
     ttlMs,
     mark,
     budget: new PullBudget({ concurrency }),
+    policy,
     onWarning: (text) => context.log.warn(text),
   });
   return {

@@ -92,6 +92,10 @@ function addGlobalOptions(program: Command): void {
       'credentials; without a password it is asked for, or read from standard input',
     )
     .option(
+      '--policy <file>',
+      "which signatures images need, as containers-policy.json(5) says it (default: $LANDFALL_POLICY, then the user's, then /etc/containers/policy.json)",
+    )
+    .option(
       '--concurrency <n>',
       'layers that are downloaded and unpacked at once (default: by the cores)',
       parsePositive,

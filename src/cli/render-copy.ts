@@ -7,12 +7,14 @@ import { formatSize } from './format/size.js';
 
 /** What a copy did, in a few lines. */
 export function renderCopy(report: CopyReport): string {
-  const { destination, target, resolved, omitted, referrers } = report;
+  const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
   const facts: [string, string][] = [['digest', target.digest]];
   if (resolved.digest !== target.digest) facts.push(['source', `${resolved.digest}, which is an index`]);
   facts.push(['content', contentLine(report)]);
   if (omitted.length > 0) facts.push(['left out', omittedNames(report)]);
   if (referrers.length > 0) facts.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
+  const signers = new Set(signatures.map(({ signedBy }) => signedBy));
+  if (signers.size > 0) facts.push(['signed by', [...signers].join(', ')]);
   return [printable(destination), ...facts.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
     .map((line) => `${line}\n`)
     .join('');

@@ -31,10 +31,15 @@ export function renderPullSummary(result: PullResult): string {
     printable(result.reference),
     `  digest    ${result.digest}`,
     `  platform  ${printable(formatPlatform(result.platform))}`,
+    ...signers(result).map((signer) => `  signed    by ${printable(signer)}`),
     ...lines.map((line) => `  ${line}`),
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+function signers({ signatures = [] }: PullResult): readonly string[] {
+  return [...new Set(signatures.map(({ signedBy }) => signedBy))];
 }
 
 function unpackTime({ chainId, unpackMs }: PullResult): string {

@@ -30,6 +30,7 @@ export interface GlobalFlags {
   readonly ca?: string;
   readonly authfile?: string;
   readonly creds?: string;
+  readonly policy?: string;
   readonly concurrency?: number;
   readonly limitRate?: number;
   readonly maxRetryAfter?: number;
@@ -59,6 +60,8 @@ export interface Settings {
   readonly authfile: string | undefined;
   /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
   readonly creds: string | undefined;
+  /** Path of a signature policy; undefined leaves it to the environment, the user and the system. */
+  readonly policy: string | undefined;
   readonly concurrency: number | undefined;
   /** Bytes per second. */
   readonly limitRate: number | undefined;
@@ -91,6 +94,7 @@ const DAEMONS_OWN = [
   'insecure',
   'ca',
   'authfile',
+  'policy',
   'concurrency',
   'limitRate',
   'maxRetryAfter',
@@ -112,6 +116,7 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     ca: flags.ca,
     authfile: flags.authfile,
     creds: flags.creds,
+    policy: flags.policy,
     concurrency: flags.concurrency,
     limitRate: flags.limitRate,
     maxRetryAfter: flags.maxRetryAfter,

@@ -9,7 +9,7 @@ export function addSyncCommands(program: Command, run: RunCommand): void {
     .command('sync')
     .summary('copy a declared set of images')
     .description(
-      'Makes registries, layouts, archives or the store have the images that a file asks for. What is there already is not moved again.',
+      'Makes registries, layouts, archives or the store have the images that a file asks for. What is there already is not moved again, and what a signature policy refuses is not moved at all.',
     )
     .requiredOption(
       '-f, --file <file>',

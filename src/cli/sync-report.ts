@@ -77,6 +77,7 @@ export async function writeSyncReport(file: string, report: SyncReport): Promise
 
 function imageJson(image: SyncedImage): object {
   const { source, destination, name, target, outcome, bytes, contents, omitted, referrers, error } = image;
+  const { signatures } = image;
   return {
     source,
     destination,
@@ -87,6 +88,7 @@ function imageJson(image: SyncedImage): object {
     contents,
     omitted,
     referrers,
+    ...(signatures === undefined ? {} : { signatures }),
     ...(outcome === 'failed' ? { error: errorFacts(error) } : {}),
   };
 }

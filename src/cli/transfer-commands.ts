@@ -17,7 +17,7 @@ function addCopy(program: Command, run: RunCommand): void {
     .command('copy')
     .summary('copy an image from one place to another')
     .description(
-      'Copies an image between registries, the store, OCI layouts and archives. Its digest stays, and what is there already is not moved.',
+      'Copies an image between registries, the store, OCI layouts and archives. Its digest stays, and what is there already is not moved. Nothing is moved before it has the signatures that a policy asks for.',
     )
     .addArgument(
       new Argument(

@@ -1,6 +1,8 @@
 import { type Descriptor, formatPlatform } from '../spec/index.js';
+import type { PolicyVerdict } from '../transfer/judge-images.js';
 import type { VerifyReport } from '../transfer/verify.js';
 import type { VerifyFault, VerifyFaultKind } from '../transfer/verify-graph.js';
+import { errorFacts } from './error-facts.js';
 import { countOf } from './format/count.js';
 import { printable } from './format/printable.js';
 import { formatSize } from './format/size.js';
@@ -8,17 +10,22 @@ import { formatSize } from './format/size.js';
 /** What was proven of a source. */
 export interface VerifiedImages extends VerifyReport {
   readonly source: string;
+  /** A signature policy that asks something of one of the images, and what it says of each, in their order. */
+  readonly judged: { readonly policy: string; readonly verdicts: readonly PolicyVerdict[] } | undefined;
 }
 
 const KINDS: readonly VerifyFaultKind[] = ['missing', 'damaged', 'malformed', 'unreadable'];
 
 /** As docs/json-output.md has it. */
 export function verifiedJson(verified: VerifiedImages): object {
-  const { source, images, documents, blobs, bytes, faults, leftOut } = verified;
+  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
   return {
     source,
     whole: faults.length === 0,
-    images: images.map(({ name, target: { digest, mediaType } }) => ({ name, digest, mediaType })),
+    ...(judged === undefined ? {} : { policy: judged.policy, refused: refusalsOf(verified).length }),
+    images: images.map(({ name, target: { digest, mediaType } }, at) => {
+      return { name, digest, mediaType, ...verdictJson(judged?.verdicts[at]) };
+    }),
     documents,
     blobs,
     bytes,
@@ -32,7 +39,7 @@ export function verifiedJson(verified: VerifiedImages): object {
 }
 
 export function renderVerified(verified: VerifiedImages): string {
-  const { source, images, documents, blobs, bytes, faults, leftOut } = verified;
+  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
   const facts: readonly (readonly [string, string])[] = [
     ['images', String(images.length)],
     ['manifests', String(documents)],
@@ -43,14 +50,56 @@ export function renderVerified(verified: VerifiedImages): string {
       const count = faultsOf(faults, kind).length;
       return count === 0 ? [] : [[kind, String(count)] as const];
     }),
+    ...(judged === undefined ? [] : [['policy', printable(judged.policy)] as const]),
   ];
+  const whole = faults.length === 0 ? 'is whole' : `is not whole: ${countOf(faults.length, 'fault')}`;
+  const refused = refusalsOf(verified).length;
   return [
-    `${printable(source)} ${faults.length === 0 ? 'is whole' : `is not whole: ${countOf(faults.length, 'fault')}`}`,
+    `${printable(source)} ${whole}${refused === 0 ? '' : `; the policy refuses ${countOf(refused, 'image')}`}`,
     ...facts.map(([name, fact]) => `  ${name.padEnd(11)}${fact}`),
+    ...verdictLines(verified),
     ...faults.flatMap(faultLines),
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+function refusalsOf({ judged }: VerifiedImages): readonly PolicyVerdict[] {
+  return judged?.verdicts.filter(({ outcome }) => outcome === 'refused') ?? [];
+}
+
+function verdictJson(verdict: PolicyVerdict | undefined): object {
+  if (verdict === undefined) return {};
+  switch (verdict.outcome) {
+    case 'signed':
+      return { verdict: verdict.outcome, signatures: verdict.signatures };
+    case 'refused':
+      return { verdict: verdict.outcome, error: errorFacts(verdict.error) };
+    case 'accepted':
+    case 'accompanies':
+    case 'part':
+      return { verdict: verdict.outcome };
+  }
+}
+
+/** Of each image by itself, but for what accompanies one, or is a part of one. */
+function verdictLines({ images, judged }: VerifiedImages): string[] {
+  return (judged?.verdicts ?? []).flatMap((verdict, at) => {
+    const name = images[at]?.name ?? '';
+    switch (verdict.outcome) {
+      case 'accepted':
+        return [`accepted: ${printable(name)} needs no signature`];
+      case 'signed': {
+        const signers = new Set(verdict.signatures.map(({ signedBy }) => signedBy));
+        return [`signed: ${printable(name)} by ${printable([...signers].join(', '))}`];
+      }
+      case 'refused':
+        return [`refused: ${printable(name)}: ${printable(errorFacts(verdict.error).message)}`];
+      case 'accompanies':
+      case 'part':
+        return [];
+    }
+  });
 }
 
 function faultsOf(faults: readonly VerifyFault[], kind: VerifyFaultKind): VerifyFault[] {

@@ -3,15 +3,20 @@ import { OciLayout } from '../content/index.js';
 import { discardedBlobs } from '../engine/discard-layers.js';
 import { resolveImage } from '../engine/find-image.js';
 import type { Store } from '../engine/store.js';
+import { KeptSignatures } from '../engine/trust/kept-signatures.js';
 import { LandfallError } from '../errors.js';
 import { formatReference, parseReference, repositoryName } from '../spec/index.js';
+import { transportOf } from '../transfer/archives/archive.js';
 import { openArchive } from '../transfer/archives/open-archive.js';
+import type { GovernedImage } from '../transfer/governed-image.js';
 import { readDeclarationFile } from '../transfer/layout-index.js';
 import { LayoutPlace } from '../transfer/layout-place.js';
 import { layoutRoots } from '../transfer/layout-roots.js';
 import { RegistryPlace } from '../transfer/registry-place.js';
 import { registryRoots } from '../transfer/registry-roots.js';
-import type { VerifyOptions, VerifyRoot } from '../transfer/verify.js';
+import type { JudgedRoot } from '../transfer/judge-images.js';
+import type { VerifyOptions } from '../transfer/verify.js';
+import { registryImage } from '../trust/index.js';
 import type { CommandContext } from './command-context.js';
 import { type ImagePlace, parseImagePlace } from './image-place.js';
 import { openRegistry } from './open-registry.js';
@@ -21,7 +26,7 @@ import { withStore } from './with-store.js';
 export interface VerifySource extends Pick<VerifyOptions, 'isLeftOut'> {
   /** As a person would write it. */
   readonly name: string;
-  readonly roots: readonly VerifyRoot[];
+  readonly roots: readonly JudgedRoot[];
   /** What is wrong with it that its images do not show. */
   readonly faults: readonly LandfallError[];
 }
@@ -101,7 +106,13 @@ async function storeSource(store: Store, name: string | undefined): Promise<Veri
   const targets = new Set(images.map(({ target }) => target.digest));
   return {
     name: `store:${store.root}`,
-    roots: images.map((image) => ({ name: image.name, target: image.target, repository })),
+    roots: images.map(({ name: canonical, target }) => ({
+      name: canonical,
+      target,
+      repository,
+      governed: () => Promise.resolve(storedImage(canonical, store)),
+      has: async ({ digest }) => (await content.info(digest)) !== undefined,
+    })),
     faults: [],
     isLeftOut: async (child, { descriptor, document }) => {
       if (document.kind === 'index') return true;
@@ -113,12 +124,19 @@ async function storeSource(store: Store, name: string | undefined): Promise<Veri
   };
 }
 
+/** Only what the store keeps counts, not what it remembers: a proof looks for itself, and asks no registry. */
+function storedImage(name: string, store: Store): GovernedImage {
+  const reference = parseReference(name);
+  return { image: registryImage(reference), tag: reference.tag, signatures: [new KeptSignatures(store)] };
+}
+
 async function layoutSource(
   { directory, name }: Extract<ImagePlace, { kind: 'layout' }>,
   { signal }: CommandContext,
 ): Promise<VerifySource> {
   const content = await OciLayout.open(directory);
-  const place = new LayoutPlace({ content, location: `oci:${directory}`, path: directory });
+  const file = { transport: 'oci', path: directory } as const;
+  const place = new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file });
   const omitted = await readDeclarationFile(directory);
   return {
     name: place.name,
@@ -138,8 +156,12 @@ async function withArchive<T>(
     spoolDirectory: env['TMPDIR'],
   });
   const faults = await archive.faults({ signal });
-  const transport = archive.format === 'docker' ? 'docker-archive' : 'oci-archive';
-  const place = new LayoutPlace({ content: archive, location: `${transport}:${archive.location}` });
+  const transport = transportOf(archive);
+  const place = new LayoutPlace({
+    content: archive,
+    location: `${transport}:${archive.location}`,
+    file: { transport, path: file === '-' ? undefined : file },
+  });
   return await use({
     name: place.name,
     // Manifests cannot be made of what does not fit its configs.
@@ -158,13 +180,15 @@ async function withRegistry<T>(
   await using registry = await openRegistry(context, [formatReference(reference)]);
   const place = new RegistryPlace({ registry, host: reference.registry });
   const repository = place.repository(repositoryName(reference));
-  const target = await repository.resolve(reference.digest ?? reference.tag ?? 'latest', context);
+  const from = reference.digest ?? reference.tag ?? 'latest';
+  const target = await repository.resolve(from, context);
   if (target === undefined) {
     throw new LandfallError('NOT_FOUND', `there is no ${name}`, {
       hint: 'Check the spelling of repository and tag.',
     });
   }
-  return await use({ name, roots: [{ name, target, repository }], faults: [] });
+  const governed = (): Promise<GovernedImage> => repository.governed(from);
+  return await use({ name, roots: [{ name, target, repository, governed }], faults: [] });
 }
 
 /** Every tag of every repository below a path, as far as the registry lists them. */
@@ -187,11 +211,12 @@ async function rootsOf(
   place: LayoutPlace,
   name: string | undefined,
   signal: AbortSignal,
-): Promise<readonly VerifyRoot[]> {
+): Promise<readonly JudgedRoot[]> {
   if (name === undefined) return await layoutRoots(place, { signal });
   const repository = place.repository('');
   const target = await repository.resolve(name, { signal });
-  if (target !== undefined) return [{ name, target, repository }];
+  const governed = (): Promise<GovernedImage> => repository.governed(name);
+  if (target !== undefined) return [{ name, target, repository, governed }];
   throw new LandfallError('BLOB_NOT_FOUND', `${place.name} has no image ${JSON.stringify(name)}`, {
     hint: 'Leave the name out to verify all of it.',
   });

@@ -27,7 +27,7 @@ export interface DocumentChild {
 export interface DocumentFacts {
   readonly digest: Digest;
   readonly mediaType: string;
-  /** What a referrer refers to. */
+  /** What a referrer refers to; also what a signature is for that refers to it by its tag alone. */
   readonly subject?: Digest;
   /** Of an image manifest whose config is known, as text. */
   readonly platform?: string;
@@ -63,7 +63,7 @@ export class DocumentStore {
     return new Map(rows.map((row) => [parseDigest(textOf(row, 'digest')), factsOf(row)]));
   }
 
-  /** Records documents; the platform and the chains of one that is known already are added where they were unknown. */
+  /** Records documents; what of one that is known already was unknown is added. */
   async put(documents: readonly DocumentFacts[]): Promise<void> {
     if (documents.length === 0) return;
     await this.#database.transaction(async (transaction) => {
@@ -137,7 +137,8 @@ async function insert(transaction: Statements, facts: DocumentFacts): Promise<vo
   await transaction.run(
     `INSERT INTO documents (digest, media_type, subject, platform, image_id, children, chain_ids)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-     ON CONFLICT (digest) DO UPDATE SET platform = coalesce(?4, platform), image_id = coalesce(?5, image_id),
+     ON CONFLICT (digest) DO UPDATE SET subject = coalesce(subject, ?3), platform = coalesce(?4, platform),
+       image_id = coalesce(?5, image_id),
        chain_ids = CASE WHEN ?7 = '[]' THEN chain_ids ELSE ?7 END`,
     [
       digest,

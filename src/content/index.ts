@@ -71,3 +71,4 @@ export {
 export { onReserve } from './space-reserve.js';
 export { sweepTemporaries } from './sweep-temporaries.js';
 export { discardQuarantined, quarantineBlob } from './quarantine.js';
+export { forgetVerifications, type Verification, VerificationStore } from './verifications.js';

@@ -1,8 +1,10 @@
 import { PullBudget, type RemovedImage, type Store } from '../engine/index.js';
 import type { Abortable } from '../errors.js';
-import type { RegistryClient } from '../registry/index.js';
+import type { Credentials, RegistryClient } from '../registry/index.js';
+import type { PolicyDirectory, PolicyFile } from '../trust/index.js';
 import type { CallOptions } from './calls.js';
 import { ContainerdImages, type ContainerdImagesOptions } from './containerd/containerd-images.js';
+import { OwnOffers } from './containerd/own-offers.js';
 import { writeDaemonFile } from './daemon-file.js';
 import { GrpcServer } from './grpc-server.js';
 import { KeptCredentials } from './kept-credentials.js';
@@ -11,12 +13,17 @@ import { PrePull, type PrePullOptions } from './pre-pull.js';
 import { type EndedPull, Pulls, type PullsOptions } from './pulls/pulls.js';
 import { nodeServices, snapshotterServices } from './services.js';
 import { RemoteLayers } from './snapshots/remote-layers.js';
+import { SnapshotGate } from './snapshots/snapshot-gate.js';
 import type { SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
 
 export interface DaemonOptions {
   readonly store: Store;
   /** With the daemon's own credentials. */
   readonly registry: RegistryClient;
+  /** What says which signatures images need; absent where they need none. */
+  readonly policy?: PolicyFile | undefined;
+  /** For the pods of namespaces that have policies of their own. */
+  readonly policies?: PolicyDirectory | undefined;
   /** Path of the socket that it listens at. */
   readonly socket: string;
   /** Of this program, as semver. */
@@ -119,10 +126,11 @@ export class Daemon {
     const server = await GrpcServer.listen(options.socket, services);
     let snapshotter: SnapshotterParts | undefined;
     try {
-      snapshotter = await startSnapshotter(options, pulls, credentials);
+      const offers = new OwnOffers();
+      snapshotter = await startSnapshotter(options, { pulls, credentials, offers });
       // Only now can that containerd ask for what it is given.
       if (options.containerd !== undefined)
-        containerd = ContainerdImages.start({ ...options.containerd, store, images });
+        containerd = ContainerdImages.start({ ...options.containerd, store, images, offers });
       await prePull?.start();
       const file = await writeDaemonFile(store.root, { pid: process.pid, socket: options.socket });
       return new Daemon({ pulls, images, server, snapshotter, containerd, prePull, file });
@@ -171,10 +179,12 @@ const LAST_ANSWERS_MS = 1_000;
 
 /** @param onNamed see `PullsOptions.onNamed` */
 function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onNamed']>): Pulls {
-  const { store, registry, progressTimeoutMs, discardLayers, concurrency, onBegun, onEnded } = options;
+  const { store, registry, policy, progressTimeoutMs, discardLayers, concurrency, onBegun, onEnded } =
+    options;
   const pulls = new Pulls({
     store,
     registry,
+    policy,
     maxParallel: options.maxParallelPulls,
     maxParallelPerRegistry: options.maxParallelPullsPerRegistry,
     budget: new PullBudget(concurrency === undefined ? {} : { concurrency }),
@@ -190,14 +200,25 @@ function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onN
   return pulls;
 }
 
+interface SnapshotterNeeds {
+  readonly pulls: Pulls;
+  readonly credentials: KeptCredentials;
+  readonly offers: OwnOffers;
+}
+
 async function startSnapshotter(
-  { store, snapshotter, onError }: DaemonOptions,
-  pulls: Pulls,
-  credentials: KeptCredentials,
+  { store, registry, policy, snapshotter, onError }: DaemonOptions,
+  { pulls, credentials, offers }: SnapshotterNeeds,
 ): Promise<SnapshotterParts | undefined> {
   if (snapshotter === undefined) return undefined;
   const { socket, onLayer, onFreed } = snapshotter;
-  const remote = new RemoteLayers({ store, pulls, credentialsFor: (asked) => credentials.find(asked) });
-  const services = snapshotterServices({ store, remote, onLayer, onFreed }, { onError });
+  const credentialsFor = (asked: string): Credentials | undefined => credentials.find(asked);
+  const remote = new RemoteLayers({ store, pulls, credentialsFor });
+  const isOwnOffer = (key: string): boolean => offers.isOwn(key);
+  const gate =
+    policy === undefined
+      ? undefined
+      : new SnapshotGate({ store, registry, policy, credentialsFor, isOwnOffer });
+  const services = snapshotterServices({ store, remote, gate, onLayer, onFreed }, { onError });
   return { remote, server: await GrpcServer.listen(socket, services) };
 }

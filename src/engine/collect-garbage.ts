@@ -5,6 +5,7 @@ import {
   dropUnreachableDiscarded,
   expirePartials,
   expireUploads,
+  forgetVerifications,
   onReserve,
   type Reachable,
   removeOrphanBlobs,
@@ -178,7 +179,7 @@ async function forget(
 ): Promise<void> {
   await dropBlobs(transaction, blobs);
   await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
-  for (const digest of graph.digests()) {
-    if (!held.blobs.has(digest)) await store.documents.delete(digest, transaction);
-  }
+  const gone = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
+  for (const digest of gone) await store.documents.delete(digest, transaction);
+  await forgetVerifications(transaction, gone);
 }

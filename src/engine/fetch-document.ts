@@ -41,7 +41,8 @@ export async function fetchConfig(
 /** How often a document is asked for that broke off or was not what it should be: once more than there are mirrors, mostly. */
 const ATTEMPTS = 3;
 
-async function fetchVerified(
+/** The bytes of a document, verified. Errors: as {@link fetchDocument}, INVALID_MANIFEST excepted. */
+export async function fetchVerified(
   source: DocumentSource,
   descriptor: Descriptor,
   maxBytes: number,

@@ -17,6 +17,20 @@ export interface PulledLayer {
   readonly decompressor?: Decompressor;
 }
 
+/** That a signature was found that a policy asks for. */
+export interface PulledSignature {
+  /** Of the manifest or index that is signed. */
+  readonly digest: Digest;
+  /** The key, or whom the certificate is for. */
+  readonly signedBy: string;
+  readonly format: 'simple-signing' | 'bundle';
+  /** Of the signature's manifest. */
+  readonly signature: Digest;
+  /** Path of the policy's file, and the scope in it that asks. */
+  readonly policy: string;
+  readonly scope: string;
+}
+
 export interface PullResult {
   /** The canonical name under which the image was recorded. */
   readonly reference: string;
@@ -29,6 +43,8 @@ export interface PullResult {
   /** Of the topmost layer; absent when nothing was unpacked. */
   readonly chainId?: Digest;
   readonly layers: readonly PulledLayer[];
+  /** By whom the image is signed; absent where no policy asks for signatures. */
+  readonly signatures?: readonly PulledSignature[];
   /** Device nodes that could not be made here when this pull unpacked their layers. */
   readonly omittedDevices: readonly OmittedDevice[];
   readonly bytesDownloaded: number;

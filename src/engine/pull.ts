@@ -33,6 +33,8 @@ import { fromUnpackEvent, type PullEvent } from './pull-event.js';
 import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
 import { PullTeller } from './pull-teller.js';
 import type { Store } from './store.js';
+import type { PolicyFile } from '../trust/index.js';
+import { PullGate } from './trust/pull-gate.js';
 import { verifyFirst } from './verify-first.js';
 
 export interface PullOptions extends Abortable {
@@ -60,6 +62,10 @@ export interface PullOptions extends Abortable {
    * Give the image no name: what was pulled stays for as long as somebody leases or holds it. Default false.
    */
   readonly nameless?: boolean;
+  /** What says which signatures the image needs; without it, none. */
+  readonly policy?: PolicyFile;
+  /** What the image was asked for as, where the reference is a manifest that this leads to: by that name the policy knows it. */
+  readonly askedAs?: Reference;
   /** What this pull shares with others. Without it, it has one of its own. */
   readonly budget?: PullBudget;
   readonly onEvent?: (event: PullEvent) => void;
@@ -68,11 +74,11 @@ export interface PullOptions extends Abortable {
 const DOCUMENT_CONCURRENCY = 8;
 
 /**
- * Pulls an image: resolve, fetch, unpack, record. Layers download at the same time and are unpacked while they
+ * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack, record. Layers download at the same time and are unpacked while they
  * arrive; nothing is recorded before everything was verified. A pull that fails or is aborted leaves no image,
  * and partial blobs from which the next one goes on.
  * Errors: those of resolver, fetcher, content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun
- * that could not end; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here);
+ * that could not end; those of the policy and of `verifyImage`, before a blob is asked for; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here);
  * ABORTED.
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
@@ -82,9 +88,14 @@ export async function pull(options: PullOptions): Promise<PullResult> {
     });
   }
   const session = new PullSession(options);
+  const gate = await session.gate();
   const target = await session.resolve();
+  await gate.admit(target);
   const present = await session.present(target);
-  if (present !== undefined) return await session.result(target, present, 0);
+  if (present !== undefined) {
+    await gate.record();
+    return { ...(await session.result(target, present, 0)), ...signedBy(gate) };
+  }
   if (options.unpack !== false) {
     options.store.unpacker.requireInflate();
     options.store.unpacker.prepare();
@@ -92,9 +103,14 @@ export async function pull(options: PullOptions): Promise<PullResult> {
   // Held until all is done: what a name reaches needs no lease, but nothing has a name before `record`.
   await using lease = await options.store.leases.create();
   const fetched = await session.fetchAndUnpack(target, lease);
+  await gate.record(lease);
   await session.record(target);
   const bytesDiscarded = await session.discard(fetched, lease);
-  return await session.result(target, fetched, bytesDiscarded);
+  return { ...(await session.result(target, fetched, bytesDiscarded)), ...signedBy(gate) };
+}
+
+function signedBy({ signatures }: PullGate): Pick<PullResult, 'signatures'> {
+  return signatures === undefined ? {} : { signatures };
 }
 
 class PullSession {
@@ -130,6 +146,21 @@ class PullSession {
       options.signal === undefined
         ? this.#failed.signal
         : AbortSignal.any([options.signal, this.#failed.signal]);
+  }
+
+  /** What a policy has to say before anything is asked of the registry. */
+  async gate(): Promise<PullGate> {
+    const { policy, store, registry, askedAs, platform, allPlatforms } = this.#options;
+    return await PullGate.of({
+      store,
+      registry,
+      reference: this.#reference,
+      policy,
+      askedAs,
+      platform,
+      allPlatforms,
+      signal: this.#signal,
+    });
   }
 
   /** The reference's target; one HEAD, or nothing at all where a digest names what is here. */

@@ -2,6 +2,7 @@ import {
   blobsAmong,
   dropBlobs,
   dropUnreachableDiscarded,
+  forgetVerifications,
   heldBlobs,
   heldChains,
   onReserve,
@@ -70,6 +71,7 @@ async function sweepTarget(
   await dropBlobs(transaction, blobs);
   await dropUnreachableDiscarded(transaction, (digest) => !gone.has(digest));
   for (const digest of unheld) await store.documents.delete(digest, transaction);
+  await forgetVerifications(transaction, unheld);
   faultPoint('rmi:decided');
   return { blobs, snapshots };
 }

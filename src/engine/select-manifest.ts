@@ -37,11 +37,16 @@ export async function selectManifest(
       return { descriptor, manifest: document, ...(index === undefined ? {} : { index }) };
     }
     index ??= document;
-    const next = selectPlatform(document.manifests, platform) ?? onlyNestedIndex(document);
-    if (next === undefined) throw noMatchingPlatform(target, platform, availablePlatforms(document));
-    descriptor = next;
+    descriptor = childForPlatform(target, document, platform);
   }
   throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
+}
+
+/** What of an index leads on to the manifest for a platform. @throws {SpecError} NO_MATCHING_PLATFORM */
+export function childForPlatform(target: Descriptor, index: ImageIndex, platform: Platform): Descriptor {
+  const next = selectPlatform(index.manifests, platform) ?? onlyNestedIndex(index);
+  if (next === undefined) throw noMatchingPlatform(target, platform, availablePlatforms(index));
+  return next;
 }
 
 /** An index that names no platform for its one nested index still leads somewhere. */

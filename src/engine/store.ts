@@ -12,6 +12,7 @@ import {
   LocalContentStore,
   openAdditionalStores,
   openLayout,
+  VerificationStore,
 } from '../content/index.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { type UnpackLimits, unpackLimits } from '../spec/index.js';
@@ -68,6 +69,8 @@ export interface Store extends AsyncDisposable {
   readonly catalog: ImageCatalog;
   readonly additional: readonly AdditionalStore[];
   readonly leases: LeaseStore;
+  /** Which images had the signatures that a policy asked for. */
+  readonly verifications: VerificationStore;
   readonly snapshotter: LayerSnapshotter;
   readonly pool: WorkerPool;
   readonly unpacker: Unpacker;
@@ -120,6 +123,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     catalog: additional.length === 0 ? images : new JoinedImages(images, additional),
     additional,
     leases: new LeaseStore(database),
+    verifications: new VerificationStore(database),
     snapshotter,
     pool,
     limits,

@@ -133,11 +133,32 @@ CREATE INDEX blobs_unsynced ON blobs (unsynced) WHERE unsynced IS NOT NULL;
 CREATE INDEX snapshots_unsynced ON snapshots (unsynced) WHERE unsynced IS NOT NULL;
 `;
 
+/*
+ * That an image had what a signature policy asked for. A signature never ceases to be what it was, but what is asked for changes:
+ * `requirement` is the digest of all that was, keys included.
+ */
+const FOURTH = `
+CREATE TABLE verifications (
+  digest      TEXT NOT NULL,               -- of the manifest or index that was signed
+  name        TEXT NOT NULL,               -- what the image was called that it was verified for
+  requirement TEXT NOT NULL,
+  policy      TEXT NOT NULL,               -- path of its file
+  scope       TEXT NOT NULL,
+  signed_by   TEXT NOT NULL,
+  identity    TEXT,                        -- what the signature says that it is for
+  format      TEXT NOT NULL,
+  signature   TEXT NOT NULL,               -- digest of the signature's manifest
+  verified_at INTEGER NOT NULL,
+  PRIMARY KEY (digest, name, requirement)
+) STRICT, WITHOUT ROWID;
+`;
+
 /** In order of version, without gaps. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: FIRST },
   { version: 2, sql: SECOND },
   { version: 3, sql: THIRD },
+  { version: 4, sql: FOURTH },
 ];
 
 /** The schema that this program writes. */

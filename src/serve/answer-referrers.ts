@@ -19,7 +19,9 @@ export async function answerReferrers(
   const { query, path, digest } = route;
   // An empty filter is none.
   const wanted = query.get('artifactType') ?? '';
-  const page = await pageOf(finder, await source.targets(route.repository), { route, wanted });
+  const named = await source.targets(route.repository);
+  const kept = (await source.keptBeside?.(route.repository, digest)) ?? [];
+  const page = await pageOf(finder, [...named, ...kept], { route, wanted });
   const body = Buffer.from(`${BEFORE}${page.entries.join(',')}${AFTER}`);
   const next = page.next === undefined ? undefined : nextQuery(query, page.next);
   return {

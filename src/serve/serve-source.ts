@@ -29,6 +29,11 @@ export interface ServeSource {
   tags(repository: string): Promise<readonly string[] | undefined>;
   /** All that a repository holds by tag or by digest, in any order; nothing where there is no such repository. */
   targets(repository: string): Promise<readonly Descriptor[]>;
+  /**
+   * What refers to something that a repository has and has no name itself, such as signatures that were kept when an image was
+   * verified; absent where there is no such thing.
+   */
+  keptBeside?(repository: string, subject: Digest): Promise<readonly Descriptor[]>;
   /** Every repository that has an image here, in any order. */
   repositories(): Promise<readonly string[]>;
   /** Whether what is here was deleted from a repository, which is to answer as if it were gone; absent where nothing can be. */

@@ -9,6 +9,7 @@ import {
   tagTable,
   type TagTable,
 } from '../content/index.js';
+import { KeptSignatures, signedByTag } from '../engine/trust/kept-signatures.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { type Descriptor, type Digest, parseReference, repositoryName } from '../spec/index.js';
 import type { ServeSource } from './serve-source.js';
@@ -45,7 +46,18 @@ export class StoreSource implements ServeSource {
   }
 
   async resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
-    return (await this.#images.get(`${repository}:${tag}`))?.target;
+    const named = (await this.#images.get(`${repository}:${tag}`))?.target;
+    if (named !== undefined) return named;
+    const subject = signedByTag(tag);
+    if (subject === undefined) return undefined;
+    return await (await this.#keptFor(repository, subject))?.tagged(subject);
+  }
+
+  async keptBeside(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
+    const kept = await this.#keptFor(repository, subject);
+    const found: Descriptor[] = [];
+    for await (const descriptor of kept?.referrers(subject) ?? []) found.push(descriptor);
+    return found;
   }
 
   async tags(repository: string): Promise<readonly string[] | undefined> {
@@ -77,6 +89,15 @@ export class StoreSource implements ServeSource {
 
   async mediaTypeOf(digest: Digest): Promise<string | undefined> {
     return (await this.#records?.documents.get(digest))?.mediaType;
+  }
+
+  /** Signatures without a name, of what a repository has; undefined where a repository has only what was pushed to it. */
+  async #keptFor(repository: string, subject: Digest): Promise<KeptSignatures | undefined> {
+    const records = this.#records;
+    if (records === undefined || records.ownManifests === true) return undefined;
+    if (!(await this.#isListed(repository, subject))) return undefined;
+    const { documents } = records;
+    return new KeptSignatures({ root: '', content: this.blobs, documents, catalog: this.#images });
   }
 
   /** Whether an image of a repository is, or lists, a blob. */

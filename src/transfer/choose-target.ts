@@ -29,29 +29,36 @@ export async function chooseTarget(
 ): Promise<Descriptor> {
   if (!isIndexType(resolved.mediaType)) return resolved;
   const { platforms, rewriteIndex = false } = request;
-  if (platforms === 'one') return await onlyManifest(source, resolved, session);
+  if (platforms === 'one') return bare((await chosenPath(source, resolved, session)).at(-1) ?? resolved);
   if (!rewriteIndex || platforms === 'all') return resolved;
   return await rewritten(source, resolved, request, session);
 }
 
-/** The manifest for this machine, else the only one that the source has. */
-async function onlyManifest(
+/**
+ * What leads from what a name stands for to the one manifest of it that is copied by itself: that for this machine, else the only one
+ * that the source has.
+ *
+ * Errors: as {@link chooseTarget}
+ */
+export async function chosenPath(
   source: SourceRepository,
   target: Descriptor,
   session: CopySession,
-): Promise<Descriptor> {
+): Promise<readonly Descriptor[]> {
   const host = hostPlatform();
+  const path = [target];
   let next = target;
   for (let depth = 0; depth <= LIMITS.indexDepth; depth += 1) {
-    if (!isIndexType(next.mediaType)) return bare(next);
+    if (!isIndexType(next.mediaType)) return path;
     const document = await session.documents.document(source, next, session);
-    if (document.kind !== 'index') return bare(next);
+    if (document.kind !== 'index') return path;
     const closest = selectPlatform(document.manifests, host);
     const found = (await isThere(source, closest, session))
       ? closest
       : ((await onlyPresent(source, document, session)) ?? closest);
     if (found === undefined) throw noMatchingPlatform(target, host, availablePlatforms(document));
     next = found;
+    path.push(next);
   }
   throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
 }

@@ -1,4 +1,5 @@
 import { availablePlatforms, noMatchingPlatform } from '../engine/select-manifest.js';
+import { TrustError } from '../errors.js';
 import type { Descriptor, Digest, ImageIndex, Platform } from '../spec/index.js';
 import type { CopiedContent } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
@@ -13,8 +14,29 @@ export class CopiedParts {
   /** Whether an index within it was not looked into. */
   #isPartlyKnown = false;
 
-  constructor(choice: PlatformChoice) {
+  readonly #admitted: ReadonlySet<Digest> | undefined;
+
+  /** @param admitted what may be copied of indexes; absent: all */
+  constructor(choice: PlatformChoice, admitted?: ReadonlySet<Digest>) {
     this.choice = choice;
+    this.#admitted = admitted;
+  }
+
+  /**
+   * A source that is written to meanwhile may have more of an index than it had when the image was verified.
+   *
+   * @throws {TrustError} POLICY_REJECTED for what of an index was not verified
+   */
+  requireAdmitted({ digest }: Descriptor): void {
+    if (this.#admitted === undefined || this.#admitted.has(digest)) return;
+    throw new TrustError(
+      'POLICY_REJECTED',
+      `${digest} came to the image after its signatures were verified`,
+      {
+        hint: 'Copy it again.',
+        details: { image: digest },
+      },
+    );
   }
 
   get contents(): readonly CopiedContent[] {

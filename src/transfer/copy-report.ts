@@ -1,3 +1,4 @@
+import type { PulledSignature } from '../engine/pull-result.js';
 import type { Descriptor } from '../spec/index.js';
 import type { PutOutcome } from './destination.js';
 
@@ -32,6 +33,8 @@ export interface CopyReport {
   readonly omitted: readonly Descriptor[];
   /** What refers to it and was carried along, level by level; each with a report of its own. */
   readonly referrers: readonly CopyReport[];
+  /** By whom it is signed; absent where no policy asks for signatures of it. */
+  readonly signatures?: readonly PulledSignature[];
 }
 
 /** What happens while images are copied. */

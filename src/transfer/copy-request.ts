@@ -1,4 +1,4 @@
-import type { Platform } from '../spec/index.js';
+import type { Platform, Reference } from '../spec/index.js';
 
 /**
  * Which platforms of an index come along:
@@ -28,4 +28,6 @@ export interface CopyRequest {
   readonly rewriteIndex?: boolean | undefined;
   /** Absent: none. */
   readonly referrers?: ReferrerChoice | undefined;
+  /** What a signature policy is to know the image by, where its place may have no name for it. */
+  readonly calledAs?: Reference | undefined;
 }

@@ -1,6 +1,7 @@
 import { type BudgetShare, PullBudget } from '../engine/pull-budget.js';
 import { type Abortable, isLandfallError } from '../errors.js';
 import type { Digest } from '../spec/index.js';
+import type { PolicyFile } from '../trust/index.js';
 import { BlobFlights } from './blob-flights.js';
 import type { CopyEvent } from './copy-report.js';
 import { DocumentReader } from './document-reader.js';
@@ -15,6 +16,8 @@ export interface CopySessionOptions extends Abortable {
   readonly dryRun?: boolean | undefined;
   /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
   readonly recheck?: boolean | undefined;
+  /** What says which signatures each image needs before anything of it is copied; without it, none. */
+  readonly policy?: PolicyFile | undefined;
   readonly onEvent?: ((event: CopyEvent) => void) | undefined;
 }
 
@@ -24,6 +27,7 @@ export class CopySession {
   readonly dryRun: boolean;
   readonly recheck: boolean;
   readonly without: ReadonlySet<Digest>;
+  readonly policy: PolicyFile | undefined;
   readonly flights: BlobFlights = new BlobFlights();
   readonly documents: DocumentReader = new DocumentReader();
   readonly #budget: PullBudget;
@@ -36,6 +40,7 @@ export class CopySession {
     this.dryRun = dryRun;
     this.recheck = recheck;
     this.without = without;
+    this.policy = options.policy;
     this.#budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
     this.#onEvent = onEvent;
   }
@@ -56,6 +61,11 @@ export class CopySession {
     const listing = this.#listTags(source);
     this.#tags.set(source.location, listing);
     return await listing;
+  }
+
+  /** The tags of a source, where they were listed in this run; undefined where nobody has asked, or they cannot be listed. */
+  async knownTagsOf(source: SourceRepository): Promise<ReadonlySet<string> | undefined> {
+    return await this.#tags.get(source.location);
   }
 
   /** What was listed by somebody else in this run. */

@@ -1,6 +1,7 @@
 import { type Abortable, ContentError, RegistryError } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
 import { chooseTarget } from './choose-target.js';
+import { CopyGate } from './copy-gate.js';
 import type { CopyReport } from './copy-report.js';
 import type { CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
@@ -15,7 +16,11 @@ import type { SourceRepository } from './source.js';
  * A manifest is put after all that it names, so that what breaks leaves no image that is not whole, and the next copy goes on
  * from there. An image that the destination has under the tag costs one look at each side.
  *
- * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of both sides; ABORTED.
+ * Where the session's policy asks for signatures, they are verified before anything is put, of what the source's name stood for then: all
+ * else is asked for by its digest.
+ *
+ * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of the policy and of `verifyImage`;
+ * those of both sides; ABORTED.
  */
 export async function copy(
   source: SourceRepository,
@@ -51,13 +56,20 @@ export async function copyResolved(
   session: CopySession,
 ): Promise<CopyReport> {
   const { from, tag, platforms, referrers, resolved } = request;
+  const gate = await CopyGate.of({ source, destination, request, session });
   const target = await chooseTarget(source, resolved, request, session);
-  const image = new ImageCopy({ source, destination, session, choice: platforms });
+  const admitted = await gate?.admit(resolved, target);
+  const image = new ImageCopy({ source, destination, session, choice: platforms, gate });
   try {
-    return await image.root({ target, resolved, from, tag, referrers });
+    const report = await image.root({ target, resolved, from, tag, referrers, admitted });
+    return { ...report, ...signedBy(gate) };
   } finally {
     image.end();
   }
+}
+
+function signedBy(gate: CopyGate | undefined): Pick<CopyReport, 'signatures'> {
+  return gate?.signatures === undefined ? {} : { signatures: gate.signatures };
 }
 
 function notFound(source: SourceRepository, from: string): RegistryError | ContentError {

@@ -2,6 +2,7 @@ import type { BlobProvider } from '../content/index.js';
 import type { Abortable } from '../errors.js';
 import type { OpenContent } from '../registry/index.js';
 import type { Descriptor, Digest } from '../spec/index.js';
+import type { SignatureMemory } from './governed-image.js';
 import type { SourceRepository } from './source.js';
 
 export type { OpenContent };
@@ -50,6 +51,8 @@ export interface DestinationRepository {
   readonly blobs?: Pick<BlobProvider, 'info' | 'open'>;
   /** Reads back what is there, and what refers to it there; absent where nothing can be read before the end. */
   readonly readBack?: Pick<SourceRepository, 'fetch' | 'referrers'>;
+  /** What remembers which of its images were verified; absent where nothing does. */
+  readonly memory?: SignatureMemory;
   /** What a tag or a digest of a manifest names now; undefined where it names nothing. */
   stored(tagOrDigest: string, options?: Abortable): Promise<Descriptor | undefined>;
   /** Whether content is in this repository, a manifest by its digest. */

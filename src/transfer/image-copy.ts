@@ -13,7 +13,9 @@ import {
 } from '../spec/index.js';
 import { CopiedParts } from './copied-parts.js';
 import type { ContentOutcome, ContentRole, CopiedContent, CopyReport } from './copy-report.js';
-import type { PlatformChoice, ReferrerChoice } from './copy-request.js';
+import type { PlatformChoice } from './copy-request.js';
+import type { CopyRoot } from './copy-root.js';
+import type { CopyGate } from './copy-gate.js';
 import type { CopySession } from './copy-session.js';
 import type { DestinationRepository, PutOptions } from './destination.js';
 import { copyOutcome } from './copy-outcome.js';
@@ -29,20 +31,8 @@ export interface ImageCopyOptions {
   readonly destination: DestinationRepository;
   readonly session: CopySession;
   readonly choice: PlatformChoice;
-}
-
-/** What is copied by itself: an image, or what refers to one. */
-export interface CopyRoot {
-  readonly target: Descriptor;
-  readonly resolved: Descriptor;
-  /** What the source calls it. */
-  readonly from: string;
-  readonly tag: string | undefined;
-  readonly referrers: ReferrerChoice | undefined;
-  /** Whether the destination is known to list it among the referrers of its subject. */
-  readonly listed?: boolean;
-  /** Whether it refers to something, and so is for no platform: it comes whole. */
-  readonly isReferrer?: boolean;
+  /** What a policy has to say of what refers to the image; absent where it asks for nothing. */
+  readonly gate?: CopyGate | undefined;
 }
 
 /** One image on its way, with all that belongs to it. The first failure stops the rest of it, and of nothing else. */
@@ -52,14 +42,16 @@ export class ImageCopy {
   readonly session: CopySession;
   readonly signal: AbortSignal;
   readonly choice: PlatformChoice;
+  readonly gate: CopyGate | undefined;
   readonly #budget: BudgetShare;
   readonly #failed = new AbortController();
 
-  constructor({ source, destination, session, choice }: ImageCopyOptions) {
+  constructor({ source, destination, session, choice, gate }: ImageCopyOptions) {
     this.source = source;
     this.destination = destination;
     this.session = session;
     this.choice = choice;
+    this.gate = gate;
     this.#budget = session.share();
     this.signal =
       session.signal === undefined
@@ -76,11 +68,11 @@ export class ImageCopy {
 
   /** Errors: as {@link copy}. */
   async root(root: CopyRoot): Promise<CopyReport> {
-    const { target, resolved, from, tag, referrers, isReferrer = false } = root;
+    const { target, resolved, from, tag, referrers, isReferrer = false, admitted } = root;
     const { destination, source, session } = this;
     const names = { source: nameAt(source, from), destination: nameAt(destination, tag ?? target.digest) };
     session.tell({ type: 'image', ...names, descriptor: target });
-    const parts = new CopiedParts(isReferrer ? wholeOf(this.choice) : this.choice);
+    const parts = new CopiedParts(isReferrer ? wholeOf(this.choice) : this.choice, admitted?.digests);
     const state = await this.#stateOf(root, parts);
     const there = state === 'there';
     if (there) this.#note(parts, target, roleOf(target), 'exists');
@@ -135,7 +127,7 @@ export class ImageCopy {
 
   /** Whether all of it is at the destination under the name that it is to have, or that name is known to lead elsewhere. */
   async #stateOf(
-    { target, tag, listed }: CopyRoot,
+    { target, tag, listed, admitted }: CopyRoot,
     { choice }: CopiedParts,
   ): Promise<'there' | 'absent' | 'unknown'> {
     const { destination, session } = this;
@@ -143,8 +135,8 @@ export class ImageCopy {
     const believed = session.recheck ? 'unknown' : 'there';
     // A registry lists what it has.
     if (listed === true && destination.blobs === undefined) return believed;
-    const stored = await destination.stored(tag ?? target.digest, this);
-    if (stored?.digest !== target.digest) return 'absent';
+    const known = admitted?.stored ?? { descriptor: await destination.stored(tag ?? target.digest, this) };
+    if (known.descriptor?.digest !== target.digest) return 'absent';
     if (destination.blobs === undefined) return believed;
     const whole = await isComplete(destination.blobs, target, {
       select: (of, index, depth) => this.select(of, index, { choice, depth }),
@@ -206,6 +198,7 @@ export class ImageCopy {
   }
 
   async #child(child: Descriptor, parent: ImageManifest | ImageIndex, part: Part): Promise<void> {
+    if (parent.kind === 'index') part.parts.requireAdmitted(child);
     if (isManifestType(child.mediaType) || isIndexType(child.mediaType)) {
       await part.parts.once(child, () => this.#childDocument(child, part));
       return;

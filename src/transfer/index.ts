@@ -7,8 +7,10 @@ export { copy, copyResolved, type ResolvedCopyRequest, resolveSource } from './c
 export type { ContentOutcome, ContentRole, CopiedContent, CopyEvent, CopyReport } from './copy-report.js';
 export type { CopyRequest, PlatformChoice, ReferrerChoice } from './copy-request.js';
 export { CopySession, type CopySessionOptions } from './copy-session.js';
+export type { GovernedImage, SignatureMemory } from './governed-image.js';
+export { type JudgedImage, judgeImages, type PolicyVerdict } from './judge-images.js';
 export { LayoutDestination } from './layout-destination.js';
-export { type LayoutContent, LayoutPlace, type LayoutPlaceOptions } from './layout-place.js';
+export { type LayoutContent, type LayoutFile, LayoutPlace, type LayoutPlaceOptions } from './layout-place.js';
 export type {
   DeleteTagOptions,
   DestinationPlace,
@@ -20,7 +22,7 @@ export type {
 } from './destination.js';
 export { RegistryPlace, type RegistryPlaceOptions } from './registry-place.js';
 export { StorePlace, type StorePlaceOptions } from './store-place.js';
-export type { SourcePlace, SourceRepository } from './source.js';
+export type { GovernedOptions, SourcePlace, SourceRepository } from './source.js';
 export { verify, type VerifyOptions, type VerifyReport, type VerifyRoot } from './verify.js';
 export type { VerifyFault, VerifyFaultKind } from './verify-graph.js';
 export { layoutRoots } from './layout-roots.js';

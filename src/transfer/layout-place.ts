@@ -7,6 +7,7 @@ import {
   ReferrerFinder,
   type TagTable,
 } from '../content/index.js';
+import { subjectOfCosignTag } from '../engine/trust/accompaniment.js';
 import { type Abortable, ContentError, RegistryError, throwIfAborted } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';
 import {
@@ -17,11 +18,16 @@ import {
   isDigest,
   parseReference,
   quoted,
+  type Reference,
   repositoryName,
 } from '../spec/index.js';
+import { fileImage, type PolicyTransport } from '../trust/index.js';
+import { entryOf, policyName } from './entry-names.js';
 import { DescriptorFinder } from './descriptor-finder.js';
+import type { GovernedImage } from './governed-image.js';
+import { LayoutSignatures } from './layout-signatures.js';
 import { ReadIndex, stateOfIndex } from './read-index.js';
-import type { SourcePlace, SourceRepository } from './source.js';
+import type { GovernedOptions, SourcePlace, SourceRepository } from './source.js';
 
 /** What images are read from: an OCI layout directory, or an archive. */
 export type LayoutContent = BlobProvider & { index(o?: Abortable): Promise<ImageIndex> };
@@ -33,6 +39,15 @@ export interface LayoutPlaceOptions {
   readonly location: string;
   /** The path of the directory or file, which plain words are tags of; absent where there is none. */
   readonly path?: string | undefined;
+  /** Where a signature policy is to see the images; absent where none is held against them. */
+  readonly file?: LayoutFile | undefined;
+}
+
+/** What a layout is to a signature policy (containers-policy.json(5)). */
+export interface LayoutFile {
+  readonly transport: Exclude<PolicyTransport, 'docker'>;
+  /** Of the directory or the archive; undefined for what comes from a stream. */
+  readonly path: string | undefined;
 }
 
 /** How many names a message lists. */
@@ -73,6 +88,36 @@ export class LayoutPlace implements SourcePlace {
 
   async table(o: Abortable): Promise<TagTable> {
     return (await this.#read(o)).table;
+  }
+
+  /** The entries that have a tag in whatever repository, or are called so. */
+  async tagged(tag: string, o: Abortable): Promise<readonly NamedEntry[]> {
+    const entries = await this.entries(o);
+    return entries.filter(
+      ({ target, reference }) => reference?.tag === tag || rawNamesOf(target).includes(tag),
+    );
+  }
+
+  /**
+   * What a signature policy is to know of an image here.
+   *
+   * @param name what it is called: a reference, a word, or its digest
+   */
+  async governed(name: Reference | string): Promise<GovernedImage> {
+    const { file } = this.#options;
+    if (file === undefined) throw new TypeError(`no policy is held against ${this.name}`);
+    const isReference = typeof name !== 'string';
+    const text = isReference ? formatReference(name) : name;
+    const named = isReference || !isDigest(text) ? text : undefined;
+    return {
+      image: await fileImage({ ...file, tag: named, name: `${this.name}:${text}` }),
+      tag: isReference ? name.tag : named,
+      // The manifests of an archive of Docker are made when it is read: nobody can have signed them.
+      signatures:
+        file.transport === 'docker-archive'
+          ? []
+          : [new LayoutSignatures(this, isReference ? repositoryName(name) : undefined)],
+    };
   }
 
   /** Anew where it may have changed. */
@@ -145,6 +190,11 @@ class NamedRepository extends LayoutRepository implements SourceRepository {
     return (await this.place.table(o)).get(this.name)?.get(tagOrDigest);
   }
 
+  async governed(tagOrDigest: string): Promise<GovernedImage> {
+    const mark = isDigest(tagOrDigest) ? '@' : ':';
+    return await this.place.governed(parseReference(`${this.name}${mark}${tagOrDigest}`));
+  }
+
   async *tags(o: Abortable = {}): AsyncGenerator<string, void, undefined> {
     const tags = (await this.place.table(o)).get(this.name);
     if (tags === undefined) {
@@ -181,14 +231,22 @@ class NamelessRepository extends LayoutRepository implements SourceRepository {
   async resolve(name: string, o: Abortable = {}): Promise<Descriptor | undefined> {
     const entries = await this.place.entries(o);
     if (name === '') return this.#only(entries);
-    const exact = entries.find(({ target }) => rawNamesOf(target).includes(name));
-    if (exact !== undefined) return exact.target;
-    const canonical = canonicalName(name);
-    const same = entries.find(
-      ({ reference }) => reference !== undefined && formatReference(reference) === canonical,
-    );
-    if (same !== undefined) return same.target;
-    return isDigest(name) ? await this.byDigest(name, o) : undefined;
+    const named = entryOf(name, entries);
+    if (named !== undefined) return named.target;
+    if (isDigest(name)) return await this.byDigest(name, o);
+    // What refers to an image has its tag in the image's repository, which has no name here.
+    if (subjectOfCosignTag(name) === undefined) return undefined;
+    return (await this.place.tagged(name, o))[0]?.target;
+  }
+
+  /** By the name that stands in the index. */
+  async governed(name: string, o: GovernedOptions = {}): Promise<GovernedImage> {
+    const { calledAs } = o;
+    if (calledAs !== undefined) return await this.place.governed(calledAs);
+    const entries = await this.place.entries(o);
+    const entry = name === '' ? entries[0] : entryOf(name, entries);
+    if (entry === undefined) return await this.place.governed(name);
+    return await this.place.governed(policyName(entry));
   }
 
   async *tags(o: Abortable = {}): AsyncGenerator<string, void, undefined> {
@@ -220,14 +278,5 @@ class NamelessRepository extends LayoutRepository implements SourceRepository {
             : `Name one that is there: ${named.slice(0, NAMES_SHOWN).join(', ')}${more}.`,
       },
     );
-  }
-}
-
-/** Undefined for a text that is no reference. */
-function canonicalName(name: string): string | undefined {
-  try {
-    return formatReference(parseReference(name, { defaultTag: true }));
-  } catch {
-    return undefined;
   }
 }

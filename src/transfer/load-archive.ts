@@ -1,5 +1,6 @@
-import type { NamedEntry } from '../content/index.js';
+import { type NamedEntry, rawNamesOf } from '../content/index.js';
 import { readManifest } from '../engine/read-document.js';
+import { subjectOfCosignTag } from '../engine/trust/accompaniment.js';
 import { isLandfallError } from '../errors.js';
 import {
   type Descriptor,
@@ -11,7 +12,7 @@ import {
   repositoryName,
 } from '../spec/index.js';
 import { brokenArchive } from './archives/archive-error.js';
-import type { Archive } from './archives/archive.js';
+import { type Archive, transportOf } from './archives/archive.js';
 import { copy } from './copy.js';
 import type { CopyReport } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
@@ -24,6 +25,8 @@ export interface ArchiveLoaderOptions {
   readonly archive: Archive;
   readonly destination: DestinationPlace;
   readonly session: CopySession;
+  /** Where the archive lies, for a policy that is about places; absent for what comes from a stream. */
+  readonly path?: string | undefined;
   /** What an image is called that has no name; see {@link planLoad}. */
   readonly name?: string | undefined;
   /** Default: those that the archive has. */
@@ -46,18 +49,27 @@ export class ArchiveLoader {
 
   constructor(options: ArchiveLoaderOptions) {
     this.#options = options;
-    const { archive } = options;
-    const transport = archive.format === 'docker' ? 'docker-archive' : 'oci-archive';
-    this.#source = new LayoutPlace({ content: archive, location: `${transport}:${archive.location}` });
+    const { archive, path } = options;
+    const transport = transportOf(archive);
+    this.#source = new LayoutPlace({
+      content: archive,
+      location: `${transport}:${archive.location}`,
+      file: { transport, path },
+    });
   }
 
   /** Errors: those of the archive's index; INVALID_CONFIG. */
   async plan(): Promise<LoadPlan> {
-    const { session, name } = this.#options;
+    const { archive, session, name } = this.#options;
     const entries = await this.#source.entries({ signal: session.signal });
     const parts = new Set<Digest>();
     const referrers = new Set<Digest>();
-    for (const { target } of entries) {
+    for (const { target, reference } of entries) {
+      const tags = reference === undefined ? rawNamesOf(target) : [];
+      for (const subject of tags.map(subjectOfCosignTag)) {
+        if (subject !== undefined && (await archive.info(subject)) !== undefined)
+          referrers.add(target.digest);
+      }
       const document = await this.#document(target);
       if (await this.#isInArchive(document?.subject)) referrers.add(target.digest);
       if (document?.kind === 'index') for (const { digest } of document.manifests) parts.add(digest);
@@ -73,7 +85,7 @@ export class ArchiveLoader {
 
   /**
    * One image, with what refers to it.
-   * Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
+   * Under a policy it is held against that by the name that it gets. Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
    */
   async load({ reference, target, from }: PlannedImage): Promise<LoadedFromArchive> {
     const { archive, destination, session, platforms = 'present' } = this.#options;
@@ -82,7 +94,13 @@ export class ArchiveLoader {
       const report = await copy(
         this.#source.repository(''),
         destination.repository(repositoryName(reference)),
-        { from, tag: digest === undefined ? (tag ?? 'latest') : undefined, platforms, referrers: {} },
+        {
+          from,
+          tag: digest === undefined ? (tag ?? 'latest') : undefined,
+          platforms,
+          referrers: {},
+          calledAs: reference,
+        },
         session,
       );
       const declared = new Set(archive.omitted.map((omitted) => omitted.digest));

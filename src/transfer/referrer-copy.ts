@@ -1,9 +1,11 @@
 import { isLandfallError } from '../errors.js';
 import { algorithmOf, type Descriptor, type Digest, encodedOf, isIndexType, LIMITS } from '../spec/index.js';
 import { boundedReferrers, REFERRER_DEPTH } from './bounded-referrers.js';
+import type { Admitted } from './copy-gate.js';
 import type { CopyReport } from './copy-report.js';
 import type { ReferrerChoice } from './copy-request.js';
 import type { ImageCopy } from './image-copy.js';
+import { nameAt } from './name-at.js';
 import { wholeOf } from './select-platforms.js';
 
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
@@ -60,11 +62,14 @@ export class ReferrerCopy {
       this.#seen.add(tag ?? digest).add(digest);
       return isNew;
     });
-    return await this.#image.all(fresh.map((referrer) => () => this.#copy(referrer, choice)));
+    return (await this.#image.all(fresh.map((referrer) => () => this.#copy(referrer, choice)))).flat();
   }
 
-  async #copy(found: Found, choice: ReferrerChoice): Promise<CopyReport> {
+  /** Nothing where a policy would have to know more of it. */
+  async #copy(found: Found, choice: ReferrerChoice): Promise<readonly CopyReport[]> {
     const { descriptor, tag } = found;
+    const admitted = await this.#admitted(found);
+    if (admitted === 'refused') return [];
     const report = await this.#image.root({
       target: descriptor,
       resolved: descriptor,
@@ -72,12 +77,29 @@ export class ReferrerCopy {
       tag,
       referrers: undefined,
       isReferrer: true,
+      admitted,
       ...(found.listed === undefined ? {} : { listed: found.listed }),
     });
     const below = new ReferrerCopy(this.#image, { seen: this.#seen, depth: this.#depth + 1 });
     const { cosignTags = true } = choice;
     const referrers = await below.of(descriptor, { cosignTags }, { isThere: report.outcome === 'exists' });
-    return { ...report, referrers };
+    return [{ ...report, referrers }];
+  }
+
+  /**
+   * An image may refer to another one, and would come past a policy by that. It is left out: whoever may write to the source's repository
+   * should not be able to hold up the images that are in order either. What the destination has already is not looked at.
+   */
+  async #admitted({ descriptor, tag, listed }: Found): Promise<Admitted | 'refused' | undefined> {
+    const { gate, session, source, destination, signal } = this.#image;
+    if (gate === undefined || listed === true) return undefined;
+    const stored = tag === undefined ? undefined : { descriptor: await destination.stored(tag, { signal }) };
+    const isThere = stored?.descriptor?.digest === descriptor.digest;
+    if (isThere || (await gate.letsAlong(descriptor, tag))) return { digests: undefined, stored };
+    const name = nameAt(source, tag ?? descriptor.digest);
+    const message = `${name} is an image of its own, and no signature of it was verified: it is not copied along`;
+    session.tell({ type: 'warning', message });
+    return 'refused';
   }
 
   /** Adds something, and of an index what it lists that comes along, and what that lists. */
@@ -133,7 +155,8 @@ export class ReferrerCopy {
 
   async #tagged(subject: Digest): Promise<readonly Found[]> {
     const { session, source, signal } = this.#image;
-    const tags = await session.tagsOf(source);
+    // A store keeps signatures that no name of it leads to, and a layout may have them under another repository's name.
+    const tags = source.registry === undefined ? undefined : await session.tagsOf(source);
     const found: Found[] = [];
     for (const suffix of COSIGN_SUFFIXES) {
       const tag = `${algorithmOf(subject)}-${encodedOf(subject)}.${suffix}`;

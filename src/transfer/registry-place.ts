@@ -6,7 +6,8 @@ import {
   type RegistryClient,
   type RemoteRepository,
 } from '../registry/index.js';
-import { type Descriptor, type Digest, isDigest } from '../spec/index.js';
+import { type Descriptor, type Digest, isDigest, type Reference } from '../spec/index.js';
+import { registryImage } from '../trust/index.js';
 import type {
   DeleteTagOptions,
   DestinationPlace,
@@ -15,6 +16,7 @@ import type {
   PutOptions,
   PutOutcome,
 } from './destination.js';
+import type { GovernedImage } from './governed-image.js';
 import type { ReferrersOptions, SourcePlace, SourceRepository } from './source.js';
 
 export interface RegistryPlaceOptions {
@@ -85,12 +87,7 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
   }
 
   async resolve(tagOrDigest: string, options: Abortable = {}): Promise<Descriptor | undefined> {
-    const reference = {
-      registry: this.registry,
-      repository: this.#repository,
-      ...(isDigest(tagOrDigest) ? { digest: tagOrDigest } : { tag: tagOrDigest }),
-    };
-    return await unlessNotFound(this.#registry.resolver().resolve(reference, options));
+    return await unlessNotFound(this.#registry.resolver().resolve(this.#referenceTo(tagOrDigest), options));
   }
 
   /** Asked where content is pushed to, and not at a mirror of it. */
@@ -123,6 +120,11 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
     return await this.#remote.fetch(descriptor, options);
   }
 
+  governed(tagOrDigest: string): Promise<GovernedImage> {
+    const reference = this.#referenceTo(tagOrDigest);
+    return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [this] });
+  }
+
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {
     try {
       const outcome = await this.#remote.push(descriptor, (offset) => open(offset), options);
@@ -143,6 +145,14 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
 
   async deleteManifest(digest: Digest, options: Abortable = {}): Promise<void> {
     await this.#remote.deleteManifest(digest, options);
+  }
+
+  #referenceTo(tagOrDigest: string): Reference {
+    return {
+      registry: this.registry,
+      repository: this.#repository,
+      ...(isDigest(tagOrDigest) ? { digest: tagOrDigest } : { tag: tagOrDigest }),
+    };
   }
 
   /** For a registry that deletes manifests and no tags. */

@@ -1,8 +1,9 @@
 import pLimit from 'p-limit';
 import type { Abortable } from '../errors.js';
+import type { GovernedImage } from './governed-image.js';
+import type { JudgedRoot } from './judge-images.js';
 import type { RegistryPlace } from './registry-place.js';
 import type { SourceRepository } from './source.js';
-import type { VerifyRoot } from './verify.js';
 
 /** Repositories whose tags are listed and resolved at once. */
 const CONCURRENCY = 8;
@@ -16,7 +17,7 @@ export async function registryRoots(
   place: RegistryPlace,
   path: string,
   { signal }: Abortable = {},
-): Promise<readonly VerifyRoot[]> {
+): Promise<readonly JudgedRoot[]> {
   const all = await place.repositories({ signal });
   const below = all.filter((name) => name.startsWith(`${place.host}/${path}`));
   const limit = pLimit(CONCURRENCY);
@@ -27,11 +28,13 @@ export async function registryRoots(
 async function tagged(
   repository: SourceRepository,
   signal: AbortSignal | undefined,
-): Promise<readonly VerifyRoot[]> {
-  const roots: VerifyRoot[] = [];
+): Promise<readonly JudgedRoot[]> {
+  const roots: JudgedRoot[] = [];
   for await (const tag of repository.tags({ signal })) {
     const target = await repository.resolve(tag, { signal });
-    if (target !== undefined) roots.push({ name: `${repository.location}:${tag}`, target, repository });
+    const governed = (): Promise<GovernedImage> => repository.governed(tag);
+    const name = `${repository.location}:${tag}`;
+    if (target !== undefined) roots.push({ name, target, repository, governed });
   }
   return roots;
 }

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';
-import type { Descriptor, Digest } from '../spec/index.js';
+import type { Descriptor, Digest, Reference } from '../spec/index.js';
+import type { GovernedImage } from './governed-image.js';
 
 /*
  * Vocabulary. A *place* is what images lie in: a registry, a store, an OCI layout, an archive. In a place there are
@@ -13,6 +14,11 @@ import type { Descriptor, Digest } from '../spec/index.js';
 export interface ReferrersOptions extends Abortable {
   /** The repository's tags, where the caller has listed them: what keeps lists of referrers as tags need then not be asked in vain. */
   readonly tags?: ReadonlySet<string> | undefined;
+}
+
+export interface GovernedOptions extends Abortable {
+  /** What the image is called by whoever reads it, where its place has no name for it. */
+  readonly calledAs?: Reference | undefined;
 }
 
 /** One repository, to read. */
@@ -39,6 +45,8 @@ export interface SourceRepository {
    * Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place.
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
+  /** What a signature policy is to know of what a tag or a digest names. Nothing is asked of a registry. Errors: those of the place. */
+  governed(tagOrDigest: string, options?: GovernedOptions): Promise<GovernedImage>;
 }
 
 /** Where images are read. Whoever opens one disposes of it. */

@@ -8,6 +8,7 @@ import type { RegistryClient } from '../registry/index.js';
 import { type Descriptor, parseReference, repositoryName, shortDigest } from '../spec/index.js';
 import { DescriptorFinder } from './descriptor-finder.js';
 import type { DestinationPlace } from './destination.js';
+import type { SignatureMemory } from './governed-image.js';
 import type { SourcePlace } from './source.js';
 import { StoreRepository } from './store-repository.js';
 
@@ -43,10 +44,13 @@ export class StorePlace implements SourcePlace, DestinationPlace {
     return [...new Set(images.map(({ name }) => repositoryName(parseReference(name))))].sort();
   }
 
+  get memory(): SignatureMemory {
+    return { store: this.store, lease: () => this.#leased() };
+  }
+
   /** Keeps content from being collected until this is disposed of. Call it before looking whether it is there. */
   async lease({ digest }: Pick<Descriptor, 'digest'>): Promise<void> {
-    this.#lease ??= this.store.leases.create();
-    await (await this.#lease).addBlob(digest);
+    await (await this.#leased()).addBlob(digest);
   }
 
   /**
@@ -87,5 +91,10 @@ export class StorePlace implements SourcePlace, DestinationPlace {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await (await this.#lease)?.[Symbol.asyncDispose]();
+  }
+
+  async #leased(): Promise<Lease> {
+    this.#lease ??= this.store.leases.create();
+    return await this.#lease;
   }
 }

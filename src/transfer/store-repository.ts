@@ -3,6 +3,7 @@ import type { IngestWriter } from '../content/index.js';
 import { leanLabels } from '../engine/discard-layers.js';
 import { recordDocuments } from '../engine/documents.js';
 import { readManifest } from '../engine/read-document.js';
+import { KeptSignatures } from '../engine/trust/kept-signatures.js';
 import { ContentError, isLandfallError, throwIfAborted } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';
 import {
@@ -17,9 +18,11 @@ import {
   referrerDescriptor,
   repositoryName,
 } from '../spec/index.js';
+import { registryImage } from '../trust/index.js';
 import { isComplete } from './is-complete.js';
 import type { SelectedEntries } from './select-platforms.js';
 import type { DestinationRepository, OpenContent, PutOptions, PutOutcome } from './destination.js';
+import type { GovernedImage, SignatureMemory } from './governed-image.js';
 import type { SourceRepository } from './source.js';
 import type { StorePlace } from './store-place.js';
 
@@ -55,10 +58,16 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
     };
   }
 
+  get memory(): SignatureMemory {
+    return this.place.memory;
+  }
+
+  /** Also signatures by their tag that are kept without a name, beside the image that they are for. */
   async resolve(tagOrDigest: string): Promise<Descriptor | undefined> {
-    const { catalog } = this.place.store;
-    const named = await catalog.get(this.#nameOf(tagOrDigest));
-    if (named !== undefined || !isDigest(tagOrDigest)) return named?.target;
+    const { store } = this.place;
+    const named = await store.catalog.get(this.#nameOf(tagOrDigest));
+    if (named !== undefined) return named.target;
+    if (!isDigest(tagOrDigest)) return await new KeptSignatures(store).resolve(tagOrDigest);
     return await this.#document(parseDigest(tagOrDigest));
   }
 
@@ -83,8 +92,16 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
       const info = await content.info(digest);
       if (info === undefined) continue;
       const descriptor = { mediaType, digest, size: info.size };
-      yield referrerDescriptor(descriptor, await readManifest(content, descriptor));
+      const document = await readManifest(content, descriptor);
+      // A signature by cosign's scheme is on record for what it signs, and refers to it by its tag alone.
+      if (document.subject?.digest === subject) yield referrerDescriptor(descriptor, document);
     }
+  }
+
+  governed(tagOrDigest: string): Promise<GovernedImage> {
+    const reference = parseReference(this.#nameOf(tagOrDigest));
+    const { memory } = this;
+    return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [], memory });
   }
 
   async fetch(descriptor: Descriptor, { offset = 0, length, signal }: FetchOptions = {}): Promise<Readable> {

@@ -1,4 +1,9 @@
-export { findPolicyFile, type FindPolicyOptions, type FoundPolicy } from './policy/find-policy.js';
+export {
+  findPolicyFile,
+  type FindPolicyOptions,
+  type FoundPolicy,
+  lastingPolicy,
+} from './policy/find-policy.js';
 export { PolicyDirectory } from './policy/policy-directory.js';
 export { PolicyFile } from './policy/policy-file.js';
 export {

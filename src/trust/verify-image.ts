@@ -79,6 +79,8 @@ class ImageVerification {
   readonly #sets: SignatureSet[] = [];
   readonly #findings: Findings = new Findings();
   #unmet: readonly UnmetPath[];
+  /** What is known to stay unmet, while others have not been asked for: an index may list thousands. */
+  #lost: readonly UnmetPath[] | undefined;
   #keptBytes = 0;
 
   constructor(options: VerifyImageOptions) {
@@ -98,7 +100,7 @@ class ImageVerification {
     }
     for (const met of this.#options.remembered ?? []) this.#meet(met);
     for (const source of this.#options.sources) await this.#search(source);
-    if (this.#unmet.length > 0) throw unmetError(this.#options, this.#unmet, this.#findings);
+    if (this.#unmet.length > 0) throw unmetError(this.#options, this.#lost ?? this.#unmet, this.#findings);
     return { met: [...this.#met], sets: this.#sets };
   }
 
@@ -107,6 +109,7 @@ class ImageVerification {
     const paths = new Set(this.#unmet.map(({ path }) => path));
     const asked = new Set<Digest>();
     const depth = Math.max(0, ...[...paths].map(({ length }) => length));
+    const isLast = paths.size > 1 && source === this.#options.sources.at(-1);
     const stages = paths.size === 1 ? [0] : Array.from({ length: depth }, (_, level) => level);
     for (const level of stages) {
       const digests = new Set(
@@ -117,7 +120,10 @@ class ImageVerification {
       await Promise.all(
         fresh.map((digest) =>
           this.#limit(async () => {
+            if (this.#lost !== undefined) return;
             await this.#examine(await findSignatures(source, digest, { signal: this.#options.signal }));
+            const ended = this.#unmet.filter(({ path }) => path.at(-1) === digest);
+            if (isLast && ended.length > 0) this.#lost = ended;
           }),
         ),
       );

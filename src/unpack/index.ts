@@ -38,6 +38,7 @@ export type {
   Labelled,
   Labels,
   Mount,
+  SnapshotImage,
   SnapshotInfo,
   SnapshotKind,
   Snapshotter,

@@ -4,7 +4,7 @@ import type { Digest } from '../spec/index.js';
 import type { BytePath } from '../system/index.js';
 import type { ExtractionOptions } from './extract-layer.js';
 import type { LayerInput } from './layer-input.js';
-import type { Labels, Mount, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
+import type { Labels, Mount, SnapshotImage, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
 
 /**
  * What extracting one layer leaves to the moment when its parents are there. Paths are resolved (no component
@@ -108,6 +108,8 @@ export interface HoldChainOptions {
   readonly parent?: string | undefined;
   /** What it calls the snapshot with; added to what is there. */
   readonly labels: Labels;
+  /** See {@link Labelled.image}. */
+  readonly image?: SnapshotImage | undefined;
 }
 
 /** A snapshot as a check sees it. */

@@ -1,3 +1,5 @@
+import type { Digest } from '../spec/index.js';
+
 /*
  * Vocabulary. A *snapshot* is a directory tree made of a layer on top of a parent snapshot. It is *active* (being
  * written, found by its key), a *view* (read-only over a parent, found by its key) or *committed* (immutable,
@@ -19,6 +21,14 @@ export interface Mount {
 
 export type SnapshotKind = 'active' | 'view' | 'committed';
 
+/** An image that a snapshot was made for, or given to another program for, as its topmost layer. */
+export interface SnapshotImage {
+  /** Canonical; what it was asked for as. */
+  readonly name: string;
+  /** What leads to its manifest: indexes first, the manifest last. */
+  readonly path: readonly Digest[];
+}
+
 export interface SnapshotInfo {
   /** The key of an active snapshot or view, the name of a committed one. */
   readonly name: string;
@@ -28,6 +38,8 @@ export interface SnapshotInfo {
   readonly labels: Labels;
   /** The other program that holds it. */
   readonly heldBy?: string;
+  /** The images that are known to end with it, where there are any; see {@link Labelled.image}. */
+  readonly images?: readonly SnapshotImage[];
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -43,6 +55,8 @@ export interface Labelled {
   readonly labels?: Labels;
   /** The program that asks for it, where another one does: no collection takes it before that one has let go of it. */
   readonly heldBy?: string | undefined;
+  /** An image that ends with this snapshot, to be remembered with it, beside others: it is landfall's own, and nobody's to change. */
+  readonly image?: SnapshotImage | undefined;
 }
 
 /**

@@ -50,6 +50,25 @@ function imageWith(history: LoadedImage['config']['history']): LoadedImage {
 
 const target = { mediaType: MEDIA_TYPES.ociIndex, digest: TARGET, size: 100 };
 
+const PLATFORMS = { platforms: [platform], verifications: [] };
+const SIGNED = {
+  platforms: [platform],
+  verifications: [
+    {
+      digest: TARGET,
+      name: NAME,
+      requirement: lower.diffId,
+      policy: '/etc/containers/policy.json',
+      scope: 'docker:quay.io/team',
+      signedBy: 'key sha256:0123456789abcdef',
+      identity: 'quay.io/team/app',
+      format: 'simple-signing',
+      signature: upper.diffId,
+      verifiedAt: new Date('2026-01-02T03:04:05.678Z'),
+    },
+  ],
+};
+
 describe('inspect', () => {
   test.each([
     [
@@ -60,25 +79,33 @@ describe('inspect', () => {
     ['a history that does not fit tells nothing', [{ created_by: 'a' }], [undefined, undefined]],
     ['nor does none', undefined, [undefined, undefined]],
   ])('%s', (_, history, steps) => {
-    const facts = imageFacts(NAME, target, imageWith(history), [platform]);
+    const facts = imageFacts(NAME, target, imageWith(history), PLATFORMS);
     expect(facts.layers.map(({ createdBy }) => createdBy)).toEqual(steps);
   });
 
   test('docs/json-output.md has every key', () => {
-    const facts = imageFacts(NAME, target, imageWith([{ created_by: 'a' }, { created_by: 'b' }]), [platform]);
+    const facts = imageFacts(NAME, target, imageWith([{ created_by: 'a' }, { created_by: 'b' }]), SIGNED);
     const page = readFileSync('docs/json-output.md', 'utf8');
     const example = /^## inspect\n\n```json\n(.*?)^```/ms.exec(page)?.[1] ?? '';
-    const documented = JSON.parse(example) as { config: object; layers: object[] };
+    const documented = JSON.parse(example) as {
+      config: object;
+      layers: object[];
+      signatures: object[];
+    };
     expect(Object.keys(documented)).toEqual(Object.keys(facts));
     expect(Object.keys(documented.config).sort()).toEqual(Object.keys(facts.config).sort());
     expect(Object.keys(documented.layers[0] ?? {})).toEqual(Object.keys(facts.layers[0] ?? {}));
+    expect(Object.keys(documented.signatures[0] ?? {})).toEqual(Object.keys(facts.signatures[0] ?? {}));
   });
 
   test('for people', () => {
     const text = renderImageFacts(
-      imageFacts(NAME, target, imageWith([{ created_by: 'copy  a\nb' }, { created_by: 'x'.repeat(80) }]), [
-        platform,
-      ]),
+      imageFacts(
+        NAME,
+        target,
+        imageWith([{ created_by: 'copy  a\nb' }, { created_by: 'x'.repeat(80) }]),
+        SIGNED,
+      ),
     );
     expect(text.split('\n')).toEqual([
       `Name         ${NAME}`,
@@ -99,6 +126,7 @@ describe('inspect', () => {
       'Environment  A=1',
       '             B=2',
       'Annotations  note=one\\u001b[2Jtwo',
+      'Signatures   key sha256:0123456789abcdef, as docker:quay.io/team in /etc/containers/policy.json asks (2026-01-02)',
       '',
       `${'LAYER'.padEnd(71)}    SIZE  CREATED BY`,
       `${lower.descriptor.digest}  1.2 MB  copy a b`,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { ImageStore, LocalContentStore, openLayout } from '../../src/content/index.js';
+import { DocumentStore, ImageStore, LocalContentStore, openLayout } from '../../src/content/index.js';
 import type { MetadataDatabase } from '../../src/metadata/index.js';
 import { createRegistryServer, StoreSource } from '../../src/serve/index.js';
 import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../src/spec/index.js';
@@ -120,4 +120,33 @@ test('what a repository holds is there by tag and by digest, and what comes is',
   await images.put({ name: `docker.io/library/alpine@${signature.digest}`, target: signature });
   expect(await source.targets('docker.io/library/alpine')).toEqual([subject, signature]);
   expect(await source.targets('docker.io/library/none')).toEqual([]);
+});
+
+test('serves the signatures that were kept beside an image, to its own repository', async () => {
+  const documents = new DocumentStore(database);
+  const records = { documents, database };
+  source = new StoreSource({ images, content, records });
+  const image = await addImage('image');
+  await images.put({ name: 'quay.io/team/app:1', target: image });
+  const bundle = await addImage('bundle', { subject: image });
+  const byTag = await addImage('signature');
+  const facts = { subject: image.digest, mediaType: MEDIA_TYPES.ociManifest, children: [], chainIds: [] };
+  await documents.put([bundle, byTag].map(({ digest }) => ({ ...facts, digest })));
+  const tag = `${image.digest.replace(':', '-')}.sig`;
+  const kept = async (of: StoreSource, repository: string): Promise<unknown[]> => [
+    await of.resolve(repository, tag),
+    (await of.keptBeside(repository, image.digest)).map(({ digest }) => digest),
+  ];
+  expect(await kept(source, 'quay.io/team/app')).toEqual([byTag, [bundle.digest]]);
+  expect(await kept(source, 'quay.io/team/other')).toEqual([undefined, []]);
+  // Who pushes there asks first what a repository has.
+  const writable = new StoreSource({ images, content, records: { ...records, ownManifests: true } });
+  expect(await kept(writable, 'quay.io/team/app')).toEqual([undefined, []]);
+
+  const server = createRegistryServer({ source });
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+  const { body } = await ask(port, `/v2/quay.io/team/app/referrers/${image.digest}`);
+  await server.close();
+  const { manifests } = JSON.parse(body) as { manifests: Descriptor[] };
+  expect(manifests.map(({ digest }) => digest)).toEqual([bundle.digest]);
 });

@@ -1,5 +1,5 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Containerd } from './containerd.js';
 import { connectCri, type CriClient, whyNoCriClient } from './cri-client.js';
@@ -77,9 +77,12 @@ export class ContainerdNode implements AsyncDisposable {
   /**
    * Starts the daemon, for the first time or once it was ended, and waits until containerd, which has to run, has found it.
    *
-   * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it
+   * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it; `options`: more of them
    */
-  async startLandfall({ faultPoint = '' }: { readonly faultPoint?: string } = {}): Promise<void> {
+  async startLandfall({
+    faultPoint = '',
+    options = [],
+  }: { readonly faultPoint?: string; readonly options?: readonly string[] } = {}): Promise<void> {
     const { directory } = this.#namespace;
     const [cri, snapshotter] = [join(directory, 'l.sock'), join(directory, 's.sock')];
     const daemon = ['daemon', '--cri', `unix://${cri}`, '--snapshotter', `unix://${snapshotter}`];
@@ -88,7 +91,7 @@ export class ContainerdNode implements AsyncDisposable {
       [
         ...[`LANDFALL_FAULT_POINT=${faultPoint}`, process.execPath],
         ...[LANDFALL, '--root', this.root, '--plain-http', ...daemon],
-        ...['--containerd', `unix://${this.containerd.socket}`],
+        ...['--containerd', `unix://${this.containerd.socket}`, ...options],
       ],
       { until: /^serving /, onLine: (line) => record('what the daemon says', line) },
     );
@@ -121,6 +124,14 @@ export class ContainerdNode implements AsyncDisposable {
   /** What the daemon has said since it was started. */
   get landfallLog(): readonly string[] {
     return this.#daemon?.log ?? [];
+  }
+
+  /** Writes a file that only the node has. @returns its path there */
+  async writeFile(name: string, text: string | Buffer): Promise<string> {
+    const path = join(this.#namespace.directory, name);
+    await mkdir(dirname(this.#namespace.reach(path)), { recursive: true });
+    await writeFile(this.#namespace.reach(path), text);
+    return path;
   }
 
   /** Runs a command of landfall on the daemon's root. */

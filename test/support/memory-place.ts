@@ -10,6 +10,7 @@ import {
   isIndexType,
   isManifestType,
   parseManifest,
+  parseReference,
   referrerDescriptor,
 } from '../../src/spec/index.js';
 import type {
@@ -19,7 +20,9 @@ import type {
   PutOptions,
   PutOutcome,
 } from '../../src/transfer/destination.js';
+import type { GovernedImage } from '../../src/transfer/governed-image.js';
 import type { SourcePlace, SourceRepository } from '../../src/transfer/source.js';
+import { registryImage } from '../../src/trust/index.js';
 
 interface Stored {
   readonly mediaType: string;
@@ -159,6 +162,12 @@ export class MemoryRepository implements SourceRepository, DestinationRepository
     const stored = this.#contents.get(digest);
     if (stored === undefined) throw new RegistryError('NOT_FOUND', `${this.location} has no ${digest}`);
     return Readable.from([stored.bytes.subarray(offset)]);
+  }
+
+  governed(tagOrDigest: string): Promise<GovernedImage> {
+    const mark = isDigest(tagOrDigest) ? '@' : ':';
+    const reference = parseReference(`${this.name}${mark}${tagOrDigest}`);
+    return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [this] });
   }
 
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {

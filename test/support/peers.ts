@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 export const PEERS: Readonly<Record<string, string>> = {
   'docker-registry': 'docker-registry',
   skopeo: 'skopeo',
+  cosign: 'cosign',
   umoci: 'umoci',
   buildah: 'buildah',
   podman: 'podman',

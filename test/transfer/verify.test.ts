@@ -173,6 +173,7 @@ describe('what is verified', () => {
       tags: () => repository.tags(),
       fetch: (...of) => repository.fetch(...of),
       referrers: () => Readable.from([image]),
+      governed: (name) => repository.governed(name),
     };
     const report = await verify([{ name: 'image', target: image, repository: round }], { referrers: true });
     expect(report.faults).toEqual([]);

@@ -143,6 +143,16 @@ describe('an image is let in', () => {
     );
   });
 
+  it('not, once one of many platforms is known to lack one, and the others are not asked for', async () => {
+    const source = new MemorySignatureSource();
+    const many = Array.from({ length: 200 }, (_, at) => digestOf(Buffer.from(`manifest ${at}`)));
+    const paths = many.map((digest) => [INDEX.digest, digest]);
+    const error = await refusal([byKeys([key])], { sources: [source], paths });
+    expect(error).toMatchObject({ code: 'SIGNATURE_MISSING' });
+    expect(many.filter((digest) => error.message.includes(digest))).toHaveLength(1);
+    expect(source.calls.length).toBeLessThan(40);
+  });
+
   it('with no digest asked for twice, wherever it stands', async () => {
     const source = new MemorySignatureSource();
     const paths = [[INDEX.digest, AMD64.digest], [INDEX.digest, ARM64.digest, AMD64.digest], [AMD64.digest]];

@@ -2,10 +2,12 @@ import { LandfallError } from '../../errors.js';
 import { copyResolved, resolveSource } from '../../transfer/copy.js';
 import type { CopyReport } from '../../transfer/copy-report.js';
 import { CopySession } from '../../transfer/copy-session.js';
+import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { copyJson } from '../copy-facts.js';
 import { copyChoice, type CopyFlags } from '../copy-options.js';
 import { ImagePlaces, type ImagePlacesOptions } from '../image-places.js';
+import { policyOf } from '../policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { renderCopy } from '../render-copy.js';
 
@@ -24,7 +26,13 @@ export async function copyCommand(
   context: CommandContext,
 ): CommandResult {
   const { srcCreds: sourceCreds, destCreds: destinationCreds, quiet = false } = flags;
-  const report = await copyImage(source, destination, { ...flags, sourceCreds, destinationCreds }, context);
+  const policy = await policyOf(context);
+  const report = await copyImage(
+    source,
+    destination,
+    { ...flags, sourceCreds, destinationCreds, policy },
+    context,
+  );
   answer(context, copyJson(report), () => (quiet ? `${report.target.digest}\n` : renderCopy(report)));
   return 0;
 }
@@ -33,6 +41,8 @@ export interface CopyImageFlags extends CopyFlags, ImagePlacesOptions {
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly quiet?: boolean;
+  /** Without one, no signature is asked for. */
+  readonly policy?: PolicyFile | undefined;
 }
 
 /** Copies one image between two places as they are typed. */
@@ -43,7 +53,7 @@ export async function copyImage(
   context: CommandContext,
 ): Promise<CopyReport> {
   const choice = copyChoice(flags, 'one');
-  const { dryRun = false, recheck = false, quiet = false } = flags;
+  const { dryRun = false, recheck = false, quiet = false, policy } = flags;
   const { concurrency } = context.settings;
   const { signal } = context;
   await using places = new ImagePlaces(context, flags);
@@ -57,6 +67,7 @@ export async function copyImage(
     const session = new CopySession({
       dryRun,
       recheck,
+      policy,
       signal,
       ...(concurrency === undefined ? {} : { concurrency }),
       onEvent: (event) => display.show(event),

@@ -10,7 +10,7 @@ import {
 import type { Tracing } from '../../daemon/observe/tracing.js';
 import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
 import type { SyncMode } from '../../engine/durability.js';
-import { LandfallError } from '../../errors.js';
+import { LandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
 import { notifySystemd } from '../../system/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
@@ -18,6 +18,7 @@ import { endFacts, endLine } from '../daemon-log.js';
 import { messageOf } from '../error-facts.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { openRegistry } from '../open-registry.js';
+import { lastingPolicyOf, policyOf } from '../policy-of.js';
 import { parseDuration } from '../parse-duration.js';
 import { version } from '../version.js';
 import { parseListen } from '../parse-listen.js';
@@ -43,6 +44,8 @@ export interface DaemonFlags {
   readonly prePull?: string;
   /** Paths of pull secrets of Kubernetes. */
   readonly pullSecrets?: readonly string[];
+  /** Path of a directory with a signature policy for each namespace. */
+  readonly policyDir?: string;
 }
 
 export const DEFAULT_SOCKET = 'unix:///run/landfall/landfall.sock';
@@ -90,6 +93,7 @@ function planOf(flags: DaemonFlags): DaemonPlan {
 export async function daemonCommand(flags: DaemonFlags, context: CommandContext): CommandResult {
   const { signal, log, env } = context;
   const plan = planOf(flags);
+  const policies = await policiesOf(flags, context);
   return await withStore(
     context,
     async (store) => {
@@ -102,6 +106,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
       await using tracing = await openTracing(context);
       const daemon = await Daemon.start({
         ...daemonOptions(flags, plan, context, metrics),
+        ...policies,
         store,
         registry,
         observers: [metrics, ...(tracing === undefined ? [] : [tracing])],
@@ -115,7 +120,8 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
                 metrics,
                 whyNotReady: () => daemon.whyNotReady(),
               });
-        tellWhere(store.root, plan, observed?.address, context);
+        const policy = (await policyOf(context))?.path;
+        tellWhere(store.root, { ...plan, ...policies, policy }, observed?.address, context);
         notifySystemd('READY=1', env['NOTIFY_SOCKET']);
         if (!signal.aborted) await once(signal, 'abort');
       } finally {
@@ -129,12 +135,22 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
   );
 }
 
+/** What images are held against: the daemon's own policy, and those of namespaces. */
+type Policies = Pick<DaemonOptions, 'policy' | 'policies'>;
+
+async function policiesOf({ policyDir }: DaemonFlags, context: CommandContext): Promise<Policies> {
+  const policy = await lastingPolicyOf(context);
+  if (policyDir === undefined) return { policy };
+  const { PolicyDirectory } = await import('../../trust/index.js');
+  return { policy, policies: new PolicyDirectory(policyDir, policy) };
+}
+
 function daemonOptions(
   flags: DaemonFlags,
   { socket, snapshotter, containerd, progressTimeoutMs, isPinned }: DaemonPlan,
   { settings, log }: CommandContext,
   metrics: DaemonMetrics,
-): Omit<DaemonOptions, 'store' | 'registry' | 'observers'> {
+): Omit<DaemonOptions, 'store' | 'registry' | 'observers' | keyof Policies> {
   const { maxParallelPulls, maxParallelPullsPerRegistry, prePull } = flags;
   return {
     socket,
@@ -176,14 +192,21 @@ function daemonOptions(
     onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`, { pull: id, reference }),
     onEnded: (ended) => log.info(endLine(ended), endFacts(ended)),
     onRemoved: (removed) => metrics.removed(removed),
-    onError: (method, error) => log.debug(`${method}: ${messageOf(error)}`),
+    onError: (method, error) => {
+      // Of a pull that is told where it ends.
+      if (error instanceof TrustError) log.warn(`${method}: ${messageOf(error)}`);
+      else log.debug(`${method}: ${messageOf(error)}`);
+    },
   };
 }
+
+/** What is told of a daemon that serves: of its policy the path, where one is there. */
+type Told = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
 
 /** @param metricsAt `HOST:PORT` */
 function tellWhere(
   root: string,
-  { socket, snapshotter, containerd }: DaemonPlan,
+  { socket, snapshotter, containerd, policies, policy }: Told,
   metricsAt: string | undefined,
   context: CommandContext,
 ): void {
@@ -193,11 +216,22 @@ function tellWhere(
     ...(snapshotter === undefined ? {} : { snapshotter: `unix://${snapshotter}` }),
     ...(containerd === undefined ? {} : { containerd: `unix://${containerd}` }),
   };
-  const facts = { root, cri, ...addresses, pid: process.pid, ...(metrics === undefined ? {} : { metrics }) };
+  const held = {
+    ...(policy === undefined ? {} : { policy }),
+    ...(policies === undefined ? {} : { policyDir: policies.path }),
+  };
+  const facts = {
+    ...{ root, cri, ...addresses, pid: process.pid },
+    ...held,
+    ...(metrics === undefined ? {} : { metrics }),
+  };
   answer(context, facts, () => {
     const lines = [`serving ${root} at ${cri}`];
     if (snapshotter !== undefined) lines.push(`snapshots for containerd at unix://${snapshotter}`);
     if (containerd !== undefined) lines.push(`images for the containerd at unix://${containerd}`);
+    if (policy !== undefined) lines.push(`images need what ${policy} asks for`);
+    if (policies !== undefined)
+      lines.push(`those of a namespace, what its file in ${policies.path} asks for`);
     if (metrics !== undefined) lines.push(`metrics at ${metrics}`);
     return lines.map((line) => `${line}\n`).join('');
   });

@@ -3,11 +3,14 @@ import { checkContainerd } from '../../daemon/check-containerd.js';
 import { diagnose } from '../../engine/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
+import type { FoundPolicy } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { messageOf } from '../error-facts.js';
 import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
 import { renderTable } from '../format/table.js';
 import { openRegistry } from '../open-registry.js';
+import { foundPolicy } from '../policy-of.js';
 import { renderContainerd } from '../render-containerd.js';
 
 export interface DoctorFlags {
@@ -25,7 +28,8 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
   if (flags.hosts !== undefined) return await showHosts(flags.hosts, context);
   if (flags.containerd !== undefined) return await showContainerd(flags.containerd, context);
   const diagnosis = await diagnose(context.settings.root);
-  answer(context, diagnosis, () => {
+  const signaturePolicy = await policyFacts(context);
+  answer(context, { ...diagnosis, signaturePolicy: signaturePolicy ?? null }, () => {
     const { node, platform, root, freeBytes, capabilities } = diagnosis;
     const table = renderTable(
       [{ title: 'CAPABILITY' }, { title: 'HERE' }, { title: 'DETAIL' }, { title: 'WITHOUT IT' }],
@@ -36,9 +40,40 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
         without,
       ]),
     );
-    return `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free\n\n${table}`;
+    const machine = `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free`;
+    return `${machine}\n${printable(policyLine(signaturePolicy))}\n\n${table}`;
   });
   return 0;
+}
+
+/** What is asked of images before they are used. */
+interface PolicyFacts {
+  readonly file: string;
+  readonly origin: FoundPolicy['origin'];
+  readonly asks: 'nothing' | 'something' | 'everything is refused';
+  /** Why it cannot be understood. */
+  readonly error?: string;
+}
+
+async function policyFacts(context: CommandContext): Promise<PolicyFacts | undefined> {
+  const found = await foundPolicy(context);
+  if (found === undefined) return undefined;
+  const { file, origin } = found;
+  try {
+    const asks = (await file.acceptsEverything()) ? 'nothing' : 'something';
+    return { file: file.path, origin, asks };
+  } catch (error) {
+    return { file: file.path, origin, asks: 'everything is refused', error: messageOf(error) };
+  }
+}
+
+function policyLine(facts: PolicyFacts | undefined): string {
+  if (facts === undefined) return 'signatures: there is no policy, so every image is accepted; see --policy';
+  const { file, asks, error } = facts;
+  if (error !== undefined) return `signatures: every image is refused: ${error}`;
+  return asks === 'nothing'
+    ? `signatures: ${file} accepts every image`
+    : `signatures: ${file} says which are needed`;
 }
 
 /** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */

@@ -1,5 +1,6 @@
 import { loadImage, platformsOf } from '../../engine/image.js';
 import { readVerified } from '../../engine/read-document.js';
+import { knownVerifications } from '../../engine/trust/known-verifications.js';
 import { LandfallError } from '../../errors.js';
 import { LIMITS, parsePlatform } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
@@ -42,9 +43,12 @@ async function exactBytes({ content, target }: OpenedSource, flags: InspectFlags
 }
 
 async function describe(source: OpenedSource, flags: InspectFlags, context: CommandContext): Promise<void> {
-  const { name, content, target } = source;
+  const { name, content, store, target } = source;
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
   const image = await loadImage(content, target, platform);
-  const facts = imageFacts(name, target, image, await platformsOf(content, target));
+  const facts = imageFacts(name, target, image, {
+    platforms: await platformsOf(content, target),
+    verifications: store === undefined ? [] : await knownVerifications(store, target),
+  });
   answer(context, facts, () => renderImageFacts(facts));
 }

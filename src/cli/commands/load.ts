@@ -12,6 +12,7 @@ import { answer, type CommandContext, type CommandResult } from '../command-cont
 import { printable } from '../format/printable.js';
 import { formatPlatform } from '../../spec/index.js';
 import { type LoadedImage, loadedJson, renderLoaded, whatIsAbsent } from '../loaded-images.js';
+import { policyOf } from '../policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures } from '../several.js';
 import { withStore } from '../with-store.js';
@@ -59,6 +60,8 @@ async function loadAll(
   context: CommandContext,
 ): Promise<Outcome<LoadedImage>[]> {
   const { signal, settings, log } = context;
+  const { input = '-', name, platform } = flags;
+  const policy = await policyOf(context);
   const display = await openCopyDisplay(context, { quiet: flags.quiet ?? false });
   try {
     return await withStore(context, async (store) => {
@@ -66,10 +69,12 @@ async function loadAll(
       const session = new CopySession({
         signal,
         concurrency: settings.concurrency,
+        policy,
         onEvent: (event) => display.show(event),
       });
-      const platforms = flags.platform?.map((name) => parsePlatform(name));
-      const loader = new ArchiveLoader({ archive, destination, session, name: flags.name, platforms });
+      const platforms = platform?.map((text) => parsePlatform(text));
+      const path = input === '-' ? undefined : input;
+      const loader = new ArchiveLoader({ archive, path, destination, session, name, platforms });
       const { images, nameless } = await loader.plan();
       for (const { digest } of nameless) {
         log.warn(`${digest} has no name in the archive and was not loaded: give it one with --name`);
@@ -77,14 +82,14 @@ async function loadAll(
       if (images.length === 0) throw nothingToLoad(archive, nameless.length);
       const loadOne = async (image: PlannedImage): Promise<LoadedImage> => {
         const loaded = await loader.load(image);
-        const name = formatReference(image.reference);
-        if (flags.unpack === false) return { ...loaded, name, unpacked: undefined };
+        const loadedAs = formatReference(image.reference);
+        if (flags.unpack === false) return { ...loaded, name: loadedAs, unpacked: undefined };
         const unpacked = await unpackPresent(store, loaded.report.target, {
           signal,
-          onWarning: (message) => log.warn(`${printable(name)}: ${message}`),
+          onWarning: (message) => log.warn(`${printable(loadedAs)}: ${message}`),
         });
-        if (unpacked === undefined) log.info(notUnpacked(name));
-        return { ...loaded, name, unpacked };
+        if (unpacked === undefined) log.info(notUnpacked(loadedAs));
+        return { ...loaded, name: loadedAs, unpacked };
       };
       return await limited(images, CONCURRENCY, (image) =>
         outcomeOf(formatReference(image.reference), () => loadOne(image)),

@@ -17,6 +17,7 @@ import { answer, type CommandContext, type CommandResult } from '../command-cont
 import { errorFacts } from '../error-facts.js';
 import { openRegistry } from '../open-registry.js';
 import { openProgressDisplay, type ProgressDisplay } from '../progress/progress-display.js';
+import { foundPolicy, mayBeDaemons } from '../policy-of.js';
 import { renderPullSummary } from '../render-pull-summary.js';
 import { type Outcome, outcomeOf, reportFailures } from '../several.js';
 import { withStore } from '../with-store.js';
@@ -79,8 +80,9 @@ async function pullAll(
   { display, sync }: { readonly display: ProgressDisplay; readonly sync: SyncMode | undefined },
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
+  const policy = await foundPolicy(context);
   const daemon =
-    context.settings.daemonMayPull && sync === undefined
+    context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy)
       ? await findDaemon(context.settings.root)
       : undefined;
   const tell = (event: PullEvent): void => {
@@ -110,6 +112,7 @@ async function pullAll(
         unpack: plan.unpack,
         verifyFirst: plan.verifyFirst,
         discardLayers: plan.discardLayers,
+        ...(policy === undefined ? {} : { policy: policy.file }),
         budget,
         signal,
         onEvent: tell,

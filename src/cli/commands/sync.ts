@@ -21,6 +21,7 @@ import { askTerminal } from '../ask-terminal.js';
 import { answer, type CommandContext, type CommandResult, reportError } from '../command-context.js';
 import { countOf } from '../format/count.js';
 import { registryOptions } from '../open-registry.js';
+import { policyOf } from '../policy-of.js';
 import { openSyncDisplay, type SyncDisplay } from '../progress/sync-display.js';
 import { renderPrunes, renderSync } from '../render-sync.js';
 import { type Outcome, reportFailures } from '../several.js';
@@ -139,6 +140,7 @@ async function run(
 ): Promise<SyncResult> {
   const { dryRun = false, recheck = false, shard, prune = false } = flags;
   const { signal, env, settings } = context;
+  const policy = await policyOf(context);
   const display = openSyncDisplay(context);
   await using places = new OpenPlaces({
     base: await registryOptions(context, registriesOf(file)),
@@ -157,6 +159,7 @@ async function run(
       concurrency: settings.concurrency,
       shard: shard === undefined ? undefined : parseShard(shard),
       since,
+      policy,
       ...(prune ? { prune: (prunes) => mayPrune(prunes, flags, { context, display }) } : {}),
       signal,
       onEvent: (event) => display.show(event),

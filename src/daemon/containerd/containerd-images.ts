@@ -7,6 +7,7 @@ import { criImageId } from './cri-images.js';
 import { Follower } from './follower.js';
 import { isOwn, listRecords } from './image-records.js';
 import type { ReconcileOptions } from './reconcile.js';
+import type { OwnOffers } from './own-offers.js';
 import { Registrar } from './registrar.js';
 import { criName, type Wanted, WantedImages } from './wanted.js';
 
@@ -15,6 +16,8 @@ export interface ContainerdImagesOptions extends Pick<ReconcileOptions, 'onRegis
   readonly images: NodeImages;
   /** Path of containerd's socket. */
   readonly socket: string;
+  /** Told of each layer that is offered, for the snapshotter that is asked for it. */
+  readonly offers: OwnOffers;
   /** How containerd's configuration calls landfall's snapshotter; default `landfall`. */
   readonly snapshotter?: string | undefined;
   /** containerd's; default `k8s.io`, which is its CRI's. */
@@ -49,14 +52,14 @@ export class ContainerdImages implements AsyncDisposable {
 
   /** Returns at once: containerd need not be there. */
   static start(options: ContainerdImagesOptions): ContainerdImages {
-    const { store, images, snapshotter = 'landfall', namespace = 'k8s.io' } = options;
+    const { store, images, offers, snapshotter = 'landfall', namespace = 'k8s.io' } = options;
     const { onProblem, onRegistered, onForgotten, patienceMs = PATIENCE_MS } = options;
     const connection = new ContainerdConnection(options.socket, namespace);
     const follower = new Follower({
       database: store.database,
       wanted: new WantedImages({ store, images, snapshotter }),
       connection,
-      registrar: new Registrar({ connection, content: store.content, snapshotter }),
+      registrar: new Registrar({ connection, content: store.content, snapshotter, offers }),
       namespace,
       onProblem,
       onRegistered,

@@ -4,11 +4,17 @@ import type { Digest } from '../../spec/index.js';
 import type { ContainerdCallOptions, ContainerdConnection } from './connection.js';
 import { isAlreadyThere, unlessMissing } from './containerd-error.js';
 import { SNAPSHOT_REF } from './labels.js';
+import type { OwnOffers } from './own-offers.js';
 
 /** A snapshotter as containerd's configuration calls it. */
 export interface NamedSnapshotter {
   readonly connection: ContainerdConnection;
   readonly snapshotter: string;
+}
+
+/** One that this daemon serves. */
+export interface OwnSnapshotter extends NamedSnapshotter {
+  readonly offers: OwnOffers;
 }
 
 /** Whether containerd has a snapshot, and landfall has what it stands for. */
@@ -32,7 +38,7 @@ export async function hasSnapshot(
  *   gone); those of a call
  */
 export async function registerChain(
-  named: NamedSnapshotter,
+  named: OwnSnapshotter,
   chain: readonly Digest[],
   o: ContainerdCallOptions,
 ): Promise<void> {
@@ -61,7 +67,7 @@ async function forgetGone(
 }
 
 async function offer(
-  { connection, snapshotter }: NamedSnapshotter,
+  { connection, snapshotter, offers }: OwnSnapshotter,
   chainId: Digest,
   parent: string,
   o: ContainerdCallOptions,
@@ -69,7 +75,9 @@ async function offer(
   const key = `landfall-${randomUUID()} ${chainId}`;
   const labels = { [SNAPSHOT_REF]: chainId };
   try {
-    await connection.call('snapshots/Prepare', { snapshotter, key, parent, labels }, o);
+    await offers.during(key, () =>
+      connection.call('snapshots/Prepare', { snapshotter, key, parent, labels }, o),
+    );
   } catch (error) {
     if (isAlreadyThere(error)) return;
     throw error;

@@ -3,6 +3,7 @@ import type { Abortable } from '../../errors.js';
 import type { ContainerdConnection } from './connection.js';
 import { type ImageRecords, putRecord } from './image-records.js';
 import { underLease } from './lease.js';
+import type { OwnOffers } from './own-offers.js';
 import { hasSnapshot, registerChain } from './register-chain.js';
 import type { WantedRecord, WantedTarget } from './wanted.js';
 import { hasBlob, writeBlob } from './write-blob.js';
@@ -13,6 +14,8 @@ export interface RegistrarOptions {
   readonly content: BlobProvider;
   /** landfall's snapshotter, as containerd calls it. */
   readonly snapshotter: string;
+  /** Told of each layer that is offered. */
+  readonly offers: OwnOffers;
 }
 
 /** Lets a containerd know images of a store, without their layers' blobs, which it never needs. */

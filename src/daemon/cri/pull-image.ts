@@ -1,9 +1,10 @@
 import { status } from '@grpc/grpc-js';
-import { type ErrorCode, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
+import { type ErrorCode, isLandfallError, LandfallError, RegistryError, TrustError } from '../../errors.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import type { CallContext } from '../calls.js';
 import { StatusError } from '../grpc-status.js';
 import type { KeptCredentials } from '../kept-credentials.js';
+import type { PolicyDirectory } from '../../trust/index.js';
 import type { Pulls } from '../pulls/pulls.js';
 import { credentialsOf } from './auth-config.js';
 import { nameIn } from './image-spec.js';
@@ -15,18 +16,21 @@ export interface PullImageOptions {
   readonly runtimeHandlers: readonly string[];
   /** Where what a pull came with is kept for a moment. */
   readonly credentials: Pick<KeptCredentials, 'keep'>;
+  /** The signature policies of Kubernetes' namespaces; absent where the daemon's own is everybody's. */
+  readonly policies?: Pick<PolicyDirectory, 'forNamespace'> | undefined;
 }
 
 /**
- * Pulls an image and answers with its ID (CRI: PullImage). Annotations are not looked at: those that are sent are the pod's.
+ * Pulls an image and answers with its ID (CRI: PullImage), under the signature policy of the namespace whose pod it is for. One that is here
+ * is held against that too. Annotations are not looked at: those that are sent are the pod's.
  *
  * @throws StatusError where the kubelet tells failures apart by their message; INVALID_CONFIG for a runtime handler that is not
  *   known, or credentials that make no sense; as pulling does
  */
 export async function pullImage(
-  { image: spec, auth }: PullImageRequest,
+  { image: spec, auth, sandboxConfig }: PullImageRequest,
   { signal }: CallContext,
-  { pulls, runtimeHandlers, credentials: kept }: PullImageOptions,
+  { pulls, runtimeHandlers, credentials: kept, policies }: PullImageOptions,
 ): Promise<PullImageResponse> {
   const reference = nameIn(spec);
   requireHandler(spec?.runtimeHandler ?? '', runtimeHandlers);
@@ -34,7 +38,8 @@ export async function pullImage(
     const parsed = parseReference(reference, { defaultTag: true });
     const credentials = credentialsOf(auth, parsed.registry);
     if (credentials !== undefined) kept.keep(formatReference(parsed), credentials);
-    const { imageId } = await pulls.pull({ reference, credentials, signal });
+    const policy = await policies?.forNamespace(sandboxConfig?.metadata?.namespace);
+    const { imageId } = await pulls.pull({ reference, credentials, policy, signal });
     return { imageRef: imageId satisfies Digest };
   } catch (error) {
     throw asKubeletLooksForIt(error);
@@ -53,17 +58,12 @@ function requireHandler(asked: string, known: readonly string[]): void {
 }
 
 const UNAVAILABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'PROTOCOL']);
-const UNTRUSTED: ReadonlySet<ErrorCode> = new Set([
-  'SIGNATURE_MISSING',
-  'SIGNATURE_INVALID',
-  'POLICY_REJECTED',
-]);
 
 /** What a message begins with for a kubelet to know what failed (k8s.io/cri-api: pkg/errors). */
 function prefixOf(error: LandfallError): string | undefined {
   // A daemon that is stopping is unavailable too.
   if (error instanceof RegistryError && UNAVAILABLE.has(error.code)) return 'RegistryUnavailable';
-  return UNTRUSTED.has(error.code) ? 'SignatureValidationFailed' : undefined;
+  return error instanceof TrustError ? 'SignatureValidationFailed' : undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
-import { type Abortable, abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
+import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
 import {
   formatPlatform,
@@ -10,7 +10,10 @@ import {
   type Platform,
   type Reference,
 } from '../../spec/index.js';
+import type { PolicyFile } from '../../trust/index.js';
+import { stalled, stopping } from './pull-errors.js';
 import { pullKey } from './pull-key.js';
+import { registryFor } from './registry-for.js';
 import { PullTurns, type PullTurnsOptions } from './pull-turns.js';
 import { StallWatch } from './stall-watch.js';
 import { Transfer, type TransferProgress } from './transfer.js';
@@ -19,6 +22,8 @@ export interface PullsOptions extends PullTurnsOptions {
   readonly store: Store;
   /** With the daemon's own credentials. */
   readonly registry: RegistryClient;
+  /** What says which signatures images need, where a pull has none of its own. */
+  readonly policy?: PolicyFile | undefined;
   readonly budget: PullBudget;
   /** How long a pull may make no progress, in milliseconds; 0: for ever. */
   readonly progressTimeoutMs: number;
@@ -34,6 +39,10 @@ export interface AskedPull {
   readonly platform?: Platform | undefined;
   /** Undefined: the daemon's own. */
   readonly credentials?: Credentials | undefined;
+  /** Undefined: the daemon's own. */
+  readonly policy?: PolicyFile | undefined;
+  /** What the image was asked for as, where the reference is a manifest that this leads to. */
+  readonly askedAs?: Reference | undefined;
   readonly allPlatforms?: boolean;
   readonly unpack?: boolean;
   readonly verifyFirst?: boolean;
@@ -117,6 +126,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
       reference: formatReference(reference),
       platform: formatPlatform(asked.platform ?? hostPlatform()),
       credentials: asked.credentials,
+      policy: (asked.policy ?? this.#options.policy)?.path,
+      askedAs: asked.askedAs === undefined ? undefined : formatReference(asked.askedAs),
       manner: mannerOf(asked),
     });
     const flight = this.#joinable.get(key) ?? this.#begin(key, reference, asked);
@@ -216,7 +227,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
     { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
   ): Promise<PullResult> {
     const { store, registry, budget, progressTimeoutMs, discardLayers, onNamed } = this.#options;
-    const { credentials, platform, allPlatforms, unpack, verifyFirst, nameless } = asked;
+    const { credentials, platform, allPlatforms, unpack, verifyFirst, nameless, askedAs } = asked;
+    const policy = asked.policy ?? this.#options.policy;
     using watch =
       progressTimeoutMs === 0
         ? undefined
@@ -225,11 +237,10 @@ export class Pulls extends EventEmitter<PullsEvents> {
           });
     const result = await pull({
       store,
-      registry:
-        credentials === undefined
-          ? registry
-          : registry.withCredentials(onlyFor(reference.registry, credentials)),
+      registry: registryFor(registry, reference.registry, credentials),
       reference,
+      ...(policy === undefined ? {} : { policy }),
+      ...(askedAs === undefined ? {} : { askedAs }),
       ...(platform === undefined ? {} : { platform }),
       ...(allPlatforms === undefined ? {} : { allPlatforms }),
       ...(unpack === undefined ? {} : { unpack }),
@@ -274,27 +285,4 @@ function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers, nameless }
     discardLayers ?? false,
     nameless ?? false,
   ]);
-}
-
-function onlyFor(registry: string, credentials: Credentials) {
-  return (asked: string): Promise<Credentials | undefined> =>
-    Promise.resolve(asked === registry ? credentials : undefined);
-}
-
-function stalled(reference: string, ms: number): RegistryError {
-  return new RegistryError(
-    'UNAVAILABLE',
-    `${reference}: the pull made no progress for ${Math.round(ms / 1000)} seconds`,
-    {
-      retryable: true,
-      hint: 'Check the network and the registry; what has arrived is kept, and the next pull goes on from there.',
-    },
-  );
-}
-
-function stopping(): LandfallError {
-  return new LandfallError('UNAVAILABLE', 'the daemon is stopping', {
-    retryable: true,
-    hint: 'Try again when it has been started; what has arrived is kept.',
-  });
 }

@@ -3,46 +3,9 @@ import type { Lease } from '../../content/index.js';
 import type { PullEvent, Store } from '../../engine/index.js';
 import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
-import {
-  chainIds,
-  type Digest,
-  formatReference,
-  parseDigest,
-  parseReference,
-  repositoryName,
-  type Reference,
-} from '../../spec/index.js';
-import type { Labels } from '../../unpack/index.js';
+import { chainIds, type Digest, formatReference, parseReference } from '../../spec/index.js';
 import type { Pulls } from '../pulls/pulls.js';
-
-/** What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go). */
-const IMAGE_LABEL = 'containerd.io/snapshot/cri.image-ref';
-const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';
-
-/** An image whose layers are brought for whoever prepares them one by one. */
-export interface RemoteImage {
-  /** Of the manifest. */
-  readonly reference: Reference;
-  /** As it was asked for, by which credentials are kept. */
-  readonly asked: string;
-}
-
-/**
- * The image that the labels of a snapshot name; undefined where they name none, or nothing that could be pulled.
- */
-export function remoteImageIn(labels: Labels): RemoteImage | undefined {
-  const { [IMAGE_LABEL]: image, [MANIFEST_LABEL]: manifest } = labels;
-  if (image === undefined || manifest === undefined) return undefined;
-  try {
-    const { registry, repository, ...asked } = parseReference(image, { defaultTag: true });
-    return {
-      reference: { registry, repository, digest: parseDigest(manifest) },
-      asked: formatReference({ registry, repository, ...asked }),
-    };
-  } catch {
-    return undefined;
-  }
-}
+import type { RemoteImage } from './remote-image.js';
 
 export interface RemoteLayersOptions {
   readonly store: Store;
@@ -231,6 +194,7 @@ class ImageArrival implements AsyncDisposable {
     await pulls.pull({
       reference: formatReference(this.#image.reference),
       credentials: credentialsFor(this.#image.asked),
+      askedAs: parseReference(this.#image.asked),
       nameless: true,
       // containerd keeps no layers' blobs either: what is unpacked is on the disk once.
       discardLayers: true,
@@ -242,9 +206,6 @@ class ImageArrival implements AsyncDisposable {
 
   #hasNot(chainId: Digest): LandfallError {
     const { reference } = this.#image;
-    return new LandfallError(
-      'NOT_FOUND',
-      `${repositoryName(reference)}@${reference.digest ?? ''} has no layer ${chainId}`,
-    );
+    return new LandfallError('NOT_FOUND', `${formatReference(reference)} has no layer ${chainId}`);
   }
 }

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
 import { collectGarbage, letGoOfSnapshot, type Store } from '../../engine/index.js';
-import { type ErrorCode, isLandfallError, LandfallError, UnpackError } from '../../errors.js';
+import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
-import type { Labels, SnapshotInfo } from '../../unpack/index.js';
+import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
 import type { StreamingMethod, UnaryMethod } from '../calls.js';
 import { StatusError } from '../grpc-status.js';
 import { parseFilters } from './filter.js';
@@ -19,20 +19,22 @@ import type {
   UpdateRequest,
   UsageResponse,
 } from './messages.js';
-import { type RemoteImage, remoteImageIn, type RemoteLayers } from './remote-layers.js';
+import { type RemoteImage, remoteImageIn } from './remote-image.js';
+import type { RemoteLayers } from './remote-layers.js';
+import type { SnapshotGate } from './snapshot-gate.js';
+import { REF_LABEL } from './snapshot-labels.js';
 
 /** Who holds what is prepared here, as the store has it. */
 export const HOLDER = 'containerd';
-
-/** The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go). */
-const REF_LABEL = 'containerd.io/snapshot.ref';
 
 /** How a layer came that containerd asked for by its chain ID. */
 export type LayerOutcome = 'present' | 'pulled' | 'left';
 
 export interface SnapshotsServiceOptions {
   readonly store: Store;
-  readonly remote: RemoteLayers;
+  readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
+  /** What a signature policy has to say; absent where there is none. */
+  readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
   /** Told of each layer that was asked for by its chain ID; of one that is left to containerd with the reason, where there is one. */
   readonly onLayer: (outcome: LayerOutcome, chainId: Digest, reason?: Error) => void;
   /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
@@ -61,7 +63,7 @@ const LISTED_AT_ONCE = 100;
  * verified those that it has asked for. A collection of either side leaves what the other one holds.
  */
 export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsService {
-  const { store, onFreed } = options;
+  const { store, gate, onFreed } = options;
   const { snapshotter } = store;
   const held = async (name: string): Promise<SnapshotInfo> => {
     const found = await snapshotter.stat(name);
@@ -70,13 +72,16 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
   };
   return {
     prepare: async (request, { signal }) => {
-      await bringLayer(request, signal, options);
+      const image = await gate?.admit(request, { signal });
+      await bringLayer(request, { ...options, image, signal });
       const { key, parent, labels } = request;
-      return { mounts: await snapshotter.prepare(key, nameOf(parent), { labels, heldBy: HOLDER }) };
+      return { mounts: await snapshotter.prepare(key, nameOf(parent), { labels, heldBy: HOLDER, image }) };
     },
-    view: async ({ key, parent, labels }) => ({
-      mounts: await snapshotter.view(key, nameOf(parent), { labels, heldBy: HOLDER }),
-    }),
+    view: async (request, { signal }) => {
+      await gate?.admit(request, { signal });
+      const { key, parent, labels } = request;
+      return { mounts: await snapshotter.view(key, nameOf(parent), { labels, heldBy: HOLDER }) };
+    },
     mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key).catch(asPrecondition) }),
     commit: async ({ key, name, labels }) => {
       await snapshotter.commit(key, name, { labels }).catch(asPrecondition);
@@ -121,17 +126,26 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
  * Where a snapshot is to become the chain of an image's layers, has that here and held by containerd, which then looks for it by
  * the label that names it. Where that cannot be, containerd brings the layer itself, into the snapshot that it prepares.
  *
- * @throws ALREADY_EXISTS where it is here
+ * @param o `image`: see `SnapshotGate.admit`
+ * @throws ALREADY_EXISTS where it is here; TrustError, since what a policy refuses is left to nobody
  */
 async function bringLayer(
   { parent, labels }: PrepareRequest,
-  signal: AbortSignal,
-  { store, remote, onLayer }: SnapshotsServiceOptions,
+  {
+    store,
+    remote,
+    onLayer,
+    image: ending,
+    signal,
+  }: SnapshotsServiceOptions & {
+    readonly image: SnapshotImage | undefined;
+    readonly signal: AbortSignal;
+  },
 ): Promise<void> {
   const chainId = labels[REF_LABEL];
   if (chainId === undefined || !isDigest(chainId)) return;
   const hold = async (outcome: LayerOutcome): Promise<void> => {
-    const given = { by: HOLDER, parent: nameOf(parent), labels };
+    const given = { by: HOLDER, parent: nameOf(parent), labels, image: ending };
     if ((await store.snapshotter.holdChain(chainId, given)) === undefined) return;
     remote.held(chainId);
     onLayer(outcome, chainId);
@@ -152,9 +166,9 @@ async function isChain({ snapshotter }: Store, parent: string): Promise<boolean>
   return ref !== undefined && isDigest(ref) && (await snapshotter.findChain(ref))?.name === parent;
 }
 
-/** @returns why it cannot be had; where containerd has given up that is thrown, since nobody waits for an answer */
+/** @returns why it cannot be had; thrown is what a policy refuses, and whatever comes when nobody waits for an answer any more */
 async function bring(
-  remote: RemoteLayers,
+  remote: Pick<RemoteLayers, 'bring'>,
   image: RemoteImage,
   chainId: Digest,
   signal: AbortSignal,
@@ -163,7 +177,7 @@ async function bring(
     await remote.bring(image, chainId, { signal });
     return undefined;
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted || error instanceof TrustError) throw error;
     return error as Error;
   }
 }

@@ -129,7 +129,9 @@ function addTagged(
     if (tag === undefined || tagged === undefined) continue;
     if (!here.has(`${repositoryOf(name)} ${tagged.subject}`)) continue;
     names.add(name);
-    push(referrers, tagged.subject, { digest: target.digest, kind: tagged.kind, type: tag });
+    // A signature may be on record for what it signs, too.
+    const others = referrers.get(tagged.subject)?.filter(({ digest }) => digest !== target.digest) ?? [];
+    referrers.set(tagged.subject, [...others, { digest: target.digest, kind: tagged.kind, type: tag }]);
   }
   return names;
 }

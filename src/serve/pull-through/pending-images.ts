@@ -80,6 +80,29 @@ export class PendingImages {
     return undefined;
   }
 
+  /** The names that were asked for and lead to a document, and that it does not have yet. */
+  names(digest: Digest): readonly string[] {
+    const roots = [this.#manifests.get(digest), ...this.#indexesWith(digest)].flatMap((one) => [
+      ...(one?.roots.values() ?? []),
+    ]);
+    return roots.flatMap(({ name }) => (name === undefined ? [] : [name]));
+  }
+
+  /** The indexes that were asked for and lead to a document. */
+  indexesOf(digest: Digest): readonly Digest[] {
+    const found = new Set<Digest>();
+    // Each once, however many ways lead up to it: of indexes within indexes there may be very many.
+    let level: readonly Digest[] = [digest];
+    while (level.length > 0) {
+      const listed = level;
+      level = [...this.#indexes]
+        .filter(([index, { children }]) => !found.has(index) && listed.some((one) => children.has(one)))
+        .map(([index]) => index);
+      for (const index of level) found.add(index);
+    }
+    return [...found].reverse();
+  }
+
   /** Whether a document was taken in, and is not recorded as whole. */
   has(digest: Digest): boolean {
     return this.#manifests.has(digest) || this.#indexes.has(digest);
@@ -137,6 +160,11 @@ export class PendingImages {
       for (const pending of [...this.#manifests.values()]) await this.#dropManifest(pending);
       for (const [digest, index] of [...this.#indexes]) await this.#dropIndex(digest, index);
     });
+  }
+
+  /** A pending index itself, and those that lead to it. */
+  #indexesWith(digest: Digest): readonly PendingIndex[] {
+    return [digest, ...this.indexesOf(digest)].flatMap((one) => this.#indexes.get(one) ?? []);
   }
 
   /** One change at a time, so that none is made of what another one is changing. */

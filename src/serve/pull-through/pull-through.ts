@@ -3,17 +3,22 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
 import type { PullBudget, Store } from '../../engine/index.js';
-import { isLandfallError } from '../../errors.js';
+import { isLandfallError, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import type { PolicyFile } from '../../trust/index.js';
 import type { Route } from '../route.js';
 import type { RequestSource, ServeSource } from '../serve-source.js';
 import { BlobFlows } from './blob-flows.js';
+import { changedSource, warningHeader } from './changed-source.js';
+import { requireNotForeign } from './foreign-content.js';
+import { requireKnown } from './own-requests.js';
 import { type PendingImage, PendingImages } from './pending-images.js';
 import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
 import { UpstreamBlobs } from './upstream-blobs.js';
 import { UpstreamDocuments } from './upstream-documents.js';
 import { upstreamFault } from './upstream-fault.js';
+import { UpstreamGate } from './upstream-gate.js';
 import { UpstreamLists } from './upstream-lists.js';
 import { UpstreamTags } from './upstream-tags.js';
 
@@ -28,6 +33,8 @@ export interface PullThroughOptions {
   /** How long what a tag leads to is taken to hold, in ms. Default: {@link DEFAULT_PULL_THROUGH_TTL_MS}. */
   readonly ttlMs?: number;
   readonly budget?: PullBudget;
+  /** What says which signatures an upstream's images need before they are given to anybody; absent where they need none. */
+  readonly policy?: PolicyFile | undefined;
   /** By which this mirror knows its own requests, should a hosts.toml lead them back to it. */
   readonly mark: string;
   readonly onWarning: (text: string) => void;
@@ -46,6 +53,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   readonly #upstreams: ReadonlySet<string>;
   readonly #stop = new AbortController();
   readonly #pending: PendingImages;
+  readonly #gate: UpstreamGate | undefined;
   readonly #documents: UpstreamDocuments;
   readonly #tags: UpstreamTags;
   readonly #lists: UpstreamLists;
@@ -56,15 +64,27 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   readonly #aside = new Set<Promise<void>>();
 
   constructor(options: PullThroughOptions) {
-    const { store, registry, local, budget, onWarning, ttlMs = DEFAULT_PULL_THROUGH_TTL_MS } = options;
+    const {
+      store,
+      registry,
+      local,
+      policy,
+      budget,
+      onWarning,
+      ttlMs = DEFAULT_PULL_THROUGH_TTL_MS,
+    } = options;
     const { signal } = this.#stop;
     this.#options = options;
     this.#upstreams = new Set(options.upstreams);
     this.blobs = local.blobs;
     this.#pending = new PendingImages(store);
-    this.#documents = new UpstreamDocuments({ store, registry, pending: this.#pending, signal });
+    const pending = this.#pending;
+    const gate =
+      policy === undefined ? undefined : new UpstreamGate({ store, registry, policy, pending, signal });
+    this.#gate = gate;
+    this.#documents = new UpstreamDocuments({ store, registry, pending, gate, signal });
     const shared = { registry, documents: this.#documents, ttlMs, onWarning, signal };
-    this.#tags = new UpstreamTags({ store, pending: this.#pending, ...shared });
+    this.#tags = new UpstreamTags({ store, pending, ...shared });
     this.#lists = new UpstreamLists(shared);
     this.#flows = new BlobFlows({
       store,
@@ -88,6 +108,10 @@ export class PullThrough implements ServeSource, AsyncDisposable {
 
   targets(repository: string): Promise<readonly Descriptor[]> {
     return this.#options.local.targets(repository);
+  }
+
+  async keptBeside(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
+    return (await this.#options.local.keptBeside?.(repository, subject)) ?? [];
   }
 
   repositories(): Promise<readonly string[]> {
@@ -115,7 +139,15 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   /** @throws {RegistryFault} what the upstream says, where nothing is here that could be given instead */
   async forRequest(route: Route, headers: IncomingHttpHeaders): Promise<RequestSource> {
     const repository = 'repository' in route ? route.repository : undefined;
-    if (repository === undefined || !this.#isUpstreams(repository) || this.#isOwn(headers)) {
+    if (repository === undefined) return { source: this, headers: {} };
+    if (!this.#isUpstreams(repository)) {
+      const { store, policy } = this.#options;
+      const isUpstreams = (name: string): boolean => this.#isUpstreams(name);
+      if (policy !== undefined) await requireNotForeign({ store, policy, isUpstreams }, repository, route);
+      return { source: this, headers: {} };
+    }
+    if (this.#isOwn(headers)) {
+      if (this.#gate !== undefined) await requireKnown(this, this.#gate, repository, route);
       return { source: this, headers: {} };
     }
     switch (route.kind) {
@@ -124,7 +156,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
           ? await this.#forTag(repository, route.tag)
           : await this.#forDigest(repository, route.digest);
       case 'blob':
-        return this.#answer({ blobsOf: () => this.#upstreamBlobs(repository) });
+        return await this.#forBlob(repository, route.digest);
       case 'tags':
         return await this.#forTags(repository);
       case 'referrers':
@@ -149,9 +181,11 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   async #forTag(repository: string, tag: string): Promise<RequestSource> {
     try {
       const { target, warning } = await this.#tags.resolve(repository, tag);
+      // Of what was here before, too: it may have come under a policy that asks for less.
+      await this.#gate?.admit(repository, target.digest, tag);
       return this.#answer({ resolve: () => Promise.resolve(target) }, warning);
     } catch (error) {
-      throw upstreamFault(error, 'MANIFEST_UNKNOWN');
+      throw this.#faultOf(error, `${repository}:${tag}`, 'MANIFEST_UNKNOWN');
     }
   }
 
@@ -159,10 +193,25 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     try {
       await this.#documents.byDigest(repository, digest);
     } catch (error) {
-      throw upstreamFault(error, 'MANIFEST_UNKNOWN');
+      throw this.#faultOf(error, `${repository}@${digest}`, 'MANIFEST_UNKNOWN');
     }
     await this.#tags.used(digest);
     return { source: this, headers: {} };
+  }
+
+  async #forBlob(repository: string, digest: Digest): Promise<RequestSource> {
+    try {
+      await this.#gate?.admitBlob(repository, digest);
+    } catch (error) {
+      throw this.#faultOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN');
+    }
+    return this.#answer({ blobsOf: () => this.#upstreamBlobs(repository) });
+  }
+
+  /** What a client is told, and, of what a policy refuses, who runs this. */
+  #faultOf(error: unknown, what: string, missing: Parameters<typeof upstreamFault>[1]): unknown {
+    if (error instanceof TrustError) this.#options.onWarning(`${what} is not given: ${error.message}`);
+    return upstreamFault(error, missing);
   }
 
   async #forTags(repository: string): Promise<RequestSource> {
@@ -262,25 +311,4 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   #isOwn(headers: IncomingHttpHeaders): boolean {
     return headers['user-agent']?.includes(this.#options.mark) === true;
   }
-}
-
-/** A source that answers some questions otherwise. */
-function changedSource(source: PullThrough, changes: Partial<ServeSource>): ServeSource {
-  return {
-    blobs: source.blobs,
-    restoring: source.restoring,
-    resolve: (repository, tag) => source.resolve(repository, tag),
-    tags: (repository) => source.tags(repository),
-    targets: (repository) => source.targets(repository),
-    repositories: () => source.repositories(),
-    isWithheld: (repository, blob) => source.isWithheld(repository, blob),
-    mediaTypeOf: (digest) => source.mediaTypeOf(digest),
-    blobsOf: (repository) => source.blobsOf(repository),
-    ...changes,
-  };
-}
-
-/** distribution-spec: Warnings. What is no printable ASCII, or would end the text, is left out. */
-function warningHeader(text: string): string {
-  return `299 - "${text.replace(/[^\x20-\x7e]|["\\]/g, '').slice(0, 300)}"`;
 }

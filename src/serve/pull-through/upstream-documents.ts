@@ -9,11 +9,14 @@ import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
+import type { UpstreamGate } from './upstream-gate.js';
 
 export interface UpstreamDocumentsOptions extends Abortable {
   readonly store: Pick<Store, 'content' | 'documents' | 'leases'>;
   readonly registry: Pick<RegistryClient, 'repository' | 'resolver'>;
   readonly pending: PendingImages;
+  /** What a signature policy has to say before a document gets a name; absent where there is none. */
+  readonly gate?: Pick<UpstreamGate, 'admit'> | undefined;
 }
 
 /** Indexes and manifests that are brought into the store when they are asked for, each once at a time. */
@@ -29,11 +32,12 @@ export class UpstreamDocuments {
   /**
    * Has a document here that a digest names, and knows what it lists.
    *
-   * Errors: those of resolver, fetcher and content store.
+   * Errors: those of resolver, fetcher, content store and gate.
    */
   async byDigest(repository: string, digest: Digest): Promise<void> {
-    const { store, registry, pending, signal } = this.#options;
+    const { store, registry, pending, gate, signal } = this.#options;
     if ((await store.content.info(digest)) !== undefined) {
+      await gate?.admit(repository, digest);
       if (pending.has(digest) || (await store.documents.get(digest)) !== undefined) return;
       await this.#takeIn(repository, digest);
       return;
@@ -43,11 +47,13 @@ export class UpstreamDocuments {
     await this.bring(repository, descriptor);
   }
 
-  /** Has a document here, and knows what it lists. @param name that leads to it */
+  /** As {@link byDigest}, where a document is described. @param name that leads to it */
   async bring(repository: string, descriptor: Descriptor, name?: string): Promise<void> {
     const key = `${repository} ${descriptor.digest} ${name ?? ''}`;
     await this.#flights.join(key, async () => {
       await this.#fetch(repository, descriptor);
+      // What is refused is nobody's, and goes with the next collection.
+      await this.#options.gate?.admit(repository, descriptor.digest, tagIn(name));
       await this.#takeIn(repository, descriptor.digest, { descriptor, name });
     });
   }
@@ -92,4 +98,8 @@ export class UpstreamDocuments {
       ...(name === undefined ? {} : { name }),
     });
   }
+}
+
+function tagIn(name: string | undefined): string | undefined {
+  return name === undefined ? undefined : parseReference(name).tag;
 }

@@ -1,4 +1,4 @@
-import { isLandfallError, type LandfallError } from '../../errors.js';
+import { isLandfallError, type LandfallError, TrustError } from '../../errors.js';
 import { RegistryFault } from '../registry-fault.js';
 
 /**
@@ -7,6 +7,7 @@ import { RegistryFault } from '../registry-fault.js';
  */
 export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFEST_UNKNOWN'): unknown {
   if (!isLandfallError(error)) return error;
+  if (error instanceof TrustError) return refused(error);
   const { message } = error;
   switch (error.code) {
     case 'NOT_FOUND':
@@ -38,4 +39,11 @@ export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFES
 function retryAfter({ details }: LandfallError): Record<string, string> {
   const milliseconds = details['retryAfterMs'];
   return typeof milliseconds === 'number' ? { 'Retry-After': String(Math.ceil(milliseconds / 1000)) } : {};
+}
+
+/** What a signature policy does not let through. Its clients are to know why, and what they can do about it. */
+function refused({ code, message, hint, details }: TrustError): RegistryFault {
+  // Where all was looked is this machine's matter.
+  const detail = { code, hint, ...details, tried: undefined };
+  return new RegistryFault(403, 'DENIED', message, {}, [{ code: 'DENIED', message, detail }]);
 }

@@ -1,7 +1,7 @@
 import { imagesWithBlob } from '../../content/index.js';
 import { touchImage } from '../../engine/touch-image.js';
 import type { Store } from '../../engine/index.js';
-import { type Abortable, isLandfallError } from '../../errors.js';
+import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
@@ -46,7 +46,7 @@ export class UpstreamTags {
   /**
    * Its document is here when it resolves.
    *
-   * Errors: those of the resolver and of what brings the document, where nothing is here.
+   * Errors: those of the resolver and of what brings the document, where nothing is here; TrustError.
    */
   async resolve(repository: string, tag: string): Promise<TagTarget> {
     const name = `${repository}:${tag}`;
@@ -90,7 +90,8 @@ export class UpstreamTags {
       this.#memory.note(name, { target, forMs: ttlMs });
       return { target };
     } catch (error) {
-      if (here === undefined || !isLandfallError(error)) throw error;
+      // What a policy refuses is not made up for by what the tag was before.
+      if (here === undefined || !isLandfallError(error) || error instanceof TrustError) throw error;
       const { registry: host } = parseReference(repository);
       const reason = error.code === 'ABORTED' ? 'it does not answer' : error.message;
       const warning = `${name} is given as it was last seen here, since ${host} could not say what it is now: ${reason}`;

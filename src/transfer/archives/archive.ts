@@ -5,6 +5,11 @@ import type { Descriptor, ImageIndex } from '../../spec/index.js';
 /** `both`: an OCI layout that also has Docker's `manifest.json`. */
 export type ArchiveFormat = 'oci' | 'docker' | 'both';
 
+/** As what an archive is read, whatever it was called by who named it: so a signature policy sees it too. */
+export function transportOf({ format }: Pick<Archive, 'format'>): 'oci-archive' | 'docker-archive' {
+  return format === 'docker' ? 'docker-archive' : 'oci-archive';
+}
+
 /**
  * Many images in one file, to read: an OCI layout in a tar archive (image-spec: image-layout.md), or what `docker save`
  * writes. Of one that is both the OCI side counts. Of the other a manifest is made for each image, always the same one, as

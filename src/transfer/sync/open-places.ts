@@ -4,6 +4,7 @@ import type { Store } from '../../engine/store.js';
 import { type Abortable, ContentError } from '../../errors.js';
 import { RegistryClient } from '../../registry/index.js';
 import { ArchiveDestination } from '../archives/archive-destination.js';
+import { transportOf } from '../archives/archive.js';
 import { openArchive } from '../archives/open-archive.js';
 import type { DestinationPlace } from '../destination.js';
 import { LayoutDestination } from '../layout-destination.js';
@@ -90,11 +91,15 @@ export class OpenPlaces implements SyncPlaces, AsyncDisposable {
       }
       case 'layout': {
         const content = await OciLayout.open(place.path);
-        return new LayoutPlace({ content, location: formatPlace(place), path: place.path });
+        const { path } = place;
+        const file = { transport: 'oci', path } as const;
+        return new LayoutPlace({ content, location: formatPlace(place), path, file });
       }
       case 'archive': {
-        const content = await openArchive({ file: place.path }, { signal });
-        return new LayoutPlace({ content, location: formatPlace(place), path: place.path });
+        const { path } = place;
+        const content = await openArchive({ file: path }, { signal });
+        const file = { transport: transportOf(content), path };
+        return new LayoutPlace({ content, location: formatPlace(place), path, file });
       }
       case 'store': {
         const { root } = this.#options;

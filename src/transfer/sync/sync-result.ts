@@ -1,3 +1,4 @@
+import type { PulledSignature } from '../../engine/pull-result.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 import type { ContentOutcome, CopyReport } from '../copy-report.js';
 
@@ -28,6 +29,8 @@ export interface SyncedImage {
   /** What of its index was left out on purpose. */
   readonly omitted: readonly Digest[];
   readonly referrers: readonly { readonly digest: Digest; readonly mediaType: string }[];
+  /** By whom it is signed; absent where no policy asks for signatures of it. */
+  readonly signatures?: readonly PulledSignature[];
   readonly error?: unknown;
 }
 
@@ -82,6 +85,7 @@ export function syncedImage(
     contents,
     omitted: report.omitted.map(({ digest }) => digest).filter((digest) => !without.has(digest)),
     referrers: reportsBelow(report).map(({ target: { digest, mediaType } }) => ({ digest, mediaType })),
+    ...(report.signatures === undefined ? {} : { signatures: report.signatures }),
   };
 }
 

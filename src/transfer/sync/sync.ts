@@ -1,4 +1,5 @@
 import { type Abortable, LandfallError } from '../../errors.js';
+import type { PolicyFile } from '../../trust/index.js';
 import { CopySession } from '../copy-session.js';
 import type { DestinationPlace } from '../destination.js';
 import type { EarlierReport } from './earlier-report.js';
@@ -34,6 +35,8 @@ export interface SyncOptions extends Abortable {
   readonly shard?: Shard | undefined;
   /** What an earlier run delivered: that is left out. For layouts and archives. */
   readonly since?: EarlierReport | undefined;
+  /** What says which signatures each image needs; without it, none. An image that lacks them fails. */
+  readonly policy?: PolicyFile | undefined;
   /**
    * Deletes at the destination what the file asks for no more, once it was shown and the answer is yes. Not asked in a run
    * that only looks. Absent: nothing is deleted.
@@ -66,9 +69,9 @@ class Sync {
 
   constructor(options: SyncOptions) {
     this.#options = options;
-    const { signal, concurrency, dryRun, recheck, since, onEvent } = options;
+    const { signal, concurrency, dryRun, recheck, since, policy, onEvent } = options;
     const without = since?.digests;
-    this.#session = new CopySession({ signal, concurrency, dryRun, recheck, without, onEvent });
+    this.#session = new CopySession({ signal, concurrency, dryRun, recheck, without, policy, onEvent });
   }
 
   async run(): Promise<SyncResult> {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { TrustError } from '../../errors.js';
 import { isThere } from './is-there.js';
 import { PolicyFile } from './policy-file.js';
+import { PolicyInPlaces } from './policy-in-places.js';
 
 /** A policy, and who has chosen it. */
 export interface FoundPolicy {
@@ -28,11 +29,24 @@ const SYSTEM = '/etc/containers/policy.json';
  *
  * @throws TrustError INVALID_CONFIG if the name is empty
  */
-export async function findPolicyFile({
-  explicit,
-  env,
-  system = SYSTEM,
-}: FindPolicyOptions): Promise<FoundPolicy | undefined> {
+export async function findPolicyFile(options: FindPolicyOptions): Promise<FoundPolicy | undefined> {
+  const named = namedPolicy(options);
+  if (named !== undefined) return named;
+  const [user, system] = placesOf(options);
+  if (await isThere(user)) return { file: new PolicyFile(user), origin: 'user' };
+  return (await isThere(system)) ? { file: new PolicyFile(system), origin: 'system' } : undefined;
+}
+
+/**
+ * The same for what runs for long: where no policy is named, it is looked for anew whenever it is asked.
+ *
+ * @throws TrustError INVALID_CONFIG if the name is empty
+ */
+export function lastingPolicy(options: FindPolicyOptions): PolicyFile {
+  return namedPolicy(options)?.file ?? new PolicyInPlaces(placesOf(options));
+}
+
+function namedPolicy({ explicit, env }: FindPolicyOptions): FoundPolicy | undefined {
   if (explicit === '') {
     throw new TrustError('INVALID_CONFIG', 'the name of the policy is empty', {
       hint: 'Name the file of a policy with --policy, or leave the option out.',
@@ -41,9 +55,12 @@ export async function findPolicyFile({
   if (explicit !== undefined) return { file: new PolicyFile(resolve(explicit)), origin: 'option' };
   const named = given(env['LANDFALL_POLICY']);
   if (named !== undefined) return { file: new PolicyFile(resolve(named)), origin: 'environment' };
-  const user = resolve(join(given(env['HOME']) ?? homedir(), '.config/containers/policy.json'));
-  if (await isThere(user)) return { file: new PolicyFile(user), origin: 'user' };
-  return (await isThere(system)) ? { file: new PolicyFile(system), origin: 'system' } : undefined;
+  return undefined;
+}
+
+/** The user's, then the system's. */
+function placesOf({ env, system = SYSTEM }: FindPolicyOptions): readonly [string, string] {
+  return [resolve(join(given(env['HOME']) ?? homedir(), '.config/containers/policy.json')), system];
 }
 
 /** An empty variable counts as unset. */

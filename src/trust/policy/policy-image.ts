@@ -61,11 +61,20 @@ function withoutTagBesideDigest({ registry, repository, tag, digest }: Reference
   };
 }
 
+/** A host is the same however it is written, so a scope in lower case holds for it too; peers take only what is written alike. */
+function registryScopes(reference: Reference): readonly string[] {
+  const registry = reference.registry.toLowerCase();
+  const written = scopesAsWritten(reference);
+  if (registry === reference.registry) return written;
+  const lower = scopesAsWritten({ ...reference, registry });
+  return written.flatMap((scope, at) => [scope, ...lower.slice(at, at + 1)]);
+}
+
 /**
  * The image itself, its repository, what its repository is below, its host with the port, and then, without the port, each domain
  * that the host is below.
  */
-function registryScopes(reference: Reference): readonly string[] {
+function scopesAsWritten(reference: Reference): readonly string[] {
   const name = repositoryName(reference);
   const domains = reference.registry.split(':', 1).join('').split('.').slice(1);
   return [

@@ -26,7 +26,7 @@ import { makeSnapshot } from './make-snapshot.js';
 import { measureUsage } from './measure-usage.js';
 import { PrivateDirectories } from './private-directories.js';
 import { removeOrphans, removePutAway } from './remove-orphans.js';
-import { holderIn, labelsFor, reservedIn } from './reserved-labels.js';
+import { labelsFor, reservedIn } from './reserved-labels.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
 import { writeSnapshotFile } from './snapshot-file.js';
@@ -131,7 +131,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
     const record = await this.#getActive(this.database, key);
     const { parent } = record;
-    const labels = labelsFor({ ...o, heldBy: holderIn(record.labels) });
+    const labels = { ...labelsFor(o), ...reservedIn(record.labels) };
     await this.#refuseTaken(this.database, name);
     await writeSnapshotFile(this.directories.path(record.number), {
       name,

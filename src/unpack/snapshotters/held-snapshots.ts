@@ -22,9 +22,12 @@ export class HeldSnapshots {
     this.#options = options;
   }
 
-  async hold(chainId: Digest, { by, parent, labels }: HoldChainOptions): Promise<SnapshotInfo | undefined> {
+  async hold(
+    chainId: Digest,
+    { by, parent, labels, image }: HoldChainOptions,
+  ): Promise<SnapshotInfo | undefined> {
     const { database, directories, records } = this.#options;
-    const added = labelsFor({ labels, heldBy: by });
+    const added = labelsFor({ labels, heldBy: by, image });
     for (;;) {
       const record = await records.findChain(database, chainId);
       if (record === undefined || record.parent !== parent || !directories.exists(record.number))

@@ -10,7 +10,7 @@ import {
   type Statements,
 } from '../../metadata/index.js';
 import type { Labels, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
-import { givenIn, HELD_BY_LABEL, holderIn, UNPACKING_LABEL } from './reserved-labels.js';
+import { givenIn, HELD_BY_LABEL, holderIn, imagesIn, UNPACKING_LABEL } from './reserved-labels.js';
 
 /** A snapshot as the database has it; its number names its directory. */
 export interface SnapshotRecord extends SnapshotInfo {
@@ -209,12 +209,14 @@ export function isUnpacking(record: Pick<SnapshotRecord, 'labels'>): boolean {
 export function infoOf(record: SnapshotRecord): SnapshotInfo {
   const { name, kind, parent, createdAt, updatedAt } = record;
   const heldBy = holderIn(record.labels);
+  const images = imagesIn(record.labels);
   return {
     name,
     kind,
     ...(parent === undefined ? {} : { parent }),
     labels: givenIn(record.labels),
     ...(heldBy === undefined ? {} : { heldBy }),
+    ...(images.length === 0 ? {} : { images }),
     createdAt,
     updatedAt,
   };

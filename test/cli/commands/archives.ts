@@ -25,11 +25,11 @@ export async function runWithBytes(
   return { code, bytes, out: bytes.toString(), err: surroundings.stderr.text };
 }
 
-/** The first example of a section of docs/json-output.md. */
-export function documented(section: string): unknown {
+/** An example of a section of docs/json-output.md, the first one or another. */
+export function documented(section: string, at = 0): unknown {
   const page = readFileSync('docs/json-output.md', 'utf8');
   const text = page.split(/^## /m).find((one) => one.startsWith(`${section}\n`));
-  const example = /```json\n([\s\S]*?)```/.exec(text ?? '')?.[1];
+  const example = [...(text ?? '').matchAll(/```json\n([\s\S]*?)```/g)][at]?.[1];
   if (example === undefined) throw new Error(`docs/json-output.md has no example for ${section}`);
   return JSON.parse(example);
 }

@@ -110,3 +110,49 @@ describe('doctor --hosts', () => {
     expect(err).toContain(errorCode);
   });
 });
+
+describe('doctor says what is asked of images', () => {
+  let directory: string;
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'landfall-doctor-'));
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  const rows: [string, string | undefined, { asks: string; error?: unknown }, RegExp][] = [
+    [
+      'nothing, by a policy that accepts everything',
+      '{"default":[{"type":"insecureAcceptAnything"}]}',
+      { asks: 'nothing' },
+      /^signatures: .*policy\.json accepts every image$/m,
+    ],
+    [
+      'what its policy says',
+      '{"default":[{"type":"reject"}]}',
+      { asks: 'something' },
+      /^signatures: .*policy\.json says which are needed$/m,
+    ],
+    [
+      'that a policy refuses everything which nobody understands',
+      '{"default":[]}',
+      { asks: 'everything is refused', error: expect.stringContaining('policy.json:1') },
+      /^signatures: every image is refused: .*policy\.json:1/m,
+    ],
+    [
+      'and one that is named and not there',
+      undefined,
+      { asks: 'everything is refused', error: expect.stringContaining('policy.json') },
+      /^signatures: every image is refused: /m,
+    ],
+  ];
+  test.each(rows)('%s', async (name, policy, facts, line) => {
+    const file = join(directory, `${name.length}-policy.json`);
+    if (policy !== undefined) await writeFile(file, policy);
+    const { out } = await run('doctor', '--policy', file, '--output', 'json');
+    expect((JSON.parse(out) as { signaturePolicy: unknown }).signaturePolicy).toEqual({
+      file,
+      origin: 'option',
+      ...facts,
+    });
+    expect((await run('doctor', '--policy', file)).out).toMatch(line);
+  });
+});

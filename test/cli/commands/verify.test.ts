@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createRegistryServer } from '../../../src/serve/index.js';
 import { blobPath } from '../../../src/content/index.js';
 import type { Digest } from '../../../src/spec/index.js';
+import { type SigningKey, signingKey } from '../../support/signing-keys.js';
+import { simpleSignature, simpleSigningManifest } from '../../support/simple-signing.js';
 import { dockerArchive, sha256 } from '../../support/docker-archive.js';
 import { writeArchive } from '../../support/archived-images.js';
 import { makeTar, makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
@@ -90,6 +92,84 @@ describe('landfall verify', () => {
     const { out } = await runWithBytes(['verify', `oci:${directory}`]);
     expect(out).toContain('is not whole: 3 faults');
     expect(out).toContain(`  of ${APP}\n`);
+  });
+
+  describe('under a signature policy', () => {
+    const ASKS = { type: 'sigstoreSigned', signedIdentity: { type: 'matchDigest' } } as const;
+
+    async function policyOf(...requirements: readonly object[]): Promise<string> {
+      const file = join(await fresh(), 'policy.json');
+      await writeFile(file, JSON.stringify({ default: requirements }));
+      return file;
+    }
+
+    async function signedLayout(key: SigningKey): Promise<string> {
+      const directory = join(await fresh(), 'layout');
+      const { target } = await makeTinyLayout(directory, {
+        platforms: ['linux/amd64', 'linux/arm64'],
+        tag: APP,
+      });
+      const signature = simpleSigningManifest(target.digest, [
+        await simpleSignature(target.digest, { key }, { identity: 'docker.io/team/app' }),
+      ]);
+      for (const [digest, bytes] of signature.blobs) await damage(directory, digest, bytes);
+      const file = join(directory, 'index.json');
+      const index = JSON.parse(await readFile(file, 'utf8')) as { manifests: object[] };
+      const name = `docker.io/team/app:${signature.tag}`;
+      const annotations = { 'org.opencontainers.image.ref.name': name };
+      index.manifests.push({ ...signature.manifest, annotations });
+      await writeFile(file, JSON.stringify(index));
+      return directory;
+    }
+
+    test('tells who has signed an image, or why it is refused, in the form that is documented', async () => {
+      const [key, other] = [signingKey(), signingKey()];
+      const directory = await signedLayout(key);
+      const keyData = (one: SigningKey): string => Buffer.from(one.pem).toString('base64');
+      const right = await policyOf({ ...ASKS, keyData: keyData(key) });
+      const wrong = await policyOf({ ...ASKS, keyData: keyData(other) });
+      const example = documented('verify', 1) as { images: { verdict: string }[] };
+      const accepted = await verified(`oci:${directory}`, '--policy', right);
+      expect(accepted).toMatchObject({ code: 0, report: { whole: true, refused: 0, policy: right } });
+      const { images } = accepted.report as unknown as typeof example;
+      expect(images.map(({ verdict }) => verdict)).toEqual(['signed', 'accompanies']);
+      expect(shapeOf(images[0])).toEqual(shapeOf(example.images[0]));
+      const refused = await verified(`oci:${directory}`, '--policy', wrong);
+      expect(refused).toMatchObject({
+        code: 6,
+        report: {
+          whole: true,
+          refused: 1,
+          images: [{ verdict: 'refused', error: { code: 'SIGNATURE_INVALID' } }, {}],
+        },
+      });
+      const [lost] = refused.report.images as unknown as typeof example.images;
+      expect(Object.keys(lost ?? {})).toEqual(Object.keys(example.images[1] ?? {}));
+      expect(Object.keys(refused.report)).toEqual(expect.arrayContaining(Object.keys(example)));
+      const told = await runWithBytes(['verify', `oci:${directory}`, '--policy', right]);
+      expect(told.out).toMatch(/^signed: docker\.io\/team\/app:1 by key sha256:[0-9a-f]{16}$/m);
+      const why = await runWithBytes(['verify', `oci:${directory}`, '--policy', wrong]);
+      expect(why.out).toMatch(/is whole; the policy refuses 1 image\n/);
+      expect(why.out).toMatch(/^refused: docker\.io\/team\/app:1: /m);
+    });
+
+    test('says nothing of one that asks for nothing', async () => {
+      const file = await archive();
+      const loose = await policyOf({ type: 'insecureAcceptAnything' });
+      const { report } = await verified(file, '--policy', loose);
+      expect(report).not.toHaveProperty('policy');
+      expect(report).not.toHaveProperty('refused');
+      expect(report.images[0]).not.toHaveProperty('verdict');
+    });
+
+    test('ends with 6 where an image is refused', async () => {
+      const file = await archive();
+      const rejecting = await policyOf({ type: 'reject' });
+      expect(await verified(file, '--policy', rejecting)).toMatchObject({
+        code: 6,
+        report: { images: [{ error: { code: 'POLICY_REJECTED' } }] },
+      });
+    });
   });
 
   test('of an archive of Docker tells what does not fit its configs', async () => {

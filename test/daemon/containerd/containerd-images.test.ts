@@ -7,6 +7,7 @@ import {
   ContainerdImages,
   type ContainerdImagesOptions,
 } from '../../../src/daemon/containerd/containerd-images.js';
+import { OwnOffers } from '../../../src/daemon/containerd/own-offers.js';
 import { NodeImages } from '../../../src/daemon/node-images.js';
 import { openStore, removeImage, type Store, tagImage } from '../../../src/engine/index.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
@@ -45,6 +46,7 @@ describe('the images of a store in a containerd', () => {
     images = ContainerdImages.start({
       store,
       images: new NodeImages({ store, isPinned: () => false }),
+      offers: new OwnOffers(),
       socket: containerd.socket,
       onProblem: (error) => problems.push(error.message),
       onRegistered: (names) => registered.push(...names),

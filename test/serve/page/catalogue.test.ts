@@ -71,6 +71,16 @@ describe('the catalogue of a mirror', () => {
     expect(images[0]?.referrers.map(({ kind }) => kind).sort()).toEqual(['SBOM', 'attestation', 'signature']);
   });
 
+  it('shows a signature once that is on record for what it signs and has its tag', async () => {
+    const target = fixture.add(`${NGINX}:1`);
+    const signature = fixture.refer(target, 'application/vnd.oci.image.config.v1+json');
+    fixture.name(`${NGINX}:sha256-${encodedOf(target.digest)}.sig`, signature);
+    const { images } = await fixture.catalogue();
+    expect(images[0]?.referrers.map(({ digest, kind }) => [digest, kind])).toEqual([
+      [signature.digest, 'signature'],
+    ]);
+  });
+
   it('shows such a tag by itself where its image is not here', async () => {
     const name = `${NGINX}:sha256-${'0'.repeat(64)}.sig`;
     fixture.add(name);

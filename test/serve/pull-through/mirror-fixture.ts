@@ -13,13 +13,22 @@ import {
   type RegistryServer,
   StoreSource,
 } from '../../../src/serve/index.js';
-import { MEDIA_TYPES } from '../../../src/spec/index.js';
+import { MEDIA_TYPES, parseDigest } from '../../../src/spec/index.js';
+import { PolicyFile } from '../../../src/trust/index.js';
+import { type SigningKey } from '../../support/signing-keys.js';
+import {
+  type SignatureArtifact,
+  simpleSignature,
+  simpleSigningManifest,
+} from '../../support/simple-signing.js';
 import { GatedUpstream } from './gated-upstream.js';
 
 export interface MirrorFixtureOptions {
   readonly ttlMs?: number;
   /** Default: the upstream's address. */
   readonly upstreams?: readonly string[];
+  /** Path of a signature policy. */
+  readonly policy?: string;
 }
 
 /** By which the mirror of these tests knows itself. */
@@ -67,7 +76,7 @@ export class MirrorFixture implements AsyncDisposable {
 
   async open(): Promise<void> {
     const { store, upstream, warnings } = this;
-    const { ttlMs, upstreams = [upstream.address] } = this.#options;
+    const { ttlMs, upstreams = [upstream.address], policy } = this.#options;
     this.#registry = new RegistryClient({
       userAgent: `landfall ${MARK}`,
       retry: { attempts: 2, baseMs: 1, maxRetryAfterMs: 10 },
@@ -81,6 +90,7 @@ export class MirrorFixture implements AsyncDisposable {
       mark: MARK,
       onWarning: (text) => warnings.push(text),
       ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(policy === undefined ? {} : { policy: new PolicyFile(policy) }),
     });
     this.#server = createRegistryServer({ source: this.#mirror });
     ({ port: this.#port } = await this.#server.listen({ host: '127.0.0.1', port: 0 }));
@@ -140,6 +150,21 @@ export class MirrorFixture implements AsyncDisposable {
     );
     if (tag !== undefined) this.upstream.tags.set(tag, manifest.digest);
     return { manifest, config, layers, platform: { os, architecture } };
+  }
+
+  /** Has the upstream have a signature for a digest, under its tag, or to be found by what it refers to. */
+  async sign(
+    { digest }: { readonly digest: string },
+    key: SigningKey,
+    identity: string = this.repository,
+  ): Promise<SignatureArtifact & { readonly tag: string }> {
+    const subject = parseDigest(digest);
+    const signature = await simpleSignature(subject, { key }, { identity });
+    const artifact = simpleSigningManifest(subject, [signature]);
+    for (const [blob, bytes] of artifact.blobs)
+      this.upstream.add(bytes, blob === artifact.manifest.digest ? MEDIA_TYPES.ociManifest : undefined);
+    this.upstream.tags.set(artifact.tag, artifact.manifest.digest);
+    return artifact;
   }
 
   index(tag: string, images: readonly UpstreamImage[]): UpstreamImage['manifest'] {

@@ -4,7 +4,12 @@ import { join, resolve } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { findPolicyFile, type FindPolicyOptions } from '../../../src/trust/policy/find-policy.js';
+import {
+  findPolicyFile,
+  type FindPolicyOptions,
+  lastingPolicy,
+} from '../../../src/trust/policy/find-policy.js';
+import { registryImage } from '../../../src/trust/policy/policy-image.js';
 
 let dir: string;
 let home: string;
@@ -94,5 +99,49 @@ describe('the policy is', () => {
 
   it('not one without a name', async () => {
     await expect(find({ explicit: '' })).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+  });
+});
+
+describe('for what runs for long, the policy', () => {
+  const ACCEPT = '{"default":[{"type":"insecureAcceptAnything"}]}';
+  const REJECT = '{"default":[{"type":"reject"}]}';
+  const image = registryImage({ registry: 'quay.io', repository: 'team/app' });
+  const put = async (path: string, policy: string): Promise<void> => {
+    await make(path);
+    await writeFile(path, policy);
+  };
+
+  it('is what is in its place at the moment: the first that is there, and none where none is', async () => {
+    const policy = lastingPolicy({ env: { HOME: home }, system });
+    const rejects = async (): Promise<boolean[]> => {
+      const refused = { code: 'POLICY_REJECTED' };
+      const isRefused = async (asked: Promise<unknown>): Promise<boolean> => {
+        try {
+          await asked;
+          return false;
+        } catch (error) {
+          expect(error).toMatchObject(refused);
+          return true;
+        }
+      };
+      return [
+        await isRefused(policy.rulingFor(image)),
+        await isRefused(policy.admitUnnamed('an image')),
+        !(await policy.acceptsEverything()),
+      ];
+    };
+    expect(await rejects()).toEqual([false, false, false]);
+    await put(system, REJECT);
+    expect(await rejects()).toEqual([true, true, true]);
+    await put(user, ACCEPT);
+    expect(await rejects()).toEqual([false, false, false]);
+    await rm(user);
+    expect(await rejects()).toEqual([true, true, true]);
+  });
+
+  it('is the one that is named, there or not', async () => {
+    await put(system, ACCEPT);
+    const policy = lastingPolicy({ explicit: join(dir, 'named.json'), env: { HOME: home }, system });
+    await expect(policy.rulingFor(image)).rejects.toMatchObject({ code: 'POLICY_REJECTED' });
   });
 });

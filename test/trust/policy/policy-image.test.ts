@@ -49,6 +49,17 @@ describe('an image at a registry', () => {
     }
   });
 
+  it('is found under its host in lower case too, which is the same host', () => {
+    expect(registryImage(parseReference('LocalHost:5000/a:1')).scopes).toEqual([
+      'LocalHost:5000/a:1',
+      'localhost:5000/a:1',
+      'LocalHost:5000/a',
+      'localhost:5000/a',
+      'LocalHost:5000',
+      'localhost:5000',
+    ]);
+  });
+
   it('with tag and digest is told by the digest alone', () => {
     const image = registryImage(parseReference(`quay.io/a:1@${DIGEST}`));
     expect(image.scopes).toEqual([`quay.io/a@${DIGEST}`, 'quay.io/a', 'quay.io', '*.io']);

@@ -5,6 +5,8 @@ import { archive, file } from '../../support/tar-builder.js';
 import { createSnapshots, type SnapshotFixture, type SnapshotterKind } from '../../support/unpack-fixture.js';
 
 const BY = 'another';
+const DIGEST = parseDigest(`sha256:${'1'.repeat(64)}`);
+const OTHER = parseDigest(`sha256:${'2'.repeat(64)}`);
 
 async function chain(snapshots: SnapshotFixture, ...names: readonly string[]): Promise<string[]> {
   const layers = await Promise.all(names.map((name) => snapshots.layer(archive(file(name, name)))));
@@ -45,6 +47,28 @@ describe.each<SnapshotterKind>(['overlay', 'native'])('%s snapshots that another
     await snapshotter.view('v', 'n', { heldBy: BY });
     expect(await held(snapshots)).toEqual(['n', 'v']);
     expect(await held(snapshots, 'nobody')).toEqual([]);
+  });
+
+  test('say which images end with them, whatever is committed or changed', async () => {
+    await using snapshots = await createSnapshots(kind);
+    const { snapshotter } = snapshots;
+    const image = { name: 'registry.example/app:1', path: [DIGEST, OTHER] };
+    const other = { name: 'registry.example/app:2', path: [OTHER] };
+    await snapshotter.prepare('k', undefined, { heldBy: BY, image });
+    await snapshotter.commit('k', 'n', { labels: { a: '1' } });
+    await snapshotter.update('n', { labels: {} });
+    expect(await snapshotter.stat('n')).toMatchObject({ labels: {}, images: [image] });
+    const [chainId = ''] = await chain(snapshots, 'layer');
+    const given = { by: BY, labels: {} };
+    for (const one of [image, other, image])
+      await snapshotter.holdChain(parseDigest(chainId), { ...given, image: one });
+    const held = await snapshotter.holdChain(parseDigest(chainId), given);
+    expect(held?.images).toEqual([image, other]);
+    await snapshotter.letGo(held?.name ?? '', BY);
+    expect((await snapshotter.holdChain(parseDigest(chainId), given))?.images).toBeUndefined();
+    await expect(
+      snapshotter.prepare('x', undefined, { labels: { 'landfall/image/registry.example/app:1': DIGEST } }),
+    ).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
   });
 
   test('stay in a collection until it lets go of them', async () => {

@@ -1,0 +1,30 @@
+import type { FoundPolicy, PolicyFile } from '../trust/index.js';
+import type { CommandContext } from './command-context.js';
+
+/**
+ * The signature policy of this run: that of `--policy`, then of `LANDFALL_POLICY`, then the user's, then the system's; undefined where there
+ * is none, and everything is accepted.
+ */
+export async function foundPolicy({
+  settings,
+  env,
+}: Pick<CommandContext, 'settings' | 'env'>): Promise<FoundPolicy | undefined> {
+  const { findPolicyFile } = await import('../trust/policy/find-policy.js');
+  return await findPolicyFile({ explicit: settings.policy, env });
+}
+
+/** {@link foundPolicy}, for who does not ask where it comes from. */
+export async function policyOf(context: CommandContext): Promise<PolicyFile | undefined> {
+  return (await foundPolicy(context))?.file;
+}
+
+/** The same for a command that serves until it is stopped: a policy that is put in place later governs from then on. */
+export async function lastingPolicyOf({ settings, env }: CommandContext): Promise<PolicyFile> {
+  const { lastingPolicy } = await import('../trust/policy/find-policy.js');
+  return lastingPolicy({ explicit: settings.policy, env });
+}
+
+/** Whether a daemon, which has a policy of its own, pulls under this one too, or under one that whoever runs the machine has given it. */
+export function mayBeDaemons(policy: FoundPolicy | undefined): boolean {
+  return policy === undefined || policy.origin === 'system';
+}

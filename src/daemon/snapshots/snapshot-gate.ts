@@ -1,0 +1,194 @@
+import {
+  admitKnown,
+  admitManifest,
+  chainsOfManifest,
+  imagesEndingIn,
+  indexesAbove,
+} from '../../engine/trust/index.js';
+import type { Store } from '../../engine/index.js';
+import { type Abortable, isLandfallError, type LandfallError, TrustError } from '../../errors.js';
+import type { Credentials, RegistryClient } from '../../registry/index.js';
+import { type Digest, formatReference, isDigest, parseReference } from '../../spec/index.js';
+import { type PolicyFile, registryImage } from '../../trust/index.js';
+import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
+import { registryFor } from '../pulls/registry-for.js';
+import type { PrepareRequest } from './messages.js';
+import { type RemoteImage, remoteImageIn } from './remote-image.js';
+import { REF_LABEL } from './snapshot-labels.js';
+
+export interface SnapshotGateOptions {
+  readonly store: Store;
+  /** With the daemon's own credentials. */
+  readonly registry: RegistryClient;
+  /** The daemon's own: a containerd does not say for which namespace it asks. */
+  readonly policy: PolicyFile;
+  /** What somebody has pulled this image with a short while ago. */
+  readonly credentialsFor: (asked: string) => Credentials | undefined;
+  /** Whether a snapshot is asked for on this daemon's own behalf; see `OwnOffers`. */
+  readonly isOwnOffer: (key: string) => boolean;
+}
+
+/** What is true of a manifest whatever a policy says. */
+interface ManifestFacts {
+  /** What leads to it: indexes first, itself last. */
+  readonly path: readonly Digest[];
+  /** What its layers become, bottom first. */
+  readonly chains: readonly Digest[];
+}
+
+/** So many manifests are known without being read again: containerd asks for the layers of one after the other. */
+const MOST_KNOWN = 200;
+
+/**
+ * What a signature policy has to say before a containerd is given a snapshot. It asks for the layers of an image, one by one, while it pulls
+ * it; and for one on top of an image's layers when it makes a container, of which it does not say what image it is of.
+ */
+export class SnapshotGate {
+  readonly #options: SnapshotGateOptions;
+  readonly #known = new Map<string, ManifestFacts>();
+
+  constructor(options: SnapshotGateOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Lets a request for a snapshot go on, or refuses it.
+   *
+   * @returns the image that ends with the layer that is asked for, to be remembered with it; undefined for every other one
+   * Errors: those of the policy and of `verifyImage`; those of resolving and reading documents at a registry
+   */
+  async admit({ key, parent, labels }: PrepareRequest, o: Abortable): Promise<SnapshotImage | undefined> {
+    const unpacked = chainIn(key);
+    const named = labels[REF_LABEL];
+    const chainId = named !== undefined && isDigest(named) ? named : unpacked;
+    const unnamed = await this.#refusalOfUnnamed(chainId ?? parent.slice(parent.lastIndexOf('/') + 1));
+    // Everything is accepted, so nothing else needs to be looked at.
+    if (unnamed === undefined || this.#options.isOwnOffer(key)) return undefined;
+    // What is no layer on its way is a container, whatever whoever made it calls it with.
+    if (chainId === undefined || chainId !== unpacked) await this.#admitContainer(parent, unnamed, o);
+    return chainId === undefined ? undefined : await this.#admitLayer(chainId, labels, unnamed, o);
+  }
+
+  async #admitLayer(
+    chainId: Digest,
+    labels: Labels,
+    unnamed: TrustError,
+    o: Abortable,
+  ): Promise<SnapshotImage | undefined> {
+    const image = remoteImageIn(labels);
+    if (image === undefined) throw withHint(unnamed, ANNOTATIONS_HINT);
+    const asked = parseReference(image.asked);
+    const ruling = await this.#options.policy.rulingFor(registryImage(asked));
+    const { store, registry, credentialsFor } = this.#options;
+    const client = registryFor(registry, asked.registry, credentialsFor(image.asked));
+    const known = this.#known.get(keyOf(image));
+    const manifest = image.reference.digest;
+    let path = await this.#pathTo(manifest, known?.path);
+    if (ruling !== undefined) {
+      path = await admitManifest({ store, registry: client, ruling, asked, manifest, known: path, ...o });
+    }
+    const chains = known?.chains ?? (await chainsOfManifest(store, client, image.reference, o));
+    this.#remember(keyOf(image), { path, chains });
+    if (!chains.includes(chainId)) throw foreignLayer(chainId, image, this.#options.policy);
+    return chains.at(-1) === chainId ? { name: image.asked, path } : undefined;
+  }
+
+  /** From what is here alone: a container of what was verified starts without a network. */
+  async #admitContainer(parent: string, unnamed: TrustError, o: Abortable): Promise<void> {
+    const { store } = this.#options;
+    // Without a parent nothing of any image is in it.
+    const info = parent === '' ? undefined : await store.snapshotter.stat(parent);
+    // What cannot be a parent is refused by whoever makes the snapshot.
+    if (info?.kind !== 'committed') return;
+    let refusal: Error | undefined;
+    for (const image of [...(info.images ?? []), ...(await this.#imagesOf(info))]) {
+      try {
+        await this.#admitImage(image, o);
+        return;
+      } catch (error) {
+        if (!isLandfallError(error) || error.code === 'ABORTED') throw error;
+        refusal ??= isUnsigned(error) ? withHint(error, pullHint(image.name)) : error;
+      }
+    }
+    throw refusal ?? withHint(unnamed, UNKNOWN_HINT);
+  }
+
+  async #admitImage({ name, path }: SnapshotImage, o: Abortable): Promise<void> {
+    const { store, policy } = this.#options;
+    const image = registryImage(parseReference(name));
+    const ruling = await policy.rulingFor(image);
+    if (ruling !== undefined) await admitKnown(store, { ruling, image, path, ...o });
+  }
+
+  /** Those of the store that end with a snapshot, where it is a chain that landfall verified. */
+  async #imagesOf({ name, labels }: SnapshotInfo): Promise<readonly SnapshotImage[]> {
+    const { store } = this.#options;
+    const chainId = labels[REF_LABEL];
+    if (chainId === undefined || !isDigest(chainId)) return [];
+    if ((await store.snapshotter.findChain(chainId))?.name !== name) return [];
+    return await imagesEndingIn(store, chainId);
+  }
+
+  /** What is known here to lead to a manifest. @param before what was found at its registry */
+  async #pathTo(manifest: Digest, before: readonly Digest[] = []): Promise<readonly Digest[]> {
+    const above = await indexesAbove(this.#options.store.documents, manifest);
+    return [...new Set([...above.toReversed(), ...before, manifest])];
+  }
+
+  /** Why an image is refused of which only its layers are known; undefined where everything is accepted. */
+  async #refusalOfUnnamed(layers: string): Promise<TrustError | undefined> {
+    try {
+      await this.#options.policy.admitUnnamed(`the image of ${layers}`);
+      return undefined;
+    } catch (error) {
+      if (error instanceof TrustError) return error;
+      throw error;
+    }
+  }
+
+  #remember(key: string, facts: ManifestFacts): void {
+    this.#known.delete(key);
+    this.#known.set(key, facts);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest);
+  }
+}
+
+const UNPACKING = /(?:^|\/)extract-\S+ (\S+)$/;
+
+/** The chain that a layer is unpacked to become, by the key that containerd gives it then (containerd: snapshots.UnpackKeyFormat). */
+function chainIn(key: string): Digest | undefined {
+  const [, chainId = ''] = UNPACKING.exec(key) ?? [];
+  return isDigest(chainId) ? chainId : undefined;
+}
+
+function keyOf({ asked, reference }: RemoteImage): string {
+  return `${asked} ${formatReference(reference)}`;
+}
+
+const ANNOTATIONS_HINT =
+  'Have containerd say which image a layer is of: `disable_snapshot_annotations = false`; `landfall doctor --containerd` prints what its configuration lacks.';
+const UNKNOWN_HINT =
+  'Have the image verified by its name with `landfall pull`, or remove it from containerd and pull it there again.';
+
+function pullHint(name: string): string {
+  return `Nothing was asked of a registry. \`landfall pull ${name}\` does that, and keeps the signatures.`;
+}
+
+/** Layers that somebody passes off as those of an image: another one, which may be signed. */
+function foreignLayer(chainId: Digest, { asked, reference }: RemoteImage, { path }: PolicyFile): TrustError {
+  return new TrustError(
+    'POLICY_REJECTED',
+    `${asked}, which is ${reference.digest}, has no layers ${chainId}, though containerd asks for them as its own`,
+    { hint: ANNOTATIONS_HINT, details: { image: asked, policy: path } },
+  );
+}
+
+function isUnsigned(error: LandfallError): error is TrustError {
+  return error.code === 'SIGNATURE_MISSING' || error.code === 'SIGNATURE_INVALID';
+}
+
+function withHint(error: TrustError, hint: string): TrustError {
+  const { code, message, details } = error;
+  return new TrustError(code, message, { cause: error, details, hint });
+}

@@ -1,0 +1,5 @@
+/** The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go). */
+export const REF_LABEL = 'containerd.io/snapshot.ref';
+/** What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go). */
+export const IMAGE_LABEL = 'containerd.io/snapshot/cri.image-ref';
+export const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';

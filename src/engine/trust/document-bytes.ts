@@ -1,0 +1,37 @@
+import type { ContentStore } from '../../content/index.js';
+import { type Abortable, isLandfallError } from '../../errors.js';
+import { type Descriptor, LIMITS } from '../../spec/index.js';
+import { type DocumentSource, fetchVerified } from '../fetch-document.js';
+import { readVerified } from '../read-document.js';
+
+/** Gives the bytes of an index or a manifest, verified. */
+export type DocumentBytes = (descriptor: Descriptor) => Promise<Buffer>;
+
+/** From the store where it has them, else from their registry; nothing is kept. */
+export function documentBytes(
+  content: Pick<ContentStore, 'info' | 'open'>,
+  source: DocumentSource,
+  options: Abortable,
+): DocumentBytes {
+  return async (descriptor) => {
+    if ((await content.info(descriptor.digest)) !== undefined) {
+      try {
+        return await readVerified(content, descriptor, LIMITS.manifestBytes);
+      } catch (error) {
+        // What is damaged here is brought again by whoever needs it.
+        if (!isLandfallError(error)) throw error;
+      }
+    }
+    return await fetchVerified(source, descriptor, LIMITS.manifestBytes, options);
+  };
+}
+
+/** Each document once. */
+export function onceEach(read: DocumentBytes): DocumentBytes {
+  const known = new Map<string, Promise<Buffer>>();
+  return (descriptor) => {
+    const reading = known.get(descriptor.digest) ?? read(descriptor);
+    known.set(descriptor.digest, reading);
+    return reading;
+  };
+}

@@ -1,0 +1,291 @@
+import { imagesListing } from '../../content/index.js';
+import { readDocument } from '../../content/read-document.js';
+import { readVerified, type Store } from '../../engine/index.js';
+import {
+  admitImage,
+  admitKnown,
+  type DocumentBytes,
+  documentBytes,
+  indexesAbove,
+  accompanies,
+  registrySignatures,
+  recordAdmission,
+} from '../../engine/trust/index.js';
+import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
+import { SharedFlights } from '../../registry/auth/shared-flights.js';
+import type { RegistryClient } from '../../registry/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  type ImageIndex,
+  type ImageManifest,
+  isIndexType,
+  LIMITS,
+  parseReference,
+  repositoryName,
+} from '../../spec/index.js';
+import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
+import { isOpenToAll } from './is-open-to-all.js';
+import type { PendingImages } from './pending-images.js';
+
+export interface UpstreamGateOptions extends Abortable {
+  readonly store: Store;
+  readonly registry: RegistryClient;
+  readonly policy: PolicyFile;
+  readonly pending: PendingImages;
+}
+
+/** Of what nobody has described. */
+const OCTETS = 'application/octet-stream';
+
+/** Of what an index lists so much is looked at: no image is made for more platforms, and each is asked for at an upstream. */
+const MOST_LISTED = 50;
+
+/** What a policy asks for under one name. */
+interface Governed {
+  readonly image: PolicyImage;
+  readonly ruling: SignatureRuling;
+}
+
+interface Document {
+  readonly descriptor: Descriptor;
+  /** Undefined for what is of a type that is not known here, which clients may know all the same. */
+  readonly document: ImageManifest | ImageIndex | undefined;
+}
+
+/**
+ * What a signature policy has to say before anything of an upstream's repository is given to anybody. It is asked each time, also of what
+ * is here already, so that a stricter policy holds at once; what was verified before is remembered, and costs no request.
+ *
+ * - A manifest is given where a signature for itself, or for an index that leads to it, has what the policy asks for: under the tag
+ *   that is asked for, or, where that is a digest, under it or a tag of the repository that is known to lead to it.
+ * - An index is given also where only something that it lists is signed: it is that alone which can be had through it.
+ * - A blob is given where such a manifest lists it, and is asked for of an upstream only then.
+ * - What accompanies images, such as their signatures, is given as it is; see `accompanies`.
+ */
+export class UpstreamGate {
+  readonly #options: UpstreamGateOptions;
+  readonly #flights = new SharedFlights<void>();
+
+  constructor(options: UpstreamGateOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Lets a document that is here be given.
+   *
+   * @param repository `registry/repository`
+   * @param tag by which it is asked for, where that is a tag
+   * Errors: those of the policy and of `verifyImage`; those of what asks for signatures
+   */
+  async admit(repository: string, digest: Digest, tag?: string): Promise<void> {
+    await this.#flights.join(`${repository} ${digest} ${tag ?? ''}`, async () => {
+      if (await this.#isKnown(repository, digest, tag)) return;
+      await this.#verify(repository, digest, tag);
+    });
+  }
+
+  /** As {@link admit}, but nobody is asked for anything. @returns whether it may be given */
+  async knows(repository: string, digest: Digest, tag?: string): Promise<boolean> {
+    try {
+      return await this.#isKnown(repository, digest, tag);
+    } catch (error) {
+      if (error instanceof TrustError) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Lets a blob be given, here or not, where a manifest lists it that may be given too. Nobody is asked for anything.
+   *
+   * Errors: those of the policy
+   */
+  async admitBlob(repository: string, digest: Digest): Promise<void> {
+    if (await isOpenToAll(this.#options.policy)) return;
+    const { pending, store } = this.#options;
+    const image = registryImage({ ...parseReference(repository), digest });
+    const { governed, refusal, isOpen } = await this.#ruled([image]);
+    if (isOpen) return;
+    const waiting = pending.waitingFor(digest).filter((one) => one.repository === repository);
+    // What an index lists is to be asked for as what it is.
+    const listing = (await store.documents.holders(digest)).filter(
+      ({ mediaType }) => !isIndexType(mediaType),
+    );
+    const holders = new Set([
+      ...waiting.map(({ descriptor }) => descriptor.digest),
+      ...listing.map((facts) => facts.digest),
+    ]);
+    for (const holder of holders) if (await this.knows(repository, holder)) return;
+    throw refusal ?? this.#unlisted(repository, digest, governed);
+  }
+
+  /** @throws TrustError where no signature can help */
+  async #isKnown(repository: string, digest: Digest, tag: string | undefined): Promise<boolean> {
+    // Before anything is looked up.
+    if (await isOpenToAll(this.#options.policy)) return true;
+    const { store, signal } = this.#options;
+    const { governed, refusal, isOpen } = await this.#ruled(await this.#names(repository, digest, tag));
+    if (isOpen) return true;
+    if (governed.length === 0) throw refusal ?? new TypeError(`${digest} has no name`);
+    const found = await this.#document(digest);
+    const read: DocumentBytes = (descriptor) => readVerified(store.content, descriptor, LIMITS.manifestBytes);
+    if (await accompaniesBy(tagsOf(governed, tag), found, read)) return true;
+    const below = childrenIn(found).map((child) => child.digest);
+    const path = [...(await this.#above(digest)), digest, ...below];
+    for (const { image, ruling } of governed) {
+      try {
+        await admitKnown(store, { ruling, image, path, signal });
+        return true;
+      } catch (error) {
+        // Its registry may know more.
+        if (!isLandfallError(error) || error.code === 'ABORTED') throw error;
+      }
+    }
+    return false;
+  }
+
+  /** Asks its registry for signatures: of an index first, which mostly has them, and only then of what it lists. */
+  async #verify(repository: string, digest: Digest, tag: string | undefined): Promise<void> {
+    const { store, registry, signal } = this.#options;
+    const { governed } = await this.#ruled(await this.#names(repository, digest, tag));
+    const found = await this.#document(digest);
+    const read = documentBytes(store.content, registry.repository(parseReference(repository)), { signal });
+    if (await accompaniesBy(tagsOf(governed, tag), found, read)) return;
+    const above = await Promise.all((await this.#above(digest)).map((one) => this.#document(one)));
+    const paths = [[...above.map(({ descriptor }) => descriptor), found.descriptor], childrenIn(found)];
+    let refusal: unknown;
+    for (const path of paths.filter(({ length }) => length > 0)) {
+      for (const one of governed) {
+        try {
+          await this.#verifyPath(repository, one, { path, read });
+          return;
+        } catch (error) {
+          // What cannot be asked for under one name cannot be under another.
+          if (!(error instanceof TrustError)) throw error;
+          refusal ??= error;
+        }
+      }
+    }
+    throw refusal;
+  }
+
+  async #verifyPath(
+    repository: string,
+    { image, ruling }: Governed,
+    { path, read }: { readonly path: readonly Descriptor[]; readonly read: DocumentBytes },
+  ): Promise<void> {
+    const { store, registry, signal } = this.#options;
+    const [target] = path;
+    if (target === undefined) return;
+    const admission = await admitImage({
+      ruling,
+      image,
+      target,
+      paths: () => Promise.resolve([path]),
+      read,
+      sources: [registrySignatures(registry, parseReference(repository))],
+      store,
+      signal,
+    });
+    await recordAdmission(store, admission, { source: repository, signal });
+  }
+
+  /** What the policy says under some names: whether one of them needs nothing, which of them need signatures, and why one is refused. */
+  async #ruled(images: readonly PolicyImage[]): Promise<{
+    readonly isOpen: boolean;
+    readonly governed: readonly Governed[];
+    readonly refusal: TrustError | undefined;
+  }> {
+    const governed: Governed[] = [];
+    let refusal: TrustError | undefined;
+    for (const image of images) {
+      try {
+        const ruling = await this.#options.policy.rulingFor(image);
+        if (ruling === undefined) return { isOpen: true, governed: [], refusal: undefined };
+        governed.push({ image, ruling });
+      } catch (error) {
+        if (!(error instanceof TrustError)) throw error;
+        refusal ??= error;
+      }
+    }
+    return { isOpen: false, governed, refusal };
+  }
+
+  /** The tag that was asked for; else the tags of the repository that are known to lead to a digest, and the digest. */
+  async #names(repository: string, digest: Digest, tag: string | undefined): Promise<readonly PolicyImage[]> {
+    const at = parseReference(repository);
+    if (tag !== undefined) return [registryImage({ ...at, tag })];
+    const { store, pending } = this.#options;
+    const path = [digest, ...(await this.#above(digest))];
+    const verified = (await store.verifications.about(path)).map(({ name }) => name);
+    const names = [...verified, ...pending.names(digest), ...(await imagesListing(store.database, digest))];
+    const tagged = [...new Set(names)].filter((name) => isTagIn(repository, name));
+    return [...tagged.map((name) => registryImage(parseReference(name))), registryImage({ ...at, digest })];
+  }
+
+  async #above(digest: Digest): Promise<readonly Digest[]> {
+    const { store, pending } = this.#options;
+    return [...new Set([...pending.indexesOf(digest), ...(await indexesAbove(store.documents, digest))])];
+  }
+
+  async #document(digest: Digest): Promise<Document> {
+    const { content, documents } = this.#options.store;
+    const described = (await documents.get(digest))?.mediaType;
+    const document = (await readDocument(content, digest, described))?.document;
+    const size = (await content.info(digest))?.size ?? 0;
+    return { descriptor: { mediaType: described ?? document?.mediaType ?? OCTETS, digest, size }, document };
+  }
+
+  #unlisted(repository: string, digest: Digest, [first]: readonly Governed[]): TrustError {
+    const { path } = this.#options.policy;
+    const scope = first?.ruling.scope;
+    return new TrustError(
+      'POLICY_REJECTED',
+      `no image of ${repository} that was found to be signed lists the blob ${digest}`,
+      {
+        hint: 'Ask for the manifest of its image first.',
+        details: { policy: path, image: repository, ...(scope === undefined ? {} : { scope }) },
+      },
+    );
+  }
+}
+
+/** What an index lists: where one of that is signed, the index leads to something that may be had. */
+function childrenIn({ document }: Document): readonly Descriptor[] {
+  return document?.kind === 'index' ? document.manifests.slice(0, MOST_LISTED) : [];
+}
+
+/** By which tags a document may be asked for; undefined stands for its digest. */
+function tagsOf(governed: readonly Governed[], tag: string | undefined): readonly (string | undefined)[] {
+  return tag === undefined ? [undefined, ...governed.map(({ image }) => image.reference?.tag)] : [tag];
+}
+
+async function accompaniesBy(
+  tags: readonly (string | undefined)[],
+  { descriptor, document }: Document,
+  read: DocumentBytes,
+): Promise<boolean> {
+  if (document === undefined) return false;
+  for (const tag of new Set(tags)) {
+    try {
+      if (await accompanies(descriptor, tag, read)) return true;
+    } catch (error) {
+      // A list of which something cannot be read is held to be an image.
+      if (!isLandfallError(error) || error.code === 'ABORTED') throw error;
+    }
+  }
+  return false;
+}
+
+/** Whether a name is a tag of a repository. What was verified in a file may be called something else. */
+function isTagIn(repository: string, name: string): boolean {
+  if (!name.startsWith(`${repository}:`)) return false;
+  try {
+    const reference = parseReference(name);
+    if (reference.digest !== undefined || reference.tag === undefined) return false;
+    return formatReference(reference) === name && repositoryName(reference) === repository;
+  } catch {
+    return false;
+  }
+}
