@@ -83,7 +83,15 @@ function explained(error: unknown): unknown {
   const hint = hintFor(error);
   if (hint === undefined) return error;
   const { code, message, details, cause } = error;
-  return new RegistryError(code, message, { cause, details, hint });
+  return new RegistryError(code, message, { cause, details, hint, retryable: isBeingPut(error) });
+}
+
+/**
+ * Whether somebody else seems to be putting a blob of the manifest into the repository at the moment: docker-registry writes the link to
+ * it in place, and finds a digest in it that is none while that is empty.
+ */
+function isBeingPut({ details: { registryCodes = [] } }: RegistryError): boolean {
+  return registryCodes.includes('MANIFEST_BLOB_UNKNOWN') && registryCodes.includes('DIGEST_INVALID');
 }
 
 function hintFor({ details }: RegistryError): string | undefined {

@@ -94,6 +94,12 @@ describe('a manifest', () => {
     await push([absent('v1'), { ...PUT, on: byDigest }, PUT], { descriptor });
   });
 
+  it('is put again where somebody else is just putting one of its blobs', async () => {
+    const errors = ['DIGEST_INVALID', 'MANIFEST_BLOB_UNKNOWN'].map((code) => ({ code, message: 'no' }));
+    const busy = { ...errorReply(400, 'DIGEST_INVALID'), body: JSON.stringify({ errors }) };
+    await push([absent('v1'), { ...PUT, ...busy, times: 2 }, PUT]);
+  });
+
   const faults: [
     name: string,
     expected: object,
