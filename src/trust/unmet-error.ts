@@ -19,14 +19,16 @@ const SHOWN = 4;
  * Why an image has not the signatures that it needs. Where something could not be asked, that is why: it may have been the very
  * signature.
  */
-export function unmetError(
-  options: VerifyImageOptions,
-  unmet: readonly UnmetPath[],
-  findings: Findings,
-): Error {
+export function unmetError(options: VerifyImageOptions, unmet: Unmet, findings: Findings): Error {
   const shortfall = new Shortfall(options, unmet, findings);
   const unasked = findings.unasked(shortfall.digests);
   return unasked === undefined ? shortfall.error() : unaskedError(options, unasked);
+}
+
+/** What is not met, and what of that was looked for to its end. */
+export interface Unmet {
+  readonly unmet: readonly UnmetPath[];
+  readonly looked: readonly UnmetPath[];
 }
 
 /** The same error, saying what it was in the way of. */
@@ -56,14 +58,17 @@ class Shortfall {
   readonly #unreadable: readonly FoundProblem[];
   readonly #findings: Findings;
 
-  constructor(options: VerifyImageOptions, unmet: readonly UnmetPath[], findings: Findings) {
+  constructor(options: VerifyImageOptions, { unmet, looked }: Unmet, findings: Findings) {
     this.#options = options;
-    this.#requirement = unmet[0]?.requirement;
+    this.#requirement = looked[0]?.requirement;
     const fingerprint = this.#requirement?.fingerprint;
-    const lacking = unmet.filter(({ requirement }) => requirement.fingerprint === fingerprint);
-    const paths = new Set(lacking.map(({ path }) => path));
+    const pathsIn = (all: readonly UnmetPath[]): ReadonlySet<readonly Digest[]> =>
+      new Set(
+        all.filter(({ requirement }) => requirement.fingerprint === fingerprint).map(({ path }) => path),
+      );
+    const paths = pathsIn(looked);
     const ends = [...paths].flatMap((path) => path.slice(-1));
-    this.#only = paths.size < options.paths.length ? ends : [];
+    this.#only = pathsIn(unmet).size < options.paths.length ? ends : [];
     const digests = new Set([...paths].flat());
     this.digests = digests;
     this.#unreadable = findings.unreadable.filter(({ subject }) => digests.has(subject));

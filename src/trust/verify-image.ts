@@ -100,7 +100,10 @@ class ImageVerification {
     }
     for (const met of this.#options.remembered ?? []) this.#meet(met);
     for (const source of this.#options.sources) await this.#search(source);
-    if (this.#unmet.length > 0) throw unmetError(this.#options, this.#lost ?? this.#unmet, this.#findings);
+    if (this.#unmet.length > 0) {
+      const looked = this.#lost ?? this.#unmet;
+      throw unmetError(this.#options, { unmet: this.#unmet, looked }, this.#findings);
+    }
     return { met: [...this.#met], sets: this.#sets };
   }
 

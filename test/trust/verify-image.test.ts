@@ -149,8 +149,11 @@ describe('an image is let in', () => {
     const paths = many.map((digest) => [INDEX.digest, digest]);
     const error = await refusal([byKeys([key])], { sources: [source], paths });
     expect(error).toMatchObject({ code: 'SIGNATURE_MISSING' });
-    expect(many.filter((digest) => error.message.includes(digest))).toHaveLength(1);
+    expect(error.message).toMatch(/^quay\.io\/team\/app:1 is not signed/);
     expect(source.calls.length).toBeLessThan(40);
+    for (const digest of many.slice(0, 150)) await sign(source, digest, key);
+    const some = await refusal([byKeys([key])], { sources: [source], paths });
+    expect(many.filter((digest) => some.message.includes(digest))).toHaveLength(1);
   });
 
   it('with no digest asked for twice, wherever it stands', async () => {
