@@ -1,14 +1,12 @@
 import pLimit from 'p-limit';
 import type { CatalogImage, Labels, Lease } from '../content/index.js';
-import { type Abortable, LandfallError, SpecError, throwIfAborted } from '../errors.js';
-import type { RegistryClient } from '../registry/index.js';
+import { LandfallError, SpecError, throwIfAborted } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
   formatReference,
   hostPlatform,
   parseReference,
-  type Platform,
   type Reference,
   repositoryName,
 } from '../spec/index.js';
@@ -29,57 +27,22 @@ import { requireSpace } from './preflight.js';
 import { noteDiscarded } from './note-discarded.js';
 import { usePresentImage } from './present-image.js';
 import { type BudgetShare, PullBudget } from './pull-budget.js';
-import { fromUnpackEvent, type PullEvent } from './pull-event.js';
+import { fromUnpackEvent } from './pull-event.js';
+import type { PullOptions } from './pull-options.js';
 import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
 import { PullTeller } from './pull-teller.js';
-import type { Store } from './store.js';
-import type { PolicyFile } from '../trust/index.js';
 import { PullGate } from './trust/pull-gate.js';
 import { verifyFirst } from './verify-first.js';
-
-export interface PullOptions extends Abortable {
-  readonly store: Store;
-  readonly registry: RegistryClient;
-  /** A familiar or canonical name; `latest` when it has neither tag nor digest. */
-  readonly reference: string | Reference;
-  /** The platform to unpack; default: this machine's. */
-  readonly platform?: Platform;
-  /** Download every platform's blobs, and unpack the one above. Default false. */
-  readonly allPlatforms?: boolean;
-  /** Make snapshots of the layers. Default true. */
-  readonly unpack?: boolean;
-  /**
-   * Verify every byte of a layer's blob before any of it is parsed; otherwise a layer is unpacked while it arrives, into a
-   * directory that nobody sees before both digests were found right. Default false.
-   */
-  readonly verifyFirst?: boolean;
-  /**
-   * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store remembers that they
-   * were dropped, and later pulls of the image go without them too. Default false.
-   */
-  readonly discardLayers?: boolean;
-  /**
-   * Give the image no name: what was pulled stays for as long as somebody leases or holds it. Default false.
-   */
-  readonly nameless?: boolean;
-  /** What says which signatures the image needs; without it, none. */
-  readonly policy?: PolicyFile;
-  /** What the image was asked for as, where the reference is a manifest that this leads to: by that name the policy knows it. */
-  readonly askedAs?: Reference;
-  /** What this pull shares with others. Without it, it has one of its own. */
-  readonly budget?: PullBudget;
-  readonly onEvent?: (event: PullEvent) => void;
-}
 
 const DOCUMENT_CONCURRENCY = 8;
 
 /**
- * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack, record. Layers download at the same time and are unpacked while they
- * arrive; nothing is recorded before everything was verified. A pull that fails or is aborted leaves no image,
- * and partial blobs from which the next one goes on.
- * Errors: those of resolver, fetcher, content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun
- * that could not end; those of the policy and of `verifyImage`, before a blob is asked for; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here);
- * ABORTED.
+ * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack, record. Layers download
+ * at the same time and are unpacked while they arrive; nothing is recorded before everything was verified. A pull that fails
+ * or is aborted leaves no image, and partial blobs from which the next one goes on.
+ * Errors: those of the policy and of `verifyImage`, before a blob is asked for; those of resolver, fetcher, content store and
+ * unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun that could not end; INVALID_CONFIG (options that exclude
+ * each other); UNSUPPORTED (what is to inflate is not here); ABORTED.
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
   if (options.discardLayers === true && options.unpack === false) {

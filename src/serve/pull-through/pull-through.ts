@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
 import type { PullBudget, Store } from '../../engine/index.js';
-import { isLandfallError, TrustError } from '../../errors.js';
+import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
@@ -12,8 +12,9 @@ import type { RequestSource, ServeSource } from '../serve-source.js';
 import { BlobFlows } from './blob-flows.js';
 import { changedSource, warningHeader } from './changed-source.js';
 import { requireNotForeign } from './foreign-content.js';
+import { ImageCompletion } from './image-completion.js';
 import { requireKnown } from './own-requests.js';
-import { type PendingImage, PendingImages } from './pending-images.js';
+import { PendingImages } from './pending-images.js';
 import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
 import { UpstreamBlobs } from './upstream-blobs.js';
 import { UpstreamDocuments } from './upstream-documents.js';
@@ -58,10 +59,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   readonly #tags: UpstreamTags;
   readonly #lists: UpstreamLists;
   readonly #flows: BlobFlows;
-  /** The manifests whose further blobs are being brought. */
-  readonly #completing = new Set<Digest>();
-  /** What goes on beside the answers. */
-  readonly #aside = new Set<Promise<void>>();
+  readonly #completion: ImageCompletion;
 
   constructor(options: PullThroughOptions) {
     const {
@@ -90,7 +88,13 @@ export class PullThrough implements ServeSource, AsyncDisposable {
       store,
       registry,
       budget,
-      onArrived: (digest) => this.#doAside(() => this.#arrived(digest)),
+      onArrived: (digest) => this.#completion.arrived(digest),
+    });
+    this.#completion = new ImageCompletion({
+      pending,
+      join: (...of) => this.#flows.join(...of),
+      signal,
+      onWarning,
     });
   }
 
@@ -170,7 +174,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#flows.close();
-    while (this.#aside.size > 0) await Promise.allSettled([...this.#aside]);
+    await this.#completion.settle();
     await this.#pending.close();
   }
 
@@ -263,44 +267,6 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     const { signal } = this.#stop;
     const size = await registry.repository(parseReference(repository)).blobSize(digest, { signal });
     return size === undefined ? undefined : described(size);
-  }
-
-  /** Once a layer is here whole, its image is being pulled by somebody, and the mirror is to have all of it. */
-  async #arrived(digest: Digest): Promise<void> {
-    await this.#pending.arrived(digest);
-    for (const image of this.#pending.waitingFor(digest)) {
-      if (image.manifest.config.digest !== digest) this.#doAside(() => this.#complete(image));
-    }
-  }
-
-  async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
-    if (this.#stop.signal.aborted || this.#completing.has(descriptor.digest)) return;
-    this.#completing.add(descriptor.digest);
-    try {
-      const missing = await this.#pending.missing(manifest);
-      await Promise.all(
-        missing.map(async (child) => {
-          const flow = this.#flows.join(child, repository);
-          const leave = flow.want();
-          await flow.done.finally(leave);
-        }),
-      );
-    } finally {
-      this.#completing.delete(descriptor.digest);
-    }
-  }
-
-  /** Does something that no answer waits for. That it fails is told, and made up for by the next who asks. */
-  #doAside(action: () => Promise<void>): void {
-    const doing = action()
-      .catch((error: unknown) => {
-        if (this.#stop.signal.aborted) return;
-        this.#options.onWarning(
-          `an image could not be completed: ${isLandfallError(error) ? error.message : String(error)}`,
-        );
-      })
-      .finally(() => this.#aside.delete(doing));
-    this.#aside.add(doing);
   }
 
   #isUpstreams(repository: string): boolean {
