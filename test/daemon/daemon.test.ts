@@ -14,6 +14,7 @@ import { imageSteps } from '../support/image-steps.js';
 import { fastClient } from '../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry, type Step } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { PLAIN_DAEMON } from './plain-daemon.js';
 
 /** As much of an answer of reflection as is looked at. */
 interface Reflected {
@@ -50,12 +51,7 @@ describe('a daemon', () => {
       store,
       registry: client,
       socket,
-      version: '1.2.3',
-      progressTimeoutMs: 0,
-      discardLayers: false,
-      runtimeHandlers: [],
-      isPinned: () => false,
-      onError: () => undefined,
+      ...PLAIN_DAEMON,
       ...options,
     });
 

@@ -13,6 +13,7 @@ import { signature } from '../../support/signature-policies.js';
 import { signingKey } from '../../support/signing-keys.js';
 import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 import { SignedUpstream } from '../signed-upstream.js';
+import { PLAIN_DAEMON } from '../plain-daemon.js';
 
 const OURS = signingKey();
 const ANYTHING = { default: [{ type: 'insecureAcceptAnything' }] };
@@ -63,12 +64,7 @@ describe('PullImage under a signature policy', () => {
       policy,
       policies: new PolicyDirectory(join(work, 'namespaces'), policy),
       socket: join(work, 's.sock'),
-      version: '1.2.3',
-      progressTimeoutMs: 0,
-      discardLayers: false,
-      runtimeHandlers: [],
-      isPinned: () => false,
-      onError: () => undefined,
+      ...PLAIN_DAEMON,
       ...more,
     });
   };

@@ -17,6 +17,7 @@ import { signingKey } from '../../support/signing-keys.js';
 import { putBlob } from '../../support/stored-image.js';
 import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 import { SignedUpstream } from '../signed-upstream.js';
+import { PLAIN_DAEMON } from '../plain-daemon.js';
 
 const OURS = signingKey();
 const THEIRS = signingKey();
@@ -87,12 +88,7 @@ describe('a containerd under a signature policy', () => {
       registry: registryClient,
       policy: policy === undefined ? undefined : new PolicyFile(join(work, 'policy.json')),
       socket: join(work, 'cri.sock'),
-      version: '1.2.3',
-      progressTimeoutMs: 0,
-      discardLayers: false,
-      runtimeHandlers: [],
-      isPinned: () => false,
-      onError: () => undefined,
+      ...PLAIN_DAEMON,
       snapshotter: { socket: join(work, 's.sock'), onLayer: (outcome) => outcomes.push(outcome) },
     });
     client = grpcClient('containerd-snapshots-v1.proto', SERVICE, join(work, 's.sock'));

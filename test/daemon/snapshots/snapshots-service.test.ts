@@ -15,6 +15,7 @@ import { makeLayeredLayout } from '../../support/layered-image.js';
 import { fastClient } from '../../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry } from '../../support/scripted-registry.js';
 import type { TinyLayout } from '../../support/tiny-image.js';
+import { PLAIN_DAEMON } from '../plain-daemon.js';
 
 const REF = 'containerd.io/snapshot.ref';
 const SERVICE = 'containerd.services.snapshots.v1.Snapshots';
@@ -96,12 +97,7 @@ describe("a containerd's snapshots", () => {
       store,
       registry: registryClient,
       socket: join(work, 'cri.sock'),
-      version: '1.2.3',
-      progressTimeoutMs: 0,
-      discardLayers: false,
-      runtimeHandlers: [],
-      isPinned: () => false,
-      onError: () => undefined,
+      ...PLAIN_DAEMON,
       snapshotter: {
         socket: join(work, 's.sock'),
         onLayer: (outcome, _chainId, reason) => {
