@@ -16,8 +16,8 @@ const config: ViteUserConfig = defineConfig({
     onConsoleLog: (text, type, entity) => {
       keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
     },
-    // Most tests wait for the processes that they start, so that two files at once keep two cores busy.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     testTimeout: 60_000,
     hookTimeout: 180_000,
     coverage: {

@@ -17,7 +17,7 @@ import { blobFaults, missingBlobs, mountFaults, storeFaults } from '../support/s
 import { storeTables } from '../support/store-tables.js';
 
 const reason = needsPeer('mkfs.ext4');
-const ROUNDS = rounds({ short: 3, long: 20 });
+const ROUNDS = rounds({ short: 2, long: 20 });
 const CHANGES = rounds({ short: 1, long: 20 });
 /** The exit code of what names something that is not there. */
 const NOT_FOUND = 3;
