@@ -18,6 +18,8 @@ const config: ViteUserConfig = defineConfig({
     },
     // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
     maxWorkers: Math.max(3, availableParallelism() - 1),
+    // What configuration this machine has does not reach the command, where a test leaves it the environment.
+    env: { LANDFALL_CONFIG: '/dev/null' },
     testTimeout: 60_000,
     hookTimeout: 180_000,
     coverage: {

@@ -3,10 +3,13 @@
  * and one file for the worker threads. It takes the place of what the compiler wrote there, so the compiler runs before it each
  * time. See docs/decisions/0014-the-command-is-bundled.md.
  */
-import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type CodeSplittingGroup, type InputOptions, type OutputChunk, rolldown } from 'rolldown';
-import { licencesOf } from './bundled-licences.js';
+import { billOfMaterials } from './bill-of-materials.js';
+import { licencesOf, packageNamesOf } from './bundled-licences.js';
+import { parsePackageLock } from './package-lock.js';
+import { removeStale } from './remove-stale.js';
 
 const DIST = join(import.meta.dirname, '..');
 const COMMAND = join(DIST, 'bin', 'landfall.js');
@@ -33,7 +36,7 @@ const GROUPS: readonly CodeSplittingGroup[] = [
   { name: 'spec', test: /\/src\/spec\// },
   {
     name: 'command',
-    test: /\/commander\/|\/src\/cli\/(format\/|(command-context|error-facts|exit-codes|log|options|settings|several|terminal)\.js$)/,
+    test: /\/commander\/|\/src\/cli\/(format\/|(command-context|configuration|error-facts|exit-codes|log|option-kind|options|origin|settings|several|shadowing-command|terminal|unpack-limit)\.js$)/,
   },
   {
     name: 'engine',
@@ -92,6 +95,9 @@ for (const name of await readdir(CHUNKS)) if (!kept.has(name)) await rm(join(CHU
 await rm(`${COMMAND}.map`, { force: true });
 const modules = files.flatMap(({ modules: ids }) => ids);
 await writeFile(join(DIST, 'bin', 'LICENSES.txt'), await licencesOf(modules));
+const lock = parsePackageLock(await readFile(join(DIST, '..', 'package-lock.json'), 'utf8'));
+await writeFile(join(DIST, 'sbom.cdx.json'), billOfMaterials(lock, packageNamesOf(modules)));
+await removeStale(join(DIST, 'src'), join(DIST, '..', 'src'));
 
 interface BundledFile {
   readonly path: string;

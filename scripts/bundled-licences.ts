@@ -8,13 +8,22 @@ export async function licencesOf(files: readonly string[]): Promise<string> {
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
 }
 
+/** The names of the packages that some files were made of. */
+export function packageNamesOf(files: readonly string[]): ReadonlySet<string> {
+  return new Set(files.flatMap((file) => packageOf(file) ?? []).map(nameOf));
+}
+
 /** The directory of the package that a file is part of. */
 function packageOf(file: string): string | undefined {
   return /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0];
 }
 
+function nameOf(directory: string): string {
+  return directory.slice(directory.lastIndexOf('/node_modules/') + '/node_modules/'.length);
+}
+
 async function licenceOf(directory: string): Promise<string> {
-  const name = directory.slice(directory.lastIndexOf('/node_modules/') + '/node_modules/'.length);
+  const name = nameOf(directory);
   const file = (await licenceIn(directory)) ?? (await sistersLicence(directory));
   if (file === undefined) throw new Error(`the package ${name} has no licence that could be passed on`);
   return `${name}\n\n${await readFile(file, 'utf8')}`;

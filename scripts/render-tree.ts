@@ -1,7 +1,9 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 
+import { branches, drawTree } from '../src/cli/format/branches.js';
 import { fitEnd } from '../src/cli/format/fit.js';
+import { formatMode } from '../src/cli/format/mode.js';
 import { printable } from '../src/cli/format/printable.js';
 import { formatSize } from '../src/cli/format/size.js';
 
@@ -12,63 +14,47 @@ export interface TreeLimits {
   readonly entries: number;
 }
 
+/** A line of the tree: a file, or how many more there are. */
+type Shown =
+  | { readonly path: string; readonly name: string; readonly stat: Stats; readonly depth: number }
+  | { readonly hidden: number };
+
 const NAME_WIDTH = 44;
 
 /** A directory as a tree, with modes and owners as `ls -ln` has them; what is beyond the limits is counted. */
 export function renderTree(root: string, limits: TreeLimits): string {
-  return `${describeFile(root, '.', lstatSync(root), '')}\n${renderBelow(root, '', 0, limits)}`;
+  const top = { path: root, name: '.', stat: lstatSync(root), depth: 0 };
+  const below = (shown: Shown): readonly Shown[] => shownBelow(shown, limits);
+  const lines = [...drawTree(below(top), below, branches({ unicode: true }))].map(({ node, branch }) =>
+    'hidden' in node
+      ? `${' '.repeat(24)}${branch}… ${node.hidden} more`
+      : describeFile(node.path, node.name, node.stat, branch),
+  );
+  return [describeFile(root, '.', top.stat, ''), ...lines, ''].join('\n');
 }
 
-function renderBelow(directory: string, indent: string, depth: number, limits: TreeLimits): string {
-  const names = readdirSync(directory).sort();
-  if (depth === limits.depth) return names.length === 0 ? '' : counted(names.length, indent);
-  const shown = names.slice(0, limits.entries);
-  const hidden = names.length - shown.length;
-  const lines = shown.map((name, at) => {
-    const path = join(directory, name);
-    const stat = lstatSync(path);
-    const last = hidden === 0 && at === shown.length - 1;
-    const line = `${describeFile(path, name, stat, `${indent}${last ? '└─ ' : '├─ '}`)}\n`;
-    return stat.isDirectory()
-      ? line + renderBelow(path, `${indent}${last ? '   ' : '│  '}`, depth + 1, limits)
-      : line;
+function shownBelow(shown: Shown, limits: TreeLimits): readonly Shown[] {
+  if ('hidden' in shown || !shown.stat.isDirectory()) return [];
+  const { path, depth } = shown;
+  const names = readdirSync(path).sort();
+  if (depth === limits.depth) return names.length === 0 ? [] : [{ hidden: names.length }];
+  const files = names.slice(0, limits.entries).map((name) => {
+    const file = join(path, name);
+    return { path: file, name, stat: lstatSync(file), depth: depth + 1 };
   });
-  return lines.join('') + (hidden === 0 ? '' : counted(hidden, indent));
-}
-
-/** Under the names, to the right of the columns of modes and owners. */
-function counted(count: number, indent: string): string {
-  return `${' '.repeat(24)}${indent}└─ … ${count} more\n`;
+  const hidden = names.length - files.length;
+  return hidden === 0 ? files : [...files, { hidden }];
 }
 
 function describeFile(path: string, name: string, stat: Stats, indent: string): string {
   const owner = `${stat.uid}:${stat.gid}`;
-  return `  ${modeText(stat)}  ${`${owner} `.padEnd(10)}${indent}${fitEnd(printable(name), NAME_WIDTH)}${detail(path, stat)}`;
+  return `  ${typeLetter(stat)}${formatMode(stat.mode)}  ${`${owner} `.padEnd(10)}${indent}${fitEnd(printable(name), NAME_WIDTH)}${detail(path, stat)}`;
 }
 
 function detail(path: string, stat: Stats): string {
   if (stat.isSymbolicLink()) return ` -> ${fitEnd(printable(readlinkSync(path)), NAME_WIDTH)}`;
   if (!stat.isFile()) return '';
   return `  ${formatSize(stat.size)}${stat.nlink > 1 ? `, ${stat.nlink} links` : ''}`;
-}
-
-/** `drwxr-xr-x`, with setuid, setgid and sticky in the places where `ls` puts them. */
-function modeText(stat: Stats): string {
-  const special = [0o4000, 0o2000, 0o1000].map((bit) => (stat.mode & bit) !== 0);
-  const triplets = [6, 3, 0].map((shift, at) => {
-    const bits = (stat.mode >> shift) & 7;
-    const letter = at === 2 ? 't' : 's';
-    const execute =
-      special[at] === true
-        ? (bits & 1) === 0
-          ? letter.toUpperCase()
-          : letter
-        : (bits & 1) === 0
-          ? '-'
-          : 'x';
-    return `${(bits & 4) === 0 ? '-' : 'r'}${(bits & 2) === 0 ? '-' : 'w'}${execute}`;
-  });
-  return typeLetter(stat) + triplets.join('');
 }
 
 function typeLetter(stat: Stats): string {

@@ -5,6 +5,7 @@
  * None of them ever holds a credential, a token or the query of a signed URL.
  */
 
+/** Codes of a {@link SpecError}. */
 export type SpecErrorCode =
   | 'INVALID_REFERENCE'
   | 'INVALID_DIGEST'
@@ -12,8 +13,10 @@ export type SpecErrorCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'NO_MATCHING_PLATFORM'
   | 'LIMIT_EXCEEDED';
+/** Codes of a {@link RegistryError}. */
 export type RegistryErrorCode =
   'UNAUTHORIZED' | 'DENIED' | 'NOT_FOUND' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'PROTOCOL' | 'REDIRECT_REFUSED';
+/** Codes of a {@link ContentError}. */
 export type ContentErrorCode =
   | 'DIGEST_MISMATCH'
   | 'SIZE_MISMATCH'
@@ -22,6 +25,7 @@ export type ContentErrorCode =
   | 'STORE_CORRUPT'
   | 'LOCKED'
   | 'FILESYSTEM';
+/** Codes of an {@link UnpackError}. */
 export type UnpackErrorCode =
   | 'UNSAFE_PATH'
   | 'BAD_ARCHIVE'
@@ -31,10 +35,12 @@ export type UnpackErrorCode =
   | 'NO_SPACE'
   | 'LIMIT_EXCEEDED'
   | 'FILESYSTEM';
+/** Codes of a {@link TrustError}. */
 export type TrustErrorCode = 'SIGNATURE_MISSING' | 'SIGNATURE_INVALID' | 'POLICY_REJECTED';
 /** Codes that any part may raise. */
 export type CommonErrorCode = 'ABORTED' | 'INVALID_CONFIG' | 'UNSUPPORTED' | 'ALREADY_EXISTS' | 'IN_USE';
 
+/** All codes that an error may have. What each means and what to do stands in docs/troubleshooting.md. */
 export type ErrorCode =
   SpecErrorCode | RegistryErrorCode | ContentErrorCode | UnpackErrorCode | TrustErrorCode | CommonErrorCode;
 
@@ -43,12 +49,15 @@ export type ErrorDetails = Readonly<
   Record<string, string | number | boolean | readonly string[] | undefined>
 >;
 
+/** What a {@link LandfallError} is made of. */
 export interface ErrorOptions<D extends ErrorDetails = ErrorDetails> {
+  /** What it was caused by. */
   cause?: unknown;
   /** Whether the same call may succeed later without anybody changing anything. Default false. */
   retryable?: boolean;
   /** What a person can do about it: one sentence, imperative. Default: what the code alone says. */
   hint?: string;
+  /** The facts, typed. */
   details?: D;
 }
 
@@ -89,13 +98,18 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   IN_USE: 'Stop what uses it first.',
 };
 
+/** An error that landfall raises on purpose. Its subclasses say which part failed, and its code what went wrong. */
 export class LandfallError<
   C extends ErrorCode = ErrorCode,
   D extends ErrorDetails = ErrorDetails,
 > extends Error {
+  /** What went wrong: branch on this, never on the message. */
   readonly code: C;
+  /** Whether the same call may succeed later without anybody changing anything. */
   readonly retryable: boolean;
+  /** What a person can do about it: one sentence. */
   readonly hint: string;
+  /** The facts, typed. */
   readonly details: Partial<D>;
 
   constructor(code: C, message: string, options: ErrorOptions<D> = {}) {
@@ -120,12 +134,19 @@ export class LandfallError<
   }
 }
 
+/** An error as plain data. */
 export interface ErrorJson {
+  /** Of its class. */
   name: string;
+  /** What went wrong: branch on this. */
   code: ErrorCode;
+  /** What failed, and why. */
   message: string;
+  /** Whether the same call may succeed later without anybody changing anything. */
   retryable: boolean;
+  /** What a person can do. */
   hint: string;
+  /** The same facts typed. */
   details?: ErrorDetails;
 }
 
@@ -137,13 +158,16 @@ export function isLandfallError(error: unknown): error is LandfallError {
 /** A reference, digest, manifest or platform that breaks its specification. */
 export class SpecError extends LandfallError<SpecErrorCode | CommonErrorCode> {}
 
+/** The facts of a {@link RegistryError}, as far as they are known. */
 export interface RegistryErrorDetails extends Record<
   string,
   string | number | readonly string[] | undefined
 > {
+  /** Of the HTTP request. */
   method?: string;
   /** Without user info and query. */
   url?: string;
+  /** Of the HTTP answer. */
   status?: number;
   /** The registry's own error codes (distribution-spec: Error Codes). */
   registryCodes?: readonly string[];
@@ -151,27 +175,37 @@ export interface RegistryErrorDetails extends Record<
 /** What went wrong at the remote side. */
 export class RegistryError extends LandfallError<RegistryErrorCode | CommonErrorCode, RegistryErrorDetails> {}
 
+/** The facts of a {@link ContentError}, as far as they are known. */
 export interface ContentErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
+  /** Of the content. */
   digest?: string;
+  /** A digest, or a size in bytes. */
   expected?: string | number;
+  /** A digest, or a size in bytes. */
   actual?: string | number;
+  /** Of the file. */
   path?: string;
 }
 /** What went wrong in the local content store. */
 export class ContentError extends LandfallError<ContentErrorCode | CommonErrorCode, ContentErrorDetails> {}
 
+/** The facts of an {@link UnpackError}, as far as they are known. */
 export interface UnpackErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
   /** The layer's digest. */
   layer?: string;
   /** The entry's path as the archive has it. */
   entry?: string;
+  /** A digest. */
   expected?: string;
+  /** A digest. */
   actual?: string;
+  /** Of the file or directory. */
   path?: string;
 }
 /** What went wrong while a layer became a directory. */
 export class UnpackError extends LandfallError<UnpackErrorCode | CommonErrorCode, UnpackErrorDetails> {}
 
+/** The facts of a {@link TrustError}, as far as they are known. */
 export interface TrustErrorDetails extends Record<string, string | number | readonly string[] | undefined> {
   /** Path of the policy's file. */
   policy?: string;
@@ -251,5 +285,6 @@ export function systemCode(error: unknown): string | undefined {
 
 /** An option that every long operation takes. */
 export interface Abortable {
+  /** Aborting it ends the operation with ABORTED, once it has cleaned up after itself. */
   signal?: AbortSignal | undefined;
 }

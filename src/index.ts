@@ -1,9 +1,141 @@
 /**
- * landfall: pulls OCI images into a digest-verified store and unpacks them into layered snapshots. Start with
- * {@link openStore} and {@link pull}; the parts by themselves are `landfall/registry`, `landfall/content`,
- * `landfall/unpack` and `landfall/spec`.
+ * landfall: pulls OCI images into a digest-verified store and unpacks them into layered snapshots, copies them between places, and
+ * looks after the store. Start with {@link openStore} and {@link pull}. What reaches further is at `landfall/transfer` (archives),
+ * `landfall/registry`, `landfall/content`, `landfall/unpack`, `landfall/spec`, `landfall/trust` (signature policies) and `landfall/serve`.
+ *
+ * @module landfall
  */
-export * from './engine/index.js';
-export { type ErrorCode, type ErrorJson, LandfallError } from './errors.js';
+export {
+  type Abortable,
+  type CommonErrorCode,
+  ContentError,
+  type ContentErrorCode,
+  type ContentErrorDetails,
+  type ErrorCode,
+  type ErrorDetails,
+  type ErrorJson,
+  type ErrorOptions,
+  isLandfallError,
+  LandfallError,
+  RegistryError,
+  type RegistryErrorCode,
+  type RegistryErrorDetails,
+  SpecError,
+  type SpecErrorCode,
+  TrustError,
+  type TrustErrorCode,
+  type TrustErrorDetails,
+  UnpackError,
+  type UnpackErrorCode,
+  type UnpackErrorDetails,
+} from './errors.js';
+export {
+  type BlobRole,
+  type BundleImageResult,
+  collectGarbage,
+  type CollectGarbageOptions,
+  defaultConcurrency,
+  defaultRoot,
+  type DiskUsage,
+  diskUsage,
+  type ExportImageResult,
+  fsck,
+  type FsckOptions,
+  type FsckProblem,
+  type FsckProblemKind,
+  type FsckRemark,
+  type FsckReport,
+  type FsckState,
+  type FsckStep,
+  type FsckStepName,
+  FSCK_STEPS,
+  type GarbageReport,
+  type ImageLayer,
+  imageMounts,
+  type ImageMountsOptions,
+  type ImageSummary,
+  listImages,
+  type LostContent,
+  type MountedImage,
+  mountImage,
+  type MountImageOptions,
+  pinImage,
+  PullBudget,
+  type PullBudgetOptions,
+  type PulledLayer,
+  type PulledSignature,
+  type PullBlob,
+  type PullDone,
+  type PullEvent,
+  type PullEventBase,
+  type PullImage,
+  type PullLayer,
+  type PullOmitted,
+  type PullResolved,
+  type PullResolving,
+  type PullWarning,
+  type PullResult,
+  type RemovedImage,
+  removeImage,
+  resolveImage,
+  type RootSurroundings,
+  type SnapshotterKind,
+  openStore,
+  type Store,
+  type StoreOptions,
+  type SyncMode,
+  tagImage,
+  type UnpackImageResult,
+  type UnmountedImage,
+  unmountImage,
+  type UsageOf,
+} from './engine/index.js';
+export {
+  copy,
+  copyEvents,
+  type CopyEventsOptions,
+  type CopyFinished,
+  type CopyOptions,
+  type CopyProgress,
+  type TransferOptions,
+} from './library/copy.js';
+export type { EventStream } from './library/event-stream.js';
+export { openRegistry } from './library/open-registry.js';
+export {
+  pull,
+  pullEvents,
+  type PullEventsOptions,
+  type PullFinished,
+  type PullOptions,
+  type PullProgress,
+} from './library/pull.js';
+export { readImageFile, type ReadImageFileOptions } from './library/read-image-file.js';
+export {
+  sync,
+  syncEvents,
+  type SyncEventsOptions,
+  type SyncFinished,
+  type SyncOptions,
+  type SyncProgress,
+} from './library/sync.js';
+export {
+  bundleImage,
+  type BundleOptions,
+  exportImage,
+  type ExportOptions,
+  type PlatformOption,
+  unpackImage,
+  type UnpackOptions,
+} from './library/unpack.js';
 export { RegistryClient, type RegistryClientOptions } from './registry/index.js';
-export { parsePlatform, parseReference, type Platform, type Reference } from './spec/index.js';
+export {
+  type Digest,
+  familiarReference,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parsePlatform,
+  parseReference,
+  type Platform,
+  type Reference,
+} from './spec/index.js';

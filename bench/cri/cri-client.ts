@@ -72,7 +72,11 @@ export async function whyNoCriClient(): Promise<string | undefined> {
 
 let built: Promise<string> | undefined;
 
-/** Builds the client from Debian's packages, once in this process. */
+/** The path of the client's program, which is built from Debian's packages once in this process. */
+export function criClientProgram(): Promise<string> {
+  return (built ??= buildClient());
+}
+
 async function buildClient(): Promise<string> {
   const work = await mkdtemp(join(tmpdir(), 'landfall-cri-client-'));
   process.once('exit', () => rmSync(work, { recursive: true, force: true }));
@@ -111,7 +115,7 @@ export class CriClient implements AsyncDisposable {
 
   /** @param socket its path */
   static async connect(socket: string, options: CriClientOptions = {}): Promise<CriClient> {
-    const binary = await (built ??= buildClient());
+    const binary = await criClientProgram();
     const child = bound(spawn(binary, [`unix://${socket}`], { stdio: ['pipe', 'pipe', 'inherit'] }));
     return new CriClient(child, options);
   }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../errors.js';
+import type { Configuration } from './configuration.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Log } from './log.js';
 import { renderError, renderErrorJson } from './render-error.js';
@@ -14,11 +15,15 @@ export interface Surroundings {
   readonly stderr: TerminalStream & NodeJS.WritableStream;
   /** The effective user. */
   readonly uid: number;
+  /** Path of the system's configuration file. Default: `/etc/landfall/config.toml`. */
+  readonly systemConfig?: string;
 }
 
 /** All that a command is given beside its own arguments. */
 export interface CommandContext extends Abortable, Surroundings {
   readonly settings: Settings;
+  /** What of the settings comes from files and the environment; absent where it is not a command line that runs it. */
+  readonly configuration?: Configuration;
   readonly log: Log;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
@@ -38,6 +43,8 @@ export function reportError(
   error: unknown,
   subject?: string,
 ): void {
-  log.write(settings.output === 'json' ? renderErrorJson(error) : renderError(error, { subject }));
+  log.write(
+    settings.output === 'json' ? renderErrorJson(error) : renderError(error, { subject, color: log.color }),
+  );
   if (log.shows('debug') && error instanceof Error) log.write(`${error.stack ?? ''}\n`);
 }

@@ -14,6 +14,10 @@ import { collectLimit, UNPACK_LIMIT_NAMES } from './unpack-limit.js';
 export function addGlobalOptions(program: Command): void {
   program
     .option(
+      '--config <file>',
+      'read this configuration file and no other; /dev/null for none (default: $LANDFALL_CONFIG, then those of the user and of the system)',
+    )
+    .option(
       '--root <dir>',
       'the store (default: $LANDFALL_ROOT, then /var/lib/landfall or $XDG_DATA_HOME/landfall)',
     )

@@ -1,16 +1,16 @@
 import type { Verification } from '../content/index.js';
 import type { LoadedImage } from '../engine/image.js';
+import type { LayerPresence } from '../engine/layer-presence.js';
 import {
   type ContainerConfig,
   type Descriptor,
   type Digest,
   formatPlatform,
+  isIndexType,
+  isManifestType,
   type Platform,
 } from '../spec/index.js';
-import { countOf } from './format/count.js';
-import { printable } from './format/printable.js';
-import { formatSize } from './format/size.js';
-import { renderTable } from './format/table.js';
+import type { GraphNode } from '../transfer/image-graph.js';
 
 /** What `inspect` tells of an image; the JSON output has these keys. */
 export interface ImageFacts {
@@ -25,16 +25,52 @@ export interface ImageFacts {
   readonly platform: string;
   /** Those whose manifest and config are here. */
   readonly platforms: readonly string[];
+  /** Those that the image has, here or not, in the index's order. */
+  readonly manifests: readonly ManifestFacts[];
   /** As the builder wrote it (RFC 3339). */
   readonly created: string | undefined;
   readonly author: string | undefined;
   /** Bytes of the layers' blobs. */
   readonly size: number;
   readonly config: ConfigFacts;
+  /** Bottom first. */
   readonly layers: readonly LayerFacts[];
+  /** The steps of the build, the first one first; empty where the config tells of none. */
+  readonly history: readonly StepFacts[];
   readonly annotations: Readonly<Record<string, string>>;
+  /** What refers to the image or to its manifest, as far as its place knows. */
+  readonly referrers: readonly ReferrerFacts[];
   /** What of signature policies it was found to meet; empty in a layout, which remembers nothing. */
   readonly signatures: readonly SignatureFacts[];
+}
+
+/** One platform of an image. */
+export interface ManifestFacts {
+  readonly platform: string;
+  readonly digest: Digest;
+  /** Whether manifest and config are here; undefined at a registry. */
+  readonly here: boolean | undefined;
+}
+
+/** A step of the build. */
+export interface StepFacts {
+  readonly createdBy: string | undefined;
+  /** RFC 3339, as the builder wrote it. */
+  readonly created: string | undefined;
+  readonly comment: string | undefined;
+  /** The digest of the layer that it made; undefined where it made none, or where the history does not fit the layers. */
+  readonly layer: Digest | undefined;
+}
+
+export interface ReferrerFacts {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly artifactType: string | undefined;
+  /** Bytes of its manifest. */
+  readonly size: number;
+  readonly subject: Digest;
+  /** By which it was found, where it refers by a tag alone. */
+  readonly tag: string | undefined;
 }
 
 /** That the image had a signature that a policy asked for. */
@@ -63,6 +99,14 @@ export interface LayerFacts {
   readonly size: number;
   /** The build step that made it, where the history tells. */
   readonly createdBy: string | undefined;
+  /** Whether the store has its blob; `discarded` is one that was dropped once it was unpacked. Undefined elsewhere. */
+  readonly blob: LayerPresence['blob'] | undefined;
+  /** Whether the store has it unpacked. */
+  readonly unpacked: boolean | undefined;
+  /** Bytes of its snapshot. */
+  readonly unpackedSize: number | undefined;
+  /** Other images of the store that have it. */
+  readonly sharedWith: readonly string[];
 }
 
 export interface ConfigFacts {
@@ -77,12 +121,23 @@ export interface ConfigFacts {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+export interface ImageFactsOptions {
+  /** Those that are here; undefined at a registry. */
+  readonly platforms: readonly Platform[] | undefined;
+  readonly verifications: readonly Verification[];
+  /** What the store has of the layers, in their order; absent elsewhere. */
+  readonly presence?: readonly LayerPresence[] | undefined;
+  /** The image with what refers to it; of its documents, only those of the platform need be there. */
+  readonly graph?: GraphNode | undefined;
+}
+
 export function imageFacts(
   name: string,
   target: Descriptor,
   image: LoadedImage,
-  o: { readonly platforms: readonly Platform[]; readonly verifications: readonly Verification[] },
+  { platforms, verifications, presence = [], graph }: ImageFactsOptions,
 ): ImageFacts {
+  const steps = stepFacts(image);
   return {
     name,
     digest: target.digest,
@@ -91,14 +146,17 @@ export function imageFacts(
     imageId: image.imageId,
     chainId: image.chainId,
     platform: formatPlatform(image.platform),
-    platforms: o.platforms.map(formatPlatform),
+    platforms: (platforms ?? []).map(formatPlatform),
+    manifests: manifestFacts(target, image, platforms?.map(formatPlatform)),
     created: image.config.created,
     author: image.config.author,
     size: image.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
     config: configFacts(image.config.config ?? {}),
-    layers: layerFacts(image),
+    layers: layerFacts(name, image, steps, presence),
+    history: steps,
     annotations: image.manifest.annotations ?? {},
-    signatures: o.verifications.map(signatureFacts),
+    referrers: graph === undefined ? [] : referrerFacts(graph),
+    signatures: verifications.map(signatureFacts),
   };
 }
 
@@ -131,77 +189,69 @@ function configFacts(config: ContainerConfig): ConfigFacts {
   };
 }
 
-function layerFacts({ layers, config }: LoadedImage): LayerFacts[] {
-  // History lists the steps that made no layer too, and may be absent or not fit.
-  const steps = (config.history ?? []).filter((step) => step.empty_layer !== true);
-  const fits = steps.length === layers.length;
+function layerFacts(
+  name: string,
+  { layers }: LoadedImage,
+  steps: readonly StepFacts[],
+  presence: readonly LayerPresence[],
+): LayerFacts[] {
+  const made = steps.filter(({ layer }) => layer !== undefined);
   return layers.map(({ descriptor, diffId, chainId }, at) => ({
     digest: descriptor.digest,
     diffId,
     chainId,
     mediaType: descriptor.mediaType,
     size: descriptor.size,
-    createdBy: fits ? steps[at]?.created_by : undefined,
+    createdBy: made[at]?.createdBy,
+    blob: presence[at]?.blob,
+    unpacked: presence[at]?.isUnpacked,
+    unpackedSize: presence[at]?.unpackedSize,
+    sharedWith: presence[at]?.images.filter((other) => other !== name) ?? [],
   }));
 }
 
-/** The facts for people: a block of names and values, then the layers, bottom first. */
-export function renderImageFacts(facts: ImageFacts): string {
-  const { config } = facts;
-  const fields: readonly (readonly [string, string | undefined])[] = [
-    ['Name', facts.name],
-    ['Digest', facts.digest],
-    ['Media type', facts.mediaType],
-    ['Image ID', facts.imageId],
-    ['Chain ID', facts.chainId],
-    ['Platform', facts.platform],
-    ['Here', facts.platforms.join(', ')],
-    ['Created', facts.created],
-    ['Author', facts.author],
-    ['Size', `${formatSize(facts.size)} in ${countOf(facts.layers.length, 'layer')}`],
-    ['User', config.user],
-    ['Entrypoint', commandLine(config.entrypoint)],
-    ['Command', commandLine(config.cmd)],
-    ['Directory', config.workingDir],
-    ['Ports', config.exposedPorts.join(', ')],
-    ['Volumes', config.volumes.join(', ')],
-    ['Stop signal', config.stopSignal],
-    ...config.env.map((entry, at) => [at === 0 ? 'Environment' : '', entry] as const),
-    ...pairs('Labels', config.labels),
-    ...pairs('Annotations', facts.annotations),
-    ...facts.signatures.map((one, at) => [at === 0 ? 'Signatures' : '', signatureLine(one)] as const),
-  ];
-  const block = fields
-    .filter(([, value]) => value !== undefined && value !== '')
-    .map(([title, value = '']) => `${title.padEnd(13)}${printable(value)}\n`)
-    .join('');
-  return facts.layers.length === 0 ? block : `${block}\n${renderLayers(facts.layers)}`;
+/** History lists the steps that made no layer too, and may be absent or not fit. */
+function stepFacts({ layers, config }: LoadedImage): readonly StepFacts[] {
+  const history = config.history ?? [];
+  const fits = history.filter((step) => step.empty_layer !== true).length === layers.length;
+  let at = 0;
+  return history.map(({ created_by: createdBy, created, comment, empty_layer: isEmpty }) => ({
+    createdBy,
+    created,
+    comment,
+    layer: fits && isEmpty !== true ? layers[at++]?.descriptor.digest : undefined,
+  }));
 }
 
-function signatureLine({ signedBy, policy, scope, verifiedAt }: SignatureFacts): string {
-  return `${signedBy}, as ${scope} in ${policy} asks (${verifiedAt.slice(0, 10)})`;
+/** Of an index within an index only the platforms that it says itself are known. */
+function manifestFacts(
+  target: Descriptor,
+  { index, manifestDescriptor, platform }: LoadedImage,
+  here: readonly string[] | undefined,
+): readonly ManifestFacts[] {
+  const isHere = (text: string): boolean | undefined => here?.includes(text);
+  const own = formatPlatform(platform);
+  if (index === undefined) return [{ platform: own, digest: target.digest, here: isHere(own) }];
+  return index.manifests.flatMap((entry) => {
+    if (!isManifestType(entry.mediaType) && !isIndexType(entry.mediaType)) return [];
+    const isChosen = entry.digest === manifestDescriptor.digest;
+    if (entry.platform === undefined && !isChosen) return [];
+    const text = isChosen ? own : formatPlatform(entry.platform ?? platform);
+    // An attestation says that it is for no platform.
+    return text.startsWith('unknown') ? [] : [{ platform: text, digest: entry.digest, here: isHere(text) }];
+  });
 }
 
-function renderLayers(layers: readonly LayerFacts[]): string {
-  return renderTable(
-    [{ title: 'LAYER' }, { title: 'SIZE', align: 'right' }, { title: 'CREATED BY' }],
-    layers.map((layer) => [layer.digest, formatSize(layer.size), shortened(layer.createdBy ?? '')]),
-  );
-}
-
-const LONGEST_STEP = 60;
-
-function shortened(step: string): string {
-  const line = step.replace(/\s+/g, ' ');
-  return line.length > LONGEST_STEP ? `${line.slice(0, LONGEST_STEP - 1)}…` : line;
-}
-
-function commandLine(words: readonly string[]): string {
-  return words.length === 0 ? '' : JSON.stringify(words);
-}
-
-function pairs(title: string, record: Readonly<Record<string, string>>): (readonly [string, string])[] {
-  return Object.entries(record).map(
-    ([key, value], at) => [at === 0 ? title : '', `${key}=${value}`] as const,
-  );
+/** All that refers to something in the graph, and what refers to that. */
+function referrerFacts(node: GraphNode): readonly ReferrerFacts[] {
+  const { children, referrers, descriptor: subject } = node;
+  const own = referrers.map(({ descriptor, artifactType, tag }): ReferrerFacts => ({
+    digest: descriptor.digest,
+    mediaType: descriptor.mediaType,
+    artifactType,
+    size: descriptor.size,
+    subject: subject.digest,
+    tag,
+  }));
+  return [...own, ...[...referrers, ...children].flatMap(referrerFacts)];
 }

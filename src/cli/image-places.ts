@@ -1,26 +1,27 @@
 import path from 'node:path';
-import { OciLayout } from '../content/index.js';
+import { type BlobProvider, OciLayout } from '../content/index.js';
 import { resolveImage } from '../engine/find-image.js';
 import { openStore, type Store } from '../engine/store.js';
 import { LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { parseReference, quoted, repositoryName } from '../spec/index.js';
-import type {
-  DestinationPlace,
-  DestinationRepository,
-  SourcePlace,
-  SourceRepository,
-} from '../transfer/index.js';
+import type { DestinationPlace, DestinationRepository, SourceRepository } from '../transfer/index.js';
+import type { LayoutPlace } from '../transfer/layout-place.js';
 import type { RegistryPlace } from '../transfer/registry-place.js';
 import type { StorePlace } from '../transfer/store-place.js';
 import type { CommandContext } from './command-context.js';
 import { type ImagePlace, parseImagePlace } from './image-place.js';
-import { openRegistry } from './open-registry.js';
 
 export interface SourceImage {
+  /** Canonical in the store, as it was typed elsewhere. */
+  readonly name: string;
   readonly repository: SourceRepository;
   /** A tag or a digest of it. */
   readonly from: string;
+  /** All that lies there; absent at a registry, which is asked for each thing. */
+  readonly content?: BlobProvider;
+  /** That it lies in, where it does. */
+  readonly store?: Store;
 }
 
 export interface DestinationImage {
@@ -34,6 +35,8 @@ export interface ImagePlacesOptions {
   /** `USER[:PASSWORD]` for the registry that is read, and for the one that is written, where they are not those of all. */
   readonly sourceCreds?: string | undefined;
   readonly destinationCreds?: string | undefined;
+  /** Whether what is read in the store is not fetched again where that dropped it. Default false. */
+  readonly isLocal?: boolean | undefined;
 }
 
 /** Opens what images are copied between, each once, for as long as a command needs it. */
@@ -59,22 +62,26 @@ export class ImagePlaces implements AsyncDisposable {
       case 'registry': {
         const { registry, repository, tag = 'latest', digest } = named.reference;
         const place = await this.#registryPlace(registry, this.#options.sourceCreds);
-        return { repository: place.repository(`${registry}/${repository}`), from: digest ?? tag };
+        return { name: text, repository: place.repository(`${registry}/${repository}`), from: digest ?? tag };
       }
       case 'store': {
-        const store = await this.#openedStore();
+        const store = await this.store();
         const { name } = await resolveImage(store, named.name);
         const reference = parseReference(name);
         const place = await this.#storePlace(store);
         return {
+          name,
           repository: place.repository(repositoryName(reference)),
           from: reference.digest ?? reference.tag ?? 'latest',
+          content: store.content,
+          store,
         };
       }
       case 'layout':
       case 'archive': {
         const place = await this.#filePlace(named);
-        return { repository: place.repository(''), from: named.name ?? '' };
+        const { content } = place;
+        return { name: text, repository: place.repository(''), from: named.name ?? '', content };
       }
     }
   }
@@ -92,7 +99,7 @@ export class ImagePlaces implements AsyncDisposable {
       case 'store': {
         const reference = parseReference(named.name, { defaultTag: true });
         if (reference.digest !== undefined) throw digestGiven(text);
-        const place = await this.#storePlace(await this.#openedStore());
+        const place = await this.#storePlace(await this.store());
         return { place, repository: place.repository(repositoryName(reference)), tag: reference.tag };
       }
       case 'layout':
@@ -114,6 +121,13 @@ export class ImagePlaces implements AsyncDisposable {
     const { registry, repository, tag = 'latest', digest } = named.reference;
     const place = await this.#registryPlace(registry, this.#options.destinationCreds);
     return { repository: place.repository(`${registry}/${repository}`), from: digest ?? tag };
+  }
+
+  /** The store of this run, opened when it is first asked for. */
+  async store(): Promise<Store> {
+    const { root, additionalRoots } = this.#context.settings;
+    this.#store ??= openStore({ root, additionalRoots }).then((store) => this.#keep(store));
+    return await this.#store;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,10 +154,15 @@ export class ImagePlaces implements AsyncDisposable {
     if (registry === undefined) {
       const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
       const references = hosts.map((host) => `${host}/any/repository`);
-      registry = openRegistry(context, references).then((opened) => this.#keep(opened));
+      registry = this.#connect(context, references);
       this.#registries.set(key, registry);
     }
     return await registry;
+  }
+
+  async #connect(context: CommandContext, references: readonly string[]): Promise<RegistryClient> {
+    const { openRegistry } = await import('./open-registry.js');
+    return this.#keep(await openRegistry(context, references));
   }
 
   /** @throws {LandfallError} INVALID_CONFIG where `--creds` was for another registry */
@@ -157,20 +176,14 @@ export class ImagePlaces implements AsyncDisposable {
     );
   }
 
-  async #openedStore(): Promise<Store> {
-    const { root, additionalRoots } = this.#context.settings;
-    this.#store ??= openStore({ root, additionalRoots }).then((store) => this.#keep(store));
-    return await this.#store;
-  }
-
   async #storePlace(store: Store): Promise<StorePlace> {
     const { StorePlace } = await import('../transfer/store-place.js');
     // Asked only for layers that the store dropped once they were unpacked.
-    const registry = await this.#client(undefined, []);
+    const registry = this.#options.isLocal === true ? undefined : await this.#client(undefined, []);
     return this.#keep(new StorePlace({ store, registry }));
   }
 
-  async #filePlace(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<SourcePlace> {
+  async #filePlace(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
     const { LayoutPlace } = await import('../transfer/layout-place.js');
     if (named.kind === 'layout') {
       const { directory } = named;

@@ -1,3 +1,4 @@
+import { paint } from './format/paint.js';
 import { printable } from './format/printable.js';
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './settings.js';
 
@@ -17,10 +18,13 @@ export class Log {
   readonly #level: LogLevel;
   readonly #format: LogFormat;
   readonly #stream: LineSink;
+  /** Whether what is written may have colours. */
+  readonly color: boolean;
   #sink: LineSink;
 
-  constructor(level: LogLevel, stream: LineSink, format: LogFormat = 'text') {
+  constructor(level: LogLevel, stream: LineSink, format: LogFormat = 'text', color = false) {
     this.#level = level;
+    this.color = color;
     this.#format = format;
     this.#stream = stream;
     this.#sink = stream;
@@ -48,8 +52,12 @@ export class Log {
     this.write(
       this.#format === 'json'
         ? `${JSON.stringify({ time: new Date().toISOString(), level, message, ...facts })}\n`
-        : `landfall: ${MARKS[level]}${printable(message)}\n`,
+        : `landfall: ${this.#markOf(level)}${printable(message)}\n`,
     );
+  }
+
+  #markOf(level: keyof typeof MARKS): string {
+    return level === 'warn' && this.color ? paint('yellow', MARKS.warn) : MARKS[level];
   }
 
   shows(level: LogLevel): boolean {

@@ -5,6 +5,15 @@ import type { ExitCode } from './exit-codes.js';
 import { Interruption, type SignalSource } from './interruption.js';
 import { versionLine } from './version.js';
 
+/** The part of `process` that tells of errors which nobody caught. */
+export interface CrashSource {
+  on(event: 'uncaughtException', listener: (error: Error) => void): unknown;
+  exit(code: number): never;
+}
+
+/** What the scripts of shells put before the words of a line, to be told how it may go on. No person types it. */
+const COMPLETE = '__complete';
+
 /**
  * Runs one command line and answers with its exit code; never throws. Standard output holds what the command answers,
  * standard error all else.
@@ -14,22 +23,30 @@ import { versionLine } from './version.js';
 export async function main(
   argv: readonly string[],
   surroundings: Surroundings,
-  signals: SignalSource,
+  signals: SignalSource & CrashSource,
 ): Promise<ExitCode> {
   const { stdout } = surroundings;
   const broken = watchOutput(surroundings);
   using interruption = new Interruption(signals);
+  let line: CommandLine | undefined;
   const parsed = async (): Promise<CommandLine> => {
     const module = await import('./command-line.js');
-    return new module.CommandLine(argv, surroundings, interruption.signal);
+    return (line ??= new module.CommandLine(argv, surroundings, interruption.signal));
   };
+  // What nobody caught is told as all other errors are, and not in as many lines as Node takes for it.
+  signals.on('uncaughtException', (error) => signals.exit(line?.failed(error) ?? 1));
+  if (argv[0] === COMPLETE) {
+    const { answerCompletion } = await import('./completion/answer-completion.js');
+    await answerCompletion(argv.slice(1), surroundings);
+    await flushed(stdout);
+    return 0;
+  }
   // What is asked most often, by scripts, needs neither the parser nor the descriptions of all commands.
-  const line = isVersionFlag(argv) ? undefined : await parsed();
-  if (line === undefined) stdout.write(`${versionLine()}\n`);
-  let outcome = (await line?.run()) ?? 0;
+  if (isVersionFlag(argv)) stdout.write(`${versionLine()}\n`);
+  let outcome = isVersionFlag(argv) ? 0 : await (await parsed()).run();
   await flushed(stdout);
   if (broken.cause !== undefined && outcome === 0) {
-    outcome = (line ?? (await parsed())).failed(outputError(broken.cause));
+    outcome = (await parsed()).failed(outputError(broken.cause));
   }
   return outcome !== 0 && interruption.exitCode !== undefined ? interruption.exitCode : outcome;
 }

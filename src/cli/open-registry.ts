@@ -20,7 +20,7 @@ import { version } from './version.js';
 
 export interface OpenRegistryOptions extends Pick<
   RegistryClientOptions,
-  'onReceived' | 'failover' | 'userAgent' | 'retry'
+  'onReceived' | 'onRequest' | 'failover' | 'userAgent' | 'retry'
 > {
   /** Files that credentials are looked for in besides those of everybody, where they are there. */
   readonly authFiles?: readonly string[];
@@ -44,7 +44,7 @@ export async function openRegistry(
 export async function registryOptions(
   context: CommandContext,
   references: readonly string[],
-  { authFiles, ...o }: OpenRegistryOptions = {},
+  { authFiles, onRequest, ...o }: OpenRegistryOptions = {},
 ): Promise<RegistryClientOptions> {
   const { settings, env, log } = context;
   const { limitRate, maxRetryAfter } = settings;
@@ -65,6 +65,7 @@ export async function registryOptions(
     ...o,
     onRequest: (event) => {
       log.debug(requestLine(event));
+      onRequest?.(event);
     },
   };
 }
@@ -129,7 +130,9 @@ async function parseCredentials(text: string, context: CommandContext): Promise<
     });
   }
   if (colon < 0) return { username, password: await passwordOf(username, context) };
-  context.log.warn('a password on the command line can be seen by others for a moment; pipe it in instead');
+  if (context.settings.origins.get('creds')?.from !== 'environment') {
+    context.log.warn('a password on the command line can be seen by others for a moment; pipe it in instead');
+  }
   return { username, password: text.slice(colon + 1) };
 }
 

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { setExamples } from './examples.js';
 
 export function platformOption(what: string): Option {
   return new Option('--platform <platform>', `${what}, for example linux/arm64 (default: this machine's)`);
 }
 
-/** What stands below a command's help. */
+/** What a command's help shows before its options. */
 export function addExamples(command: Command, lines: readonly string[]): void {
-  command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  setExamples(command, [{ lines }]);
 }
 
 /** A positive whole number of at most four digits. */

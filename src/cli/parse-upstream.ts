@@ -16,7 +16,11 @@ export function parseUpstream(text: string): string {
       if (!isLandfallError(error)) throw error;
     }
   }
-  throw new LandfallError('INVALID_CONFIG', `--upstream: ${JSON.stringify(text)} is not a registry`, {
-    hint: 'Write HOST or HOST:PORT, as image names begin: docker.io, quay.io, registry.lan:5000.',
-  });
+  throw new LandfallError(
+    'INVALID_CONFIG',
+    `--upstream: ${JSON.stringify(text.replace(/^.*@/s, '***@'))} is not a registry`,
+    {
+      hint: 'Write HOST or HOST:PORT, as image names begin: docker.io, quay.io, registry.lan:5000.',
+    },
+  );
 }

@@ -1,5 +1,6 @@
 import type { FoundPolicy, PolicyFile } from '../trust/index.js';
 import type { CommandContext } from './command-context.js';
+import type { Origin } from './origin.js';
 
 /**
  * The signature policy of this run: that of `--policy`, then of `LANDFALL_POLICY`, then the user's, then the system's; undefined where there
@@ -10,7 +11,22 @@ export async function foundPolicy({
   env,
 }: Pick<CommandContext, 'settings' | 'env'>): Promise<FoundPolicy | undefined> {
   const { findPolicyFile } = await import('../trust/policy/find-policy.js');
-  return await findPolicyFile({ explicit: settings.policy, env });
+  const found = await findPolicyFile({ explicit: settings.policy, env });
+  const chosen = settings.policy === undefined ? undefined : settings.origins.get('policy');
+  return found === undefined || chosen === undefined ? found : { ...found, origin: chooserOf(chosen) };
+}
+
+/** Who has chosen a policy that is named. */
+function chooserOf(origin: Origin): FoundPolicy['origin'] {
+  switch (origin.from) {
+    case 'environment':
+      return 'environment';
+    case 'file':
+      return origin.scope === 'named' ? 'option' : origin.scope;
+    case 'option':
+    case 'default':
+      return 'option';
+  }
 }
 
 /** {@link foundPolicy}, for who does not ask where it comes from. */

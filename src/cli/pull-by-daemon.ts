@@ -10,7 +10,7 @@ import { type Outcome, outcomeOf } from './several.js';
 
 export interface PullByDaemonOptions extends PullPlan {
   readonly tell: (event: PullEvent) => void;
-  readonly failed: (reference: string) => void;
+  readonly failed: (reference: string, error: unknown) => void;
 }
 
 /**
@@ -54,7 +54,7 @@ export async function pullByDaemon(
   return await Promise.all(
     references.map(async (reference) => {
       const outcome = await outcomeOf(reference, () => pullOne(reference));
-      if ('error' in outcome) failed(reference);
+      if ('error' in outcome) failed(reference, outcome.error);
       return outcome;
     }),
   );

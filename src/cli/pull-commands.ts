@@ -24,6 +24,8 @@ export function addPullCommands(program: Command, run: RunCommand): void {
         SYNC_MODES,
       ),
     )
+    .option('--trace <file>', 'write a trace that chrome://tracing and ui.perfetto.dev open')
+    .option('--timeline <file.svg>', 'draw where the time went')
     .option('-q, --quiet', 'print only the digests')
     .action((references: string[], flags: PullFlags) =>
       run(async (context) => (await import('./commands/pull.js')).pullCommand(references, flags, context)),
@@ -33,6 +35,7 @@ export function addPullCommands(program: Command, run: RunCommand): void {
     'landfall pull --platform linux/arm64 alpine quay.io/prometheus/busybox',
     'landfall pull --plain-http registry.lan:5000/app:1',
     'landfall pull --discard-layers registry.k8s.io/kube-proxy:v1.34.0',
+    'landfall pull --timeline pull.svg debian:trixie',
     'landfall pull --output json --progress none alpine',
   ]);
 }

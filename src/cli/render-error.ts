@@ -1,9 +1,13 @@
 import { errorFacts, messageOf } from './error-facts.js';
+import { fitEnd } from './format/fit.js';
+import { paint } from './format/paint.js';
 import { printable } from './format/printable.js';
 
 export interface RenderErrorOptions {
   /** Which of several arguments it was; told when the message does not name it. */
   readonly subject?: string | undefined;
+  /** Default: none. */
+  readonly color?: boolean | undefined;
 }
 
 /**
@@ -15,13 +19,20 @@ export function renderError(error: unknown, options: RenderErrorOptions = {}): s
   const { subject } = options;
   const named = subject === undefined || message.includes(subject) ? message : `${subject}: ${message}`;
   const why = causeThatAdds(error, message);
+  const mark = (style: Parameters<typeof paint>[0], text: string): string =>
+    options.color === true ? paint(style, text) : text;
   return [
-    `landfall: ${printable(named)}`,
-    ...(why === undefined ? [] : [`  ${printable(why)}`]),
-    `  hint: ${printable(hint)}`,
+    `${mark(['bold', 'red'], 'landfall:')} ${lineOf(named, LONGEST_MESSAGE)}`,
+    ...(why === undefined ? [] : [`  ${lineOf(why, LONGEST_WHY)}`]),
+    `  ${mark('cyan', 'hint:')} ${lineOf(hint, LONGEST_MESSAGE)}`,
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+/** Text that others had a hand in, as one line of bounded length. */
+function lineOf(text: string, longest: number): string {
+  return fitEnd(printable(text.trim()), longest);
 }
 
 /** An error for programs: one JSON object on one line. */
@@ -29,6 +40,8 @@ export function renderErrorJson(error: unknown): string {
   return `${JSON.stringify(errorFacts(error))}\n`;
 }
 
+/** A message may hold what a registry said, or the names of many things. */
+const LONGEST_MESSAGE = 2000;
 const LONGEST_WHY = 300;
 
 /** The message of the nearest cause that says something which the error's own message does not. */
@@ -36,9 +49,7 @@ function causeThatAdds(error: unknown, told: string): string | undefined {
   let cause = error instanceof Error ? error.cause : undefined;
   for (let depth = 0; cause !== undefined && depth < 8; depth += 1) {
     const text = messageOf(cause).trim();
-    if (text !== '' && !told.includes(text)) {
-      return text.length > LONGEST_WHY ? `${text.slice(0, LONGEST_WHY)}…` : text;
-    }
+    if (text !== '' && !told.includes(text)) return text;
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   return undefined;

@@ -21,7 +21,7 @@ export function renderImages(
   const somewhereElse = images.some(({ additionalRoot }) => additionalRoot !== undefined);
   return renderTable(
     [
-      { title: 'REPOSITORY', shrinks: true },
+      { title: 'REPOSITORY', shrinks: true, keeps: 'end' },
       { title: 'TAG', shrinks: true },
       { title: 'DIGEST' },
       { title: 'PLATFORM', shrinks: true },

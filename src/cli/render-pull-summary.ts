@@ -4,49 +4,103 @@ import { countOf } from './format/count.js';
 import { formatDuration } from './format/duration.js';
 import { printable } from './format/printable.js';
 import { formatRate, formatSize } from './format/size.js';
+import type { PullReport } from './pull-report.js';
+import { layerWithDigest, stepWords } from './timeline/step-words.js';
+import { decisivePull, lengthOf } from './timeline/where-time-went.js';
 
-/** What a pull did, in a few lines: what is here now, how much of it is new, what it took. */
-export function renderPullSummary(result: PullResult): string {
-  const reused = result.layers.filter((layer) => layer.reused).length;
-  const fresh = result.layers.length - reused;
-  const { bytesDownloaded, bytesDiscarded, fetchMs } = result;
-  const total = formatDuration(result.resolveMs + Math.max(fetchMs, result.unpackMs));
-  const lines =
-    bytesDownloaded === 0 && fresh === 0
-      ? [`up to date: nothing was downloaded (${countOf(reused, 'layer')} already present, ${total})`]
-      : [
-          `layers    ${fresh} new, ${reused} already present`,
-          bytesDownloaded === 0
-            ? 'download  up to date: nothing was downloaded'
-            : `download  ${formatSize(bytesDownloaded)} in ${formatDuration(fetchMs)}${rate(bytesDownloaded, fetchMs)}`,
-          `time      ${total} (resolve ${formatDuration(result.resolveMs)}${unpackTime(result)})`,
-        ];
-  if (bytesDiscarded > 0) {
-    const discarded = result.layers.filter((layer) => layer.discarded).length;
-    lines.push(
-      `freed     ${formatSize(bytesDiscarded)} of disk: ${countOf(discarded, 'layer')} kept unpacked only`,
-    );
-  }
+/** What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took longest. */
+export function renderPullSummary(report: PullReport): string {
+  const { result } = report;
+  const isUpToDate = result.bytesDownloaded === 0 && newLayers(result).length === 0;
+  const lines = [
+    `digest    ${result.digest}`,
+    `platform  ${printable(formatPlatform(result.platform))}`,
+    ...signers(result).map((signer) => `signed    by ${printable(signer)}`),
+    ...(isUpToDate ? [upToDateLine(report)] : workLines(report)),
+    ...freedLines(result),
+  ];
+  return `${printable(result.reference)}\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
+/** What several pulls did together, in two lines at most; nothing where there was only one. */
+export function renderPullTotal(reports: readonly PullReport[], asked: number): string {
+  if (asked < 2 || reports.length === 0) return '';
+  const results = reports.map(({ result }) => result);
+  const bytes = sumOf(results.map(({ bytesDownloaded }) => bytesDownloaded));
+  const layers = sumOf(results.map((result) => result.layers.length));
+  const fresh = sumOf(results.map((result) => newLayers(result).length));
+  const reused = sumOf(reports.map(({ bytesReused }) => bytesReused));
+  const start = Math.min(...reports.map(({ timed }) => timed.start));
+  const ms = Math.max(...reports.map(({ timed }) => timed.end)) - start;
+  const decisive = decisivePull(reports.map(({ timed }) => timed));
+  const last = reports.find(({ timed }) => timed === decisive);
+  const images = reports.length < asked ? `${reports.length} of ${asked} images` : `${asked} images`;
+  const moved =
+    bytes === 0 ? 'nothing was downloaded' : `${formatSize(bytes)} downloaded${rate(bytes, ms, ' at ')}`;
+  const kept = `${layers - fresh} reused${sizeOf(reused)}`;
   return [
-    printable(result.reference),
-    `  digest    ${result.digest}`,
-    `  platform  ${printable(formatPlatform(result.platform))}`,
-    ...signers(result).map((signer) => `  signed    by ${printable(signer)}`),
-    ...lines.map((line) => `  ${line}`),
-  ]
-    .map((line) => `${line}\n`)
-    .join('');
+    `${images} in ${formatDuration(ms)}: ${moved}; ${countOf(fresh, 'layer')} new, ${kept}\n`,
+    ...(bytes === 0 || last === undefined ? [] : [slowestOf(last)]),
+  ].join('');
+}
+
+function slowestOf({ result, slowest }: PullReport): string {
+  if (slowest === undefined) return '';
+  const took = formatDuration(lengthOf(slowest));
+  return `  longest   ${took} ${stepWords(slowest, layerWithDigest)} of ${printable(result.reference)}\n`;
+}
+
+function upToDateLine({ result, timed, bytesReused }: PullReport): string {
+  const here = `${countOf(result.layers.length, 'layer')} already present`;
+  const size = bytesReused === 0 ? '' : `, ${formatSize(bytesReused)}`;
+  return `up to date: nothing was downloaded (${here}${size}, ${formatDuration(lengthOf(timed))})`;
+}
+
+function workLines({ result, timed, bytesReused, slowest }: PullReport): readonly string[] {
+  const { bytesDownloaded, fetchMs, unpackMs, chainId } = result;
+  const fresh = newLayers(result);
+  const kept = `${result.layers.length - fresh.length} reused${sizeOf(bytesReused)}`;
+  const unpacked = sumOf(fresh.map(({ size }) => size));
+  const part = slowest === undefined ? '' : `, of which ${formatDuration(lengthOf(slowest))} `;
+  return [
+    `layers    ${fresh.length} new, ${kept}`,
+    bytesDownloaded === 0
+      ? 'download  nothing was downloaded'
+      : `download  ${formatSize(bytesDownloaded)} in ${formatDuration(fetchMs)}${rate(bytesDownloaded, fetchMs, ', ')}`,
+    ...(chainId === undefined || fresh.length === 0
+      ? []
+      : [
+          `unpack    ${formatSize(unpacked)} in ${formatDuration(unpackMs)}${rate(unpacked, unpackMs, ', ')}`,
+        ]),
+    `time      ${formatDuration(lengthOf(timed))}${part}${slowest === undefined ? '' : stepWords(slowest, layerWithDigest)}`,
+  ];
+}
+
+function freedLines({ bytesDiscarded, layers }: PullResult): readonly string[] {
+  if (bytesDiscarded === 0) return [];
+  const discarded = layers.filter((layer) => layer.discarded).length;
+  return [
+    `freed     ${formatSize(bytesDiscarded)} of disk: ${countOf(discarded, 'layer')} kept unpacked only`,
+  ];
+}
+
+function newLayers({ layers }: PullResult): PullResult['layers'] {
+  return layers.filter(({ reused }) => !reused);
 }
 
 function signers({ signatures = [] }: PullResult): readonly string[] {
   return [...new Set(signatures.map(({ signedBy }) => signedBy))];
 }
 
-function unpackTime({ chainId, unpackMs }: PullResult): string {
-  return chainId === undefined ? '' : `, unpack ${formatDuration(unpackMs)}`;
+function sizeOf(bytes: number): string {
+  return bytes === 0 ? '' : ` (${formatSize(bytes)})`;
 }
 
 /** A rate over a few milliseconds says nothing. */
-function rate(bytes: number, milliseconds: number): string {
-  return milliseconds < 100 ? '' : `, ${formatRate((bytes * 1000) / milliseconds)}`;
+function rate(bytes: number, milliseconds: number, before: string): string {
+  return milliseconds < 100 ? '' : `${before}${formatRate((bytes * 1000) / milliseconds)}`;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }

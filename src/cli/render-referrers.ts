@@ -1,24 +1,17 @@
 import type { Referrer } from '../engine/referrer-tree.js';
+import { type Digest, shortDigest } from '../spec/index.js';
+import { branches, drawTree } from './format/branches.js';
 import { printable } from './format/printable.js';
 import { formatSize } from './format/size.js';
 
 const CREATED = 'org.opencontainers.image.created';
 
-/** What draws the branches: before a referrer, before the last one, and below each of them. */
-interface Branches {
-  readonly item: string;
-  readonly last: string;
-  readonly below: string;
-  readonly belowLast: string;
-}
-
-const UNICODE: Branches = { item: '├─ ', last: '└─ ', below: '│  ', belowLast: '   ' };
-const ASCII: Branches = { item: '|- ', last: '`- ', below: '|  ', belowLast: '   ' };
-
 interface Line {
   /** The branches and the type. */
   readonly title: string;
-  readonly facts: readonly string[];
+  readonly digest: Digest;
+  readonly size: string;
+  readonly created: string;
 }
 
 /**
@@ -28,28 +21,31 @@ interface Line {
 export function renderReferrers(
   root: string,
   referrers: readonly Referrer[],
-  { unicode }: { readonly unicode: boolean },
+  { unicode, width: limit }: { readonly unicode: boolean; readonly width?: number | undefined },
 ): string {
   if (referrers.length === 0) return `${root}\nnothing refers to it\n`;
-  const lines = linesOf(referrers, '', unicode ? UNICODE : ASCII);
+  const drawn = drawTree(referrers, (one) => one.referrers, branches({ unicode }));
+  const lines = [...drawn].map(({ node, branch }) => lineOf(node, branch));
   const width = Math.max(...lines.map(({ title }) => title.length));
-  const sizes = Math.max(...lines.map(({ facts }) => facts[1]?.length ?? 0));
-  const text = lines.map(({ title, facts: [digest = '', size = '', created = ''] }) =>
-    [title.padEnd(width), digest, size.padStart(sizes), created].join('  ').trimEnd(),
-  );
+  const sizes = Math.max(...lines.map(({ size }) => size.length));
+  const draw = (shown: (digest: Digest) => string): string[] =>
+    lines.map(({ title, digest, size, created }) =>
+      [title.padEnd(width), shown(digest), size.padStart(sizes), created].join('  ').trimEnd(),
+    );
+  const whole = draw((digest) => digest);
+  // A terminal would break them in two, and then it is no tree.
+  const isTooWide = limit !== undefined && whole.some((line) => line.length > limit);
+  const text = isTooWide ? draw(shortDigest) : whole;
   return `${[root, ...text].join('\n')}\n`;
 }
 
-function linesOf(referrers: readonly Referrer[], indent: string, branches: Branches): Line[] {
-  return referrers.flatMap(({ descriptor, referrers: below }, at) => {
-    const isLast = at === referrers.length - 1;
-    const { artifactType, mediaType, digest, size, annotations } = descriptor;
-    const type = printable(artifactType === undefined || artifactType === '' ? mediaType : artifactType);
-    const line = {
-      title: `${indent}${isLast ? branches.last : branches.item}${type}`,
-      facts: [digest, formatSize(size), printable(annotations?.[CREATED] ?? '')],
-    };
-    const deeper = `${indent}${isLast ? branches.belowLast : branches.below}`;
-    return [line, ...linesOf(below, deeper, branches)];
-  });
+function lineOf({ descriptor }: Referrer, branch: string): Line {
+  const { artifactType, mediaType, digest, size, annotations } = descriptor;
+  const type = printable(artifactType === undefined || artifactType === '' ? mediaType : artifactType);
+  return {
+    title: `${branch}${type}`,
+    digest,
+    size: formatSize(size),
+    created: printable(annotations?.[CREATED] ?? ''),
+  };
 }

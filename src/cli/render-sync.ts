@@ -7,8 +7,8 @@ import { renderTable, type TableColumn } from './format/table.js';
 import { syncTotals } from './sync-report.js';
 
 const COLUMNS: readonly TableColumn[] = [
-  { title: 'IMAGE', shrinks: true },
-  { title: 'DESTINATION', shrinks: true },
+  { title: 'IMAGE', shrinks: true, keeps: 'end' },
+  { title: 'DESTINATION', shrinks: true, keeps: 'end' },
   { title: 'WHAT' },
   { title: 'BYTES', align: 'right' },
   { title: 'DIGEST', optional: true },

@@ -20,7 +20,7 @@ export function renderTransfers(
   return renderTable(
     [
       { title: 'ID' },
-      { title: 'IMAGE', shrinks: true },
+      { title: 'IMAGE', shrinks: true, keeps: 'end' },
       { title: 'STATE' },
       { title: 'PROGRESS' },
       { title: 'BYTES', align: 'right' },

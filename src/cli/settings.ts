@@ -1,10 +1,11 @@
-import { homedir } from 'node:os';
 import path from 'node:path';
+import { defaultRoot } from '../engine/default-root.js';
 import type { SyncMode } from '../engine/durability.js';
 import type { SnapshotterKind } from '../engine/store.js';
-import { LandfallError } from '../errors.js';
 import type { UnpackLimits } from '../spec/index.js';
 import type { InflateChoice } from '../unpack/index.js';
+import type { Origin, Origins } from './origin.js';
+import { keyOfAttribute } from './option-kind.js';
 
 export type OutputFormat = 'text' | 'json';
 export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
@@ -19,8 +20,10 @@ export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json',
 export const LOG_FORMATS: readonly LogFormat[] = ['text', 'json'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
-/** The global options as they were typed; the parser has checked each by itself. */
+/** The global options as they were typed, or said by the environment or a file; the parser has checked each by itself. */
 export interface GlobalFlags {
+  /** Path of the one configuration file that is read. */
+  readonly config?: string;
   readonly root?: string;
   readonly additionalRoot?: readonly string[];
   readonly snapshots?: SnapshotterKind;
@@ -75,8 +78,10 @@ export interface Settings {
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Whether no option asks for something that a daemon on the root may do otherwise, so that it can do the work. */
+  /** Whether nothing is asked for that a daemon on the root may do otherwise, so that it can do the work. */
   readonly daemonMayPull: boolean;
+  /** Where the values of options come from, also those of the command's own. */
+  readonly origins: Origins;
 }
 
 export interface SettingsSurroundings {
@@ -104,12 +109,20 @@ const DAEMONS_OWN = [
 
 const DEFAULT_HOSTS_DIRS: readonly string[] = ['/etc/landfall/certs.d', '/etc/containerd/certs.d'];
 
-/** Errors: INVALID_CONFIG (the environment says what cannot be). */
-export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings): Settings {
+/**
+ * Puts defaults where nothing was said.
+ *
+ * @param origins where the flags come from; by default all were typed
+ */
+export function resolveSettings(
+  flags: GlobalFlags,
+  around: SettingsSurroundings,
+  origins: Origins = typed(flags),
+): Settings {
   return {
     root: path.resolve(flags.root ?? defaultRoot(around)),
-    additionalRoots: (flags.additionalRoot ?? rootsIn(around)).map((directory) => path.resolve(directory)),
-    snapshots: flags.snapshots ?? snapshotsIn(around),
+    additionalRoots: (flags.additionalRoot ?? []).map((directory) => path.resolve(directory)),
+    snapshots: flags.snapshots,
     hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
     plainHttp: flags.plainHttp ?? false,
     insecure: flags.insecure ?? false,
@@ -121,51 +134,28 @@ export function resolveSettings(flags: GlobalFlags, around: SettingsSurroundings
     limitRate: flags.limitRate,
     maxRetryAfter: flags.maxRetryAfter,
     limits: flags.unpackLimit ?? {},
-    inflate: flags.inflate ?? inflateIn(around) ?? 'auto',
+    inflate: flags.inflate ?? 'auto',
     progress: flags.progress ?? 'auto',
     output: flags.output ?? 'text',
     logLevel: flags.logLevel ?? 'info',
     logFormat: flags.logFormat ?? 'text',
-    daemonMayPull: DAEMONS_OWN.every((name) => flags[name] === undefined),
+    daemonMayPull: DAEMONS_OWN.every((name) => isDaemonsToo(keyOfAttribute(name), origins)),
+    origins,
   };
 }
 
-/** LANDFALL_ROOT, then /var/lib/landfall as root and $XDG_DATA_HOME/landfall otherwise; empty counts as unset. */
-function defaultRoot({ env, uid }: SettingsSurroundings): string {
-  const named = given(env['LANDFALL_ROOT']);
-  if (named !== undefined) return named;
-  if (uid === 0) return '/var/lib/landfall';
-  const dataHome = given(env['XDG_DATA_HOME']) ?? path.join(given(env['HOME']) ?? homedir(), '.local/share');
-  return path.join(dataHome, 'landfall');
+function typed(flags: GlobalFlags): Origins {
+  const given = Object.entries(flags).filter(([, value]) => value !== undefined);
+  return new Map(given.map(([name]) => [keyOfAttribute(name), { from: 'option' }]));
 }
 
-/** LANDFALL_ADDITIONAL_ROOTS, with colons between them. */
-function rootsIn({ env }: SettingsSurroundings): readonly string[] {
-  return (env['LANDFALL_ADDITIONAL_ROOTS'] ?? '').split(':').filter((root) => root !== '');
-}
-
-function snapshotsIn(around: SettingsSurroundings): SnapshotterKind | undefined {
-  return choiceIn(around, 'LANDFALL_SNAPSHOTS', SNAPSHOTTERS);
-}
-
-function inflateIn(around: SettingsSurroundings): InflateChoice | undefined {
-  return choiceIn(around, 'LANDFALL_INFLATE', INFLATE_CHOICES);
-}
-
-/** A variable that takes one of a few words; empty counts as unset. */
-function choiceIn<T extends string>(
-  { env }: SettingsSurroundings,
-  variable: string,
-  choices: readonly T[],
-): T | undefined {
-  const named = given(env[variable]);
-  const choice = choices.find((known) => known === named);
-  if (named === undefined || choice !== undefined) return choice;
-  throw new LandfallError('INVALID_CONFIG', `${variable} is ${named}`, {
-    hint: `Set it to ${choices.join(' or ')}, or unset it.`,
-  });
-}
-
-function given(value: string | undefined): string | undefined {
-  return value === '' ? undefined : value;
+/**
+ * Whether a daemon has been told the same: it reads the system's file, and neither the user's nor what is in the environment of
+ * whoever asks it.
+ */
+function isDaemonsToo(key: string, origins: Origins): boolean {
+  const isSystems = (origin: Origin): boolean => origin.from === 'file' && origin.scope === 'system';
+  return [...origins].every(
+    ([name, origin]) => (name !== key && !name.startsWith(`${key}.`)) || isSystems(origin),
+  );
 }

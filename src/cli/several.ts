@@ -1,4 +1,6 @@
+import { withoutCredentials } from '../spec/reference.js';
 import { type CommandContext, reportError } from './command-context.js';
+import { messageOf } from './error-facts.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 
 /** What became of one of several arguments. */
@@ -20,8 +22,14 @@ export function reportFailures(outcomes: readonly Outcome<unknown>[], context: C
   // Interrupted is interrupted once, however many were under way.
   const told = context.signal.aborted ? failures.slice(0, 1) : failures;
   for (const { error, subject } of told) {
-    reportError(context, error, outcomes.length > 1 && !context.signal.aborted ? subject : undefined);
+    const isOneOfSeveral = outcomes.length > 1 && !context.signal.aborted;
+    reportError(context, error, isOneOfSeveral ? shownSubject(subject, error) : undefined);
   }
   const first = failures[0];
   return first === undefined ? 0 : exitCodeOf(first.error);
+}
+
+/** Nothing where the message names it; a password that stands in it is nobody's to read. */
+function shownSubject(subject: string, error: unknown): string | undefined {
+  return messageOf(error).includes(subject) ? undefined : withoutCredentials(subject);
 }

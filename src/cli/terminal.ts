@@ -24,3 +24,23 @@ export function showsUnicode(env: Readonly<Record<string, string | undefined>>):
   const locale = [env['LC_ALL'], env['LC_CTYPE'], env['LANG']].find((value) => (value ?? '') !== '');
   return /utf-?8/i.test(locale ?? '');
 }
+
+/** Columns for text that is wrapped: those of the terminal, else what COLUMNS says, else 80. */
+export function columnsOf(stream: TerminalStream, env: Readonly<Record<string, string | undefined>>): number {
+  // A terminal that nobody has told its size says 0.
+  if (stream.isTTY === true && (stream.columns ?? 0) > 0) return stream.columns ?? 80;
+  return /^[1-9]\d{0,3}$/.test(env['COLUMNS'] ?? '') ? Number(env['COLUMNS']) : 80;
+}
+
+/** Rows of the terminal, where it has been told how many it has. */
+export function rowsOf(stream: TerminalStream): number {
+  return (stream.rows ?? 0) > 0 ? (stream.rows ?? 24) : 24;
+}
+
+/** The columns that a table has to fit; undefined where nothing is cut, since a program may read it. */
+export function tableWidth(
+  stream: TerminalStream,
+  env: Readonly<Record<string, string | undefined>>,
+): number | undefined {
+  return stream.isTTY === true ? columnsOf(stream, env) : undefined;
+}

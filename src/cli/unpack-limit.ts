@@ -17,7 +17,7 @@ const NAMES: Readonly<Record<UnpackLimit, string>> = {
   indexBytes: 'index-bytes',
 };
 
-const LIMITS_BY_NAME: ReadonlyMap<string, UnpackLimit> = new Map(
+export const LIMITS_BY_NAME: ReadonlyMap<string, UnpackLimit> = new Map(
   Object.entries(NAMES).map(([limit, name]) => [name, limit as UnpackLimit]),
 );
 

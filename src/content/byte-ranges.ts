@@ -1,6 +1,8 @@
 /** From `start` up to and without `end`. */
 export interface ByteSpan {
+  /** Bytes from the beginning. */
   readonly start: number;
+  /** Bytes from the beginning. */
   readonly end: number;
 }
 

@@ -82,6 +82,6 @@ export function outputError(error: unknown, place: string): LandfallError {
   return new ContentError(full ? 'NO_SPACE' : 'FILESYSTEM', `${place} could not be written: ${reason}`, {
     cause: error,
     details: { path: place },
-    hint: full ? 'Free some space where it is to go.' : 'Look at where the archive is to go.',
+    hint: full ? 'Free some space where it is to go.' : 'Look at where it is to go.',
   });
 }

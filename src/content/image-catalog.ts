@@ -2,8 +2,17 @@ import type { ImageRecord } from './images.js';
 
 /** Where images are looked up by their canonical names. */
 export interface ImageCatalog {
+  /**
+   * An image by its canonical name; undefined where there is none.
+   *
+   * @throws {ContentError} FILESYSTEM, STORE_CORRUPT
+   */
   get(name: string): Promise<CatalogImage | undefined>;
-  /** In order of their names. */
+  /**
+   * All images, in order of their names.
+   *
+   * @throws {ContentError} FILESYSTEM, STORE_CORRUPT
+   */
   list(): Promise<readonly CatalogImage[]>;
 }
 

@@ -23,11 +23,15 @@ export type Labels = Readonly<Record<string, string>>;
 export interface ImageRecord {
   /** Canonical reference: `docker.io/library/alpine:3`. */
   readonly name: string;
+  /** What the name stands for: an index or a manifest. */
   readonly target: Descriptor;
+  /** When the name was first given. */
   readonly createdAt: Date;
   /** When the name was last given a target, or other labels. */
   readonly updatedAt: Date;
+  /** When somebody last pulled, mounted or unpacked it. */
   readonly usedAt: Date;
+  /** What users and other programs attached to it. */
   readonly labels: Labels;
   /** Never collected for being unused. */
   readonly pinned: boolean;

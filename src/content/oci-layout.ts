@@ -28,6 +28,7 @@ const NAMES_SHOWN = 20;
  * store of ours, nothing says that its blobs were verified: whoever reads one checks it.
  */
 export class OciLayout implements BlobProvider {
+  /** Absolute path. */
   readonly directory: string;
 
   private constructor(directory: string) {
@@ -71,7 +72,11 @@ export class OciLayout implements BlobProvider {
     throw new SpecError('INVALID_MANIFEST', `${path} is not an image index`);
   }
 
-  /** The names of its images, in order, each once. */
+  /**
+   * The names of its images, in order, each once.
+   *
+   * @throws as {@link index}
+   */
   async names(): Promise<string[]> {
     const { manifests } = await this.index();
     const names = manifests.flatMap(({ annotations }) => annotations?.[REF_NAME] ?? []);

@@ -12,6 +12,7 @@ import { blobPath, BLOBS, ingestPath } from './store-paths.js';
 
 /** A blob that a collection takes. */
 export interface SweptBlob {
+  /** Of its bytes. */
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;

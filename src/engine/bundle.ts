@@ -23,11 +23,13 @@ export interface BundleImageOptions extends Omit<UnpackImageOptions, 'ownership'
   readonly rootless?: boolean;
   /** A user namespace with these IDs, to which the root file system is given too. Takes `gidMap` beside it. */
   readonly uidMap?: readonly IdRange[] | undefined;
+  /** The same for groups. Takes `uidMap` beside it. */
   readonly gidMap?: readonly IdRange[] | undefined;
   /** Whether the process gets a terminal of its own. Default false. */
   readonly terminal?: boolean;
 }
 
+/** What {@link bundleImage} has made. */
 export interface BundleImageResult extends UnpackImageResult {
   /** What config.json says. */
   readonly config: RuntimeConfig;

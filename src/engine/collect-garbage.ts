@@ -32,10 +32,13 @@ export interface CollectGarbageOptions extends Abortable {
   readonly unusedForMs?: number;
 }
 
+/** What went, or in a dry run would go. */
 export interface GarbageReport {
+  /** Whether nothing was changed. */
   readonly dryRun: boolean;
   /** Names that went for being unused. */
   readonly images: readonly string[];
+  /** That nobody needs. */
   readonly blobs: readonly SweptBlob[];
   /** Names or keys. */
   readonly snapshots: readonly string[];
@@ -58,6 +61,8 @@ const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
  * What is held is decided in one write transaction, from what the database knows of documents, images and leases. A
  * pull leases what it needs before it looks for it, so either its lease is seen here or it finds the thing gone and
  * fetches it. Files and directories go afterwards; what a crash leaves of them, the next collection finds.
+ *
+ * @throws {@link ContentError} FILESYSTEM, STORE_CORRUPT, LOCKED; {@link LandfallError} ABORTED: what is gone by then is gone
  */
 export async function collectGarbage(
   store: Store,

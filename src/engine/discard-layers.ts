@@ -1,10 +1,10 @@
 import { DISCARD_LAYERS_LABEL, DiscardedBlobs, type Labels, type Lease } from '../content/index.js';
 import type { Digest } from '../spec/index.js';
 import type { ImageLayer } from './fetch-graph.js';
-import type { Store } from './store.js';
+import type { StoreParts } from './store.js';
 
 /** What of a store is asked for discarded blobs. */
-export type DiscardingStore = Pick<Store, 'root' | 'database' | 'documents'>;
+export type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'documents'>;
 
 export function discardedBlobs({ root, database, documents }: DiscardingStore): DiscardedBlobs {
   return new DiscardedBlobs({ root, database, documents });
@@ -34,7 +34,7 @@ export interface UnneededOptions {
  * snapshots and blobs before asking, so that it stays true.
  */
 export async function unneededLayers(
-  store: DiscardingStore & Pick<Store, 'content' | 'snapshotter'>,
+  store: DiscardingStore & Pick<StoreParts, 'content' | 'snapshotter'>,
   layers: readonly ImageLayer[],
   { discard, source }: UnneededOptions,
 ): Promise<ReadonlySet<Digest>> {

@@ -4,30 +4,47 @@ import { listPartials } from '../content/index.js';
 import { type Abortable, systemCode } from '../errors.js';
 import { integerOf } from '../metadata/index.js';
 import { collectGarbage } from './collect-garbage.js';
-import type { Store } from './store.js';
+import type { Store, StoreParts } from './store.js';
 
 /** Bytes, and how many things they are. */
 export interface UsageOf {
+  /** How many things. */
   readonly count: number;
+  /** Bytes of all of them. */
   readonly bytes: number;
-  /** What a collection would free of it. */
+  /** Bytes of it that a collection would free. */
   readonly reclaimable: number;
 }
 
+/** What a store takes on the disk. */
 export interface DiskUsage {
+  /** Absolute path. */
   readonly root: string;
+  /** Downloaded content. */
   readonly blobs: UsageOf;
+  /** Unpacked layers. */
   readonly snapshots: UsageOf;
   /** Downloads that did not end. */
   readonly partials: UsageOf;
-  readonly database: { readonly bytes: number };
+  /** Of SQLite's files and their backups. */
+  readonly database: {
+    /** On the disk. */
+    readonly bytes: number;
+  };
   /** What a repair put aside; nobody removes it but a person. */
-  readonly quarantine: { readonly count: number; readonly bytes: number };
+  readonly quarantine: {
+    /** How many things. */
+    readonly count: number;
+    /** On the disk. */
+    readonly bytes: number;
+  };
   /** Bytes of all above. */
   readonly total: number;
+  /** Bytes that a collection with its defaults would free. */
   readonly reclaimable: number;
   /** Of the file system that holds the store, in bytes. */
   readonly freeBytes: number;
+  /** Of the same file system, in bytes. */
   readonly capacityBytes: number;
 }
 
@@ -46,7 +63,7 @@ SELECT
   (SELECT coalesce(sum(inodes), 0) FROM snapshots) AS snapshotInodes`;
 
 /** What blobs and unpacked layers take, by the database alone: at once, however large the store is. */
-export async function recordedUsage({ database }: Pick<Store, 'database'>): Promise<RecordedUsage> {
+export async function recordedUsage({ database }: Pick<StoreParts, 'database'>): Promise<RecordedUsage> {
   const row = (await database.get(RECORDED)) ?? {};
   return {
     blobs: { count: integerOf(row, 'blobs'), bytes: integerOf(row, 'blobBytes') },
@@ -54,7 +71,11 @@ export async function recordedUsage({ database }: Pick<Store, 'database'>): Prom
   };
 }
 
-/** What a store takes on the disk, and what a collection with its defaults would free. Errors: those of reading the store. */
+/**
+ * What a store takes on the disk, and what a collection with its defaults would free.
+ *
+ * @throws {@link ContentError} FILESYSTEM, STORE_CORRUPT; {@link LandfallError} ABORTED
+ */
 export async function diskUsage(store: Store, o: Abortable = {}): Promise<DiskUsage> {
   const { root, snapshotter } = store;
   const garbage = await collectGarbage(store, { dryRun: true, signal: o.signal });

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { probeSqlite } from '../metadata/index.js';
 import { probeSystem, type SystemCapabilities } from '../system/index.js';
 import { probeInflate, probeZstd } from '../unpack/index.js';
 
@@ -10,6 +11,8 @@ export interface DiagnosedCapability {
   readonly detail: string;
   /** What landfall does where it is missing. */
   readonly without: string;
+  /** What a person can do to have it, where that is known. */
+  readonly hint?: string;
 }
 
 export interface Diagnosis {
@@ -58,6 +61,7 @@ export async function diagnose(root: string): Promise<Diagnosis> {
     user: userName(),
     root,
     capabilities: [
+      { name: 'SQLite', ...(await probeSqlite()), without: 'there is no store; registries can be used' },
       ...CAPABILITIES.map(([key, name, without]) => ({ name, ...system[key], without })),
       {
         name: 'native zlib',

@@ -16,7 +16,7 @@ import {
 } from '../spec/index.js';
 import { imageLayers } from './fetch-graph.js';
 import { readConfig, readManifest } from './read-document.js';
-import type { Store } from './store.js';
+import type { StoreParts } from './store.js';
 
 export interface RecordDocumentsOptions {
   /**
@@ -33,7 +33,7 @@ export interface RecordDocumentsOptions {
  * Errors: those of reading documents; of those below the target only where they are not damaged.
  */
 export async function recordDocuments(
-  store: Pick<Store, 'content' | 'documents' | 'database'>,
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
   target: Descriptor,
   options: RecordDocumentsOptions = {},
 ): Promise<void> {
@@ -47,7 +47,7 @@ export async function recordDocuments(
  * that target.
  */
 export async function recordMissingDocuments(
-  store: Pick<Store, 'content' | 'documents' | 'database'>,
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
   o: Abortable = {},
 ): Promise<ReadonlyMap<Digest, string>> {
   const unreadable = new Map<Digest, string>();
@@ -71,7 +71,7 @@ interface Survey {
 }
 
 async function survey(
-  store: Pick<Store, 'content' | 'documents' | 'database'>,
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
   descriptor: Descriptor,
   o: Survey,
 ): Promise<void> {
@@ -101,7 +101,7 @@ async function survey(
 
 /** Whether all that a manifest lists came once: it is here, or damaged, or was dropped on purpose. */
 async function isWhole(
-  { content, database }: Pick<Store, 'content' | 'database'>,
+  { content, database }: Pick<StoreParts, 'content' | 'database'>,
   manifest: ImageManifest,
 ): Promise<boolean> {
   for (const { digest } of childrenOf(manifest)) {

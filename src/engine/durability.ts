@@ -9,7 +9,7 @@ import {
 } from '../metadata/index.js';
 import { bootId } from '../system/index.js';
 import { putAwayDoubtfulSnapshots } from '../unpack/index.js';
-import type { Store } from './store.js';
+import type { StoreParts } from './store.js';
 
 /**
  * What of a pull is on the disk when it is reported done, and so survives a power cut. `full`: all of it. `blobs`: the blobs
@@ -51,7 +51,7 @@ export async function settleStore({
   database,
   pool,
   sync,
-}: Pick<Store, 'root' | 'database' | 'pool' | 'sync'>): Promise<void> {
+}: Pick<StoreParts, 'root' | 'database' | 'pool' | 'sync'>): Promise<void> {
   if (sync === 'none') return;
   if (!(await hasUnsynced(database, sync === 'blobs' ? ['blobs'] : undefined))) return;
   await settleUnsynced(database, async () => {
@@ -61,7 +61,9 @@ export async function settleStore({
 
 /** What a power cut may have taken, and so counts as lost. */
 export interface LostContent {
+  /** How many. */
   readonly blobs: number;
+  /** How many. */
   readonly snapshots: number;
 }
 

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { throwIfAborted } from '../errors.js';
 import { unpackLimits } from '../spec/index.js';
 import { exportTree } from '../unpack/index.js';
 import { requireUnpackable } from './fetch-graph.js';
@@ -7,6 +8,7 @@ import { resultOf, type UnpackImageOptions, type UnpackImageResult } from './unp
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
 
+/** What {@link exportImage} gives. */
 export interface ExportImageResult extends UnpackImageResult {
   /** The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of no use. */
   readonly archive: AsyncGenerator<Buffer, void, undefined>;
@@ -19,6 +21,7 @@ export interface ExportImageResult extends UnpackImageResult {
  */
 export async function exportImage(options: ExportImageOptions): Promise<ExportImageResult> {
   const { content, target, platform, limits = {}, inflate, signal, onEvent } = options;
+  throwIfAborted(signal);
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(limits));
   const layers = image.layers.map(({ descriptor, diffId }) => {

@@ -26,8 +26,11 @@ import { noMatchingPlatform, selectManifest } from './select-manifest.js';
 
 /** One layer of an image: what the manifest says of it, and what the config says (image-spec: config.md). */
 export interface ImageLayer {
+  /** Of the compressed blob. */
   readonly descriptor: Descriptor;
+  /** Of the uncompressed tar. */
   readonly diffId: Digest;
+  /** Of this layer and all below it (image-spec: config.md, Layer ChainID). */
   readonly chainId: Digest;
 }
 

@@ -1,5 +1,5 @@
 import type { BlobProvider, CatalogImage, ImageRecord } from '../content/index.js';
-import { ContentError, LandfallError, SpecError } from '../errors.js';
+import { type Abortable, ContentError, LandfallError, SpecError, throwIfAborted } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -20,9 +20,18 @@ const SHORTEST_IMAGE_ID = 4;
 /**
  * Finds an image in the store, or in an additional one, by any name that a person would use: familiar or canonical
  * reference, target digest, image ID, or the beginning of one.
- * Errors: INVALID_REFERENCE; BLOB_NOT_FOUND (no such image).
+ *
+ * @throws
+ * - {@link ContentError} BLOB_NOT_FOUND (no such image)
+ * - {@link SpecError} INVALID_REFERENCE (also for the beginning of several IDs)
+ * - {@link LandfallError} ABORTED
  */
-export async function resolveImage(store: Store, name: string): Promise<CatalogImage> {
+export async function resolveImage(
+  store: Store,
+  name: string,
+  { signal }: Abortable = {},
+): Promise<CatalogImage> {
+  throwIfAborted(signal);
   const found = (await findByReference(store, name)) ?? (await findByImageId(store, name));
   if (found !== undefined) return found;
   throw new ContentError(

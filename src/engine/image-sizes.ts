@@ -11,12 +11,13 @@ import { type Digest, parseDigest } from '../spec/index.js';
 
 /** What an image takes in its store, in bytes. */
 export interface ImageSizes {
-  /** Of its blobs that are here. */
+  /** Bytes of its blobs that are here. */
   readonly size: number;
-  /** Of its unpacked layers. */
+  /** Bytes of its unpacked layers. */
   readonly snapshotSize: number;
-  /** Of both, what other targets use too, and what is this one's alone. */
+  /** Bytes of both that other targets use too. */
   readonly shared: number;
+  /** Bytes that only this image uses: what removing it would free. */
   readonly unique: number;
 }
 

@@ -88,18 +88,30 @@ export interface LocalManifest {
   readonly layers: readonly ImageLayer[];
 }
 
-/** The image manifests below a target of which manifest and config are here, in the index's order. */
+/** The image manifests below a target of which manifest and config are here, each once, in the index's order. */
 export async function manifestsHere(
   content: BlobProvider,
   target: Descriptor,
-  depth = 0,
+): Promise<readonly LocalManifest[]> {
+  return await manifestsBelow(content, target, { depth: 0, seen: new Set() });
+}
+
+async function manifestsBelow(
+  content: BlobProvider,
+  target: Descriptor,
+  { depth, seen }: { readonly depth: number; readonly seen: Set<Digest> },
 ): Promise<readonly LocalManifest[]> {
   const known = isIndexType(target.mediaType) || isManifestType(target.mediaType);
-  if (!known || depth > LIMITS.indexDepth || (await content.info(target.digest)) === undefined) return [];
+  // A few indexes that each list the next one many times would otherwise be read without an end.
+  if (!known || depth > LIMITS.indexDepth || seen.has(target.digest)) return [];
+  seen.add(target.digest);
+  if ((await content.info(target.digest)) === undefined) return [];
   const document = await readManifest(content, target);
   if (document.kind === 'index') {
     const below: LocalManifest[] = [];
-    for (const child of document.manifests) below.push(...(await manifestsHere(content, child, depth + 1)));
+    for (const child of document.manifests) {
+      below.push(...(await manifestsBelow(content, child, { depth: depth + 1, seen })));
+    }
     return below;
   }
   if (!isConfigType(document.config.mediaType)) return [];

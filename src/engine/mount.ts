@@ -1,7 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Lease } from '../content/index.js';
-import { systemCode, UnpackError } from '../errors.js';
+import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../errors.js';
 import { formatPlatform, type Platform } from '../spec/index.js';
 import { isMountPoint, mountFromSpec, unmount } from '../system/index.js';
 import type { Mount } from '../unpack/index.js';
@@ -10,26 +10,47 @@ import { loadImage } from './image.js';
 import type { Store } from './store.js';
 import { touchImage } from './touch-image.js';
 
-export interface MountImageOptions {
+/** Which mounts of an image are wanted. */
+export interface ImageMountsOptions extends Abortable {
+  /** Default: this machine's, else the only one that is here. */
   readonly platform?: Platform | undefined;
+}
+
+/** How an image is mounted. */
+export interface MountImageOptions extends ImageMountsOptions {
   /** A writable layer on top, which is thrown away at unmount. Default false. */
   readonly writable?: boolean;
 }
 
+/** An image that is mounted. */
 export interface MountedImage {
   /** Absolute path. */
   readonly target: string;
   /** The key of the snapshot that holds the image's layers while it is mounted. */
   readonly key: string;
+  /** As they were made, in their order. */
   readonly mounts: readonly Mount[];
 }
 
-/** The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init script). */
+/** What {@link unmountImage} has unmounted. */
+export interface UnmountedImage {
+  /** Absolute path. */
+  readonly target: string;
+}
+
+/**
+ * The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init script). They hold nothing: what
+ * they show may be collected once the image has no name any more.
+ *
+ * @param name as a person would write it: a reference, a digest, an image ID
+ * @throws as {@link mountImage}, but for IN_USE and what mounting needs
+ */
 export async function imageMounts(
   store: Store,
   name: string,
-  options: { readonly platform?: Platform | undefined } = {},
+  options: ImageMountsOptions = {},
 ): Promise<readonly Mount[]> {
+  throwIfAborted(options.signal);
   await using lease = await store.leases.create();
   const top = await topSnapshot(store, name, { ...options, lease });
   return await store.snapshotter.viewMounts(top);
@@ -37,8 +58,15 @@ export async function imageMounts(
 
 /**
  * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}.
- * Errors: BLOB_NOT_FOUND, SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there from
- * this store), FILESYSTEM, UNSUPPORTED (this machine cannot mount).
+ *
+ * @param name as a person would write it: a reference, a digest, an image ID
+ * @param directory where it is mounted; it has to be there
+ * @throws
+ * - {@link ContentError} BLOB_NOT_FOUND (no such image)
+ * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM
+ * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there from this store),
+ *   INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot mount, or the user may not)
+ * - {@link LandfallError} ABORTED, before it is mounted
  */
 export async function mountImage(
   store: Store,
@@ -46,6 +74,7 @@ export async function mountImage(
   directory: string,
   options: MountImageOptions = {},
 ): Promise<MountedImage> {
+  throwIfAborted(options.signal);
   const target = await existingDirectory(directory);
   await using lease = await store.leases.create();
   const top = await topSnapshot(store, name, { platform: options.platform, lease });
@@ -56,6 +85,7 @@ export async function mountImage(
       details: { path: target },
     });
   }
+  throwIfAborted(options.signal);
   const make = options.writable === true ? 'prepare' : 'view';
   const mounts = await store.snapshotter[make](key, top);
   try {
@@ -67,8 +97,19 @@ export async function mountImage(
   return { target, key, mounts };
 }
 
-/** Unmounts what {@link mountImage} mounted, and drops the snapshot that held it. */
-export async function unmountImage(store: Store, directory: string): Promise<{ readonly target: string }> {
+/**
+ * Unmounts what {@link mountImage} mounted, and drops the snapshot that held it: also after a reboot, which has unmounted it.
+ *
+ * @throws
+ * - {@link UnpackError} SNAPSHOT_NOT_FOUND (no image of this store is mounted there), IN_USE (somebody uses it), FILESYSTEM
+ * - {@link LandfallError} ABORTED, before it is unmounted
+ */
+export async function unmountImage(
+  store: Store,
+  directory: string,
+  { signal }: Abortable = {},
+): Promise<UnmountedImage> {
+  throwIfAborted(signal);
   const target = await realpath(directory).catch(() => resolve(directory));
   const key = keyOf(target);
   if ((await store.snapshotter.stat(key)) === undefined) {

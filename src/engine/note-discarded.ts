@@ -1,6 +1,6 @@
 import type { Descriptor } from '../spec/index.js';
 import { discardedBlobs, type DiscardingStore } from './discard-layers.js';
-import type { Store } from './store.js';
+import type { StoreParts } from './store.js';
 
 /**
  * Takes over from additional stores what they go without on purpose: the main store does so too then, and knows where the
@@ -9,7 +9,7 @@ import type { Store } from './store.js';
  * @param source - `registry/repository`, for a blob of which that store does not know where it came from
  */
 export async function noteDiscarded(
-  store: DiscardingStore & Pick<Store, 'content' | 'additional'>,
+  store: DiscardingStore & Pick<StoreParts, 'content' | 'additional'>,
   blobs: readonly Descriptor[],
   source?: string,
 ): Promise<void> {

@@ -4,6 +4,7 @@ import { type Abortable, LandfallError } from '../errors.js';
 import { ExtraConnections } from './extra-connections.js';
 import { FairSlots, type SlotRequest } from './fair-slots.js';
 
+/** How much pulls with one budget do at once. */
 export interface PullBudgetOptions {
   /** Blobs that are on their way at once, and layers that are unpacked at once. Default: {@link defaultConcurrency}. */
   readonly concurrency?: number;
@@ -29,12 +30,13 @@ export function defaultConcurrency(cores: number = availableParallelism()): numb
 
 /** What all pulls use together that are given the same one: connections for layers, and layers being unpacked. */
 export class PullBudget {
+  /** Blobs that are on their way at once, and layers that are unpacked at once. */
   readonly concurrency: number;
   readonly #downloads: FairSlots;
   readonly #unpacking: FairSlots;
   readonly #extra: ExtraConnections;
 
-  /** @throws LandfallError INVALID_CONFIG */
+  /** @throws {@link LandfallError} INVALID_CONFIG for less than one, or a part of one */
   constructor({ concurrency = defaultConcurrency() }: PullBudgetOptions = {}) {
     if (!Number.isInteger(concurrency) || concurrency < 1) {
       throw new LandfallError('INVALID_CONFIG', `a concurrency of ${concurrency} lets nothing begin`, {
@@ -47,7 +49,7 @@ export class PullBudget {
     this.#extra = new ExtraConnections(this.#downloads);
   }
 
-  /** One pull's share. All shares have the same claim to what is free. */
+  /** One pull's share. All shares have the same claim to what is free. @internal */
   share(): BudgetShare {
     const owner = {};
     const asked = ({ bytes, signal }: BudgetRequest): SlotRequest => ({

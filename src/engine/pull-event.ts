@@ -4,50 +4,113 @@ import type { Decompressor, OmittedDevice, UnpackEvent } from '../unpack/index.j
 /** What a blob of an image is for. */
 export type BlobRole = 'index' | 'manifest' | 'config' | 'layer' | 'other';
 
-/**
- * What a pull tells while it runs. `at` is in milliseconds since the pull began; sizes and `bytes` are in bytes.
- * These are the lines of `--progress json`.
- */
-export type PullEvent = { readonly reference: string; readonly at: number } & (
-  | { readonly type: 'resolving' }
-  | { readonly type: 'resolved'; readonly digest: Digest; readonly mediaType: string; readonly size: number }
-  /** The platform that was chosen and its layers, bottom first; told before any of them moves. */
-  | {
-      readonly type: 'image';
-      readonly digest: Digest;
-      readonly platform: Platform;
-      readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly diffId: Digest }[];
-    }
+/** What every event of a pull has. */
+export interface PullEventBase {
+  /** The name that is pulled, canonical. */
+  readonly reference: string;
+  /** Milliseconds since the pull began, to the microsecond. */
+  readonly at: number;
+}
+
+/** The registry is asked what the name stands for. */
+export interface PullResolving extends PullEventBase {
+  readonly type: 'resolving';
+}
+
+/** What the name stands for: an index, or a manifest. */
+export interface PullResolved extends PullEventBase {
+  readonly type: 'resolved';
+  /** Of the index or manifest. */
+  readonly digest: Digest;
+  /** Which of them it is. */
+  readonly mediaType: string;
+  /** Bytes of it. */
+  readonly size: number;
+}
+
+/** The platform that was chosen and its layers; told before any of them moves. */
+export interface PullImage extends PullEventBase {
+  readonly type: 'image';
+  /** Of the manifest. */
+  readonly digest: Digest;
+  /** What it is for. */
+  readonly platform: Platform;
+  /** Bottom first. */
+  readonly layers: readonly {
+    /** Of the compressed blob. */
+    readonly digest: Digest;
+    /** Bytes of the blob. */
+    readonly size: number;
+    /** Of the uncompressed tar. */
+    readonly diffId: Digest;
+  }[];
+}
+
+/** A blob on its way into the content store. */
+export interface PullBlob extends PullEventBase {
+  readonly type: 'blob';
+  /** What it is for. */
+  readonly role: BlobRole;
+  /** Of its bytes. */
+  readonly digest: Digest;
+  /** Bytes of the whole. */
+  readonly size: number;
   /**
-   * A blob on its way into the content store. `elsewhere`: another pull or process is bringing it, and this one waits.
-   * `present`: it was here already, or another pull brought it.
+   * `elsewhere`: another pull or process is bringing it, and this one waits. `present`: it was here already, or another pull
+   * brought it.
    */
-  | {
-      readonly type: 'blob';
-      readonly role: BlobRole;
-      readonly digest: Digest;
-      readonly size: number;
-      readonly state: 'waiting' | 'elsewhere' | 'downloading' | 'retrying' | 'done' | 'present';
-      /** How much of the blob is here. */
-      readonly bytes: number;
-    }
-  /** A layer on its way into a snapshot. `present`: its chain is a snapshot already. */
-  | {
-      readonly type: 'layer';
-      readonly digest: Digest;
-      readonly diffId: Digest;
-      readonly chainId: Digest;
-      readonly state: 'unpacking' | 'unpacked' | 'committed' | 'present';
-      /** Compressed bytes that the unpacker has consumed. */
-      readonly bytes: number;
-      /** What decompressed it; in the state `unpacked`. */
-      readonly decompressor?: Decompressor;
-    }
-  | { readonly type: 'warning'; readonly message: string }
-  /** Device nodes of a layer that could not be made here; only the first thousand of them. */
-  | { readonly type: 'omitted'; readonly digest: Digest; readonly devices: readonly OmittedDevice[] }
-  | { readonly type: 'done'; readonly digest: Digest; readonly bytesDownloaded: number }
-);
+  readonly state: 'waiting' | 'elsewhere' | 'downloading' | 'retrying' | 'done' | 'present';
+  /** How many of its bytes are here. */
+  readonly bytes: number;
+  /** So many milliseconds before `at` it happened: it was known only later whose layer it is. */
+  readonly heldMs?: number;
+}
+
+/** A layer on its way into a snapshot. */
+export interface PullLayer extends PullEventBase {
+  readonly type: 'layer';
+  /** Of the compressed blob. */
+  readonly digest: Digest;
+  /** Of the uncompressed tar. */
+  readonly diffId: Digest;
+  /** Of the layer and all below it. */
+  readonly chainId: Digest;
+  /** `present`: its chain is a snapshot already. */
+  readonly state: 'unpacking' | 'unpacked' | 'committed' | 'present';
+  /** Compressed bytes that the unpacker has consumed. */
+  readonly bytes: number;
+  /** What decompressed it; in the state `unpacked`. */
+  readonly decompressor?: Decompressor;
+}
+
+/** What people should know, and stops nothing. */
+export interface PullWarning extends PullEventBase {
+  readonly type: 'warning';
+  /** In words. */
+  readonly message: string;
+}
+
+/** Device nodes of a layer that could not be made here. */
+export interface PullOmitted extends PullEventBase {
+  readonly type: 'omitted';
+  /** Of the compressed blob of the layer. */
+  readonly digest: Digest;
+  /** Only the first thousand of them. */
+  readonly devices: readonly OmittedDevice[];
+}
+
+/** The image is in the store. */
+export interface PullDone extends PullEventBase {
+  readonly type: 'done';
+  /** What the name stands for. */
+  readonly digest: Digest;
+  /** That came from registries. */
+  readonly bytesDownloaded: number;
+}
+
+/** What a pull tells while it runs; branch on `type`. These are the lines of `--progress json`. */
+export type PullEvent =
+  PullResolving | PullResolved | PullImage | PullBlob | PullLayer | PullWarning | PullOmitted | PullDone;
 
 /** An event without what the pull adds to each. */
 export type PullEventBody = PullEvent extends infer E

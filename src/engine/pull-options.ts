@@ -7,6 +7,7 @@ import type { PullEvent } from './pull-event.js';
 import type { Store } from './store.js';
 
 export interface PullOptions extends Abortable {
+  /** Where the image goes. Closed by whoever opened it. */
   readonly store: Store;
   readonly registry: RegistryClient;
   /** A familiar or canonical name; `latest` when it has neither tag nor digest. */
@@ -37,5 +38,6 @@ export interface PullOptions extends Abortable {
   readonly askedAs?: Reference;
   /** What this pull shares with others. Without it, it has one of its own. */
   readonly budget?: PullBudget;
+  /** Told what happens, at once and one event after the other. What it throws ends the pull. */
   readonly onEvent?: (event: PullEvent) => void;
 }

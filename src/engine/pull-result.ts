@@ -2,10 +2,13 @@ import type { Digest, Platform } from '../spec/index.js';
 import type { Decompressor, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import type { FetchedImage } from './fetch-graph.js';
 
+/** A layer of an image that was pulled. */
 export interface PulledLayer {
+  /** Of the compressed blob. */
   readonly digest: Digest;
   /** Absent in an artifact, which has no config that would say it. */
   readonly diffId?: Digest;
+  /** Of this layer and all below it. */
   readonly chainId?: Digest;
   /** Bytes of the blob. */
   readonly size: number;
@@ -23,36 +26,45 @@ export interface PulledSignature {
   readonly digest: Digest;
   /** The key, or whom the certificate is for. */
   readonly signedBy: string;
+  /** How it is written: as cosign has always done, or as a Sigstore bundle. */
   readonly format: 'simple-signing' | 'bundle';
   /** Of the signature's manifest. */
   readonly signature: Digest;
   /** Path of the policy's file, and the scope in it that asks. */
   readonly policy: string;
+  /** What of it asks: `docker:quay.io/team`, `default`. */
   readonly scope: string;
 }
 
+/** What was pulled. */
 export interface PullResult {
   /** The canonical name under which the image was recorded. */
   readonly reference: string;
   /** Of the target: an index where the reference names one. */
   readonly digest: Digest;
+  /** Of the target. */
   readonly mediaType: string;
+  /** That was chosen. */
   readonly platform: Platform;
   /** The config's digest. */
   readonly imageId: Digest;
   /** Of the topmost layer; absent when nothing was unpacked. */
   readonly chainId?: Digest;
+  /** Bottom first. */
   readonly layers: readonly PulledLayer[];
   /** By whom the image is signed; absent where no policy asks for signatures. */
   readonly signatures?: readonly PulledSignature[];
   /** Device nodes that could not be made here when this pull unpacked their layers. */
   readonly omittedDevices: readonly OmittedDevice[];
+  /** Bytes that came from registries, those of retries included. */
   readonly bytesDownloaded: number;
   /** Bytes of blobs that were dropped because their layers are unpacked. */
   readonly bytesDiscarded: number;
   /** Milliseconds: until the target was known, until its last blob was here, and from the first layer to the last snapshot. */
   readonly resolveMs: number;
+  /** From when the target was known until its last blob was here, in milliseconds. */
   readonly fetchMs: number;
+  /** From the first layer to the last snapshot, in milliseconds. */
   readonly unpackMs: number;
 }
 

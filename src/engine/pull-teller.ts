@@ -1,6 +1,8 @@
 import type { FetchedImage } from './fetch-graph.js';
 import type { PullEvent, PullEventBody } from './pull-event.js';
 
+type BlobBody = Extract<PullEventBody, { type: 'blob' }>;
+
 export interface PullTellerOptions {
   /** The name that is pulled, canonical. */
   readonly reference: string;
@@ -12,8 +14,8 @@ export interface PullTellerOptions {
 /** Tells what a pull does. Layers may move before it is known whose they are; the image is told before them all the same. */
 export class PullTeller {
   readonly #options: PullTellerOptions;
-  /** What there is to tell of layers, until the image was told. */
-  #untold: PullEventBody[] | undefined = [];
+  /** What there is to tell of layers and since when, until the image was told. */
+  #untold: { readonly body: BlobBody; readonly since: number }[] | undefined = [];
 
   constructor(options: PullTellerOptions) {
     this.#options = options;
@@ -21,12 +23,12 @@ export class PullTeller {
 
   tell(body: PullEventBody): void {
     const { reference, start, onEvent } = this.#options;
-    onEvent?.({ reference, at: Math.round(performance.now() - start), ...body });
+    onEvent?.({ reference, at: inMicroseconds(performance.now() - start), ...body });
   }
 
   tellBlob(body: PullEventBody): void {
-    const isLayer = body.type === 'blob' && body.role === 'layer';
-    if (isLayer && this.#untold !== undefined) this.#untold.push(body);
+    if (this.#untold !== undefined && body.type === 'blob' && body.role === 'layer')
+      this.#untold.push({ body, since: performance.now() });
     else this.tell(body);
   }
 
@@ -40,6 +42,12 @@ export class PullTeller {
     this.tell({ type: 'image', digest, platform: image.platform, layers });
     const untold = this.#untold ?? [];
     this.#untold = undefined;
-    for (const body of untold) this.tell(body);
+    for (const { body, since } of untold)
+      this.tell({ ...body, heldMs: inMicroseconds(performance.now() - since) });
   }
+}
+
+/** Milliseconds with no more digits than a clock has. */
+function inMicroseconds(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
 }

@@ -10,6 +10,7 @@ import {
   removeBlobFiles,
   type SweptBlob,
 } from '../content/index.js';
+import { type Abortable, throwIfAborted } from '../errors.js';
 import type { Transaction } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
@@ -18,9 +19,11 @@ import { recordDocuments } from './documents.js';
 import { resolveOwnImage } from './find-image.js';
 import type { Store } from './store.js';
 
+/** What {@link removeImage} has removed. */
 export interface RemovedImage {
   /** Canonical. */
   readonly name: string;
+  /** What the name stood for. */
   readonly digest: Digest;
   /** Bytes that only this image used. */
   readonly freed: number;
@@ -29,15 +32,28 @@ export interface RemovedImage {
 /**
  * Removes a name from the store, and with the last name of an image what only that image used; pinned or not. It looks at what
  * this image reaches and at nothing else, so it takes as long in a large store as in a small one.
- * Errors: BLOB_NOT_FOUND (no such image), UNSUPPORTED (only an additional store has it), INVALID_REFERENCE.
+ *
+ * The name goes in one transaction, after which it is not aborted any more, so that what has begun to go is gone.
+ *
+ * @param name as a person would write it: a reference, a digest, an image ID
+ * @throws
+ * - {@link ContentError} BLOB_NOT_FOUND (no such image), FILESYSTEM
+ * - {@link SpecError} INVALID_REFERENCE
+ * - {@link LandfallError} UNSUPPORTED (only an additional store has it), ABORTED
  */
-export async function removeImage(store: Store, name: string): Promise<RemovedImage> {
+export async function removeImage(
+  store: Store,
+  name: string,
+  { signal }: Abortable = {},
+): Promise<RemovedImage> {
+  throwIfAborted(signal);
   const image = await resolveOwnImage(store, name);
   const { digest } = image.target;
   // Whose process is dead holds nothing; where that cannot be written, it is left to the next collection.
   await store.leases.sweep().catch(() => undefined);
   // So is what cannot be read of a damaged image.
   await recordDocuments(store, image.target).catch(() => undefined);
+  throwIfAborted(signal);
   const { blobs, snapshots } = await onReserve(store.root, () =>
     store.images.deleteWithin(async (transaction, drop) => {
       await drop(image.name);

@@ -6,7 +6,7 @@ import { BlobArrivals } from './blob-arrivals.js';
 import { discardedBlobs } from './discard-layers.js';
 import { PullBudget } from './pull-budget.js';
 import type { PullEventBody } from './pull-event.js';
-import type { Store } from './store.js';
+import type { StoreParts } from './store.js';
 
 export interface RestoreBlobsOptions extends Abortable {
   /** What this shares with pulls. Without it, it has one of its own. */
@@ -27,7 +27,7 @@ const DOCUMENT_CONCURRENCY = 8;
  * knows where it came from); ABORTED.
  */
 export async function restoreBlobs(
-  store: Pick<Store, 'root' | 'database' | 'documents' | 'content' | 'leases'>,
+  store: Pick<StoreParts, 'root' | 'database' | 'documents' | 'content' | 'leases'>,
   registry: Pick<RegistryClient, 'repository'>,
   descriptors: readonly Descriptor[],
   options: RestoreBlobsOptions = {},

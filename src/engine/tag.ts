@@ -1,5 +1,5 @@
 import type { ImageRecord } from '../content/index.js';
-import { SpecError } from '../errors.js';
+import { type Abortable, SpecError, throwIfAborted } from '../errors.js';
 import { formatReference, parseReference, repositoryName } from '../spec/index.js';
 import { copyDocuments } from './copy-documents.js';
 import { isLean, leanLabels } from './discard-layers.js';
@@ -9,9 +9,21 @@ import type { Store } from './store.js';
 
 /**
  * Gives an image one more name, or moves a name to it.
- * Errors: INVALID_REFERENCE (also for a name with a digest, which only a pull can vouch for), BLOB_NOT_FOUND.
+ *
+ * @param source any name of the image, as a person would write it
+ * @param name the new one
+ * @throws
+ * - {@link ContentError} BLOB_NOT_FOUND (no such image), FILESYSTEM
+ * - {@link SpecError} INVALID_REFERENCE (also for a name with another digest, which only a pull can vouch for)
+ * - {@link LandfallError} ABORTED, before the name is given
  */
-export async function tagImage(store: Store, source: string, name: string): Promise<ImageRecord> {
+export async function tagImage(
+  store: Store,
+  source: string,
+  name: string,
+  { signal }: Abortable = {},
+): Promise<ImageRecord> {
+  throwIfAborted(signal);
   const reference = parseReference(name, { defaultTag: true });
   await using lease = await store.leases.create();
   await lease.addBlob((await resolveImage(store, source)).target.digest);
@@ -28,6 +40,7 @@ export async function tagImage(store: Store, source: string, name: string): Prom
   }
   await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
   await recordDocuments(store, target);
+  throwIfAborted(signal);
   const canonical = formatReference(reference);
   const before = await store.images.get(canonical);
   const changed = leanLabels(before?.labels, isLean(labels));

@@ -20,15 +20,21 @@ export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** Absent or empty. */
   readonly directory: string;
   readonly pool: WorkerPool;
+  /** Told what becomes of each layer. */
   readonly onEvent?: (event: UnpackEvent) => void;
 }
 
+/** What was taken of an image. */
 export interface UnpackImageResult {
   /** Of the manifest that was unpacked. */
   readonly digest: Digest;
+  /** That was chosen. */
   readonly platform: Platform;
+  /** The config's digest. */
   readonly imageId: Digest;
+  /** Of the topmost layer; undefined for an image without layers. */
   readonly chainId: Digest | undefined;
+  /** Bottom first. */
   readonly layers: readonly ImageLayer[];
 }
 

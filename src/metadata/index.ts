@@ -1,6 +1,7 @@
 export { DamagedDatabase, type ReadRows } from './damaged-database.js';
 export { MetadataDatabase, type OpenDatabaseOptions, type Statements, type Transaction } from './database.js';
 export { MIGRATIONS, type Migration, SCHEMA_VERSION } from './migrations.js';
+export { probeSqlite } from './probe-sqlite.js';
 export {
   dateOf,
   integerOf,

@@ -6,7 +6,8 @@ import { pathToFileURL } from 'node:url';
 import type Sqlite3 from 'sqlite3';
 import type { Database, Statement } from 'sqlite3';
 
-import { ContentError, LandfallError, systemCode } from '../errors.js';
+import { ContentError, systemCode } from '../errors.js';
+import { nativeModuleError } from '../native-module.js';
 import type { Row, SqlValue } from './row.js';
 
 export type SqlParameters = readonly SqlValue[];
@@ -44,10 +45,7 @@ function loadSqlite(): typeof Sqlite3 {
   try {
     return createRequire(import.meta.url)('sqlite3') as typeof Sqlite3;
   } catch (cause) {
-    throw new LandfallError('UNSUPPORTED', 'the SQLite library cannot be loaded', {
-      cause,
-      hint: 'Install the dependencies again on this machine: npm ci, or npm rebuild sqlite3.',
-    });
+    throw nativeModuleError('sqlite3', cause);
   }
 }
 

@@ -26,14 +26,17 @@ import { PartStream } from './part-stream.js';
 import { type RetryOptions, withRetry } from './http/retry.js';
 import { parseUrl } from './http/urls.js';
 
+/** Which part of content is wanted. */
 export interface FetchOptions extends Abortable {
   /** The first byte wanted. Default 0. */
   readonly offset?: number;
-  /** How many. Default: to the end. */
+  /** How many bytes. Default: to the end. */
   readonly length?: number;
 }
 
+/** A part of content, as a host gives it. */
 export interface FetchedPart {
+  /** To be read to its end, or destroyed. */
   readonly body: PartBody;
   /** Bytes that the body gives: what was asked for, or all to the end from a host that knows no ranges. */
   readonly length: number;
@@ -47,21 +50,28 @@ export interface FetchedPart {
  * another one should go on; after everything that did arrive has been read, so that the caller can ask again from there.
  * The reader ends or destroys the stream. Digests are not verified here: the store does that, since it alone sees all of
  * the bytes.
- *
- * Errors: all of RegistryError; SIZE_MISMATCH when the content is not as long as the descriptor says; DIGEST_MISMATCH for
- * content that the descriptor carries itself; LIMIT_EXCEEDED for a manifest beyond the limit; UNSUPPORTED_MEDIA_TYPE for
- * Docker schema 1.
  */
 export interface Fetcher {
+  /**
+   * The bytes of content, or a part of them, as a stream.
+   *
+   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH when the content is not as long as the descriptor says, DIGEST_MISMATCH
+   *   for content that the descriptor carries itself; {SpecError} LIMIT_EXCEEDED for a manifest beyond the limit, UNSUPPORTED_MEDIA_TYPE
+   *   for Docker schema 1
+   */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
   /**
    * As {@link fetch}, in batches rather than as a stream, and for one of several parts: a host that would send everything
    * anyway is let do so.
+   *
+   * @throws as {@link fetch}
    */
   fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart>;
   /**
    * Says that what was fetched did not have the digest: whoever sent it is not asked again. False when nobody else could
    * be asked.
+   *
+   * @throws {LandfallError} INVALID_CONFIG where the hosts of the registry cannot be told
    */
   distrust(descriptor: Descriptor): Promise<boolean>;
 }

@@ -13,6 +13,7 @@ import type { RetryOptions } from './http/retry.js';
 import type { ListOptions } from './lists/tag-list.js';
 import { Transport, type TransportOptions } from './http/transport.js';
 
+/** How registries are reached, and as whom. */
 export interface RegistryClientOptions extends TransportOptions {
   /** Speaks HTTP without TLS to every registry. Without it, only to one on loopback that speaks no TLS. */
   readonly plainHttp?: boolean;
@@ -20,8 +21,11 @@ export interface RegistryClientOptions extends TransportOptions {
   readonly credentials?: CredentialsProvider;
   /** Where content of a registry is had: mirrors, and the registry itself. Default: at the registry itself. */
   readonly hosts?: HostsProvider;
+  /** What the client calls itself. Default `landfall`. */
   readonly userAgent?: string;
+  /** How often, and after how long, what failed for the moment is tried again. */
   readonly retry?: RetryOptions;
+  /** When a host is left for the next one. */
   readonly failover?: FailoverOptions;
   /** Called with each text that registries mean for people, once (distribution-spec: Warnings). */
   readonly onWarning?: (text: string) => void;
@@ -46,6 +50,11 @@ export class RegistryClient implements AsyncDisposable {
   readonly #isShared: boolean;
   readonly #warned = new Set<string>();
 
+  /** Opens no connection: the first that is needed is opened then. */
+  constructor(options?: RegistryClientOptions);
+  /** @internal */
+  // eslint-disable-next-line @typescript-eslint/unified-signatures -- the declarations of the package have the first alone
+  constructor(options: RegistryClientOptions, shared: SharedParts);
   constructor(options: RegistryClientOptions = {}, shared?: SharedParts) {
     this.#options = options;
     this.#transport = shared?.transport ?? new Transport(options);
@@ -66,6 +75,7 @@ export class RegistryClient implements AsyncDisposable {
     );
   }
 
+  /** What makes descriptors of references, at all registries. */
   resolver(): Resolver {
     return new RemoteResolver({ chainOf: (registry) => this.#chain(registry) });
   }
@@ -86,12 +96,21 @@ export class RegistryClient implements AsyncDisposable {
     });
   }
 
-  /** The repositories of a registry, where it tells. See {@link listCatalog}. @param registry `quay.io` */
+  /**
+   * The repositories of a registry, where it tells, in its own order (distribution-spec has no such list; Docker's API has `_catalog`).
+   *
+   * @param registry `quay.io`
+   * @throws {@link RegistryError} while it is read: UNSUPPORTED where the registry has no list, and all others
+   */
   catalog(registry: string, options: ListOptions = {}): AsyncIterable<string> {
     return listCatalog(this.#chain(registry), options);
   }
 
-  /** Shows credentials to a registry, which does nothing but look at them. See {@link checkCredentials}. */
+  /**
+   * Shows credentials to a registry, which does nothing but look at them.
+   *
+   * @throws {@link RegistryError} UNAUTHORIZED for wrong ones; UNAVAILABLE and the like
+   */
   async checkCredentials(
     registry: string,
     credentials: Credentials,
@@ -104,7 +123,11 @@ export class RegistryClient implements AsyncDisposable {
     });
   }
 
-  /** Where content of a registry would be asked for, in that order. @throws {LandfallError} INVALID_CONFIG */
+  /**
+   * Where content of a registry would be asked for, in that order.
+   *
+   * @throws {@link LandfallError} INVALID_CONFIG
+   */
   async hostsOf(registry: string): Promise<readonly HostConfig[]> {
     return (await this.#hosts.of(registry)).map((host) => host.config);
   }
@@ -114,6 +137,7 @@ export class RegistryClient implements AsyncDisposable {
     if (!this.#isShared) await this.#transport.close();
   }
 
+  /** The same as {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -26,6 +26,7 @@ export class RemoteRepository implements Fetcher, Pusher {
   readonly #fetcher: Fetcher;
   readonly #pusher: Pusher;
 
+  /** @internal */
   constructor(options: RemoteFetcherOptions) {
     this.name = `${options.chain.registry}/${options.repository}`;
     this.#options = options;
@@ -33,6 +34,7 @@ export class RemoteRepository implements Fetcher, Pusher {
     this.#pusher = new RemotePusher(options);
   }
 
+  /** See {@link Fetcher}. @throws as that says */
   async fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable> {
     return await this.#fetcher.fetch(descriptor, options);
   }
@@ -45,6 +47,7 @@ export class RemoteRepository implements Fetcher, Pusher {
     return await this.#fetcher.distrust(descriptor);
   }
 
+  /** See {@link Pusher}. @throws as that says */
   async push(
     descriptor: Descriptor,
     open: OpenContent,
@@ -53,7 +56,11 @@ export class RemoteRepository implements Fetcher, Pusher {
     return await this.#pusher.push(descriptor, open, options);
   }
 
-  /** Whether the repository has content, as whoever pushes to it is told. See {@link hasBlob}, {@link hasManifest}. */
+  /**
+   * Whether the repository has content, asked where content is pushed to.
+   *
+   * @throws `RegistryError` all codes; `ContentError` SIZE_MISMATCH (it has it, in another size)
+   */
   async has(descriptor: Descriptor, options?: Abortable): Promise<boolean> {
     const { chain, repository } = this.#options;
     const { digest, mediaType } = descriptor;
@@ -62,38 +69,68 @@ export class RemoteRepository implements Fetcher, Pusher {
       : await hasBlob(chain, repository, descriptor, options);
   }
 
-  /** What a tag or a digest names, as whoever pushes to it is told. See {@link storedManifest}. */
+  /**
+   * What a tag or a digest names where manifests are pushed to, by one HEAD: never at a mirror, which may lag behind. Undefined
+   * where it names nothing, or the registry says too little of it.
+   *
+   * @throws `RegistryError` all codes but NOT_FOUND
+   */
   async stored(tagOrDigest: string, options?: Abortable): Promise<Descriptor | undefined> {
     const { chain, repository } = this.#options;
     return await storedManifest(chain, repository, tagOrDigest, options);
   }
 
-  /** See {@link blobSize}. */
+  /**
+   * Bytes of a blob, by one HEAD; undefined where the repository does not have it, or the registry does not tell.
+   *
+   * @throws `RegistryError` all codes but NOT_FOUND
+   */
   async blobSize(digest: Digest, options?: Abortable): Promise<number | undefined> {
     return await blobSize(this.#options, digest, options);
   }
 
-  /** See {@link listTags}. */
+  /**
+   * Its tags, in the registry's order (distribution-spec: Listing Tags). Leaving the loop early fetches no more pages.
+   *
+   * @throws `RegistryError` while it is read: all codes; NOT_FOUND for a repository that is not there
+   */
   tags(options?: ListOptions): AsyncIterable<string> {
     return listTags(this.#options, options);
   }
 
-  /** What refers to a digest. See {@link listReferrers}. */
+  /**
+   * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers), also where the
+   * registry has no such list. Nothing was verified: a descriptor says only what there is to fetch.
+   *
+   * @throws `RegistryError` while it is read: all codes; `SpecError` for a list that is malformed
+   */
   referrers(subject: Digest, options?: ReferrersOptions): AsyncIterable<Descriptor> {
     return listReferrers(this.#options, subject, options);
   }
 
-  /** See {@link deleteManifest}. */
+  /**
+   * Deletes a manifest, and with it all tags that name it (distribution-spec: Deleting manifests).
+   *
+   * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
+   */
   async deleteManifest(digest: Digest, options?: Abortable): Promise<void> {
     await deleteManifest(this.#options.chain, this.#options.repository, digest, options);
   }
 
-  /** See {@link deleteTag}. */
+  /**
+   * Deletes a tag and leaves what it names (distribution-spec: Deleting tags).
+   *
+   * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
+   */
   async deleteTag(tag: string, options?: Abortable): Promise<void> {
     await deleteTag(this.#options.chain, this.#options.repository, tag, options);
   }
 
-  /** See {@link deleteBlob}. */
+  /**
+   * Deletes a blob (distribution-spec: Deleting Blobs).
+   *
+   * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
+   */
   async deleteBlob(digest: Digest, options?: Abortable): Promise<void> {
     await deleteBlob(this.#options.chain, this.#options.repository, digest, options);
   }

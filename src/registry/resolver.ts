@@ -28,10 +28,13 @@ import { redactUrl } from './http/urls.js';
 /**
  * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what
  * is asked for, and its tag is then not looked at.
- *
- * Errors: all of RegistryError; DIGEST_MISMATCH, LIMIT_EXCEEDED, INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE.
  */
 export interface Resolver {
+  /**
+   * What a tag or a digest stands for; by one HEAD where the registry answers that (distribution-spec: Checking if content exists in the registry).
+   *
+   * @throws {RegistryError} all codes; {ContentError} DIGEST_MISMATCH; {SpecError} LIMIT_EXCEEDED, INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE
+   */
   resolve(reference: Reference, options?: Abortable): Promise<Descriptor>;
 }
 

@@ -42,6 +42,7 @@ export interface RegistryServerOptions {
 export interface ListenAddress {
   /** A numeric IP address. */
   readonly address: string;
+  /** From 1. */
   readonly port: number;
   /** `127.0.0.1:5000`, `[::1]:5000`: as it stands in a URL or in front of a repository. */
   readonly host: string;

@@ -12,22 +12,29 @@ import { RegistryFault } from './registry-fault.js';
 import { hasBody, receivedBytes } from './request-body.js';
 import { sendFile } from './send-file.js';
 
+/** A request that was answered. */
 export interface ServedRequest {
+  /** `GET`, `PUT`, … */
   readonly method: string;
   /** As the client sent it, with its query. */
   readonly path: string;
+  /** Of the answer. */
   readonly status: number;
   /** Bytes of body that were given to the connection. */
   readonly bytes: number;
   /** Bytes of body that the client sent and that were read. */
   readonly receivedBytes: number;
+  /** When its head had come. */
   readonly startedAt: Date;
+  /** Until the answer had ended, in milliseconds. */
   readonly durationMs: number;
   /** The client's numeric IP address; empty where its connection had gone before. */
   readonly client: string;
   /** Who the client has shown to be. */
   readonly user?: string;
+  /** What the client calls itself. */
   readonly userAgent?: string;
+  /** As the client sent it. */
   readonly referer?: string;
   /** `1.1` */
   readonly httpVersion: string;

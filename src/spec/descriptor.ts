@@ -16,16 +16,21 @@ import { parsePlatformObject, type Platform } from './platform.js';
 
 /** Names content by what it is, its digest and its size (image-spec: descriptor.md). */
 export interface Descriptor {
+  /** What the content is. */
   readonly mediaType: string;
+  /** Of its bytes. */
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
+  /** Of a manifest in an index: what it is for. */
   readonly platform?: Platform;
+  /** What its publisher says of it. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** Where else the content may be had. */
   readonly urls?: readonly string[];
   /** The content itself, in base64; to be verified like any other. */
   readonly data?: string;
+  /** Of a manifest: what kind of artifact it describes. */
   readonly artifactType?: string;
 }
 

@@ -87,11 +87,13 @@ export class Digester {
     this.#hash = createHash(algorithm);
   }
 
+  /** Takes the next bytes. */
   update(chunk: Uint8Array): this {
     this.#hash.update(chunk);
     return this;
   }
 
+  /** Of all bytes that were taken. To be called once. */
   digest(): Digest {
     return `${this.#algorithm}:${this.#hash.digest('hex')}` as Digest;
   }

@@ -20,22 +20,31 @@ import { normalizePlatform, type Platform } from './platform.js';
 
 /** How to run the image. The keys are the specification's own. */
 export interface ContainerConfig {
+  /** `USER[:GROUP]`, by name or number. Default: root. */
   readonly User?: string;
   /** Keys like `80/tcp`. */
   readonly ExposedPorts?: Readonly<Record<string, object>>;
   /** `NAME=VALUE` */
   readonly Env?: readonly string[];
+  /** What is run. */
   readonly Entrypoint?: readonly string[];
+  /** Its arguments by default, or what is run where there is no entrypoint. */
   readonly Cmd?: readonly string[];
   /** Keys are paths. */
   readonly Volumes?: Readonly<Record<string, object>>;
+  /** Where it starts. Default `/`. */
   readonly WorkingDir?: string;
+  /** What the image's author attached to it. */
   readonly Labels?: Readonly<Record<string, string>>;
+  /** What ends it, such as `SIGTERM`. */
   readonly StopSignal?: string;
+  /** Of Windows images: whether the arguments are escaped already. */
   readonly ArgsEscaped?: boolean;
 }
 
+/** The layers, by the digests of their tars. */
 export interface RootFs {
+  /** Always this. */
   readonly type: 'layers';
   /** Of the uncompressed tars, bottom first. */
   readonly diff_ids: readonly Digest[];
@@ -43,9 +52,13 @@ export interface RootFs {
 
 /** What one step of the build did. */
 export interface HistoryEntry {
+  /** RFC 3339. */
   readonly created?: string;
+  /** Who made it. */
   readonly author?: string;
+  /** The command. */
   readonly created_by?: string;
+  /** Free text. */
   readonly comment?: string;
   /** The step made no layer. */
   readonly empty_layer?: boolean;
@@ -53,16 +66,25 @@ export interface HistoryEntry {
 
 /** An image's config (image-spec: config.md), also of Docker. `os` and `architecture` are empty where it leaves them out. */
 export interface ImageConfig {
+  /** `linux` */
   readonly os: string;
+  /** `amd64` */
   readonly architecture: string;
+  /** The level of the processor: `v7`. */
   readonly variant?: string;
+  /** Of Windows: `10.0.17763.1817` */
   readonly 'os.version'?: string;
+  /** That it must have. */
   readonly 'os.features'?: readonly string[];
+  /** How to run it. */
   readonly config?: ContainerConfig;
+  /** Its layers. */
   readonly rootfs: RootFs;
+  /** How it was built, oldest step first. */
   readonly history?: readonly HistoryEntry[];
   /** RFC 3339, as the builder wrote it. */
   readonly created?: string;
+  /** Who made it. */
   readonly author?: string;
 }
 

@@ -56,4 +56,5 @@ export {
   parseReference,
   type Reference,
   repositoryName,
+  withoutCredentials,
 } from './reference.js';

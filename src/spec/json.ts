@@ -4,6 +4,7 @@ import { LIMITS } from './limits.js';
 
 /** What JSON can hold, once parsed. */
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+/** A JSON object, parsed. */
 export interface JsonObject {
   readonly [key: string]: JsonValue | undefined;
 }

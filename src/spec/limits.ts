@@ -125,6 +125,7 @@ export type UnpackLimit =
   | 'paxBytes'
   | 'xattrBytes'
   | 'indexBytes';
+/** Bounds on what is unpacked. Bytes, but for counts and ratios. */
 export type UnpackLimits = Readonly<Record<UnpackLimit, number>>;
 
 /** All limits on what is unpacked: those given, and the defaults for the others. */

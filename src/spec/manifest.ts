@@ -18,13 +18,19 @@ import { quoted } from './quoted.js';
 
 /** An OCI image manifest or a Docker schema 2 manifest (image-spec: manifest.md). */
 export interface ImageManifest {
+  /** Tells indexes and manifests apart. */
   readonly kind: 'manifest';
+  /** Its own. */
   readonly mediaType: string;
+  /** Of an image its config; of an artifact whatever there is. */
   readonly config: Descriptor;
   /** Bottom first. Of any media type: an artifact's layers need not be tars. */
   readonly layers: readonly Descriptor[];
+  /** What kind of artifact it describes. */
   readonly artifactType?: string;
+  /** What it refers to (image-spec: the `subject` property). */
   readonly subject?: Descriptor;
+  /** What its publisher says of it. */
   readonly annotations?: Readonly<Record<string, string>>;
 }
 

@@ -12,16 +12,21 @@ import { quoted } from './quoted.js';
  * leaves `os` or `architecture` out, or a platform that says `unknown`, has it empty or so, and is never selected.
  */
 export interface Platform {
+  /** `linux` */
   readonly os: string;
+  /** `amd64` */
   readonly architecture: string;
   /** The level of the processor: `v7` of arm, `v3` of amd64. Absent for the usual one, but for arm. */
   readonly variant?: string;
+  /** Of Windows: `10.0.17763.1817` */
   readonly 'os.version'?: string;
+  /** That it must have. */
   readonly 'os.features'?: readonly string[];
 }
 
 /** Which platforms do for a wanted one, and which of two is closer to it. */
 export interface PlatformMatcher {
+  /** Whether it does. */
   readonly matches: (platform: Platform) => boolean;
   /** Negative when `a` is closer than `b`. What does not match comes last. */
   readonly compare: (a: Platform, b: Platform) => number;

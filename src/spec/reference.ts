@@ -9,6 +9,7 @@ export interface Reference {
   readonly registry: string;
   /** `library/alpine` */
   readonly repository: string;
+  /** `latest`, where it has one. */
   readonly tag?: string;
   /** Where both stand, the digest says what the content is, and the tag is a note. */
   readonly digest?: Digest;
@@ -163,12 +164,17 @@ function checkTag(text: string, tag: string): void {
 }
 
 function invalid(text: string, fault: string, hint?: string, cause?: unknown): SpecError {
-  const secret = credentialsLength(text);
-  const shown = secret === 0 ? text : `***${text.slice(secret)}`;
-  return new SpecError('INVALID_REFERENCE', `invalid reference ${quoted(shown, 300)}: ${fault}`, {
+  const shown = quoted(withoutCredentials(text), 300);
+  return new SpecError('INVALID_REFERENCE', `invalid reference ${shown}: ${fault}`, {
     ...(hint === undefined ? {} : { hint }),
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** A reference as somebody gave it, to be shown: `***@host/…` where it has a user and a password, which makes it none. */
+export function withoutCredentials(text: string): string {
+  const secret = credentialsLength(text);
+  return secret === 0 ? text : `***${text.slice(secret)}`;
 }
 
 /** `docker.io/library/alpine`: the repository with its registry, without tag and digest. */

@@ -1,4 +1,4 @@
-import { LandfallError } from '../errors.js';
+import { isLandfallError, LandfallError } from '../errors.js';
 import type { Inflater, InflateLibrary } from './inflater.js';
 import { bindIsal } from './isal-binding.js';
 import { type InflateBinding, NativeInflater } from './native-inflater.js';
@@ -34,6 +34,8 @@ export function createInflater(library: InflateLibrary): Inflater {
 export function requireInflater(library: InflateLibrary): InflateBinding {
   const result = find(library);
   if ('binding' in result) return result.binding;
+  // Nothing is called here at all, which another library would not change.
+  if (isLandfallError(result.failure)) throw result.failure;
   throw new LandfallError('UNSUPPORTED', `${NAMES[library]} cannot be used on this machine`, {
     cause: result.failure,
     hint: HINTS[library],

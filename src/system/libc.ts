@@ -1,5 +1,5 @@
 import type * as Koffi from 'koffi';
-import { LandfallError } from '../errors.js';
+import { isLandfallError, LandfallError } from '../errors.js';
 import { PATH_MAX } from './constants.js';
 import { ffi } from './ffi.js';
 import { SystemError } from './system-error.js';
@@ -174,10 +174,12 @@ export function libc(): Libc {
     loaded = load();
     return loaded;
   } catch (error) {
-    failure = new LandfallError('UNSUPPORTED', 'the C library cannot be called on this machine', {
-      cause: error,
-      hint: 'Run landfall on Linux (x86_64 or arm64), installed with its optional dependencies so that koffi has its binary.',
-    });
+    failure = isLandfallError(error)
+      ? error
+      : new LandfallError('UNSUPPORTED', 'the C library of this machine cannot be called', {
+          cause: error,
+          hint: 'Run landfall where the C library is glibc or musl.',
+        });
     throw failure;
   }
 }

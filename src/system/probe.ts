@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { systemCode } from '../errors.js';
+import { isLandfallError, systemCode } from '../errors.js';
 import { mknodat, openat2 } from './at.js';
 import { toBytePath } from './byte-path.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, O_RDWR, RESOLVE_IN_ROOT, S_IFCHR } from './constants.js';
@@ -21,6 +21,8 @@ export interface Capability {
   readonly available: boolean;
   /** How it was found, or why not: one line. */
   readonly detail: string;
+  /** What a person can do to have it, where that is known. */
+  readonly hint?: string;
 }
 
 export interface SystemCapabilities {
@@ -101,7 +103,8 @@ async function attempt(probe: () => string | Promise<string>): Promise<Capabilit
     return { available: true, detail: await probe() };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return { available: false, detail: reason.trim().replace(/\s+/g, ' ') };
+    const detail = reason.trim().replace(/\s+/g, ' ');
+    return { available: false, detail, ...(isLandfallError(error) ? { hint: error.hint } : {}) };
   }
 }
 

@@ -5,11 +5,16 @@ import type { PutOutcome } from './destination.js';
 /** What became of one manifest or blob. `planned`: it would have been put, in a run that only looks. */
 export type ContentOutcome = PutOutcome | 'planned' | 'left-out';
 
+/** What content is in its image. */
 export type ContentRole = 'index' | 'manifest' | 'config' | 'layer' | 'other';
 
+/** One manifest or blob that a copy has looked at. */
 export interface CopiedContent {
+  /** Which one. */
   readonly descriptor: Descriptor;
+  /** What it is in its image. */
   readonly role: ContentRole;
+  /** What became of it. */
   readonly outcome: ContentOutcome;
 }
 
@@ -17,6 +22,7 @@ export interface CopiedContent {
 export interface CopyReport {
   /** `docker://quay.io/team/app:1` */
   readonly source: string;
+  /** `docker://mirror.lan/team/app:1` */
   readonly destination: string;
   /** What the destination has now. */
   readonly target: Descriptor;
@@ -37,22 +43,38 @@ export interface CopyReport {
   readonly signatures?: readonly PulledSignature[];
 }
 
-/** What happens while images are copied. */
-export type CopyEvent =
-  | {
-      readonly type: 'image';
-      readonly source: string;
-      readonly destination: string;
-      readonly descriptor: Descriptor;
-    }
-  | {
-      readonly type: 'content';
-      /** Of the image that it belongs to. */
-      readonly destination: string;
-      readonly descriptor: Descriptor;
-      readonly role: ContentRole;
-      readonly state: 'copying' | ContentOutcome;
-      /** Of the content, that have been taken. */
-      readonly bytes: number;
-    }
-  | { readonly type: 'warning'; readonly message: string };
+/** An image is about to be copied. */
+export interface CopyBegun {
+  readonly type: 'image';
+  /** `docker://quay.io/team/app:1` */
+  readonly source: string;
+  /** `docker://mirror.lan/team/app:1` */
+  readonly destination: string;
+  /** Of its index or manifest. */
+  readonly descriptor: Descriptor;
+}
+
+/** A manifest or blob on its way. */
+export interface CopyContent {
+  readonly type: 'content';
+  /** Of the image that it belongs to. */
+  readonly destination: string;
+  /** Which one. */
+  readonly descriptor: Descriptor;
+  /** What it is in its image. */
+  readonly role: ContentRole;
+  /** How far it has come, or what became of it. */
+  readonly state: 'copying' | ContentOutcome;
+  /** Of the content, that have been taken. */
+  readonly bytes: number;
+}
+
+/** What people should know, and stops nothing. */
+export interface CopyWarning {
+  readonly type: 'warning';
+  /** In words. */
+  readonly message: string;
+}
+
+/** What happens while images are copied; branch on `type`. */
+export type CopyEvent = CopyBegun | CopyContent | CopyWarning;

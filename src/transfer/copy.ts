@@ -1,4 +1,3 @@
-import { type Abortable, ContentError, RegistryError } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
 import { chooseTarget } from './choose-target.js';
 import { CopyGate } from './copy-gate.js';
@@ -7,7 +6,10 @@ import type { CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { DestinationRepository } from './destination.js';
 import { ImageCopy } from './image-copy.js';
+import { resolveSource } from './resolve-source.js';
 import type { SourceRepository } from './source.js';
+
+export { resolveSource };
 
 /**
  * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content keeps its digest;
@@ -30,17 +32,6 @@ export async function copy(
 ): Promise<CopyReport> {
   const resolved = await resolveSource(source, request.from, session);
   return await copyResolved(source, destination, { ...request, resolved }, session);
-}
-
-/** What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those of the source. */
-export async function resolveSource(
-  source: SourceRepository,
-  from: string,
-  { signal }: Abortable = {},
-): Promise<Descriptor> {
-  const resolved = await source.resolve(from, { signal });
-  if (resolved === undefined) throw notFound(source, from);
-  return resolved;
 }
 
 export interface ResolvedCopyRequest extends CopyRequest {
@@ -70,12 +61,4 @@ export async function copyResolved(
 
 function signedBy(gate: CopyGate | undefined): Pick<CopyReport, 'signatures'> {
   return gate?.signatures === undefined ? {} : { signatures: gate.signatures };
-}
-
-function notFound(source: SourceRepository, from: string): RegistryError | ContentError {
-  const message = `${source.location} has no ${from}`;
-  const hint = 'Check the spelling of repository and tag.';
-  return source.registry === undefined
-    ? new ContentError('BLOB_NOT_FOUND', message, { hint })
-    : new RegistryError('NOT_FOUND', message, { hint });
 }

@@ -33,6 +33,7 @@ export interface DeleteTagOptions extends Abortable {
   readonly kept?: ReadonlySet<Digest> | undefined;
 }
 
+/** What became of content that was to be put. `mounted`: another repository of the registry had it; `exists`: this one had. */
 export type PutOutcome = 'copied' | 'mounted' | 'exists';
 
 /**

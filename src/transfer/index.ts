@@ -4,7 +4,16 @@ export { ArchiveDestination, type ArchiveDestinationOptions } from './archives/a
 export { type ArchiveInput, openArchive, type OpenArchiveOptions } from './archives/open-archive.js';
 export type { ArchiveLimits } from './archives/tar-index.js';
 export { copy, copyResolved, type ResolvedCopyRequest, resolveSource } from './copy.js';
-export type { ContentOutcome, ContentRole, CopiedContent, CopyEvent, CopyReport } from './copy-report.js';
+export type {
+  ContentOutcome,
+  ContentRole,
+  CopiedContent,
+  CopyBegun,
+  CopyContent,
+  CopyEvent,
+  CopyReport,
+  CopyWarning,
+} from './copy-report.js';
 export type { CopyRequest, PlatformChoice, ReferrerChoice } from './copy-request.js';
 export { CopySession, type CopySessionOptions } from './copy-session.js';
 export type { GovernedImage, SignatureMemory } from './governed-image.js';

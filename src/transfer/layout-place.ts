@@ -21,7 +21,8 @@ import {
   type Reference,
   repositoryName,
 } from '../spec/index.js';
-import { fileImage, type PolicyTransport } from '../trust/index.js';
+import type { PolicyTransport } from '../trust/index.js';
+import { fileImage } from '../trust/policy/policy-image.js';
 import { entryOf, policyName } from './entry-names.js';
 import { DescriptorFinder } from './descriptor-finder.js';
 import type { GovernedImage } from './governed-image.js';

@@ -7,7 +7,7 @@ import {
   type RemoteRepository,
 } from '../registry/index.js';
 import { type Descriptor, type Digest, isDigest, type Reference } from '../spec/index.js';
-import { registryImage } from '../trust/index.js';
+import { registryImage } from '../trust/policy/policy-image.js';
 import type {
   DeleteTagOptions,
   DestinationPlace,
@@ -97,6 +97,10 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
 
   async has(descriptor: Descriptor, options: Abortable = {}): Promise<boolean> {
     return await this.#remote.has(descriptor, options);
+  }
+
+  async blobSize(digest: Digest, options: Abortable = {}): Promise<number | undefined> {
+    return await unlessNotFound(this.#remote.blobSize(digest, options));
   }
 
   tags(options: Abortable = {}): AsyncIterable<string> {

@@ -40,6 +40,8 @@ export interface SourceRepository {
   referrers(subject: Digest, options?: ReferrersOptions): AsyncIterable<Descriptor>;
   /** Whether it has content, where repositories of its place may differ in that; absent where they cannot. */
   has?(descriptor: Descriptor, options?: Abortable): Promise<boolean>;
+  /** How many bytes a blob has; undefined where it is not there. Absent where a place's content tells. Errors: those of the place. */
+  blobSize?(digest: Digest, options?: Abortable): Promise<number | undefined>;
   /**
    * The bytes of content, from an offset on. Whoever receives them verifies them.
    * Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place.

@@ -18,7 +18,7 @@ import {
   referrerDescriptor,
   repositoryName,
 } from '../spec/index.js';
-import { registryImage } from '../trust/index.js';
+import { registryImage } from '../trust/policy/policy-image.js';
 import { isComplete } from './is-complete.js';
 import type { SelectedEntries } from './select-platforms.js';
 import type { DestinationRepository, OpenContent, PutOptions, PutOutcome } from './destination.js';

@@ -12,6 +12,7 @@ import type { WorkerPool } from './worker/worker-pool.js';
 
 /** What whoever unpacks may choose; the defaults are what this process can do. */
 export interface ExtractionOptions {
+  /** What becomes of owners. Default: those of the image where this process can give files away, else the caller. */
   readonly ownership?: Ownership;
   /** Whether device nodes are made, where they can be. Default true. */
   readonly devices?: boolean;

@@ -83,3 +83,21 @@ export {
 } from './image-tree/image-tree.js';
 export { readImageTree, type ReadImageTreeOptions } from './image-tree/read-image-tree.js';
 export type { StoredLayer } from './image-tree/stored-layer.js';
+export type { ChangedAspect } from './image-view/changed-aspects.js';
+export {
+  commonLayers,
+  compareStacks,
+  type CompareStacksOptions,
+  type TreeChange,
+} from './image-view/compare-stacks.js';
+export { findPath, type FindPathOptions, type FoundPath } from './image-view/find-path.js';
+export {
+  LayerReader,
+  type LayerReaderOptions,
+  type ReadLayer,
+  type ViewableLayer,
+} from './image-view/layer-reader.js';
+export { LayerStack } from './image-view/layer-stack.js';
+export { readFile, type ReadFileOptions } from './image-view/read-file.js';
+export type { ViewedDirectory, ViewedFile, ViewedLink, ViewedNode } from './image-view/viewed-directory.js';
+export { entryOf, type TreeEntry, walkTree } from './image-view/walk-tree.js';

@@ -24,13 +24,20 @@ export interface LayerSource {
   readonly replacement?: () => Promise<LayerSource | undefined>;
 }
 
+/** How far a layer has come. `committed`: it is a snapshot; `present`: it was one before. */
 export type LayerState = 'unpacking' | 'unpacked' | 'committed' | 'present';
 
+/** How far a layer has come. */
 export interface LayerEvent {
+  /** What kind of event it is. */
   readonly type: 'layer';
+  /** Of the compressed blob. */
   readonly digest: Digest;
+  /** Of the uncompressed tar. */
   readonly diffId: Digest;
+  /** Of the layer and all below it. */
   readonly chainId: Digest;
+  /** Where it is. */
   readonly state: LayerState;
   /** Compressed bytes consumed so far. */
   readonly bytes?: number;
@@ -40,19 +47,27 @@ export interface LayerEvent {
   readonly at: number;
 }
 
+/** What people should know of a layer, and stops nothing. */
 export interface LayerWarning {
+  /** What kind of event it is. */
   readonly type: 'warning';
+  /** Of the compressed blob. */
   readonly digest: Digest;
+  /** A sentence without a full stop. */
   readonly message: string;
 }
 
 /** Device nodes of a layer that could not be made here. */
 export interface LayerOmission {
+  /** What kind of event it is. */
   readonly type: 'omitted';
+  /** Of the compressed blob. */
   readonly digest: Digest;
+  /** The first thousand of them. */
   readonly devices: readonly OmittedDevice[];
 }
 
+/** What an unpacker tells on its way. */
 export type UnpackEvent = LayerEvent | LayerWarning | LayerOmission;
 
 /** Runs `unpack` when it is the turn of a layer of so many compressed bytes; rejects with ABORTED while it waits. */

@@ -83,7 +83,7 @@ export interface LayerSnapshotter extends Snapshotter {
   /** The directories that together show a committed snapshot, topmost first. */
   layerPaths(name: string): Promise<readonly string[]>;
   /** Measures what was committed and never measured; what is committed does not change, so that it is known from then on. */
-  measure(): Promise<void>;
+  measure(o?: Abortable): Promise<void>;
   /** What all snapshots of this store take on the disk, of whatever kind. */
   diskUsage(): Promise<{ readonly count: number; readonly bytes: number }>;
   /** The mounts that a view of a committed snapshot would have, without making one. */

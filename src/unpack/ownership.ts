@@ -3,8 +3,11 @@ import { canChangeOwners } from '../system/index.js';
 
 /** A range of IDs as an archive has them, and the IDs that they become. */
 export interface IdRange {
+  /** The first ID, as the archive has it. */
   readonly container: number;
+  /** What that becomes. */
   readonly host: number;
+  /** How many. */
   readonly size: number;
 }
 
@@ -13,7 +16,9 @@ export type OwnerRule = 'preserve' | 'caller' | readonly IdRange[];
 
 /** What becomes of the owners that an archive names. */
 export interface Ownership {
+  /** For users. */
   readonly uid: OwnerRule;
+  /** For groups. */
   readonly gid: OwnerRule;
 }
 

@@ -13,9 +13,13 @@ export type Labels = Readonly<Record<string, string>>;
 
 /** A mount as containerd's API has it: `mount -t TYPE -o OPTIONS SOURCE TARGET`. */
 export interface Mount {
+  /** Of the file system: `overlay`, `bind`. */
   readonly type: string;
+  /** What is mounted. */
   readonly source: string;
+  /** Below where the mounts go; absent for that itself. */
   readonly target?: string;
+  /** As mount(8) takes them. */
   readonly options: readonly string[];
 }
 

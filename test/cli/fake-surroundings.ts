@@ -37,14 +37,17 @@ export function fakeSurroundings(
     stdout?: CapturedStream;
     stderr?: CapturedStream;
     uid?: number;
+    systemConfig?: string;
   } = {},
 ): FakeSurroundings {
   return {
-    env: options.env ?? {},
+    // What configuration this machine has does not reach the tests; one that is about files sets it to nothing.
+    env: { LANDFALL_CONFIG: '/dev/null', ...options.env },
     stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
     stdout: options.stdout ?? new CapturedStream(),
     stderr: options.stderr ?? new CapturedStream(),
     uid: options.uid ?? 0,
+    ...(options.systemConfig === undefined ? {} : { systemConfig: options.systemConfig }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { imageFacts, renderImageFacts } from '../../src/cli/image-facts.js';
+import { imageFacts, type ImageFactsOptions } from '../../src/cli/image-facts.js';
+import { renderImageFacts } from '../../src/cli/render-image-facts.js';
 import type { LoadedImage } from '../../src/engine/image.js';
 import { MEDIA_TYPES } from '../../src/spec/index.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
@@ -51,8 +52,35 @@ function imageWith(history: LoadedImage['config']['history']): LoadedImage {
 const target = { mediaType: MEDIA_TYPES.ociIndex, digest: TARGET, size: 100 };
 
 const PLATFORMS = { platforms: [platform], verifications: [] };
-const SIGNED = {
+const SIGNED: ImageFactsOptions = {
   platforms: [platform],
+  presence: [
+    {
+      blob: 'here',
+      isUnpacked: true,
+      unpackedSize: 2_000_000,
+      images: [NAME, 'docker.io/library/a:1', 'docker.io/library/b:1'],
+    },
+    { blob: 'discarded', isUnpacked: true, unpackedSize: 5000, images: [NAME] },
+  ],
+  graph: {
+    role: 'manifest',
+    descriptor: target,
+    uses: 1,
+    isRepeated: false,
+    children: [],
+    referrers: [
+      {
+        role: 'manifest',
+        descriptor: { mediaType: MEDIA_TYPES.ociManifest, digest: upper.diffId, size: 700 },
+        artifactType: 'application/spdx+json',
+        uses: 1,
+        isRepeated: false,
+        children: [],
+        referrers: [],
+      },
+    ],
+  },
   verifications: [
     {
       digest: TARGET,
@@ -90,12 +118,17 @@ describe('inspect', () => {
     const documented = JSON.parse(example) as {
       config: object;
       layers: object[];
+      manifests: object[];
+      history: object[];
+      referrers: object[];
       signatures: object[];
     };
     expect(Object.keys(documented)).toEqual(Object.keys(facts));
     expect(Object.keys(documented.config).sort()).toEqual(Object.keys(facts.config).sort());
-    expect(Object.keys(documented.layers[0] ?? {})).toEqual(Object.keys(facts.layers[0] ?? {}));
-    expect(Object.keys(documented.signatures[0] ?? {})).toEqual(Object.keys(facts.signatures[0] ?? {}));
+    for (const list of ['manifests', 'layers', 'history', 'referrers', 'signatures'] as const) {
+      expect(Object.keys(documented[list][0] ?? {}), list).toEqual(Object.keys(facts[list][0] ?? {}));
+      expect(facts[list], list).not.toEqual([]);
+    }
   });
 
   test('for people', () => {
@@ -103,7 +136,11 @@ describe('inspect', () => {
       imageFacts(
         NAME,
         target,
-        imageWith([{ created_by: 'copy  a\nb' }, { created_by: 'x'.repeat(80) }]),
+        imageWith([
+          { created_by: 'copy  a\nb' },
+          { empty_layer: true, created_by: 'env \u001b[2J' },
+          { created_by: 'x'.repeat(120) },
+        ]),
         SIGNED,
       ),
     );
@@ -117,7 +154,7 @@ describe('inspect', () => {
       'Here         linux/amd64',
       'Created      2025-01-01T00:00:00Z',
       'Author       nobody',
-      'Size         1.2 MB in 2 layers',
+      'Size         1.2 MB in 2 layers, 2.0 MB unpacked',
       'User         nobody',
       'Command      ["sh","-c","a b"]',
       'Directory    /',
@@ -126,11 +163,17 @@ describe('inspect', () => {
       'Environment  A=1',
       '             B=2',
       'Annotations  note=one\\u001b[2Jtwo',
+      `Referrers    application/spdx+json ${upper.diffId} (700 B)`,
       'Signatures   key sha256:0123456789abcdef, as docker:quay.io/team in /etc/containers/policy.json asks (2026-01-02)',
       '',
-      `${'LAYER'.padEnd(71)}    SIZE  CREATED BY`,
-      `${lower.descriptor.digest}  1.2 MB  copy a b`,
-      `${upper.descriptor.digest}  3.0 kB  ${'x'.repeat(59)}…`,
+      'Layers, the lowest first',
+      `1  ${lower.descriptor.digest}`,
+      '   1.2 MB, 2.0 MB unpacked, shared with docker.io/library/a:1 and 1 other',
+      '   copy a b',
+      '-  env \\u001b[2J',
+      `2  ${upper.descriptor.digest}`,
+      '   3.0 kB, 5.0 kB unpacked, blob dropped once unpacked',
+      `   ${'x'.repeat(99)}…`,
       '',
     ]);
   });

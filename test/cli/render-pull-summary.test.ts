@@ -1,16 +1,50 @@
 import { describe, expect, test } from 'vitest';
-import { renderPullSummary } from '../../src/cli/render-pull-summary.js';
+import { pullReport, type PullReport, pullReportJson } from '../../src/cli/pull-report.js';
+import { renderPullSummary, renderPullTotal } from '../../src/cli/render-pull-summary.js';
 import type { PullResult } from '../../src/engine/pull-result.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
+import { layerDigest, recorderOf, type ToldPull } from './timeline/told-pull.js';
 
-function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResult {
-  const layers = testLayers(...reused.map(() => 1000)).map((layer, at) => ({
+const OTHER = 'quay.io/team/app:1';
+
+/** A pull of two layers, of which the upper one takes most of the time. */
+const FRESH: ToldPull = {
+  reference: NAME,
+  resolved: 200,
+  documents: 300,
+  layers: [
+    { size: 1000, waiting: 300, present: 310, reused: 320 },
+    {
+      size: 45_000_000,
+      waiting: 300,
+      downloading: 310,
+      here: 3000,
+      unpacking: 320,
+      unpacked: 4000,
+      committed: 4100,
+    },
+  ],
+  done: 4200,
+};
+const PRESENT: ToldPull = {
+  ...FRESH,
+  documents: 210,
+  layers: [
+    { size: 1000, present: 210, reused: 210 },
+    { size: 2000, present: 210, reused: 210 },
+  ],
+  done: 215,
+};
+
+function reportOf(told: ToldPull, reused: boolean[], change: Partial<PullResult> = {}): PullReport {
+  const layers = testLayers(...(told.layers ?? []).map(({ size }) => size)).map((layer, at) => ({
     ...layer,
+    digest: layerDigest(told.reference, at),
     reused: reused[at] ?? false,
     discarded: false,
   }));
-  return {
-    reference: NAME,
+  const result: PullResult = {
+    reference: told.reference,
     digest: TARGET,
     mediaType: 'application/vnd.oci.image.index.v1+json',
     platform: { os: 'linux', architecture: 'arm64' },
@@ -25,36 +59,59 @@ function resultOf(reused: boolean[], change: Partial<PullResult> = {}): PullResu
     unpackMs: 0,
     ...change,
   };
+  return pullReport(result, recorderOf(told));
+}
+
+const fresh = (change: Partial<PullResult> = {}): PullReport =>
+  reportOf(FRESH, [true, false], {
+    bytesDownloaded: 45_000_000,
+    fetchMs: 3000,
+    unpackMs: 4000,
+    ...change,
+  });
+
+function layerName(at: number): string {
+  return layerDigest(NAME, at).slice('sha256:'.length, 'sha256:'.length + 12);
 }
 
 describe('what a pull says at its end', () => {
-  test.each<[string, PullResult, string[]]>([
+  test.each<[string, PullReport, string[]]>([
     [
       'something new',
-      resultOf([true, false, false], { bytesDownloaded: 45_000_000, fetchMs: 3000, unpackMs: 4000 }),
+      fresh(),
       [
-        'layers    2 new, 1 already present',
+        'layers    1 new, 1 reused (1.0 kB)',
         'download  45.0 MB in 3.0 s, 15.0 MB/s',
-        'time      4.2 s (resolve 200 ms, unpack 4.0 s)',
+        'unpack    45.0 MB in 4.0 s, 11.3 MB/s',
+        `time      4.2 s, of which 2.7 s downloading layer 2 (${layerName(1)})`,
       ],
     ],
     [
       'nothing to do',
-      resultOf([true, true]),
-      ['up to date: nothing was downloaded (2 layers already present, 200 ms)'],
+      reportOf(PRESENT, [true, true]),
+      ['up to date: nothing was downloaded (2 layers already present, 3.0 kB, 215 ms)'],
     ],
     [
       'here already, to be unpacked',
-      resultOf([false, false], { unpackMs: 1000 }),
+      reportOf(
+        {
+          ...PRESENT,
+          layers: [{ size: 1_000_000, present: 210, unpacking: 220, unpacked: 1200, committed: 1210 }],
+          done: 1250,
+        },
+        [false],
+        { unpackMs: 1000 },
+      ),
       [
-        'layers    2 new, 0 already present',
-        'download  up to date: nothing was downloaded',
-        'time      1.2 s (resolve 200 ms, unpack 1.0 s)',
+        'layers    1 new, 0 reused (1.0 MB)',
+        'download  nothing was downloaded',
+        'unpack    1.0 MB in 1.0 s, 1.0 MB/s',
+        `time      1.3 s, of which 980 ms unpacking layer 1 (${layerName(0)})`,
       ],
     ],
-  ])('%s', (_, result, lines) => {
+  ])('%s', (_, report, lines) => {
     const head = [NAME, `  digest    ${TARGET}`, '  platform  linux/arm64'];
-    expect(renderPullSummary(result)).toBe(
+    expect(renderPullSummary(report)).toBe(
       [...head, ...lines.map((line) => `  ${line}`)].map((line) => `${line}\n`).join(''),
     );
   });
@@ -62,27 +119,81 @@ describe('what a pull says at its end', () => {
   test.each([
     [
       'a new image',
-      [false, false],
-      45_000_000,
+      fresh({ bytesDiscarded: 2000 }),
       /time[^\n]*\n {2}freed {5}2\.0 kB of disk: 2 layers kept unpacked only\n$/,
     ],
     [
       'what was here',
-      [true, true],
-      0,
+      reportOf(PRESENT, [true, true], { bytesDiscarded: 2000 }),
       /up to date[^\n]*\n {2}freed {5}2\.0 kB of disk: 2 layers kept unpacked only\n$/,
     ],
-  ])('how much disk was given back, of %s', (_, reused, bytesDownloaded, said) => {
-    const result = resultOf(reused, { bytesDownloaded, bytesDiscarded: 2000 });
-    const layers = result.layers.map((layer) => ({ ...layer, discarded: true }));
-    expect(renderPullSummary({ ...result, layers })).toMatch(said);
+  ])('how much disk was given back, of %s', (_, report, said) => {
+    const layers = report.result.layers.map((layer) => ({ ...layer, discarded: true }));
+    expect(renderPullSummary({ ...report, result: { ...report.result, layers } })).toMatch(said);
   });
 
   test('without unpacking its time is not told', () => {
-    const { chainId, ...result } = resultOf([false], { bytesDownloaded: 10, fetchMs: 50 });
+    const { chainId, ...result } = fresh().result;
     expect(chainId).toBe(TARGET);
-    expect(renderPullSummary(result)).toMatch(
-      /download {2}10 B in 50 ms\n {2}time {6}250 ms \(resolve 200 ms\)\n$/,
+    expect(renderPullSummary({ ...fresh(), result })).not.toContain('unpack ');
+  });
+
+  test('names the signers', () => {
+    const signature = {
+      digest: TARGET,
+      signedBy: 'key \u001b[31m',
+      format: 'bundle',
+      signature: TARGET,
+      policy: '/policy.json',
+      scope: 'docker:',
+    } as const;
+    expect(renderPullSummary(fresh({ signatures: [signature, signature] }))).toMatch(
+      /^ {2}signed {4}by key \\u001b\[31m\n/m,
     );
+  });
+});
+
+describe('what several pulls say together', () => {
+  const second = reportOf({ ...FRESH, reference: OTHER, done: 9000 }, [true, false], {
+    bytesDownloaded: 5_000_000,
+  });
+
+  test('how much came, what was reused, and what took longest', () => {
+    expect(renderPullTotal([fresh(), second], 2)).toBe(
+      [
+        '2 images in 9.0 s: 50.0 MB downloaded at 5.6 MB/s; 2 layers new, 2 reused (2.0 kB)',
+        `  longest   4.9 s recording the image of ${OTHER}`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('how many of them failed', () => {
+    expect(renderPullTotal([fresh(), second], 3)).toMatch(/^2 of 3 images in 9\.0 s: /);
+  });
+
+  test('nothing where there is one, or none that was pulled', () => {
+    expect(renderPullTotal([fresh()], 1)).toBe('');
+    expect(renderPullTotal([], 2)).toBe('');
+  });
+
+  test('that nothing came', () => {
+    const present = reportOf(PRESENT, [true, true]);
+    expect(renderPullTotal([present, present], 2)).toBe(
+      '2 images in 215 ms: nothing was downloaded; 0 layers new, 4 reused (6.0 kB)\n',
+    );
+  });
+});
+
+test('programs are told exact numbers', () => {
+  expect(pullReportJson(fresh())).toMatchObject({
+    platform: 'linux/arm64',
+    bytesReused: 1000,
+    durationMs: 4200,
+    slowest: { step: 'download', layer: 2, digest: layerDigest(NAME, 1), durationMs: 2690 },
+    layers: [
+      { waitMs: 20, downloadMs: 0, unpackMs: 0, commitMs: 0 },
+      { waitMs: 10, downloadMs: 2690, unpackMs: 3680, commitMs: 100 },
+    ],
   });
 });

@@ -1,12 +1,12 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { resolveSettings } from '../../src/cli/settings.js';
+import type { Origin } from '../../src/cli/origin.js';
+import { type GlobalFlags, resolveSettings } from '../../src/cli/settings.js';
 
 describe('the root of the store', () => {
   test.each([
-    ['the option is first', '/opt', { LANDFALL_ROOT: '/env', XDG_DATA_HOME: '/xdg' }, 1000, '/opt'],
-    ['then the environment', undefined, { LANDFALL_ROOT: '/env', XDG_DATA_HOME: '/xdg' }, 1000, '/env'],
+    ['what is told is first', '/opt', { XDG_DATA_HOME: '/xdg' }, 1000, '/opt'],
     ['as root the system has its place', undefined, { XDG_DATA_HOME: '/xdg' }, 0, '/var/lib/landfall'],
     [
       'a user has one of their own',
@@ -16,13 +16,7 @@ describe('the root of the store', () => {
       '/xdg/landfall',
     ],
     ['by default below the home', undefined, { HOME: '/home/u' }, 1000, '/home/u/.local/share/landfall'],
-    [
-      'empty is unset',
-      undefined,
-      { LANDFALL_ROOT: '', XDG_DATA_HOME: '', HOME: '/h' },
-      1,
-      '/h/.local/share/landfall',
-    ],
+    ['empty is unset', undefined, { XDG_DATA_HOME: '', HOME: '/h' }, 1, '/h/.local/share/landfall'],
     ['without a HOME the user database knows', undefined, {}, 1000, `${homedir()}/.local/share/landfall`],
     ['a relative one is made absolute', 'store', {}, 0, path.resolve('store')],
   ] as const)('%s', (_, root, env, uid, expected) => {
@@ -31,69 +25,60 @@ describe('the root of the store', () => {
   });
 });
 
-describe('additional stores', () => {
-  test.each([
-    [
-      'the options, in their order',
-      ['/b', 'a'],
-      { LANDFALL_ADDITIONAL_ROOTS: '/env' },
-      ['/b', path.resolve('a')],
-    ],
-    ['else the environment', undefined, { LANDFALL_ADDITIONAL_ROOTS: '/b:a' }, ['/b', path.resolve('a')]],
-    ['of which what is empty counts as unset', undefined, { LANDFALL_ADDITIONAL_ROOTS: ':/b::' }, ['/b']],
-    ['all of it, too', undefined, { LANDFALL_ADDITIONAL_ROOTS: '' }, []],
-    ['by default there are none', undefined, {}, []],
-  ] as const)('%s', (_, additionalRoot, env, expected) => {
-    const flags = additionalRoot === undefined ? {} : { additionalRoot };
-    expect(resolveSettings(flags, { env, uid: 0 }).additionalRoots).toEqual(expected);
-  });
-});
-
-describe('the form of snapshots', () => {
-  test.each([
-    ['the option is first', 'native', { LANDFALL_SNAPSHOTS: 'overlay' }, 'native'],
-    ['even where the environment is wrong', 'native', { LANDFALL_SNAPSHOTS: 'zfs' }, 'native'],
-    ['then the environment', undefined, { LANDFALL_SNAPSHOTS: 'native' }, 'native'],
-    ['empty is unset', undefined, { LANDFALL_SNAPSHOTS: '' }, undefined],
-    ['by default the machine decides', undefined, {}, undefined],
-  ] as const)('%s', (_, snapshots, env, expected) => {
-    const flags = snapshots === undefined ? {} : { snapshots };
-    expect(resolveSettings(flags, { env, uid: 0 }).snapshots).toBe(expected);
-  });
-
-  test('is wrong usage where the environment names another', () => {
-    expect(() => resolveSettings({}, { env: { LANDFALL_SNAPSHOTS: 'zfs' }, uid: 0 })).toThrow(
-      expect.objectContaining({ code: 'INVALID_CONFIG', message: 'LANDFALL_SNAPSHOTS is zfs' }) as Error,
-    );
-  });
-});
-
-describe('what inflates', () => {
-  test.each([
-    ['the option is first', 'zlib', { LANDFALL_INFLATE: 'isa-l' }, 'zlib'],
-    ['even where the environment is wrong', 'isa-l', { LANDFALL_INFLATE: 'fast' }, 'isa-l'],
-    ['then the environment', undefined, { LANDFALL_INFLATE: 'zlib' }, 'zlib'],
-    ['empty is unset', undefined, { LANDFALL_INFLATE: '' }, 'auto'],
-    ['by default the machine decides', undefined, {}, 'auto'],
-  ] as const)('%s', (_, inflate, env, expected) => {
-    const flags = inflate === undefined ? {} : { inflate };
-    expect(resolveSettings(flags, { env, uid: 0 }).inflate).toBe(expected);
-  });
-
-  test('is wrong usage where the environment names another', () => {
-    expect(() => resolveSettings({}, { env: { LANDFALL_INFLATE: 'fast' }, uid: 0 })).toThrow(
-      expect.objectContaining({ code: 'INVALID_CONFIG', message: 'LANDFALL_INFLATE is fast' }) as Error,
-    );
-  });
+test('additional stores are made absolute, in their order', () => {
+  const { additionalRoots } = resolveSettings({ additionalRoot: ['/b', 'a'] }, { env: {}, uid: 0 });
+  expect(additionalRoots).toEqual(['/b', path.resolve('a')]);
 });
 
 test('defaults', () => {
   expect(resolveSettings({}, { env: {}, uid: 0 })).toMatchObject({
+    additionalRoots: [],
+    snapshots: undefined,
     plainHttp: false,
     insecure: false,
+    inflate: 'auto',
     progress: 'auto',
     output: 'text',
     logLevel: 'info',
     concurrency: undefined,
+    daemonMayPull: true,
+  });
+});
+
+describe('a daemon on the root may pull where it has been told the same', () => {
+  const file = (scope: 'system' | 'user' | 'named'): Origin => ({
+    from: 'file',
+    scope,
+    path: '/f',
+    line: () => 1,
+  });
+  const variable: Origin = { from: 'environment', variable: 'LANDFALL_X' };
+  test.each<[string, GlobalFlags, [string, Origin][], boolean]>([
+    ['by nobody', {}, [], true],
+    ['by the file of the system', { plainHttp: true }, [['plain-http', file('system')]], true],
+    ['not by that of a user', { plainHttp: true }, [['plain-http', file('user')]], false],
+    ['not by one that is named', { plainHttp: true }, [['plain-http', file('named')]], false],
+    ['not by a variable of whoever asks', { plainHttp: true }, [['plain-http', variable]], false],
+    ['not by an option', { plainHttp: true }, [['plain-http', { from: 'option' }]], false],
+    ['not by a user who takes back what the system says', {}, [['plain-http', file('user')]], false],
+    ['nor of one limit of many', { unpackLimit: { layers: 3 } }, [['unpack-limit.layers', variable]], false],
+    [
+      'whatever does not concern it',
+      { output: 'json', root: '/r' },
+      [
+        ['output', variable],
+        ['root', { from: 'option' }],
+      ],
+      true,
+    ],
+    ['and whatever a command of its own takes', {}, [['pull.platform', file('user')]], true],
+  ])('%s', (_, flags, origins, expected) => {
+    expect(resolveSettings(flags, { env: {}, uid: 0 }, new Map(origins)).daemonMayPull).toBe(expected);
+  });
+
+  test('what is given without a word about it was typed', () => {
+    expect(resolveSettings({ concurrency: 2 }, { env: {}, uid: 0 }).daemonMayPull).toBe(false);
+    expect(resolveSettings({ unpackLimit: { layers: 2 } }, { env: {}, uid: 0 }).daemonMayPull).toBe(false);
+    expect(resolveSettings({ logLevel: 'debug' }, { env: {}, uid: 0 }).daemonMayPull).toBe(true);
   });
 });

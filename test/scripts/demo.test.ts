@@ -25,7 +25,7 @@ afterEach(async () => {
 
 function start(...args: string[]): ChildProcessWithoutNullStreams {
   return spawn(process.execPath, [DEMO, ...args], {
-    env: { PATH: process.env['PATH'], HOME: temporary, TMPDIR: temporary },
+    env: { PATH: process.env['PATH'], HOME: temporary, TMPDIR: temporary, LANDFALL_CONFIG: '/dev/null' },
   });
 }
 

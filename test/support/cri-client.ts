@@ -1,7 +1,7 @@
 import { CriClient } from '../../bench/cri/cri-client.js';
 import { record } from './secrets.js';
 
-export { type CriImage, whyNoCriClient } from '../../bench/cri/cri-client.js';
+export { type CriImage, criClientProgram, whyNoCriClient } from '../../bench/cri/cri-client.js';
 
 /** A client of CRI with upstream's stubs, over one connection. What the daemon answers is searched for secrets. */
 export function connectCri(socket: string): Promise<CriClient> {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LANDFALL } from './landfall-command.js';
+import { LANDFALL, NO_CONFIG } from './landfall-command.js';
 import { record } from './secrets.js';
 
 /** The built daemon in a process of its own. */
@@ -31,7 +31,13 @@ export class DaemonProcess implements AsyncDisposable {
       process.execPath,
       [LANDFALL, '--root', root, '--plain-http', 'daemon', '--cri', `unix://${socket}`, ...args],
       {
-        env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TZ: 'UTC', LC_ALL: 'C.UTF-8' },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: '/nonexistent',
+          TZ: 'UTC',
+          LC_ALL: 'C.UTF-8',
+          ...NO_CONFIG,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

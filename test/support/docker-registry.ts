@@ -28,6 +28,8 @@ export interface DockerRegistryOptions {
   tls?: { cert: string; key: string };
   /** So many repositories make a page of the catalog, and no more may be asked for. */
   catalogPage?: number;
+  /** Stores there, and leaves it. Default: in a directory of its own, which goes with it. */
+  storage?: string;
 }
 
 /** The one user of a registry with `htpasswd`. */
@@ -70,7 +72,7 @@ async function configure(dir: string, options: DockerRegistryOptions): Promise<o
     await writeFile(join(dir, name), content);
     return join(dir, name);
   };
-  const { htpasswd, token, tls, catalogPage } = options;
+  const { htpasswd, token, tls, catalogPage, storage = join(dir, 'data') } = options;
   const auth = {
     ...(htpasswd === true ? { htpasswd: { realm: 'harbour', path: await place('htpasswd', HTPASSWD) } } : {}),
     ...(token === undefined
@@ -87,7 +89,7 @@ async function configure(dir: string, options: DockerRegistryOptions): Promise<o
   return {
     version: 0.1,
     log: { level: 'info', formatter: 'json' },
-    storage: { filesystem: { rootdirectory: join(dir, 'data') }, delete: { enabled: true } },
+    storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } },
     http: {
       addr: '127.0.0.1:0',
       secret: 'of this test only',

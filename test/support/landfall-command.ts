@@ -3,6 +3,9 @@ import { resolve } from 'node:path';
 
 import { record } from './secrets.js';
 
+/** For the environment of the command: what configuration this machine has does not reach it. */
+export const NO_CONFIG: Readonly<Record<string, string>> = { LANDFALL_CONFIG: '/dev/null' };
+
 /** The built command, as a user runs it. */
 export const LANDFALL: string = resolve(import.meta.dirname, '../../dist/bin/landfall.js');
 
@@ -59,6 +62,7 @@ export function runCommand(
         HOME: '/nonexistent',
         TZ: 'UTC',
         LC_ALL: 'C.UTF-8',
+        ...NO_CONFIG,
         ...options.env,
       },
       cwd: options.cwd,

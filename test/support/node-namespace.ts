@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { type CommandOptions, type CommandResult, runCommand } from './landfall-command.js';
+import { type CommandOptions, type CommandResult, NO_CONFIG, runCommand } from './landfall-command.js';
 import type { Place } from './mount-namespace.js';
 
 /** /run is where shims, runc and clients of containerd look by default. */
@@ -64,7 +64,13 @@ export class NodeNamespace implements Place, AsyncDisposable {
       // What it is in the namespace is told by itself; signals to nsenter would not reach it.
       [...this.#namespaces(), 'sh', '-c', 'echo $$ && exec "$@"', 'sh', command, ...args],
       {
-        env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TZ: 'UTC', LC_ALL: 'C.UTF-8' },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: '/nonexistent',
+          TZ: 'UTC',
+          LC_ALL: 'C.UTF-8',
+          ...NO_CONFIG,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

@@ -25,6 +25,7 @@ export const PEERS: Readonly<Record<string, string>> = {
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.xfs': 'xfsprogs',
   newuidmap: 'uidmap',
+  ip: 'iproute2',
   // With golang-github-kubernetes-cri-api-dev, the stubs of CRI, and golang-github-{containerd-containerd,containerd-continuity,
   // stretchr-testify}-dev and golang-google-grpc-dev, containerd's suite for snapshotters.
   go: 'golang-go',
@@ -34,6 +35,12 @@ export const PEERS: Readonly<Record<string, string>> = {
   'systemd-analyze': 'systemd',
   // With fonts-dejavu-core, without which a page has no letters.
   chromium: 'chromium',
+  tmux: 'tmux',
+  // bash is everywhere.
+  zsh: 'zsh',
+  fish: 'fish',
+  man: 'man-db',
+  mandoc: 'mandoc',
 };
 
 /** The path of a program on PATH, or undefined. */

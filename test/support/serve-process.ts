@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
-import { LANDFALL } from './landfall-command.js';
+import { LANDFALL, NO_CONFIG } from './landfall-command.js';
 import { record } from './secrets.js';
 
 /** `landfall serve` as a process of its own, on a free port of 127.0.0.1. */
@@ -28,7 +28,13 @@ export class ServeProcess implements AsyncDisposable {
       process.execPath,
       [LANDFALL, ...args, '--listen', '127.0.0.1:0', '--output', 'json'],
       {
-        env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', TZ: 'UTC', LC_ALL: 'C.UTF-8' },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          HOME: '/nonexistent',
+          TZ: 'UTC',
+          LC_ALL: 'C.UTF-8',
+          ...NO_CONFIG,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

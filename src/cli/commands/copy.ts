@@ -6,6 +6,7 @@ import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { copyJson } from '../copy-facts.js';
 import { copyChoice, type CopyFlags } from '../copy-options.js';
+import { parseImagePlace } from '../image-place.js';
 import { ImagePlaces, type ImagePlacesOptions } from '../image-places.js';
 import { policyOf } from '../policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
@@ -26,6 +27,12 @@ export async function copyCommand(
   context: CommandContext,
 ): CommandResult {
   const { srcCreds: sourceCreds, destCreds: destinationCreds, quiet = false } = flags;
+  const toStdout = isStandardOutput(destination);
+  if (toStdout && context.stdout.isTTY === true) {
+    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+      hint: 'Name a file, or lead the output into another program.',
+    });
+  }
   const policy = await policyOf(context);
   const report = await copyImage(
     source,
@@ -33,6 +40,8 @@ export async function copyCommand(
     { ...flags, sourceCreds, destinationCreds, policy },
     context,
   );
+  // Whatever came after the archive would make it one that is refused.
+  if (toStdout) return 0;
   answer(context, copyJson(report), () => (quiet ? `${report.target.digest}\n` : renderCopy(report)));
   return 0;
 }
@@ -62,7 +71,7 @@ export async function copyImage(
   const resolved = await resolveSource(from, name, { signal });
   const { place, repository: to, tag } = await places.destination(destination);
   refuseDryArchive(place.kind, dryRun);
-  const display = await openCopyDisplay(context, { quiet });
+  const display = openCopyDisplay(context, { quiet });
   try {
     const session = new CopySession({
       dryRun,
@@ -78,6 +87,11 @@ export async function copyImage(
   } finally {
     display.finish();
   }
+}
+
+function isStandardOutput(destination: string): boolean {
+  const place = parseImagePlace(destination);
+  return place.kind === 'archive' && place.file === '-';
 }
 
 /** An archive is written anew each time, so that there is nothing to compare with. */

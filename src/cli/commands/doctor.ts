@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { checkContainerd } from '../../daemon/check-containerd.js';
-import { diagnose } from '../../engine/doctor.js';
+import { type DiagnosedCapability, diagnose } from '../../engine/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
 import type { FoundPolicy } from '../../trust/index.js';
@@ -12,6 +12,7 @@ import { renderTable } from '../format/table.js';
 import { openRegistry } from '../open-registry.js';
 import { foundPolicy } from '../policy-of.js';
 import { renderContainerd } from '../render-containerd.js';
+import { tableWidth } from '../terminal.js';
 
 export interface DoctorFlags {
   /** A reference, of which only the registry matters. */
@@ -29,21 +30,57 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
   if (flags.containerd !== undefined) return await showContainerd(flags.containerd, context);
   const diagnosis = await diagnose(context.settings.root);
   const signaturePolicy = await policyFacts(context);
-  answer(context, { ...diagnosis, signaturePolicy: signaturePolicy ?? null }, () => {
+  const configFiles = (context.configuration?.places ?? []).filter(({ isThere }) => isThere);
+  const facts = {
+    ...diagnosis,
+    signaturePolicy: signaturePolicy ?? null,
+    configFiles: configFiles.map(({ path, scope }) => ({ path, scope })),
+  };
+  answer(context, facts, () => {
     const { node, platform, root, freeBytes, capabilities } = diagnosis;
-    const table = renderTable(
-      [{ title: 'CAPABILITY' }, { title: 'HERE' }, { title: 'DETAIL' }, { title: 'WITHOUT IT' }],
-      capabilities.map(({ name, available, detail, without }) => [
-        name,
-        available ? 'yes' : 'no',
-        detail,
-        without,
-      ]),
-    );
+    const table = capabilityTable(capabilities, tableWidth(context.stdout, context.env));
     const machine = `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free`;
-    return `${machine}\n${printable(policyLine(signaturePolicy))}\n\n${table}`;
+    const files = configFiles.map(({ path }) => path).join(', ') || 'no file';
+    const configuration = `configuration: ${printable(files)}; see landfall config`;
+    return `${machine}\n${configuration}\n${printable(policyLine(signaturePolicy))}\n\n${table}${remedies(capabilities)}`;
   });
   return 0;
+}
+
+/** What a terminal has no room for is told below, of what is missing only. */
+function capabilityTable(capabilities: readonly DiagnosedCapability[], width: number | undefined): string {
+  const columns = [
+    { title: 'CAPABILITY' },
+    { title: 'HERE' },
+    { title: 'DETAIL', shrinks: true },
+    { title: 'WITHOUT IT' },
+  ];
+  const rows = capabilities.map(({ name, available, detail, without }) => [
+    name,
+    available ? 'yes' : 'no',
+    detail,
+    without,
+  ]);
+  const whole = renderTable(columns, rows);
+  if (width === undefined || whole.split('\n').every((line) => line.length <= width)) return whole;
+  const missing = capabilities.filter(({ available }) => !available);
+  const consequences = missing.map(({ name, without }) => `without ${name}: ${printable(without)}\n`);
+  const narrow = renderTable(
+    columns.slice(0, -1),
+    rows.map((row) => row.slice(0, -1)),
+    { width },
+  );
+  return consequences.length === 0 ? narrow : `${narrow}\n${consequences.join('')}`;
+}
+
+/** What to do about what is missing, once where it serves several. */
+function remedies(capabilities: readonly DiagnosedCapability[]): string {
+  const byHint = new Map<string, string[]>();
+  for (const { name, hint } of capabilities) {
+    if (hint !== undefined) byHint.set(hint, [...(byHint.get(hint) ?? []), name]);
+  }
+  const lines = [...byHint].map(([hint, names]) => `${names.join(', ')}: ${printable(hint)}\n`);
+  return lines.length === 0 ? '' : `\n${lines.join('')}`;
 }
 
 /** What is asked of images before they are used. */

@@ -1,11 +1,16 @@
-import { loadImage, platformsOf } from '../../engine/image.js';
+import { platformsOf } from '../../engine/image.js';
+import { layerPresence } from '../../engine/layer-presence.js';
 import { readVerified } from '../../engine/read-document.js';
 import { knownVerifications } from '../../engine/trust/known-verifications.js';
 import { LandfallError } from '../../errors.js';
-import { LIMITS, parsePlatform } from '../../spec/index.js';
+import { LIMITS, parsePlatform, type Platform } from '../../spec/index.js';
+import { imageGraph } from '../../transfer/image-graph.js';
+import { loadImageAnywhere } from '../../transfer/repository-content.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { imageFacts, renderImageFacts } from '../image-facts.js';
-import { type OpenedSource, withSource } from '../with-source.js';
+import { imageFacts } from '../image-facts.js';
+import { type OpenedImage, OpenedImages } from '../opened-images.js';
+import { renderImageFacts } from '../render-image-facts.js';
+import { writeAll } from '../write-all.js';
 
 export interface InspectFlags {
   readonly platform?: string;
@@ -13,6 +18,7 @@ export interface InspectFlags {
   readonly config?: boolean;
 }
 
+/** Shows what an image is made of, wherever it lies. */
 export async function inspectCommand(
   name: string,
   flags: InspectFlags,
@@ -23,32 +29,54 @@ export async function inspectCommand(
       hint: 'Ask for the manifest or for the config.',
     });
   }
-  await withSource(name, context, async (source) => {
-    if (flags.raw === true || flags.config === true) context.stdout.write(await exactBytes(source, flags));
-    else await describe(source, flags, context);
-  });
+  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+  await using images = new OpenedImages(context);
+  const opened = await images.image(name);
+  if (flags.raw === true || flags.config === true) {
+    const bytes = await exactBytes(opened, platform, flags);
+    await writeAll(context, [bytes]);
+  } else {
+    await describe(opened, platform, context);
+  }
   return 0;
 }
 
 /** The target as it was fetched, a platform's manifest, or its config, byte for byte. */
-async function exactBytes({ content, target }: OpenedSource, flags: InspectFlags): Promise<Buffer> {
-  if (flags.raw === true && flags.platform === undefined) {
-    return readVerified(content, target, LIMITS.manifestBytes);
+async function exactBytes(
+  { content, target }: OpenedImage,
+  platform: Platform | undefined,
+  flags: InspectFlags,
+): Promise<Buffer> {
+  if (flags.raw === true && platform === undefined) {
+    return await readVerified(content, target, LIMITS.manifestBytes);
   }
-  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  const image = await loadImage(content, target, platform);
+  const image = await loadImageAnywhere(content, target, platform);
   return flags.raw === true
-    ? readVerified(content, image.manifestDescriptor, LIMITS.manifestBytes)
-    : readVerified(content, image.manifest.config, LIMITS.configBytes);
+    ? await readVerified(content, image.manifestDescriptor, LIMITS.manifestBytes)
+    : await readVerified(content, image.manifest.config, LIMITS.configBytes);
 }
 
-async function describe(source: OpenedSource, flags: InspectFlags, context: CommandContext): Promise<void> {
-  const { name, content, store, target } = source;
-  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  const image = await loadImage(content, target, platform);
+async function describe(
+  opened: OpenedImage,
+  platform: Platform | undefined,
+  context: CommandContext,
+): Promise<void> {
+  const { name, content, store, target, isRemote, repository } = opened;
+  const image = await loadImageAnywhere(content, target, platform);
+  const graph = await imageGraph(target, {
+    repository,
+    content,
+    isLocal: !isRemote,
+    // What refers to other platforms is theirs.
+    platform: image.platform,
+    signal: context.signal,
+    onWarning: (message) => context.log.warn(message),
+  });
   const facts = imageFacts(name, target, image, {
-    platforms: await platformsOf(content, target),
+    platforms: isRemote ? undefined : await platformsOf(content, target),
     verifications: store === undefined ? [] : await knownVerifications(store, target),
+    presence: store === undefined ? undefined : await layerPresence(store, image.layers),
+    graph,
   });
   answer(context, facts, () => renderImageFacts(facts));
 }

@@ -62,7 +62,7 @@ async function loadAll(
   const { signal, settings, log } = context;
   const { input = '-', name, platform } = flags;
   const policy = await policyOf(context);
-  const display = await openCopyDisplay(context, { quiet: flags.quiet ?? false });
+  const display = openCopyDisplay(context, { quiet: flags.quiet ?? false });
   try {
     return await withStore(context, async (store) => {
       await using destination = new StorePlace({ store });

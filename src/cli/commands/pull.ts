@@ -7,19 +7,23 @@ import { pull } from '../../engine/pull.js';
 import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {
-  formatPlatform,
   formatReference,
   parsePlatform,
   parseReference,
   type Platform,
+  withoutCredentials,
 } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { errorFacts } from '../error-facts.js';
+import { errorFacts, messageOf } from '../error-facts.js';
 import { openRegistry } from '../open-registry.js';
 import { openProgressDisplay, type ProgressDisplay } from '../progress/progress-display.js';
 import { foundPolicy, mayBeDaemons } from '../policy-of.js';
-import { renderPullSummary } from '../render-pull-summary.js';
+import { type PullReport, pullReport, pullReportJson } from '../pull-report.js';
+import { renderPullSummary, renderPullTotal } from '../render-pull-summary.js';
 import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+import { RequestRecord } from '../timeline/request-record.js';
+import { TimelineFiles } from '../timeline/timeline-files.js';
+import { TimelineRecorder } from '../timeline/timeline-recorder.js';
 import { withStore } from '../with-store.js';
 
 export interface PullFlags {
@@ -30,6 +34,8 @@ export interface PullFlags {
   readonly verifyFirst?: boolean;
   readonly discardLayers?: boolean;
   readonly sync?: SyncMode;
+  readonly trace?: string;
+  readonly timeline?: string;
   readonly quiet?: boolean;
 }
 
@@ -42,7 +48,7 @@ export interface PullPlan {
 }
 
 export async function pullCommand(
-  references: readonly string[],
+  typed: readonly string[],
   flags: PullFlags,
   context: CommandContext,
 ): CommandResult {
@@ -58,16 +64,52 @@ export async function pullCommand(
       hint: 'Only what is unpacked can do without its layers.',
     });
   }
+  const references = distinct(typed);
   const quiet = flags.quiet ?? false;
+  await using files = await TimelineFiles.open(flags);
+  const recorder = new TimelineRecorder();
+  const requests = files.wantsTrace ? new RequestRecord(() => recorder.moment()) : undefined;
   const display = await openProgressDisplay(context, { unpack: plan.unpack, quiet });
   let outcomes: Outcome<PullResult>[];
   try {
-    outcomes = await pullAll(references, plan, { display, sync: flags.sync }, context);
+    const watched = watch(display, recorder, context);
+    outcomes = await pullAll(references, plan, { ...watched, sync: flags.sync, requests }, context);
+  } catch (error) {
+    // What is wrong before the first of them has begun is wrong with all of them.
+    for (const reference of references) recorder.failed(canonical(reference), 'failed', messageOf(error));
+    throw error;
   } finally {
     display.finish();
+    await files.write(recorder.timeline(), requests?.all ?? [], context.log);
   }
-  answer(context, outcomes.map(toJson), () => renderText(outcomes, quiet));
+  const reports = outcomes.map((outcome) => reportOf(outcome, recorder));
+  answer(context, reports.map(toJson), () => renderText(reports, quiet));
   return reportFailures(outcomes, context);
+}
+
+/** Who is told what the pulls do, and that one of them failed. */
+interface Watched {
+  readonly tell: (event: PullEvent) => void;
+  readonly failed: (reference: string, error: unknown) => void;
+}
+
+function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: CommandContext): Watched {
+  return {
+    tell: (event) => {
+      recorder.add(event);
+      tellEvent(event, display, context);
+    },
+    failed: (name, error) => {
+      const reference = canonical(name);
+      const isInterrupted = context.signal.aborted;
+      recorder.failed(
+        reference,
+        isInterrupted ? 'interrupted' : 'failed',
+        isInterrupted ? 'The pull was interrupted; what has arrived is kept.' : messageOf(error),
+      );
+      display.show({ type: 'failed', reference });
+    },
+  };
 }
 
 /**
@@ -77,7 +119,12 @@ export async function pullCommand(
 async function pullAll(
   references: readonly string[],
   plan: PullPlan,
-  { display, sync }: { readonly display: ProgressDisplay; readonly sync: SyncMode | undefined },
+  {
+    tell,
+    failed,
+    sync,
+    requests,
+  }: Watched & { readonly sync: SyncMode | undefined; readonly requests: RequestRecord | undefined },
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
   const policy = await foundPolicy(context);
@@ -85,22 +132,18 @@ async function pullAll(
     context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy)
       ? await findDaemon(context.settings.root)
       : undefined;
-  const tell = (event: PullEvent): void => {
-    tellEvent(event, display, context);
-  };
   if (daemon !== undefined) {
     const { pullByDaemon } = await import('../pull-by-daemon.js');
-    return await pullByDaemon(
-      daemon,
-      references,
-      { ...plan, tell, failed: (name) => display.show({ type: 'failed', reference: canonical(name) }) },
-      context,
-    );
+    return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);
   }
   const { settings, signal } = context;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
-  await using registry = await openRegistry(context, references);
+  await using registry = await openRegistry(
+    context,
+    references,
+    requests === undefined ? {} : { onRequest: (event) => requests.add(event) },
+  );
   const pullOne = async (store: Store, reference: string): Promise<Outcome<PullResult>> => {
     const outcome = await outcomeOf(reference, () =>
       pull({
@@ -118,7 +161,7 @@ async function pullAll(
         onEvent: tell,
       }),
     );
-    if ('error' in outcome) display.show({ type: 'failed', reference: canonical(reference) });
+    if ('error' in outcome) failed(reference, outcome.error);
     return outcome;
   };
   const all = (store: Store): Promise<Outcome<PullResult>[]> =>
@@ -133,24 +176,38 @@ function tellEvent(event: PullEvent, display: ProgressDisplay, { log }: CommandC
   display.show(event);
 }
 
+/** Each image once, as it was typed first: pulls of one name could not be told apart, and what both waited for would count twice. */
+function distinct(references: readonly string[]): readonly string[] {
+  const known = new Map<string, string>();
+  for (const reference of references) {
+    const name = canonical(reference);
+    if (!known.has(name)) known.set(name, reference);
+  }
+  return [...known.values()];
+}
+
 /** The name that events and results carry; as typed where it is none. */
 function canonical(reference: string): string {
   try {
     return formatReference(parseReference(reference, { defaultTag: true }));
   } catch {
-    return reference;
+    return withoutCredentials(reference);
   }
 }
 
-function toJson(outcome: Outcome<PullResult>): object {
-  if ('error' in outcome) return { reference: canonical(outcome.subject), error: errorFacts(outcome.error) };
-  const { reference, digest, mediaType, platform, ...rest } = outcome.value;
-  return { reference, digest, mediaType, platform: formatPlatform(platform), ...rest };
+function reportOf(outcome: Outcome<PullResult>, recorder: TimelineRecorder): Outcome<PullReport> {
+  if ('error' in outcome) return outcome;
+  const { subject, value } = outcome;
+  return { subject, value: pullReport(value, recorder) };
 }
 
-function renderText(outcomes: readonly Outcome<PullResult>[], quiet: boolean): string {
-  return outcomes
-    .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
-    .map((result) => (quiet ? `${result.digest}\n` : renderPullSummary(result)))
-    .join('');
+function toJson(outcome: Outcome<PullReport>): object {
+  if ('error' in outcome) return { reference: canonical(outcome.subject), error: errorFacts(outcome.error) };
+  return pullReportJson(outcome.value);
+}
+
+function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): string {
+  const reports = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  if (quiet) return reports.map(({ result }) => `${result.digest}\n`).join('');
+  return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
 }

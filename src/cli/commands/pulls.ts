@@ -1,8 +1,9 @@
 import { DaemonClient, findDaemon, type TransferMessage } from '../../daemon/index.js';
 import { LandfallError } from '../../errors.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
+import { LiveLines } from '../progress/live-lines.js';
 import { renderTransfers, type RenderTransfersOptions } from '../render-transfers.js';
-import { canDraw, showsUnicode } from '../terminal.js';
+import { canDraw, columnsOf, rowsOf, showsUnicode, tableWidth } from '../terminal.js';
 
 export interface PullsFlags {
   readonly watch?: boolean;
@@ -30,7 +31,7 @@ export async function pullsCommand({ watch = false }: PullsFlags, context: Comma
 async function watchTransfers(client: DaemonClient, context: CommandContext): CommandResult {
   const { stdout, env, settings, signal } = context;
   const draws = settings.output === 'text' && canDraw(stdout, env);
-  const board = draws ? await openBoard(context) : undefined;
+  const board = draws ? openBoard(context) : undefined;
   try {
     for await (const { transfers } of client.watch({ signal })) {
       if (board !== undefined) board.show(transfers);
@@ -48,25 +49,34 @@ interface Board {
 }
 
 /** All that is in flight, redrawn in place. What has ended stays above it. */
-async function openBoard(context: CommandContext): Promise<Board> {
-  const { createLogUpdate } = await import('log-update');
-  const draw = createLogUpdate(context.stdout);
+function openBoard(context: CommandContext): Board {
+  const { stdout } = context;
   const inFlight = new Map<string, TransferMessage>();
+  const frame = (): void => lines.draw(boardLines([...inFlight.values()], context));
+  const lines = new LiveLines(stdout, { onResize: frame });
   return {
     show: (changed) => {
       for (const transfer of changed) {
         inFlight.delete(transfer.id);
-        if (hasEnded(transfer)) draw.persist(rowOf(transfer, context));
+        if (hasEnded(transfer)) lines.above(rowOf(transfer, context));
         else inFlight.set(transfer.id, transfer);
       }
-      draw(
-        inFlight.size === 0
-          ? 'nothing in flight'
-          : renderTransfers([...inFlight.values()], renderOptions(context)),
-      );
+      frame();
     },
-    finish: () => draw.done(),
+    finish: () => lines.close(),
   };
+}
+
+/** No line reaches the last column, and there are fewer than the terminal has. */
+function boardLines(transfers: readonly TransferMessage[], context: CommandContext): readonly string[] {
+  if (transfers.length === 0) return ['nothing in flight'];
+  const { stdout, env } = context;
+  const width = columnsOf(stdout, env) - 1;
+  const lines = renderTransfers(transfers, { ...renderOptions(context), width })
+    .trimEnd()
+    .split('\n');
+  const room = Math.max(1, rowsOf(stdout) - 2);
+  return lines.length <= room ? lines : [...lines.slice(0, room), `and ${lines.length - room} more`];
 }
 
 function hasEnded({ state }: TransferMessage): boolean {
@@ -85,7 +95,7 @@ function rowOf(transfer: TransferMessage, context: CommandContext): string {
 }
 
 function renderOptions({ stdout, env }: CommandContext): RenderTransfersOptions {
-  return { width: stdout.isTTY === true ? stdout.columns : undefined, unicode: showsUnicode(env) };
+  return { width: tableWidth(stdout, env), unicode: showsUnicode(env) };
 }
 
 /** 64-bit numbers are numbers here: no transfer has so many bytes that they were not exact. */

@@ -4,7 +4,7 @@ import { answer, type CommandContext, type CommandResult } from '../command-cont
 import { openRegistry } from '../open-registry.js';
 import { parseRegistryName } from '../registry-name.js';
 import { renderReferrers } from '../render-referrers.js';
-import { showsUnicode } from '../terminal.js';
+import { showsUnicode, tableWidth } from '../terminal.js';
 
 export interface ReferrersFlags {
   readonly artifactType?: string;
@@ -35,7 +35,10 @@ export async function referrersCommand(
     referrers: referrers.map(referrerJson),
   };
   answer(context, json, () =>
-    renderReferrers(`${repositoryName(reference)}@${digest}`, referrers, { unicode: showsUnicode(env) }),
+    renderReferrers(`${repositoryName(reference)}@${digest}`, referrers, {
+      unicode: showsUnicode(env),
+      width: tableWidth(context.stdout, env),
+    }),
   );
   return 0;
 }

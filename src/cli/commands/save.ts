@@ -39,7 +39,7 @@ export async function saveCommand(
     signal,
   });
   await using places = new ImagePlaces(context);
-  const display = await openCopyDisplay(context, { quiet });
+  const display = openCopyDisplay(context, { quiet });
   let outcomes: readonly Outcome<CopyReport>[];
   try {
     const session = new CopySession({

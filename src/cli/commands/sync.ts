@@ -26,6 +26,7 @@ import { openSyncDisplay, type SyncDisplay } from '../progress/sync-display.js';
 import { renderPrunes, renderSync } from '../render-sync.js';
 import { type Outcome, reportFailures } from '../several.js';
 import { syncReport, writeSyncReport } from '../sync-report.js';
+import { tableWidth } from '../terminal.js';
 
 export interface SyncFlags {
   readonly file: string;
@@ -55,7 +56,7 @@ export async function syncCommand(flags: SyncFlags, context: CommandContext): Co
     const about = { file: file.name, startedAt, finishedAt, dryRun, shard: flags.shard };
     const report = syncReport(result, about);
     if (reportFile !== undefined) await writeSyncReport(reportFile, report);
-    const width = context.stdout.isTTY === true ? context.stdout.columns : undefined;
+    const width = tableWidth(context.stdout, context.env);
     answer(context, report, () => renderSync(result, { dryRun, width }));
     return reportFailures(outcomesOf(result), context);
   } catch (error) {

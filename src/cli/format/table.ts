@@ -1,4 +1,4 @@
-import { fitEnd } from './fit.js';
+import { fitEnd, fitStart } from './fit.js';
 import { printable } from './printable.js';
 
 export interface TableColumn {
@@ -6,6 +6,8 @@ export interface TableColumn {
   readonly align?: 'left' | 'right';
   /** Gives way first when the table is wider than it may be. */
   readonly shrinks?: boolean;
+  /** Which end of a cell is left when it is cut; default `start`. */
+  readonly keeps?: 'start' | 'end';
   /** Is left out where the others would become too narrow to be read; the last such column goes first. */
   readonly optional?: boolean;
 }
@@ -43,7 +45,8 @@ function renderLines(
     columns
       .map((column, at) => {
         const width = widths[at] ?? 0;
-        const cell = fitEnd(row[at] ?? '', width);
+        const fit = column.keeps === 'end' ? fitStart : fitEnd;
+        const cell = fit(row[at] ?? '', width);
         return column.align === 'right' ? cell.padStart(width) : cell.padEnd(width);
       })
       .join(' '.repeat(GAP))

@@ -1,6 +1,6 @@
-import { createLogUpdate } from 'log-update';
 import type { CommandContext } from '../command-context.js';
-import { showsUnicode, wantsColor } from '../terminal.js';
+import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../terminal.js';
+import { LiveLines } from './live-lines.js';
 import { PendingEvents } from './pending-events.js';
 import type { ProgressDisplay, ProgressDisplayOptions } from './progress-display.js';
 import { emptyPullModel, type ProgressEvent, type PullModel, reducePull } from './pull-model.js';
@@ -16,7 +16,7 @@ export function openBarsDisplay(context: CommandContext, options: ProgressDispla
 /** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
 class BarsDisplay implements ProgressDisplay {
   readonly #context: CommandContext;
-  readonly #draw: ReturnType<typeof createLogUpdate>;
+  readonly #lines: LiveLines;
   readonly #pending = new PendingEvents();
   readonly #timer: NodeJS.Timeout;
   readonly #begun: number = performance.now();
@@ -27,12 +27,9 @@ class BarsDisplay implements ProgressDisplay {
   constructor(context: CommandContext, options: ProgressDisplayOptions) {
     this.#context = context;
     this.#model = emptyPullModel(options);
-    this.#draw = createLogUpdate(context.stderr);
+    this.#lines = new LiveLines(context.stderr, { onResize: () => this.#frame() });
     this.#timer = setInterval(() => this.#frame(), FRAME).unref();
-    this.#release = context.log.divert((text) => {
-      this.#draw.persist(text.replace(/\n$/, ''));
-      this.#frame();
-    });
+    this.#release = context.log.divert((text) => this.#lines.above(text));
   }
 
   show(event: ProgressEvent): void {
@@ -44,7 +41,7 @@ class BarsDisplay implements ProgressDisplay {
     this.#finished = true;
     clearInterval(this.#timer);
     this.#frame();
-    this.#draw.done();
+    this.#lines.close();
     this.#release();
   }
 
@@ -53,12 +50,12 @@ class BarsDisplay implements ProgressDisplay {
     if (this.#model.pulls.length === 0) return;
     const { stderr, env } = this.#context;
     const lines = renderPulls(this.#model, {
-      width: stderr.columns ?? 80,
-      height: stderr.rows ?? 24,
+      width: columnsOf(stderr, env),
+      height: rowsOf(stderr),
       now: performance.now() - this.#begun,
       unicode: showsUnicode(env),
       color: wantsColor(stderr, env),
     });
-    this.#draw(lines.join('\n'));
+    this.#lines.draw(lines);
   }
 }

@@ -4,7 +4,8 @@ import type { CommandContext } from '../command-context.js';
 import { fitEnd } from '../format/fit.js';
 import { printable } from '../format/printable.js';
 import { formatPart, formatRate, formatSize } from '../format/size.js';
-import { canDraw } from '../terminal.js';
+import { canDraw, columnsOf } from '../terminal.js';
+import { LiveLines } from './live-lines.js';
 import { rateOf, type Samples, withSample } from './rate.js';
 
 /** Shows how copies go on, on standard error. */
@@ -19,10 +20,10 @@ const FRAME_MS = 100;
 const HEARTBEAT_MS = 10_000;
 
 /** The display that `--progress` asks for. Warnings are told in any case. */
-export async function openCopyDisplay(
+export function openCopyDisplay(
   context: CommandContext,
   { quiet = false }: { readonly quiet?: boolean } = {},
-): Promise<CopyDisplay> {
+): CopyDisplay {
   const { log, settings, stderr, env } = context;
   const warned = (display: CopyDisplay): CopyDisplay => ({
     show: (event) => {
@@ -40,7 +41,7 @@ export async function openCopyDisplay(
     case 'plain':
       return warned(new PlainCopyDisplay(context));
     case 'auto':
-      return warned(canDraw(stderr, env) ? await openLineDisplay(context) : new PlainCopyDisplay(context));
+      return warned(canDraw(stderr, env) ? openLineDisplay(context) : new PlainCopyDisplay(context));
   }
 }
 
@@ -109,24 +110,20 @@ class PlainCopyDisplay implements CopyDisplay {
 }
 
 /** One line that is drawn in its place. */
-async function openLineDisplay({ stderr, log }: CommandContext): Promise<CopyDisplay> {
-  const { createLogUpdate } = await import('log-update');
-  const draw = createLogUpdate(stderr);
+function openLineDisplay({ stderr, log, env }: CommandContext): CopyDisplay {
   const tally = new CopyTally();
   const frame = (): void => {
-    if (tally.images > 0) draw(fitEnd(tally.line(), stderr.columns ?? 80));
+    if (tally.images > 0) lines.draw([fitEnd(tally.line(), columnsOf(stderr, env) - 1)]);
   };
+  const lines = new LiveLines(stderr, { onResize: frame });
   const timer = setInterval(frame, FRAME_MS).unref();
-  const release = log.divert((text) => {
-    draw.persist(text.replace(/\n$/, ''));
-    frame();
-  });
+  const release = log.divert((text) => lines.above(text));
   return {
     show: (event) => tally.add(event),
     finish: () => {
       clearInterval(timer);
-      draw.clear();
-      draw.done();
+      lines.clear();
+      lines.close();
       release();
     },
   };

@@ -1,11 +1,11 @@
-import { createLogUpdate } from 'log-update';
 import type { SyncedImage, SyncEvent } from '../../transfer/sync/index.js';
 import type { CommandContext } from '../command-context.js';
 import { countOf } from '../format/count.js';
 import { fitEnd } from '../format/fit.js';
 import { printable } from '../format/printable.js';
 import { formatSize } from '../format/size.js';
-import { canDraw } from '../terminal.js';
+import { canDraw, columnsOf } from '../terminal.js';
+import { LiveLines } from './live-lines.js';
 
 /** Shows how a sync goes on, on standard error. */
 export interface SyncDisplay {
@@ -142,28 +142,28 @@ class PlainSyncDisplay implements SyncDisplay {
 /** One line that is drawn anew, below those of the images. */
 class LineSyncDisplay implements SyncDisplay {
   readonly #context: CommandContext;
-  readonly #draw: ReturnType<typeof createLogUpdate>;
+  readonly #lines: LiveLines;
   readonly #tally = new SyncTally();
   #timer: NodeJS.Timeout | undefined;
   #release: (() => void) | undefined;
 
   constructor(context: CommandContext) {
     this.#context = context;
-    this.#draw = createLogUpdate(context.stderr);
+    this.#lines = new LiveLines(context.stderr, { onResize: () => this.#frame() });
   }
 
   show(event: SyncEvent): void {
     this.#begin();
     this.#tally.add(event);
     const line = lineOf(event);
-    if (line !== undefined) this.#draw.persist(line);
+    if (line !== undefined) this.#lines.above(line);
   }
 
   finish(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#draw.clear();
-    this.#draw.done();
+    this.#lines.clear();
+    this.#lines.close();
     this.#release?.();
     this.#release = undefined;
   }
@@ -171,13 +171,10 @@ class LineSyncDisplay implements SyncDisplay {
   #begin(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setInterval(() => this.#frame(), FRAME_MS).unref();
-    this.#release = this.#context.log.divert((text) => {
-      this.#draw.persist(text.replace(/\n$/, ''));
-      this.#frame();
-    });
+    this.#release = this.#context.log.divert((text) => this.#lines.above(text));
   }
 
   #frame(): void {
-    this.#draw(fitEnd(this.#tally.line(), this.#context.stderr.columns ?? 80));
+    this.#lines.draw([fitEnd(this.#tally.line(), columnsOf(this.#context.stderr, this.#context.env) - 1)]);
   }
 }

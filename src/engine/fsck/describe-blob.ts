@@ -2,7 +2,7 @@ import { LandfallError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';
 import { childrenOf, type Descriptor, type Digest } from '../../spec/index.js';
 import { readManifest } from '../read-document.js';
-import type { Store } from '../store.js';
+import type { StoreParts } from '../store.js';
 
 /** What a registry asks nothing about: it is fetched as a blob. */
 const OCTET_STREAM = 'application/octet-stream';
@@ -12,7 +12,7 @@ const OCTET_STREAM = 'application/octet-stream';
  * than other blobs, so it matters what it is.
  */
 export async function describeBlob(
-  { database, documents, content }: Pick<Store, 'database' | 'documents' | 'content'>,
+  { database, documents, content }: Pick<StoreParts, 'database' | 'documents' | 'content'>,
   digest: Digest,
   size: number,
 ): Promise<Descriptor> {

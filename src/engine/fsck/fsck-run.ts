@@ -12,7 +12,7 @@ export interface FsckOptions extends Abortable {
   readonly repair?: boolean;
   /** Where damaged blobs are fetched again. Without it, none is. */
   readonly registry?: Pick<RegistryClient, 'repository'>;
-  /** What `checkLayout` found before the store was opened, which mends some of it. */
+  /** What `checkLayout` found before the store was opened, which mends some of it. @internal */
   readonly layoutBefore?: readonly LayoutFault[];
   /** Told of each step when it begins. */
   readonly onStep?: (step: FsckStepName) => void;

@@ -10,7 +10,7 @@ import type { FsckReport } from './report.js';
  * Checks all that a store holds, in steps, and with `repair` mends what it can. Safe beside pulls and collections in any
  * number of processes. Nothing that an image needs is ever just removed: what cannot be repaired lies in `quarantine/`.
  *
- * Errors: LOCKED, NO_SPACE, FILESYSTEM (the check itself cannot go on), ABORTED.
+ * @throws {@link ContentError} LOCKED, NO_SPACE, FILESYSTEM (the check itself cannot go on); {@link LandfallError} ABORTED
  */
 export async function fsck(store: Store, options: FsckOptions = {}): Promise<FsckReport> {
   await using lease = await store.leases.create();

@@ -11,7 +11,7 @@ import {
 import { fetchVerified } from '../fetch-document.js';
 import { imageLayers } from '../fetch-graph.js';
 import { readVerified } from '../read-document.js';
-import type { Store } from '../store.js';
+import type { StoreParts } from '../store.js';
 
 /**
  * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are verified, so that nobody can
@@ -20,7 +20,7 @@ import type { Store } from '../store.js';
  * Errors: those of resolving and of reading documents; INVALID_MANIFEST
  */
 export async function chainsOfManifest(
-  { content, documents }: Pick<Store, 'content' | 'documents'>,
+  { content, documents }: Pick<StoreParts, 'content' | 'documents'>,
   registry: Pick<RegistryClient, 'resolver' | 'repository'>,
   reference: Pick<Reference, 'registry' | 'repository'> & { readonly digest: Digest },
   { signal }: Abortable,

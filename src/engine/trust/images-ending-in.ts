@@ -1,7 +1,7 @@
 import { imagesListing } from '../../content/index.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import type { SnapshotImage } from '../../unpack/index.js';
-import type { Store } from '../store.js';
+import type { StoreParts } from '../store.js';
 import { indexesAbove } from './indexes-above.js';
 
 /**
@@ -9,7 +9,7 @@ import { indexesAbove } from './indexes-above.js';
  * first. An image whose layers only begin so is another one.
  */
 export async function imagesEndingIn(
-  { documents, database, verifications }: Pick<Store, 'documents' | 'database' | 'verifications'>,
+  { documents, database, verifications }: Pick<StoreParts, 'documents' | 'database' | 'verifications'>,
   chainId: Digest,
 ): Promise<readonly SnapshotImage[]> {
   const holders = await documents.chainHolders(chainId);

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+/** Where files with credentials are. */
 export interface AuthFileOptions {
   /** As docker's config.json or containers' auth.json. Default: where `REGISTRY_AUTH_FILE`, docker and containers look. */
   readonly authFile?: string | undefined;

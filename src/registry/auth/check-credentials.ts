@@ -3,6 +3,7 @@ import { collectBeginning } from '../http/body-source.js';
 import type { Credentials, CredentialsProvider } from './credentials.js';
 import type { HostChain } from '../hosts/host-chain.js';
 
+/** What a registry says to credentials. */
 export interface CheckedCredentials {
   /** Whether the registry wanted to see them. If not, it serves everybody, and may take any. */
   readonly asked: boolean;

@@ -1,8 +1,19 @@
 /** What a registry may be shown. An identity token buys bearer tokens; a registry token is one already. */
 export type Credentials =
-  | { readonly username: string; readonly password: string }
-  | { readonly identityToken: string }
-  | { readonly registryToken: string };
+  | {
+      /** As the registry knows it. */
+      readonly username: string;
+      /** Or a token that stands for one. */
+      readonly password: string;
+    }
+  | {
+      /** An OAuth2 refresh token (distribution: token authentication). */
+      readonly identityToken: string;
+    }
+  | {
+      /** Sent as it is, as a bearer token. */
+      readonly registryToken: string;
+    };
 
 /**
  * Finds the credentials for a registry as references name it (`docker.io`, `127.0.0.1:5000`), and for one of its

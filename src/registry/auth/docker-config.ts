@@ -7,6 +7,7 @@ import type { Credentials, CredentialsProvider } from './credentials.js';
 import { readAuthFile } from './read-auth-file.js';
 import { SharedFlights } from './shared-flights.js';
 
+/** Where credentials are looked for. */
 export interface DefaultCredentialsOptions extends AuthFileOptions {
   /** Until a credential helper must have answered, in milliseconds. Default 60,000. */
   readonly helperTimeoutMs?: number;

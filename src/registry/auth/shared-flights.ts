@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
 
 interface Flight<T> {
@@ -21,6 +22,8 @@ export class SharedFlights<T> {
     let leave: (() => void) | undefined;
     const left = new Promise<never>((_resolve, reject) => {
       leave = () => reject(abortedError(signal));
+      // That many wait under one signal is no leak.
+      if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', leave, { once: true });
     });
     try {

@@ -8,9 +8,11 @@ export type HostCapability = 'pull' | 'resolve' | 'push';
 
 export const ALL_CAPABILITIES: ReadonlySet<HostCapability> = new Set(['pull', 'resolve', 'push']);
 
-/** `pattern` is global, so {@link String.replace} changes all that it matches; `replacement` is as that takes it. */
+/** `pattern` is global, so `String.replace` changes all that it matches; `replacement` is as that takes it. */
 export interface RewriteRule {
+  /** Of a repository. */
   readonly pattern: RegExp;
+  /** What what it matches becomes. */
   readonly replacement: string;
 }
 
@@ -23,7 +25,9 @@ export interface HostConfig {
   readonly base: URL;
   /** Upstream is what lies at the registry's own address, wherever the configuration names it. */
   readonly role: 'mirror' | 'upstream';
+  /** What it is asked for. */
   readonly capabilities: ReadonlySet<HostCapability>;
+  /** How connections to it are made. */
   readonly connection: ConnectionOptions;
   /** Names in lower case; several values joined by `, `. They may hold secrets. */
   readonly headers: Readonly<Record<string, string>>;
@@ -34,7 +38,9 @@ export interface HostConfig {
   readonly credentials: 'own' | 'upstream' | 'none' | Credentials | CredentialsProvider;
   /** How a repository is named at this host: the first rule that matches, as k3s has it. */
   readonly rewrite: readonly RewriteRule[];
+  /** Connections that are open at once. Default: as many as the client allows. */
   readonly maxConnections?: number;
+  /** Most requests a second. Default: no bound. */
   readonly requestsPerSecond?: number;
   /** `base` is https, but it may turn out to speak no TLS; then it is spoken to by http. */
   readonly mayBePlain?: boolean;

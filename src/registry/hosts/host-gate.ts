@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
 import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
@@ -59,6 +60,8 @@ export class HostGate {
         if (this.#waiting.length === 0) clearTimeout(this.#timer);
         reject(abortedError(signal));
       };
+      // That many wait under one signal is no leak.
+      if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', leave, { once: true });
       this.#waiting.push(waiter);
       this.#admit();

@@ -1,13 +1,15 @@
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
 import type { Abortable } from '../../errors.js';
 import { abortedError, throwIfAborted } from '../../errors.js';
 import type { RegistryHost } from './registry-host.js';
 
+/** When a host is left for the next one. */
 export interface FailoverOptions {
   /** How long a host that failed is left alone, in milliseconds; each further failure doubles it. Default 10,000. */
   readonly pauseMs?: number;
-  /** The longest such pause. Default 300,000. */
+  /** The longest such pause, in milliseconds. Default 300,000. */
   readonly maxPauseMs?: number;
   /** How long a host may take to answer while another could be asked, in milliseconds. Default 20,000. */
   readonly firstByteMs?: number;
@@ -94,6 +96,8 @@ export class HostHealth {
   async #change(signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => reject(abortedError(signal));
+      // That many wait under one signal is no leak.
+      if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', abort, { once: true });
       this.#waiting.push(() => {
         signal?.removeEventListener('abort', abort);

@@ -9,6 +9,7 @@ import { dockerCerts } from './docker-certs.js';
 import { FileTrace } from './file-trace.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './host-config.js';
 
+/** Who is told of what is odd. */
 export interface HostsDirectoryOptions {
   /** Called with what is odd in a file but does no harm, with file, line and key; once for each state of the file. */
   readonly onWarning?: (text: string) => void;
@@ -21,7 +22,7 @@ const CHECK_INTERVAL_MS = 1_000;
 /**
  * Hosts as containerd's certs.d directories configure them (containerd: docs/hosts.md): in the first directory that has
  * an entry for the registry (`quay.io`, `reg.lan_5000_`, `reg.lan:5000`) or else `_default`, from its hosts.toml, or from
- * docker's certificate files where there is no hosts.toml. Where none has an entry: {@link defaultHost}.
+ * docker's certificate files where there is no hosts.toml. Where none has an entry: the registry itself.
  *
  * Files are looked at again at most once a second, and read again when one changed, came or went.
  *

@@ -5,6 +5,7 @@ const BURST_S = 0.1;
 
 /** A bound on bytes per second, shared by all that it is given to: `--limit-rate` holds for the whole process. */
 export class ByteRateLimit {
+  /** On average, over all that share it. */
   readonly bytesPerSecond: number;
   #debt = 0;
   #at: number = performance.now();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Dispatcher } from 'undici';
 
 import { abortedError } from '../../errors.js';
@@ -46,6 +47,8 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
       if (this.#controller === undefined) this.#finish(error);
       else this.#controller.abort(error);
     };
+    // That many requests at once are under one signal is no leak.
+    if (request.signal !== undefined) setMaxListeners(0, request.signal);
     request.signal?.addEventListener('abort', this.#onAbort, { once: true });
     if (request.signal?.aborted === true) this.#onAbort();
   }

@@ -13,7 +13,12 @@ export interface ConnectionOptions {
   /** PEM, trusted besides the public authorities. */
   readonly ca?: readonly (string | Buffer)[];
   /** PEM, shown to a server that asks for a client certificate. */
-  readonly client?: readonly { readonly cert: Buffer; readonly key: Buffer }[];
+  readonly client?: readonly {
+    /** The certificate, and those between it and one that the server knows. */
+    readonly cert: Buffer;
+    /** Of the certificate. */
+    readonly key: Buffer;
+  }[];
   /** Takes any certificate. */
   readonly insecure?: boolean;
   /** Until the connection stands, TLS included, in milliseconds. */

@@ -2,14 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Abortable, abortedError, RegistryError, systemCode, throwIfAborted } from '../../errors.js';
 
+/** How often, and after how long, what failed for the moment is tried again. */
 export interface RetryOptions {
   /** Tries in all. Default 5. */
   readonly attempts?: number;
   /** The longest first pause, in milliseconds; each later one may be twice as long. Default 250. */
   readonly baseMs?: number;
-  /** The longest pause. Default 10,000. */
+  /** The longest pause, in milliseconds. Default 10,000. */
   readonly capMs?: number;
-  /** The longest `Retry-After` that is waited for; a longer one is an error at once. Default 120,000. */
+  /** The longest `Retry-After` that is waited for; a longer one is an error at once; in milliseconds. Default 120,000. */
   readonly maxRetryAfterMs?: number;
 }
 

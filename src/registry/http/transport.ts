@@ -10,12 +10,15 @@ import { redactUrl } from './urls.js';
 
 /** One exchange over the wire, for debug logs. Holds no secret. */
 export interface RequestEvent {
+  /** `GET`, `HEAD`, … */
   readonly method: string;
   /** Without user info and query. */
   readonly url: string;
+  /** Host and port. */
   readonly host: string;
+  /** Which try of the same request this was, from 1. */
   readonly attempt: number;
-  /** Until the headers, or the failure. */
+  /** Until the headers, or the failure, in milliseconds. */
   readonly durationMs: number;
   /** Absent when no answer came. */
   readonly status?: number;
@@ -23,26 +26,31 @@ export interface RequestEvent {
   readonly failure?: string;
 }
 
+/** How long a host may keep a client waiting. */
 export interface Timeouts {
   /** Until the connection stands, TLS included, in milliseconds. Default 10,000. */
   readonly connectMs?: number;
-  /** From the request to the last of the answer's headers. Default 60,000: a caching mirror may fetch first. */
+  /** From the request to the last of the answer's headers, in milliseconds. Default 60,000: a caching mirror may fetch first. */
   readonly headersMs?: number;
-  /** Without a byte of the body. Default 30,000. */
+  /** Without a byte of the body, in milliseconds. Default 30,000. */
   readonly bodyMs?: number;
 }
 
+/** How connections are made and used. */
 export interface TransportOptions {
   /** Takes any certificate. */
   readonly insecure?: boolean;
   /** PEM, trusted besides the public authorities. */
   readonly ca?: string | Buffer;
+  /** Connections to one host that are open at once. Default 16. */
   readonly maxConnectionsPerHost?: number;
+  /** How long a host may keep this waiting. */
   readonly timeouts?: Timeouts;
   /** Bounds the bytes of all bodies together. Default: no bound. */
   readonly rateLimit?: ByteRateLimit;
   /** Where `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are looked for. Default: nowhere, so no proxy is used. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Told once of each exchange, when its headers came or it failed. */
   readonly onRequest?: (event: RequestEvent) => void;
   /** Told of the bytes of each body as they come, and from which host: `quay.io`, `127.0.0.1:5000`. */
   readonly onReceived?: (host: string, bytes: number) => void;

@@ -18,6 +18,7 @@ import type { HttpResponse } from '../http/http.js';
 import { pageBody, type PagedList, pagesOf } from './paged-list.js';
 import { redactUrl } from '../http/urls.js';
 
+/** How referrers are listed. */
 export interface ReferrersOptions extends Abortable {
   /** Only those of this type. */
   readonly artifactType?: string;

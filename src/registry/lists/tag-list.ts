@@ -2,6 +2,7 @@ import type { Abortable } from '../../errors.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { pagesOf, readNames } from './paged-list.js';
 
+/** How a list is read. */
 export interface ListOptions extends Abortable {
   /** How many names a page is asked to have. Default: as many as the registry likes. Some refuse more than they like. */
   readonly pageSize?: number;

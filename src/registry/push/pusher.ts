@@ -5,6 +5,7 @@ import { pushBlob } from './push-blob.js';
 import { pushManifest } from './push-manifest.js';
 import { type OpenContent, VerifiedSource } from './verified-source.js';
 
+/** How content is put into a repository. */
 export interface PushOptions extends Abortable {
   /** Repositories of the same registry that may have a blob; at most three are asked. `library/debian` */
   readonly mountFrom?: readonly string[] | undefined;
@@ -23,11 +24,14 @@ export interface PushOptions extends Abortable {
  * `open` is called with the offset from which the bytes are wanted, again whenever some must be sent again; the stream is
  * ended or destroyed here. The bytes are held against the descriptor before the registry is told that they are all: what
  * does not match is never committed.
- *
- * Errors: all of RegistryError; SIZE_MISMATCH, DIGEST_MISMATCH; INVALID_MANIFEST, LIMIT_EXCEEDED and the like for a
- * manifest that nobody could pull; what `open` and its stream throw.
  */
 export interface Pusher {
+  /**
+   * Puts content there. `mounted`: another repository of the registry had it; `exists`: this one had.
+   *
+   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; {SpecError} INVALID_MANIFEST, LIMIT_EXCEEDED and the
+   *   like for a manifest that nobody could pull; what `open` and its stream throw
+   */
   push(
     descriptor: Descriptor,
     open: OpenContent,

@@ -6,11 +6,13 @@ import { readBasic } from './basic-credentials.js';
 
 /** Who knows the users of a registry. */
 export interface Users {
-  /** Whether the password is this user's. */
+  /** Whether the password is this user's. What it throws is answered with a 500. @throws whatever keeps it from knowing */
   verify(username: string, password: string): Promise<boolean>;
 }
 
+/** Who may do what. */
 export interface AccessOptions {
+  /** Who has a password. */
   readonly users: Users;
   /** Whether who shows no credentials may read. */
   readonly anonymousRead: boolean;
@@ -39,7 +41,10 @@ export class Access {
     this.#options = options;
   }
 
-  /** @throws {RegistryFault} 401 UNAUTHORIZED */
+  /**
+   * @internal
+   * @throws {RegistryFault} 401 UNAUTHORIZED
+   */
   async admit(request: IncomingMessage): Promise<Admission> {
     const { users, anonymousRead } = this.#options;
     const credentials = readBasic(request.headers.authorization);

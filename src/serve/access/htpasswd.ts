@@ -5,6 +5,7 @@ import { LandfallError, systemCode } from '../../errors.js';
 import type { Users } from './access.js';
 import { BcryptThread } from './bcrypt-thread.js';
 
+/** Where users are. */
 export interface HtpasswdOptions {
   /** As `htpasswd -B` writes it: a user and a bcrypt hash on each line. */
   readonly file: string;
@@ -47,6 +48,7 @@ export class Htpasswd implements Users {
     return new Htpasswd(options, await readUsers(options.file), version);
   }
 
+  /** See {@link Users}. */
   async verify(username: string, password: string): Promise<boolean> {
     await this.#refresh();
     const hash = this.#users.get(username);

@@ -7,6 +7,7 @@ import { LandfallError, systemCode } from '../../errors.js';
 export interface TlsIdentity {
   /** Its certificate, and those between it and one that clients know. */
   readonly cert: string;
+  /** Of the certificate. */
   readonly key: string;
 }
 

@@ -1,11 +1,11 @@
-import type { Store } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/index.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { BlobFlow } from './blob-flow.js';
 
 export interface BlobFlowsOptions {
-  readonly store: Pick<Store, 'content' | 'leases'>;
+  readonly store: Pick<StoreParts, 'content' | 'leases'>;
   readonly registry: Pick<RegistryClient, 'repository'>;
   /** Bounds how many blobs are on their way at once. Without it, a budget of its own. */
   readonly budget?: PullBudget | undefined;

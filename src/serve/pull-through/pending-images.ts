@@ -1,7 +1,7 @@
 import type { Lease } from '../../content/index.js';
 import { recordDocuments } from '../../engine/documents.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
-import type { Store } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/index.js';
 import {
   childrenOf,
   type Descriptor,
@@ -10,7 +10,10 @@ import {
   type ImageManifest,
 } from '../../spec/index.js';
 
-export type PendingStore = Pick<Store, 'root' | 'content' | 'documents' | 'database' | 'images' | 'leases'>;
+export type PendingStore = Pick<
+  StoreParts,
+  'root' | 'content' | 'documents' | 'database' | 'images' | 'leases'
+>;
 
 /** What leads to a manifest: the target that gets the name once the manifest is whole. */
 interface Root {

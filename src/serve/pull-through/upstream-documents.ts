@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 
 import { readDocument } from '../../content/read-document.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
-import type { Store } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/index.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import type { Abortable } from '../../errors.js';
 import { SharedFlights } from '../../registry/auth/shared-flights.js';
@@ -12,7 +12,7 @@ import type { PendingImages } from './pending-images.js';
 import type { UpstreamGate } from './upstream-gate.js';
 
 export interface UpstreamDocumentsOptions extends Abortable {
-  readonly store: Pick<Store, 'content' | 'documents' | 'leases'>;
+  readonly store: Pick<StoreParts, 'content' | 'documents' | 'leases'>;
   readonly registry: Pick<RegistryClient, 'repository' | 'resolver'>;
   readonly pending: PendingImages;
   /** What a signature policy has to say before a document gets a name; absent where there is none. */

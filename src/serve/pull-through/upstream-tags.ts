@@ -1,6 +1,6 @@
 import { imagesWithBlob } from '../../content/index.js';
 import { touchImage } from '../../engine/touch-image.js';
-import type { Store } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
@@ -10,7 +10,7 @@ import { TagMemory } from './tag-memory.js';
 import type { UpstreamDocuments } from './upstream-documents.js';
 
 export interface UpstreamTagsOptions extends Abortable {
-  readonly store: Pick<Store, 'catalog' | 'content' | 'database' | 'images'>;
+  readonly store: Pick<StoreParts, 'catalog' | 'content' | 'database' | 'images'>;
   readonly registry: Pick<RegistryClient, 'resolver'>;
   readonly documents: UpstreamDocuments;
   readonly pending: PendingImages;

@@ -16,7 +16,15 @@ export interface ArchiveOutput extends AsyncDisposable {
 }
 
 /** A file, or a stream such as standard output. */
-export type ArchiveTarget = { readonly file: string } | { readonly stream: NodeJS.WritableStream };
+export type ArchiveTarget =
+  | {
+      /** Its path. */
+      readonly file: string;
+    }
+  | {
+      /** Ended by whoever opened it. */
+      readonly stream: NodeJS.WritableStream;
+    };
 
 export interface OpenArchiveOutputOptions extends Abortable {
   /** Splits it into files of at most so many bytes each; see `SplitOutput`. */

@@ -9,5 +9,5 @@ export type { RepositoryPrune } from './prune.js';
 export { readMirrorFile, type ReadMirrorFileOptions } from './read-mirror-file.js';
 export { parseShard, type Shard } from './shard.js';
 export { sync, type SyncOptions, type SyncPlaces } from './sync.js';
-export type { SyncEvent } from './sync-event.js';
+export type { SyncEvent, SyncImageEnded, SyncPlanned, SyncTagPruned } from './sync-event.js';
 export type { PrunedTag, SyncedImage, SyncResult, UnprunedRepository } from './sync-result.js';

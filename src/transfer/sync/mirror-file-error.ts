@@ -3,7 +3,9 @@ import type { Position } from './mirror-file.js';
 
 /** One thing that is wrong in the file. */
 export interface Fault {
+  /** Where it is. */
   readonly at: Position;
+  /** What is wrong. */
   readonly message: string;
   /** What to write instead, as a sentence. */
   readonly hint?: string | undefined;
@@ -13,6 +15,7 @@ export interface Fault {
 export class MirrorFileError extends LandfallError<'INVALID_CONFIG'> {
   /** As it was named. */
   readonly file: string;
+  /** All that is wrong, in its order in the file. */
   readonly faults: readonly Fault[];
 
   constructor(name: string, faults: readonly Fault[]) {

@@ -4,7 +4,9 @@ import type { TagRules } from './tag-rules.js';
 
 /** Where something stands in the file, both from 1. */
 export interface Position {
+  /** From 1. */
   readonly line: number;
+  /** From 1. */
   readonly column: number;
 }
 

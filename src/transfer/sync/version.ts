@@ -1,9 +1,17 @@
 import semver from 'semver';
 
-/** A version that a tag stands for. */
-export type Version = semver.SemVer;
+/** A version that a tag stands for. Of this program's own form, since the types of that library are not installed with it. */
+export interface Version {
+  /** `1.2.3-rc.1` */
+  readonly version: string;
+  /** What follows the hyphen, part by part. */
+  readonly prerelease: readonly (string | number)[];
+}
 
-export type VersionRange = semver.Range;
+export interface VersionRange {
+  /** Whether a version is within it. */
+  test(version: Version): boolean;
+}
 
 /** `1.2.3`, `v1.2.3`, `1.2`, `22.04`, each with what follows a hyphen. */
 const VERSION = /^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-([0-9A-Za-z.-]+))?$/;
@@ -33,7 +41,8 @@ export function versionRange(
   { prereleases = false }: { prereleases?: boolean } = {},
 ): VersionRange | undefined {
   try {
-    return new semver.Range(text.replaceAll(',', ' '), { includePrerelease: prereleases });
+    const range = new semver.Range(text.replaceAll(',', ' '), { includePrerelease: prereleases });
+    return { test: ({ version }) => range.test(version) };
   } catch {
     return undefined;
   }
@@ -41,5 +50,5 @@ export function versionRange(
 
 /** Newest first. */
 export function newestFirst(a: Version, b: Version): number {
-  return semver.rcompare(a, b);
+  return semver.rcompare(a.version, b.version);
 }

@@ -8,13 +8,17 @@ import { PolicyInPlaces } from './policy-in-places.js';
 
 /** A policy, and who has chosen it. */
 export interface FoundPolicy {
+  /** The policy. */
   readonly file: PolicyFile;
+  /** Who has chosen it. */
   readonly origin: 'option' | 'environment' | 'user' | 'system';
 }
 
+/** Where a policy is looked for. */
 export interface FindPolicyOptions {
   /** What whoever asks has named. */
   readonly explicit?: string | undefined;
+  /** For `LANDFALL_POLICY` and `HOME`: usually `process.env`. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Default: `/etc/containers/policy.json`. */
   readonly system?: string;

@@ -26,6 +26,7 @@ export class PolicyFile {
   /**
    * What signatures an image needs; undefined where it needs none.
    *
+   * @internal
    * @throws TrustError POLICY_REJECTED (the policy refuses the image, or cannot be read or understood, and then refuses all), UNSUPPORTED (it
    *   asks for signatures by GPG)
    */
@@ -48,6 +49,7 @@ export class PolicyFile {
    * Lets in an image of which nobody knows where it is from or what it is called, if the policy accepts anything that is at a
    * registry. Whether it does for one place only cannot be of use to an image that may be from another.
    *
+   * @internal
    * @param what the image, as a person would write it
    * @throws TrustError POLICY_REJECTED
    */

@@ -1,5 +1,5 @@
 import type * as Binding from 'zstd-napi/binding.js';
-import { LandfallError } from '../../errors.js';
+import { nativeModuleError } from '../../native-module.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
 import { DecoderInput } from './decoder-input.js';
 import { requireZeros } from './trailing-zeros.js';
@@ -93,9 +93,6 @@ async function loadBinding(): Promise<Zstd> {
   try {
     return (await import('zstd-napi/binding.js')).default;
   } catch (error) {
-    throw new LandfallError('UNSUPPORTED', 'this installation cannot decompress zstd layers', {
-      cause: error,
-      hint: 'Install landfall again so that zstd-napi is built for this machine.',
-    });
+    throw nativeModuleError('zstd-napi', error);
   }
 }

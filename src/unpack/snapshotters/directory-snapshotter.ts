@@ -288,8 +288,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return { number, lineage: await this.records.lineage(this.database, number) };
   }
 
-  measure(): Promise<void> {
-    return measureCommitted(this.database, this.directories);
+  measure(o: Abortable = {}): Promise<void> {
+    return measureCommitted(this.database, this.directories, o);
   }
 
   diskUsage(): Promise<{ readonly count: number; readonly bytes: number }> {

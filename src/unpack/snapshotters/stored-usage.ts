@@ -1,3 +1,4 @@
+import { type Abortable, throwIfAborted } from '../../errors.js';
 import { integerOf, type MetadataDatabase } from '../../metadata/index.js';
 import type { Usage } from '../snapshotter.js';
 import { measureUsage } from './measure-usage.js';
@@ -28,12 +29,14 @@ export async function snapshotsUsage(
 export async function measureCommitted(
   database: MetadataDatabase,
   directories: SnapshotDirectories,
+  o: Abortable = {},
 ): Promise<void> {
   // A snapshot has at least its root, so no inodes mean that nobody has counted them.
   const rows = await database.all(`SELECT id FROM snapshots WHERE kind = 'committed' AND inodes = 0`);
   if (rows.length === 0) return;
   const measured: (readonly [number: number, usage: Usage])[] = [];
   for (const number of rows.map((row) => integerOf(row, 'id'))) {
+    throwIfAborted(o.signal);
     const usage = await measureUsage(directories.content(number));
     if (usage.inodes > 0) measured.push([number, usage]);
   }

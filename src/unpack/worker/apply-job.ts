@@ -40,9 +40,13 @@ export interface ApplyOptions {
 
 /** A device node that a layer has and that could not be made. */
 export interface OmittedDevice {
+  /** Below the root, as the archive has it. */
   readonly path: string;
+  /** Of blocks or of characters. */
   readonly type: 'character' | 'block';
+  /** As mknod(2) has it. */
   readonly major: number;
+  /** As mknod(2) has it. */
   readonly minor: number;
 }
 

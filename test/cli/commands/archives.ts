@@ -13,12 +13,12 @@ export interface RanWithBytes {
 /** Runs a command in this process that reads bytes from standard input, or writes them to standard output. */
 export async function runWithBytes(
   argv: readonly string[],
-  o: { readonly stdin?: Readable; readonly stdout?: CapturedStream } = {},
+  o: { readonly stdin?: Readable; readonly stdout?: CapturedStream; readonly locale?: string } = {},
 ): Promise<RanWithBytes> {
   const stdout = o.stdout ?? new CapturedStream();
   const chunks: Buffer[] = [];
   stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const env = { HOME: '/nonexistent', LANG: 'C.UTF-8' };
+  const env = { HOME: '/nonexistent', LANG: o.locale ?? 'C.UTF-8' };
   const surroundings = { ...fakeSurroundings({ env, stdout }), stdin: o.stdin ?? Readable.from([]) };
   const code = await main([...argv], surroundings, new FakeSignals());
   const bytes = Buffer.concat(chunks);

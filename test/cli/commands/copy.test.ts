@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../../support/docker-registry.js';
+import { LANDFALL, runCommand } from '../../support/landfall-command.js';
 import { needsPeer } from '../../support/peers.js';
 import { WritableRegistry } from '../../serve/push/writable-registry.js';
 import { type Ran, run } from './serve-lists.js';
@@ -43,6 +44,26 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('copies with --creds
     const both = ['--src-creds', CREDS, '--dest-creds', CREDS];
     expect((await inStore('copy', ...both, at('app:1'), at('app:3'))).code).toBe(0);
   });
+});
+
+test('an archive on standard output is all that is there', async () => {
+  const work = await mkdtemp(join(tmpdir(), 'landfall-to-stdout-'));
+  const args = ['--root', join(work, 'root'), 'copy', '--all'];
+  const copied = await runCommand(
+    'sh',
+    [
+      '-ec',
+      '"$@" "$0" oci-archive:-:app | "$@" oci-archive:-:app app:1',
+      FIXTURE,
+      process.execPath,
+      LANDFALL,
+      ...args,
+    ],
+    {},
+  );
+  expect(copied).toMatchObject({ code: 0 });
+  expect(copied.stdout).toMatch(/^docker.io\/library\/app:1\n/);
+  await rm(work, { recursive: true, force: true });
 });
 
 describe('tag', () => {

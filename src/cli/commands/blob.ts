@@ -1,0 +1,86 @@
+import type { Readable } from 'node:stream';
+import { ContentError, type LandfallError, RegistryError } from '../../errors.js';
+import { type Descriptor, type Digest, parseReference, quoted } from '../../spec/index.js';
+import { verifiedContent } from '../../transfer/verified-content.js';
+import { writeBytes } from '../bytes-output.js';
+import type { CommandContext, CommandResult } from '../command-context.js';
+import { parseImagePlace } from '../image-place.js';
+import { ImagePlaces } from '../image-places.js';
+import { parseBlobName } from '../opened-images.js';
+
+export interface BlobFlags {
+  readonly file?: string;
+}
+
+/** A blob that can be read, of which the size is known. */
+interface FoundBlob {
+  readonly descriptor: Descriptor;
+  readonly open: (offset?: number) => Promise<Readable>;
+}
+
+/** Writes the exact bytes of a blob; the last of them only when all were found to be right. */
+export async function blobCommand(text: string, flags: BlobFlags, context: CommandContext): CommandResult {
+  const { place, digest } = parseBlobName(text);
+  await using places = new ImagePlaces(context);
+  const { descriptor, open } = await findBlob(place, digest, places, context);
+  const bytes = verifiedContent(descriptor, open, { signal: context.signal });
+  await writeBytes(
+    bytes,
+    { file: flags.file, what: `blob ${digest}`, facts: { name: place, digest } },
+    context,
+  );
+  return 0;
+}
+
+async function findBlob(
+  place: string,
+  digest: Digest,
+  places: ImagePlaces,
+  context: CommandContext,
+): Promise<FoundBlob> {
+  const named = parseImagePlace(place);
+  if (named.kind === 'registry') return await blobAtRegistry(place, digest, places, context);
+  if (named.kind === 'store') parseReference(place);
+  const content =
+    named.kind === 'store' ? (await places.store()).content : (await places.source(place)).content;
+  const info = await content?.info(digest);
+  if (content === undefined || info === undefined) {
+    throw notThere(place, digest, named.kind === 'store');
+  }
+  const descriptor = { mediaType: BYTES, digest, size: info.size };
+  return { descriptor, open: (offset = 0) => content.open(descriptor, { offset }) };
+}
+
+async function blobAtRegistry(
+  place: string,
+  digest: Digest,
+  places: ImagePlaces,
+  { signal }: CommandContext,
+): Promise<FoundBlob> {
+  const { repository } = await places.source(place);
+  const size = await repository.blobSize?.(digest, { signal });
+  // Most registries keep manifests apart from blobs.
+  const manifest = size === undefined ? await repository.resolve(digest, { signal }) : undefined;
+  const descriptor = size === undefined ? manifest : { mediaType: BYTES, digest, size };
+  if (descriptor === undefined) {
+    throw new RegistryError('NOT_FOUND', `${repository.location} has no blob ${digest}`, {
+      hint: 'Check the digest, and that it is of this repository: `landfall tree` shows what an image has.',
+    });
+  }
+  return { descriptor, open: (offset = 0) => repository.fetch(descriptor, { offset, signal }) };
+}
+
+const BYTES = 'application/octet-stream';
+
+function notThere(place: string, digest: Digest, isStore: boolean): LandfallError {
+  return new ContentError(
+    'BLOB_NOT_FOUND',
+    `${isStore ? 'the store' : quoted(place)} has no blob ${digest}`,
+    {
+      details: { digest },
+      hint: isStore
+        ? `Fetch it from the registry with docker://${place}@${digest}.`
+        : 'See what is there with `landfall tree`.',
+    },
+  );
+}

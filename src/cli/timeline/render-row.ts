@@ -1,0 +1,188 @@
+import { shortDigest } from '../../spec/index.js';
+import { countOf } from '../format/count.js';
+import { formatSpan } from './format-span.js';
+import { printable } from '../format/printable.js';
+import { formatSize } from '../format/size.js';
+import { blobTooltip, spanWords, stepTooltip } from './step-tooltip.js';
+import { stepWords } from './step-words.js';
+import { element, textAt, tooltip } from './svg.js';
+import { fitTextStart, textWidth } from './text-width.js';
+import type { TimeAxis } from './time-axis.js';
+import type { LayerStep, Span, TimedBlob, TimedLayer, TimedPull } from './timeline.js';
+import type { TimelineRow } from './timeline-rows.js';
+import { lengthOf, type PullStep, whereTimeWent } from './where-time-went.js';
+
+/** Where a line is, and what it is measured by. */
+export interface RowPlace {
+  readonly axis: TimeAxis;
+  readonly top: number;
+  readonly height: number;
+  /** Left edge of its name. */
+  readonly left: number;
+  /** Right edge of its figure. */
+  readonly right: number;
+}
+
+/** What is shorter would not be seen. */
+const NARROWEST = 1;
+const IN_BAR = { size: 11 } as const;
+/** Between a bar and the edge of its line. */
+const MARGIN = 3;
+/** Between a name, or what stands in a bar, and what it must not touch. */
+const CLEAR = 8;
+
+export function renderRow(row: TimelineRow, place: RowPlace): string {
+  switch (row.kind) {
+    case 'pull':
+      return renderPull(row.pull, place);
+    case 'document':
+    case 'other':
+      return renderBlob(row.blob, place);
+    case 'layer':
+      return renderBlob(row.layer, place);
+    case 'reused':
+      return renderReused(row.layers, place);
+    case 'folded':
+      return textAt(place.left + 16, baseOf(place), `and ${countOf(row.count, 'more layer')}`, FAINT);
+  }
+}
+
+const NAME = { size: 12, bold: true } as const;
+const FAINT = { class: 'faint' } as const;
+
+/** An image: its name, and what it as a whole was waiting for. */
+function renderPull(pull: TimedPull, place: RowPlace): string {
+  const { left, right, top, height, axis } = place;
+  const name = pull.platform === undefined ? pull.reference : `${pull.reference} (${pull.platform})`;
+  const steps = whereTimeWent(pull);
+  const ended = pull.outcome === 'done' ? formatSpan(lengthOf(pull)) : pull.outcome;
+  const x = axis.at(pull.end);
+  return element(
+    'g',
+    {},
+    textAt(left, baseOf(place), fitTextStart(printable(pull.reference), axis.left - left - CLEAR, NAME), {
+      class: 'name',
+    }),
+    tooltip([name, pull.digest, pull.error, spanWords(pull)].filter((fact) => fact !== undefined).join('; ')),
+    ...steps.map((step) => renderPullStep(step, place)),
+    ...(pull.outcome === 'done'
+      ? []
+      : [element('path', { class: 'end', d: `M${round(x)} ${top}v${height}` })]),
+    textAt(right, baseOf(place), ended, { class: pull.outcome === 'done' ? 'faint right' : 'error right' }),
+  );
+}
+
+function renderPullStep(step: PullStep, place: RowPlace): string {
+  const { x, width } = across(step, place.axis);
+  const words = stepWords(step);
+  const text = [words, shortWords(step)].find((each) => textWidth(each, IN_BAR) + CLEAR <= width);
+  const top = place.top + MARGIN;
+  return element(
+    'g',
+    {},
+    tooltip(`${words}: ${formatSpan(lengthOf(step))}; ${spanWords(step)}`),
+    element('rect', { class: colourOf(step.kind), x, y: top, width, height: place.height - 2 * MARGIN }),
+    ...(text !== undefined ? [textAt(x + width / 2, baseOf(place), text, { class: 'inside middle' })] : []),
+  );
+}
+
+function shortWords({ kind, layer }: PullStep): string {
+  return layer === undefined ? kind : `${kind} ${layer.number}`;
+}
+
+function colourOf(kind: PullStep['kind']): string {
+  switch (kind) {
+    case 'resolve':
+    case 'check':
+    case 'documents':
+    case 'record':
+      return 'other';
+    case 'wait':
+    case 'elsewhere':
+    case 'download':
+    case 'unpack':
+    case 'commit':
+      return kind;
+  }
+}
+
+/** A blob: what brings it in the upper half, what is made of it in the lower, so that it is seen what happens at once. */
+function renderBlob(blob: TimedBlob | TimedLayer, place: RowPlace): string {
+  const { left, right, axis } = place;
+  const base = baseOf(place);
+  const isLayer = 'number' in blob;
+  const settled = blob.steps.at(-1);
+  const isOpen = blob.steps.some(({ open }) => open === true);
+  const busy = blob.steps.filter(({ kind }) => kind !== 'wait');
+  const took =
+    settled === undefined
+      ? 0
+      : settled.end - Math.min(...(busy.length > 0 ? busy : blob.steps).map(({ start }) => start));
+  return element(
+    'g',
+    {},
+    tooltip(blobTooltip(blob)),
+    element('rect', { x: left, y: place.top, width: right - left, height: place.height, fill: 'none' }),
+    isLayer
+      ? textAt(left + 26, base, String(blob.number), { class: 'number' })
+      : textAt(left + 26, base, blob.role === 'layer' ? 'other platform' : blob.role, FAINT),
+    ...(isLayer ? [textAt(left + 36, base, shortDigest(blob.digest), { class: 'digest' })] : []),
+    textAt(axis.left - 10, base, formatSize(blob.size), { class: 'faint right' }),
+    ...blob.steps.map((step) => renderStep(step, blob, place)),
+    ...blob.retries.map((retry) => renderRetry(retry, place)),
+    textAt(right, base, isOpen ? 'unfinished' : formatSpan(took), { class: 'faint right' }),
+  );
+}
+
+function renderStep(step: LayerStep, blob: TimedBlob | TimedLayer, place: RowPlace): string {
+  const { x, width } = across(step, place.axis);
+  const isLower =
+    step.kind === 'unpack' ||
+    step.kind === 'commit' ||
+    (step.kind === 'wait' && step.waitedFor !== 'download');
+  const half = (place.height - 2 * MARGIN) / 2;
+  const lane = place.top + MARGIN + (isLower ? half : 0);
+  // Where nothing happens there is a line only.
+  const [y, height] = step.kind === 'wait' ? [lane + half / 2 - 0.75, 1.5] : [lane, half];
+  const name = step.open === true ? `${step.kind} open` : step.kind;
+  return element('rect', { class: name, x, y, width, height }, tooltip(stepTooltip(step, blob)));
+}
+
+function renderRetry(retry: Span, place: RowPlace): string {
+  const { x, width } = across(retry, place.axis);
+  const height = (place.height - 2 * MARGIN) / 2;
+  return element(
+    'rect',
+    { class: 'retry', x, y: place.top + MARGIN, width, height },
+    tooltip(`the download broke off; ${spanWords(retry)}`),
+  );
+}
+
+function renderReused(layers: readonly TimedLayer[], place: RowPlace): string {
+  const [first, last] = [layers[0]?.number ?? 0, layers.at(-1)?.number ?? 0];
+  const numbers = first === last ? `layer ${first}` : `layers ${first} to ${last}`;
+  const size = layers.reduce((sum, layer) => sum + layer.size, 0);
+  return element(
+    'g',
+    {},
+    tooltip(layers.slice(0, 50).map(blobTooltip).join('\n')),
+    textAt(place.left + 26, baseOf(place), numbers, FAINT),
+    textAt(place.axis.left - 10, baseOf(place), formatSize(size), { class: 'faint right' }),
+    textAt(place.right, baseOf(place), 'present', { class: 'faint right' }),
+  );
+}
+
+function across({ start, end }: Span, axis: TimeAxis): { readonly x: number; readonly width: number } {
+  const from = axis.at(start);
+  const width = Math.max(NARROWEST, axis.at(end) - from);
+  // What is at the end of everything is drawn before it, not beyond.
+  return { x: Math.min(from, axis.left + axis.width - width), width };
+}
+
+function baseOf({ top, height }: RowPlace): number {
+  return top + height / 2 + 4;
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}

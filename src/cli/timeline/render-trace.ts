@@ -1,0 +1,170 @@
+import { shortDigest } from '../../spec/index.js';
+import { printable } from '../format/printable.js';
+import { version } from '../version.js';
+import type { TimedRequest } from './request-record.js';
+import { blobName } from './step-tooltip.js';
+import type { LayerStep, TimedBlob, TimedLayer, TimedPull, Timeline, Throughput } from './timeline.js';
+import { timelineHeadline } from './timeline-headline.js';
+import {
+  counterEvent,
+  inOrder,
+  momentEvent,
+  nameProcess,
+  nameTrack,
+  spanEvent,
+  type TraceEvent,
+  type Track,
+} from './trace-event.js';
+
+/**
+ * A timeline as a trace that chrome://tracing and ui.perfetto.dev open: a process for each image, with a track for the image, one
+ * for each document and two for each layer, what brings it and what is made of it; and one for the network, with the rate and the
+ * requests.
+ */
+export function renderTrace(timeline: Timeline, requests: readonly TimedRequest[] = []): string {
+  const hosts = hostsByDigest(requests);
+  const network = timeline.pulls.length + 1;
+  const events = inOrder([
+    ...timeline.pulls.flatMap((pull, at) => pullEvents(pull, at + 1, hosts)),
+    ...nameProcess(network, 'network'),
+    ...rateEvents(timeline.throughput, network),
+    ...requestEvents(requests, network),
+  ]);
+  const { sentence, reason } = timelineHeadline(timeline);
+  return [
+    '{',
+    `"displayTimeUnit": "ms",`,
+    `"otherData": ${JSON.stringify({
+      program: `landfall ${version()}`,
+      begun: timeline.begun.toISOString(),
+      outcome: timeline.pulls.find(({ outcome }) => outcome !== 'done')?.outcome ?? 'done',
+      headline: sentence,
+      ...(reason === undefined ? {} : { error: reason }),
+    })},`,
+    `"traceEvents": [`,
+    events.map((event) => JSON.stringify(event)).join(',\n'),
+    ']',
+    '}',
+    '',
+  ].join('\n');
+}
+
+type Hosts = ReadonlyMap<string, string>;
+
+function pullEvents(pull: TimedPull, pid: number, hosts: Hosts): readonly TraceEvent[] {
+  const { reference, start, end, outcome, error, digest, platform, resolve, record } = pull;
+  const track = { pid, tid: 1 };
+  const blobs = [...pull.documents, ...pull.layers, ...pull.others];
+  return [
+    ...nameProcess(pid, printable(reference)),
+    ...nameTrack(track, 'image'),
+    spanEvent(
+      track,
+      { name: `pull ${printable(reference)}`, cat: 'pull', start, end },
+      { reference, digest, platform, outcome, error },
+    ),
+    ...(resolve === undefined
+      ? []
+      : [spanEvent(track, { name: 'resolve', cat: 'resolve', ...resolve }, { digest })]),
+    ...(record === undefined ? [] : [spanEvent(track, { name: 'record', cat: 'record', ...record }, {})]),
+    ...pull.warnings.map(({ at, text }) =>
+      momentEvent(track, { name: 'warning', cat: 'warning', at }, { message: text }),
+    ),
+    // Two tracks for each, so that spans of one track never overlap.
+    ...blobs.flatMap((blob, at) => blobEvents(blob, { pid, tid: 2 + 2 * at }, hosts)),
+  ];
+}
+
+function blobEvents(blob: TimedBlob | TimedLayer, upper: Track, hosts: Hosts): readonly TraceEvent[] {
+  const lower = { ...upper, tid: upper.tid + 1 };
+  const title = `${blobName(blob)} ${shortDigest(blob.digest)}`;
+  const below = blob.steps.filter(isBelow);
+  const spans = blob.steps.map((step) =>
+    spanEvent(
+      isBelow(step) ? lower : upper,
+      { name: step.kind, cat: blob.role, start: step.start, end: step.end },
+      stepArgs(step, blob, hosts),
+    ),
+  );
+  const retries = blob.retries.map(({ start, end }) =>
+    spanEvent(upper, { name: 'retrying', cat: blob.role, start, end }, { digest: blob.digest }),
+  );
+  const present = 'reusedAt' in blob ? blob.reusedAt : blob.presentAt;
+  return [
+    ...nameTrack(upper, title),
+    ...(below.length === 0 ? [] : nameTrack(lower, `${title} unpack`)),
+    ...spans,
+    ...retries,
+    ...(present === undefined
+      ? []
+      : [
+          momentEvent(
+            upper,
+            { name: 'present', cat: blob.role, at: present },
+            { digest: blob.digest, size: blob.size },
+          ),
+        ]),
+  ];
+}
+
+/** Whether it is about unpacking, which goes on beside a download. */
+function isBelow({ kind, waitedFor }: LayerStep): boolean {
+  return kind === 'unpack' || kind === 'commit' || (kind === 'wait' && waitedFor !== 'download');
+}
+
+function stepArgs(step: LayerStep, blob: TimedBlob, hosts: Hosts): TraceEvent['args'] {
+  const isDownload = step.kind === 'download';
+  return {
+    digest: blob.digest,
+    size: blob.size,
+    ...(isDownload ? { bytes: blob.bytes, retries: blob.retries.length, host: hosts.get(blob.digest) } : {}),
+    ...(step.waitedFor === undefined ? {} : { waitedFor: step.waitedFor }),
+    ...(step.open === true ? { unfinished: true } : {}),
+  };
+}
+
+/** The host that answered last for each blob, as far as the addresses tell. */
+function hostsByDigest(requests: readonly TimedRequest[]): Hosts {
+  return new Map(
+    requests.flatMap(({ method, url, host, answer }) => {
+      const digest = /[a-z0-9]+:[0-9a-f]{32,}/.exec(decoded(url))?.[0];
+      return method === 'GET' && digest !== undefined && /^[23]/.test(answer) ? [[digest, host]] : [];
+    }),
+  );
+}
+
+function decoded(url: string): string {
+  return url.replaceAll(/%3a/gi, ':');
+}
+
+function rateEvents({ interval, bytes }: Throughput, pid: number): readonly TraceEvent[] {
+  const name = 'bytes downloaded per second';
+  const rates = bytes.map((each, at) =>
+    counterEvent(pid, name, at * interval, { rate: Math.round((each * 1000) / interval) }),
+  );
+  return bytes.length === 0 ? [] : [...rates, counterEvent(pid, name, bytes.length * interval, { rate: 0 })];
+}
+
+/** Requests that overlap are put beside each other: each goes to the first track of its host that is free. */
+function requestEvents(requests: readonly TimedRequest[], pid: number): readonly TraceEvent[] {
+  const tracks: { readonly host: string; readonly tid: number; until: number }[] = [];
+  const events: TraceEvent[] = [];
+  for (const request of [...requests].sort((a, b) => a.start - b.start)) {
+    const { host, start, end, method, url, attempt, answer } = request;
+    let track = tracks.find((each) => each.host === host && each.until <= start);
+    if (track === undefined) {
+      track = { host, tid: tracks.length + 1, until: end };
+      tracks.push(track);
+      events.push(...nameTrack({ pid, tid: track.tid }, `requests to ${printable(host)}`));
+    }
+    track.until = end;
+    events.push(
+      spanEvent(
+        { pid, tid: track.tid },
+        { name: `${method} ${answer}`, cat: 'request', start, end },
+        { url, host, attempt, answer },
+      ),
+    );
+  }
+  return events;
+}

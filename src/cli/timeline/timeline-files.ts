@@ -1,0 +1,87 @@
+import path from 'node:path';
+import { FileOutput } from '../../content/file-output.js';
+import { LandfallError } from '../../errors.js';
+import { messageOf } from '../error-facts.js';
+import type { Log } from '../log.js';
+import type { TimedRequest } from './request-record.js';
+import type { Timeline } from './timeline.js';
+
+export interface TimelineFileNames {
+  readonly trace?: string | undefined;
+  readonly timeline?: string | undefined;
+}
+
+/**
+ * The files that a pull is told in. They are opened before it begins, so that it is known whether they can be written at all, and
+ * put in their places when it has ended, however it did. To be disposed of in any case.
+ */
+export class TimelineFiles implements AsyncDisposable {
+  readonly #trace: FileOutput | undefined;
+  readonly #picture: FileOutput | undefined;
+
+  private constructor(trace: FileOutput | undefined, picture: FileOutput | undefined) {
+    this.#trace = trace;
+    this.#picture = picture;
+  }
+
+  /** @throws {LandfallError} INVALID_CONFIG (no name of a file), FILESYSTEM, NO_SPACE */
+  static async open({ trace, timeline }: TimelineFileNames): Promise<TimelineFiles> {
+    const [traceFile, pictureFile] = [fileOf('--trace', trace), fileOf('--timeline', timeline)];
+    if (traceFile !== undefined && traceFile === pictureFile) {
+      throw new LandfallError('INVALID_CONFIG', '--trace and --timeline name the same file', {
+        hint: 'Give each a name of its own, such as pull.json and pull.svg.',
+      });
+    }
+    const opened = traceFile === undefined ? undefined : await FileOutput.open(traceFile);
+    try {
+      return new TimelineFiles(
+        opened,
+        pictureFile === undefined ? undefined : await FileOutput.open(pictureFile),
+      );
+    } catch (error) {
+      await opened?.[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get wantsTrace(): boolean {
+    return this.#trace !== undefined;
+  }
+
+  /** Writes both. What cannot be written is told as a warning: what was pulled is pulled. */
+  async write(timeline: Timeline, requests: readonly TimedRequest[], log: Pick<Log, 'warn'>): Promise<void> {
+    await written(this.#trace, log, async () =>
+      (await import('./render-trace.js')).renderTrace(timeline, requests),
+    );
+    await written(this.#picture, log, async () =>
+      (await import('./render-timeline.js')).renderTimeline(timeline),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#trace?.[Symbol.asyncDispose]();
+    await this.#picture?.[Symbol.asyncDispose]();
+  }
+}
+
+async function written(
+  output: FileOutput | undefined,
+  log: Pick<Log, 'warn'>,
+  render: () => Promise<string>,
+): Promise<void> {
+  if (output === undefined) return;
+  try {
+    await output.write(Buffer.from(await render()));
+    await output.finish();
+  } catch (error) {
+    log.warn(messageOf(error));
+  }
+}
+
+function fileOf(option: string, name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  if (name !== '-' && name !== '') return path.resolve(name);
+  throw new LandfallError('INVALID_CONFIG', `${option} takes the name of a file`, {
+    hint: 'Standard output has what the pull answers; write it to a file.',
+  });
+}

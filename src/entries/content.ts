@@ -1,0 +1,22 @@
+/**
+ * The local side by itself: blobs that are named by their digests, and the names of images.
+ *
+ * @module landfall/content
+ */
+export type { ByteSpan } from '../content/byte-ranges.js';
+export type { IngestProgress } from '../content/content-store.js';
+export {
+  type BlobInfo,
+  type BlobProvider,
+  type ByteRange,
+  type CatalogImage,
+  type ContentStore,
+  type ImageCatalog,
+  type ImageRecord,
+  type IngestOptions,
+  type IngestWriter,
+  type Labels,
+  MemoryContentStore,
+  OciLayout,
+  type SweptBlob,
+} from '../content/index.js';

@@ -1,0 +1,40 @@
+/**
+ * The remote side by itself: registries, their hosts and mirrors, and credentials for them.
+ *
+ * @module landfall/registry
+ */
+export { openRegistry } from '../library/open-registry.js';
+export { type AuthFileOptions } from '../registry/auth/auth-file-places.js';
+export type { RewriteRule } from '../registry/hosts/host-config.js';
+export type { ConnectionOptions } from '../registry/http/http.js';
+export {
+  ByteRateLimit,
+  type CheckedCredentials,
+  type Credentials,
+  type CredentialsProvider,
+  defaultCredentials,
+  type DefaultCredentialsOptions,
+  type FailoverOptions,
+  type FetchedPart,
+  type Fetcher,
+  type FetchOptions,
+  type HostCapability,
+  type HostConfig,
+  hostsFromDirectories,
+  type HostsDirectoryOptions,
+  type HostsProvider,
+  type ListOptions,
+  type OpenContent,
+  type PartBody,
+  type Pusher,
+  type PushOptions,
+  type ReferrersOptions,
+  RegistryClient,
+  type RegistryClientOptions,
+  type RemoteRepository,
+  type RequestEvent,
+  type Resolver,
+  type RetryOptions,
+  type Timeouts,
+  type TransportOptions,
+} from '../registry/index.js';

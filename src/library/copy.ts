@@ -1,0 +1,125 @@
+import type { Store } from '../engine/index.js';
+import { type Abortable, LandfallError } from '../errors.js';
+import type { RegistryClient } from '../registry/index.js';
+import {
+  copyResolved,
+  type CopyEvent,
+  type CopyReport,
+  CopySession,
+  type CopySessionOptions,
+  type PlatformChoice,
+  type ReferrerChoice,
+  resolveSource,
+} from '../transfer/index.js';
+import { type EventStream, eventStream, type Told } from './event-stream.js';
+import { ImagePlaces } from './image-places.js';
+
+/** What images are copied between, and how: common to all that copies images. */
+export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
+  /** For names without a transport, which are images of a store. Closed by whoever opened it. Default: none. */
+  readonly store?: Store;
+  /** What registries are asked through; whoever gives it closes it. Default: what `openRegistry` opens, for this call alone. */
+  readonly registry?: RegistryClient;
+  /** Told what happens, at once and one event after the other; what it throws ends the copy. */
+  readonly onEvent?: (event: CopyEvent) => void;
+}
+
+/** What to copy, and how. */
+export interface CopyOptions extends TransferOptions {
+  /**
+   * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or `REF` for an image
+   * of the store.
+   */
+  readonly source: string;
+  /** Of the same forms; without a digest, which only the content can give. */
+  readonly destination: string;
+  /** For the destination, where it takes other credentials. Default: `registry`. */
+  readonly destinationRegistry?: RegistryClient;
+  /** Which platforms of an index come along. Default `one`: the manifest for this machine, by itself. */
+  readonly platforms?: PlatformChoice;
+  /** With a list of platforms: makes a new index of them alone, which has another digest. Default false. */
+  readonly rewriteIndex?: boolean;
+  /** Which signatures, SBOMs and the like come along. Default: none. */
+  readonly referrers?: ReferrerChoice;
+  /** Looks at everything and puts nothing. Default false. */
+  readonly dryRun?: boolean;
+  /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
+  readonly recheck?: boolean;
+}
+
+/** {@link CopyOptions} for {@link copyEvents}, whose loop has the events. */
+export type CopyEventsOptions = Omit<CopyOptions, 'onEvent'>;
+
+/** The last event of {@link copyEvents}. */
+export interface CopyFinished {
+  readonly type: 'done';
+  /** What {@link copy} would have returned. */
+  readonly result: CopyReport;
+}
+
+/** What {@link copyEvents} gives: {@link CopyEvent}s, and at last the report. */
+export type CopyProgress = CopyEvent | CopyFinished;
+
+/**
+ * Copies an image, with all that it consists of, from one place to another. Content keeps its digest, and what the destination
+ * has is not moved. A manifest is put after all that it names, so that a copy that fails or is aborted leaves no image that is
+ * not whole, and the next one goes on from there.
+ *
+ * @returns what became of each manifest and blob; sizes are in bytes
+ * @throws
+ * - {@link LandfallError} INVALID_CONFIG (a place that is not known, a name of the store without a store, a dry run into
+ *   an archive), ABORTED
+ * - {@link SpecError} INVALID_REFERENCE, INVALID_MANIFEST, NO_MATCHING_PLATFORM, LIMIT_EXCEEDED
+ * - {@link RegistryError} NOT_FOUND and all others of either registry
+ * - {@link ContentError} BLOB_NOT_FOUND (store, layout or archive has no such image), DIGEST_MISMATCH, NO_SPACE, FILESYSTEM
+ * - {@link TrustError} where `policy` asks for signatures that the image lacks, before anything is put
+ */
+export async function copy(options: CopyOptions): Promise<CopyReport> {
+  const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
+  const { dryRun = false } = session;
+  await using places = new ImagePlaces(options);
+  const { repository, from } = await places.source(source);
+  // Before the destination, which may be made by being opened.
+  const resolved = await resolveSource(repository, from, { signal });
+  const to = await places.destination(destination);
+  if (dryRun && to.place.kind === 'archive') throw dryArchive();
+  const request = { from, tag: to.tag, platforms, rewriteIndex, referrers, resolved };
+  const report = await copyResolved(
+    repository,
+    to.repository,
+    request,
+    new CopySession({ ...session, signal }),
+  );
+  if (!dryRun) await to.place.finish({ signal });
+  return report;
+}
+
+/**
+ * {@link copy}, told as it goes on; the last event is `done` and has the report. See {@link EventStream} for what leaving the
+ * loop does.
+ *
+ * @returns the events; it begins when the loop does, and throws what {@link copy} throws
+ */
+export function copyEvents(options: CopyEventsOptions): EventStream<CopyProgress> {
+  const run = async ({ tell, signal }: Told<CopyProgress>): Promise<CopyProgress> => {
+    return { type: 'done', result: await copy({ ...options, signal, onEvent: tell }) };
+  };
+  return eventStream({ signal: options.signal, run, subject: copySubject });
+}
+
+/** Of how far content has come, only the latest of each state is worth telling. */
+export function copySubject(event: { readonly type: string } | CopyEvent): string | undefined {
+  if (event.type !== 'content' || !('descriptor' in event)) return undefined;
+  return `${event.state} ${event.descriptor.digest} ${event.destination}`;
+}
+
+/** An archive is written anew each time, so that there is nothing to compare with. */
+function dryArchive(): LandfallError {
+  return new LandfallError(
+    'INVALID_CONFIG',
+    'an archive is written whole each time, so a dry run says nothing',
+    {
+      hint: 'Leave out dryRun, or name another destination.',
+    },
+  );
+}

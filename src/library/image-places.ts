@@ -1,0 +1,160 @@
+import { resolve } from 'node:path';
+import { OciLayout } from '../content/index.js';
+import { resolveImage, type Store } from '../engine/index.js';
+import { type Abortable, LandfallError } from '../errors.js';
+import type { RegistryClient } from '../registry/index.js';
+import { parseReference, quoted, repositoryName } from '../spec/index.js';
+import {
+  ArchiveDestination,
+  type DestinationPlace,
+  type DestinationRepository,
+  LayoutDestination,
+  LayoutPlace,
+  openArchive,
+  RegistryPlace,
+  type SourceRepository,
+  StorePlace,
+} from '../transfer/index.js';
+import { transportOf } from '../transfer/archives/archive.js';
+import { type ImagePlace, parseImagePlace } from '../transfer/image-place.js';
+import { openRegistry } from './open-registry.js';
+
+export interface ImagePlacesOptions extends Abortable {
+  /** For names without a transport. Closed by whoever opened it. */
+  readonly store?: Store | undefined;
+  /** For what is read and for what is written; each by default one that is opened for these places alone. */
+  readonly registry?: RegistryClient | undefined;
+  readonly destinationRegistry?: RegistryClient | undefined;
+}
+
+/** An image in a place, to read. */
+export interface SourceImage {
+  readonly repository: SourceRepository;
+  /** A tag or a digest of it. */
+  readonly from: string;
+}
+
+/** Where an image is to go. */
+export interface DestinationImage {
+  readonly place: DestinationPlace;
+  readonly repository: DestinationRepository;
+  /** Absent where the destination gives no name: then it is there by its digest. */
+  readonly tag: string | undefined;
+}
+
+/** Opens what images are copied between, by their names, and closes what it has opened. */
+export class ImagePlaces implements AsyncDisposable {
+  readonly #options: ImagePlacesOptions;
+  /** Closed in reverse order. */
+  readonly #opened: AsyncDisposable[] = [];
+  #registry: RegistryClient | undefined;
+
+  constructor(options: ImagePlacesOptions) {
+    this.#options = options;
+    this.#registry = options.registry;
+  }
+
+  /** Errors: INVALID_CONFIG, INVALID_REFERENCE, BLOB_NOT_FOUND (the store or the layout has no such image), and those of opening. */
+  async source(text: string): Promise<SourceImage> {
+    const named = parseImagePlace(text);
+    switch (named.kind) {
+      case 'registry': {
+        const { registry: host, repository, tag = 'latest', digest } = named.reference;
+        const place = new RegistryPlace({ registry: this.#client(), host });
+        return { repository: place.repository(`${host}/${repository}`), from: digest ?? tag };
+      }
+      case 'store': {
+        const store = this.#store(text);
+        const reference = parseReference((await resolveImage(store, named.name)).name);
+        return {
+          repository: this.#storePlace(store).repository(repositoryName(reference)),
+          from: reference.digest ?? reference.tag ?? 'latest',
+        };
+      }
+      case 'layout':
+      case 'archive':
+        return { repository: (await this.#files(named)).repository(''), from: named.name ?? '' };
+    }
+  }
+
+  /** Errors: as {@link source}; INVALID_CONFIG for a digest, which only the content can give. */
+  async destination(text: string): Promise<DestinationImage> {
+    const named = parseImagePlace(text);
+    switch (named.kind) {
+      case 'registry': {
+        const { registry: host, repository, tag = 'latest', digest } = named.reference;
+        if (digest !== undefined) throw digestGiven(text);
+        const registry = this.#options.destinationRegistry ?? this.#client();
+        const place = new RegistryPlace({ registry, host });
+        return { place, repository: place.repository(`${host}/${repository}`), tag };
+      }
+      case 'store': {
+        const reference = parseReference(named.name, { defaultTag: true });
+        if (reference.digest !== undefined) throw digestGiven(text);
+        const place = this.#storePlace(this.#store(text));
+        return { place, repository: place.repository(repositoryName(reference)), tag: reference.tag };
+      }
+      case 'layout': {
+        const { signal } = this.#options;
+        const place = this.#keep(await LayoutDestination.open(resolve(named.directory), { signal }));
+        return { place, repository: place.repository(''), tag: named.name };
+      }
+      case 'archive': {
+        const { file, format } = named;
+        const { signal } = this.#options;
+        const place = this.#keep(await ArchiveDestination.open({ file }, { format, signal }));
+        return { place, repository: place.repository(''), tag: named.name };
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of this.#opened.reverse()) await opened[Symbol.asyncDispose]();
+  }
+
+  #client(): RegistryClient {
+    return (this.#registry ??= this.#keep(openRegistry()));
+  }
+
+  #store(text: string): Store {
+    const { store } = this.#options;
+    if (store !== undefined) return store;
+    throw new LandfallError('INVALID_CONFIG', `${quoted(text)} is in a store, and none was given`, {
+      hint: 'Give an open store, or write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF].',
+    });
+  }
+
+  /** The registry is asked only for layers that the store dropped once they were unpacked. */
+  #storePlace(store: Store): StorePlace {
+    return this.#keep(new StorePlace({ store, registry: this.#client() }));
+  }
+
+  async #files(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
+    if (named.kind === 'layout') {
+      const path = resolve(named.directory);
+      const content = await OciLayout.open(path);
+      return this.#keep(
+        new LayoutPlace({ content, location: `oci:${path}`, path, file: { transport: 'oci', path } }),
+      );
+    }
+    const { file: path, format } = named;
+    const content = await openArchive({ file: path }, { signal: this.#options.signal });
+    const file = { transport: transportOf(content), path };
+    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${path}`, path, file }));
+  }
+
+  #keep<T extends AsyncDisposable>(opened: T): T {
+    this.#opened.push(opened);
+    return opened;
+  }
+}
+
+function digestGiven(text: string): LandfallError {
+  return new LandfallError(
+    'INVALID_CONFIG',
+    `${quoted(text)} has a digest, which only its content can give`,
+    {
+      hint: `Leave it out, as in ${quoted(text.replace(/@.*$/, ''))}.`,
+    },
+  );
+}

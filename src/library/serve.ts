@@ -1,0 +1,110 @@
+import { discardedBlobs, restoreBlobs, type Store } from '../engine/index.js';
+import { type Abortable, throwIfAborted } from '../errors.js';
+import type { RegistryClient } from '../registry/index.js';
+import {
+  type Access,
+  createRegistryServer,
+  type ListenAddress,
+  RestoringBlobs,
+  type ServedRequest,
+  type ServeLimits,
+  StoreSource,
+  StoreTarget,
+  type TlsIdentity,
+} from '../serve/index.js';
+import { openRegistry } from './open-registry.js';
+
+/** What to serve, where, and to whom. */
+export interface ServeOptions extends Abortable {
+  /** Whose images are served, under their own names. Closed by whoever opened it, after the server. */
+  readonly store: Store;
+  /** A numeric IP address to listen at. Default `127.0.0.1`. */
+  readonly host?: string;
+  /** Default 0: a free one. */
+  readonly port?: number;
+  /** Whether it takes pushes and deletions. Default false. */
+  readonly writable?: boolean;
+  /** Who may do what. Default: whoever reaches the address may do all that there is. */
+  readonly access?: Access;
+  /** Speaks TLS with this certificate and key, in PEM. Default: plain HTTP. */
+  readonly tls?: TlsIdentity;
+  /** Bounds on clients; those that are not given have their defaults. */
+  readonly limits?: Partial<ServeLimits>;
+  /** Where layers are fetched again that the store dropped once they were unpacked. Default: what `openRegistry` opens. */
+  readonly registry?: RegistryClient;
+  /** Told once for each request, when its answer has ended or its client has gone. */
+  readonly onRequest?: (request: ServedRequest) => void;
+  /** Told what failed in the background and stops nothing. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** A registry that serves a store until it is closed. */
+export interface ServedStore extends ListenAddress, AsyncDisposable {
+  /**
+   * Takes no more requests, gives the answers under way a moment to end, and cuts off the rest; when it resolves, nothing uses the
+   * store any more. May be called twice.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves a store as a registry (distribution-spec): what is in it can be pulled from there, by anything that pulls, and pushed to
+ * there if it is `writable`. An aborted `signal` closes it.
+ *
+ * @returns where it listens; whoever has it closes it: `await using served = await serveStore({ store })`
+ * @throws `LandfallError` IN_USE (the port is taken), INVALID_CONFIG (the address is not this machine's, or the port needs a
+ *   right that the process lacks), ABORTED
+ */
+export async function serveStore(options: ServeOptions): Promise<ServedStore> {
+  const { store, host = '127.0.0.1', port = 0, writable = false, signal, onError = ignore } = options;
+  throwIfAborted(signal);
+  const registry = options.registry ?? openRegistry();
+  const ended = new AbortController();
+  const target = writable ? new StoreTarget(store) : undefined;
+  const { access, tls, limits = {}, onRequest = ignore } = options;
+  const source = storeSource(store, registry, { writable, signal: ended.signal });
+  const server = createRegistryServer({ source, target, access, tls, limits, onRequest });
+  const stopExpiring = target?.expireUploads(onError);
+  const end = async (): Promise<void> => {
+    signal?.removeEventListener('abort', onAbort);
+    stopExpiring?.();
+    ended.abort();
+    await server.close();
+    if (options.registry === undefined) await registry.close();
+  };
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= end());
+  const onAbort = (): void => void close().catch(onError);
+  try {
+    const address = await server.listen({ host, port });
+    throwIfAborted(signal);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    return { ...address, close, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function storeSource(
+  store: Store,
+  registry: RegistryClient,
+  { writable, signal }: { readonly writable: boolean; readonly signal: AbortSignal },
+): StoreSource {
+  const { catalog: images, content, documents, database } = store;
+  const restoring = new RestoringBlobs({
+    blobs: content,
+    discarded: discardedBlobs(store),
+    restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
+  });
+  return new StoreSource({
+    images,
+    content,
+    restoring,
+    records: { documents, database, ownManifests: writable },
+  });
+}
+
+function ignore(): void {
+  // Nobody wants to know.
+}

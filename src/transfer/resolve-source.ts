@@ -1,0 +1,22 @@
+import { type Abortable, ContentError, RegistryError } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
+import type { SourceRepository } from './source.js';
+
+/** What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those of the source. */
+export async function resolveSource(
+  source: SourceRepository,
+  from: string,
+  { signal }: Abortable = {},
+): Promise<Descriptor> {
+  const resolved = await source.resolve(from, { signal });
+  if (resolved === undefined) throw notFound(source, from);
+  return resolved;
+}
+
+function notFound(source: SourceRepository, from: string): RegistryError | ContentError {
+  const message = `${source.location} has no ${from}`;
+  const hint = 'Check the spelling of repository and tag.';
+  return source.registry === undefined
+    ? new ContentError('BLOB_NOT_FOUND', message, { hint })
+    : new RegistryError('NOT_FOUND', message, { hint });
+}
