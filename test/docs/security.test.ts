@@ -1,0 +1,52 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const PAGE = readFileSync('docs/security.md', 'utf8');
+
+/** The rows of the tables whose head ends with this column. */
+function rowsUnder(column: string): string[] {
+  const tables = PAGE.matchAll(/^\|(?<head>.*)\|\n\|[-| ]+\|\n(?<rows>(?:\|.*\|\n)+)/gm);
+  return [...tables].flatMap(({ groups = {} }) => {
+    const last = groups['head']?.split('|').at(-1)?.trim();
+    return last === column ? (groups['rows'] ?? '').trim().split('\n') : [];
+  });
+}
+
+function linksOf(text: string): [said: string, target: string][] {
+  return [...text.matchAll(/\[([^\]]+)\]\(([^)#\s]+)[^)]*\)/g)].map(([, said = '', target = '']) => [
+    said,
+    target,
+  ]);
+}
+
+describe('docs/security.md', () => {
+  it('names for each claim what holds it', () => {
+    const rows = rowsUnder('held by');
+    expect(rows.length).toBeGreaterThan(30);
+    for (const row of rows) {
+      const held = linksOf(row.split(' | ').at(-1) ?? '').filter(([, target]) => target.startsWith('../'));
+      expect(held, row).not.toEqual([]);
+    }
+  });
+
+  it('names nothing that is not there, and nothing by another name than its own', () => {
+    const files = linksOf(PAGE).filter(([, target]) => target.startsWith('../'));
+    for (const [said, target] of files) {
+      expect(existsSync(join('docs', target)), target).toBe(true);
+      expect(target).toBe(`../${said}`);
+    }
+  });
+
+  it('says which packages run a script when they are installed', () => {
+    const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+      packages: Record<string, { dev?: boolean; hasInstallScript?: boolean }>;
+    };
+    const running = Object.entries(lock.packages)
+      .filter(([path, { dev, hasInstallScript }]) => path !== '' && hasInstallScript === true && dev !== true)
+      .map(([path]) => path.replace('node_modules/', ''));
+    expect(running.sort()).toEqual(['koffi', 'protobufjs', 'sqlite3', 'zstd-napi']);
+    for (const name of running)
+      expect(PAGE).toMatch(new RegExp(`scripts that run at installation: .*${name}`));
+  });
+});
