@@ -1,1 +1,1 @@
-export { type ImagePlace, parseImagePlace } from '../transfer/image-place.js';
+export { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/image-place.js';

@@ -4,13 +4,13 @@ import { resolveImage } from '../engine/find-image.js';
 import { openStore, type Store } from '../engine/store.js';
 import { LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
-import { parseReference, quoted, repositoryName } from '../spec/index.js';
+import { parseReference, repositoryName } from '../spec/index.js';
 import type { DestinationPlace, DestinationRepository, SourceRepository } from '../transfer/index.js';
 import type { LayoutPlace } from '../transfer/layout-place.js';
 import type { RegistryPlace } from '../transfer/registry-place.js';
 import type { StorePlace } from '../transfer/store-place.js';
 import type { CommandContext } from './command-context.js';
-import { type ImagePlace, parseImagePlace } from './image-place.js';
+import { digestGiven, type ImagePlace, parseImagePlace } from './image-place.js';
 
 export interface SourceImage {
   /** Canonical in the store, as it was typed elsewhere. */
@@ -219,14 +219,4 @@ export class ImagePlaces implements AsyncDisposable {
     this.#opened.push(opened);
     return opened;
   }
-}
-
-function digestGiven(text: string): LandfallError {
-  return new LandfallError(
-    'INVALID_CONFIG',
-    `${quoted(text)} has a digest, which only its content can give`,
-    {
-      hint: `Leave it out, as in ${quoted(text.replace(/@.*$/, ''))}.`,
-    },
-  );
 }

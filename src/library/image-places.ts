@@ -16,7 +16,7 @@ import {
   StorePlace,
 } from '../transfer/index.js';
 import { transportOf } from '../transfer/archives/archive.js';
-import { type ImagePlace, parseImagePlace } from '../transfer/image-place.js';
+import { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/image-place.js';
 import { openRegistry } from './open-registry.js';
 
 export interface ImagePlacesOptions extends Abortable {
@@ -147,14 +147,4 @@ export class ImagePlaces implements AsyncDisposable {
     this.#opened.push(opened);
     return opened;
   }
-}
-
-function digestGiven(text: string): LandfallError {
-  return new LandfallError(
-    'INVALID_CONFIG',
-    `${quoted(text)} has a digest, which only its content can give`,
-    {
-      hint: `Leave it out, as in ${quoted(text.replace(/@.*$/, ''))}.`,
-    },
-  );
 }

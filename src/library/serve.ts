@@ -1,14 +1,13 @@
-import { discardedBlobs, restoreBlobs, type Store } from '../engine/index.js';
+import type { Store } from '../engine/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
   type Access,
   createRegistryServer,
   type ListenAddress,
-  RestoringBlobs,
   type ServedRequest,
   type ServeLimits,
-  StoreSource,
+  sourceOfStore,
   StoreTarget,
   type TlsIdentity,
 } from '../serve/index.js';
@@ -62,7 +61,7 @@ export async function serveStore(options: ServeOptions): Promise<ServedStore> {
   const ended = new AbortController();
   const target = writable ? new StoreTarget(store) : undefined;
   const { access, tls, limits = {}, onRequest = ignore } = options;
-  const source = storeSource(store, registry, { writable, signal: ended.signal });
+  const source = sourceOfStore(store, registry, { writable, signal: ended.signal });
   const server = createRegistryServer({ source, target, access, tls, limits, onRequest });
   const stopExpiring = target?.expireUploads(onError);
   const end = async (): Promise<void> => {
@@ -84,25 +83,6 @@ export async function serveStore(options: ServeOptions): Promise<ServedStore> {
     await close();
     throw error;
   }
-}
-
-function storeSource(
-  store: Store,
-  registry: RegistryClient,
-  { writable, signal }: { readonly writable: boolean; readonly signal: AbortSignal },
-): StoreSource {
-  const { catalog: images, content, documents, database } = store;
-  const restoring = new RestoringBlobs({
-    blobs: content,
-    discarded: discardedBlobs(store),
-    restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
-  });
-  return new StoreSource({
-    images,
-    content,
-    restoring,
-    records: { documents, database, ownManifests: writable },
-  });
 }
 
 function ignore(): void {

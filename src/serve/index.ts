@@ -19,6 +19,7 @@ export {
 export { RestoringBlobs, type RestoringBlobsOptions } from './restoring-blobs.js';
 export type { ServedRequest } from './serve-request.js';
 export type { ServeSource } from './serve-source.js';
+export { sourceOfStore } from './source-of-store.js';
 export { StoreSource, type StoreSourceOptions } from './store-source.js';
 export { MirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
 export { SourceCatalogue } from './page/source-catalogue.js';

@@ -54,3 +54,14 @@ function pathAndName(text: string, rest: string): { path: string; name: string |
     hint: 'Write for example oci:DIR, or oci-archive:FILE:TAG.',
   });
 }
+
+/** Where an image is to be written by a name that has a digest. */
+export function digestGiven(text: string): LandfallError {
+  return new LandfallError(
+    'INVALID_CONFIG',
+    `${quoted(text)} has a digest, which only its content can give`,
+    {
+      hint: `Leave it out, as in ${quoted(text.replace(/@.*$/, ''))}.`,
+    },
+  );
+}

@@ -1,20 +1,16 @@
 import { once } from 'node:events';
 import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
-import { restoreBlobs } from '../../engine/restore-blobs.js';
-import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
 import {
   createRegistryServer,
   LayoutSource,
   MetricsServer,
   type Page,
-  RestoringBlobs,
   ServeMetrics,
   type ServeSource,
   type ServeTarget,
-  StoreSource,
+  sourceOfStore,
   StoreTarget,
 } from '../../serve/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
@@ -53,7 +49,7 @@ export async function serveCommand(
   return await withStore(context, async (store) => {
     const discarded = discardedBlobs(store);
     await using registry = await openRegistry(context, await discarded.sources());
-    const local = storeSource(store, registry, { signal: context.signal, writable: plan.writable });
+    const local = sourceOfStore(store, registry, { signal: context.signal, writable: plan.writable });
     await using mirror =
       plan.pullThrough === undefined
         ? undefined
@@ -78,25 +74,6 @@ async function openSource(name: string): Promise<{ directory: string; layout: Oc
     });
   }
   return { directory: source.directory, layout: await OciLayout.open(source.directory) };
-}
-
-function storeSource(
-  store: Store,
-  registry: RegistryClient,
-  { signal, writable }: { readonly signal: AbortSignal; readonly writable: boolean },
-): StoreSource {
-  const { catalog: images, content, documents, database } = store;
-  const restoring = new RestoringBlobs({
-    blobs: content,
-    discarded: discardedBlobs(store),
-    restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
-  });
-  return new StoreSource({
-    images,
-    content,
-    restoring,
-    records: { documents, database, ownManifests: writable },
-  });
 }
 
 interface Served {
