@@ -1,0 +1,309 @@
+import pLimit from 'p-limit';
+import type { CatalogImage, Labels, Lease } from '../content/index.js';
+import { SpecError, throwIfAborted } from '../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  hostPlatform,
+  parseReference,
+  type Reference,
+  repositoryName,
+} from '../spec/index.js';
+import type { LayerSource, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
+import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
+import { recordDocuments } from './documents.js';
+import { settleStore } from './durability.js';
+import { EarlyLayers } from './early-layers.js';
+import {
+  fetchDocuments,
+  type FetchedImage,
+  type FetchGraphOptions,
+  fetchImage,
+  requireUnpackable,
+} from './fetch-graph.js';
+import { requireSpace } from './preflight.js';
+import { noteDiscarded } from './note-discarded.js';
+import { usePresentImage } from './present-image.js';
+import { type BudgetShare, PullBudget } from './pull-budget.js';
+import { fromUnpackEvent } from './pull-event.js';
+import type { PullOptions } from './pull-options.js';
+import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
+import { PullTeller } from './pull-teller.js';
+import { PullGate } from './trust/pull-gate.js';
+import { verifyFirst } from './verify-first.js';
+
+const DOCUMENT_CONCURRENCY = 8;
+
+/** One pull under way: its steps, in the order in which `pull` takes them, and what they share. */
+export class PullSession {
+  readonly #options: PullOptions;
+  readonly #reference: Reference;
+  readonly #name: string;
+  readonly #start: number = performance.now();
+  readonly #budget: BudgetShare;
+  readonly #teller: PullTeller;
+  readonly #failed = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #omitted: OmittedDevice[] = [];
+  /** What had the name when the pull began. */
+  #known: CatalogImage | undefined;
+  #resolveMs = 0;
+  #fetchMs = 0;
+  #unpackMs = 0;
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+    this.#reference =
+      typeof options.reference === 'string'
+        ? parseReference(options.reference, { defaultTag: true })
+        : options.reference;
+    this.#name = formatReference(this.#reference);
+    this.#teller = new PullTeller({
+      reference: this.#name,
+      start: this.#start,
+      onEvent: options.onEvent,
+    });
+    this.#budget = (options.budget ?? new PullBudget()).share();
+    this.#signal =
+      options.signal === undefined
+        ? this.#failed.signal
+        : AbortSignal.any([options.signal, this.#failed.signal]);
+  }
+
+  /** What a policy has to say before anything is asked of the registry. */
+  async gate(): Promise<PullGate> {
+    const { policy, store, registry, askedAs, platform, allPlatforms } = this.#options;
+    return await PullGate.of({
+      store,
+      registry,
+      reference: this.#reference,
+      policy,
+      askedAs,
+      platform,
+      allPlatforms,
+      signal: this.#signal,
+    });
+  }
+
+  /** The reference's target; one HEAD, or nothing at all where a digest names what is here. */
+  async resolve(): Promise<Descriptor> {
+    this.#teller.tell({ type: 'resolving' });
+    this.#known = await this.#options.store.catalog.get(this.#name);
+    const target =
+      this.#known !== undefined && this.#known.target.digest === this.#reference.digest
+        ? this.#known.target
+        : await this.#options.registry.resolver().resolve(this.#reference, { signal: this.#signal });
+    this.#resolveMs = performance.now() - this.#start;
+    const { digest, mediaType, size } = target;
+    this.#teller.tell({ type: 'resolved', digest, mediaType, size });
+    return target;
+  }
+
+  /** Everything, where it is here and has the name already. */
+  async present(target: Descriptor): Promise<Fetched | undefined> {
+    const { store, platform, unpack = true, discardLayers = false, allPlatforms = false } = this.#options;
+    const known = this.#known;
+    if (known === undefined || allPlatforms) return undefined;
+    const present = await usePresentImage(store, known, target, { platform, unpack, discardLayers });
+    throwIfAborted(this.#signal);
+    for (const event of present?.events ?? []) this.#teller.tell(event);
+    return present?.fetched;
+  }
+
+  /** Both at once: the unpacker reads each layer behind its download's frontier. The first failure stops all. */
+  async fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
+    const present = new Set<Digest>();
+    const arrivals = this.#arrivals(lease, present);
+    const early = this.#early(arrivals, lease);
+    let unpacking: Promise<readonly UnpackedLayer[]> = Promise.resolve([]);
+    try {
+      const graph = this.#graph(arrivals, (manifest, descriptor) => {
+        if (this.#isSettledBy(descriptor, target)) early.begin(manifest);
+      });
+      const image = await fetchImage(target, graph);
+      if (this.#unpacks(image)) requireUnpackable(image.layers, this.#options.store.limits);
+      this.#teller.tellImage(image);
+      const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
+      const unneeded = await this.#unneeded(image, lease);
+      const blobs = [
+        ...image.manifest.layers.map((descriptor) => ({ descriptor, role: 'layer' as const })),
+        ...others,
+      ].filter(({ descriptor }) => !unneeded.has(descriptor.digest));
+      await this.#requireSpace(
+        blobs.map(({ descriptor }) => descriptor),
+        early,
+      );
+      for (const digest of unneeded) present.add(digest);
+      const begun = blobs.map(({ descriptor, role }) => arrivals.start(descriptor, role));
+      unpacking = this.#unpack(image, arrivals);
+      unpacking.catch((error: unknown) => {
+        this.#failed.abort(error);
+      });
+      await Promise.all(begun.map((arrival) => arrival.done));
+      this.#fetchMs = performance.now() - this.#start - this.#resolveMs;
+      const unpacked = await unpacking;
+      // What was begun late is verified by now, and has only to let go of its lock.
+      await arrivals.settle();
+      return { image, unpacked, present, bytesDownloaded: arrivals.bytesDownloaded };
+    } catch (error) {
+      // What failed first is the cause; all that fails after it fails because of the abort.
+      if (!this.#failed.signal.aborted) this.#failed.abort(error);
+      await early.settle();
+      await Promise.allSettled([arrivals.settle(), unpacking]);
+      throw this.#failed.signal.reason;
+    }
+  }
+
+  /** Only now does the image become visible. */
+  async record(target: Descriptor): Promise<void> {
+    const { store } = this.#options;
+    await settleStore(store);
+    if (this.#options.nameless === true) return;
+    await recordDocuments(store, target);
+    const labels = await this.#labels(target);
+    await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });
+  }
+
+  /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
+  async discard({ image }: Fetched, lease: Lease): Promise<number> {
+    if (this.#options.discardLayers !== true) return 0;
+    return await discardLayers(this.#options.store, image.layers, lease);
+  }
+
+  async result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
+    const { image, unpacked, bytesDownloaded } = fetched;
+    const digests = image.manifest.layers.map(({ digest }) => digest);
+    const discarded = await discardedBlobs(this.#options.store).among(digests);
+    this.#teller.tell({ type: 'done', digest: target.digest, bytesDownloaded });
+    const top = unpacked.at(-1);
+    return {
+      reference: this.#name,
+      digest: target.digest,
+      mediaType: target.mediaType,
+      platform: image.platform,
+      imageId: image.manifest.config.digest,
+      ...(top === undefined ? {} : { chainId: top.chainId }),
+      layers: pulledLayers(fetched, discarded),
+      omittedDevices: this.#omitted,
+      bytesDownloaded,
+      bytesDiscarded,
+      resolveMs: Math.round(this.#resolveMs),
+      fetchMs: Math.round(this.#fetchMs),
+      unpackMs: Math.round(this.#unpackMs),
+    };
+  }
+
+  #arrivals(lease: Lease, present: Set<Digest>): BlobArrivals {
+    const { store, registry } = this.#options;
+    return new BlobArrivals({
+      content: store.content,
+      fetcher: registry.repository(this.#reference),
+      lease,
+      source: repositoryName(this.#reference),
+      budget: this.#budget,
+      documentLimit: pLimit(DOCUMENT_CONCURRENCY),
+      signal: this.#signal,
+      onEvent: (event) => {
+        if (event.type === 'blob' && event.state === 'present') present.add(event.digest);
+        this.#teller.tellBlob(event);
+      },
+    });
+  }
+
+  /**
+   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the config says for which
+   * platform it is; and a lean pull needs it to know what it can go without.
+   */
+  #isSettledBy(manifest: Descriptor, target: Descriptor): boolean {
+    const { platform, allPlatforms = false, discardLayers: discard = false } = this.#options;
+    return !allPlatforms && !discard && (platform === undefined || manifest.digest !== target.digest);
+  }
+
+  #early(arrivals: BlobArrivals, lease: Lease): EarlyLayers {
+    const { store, unpack = true } = this.#options;
+    return new EarlyLayers({ store, arrivals, lease, unpack, signal: this.#signal });
+  }
+
+  #graph(
+    arrivals: BlobArrivals,
+    onManifest: NonNullable<FetchGraphOptions['onManifest']>,
+  ): FetchGraphOptions {
+    return {
+      content: this.#options.store.content,
+      arrivals,
+      platform: this.#options.platform ?? hostPlatform(),
+      platformRequired: this.#options.platform !== undefined,
+      onManifest,
+      onWarning: (message) => {
+        this.#teller.tell({ type: 'warning', message });
+      },
+    };
+  }
+
+  #unpacks(image: FetchedImage): boolean {
+    if (this.#options.unpack === false) return false;
+    if (image.config !== undefined) return true;
+    throw new SpecError(
+      'UNSUPPORTED_MEDIA_TYPE',
+      `${this.#name} is an artifact (config ${image.manifest.config.mediaType}), not a container image`,
+      { hint: 'Use --no-unpack to keep it without unpacking it.' },
+    );
+  }
+
+  /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */
+  async #unneeded(image: FetchedImage, lease: Lease): Promise<ReadonlySet<Digest>> {
+    const { store, unpack, discardLayers: discard = false } = this.#options;
+    await lease.addBlob(...image.manifest.layers.map(({ digest }) => digest));
+    if (unpack === false) return new Set();
+    await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+    const source = repositoryName(this.#reference);
+    await noteDiscarded(store, image.manifest.layers, source);
+    return await unneededLayers(store, image.layers, { discard, source });
+  }
+
+  async #requireSpace(descriptors: readonly Descriptor[], early: EarlyLayers): Promise<void> {
+    if (await early.include(descriptors)) return;
+    const { root, content } = this.#options.store;
+    await requireSpace({ root, content, descriptors, signal: this.#signal });
+  }
+
+  async #unpack(image: FetchedImage, arrivals: BlobArrivals): Promise<readonly UnpackedLayer[]> {
+    if (this.#options.unpack === false) return [];
+    const begun = performance.now();
+    const unpacked = await this.#options.store.unpacker.unpack(
+      // A blob that was not needed is begun here, should its snapshot be gone by now.
+      image.layers.map(({ descriptor, diffId }) => ({
+        descriptor,
+        diffId,
+        open: () => this.#open(arrivals.start(descriptor, 'layer')),
+      })),
+      {
+        signal: this.#signal,
+        takeTurn: this.#budget.unpack,
+        onEvent: (event) => {
+          if (event.type === 'omitted') this.#omitted.push(...event.devices);
+          this.#teller.tell(fromUnpackEvent(event));
+        },
+      },
+    );
+    this.#unpackMs = performance.now() - begun;
+    return unpacked;
+  }
+
+  #open(arrival: BlobArrival): Promise<LayerSource> {
+    return this.#options.verifyFirst === true ? verifyFirst(arrival) : arrival.readable;
+  }
+
+  /**
+   * The labels that say whether the image is lean, where they change. A plain pull of what was pulled lean before leaves it
+   * so; one that brings other content, or all blobs, does not.
+   */
+  async #labels(target: Descriptor): Promise<Labels | undefined> {
+    const { store, unpack, discardLayers: discard = false } = this.#options;
+    const known = await store.images.get(this.#name);
+    const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
+    return leanLabels(known?.labels, discard || stays);
+  }
+}
