@@ -106,9 +106,15 @@ export class ContainerdNode implements AsyncDisposable {
     this.#daemon = undefined;
   }
 
-  /** Ends it while calls are under way, which its `restart` waits for. That starts it again all the same. */
+  /**
+   * Ends it while calls are under way, which its `restart` waits for. That starts it again all the same. Where its own clean-up comes
+   * to no end, since it waits for such a call, it is killed.
+   */
   async endContainerd(signal: 'TERM' | 'KILL'): Promise<void> {
-    await outputAt(this.#namespace, 'sh', '-c', `kill -${signal} $(pidof containerd)`);
+    const end = `kill -${signal} $(pidof containerd)
+      for tenth in $(seq 100); do pidof containerd >/dev/null || exit 0; sleep 0.1; done
+      kill -KILL $(pidof containerd)`;
+    await outputAt(this.#namespace, 'sh', '-c', end);
   }
 
   /** Where all of it runs. */
