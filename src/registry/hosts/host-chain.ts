@@ -132,8 +132,9 @@ export class HostChain {
         if (run.blob !== true) this.#options.healths.of(host).succeeded();
         return { value };
       } catch (error) {
+        // What breaks because of an abort is no fault of the host; its slot is given back all the same.
+        turn.over(run.signal?.aborted === true ? { bytes: 0 } : { bytes: 0, error });
         throwIfAborted(run.signal);
-        turn.over({ bytes: 0, error });
         if (!isAnswer(error)) throw error;
         // Of a list, only the registry itself can say that it does not exist.
         if (run.upstreamFirst === true && host.isUpstream && !error.retryable) throw error;

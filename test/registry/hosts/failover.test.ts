@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
@@ -446,6 +447,29 @@ describe('a mirror', () => {
     await buffer(first);
     await buffer(await third);
     await buffer(second);
+  });
+});
+
+describe('a fetch that is aborted', () => {
+  it.each([
+    ['before the host answers', { stallAfter: -1 }],
+    ['before the first byte', { body: bytes, stallAfter: 0 }],
+  ])('%s leaves the host free for the next one, however many there were', async (_when, stalling) => {
+    const aborted = 3;
+    await using mirror = await ScriptedRegistry.start([
+      { on: `GET ${BLOB}${NS}`, times: aborted, ...stalling },
+      { on: `GET ${BLOB}${NS}`, body: bytes },
+    ]);
+    await using upstream = await ScriptedRegistry.start([]);
+    await using client = clientOf([mirrorAt(mirror.address), upstreamAt(upstream.address)]);
+    for (let n = 1; n <= aborted; n += 1) {
+      const abort = new AbortController();
+      const fetching = failure(client.repository(REFERENCE).fetch(blob, { signal: abort.signal }));
+      while (mirror.requests.length < n) await sleep(1);
+      abort.abort();
+      expect(await fetching).toMatchObject({ code: 'ABORTED' });
+    }
+    expect(await buffer(await client.repository(REFERENCE).fetch(blob))).toEqual(bytes);
   });
 });
 
