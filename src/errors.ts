@@ -155,6 +155,11 @@ export function isLandfallError(error: unknown): error is LandfallError {
   return error instanceof LandfallError;
 }
 
+/** Whether it says that bytes are not those that their descriptor names: another digest, too few, or too many. */
+export function isWrongContent(error: unknown): error is LandfallError {
+  return isLandfallError(error) && (error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH');
+}
+
 /** A reference, digest, manifest or platform that breaks its specification. */
 export class SpecError extends LandfallError<SpecErrorCode | CommonErrorCode> {}
 
@@ -171,6 +176,10 @@ export interface RegistryErrorDetails extends Record<
   status?: number;
   /** The registry's own error codes (distribution-spec: Error Codes). */
   registryCodes?: readonly string[];
+  /** How often it was asked for in vain, where that was more than once; it is not asked for again then. */
+  attempts?: number;
+  /** How long the registry wants to be left alone, in milliseconds. */
+  retryAfterMs?: number;
 }
 /** What went wrong at the remote side. */
 export class RegistryError extends LandfallError<RegistryErrorCode | CommonErrorCode, RegistryErrorDetails> {}

@@ -158,13 +158,14 @@ export class RegistryClient implements AsyncDisposable {
   }
 
   #hostsWith(credentials: CredentialsProvider | undefined): RegistryHosts {
-    const { hosts, plainHttp = false } = this.#options;
+    const { hosts, plainHttp = false, retry } = this.#options;
     return new RegistryHosts({
       transport: this.#transport,
       hosts,
       credentials,
       userAgent: this.#userAgent,
       plainHttp,
+      maxRetryAfterMs: retry?.maxRetryAfterMs,
       onWarning: (text) => this.#warn(text),
     });
   }

@@ -1,9 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
-import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
+import { type Abortable, abortedError, RegistryError, throwIfAborted } from '../../errors.js';
+import { LONGEST_TIMER_MS, MAX_RETRY_AFTER_MS } from '../http/retry.js';
 
 export interface HostGateOptions {
+  /** Of the host, in messages. Default `the host`. */
+  readonly name?: string;
+  /** A host that wants to be left alone for longer is not waited for. Default 120,000. */
+  readonly maxRetryAfterMs?: number | undefined;
   /** Requests at once, the reading of their bodies included. Default: no bound. */
   readonly maxConnections?: number | undefined;
   readonly requestsPerSecond?: number | undefined;
@@ -14,14 +19,18 @@ const ANSWERS_PER_STEP = 4;
 
 interface Waiter {
   readonly enter: () => void;
+  readonly refuse: (error: Error) => void;
 }
 
 /**
  * What all requests to one host pass through: it bounds how many are under way and how many start per second. When the
  * host answers 429, the bound is halved for everybody and nothing starts before the time that it named; the bound rises
- * again while it answers.
+ * again while it answers. Where that time is further off than is waited for, what would wait is refused instead; after the
+ * longest wait one request finds out whether the host still means it.
  */
 export class HostGate {
+  readonly #name: string;
+  readonly #maxRetryAfterMs: number;
   readonly #maxConnections: number;
   readonly #intervalMs: number;
   #bound: number;
@@ -30,10 +39,14 @@ export class HostGate {
   #slowedAt = Number.NEGATIVE_INFINITY;
   /** By `performance.now()`: when the next request may start. */
   #opensAt = 0;
+  /** By the same clock: the time that the host named, where it is not waited for. */
+  #refusedUntil: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #waiting: Waiter[] = [];
 
   constructor(options: HostGateOptions = {}) {
+    this.#name = options.name ?? 'the host';
+    this.#maxRetryAfterMs = options.maxRetryAfterMs ?? MAX_RETRY_AFTER_MS;
     this.#maxConnections = options.maxConnections ?? Number.POSITIVE_INFINITY;
     this.#intervalMs = options.requestsPerSecond === undefined ? 0 : 1000 / options.requestsPerSecond;
     this.#bound = this.#maxConnections;
@@ -44,14 +57,24 @@ export class HostGate {
     return this.#bound;
   }
 
-  /** Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no harm. */
+  /**
+   * Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no harm.
+   *
+   * @throws {RegistryError} RATE_LIMITED where the host wants to be left alone for longer than is waited for
+   */
   async enter({ signal }: Abortable = {}): Promise<() => void> {
     throwIfAborted(signal);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
     await new Promise<void>((resolve, reject) => {
       const waiter: Waiter = {
         enter: () => {
           signal?.removeEventListener('abort', leave);
           resolve();
+        },
+        refuse: (error) => {
+          signal?.removeEventListener('abort', leave);
+          reject(error);
         },
       };
       const leave = (): void => {
@@ -83,7 +106,7 @@ export class HostGate {
    */
   slowDown(retryAfterMs: number | undefined, startedAt: number): void {
     const now = performance.now();
-    if (retryAfterMs !== undefined) this.#opensAt = Math.max(this.#opensAt, now + retryAfterMs);
+    if (retryAfterMs !== undefined) this.#close(now, retryAfterMs);
     this.#answers = 0;
     if (startedAt < this.#slowedAt) return;
     this.#slowedAt = now;
@@ -102,6 +125,27 @@ export class HostGate {
     this.#admit();
   }
 
+  #close(now: number, retryAfterMs: number): void {
+    this.#opensAt = Math.max(this.#opensAt, now + Math.min(retryAfterMs, this.#maxRetryAfterMs));
+    if (retryAfterMs <= this.#maxRetryAfterMs) return;
+    this.#refusedUntil = now + retryAfterMs;
+    clearTimeout(this.#timer);
+    const refusal = this.#refusal();
+    if (refusal === undefined) return;
+    for (const { refuse } of this.#waiting.splice(0)) refuse(refusal);
+  }
+
+  /** What is said instead of waiting; undefined once one may be asked again. */
+  #refusal(): RegistryError | undefined {
+    const now = performance.now();
+    if (now >= this.#opensAt) this.#refusedUntil = undefined;
+    if (this.#refusedUntil === undefined) return undefined;
+    return new RegistryError('RATE_LIMITED', `${this.#name} limits how often it may be asked`, {
+      retryable: true,
+      details: { retryAfterMs: Math.ceil(this.#refusedUntil - now) },
+    });
+  }
+
   #admit(): void {
     while (this.#active < this.#bound && this.#waiting.length > 0) {
       const wait = this.#opensAt - performance.now();
@@ -117,7 +161,7 @@ export class HostGate {
 
   #admitIn(milliseconds: number): void {
     clearTimeout(this.#timer);
-    // Timers may fire a little early; then it is set once more.
-    this.#timer = setTimeout(() => this.#admit(), Math.ceil(milliseconds));
+    // Timers may fire a little early, and cannot be set for months; then it is set once more.
+    this.#timer = setTimeout(() => this.#admit(), Math.min(Math.ceil(milliseconds), LONGEST_TIMER_MS));
   }
 }

@@ -23,6 +23,8 @@ export interface RegistryHostOptions {
   readonly transport: HttpSender;
   readonly credentials: CredentialsProvider | undefined;
   readonly userAgent: string;
+  /** See {@link RetryOptions.maxRetryAfterMs}. */
+  readonly maxRetryAfterMs?: number | undefined;
   /** Called with each text of a `Warning: 299` header (distribution-spec: Warnings). */
   readonly onWarning: ((text: string) => void) | undefined;
 }
@@ -71,7 +73,7 @@ export class RegistryHost {
   #protocol: string | undefined;
 
   constructor(options: RegistryHostOptions) {
-    const { config, registry, transport, userAgent } = options;
+    const { config, registry, transport, userAgent, maxRetryAfterMs } = options;
     this.registry = registry;
     this.name = config.base.host;
     this.config = config;
@@ -83,7 +85,8 @@ export class RegistryHost {
       userAgent,
     });
     this.#address = new HostAddress(registry, config);
-    this.#gate = new HostGate(config);
+    const { maxConnections, requestsPerSecond } = config;
+    this.#gate = new HostGate({ name: this.name, maxConnections, requestsPerSecond, maxRetryAfterMs });
     if (config.mayBePlain !== true) this.#protocol = config.base.protocol;
   }
 
@@ -110,7 +113,7 @@ export class RegistryHost {
       return new WatchedResponse(response, leave);
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'RATE_LIMITED') {
-        const wait = error.details['retryAfterMs'];
+        const wait = error.details.retryAfterMs;
         this.#gate.slowDown(typeof wait === 'number' ? wait : undefined, startedAt);
       }
       leave();

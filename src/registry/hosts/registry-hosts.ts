@@ -11,6 +11,8 @@ export interface RegistryHostsOptions {
   readonly userAgent: string;
   /** Speaks HTTP without TLS to the registries themselves. */
   readonly plainHttp: boolean;
+  /** See {@link RetryOptions.maxRetryAfterMs}. */
+  readonly maxRetryAfterMs?: number | undefined;
   readonly onWarning: ((text: string) => void) | undefined;
 }
 
@@ -43,7 +45,7 @@ export class RegistryHosts {
   }
 
   #make(registry: string, config: HostConfig): RegistryHost {
-    const { transport, credentials, userAgent, plainHttp, onWarning } = this.#options;
+    const { transport, credentials, userAgent, plainHttp, maxRetryAfterMs, onWarning } = this.#options;
     const plain = plainHttp && config.role === 'upstream';
     return new RegistryHost({
       registry,
@@ -51,6 +53,7 @@ export class RegistryHosts {
       transport,
       credentials,
       userAgent,
+      maxRetryAfterMs,
       onWarning,
     });
   }

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { type Abortable, abortedError, RegistryError, systemCode, throwIfAborted } from '../../errors.js';
+import {
+  type Abortable,
+  abortedError,
+  isWrongContent,
+  type LandfallError,
+  RegistryError,
+  systemCode,
+  throwIfAborted,
+} from '../../errors.js';
 
 /** How often, and after how long, what failed for the moment is tried again. */
 export interface RetryOptions {
@@ -14,8 +22,14 @@ export interface RetryOptions {
   readonly maxRetryAfterMs?: number;
 }
 
+/** See {@link RetryOptions.maxRetryAfterMs}. */
+export const MAX_RETRY_AFTER_MS = 120_000;
 /** How many times as often as other failures an answer that says when to come back is borne. */
 const TURNED_AWAY_FACTOR = 4;
+/** A bit that flipped on the way is right the next time; what is wrong twice is wrong at the host. */
+const WRONG_ANSWERS = 2;
+/** A timer that is set for longer fires at once. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
 
 /** What a name server or a closed port answers is seldom different a moment later. */
 const FEWER_ATTEMPTS: Readonly<Record<string, number>> = { ECONNREFUSED: 3, EAI_AGAIN: 2 };
@@ -44,9 +58,12 @@ export function delayAfter(
   retry: RetryOptions = {},
   random: () => number = Math.random,
 ): number | undefined {
+  const { attempts = 5, baseMs = 250, capMs = 10_000, maxRetryAfterMs = MAX_RETRY_AFTER_MS } = retry;
+  // Full jitter: anywhere between nothing and the bound.
+  const pauseMs = random() * Math.min(capMs, baseMs * 2 ** (attempt - 1));
+  if (isWrongContent(error)) return attempt < Math.min(attempts, WRONG_ANSWERS) ? pauseMs : undefined;
   if (!(error instanceof RegistryError) || !error.retryable || error.code === 'ABORTED') return undefined;
-  const { attempts = 5, baseMs = 250, capMs = 10_000, maxRetryAfterMs = 120_000 } = retry;
-  const retryAfterMs = error.details['retryAfterMs'];
+  const retryAfterMs = error.details.retryAfterMs;
   // A host that says when to come back is not broken, and with many at its door it may say so several times.
   const bound = typeof retryAfterMs === 'number' ? attempts * TURNED_AWAY_FACTOR : attempts;
   const allowed = Math.min(bound, FEWER_ATTEMPTS[systemCode(error.cause) ?? ''] ?? bound);
@@ -55,14 +72,59 @@ export function delayAfter(
     // In full, and a little more, so that all who were sent away do not come back at one moment.
     return retryAfterMs > maxRetryAfterMs ? undefined : retryAfterMs + random() * baseMs;
   }
-  // Full jitter: anywhere between nothing and the bound.
-  return random() * Math.min(capMs, baseMs * 2 ** (attempt - 1));
+  return pauseMs;
+}
+
+/**
+ * An error that is not tried again, which says so: after how many tries, and how long the host wants to be left alone where that
+ * is longer than it is waited for.
+ */
+export function finalError(
+  error: LandfallError,
+  attempts: number,
+  { maxRetryAfterMs = MAX_RETRY_AFTER_MS }: RetryOptions = {},
+): LandfallError {
+  if (!(error instanceof RegistryError)) return error;
+  const { code, message, cause, retryable, details } = error;
+  const retryAfterMs = details.retryAfterMs;
+  const isTooLong = typeof retryAfterMs === 'number' && retryAfterMs > maxRetryAfterMs;
+  if (attempts === 1 && !isTooLong) return error;
+  return new RegistryError(
+    code,
+    isTooLong ? `${message}, and wants to be left alone for ${inWords(retryAfterMs)}` : message,
+    {
+      cause,
+      retryable,
+      hint: isTooLong ? waitHint(code, retryAfterMs) : error.hint,
+      details: { ...details, attempts },
+    },
+  );
+}
+
+function waitHint(code: string, retryAfterMs: number): string {
+  const wait = `or have it waited for with --max-retry-after ${Math.ceil(retryAfterMs / 1000)}`;
+  return code === 'RATE_LIMITED'
+    ? `Log in, as many registries allow more to known users; wait, ${wait}.`
+    : `Wait, ${wait}.`;
+}
+
+const UNITS: readonly (readonly [seconds: number, name: string])[] = [
+  [86_400, 'd'],
+  [3600, 'h'],
+  [60, 'min'],
+];
+
+/** `90 s`, `24 h`: in the largest unit of which there are at least two. */
+function inWords(milliseconds: number): string {
+  const seconds = Math.ceil(milliseconds / 1000);
+  const [unit, name] = UNITS.find(([each]) => seconds >= 2 * each) ?? [1, 's'];
+  return `${Math.ceil(seconds / unit)} ${name}`;
 }
 
 /** Waits, or throws ABORTED. */
 export async function pause(milliseconds: number, { signal }: Abortable): Promise<void> {
   try {
-    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+    await sleep(Math.min(milliseconds, LONGEST_TIMER_MS), undefined, signal === undefined ? {} : { signal });
   } catch {
     throw abortedError(signal);
   }

@@ -256,7 +256,7 @@ type Kind = 'final' | 'busy' | 'too large' | 'broken';
 
 function kindOf(error: unknown): Kind {
   if (!(error instanceof RegistryError) || error.code === 'ABORTED') return 'final';
-  const { status, ['retryAfterMs']: retryAfterMs } = error.details;
+  const { status, retryAfterMs } = error.details;
   if (error.code === 'RATE_LIMITED' || retryAfterMs !== undefined) return 'busy';
   if (status === 413) return 'too large';
   // 416: a piece at another place than where the registry is; 404: an upload that it no longer knows.

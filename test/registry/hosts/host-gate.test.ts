@@ -1,6 +1,8 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 
 import { HostGate } from '../../../src/registry/hosts/host-gate.js';
+import { Random } from '../../fuzz/random.js';
 import { useFakeClock } from '../../support/fake-clock.js';
 import { failure } from '../../support/registry-fixture.js';
 
@@ -53,6 +55,79 @@ describe('the gate of a host', () => {
       expect((await failed).map(({ code }) => code)).toEqual(['ABORTED', 'ABORTED']);
       expect(vi.getTimerCount()).toBe(0);
     });
+  });
+
+  describe('that was asked to wait for longer than is waited for', () => {
+    useFakeClock();
+    const DAY_MS = 86_400_000;
+    const maxRetryAfterMs = 120_000;
+    const refused = { code: 'RATE_LIMITED', retryable: true };
+
+    it('refuses at once what waits and what comes, and says for how long', async () => {
+      const gate = new HostGate({ name: 'registry.example', maxConnections: 1, maxRetryAfterMs });
+      const { signal } = new AbortController();
+      const leave = await gate.enter();
+      const waiting = failure(gate.enter({ signal }));
+      gate.slowDown(DAY_MS, 0);
+      leave();
+      expect(await waiting).toMatchObject({ ...refused, details: { retryAfterMs: DAY_MS } });
+      vi.advanceTimersByTime(60_000);
+      const error = await failure(gate.enter({ signal }));
+      expect(error).toMatchObject({ ...refused, details: { retryAfterMs: DAY_MS - 60_000 } });
+      expect(error.message).toContain('registry.example');
+      expect(getEventListeners(signal, 'abort')).toEqual([]);
+      expect(vi.getTimerCount()).toBe(0);
+    });
+
+    it('lets one find out after the longest wait, and refuses again where it is still meant', async () => {
+      const gate = new HostGate({ maxRetryAfterMs });
+      gate.slowDown(DAY_MS, 0);
+      vi.advanceTimersByTime(maxRetryAfterMs);
+      const leave = await gate.enter();
+      const next = failure(gate.enter());
+      gate.slowDown(DAY_MS, performance.now());
+      leave();
+      expect(await next).toMatchObject(refused);
+      vi.advanceTimersByTime(maxRetryAfterMs);
+      (await gate.enter())();
+    });
+
+    it('waits for what is allowed, however long a timer that needs', async () => {
+      const gate = new HostGate({ maxRetryAfterMs: 60 * DAY_MS });
+      gate.slowDown(60 * DAY_MS, 0);
+      let entered = false;
+      const waiting = gate.enter().then(() => (entered = true));
+      await vi.advanceTimersByTimeAsync(59 * DAY_MS);
+      expect(entered).toBe(false);
+      await vi.advanceTimersByTimeAsync(DAY_MS);
+      await waiting;
+    });
+  });
+
+  it('has nobody waiting and no slot taken after whatever became of those that entered', async () => {
+    const random = new Random(20);
+    const gate = new HostGate({ maxConnections: 3, maxRetryAfterMs: 5 });
+    const signals: AbortSignal[] = [];
+    const visit = async (): Promise<void> => {
+      const abort = new AbortController();
+      signals.push(abort.signal);
+      if (random.chance(0.4)) setTimeout(() => abort.abort(), random.below(4));
+      const leave = await gate.enter({ signal: abort.signal });
+      await new Promise((resolve) => setTimeout(resolve, random.below(3)));
+      if (random.chance(0.1)) gate.slowDown(random.pick([2, 60_000]), performance.now());
+      else gate.speedUp();
+      leave();
+      if (random.chance(0.5)) leave();
+    };
+    for (let round = 0; round < 10; round += 1)
+      await Promise.allSettled(Array.from({ length: 20 }, () => visit()));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    // As many as ever enter at once, so that none of those before kept its place.
+    for (let answers = 0; answers < 20; answers += 1) gate.speedUp();
+    const all = await Promise.all(Array.from({ length: 3 }, () => gate.enter()));
+    for (const leave of all) leave();
+    expect(gate.bound).toBe(3);
+    expect(signals.flatMap((signal) => getEventListeners(signal, 'abort'))).toEqual([]);
   });
 
   it('starts no more than so many per second', async () => {

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
-import { RegistryError } from '../../../src/errors.js';
-import { delayAfter, parseRetryAfter, withRetry } from '../../../src/registry/http/retry.js';
+import { ContentError, RegistryError } from '../../../src/errors.js';
+import { delayAfter, finalError, parseRetryAfter, withRetry } from '../../../src/registry/http/retry.js';
 import { failure } from '../../support/registry-fixture.js';
 
 const unavailable = (details = {}, cause?: unknown): RegistryError =>
   new RegistryError('UNAVAILABLE', 'x', { retryable: true, details, cause });
 const native = (code: string): Error => Object.assign(new Error(code), { code });
+const wrong = new ContentError('DIGEST_MISMATCH', 'x');
 const most = (): number => 0.999999;
 
 describe('delayAfter', () => {
@@ -17,6 +18,7 @@ describe('delayAfter', () => {
     ['up to the cap', unavailable(), 8, 1000],
     ['Retry-After is kept in full', unavailable({ retryAfterMs: 3000 }), 1, 3100],
     ['also after more attempts than failures are borne', unavailable({ retryAfterMs: 3000 }), 39, 3100],
+    ['what is wrong is asked for once more', wrong, 1, 100],
   ])('%s', (_name, error, attempt, expected) => {
     expect(delayAfter(error, attempt, policy, most)).toBeCloseTo(expected, 1);
   });
@@ -34,8 +36,47 @@ describe('delayAfter', () => {
     ['the error is not a registry’s', new TypeError('x'), 1],
     ['a closed port was tried three times', unavailable({}, native('ECONNREFUSED')), 3],
     ['a name was looked up twice', unavailable({}, native('EAI_AGAIN')), 2],
+    ['it was wrong twice', wrong, 2],
   ])('gives up when %s', (_name, error, attempt) => {
     expect(delayAfter(error, attempt, policy)).toBeUndefined();
+  });
+});
+
+describe('finalError', () => {
+  const limited = (retryAfterMs?: number): RegistryError =>
+    new RegistryError('RATE_LIMITED', 'slow down', {
+      retryable: true,
+      hint: 'Wait.',
+      details: retryAfterMs === undefined ? {} : { retryAfterMs },
+    });
+
+  it('is as it was where it was met once', () => {
+    const error = limited(1000);
+    expect(finalError(error, 1)).toBe(error);
+    expect(finalError(wrong, 2)).toBe(wrong);
+  });
+
+  it('says how often it was asked', () => {
+    expect(finalError(limited(), 5)).toMatchObject({
+      code: 'RATE_LIMITED',
+      message: 'slow down',
+      retryable: true,
+      hint: 'Wait.',
+      details: { attempts: 5 },
+    });
+  });
+
+  it.each([
+    [86_400_000, undefined, '24 h', '86400'],
+    [172_800_000, undefined, '2 d', '172800'],
+    [121_000, undefined, '3 min', '121'],
+    [1_500, 1_000, '2 s', '2'],
+  ])('says that %d ms are longer than is waited for', (retryAfterMs, maxRetryAfterMs, words, seconds) => {
+    const retry = maxRetryAfterMs === undefined ? {} : { maxRetryAfterMs };
+    const error = finalError(limited(retryAfterMs), 1, retry);
+    expect(error.message).toBe(`slow down, and wants to be left alone for ${words}`);
+    expect(error.hint).toContain(`--max-retry-after ${seconds}`);
+    expect(error).toMatchObject({ code: 'RATE_LIMITED', details: { retryAfterMs, attempts: 1 } });
   });
 });
 
