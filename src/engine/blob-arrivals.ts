@@ -1,5 +1,5 @@
 import type { ContentStore, IngestWriter, Lease } from '../content/index.js';
-import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
+import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '../errors.js';
 import type { Fetcher } from '../registry/index.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { LayerSource } from '../unpack/index.js';
@@ -96,58 +96,67 @@ export class BlobArrivals {
   }
 
   async #arrive(descriptor: Descriptor, role: BlobRole, readable: Deferred<LayerSource>): Promise<void> {
-    const { content, fetcher, lease, signal, source } = this.#options;
+    const { lease, signal } = this.#options;
     throwIfAborted(signal);
     // Leased before it is looked for, so that no garbage collection comes between the look and the use.
     await lease.addBlob(descriptor.digest);
-    // Each host may send wrong bytes once; where nobody is left that has not, there is no further try.
+    // What was wrong is fetched again for as long as somebody is left that may have it right.
     for (let from: Deferred<LayerSource> | Deferred<LayerSource | undefined> = readable; ;) {
       const next = deferred<LayerSource | undefined>();
       next.promise.catch(() => undefined);
-      // What an earlier process left may have been damaged by a power cut, so its part is nobody's fault here.
-      let resumed = false;
       try {
-        const writer = await content.ingest(descriptor, {
-          signal,
-          source,
-          onWait: ({ bytes }) => this.#tell(descriptor, role, 'elsewhere', Math.min(bytes, descriptor.size)),
-        });
-        if (writer === undefined) {
-          this.#tell(descriptor, role, 'present', descriptor.size);
-          const renew = (): Promise<void> => this.renew(descriptor, role);
-          from.resolve(await presentLayer(content, descriptor, { signal, renew }));
+        const outcome = await this.#attempt(descriptor, role, { readable: from, next: next.promise });
+        if (outcome === 'here') {
+          next.resolve(undefined);
           return;
         }
-        await using held = writer;
-        resumed = arrivedIn(writer) > 0;
-        await this.#download(held, { role, readable: from, next: next.promise });
-        next.resolve(undefined);
-        return;
-      } catch (error) {
-        const again =
-          isDigestMismatch(error) && ((resumed && error.retryable) || (await fetcher.distrust(descriptor)));
-        if (!again) {
-          from.reject(error);
-          next.resolve(undefined);
-          throw error;
-        }
         // Who reads behind the frontier already is told of the new one by the old one.
-        if (!resumed) from = next;
+        if (outcome === 'was read') from = next;
+      } catch (error) {
+        from.reject(error);
+        next.resolve(undefined);
+        throw error;
       }
+    }
+  }
+
+  /** One try to bring a blob. Where its bytes were wrong and others can be had, it tells whether somebody may have read them. */
+  async #attempt(
+    descriptor: Descriptor,
+    role: BlobRole,
+    { readable, next }: ArrivalReaders,
+  ): Promise<'here' | 'was read' | 'was not read'> {
+    const { content, fetcher, signal, source } = this.#options;
+    const writer = await content.ingest(descriptor, {
+      signal,
+      source,
+      onWait: ({ bytes }) => this.#tell(descriptor, role, 'elsewhere', Math.min(bytes, descriptor.size)),
+    });
+    if (writer === undefined) {
+      this.#tell(descriptor, role, 'present', descriptor.size);
+      const renew = (): Promise<void> => this.renew(descriptor, role);
+      readable.resolve(await presentLayer(content, descriptor, { signal, renew }));
+      return 'here';
+    }
+    await using held = writer;
+    // What an earlier process left may have been damaged by a power cut, so its part is nobody's fault here.
+    const resumed = arrivedIn(held) > 0;
+    try {
+      await this.#download(held, { role, readable, next });
+      return 'here';
+    } catch (error) {
+      if (!isWrongContent(error)) throw error;
+      const again = (resumed && error.retryable) || (await fetcher.distrust(descriptor));
+      if (!again) throw error;
+      // What came before the surplus is no better.
+      await held.discard();
+      return resumed ? 'was not read' : 'was read';
     }
   }
 
   async #download(
     writer: IngestWriter,
-    {
-      role,
-      readable,
-      next,
-    }: {
-      role: BlobRole;
-      readable: Pick<Deferred<LayerSource>, 'resolve'>;
-      next: Promise<LayerSource | undefined>;
-    },
+    { role, readable, next }: ArrivalReaders & { readonly role: BlobRole },
   ): Promise<void> {
     const { descriptor } = writer;
     const verified = deferred<undefined>();
@@ -214,12 +223,14 @@ export class BlobArrivals {
   }
 }
 
+/** What those who read behind the frontier wait for: the bytes, and those that take their place where they are wrong. */
+interface ArrivalReaders {
+  readonly readable: Pick<Deferred<LayerSource>, 'resolve'>;
+  readonly next: Promise<LayerSource | undefined>;
+}
+
 /** How many bytes of its blob a writer has. */
 function arrivedIn(writer: IngestWriter): number {
   const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
   return writer.descriptor.size - missing;
-}
-
-function isDigestMismatch(error: unknown): error is LandfallError {
-  return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
 }

@@ -17,16 +17,16 @@ export interface BlobDownloadOptions extends Abortable {
   readonly onRetry: () => void;
 }
 
-/** How often a download that makes no progress is tried again, and the first pause before that, in ms. */
-const FRUITLESS_ATTEMPTS = 5;
+/** How often a body may break off before it has brought a byte that is missing, and the first pause after that, in ms. */
+const FRUITLESS_BODIES = 5;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 10_000;
 /** After so many bytes a broken connection is only that, and the next one is asked for at once. */
 const FRUITFUL_BYTES = 64 * 1024;
 
 /**
- * Brings what is missing of one blob into its ingest. The fetcher retries until bytes flow, this goes on where they
- * stopped. Bytes that have come are not asked for again.
+ * Brings what is missing of one blob into its ingest. The fetcher retries until bytes flow, and where it gives up that is final;
+ * this goes on where they stopped. Bytes that have come are not asked for again.
  *
  * One connection asks for all of it. Where others come to its help, each asks for a part near the frontier, and the first
  * one ends where theirs begin. What one of them fails to bring is left to the first, so only what fails there fails all.
@@ -77,13 +77,18 @@ class BlobDownload {
         continue;
       }
       const { at } = part;
+      const body = { isHere: false };
       try {
-        await this.#bring(part, () => this.#begun());
+        await this.#bring(part, () => {
+          body.isHere = true;
+          this.#begun();
+        });
       } catch (error) {
         throwIfAborted(this.#options.signal);
         const came = part.at - at;
         fruitless = came > 0 ? 0 : fruitless + 1;
-        if (!isRetryable(error) || fruitless >= FRUITLESS_ATTEMPTS) throw error;
+        // Without a body the fetcher has asked as often as is of use.
+        if (!body.isHere || !isRetryable(error) || fruitless >= FRUITLESS_BODIES) throw error;
         this.#plan.renew(this.#options.writer.missing());
         this.#options.onRetry();
         if (came < FRUITFUL_BYTES) await pause(fruitless, this.#options.signal);
@@ -143,13 +148,14 @@ class BlobDownload {
    * @param begun called with the first byte, and whether the host sends what was asked for rather than everything
    */
   async #bring(part: Part, begun: (isAsAsked: boolean) => void): Promise<void> {
-    const { fetcher, writer, onBytes } = this.#options;
+    const { fetcher, writer, onBytes, onRetry } = this.#options;
     const asked = part.end - part.at;
     try {
       const { body, length } = await fetcher.fetchPart(writer.descriptor, {
         offset: part.at,
         length: asked,
         signal: this.#signal,
+        onRetry,
       });
       try {
         begun(length === asked);

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 
-import { type Abortable, ContentError, RegistryError } from '../errors.js';
+import { type Abortable, ContentError, isWrongContent, RegistryError } from '../errors.js';
 import type { Fetcher } from '../registry/index.js';
 import {
   createDigester,
@@ -38,8 +38,8 @@ export async function fetchConfig(
   return parseImageConfig(await fetchVerified(source, descriptor, LIMITS.configBytes, options));
 }
 
-/** How often a document is asked for that broke off or was not what it should be: once more than there are mirrors, mostly. */
-const ATTEMPTS = 3;
+/** How many bodies of a document may break off. Until the first byte, the source itself tries again. */
+const BROKEN_BODIES = 3;
 
 /** The bytes of a document, verified. Errors: as {@link fetchDocument}, INVALID_MANIFEST excepted. */
 export async function fetchVerified(
@@ -49,19 +49,18 @@ export async function fetchVerified(
   options: Abortable,
 ): Promise<Buffer> {
   refuseLarger(descriptor, maxBytes);
-  for (let attempt = 1; ; attempt += 1) {
-    const last = attempt === ATTEMPTS;
-    let bytes: Buffer;
+  for (let broken = 0; ;) {
+    const body = await source.fetch(descriptor, options);
     try {
-      bytes = await buffer(await source.fetch(descriptor, options));
+      const bytes = await buffer(body);
+      const actual = createDigester(descriptor.digest).update(bytes).digest();
+      if (actual === descriptor.digest) return bytes;
+      throw mismatch(descriptor.digest, actual);
     } catch (error) {
-      // A body that broke off; until its first byte the source itself tries again.
-      if (last || !(error instanceof RegistryError) || !error.retryable) throw error;
-      continue;
+      if (isWrongContent(error) && (await source.distrust(descriptor))) continue;
+      broken += 1;
+      if (!(error instanceof RegistryError) || !error.retryable || broken === BROKEN_BODIES) throw error;
     }
-    const actual = createDigester(descriptor.digest).update(bytes).digest();
-    if (actual === descriptor.digest) return bytes;
-    if (last || !(await source.distrust(descriptor))) throw mismatch(descriptor.digest, actual);
   }
 }
 

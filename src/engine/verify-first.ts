@@ -1,4 +1,4 @@
-import { LandfallError } from '../errors.js';
+import { isWrongContent } from '../errors.js';
 import type { LayerSource } from '../unpack/index.js';
 import type { BlobArrival } from './blob-arrivals.js';
 
@@ -14,8 +14,7 @@ export async function verifyFirst(arrival: BlobArrival): Promise<LayerSource> {
       await source.verified;
       return source;
     } catch (error) {
-      const wrong = error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
-      const next = wrong ? await source.replacement?.() : undefined;
+      const next = isWrongContent(error) ? await source.replacement?.() : undefined;
       if (next === undefined) throw error;
       source = next;
     }

@@ -65,6 +65,7 @@ export class BlobBody implements PartBody {
   readonly #options: BlobBodyOptions;
   readonly #watch: RateWatch | undefined;
   readonly #begun: Deferred<undefined> = deferred();
+  readonly #arrived: Deferred<undefined> = deferred();
   #skip: number;
   #remaining: number;
   /** What has arrived and was not given yet. */
@@ -81,6 +82,7 @@ export class BlobBody implements PartBody {
     this.#remaining = options.length;
     // Who waits for it may have left by then.
     this.#begun.promise.catch(() => undefined);
+    this.#arrived.promise.catch(() => undefined);
     const { pace } = options;
     this.#watch =
       pace === undefined
@@ -111,6 +113,11 @@ export class BlobBody implements PartBody {
   /** Resolves with the first byte, wanted or not, or an orderly end; rejects when it fails before. */
   get begun(): Promise<undefined> {
     return this.#begun.promise;
+  }
+
+  /** The same with the first byte that is wanted. */
+  get arrived(): Promise<undefined> {
+    return this.#arrived.promise;
   }
 
   next(): Promise<readonly Uint8Array[] | undefined> {
@@ -166,6 +173,7 @@ export class BlobBody implements PartBody {
     }
     this.#keep(wanted);
     this.#begun.resolve(undefined);
+    if (wanted.length > 0) this.#arrived.resolve(undefined);
     if (this.#remaining === 0 && this.#options.surplus === 'ignore') {
       this.#source.destroy();
       this.#complete();
@@ -192,6 +200,7 @@ export class BlobBody implements PartBody {
   #complete(): void {
     this.#tellOver({ whole: true });
     this.#begun.resolve(undefined);
+    this.#arrived.resolve(undefined);
     this.#end ??= {};
     this.#give();
   }
@@ -199,6 +208,7 @@ export class BlobBody implements PartBody {
   #fail(error: Error, slow = false): void {
     this.#tellOver({ error, slow });
     this.#begun.reject(error);
+    this.#arrived.reject(error);
     this.#source.destroy();
     this.#end ??= { error };
     this.#give();

@@ -18,26 +18,58 @@ export interface Part {
 export interface PartOptions extends Pick<BlobBodyOptions, 'onProgress' | 'onOver'> {
   /** Asks for the content with this `Range` header, or for the whole. Resolves to 200, 206 or 416. */
   readonly request: (range: string | undefined) => Promise<HttpResponse>;
+  /** How often the host is asked, this time included. */
+  readonly attempt: number;
   readonly pace?: BlobPace | undefined;
 }
 
-/** A part of a blob, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, or a shorter one. */
+/** What asks for credentials, or for patience, is no answer to the range. */
+const NO_ANSWERS_TO_RANGES: ReadonlySet<number> = new Set([401, 408, 425, 429]);
+
+/**
+ * A part of a blob, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, a shorter one, or a refusal.
+ */
 export async function bodyOfPart(part: Part, options: PartOptions): Promise<BlobBody> {
   const { descriptor, offset, length } = part;
   if (length < descriptor.size) {
-    const response = await options.request(`bytes=${offset}-${offset + length - 1}`);
+    const response = await answerToRange(`bytes=${offset}-${offset + length - 1}`, options);
     const body =
-      response.status === 200 ? wholeBody(response, part, options) : rangeBody(response, part, options);
+      response?.status === 200 ? wholeBody(response, part, options) : rangeBody(response, part, options);
     if (body !== undefined) return body;
     // The server cannot do this range, or answered another one: the whole is asked for, and the rest left out.
-    response.destroy();
+    response?.destroy();
   }
   return wholeBody(await options.request(undefined), part, options);
 }
 
+/**
+ * Undefined where the range was refused. Servers, buckets and what stands before them have many ways to say that they can do
+ * none; where it may be something else, such as an address that has expired, the range is asked for once more first.
+ */
+async function answerToRange(
+  range: string,
+  { request, attempt }: PartOptions,
+): Promise<HttpResponse | undefined> {
+  try {
+    return await request(range);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    const { status = 0 } = error.details;
+    const isRefusal = status >= 400 && status <= 501 && !NO_ANSWERS_TO_RANGES.has(status);
+    const mayBeElse = error.retryable && status !== 501;
+    if (!isRefusal || (mayBeElse && attempt === 1)) throw error;
+    return undefined;
+  }
+}
+
 /** What the answer 206 holds; undefined where it does not hold what was asked for. */
-function rangeBody(response: HttpResponse, part: Part, options: PartOptions): BlobBody | undefined {
-  const range = response.status === 206 ? parseContentRange(response.header('content-range')) : undefined;
+function rangeBody(
+  response: HttpResponse | undefined,
+  part: Part,
+  options: PartOptions,
+): BlobBody | undefined {
+  if (response?.status !== 206) return undefined;
+  const range = parseContentRange(response.header('content-range'));
   if (range?.start !== part.offset || range.end >= part.offset + part.length) return undefined;
   if (range.total !== undefined && range.total !== part.descriptor.size) {
     throw sizeMismatch(response, part, range.total);

@@ -14,7 +14,7 @@ import {
 } from '../spec/index.js';
 import type { BlobBody, BlobPace, PartBody } from './blob-body.js';
 import { bodyOfPart, type Part } from './body-of-part.js';
-import type { HostChain, HostTurn } from './hosts/host-chain.js';
+import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import type { HttpResponse, HttpSender } from './http/http.js';
 import { bodyOf, inlineData } from './inline-data.js';
@@ -32,6 +32,8 @@ export interface FetchOptions extends Abortable {
   readonly offset?: number;
   /** How many bytes. Default: to the end. */
   readonly length?: number;
+  /** Called before each pause after which a host is asked again. */
+  readonly onRetry?: (() => void) | undefined;
 }
 
 /** A part of content, as a host gives it. */
@@ -45,7 +47,8 @@ export interface FetchedPart {
 /**
  * Gets content by its descriptor (distribution-spec: Pulling blobs, Pulling manifests).
  *
- * Resolves at the first byte; until then it retries, and goes from host to host. The stream yields exactly the bytes asked
+ * Resolves at the first byte; until then it retries, and goes from host to host, so that what it rejects with is final: who
+ * asks again at once only asks more often. The stream yields exactly the bytes asked
  * for, or fails: with a retryable RegistryError when the connection broke, the body was short, or the host so slow that
  * another one should go on; after everything that did arrive has been read, so that the caller can ask again from there.
  * The reader ends or destroys the stream. Digests are not verified here: the store does that, since it alone sees all of
@@ -68,9 +71,11 @@ export interface Fetcher {
    */
   fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart>;
   /**
-   * Says that what was fetched did not have the digest: whoever sent it is not asked again. False when nobody else could
-   * be asked.
+   * Says that what was fetched was not the content, since this was last said. The hosts that sent it are asked for it once more,
+   * after all others, and not again once that is wrong too.
    *
+   * @returns whether asking again can bring something else. It cannot where no host had sent anything, so that the descriptor
+   *   itself is wrong, and where each has been wrong twice.
    * @throws {LandfallError} INVALID_CONFIG where the hosts of the registry cannot be told
    */
   distrust(descriptor: Descriptor): Promise<boolean>;
@@ -88,10 +93,18 @@ export interface RemoteFetcherOptions {
 
 const MIN_BYTES_PER_SECOND = 32 * 1024;
 const WINDOW_MS = 10_000;
+/** How often a host may send wrong bytes for a blob: once by a mishap on the way. */
+const WRONG_BODIES = 2;
+
+/** A host, or an address that a descriptor names. */
+type Sender = RegistryHost | string;
 
 export class RemoteFetcher implements Fetcher {
   readonly #options: RemoteFetcherOptions;
-  readonly #sentBy = new Map<Digest, Set<RegistryHost>>();
+  /** Of the content that was not distrusted since. */
+  readonly #sentBy = new Map<Digest, Set<Sender>>();
+  /** How often each sent content that was distrusted. */
+  readonly #wrong = new Map<Digest, Map<Sender, number>>();
 
   constructor(options: RemoteFetcherOptions) {
     this.#options = options;
@@ -105,36 +118,55 @@ export class RemoteFetcher implements Fetcher {
     return await this.#fetch(descriptor, options, true);
   }
 
-  async distrust({ digest }: Descriptor): Promise<boolean> {
+  async distrust({ digest, urls = [] }: Descriptor): Promise<boolean> {
     const { chain } = this.#options;
-    for (const host of this.#sentBy.get(digest) ?? []) chain.leave(host);
+    const senders = this.#sentBy.get(digest);
+    if (senders === undefined) return false;
     this.#sentBy.delete(digest);
-    return await chain.hasOther('pull');
+    const wrong = this.#wrong.get(digest) ?? new Map<Sender, number>();
+    this.#wrong.set(digest, wrong);
+    for (const sender of senders) {
+      wrong.set(sender, (wrong.get(sender) ?? 0) + 1);
+      if (typeof sender !== 'string') chain.leave(sender);
+    }
+    const liars = this.#liars(digest);
+    // Other addresses are asked only where no host has the content.
+    const elsewhere = urls.some((url) => senders.has(url)) && urls.some((url) => !liars.has(url));
+    return elsewhere || (await chain.hasOther('pull', liars));
+  }
+
+  /** Those that are not asked for content any more. */
+  #liars(digest: Digest): ReadonlySet<Sender> {
+    const wrong = this.#wrong.get(digest) ?? [];
+    return new Set([...wrong].flatMap(([sender, times]) => (times < WRONG_BODIES ? [] : [sender])));
   }
 
   async #fetch(descriptor: Descriptor, options: FetchOptions, orMore: boolean): Promise<FetchedPart> {
-    const { signal, offset = 0, length = descriptor.size - offset } = options;
+    const { offset = 0, length = descriptor.size - offset } = options;
     checkPart(descriptor, offset, length);
     const here = length === 0 ? Buffer.alloc(0) : inlineData(descriptor);
     if (here !== undefined) {
       return { body: bodyOf(here.subarray(offset, offset + length)), length };
     }
     const part: Part = { descriptor, offset, length, orMore };
-    const body = await this.#fromHosts(part, signal).catch((error: unknown) =>
-      this.#elsewhere(part, signal, error),
+    const body = await this.#fromHosts(part, options).catch((error: unknown) =>
+      this.#elsewhere(part, options, error),
     );
     return { body, length: body.wanted };
   }
 
-  async #fromHosts(part: Part, signal: AbortSignal | undefined): Promise<BlobBody> {
-    return await this.#options.chain.run({ capability: 'pull', blob: true, signal }, async (turn) => {
+  async #fromHosts(part: Part, { signal, onRetry }: FetchOptions): Promise<BlobBody> {
+    const without = this.#liars(part.descriptor.digest);
+    const run: HostRun = { capability: 'pull', blob: true, without, signal, onRetry };
+    return await this.#options.chain.run(run, async (turn) => {
       const body = await bodyOfPart(part, {
         request: (range) => this.#request(part, turn, range),
+        attempt: turn.attempt,
         onProgress: (bytes) => turn.progressed(bytes),
         onOver: (outcome) => turn.over(outcome),
         pace: turn.alternatives ? this.#pace(turn.host) : undefined,
       });
-      await body.begun;
+      await begun(body, part);
       this.#remember(part.descriptor.digest, turn.host);
       return body;
     });
@@ -180,28 +212,32 @@ export class RemoteFetcher implements Fetcher {
     };
   }
 
-  #remember(digest: Digest, host: RegistryHost): void {
-    const hosts = this.#sentBy.get(digest);
-    if (hosts === undefined) this.#sentBy.set(digest, new Set([host]));
-    else hosts.add(host);
+  #remember(digest: Digest, sender: Sender): void {
+    const senders = this.#sentBy.get(digest);
+    if (senders === undefined) this.#sentBy.set(digest, new Set([sender]));
+    else senders.add(sender);
   }
 
   /**
    * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No host is asked
    * less for that, since a mirror across an air gap has them all the same. Nobody's credentials go there.
    */
-  async #elsewhere(part: Part, signal: AbortSignal | undefined, error: unknown): Promise<BlobBody> {
+  async #elsewhere(part: Part, { signal }: FetchOptions, error: unknown): Promise<BlobBody> {
     throwIfAborted(signal);
-    const { mediaType, urls = [] } = part.descriptor;
+    const { mediaType, digest, urls = [] } = part.descriptor;
     if (!isNonDistributable(mediaType)) throw error;
+    const liars = this.#liars(digest);
     for (const text of urls) {
       const url = parseUrl(text);
       if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) continue;
+      if (liars.has(text)) continue;
       try {
-        return await withRetry((attempt) => this.#fromUrl(part, url, { attempt, signal }), {
+        const body = await withRetry((attempt) => this.#fromUrl(part, url, { attempt, signal }), {
           signal,
           retry: this.#options.retry,
         });
+        this.#remember(digest, text);
+        return body;
       } catch {
         // What the registry said is more to the point, and is told below.
         throwIfAborted(signal);
@@ -228,10 +264,15 @@ export class RemoteFetcher implements Fetcher {
       if (response.status === 200 || response.status === 206 || response.status === 416) return response;
       throw await refusedBy(response, part.descriptor);
     };
-    const body = await bodyOfPart(part, { request });
-    await body.begun;
+    const body = await bodyOfPart(part, { request, attempt });
+    await begun(body, part);
     return body;
   }
+}
+
+/** Resolves at the first byte that is wanted. A reader that is given more than it asked for may not want to wait for that. */
+async function begun(body: BlobBody, part: Part): Promise<void> {
+  await (body.wanted > part.length ? body.begun : body.arrived);
 }
 
 async function refusedBy(response: HttpResponse, { digest }: Descriptor): Promise<LandfallError> {

@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from 'p-limit';
-import { LandfallError, throwIfAborted } from '../errors.js';
+import { isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import type { Decompressor } from './compression/decompress.js';
 import { requireInflate } from './compression/inflate-choice.js';
@@ -154,7 +154,7 @@ export class Unpacker {
       );
       return { extracted, begun };
     } catch (error) {
-      const other = isBadContent(error) ? await source.replacement?.() : undefined;
+      const other = isWrongContent(error) ? await source.replacement?.() : undefined;
       if (other === undefined) throw error;
       return await this.#extractFrom(other, layer, context);
     }
@@ -217,10 +217,6 @@ export class Unpacker {
 }
 
 const whoeverIsHere: TakeTurn = (_layer, unpack) => unpack();
-
-function isBadContent(error: unknown): boolean {
-  return error instanceof LandfallError && error.code === 'DIGEST_MISMATCH';
-}
 
 interface ExtractedLayer {
   readonly directory: LayerDirectory;

@@ -112,7 +112,7 @@ describe('a name does not lead to', () => {
     ],
     [
       'what was changed on the way',
-      [head(both), { ...manifest(both), body: both.text.replace('arm64', 'mips6') }],
+      [head(both), { ...manifest(both), times: 2, body: both.text.replace('arm64', 'mips6') }],
       'linux/amd64',
       { code: 'DIGEST_MISMATCH', details: { expected: both.descriptor.digest } },
     ],

@@ -125,10 +125,10 @@ describe('a layer that registries may not keep', () => {
     ]);
   });
 
-  it.each<[name: string, bad: Reply]>([
+  it.each<[name: string, bad: Reply & Pick<Step, 'times'>]>([
     ['lacks it', { status: 404 }],
     ['wants credentials', { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }],
-    ['sends another length', { body: bytes.subarray(1) }],
+    ['sends another length, twice', { body: bytes.subarray(1), times: 2 }],
     ['redirects to no web address', { status: 302, headers: { location: 'ftp://example/' } }],
   ])('is had from the next URL in order where one %s', async (_name, bad) => {
     await using elsewhere = await ScriptedRegistry.start([
@@ -139,7 +139,7 @@ describe('a layer that registries may not keep', () => {
     const { origin } = elsewhere;
     const descriptor = foreign('ftp://example/0', 'no URL', `${origin}/1`, `${origin}/2`, `${origin}/3`);
     expect((await fetched(registry, descriptor)).equals(bytes)).toBe(true);
-    expect(elsewhere.lines()).toEqual(['GET /1', 'GET /2']);
+    expect([...new Set(elsewhere.lines())]).toEqual(['GET /1', 'GET /2']);
   });
 
   it('is asked for again at a URL that is not well', async () => {
@@ -176,7 +176,8 @@ describe('a layer that registries may not keep', () => {
     await using elsewhere = await ScriptedRegistry.start([
       { ...honest('/layer'), expect: { ...shownNothing, range: 'bytes=200000-299999' }, ranges: true },
     ]);
-    await using registry = await ScriptedRegistry.start([lacking]);
+    // By its range, and as a whole.
+    await using registry = await ScriptedRegistry.start([{ ...lacking, times: 2 }]);
     const body = await fetched(registry, foreign(`${elsewhere.origin}/layer`), { offset: 200_000 });
     expect(body.equals(bytes.subarray(200_000))).toBe(true);
     expect(elsewhere.sent.of('/layer')).toEqual([{ start: 200_000, end: 300_000 }]);

@@ -94,9 +94,39 @@ describe('fetch yields bytes 100 to 1099', () => {
       ],
     ],
     ['after a dropped connection', [{ on: GET, dropAfter: -1 }, partial(100, 1099)]],
+    ['after 500 once', [{ on: GET, status: 500 }, partial(100, 1099)]],
+    ['after 500 twice', [{ on: GET, status: 500, times: 2 }, whole]],
+    ['after 502', [{ on: GET, status: 502 }, partial(100, 1099)]],
+    ['after 429', [{ on: GET, status: 429 }, partial(100, 1099)]],
+    ['from 200, cut before them once', [{ ...whole, expect: {}, dropAfter: 50 }, partial(100, 1099)]],
+    [
+      'from 200, cut before them for as often as is tried, less one',
+      [
+        { ...whole, expect: {}, dropAfter: 50, times: 2 },
+        { ...whole, expect: {} },
+      ],
+    ],
   ];
   it.each(rows)('%s', async (_name, steps) => {
     expect((await fetched(steps, options)).equals(bytes.subarray(100, 1100))).toBe(true);
+  });
+
+  it.each([400, 403, 404, 405, 406, 409, 412, 413, 422, 431, 451, 499, 501])(
+    'after the range was refused by %d',
+    async (status) => {
+      const steps = [{ on: GET, expect: { range: 'bytes=100-1099' }, status }, whole];
+      expect((await fetched(steps, options)).equals(bytes.subarray(100, 1100))).toBe(true);
+    },
+  );
+
+  it.each<[status: number, code: string, times: number]>([
+    [401, 'UNAUTHORIZED', 1],
+    [408, 'UNAVAILABLE', 3],
+    [429, 'RATE_LIMITED', 3],
+    [503, 'UNAVAILABLE', 3],
+  ])('not after %d, which says nothing of ranges', async (status, code, times) => {
+    const steps = [{ on: GET, expect: { range: 'bytes=100-1099' }, status, times }];
+    expect(await failure(fetched(steps, options))).toMatchObject({ code });
   });
 
   it('to the end, where there is only an offset', async () => {
@@ -124,9 +154,13 @@ describe('fetch fails', () => {
     [
       'when the blob is longer',
       { code: 'SIZE_MISMATCH', details: { digest: blob.digest, expected: 300_000, actual: 300_001 } },
-      [{ ...whole, body: Buffer.concat([bytes, bytes.subarray(0, 1)]) }],
+      [{ ...whole, times: 2, body: Buffer.concat([bytes, bytes.subarray(0, 1)]) }],
     ],
-    ['when the blob is shorter', { code: 'SIZE_MISMATCH' }, [{ ...whole, body: bytes.subarray(1) }]],
+    [
+      'when the blob is shorter',
+      { code: 'SIZE_MISMATCH' },
+      [{ ...whole, times: 2, body: bytes.subarray(1) }],
+    ],
     [
       'when the blob goes on',
       { code: 'SIZE_MISMATCH' },
@@ -135,7 +169,7 @@ describe('fetch fails', () => {
     [
       'when 206 tells another size',
       { code: 'SIZE_MISMATCH' },
-      [partial(100, 1099, 5000)],
+      [{ ...partial(100, 1099, 5000), times: 2 }],
       { offset: 100, length: 1000 },
     ],
     [

@@ -152,7 +152,7 @@ describe('resolve finds the descriptor', () => {
 });
 
 describe('resolve refuses', () => {
-  const byGet = (reply: Reply): Step[] => [
+  const byGet = (reply: Reply & Pick<Step, 'times'>): Step[] => [
     { on: HEAD, status: 405 },
     { on: GET, ...reply },
   ];
@@ -162,14 +162,14 @@ describe('resolve refuses', () => {
     [
       'a body that differs from its header’s digest',
       'DIGEST_MISMATCH',
-      byGet(manifestReply(manifest, MEDIA_TYPES.ociManifest, other)),
+      byGet({ ...manifestReply(manifest, MEDIA_TYPES.ociManifest, other), times: 2 }),
     ],
     [
       'a body that differs from the reference’s digest',
       'DIGEST_MISMATCH',
       [
         { on: `HEAD ${digestPath}`, status: 405 },
-        { on: `GET ${digestPath}`, ...manifestReply(`${manifest} `) },
+        { on: `GET ${digestPath}`, times: 2, ...manifestReply(`${manifest} `) },
       ],
       `@${digest}`,
     ],
@@ -178,7 +178,7 @@ describe('resolve refuses', () => {
       'DIGEST_MISMATCH',
       [
         { on: `HEAD ${digestPath}`, ...manifestReply(`${manifest} `) },
-        { on: `GET ${digestPath}`, ...manifestReply(`${manifest} `) },
+        { on: `GET ${digestPath}`, times: 2, ...manifestReply(`${manifest} `) },
       ],
       `@${digest}`,
     ],

@@ -1,6 +1,7 @@
 import {
   type Abortable,
   ContentError,
+  isWrongContent,
   type LandfallError,
   RegistryError,
   SpecError,
@@ -10,7 +11,7 @@ import type { HostCapability } from './host-config.js';
 import type { FailoverOptions, HostHealths } from './host-health.js';
 import { hostsError } from './hosts-error.js';
 import type { RegistryHost } from './registry-host.js';
-import { delayAfter, pause, type RetryOptions } from '../http/retry.js';
+import { delayAfter, finalError, pause, type RetryOptions } from '../http/retry.js';
 
 export interface HostChainOptions {
   /** As references name it. */
@@ -22,12 +23,18 @@ export interface HostChainOptions {
   readonly failover: FailoverOptions | undefined;
 }
 
+type HostSet = Pick<ReadonlySet<RegistryHost>, 'has'>;
+
 export interface HostRun extends Abortable {
   readonly capability: HostCapability;
   /** Lists (tags, referrers) are whole only at the registry itself, so it is asked before its mirrors. */
   readonly upstreamFirst?: boolean;
   /** What the action resolves to is a blob's body, which has yet to be read. See {@link HostTurn.over}. */
   readonly blob?: boolean;
+  /** Hosts that are not asked while there is another one. */
+  readonly without?: HostSet | undefined;
+  /** Called before each pause after which a host is asked again. */
+  readonly onRetry?: (() => void) | undefined;
 }
 
 export interface BlobOutcome {
@@ -58,6 +65,8 @@ export interface HostTurn extends Abortable {
 interface Failed {
   readonly error: LandfallError;
   readonly attempts: number;
+  /** How many of them were answered with something that is not what it should be. */
+  readonly wrong: number;
   readonly notBefore: number;
 }
 
@@ -68,6 +77,8 @@ const STRIKES = 2;
  * The hosts of one registry for one task, such as a pull. Each request goes to the first host that is well; when that
  * fails, to the next. A host that failed is left out for the rest of the task and, by everybody, for a growing while; it is
  * asked again only when nothing else works.
+ *
+ * Whatever goes to a registry is tried again here and nowhere else: what {@link run} throws is final.
  */
 export class HostChain {
   readonly registry: string;
@@ -97,8 +108,15 @@ export class HostChain {
       if (due.some((host) => !failures.has(host))) continue;
       const next = Math.min(...[...failures.values()].map(({ notBefore }) => notBefore));
       if (next === Number.POSITIVE_INFINITY) {
-        throw hostsError([...failures].map(([host, { error }]) => ({ host, error })));
+        const { retry } = this.#options;
+        throw hostsError(
+          [...failures].map(([host, { error, attempts }]) => ({
+            host,
+            error: finalError(error, attempts, retry),
+          })),
+        );
       }
+      run.onRetry?.();
       await pause(next - performance.now(), run);
     }
   }
@@ -109,9 +127,9 @@ export class HostChain {
     this.#options.healths.of(host).failed();
   }
 
-  /** Whether there is a host for this that was not given up. */
-  async hasOther(capability: HostCapability): Promise<boolean> {
-    return (await this.#options.hosts()).some((host) => host.can(capability) && !this.#left.has(host));
+  /** Whether there is a host for this beside those. */
+  async hasOther(capability: HostCapability, than: HostSet): Promise<boolean> {
+    return (await this.#options.hosts()).some((host) => host.can(capability) && !than.has(host));
   }
 
   /** Undefined where each of them failed. */
@@ -122,7 +140,8 @@ export class HostChain {
   ): Promise<{ value: T } | undefined> {
     for (const [at, host] of hosts.entries()) {
       throwIfAborted(run.signal);
-      const attempt = (failures.get(host)?.attempts ?? 0) + 1;
+      const before = failures.get(host);
+      const attempt = (before?.attempts ?? 0) + 1;
       // Those that were left stand last, and are waited for as if they were the only ones.
       const alternatives = hosts.slice(at + 1).some((other) => !this.#isLeft(other));
       const turn = await this.#turn(host, { run, attempt, alternatives });
@@ -138,11 +157,24 @@ export class HostChain {
         if (!isAnswer(error)) throw error;
         // Of a list, only the registry itself can say that it does not exist.
         if (run.upstreamFirst === true && host.isUpstream && !error.retryable) throw error;
-        const delay = delayAfter(error, attempt, this.#options.retry) ?? Number.POSITIVE_INFINITY;
-        failures.set(host, { error, attempts: attempt, notBefore: performance.now() + delay });
+        const wrong = (before?.wrong ?? 0) + (isWrongContent(error) ? 1 : 0);
+        const delay = this.#delayAfter(error, run, { attempt, wrong }) ?? Number.POSITIVE_INFINITY;
+        failures.set(host, { error, attempts: attempt, wrong, notBefore: performance.now() + delay });
       }
     }
     return undefined;
+  }
+
+  /** Until the host may be asked again; undefined where it may not be. */
+  #delayAfter(
+    error: LandfallError,
+    run: HostRun,
+    { attempt, wrong }: { attempt: number; wrong: number },
+  ): number | undefined {
+    const { retry } = this.#options;
+    if (!isWrongContent(error)) return delayAfter(error, attempt, retry);
+    // A registry that has stored something else than was pushed would do so again.
+    return run.capability === 'push' ? undefined : delayAfter(error, wrong, retry);
   }
 
   async #turn(
@@ -178,9 +210,11 @@ export class HostChain {
   }
 
   /** Those that are well in their order, then the others as the last resort. */
-  async #inOrder({ capability, upstreamFirst }: HostRun): Promise<RegistryHost[]> {
-    const able = (await this.#options.hosts()).filter((host) => host.can(capability));
-    if (able.length === 0) throw unable(this.registry, capability);
+  async #inOrder({ capability, upstreamFirst, without }: HostRun): Promise<RegistryHost[]> {
+    const all = (await this.#options.hosts()).filter((host) => host.can(capability));
+    if (all.length === 0) throw unable(this.registry, capability);
+    const others = all.filter((host) => without?.has(host) !== true);
+    const able = others.length > 0 ? others : all;
     const own = able.filter((host) => host.isUpstream);
     // The last one stands for the registry where its own address is not configured to be asked.
     if (own.length === 0) own.push(...able.slice(-1));

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
 import { downloadBlob } from '../../engine/blob-download.js';
 import type { BudgetShare } from '../../engine/pull-budget.js';
-import { isLandfallError, RegistryError } from '../../errors.js';
+import { isWrongContent } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
 import { type Deferred, deferred } from '../../system/deferred.js';
@@ -133,6 +133,8 @@ export class BlobFlow {
       return true;
     } catch (error) {
       const again = await this.#mayTryAgain(error, resumed);
+      // What came before the surplus is no better.
+      if (again) await held.discard();
       // Before its readers look for what comes in its place.
       const next = this.#replaceCurrent();
       if (!again) next.reject(error);
@@ -145,7 +147,7 @@ export class BlobFlow {
   async #transfer(writer: IngestWriter): Promise<void> {
     const { fetcher, budget } = this.#options;
     await downloadBlob({
-      fetcher: unlessTurnedAway(fetcher),
+      fetcher,
       writer,
       extra: budget.extra,
       signal: this.#stop.signal,
@@ -154,9 +156,9 @@ export class BlobFlow {
     });
   }
 
-  /** Each host may send wrong bytes once; and what an earlier process left may have been damaged since. */
+  /** Another try may bring the right bytes; and what an earlier process left may have been damaged since. */
   async #mayTryAgain(error: unknown, resumed: boolean): Promise<boolean> {
-    if (!isLandfallError(error) || error.code !== 'DIGEST_MISMATCH' || this.isStopped) return false;
+    if (!isWrongContent(error) || this.isStopped) return false;
     return (resumed && error.retryable) || (await this.#options.fetcher.distrust(this.descriptor));
   }
 
@@ -181,19 +183,4 @@ function silent<T>(): Deferred<T> {
 function arrivedIn(writer: IngestWriter): number {
   const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
   return writer.descriptor.size - missing;
-}
-
-/** Whom an upstream tells to come back later is told so too, rather than left waiting for that long. */
-function unlessTurnedAway(fetcher: Fetcher): Pick<Fetcher, 'fetchPart'> {
-  return {
-    fetchPart: async (descriptor, options) => {
-      try {
-        return await fetcher.fetchPart(descriptor, options);
-      } catch (error) {
-        if (!(error instanceof RegistryError) || error.code !== 'RATE_LIMITED') throw error;
-        const { message, hint, details } = error;
-        throw new RegistryError('RATE_LIMITED', message, { cause: error, hint, details, retryable: false });
-      }
-    },
-  };
 }
