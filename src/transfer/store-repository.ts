@@ -26,9 +26,6 @@ import type { GovernedImage, SignatureMemory } from './governed-image.js';
 import type { SourceRepository } from './source.js';
 import type { StorePlace } from './store-place.js';
 
-/** How often a source that breaks is opened again without anything having come. */
-const FRUITLESS_TRIES = 3;
-
 /**
  * The images of a store whose names are of one repository. What refers to them is found wherever it is in the store, and
  * what is put without a tag has the name `REPOSITORY@DIGEST`, so that it is kept.
@@ -208,7 +205,7 @@ async function copyInto(
   { signal, onProgress }: Pick<PutOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
   const { size } = writer.descriptor;
-  for (let fruitless = 0; writer.frontier < size;) {
+  while (writer.frontier < size) {
     const from = writer.frontier;
     try {
       const stream = await open(from);
@@ -222,8 +219,9 @@ async function copyInto(
       return;
     } catch (error) {
       throwIfAborted(signal);
-      fruitless = writer.frontier > from ? 0 : fruitless + 1;
-      if (!isLandfallError(error) || !error.retryable || fruitless >= FRUITLESS_TRIES) throw error;
+      // A source that brings nothing has tried by itself as often as is of use.
+      const isFruitless = writer.frontier === from;
+      if (isFruitless || !isLandfallError(error) || !error.retryable) throw error;
     }
   }
 }

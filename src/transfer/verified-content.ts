@@ -4,9 +4,6 @@ import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '.
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import type { OpenContent } from './destination.js';
 
-/** How often a source that breaks is opened again without anything having come. */
-const FRUITLESS_TRIES = 3;
-
 export interface VerifiedContentOptions extends Abortable {
   /** The bytes that have been taken. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
@@ -14,7 +11,7 @@ export interface VerifiedContentOptions extends Abortable {
 
 /**
  * The bytes of content in order, of which the last are given only when size and digest were found right. A source that breaks is
- * opened again from where it stopped.
+ * opened again from where it stopped, for as long as each time brings more.
  *
  * Errors: SIZE_MISMATCH, DIGEST_MISMATCH, INVALID_DIGEST (an algorithm that cannot be verified); what `open` and its stream throw;
  * ABORTED.
@@ -29,7 +26,7 @@ export async function* verifiedContent(
   // One chunk is held back until it is known to be followed by another, or to be right.
   let held: Buffer | undefined;
   let at = 0;
-  for (let fruitless = 0; ;) {
+  for (;;) {
     const from = at;
     try {
       throwIfAborted(signal);
@@ -46,8 +43,8 @@ export async function* verifiedContent(
       break;
     } catch (error) {
       throwIfAborted(signal);
-      fruitless = at > from ? 0 : fruitless + 1;
-      if (!isLandfallError(error) || !error.retryable || fruitless >= FRUITLESS_TRIES) throw error;
+      // A source that brings nothing has tried by itself as often as is of use.
+      if (at === from || !isLandfallError(error) || !error.retryable) throw error;
     }
   }
   if (at !== size) throw wrongSize(descriptor, at);

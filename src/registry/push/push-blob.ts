@@ -4,7 +4,7 @@ import { blobExists } from './blob-exists.js';
 import { BlobUpload, type UploadTarget, type UploadTry } from './blob-upload.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { PieceSize } from './piece-size.js';
-import type { VerifiedSource } from './verified-source.js';
+import type { SourceFault, VerifiedSource } from './verified-source.js';
 
 export interface PushBlobOptions extends Abortable {
   /** Repositories of the same registry that may have the blob, likeliest first. */
@@ -181,7 +181,7 @@ class BlobPush {
   /** Returns where sending can go on at once; throws otherwise, as retryable what another try may mend. */
   async #recover(error: unknown, { upload, before, turn }: Interrupted): Promise<'done' | 'goes on'> {
     const failed = this.#source.takeFailure();
-    if (failed !== undefined) return await this.#recoverSource(failed.error, { upload, before, turn });
+    if (failed !== undefined) return await this.#recoverSource(failed, { upload, before, turn });
     switch (kindOf(error)) {
       case 'final':
         // Some close an upload by themselves and refuse to be asked for it.
@@ -204,10 +204,14 @@ class BlobPush {
     }
   }
 
-  /** A source that may do better is opened again at once: it waits by itself where that is of use. */
-  async #recoverSource(cause: unknown, { upload, before, turn }: Interrupted): Promise<'goes on'> {
+  /** A source that broke is opened again at once: it waits by itself where that is of use. */
+  async #recoverSource(
+    { error: cause, opened }: SourceFault,
+    { upload, before, turn }: Interrupted,
+  ): Promise<'goes on'> {
     const failure = new SourceFailure('the source failed', { cause });
-    if (!(cause instanceof LandfallError) || !cause.retryable || cause.code === 'ABORTED') throw failure;
+    const mayGoOn = opened && cause instanceof LandfallError && cause.retryable && cause.code !== 'ABORTED';
+    if (!mayGoOn) throw failure;
     if (await this.#gotFurther(upload, before, turn, failure)) this.#sourceFailures = 0;
     this.#sourceFailures += 1;
     if (this.#sourceFailures > SOURCE_TRIES) throw failure;

@@ -12,6 +12,13 @@ export interface VerifiedSourceOptions extends Abortable {
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
+/** What went wrong with the content on this side. */
+export interface SourceFault {
+  readonly error: unknown;
+  /** Whether it broke while it was read; else it could not be opened, which whatever opens it has tried often enough. */
+  readonly opened: boolean;
+}
+
 /** The state of the digest after the first `at` bytes. */
 interface Checkpoint {
   readonly at: number;
@@ -42,7 +49,7 @@ export class VerifiedSource {
   #readings = 0;
   #piece: Readable | undefined;
   #verified = false;
-  #failure: { readonly error: unknown } | undefined;
+  #failure: SourceFault | undefined;
 
   /** @throws {SpecError} INVALID_DIGEST for an algorithm that cannot be verified */
   constructor(descriptor: Descriptor, open: OpenContent, options: VerifiedSourceOptions = {}) {
@@ -61,7 +68,7 @@ export class VerifiedSource {
   }
 
   /** What went wrong on this side, as opposed to at the registry, since this was last asked. */
-  takeFailure(): { readonly error: unknown } | undefined {
+  takeFailure(): SourceFault | undefined {
     const failure = this.#failure;
     this.#failure = undefined;
     return failure;
@@ -118,7 +125,7 @@ export class VerifiedSource {
     } catch (cause) {
       const { signal } = this.#options;
       const error = signal?.aborted === true ? abortedError(signal) : cause;
-      if (!out && reading === this.#readings) this.#failure = { error };
+      if (!out && reading === this.#readings) this.#failure = { error, opened: reader !== undefined };
       throw error;
     } finally {
       if (reader !== this.#reader) reader?.close();

@@ -1,0 +1,99 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openStore } from '../../src/engine/index.js';
+import { RegistryClient } from '../../src/registry/index.js';
+import { copy } from '../../src/transfer/copy.js';
+import { CopySession } from '../../src/transfer/copy-session.js';
+import type { DestinationRepository } from '../../src/transfer/destination.js';
+import { LayoutDestination } from '../../src/transfer/layout-destination.js';
+import { RegistryPlace } from '../../src/transfer/registry-place.js';
+import { StorePlace } from '../../src/transfer/store-place.js';
+import { imageSteps } from '../support/image-steps.js';
+import { failure } from '../support/registry-fixture.js';
+import { type Reply, ScriptedRegistry } from '../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { UploadRegistry } from '../support/upload-registry.js';
+
+const NAME = 'docker.io/team/app';
+
+describe('a copy asks its source so often, and no more,', () => {
+  let work: string;
+  let image: TinyLayout;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-copy-asked-'));
+    image = await makeTinyLayout(join(work, 'layout'));
+  });
+  afterAll(() => rm(work, { recursive: true, force: true }));
+
+  const opened: AsyncDisposable[] = [];
+  const use = <T extends AsyncDisposable>(what: T): T => {
+    opened.unshift(what);
+    return what;
+  };
+  afterEach(async () => {
+    for (const each of opened.splice(0)) await each[Symbol.asyncDispose]();
+  });
+
+  const destinations: readonly (readonly [name: string, open: () => Promise<DestinationRepository>])[] = [
+    [
+      'into a layout',
+      async (): Promise<DestinationRepository> =>
+        use(await LayoutDestination.open(await mkdtemp(join(work, 'oci-')))).repository(NAME),
+    ],
+    [
+      'into the store',
+      async (): Promise<DestinationRepository> => {
+        const store = use(await openStore({ root: await mkdtemp(join(work, 'root-')) }));
+        return use(new StorePlace({ store })).repository(NAME);
+      },
+    ],
+    [
+      'into a registry',
+      async (): Promise<DestinationRepository> => {
+        const { address: host } = use(await UploadRegistry.start());
+        const registry = use(new RegistryClient({ retry: { baseMs: 1 } }));
+        return new RegistryPlace({ registry, host }).repository(`${host}/team/app`);
+      },
+    ],
+  ];
+
+  describe.each(destinations)('%s', (_destination, open) => {
+    it.each<[fault: string, reply: Reply, requests: number, code: string]>([
+      ['503 always', { status: 503 }, 5, 'UNAVAILABLE'],
+      ['429 always', { status: 429 }, 5, 'RATE_LIMITED'],
+      [
+        '429 with a Retry-After of a day',
+        { status: 429, headers: { 'retry-after': '86400' } },
+        1,
+        'RATE_LIMITED',
+      ],
+    ])('for a layer that it answers with %s', async (_fault, reply, requests, code) => {
+      const [layer] = image.manifests[0].layers;
+      let asked = 0;
+      await using upstream = await ScriptedRegistry.start(
+        imageSteps(image, {
+          repository: 'team/app',
+          tag: '1',
+          first: ({ line }): Reply | undefined => {
+            if (line !== `GET /v2/team/app/blobs/${layer?.digest ?? ''}`) return undefined;
+            asked += 1;
+            return reply;
+          },
+        }),
+      );
+      await using client = new RegistryClient({ retry: { baseMs: 1 } });
+      const place = new RegistryPlace({ registry: client, host: upstream.address });
+      const source = place.repository(`${upstream.address}/team/app`);
+      const copying = copy(
+        source,
+        await open(),
+        { from: '1', tag: '1', platforms: 'all' },
+        new CopySession({ concurrency: 1 }),
+      );
+      expect((await failure(copying)).code).toBe(code);
+      expect(asked).toBe(requests);
+    });
+  });
+});
