@@ -8,11 +8,56 @@ import { hosts, upstreamAt } from '../support/host-configs.js';
 import { imageSteps } from '../support/image-steps.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
 import { fastClient } from '../support/registry-fixture.js';
-import { ScriptedRegistry } from '../support/scripted-registry.js';
+import { type Reply, ScriptedRegistry } from '../support/scripted-registry.js';
 
 const reference = 'registry.example/team/app:1';
 const platform = parsePlatform('linux/amd64');
 type BlobEvent = Extract<PullEvent, { type: 'blob' }>;
+
+describe('a blob that is asked for again', () => {
+  let work: string;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-again-'));
+  });
+  afterAll(() => rm(work, { recursive: true, force: true }));
+
+  it.each<[name: string, first: Reply]>([
+    ['before its first byte', { status: 503 }],
+    ['after it broke off', { dropAfter: 1000 }],
+  ])('is told of as such: %s', async (_name, first) => {
+    const layout = await makeLayeredLayout(await mkdtemp(join(work, 'layout-')), {
+      layers: 1,
+      files: 1,
+      fileBytes: 10_000,
+    });
+    const [layer] = layout.manifests[0].layers;
+    if (layer === undefined) throw new Error('no layer');
+    const path = `/v2/team/app/blobs/${layer.digest}`;
+    const body = layout.blobs.get(layer.digest) ?? '';
+    let asked = 0;
+    await using upstream = await ScriptedRegistry.start(
+      imageSteps(layout, {
+        repository: 'team/app',
+        tag: '1',
+        first: ({ line }): Reply | undefined => {
+          if (line !== `GET ${path}`) return undefined;
+          asked += 1;
+          return asked === 1 ? { body, ...first } : undefined;
+        },
+      }),
+    );
+    await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
+    await using store = await openStore({ root: await mkdtemp(join(work, 'root-')) });
+    const states: BlobEvent['state'][] = [];
+    const onEvent = (event: PullEvent): void => {
+      if (event.type === 'blob' && event.digest === layer.digest) states.push(event.state);
+    };
+    await pull({ store, registry: client, reference, platform, onEvent });
+    expect(states.filter((state) => state === 'retrying')).toHaveLength(1);
+    expect(states.at(-1)).toBe('done');
+    expect(asked).toBe(2);
+  });
+});
 
 describe('a blob that another pull is bringing', () => {
   let work: string;

@@ -81,6 +81,19 @@ describe('a body', () => {
     expect(over).toEqual([{ bytes: 4, whole: true }]);
   });
 
+  it('has arrived with the first byte that was asked for', async () => {
+    const { source, body } = made(4, { skip: 5, surplus: 'ignore' });
+    const states: string[] = [];
+    void body.begun.then(() => states.push('begun'));
+    void body.arrived.then(() => states.push('arrived'));
+    source.data(Buffer.from('01234'));
+    await body.begun;
+    expect(states).toEqual(['begun']);
+    source.data(Buffer.from('5'));
+    await body.arrived;
+    expect(states).toEqual(['begun', 'arrived']);
+  });
+
   it('reads no further ahead than half a mebibyte and a chunk, and on when that was taken', async () => {
     const { source, body } = made(1e9);
     const chunk = Buffer.alloc(64 * KIBIBYTE);
@@ -140,6 +153,7 @@ describe('a body', () => {
     const { source, body } = made(10);
     source.sink?.error(new Error('cut'));
     await expect(body.begun).rejects.toThrow('cut');
+    await expect(body.arrived).rejects.toThrow('cut');
   });
 
   it('that is destroyed closes the connection, gives nothing more, and lets nobody wait', async () => {
