@@ -96,7 +96,7 @@ export function finalError(
       cause,
       retryable,
       hint: isTooLong ? waitHint(code, retryAfterMs) : error.hint,
-      details: { ...details, attempts },
+      details: { ...details, ...(attempts === 1 ? {} : { attempts }) },
     },
   );
 }

@@ -76,7 +76,7 @@ describe('finalError', () => {
     const error = finalError(limited(retryAfterMs), 1, retry);
     expect(error.message).toBe(`slow down, and wants to be left alone for ${words}`);
     expect(error.hint).toContain(`--max-retry-after ${seconds}`);
-    expect(error).toMatchObject({ code: 'RATE_LIMITED', details: { retryAfterMs, attempts: 1 } });
+    expect(error).toMatchObject({ code: 'RATE_LIMITED', details: { retryAfterMs } });
   });
 });
 

@@ -87,7 +87,7 @@ it('a failure is told once', async () => {
   const gone = new Error('gone');
   const source = new VerifiedSource(blobOf(bytes), () => Promise.reject(gone));
   await expect(buffer(source.piece(0, SIZE))).rejects.toBe(gone);
-  expect(source.takeFailure()).toEqual({ error: gone });
+  expect(source.takeFailure()).toEqual({ error: gone, opened: false });
   expect(source.takeFailure()).toBe(undefined);
 });
 
