@@ -133,14 +133,14 @@ export class BlobFlow {
       return true;
     } catch (error) {
       const again = await this.#mayTryAgain(error, resumed);
-      // What came before the surplus is no better.
-      if (again) await held.discard();
       // Before its readers look for what comes in its place.
       const next = this.#replaceCurrent();
       if (!again) next.reject(error);
       await file.end(error);
-      if (again) return false;
-      throw error;
+      if (!again) throw error;
+      // What came before the surplus is no better.
+      await held.discard();
+      return false;
     }
   }
 

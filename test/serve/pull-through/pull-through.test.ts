@@ -325,6 +325,26 @@ describe('a mirror that is filled on demand', () => {
       expect(await get(`blobs/${config.digest}`)).toMatchObject({ status: 502 });
     });
 
+    it.each<[name: string, wrong: (body: Buffer) => Buffer]>([
+      ['flipped', (body): Buffer => Buffer.from(body.map((byte, at) => (at === 10 ? byte ^ 0xff : byte)))],
+      ['too many', (body): Buffer => Buffer.concat([body, body])],
+    ])('of a small blob, %s once, are asked for once more', async (_name, wrong) => {
+      const { config } = mirror.image('1');
+      await get('manifests/1');
+      const right = mirror.upstream.blobs.get(config.digest) ?? Buffer.of();
+      let asked = 0;
+      mirror.upstream.trouble = ({ url = '' }, response): boolean => {
+        if (!url.includes(config.digest)) return false;
+        asked += 1;
+        if (asked === 1) response.write(wrong(right), () => response.end());
+        return asked === 1;
+      };
+      const answer = await get(`blobs/${config.digest}`);
+      expect(answer.status).toBe(200);
+      expect(answer.body).toBe(String(right));
+      expect(asked).toBe(2);
+    });
+
     it('of a manifest are refused', async () => {
       const { manifest } = mirror.image('1');
       damage(manifest.digest);
