@@ -22,7 +22,7 @@ export interface ImageManifest {
   readonly kind: 'manifest';
   /** Its own. */
   readonly mediaType: string;
-  /** Of an image its config; of an artifact whatever there is. */
+  /** Of an image its config, under a type that says so; of an artifact whatever there is. */
   readonly config: Descriptor;
   /** Bottom first. Of any media type: an artifact's layers need not be tars. */
   readonly layers: readonly Descriptor[];
@@ -52,6 +52,13 @@ const GENERIC_TYPES: ReadonlySet<string> = new Set([
   'application/octet-stream',
   'binary/octet-stream',
   'text/plain',
+]);
+
+/** What Docker 1.10, and registries of its time, called the configs of images. Docker takes such manifests for images still. */
+const EARLY_CONFIG_TYPES: ReadonlySet<string> = new Set([
+  'application/octet-stream',
+  'application/json',
+  'text/html',
 ]);
 
 /**
@@ -123,12 +130,17 @@ function readImageManifest(raw: JsonObject, mediaType: string): ImageManifest {
   return withFields<ImageManifest>(raw, {
     kind: 'manifest',
     mediaType,
-    config: parseDescriptor(raw['config'], 'config'),
+    config: configOf(parseDescriptor(raw['config'], 'config'), mediaType),
     layers: optionalList(raw, 'layers', '', LIMITS.manifestLayers, parseDescriptor) ?? [],
     artifactType: optionalString(raw, 'artifactType', ''),
     subject: subject === undefined ? undefined : parseDescriptor(subject, 'subject'),
     annotations: optionalStringMap(raw, 'annotations', ''),
   });
+}
+
+function configOf(config: Descriptor, manifestType: string): Descriptor {
+  const isEarly = manifestType === MEDIA_TYPES.dockerManifest && EARLY_CONFIG_TYPES.has(config.mediaType);
+  return isEarly ? { ...config, mediaType: MEDIA_TYPES.dockerConfig } : config;
 }
 
 function schema1(): SpecError {

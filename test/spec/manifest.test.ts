@@ -87,6 +87,25 @@ describe('a manifest is parsed', () => {
   });
 });
 
+describe('the config of a manifest', () => {
+  it.each<[string, string, string, string]>([
+    ['of Docker 1.10', T.dockerManifest, 'application/octet-stream', T.dockerConfig],
+    ['of Docker, as some registries gave it', T.dockerManifest, 'application/json', T.dockerConfig],
+    ['of Docker, as others did', T.dockerManifest, 'text/html', T.dockerConfig],
+    ['of a plugin of Docker', T.dockerManifest, 'application/vnd.docker.plugin.v1+json', ''],
+    [
+      'of OCI, where any type that is none of an image is an artifact',
+      T.ociManifest,
+      'application/octet-stream',
+      '',
+    ],
+  ])('%s', (_, mediaType, said, expected) => {
+    const document = { ...MANIFEST, mediaType, config: { ...CONFIG, mediaType: said } };
+    const parsed = parseManifest(documentOf(document), mediaType) as ImageManifest;
+    expect(parsed.config).toEqual({ ...CONFIG, mediaType: expected === '' ? said : expected });
+  });
+});
+
 describe('an index is parsed', () => {
   const attestation = { ...CHILD, platform: { os: 'unknown', architecture: 'unknown' } };
   it.each<[string, object, string | undefined, Partial<ImageIndex> & Record<string, unknown>]>([
