@@ -20,6 +20,7 @@ import {
   type UnpackLimits,
 } from '../spec/index.js';
 import type { BlobArrivals } from './blob-arrivals.js';
+import type { DocumentBytes } from './document-bytes.js';
 import type { BlobRole } from './pull-event.js';
 import { type ImageDocument, readConfig, readManifest, refuseLarger } from './read-document.js';
 import { noMatchingPlatform, selectManifest } from './select-manifest.js';
@@ -46,6 +47,8 @@ export interface FetchedImage {
 export interface FetchGraphOptions {
   readonly content: BlobProvider;
   readonly arrivals: BlobArrivals;
+  /** Gives what is only looked at, to see for which platform it is, and is not kept. */
+  readonly read: DocumentBytes;
   readonly platform: Platform;
   /** The caller asked for this platform, so another one is an error and not a remark. */
   readonly platformRequired: boolean;
@@ -56,7 +59,7 @@ export interface FetchGraphOptions {
 
 /** Fetches index, manifest and config of the wanted platform. Its layers are not begun. */
 export async function fetchImage(target: Descriptor, options: FetchGraphOptions): Promise<FetchedImage> {
-  const { descriptor, manifest } = await selectManifest(target, options.platform, (d) =>
+  const { descriptor, manifest } = await selectManifest(target, options.platform, options.read, (d) =>
     fetchDocument(d, options),
   );
   if (!isConfigType(manifest.config.mediaType)) {
@@ -183,7 +186,7 @@ function roleIn(manifest: ImageManifest, child: Descriptor): BlobRole {
 /** A single manifest carries no platform, so its config is asked. */
 function checkPlatform(target: Descriptor, actual: Platform, options: FetchGraphOptions): void {
   if (platformMatcher(options.platform).matches(normalizePlatform(actual))) return;
-  if (options.platformRequired) throw noMatchingPlatform(target, options.platform, [formatPlatform(actual)]);
+  if (options.platformRequired) throw noMatchingPlatform(target, options.platform, [actual]);
   options.onWarning(
     `the image is for ${formatPlatform(actual)}, this machine is ${formatPlatform(options.platform)}`,
   );

@@ -1,5 +1,7 @@
 import type { BlobProvider } from '../content/index.js';
+import { ContentError, isLandfallError, SpecError } from '../errors.js';
 import {
+  closestPlatform,
   type Descriptor,
   type Digest,
   formatPlatform,
@@ -10,6 +12,7 @@ import {
   isConfigType,
   isIndexType,
   isManifestType,
+  isRunnablePlatform,
   LIMITS,
   normalizePlatform,
   type Platform,
@@ -17,8 +20,8 @@ import {
   platformOf,
 } from '../spec/index.js';
 import { type ImageLayer, imageLayers } from './fetch-graph.js';
-import { readConfig, readManifest } from './read-document.js';
-import { noMatchingPlatform, selectManifest } from './select-manifest.js';
+import { documentLimit, readConfig, readManifest, readVerified } from './read-document.js';
+import { isSilent, noMatchingPlatform, selectManifest } from './select-manifest.js';
 
 /** An image in a store or a layout, for one platform. */
 export interface LoadedImage {
@@ -36,7 +39,7 @@ export interface LoadedImage {
 }
 
 /**
- * Reads an image for a platform. Without one it takes this machine's, else the only one that is here.
+ * Reads an image for a platform. Without one it takes, of what is here, this machine's, else the only one.
  * Errors: NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE, INVALID_MANIFEST, BLOB_NOT_FOUND.
  */
 export async function loadImage(
@@ -46,16 +49,64 @@ export async function loadImage(
 ): Promise<LoadedImage> {
   const here = await manifestsHere(content, target);
   const wanted = platform ?? hostPlatform();
-  const { matches } = platformMatcher(wanted);
-  const only = platform === undefined && here.length === 1 ? here[0] : undefined;
-  if (only !== undefined && !matches(only.platform)) return loadManifest(content, only.descriptor, target);
-  const { descriptor } = await selectManifest(target, wanted, (d) => readManifest(content, d));
-  const image = await loadManifest(content, descriptor, target);
-  if (platform !== undefined && !matches(image.platform)) {
-    const available = here.map((manifest) => formatPlatform(manifest.platform));
-    throw noMatchingPlatform(target, platform, available);
+  const descriptor = platform === undefined ? chosenOf(here) : undefined;
+  const image = await loadManifest(
+    content,
+    descriptor ?? (await listedFor(content, { target, wanted, here })),
+    target,
+  );
+  if (platform !== undefined && !platformMatcher(wanted).matches(image.platform)) {
+    throw noMatchingPlatform(target, platform, platformsIn(here));
   }
   return image;
+}
+
+/** What is taken where no platform is named; undefined where nothing is here, or none is closer than others. */
+function chosenOf(here: readonly LocalManifest[]): Descriptor | undefined {
+  // What an index says of a platform may tell apart what configs do not, such as the levels of arm.
+  const offered = here.map(({ descriptor, platform }) => ({
+    descriptor,
+    platform: isSilent(descriptor) ? platform : (descriptor.platform ?? platform),
+  }));
+  const closest = closestPlatform(offered, hostPlatform());
+  return (closest ?? (here.length === 1 ? here[0] : undefined))?.descriptor;
+}
+
+/** What the image lists for a platform, whatever is here of it. Errors: BLOB_NOT_FOUND where others are here, and that is not. */
+async function listedFor(
+  content: BlobProvider,
+  o: { readonly target: Descriptor; readonly wanted: Platform; readonly here: readonly LocalManifest[] },
+): Promise<Descriptor> {
+  const { target, wanted, here } = o;
+  try {
+    const read = (d: Descriptor): Promise<Buffer> => readVerified(content, d, documentLimit(d));
+    return (await selectManifest(target, wanted, read)).descriptor;
+  } catch (error) {
+    if (here.length === 0 || !isLandfallError(error)) throw error;
+    if (error.code === 'BLOB_NOT_FOUND') throw notHere(o, error);
+    if (error.code === 'NO_MATCHING_PLATFORM') throw noMatchingPlatform(target, wanted, platformsIn(here));
+    throw error;
+  }
+}
+
+function notHere({ target, wanted, here }: Parameters<typeof listedFor>[1], cause: unknown): ContentError {
+  const [text, others] = [formatPlatform(wanted), platformsIn(here).map(formatPlatform)];
+  return new ContentError(
+    'BLOB_NOT_FOUND',
+    `the image for ${text} is not here; here it is for: ${others.join(', ') || 'no platform'}`,
+    {
+      cause,
+      hint:
+        others[0] === undefined
+          ? `Pull it with --platform ${text}.`
+          : `Choose what is here, --platform ${others[0]}, or pull it with --platform ${text}.`,
+      details: { digest: target.digest },
+    },
+  );
+}
+
+function platformsIn(here: readonly LocalManifest[]): readonly Platform[] {
+  return here.map(({ platform }) => platform).filter(isRunnablePlatform);
 }
 
 async function loadManifest(
@@ -65,6 +116,7 @@ async function loadManifest(
 ): Promise<LoadedImage> {
   const manifest = await readManifest(content, descriptor);
   if (manifest.kind !== 'manifest') throw new TypeError(`${descriptor.digest} was taken for a manifest`);
+  if (!isConfigType(manifest.config.mediaType)) throw artifactError(descriptor.digest, manifest);
   const config = await readConfig(content, manifest.config);
   const top = target.digest === descriptor.digest ? undefined : await readManifest(content, target);
   const layers = imageLayers(manifest, config);
@@ -78,6 +130,15 @@ async function loadManifest(
     layers,
     chainId: layers.at(-1)?.chainId,
   };
+}
+
+/** Of a name or a digest that stands for what has no root file system. */
+export function artifactError(name: string, { config }: ImageManifest, hint?: string): SpecError {
+  return new SpecError(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `${name} is an artifact (config ${config.mediaType}), not a container image`,
+    { hint: hint ?? 'Look at it with `landfall tree`, or take it along with `landfall copy`.' },
+  );
 }
 
 /** An image manifest of which document and config are here. */

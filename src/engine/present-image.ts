@@ -3,6 +3,7 @@ import { LandfallError } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
+  formatPlatform,
   hostPlatform,
   isConfigType,
   normalizePlatform,
@@ -15,8 +16,8 @@ import { settleStore } from './durability.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from './fetch-graph.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
 import type { Fetched } from './pull-result.js';
-import { readConfig, readManifest } from './read-document.js';
-import { selectManifest } from './select-manifest.js';
+import { documentLimit, readConfig, readManifest, readVerified } from './read-document.js';
+import { isSilent, selectManifest } from './select-manifest.js';
 import type { Store } from './store.js';
 
 export interface PresentImageOptions {
@@ -98,16 +99,24 @@ async function readImage(
   { platform = hostPlatform() }: PresentImageOptions,
   onRead: (role: BlobRole, descriptor: Descriptor) => void,
 ): Promise<FetchedImage | undefined> {
-  const { descriptor, manifest } = await selectManifest(target, platform, async (d) => {
-    const document = await readManifest(store.content, d);
-    onRead(document.kind, d);
-    return document;
-  });
+  const { content } = store;
+  const { descriptor, manifest, index } = await selectManifest(
+    target,
+    platform,
+    (d) => readVerified(content, d, documentLimit(d)),
+    async (d) => {
+      const document = await readManifest(content, d);
+      onRead(document.kind, d);
+      return document;
+    },
+  );
   if (!isConfigType(manifest.config.mediaType)) return undefined;
   const config = await readConfig(store.content, manifest.config);
   onRead('config', manifest.config);
   const actual = normalizePlatform(platformOf(config));
   if (!platformMatcher(platform).matches(actual)) return undefined;
+  // Of entries that say no platform only some are here, and another one may be closer.
+  if (index !== undefined && isSilent(descriptor) && !isSamePlatform(actual, platform)) return undefined;
   const { documents } = store;
   if ((await documents.get(target.digest)) === undefined) return undefined;
   if ((await documents.get(descriptor.digest))?.platform === undefined) return undefined;
@@ -118,6 +127,10 @@ async function readImage(
     platform: actual,
     layers: imageLayers(manifest, config),
   };
+}
+
+function isSamePlatform(a: Platform, b: Platform): boolean {
+  return formatPlatform(normalizePlatform(a)) === formatPlatform(normalizePlatform(b));
 }
 
 /**

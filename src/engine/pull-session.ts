@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { CatalogImage, Labels, Lease } from '../content/index.js';
-import { SpecError, throwIfAborted } from '../errors.js';
+import { throwIfAborted } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -13,6 +13,7 @@ import {
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
 import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
+import { documentBytes } from './document-bytes.js';
 import { recordDocuments } from './documents.js';
 import { settleStore } from './durability.js';
 import { EarlyLayers } from './early-layers.js';
@@ -23,6 +24,7 @@ import {
   fetchImage,
   requireUnpackable,
 } from './fetch-graph.js';
+import { artifactError } from './image.js';
 import { requireSpace } from './preflight.js';
 import { noteDiscarded } from './note-discarded.js';
 import { usePresentImage } from './present-image.js';
@@ -230,9 +232,11 @@ export class PullSession {
     arrivals: BlobArrivals,
     onManifest: NonNullable<FetchGraphOptions['onManifest']>,
   ): FetchGraphOptions {
+    const { store, registry } = this.#options;
     return {
-      content: this.#options.store.content,
+      content: store.content,
       arrivals,
+      read: documentBytes(store.content, registry.repository(this.#reference), { signal: this.#signal }),
       platform: this.#options.platform ?? hostPlatform(),
       platformRequired: this.#options.platform !== undefined,
       onManifest,
@@ -245,11 +249,7 @@ export class PullSession {
   #unpacks(image: FetchedImage): boolean {
     if (this.#options.unpack === false) return false;
     if (image.config !== undefined) return true;
-    throw new SpecError(
-      'UNSUPPORTED_MEDIA_TYPE',
-      `${this.#name} is an artifact (config ${image.manifest.config.mediaType}), not a container image`,
-      { hint: 'Use --no-unpack to keep it without unpacking it.' },
-    );
+    throw artifactError(this.#name, image.manifest, 'Use --no-unpack to keep it without unpacking it.');
   }
 
   /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */

@@ -6,6 +6,7 @@ import {
   type ImageConfig,
   type ImageIndex,
   type ImageManifest,
+  isConfigType,
   LIMITS,
   parseImageConfig,
   parseManifest,
@@ -53,6 +54,11 @@ export async function readManifest(
 /** Reads and parses an image config (image-spec: config.md). */
 export async function readConfig(content: BlobProvider, descriptor: Descriptor): Promise<ImageConfig> {
   return parseImageConfig(await readVerified(content, descriptor, LIMITS.configBytes));
+}
+
+/** How many bytes a document may have. */
+export function documentLimit({ mediaType }: Descriptor): number {
+  return isConfigType(mediaType) ? LIMITS.configBytes : LIMITS.manifestBytes;
 }
 
 /** Refuses a document by what its descriptor says, before a byte of it is fetched. */

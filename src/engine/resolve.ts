@@ -2,7 +2,6 @@ import type { Abortable } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import {
   type Descriptor,
-  formatPlatform,
   isConfigType,
   normalizePlatform,
   type Platform,
@@ -10,7 +9,8 @@ import {
   platformOf,
   type Reference,
 } from '../spec/index.js';
-import { type DocumentSource, fetchConfig, fetchDocument } from './fetch-document.js';
+import { type DocumentSource, fetchConfig, fetchVerified } from './fetch-document.js';
+import { documentLimit } from './read-document.js';
 import { noMatchingPlatform, type SelectedManifest, selectManifest } from './select-manifest.js';
 
 export interface ResolveOptions extends Abortable {
@@ -29,7 +29,9 @@ export async function resolveReference(options: ResolveOptions): Promise<Descrip
   const target = await registry.resolver().resolve(reference, { signal });
   if (platform === undefined) return target;
   const repository = registry.repository(reference);
-  const selected = await selectManifest(target, platform, (d) => fetchDocument(repository, d, { signal }));
+  const selected = await selectManifest(target, platform, (d) =>
+    fetchVerified(repository, d, documentLimit(d), { signal }),
+  );
   if (selected.index === undefined) await checkPlatform(repository, selected, platform, { signal });
   return selected.descriptor;
 }
@@ -44,5 +46,5 @@ async function checkPlatform(
   if (!isConfigType(manifest.config.mediaType)) return;
   const actual = normalizePlatform(platformOf(await fetchConfig(source, manifest.config, options)));
   if (platformMatcher(wanted).matches(actual)) return;
-  throw noMatchingPlatform(descriptor, wanted, [formatPlatform(actual)]);
+  throw noMatchingPlatform(descriptor, wanted, [actual]);
 }

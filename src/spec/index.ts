@@ -45,6 +45,8 @@ export {
   parsePlatformObject,
   type Platform,
   type PlatformMatcher,
+  closestPlatform,
+  isRunnablePlatform,
   platformMatcher,
   selectPlatform,
 } from './platform.js';

@@ -224,18 +224,34 @@ function compareDetails(a: Platform, b: Platform): number {
   return (b['os.version'] ?? '').localeCompare(a['os.version'] ?? '', 'en', { numeric: true });
 }
 
+/** Whether it is one that something could run: neither what an attestation says, `unknown/unknown`, nor nothing at all. */
+export function isRunnablePlatform({ os, architecture }: Platform): boolean {
+  return ![os, architecture].some((part) => part === '' || part === 'unknown');
+}
+
 /**
  * The manifest of an index that is closest to the wanted platform; of equals the first. Never one without a platform,
  * nor an attestation (`unknown/unknown`), nor what is neither manifest nor index.
  */
 export function selectPlatform(descriptors: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
-  const matcher = platformMatcher(wanted);
-  let best: { descriptor: Descriptor; platform: Platform } | undefined;
-  for (const descriptor of descriptors) {
+  const offered = descriptors.flatMap((descriptor) => {
     const { mediaType, platform } = descriptor;
-    if (platform === undefined || !matcher.matches(platform)) continue;
-    if (!isManifestType(mediaType) && !isIndexType(mediaType)) continue;
-    if (best === undefined || matcher.compare(platform, best.platform) < 0) best = { descriptor, platform };
+    const isDocument = isManifestType(mediaType) || isIndexType(mediaType);
+    return isDocument && platform !== undefined ? [{ descriptor, platform }] : [];
+  });
+  return closestPlatform(offered, wanted)?.descriptor;
+}
+
+/** What is closest to the wanted platform, of all that does for it; of equals the first. */
+export function closestPlatform<T extends { readonly platform: Platform }>(
+  offered: readonly T[],
+  wanted: Platform,
+): T | undefined {
+  const { matches, compare } = platformMatcher(wanted);
+  let best: T | undefined;
+  for (const each of offered) {
+    if (!matches(each.platform)) continue;
+    if (best === undefined || compare(each.platform, best.platform) < 0) best = each;
   }
-  return best?.descriptor;
+  return best;
 }

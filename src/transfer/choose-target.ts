@@ -1,4 +1,10 @@
-import { availablePlatforms, noMatchingPlatform } from '../engine/select-manifest.js';
+import type { DocumentBytes } from '../engine/document-bytes.js';
+import {
+  childForPlatform,
+  closestSilent,
+  type SilentEntry,
+  silentEntries,
+} from '../engine/select-manifest.js';
 import { SpecError } from '../errors.js';
 import {
   type Descriptor,
@@ -6,8 +12,10 @@ import {
   hostPlatform,
   type ImageIndex,
   isIndexType,
+  isRunnablePlatform,
   LIMITS,
   normalizePlatform,
+  type Platform,
   selectPlatform,
 } from '../spec/index.js';
 import type { CopyRequest } from './copy-request.js';
@@ -52,12 +60,11 @@ export async function chosenPath(
     if (!isIndexType(next.mediaType)) return path;
     const document = await session.documents.document(source, next, session);
     if (document.kind !== 'index') return path;
-    const closest = selectPlatform(document.manifests, host);
-    const found = (await isThere(source, closest, session))
-      ? closest
-      : ((await onlyPresent(source, document, session)) ?? closest);
-    if (found === undefined) throw noMatchingPlatform(target, host, availablePlatforms(document));
-    next = found;
+    const stated = selectPlatform(document.manifests, host);
+    next =
+      stated !== undefined && (await isThere(source, stated, session))
+        ? stated
+        : await otherwiseChosen(source, { target, index: document, host }, session);
     path.push(next);
   }
   throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
@@ -66,27 +73,43 @@ export async function chosenPath(
 /** A registry has what its indexes list, as a rule, and counts how often it is asked. */
 async function isThere(
   source: SourceRepository,
-  entry: Descriptor | undefined,
+  entry: Descriptor,
   { signal }: CopySession,
 ): Promise<boolean> {
-  if (entry === undefined || source.registry !== undefined) return entry !== undefined;
-  return (await source.resolve(entry.digest, { signal })) !== undefined;
+  return source.registry !== undefined || (await source.resolve(entry.digest, { signal })) !== undefined;
+}
+
+/** Where no entry that says so is for this machine, and there: what says no platform, else the only one that is there. */
+async function otherwiseChosen(
+  source: SourceRepository,
+  o: { readonly target: Descriptor; readonly index: ImageIndex; readonly host: Platform },
+  session: CopySession,
+): Promise<Descriptor> {
+  const { target, index, host } = o;
+  const { documents, signal } = session;
+  const read: DocumentBytes = (descriptor) => documents.bytes(source, descriptor, { signal });
+  const silent = await silentEntries(index, read);
+  return (
+    closestSilent(silent, host) ??
+    (await onlyPresent(source, { index, silent }, session)) ??
+    (await childForPlatform(target, index, host, read))
+  );
 }
 
 async function onlyPresent(
   source: SourceRepository,
-  { manifests }: ImageIndex,
+  { index, silent }: { readonly index: ImageIndex; readonly silent: readonly SilentEntry[] },
   { signal }: CopySession,
 ): Promise<Descriptor | undefined> {
-  const runnable = manifests.filter(({ platform }) => platform?.os !== 'unknown');
-  const there = await Promise.all(runnable.map(({ digest }) => source.resolve(digest, { signal })));
-  const present = runnable.filter((_, at) => there[at] !== undefined);
-  const platforms = new Set(
-    present.map(({ platform }) =>
-      platform === undefined ? '' : formatPlatform(normalizePlatform(platform)),
-    ),
-  );
-  return platforms.size === 1 ? present[0] : undefined;
+  const offered = index.manifests.flatMap((entry) => {
+    const said = entry.platform === undefined ? [] : [entry.platform];
+    const platforms = silent.find((each) => each.entry === entry)?.platforms ?? said;
+    return platforms.filter(isRunnablePlatform).map((platform) => ({ entry, platform }));
+  });
+  const there = await Promise.all(offered.map(({ entry }) => source.resolve(entry.digest, { signal })));
+  const present = offered.filter((_, at) => there[at] !== undefined);
+  const names = new Set(present.map(({ platform }) => formatPlatform(normalizePlatform(platform))));
+  return names.size === 1 ? present[0]?.entry : undefined;
 }
 
 /** The same index with some of its entries: all else stays, in its order, so that the same choice gives the same bytes. */
@@ -103,6 +126,7 @@ async function rewritten(
   const { kept, omitted } = await selectEntries(resolved, index, {
     choice: platforms,
     has: async ({ digest }) => (await source.resolve(digest, { signal })) !== undefined,
+    read: (descriptor) => documents.bytes(source, descriptor, { signal }),
   });
   if (omitted.length === 0) return resolved;
   const raw = JSON.parse(bytes.toString('utf8')) as { manifests: unknown[] };

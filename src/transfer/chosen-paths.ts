@@ -1,4 +1,4 @@
-import type { DocumentBytes } from '../engine/trust/document-bytes.js';
+import type { DocumentBytes } from '../engine/document-bytes.js';
 import type { ManifestPath, ManifestPaths } from '../engine/trust/manifest-paths.js';
 import { SpecError } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType, LIMITS, parseManifest } from '../spec/index.js';
@@ -44,5 +44,5 @@ async function keptOf(
   }
   const index = parseManifest(await read(descriptor), descriptor.mediaType);
   if (index.kind !== 'index') return [];
-  return (await selectEntries(descriptor, index, { choice, has, depth })).kept;
+  return (await selectEntries(descriptor, index, { choice, has, read, depth })).kept;
 }

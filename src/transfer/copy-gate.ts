@@ -1,7 +1,7 @@
 import type { PulledSignature } from '../engine/pull-result.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
 import type { Admission, AdmitImageOptions } from '../engine/trust/admit-image.js';
-import type { DocumentBytes } from '../engine/trust/document-bytes.js';
+import type { DocumentBytes } from '../engine/document-bytes.js';
 import type { ManifestPaths } from '../engine/trust/manifest-paths.js';
 import { signaturesOf } from '../engine/trust/signatures-of.js';
 import { isLandfallError, throwIfAborted } from '../errors.js';

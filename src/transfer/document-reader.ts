@@ -1,15 +1,8 @@
 import { addAbortSignal } from 'node:stream';
 import pLimit, { type LimitFunction } from 'p-limit';
-import { type ImageDocument, refuseLarger } from '../engine/read-document.js';
+import { documentLimit, type ImageDocument, refuseLarger } from '../engine/read-document.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
-import {
-  createDigester,
-  type Descriptor,
-  type Digest,
-  digestOf,
-  LIMITS,
-  parseManifest,
-} from '../spec/index.js';
+import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../spec/index.js';
 import type { SourceRepository } from './source.js';
 
 /** Documents that are read at once. */
@@ -17,7 +10,7 @@ const CONCURRENCY = 16;
 /** What is kept of them, in bytes: the tags of a repository often stand for the same few. */
 const KEPT_BYTES = 32 * 1024 * 1024;
 
-/** Reads manifests and indexes from wherever they are, verified, and remembers the last ones. */
+/** Reads manifests, indexes and configs from wherever they are, verified, and remembers the last ones. */
 export class DocumentReader {
   readonly #limit: LimitFunction = pLimit(CONCURRENCY);
   /** In the order of their last use. */
@@ -95,7 +88,7 @@ async function readVerified(
 ): Promise<Buffer> {
   throwIfAborted(signal);
   const { digest, size } = descriptor;
-  refuseLarger(descriptor, LIMITS.manifestBytes);
+  refuseLarger(descriptor, documentLimit(descriptor));
   const stream = await source.fetch(descriptor, { signal });
   const digester = createDigester(digest);
   const chunks: Buffer[] = [];

@@ -122,6 +122,7 @@ export class ImageCopy {
       choice,
       depth,
       has: async ({ digest }) => (await this.source.resolve(digest, this)) !== undefined,
+      read: (descriptor) => this.session.documents.bytes(this.source, descriptor, this),
     });
   }
 

@@ -1,5 +1,6 @@
 import type { BlobProvider } from '../content/index.js';
-import { type ImageDocument, readManifest } from '../engine/read-document.js';
+import { documentLimit, type ImageDocument, readManifest, readVerified } from '../engine/read-document.js';
+import { isSilent, MAX_SILENT, silentEntries } from '../engine/select-manifest.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import {
   algorithmOf,
@@ -44,7 +45,7 @@ export interface ImageGraphOptions extends Abortable {
   readonly content: Pick<BlobProvider, 'open' | 'info'>;
   /** Whether `content` knows what it has. */
   readonly isLocal: boolean;
-  /** Only this platform of an index, and what names none. */
+  /** Only this platform of an index, and what names none; where only configs can say it, without the images for others. */
   readonly platform?: Platform | undefined;
   /** Default true. */
   readonly referrers?: boolean | undefined;
@@ -68,6 +69,8 @@ const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 interface ReadDocument {
   /** Undefined where it is not there. */
   readonly document: ImageDocument | undefined;
+  /** What of its children is asked for. */
+  readonly children: readonly Descriptor[];
   readonly referrers: readonly FoundReferrer[];
 }
 
@@ -109,11 +112,13 @@ class GraphReading {
       if (taken.length < wanted.length) onWarning?.(CUT_SHORT);
       const read = await limited(taken, CONCURRENCY, async (descriptor) => {
         const document = await this.#read(descriptor);
-        return [descriptor.digest, { document, referrers: await this.#referrers(descriptor, tags) }] as const;
+        const children = document === undefined ? [] : await this.#shown(document);
+        const referrers = await this.#referrers(descriptor, tags);
+        return [descriptor.digest, { document, children, referrers }] as const;
       });
       for (const [digest, found] of read) this.#documents.set(digest, found);
       level = read.flatMap(([, found]) => [
-        ...shownChildren(found.document, this.#options),
+        ...found.children,
         ...found.referrers.map(({ descriptor }) => descriptor),
       ]);
     }
@@ -144,6 +149,25 @@ class GraphReading {
         return undefined;
       throw error;
     }
+  }
+
+  /** What a document consists of, as far as it is asked for. */
+  async #shown(document: ImageDocument): Promise<readonly Descriptor[]> {
+    const { platform, content } = this.#options;
+    if (document.kind === 'manifest' || platform === undefined) return childrenOf(document);
+    const { matches } = platformMatcher(platform);
+    const isFor = ({ platform: said }: Descriptor): boolean => said !== undefined && matches(said);
+    const { manifests } = document;
+    const others = new Set<Descriptor>();
+    // More of them than any image has are no images, and all shown.
+    if (!manifests.some(isFor) && manifests.filter(isSilent).length <= MAX_SILENT) {
+      const silent = await silentEntries(document, (d) => readVerified(content, d, documentLimit(d)));
+      for (const { entry, platforms } of silent)
+        if (platforms.length > 0 && !platforms.some(matches)) others.add(entry);
+    }
+    return manifests.filter((child) => {
+      return isFor(child) || ((child.platform === undefined || isSilent(child)) && !others.has(child));
+    });
   }
 
   async #referrers(
@@ -214,7 +238,7 @@ class GraphTree {
     this.#nodes += 1;
     const read = this.#documents.get(digest);
     const isWhole = uses === 1 && this.#nodes <= MAX_NODES;
-    const { document, referrers = [] } = (isWhole ? read : undefined) ?? {};
+    const { document, children = [], referrers = [] } = (isWhole ? read : undefined) ?? {};
     const type = artifactTypeOf(descriptor, read?.document);
     return {
       role: role ?? roleOf(mediaType),
@@ -224,15 +248,14 @@ class GraphTree {
       uses,
       isRepeated: !isWhole && read?.document !== undefined,
       ...this.#presence(digest, read),
-      children: this.#childrenOf(document),
+      children: this.#nodesOf(children, document),
       referrers: referrers.map((referrer) => this.#make(referrer, undefined)),
     };
   }
 
-  #childrenOf(document: ImageDocument | undefined): readonly GraphNode[] {
-    if (document === undefined) return [];
-    return shownChildren(document, this.#options).map((child) => {
-      if (document.kind === 'index') return this.#make({ descriptor: child }, undefined);
+  #nodesOf(children: readonly Descriptor[], document: ImageDocument | undefined): readonly GraphNode[] {
+    return children.map((child) => {
+      if (document?.kind !== 'manifest') return this.#make({ descriptor: child }, undefined);
       return this.#make({ descriptor: child }, child === document.config ? 'config' : 'layer');
     });
   }
@@ -266,17 +289,6 @@ async function missingBlobs(
   const digests = [...listed].filter((digest) => !documents.has(digest));
   const infos = await limited(digests, CONCURRENCY, (digest) => content.info(digest));
   return new Set(digests.filter((_, at) => infos[at] === undefined));
-}
-
-/** What a document consists of, as far as it is asked for. */
-function shownChildren(
-  document: ImageDocument | undefined,
-  { platform }: ImageGraphOptions,
-): readonly Descriptor[] {
-  if (document === undefined) return [];
-  if (document.kind === 'manifest' || platform === undefined) return childrenOf(document);
-  const { matches } = platformMatcher(platform);
-  return document.manifests.filter((child) => child.platform === undefined || matches(child.platform));
 }
 
 function artifactTypeOf(descriptor: Descriptor, document: ImageDocument | undefined): string | undefined {

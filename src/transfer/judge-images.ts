@@ -1,6 +1,6 @@
 import type { PulledSignature } from '../engine/pull-result.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
-import type { DocumentBytes } from '../engine/trust/document-bytes.js';
+import type { DocumentBytes } from '../engine/document-bytes.js';
 import { signaturesOf } from '../engine/trust/signatures-of.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';

@@ -1,4 +1,12 @@
-import { availablePlatforms, noMatchingPlatform } from '../engine/select-manifest.js';
+import type { DocumentBytes } from '../engine/document-bytes.js';
+import {
+  availablePlatforms,
+  closestSilent,
+  isSilent,
+  noMatchingPlatform,
+  type SilentEntry,
+  silentEntries,
+} from '../engine/select-manifest.js';
 import {
   type Descriptor,
   type Digest,
@@ -29,20 +37,22 @@ export interface SelectEntriesOptions {
   readonly choice: PlatformChoice;
   /** Whether the source has what an entry names; asked for `present` only. */
   readonly has: (entry: Descriptor) => Promise<boolean>;
+  /** Reads what an index lists without a platform; asked for a list of platforms only, where nothing else is for one of them. */
+  readonly read: DocumentBytes;
   /** How deep the index lies in others, which may have what it lacks. Default 0. */
   readonly depth?: number | undefined;
 }
 
 /**
  * The entries of an index that are to come along (image-spec: image-index.md). With a list of platforms: the closest for each of
- * them, what is about those, and what names no platform.
+ * them, what is about those, and what names no platform, but for images of which the config says another one.
  *
  * Errors: NO_MATCHING_PLATFORM where one of the list is not there, nor can be in an index that this one lists or is listed by.
  */
 export async function selectEntries(
   target: Descriptor,
   index: ImageIndex,
-  { choice, has, depth = 0 }: SelectEntriesOptions,
+  { choice, has, read, depth = 0 }: SelectEntriesOptions,
 ): Promise<ChosenEntries> {
   const { manifests } = index;
   switch (choice) {
@@ -54,7 +64,7 @@ export async function selectEntries(
       return { ...split(manifests, (_, at) => present[at] === true), unmatched: [] };
     }
     default:
-      return forPlatforms(target, index, { platforms: choice, depth });
+      return await forPlatforms(target, index, { platforms: choice, read, depth });
   }
 }
 
@@ -63,33 +73,54 @@ export function wholeOf(choice: PlatformChoice): PlatformChoice {
   return choice === 'present' ? 'present' : 'all';
 }
 
-function forPlatforms(
+async function forPlatforms(
   target: Descriptor,
   index: ImageIndex,
-  { platforms, depth }: { readonly platforms: readonly Platform[]; readonly depth: number },
-): ChosenEntries {
+  {
+    platforms,
+    read,
+    depth,
+  }: {
+    readonly platforms: readonly Platform[];
+    readonly read: DocumentBytes;
+    readonly depth: number;
+  },
+): Promise<ChosenEntries> {
   const { manifests } = index;
   const wanted = new Set<Digest>();
   const unmatched: Platform[] = [];
   const isAlone = depth === 0 && !manifests.some(({ mediaType }) => isIndexType(mediaType));
+  let silent: readonly SilentEntry[] | undefined;
   for (const platform of platforms) {
-    const closest = selectPlatform(manifests, platform);
+    const stated = selectPlatform(manifests, platform);
+    if (stated === undefined) silent ??= await silentEntries(index, read);
+    const closest = stated ?? closestSilent(silent ?? [], platform);
     if (closest === undefined) {
-      if (isAlone) throw noMatchingPlatform(target, platform, availablePlatforms(index));
+      if (isAlone) throw noMatchingPlatform(target, platform, availablePlatforms(index, silent));
       unmatched.push(platform);
     }
     // There may be several for one platform: an image, and the same with another snapshotter's layers.
     for (const entry of manifests) {
-      if (closest !== undefined && isFor(entry, closest)) wanted.add(entry.digest);
+      if (entry === closest || (stated !== undefined && isFor(entry, stated))) wanted.add(entry.digest);
     }
   }
+  const others = new Set(
+    silent
+      ?.filter(({ entry, platforms: said }) => said.length > 0 && isManifestType(entry.mediaType))
+      .map(({ entry }) => entry.digest),
+  );
   const parts = split(manifests, (entry) => {
     const subject = entry.annotations?.[ATTESTS];
     if (subject !== undefined)
       return manifests.some(({ digest }) => digest === subject && wanted.has(digest));
-    return entry.platform === undefined || wanted.has(entry.digest);
+    return wanted.has(entry.digest) || (isUnplaced(entry) && !others.has(entry.digest));
   });
   return { ...parts, unmatched };
+}
+
+/** Whether it names no platform, be it an image or something else. */
+function isUnplaced(entry: Descriptor): boolean {
+  return entry.platform === undefined || isSilent(entry);
 }
 
 function isFor({ mediaType, platform }: Descriptor, closest: Descriptor): boolean {

@@ -31,6 +31,8 @@ export interface TinyLayoutOptions {
   compression?: 'none' | 'gzip' | 'zstd';
   /** `os/architecture`. One makes a plain manifest, several an index with one manifest each. Default `linux/amd64`. */
   platforms?: readonly string[];
+  /** The index leaves platforms out, so that only the configs say them. */
+  silent?: boolean;
   /** Docker schema 2 media types instead of OCI's. */
   docker?: boolean;
   /** How to run it: the `config` of the image's config. */
@@ -79,7 +81,7 @@ export async function makeTinyLayout(dir: string, options: TinyLayoutOptions = {
       : addJson(blobs, options.docker === true ? MEDIA_TYPES.dockerList : MEDIA_TYPES.ociIndex, {
           manifests: manifests.map(({ manifest, platform }) => ({
             ...manifest,
-            platform: platformObject(platform),
+            ...(options.silent === true ? {} : { platform: platformObject(platform) }),
           })),
         });
   await writeLayout(dir, tag, target, blobs);

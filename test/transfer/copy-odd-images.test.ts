@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
+import { type Descriptor, type Digest, digestOf, MEDIA_TYPES, type Platform } from '../../src/spec/index.js';
 import { CopySession } from '../../src/transfer/copy-session.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
@@ -108,6 +108,110 @@ describe('images of odd forms', () => {
       '1',
     );
     expect((await copied(source, destination, { platforms: 'one' })).target.digest).toBe(only.digest);
+  });
+});
+
+describe('an index that says no platforms', () => {
+  /** An artifact, as programs list one beside an image. */
+  const addArtifact = (source: MemoryRepository): Descriptor => {
+    const config = source.add(MEDIA_TYPES.ociEmpty, Buffer.from('{}'));
+    const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
+    return source.add(MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)));
+  };
+  const NOWHERE = { os: 'unknown', architecture: 'unknown' };
+  type Entries = readonly (readonly [Descriptor, Platform?, Record<string, string>?])[];
+  interface Listed {
+    readonly entries: Entries;
+    /** What a copy for the platform takes, and with `one` the first of it alone. */
+    readonly kept: readonly Descriptor[];
+  }
+  const amd64 = (source: MemoryRepository): Descriptor => addImage(source, { layers: ['amd64'] });
+  const arm64 = (source: MemoryRepository): Descriptor =>
+    addImage(source, { layers: ['arm64'], platform: ARM64 });
+
+  const rows: readonly [name: string, make: (source: MemoryRepository) => Listed][] = [
+    [
+      'for the one image that it lists',
+      (source) => {
+        const image = amd64(source);
+        return { entries: [[image]], kept: [image] };
+      },
+    ],
+    [
+      'for an image behind an artifact, which comes along',
+      (source) => {
+        const [image, artifact] = [amd64(source), addArtifact(source)];
+        return { entries: [[artifact], [image]], kept: [image, artifact] };
+      },
+    ],
+    [
+      'for one of several images',
+      (source) => {
+        const [image, other] = [amd64(source), arm64(source)];
+        return { entries: [[other], [image]], kept: [image] };
+      },
+    ],
+    [
+      'for an image with its attestation, and without that of another',
+      (source) => {
+        const [image, other] = [amd64(source), arm64(source)];
+        const about = (of: Descriptor, text: string): Entries[number] => [
+          addImage(source, { layers: [text], platform: NOWHERE }),
+          NOWHERE,
+          { 'vnd.docker.reference.digest': of.digest },
+        ];
+        const [own, foreign] = [about(image, 'own'), about(other, 'foreign')];
+        return { entries: [[image], [other], own, foreign], kept: [image, own[0]] };
+      },
+    ],
+    [
+      'for an image in an index that it lists',
+      (source) => {
+        const image = amd64(source);
+        const nested = addIndex(source, [[image]]);
+        return { entries: [[nested]], kept: [image, nested] };
+      },
+    ],
+  ];
+
+  it.each(rows)('is copied for a platform: %s', async (_, make) => {
+    const source = there();
+    const destination = new MemoryPlace('here.example', { sparse: true }).repository('here.example/app');
+    const { entries, kept } = make(source);
+    const index = addIndex(source, entries, '1');
+    await copied(source, destination, { platforms: [AMD64] });
+    const manifests = new Set(entries.map(([{ digest }]) => digest));
+    const expected = kept.map(({ digest }) => digest).filter((digest) => manifests.has(digest));
+    const came = destination.everything.contents;
+    expect(came.filter((digest) => manifests.has(digest as Digest))).toEqual(expected.sort());
+    expect(came).toContain(index.digest);
+    expect(came).toContain(kept[0]?.digest);
+  });
+
+  it.each(rows)('gives one image: %s', async (_, make) => {
+    const [source, destination] = [there(), here()];
+    const { entries, kept } = make(source);
+    addIndex(source, entries, '1');
+    const report = await copied(source, destination, { platforms: 'one' });
+    expect(report.target.digest).toBe(kept[0]?.digest);
+  });
+
+  it('gives what a place on this machine has of it, and no artifact in its place', async () => {
+    const [source, destination] = [there(), here()];
+    Object.defineProperty(source, 'registry', { value: undefined });
+    const image = addImage(source, { platform: S390X });
+    const absent = { ...image, digest: digestOf(Buffer.from('absent')) };
+    addIndex(source, [[addArtifact(source)], [absent], [image]], '1');
+    expect((await copied(source, destination, { platforms: 'one' })).target.digest).toBe(image.digest);
+  });
+
+  it('and has nothing for a platform is not copied for it', async () => {
+    const [source, destination] = [there(), here()];
+    addIndex(source, [[addArtifact(source)], [arm64(source)]], '1');
+    await expect(copied(source, destination, { platforms: [AMD64] })).rejects.toMatchObject({
+      code: 'NO_MATCHING_PLATFORM',
+      details: { available: ['linux/arm64'] },
+    });
   });
 });
 

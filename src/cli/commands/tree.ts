@@ -1,6 +1,6 @@
-import { readManifest } from '../../engine/read-document.js';
-import { availablePlatforms, noMatchingPlatform } from '../../engine/select-manifest.js';
-import { parsePlatform, type Platform, platformMatcher } from '../../spec/index.js';
+import { documentLimit, readManifest, readVerified } from '../../engine/read-document.js';
+import { childForPlatform } from '../../engine/select-manifest.js';
+import { parsePlatform, type Platform } from '../../spec/index.js';
 import { imageGraph } from '../../transfer/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { graphFacts, renderGraph } from '../image-tree-facts.js';
@@ -36,14 +36,12 @@ export async function treeCommand(source: string, flags: TreeFlags, context: Com
   return 0;
 }
 
-/** @throws {SpecError} NO_MATCHING_PLATFORM for an index that names others only */
+/** @throws {SpecError} NO_MATCHING_PLATFORM for an index that has nothing for it */
 async function requirePlatform(
   { target, content }: Pick<OpenedImage, 'target' | 'content'>,
   platform: Platform,
 ): Promise<void> {
   const document = await readManifest(content, target);
   if (document.kind === 'manifest') return;
-  const { matches } = platformMatcher(platform);
-  if (document.manifests.some((entry) => entry.platform === undefined || matches(entry.platform))) return;
-  throw noMatchingPlatform(target, platform, availablePlatforms(document));
+  await childForPlatform(target, document, platform, (d) => readVerified(content, d, documentLimit(d)));
 }

@@ -10,7 +10,7 @@ import {
 } from '../../trust/index.js';
 import type { Verification } from '../../content/index.js';
 import type { Store } from '../store.js';
-import { type DocumentBytes, onceEach } from './document-bytes.js';
+import { type DocumentBytes, onceEach } from '../document-bytes.js';
 import { KeptSignatures } from './kept-signatures.js';
 import type { ManifestPath, ManifestPaths } from './manifest-paths.js';
 

@@ -6,7 +6,7 @@ import type { Store } from '../store.js';
 import { admitImage } from './admit-image.js';
 import { admitKnown } from './admit-known.js';
 import { recordAdmission } from './record-admission.js';
-import { documentBytes } from './document-bytes.js';
+import { documentBytes } from '../document-bytes.js';
 import { type ManifestPath, pathsToAll } from './manifest-paths.js';
 import { registrySignatures } from './registry-signatures.js';
 

@@ -3,7 +3,7 @@ export { type Admission, admitImage, type AdmitImageOptions } from './admit-imag
 export { admitKnown, type AdmitKnownOptions } from './admit-known.js';
 export { admitManifest, type AdmitManifestOptions } from './admit-manifest.js';
 export { chainsOfManifest } from './chains-of-manifest.js';
-export { type DocumentBytes, documentBytes } from './document-bytes.js';
+export { type DocumentBytes, documentBytes } from '../document-bytes.js';
 export { imagesEndingIn } from './images-ending-in.js';
 export { indexesAbove } from './indexes-above.js';
 export { knownVerifications } from './known-verifications.js';

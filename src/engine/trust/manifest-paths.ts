@@ -9,7 +9,7 @@ import {
   type Platform,
 } from '../../spec/index.js';
 import { childForPlatform } from '../select-manifest.js';
-import type { DocumentBytes } from './document-bytes.js';
+import type { DocumentBytes } from '../document-bytes.js';
 
 /** What leads from an image's target to a manifest that is to be used: the target first, the manifest last. */
 export type ManifestPath = readonly Descriptor[];
@@ -23,7 +23,7 @@ export function pathToPlatform(platform: Platform): ManifestPaths {
     const path = [target];
     for (let at = target; isIndexType(at.mediaType);) {
       requireDepth(target, path);
-      at = childForPlatform(target, await readIndex(at, read), platform);
+      at = await childForPlatform(target, await readIndex(at, read), platform, read);
       path.push(at);
     }
     return [path];

@@ -12,7 +12,7 @@ import { type PolicyFile, registryImage, type SignatureRuling } from '../../trus
 import type { PulledSignature } from '../pull-result.js';
 import type { Store } from '../store.js';
 import { type Admission, admitImage } from './admit-image.js';
-import { documentBytes } from './document-bytes.js';
+import { documentBytes } from '../document-bytes.js';
 import { type ManifestPaths, pathsToAll, pathTo, pathToPlatform } from './manifest-paths.js';
 import { recordAdmission } from './record-admission.js';
 import { registrySignatures } from './registry-signatures.js';

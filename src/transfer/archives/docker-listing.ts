@@ -1,6 +1,9 @@
+import { buffer } from 'node:stream/consumers';
+import { isSilent } from '../../engine/select-manifest.js';
 import { LandfallError, SpecError } from '../../errors.js';
 import {
   algorithmOf,
+  closestPlatform,
   type Descriptor,
   type Digest,
   encodedOf,
@@ -10,9 +13,10 @@ import {
   isConfigType,
   isLayerType,
   LIMITS,
+  parseImageConfig,
   parseReference,
   type Platform,
-  selectPlatform,
+  platformOf,
 } from '../../spec/index.js';
 import type { ArchiveContents } from './archive-contents.js';
 import type { DockerImage } from './docker-manifest.js';
@@ -36,10 +40,13 @@ export interface DockerListingOptions {
  * @throws {SpecError} with `strict`: UNSUPPORTED_MEDIA_TYPE for what is no container image; {LandfallError} UNSUPPORTED for one that
  *   is not whole
  */
-export function dockerListing(contents: ArchiveContents, o: DockerListingOptions): ListedImage[] {
+export async function dockerListing(
+  contents: ArchiveContents,
+  o: DockerListingOptions,
+): Promise<ListedImage[]> {
   const listed = new Map<Digest, { manifest: ImageManifest; tags: Set<string> }>();
   for (const { name, target } of contents.roots()) {
-    const manifest = chosenManifest(contents, target, o);
+    const manifest = await chosenManifest(contents, target, o);
     if (manifest === undefined) {
       if (o.strict) throw notAnImage(name ?? target.digest);
       continue;
@@ -66,15 +73,30 @@ export function blobName(digest: Digest): string {
 }
 
 /** Undefined where there is none that Docker could use. */
-function chosenManifest(
+async function chosenManifest(
   contents: ArchiveContents,
   target: Descriptor,
   { platform = hostPlatform() }: DockerListingOptions,
-): ImageManifest | undefined {
+): Promise<ImageManifest | undefined> {
   const candidates = imagesBelow(contents, target, 0);
-  const descriptors = candidates.map(({ descriptor }) => descriptor);
-  const closest = selectPlatform(descriptors, platform);
-  return (candidates.find(({ descriptor }) => descriptor === closest) ?? candidates[0])?.manifest;
+  if (candidates.length < 2) return candidates[0]?.manifest;
+  const stated = candidates.flatMap((each) => {
+    const { platform: of } = each.descriptor;
+    return of === undefined ? [] : [{ ...each, platform: of }];
+  });
+  const closest = closestPlatform(stated, platform);
+  if (closest !== undefined) return closest.manifest;
+  const silent: (Candidate & { readonly platform: Platform })[] = [];
+  for (const each of candidates.filter(({ descriptor }) => isSilent(descriptor)))
+    silent.push({ ...each, platform: await configuredPlatform(contents, each.manifest) });
+  return (closestPlatform(silent, platform) ?? candidates[0])?.manifest;
+}
+
+/** What a config says, whose bytes are verified when they are written. */
+async function configuredPlatform(contents: ArchiveContents, { config }: ImageManifest): Promise<Platform> {
+  const blob = contents.get(config.digest);
+  if (blob === undefined || config.size > LIMITS.configBytes) return { os: '', architecture: '' };
+  return platformOf(parseImageConfig(await buffer(await blob.open(0))));
 }
 
 interface Candidate {

@@ -30,7 +30,7 @@ export async function* archiveBytes(
   contents: ArchiveContents,
   o: WriteArchiveOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const { documents, blobs } = planOf(contents, o);
+  const { documents, blobs } = await planOf(contents, o);
   await using prefetched = new PrefetchedBlobs(blobs, { ...o.prefetch, signal: o.signal });
   const gathered = new GatheredChunks();
   for (const [name, bytes] of documents) {
@@ -53,8 +53,12 @@ interface ArchivePlan {
   readonly blobs: readonly ArchivedBlob[];
 }
 
-function planOf(contents: ArchiveContents, { format, platform }: WriteArchiveOptions): ArchivePlan {
-  const images = format === 'oci' ? [] : dockerListing(contents, { platform, strict: format === 'docker' });
+async function planOf(
+  contents: ArchiveContents,
+  { format, platform }: WriteArchiveOptions,
+): Promise<ArchivePlan> {
+  const strict = format === 'docker';
+  const images = format === 'oci' ? [] : await dockerListing(contents, { platform, strict });
   const listing = renderDockerManifest(images.map(dockerImageOf));
   if (format === 'docker') {
     const used = new Set<Digest>();

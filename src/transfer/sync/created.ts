@@ -1,5 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { refuseLarger } from '../../engine/read-document.js';
+import { isSilent } from '../../engine/select-manifest.js';
 import { type Abortable, ContentError } from '../../errors.js';
 import {
   createDigester,
@@ -7,6 +8,7 @@ import {
   type Digest,
   type ImageManifest,
   isConfigType,
+  isRunnablePlatform,
   LIMITS,
   parseImageConfig,
 } from '../../spec/index.js';
@@ -16,6 +18,8 @@ import type { SourceRepository } from '../source.js';
 const CREATED = 'org.opencontainers.image.created';
 /** Indexes within indexes that are followed. */
 const MAX_DEPTH = 3;
+/** Entries of an index without a platform that are looked into. */
+const MAX_TRIED = 4;
 
 type Readable = Pick<SourceRepository, 'fetch'>;
 
@@ -54,14 +58,16 @@ export class CreatedDates {
   ): Promise<number | undefined> {
     const document = await this.#documents.document(repository, image, options);
     if (document.kind === 'manifest') return await dateOfManifest(repository, document, options);
-    const first = document.manifests.find(
-      ({ platform }) => platform !== undefined && platform.os !== 'unknown',
+    const stated = document.manifests.find(
+      ({ platform }) => platform !== undefined && isRunnablePlatform(platform),
     );
-    const inner =
-      first === undefined || depth === MAX_DEPTH
-        ? undefined
-        : await this.#read(repository, first, options, depth + 1);
-    return inner ?? momentOf(document.annotations?.[CREATED]);
+    // Of those that say no platform the first may be no image, and has no date then.
+    const tried = stated === undefined ? document.manifests.filter(isSilent).slice(0, MAX_TRIED) : [stated];
+    for (const entry of depth === MAX_DEPTH ? [] : tried) {
+      const inner = await this.#read(repository, entry, options, depth + 1);
+      if (inner !== undefined) return inner;
+    }
+    return momentOf(document.annotations?.[CREATED]);
   }
 }
 

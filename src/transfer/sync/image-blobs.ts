@@ -67,6 +67,7 @@ async function collect(descriptor: Descriptor, into: Collecting, depth: number):
     choice: image.platforms,
     depth,
     has: () => Promise.resolve(true),
+    read: (each) => session.documents.bytes(planned.repository, each, { signal }),
   });
   await Promise.all(kept.map((child) => collect(child, into, depth + 1)));
 }

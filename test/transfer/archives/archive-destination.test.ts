@@ -95,6 +95,19 @@ describe('an archive that is written', () => {
     ]);
   });
 
+  test('shows Docker the manifest whose config is for the platform, where the index says none', async () => {
+    const platforms = ['linux/s390x', 'linux/amd64', 'linux/arm64'];
+    const layout = await makeTinyLayout(await fresh(), { platforms, silent: true });
+    const image: ArchivedImage = { layout, repository: 'docker.io/library/app', tag: '1', platforms: 'all' };
+    const file = join(await fresh(), 'archive.tar');
+    for (const architecture of ['arm64', 'amd64']) {
+      await writeArchive(file, [image], { format: 'docker', platform: { os: 'linux', architecture } });
+      await using archive = await openArchive({ file });
+      const { manifests } = await archive.index();
+      expect(manifests.map(({ platform }) => platform?.architecture)).toEqual([architecture]);
+    }
+  });
+
   test('declares what was left out, and is whole by that', async () => {
     const file = join(await fresh(), 'archive.tar');
     await writeArchive(file, [{ ...app, platforms: [{ os: 'linux', architecture: 'arm64' }] }]);

@@ -155,6 +155,7 @@ describe('a sync', () => {
       'young',
     );
     addIndex(app, [[old, { os: 'unknown', architecture: 'unknown' }]], 'unknown');
+    addIndex(app, [[addImage(app, { layers: ['without a date'] })], [old]], 'silent');
     const result = await lan.sync(mirror('[{ name: team/app, tags: { since: "2025-01-01" } }]'));
     expect(outcomes(result)).toEqual(['hub/team/app:unknown copied', 'hub/team/app:young copied']);
   });

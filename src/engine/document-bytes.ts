@@ -1,10 +1,10 @@
-import type { ContentStore } from '../../content/index.js';
-import { type Abortable, isLandfallError } from '../../errors.js';
-import { type Descriptor, LIMITS } from '../../spec/index.js';
-import { type DocumentSource, fetchVerified } from '../fetch-document.js';
-import { readVerified } from '../read-document.js';
+import type { ContentStore } from '../content/index.js';
+import { type Abortable, isLandfallError } from '../errors.js';
+import type { Descriptor } from '../spec/index.js';
+import { type DocumentSource, fetchVerified } from './fetch-document.js';
+import { documentLimit, readVerified } from './read-document.js';
 
-/** Gives the bytes of an index or a manifest, verified. */
+/** Gives the bytes of an index, a manifest or a config, verified. */
 export type DocumentBytes = (descriptor: Descriptor) => Promise<Buffer>;
 
 /** From the store where it has them, else from their registry; nothing is kept. */
@@ -14,15 +14,16 @@ export function documentBytes(
   options: Abortable,
 ): DocumentBytes {
   return async (descriptor) => {
+    const limit = documentLimit(descriptor);
     if ((await content.info(descriptor.digest)) !== undefined) {
       try {
-        return await readVerified(content, descriptor, LIMITS.manifestBytes);
+        return await readVerified(content, descriptor, limit);
       } catch (error) {
         // What is damaged here is brought again by whoever needs it.
         if (!isLandfallError(error)) throw error;
       }
     }
-    return await fetchVerified(source, descriptor, LIMITS.manifestBytes, options);
+    return await fetchVerified(source, descriptor, limit, options);
   };
 }
 
