@@ -1,10 +1,13 @@
-import { type ImageSummary, listImages, loadImage, type Store } from '../engine/index.js';
-import { LandfallError, SpecError } from '../errors.js';
+import { type ImageSummary, listImages, loadImage, type LoadedImage, type Store } from '../engine/index.js';
+import { isLandfallError, LandfallError, SpecError } from '../errors.js';
 import {
+  type Descriptor,
   type Digest,
   encodedOf,
   formatReference,
+  hostPlatform,
   isDigest,
+  isIndexType,
   isVerifiable,
   parseReference,
   repositoryName,
@@ -102,7 +105,7 @@ export class NodeImages {
     try {
       const record = await catalog.get(name);
       if (record === undefined) return undefined;
-      const { imageId, config } = await loadImage(content, record.target);
+      const { imageId, config } = await loadForNode(content, record.target);
       return { id: imageId, user: config.config?.User };
     } catch (error) {
       if (error instanceof LandfallError) return undefined;
@@ -127,6 +130,16 @@ export class NodeImages {
       pinned: summaries.some(({ pinned, name }) => pinned || this.#options.isPinned(name)),
     };
   }
+}
+
+/** Of an index what it lists for this machine: another part of it that is here is no reason for a kubelet not to pull. */
+async function loadForNode(content: Store['content'], target: Descriptor): Promise<LoadedImage> {
+  try {
+    if (isIndexType(target.mediaType)) return await loadImage(content, target, hostPlatform());
+  } catch (error) {
+    if (!isLandfallError(error) || error.code !== 'NO_MATCHING_PLATFORM') throw error;
+  }
+  return await loadImage(content, target);
 }
 
 function isId(name: string): boolean {

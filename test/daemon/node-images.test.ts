@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NodeImages } from '../../src/daemon/node-images.js';
 import { openStore, pull, removeImage, type Store, tagImage } from '../../src/engine/index.js';
-import { parseReference } from '../../src/spec/index.js';
+import { parsePlatform, parseReference } from '../../src/spec/index.js';
 import { imageSteps } from '../support/image-steps.js';
 import { fastClient } from '../support/registry-fixture.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';
@@ -50,6 +50,23 @@ describe('the images of a node', () => {
     expect(await images.list()).toEqual([]);
     await bring();
     expect((await images.list()).map(({ id }) => id)).toEqual([layout.manifests[0].config.digest]);
+  });
+
+  it('are those for this machine, where what it lists for another is here', async () => {
+    const both = await makeTinyLayout(join(work, 'both'), { platforms: ['linux/386', 'linux/amd64'] });
+    registry.expect(...imageSteps(both, { repository: 'team/both', tag: '1' }));
+    await using client = fastClient({ plainHttp: true });
+    const images = new NodeImages({ store, isPinned: () => false });
+    const ids = async (): Promise<unknown> => (await images.list()).map(({ id }) => id);
+    const bringFor = async (text: string): Promise<void> => {
+      const reference = parseReference(`${registry.address}/team/both:1`);
+      await pull({ store, registry: client, reference, platform: parsePlatform(text) });
+    };
+    // A kubelet that finds it does not pull, and would start what is for another processor.
+    await bringFor('linux/386');
+    expect(await ids()).toEqual([]);
+    await bringFor('linux/amd64');
+    expect(await ids()).toEqual([both.manifests[1]?.config.digest]);
   });
 
   it('are known again after each change', async () => {

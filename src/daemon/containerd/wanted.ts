@@ -9,7 +9,6 @@ import {
   LIMITS,
   parseManifest,
   parseReference,
-  platformMatcher,
   repositoryName,
 } from '../../spec/index.js';
 import type { NodeImages } from '../node-images.js';
@@ -96,10 +95,9 @@ export class WantedImages {
   async #targetOf(target: Descriptor): Promise<WantedTarget | undefined> {
     const { content } = this.#options.store;
     try {
-      const image = await loadImage(content, target);
-      if (image.index !== undefined && !platformMatcher(hostPlatform()).matches(image.platform))
-        return undefined;
-      return await this.#read(target, image);
+      // Of an index containerd takes what it lists for this machine, whatever else of it is here.
+      const platform = isIndexType(target.mediaType) ? hostPlatform() : undefined;
+      return await this.#read(target, await loadImage(content, target, platform));
     } catch (error) {
       if (error instanceof LandfallError) return undefined;
       throw error;
