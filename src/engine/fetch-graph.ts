@@ -86,6 +86,13 @@ export interface GraphBlob {
   readonly role: BlobRole;
 }
 
+/** What is still to come of an image: its layers; of an artifact, which has no config to be read, that too. */
+export function blobsOf({ manifest, config }: FetchedImage): readonly GraphBlob[] {
+  return childrenOf(manifest)
+    .map((descriptor) => ({ descriptor, role: roleIn(manifest, descriptor) }))
+    .filter(({ role }) => role !== 'config' || config === undefined);
+}
+
 /** Fetches every document below a descriptor, for all platforms, and lists the blobs that they name. */
 export async function fetchDocuments(
   target: Descriptor,

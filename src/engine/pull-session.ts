@@ -18,6 +18,7 @@ import { recordDocuments } from './documents.js';
 import { settleStore } from './durability.js';
 import { EarlyLayers } from './early-layers.js';
 import {
+  blobsOf,
   fetchDocuments,
   type FetchedImage,
   type FetchGraphOptions,
@@ -129,10 +130,9 @@ export class PullSession {
       this.#teller.tellImage(image);
       const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
       const unneeded = await this.#unneeded(image, lease);
-      const blobs = [
-        ...image.manifest.layers.map((descriptor) => ({ descriptor, role: 'layer' as const })),
-        ...others,
-      ].filter(({ descriptor }) => !unneeded.has(descriptor.digest));
+      const blobs = [...blobsOf(image), ...others].filter(
+        ({ descriptor }) => !unneeded.has(descriptor.digest),
+      );
       await this.#requireSpace(
         blobs.map(({ descriptor }) => descriptor),
         early,
