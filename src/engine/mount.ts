@@ -2,9 +2,10 @@ import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Lease } from '../content/index.js';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../errors.js';
-import { formatPlatform, type Platform } from '../spec/index.js';
+import { formatPlatform, isRunnablePlatform, type Platform } from '../spec/index.js';
 import { isMountPoint, mountFromSpec, unmount } from '../system/index.js';
 import type { Mount } from '../unpack/index.js';
+import { requireUnpackable } from './fetch-graph.js';
 import { resolveImage } from './find-image.js';
 import { loadImage } from './image.js';
 import type { Store } from './store.js';
@@ -53,8 +54,11 @@ export async function imageMounts(
   throwIfAborted(options.signal);
   await using lease = await store.leases.create();
   const top = await topSnapshot(store, name, { ...options, lease });
-  return await store.snapshotter.viewMounts(top);
+  return top === undefined ? [EMPTY] : await store.snapshotter.viewMounts(top);
 }
+
+/** Shows the root file system of an image without layers, for which there is no directory. */
+const EMPTY: Mount = { type: 'tmpfs', source: 'tmpfs', options: ['ro', 'mode=755'] };
 
 /**
  * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}.
@@ -63,7 +67,7 @@ export async function imageMounts(
  * @param directory where it is mounted; it has to be there
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image)
- * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM
+ * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE (an artifact, or layers of another kind)
  * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there from this store),
  *   INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot mount, or the user may not)
  * - {@link LandfallError} ABORTED, before it is mounted
@@ -128,23 +132,26 @@ export async function unmountImage(
   return { target };
 }
 
-/** Looks for all layers, not for the topmost alone: the lower ones may lie in an additional store that is gone. */
+/**
+ * The snapshot of an image's topmost layer; undefined for an image without layers, whose root file system is empty. Looks for all
+ * layers, not for the topmost alone: the lower ones may lie in an additional store that is gone.
+ */
 async function topSnapshot(
   store: Store,
   name: string,
   o: { readonly platform?: Platform | undefined; readonly lease: Lease },
-): Promise<string> {
+): Promise<string | undefined> {
   const { name: canonical, target } = await resolveImage(store, name);
   const image = await loadImage(store.content, target, o.platform);
-  if (image.layers.length === 0) {
-    throw new UnpackError('SNAPSHOT_NOT_FOUND', `${name} has no layers, so there is nothing to mount`);
-  }
   // An image of an additional store is held by no name of this one.
   await o.lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
-  let top = '';
+  let top: string | undefined;
   for (const { chainId } of image.layers) {
     const snapshot = await store.snapshotter.findChain(chainId);
-    if (snapshot === undefined) throw notUnpacked(name, image.platform);
+    if (snapshot === undefined) {
+      requireUnpackable(image.layers, store.limits);
+      throw notUnpacked(name, image.platform);
+    }
     top = snapshot.name;
   }
   await touchImage(store, canonical);
@@ -152,9 +159,11 @@ async function topSnapshot(
 }
 
 function notUnpacked(name: string, platform: Platform): UnpackError {
-  const text = formatPlatform(platform);
-  return new UnpackError('SNAPSHOT_NOT_FOUND', `${name} (${text}) is here but not unpacked`, {
-    hint: `Run \`landfall pull --platform ${text} ${name}\` to unpack it.`,
+  const [of, option] = isRunnablePlatform(platform)
+    ? [` (${formatPlatform(platform)})`, `--platform ${formatPlatform(platform)} `]
+    : ['', ''];
+  return new UnpackError('SNAPSHOT_NOT_FOUND', `${name}${of} is here but not unpacked`, {
+    hint: `Run \`landfall pull ${option}${name}\` to unpack it.`,
   });
 }
 
