@@ -32,8 +32,8 @@ export interface Admitted {
 }
 
 /**
- * Lets a copy go on once its image was found to have what a policy asks for. Until then nothing is asked of the source but manifests and
- * signatures, and nothing is put.
+ * Lets a copy go on once its image was found to have what a policy asks for. Until then nothing is asked of the source but manifests,
+ * signatures, and configs where only these say for which platform a manifest is; and nothing is put.
  */
 export class CopyGate {
   readonly #options: CopyGateOptions;

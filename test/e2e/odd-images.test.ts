@@ -11,7 +11,7 @@ import { needsPeer } from '../support/peers.js';
 import { putImage } from '../support/put-artifact.js';
 import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../support/tiny-image.js';
 
-const reason = needsPeer('docker-registry', 'skopeo', 'oras');
+const reason = needsPeer('docker-registry', 'skopeo', 'oras', 'umoci');
 
 /** A document of an image that is about to be pushed. */
 interface Json {
@@ -78,9 +78,10 @@ describe.skipIf(reason !== undefined)('images of odd forms', () => {
     await rm(work, { recursive: true, force: true });
   });
 
-  /** A store of its own, in which commands are run. */
-  const freshStore = (): ((...args: string[]) => Promise<string>) => {
-    const root = join(place.directory, `root-${(names += 1)}`);
+  /** Runs commands in a store of their own. */
+  const freshStore = (
+    root = join(place.directory, `root-${(names += 1)}`),
+  ): ((...args: string[]) => Promise<string>) => {
     return async (...args) => {
       const { code, stdout, stderr } = await landfallAt(place, ['--root', root, '--plain-http', ...args]);
       if (code === 0) return stdout;
@@ -181,12 +182,21 @@ describe.skipIf(reason !== undefined)('images of odd forms', () => {
     else if (skopeo === 'an artifact') expect(taken).toBe(layout.manifests.at(-1)?.manifest.digest);
     else expect(taken).toMatch(skopeo);
 
-    const run = freshStore();
+    const root = join(place.directory, `root-${(names += 1)}`);
+    const run = freshStore(root);
     await run('pull', '-q', name);
     expect(JSON.parse(await run('inspect', '--output', 'json', name))).toMatchObject({
       digest: layout.target.digest,
       platform: 'linux/amd64',
     });
+    // docs/store.md: in place, other tools take what is of OCI's media types.
+    const isDocker = layout.target.mediaType.startsWith('application/vnd.docker.');
+    const inPlace = await place.run('skopeo', ['inspect', '--raw', `oci:${root}:${name}`]);
+    expect(inPlace.stderr).toMatch(isDocker ? /unsupported manifest MIME types/ : /^$/);
+    if (isDocker) {
+      const { stderr } = await place.run('umoci', ['stat', '--image', `${root}:${name}`]);
+      expect(stderr).toContain(`not implemented: ${layout.target.mediaType}`);
+    }
     expect(
       digestOf(Buffer.from(await run('inspect', '--raw', '--platform', 'linux/amd64', `docker://${name}`))),
     ).toBe(manifest.digest);
