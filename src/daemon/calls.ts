@@ -81,10 +81,8 @@ async function send<Request, Response>(
 ): Promise<void> {
   for await (const message of messages) {
     if (signal.aborted) return;
-    if (!call.write(message))
-      await Promise.race([once(call, 'drain', { signal }), once(call, 'cancelled', { signal })]).catch(
-        () => undefined,
-      );
+    // Until the client takes more, or has gone, which aborts the signal.
+    if (!call.write(message)) await once(call, 'drain', { signal }).catch(() => undefined);
   }
   call.end();
 }
