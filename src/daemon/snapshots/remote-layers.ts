@@ -8,8 +8,8 @@ import type { Pulls } from '../pulls/pulls.js';
 import type { RemoteImage } from './remote-image.js';
 
 export interface RemoteLayersOptions {
-  readonly store: Store;
-  readonly pulls: Pulls;
+  readonly store: { readonly leases: Pick<Store['leases'], 'create'> };
+  readonly pulls: Pick<Pulls, 'pull'>;
   /** What somebody has pulled this image with a short while ago. */
   readonly credentialsFor: (asked: string) => Credentials | undefined;
   /** How long a pull goes on that nobody waits for, and what it brought is kept for who comes late, in milliseconds. */
@@ -108,6 +108,7 @@ class ImageArrival implements AsyncDisposable {
   async wait(chainId: Digest, signal: AbortSignal | undefined): Promise<void> {
     clearTimeout(this.#timer);
     const id = randomUUID();
+    let leave = (): void => undefined;
     try {
       await new Promise<void>((resolve, reject) => {
         const look = (): void => {
@@ -115,13 +116,15 @@ class ImageArrival implements AsyncDisposable {
         };
         this.#looks.set(id, look);
         look();
-        signal?.addEventListener('abort', () => reject(abortedError(signal)), { once: true });
+        leave = () => reject(abortedError(signal));
+        signal?.addEventListener('abort', leave, { once: true });
         this.#pulled.then(() => {
           look();
           reject(this.#hasNot(chainId));
         }, reject);
       });
     } finally {
+      signal?.removeEventListener('abort', leave);
       this.#looks.delete(id);
       if (this.#looks.size === 0) this.#rest(signal);
     }
@@ -139,12 +142,15 @@ class ImageArrival implements AsyncDisposable {
     this.#options.onEnd();
     this.#controller.abort();
     await this.#pulled.catch(() => undefined);
-    await (await this.#lease)[Symbol.asyncDispose]();
+    const lease = await this.#lease.catch(() => undefined);
+    await lease?.[Symbol.asyncDispose]();
     await this.#options.before?.[Symbol.asyncDispose]();
   }
 
   /** Nobody waits for the moment. Whoever asks for the layers one after the other may be between two of them. */
   #rest(signal: AbortSignal | undefined): void {
+    // What was broken off is kept for as long as that says.
+    if (this.#isOver) return;
     if (signal?.aborted === true) this.#break();
     else this.#endIn(this.#options.patienceMs ?? PATIENCE_MS);
   }
@@ -176,31 +182,38 @@ class ImageArrival implements AsyncDisposable {
     const { pulls, credentialsFor } = this.#options;
     const lease = await this.#lease;
     const leased: Promise<void>[] = [];
+    const unkept = new AbortController();
+    const keep = async (chainId: Digest): Promise<void> => {
+      await lease.addSnapshot(chainId);
+      this.#committed.add(chainId);
+      for (const look of this.#looks.values()) look();
+    };
     const follow = (event: PullEvent): void => {
       if (event.type === 'image') {
         this.#layers = event.layers.map(({ digest }) => digest);
         this.#top = chainIds(event.layers.map(({ diffId }) => diffId)).at(-1);
       }
       if (event.type !== 'layer' || (event.state !== 'committed' && event.state !== 'present')) return;
-      const { chainId } = event;
       // While the pull still has a lease of its own.
-      leased.push(
-        lease.addSnapshot(chainId).then(() => {
-          this.#committed.add(chainId);
-          for (const look of this.#looks.values()) look();
-        }),
-      );
+      const kept = keep(event.chainId);
+      // A layer that is not kept may be collected before it is held, so the pull is of no use any more.
+      kept.catch((error: unknown) => unkept.abort(error));
+      leased.push(kept);
     };
-    await pulls.pull({
-      reference: formatReference(this.#image.reference),
-      credentials: credentialsFor(this.#image.asked),
-      askedAs: parseReference(this.#image.asked),
-      nameless: true,
-      // containerd keeps no layers' blobs either: what is unpacked is on the disk once.
-      discardLayers: true,
-      signal: this.#controller.signal,
-      onEvent: follow,
-    });
+    try {
+      await pulls.pull({
+        reference: formatReference(this.#image.reference),
+        credentials: credentialsFor(this.#image.asked),
+        askedAs: parseReference(this.#image.asked),
+        nameless: true,
+        // containerd keeps no layers' blobs either: what is unpacked is on the disk once.
+        discardLayers: true,
+        signal: AbortSignal.any([this.#controller.signal, unkept.signal]),
+        onEvent: follow,
+      });
+    } catch (error) {
+      throw unkept.signal.aborted ? unkept.signal.reason : error;
+    }
     await Promise.all(leased);
   }
 
