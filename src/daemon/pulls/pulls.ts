@@ -25,7 +25,10 @@ export interface PullsOptions extends PullTurnsOptions {
   /** What says which signatures images need, where a pull has none of its own. */
   readonly policy?: PolicyFile | undefined;
   readonly budget: PullBudget;
-  /** How long a pull may make no progress, in milliseconds; 0: for ever. */
+  /**
+   * How long a pull may make no progress, in milliseconds; 0: for ever. Time in which others have all of the budget does not
+   * count.
+   */
   readonly progressTimeoutMs: number;
   /** Drop the blobs of layers once they are unpacked, whatever a pull asks for. */
   readonly discardLayers: boolean;
@@ -250,12 +253,15 @@ export class Pulls extends EventEmitter<PullsEvents> {
       budget,
       signal: controller.signal,
       onEvent: (event) => {
-        if (transfer.follow(event)) watch?.progressed();
+        const further = transfer.follow(event);
+        if (transfer.waits) watch?.pause();
+        else if (further) watch?.progressed();
         for (const listener of listeners) listener(event);
         this.emit('event', transfer.id, event);
         this.emit('changed', transfer);
       },
     });
+    watch?.progressed();
     if (nameless !== true) await onNamed?.(result.reference, { signal: controller.signal });
     return result;
   }

@@ -1,4 +1,4 @@
-/** Ends what makes no progress for some time. */
+/** Ends what makes no progress for some time. Time in which it can make none is left out. */
 export class StallWatch implements Disposable {
   readonly #ms: number;
   readonly #onStall: () => void;
@@ -11,6 +11,12 @@ export class StallWatch implements Disposable {
     this.progressed();
   }
 
+  /** From now on the time does not count, until there is progress. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
   progressed(): void {
     if (this.#timer === undefined) {
       this.#timer = setTimeout(() => {
@@ -21,6 +27,6 @@ export class StallWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+    this.pause();
   }
 }

@@ -55,6 +55,9 @@ export class Transfer {
   readonly #blobs = new Map<Digest, Blob>();
   /** Bottom first, once they are known. */
   #layers: readonly Digest[] = [];
+  /** What has a slot of the budget: blobs that arrive, and layers that are unpacked. */
+  readonly #arriving = new Set<Digest>();
+  readonly #unpacking = new Set<Digest>();
   #state: TransferState = 'queued';
   #error: Error | undefined;
   /** Downloaded bytes at some moments of the last seconds, oldest first. */
@@ -72,6 +75,11 @@ export class Transfer {
   ended(error?: Error): void {
     this.#state = error === undefined ? 'done' : 'failed';
     this.#error = error;
+  }
+
+  /** Whether the pull has no part of the budget just now, of which it needs some: others have all of it. */
+  get waits(): boolean {
+    return this.#layers.length > 0 && this.#arriving.size === 0 && this.#unpacking.size === 0;
   }
 
   /** @returns whether the pull came further, rather than only telling something */
@@ -121,13 +129,18 @@ export class Transfer {
     }
     const further = bytes > blob.bytes;
     blob.bytes = bytes;
-    const begun = blob.state === 'waiting' && state !== 'waiting';
-    if (begun) blob.state = 'downloading';
+    const has = isArriving(state);
+    const begun = has ? !this.#arriving.has(digest) : blob.state === 'waiting' && state !== 'waiting';
+    if (has) this.#arriving.add(digest);
+    else this.#arriving.delete(digest);
+    if (begun && blob.state === 'waiting') blob.state = 'downloading';
     return further || begun;
   }
 
   #followLayer({ digest, state }: Extract<PullEvent, { type: 'layer' }>): boolean {
     const blob = this.#blobs.get(digest);
+    if (state === 'unpacking') this.#unpacking.add(digest);
+    else this.#unpacking.delete(digest);
     // An unpacker that reads on has come further, whatever it tells.
     if (blob !== undefined) blob.state = state === 'committed' || state === 'present' ? 'done' : 'unpacking';
     return true;
@@ -155,5 +168,19 @@ export class Transfer {
     const [first] = this.#marks;
     const ms = first === undefined ? 0 : now - first.at;
     return first === undefined || ms < 1 ? 0 : Math.round(((bytes - first.bytes) / ms) * 1000);
+  }
+}
+
+/** Whether a blob in this state has a slot of the budget. */
+function isArriving(state: Extract<PullEvent, { type: 'blob' }>['state']): boolean {
+  switch (state) {
+    case 'elsewhere':
+    case 'downloading':
+    case 'retrying':
+      return true;
+    case 'waiting':
+    case 'done':
+    case 'present':
+      return false;
   }
 }

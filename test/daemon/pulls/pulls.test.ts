@@ -180,6 +180,37 @@ describe('the pulls of a daemon', () => {
     expect(ended[0]?.outcome).toMatchObject({ error: { code: 'UNAVAILABLE' } });
   });
 
+  it('do not fail for as long as others have all of the budget', async () => {
+    const budget = new PullBudget({ concurrency: 1 });
+    const others = deferred<undefined>();
+    const busy = budget.share().download({ bytes: 1 }, () => others.promise);
+    gate.resolve(undefined);
+    const pulls = begin({ progressTimeoutMs: 100, budget });
+    const pull = pulls.pull(asked());
+    await moving(pulls);
+    await sleep(500);
+    expect(layerRequests()).toBe(0);
+    others.resolve(undefined);
+    await busy;
+    await expect(pull).resolves.toMatchObject({ imageId: layout.manifests[0].config.digest });
+  });
+
+  it('fail when nothing comes for too long, after others had all of the budget', async () => {
+    const budget = new PullBudget({ concurrency: 1 });
+    const others = deferred<undefined>();
+    const busy = budget.share().download({ bytes: 1 }, () => others.promise);
+    const pulls = begin({ progressTimeoutMs: 200, budget });
+    const failed = failure(pulls.pull(asked()));
+    await moving(pulls);
+    others.resolve(undefined);
+    await busy;
+    expect(await failed).toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('no progress') as string,
+    });
+    expect(layerRequests()).toBeGreaterThan(0);
+  });
+
   it('are cancelled for all who wait', async () => {
     const pulls = begin();
     const both = [pulls.pull(asked()), pulls.pull(asked())];
