@@ -209,8 +209,7 @@ export class PendingImages {
     const known = this.#indexes.get(digest);
     const children = new Map(index.manifests.map((child) => [child.digest, child]));
     if (known === undefined) {
-      const lease = await this.#store.leases.create();
-      await lease.addBlob(digest);
+      const lease = await this.#leaseOf(digest);
       this.#indexes.set(digest, { roots: new Map(roots), children, lease, usedAt: Date.now() });
     } else {
       known.usedAt = Date.now();
@@ -235,10 +234,9 @@ export class PendingImages {
       for (const [key, root] of roots) known.roots.set(key, root);
       return;
     }
-    const lease = await this.#store.leases.create();
     const children = childrenOf(image.manifest).map((child) => child.digest);
     // Leased before they are looked for, so that no collection comes in between.
-    await lease.addBlob(digest, ...children);
+    const lease = await this.#leaseOf(digest, ...children);
     const pending = { ...image, roots: new Map(roots), lease, usedAt: Date.now() };
     this.#manifests.set(digest, pending);
     for (const child of children) {
@@ -247,6 +245,17 @@ export class PendingImages {
       else waiting.add(pending);
     }
     await this.#settle(pending);
+  }
+
+  async #leaseOf(...digests: readonly Digest[]): Promise<Lease> {
+    const lease = await this.#store.leases.create();
+    try {
+      await lease.addBlob(...digests);
+    } catch (error) {
+      await lease[Symbol.asyncDispose]();
+      throw error;
+    }
+    return lease;
   }
 
   /** Gives the names, should all be here. */

@@ -1,13 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { openStore } from '../../../src/engine/index.js';
+import { ContentError } from '../../../src/errors.js';
 import { PendingImages } from '../../../src/serve/pull-through/pending-images.js';
 import {
   type Descriptor,
   digestOf,
   type ImageIndex,
+  type ImageManifest,
   MEDIA_TYPES,
   parseManifest,
 } from '../../../src/spec/index.js';
@@ -41,3 +43,40 @@ it('knows each index that leads to a manifest once, however many ways lead there
   await pending.close();
   await rm(root, { recursive: true, force: true });
 });
+
+it.each(['index', 'manifest'] as const)(
+  'lets go of the lease of an %s where what it lists cannot be leased, and takes it in the next time',
+  async (kind) => {
+    const root = await mkdtemp(join(tmpdir(), 'landfall-pending-'));
+    await using store = await openStore({ root: join(root, 'store'), sync: 'none', workers: 1 });
+    const pending = new PendingImages(store);
+    const create = store.leases.create.bind(store.leases);
+    vi.spyOn(store.leases, 'create').mockImplementationOnce(async () => {
+      const lease = await create();
+      lease.addBlob = () => Promise.reject(new ContentError('NO_SPACE', 'the disk is full'));
+      return lease;
+    });
+    const { at, document } = documentOf(kind);
+    const add = (): Promise<void> => pending.add('registry.example/team/app', at, { document });
+    await expect(add()).rejects.toMatchObject({ code: 'NO_SPACE' });
+    expect(await store.database.all('SELECT id FROM leases')).toEqual([]);
+    expect(pending.has(at.digest)).toBe(false);
+    await add();
+    expect(pending.has(at.digest)).toBe(true);
+    await pending.close();
+    expect(await store.database.all('SELECT id FROM leases')).toEqual([]);
+    await rm(root, { recursive: true, force: true });
+  },
+);
+
+function documentOf(kind: 'index' | 'manifest'): { at: Descriptor; document: ImageIndex | ImageManifest } {
+  const child = { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(Buffer.from('{}')), size: 2 };
+  if (kind === 'index') {
+    const { at, index } = indexOf([{ ...child, mediaType: MEDIA_TYPES.ociManifest }], {});
+    return { at, document: index };
+  }
+  const mediaType = MEDIA_TYPES.ociManifest;
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: child, layers: [] }));
+  const document = parseManifest(bytes, mediaType);
+  return { at: { mediaType, digest: digestOf(bytes), size: bytes.length }, document };
+}
