@@ -94,7 +94,13 @@ export class StorePlace implements SourcePlace, DestinationPlace {
   }
 
   async #leased(): Promise<Lease> {
-    this.#lease ??= this.store.leases.create();
-    return await this.#lease;
+    const lease = (this.#lease ??= this.store.leases.create());
+    try {
+      return await lease;
+    } catch (error) {
+      // The database may be locked for a moment only.
+      if (this.#lease === lease) this.#lease = undefined;
+      throw error;
+    }
   }
 }

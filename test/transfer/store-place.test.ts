@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { collectGarbage } from '../../src/engine/collect-garbage.js';
 import { openStore, type Store } from '../../src/engine/store.js';
-import { RegistryError } from '../../src/errors.js';
+import { ContentError, RegistryError } from '../../src/errors.js';
 import { childrenOf, type Descriptor, digestOf, MEDIA_TYPES, parseManifest } from '../../src/spec/index.js';
 import { copy } from '../../src/transfer/copy.js';
 import { CopySession } from '../../src/transfer/copy-session.js';
@@ -51,6 +51,20 @@ describe('the store as a place', () => {
     const request = { from: '1', tag, platforms: 'all' as const, referrers: {} };
     await copy(source, repository, request, new CopySession());
   }
+
+  it('leases again after a lease could not be had', async () => {
+    const locked = new ContentError('LOCKED', 'another process writes to the database');
+    vi.spyOn(store.leases, 'create').mockRejectedValueOnce(locked);
+    await expect(place.lease(blob)).rejects.toBe(locked);
+    await place.lease(blob);
+    expect((await store.leases.resources()).blobs).toEqual(new Set([blob.digest]));
+  });
+
+  it('is disposed of where no lease could be had', async () => {
+    vi.spyOn(store.leases, 'create').mockRejectedValueOnce(new ContentError('LOCKED', 'it is locked'));
+    await expect(place.lease(blob)).rejects.toMatchObject({ code: 'LOCKED' });
+    await place[Symbol.asyncDispose]();
+  });
 
   it('has what was put, by its name', async () => {
     const target = addImage(source, { tag: '1' });
