@@ -89,6 +89,8 @@ async function sendLogged({ request, response, log }: Exchange, answer: Prepared
     log.failure = { error };
     // Part of the answer may be out already, so that only a broken connection tells the client that it is not whole.
     log.socket.destroy();
+    // A body of which nothing was sent is still open.
+    if (answer.body instanceof Readable) answer.body.destroy();
   }
   leaveRest(request);
   log.end(answer.status);

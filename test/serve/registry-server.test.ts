@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { Readable } from 'node:stream';
 
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { ContentError } from '../../src/errors.js';
 import { createRegistryServer, type RegistryServer, type ServedRequest } from '../../src/serve/index.js';
@@ -361,6 +361,17 @@ describe('the server', () => {
     },
     BEFORE_IDLE_ENDS_MS,
   );
+
+  test('closes what it has opened where the head of the answer cannot be sent', async () => {
+    vi.spyOn(http.ServerResponse.prototype, 'writeHead').mockImplementationOnce(() => {
+      throw new TypeError('Invalid character in header content');
+    });
+    const reply = await ask(port, `/v2/team/app/blobs/${layer.digest}`).catch(String);
+    expect(reply).toMatch(/aborted|hang up/);
+    expect(source.opened).toHaveLength(1);
+    expect(source.opened[0]?.destroyed).toBe(true);
+    expect(served[0]?.error).toBeInstanceOf(TypeError);
+  });
 
   test('cuts off an answer that takes longer than the grace', async () => {
     const slow = new Readable({ read: () => undefined });
