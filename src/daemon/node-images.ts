@@ -10,6 +10,7 @@ import {
   isIndexType,
   isVerifiable,
   parseReference,
+  type Reference,
   repositoryName,
 } from '../spec/index.js';
 
@@ -34,6 +35,17 @@ export interface NodeImagesOptions {
   readonly store: Store;
   /** Whether an image of a canonical name is to be kept, besides those that the store has pinned. */
   readonly isPinned: (name: string) => boolean;
+}
+
+/**
+ * What a node calls an image that is asked for so: as in containerd's CRI, the tag counts for nothing beside a digest.
+ *
+ * @throws SpecError INVALID_REFERENCE
+ */
+export function nodeReference(name: string): Reference {
+  const { registry, repository, tag, digest } = parseReference(name, { defaultTag: true });
+  if (digest !== undefined) return { registry, repository, digest };
+  return { registry, repository, ...(tag === undefined ? {} : { tag }) };
 }
 
 /** Shortest abbreviation of an ID that is looked up, in hexadecimal digits. */

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LandfallError, systemCode } from '../errors.js';
-import { formatReference, LIMITS, parseReference } from '../spec/index.js';
-import type { NodeImages } from './node-images.js';
+import { formatReference, LIMITS } from '../spec/index.js';
+import { type NodeImages, nodeReference } from './node-images.js';
 import type { Pulls } from './pulls/pulls.js';
 
 export interface PrePullOptions {
@@ -143,7 +143,7 @@ async function readList(file: string): Promise<ReadonlySet<string>> {
 
 function canonical(name: string, where: string): string {
   try {
-    return formatReference(parseReference(name, { defaultTag: true }));
+    return formatReference(nodeReference(name));
   } catch (cause) {
     throw new LandfallError('INVALID_CONFIG', `${where}: ${(cause as Error).message}`, {
       cause,

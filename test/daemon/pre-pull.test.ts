@@ -71,6 +71,14 @@ describe('a list of images', () => {
     expect(asked).toHaveLength(2);
   });
 
+  it('has an image with tag and digest as a kubelet that asks for it gets it', async () => {
+    const digest = `sha256:${'d'.repeat(64)}`;
+    await write(`${PAUSE}@${digest}`);
+    await prePull.start();
+    await vi.waitFor(() => expect(asked).toEqual([`registry.k8s.io/pause@${digest}`]));
+    expect(prePull.has(`registry.k8s.io/pause@${digest}`)).toBe(true);
+  });
+
   it('brings back what is gone', async () => {
     await write(PAUSE);
     await prePull.start();

@@ -119,6 +119,28 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
       expect(await client.status(id)).toBeUndefined();
     });
 
+    it('an image by tag and digest as by its digest: the tag gets no name', async () => {
+      const { digest } = layoutOf('ketch').target;
+      const id = await client.pull(`${nameOf('ketch')}:1@${digest}`);
+      const names = async (): Promise<string[]> =>
+        (await landfallJson<{ name: string }[]>(['--root', join(work, 'store'), 'images'])).map(
+          ({ name }) => name,
+        );
+      expect(await names()).toEqual([`${nameOf('ketch')}@${digest}`]);
+      expect(await client.status(`${nameOf('ketch')}:1`)).toBeUndefined();
+      await client.pull(`${nameOf('ketch')}:1`);
+      await client.pull(`${nameOf('ketch')}:1@${digest}`);
+      expect((await names()).sort()).toEqual([`${nameOf('ketch')}:1`, `${nameOf('ketch')}@${digest}`]);
+      const image = await client.status(`${nameOf('ketch')}:1@${digest}`);
+      expect(image).toMatchObject({
+        id,
+        repo_tags: [`${nameOf('ketch')}:1`],
+        repo_digests: [`${nameOf('ketch')}@${digest}`],
+      });
+      await client.remove(id);
+      expect(await names()).toEqual([]);
+    });
+
     it('the platform of this machine of an index', async () => {
       const id = await client.pull(`${nameOf('schooner')}:1`);
       expect(id).toBe(idOf('schooner'));
@@ -252,29 +274,19 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
   });
 
   describe('removes', () => {
-    it('one name of several, and with the last the image', async () => {
+    it.each<[string, () => string]>([
+      ['its ID', () => idOf('cutter')],
+      ['one of its tags', () => `${nameOf('cutter')}:2`],
+      ['its digest', () => `${nameOf('cutter')}@${layoutOf('cutter').target.digest}`],
+      ['tag and digest', () => `${nameOf('cutter')}:1@${layoutOf('cutter').target.digest}`],
+    ])('an image with all of its names, of whatever repository, by %s', async (_, called) => {
       await push('cutter', 'fleet/cutter:2', 'harbour/cutter:1');
-      const names = [
-        `${nameOf('cutter')}:1`,
-        `${nameOf('cutter')}:2`,
-        `${registry.address}/harbour/cutter:1`,
-      ];
-      for (const name of names) await client.pull(name);
-      for (const [at, name] of names.entries()) {
-        await client.remove(name);
-        const left = names.slice(at + 1);
-        expect((await client.status(idOf('cutter')))?.repo_tags).toEqual(
-          left.length === 0 ? undefined : left,
-        );
-      }
-    });
-
-    it('all names of an ID, of whatever repository', async () => {
-      await push('cutter', 'harbour/cutter:1');
-      await client.pull(`${nameOf('cutter')}:1`);
+      for (const name of [`${nameOf('cutter')}:1`, `${nameOf('cutter')}:2`]) await client.pull(name);
       await client.pull(`${registry.address}/harbour/cutter:1`);
-      await client.remove(idOf('cutter'));
-      expect(await client.list()).toEqual([]);
+      await client.pull(`${nameOf('ketch')}:1`);
+      await client.remove(called());
+      expect((await client.list()).map(({ id }) => id)).toEqual([idOf('ketch')]);
+      await client.remove(idOf('ketch'));
     });
 
     it('an image five times at once, and what is not there', async () => {

@@ -1,9 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { type ErrorCode, isLandfallError, LandfallError, RegistryError, TrustError } from '../../errors.js';
-import { type Digest, formatReference, parseReference } from '../../spec/index.js';
+import { type Digest, formatReference } from '../../spec/index.js';
 import type { CallContext } from '../calls.js';
 import { StatusError } from '../grpc-status.js';
 import type { KeptCredentials } from '../kept-credentials.js';
+import { nodeReference } from '../node-images.js';
 import type { PolicyDirectory } from '../../trust/index.js';
 import type { Pulls } from '../pulls/pulls.js';
 import { credentialsOf } from './auth-config.js';
@@ -32,12 +33,13 @@ export async function pullImage(
   { signal }: CallContext,
   { pulls, runtimeHandlers, credentials: kept, policies }: PullImageOptions,
 ): Promise<PullImageResponse> {
-  const reference = nameIn(spec);
+  const name = nameIn(spec);
   requireHandler(spec?.runtimeHandler ?? '', runtimeHandlers);
   try {
-    const parsed = parseReference(reference, { defaultTag: true });
-    const credentials = credentialsOf(auth, parsed.registry);
-    if (credentials !== undefined) kept.keep(formatReference(parsed), credentials);
+    const asked = nodeReference(name);
+    const reference = formatReference(asked);
+    const credentials = credentialsOf(auth, asked.registry);
+    if (credentials !== undefined) kept.keep(reference, credentials);
     const policy = await policies?.forNamespace(sandboxConfig?.metadata?.namespace);
     const { imageId } = await pulls.pull({ reference, credentials, policy, signal });
     return { imageRef: imageId satisfies Digest };
