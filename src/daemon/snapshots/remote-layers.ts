@@ -49,7 +49,7 @@ export class RemoteLayers implements AsyncDisposable {
 
   /** Says that a chain needs not be kept any more for who comes late: it is held. */
   held(chainId: Digest): void {
-    for (const arrival of this.#arrivals.values()) arrival.held(chainId);
+    for (const arrival of [...this.#arrivals.values(), ...this.#broken.values()]) arrival.held(chainId);
   }
 
   #begin(key: string, image: RemoteImage): ImageArrival {
@@ -137,6 +137,12 @@ class ImageArrival implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#release();
+    await this.#options.before?.[Symbol.asyncDispose]();
+  }
+
+  /** Ends, and keeps nothing. */
+  async #release(): Promise<void> {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#options.onEnd();
@@ -144,7 +150,6 @@ class ImageArrival implements AsyncDisposable {
     await this.#pulled.catch(() => undefined);
     const lease = await this.#lease.catch(() => undefined);
     await lease?.[Symbol.asyncDispose]();
-    await this.#options.before?.[Symbol.asyncDispose]();
   }
 
   /** Nobody waits for the moment. Whoever asks for the layers one after the other may be between two of them. */
@@ -158,6 +163,11 @@ class ImageArrival implements AsyncDisposable {
   /** The pull is over before its end. What came is kept for a while: containerd lets go of it, and tries again. */
   #break(): void {
     if (this.#isOver) return;
+    if (this.#top === undefined) {
+      // Nothing came. What an earlier one keeps stays kept.
+      this.#release().catch(() => undefined);
+      return;
+    }
     this.#isOver = true;
     this.#options.onEnd();
     this.#options.onBroken();

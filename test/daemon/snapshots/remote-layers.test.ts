@@ -75,6 +75,16 @@ describe('the layers of images that are brought for a containerd', () => {
       state: 'committed',
       bytes: 1,
     });
+  /** That it is known which layers there are. */
+  const tell = ({ asked }: (typeof pulls)[number]): void =>
+    asked.onEvent?.({
+      type: 'image',
+      reference: IMAGE.asked,
+      at: 0,
+      digest: DIGEST,
+      platform: { os: 'linux', architecture: 'amd64' },
+      layers: [{ digest: DIGEST, size: 1, diffId: CHAIN }],
+    });
   const begun = async (count: number): Promise<(typeof pulls)[number]> => {
     await expect.poll(() => pulls.length).toBe(count);
     const last = pulls.at(-1);
@@ -103,6 +113,29 @@ describe('the layers of images that are brought for a containerd', () => {
     await brought;
     await remote[Symbol.asyncDispose]();
     expect(leases).toBe(0);
+  });
+
+  it('of a try that was broken off before any had come are not kept', async () => {
+    const leaves = new AbortController();
+    const failed = failure(remote.bring(IMAGE, CHAIN, { signal: leaves.signal }));
+    await begun(1);
+    expect(leases).toBe(1);
+    leaves.abort();
+    expect(await failed).toMatchObject({ code: 'ABORTED' });
+    await expect.poll(() => leases).toBe(0);
+  });
+
+  it('of a try that was broken off are kept until the topmost is held', async () => {
+    const leaves = new AbortController();
+    const failed = failure(remote.bring(IMAGE, CHAIN, { signal: leaves.signal }));
+    tell(await begun(1));
+    leaves.abort();
+    expect(await failed).toMatchObject({ code: 'ABORTED' });
+    await expect.poll(() => pulls[0]?.asked.signal?.aborted).toBe(true);
+    expect(leases).toBe(1);
+    // By whatever way it came here since.
+    remote.held(CHAIN);
+    await expect.poll(() => leases).toBe(0);
   });
 
   it('leave no listener with those who waited for them', async () => {
