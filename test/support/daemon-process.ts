@@ -5,6 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LANDFALL, NO_CONFIG } from './landfall-command.js';
 import { record } from './secrets.js';
 
+export interface DaemonProcessOptions {
+  /** What the command is to follow; default: nothing. See `MountNamespace.entering`. */
+  readonly entering?: readonly string[];
+  /** Options of Node.js. */
+  readonly nodeOptions?: string;
+}
+
 /** The built daemon in a process of its own. */
 export class DaemonProcess implements AsyncDisposable {
   /** Path of its socket. */
@@ -26,21 +33,34 @@ export class DaemonProcess implements AsyncDisposable {
   }
 
   /** @returns once it serves @throws Error with what it said, where it does not come to that */
-  static async start(root: string, socket: string, args: readonly string[] = []): Promise<DaemonProcess> {
-    const child = spawn(
-      process.execPath,
-      [LANDFALL, '--root', root, '--plain-http', 'daemon', '--cri', `unix://${socket}`, ...args],
-      {
-        env: {
-          PATH: process.env['PATH'] ?? '',
-          HOME: '/nonexistent',
-          TZ: 'UTC',
-          LC_ALL: 'C.UTF-8',
-          ...NO_CONFIG,
-        },
-        stdio: ['ignore', 'pipe', 'pipe'],
+  static async start(
+    root: string,
+    socket: string,
+    args: readonly string[] = [],
+    { entering = [], nodeOptions = '' }: DaemonProcessOptions = {},
+  ): Promise<DaemonProcess> {
+    const command = [
+      LANDFALL,
+      '--root',
+      root,
+      '--plain-http',
+      'daemon',
+      '--cri',
+      `unix://${socket}`,
+      ...args,
+    ];
+    const [program = process.execPath, ...before] = [...entering, process.execPath];
+    const child = spawn(program, [...before, ...command], {
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: '/nonexistent',
+        TZ: 'UTC',
+        LC_ALL: 'C.UTF-8',
+        NODE_OPTIONS: nodeOptions,
+        ...NO_CONFIG,
       },
-    );
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const log: string[] = [];
     createInterface({ input: child.stderr }).on('line', (line) => {
       record('standard error of the daemon', line);

@@ -62,8 +62,13 @@ export class MountNamespace implements Place, AsyncDisposable {
   }
 
   run(command: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    // nsenter becomes the command, so that signals to it reach the command itself.
-    return runCommand('nsenter', ['-t', `${this.#keeper.pid}`, '-m', '--', command, ...args], options);
+    const [program, ...entering] = this.entering;
+    return runCommand(program, [...entering, command, ...args], options);
+  }
+
+  /** What a command is to follow to run in it. It becomes the command, so that signals to it reach the command itself. */
+  get entering(): readonly [string, ...string[]] {
+    return ['nsenter', '-t', `${this.#keeper.pid}`, '-m', '--'];
   }
 
   reach(path: string): string {

@@ -9,6 +9,7 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/containerd-mid-pull.test.ts',
   'test/e2e/containerd-removal.test.ts',
   'test/e2e/containerd-restart.test.ts',
+  'test/e2e/daemon-aborts.test.ts',
   'test/e2e/damage.test.ts',
   'test/e2e/docs-commands.test.ts',
   'test/e2e/eight-processes.test.ts',

@@ -127,8 +127,13 @@ export class ScriptedRegistry implements AsyncDisposable {
     return [...this.#faults, ...left];
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes all connections, whatever is being sent on them. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
     this.#server.close();
     await once(this.#server, 'close');
     const faults = this.faults();
