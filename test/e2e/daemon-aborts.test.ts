@@ -211,8 +211,9 @@ describe.skipIf(reason !== undefined)('a daemon whose pulls are given up at any 
   }
 
   /** Others may have removed it, or put something on it. */
-  const remove = async (key: string): Promise<void> =>
-    void (await call(snapshots, 'Remove', { key }).catch(() => undefined));
+  const remove = async (key: string): Promise<void> => {
+    await call(snapshots, 'Remove', { key }).catch(() => undefined);
+  };
 
   async function pullMany(
     count: number,

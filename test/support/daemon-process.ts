@@ -7,7 +7,7 @@ import { record } from './secrets.js';
 
 export interface DaemonProcessOptions {
   /** What the command is to follow; default: nothing. See `MountNamespace.entering`. */
-  readonly entering?: readonly string[];
+  readonly entering?: readonly [string, ...string[]];
   /** Options of Node.js. */
   readonly nodeOptions?: string;
 }
@@ -37,7 +37,7 @@ export class DaemonProcess implements AsyncDisposable {
     root: string,
     socket: string,
     args: readonly string[] = [],
-    { entering = [], nodeOptions = '' }: DaemonProcessOptions = {},
+    { entering, nodeOptions = '' }: DaemonProcessOptions = {},
   ): Promise<DaemonProcess> {
     const command = [
       LANDFALL,
@@ -49,7 +49,8 @@ export class DaemonProcess implements AsyncDisposable {
       `unix://${socket}`,
       ...args,
     ];
-    const [program = process.execPath, ...before] = [...entering, process.execPath];
+    const [program, ...before] =
+      entering === undefined ? [process.execPath] : [...entering, process.execPath];
     const child = spawn(program, [...before, ...command], {
       env: {
         PATH: process.env['PATH'] ?? '',

@@ -35,7 +35,7 @@ if (isMainThread)
 `;
 
 /** Options of Node.js with which a process can be asked for its counts. */
-export const COUNTING: string = `--import=data:text/javascript,${encodeURIComponent(SCRIPT)}`;
+export const COUNTING: `--import=${string}` = `--import=data:text/javascript,${encodeURIComponent(SCRIPT)}`;
 
 /** The counts of a daemon that was started with {@link COUNTING}. */
 export async function countsOf(daemon: DaemonProcess): Promise<ProcessCounts> {
