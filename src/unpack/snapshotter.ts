@@ -61,6 +61,8 @@ export interface Labelled {
   readonly heldBy?: string | undefined;
   /** An image that ends with this snapshot, to be remembered with it, beside others: it is landfall's own, and nobody's to change. */
   readonly image?: SnapshotImage | undefined;
+  /** Whether the program that asks for it gives all that its parent has to the owners of a user namespace. */
+  readonly remapped?: boolean | undefined;
 }
 
 /**

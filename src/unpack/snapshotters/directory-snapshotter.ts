@@ -17,11 +17,13 @@ import type {
   SweptSnapshots,
 } from '../layer-snapshotter.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
+import type { IdMappings } from '../bundle/id-mappings.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { hasChildren, HeldSnapshots } from './held-snapshots.js';
+import { idMappingsOn } from './id-mappings.js';
 import { makeSnapshot } from './make-snapshot.js';
 import { measureUsage } from './measure-usage.js';
 import { PrivateDirectories } from './private-directories.js';
@@ -98,16 +100,22 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   /** Directories of an active snapshot. */
   protected abstract readonly activeNames: readonly string[];
 
-  /** @param parents - numbers of the ancestors, nearest first */
+  /**
+   * @param parents - numbers of the ancestors, nearest first
+   * @param mappings - what their owners are shown as; see {@link mapsIds}
+   */
   protected abstract mountsOf(
     number: number,
     kind: SnapshotKind,
     parents: readonly number[],
+    mappings?: IdMappings,
   ): readonly Mount[];
+  /** Whether mounts show other owners than the disk has, for a user namespace. */
+  protected abstract readonly mapsIds: boolean;
   /** Whether {@link fill} takes no time, so that a snapshot can be made within one transaction. */
   protected abstract readonly fillsAtOnce: boolean;
   /** Makes the new, empty content of an active snapshot what a mount is to start from. */
-  protected abstract fill(number: number, parents: readonly number[]): Promise<void>;
+  protected abstract fill(number: number, parents: readonly number[], mappings?: IdMappings): Promise<void>;
   /** Makes an extracted layer a snapshot's content, and returns warnings. */
   protected abstract complete(...args: Parameters<CommitContext['complete']>): Promise<readonly string[]>;
   /** The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest first. */
@@ -125,7 +133,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const record = await this.#get(this.database, key);
     if (record.kind === 'committed') throw wrongKind(key, 'committed', 'active or a view');
     const [, ...parents] = await this.records.lineage(this.database, record.number);
-    return this.mountsOf(record.number, record.kind, parents);
+    const parent =
+      record.parent === undefined ? undefined : await this.records.find(this.database, record.parent);
+    const mappings = this.mapsIds ? idMappingsOn(parent?.labels, record.labels) : undefined;
+    return this.mountsOf(record.number, record.kind, parents, mappings);
   }
 
   async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
@@ -326,7 +337,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
         records: this.records,
         private: this.#private,
         fillsAtOnce: this.fillsAtOnce,
-        fill: (number, parents) => this.fill(number, parents),
+        fill: (...args) => this.fill(...args),
+        mapsIds: this.mapsIds,
         mountsOf: (...args) => this.mountsOf(...args),
       },
       {

@@ -1,6 +1,9 @@
+import { LandfallError } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import { faultPoint } from '../../system/index.js';
+import type { IdMappings } from '../bundle/id-mappings.js';
 import type { Labels, Mount } from '../snapshotter.js';
+import { idMappingsOn } from './id-mappings.js';
 import type { PrivateDirectories } from './private-directories.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
 import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
@@ -25,11 +28,14 @@ export interface MakeContext {
   /** Whether {@link fill} takes no time, so that a snapshot can be made within one transaction. */
   readonly fillsAtOnce: boolean;
   /** Makes the new, empty content of an active snapshot what a mount is to start from. */
-  readonly fill: (number: number, parents: readonly number[]) => Promise<void>;
+  readonly fill: (number: number, parents: readonly number[], mappings?: IdMappings) => Promise<void>;
+  /** Whether its mounts show other owners than the disk has. */
+  readonly mapsIds: boolean;
   readonly mountsOf: (
     number: number,
     kind: 'active' | 'view',
     parents: readonly number[],
+    mappings?: IdMappings,
   ) => readonly Mount[];
 }
 
@@ -47,11 +53,11 @@ async function makeAtOnce(context: MakeContext, wanted: WantedSnapshot): Promise
     created = number;
   };
   try {
-    const { number, lineage } = await insertFilled(context, wanted, onCreated);
+    const { number, lineage, mappings } = await insertFilled(context, wanted, onCreated);
     // It has a row from now on.
     created = undefined;
     faultPoint('prepare:published');
-    return mountsOf(number, wanted.kind, lineage);
+    return mountsOf(number, wanted.kind, lineage, mappings);
   } catch (error) {
     const away = created === undefined ? undefined : directories.discard(created);
     if (away !== undefined) await directories.sweep(away);
@@ -59,22 +65,23 @@ async function makeAtOnce(context: MakeContext, wanted: WantedSnapshot): Promise
   }
 }
 
-/** The new snapshot's number, and those of its ancestors, nearest first. */
+/** @returns its number too */
 async function insertFilled(
-  { database, directories, records, fill }: MakeContext,
+  context: MakeContext,
   wanted: WantedSnapshot,
   onCreated: (number: number) => void,
-): Promise<{ readonly number: number; readonly lineage: readonly number[] }> {
+): Promise<Omit<Parent, 'parentNumber'> & { readonly number: number }> {
+  const { database, directories, records, fill } = context;
   const { kind, key, labels, names } = wanted;
   return await database.transaction(async (tx) => {
-    const { parentNumber, lineage } = await parentOf(records, tx, wanted);
+    const { parentNumber, lineage, mappings } = await parentOf(context, tx, wanted);
     const number = await records.insert(tx, { name: key, kind, parentNumber, labels });
     onCreated(number);
     directories.create(number, names);
     faultPoint('prepare:begun');
-    if (kind === 'active') await fill(number, lineage);
+    if (kind === 'active') await fill(number, lineage, mappings);
     faultPoint('prepare:filled');
-    return { number, lineage };
+    return { number, lineage, mappings };
   });
 }
 
@@ -82,7 +89,7 @@ async function insertFilled(
 async function makeApart(context: MakeContext, wanted: WantedSnapshot): Promise<readonly Mount[]> {
   const { database, records, fill, mountsOf } = context;
   const { kind, key, labels, names } = wanted;
-  const { parentNumber, lineage } = await parentOf(records, database, wanted);
+  const { parentNumber, lineage } = await parentOf(context, database, wanted);
   const opened = await context.private.begin(names, parentNumber);
   faultPoint('prepare:begun');
   try {
@@ -101,17 +108,38 @@ async function makeApart(context: MakeContext, wanted: WantedSnapshot): Promise<
   }
 }
 
-/** The parent's number, and those from it to the bottom. Refuses a key that is taken. */
+/** What a new snapshot is made on. */
+interface Parent {
+  readonly parentNumber: number | undefined;
+  /** The numbers of all ancestors, nearest first. */
+  readonly lineage: readonly number[];
+  /** What their owners are mapped to. */
+  readonly mappings: IdMappings | undefined;
+}
+
+/** Refuses a key that is taken. */
 async function parentOf(
-  records: SnapshotRecords,
+  { records, mapsIds }: MakeContext,
   db: Statements,
-  { key, parent }: WantedSnapshot,
-): Promise<{ readonly parentNumber: number | undefined; readonly lineage: readonly number[] }> {
+  { key, parent, labels }: WantedSnapshot,
+): Promise<Parent> {
   const found = await records.findAmong(db, parent === undefined ? [key] : [key, parent]);
   if (found.has(key)) throw nameTaken(key);
-  if (parent === undefined) return { parentNumber: undefined, lineage: [] };
-  const record = found.get(parent);
+  const record = parent === undefined ? undefined : found.get(parent);
+  const mappings = idMappingsOn(record?.labels, labels);
+  if (mappings !== undefined && !mapsIds) throw cannotMap(records.snapshotter);
+  if (parent === undefined) return { parentNumber: undefined, lineage: [], mappings };
   if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
   if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
-  return { parentNumber: record.number, lineage: await records.lineage(db, record.number) };
+  return { parentNumber: record.number, lineage: await records.lineage(db, record.number), mappings };
+}
+
+function cannotMap(snapshotter: string): LandfallError {
+  return new LandfallError(
+    'UNSUPPORTED',
+    `the ${snapshotter} snapshotter maps no owners to a user namespace`,
+    {
+      hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration: it then copies the image.',
+    },
+  );
 }

@@ -18,6 +18,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
   protected readonly layerNames: readonly [string, ...string[]] = [LAYER];
   protected readonly activeNames: readonly string[] = ['fs'];
   protected readonly fillsAtOnce = false;
+  protected readonly mapsIds = false;
 
   constructor(o: SnapshotterOptions) {
     super('native', o);

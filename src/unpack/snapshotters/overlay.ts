@@ -1,11 +1,13 @@
-import { existsSync, closeSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, statSync } from 'node:fs';
 import { fstat, inUserNamespace, overlaySpec } from '../../system/index.js';
+import type { IdMappings } from '../bundle/id-mappings.js';
 import { copyAttributes } from '../tree/file-attributes.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
 import { isOpaque } from '../tree/lower-stack.js';
 import type { Mount, SnapshotKind } from '../snapshotter.js';
 import { openTree } from '../tree/tree-walk.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
+import { idMapped, mappedOwner } from './id-mappings.js';
 
 export interface OverlaySnapshotterOptions extends SnapshotterOptions {
   /**
@@ -22,6 +24,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
   protected readonly activeNames: readonly string[] = ['fs', 'work'];
   protected readonly fillsAtOnce = true;
+  protected readonly mapsIds = true;
 
   constructor(o: OverlaySnapshotterOptions) {
     super('overlay', o);
@@ -29,22 +32,39 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     this.layerForm = this.#userxattr ? 'userxattr' : 'overlay';
   }
 
-  protected mountsOf(number: number, kind: SnapshotKind, parents: readonly number[]): readonly Mount[] {
+  protected mountsOf(
+    number: number,
+    kind: SnapshotKind,
+    parents: readonly number[],
+    mappings?: IdMappings,
+  ): readonly Mount[] {
+    const mount = this.#mountOf(number, kind, parents, mappings !== undefined);
+    // What has no parent is shown as it is: its owners are those on the disk.
+    return [mappings === undefined || parents.length === 0 ? mount : idMapped(mount, mappings)];
+  }
+
+  #mountOf(number: number, kind: SnapshotKind, parents: readonly number[], isMapped: boolean): Mount {
     const lower = this.shown(parents).map((parent) => this.directories.realContent(parent));
     const userxattr = this.#userxattr;
     const own = this.directories.content(number);
     if (kind === 'active') {
-      return [overlaySpec({ lower, upper: own, work: this.directories.work(number) }, { userxattr })];
+      return overlaySpec({ lower, upper: own, work: this.directories.work(number) }, { userxattr });
     }
-    if (lower.length === 0) return [overlaySpec({ lower, upper: own }, { readOnly: true })];
-    return [overlaySpec({ lower }, { userxattr })];
+    if (lower.length === 0) return overlaySpec({ lower, upper: own }, { readOnly: true });
+    // containerd maps no owners of a read-only bind mount, so a single layer gets an empty one below it.
+    return overlaySpec({ lower: isMapped && lower.length === 1 ? [...lower, own] : lower }, { userxattr });
   }
 
   /** The merged root is the topmost directory's, so it starts as the parent's. */
-  protected fill(number: number, parents: readonly number[]): Promise<void> {
+  protected fill(number: number, parents: readonly number[], mappings?: IdMappings): Promise<void> {
     const [parent] = parents;
-    if (parent !== undefined)
-      copyRootAttributes(this.directories.content(parent), this.directories.content(number));
+    const content = this.directories.content(number);
+    if (parent !== undefined) copyRootAttributes(this.directories.content(parent), content);
+    // The owners of an upper directory are on the disk as the host sees them: only lower ones are mapped.
+    if (mappings !== undefined) {
+      const { uid, gid } = mappedOwner(mappings, statSync(content));
+      chownSync(content, uid, gid);
+    }
     return Promise.resolve();
   }
 

@@ -13,6 +13,9 @@ export const UNPACKING_LABEL = 'landfall/unpacking';
 /** The other program that holds a snapshot; it stays until that one lets go of it. */
 export const HELD_BY_LABEL = 'landfall/held-by';
 
+/** That another program has changed the owners of a snapshot's content to those of a user namespace. */
+const REMAPPED_LABEL = 'landfall/remapped';
+
 /** With the name of an image behind it: that the image ends with this snapshot, and the digests that lead to it. */
 const IMAGE_LABEL = 'landfall/image/';
 
@@ -21,7 +24,7 @@ const IMAGE_LABEL = 'landfall/image/';
  *
  * @throws LandfallError INVALID_CONFIG (one is reserved)
  */
-export function labelsFor({ labels = {}, heldBy, image }: Labelled): Labels {
+export function labelsFor({ labels = {}, heldBy, image, remapped = false }: Labelled): Labels {
   const reserved = Object.keys(labels).find((label) => label.startsWith(RESERVED));
   if (reserved !== undefined) {
     throw new LandfallError('INVALID_CONFIG', `the label ${reserved} is reserved`, {
@@ -31,6 +34,7 @@ export function labelsFor({ labels = {}, heldBy, image }: Labelled): Labels {
   return {
     ...labels,
     ...(heldBy === undefined ? {} : { [HELD_BY_LABEL]: heldBy }),
+    ...(remapped ? { [REMAPPED_LABEL]: '' } : {}),
     ...(image === undefined ? {} : { [`${IMAGE_LABEL}${image.name}`]: image.path.join(' ') }),
   };
 }
@@ -48,6 +52,11 @@ export function givenIn(labels: Labels): Labels {
 /** The other program that holds a snapshot with these labels. */
 export function holderIn(labels: Labels): string | undefined {
   return labels[HELD_BY_LABEL];
+}
+
+/** Whether the owners of a snapshot with these labels are those of a user namespace. */
+export function isRemapped(labels: Labels): boolean {
+  return REMAPPED_LABEL in labels;
 }
 
 /** The images that end with a snapshot with these labels. */
