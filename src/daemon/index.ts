@@ -5,5 +5,6 @@ export { type DaemonAddress, findDaemon } from './daemon-file.js';
 export { DaemonMetrics } from './observe/metrics.js';
 export { ObserveServer } from './observe/observe-server.js';
 export type { EndedPull } from './pulls/pulls.js';
+export type { LeftLayer } from './snapshots/snapshots-service.js';
 export type { TransferMessage } from './transfers/messages.js';
 export { parseSocketAddress } from './unix-socket.js';

@@ -14,7 +14,7 @@ import { LandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
 import { notifySystemd } from '../../system/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { endFacts, endLine } from '../daemon-log.js';
+import { endFacts, endLine, leftFacts, leftLine } from '../daemon-log.js';
 import { messageOf } from '../error-facts.js';
 import { EXIT_CODES } from '../exit-codes.js';
 import { openRegistry } from '../open-registry.js';
@@ -174,10 +174,10 @@ function daemonOptions(
         ? undefined
         : {
             socket: snapshotter,
-            onLayer: (outcome, chainId, reason) => {
+            onLayer: (outcome, chainId, left) => {
               metrics.snapshotLayer(outcome);
-              if (reason !== undefined) log.warn(`${chainId}: left to containerd: ${messageOf(reason)}`);
-              else log.debug(`${chainId}: ${outcome}`);
+              if (left === undefined) log.debug(`${chainId}: ${outcome}`);
+              else log[left.isFirst ? 'warn' : 'debug'](leftLine(chainId, left), leftFacts(chainId, left));
             },
           },
     containerd:

@@ -30,13 +30,22 @@ export const HOLDER = 'containerd';
 /** How a layer came that containerd asked for by its chain ID. */
 export type LayerOutcome = 'present' | 'pulled' | 'left';
 
+/** A layer that containerd downloads and unpacks itself. */
+export interface LeftLayer {
+  /** The image that it is of, where containerd says so. */
+  readonly image: string | undefined;
+  readonly reason: Error;
+  /** Whether it is the first that is left of its image, or of a stack of layers: others follow from it. */
+  readonly isFirst: boolean;
+}
+
 export interface SnapshotsServiceOptions {
   readonly store: Store;
   readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
   /** What a signature policy has to say; absent where there is none. */
   readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
-  /** Told of each layer that was asked for by its chain ID; of one that is left to containerd with the reason, where there is one. */
-  readonly onLayer: (outcome: LayerOutcome, chainId: Digest, reason?: Error) => void;
+  /** Told of each layer that was asked for by its chain ID; of one that is left to containerd also why. */
+  readonly onLayer: (outcome: LayerOutcome, chainId: Digest, left?: LeftLayer) => void;
   /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
   readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
 }
@@ -55,6 +64,12 @@ export interface SnapshotsService {
   readonly cleanup: UnaryMethod<object, object>;
 }
 
+/**
+ * How the key of a copy of an image ends, in which containerd's client changes all owners, since it was not told
+ * that its snapshotter maps them (containerd: client/snapshotter_opts_unix.go).
+ */
+const REMAPPING = '-remap';
+
 /** Snapshots in a message of a stream. */
 const LISTED_AT_ONCE = 100;
 
@@ -65,6 +80,7 @@ const LISTED_AT_ONCE = 100;
 export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsService {
   const { store, gate, onFreed } = options;
   const { snapshotter } = store;
+  const left = new LeftLayers();
   const held = async (name: string): Promise<SnapshotInfo> => {
     const found = await snapshotter.stat(name);
     if (found?.heldBy === HOLDER) return found;
@@ -73,9 +89,10 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
   return {
     prepare: async (request, { signal }) => {
       const image = await gate?.admit(request, { signal });
-      await bringLayer(request, { ...options, image, signal });
+      await bringLayer(request, { ...options, left, image, signal });
       const { key, parent, labels } = request;
-      return { mounts: await snapshotter.prepare(key, nameOf(parent), { labels, heldBy: HOLDER, image }) };
+      const given = { labels, heldBy: HOLDER, image, remapped: key.endsWith(REMAPPING) };
+      return { mounts: await snapshotter.prepare(key, nameOf(parent), given) };
     },
     view: async (request, { signal }) => {
       await gate?.admit(request, { signal });
@@ -83,7 +100,8 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
       return { mounts: await snapshotter.view(key, nameOf(parent), { labels, heldBy: HOLDER }) };
     },
     mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key).catch(asPrecondition) }),
-    commit: async ({ key, name, labels }) => {
+    commit: async ({ key, name, parent, labels }) => {
+      if (parent !== '' && (await snapshotter.stat(key))?.parent !== parent) throw noRebase(name, parent);
       await snapshotter.commit(key, name, { labels }).catch(asPrecondition);
       return {};
     },
@@ -135,9 +153,11 @@ async function bringLayer(
     store,
     remote,
     onLayer,
+    left,
     image: ending,
     signal,
   }: SnapshotsServiceOptions & {
+    readonly left: LeftLayers;
     readonly image: SnapshotImage | undefined;
     readonly signal: AbortSignal;
   },
@@ -152,11 +172,56 @@ async function bringLayer(
     throw new LandfallError('ALREADY_EXISTS', `the layers ${chainId} are here`);
   };
   await hold('present');
+  const image = remoteImageIn(labels);
+  let reason: Error | undefined;
   // On what containerd unpacked itself no chain of landfall's can lie.
-  const image = (await isChain(store, parent)) ? remoteImageIn(labels) : undefined;
-  const reason = image === undefined ? undefined : await bring(remote, image, chainId, signal);
-  if (image !== undefined && reason === undefined) await hold('pulled');
-  onLayer('left', chainId, reason);
+  if (!(await isChain(store, parent))) reason = ON_OTHERS;
+  else if (image === undefined) reason = UNNAMED;
+  else reason = await bring(remote, image, chainId, signal);
+  if (reason === undefined) await hold('pulled');
+  onLayer('left', chainId, left.note(chainId, parent, image?.asked, reason ?? ON_NOTHING));
+}
+
+const ON_OTHERS = new LandfallError('UNSUPPORTED', 'it lies on a layer that containerd unpacked itself');
+const UNNAMED = new LandfallError(
+  'UNSUPPORTED',
+  'containerd does not say which image it is of; `landfall doctor --containerd` prints the lines that it lacks',
+);
+const ON_NOTHING = new LandfallError(
+  'UNSUPPORTED',
+  'containerd asks for it without the layers that it lies on',
+);
+
+/** So many images and layers are known to have been left: of later ones, the first is told once more. */
+const MOST_LEFT = 1_000;
+
+/** The layers that were left to containerd, so that an image is told of once, and not once for each layer. */
+class LeftLayers {
+  /** Images, and chains; what was left longest ago is first. */
+  readonly #noted = new Set<string>();
+
+  note(chainId: Digest, parent: string, image: string | undefined, reason: Error): LeftLayer {
+    const isFirst =
+      parent === '' ||
+      !this.#noted.has(parent.slice(parent.lastIndexOf('/') + 1)) ||
+      (image !== undefined && !this.#noted.has(image));
+    for (const noted of [chainId, ...(image === undefined ? [] : [image])]) {
+      this.#noted.delete(noted);
+      this.#noted.add(noted);
+    }
+    for (const noted of this.#noted) {
+      if (this.#noted.size <= MOST_LEFT) break;
+      this.#noted.delete(noted);
+    }
+    return { image, reason, isFirst };
+  }
+}
+
+/** A containerd that unpacks all layers at once gives each its parent only in the end (core/unpack/unpacker.go). */
+function noRebase(name: string, parent: string): LandfallError {
+  return new LandfallError('UNSUPPORTED', `${name} was not prepared on ${parent}, and gets no other parent`, {
+    hint: 'Take "rebase" out of the capabilities of landfall in containerd’s configuration.',
+  });
 }
 
 /** Whether a layer's parent is none, or a chain that landfall verified. */

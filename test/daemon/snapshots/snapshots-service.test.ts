@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Daemon } from '../../../src/daemon/daemon.js';
 import type { InfoMessage } from '../../../src/daemon/snapshots/messages.js';
+import type { LeftLayer } from '../../../src/daemon/snapshots/snapshots-service.js';
 import { collectGarbage, openStore, removeImage, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Digest } from '../../../src/spec/index.js';
@@ -12,6 +13,7 @@ import { deferred } from '../../../src/system/deferred.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../../support/grpc-client.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { makeLayeredLayout } from '../../support/layered-image.js';
+import { isRoot } from '../../support/needs-root.js';
 import { fastClient } from '../../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry } from '../../support/scripted-registry.js';
 import type { TinyLayout } from '../../support/tiny-image.js';
@@ -57,6 +59,7 @@ describe("a containerd's snapshots", () => {
   /** What the registry asks for, where it asks for anything. */
   let secret: string | undefined;
   let outcomes: string[] = [];
+  let left: LeftLayer[] = [];
   const freed = new Map<string, number>();
   let chains: Digest[];
 
@@ -67,6 +70,7 @@ describe("a containerd's snapshots", () => {
     refused = false;
     secret = undefined;
     outcomes = [];
+    left = [];
     freed.clear();
     work = await mkdtemp(join(tmpdir(), 'landfall-snapshots-'));
     layout = await makeLayeredLayout(join(work, 'layout'), { layers: 3, files: 3, fileBytes: 2_000 });
@@ -100,10 +104,10 @@ describe("a containerd's snapshots", () => {
       ...PLAIN_DAEMON,
       snapshotter: {
         socket: join(work, 's.sock'),
-        onLayer: (outcome, _chainId, reason) => {
-          outcomes.push(
-            reason === undefined ? outcome : `${outcome}: ${(reason as { code?: string }).code ?? ''}`,
-          );
+        onLayer: (outcome, _chainId, layer) => {
+          const { code = '' } = (layer?.reason ?? {}) as { code?: string };
+          outcomes.push(layer === undefined ? outcome : `${outcome}: ${code}`);
+          if (layer !== undefined) left.push(layer);
         },
         onFreed: (by, bytes) => freed.set(by, (freed.get(by) ?? 0) + bytes),
       },
@@ -259,7 +263,103 @@ describe("a containerd's snapshots", () => {
     await prepare('k');
     await call(client, 'Commit', { key: 'k', name: 'own' });
     expect(await failure(prepare('extract-1', 'own', labels(1)))).toBeUndefined();
-    expect(outcomes).toEqual(['left']);
+    expect(left).toMatchObject([
+      {
+        image: image(),
+        reason: { message: 'it lies on a layer that containerd unpacked itself' },
+        isFirst: true,
+      },
+    ]);
+  });
+
+  it('are left to containerd where it does not name the image, and it is told why', async () => {
+    expect(await failure(prepare('extract-0', '', { [REF]: chains[0] ?? '' }))).toBeUndefined();
+    expect(left).toMatchObject([
+      {
+        image: undefined,
+        reason: { message: expect.stringContaining('doctor --containerd') as string },
+        isFirst: true,
+      },
+    ]);
+  });
+
+  it('are told of once where all layers of an image are left to containerd', async () => {
+    refused = true;
+    /** As containerd does where it has to unpack them itself. */
+    const unpack = async (
+      from: string,
+      given: (layer: number) => Record<string, string>,
+    ): Promise<boolean[]> => {
+      left = [];
+      let parent = '';
+      for (const [layer, chainId] of chains.entries()) {
+        const name = `${from}/${layer}/${chainId}`;
+        if ((await list(`name==${name}`)).length === 0) {
+          await prepare(`${from}/0/extract-${layer} ${chainId}`, parent, given(layer));
+          await call(client, 'Commit', { key: `${from}/0/extract-${layer} ${chainId}`, name });
+        }
+        parent = name;
+      }
+      return left.map(({ isFirst }) => isFirst);
+    };
+    expect(await unpack('k8s.io', labels)).toEqual([true, false, false]);
+    expect(left.map(({ reason }) => (reason as { code?: string }).code)).toEqual([
+      'DENIED',
+      'UNSUPPORTED',
+      'UNSUPPORTED',
+    ]);
+    const unnamed = (layer: number): Record<string, string> => ({ [REF]: chains[layer] ?? '' });
+    expect(await unpack('plain', unnamed)).toEqual([true, false, false]);
+    // Another image on layers that were left with the one before.
+    await call(client, 'Remove', { key: `k8s.io/2/${chains[2] ?? ''}` });
+    const other = { 'containerd.io/snapshot/cri.image-ref': `${registry.address}/team/app:2` };
+    expect(await unpack('k8s.io', (layer) => ({ ...labels(layer), ...other }))).toEqual([true]);
+  });
+
+  it('get another parent only before they are committed', async () => {
+    await prepare('k');
+    await call(client, 'Commit', { key: 'k', name: 'base' });
+    await prepare('k', 'base');
+    // Since 2.2 containerd says it again in the end.
+    await call(client, 'Commit', { key: 'k', name: 'child', parent: 'base' });
+    await prepare('k');
+    const rebased = call(client, 'Commit', { key: 'k', name: 'other', parent: 'base' });
+    await expect(rebased).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      message: expect.stringContaining('rebase') as string,
+    });
+    expect(await names()).toEqual(['base', 'child', 'k']);
+  });
+
+  it('are left to containerd where it asks for them without their parents', async () => {
+    await daemon.pulls.pull({ reference: image() });
+    expect(await failure(prepare('extract-1', '', labels(1)))).toBeUndefined();
+    expect(left).toMatchObject([{ reason: { message: expect.stringContaining('without') as string } }]);
+  });
+
+  it.runIf(isRoot)('are for user namespaces, where labels say so (needs root)', async () => {
+    await prepare('k');
+    await call(client, 'Commit', { key: 'k', name: 'base' });
+    const mapping = (ranges: string): Record<string, string> => ({
+      'containerd.io/snapshot/uidmapping': ranges,
+      'containerd.io/snapshot/gidmapping': ranges,
+    });
+    const ranges = '0:100000:65536';
+    const options = [`uidmap=${ranges}`, `gidmap=${ranges}`];
+    const mounts = { mounts: [{ type: 'overlay', options: expect.arrayContaining(options) as string[] }] };
+    expect(await prepare('c', 'base', mapping(ranges))).toMatchObject(mounts);
+    expect(await call(client, 'Mounts', { key: 'c' })).toMatchObject(mounts);
+    const view = { key: 'v', parent: 'base', labels: mapping(ranges) };
+    expect(await call(client, 'View', view)).toMatchObject(mounts);
+    expect(await failure(prepare('d', 'base', mapping('0:100000')))).toBe(status.INVALID_ARGUMENT);
+    expect(await failure(call(client, 'View', { ...view, key: 'w', labels: mapping('1:1:1') }))).toBe(
+      status.INVALID_ARGUMENT,
+    );
+    // What containerd's client does where it was not told that owners are mapped.
+    await prepare('base-100000-100000-remap', 'base');
+    await call(client, 'Commit', { key: 'base-100000-100000-remap', name: 'base-100000-100000' });
+    const remapped = await prepare('e', 'base-100000-100000', mapping(ranges));
+    expect(JSON.stringify(remapped)).not.toContain('uidmap');
   });
 
   it('are never of an image that has no such chain', async () => {
