@@ -112,6 +112,29 @@ describe.skipIf(reason !== undefined)('containerd with landfall as its snapshott
     }
   });
 
+  it('runs a container of a user namespace, with the image’s owners inside, and little on the disk', async () => {
+    const { reference } = await node.makeImage({ name: 'yawl', layers: 4 });
+    const ctr = (...args: string[]): Promise<string> => node.containerd.ctr('-n', 'mapped', ...args);
+    const snapshotter = ['--snapshotter', 'landfall'];
+    await ctr('images', 'pull', ...snapshotter, '--plain-http', reference);
+    const id = `yawl-${randomUUID()}`;
+    const mapped = ['--uidmap', '0:100000:65536', '--gidmap', '0:100000:65536', '--remap-labels'];
+    const script =
+      'cd /; busybox touch new; busybox cat /proc/self/uid_map; busybox stat -c "%n %u:%g" . new srv/*';
+    const printed = await ctr('run', ...snapshotter, ...mapped, reference, id, '/bin/sh', '-c', script);
+    expect(printed.trim().split(/\s*\n\s*/)).toEqual([
+      expect.stringMatching(/^0 +100000 +65536$/),
+      ...['.', 'new', 'srv/cargo-0', 'srv/cargo-1', 'srv/cargo-2', 'srv/cargo-3'].map(
+        (name) => `${name} 0:0`,
+      ),
+      ...['srv/part-1', 'srv/part-2', 'srv/part-3'].map((name) => `${name} 0:0`),
+    ]);
+    // The image has more than a megabyte.
+    const [, usage = ''] = (await ctr('snapshots', ...snapshotter, 'usage', '-b', id)).trim().split('\n');
+    expect(Number(usage.trim().split(/\s+/)[1])).toBeLessThan(100_000);
+    await ctr('containers', 'rm', id);
+  });
+
   it('prepares, commits and removes fifty snapshots at once', async () => {
     const ctr = (...args: string[]): Promise<string> =>
       node.containerd.ctr('-n', 'many', 'snapshots', '--snapshotter', 'landfall', ...args);
