@@ -1,4 +1,5 @@
 import { isPlainObject } from '@sindresorhus/is';
+import type { Capability } from '../system/index.js';
 import { ContainerdConfig } from './containerd-config.js';
 
 /** A line that a configuration needs. */
@@ -18,6 +19,13 @@ export interface ContainerdReport {
   readonly version: number;
   readonly complete: boolean;
   readonly missing: readonly MissingLine[];
+}
+
+export interface ContainerdCheck {
+  /** Landfall's. */
+  readonly root: string;
+  /** Of the machine, at that root. */
+  readonly idMappedMounts: Capability;
 }
 
 interface WantedLine {
@@ -43,25 +51,35 @@ const CRI_PLUGINS: readonly string[] = [
   'io.containerd.cri.v1.images',
   'io.containerd.cri.v1.runtime',
 ];
+/** That the owners of layers are mapped to those of a user namespace (containerd: client/snapshotter_opts_unix.go). */
+const REMAP_IDS = 'remap-ids';
+/**
+ * That a snapshot gets its parent when it is committed. containerd then asks for each layer without those that it lies on, and
+ * takes none for it that lies on others, which all of landfall's do.
+ */
+const REBASE = 'rebase';
 const UNTOLD = 'containerd does not tell landfall which image a layer is of, and downloads it itself';
 
 /**
  * What the configuration of a containerd lacks for landfall to be the snapshotter of its pods.
  *
  * @param file its absolute path
- * @param root landfall's
  * @throws LandfallError INVALID_CONFIG (a file cannot be read, or is no TOML)
  */
 export async function checkContainerd(
   file: string,
-  { root }: { readonly root: string },
+  { root, idMappedMounts }: ContainerdCheck,
 ): Promise<ContainerdReport> {
   const config = await ContainerdConfig.read(file);
-  const missing = [
+  const found = [
     ...missingOf(linesFor(config, root), config),
+    ...wrongCapabilities(config, idMappedMounts),
     ...(pullsByTransfer(config) ? missingUnpacking(config) : []),
     ...disabledPlugins(config),
   ];
+  // A table has one header in a file.
+  const tables = [...new Set(found.map(({ table }) => table))];
+  const missing = found.toSorted((a, b) => tables.indexOf(a.table) - tables.indexOf(b.table));
   return { file, version: config.version, complete: missing.length === 0, missing };
 }
 
@@ -121,6 +139,38 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
       },
     ];
   });
+}
+
+/** What landfall can do for containerd that it does not know, and what it believes that landfall cannot do. */
+function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability): MissingLine[] {
+  const found = config.at('proxy_plugins', NAME, 'capabilities');
+  const told: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];
+  const reasons: string[] = [];
+  let right = told;
+  if (told.includes(REBASE)) {
+    reasons.push('with "rebase", containerd downloads layers that landfall has');
+    right = right.filter((capability) => capability !== REBASE);
+  }
+  // Up to version 2 it may be for containerd 1.7, which cannot mount such snapshots.
+  if (config.version >= 3 && idMappedMounts.available !== told.includes(REMAP_IDS)) {
+    reasons.push(
+      idMappedMounts.available
+        ? 'containerd copies an image for containers of a user namespace'
+        : `containers of user namespaces do not start: id-mapped mounts: ${idMappedMounts.detail}`,
+    );
+    right = idMappedMounts.available
+      ? [...right, REMAP_IDS]
+      : right.filter((capability) => capability !== REMAP_IDS);
+  }
+  if (reasons.length === 0) return [];
+  return [
+    {
+      table: `[${nameOf(PROXY)}]`,
+      line: lineOf('capabilities', right),
+      why: reasons.join('; '),
+      ...(found === undefined ? {} : { instead: { line: lineOf('capabilities', told), place: found.place } }),
+    },
+  ];
 }
 
 /** The transfer service unpacks for no snapshotter that it was not told of, and overlayfs only where it was told of none. */

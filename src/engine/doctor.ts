@@ -40,6 +40,11 @@ const CAPABILITIES: readonly (readonly [Name, string, string])[] = [
     'images of very many layers cannot be mounted, since their paths must fit one page',
   ],
   ['userNamespaces', 'user namespaces', 'an unprivileged user cannot mount images'],
+  [
+    'idMappedMounts',
+    'id-mapped mounts',
+    'containerd has to copy an image for containers of a user namespace',
+  ],
   ['mknod', 'device nodes', 'devices of an image are left out, with a warning'],
   ['whiteouts', 'overlay whiteouts', 'layers that delete files cannot become overlay snapshots'],
   ['trustedXattr', 'trusted xattrs', 'the user.overlay form of opaque directories is used where it can be'],

@@ -25,6 +25,7 @@ export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
 const MOUNT_ATTR_ATIME = 0x70;
+const MOUNT_ATTR_IDMAP = 0x10_0000n;
 
 /** A file system that is being configured; close it when done. */
 export class FilesystemContext {
@@ -103,15 +104,20 @@ export function setMountAttributes(mountFd: number, attributes: number, recursiv
   request.writeBigUInt64LE(BigInt(attributes), 0);
   // The kinds of atime are one field, which is cleared before it is set.
   if ((attributes & MOUNT_ATTR_ATIME) !== 0) request.writeBigUInt64LE(BigInt(MOUNT_ATTR_ATIME), 8);
-  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
-  const result = libc().mountSetattr(
-    SYSCALL.mountSetattr,
-    mountFd,
-    cString(''),
-    flags,
-    request,
-    request.length,
-  );
+  setAttributes(mountFd, request, AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0));
+}
+
+/** Has a detached mount show the owners that a user namespace maps those on the disk to (Linux 5.12). */
+export function mapMountOwners(mountFd: number, userNamespaceFd: number): void {
+  const request = Buffer.alloc(32);
+  request.writeBigUInt64LE(MOUNT_ATTR_IDMAP, 0);
+  request.writeBigUInt64LE(BigInt(userNamespaceFd), 24);
+  setAttributes(mountFd, request, AT_EMPTY_PATH);
+}
+
+function setAttributes(mountFd: number, request: Buffer, flags: number): void {
+  const empty = cString('');
+  const result = libc().mountSetattr(SYSCALL.mountSetattr, mountFd, empty, flags, request, request.length);
   checked('mount_setattr', result);
 }
 

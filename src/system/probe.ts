@@ -11,6 +11,7 @@ import { cloneOrCopyFile } from './copy.js';
 import { tryLock } from './flock.js';
 import { libc } from './libc.js';
 import { mountApiAvailable } from './mount-api.js';
+import { probeIdMappedMounts } from './probe-id-mapped-mounts.js';
 import { probeOverlay } from './probe-overlay.js';
 import { syncfs } from './sync.js';
 import { SystemError } from './system-error.js';
@@ -35,6 +36,8 @@ export interface SystemCapabilities {
   /** fsopen and its kin (Linux 5.2). */
   readonly newMountApi: Capability;
   readonly userNamespaces: Capability;
+  /** Layers of an overlay whose owners are shown as those of a user namespace (Linux 5.19). */
+  readonly idMappedMounts: Capability;
   /** Device nodes. */
   readonly mknod: Capability;
   /** The 0:0 devices by which overlayfs tells that a name is gone. */
@@ -81,6 +84,7 @@ export async function probeSystem(dir: string): Promise<SystemCapabilities> {
       overlay: await check(probeOverlay),
       newMountApi: await attempt(probeMountApi),
       userNamespaces: await attempt(probeUserNamespaces),
+      idMappedMounts: await check(probeIdMappedMounts),
       mknod: await check((at) => probeDevice(at, 'null', 1, 3)),
       whiteouts: await check((at) => probeDevice(at, 'whiteout', 0, 0)),
       trustedXattr: await check((at) => probeXattr(at, 'trusted.landfall', Buffer.from('1'))),

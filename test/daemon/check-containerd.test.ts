@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkContainerd, type ContainerdReport } from '../../src/daemon/check-containerd.js';
+import type { Capability } from '../../src/system/index.js';
 
 const ROOT = '/var/lib/landfall';
 const DEPLOY = resolve(import.meta.dirname, '../../deploy/containerd');
@@ -12,6 +13,7 @@ const PROXY = `
 [proxy_plugins.landfall]
   type = "snapshot"
   address = "/run/landfall/snapshotter.sock"
+  capabilities = ["remap-ids"]
   [proxy_plugins.landfall.exports]
     root = "${ROOT}"
 `;
@@ -25,6 +27,10 @@ const IMAGES = `
   snapshotter = "landfall"
 `;
 
+/** What this machine says of mounts with other owners. */
+const MAPPED: Capability = { available: true, detail: 'mapped' };
+const UNMAPPED: Capability = { available: false, detail: 'the file system has none' };
+
 let work: string;
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'landfall-check-containerd-'));
@@ -33,23 +39,24 @@ afterAll(() => rm(work, { recursive: true }));
 
 let files = 0;
 /** Checks a configuration whose text it is given. */
-async function check(text: string): Promise<ContainerdReport> {
+async function check(text: string, idMappedMounts = MAPPED): Promise<ContainerdReport> {
   files += 1;
   const file = join(work, `${files}.toml`);
   await writeFile(file, text);
-  return await checkContainerd(file, { root: ROOT });
+  return await checkContainerd(file, { root: ROOT, idMappedMounts });
 }
 
 /** The lines that are missing, each below its table. */
-async function missingOf(text: string): Promise<string[]> {
-  const { missing, complete } = await check(text);
+async function missingOf(text: string, idMappedMounts = MAPPED): Promise<string[]> {
+  const { missing, complete } = await check(text, idMappedMounts);
   expect(complete).toBe(missing.length === 0);
   return missing.map(({ table, line }) => `${table} ${line}`.trim());
 }
 
 describe('a configuration of containerd', () => {
   it.each(['config-1.7.toml', 'config-2.1.toml'])('that is delivered as %s lacks nothing', async (name) => {
-    expect(await checkContainerd(join(DEPLOY, name), { root: ROOT })).toMatchObject({ complete: true });
+    const report = await checkContainerd(join(DEPLOY, name), { root: ROOT, idMappedMounts: MAPPED });
+    expect(report).toMatchObject({ complete: true });
   });
 
   it.each<[string, string]>([
@@ -79,6 +86,7 @@ describe('a configuration of containerd', () => {
     expect(await missingOf('version = 3\n')).toEqual([
       '[proxy_plugins.landfall] type = "snapshot"',
       '[proxy_plugins.landfall] address = "/run/landfall/snapshotter.sock"',
+      '[proxy_plugins.landfall] capabilities = ["remap-ids"]',
       '[proxy_plugins.landfall.exports] root = "/var/lib/landfall"',
       '[proxy_plugins.landfall.exports] enable_remote_snapshot_annotations = "true"',
       '[plugins."io.containerd.cri.v1.images"] snapshotter = "landfall"',
@@ -137,9 +145,40 @@ describe('a configuration of containerd', () => {
         table: '[plugins."io.containerd.grpc.v1.cri".containerd]',
         line: 'snapshotter = "landfall"',
         why: expect.any(String) as string,
-        instead: { line: 'snapshotter = "overlayfs"', place: `${file}:10` },
+        instead: { line: 'snapshotter = "overlayfs"', place: `${file}:11` },
       },
     ]);
+  });
+});
+
+describe('the capabilities that containerd is told of landfall', () => {
+  const pulling = (capabilities: string): string =>
+    `version = 3\n${PROXY.replace('["remap-ids"]', capabilities)}${IMAGES}disable_snapshot_annotations = false\n`;
+  const table = '[proxy_plugins.landfall]';
+
+  it.each<[string, string, Capability, string[]]>([
+    ['none, where owners can be mapped', '[]', MAPPED, [`${table} capabilities = ["remap-ids"]`]],
+    ['others, which stay', '["a"]', MAPPED, [`${table} capabilities = ["a","remap-ids"]`]],
+    ['none, where owners cannot be mapped', '[]', UNMAPPED, []],
+    ['remap-ids, where owners cannot be mapped', '["remap-ids"]', UNMAPPED, [`${table} capabilities = []`]],
+    ['rebase', '["rebase", "remap-ids"]', MAPPED, [`${table} capabilities = ["remap-ids"]`]],
+    ['rebase alone', '["rebase"]', UNMAPPED, [`${table} capabilities = []`]],
+  ])('%s', async (_, capabilities, idMappedMounts, lines) => {
+    expect(await missingOf(pulling(capabilities), idMappedMounts)).toEqual(lines);
+  });
+
+  it.each<[string, string, string[]]>([
+    ['are none up to version 2, for containerd 1.7 cannot map owners', '[]', []],
+    ['may be some up to version 2, which containerd 2 reads too', '["remap-ids"]', []],
+    ['are never rebase', '["rebase"]', [`${table} capabilities = []`]],
+  ])('%s', async (_, capabilities, lines) => {
+    const text = `version = 2\n${PROXY.replace('["remap-ids"]', capabilities)}${CRI}`;
+    expect(await missingOf(text)).toEqual(lines);
+  });
+
+  it('say why, with what this machine says', async () => {
+    const { missing } = await check(pulling('["remap-ids"]'), UNMAPPED);
+    expect(missing).toMatchObject([{ why: expect.stringContaining(UNMAPPED.detail) as string }]);
   });
 });
 
@@ -183,7 +222,8 @@ it.each<[string, string | undefined]>([
   const file = join(work, 'broken.toml');
   await rm(file, { force: true });
   if (text !== undefined) await writeFile(file, text);
-  await expect(checkContainerd(file, { root: ROOT })).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+  const checked = checkContainerd(file, { root: ROOT, idMappedMounts: MAPPED });
+  await expect(checked).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
 });
 
 function unpackConfig(snapshotter: string): string {

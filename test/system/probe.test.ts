@@ -1,7 +1,14 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openat2Available, probeSystem, readMountInfo, type Capability } from '../../src/system/index.js';
+import {
+  openat2Available,
+  probeSystem,
+  readMountInfo,
+  type Capability,
+  type SystemCapabilities,
+} from '../../src/system/index.js';
 import { isRoot, scratchDirectory } from './scratch.js';
 
 const directory = scratchDirectory();
@@ -25,9 +32,41 @@ describe('probeSystem', () => {
       securityCapability: true,
       flock: true,
       syncfs: true,
+      idMappedMounts: true,
       freeSpace: true,
     });
     expect(found.freeSpace.bytes).toBeGreaterThan(0);
+  });
+
+  it.runIf(isRoot)('finds where mounts can show other owners, and where not (needs root)', () => {
+    const script = `
+      const { probeSystem } = await import(process.argv[1]);
+      console.log(JSON.stringify(await Promise.all(process.argv.slice(2).map(probeSystem))));
+    `;
+    const built = new URL('../../dist/src/system/index.js', import.meta.url).href;
+    const probe = [process.execPath, '--input-type=module', '-e', script, built];
+    const mounted = ['tmpfs', 'ramfs'].map((type) => join(directory, type));
+    // ramfs has no mounts with other owners.
+    const mounts =
+      'mkdir "$1" "$2"; mount -t tmpfs tmpfs "$1"; mount -t ramfs ramfs "$2"; shift 2; exec "$@"';
+    const args = [
+      '-m',
+      '--propagation',
+      'private',
+      'sh',
+      '-euc',
+      mounts,
+      'sh',
+      ...mounted,
+      ...probe,
+      ...mounted,
+    ];
+    const found = JSON.parse(execFileSync('unshare', args, { encoding: 'utf8' })) as SystemCapabilities[];
+    for (const at of mounted) rmdirSync(at);
+    expect(found.map(({ idMappedMounts }) => idMappedMounts)).toEqual([
+      { available: true, detail: expect.any(String) as string },
+      { available: false, detail: expect.stringContaining('the file system') as string },
+    ]);
   });
 
   it('says how in one line each, leaves no file and no mount', async () => {

@@ -3,6 +3,7 @@ import { checkContainerd } from '../../daemon/check-containerd.js';
 import { type DiagnosedCapability, diagnose } from '../../engine/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
+import { probeSystem } from '../../system/index.js';
 import type { FoundPolicy } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { messageOf } from '../error-facts.js';
@@ -113,10 +114,11 @@ function policyLine(facts: PolicyFacts | undefined): string {
     : `signatures: ${file} says which are needed`;
 }
 
-/** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
+/** What a containerd's configuration lacks for landfall to be its snapshotter here. containerd is not asked. */
 async function showContainerd(file: string | true, context: CommandContext): CommandResult {
   const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
     root: context.settings.root,
+    idMappedMounts: (await probeSystem(context.settings.root)).idMappedMounts,
   });
   answer(context, report, () => renderContainerd(report));
   return report.complete ? 0 : INCOMPLETE;

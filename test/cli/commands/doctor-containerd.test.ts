@@ -30,6 +30,15 @@ describe('doctor --containerd', () => {
     });
   });
 
+  test('prints a file of version 3 that says nothing yet', async () => {
+    const empty = join(directory, 'empty.toml');
+    await writeFile(empty, 'version = 3\n');
+    const { code, out } = await run('doctor', '--containerd', empty);
+    expect(code).toBe(1);
+    await writeFile(empty, `version = 3\n${out.slice(out.indexOf('\n'))}`);
+    expect(await run('doctor', '--containerd', empty)).toMatchObject({ code: 0 });
+  });
+
   test('for programs, as docs/json-output.md shows it', async () => {
     const { code, out } = await run('doctor', '--containerd', file, '--output', 'json');
     expect(code).toBe(1);
