@@ -5,20 +5,24 @@ import { peer } from '../peers.js';
 import type { FreshMachine } from './fresh-machine.js';
 
 /**
- * What pages do with crictl, which Debian does not have, by a client with upstream's stubs: `pull`, `images`, `inspecti` and
- * `rmi` of the endpoint of `/etc/crictl.yaml`, or of `--image-endpoint`.
+ * What pages do with crictl, which Debian does not have, by a client with upstream's stubs: `pull`, `images`, `inspecti`,
+ * `rmi` and `rmp` of the endpoints of `/etc/crictl.yaml`, or of `--image-endpoint`. As upstream's does, it asks the runtime for
+ * images where no other endpoint is named.
  */
 const CRICTL = `#!/usr/bin/env node
 const fs = require('node:fs');
 const { execFileSync } = require('node:child_process');
 const words = process.argv.slice(2);
-let endpoint = '';
+let configured = '';
 try {
-  endpoint = /^image-endpoint: *(\\S+)/m.exec(fs.readFileSync('/etc/crictl.yaml', 'utf8'))?.[1] ?? '';
+  configured = fs.readFileSync('/etc/crictl.yaml', 'utf8');
 } catch {}
-if (words[0] === '--image-endpoint') endpoint = words.splice(0, 2)[1];
+const endpointOf = (kind) => new RegExp('^' + kind + '-endpoint: *(\\\\S+)', 'm').exec(configured)?.[1];
+const runtime = endpointOf('runtime') ?? '';
+let images = endpointOf('image') ?? runtime;
+if (words[0] === '-i' || words[0] === '--image-endpoint') images = words.splice(0, 2)[1];
 const [command, ...names] = words;
-const ask = (method, request) => {
+const ask = (method, request, endpoint = images) => {
   const input = JSON.stringify({ id: 1, method, request }) + '\\n';
   const { response, error } = JSON.parse(execFileSync('cri-client', [endpoint], { input }));
   if (error === undefined) return response;
@@ -45,10 +49,15 @@ switch (command) {
       console.log(JSON.stringify({ status: ask('ImageStatus', { image: { image } }).image }, null, 2));
     break;
   case 'rmi':
+    if (names[0] === '--all') names.splice(0, 1, ...(ask('ListImages', {}).images ?? []).map(({ id }) => id));
     for (const image of names) {
       ask('RemoveImage', { image: { image } });
       console.log('Deleted: ' + image);
     }
+    break;
+  case 'rmp':
+    for (const { id } of ask('ListPodSandbox', {}, runtime).items ?? [])
+      for (const method of ['StopPodSandbox', 'RemovePodSandbox']) ask(method, { pod_sandbox_id: id }, runtime);
     break;
   default:
     console.error('this crictl has no ' + command);
