@@ -23,6 +23,29 @@ describe('the configuration of containerd', () => {
     expect(cri?.boolean('disable_snapshot_annotations')).toBe(false);
   });
 
+  it.skipIf(needsPeer('containerd') !== undefined).each([
+    ['is the end of what containerd 1.7 is told elsewhere of its CRI, where it is imported', true],
+    ['leaves all that containerd 1.7 is told of its CRI, in the same file', false],
+  ])('%s', async (_, isImported) => {
+    const work = await mkdtemp(join(tmpdir(), 'landfall-imports-'));
+    try {
+      const delivered = join(DEPLOY, 'config-1.7.toml');
+      const lines = (await readFile(delivered, 'utf8')).replace('version = 2', '');
+      const own = '[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "registry.example/pause:9"\n';
+      const imports = isImported ? `imports = [${JSON.stringify(delivered)}]\n` : '';
+      const file = join(work, 'config.toml');
+      await writeFile(file, `version = 2\n${imports}${own}${isImported ? '' : lines}`);
+      const dump = parseToml(await peerOutput('containerd', ['--config', file, 'config', 'dump']), 'dump');
+      const cri = dump.table('plugins')?.table('io.containerd.grpc.v1.cri');
+      expect(cri?.table('containerd')?.string('snapshotter')).toBe('landfall');
+      const sandbox = cri?.string('sandbox_image');
+      if (isImported) expect(sandbox).toMatch(/^registry\.k8s\.io\//);
+      else expect(sandbox).toBe('registry.example/pause:9');
+    } finally {
+      await rm(work, { recursive: true });
+    }
+  });
+
   it('comes with drop-ins for units that there are', async () => {
     const units = await readdir(join(DEPLOY, 'systemd'));
     expect(units.sort()).toEqual(['containerd.service.d', 'landfall.service.d']);

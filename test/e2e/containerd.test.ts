@@ -67,7 +67,12 @@ describe.skipIf(reason !== undefined)('containerd with landfall as its snapshott
     const image = { name: `cog-${namespace}`, layers: 3 };
     const { reference } = await node.makeImage(image);
     const ctr = (...args: string[]): Promise<string> => node.containerd.ctr('-n', namespace, ...args);
+    const before = node.landfallLog.length;
     await ctr('images', 'pull', '--snapshotter', 'landfall', '--plain-http', reference);
+    // ctr says nothing of the image, which is told once and not for each layer.
+    expect(node.landfallLog.slice(before).filter((line) => line.includes('left to containerd'))).toEqual([
+      expect.stringMatching(/^landfall: warning: layer sha256:\w+, and those on it, .* without asking/),
+    ]);
     const id = `cog-${randomUUID()}`;
     expect(await ctr('run', '--rm', '--snapshotter', 'landfall', reference, id, ...PRINT_PARTS)).toBe(
       partsOf(image),

@@ -14,7 +14,7 @@ import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js'
 import { registryFor } from '../pulls/registry-for.js';
 import type { PrepareRequest } from './messages.js';
 import { type RemoteImage, remoteImageIn } from './remote-image.js';
-import { REF_LABEL } from './snapshot-labels.js';
+import { chainIn, REF_LABEL } from './snapshot-labels.js';
 
 export interface SnapshotGateOptions {
   readonly store: Store;
@@ -152,14 +152,6 @@ export class SnapshotGate {
     const [oldest] = this.#known.keys();
     if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest);
   }
-}
-
-const UNPACKING = /(?:^|\/)extract-\S+ (\S+)$/;
-
-/** The chain that a layer is unpacked to become, by the key that containerd gives it then (containerd: snapshots.UnpackKeyFormat). */
-function chainIn(key: string): Digest | undefined {
-  const [, chainId = ''] = UNPACKING.exec(key) ?? [];
-  return isDigest(chainId) ? chainId : undefined;
 }
 
 function keyOf({ asked, reference }: RemoteImage): string {

@@ -22,7 +22,7 @@ import type {
 import { type RemoteImage, remoteImageIn } from './remote-image.js';
 import type { RemoteLayers } from './remote-layers.js';
 import type { SnapshotGate } from './snapshot-gate.js';
-import { REF_LABEL } from './snapshot-labels.js';
+import { chainIn, REF_LABEL } from './snapshot-labels.js';
 
 /** Who holds what is prepared here, as the store has it. */
 export const HOLDER = 'containerd';
@@ -44,7 +44,7 @@ export interface SnapshotsServiceOptions {
   readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
   /** What a signature policy has to say; absent where there is none. */
   readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
-  /** Told of each layer that was asked for by its chain ID; of one that is left to containerd also why. */
+  /** Told of each layer of an image that was asked for; of one that is left to containerd also why. */
   readonly onLayer: (outcome: LayerOutcome, chainId: Digest, left?: LeftLayer) => void;
   /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
   readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
@@ -148,7 +148,7 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
  * @throws ALREADY_EXISTS where it is here; TrustError, since what a policy refuses is left to nobody
  */
 async function bringLayer(
-  { parent, labels }: PrepareRequest,
+  { key, parent, labels }: PrepareRequest,
   {
     store,
     remote,
@@ -163,6 +163,9 @@ async function bringLayer(
   },
 ): Promise<void> {
   const chainId = labels[REF_LABEL];
+  const unpacked = chainIn(key);
+  if (chainId === undefined && unpacked !== undefined)
+    onLayer('left', unpacked, left.note(unpacked, parent, undefined, UNASKED));
   if (chainId === undefined || !isDigest(chainId)) return;
   const hold = async (outcome: LayerOutcome): Promise<void> => {
     const given = { by: HOLDER, parent: nameOf(parent), labels, image: ending };
@@ -182,6 +185,10 @@ async function bringLayer(
   onLayer('left', chainId, left.note(chainId, parent, image?.asked, reason ?? ON_NOTHING));
 }
 
+const UNASKED = new LandfallError(
+  'UNSUPPORTED',
+  'containerd unpacks it without asking, as for `ctr images pull` up to 1.7',
+);
 const ON_OTHERS = new LandfallError('UNSUPPORTED', 'it lies on a layer that containerd unpacked itself');
 const UNNAMED = new LandfallError(
   'UNSUPPORTED',

@@ -283,6 +283,21 @@ describe("a containerd's snapshots", () => {
     ]);
   });
 
+  it('are left to containerd where it unpacks them without asking', async () => {
+    const [bottom = '', next = ''] = chains;
+    await prepare(`dock/1/extract-1-a ${bottom}`);
+    await call(client, 'Commit', { key: `dock/1/extract-1-a ${bottom}`, name: `dock/2/${bottom}` });
+    await prepare(`dock/3/extract-2-b ${next}`, `dock/2/${bottom}`);
+    // A container, and whatever else somebody prepares, is no layer.
+    await prepare('dock/4/container', `dock/2/${bottom}`);
+    await prepare('dock/5/extract-3-c other');
+    const reason = { message: expect.stringContaining('without asking') as string };
+    expect(left).toMatchObject([
+      { reason, isFirst: true },
+      { reason, isFirst: false },
+    ]);
+  });
+
   it('are told of once where all layers of an image are left to containerd', async () => {
     refused = true;
     /** As containerd does where it has to unpack them itself. */
