@@ -51,11 +51,11 @@ const CRI_PLUGINS: readonly string[] = [
   'io.containerd.cri.v1.images',
   'io.containerd.cri.v1.runtime',
 ];
-/** That the owners of layers are mapped to those of a user namespace (containerd: client/snapshotter_opts_unix.go). */
+/** That owners are mapped to those of a user namespace (containerd: client/snapshotter_opts_unix.go). */
 const REMAP_IDS = 'remap-ids';
 /**
- * That a snapshot gets its parent when it is committed. containerd then asks for each layer without those that it lies on, and
- * takes none for it that lies on others, which all of landfall's do.
+ * That a snapshot gets its parent when it is committed. containerd then asks for each layer without those that it lies
+ * on, and takes none for it that lies on others, as landfall's do.
  */
 const REBASE = 'rebase';
 const UNTOLD = 'containerd does not tell landfall which image a layer is of, and downloads it itself';
@@ -141,7 +141,7 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
   });
 }
 
-/** What landfall can do for containerd that it does not know, and what it believes that landfall cannot do. */
+/** What landfall can do and containerd does not know, and what it takes landfall to do that it cannot. */
 function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability): MissingLine[] {
   const found = config.at('proxy_plugins', NAME, 'capabilities');
   const told: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];

@@ -6,13 +6,14 @@ import { release } from 'node:os';
 import { systemCode } from '../errors.js';
 import { cloneTree, mapMountOwners } from './mount-api.js';
 
-/** From this kernel on, overlayfs takes such mounts as layers (as containerd judges it: overlayutils/check.go). */
+/** From this kernel on, overlayfs takes such mounts as layers (containerd: overlayutils/check.go). */
 const FIRST = [5, 19] as const;
 /** Any will do. */
 const MAP = '0 100000 1';
 
 /**
- * Finds whether the owners of a directory can be shown as those of a user namespace, in a mount that is attached nowhere.
+ * Finds whether the owners of a directory can be shown as those of a user namespace, in a mount that is attached
+ * nowhere.
  *
  * @throws Error whose message says why not
  */

@@ -28,7 +28,7 @@ const OWN_CONFIG = `version = 2
   config_path = "/etc/containerd/certs.d"
 `;
 
-/** What systemd does with the units of a node, as far as the page needs it: no kubelet is here to be started. */
+/** What systemd does with the units of a node, as far as the page needs it: there is no kubelet here. */
 const SYSTEMCTL = `#!/bin/bash
 set -euo pipefail
 verb=$1; shift
@@ -132,7 +132,7 @@ class Node implements AsyncDisposable {
     return stdout;
   }
 
-  /** Pulls the image as a kubelet does, at the socket that it is told of, and gives what a pod of it prints. */
+  /** Pulls the image where crictl is told to, and gives what a pod of it prints. */
   async printInPod(): Promise<string> {
     await this.type(`crictl pull ${REFERENCE}`);
     await using client = await connectCri(this.machine.reach(CONTAINERD));

@@ -117,7 +117,7 @@ describe.skipIf(reason !== undefined)('containerd with landfall as its snapshott
     }
   });
 
-  it('runs a container of a user namespace, with the image’s owners inside, and little on the disk', async () => {
+  it('runs a container of a user namespace, with the image’s owners inside and little on the disk', async () => {
     const { reference } = await node.makeImage({ name: 'yawl', layers: 4 });
     const ctr = (...args: string[]): Promise<string> => node.containerd.ctr('-n', 'mapped', ...args);
     const snapshotter = ['--snapshotter', 'landfall'];

@@ -114,7 +114,7 @@ function policyLine(facts: PolicyFacts | undefined): string {
     : `signatures: ${file} says which are needed`;
 }
 
-/** What a containerd's configuration lacks for landfall to be its snapshotter here. containerd is not asked. */
+/** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
 async function showContainerd(file: string | true, context: CommandContext): CommandResult {
   const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
     root: context.settings.root,

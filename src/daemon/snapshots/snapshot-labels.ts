@@ -8,7 +8,7 @@ export const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';
 
 const UNPACKING = /(?:^|\/)extract-\S+ (\S+)$/;
 
-/** The chain that a layer is unpacked to become, by the key that containerd gives it (snapshots.UnpackKeyFormat). */
+/** The chain that a layer is unpacked to become, by containerd's key of it (snapshots.UnpackKeyFormat). */
 export function chainIn(key: string): Digest | undefined {
   const [, chainId = ''] = UNPACKING.exec(key) ?? [];
   return isDigest(chainId) ? chainId : undefined;

@@ -65,8 +65,8 @@ export interface SnapshotsService {
 }
 
 /**
- * How the key of a copy of an image ends, in which containerd's client changes all owners, since it was not told
- * that its snapshotter maps them (containerd: client/snapshotter_opts_unix.go).
+ * How the key of a copy of an image ends, in which containerd's client changes all owners, since it was not
+ * told that its snapshotter maps them (containerd: client/snapshotter_opts_unix.go).
  */
 const REMAPPING = '-remap';
 
@@ -192,7 +192,7 @@ const UNASKED = new LandfallError(
 const ON_OTHERS = new LandfallError('UNSUPPORTED', 'it lies on a layer that containerd unpacked itself');
 const UNNAMED = new LandfallError(
   'UNSUPPORTED',
-  'containerd does not say which image it is of; `landfall doctor --containerd` prints the lines that it lacks',
+  'containerd does not say which image it is of; `landfall doctor --containerd` prints what it lacks',
 );
 const ON_NOTHING = new LandfallError(
   'UNSUPPORTED',
@@ -224,7 +224,7 @@ class LeftLayers {
   }
 }
 
-/** A containerd that unpacks all layers at once gives each its parent only in the end (core/unpack/unpacker.go). */
+/** A containerd that unpacks all layers at once gives each its parent in the end (core/unpack/unpacker.go). */
 function noRebase(name: string, parent: string): LandfallError {
   return new LandfallError('UNSUPPORTED', `${name} was not prepared on ${parent}, and gets no other parent`, {
     hint: 'Take "rebase" out of the capabilities of landfall in containerd’s configuration.',

@@ -9,8 +9,8 @@ const UID_LABEL = 'containerd.io/snapshot/uidmapping';
 const GID_LABEL = 'containerd.io/snapshot/gidmapping';
 
 /**
- * The IDs of the user namespace that a snapshot with these labels is for: `CONTAINER:HOST:SIZE`, several separated
- * by commas.
+ * The IDs of the user namespace that a snapshot with these labels is for: `CONTAINER:HOST:SIZE`, several
+ * separated by commas.
  *
  * @throws LandfallError INVALID_CONFIG (a label is malformed, leaves out root, or is there without the other)
  */
@@ -47,8 +47,8 @@ function rangesOf(label: string, value: string): readonly IdRange[] {
 }
 
 /**
- * The IDs that the owners of a snapshot's content are to be mapped to. There are none on a parent whose owners another
- * program has changed on the disk: containerd's client does so where it was not told that they are mapped.
+ * The IDs that the owners of a snapshot's content are to be mapped to. There are none on a parent whose
+ * owners another program has changed on the disk: containerd's client does so where it was not told that they are mapped.
  *
  * @throws as {@link idMappingsIn}
  */
@@ -56,7 +56,7 @@ export function idMappingsOn(parent: Labels | undefined, labels: Labels): IdMapp
   return parent !== undefined && isRemapped(parent) ? undefined : idMappingsIn(labels);
 }
 
-/** The host's owner of what belongs to another one inside; root's where the user namespace has no such owner. */
+/** The host's owner of what is another one's inside; root's where the user namespace has no such owner. */
 export function mappedOwner(mappings: IdMappings, { uid, gid }: Owner): Owner {
   return ownerOf(mappings, {
     uid: hasId(mappings.uid, uid) ? uid : 0,

@@ -139,7 +139,7 @@ function cannotMap(snapshotter: string): LandfallError {
     'UNSUPPORTED',
     `the ${snapshotter} snapshotter maps no owners to a user namespace`,
     {
-      hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration: it then copies the image.',
+      hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration.',
     },
   );
 }
