@@ -40,6 +40,8 @@ const RENEWALS = 3;
  */
 export class LeaseStore {
   readonly #database: MetadataDatabase;
+  /** Leases of this process that have ended and whose rows may still be there: they go with the next sweep. */
+  readonly #ended = new Set<string>();
 
   constructor(database: MetadataDatabase) {
     this.#database = database;
@@ -48,9 +50,7 @@ export class LeaseStore {
   /** @param o `ttlMs`: how long it outlives its process; default one hour */
   async create(o: { readonly ttlMs?: number } = {}): Promise<Lease> {
     await this.sweep();
-    const lease = new DatabaseLease(this.#database, o.ttlMs ?? DEFAULT_TTL_MS);
-    await lease.renew();
-    return lease;
+    return await DatabaseLease.begin(this.#database, o.ttlMs ?? DEFAULT_TTL_MS, this.#ended);
   }
 
   /**
@@ -92,17 +92,23 @@ export class LeaseStore {
     };
   }
 
-  /** Removes leases that have expired or whose process has died, and says how many. */
+  /** Removes leases that have ended or expired or whose process has died, and says how many. */
   async sweep(): Promise<number> {
     const now = Date.now();
+    const ended = new Set(this.#ended);
     // A look first: it waits for no other writer, and mostly finds nothing to do.
     const rows = await this.#database.all('SELECT id, expires_at, owner FROM leases');
-    const ended = rows
-      .filter((row) => integerOf(row, 'expires_at') <= now || isDead(textOf(row, 'owner')))
+    const over = rows
+      .filter((row) => {
+        const id = textOf(row, 'id');
+        return integerOf(row, 'expires_at') <= now || ended.has(id) || isDead(textOf(row, 'owner'));
+      })
       .map((row) => textOf(row, 'id'));
-    if (ended.length === 0) return 0;
     const remove = 'DELETE FROM leases WHERE id IN (SELECT value FROM json_each(?))';
-    return (await this.#database.run(remove, [JSON.stringify(ended)])).changes;
+    const removed =
+      over.length === 0 ? 0 : (await this.#database.run(remove, [JSON.stringify(over)])).changes;
+    for (const id of ended) this.#ended.delete(id);
+    return removed;
   }
 }
 
@@ -111,16 +117,34 @@ class DatabaseLease implements Lease {
   readonly #database: MetadataDatabase;
   readonly #ttlMs: number;
   readonly #createdAt = Date.now();
-  readonly #resources: Readonly<Record<ResourceKind, Set<string>>> = { blob: new Set(), snapshot: new Set() };
-  readonly #timer: NodeJS.Timeout;
+  /** What it protects, each with the write that lets it, which may be under way. */
+  readonly #resources: Readonly<Record<ResourceKind, Map<string, Promise<void>>>> = {
+    blob: new Map(),
+    snapshot: new Map(),
+  };
+  readonly #allEnded: Set<string>;
+  #timer: NodeJS.Timeout | undefined;
   #ended = false;
 
-  constructor(database: MetadataDatabase, ttlMs: number) {
+  private constructor(database: MetadataDatabase, ttlMs: number, allEnded: Set<string>) {
     this.#database = database;
     this.#ttlMs = ttlMs;
+    this.#allEnded = allEnded;
+  }
+
+  /** @param allEnded takes the lease's id while its row may be left behind */
+  static async begin(
+    database: MetadataDatabase,
+    ttlMs: number,
+    allEnded: Set<string>,
+  ): Promise<DatabaseLease> {
+    const lease = new DatabaseLease(database, ttlMs, allEnded);
+    await lease.renew();
+    // Not before: a lease that could not be made would renew itself into one that nobody ends.
     // A renewal that fails is made up for by the next.
-    this.#timer = setInterval(() => void this.renew().catch(() => undefined), ttlMs / RENEWALS);
-    this.#timer.unref();
+    lease.#timer = setInterval(() => void lease.renew().catch(() => undefined), ttlMs / RENEWALS);
+    lease.#timer.unref();
+    return lease;
   }
 
   addBlob(...digests: readonly Digest[]): Promise<void> {
@@ -145,7 +169,7 @@ class DatabaseLease implements Lease {
         processIdentity(),
       ]);
       for (const kind of RESOURCE_KINDS) {
-        await insertResources(transaction, { id: this.id, kind, keys: [...this.#resources[kind]] });
+        await insertResources(transaction, { id: this.id, kind, keys: [...this.#resources[kind].keys()] });
       }
     }, VOLATILE);
   }
@@ -153,25 +177,38 @@ class DatabaseLease implements Lease {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     clearInterval(this.#timer);
+    this.#allEnded.add(this.id);
     try {
       const remove = 'DELETE FROM leases WHERE id = ?';
       await this.#database.transaction((transaction) => transaction.run(remove, [this.id]), VOLATILE);
+      this.#allEnded.delete(this.id);
     } catch (error) {
-      // On a full disk, say. It expires by itself, and the error of what it was for matters more.
+      // On a full disk, say. The next sweep removes it, and the error of what it was for matters more.
       if (!(error instanceof ContentError)) throw error;
     }
   }
 
+  /** Resolves when all of the keys are written, also those that another call is writing. */
   async #add(kind: ResourceKind, keys: readonly string[]): Promise<void> {
     const known = this.#resources[kind];
     const fresh = keys.filter((key) => !known.has(key));
-    if (fresh.length === 0) return;
-    for (const key of fresh) known.add(key);
+    if (fresh.length > 0) {
+      const writing = this.#write(kind, fresh).catch((error: unknown) => {
+        for (const key of fresh) known.delete(key);
+        throw error;
+      });
+      for (const key of fresh) known.set(key, writing);
+    }
+    await Promise.all(keys.flatMap((key) => known.get(key) ?? []));
+  }
+
+  async #write(kind: ResourceKind, keys: readonly string[]): Promise<void> {
     const present = await this.#database.transaction(async (transaction) => {
       if ((await transaction.get('SELECT 1 FROM leases WHERE id = ?', [this.id])) === undefined) return false;
-      await insertResources(transaction, { id: this.id, kind, keys: fresh });
+      await insertResources(transaction, { id: this.id, kind, keys });
       return true;
     }, VOLATILE);
+    // Swept meanwhile: it comes back with all it has, these included.
     if (!present) await this.renew();
   }
 }

@@ -2,7 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { LeaseStore } from '../../src/content/index.js';
+import { type Lease, LeaseStore } from '../../src/content/index.js';
+import { MetadataDatabase } from '../../src/metadata/index.js';
+import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
 import { describing } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 import { StoreProcess } from './start-store-process.js';
@@ -117,6 +119,73 @@ describe('LeaseStore', () => {
     await lease[Symbol.asyncDispose]();
     vi.advanceTimersByTime(60_000);
     expect(await scratch.database.all('SELECT * FROM leases')).toEqual([]);
+  });
+
+  /** Another process has the database locked until what is returned is called. */
+  const lockOut = async (): Promise<() => Promise<void>> => {
+    const other = await SqliteConnection.open(scratch.database.file, 'write');
+    await other.run('BEGIN IMMEDIATE');
+    return async () => {
+      await other.run('ROLLBACK');
+      await other.close();
+    };
+  };
+  /** The same store's leases, by a connection that waits for no lock. */
+  const impatientLeases = async (): Promise<AsyncDisposable & { readonly leases: LeaseStore }> => {
+    const database = await MetadataDatabase.open(scratch.database.file, { busyTimeoutMs: 0 });
+    return { leases: new LeaseStore(database), [Symbol.asyncDispose]: () => database.close() };
+  };
+
+  it.each<[string, (lease: Lease) => Promise<void>]>([
+    ['a blob', (lease) => lease.addBlob(digest)],
+    ['a snapshot', (lease) => lease.addSnapshot('layer-1')],
+  ])('protects %s that could not be added, once it is added again', async (_, add) => {
+    await using impatient = await impatientLeases();
+    await using lease = await impatient.leases.create();
+    const unlock = await lockOut();
+    await expect(add(lease)).rejects.toMatchObject({ code: 'LOCKED' });
+    // That it was not written is no secret of the first call.
+    await expect(add(lease)).rejects.toMatchObject({ code: 'LOCKED' });
+    await unlock();
+    await add(lease);
+    const { blobs: leased, snapshots } = await leases.resources();
+    expect([...leased, ...snapshots]).toHaveLength(1);
+  });
+
+  it('tells both of two that add a thing at once that it could not be written', async () => {
+    await using impatient = await impatientLeases();
+    await using lease = await impatient.leases.create();
+    const unlock = await lockOut();
+    const outcomes = await Promise.allSettled([lease.addBlob(digest), lease.addBlob(other, digest)]);
+    await unlock();
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await lease.addBlob(other, digest);
+    expect(await blobs()).toEqual([digest, other].sort());
+  });
+
+  it('goes with the next sweep where it could not be removed when it ended', async () => {
+    await using impatient = await impatientLeases();
+    const lease = await impatient.leases.create();
+    await lease.addBlob(digest);
+    const unlock = await lockOut();
+    await lease[Symbol.asyncDispose]();
+    await unlock();
+    await using next = await impatient.leases.create();
+    expect(await scratch.database.all('SELECT id FROM leases')).toEqual([{ id: next.id }]);
+    expect(await blobs()).toEqual([]);
+  });
+
+  it('leaves neither a row nor a timer where it could not be made', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    await using impatient = await impatientLeases();
+    const unlock = await lockOut();
+    await expect(impatient.leases.create()).rejects.toMatchObject({ code: 'LOCKED' });
+    await unlock();
+    expect(vi.getTimerCount()).toBe(0);
+    expect(await scratch.database.all('SELECT * FROM leases')).toEqual([]);
+    await using next = await impatient.leases.create();
+    await next.addBlob(digest);
+    expect(await blobs()).toEqual([digest]);
   });
 
   it('goes at once when its process is killed, and stays while it lives', async () => {
