@@ -80,7 +80,8 @@ export class BlobFlow {
           leave();
           return stream;
         }
-        file.hold();
+        // Closed between the moment at which it was given and this one: something else has taken its place.
+        if (!file.hold()) continue;
         try {
           await file.wait(0, { signal: this.#stop.signal });
           if (file.readable > 0 || file.size === 0) return new GrowingBlobStream(file, range, leave);

@@ -60,8 +60,11 @@ export class GrowingFile {
     return this.#over.promise;
   }
 
-  hold(): void {
+  /** Keeps it open until {@link release}; false where it has been closed, since nobody held it any more. */
+  hold(): boolean {
+    if (this.#holders === 0) return false;
     this.#holders += 1;
+    return true;
   }
 
   async release(): Promise<void> {
