@@ -118,17 +118,18 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
   const root = resolve(options.root ?? defaultRoot());
   const limits = unpackLimits(options.limits);
   const durability = durabilityOf(sync);
+  // All that can refuse an option comes before anything is opened that would stay open. No thread begins yet.
+  const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
+  const Snapshots =
+    (options.snapshotter ?? (await preferredSnapshotter())) === 'overlay'
+      ? OverlaySnapshotter
+      : NativeSnapshotter;
   throwIfAborted(options.signal);
   const database = await openLayout(root, { synced: durability.database });
   const additional = await prepareOpened(root, database, options).catch(async (error: unknown) => {
     await database.close();
     throw error;
   });
-  const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
-  const Snapshots =
-    (options.snapshotter ?? (await preferredSnapshotter())) === 'overlay'
-      ? OverlaySnapshotter
-      : NativeSnapshotter;
   const snapshotter = new Snapshots({ root, database, pool, additional, unsynced: durability.snapshots });
   const localContent = new LocalContentStore(root, database, { unsynced: durability.blobs });
   const images = new ImageStore(root, database, { unsynced: durability.index });
