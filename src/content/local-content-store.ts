@@ -1,7 +1,7 @@
 import { stat, unlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
-import { ContentError, throwIfAborted } from '../errors.js';
+import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { deferred } from '../system/deferred.js';
@@ -97,7 +97,8 @@ export class LocalContentStore implements ContentStore {
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options);
       const look = (): Promise<IngestProgress> => this.#progressOf(digest, elsewhere);
-      await whileWaiting(abortable(elsewhere.ended, options.signal), look, options.onWait);
+      const wait = ({ signal }: Abortable): Promise<unknown> => abortable(elsewhere.ended, signal);
+      await whileWaiting({ ...options, wait, look });
     }
   }
 
@@ -223,12 +224,17 @@ export class LocalContentStore implements ContentStore {
 
   async #lockAndBegin(
     descriptor: Descriptor,
-    { signal, source, onWait }: IngestOptions,
+    options: IngestOptions,
     onEnd: () => void,
   ): Promise<LocalIngest | undefined> {
     const path = ingestPath(this.root, descriptor.digest);
-    const locked = IngestDirectory.lock(path, { signal });
-    const directory = await whileWaiting(locked, () => partialProgress(path), onWait);
+    const { signal, source } = options;
+    const directory = await whileWaiting({
+      ...options,
+      wait: (o) => IngestDirectory.lock(path, o),
+      look: () => partialProgress(path),
+      undo: (locked) => locked.leave(),
+    });
     const arrival = { root: this.root, database: this.#database, descriptor, source, signal };
     try {
       // Whoever had the lock before may have committed the blob, or died on the last steps of that.

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-import { ContentError, LandfallError, throwIfAborted } from '../errors.js';
+import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { abortable } from './abortable.js';
 import { ArrivingBytes } from './arriving-bytes.js';
@@ -75,7 +75,8 @@ export class MemoryContentStore implements ContentStore {
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options.source);
       const look = (): Promise<IngestProgress> => Promise.resolve(elsewhere.writer.progress);
-      await whileWaiting(abortable(elsewhere.ended, options.signal), look, options.onWait);
+      const wait = ({ signal }: Abortable): Promise<unknown> => abortable(elsewhere.ended, signal);
+      await whileWaiting({ ...options, wait, look });
     }
   }
 

@@ -1,29 +1,42 @@
+import type { Abortable } from '../errors.js';
+import { type Telling, tellingCaller } from '../system/caller-callback.js';
 import type { IngestProgress } from './content-store.js';
 
-/** How often who waits is told how far it is, in ms. */
+/** How often a caller that waits is told how far it is, in ms. */
 const TELL_EVERY_MS = 200;
 
-/** Tells now and then how far it is that is waited for, until it settles. A look that fails is left out. */
-export async function whileWaiting<T>(
-  awaited: Promise<T>,
-  look: () => Promise<IngestProgress>,
-  onWait: ((progress: IngestProgress) => void) | undefined,
-): Promise<T> {
-  if (onWait === undefined) return await awaited;
-  let settled = false;
-  const timer = setInterval(() => {
-    look().then(
-      (progress) => {
-        // Nobody is told of a wait that has ended meanwhile.
-        if (!settled) onWait(progress);
-      },
-      () => undefined,
-    );
-  }, TELL_EVERY_MS);
-  try {
-    return await awaited;
-  } finally {
-    settled = true;
-    clearInterval(timer);
-  }
+/** What is waited for, and how far it is. */
+export interface Waiting<T> extends Abortable {
+  readonly wait: (o: Abortable) => Promise<T>;
+  readonly look: () => Promise<IngestProgress>;
+  readonly onWait?: ((progress: IngestProgress) => void) | undefined;
+  /** Gives back what came of the wait after all, where the callback has failed. */
+  readonly undo?: (value: T) => Promise<void>;
+}
+
+/**
+ * Tells now and then how far it is that is waited for, until it settles. A look that fails is left out; a callback that throws ends
+ * the wait, with what it throws.
+ */
+export async function whileWaiting<T>({ signal, wait, look, onWait, undo }: Waiting<T>): Promise<T> {
+  const waiting = async ({ onEvent: tell, ...o }: Telling<IngestProgress>): Promise<T> => {
+    if (tell === undefined) return await wait(o);
+    let settled = false;
+    const timer = setInterval(() => {
+      look().then(
+        (progress) => {
+          // Nobody is told of a wait that has ended meanwhile.
+          if (!settled) tell(progress);
+        },
+        () => undefined,
+      );
+    }, TELL_EVERY_MS);
+    try {
+      return await wait(o);
+    } finally {
+      settled = true;
+      clearInterval(timer);
+    }
+  };
+  return await tellingCaller({ signal, onEvent: onWait }, waiting, undo);
 }

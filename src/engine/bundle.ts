@@ -1,6 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LandfallError, throwIfAborted } from '../errors.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import {
   bundleConfig,
   CALLERS,
@@ -49,6 +50,10 @@ const ROOT = 'rootfs';
  * INVALID_MANIFEST (a config that nothing can run), and those of {@link unpackImage}.
  */
 export async function bundleImage(options: BundleImageOptions): Promise<BundleImageResult> {
+  return await tellingCaller(options, (telling) => bundleTelling({ ...options, ...telling }));
+}
+
+async function bundleTelling(options: BundleImageOptions): Promise<BundleImageResult> {
   const { content, target, platform, directory, rootless = false, terminal = false, signal } = options;
   const { mappings, ownership } = idsOf(options);
   const image = await loadImage(content, target, platform);

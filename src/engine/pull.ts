@@ -1,4 +1,5 @@
 import { LandfallError } from '../errors.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import type { PullOptions } from './pull-options.js';
 import type { PullResult } from './pull-result.js';
 import { PullSession } from './pull-session.js';
@@ -18,6 +19,10 @@ export async function pull(options: PullOptions): Promise<PullResult> {
       hint: 'Use either --discard-layers or --no-unpack.',
     });
   }
+  return await tellingCaller(options, (telling) => pullTelling({ ...options, ...telling }));
+}
+
+async function pullTelling(options: PullOptions): Promise<PullResult> {
   const session = new PullSession(options);
   const gate = await session.gate();
   const target = await session.resolve();

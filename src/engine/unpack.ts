@@ -1,6 +1,7 @@
 import type { BlobProvider } from '../content/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, type Platform, unpackLimits } from '../spec/index.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import {
   type ExtractionOptions,
   type LayerInput,
@@ -43,6 +44,10 @@ export interface UnpackImageResult {
  * Errors: INVALID_CONFIG (the directory is not empty), those of reading the image, and UnpackError's.
  */
 export async function unpackImage(options: UnpackImageOptions): Promise<UnpackImageResult> {
+  return await tellingCaller(options, (telling) => unpackTelling({ ...options, ...telling }));
+}
+
+async function unpackTelling(options: UnpackImageOptions): Promise<UnpackImageResult> {
   const { content, target, platform, directory, pool, signal, onEvent } = options;
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(options.limits));

@@ -1,6 +1,7 @@
 import type { Store } from '../engine/index.js';
 import { type Abortable, LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import {
   copyResolved,
   type CopyEvent,
@@ -75,6 +76,10 @@ export type CopyProgress = CopyEvent | CopyFinished;
  * - {@link TrustError} where `policy` asks for signatures that the image lacks, before anything is put
  */
 export async function copy(options: CopyOptions): Promise<CopyReport> {
+  return await tellingCaller(options, (telling) => copyTelling({ ...options, ...telling }));
+}
+
+async function copyTelling(options: CopyOptions): Promise<CopyReport> {
   const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
   const { dryRun = false } = session;
   await using places = new ImagePlaces(options);

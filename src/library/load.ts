@@ -3,6 +3,7 @@ import type { Store } from '../engine/index.js';
 import { unpackPresent } from '../engine/unpack-present.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import {
   ArchiveLoader,
   type CopyEvent,
@@ -81,6 +82,10 @@ const AT_ONCE = 4;
  * - `LandfallError` INVALID_CONFIG (no image has a name), ABORTED
  */
 export async function load(options: LoadOptions): Promise<readonly LoadedImage[]> {
+  return await tellingCaller(options, (telling) => loadTelling({ ...options, ...telling }));
+}
+
+async function loadTelling(options: LoadOptions): Promise<readonly LoadedImage[]> {
   const { store, archive: input, name, platforms, signal, spoolDirectory } = options;
   const { concurrency, policy, onEvent } = options;
   await using archive = await openArchive(input, { signal, spoolDirectory });

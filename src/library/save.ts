@@ -1,5 +1,6 @@
 import { LandfallError } from '../errors.js';
 import { isDigest } from '../spec/index.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import {
   ArchiveDestination,
   type ArchiveFormat,
@@ -68,6 +69,10 @@ const AT_ONCE = 8;
  * - `ContentError` NO_SPACE, FILESYSTEM, and all that `copy` throws
  */
 export async function save(options: SaveOptions): Promise<SavedArchive> {
+  return await tellingCaller(options, (telling) => saveTelling({ ...options, ...telling }));
+}
+
+async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
   const { sources, format, splitBytes, platforms = 'present', referrers, archive: target } = options;
   const { signal, concurrency, policy, onEvent } = options;
   refuseImpossible(options);

@@ -4,6 +4,7 @@ import type { Store } from '../engine/index.js';
 import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import type { RegistryClientOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';
+import { tellingCaller } from '../system/caller-callback.js';
 import type {
   MirrorFile,
   RepositoryPrune,
@@ -74,6 +75,10 @@ export type SyncProgress = SyncEvent | SyncFinished;
  * - {@link LandfallError} INVALID_CONFIG (what the file asks for cannot be; nothing was begun), ABORTED
  */
 export async function sync(options: SyncOptions): Promise<SyncResult> {
+  return await tellingCaller(options, (telling) => syncTelling({ ...options, ...telling }));
+}
+
+async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   const { file, store, registryOptions, prune, ...rest } = options;
   // Only who mirrors needs what reads such files.
   const { OpenPlaces, readMirrorFile, sync: run } = await import('../transfer/sync/index.js');

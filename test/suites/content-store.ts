@@ -332,6 +332,23 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         expect([told.length, late.length]).toEqual([count, 0]);
       });
 
+      it('ends a wait with what its callback throws, and that of nobody else', async () => {
+        const descriptor = describing(bytes);
+        const writer = await begin(store, descriptor);
+        const thrown = new Error('the caller fails');
+        const failing = store.ingest(descriptor, {
+          onWait: () => {
+            throw thrown;
+          },
+        });
+        const other = finish(store, descriptor, bytes);
+        await expect(failing).rejects.toBe(thrown);
+        await writer.write(0, bytes.subarray(0, 1000));
+        await writer[Symbol.asyncDispose]();
+        expect(await other).toBe(1000);
+        expect(await store.ingest(descriptor)).toBeUndefined();
+      });
+
       it('lets a wait be aborted', async () => {
         const descriptor = describing(bytes);
         await using writer = await begin(store, descriptor);

@@ -24,6 +24,8 @@ export interface Task {
   readonly reject: (error: unknown) => void;
   settled?: () => void;
   grace?: NodeJS.Timeout;
+  /** What its caller's callback has thrown, which then is what came of it, whatever else does. */
+  failure?: { readonly error: unknown };
 }
 
 /** What a thread is told when it starts. */
@@ -135,7 +137,7 @@ export class WorkerThread {
     const task = this.#tasks.get(reply.id);
     if (task === undefined) return;
     if ('progress' in reply) {
-      if (task.options.signal?.aborted !== true) task.options.onProgress?.(reply.progress);
+      this.#tell(task, reply.progress);
       return;
     }
     this.#tasks.delete(reply.id);
@@ -143,6 +145,17 @@ export class WorkerThread {
     else rejectTask(task, errorFromJSON(reply.error));
     if (this.#tasks.size === 0) this.rest();
     this.#options.onFree();
+  }
+
+  /** A callback that throws ends its own job, and no thread's. */
+  #tell(task: Task, progress: number): void {
+    if (task.options.signal?.aborted === true || task.failure !== undefined) return;
+    try {
+      task.options.onProgress?.(progress);
+    } catch (error) {
+      task.failure = { error };
+      this.abort(task);
+    }
   }
 
   /** Nothing is to be done at the moment: does not keep the process alive, and ends where that lasts. */
@@ -170,14 +183,16 @@ function settle(task: Task): void {
 
 function resolveTask(task: Task, result: Result): void {
   settle(task);
-  task.resolve(result);
+  if (task.failure === undefined) task.resolve(result);
+  else task.reject(task.failure.error);
 }
 
 /** Whatever an aborted job came to, to its caller it was aborted. */
 export function rejectTask(task: Task, error: LandfallError): void {
   settle(task);
   const { signal } = task.options;
-  task.reject(signal?.aborted === true ? abortedError(signal) : error);
+  if (task.failure !== undefined) task.reject(task.failure.error);
+  else task.reject(signal?.aborted === true ? abortedError(signal) : error);
 }
 
 export function closedError(): LandfallError {

@@ -28,6 +28,10 @@ parentPort.on('message', (request) => {
     for (const progress of [1, 2]) parentPort.postMessage({ id, progress });
     parentPort.postMessage({ id, result: { warnings: [] } });
   }
+  if (act === 'progress then hold') {
+    held.set(id, 'answers');
+    parentPort.postMessage({ id, progress: 1 });
+  }
   if (act === 'fail') parentPort.postMessage({ id, error:
     { name: 'UnpackError', code: 'BAD_ARCHIVE', message: 'broken', retryable: false, hint: 'h', details: { entry: 'e' } } });
   if (act === 'exit') process.exit(3);
@@ -64,6 +68,26 @@ test('a result comes back, with the progress before it', async () => {
   });
   expect(progress).toEqual([1, 2]);
 });
+
+test.each(['progress', 'progress then hold'])(
+  'what a callback of the progress throws ends its own job, and no other: %s',
+  async (directory) => {
+    await using pool = new WorkerPool({ size: 1, url: ACTOR_URL, graceMs: 60_000 });
+    const thrown = new Error('the caller fails');
+    let told = 0;
+    const onProgress = (): void => {
+      told += 1;
+      throw thrown;
+    };
+    const hanging = new AbortController();
+    const beside = pool.run(apply('answers'), { signal: hanging.signal });
+    await expect(pool.run(act(directory), { onProgress })).rejects.toBe(thrown);
+    expect(told).toBe(1);
+    expect(await pool.run(act('progress'))).toEqual({ warnings: [] });
+    hanging.abort();
+    await expect(beside).rejects.toMatchObject({ code: 'ABORTED' });
+  },
+);
 
 test('an error comes back with its class, code, hint and details', async () => {
   await using pool = new WorkerPool({ size: 1, url: ACTOR_URL });
