@@ -196,6 +196,8 @@ export class LocalIngest implements IngestWriter {
   async #end(finish: () => Promise<void>): Promise<void> {
     this.#bytes.fail();
     try {
+      // It would put a file into a directory that is removed.
+      await this.#file.settle();
       await finish();
     } finally {
       await this.#file.close();

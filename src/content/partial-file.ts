@@ -11,8 +11,13 @@ import { fileError } from './file-error.js';
 import type { IngestDirectory } from './ingest-directory.js';
 import { type IngestState, trustedSpans } from './ingest-state.js';
 
-/** How many bytes may arrive out of order before the state says so: what a crash can cost. */
-const RECORD_EVERY_BYTES = 16 * 1024 * 1024;
+/**
+ * After so many bytes that arrived out of order the state is written anew, beside the writes that go on meanwhile: that costs a
+ * small file and a rename, and no sync, since what a killed process has written stays.
+ */
+const RECORD_EVERY_BYTES = 1024 * 1024;
+/** So many bytes may be without a record: a write that would make them more waits for it. What a kill can cost. */
+const MOST_UNRECORDED_BYTES = 2 * 1024 * 1024;
 /** After so many bytes the disk is told to begin with them. A call costs some 20 µs, and far more where the disk is busy. */
 const WRITE_BACK_BYTES = 8 * 1024 * 1024;
 /** So many are recorded at most, so that the state stays small. Downloads make a few. */
@@ -41,6 +46,11 @@ export class PartialFile {
   #stated = false;
   /** How many bytes had arrived when the state last said which. */
   #recordedBytes = 0;
+  /** How many bytes have arrived or are about to. */
+  #admittedBytes = 0;
+  /** Whether the state is being written beside the writes. */
+  #isRecording = false;
+  /** The last state that was asked for, whatever became of it. */
   #recording: Promise<void> = Promise.resolve();
   readonly #sync: boolean;
   #dirtyBytes = 0;
@@ -93,7 +103,8 @@ export class PartialFile {
         };
         const file = new PartialFile(directory, data, state, { sync });
         await file.#writeState(state);
-        file.#recordedBytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
+        const bytes = spans.reduce((sum, span) => sum + span.end - span.start, 0);
+        file.#recordedBytes = file.#admittedBytes = bytes;
         return { file, spans };
       } catch (error) {
         await data.close();
@@ -106,9 +117,11 @@ export class PartialFile {
 
   /** @param written what had arrived before */
   async write(at: number, chunks: readonly Uint8Array[], written: WrittenBytes): Promise<void> {
+    const length = bytesIn(chunks);
+    this.#admittedBytes += length;
     try {
-      const length = bytesIn(chunks);
-      if (at > written.prefix || this.#state.spans !== undefined) await this.#record(written);
+      if (this.#state.spans !== undefined) await this.#recordNowAndThen(written);
+      else if (at > written.prefix) await this.#record(written);
       else if (!this.#stated && length < this.#state.size) await this.#begin();
       for (let done = 0; done < length;) {
         const left = done === 0 ? chunks : cutChunks(chunks, done, length);
@@ -117,6 +130,7 @@ export class PartialFile {
       }
       if (this.#sync) this.#writeBack(length);
     } catch (error) {
+      this.#admittedBytes -= length;
       throw fileError(error, 'write a blob', this.#directory.dataPath);
     }
   }
@@ -160,6 +174,11 @@ export class PartialFile {
     }
   }
 
+  /** Resolves when no state is being written any more, whatever became of it. */
+  async settle(): Promise<void> {
+    await this.#recording;
+  }
+
   async close(): Promise<void> {
     await this.#writingBack;
     await this.#data.close();
@@ -182,11 +201,26 @@ export class PartialFile {
     });
   }
 
-  /** Lets the state say what has arrived, and not for every few bytes. */
+  /** Lets the state say what has arrived, and not for every few bytes. Waits for it only where too much would be lost. */
+  async #recordNowAndThen(written: WrittenBytes): Promise<void> {
+    if (!this.#isRecording && written.bytes - this.#recordedBytes >= RECORD_EVERY_BYTES) {
+      this.#isRecording = true;
+      // What fails is tried again by the write that has to wait for it.
+      void this.#record(written)
+        .catch(() => undefined)
+        .finally(() => {
+          this.#isRecording = false;
+        });
+    }
+    if (this.#admittedBytes - this.#recordedBytes <= MOST_UNRECORDED_BYTES) return;
+    await this.#recording;
+    if (this.#admittedBytes - this.#recordedBytes > MOST_UNRECORDED_BYTES) await this.#record(written);
+  }
+
   #record(written: WrittenBytes): Promise<void> {
     return this.#inTurn(async () => {
       const { bytes, spans } = written;
-      if (this.#state.spans !== undefined && bytes - this.#recordedBytes < RECORD_EVERY_BYTES) return;
+      if (this.#state.spans !== undefined && bytes === this.#recordedBytes) return;
       await this.#writeState({ ...this.#state, spans: recordable(spans) });
       this.#recordedBytes = bytes;
     });

@@ -122,6 +122,20 @@ const commands = {
     await forever();
   },
 
+  /** Writes most of a blob in eight parts at once, as eight connections bring them, says how many bytes, and never ends. */
+  async parts(store, [bytes]) {
+    const writer = await store.ingest(describing(bytes));
+    const part = bytes.length / 8;
+    const piece = 64 * 1024;
+    const bring = async (start) => {
+      for (let at = start; at < start + part - piece; at += piece)
+        await writer.write(at, bytes.subarray(at, at + piece));
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, i) => bring(i * part)));
+    say(bytes.length - 8 * piece);
+    await forever();
+  },
+
   /** Brings blobs in and deletes them, until it is killed. */
   async churn(store, all) {
     say('ready');

@@ -4,13 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
-import { LANDFALL, landfall } from '../support/landfall-command.js';
+import { type CommandResult, LANDFALL, landfall } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
-import { rounds } from '../support/rounds.js';
+import { isLong, rounds } from '../support/rounds.js';
+import { SlowImages } from '../support/slow-images.js';
 import { listMounted, withoutUnlistedTimes } from '../support/tree-listing.js';
 
 const reason = needsPeer('docker-registry', ...DEBIAN_IMAGE_PEERS);
 const KILLS = rounds({ short: 6, long: 20 });
+const CUTS = rounds({ short: 3, long: 30 });
+/** Bytes of each layer that comes over several connections. */
+const LAYERS = [96 * 1024 * 1024, 48 * 1024 * 1024];
 
 /** A pull that dies without a chance to clean up, at whatever moment, never spoils what the next one makes. */
 describe.skipIf(reason !== undefined)('SIGKILL in mid-pull', () => {
@@ -77,6 +81,69 @@ describe.skipIf(reason !== undefined)('SIGKILL in mid-pull', () => {
         await rm(root, { recursive: true });
       }
       expect(killed).toBeGreaterThan(KILLS / 2);
+    },
+  );
+});
+
+/** Whether it is slow for each connection, so that there are several for each layer, is the registry's decision. */
+describe('SIGKILL while each layer comes over several connections', () => {
+  let work: string;
+  let images: SlowImages;
+  beforeAll(async () => {
+    work = await mkdtemp(join(tmpdir(), 'landfall-kill-'));
+    images = await SlowImages.start([{ name: 'team/app', layers: LAYERS }], {
+      bytesPerSecond: 6e6,
+      paceMs: 10,
+    });
+  });
+  afterAll(async () => {
+    await images[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  /** Pulls without unpacking; killed as soon as the registry has sent so many bytes. */
+  const pull = async (root: string, killAt?: number): Promise<CommandResult> => {
+    const { sent } = images.registry;
+    const before = sent.total();
+    const [reference = ''] = images.references;
+    const args = ['--root', root, '--progress', 'none', 'pull', '--no-unpack', reference];
+    return await landfall(args, {
+      onStart: (child) => {
+        if (killAt === undefined) return;
+        const look = (): void => {
+          if (sent.total() - before >= killAt) child.kill('SIGKILL');
+        };
+        const timer = setInterval(look, 5);
+        child.on('exit', () => clearInterval(timer));
+      },
+    });
+  };
+
+  it(
+    `at ${CUTS} random moments costs no more than 2 MiB of each layer`,
+    { timeout: 60_000 + CUTS * 60_000 },
+    async () => {
+      const [layout] = images.layouts;
+      const needed = [...(layout?.blobs.values() ?? [])].reduce((sum, { length }) => sum + length, 0);
+      const ratios: number[] = [];
+      for (let round = 0; round < CUTS; round++) {
+        const root = join(work, `root-${round}`);
+        const { sent, requests } = images.registry;
+        const [before, asked] = [sent.total(), requests.length];
+        // Spread over the pull: by chance alone a few of them may all come at its beginning.
+        const killed = await pull(root, ((round + Math.random()) / CUTS) * needed * 0.95);
+        expect(killed).toMatchObject({ signal: 'SIGKILL' });
+        expect(requests.length - asked, 'requests of the killed one').toBeGreaterThan(LAYERS.length + 2);
+        const again = await pull(root);
+        expect(again, again.stderr).toMatchObject({ code: 0 });
+        ratios.push((sent.total() - before) / needed);
+        expect(await damagedBlobs(root)).toEqual([]);
+        await rm(root, { recursive: true });
+      }
+      ratios.sort((a, b) => a - b);
+      expect(ratios.at(-1), 'worst of bytes served over needed').toBeLessThanOrEqual(1.1);
+      // Of a few, it is the worst again on a busy machine, where the killed one had not read what was sent.
+      if (isLong) expect(ratios[CUTS >> 1], 'median of the same').toBeLessThanOrEqual(1.02);
     },
   );
 });

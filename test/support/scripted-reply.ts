@@ -27,6 +27,8 @@ export interface Reply {
   after?: Promise<unknown>;
   /** Sends the body no faster, on each connection. */
   bytesPerSecond?: number;
+  /** How often a piece is sent of what goes no faster than that. Default 50. */
+  paceMs?: number;
   /** Flips the bits of the byte at this offset of the body, where it is sent. */
   corrupt?: number;
   /** Closes the connection after so many bytes of the body; -1: instead of any answer. */

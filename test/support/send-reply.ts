@@ -62,10 +62,11 @@ async function sendBody({ reply, request, response, body, part, sent }: Sending)
   const room = reply.cutEvery === undefined ? Infinity : reply.cutEvery - (carried.get(socket) ?? 0);
   const most = Math.max(0, Math.min(reply.dropAfter ?? Infinity, reply.stallAfter ?? Infinity, room));
   const end = Math.min(part.end, part.start + most);
+  const { paceMs = PACE_MS } = reply;
   const piece =
     reply.bytesPerSecond === undefined
       ? PIECE_BYTES
-      : Math.max(1, Math.floor((reply.bytesPerSecond * PACE_MS) / 1000));
+      : Math.max(1, Math.floor((reply.bytesPerSecond * paceMs) / 1000));
   // A body that is sent to its end may still be one that breaks off: a connection is cut behind its last byte too.
   // One that is sent whole before it would stall ends as any other, or the connection's next request would wait for it.
   const stalls = reply.stallAfter !== undefined && reply.stallAfter < part.end - part.start;
@@ -73,7 +74,7 @@ async function sendBody({ reply, request, response, body, part, sent }: Sending)
   const gone = once(response, 'close').catch(() => undefined);
   if (breaksOff) response.flushHeaders();
   for (let at = part.start; at < end; at += piece) {
-    if (at > part.start && reply.bytesPerSecond !== undefined) await sleep(PACE_MS);
+    if (at > part.start && reply.bytesPerSecond !== undefined) await sleep(paceMs);
     if (response.destroyed) return;
     const chunk = corrupted(body.subarray(at, Math.min(end, at + piece)), at, reply.corrupt);
     const written = new Promise<Error | null | undefined>((resolve) => response.write(chunk, resolve));

@@ -16,6 +16,8 @@ export interface SlowImage {
 export interface SlowImagesOptions {
   /** On each connection. Default: as fast as it goes. */
   readonly bytesPerSecond?: number;
+  /** How often a piece is sent, where there is a rate. */
+  readonly paceMs?: number;
   /** Asked first, for every request; undefined goes on to the honest answer. */
   readonly first?: (request: SeenRequest) => Reply | undefined;
 }
@@ -37,7 +39,7 @@ export class SlowImages implements AsyncDisposable {
   }
 
   static async start(images: readonly SlowImage[], o: SlowImagesOptions = {}): Promise<SlowImages> {
-    const { bytesPerSecond, first } = o;
+    const { bytesPerSecond, paceMs, first } = o;
     const work = await mkdtemp(join(tmpdir(), 'landfall-slow-images-'));
     const layouts: TinyLayout[] = [];
     for (const [at, { name, layers }] of images.entries()) {
@@ -51,7 +53,11 @@ export class SlowImages implements AsyncDisposable {
       );
     }
     await rm(work, { recursive: true });
-    const blobs: Reply = { ranges: true, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) };
+    const blobs: Reply = {
+      ranges: true,
+      ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+      ...(paceMs === undefined ? {} : { paceMs }),
+    };
     const registry = await ScriptedRegistry.start(
       layouts.flatMap((layout, at) =>
         imageSteps(layout, {
