@@ -106,8 +106,8 @@ class BlobDownload {
     const plan = this.#plan;
     const isHelpable = (): boolean => this.#helpable;
     this.#known ??= this.#options.extra?.add({
-      get remaining() {
-        return plan.remaining;
+      get secondsLeft() {
+        return plan.secondsLeft;
       },
       get worthHelp() {
         return isHelpable() && plan.worthHelp;
@@ -158,6 +158,7 @@ class BlobDownload {
         onRetry,
       });
       try {
+        this.#plan.begun(part);
         begun(length === asked);
         let at = part.at;
         const until = at + length;

@@ -4,8 +4,8 @@ import type { FairSlots } from './fair-slots.js';
 
 /** A download under way that more connections may come to the help of. */
 export interface HelpedDownload {
-  /** Bytes that have not come. */
-  readonly remaining: number;
+  /** What one connection would take for what has not come. */
+  readonly secondsLeft: number;
   /** Whether one more connection could bring enough to be worth it. */
   readonly worthHelp: boolean;
   /** Begins with one connection more. It must end it, whatever becomes of it. */
@@ -159,7 +159,7 @@ export class ExtraConnections {
   /** What would end last. */
   #neediest(): HelpedDownload | undefined {
     const left = ([download, { extra }]: [HelpedDownload, { extra: number }]): number =>
-      download.remaining / (1 + extra);
+      download.secondsLeft / (1 + extra);
     const [first] = [...this.#downloads]
       .filter(([{ worthHelp }]) => worthHelp)
       .sort((a, b) => left(b) - left(a));

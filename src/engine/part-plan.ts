@@ -7,8 +7,8 @@ export interface Part {
   at: number;
   /** Where it ends. The plan moves it: towards the start for another connection, and on where nobody else wants what follows. */
   end: number;
-  /** In milliseconds, of the plan's clock. */
-  readonly begunAt: number;
+  /** In milliseconds, of the plan's clock: when it was asked for, and then when it began to come. */
+  begunAt: number;
 }
 
 /** A part should take about so long, in seconds: each costs a request. */
@@ -23,8 +23,14 @@ const MOST_BYTES = 32 * 1024 * 1024;
  * in the kernel's cache when its turn comes.
  */
 const AHEAD_BYTES = 256 * 1024 * 1024;
-/** A blob of which less is left is not worth another connection, in bytes. */
+/** A blob of which less is left is not worth another connection, in bytes, unless that takes long. */
 const WORTH_BYTES = 8 * 1024 * 1024;
+/** What takes longer is worth another connection, however little it is, in seconds. */
+const LONG_SECONDS = 2;
+/** A connection that has been seen for less is not known to be slow: it may only have begun, in seconds. */
+const SEEN_SECONDS = 1;
+/** No part of what takes long is smaller, in bytes. */
+const LEAST_SLOW_BYTES = 32 * 1024;
 
 /**
  * Which connection brings which part of a blob. The first begins everything; where others come, it gives up what is not near
@@ -52,9 +58,23 @@ export class PartPlan {
     return [...this.#active].reduce((sum, { at, end }) => sum + end - at, this.#left.bytes);
   }
 
+  /** What one connection would take for what has not come, at the rates that were seen. */
+  get secondsLeft(): number {
+    const mean = this.#rate();
+    const seconds = (bytes: number, rate: number): number => bytes / Math.max(1, rate);
+    return [...this.#active].reduce(
+      (sum, part) => sum + seconds(part.end - part.at, this.#rateOf(part, mean)),
+      seconds(this.#left.bytes, mean),
+    );
+  }
+
   /** Whether one more connection could bring enough to be worth it. */
   get worthHelp(): boolean {
-    return this.remaining >= WORTH_BYTES && (this.#left.bytes > 0 || this.#slowest() !== undefined);
+    const slowest = this.#slowest();
+    if (this.#left.bytes === 0 && slowest === undefined) return false;
+    const { remaining } = this;
+    if (remaining >= WORTH_BYTES || this.#takesLong(remaining / Math.max(1, this.#active.size))) return true;
+    return slowest !== undefined && this.#takesLong(slowest.end - slowest.at, slowest);
   }
 
   /** Begins with what is missing anew: all of it that no part under way brings. */
@@ -78,6 +98,11 @@ export class PartPlan {
     if (!this.#isNear(this.#left.spans[0])) this.#split();
     const [gap] = this.#left.spans;
     return gap !== undefined && this.#isNear(gap) ? this.#begin(this.#beginningOf(gap)) : undefined;
+  }
+
+  /** Notes that a part begins to come: what its host has thought about before says nothing about its rate. */
+  begun(part: Part): void {
+    part.begunAt = this.#now();
   }
 
   /**
@@ -140,7 +165,18 @@ export class PartPlan {
     const least = 2 * this.#least();
     const mean = this.#rate();
     const ms = (part: Part): number => (part.end - part.at) / Math.max(1, this.#rateOf(part, mean));
-    return [...this.#active].filter(({ at, end }) => end - at >= least).sort((a, b) => ms(b) - ms(a))[0];
+    const canBeSplit = (part: Part): boolean => {
+      const bytes = part.end - part.at;
+      return bytes >= least || (bytes >= 2 * LEAST_SLOW_BYTES && this.#takesLong(bytes, part));
+    };
+    return [...this.#active].filter(canBeSplit).sort((a, b) => ms(b) - ms(a))[0];
+  }
+
+  /** Whether so much takes long, as far as that is known: by what its own part has shown, or else all of them. */
+  #takesLong(bytes: number, part?: Part): boolean {
+    const own = part === undefined ? undefined : this.#seen([part]);
+    const seen = own !== undefined && own.ms >= SEEN_SECONDS * 1000 ? own : this.#seenOfAll();
+    return seen.ms >= SEEN_SECONDS * 1000 && bytes * seen.ms >= LONG_SECONDS * 1000 * seen.bytes;
   }
 
   /** How large a part should be at the moment, in bytes: smaller towards the end. */
@@ -156,12 +192,24 @@ export class PartPlan {
 
   /** What one connection brings, in bytes per second. */
   #rate(): number {
-    let { bytes, ms } = this.#ended;
-    for (const { start, at, begunAt } of this.#active) {
+    const { bytes, ms } = this.#seenOfAll();
+    return (bytes / Math.max(1, ms)) * 1000;
+  }
+
+  /** What came over how long a time, each connection's counted. */
+  #seen(parts: Iterable<Part>): { readonly bytes: number; readonly ms: number } {
+    let [bytes, ms] = [0, 0];
+    for (const { start, at, begunAt } of parts) {
       bytes += at - start;
       ms += this.#now() - begunAt;
     }
-    return (bytes / Math.max(1, ms)) * 1000;
+    return { bytes, ms };
+  }
+
+  /** The part that ended last included. */
+  #seenOfAll(): { readonly bytes: number; readonly ms: number } {
+    const { bytes, ms } = this.#seen(this.#active);
+    return { bytes: bytes + this.#ended.bytes, ms: ms + this.#ended.ms };
   }
 
   #rateOf({ start, at, begunAt }: Part, mean: number): number {

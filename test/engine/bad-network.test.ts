@@ -86,6 +86,22 @@ describe('a pull over a bad network', () => {
     );
   });
 
+  it.each([
+    ['over several connections where it would take long over one', { bytes: 300_000, rate: 60_000 }],
+    ['over one where little is left', { bytes: 300_000, rate: 600_000 }],
+  ])('brings a small layer of a slow host %s', async (_, { bytes, rate }) => {
+    const layout = await layers(1, bytes);
+    await using upstream = await ScriptedRegistry.start(
+      imageSteps(layout, { ...image, blobs: { ranges: true, bytesPerSecond: rate } }),
+    );
+    await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
+    await pull({ store, registry: client, reference, platform });
+    const layer = layout.manifests[0].layers[0]?.digest ?? '';
+    const asked = upstream.lines().filter((line) => line.includes(layer));
+    if (bytes / rate > 2) expect(asked.length).toBeGreaterThan(1);
+    else expect(asked).toHaveLength(1);
+  });
+
   it('with a registry that answers 429 with Retry-After to every third request', async () => {
     const layout = await layers(6, 10_000);
     let count = 0;

@@ -16,7 +16,7 @@ useFakeClock();
 
 /** A download that takes all help it gets, and whose connections begin at once. */
 class FakeDownload implements HelpedDownload {
-  remaining = 1000 * MEBIBYTE;
+  secondsLeft = 1000;
   worthHelp = true;
   beginsAtOnce = true;
   readonly helpers: ExtraConnection[] = [];
@@ -63,7 +63,9 @@ class Network {
   }
 
   /** A download with the slot that it has waited for. */
-  begin(options: Partial<Pick<FakeDownload, 'remaining' | 'worthHelp' | 'beginsAtOnce'>> = {}): FakeDownload {
+  begin(
+    options: Partial<Pick<FakeDownload, 'secondsLeft' | 'worthHelp' | 'beginsAtOnce'>> = {},
+  ): FakeDownload {
     const back = this.slots.tryTake();
     if (back === undefined) throw new Error('no slot is free');
     const download = Object.assign(new FakeDownload(), options);
@@ -203,10 +205,10 @@ describe('a large download', () => {
 });
 
 describe('several downloads', () => {
-  it('share further connections by what is left of each', () => {
+  it('share further connections by the time that is left of each', () => {
     const network = new Network({ slots: 6 });
-    const small = network.begin({ remaining: 100 * MEBIBYTE });
-    const large = network.begin({ remaining: 350 * MEBIBYTE });
+    const small = network.begin({ secondsLeft: 10 });
+    const large = network.begin({ secondsLeft: 35 });
     network.pass(5_000);
     expect([small.helpers.length, large.helpers.length]).toEqual([1, 3]);
   });

@@ -228,6 +228,67 @@ describe('the parts of a blob', () => {
     expect(new Model([{ start: 0, end: size }]).plan.worthHelp).toBe(worth);
   });
 
+  it.each([
+    ['300 kB at 10 kB/s', { left: 300_000, rate: 10_000, worth: true }],
+    ['300 kB at 200 kB/s', { left: 300_000, rate: 200_000, worth: false }],
+    ['5 MiB at 10 MiB/s', { left: 5 * MEBIBYTE, rate: 10 * MEBIBYTE, worth: false }],
+    ['5 MiB at 1 MiB/s', { left: 5 * MEBIBYTE, rate: MEBIBYTE, worth: true }],
+    ['so little that it is one request', { left: 40_000, rate: 100, worth: false }],
+  ])('are worth another connection by the time that is left, not only by its bytes: %s', (_, row) => {
+    const { model } = begun(row.left + row.rate, row.rate);
+    expect(model.plan.worthHelp).toBe(row.worth);
+  });
+
+  it('of a slow tail are halves of it', () => {
+    const { model, first } = begun(310_000, 10_000);
+    expect(model.take()).toMatchObject({ start: 160_000, end: 310_000 });
+    expect(first.end).toBe(160_000);
+  });
+
+  it('of a slow tail are as many as end about together, each of them worth a request', () => {
+    const { model } = begun(310_000, 10_000);
+    while (model.take() !== undefined) model.check();
+    expect(model.active.length).toBeGreaterThanOrEqual(4);
+    for (const { at, end } of model.active) expect(end - at).toBeGreaterThanOrEqual(32 * 1024);
+  });
+
+  it('of a slow connection are worth another one, however fast those were that have ended', () => {
+    const model = new Model([
+      { start: 0, end: 100 * MEBIBYTE },
+      { start: 200 * MEBIBYTE, end: 200 * MEBIBYTE + 310_000 },
+    ]);
+    const fast = model.takeAll();
+    const slow = model.takeAll();
+    if (fast === undefined || slow === undefined) throw new Error('nothing to begin');
+    model.came(fast, Infinity);
+    model.came(slow, 10_000);
+    model.tick(1_000);
+    model.end(fast);
+    expect(model.plan.worthHelp).toBe(true);
+    expect(model.plan.secondsLeft).toBe(30);
+    expect(model.take()?.start).toBe(slow.end);
+  });
+
+  it('are not split before it is known how fast they come', () => {
+    const model = new Model([{ start: 0, end: 300_000 }]);
+    const first = model.takeAll();
+    if (first === undefined) throw new Error('nothing to begin');
+    // A host that thinks before it answers is not slow when it sends.
+    model.tick(5_000);
+    model.plan.begun(first);
+    model.came(first, 10_000);
+    model.tick(900);
+    expect(model.plan.worthHelp).toBe(false);
+    expect(model.take()).toBeUndefined();
+    model.tick(100);
+    expect(model.plan.worthHelp).toBe(true);
+  });
+
+  it('say how long one connection would take for what is left', () => {
+    expect(begun(310_000, 10_000).model.plan.secondsLeft).toBe(30);
+    expect(begun(25 * MEBIBYTE, 5 * MEBIBYTE).model.plan.secondsLeft).toBe(4);
+  });
+
   it('go on to the end of a host that sends all of it, and nobody else brings that', () => {
     const model = new Model([
       { start: 0, end: 5 },
