@@ -33,7 +33,7 @@ export interface ServeOptions extends Abortable {
   readonly registry?: RegistryClient;
   /** Told once for each request, when its answer has ended or its client has gone. */
   readonly onRequest?: (request: ServedRequest) => void;
-  /** Told what failed in the background and stops nothing. */
+  /** Told what failed in the background and stops nothing, and what `onRequest` throws. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -55,12 +55,14 @@ export interface ServedStore extends ListenAddress, AsyncDisposable {
  *   right that the process lacks), ABORTED
  */
 export async function serveStore(options: ServeOptions): Promise<ServedStore> {
-  const { store, host = '127.0.0.1', port = 0, writable = false, signal, onError = ignore } = options;
+  const { store, host = '127.0.0.1', port = 0, writable = false, signal } = options;
+  const onError = outOfTheWay(options.onError ?? ignore, ignore);
   throwIfAborted(signal);
   const registry = options.registry ?? openRegistry();
   const ended = new AbortController();
   const target = writable ? new StoreTarget(store) : undefined;
-  const { access, tls, limits = {}, onRequest = ignore } = options;
+  const { access, tls, limits = {} } = options;
+  const onRequest = outOfTheWay(options.onRequest ?? ignore, onError);
   const source = sourceOfStore(store, registry, { writable, signal: ended.signal });
   const server = createRegistryServer({ source, target, access, tls, limits, onRequest });
   const stopExpiring = target?.expireUploads(onError);
@@ -83,6 +85,17 @@ export async function serveStore(options: ServeOptions): Promise<ServedStore> {
     await close();
     throw error;
   }
+}
+
+/** A callback that throws is no fault of a request, which was answered, and must not end the program. */
+function outOfTheWay<T>(callback: (told: T) => void, onThrown: (error: unknown) => void): (told: T) => void {
+  return (told) => {
+    try {
+      callback(told);
+    } catch (error) {
+      onThrown(error);
+    }
+  };
 }
 
 function ignore(): void {

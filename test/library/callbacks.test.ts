@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { serveStore } from '../../src/entries/serve.js';
 import { load, save } from '../../src/entries/transfer.js';
 import {
   bundleImage,
   copy,
   exportImage,
   fsck,
+  openRegistry,
   openStore,
   pull,
   type Store,
@@ -185,5 +187,54 @@ describe('what a callback throws', () => {
       // The same store can be used again; that takes as long as all else.
       if (kind === again) await expectUsable(place, run);
     }
+  });
+});
+
+describe('what an observer of a registry client throws', () => {
+  it.each(['onRequest', 'onReceived'] as const)(
+    'is what the pull fails with, and the client can be used again: %s',
+    async (name) => {
+      await using place = await makePlace();
+      const { store, far: reference } = place;
+      let fails = true;
+      let calls = 0;
+      const observer = (): void => {
+        calls += 1;
+        if (fails && calls >= 3) throw new Error('the observer fails');
+      };
+      await using registry = openRegistry({
+        credentials: () => Promise.resolve(undefined),
+        [name]: observer,
+      });
+      await expect(pull({ store, registry, reference })).rejects.toThrow('the observer fails');
+      await expectNothingLeft(place);
+      fails = false;
+      await pull({ store, registry, reference });
+      expect(images.registry.underWay.size).toBe(0);
+    },
+  );
+});
+
+describe('what an observer of a server throws', () => {
+  it.each([
+    ['is told as an error', undefined],
+    ['is dropped where that throws too', new Error('told in vain')],
+  ])('%s, and requests are answered', async (_, alsoThrown) => {
+    await using place = await makePlace();
+    const thrown = new Error('the observer fails');
+    const told: unknown[] = [];
+    await using served = await serveStore({
+      store: place.store,
+      onRequest: () => {
+        throw thrown;
+      },
+      onError: (error) => {
+        told.push(error);
+        if (alsoThrown !== undefined) throw alsoThrown;
+      },
+    });
+    for (let nth = 1; nth <= 2; nth += 1) expect((await fetch(`http://${served.host}/v2/`)).status).toBe(200);
+    await served.close();
+    expect(told).toEqual([thrown, thrown]);
   });
 });

@@ -103,7 +103,15 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#options.onReceived?.(this.url.host, chunk.length);
+    try {
+      this.#options.onReceived?.(this.url.host, chunk.length);
+    } catch (error) {
+      // As it is, before undici gives its own reason: it is no fault of the network, and no other host is asked.
+      const thrown = error instanceof Error ? error : new Error(String(error));
+      this.#finish(thrown);
+      controller.abort(thrown);
+      return;
+    }
     if (this.#sink?.data(chunk) === false) this.#full = true;
     this.#holdBack(this.#options.rateLimit?.take(chunk.length) ?? 0);
     if (this.#full || this.#heldBack !== undefined) controller.pause();

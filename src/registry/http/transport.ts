@@ -88,15 +88,22 @@ export class Transport implements HttpSender {
         ...outcome,
       });
     };
+    let response: HttpResponse;
     try {
-      const response = await this.#dispatch(request);
-      report({ status: response.status });
-      return response;
+      response = await this.#dispatch(request);
     } catch (error) {
       const cause = error instanceof Error ? error.cause : undefined;
       report({ failure: systemCode(cause) ?? systemCode(error) ?? 'unknown' });
       throw error;
     }
+    try {
+      report({ status: response.status });
+    } catch (error) {
+      // Nobody will read it: its connection would stay taken.
+      response.destroy();
+      throw error;
+    }
+    return response;
   }
 
   /** Ends all exchanges and closes the connections. */
