@@ -21,7 +21,7 @@ export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** Absent or empty. */
   readonly directory: string;
   readonly pool: WorkerPool;
-  /** Told what becomes of each layer. */
+  /** Told what becomes of each layer. What it throws ends the operation. */
   readonly onEvent?: (event: UnpackEvent) => void;
 }
 

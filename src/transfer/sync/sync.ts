@@ -42,7 +42,7 @@ export interface SyncOptions extends Abortable {
    * that only looks. Absent: nothing is deleted.
    */
   readonly prune?: ((prunes: readonly RepositoryPrune[]) => Promise<boolean>) | undefined;
-  /** Told what happens, at once and one event after the other. */
+  /** Told what happens, at once and one event after the other. What it throws ends the run. */
   readonly onEvent?: ((event: SyncEvent) => void) | undefined;
 }
 
