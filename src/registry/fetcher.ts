@@ -17,7 +17,7 @@ import { bodyOfPart, type Part } from './body-of-part.js';
 import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import type { HttpResponse, HttpSender } from './http/http.js';
-import { bodyOf, inlineData } from './inline-data.js';
+import { bodyOf, inlineData, type SeenManifests } from './inline-data.js';
 import { ERROR_BODY_BYTES, responseError } from './http/error-response.js';
 import { collectBeginning } from './http/body-source.js';
 import { sendFollowing } from './http/redirect.js';
@@ -84,6 +84,7 @@ export interface Fetcher {
 export interface RemoteFetcherOptions {
   readonly chain: HostChain;
   readonly repository: string;
+  readonly seen: SeenManifests;
   /** For places that are no registry. */
   readonly transport: HttpSender;
   readonly userAgent: string;
@@ -144,7 +145,7 @@ export class RemoteFetcher implements Fetcher {
   async #fetch(descriptor: Descriptor, options: FetchOptions, orMore: boolean): Promise<FetchedPart> {
     const { offset = 0, length = descriptor.size - offset } = options;
     checkPart(descriptor, offset, length);
-    const here = length === 0 ? Buffer.alloc(0) : inlineData(descriptor);
+    const here = length === 0 ? Buffer.alloc(0) : (inlineData(descriptor) ?? this.#seen(descriptor));
     if (here !== undefined) {
       return { body: bodyOf(here.subarray(offset, offset + length)), length };
     }
@@ -197,6 +198,12 @@ export class RemoteFetcher implements Fetcher {
       signal,
       patienceMs,
     });
+  }
+
+  /** A manifest that came when its tag was resolved. */
+  #seen(descriptor: Descriptor): Buffer | undefined {
+    const { chain, repository, seen } = this.#options;
+    return seen.get({ registry: chain.registry, repository }, descriptor);
   }
 
   #pace(host: RegistryHost): BlobPace {

@@ -23,7 +23,7 @@ export type { ReferrersOptions } from './lists/referrers.js';
 export { referrersTag } from './lists/referrers.js';
 export { RegistryClient, type RegistryClientOptions } from './registry-client.js';
 export { RemoteRepository } from './remote-repository.js';
-export type { Resolver } from './resolver.js';
+export { isMisdescribed, type Resolver } from './resolver.js';
 export type { RetryOptions } from './http/retry.js';
 export type { ListOptions } from './lists/tag-list.js';
 export type { RequestEvent, Timeouts, TransportOptions } from './http/transport.js';

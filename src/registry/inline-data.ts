@@ -1,5 +1,5 @@
 import { ContentError } from '../errors.js';
-import { createDigester, type Descriptor } from '../spec/index.js';
+import { createDigester, type Descriptor, type Digest, LIMITS, type Reference } from '../spec/index.js';
 import type { PartBody } from './blob-body.js';
 
 /**
@@ -25,6 +25,40 @@ export function inlineData({ data, digest, size }: Descriptor): Buffer | undefin
     hint,
     details: { digest, expected: digest, actual },
   });
+}
+
+/** Of all the manifests that are kept for who fetches them next, in bytes. */
+const SEEN_BYTES = 2 * LIMITS.manifestBytes;
+
+/** The last manifests that came with their names, verified, so that they need not be asked for once more by their digests. */
+export class SeenManifests {
+  readonly #seen = new Map<string, Buffer>();
+  #bytes = 0;
+
+  add(of: Pick<Reference, 'registry' | 'repository'>, digest: Digest, bytes: Buffer): void {
+    const key = keyOf(of, digest);
+    this.#delete(key);
+    this.#seen.set(key, bytes);
+    this.#bytes += bytes.length;
+    for (const oldest of this.#seen.keys()) {
+      if (this.#bytes <= SEEN_BYTES) return;
+      this.#delete(oldest);
+    }
+  }
+
+  get(of: Pick<Reference, 'registry' | 'repository'>, { digest, size }: Descriptor): Buffer | undefined {
+    const bytes = this.#seen.get(keyOf(of, digest));
+    return bytes?.length === size ? bytes : undefined;
+  }
+
+  #delete(key: string): void {
+    this.#bytes -= this.#seen.get(key)?.length ?? 0;
+    this.#seen.delete(key);
+  }
+}
+
+function keyOf({ registry, repository }: Pick<Reference, 'registry' | 'repository'>, digest: Digest): string {
+  return `${registry}/${repository}@${digest}`;
 }
 
 /** Bytes that are here already, as a body. */

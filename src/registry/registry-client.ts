@@ -6,6 +6,7 @@ import type { Credentials, CredentialsProvider } from './auth/credentials.js';
 import { HostChain } from './hosts/host-chain.js';
 import type { HostConfig, HostsProvider } from './hosts/host-config.js';
 import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
+import { SeenManifests } from './inline-data.js';
 import { RegistryHosts } from './hosts/registry-hosts.js';
 import { RemoteRepository } from './remote-repository.js';
 import { RemoteResolver, type Resolver } from './resolver.js';
@@ -49,6 +50,7 @@ export class RegistryClient implements AsyncDisposable {
   /** Whether somebody else closes the connections. */
   readonly #isShared: boolean;
   readonly #warned = new Set<string>();
+  readonly #seen = new SeenManifests();
 
   /** Opens no connection: the first that is needed is opened then. */
   constructor(options?: RegistryClientOptions);
@@ -77,7 +79,7 @@ export class RegistryClient implements AsyncDisposable {
 
   /** What makes descriptors of references, at all registries. */
   resolver(): Resolver {
-    return new RemoteResolver({ chainOf: (registry) => this.#chain(registry) });
+    return new RemoteResolver({ chainOf: (registry) => this.#chain(registry), seen: this.#seen });
   }
 
   /**
@@ -89,6 +91,7 @@ export class RegistryClient implements AsyncDisposable {
     return new RemoteRepository({
       chain: this.#chain(reference.registry),
       repository: reference.repository,
+      seen: this.#seen,
       transport: this.#transport,
       userAgent: this.#userAgent,
       retry,

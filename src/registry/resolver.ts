@@ -17,12 +17,15 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
-import { collectBody } from './http/body-source.js';
+import { collectBeginning, collectBody } from './http/body-source.js';
 import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
 import { schema1Error } from './fetcher.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
+import { ERROR_BODY_BYTES } from './http/error-response.js';
+import { HeadRequests } from './hosts/head-requests.js';
 import type { HttpResponse } from './http/http.js';
-import type { RegistryHost } from './hosts/registry-host.js';
+import type { SeenManifests } from './inline-data.js';
+import type { RegistryRequest } from './hosts/registry-host.js';
 import { redactUrl } from './http/urls.js';
 
 /**
@@ -32,14 +35,36 @@ import { redactUrl } from './http/urls.js';
 export interface Resolver {
   /**
    * What a tag or a digest stands for; by one HEAD where the registry answers that (distribution-spec: Checking if content exists in the registry).
+   * By GET where it fails at that, or `byGet` is set: then the manifest was seen, and is not asked for again by who fetches it next.
    *
    * @throws {RegistryError} all codes; {ContentError} DIGEST_MISMATCH; {SpecError} LIMIT_EXCEEDED, INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE
    */
-  resolve(reference: Reference, options?: Abortable): Promise<Descriptor>;
+  resolve(
+    reference: Reference,
+    options?: Abortable & { readonly byGet?: boolean | undefined },
+  ): Promise<Descriptor>;
+}
+
+/**
+ * Whether an error says that a manifest cannot be had as it was described: it is not there, or is another one, or of another
+ * length. Then HEAD was wrong, or the registry has manifests by their tags alone, and GET tells more; see {@link Resolver.resolve}.
+ */
+export function isMisdescribed(error: unknown, { digest }: Pick<Descriptor, 'digest'>): boolean {
+  if (error instanceof ContentError) {
+    return (
+      (error.code === 'SIZE_MISMATCH' || error.code === 'DIGEST_MISMATCH') && error.details.digest === digest
+    );
+  }
+  if (!(error instanceof RegistryError) || (error.code !== 'NOT_FOUND' && error.code !== 'PROTOCOL'))
+    return false;
+  const { method, url = '' } = error.details;
+  return method === 'GET' && url.endsWith(`/manifests/${digest}`);
 }
 
 export interface RemoteResolverOptions {
   readonly chainOf: (registry: string) => HostChain;
+  /** Where manifests that were seen on the way are left. */
+  readonly seen: SeenManifests;
 }
 
 /** Schema 1 is asked for as well, so that what is there is named rather than said to be absent. */
@@ -55,35 +80,33 @@ export class RemoteResolver implements Resolver {
     this.#options = options;
   }
 
-  async resolve(reference: Reference, { signal }: Abortable = {}): Promise<Descriptor> {
+  async resolve(
+    reference: Reference,
+    { signal, byGet = false }: Abortable & { readonly byGet?: boolean | undefined } = {},
+  ): Promise<Descriptor> {
     const chain = this.#options.chainOf(reference.registry);
     // What a digest names is the same wherever it is had; what a tag names, only some hosts may say.
     const capability = reference.digest === undefined ? 'resolve' : 'pull';
-    const withoutHead = new Set<RegistryHost>();
+    const heads = new HeadRequests();
     return await chain.run({ capability, signal }, async (turn) => {
-      const known = withoutHead.has(turn.host) ? undefined : await this.#head(reference, turn);
+      const known = byGet ? undefined : await this.#head(reference, turn, heads);
       if (known !== undefined) return known;
-      withoutHead.add(turn.host);
+      heads.distrust(turn.host);
       return await this.#get(reference, turn);
     });
   }
 
-  async #head(reference: Reference, turn: HostTurn): Promise<Descriptor | undefined> {
-    let response: HttpResponse;
-    try {
-      response = await this.#request('HEAD', reference, turn);
-    } catch (error) {
-      // An answer to HEAD has no body: GET either works or says why not.
-      if (error instanceof RegistryError && error.details.status !== undefined && mayLikeGet(error))
-        return undefined;
-      throw error;
-    }
-    await collectBody(response, 0, () => manifestTooLong(reference));
-    return describedByHead(response, reference);
+  async #head(reference: Reference, turn: HostTurn, heads: HeadRequests): Promise<Descriptor | undefined> {
+    // An answer to HEAD has no body, so GET says better why there is nothing.
+    const request = { ...this.#request(reference, turn), expected: [200, 404] };
+    const response = await heads.send(turn.host, request);
+    if (response === undefined) return undefined;
+    await collectBeginning(response, ERROR_BODY_BYTES);
+    return response.status === 404 ? undefined : describedByHead(response, reference);
   }
 
   async #get(reference: Reference, turn: HostTurn): Promise<Descriptor> {
-    const response = await this.#request('GET', reference, turn);
+    const response = await turn.host.request({ ...this.#request(reference, turn), method: 'GET' });
     const tooLong = (): SpecError => manifestTooLong(reference);
     const source = decodedBody(response, appliedEncoding(response, undefined));
     const body = await collectBody(source, LIMITS.manifestBytes, tooLong);
@@ -93,17 +116,13 @@ export class RemoteResolver implements Resolver {
     const digest = verifiedDigest(body, digestHeader(response), reference);
     // A body that says otherwise is refused: it would be one thing to us and another to the next client.
     const { mediaType } = parseManifest(body, isKnown(contentType) ? contentType : undefined);
+    this.#options.seen.add(reference, digest, body);
     return { mediaType, digest, size: body.length };
   }
 
-  async #request(
-    method: 'GET' | 'HEAD',
-    reference: Reference,
-    { host, attempt, signal, patienceMs }: HostTurn,
-  ): Promise<HttpResponse> {
+  #request(reference: Reference, { attempt, signal, patienceMs }: HostTurn): Omit<RegistryRequest, 'method'> {
     const { repository, tag, digest } = reference;
-    return await host.request({
-      method,
+    return {
       repository,
       path: `manifests/${digest ?? tag ?? 'latest'}`,
       headers: { accept: ACCEPT },
@@ -113,13 +132,8 @@ export class RemoteResolver implements Resolver {
       attempt,
       signal,
       patienceMs,
-    });
+    };
   }
-}
-
-/** Whether the registry refused the HEAD itself, rather than being away, or a token server refusing a token. */
-function mayLikeGet({ code, retryable, details }: RegistryError): boolean {
-  return details.method === 'HEAD' && details.status !== undefined && !retryable && code !== 'UNAUTHORIZED';
 }
 
 function isKnown(mediaType: string): boolean {

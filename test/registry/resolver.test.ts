@@ -11,6 +11,7 @@ import {
   ScriptedRegistry,
   type Step,
 } from '../support/scripted-registry.js';
+import { secret } from '../support/secrets.js';
 
 const config = { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(Buffer.from('{}')), size: 2 };
 const manifest = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] });
@@ -32,7 +33,9 @@ const having = (headers: Record<string, string>): Reply => ({
 
 async function resolve(steps: readonly Step[], suffix = ':1') {
   await using registry = await ScriptedRegistry.start(steps);
-  await using client = fastClient();
+  await using client = fastClient({
+    credentials: () => Promise.resolve({ username: 'pilot', password: secret('pass-word-53') }),
+  });
   return await client.resolver().resolve(parseReference(`${registry.address}/team/app${suffix}`));
 }
 
@@ -110,7 +113,33 @@ describe('resolve finds the descriptor', () => {
       'after a failure that passes',
       [
         { on: HEAD, status: 503 },
-        { on: HEAD, ...good },
+        { on: GET, status: 503 },
+        { on: GET, ...good },
+      ],
+    ],
+    ...(
+      [
+        ['HEAD is not implemented', { status: 501 }],
+        ['HEAD fails', { status: 500 }],
+        ['HEAD cannot be answered', { status: 503 }],
+        ['HEAD is too much for it once', { status: 429 }],
+        ['it hangs up on HEAD', { dropAfter: -1 }],
+        ['HEAD is asked for credentials without a challenge', { status: 401 }],
+        ['HEAD says 0 bytes', having({ 'content-length': '0' })],
+      ] satisfies [string, Reply][]
+    ).map(([name, reply]): [string, Step[]] => [
+      `by GET where ${name}`,
+      [
+        { on: HEAD, ...reply },
+        { on: GET, ...good },
+      ],
+    ]),
+    [
+      'by GET with credentials where only GET has a challenge',
+      [
+        { on: HEAD, status: 401 },
+        { on: GET, status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } },
+        { on: GET, expect: { authorization: /^Basic / }, ...good },
       ],
     ],
     [
@@ -236,8 +265,32 @@ describe('resolve refuses', () => {
         { on: GET, ...errorReply(400, 'TAG_INVALID') },
       ],
     ],
-    ['a registry that stays away', 'UNAVAILABLE', [{ on: HEAD, times: 3, status: 502 }]],
-    ['a registry that stays busy', 'RATE_LIMITED', [{ on: HEAD, times: 3, status: 429 }]],
+    ...(
+      [
+        ['a registry that stays away', 'UNAVAILABLE', 502],
+        ['a registry that stays busy', 'RATE_LIMITED', 429],
+      ] as const
+    ).map(([name, code, status]): [string, string, Step[]] => [
+      name,
+      code,
+      [
+        { on: HEAD, status },
+        { on: GET, times: 2, status },
+      ],
+    ]),
+    [
+      'what it has not implemented, at the first try',
+      'PROTOCOL',
+      [
+        { on: HEAD, status: 501 },
+        { on: GET, status: 501 },
+      ],
+    ],
+    [
+      'credentials that are wrong, which are not shown again by GET',
+      'UNAUTHORIZED',
+      [{ on: HEAD, times: 2, status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }],
+    ],
   ];
   it.each(rows)('%s: %s', async (_name, code, steps, suffix) => {
     const error = await failure(resolve(steps, suffix));

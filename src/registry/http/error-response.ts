@@ -42,6 +42,8 @@ export function responseError(refusal: Refusal): RegistryError {
         method,
         url: redactUrl(url),
         status,
+        // How many lines ask for credentials: without one, nobody can know how to answer.
+        ...(status === 401 ? { challenges: response.headers('www-authenticate').length } : {}),
         ...(said.codes.length === 0 ? {} : { registryCodes: said.codes }),
         ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
       },
@@ -93,6 +95,9 @@ function classify({ method, response, authenticated }: Refusal, codes: readonly 
       retryable: true,
       hint: 'Wait, or log in: many registries allow more to known users.',
     };
+  }
+  if (status === 501) {
+    return { code: 'PROTOCOL', message: `${host} does not know this kind of request`, retryable: false };
   }
   if (status === 408 || status === 425 || status >= 500) {
     return { code: 'UNAVAILABLE', message: `${host} cannot answer at the moment`, retryable: true };

@@ -1,8 +1,6 @@
 import type { Abortable } from '../../errors.js';
 import { type Digest, shortDigest } from '../../spec/index.js';
-import { collectBeginning } from '../http/body-source.js';
-import { contentLength } from '../http/content-encoding.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import { HeadRequests } from '../hosts/head-requests.js';
 import type { ReferrersTarget } from './referrers.js';
 
 /**
@@ -16,9 +14,9 @@ export async function blobSize(
   digest: Digest,
   { signal }: Abortable = {},
 ): Promise<number | undefined> {
+  const heads = new HeadRequests();
   return await chain.run({ capability: 'pull', signal }, async (turn) => {
-    const response = await turn.host.request({
-      method: 'HEAD',
+    const { size } = await heads.blob(turn.host, {
       repository,
       path: `blobs/${digest}`,
       headers: { accept: '*/*' },
@@ -29,7 +27,6 @@ export async function blobSize(
       signal: turn.signal,
       patienceMs: turn.patienceMs,
     });
-    await collectBeginning(response, ERROR_BODY_BYTES);
-    return contentLength(response);
+    return size;
   });
 }

@@ -1,8 +1,14 @@
 import { ContentError, RegistryError } from '../../errors.js';
+import type { BlobAnswer, HeadRequests } from '../hosts/head-requests.js';
 import { type UploadTarget, type UploadTry, writing } from './blob-upload.js';
-import { collectBeginning } from '../http/body-source.js';
-import { contentLength } from '../http/content-encoding.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
+
+/**
+ * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and so are some by the
+ * bucket that they are redirected to. All of 4xx but what asks for credentials, or may pass, or says that there are no bytes.
+ */
+const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 + at).filter(
+  (status) => ![401, 407, 408, 416, 425, 429].includes(status),
+);
 
 /**
  * Whether a host has a blob already (distribution-spec: Checking if content exists in the registry). False also where it
@@ -13,38 +19,47 @@ import { ERROR_BODY_BYTES } from '../http/error-response.js';
 export async function blobExists(
   { repository, descriptor, subject }: UploadTarget,
   { host, attempt, signal }: UploadTry,
+  heads: HeadRequests,
 ): Promise<boolean> {
   const { digest, size } = descriptor;
-  try {
-    const response = await host.request({
-      method: 'HEAD',
+  const ask = async (): Promise<BlobAnswer> =>
+    await heads.blob(host, {
       repository,
       path: `blobs/${digest}`,
       headers: {},
       access: [writing(repository)],
-      expected: [200, 404],
+      expected: [200, ...REFUSALS],
       subject,
       attempt,
       signal,
     });
-    await collectBeginning(response, ERROR_BODY_BYTES);
-    if (response.status === 404) return false;
-    const actual = contentLength(response);
-    if (actual === undefined || actual === 0 || actual === size) return true;
-    throw new ContentError('SIZE_MISMATCH', `${host.name} has ${digest} with ${actual} bytes, not ${size}`, {
-      hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
-      details: { digest, expected: size, actual },
-    });
+  try {
+    let answer = await ask();
+    if (isOfAnotherSize(answer, size)) {
+      heads.distrust(host);
+      const byGet = await ask();
+      if (!REFUSALS.includes(byGet.status)) answer = byGet;
+    }
+    if (!isOfAnotherSize(answer, size)) return !REFUSALS.includes(answer.status);
+    throw new ContentError(
+      'SIZE_MISMATCH',
+      `${host.name} has ${digest} with ${answer.size ?? 'other'} bytes, not ${size}`,
+      {
+        hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
+        details: { digest, expected: size, ...(answer.size === undefined ? {} : { actual: answer.size }) },
+      },
+    );
   } catch (error) {
-    if (isRefusal(error)) return false;
+    if (!(error instanceof RegistryError) || error.code === 'UNAUTHORIZED') throw error;
+    const { status } = error.details;
+    // A bucket may ask for credentials of its own. Nothing of what is final says that there is no pushing.
+    if (status !== undefined && (status === 401 || REFUSALS.includes(status) || !error.retryable))
+      return false;
     throw error;
   }
 }
 
-/** Who may only push is refused, and so are some HEADs by the bucket that they are redirected to. */
-function isRefusal(error: unknown): boolean {
-  if (!(error instanceof RegistryError)) return false;
-  if (error.code === 'UNAUTHORIZED' || error.code === 'RATE_LIMITED') return false;
-  const { status } = error.details;
-  return status !== undefined && status >= 400 && status < 500 && status !== 408 && status !== 425;
+/** Where the length is left out some say 0. */
+function isOfAnotherSize({ status, size = 0 }: BlobAnswer, expected: number): boolean {
+  return !REFUSALS.includes(status) && size !== 0 && size !== expected;
 }

@@ -2,6 +2,7 @@ import { type Abortable, LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, shortDigest } from '../../spec/index.js';
 import { blobExists } from './blob-exists.js';
 import { BlobUpload, type UploadTarget, type UploadTry } from './blob-upload.js';
+import { HeadRequests } from '../hosts/head-requests.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { PieceSize } from './piece-size.js';
 import type { SourceFault, VerifiedSource } from './verified-source.js';
@@ -59,7 +60,8 @@ export async function hasBlob(
   { signal }: Abortable = {},
 ): Promise<boolean> {
   const target = uploadTarget(chain, repository, descriptor);
-  return await chain.run({ capability: 'push', signal }, (turn) => blobExists(target, turn));
+  const heads = new HeadRequests();
+  return await chain.run({ capability: 'push', signal }, (turn) => blobExists(target, turn, heads));
 }
 
 function uploadTarget(chain: HostChain, repository: string, descriptor: Descriptor): UploadTarget {
@@ -85,6 +87,7 @@ class BlobPush {
   /** Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this push. */
   #absent: boolean;
   readonly #pieces = new PieceSize();
+  readonly #heads = new HeadRequests();
   #upload: BlobUpload | undefined;
   /** Whether it is not known what the registry holds of the upload. */
   #unsure = false;
@@ -110,7 +113,7 @@ class BlobPush {
     if (this.#upload === undefined) {
       const absent = this.#absent;
       this.#absent = false;
-      if (!absent && (await blobExists(this.#target, turn))) return this.#closing ? 'pushed' : 'exists';
+      if (!absent && (await this.#exists(turn))) return this.#closing ? 'pushed' : 'exists';
       const begun = await this.#begin(turn);
       if (begun === 'mounted') return begun;
       this.#upload = begun;
@@ -126,6 +129,10 @@ class BlobPush {
     this.#upload = undefined;
     this.#unsure = false;
     if (upload !== undefined) await cancel(upload);
+  }
+
+  async #exists(turn: UploadTry): Promise<boolean> {
+    return await blobExists(this.#target, turn, this.#heads);
   }
 
   async #begin(turn: UploadTry): Promise<BlobUpload | 'mounted'> {
@@ -185,7 +192,7 @@ class BlobPush {
     switch (kindOf(error)) {
       case 'final':
         // Some close an upload by themselves and refuse to be asked for it.
-        if (this.#closing && isAnswer(error) && (await blobExists(this.#target, turn))) return 'done';
+        if (this.#closing && isAnswer(error) && (await this.#exists(turn))) return 'done';
         if (!isStatus(error, 400) || upload.parts < 2) throw error;
         // It takes chunks and does not put them together.
         this.#pieces.keepWhole();

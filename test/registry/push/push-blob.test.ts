@@ -6,6 +6,7 @@ import { RegistryError } from '../../../src/errors.js';
 import { digestOf } from '../../../src/spec/index.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { blobOf, failure } from '../../support/registry-fixture.js';
+import { type Reply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
 import { UploadRegistry, type UploadRegistryOptions } from '../../support/upload-registry.js';
 
 const MiB = 1024 * 1024;
@@ -95,7 +96,7 @@ describe('a blob is pushed', () => {
     [
       'after a 503',
       small,
-      ['HEAD', 'HEAD', 'POST', 'PUT (100000)'],
+      ['HEAD', 'GET', 'POST', 'PUT (100000)'],
       { instead: (_line, nth) => (nth === 1 ? { status: 503 } : undefined) },
     ],
     [
@@ -127,6 +128,44 @@ describe('a blob is pushed', () => {
     expect(await fixture.pusher.push(blobOf(small), open)).toBe('exists');
     expect([registry.seen, offsets]).toEqual([['HEAD'], []]);
   });
+
+  const refusals: [name: string, reply: Reply][] = [
+    ['is not implemented', { status: 501 }],
+    ['fails', { status: 500 }],
+    ['cannot be answered', { status: 503 }],
+    ['comes too often once', { status: 429 }],
+    ['is hung up on', { dropAfter: -1 }],
+    ['is asked for credentials without a challenge', { status: 401 }],
+    ['has a wrong length', { headers: { 'content-length': '7' } }],
+  ];
+  const HEAD = `HEAD /v2/team/app/blobs/${digestOf(small)}`;
+  const GET: Step = { on: HEAD.replace('HEAD', 'GET'), expect: { range: 'bytes=0-0' } };
+  it.each(refusals)('not where it is there by GET and HEAD %s', async (_name, reply) => {
+    for (const ranges of [true, 'ignored'] as const) {
+      await using registry = await ScriptedRegistry.start([
+        { on: HEAD, ...reply },
+        { ...GET, ranges, body: small },
+      ]);
+      await using fixture = pushFixture(registry.address);
+      expect(await fixture.pusher.push(blobOf(small), sourceOf(small).open)).toBe('exists');
+    }
+  });
+
+  it.each(refusals.filter(([, { headers }]) => headers === undefined))(
+    'where it is not there by GET and HEAD %s',
+    async (_name, reply) => {
+      const bytes = Buffer.from('a blob');
+      const path = `/v2/team/app/blobs/${digestOf(bytes)}`;
+      await using registry = await ScriptedRegistry.start([
+        { on: `HEAD ${path}`, ...reply },
+        { ...GET, on: `GET ${path}`, status: 404 },
+        { on: 'POST /v2/team/app/blobs/uploads/', status: 202, headers: { location: '/up?state=1' } },
+        { on: `PUT /up?state=1&digest=${encodeURIComponent(digestOf(bytes))}`, status: 201 },
+      ]);
+      await using fixture = pushFixture(registry.address);
+      expect(await fixture.pusher.push(blobOf(bytes), sourceOf(bytes).open)).toBe('pushed');
+    },
+  );
 
   it('under a sha512 digest', async () => {
     await using registry = await UploadRegistry.start({

@@ -11,7 +11,13 @@ import {
 import { referrersTag } from '../../../src/registry/lists/referrers.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { failure } from '../../support/registry-fixture.js';
-import { errorReply, manifestReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
+import {
+  errorReply,
+  manifestReply,
+  type Reply,
+  ScriptedRegistry,
+  type Step,
+} from '../../support/scripted-registry.js';
 
 const BASE = '/v2/team/app';
 
@@ -75,6 +81,31 @@ describe('a manifest', () => {
       [{ on: `HEAD ${BASE}/manifests/v1`, status: 200 }, PUT],
     ],
     ['is pushed where it may not be asked for', 'pushed', [{ ...absent('v1'), status: 403 }, PUT]],
+    ...(
+      [
+        ['is not implemented', { status: 501 }],
+        ['fails', { status: 500 }],
+        ['cannot be answered', { status: 503 }],
+        ['comes too often once', { status: 429 }],
+        ['is hung up on', { dropAfter: -1 }],
+        ['is asked for credentials without a challenge', { status: 401 }],
+      ] satisfies [string, Reply][]
+    ).flatMap(([name, reply]): [string, string, Step[]][] => {
+      const head = { on: `HEAD ${BASE}/manifests/v1`, ...reply };
+      const get = `GET ${BASE}/manifests/v1`;
+      return [
+        [
+          `is not pushed where the tag names it by GET and HEAD ${name}`,
+          'exists',
+          [head, { on: get, body: manifest }],
+        ],
+        [
+          `is pushed where GET knows no tag and HEAD ${name}`,
+          'pushed',
+          [head, { on: get, status: 404 }, PUT],
+        ],
+      ];
+    }),
     ['is pushed after a 500', 'pushed', [absent('v1'), { ...PUT, status: 500, headers: {} }, PUT]],
     ['is pushed after a break', 'pushed', [absent('v1'), { ...PUT, dropAfter: -1 }, PUT]],
     ['is pushed where the answer says little', 'pushed', [absent('v1'), { ...PUT, headers: {} }]],
