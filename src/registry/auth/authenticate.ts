@@ -40,6 +40,8 @@ export class Authenticator {
   readonly #found = new Map<string | undefined, Found>();
   readonly #schemes = new Map<string | undefined, Scheme>();
   #latest: Scheme | undefined;
+  /** By repository, where it takes a password as well as a token: why the token could not be had, once that has happened. */
+  readonly #beside = new Map<string | undefined, RegistryError | undefined>();
   /** What the registry calls what we want, where it says otherwise. */
   readonly #scopes = new Map<string, readonly string[]>();
 
@@ -58,7 +60,9 @@ export class Authenticator {
     } catch (error) {
       // Learnt from another repository, which may have a token server of its own: let the registry say.
       if (known === undefined && error instanceof RegistryError && mayBeElsewhere(error)) return undefined;
-      throw error;
+      const instead = await this.#basicInstead(error, { wanted }, options);
+      if (instead === undefined) throw error;
+      return instead;
     }
   }
 
@@ -78,20 +82,43 @@ export class Authenticator {
     options: Abortable = {},
   ): Promise<string | undefined> {
     const { wanted, refused } = challenge;
+    const { repository } = wanted;
     const challenges = parseChallenges(challenge.lines);
     const bearer = challenges.find(
       ({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm'),
     );
-    const scheme = bearer === undefined ? basicOf(challenges) : bearerOf(bearer, challenge.origin);
-    if (scheme === undefined) return undefined;
-    this.#latest = scheme;
-    this.#schemes.set(wanted.repository, scheme);
-    if (scheme.type === 'bearer') {
-      const named = bearer?.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
+    const basic = basicOf(challenges);
+    this.#beside.delete(repository);
+    if (bearer === undefined) {
+      if (basic === undefined) return undefined;
+      this.#learn(basic, repository);
+      return await this.#authorize(basic, wanted, { refused }, options);
+    }
+    if (basic !== undefined) this.#beside.set(repository, undefined);
+    try {
+      const scheme = bearerOf(bearer, challenge.origin);
+      this.#learn(scheme, repository);
+      const named = bearer.parameters.get('scope')?.split(' ').filter(Boolean) ?? [];
       if (named.length > 0) this.#scopes.set(scopesKey(wanted), challengedScopes(wanted.scopes, named));
       this.#drop(scheme, wanted, refused);
+      return await this.#authorize(scheme, wanted, { refused }, options);
+    } catch (error) {
+      const instead = await this.#basicInstead(error, { wanted, refused }, options);
+      if (instead === undefined) throw error;
+      return instead;
     }
-    return await this.#authorize(scheme, wanted, { refused }, options);
+  }
+
+  /**
+   * Why a token could not be had, where that is why a password was shown instead, which the registry has now refused. The next
+   * request asks for a token again.
+   */
+  refusedInstead(repository: string | undefined): RegistryError | undefined {
+    const failure = this.#beside.get(repository);
+    if (failure === undefined) return undefined;
+    this.#beside.delete(repository);
+    this.#schemes.delete(repository);
+    return failure;
   }
 
   /** Looked up once for each repository, unless that fails. */
@@ -100,6 +127,31 @@ export class Authenticator {
     options: Abortable = {},
   ): Promise<Credentials | undefined> {
     return (this.#found.get(repository) ?? (await this.#lookUp(repository, options))).credentials;
+  }
+
+  #learn(scheme: Scheme, repository: string | undefined): void {
+    this.#latest = scheme;
+    this.#schemes.set(repository, scheme);
+  }
+
+  /**
+   * The `Authorization` by password of a registry that takes that too, where its token server fails. A refusal of the
+   * credentials is none: they would only be refused once more. Undefined where nothing can be shown instead.
+   */
+  async #basicInstead(
+    error: unknown,
+    { wanted: { repository }, refused }: { readonly wanted: Wanted; readonly refused?: string | undefined },
+    options: Abortable,
+  ): Promise<string | undefined> {
+    const isFailure = error instanceof RegistryError && error.code !== 'ABORTED' && !isRefusal(error);
+    if (!isFailure || !this.#beside.has(repository)) return undefined;
+    const credentials = await this.credentials(repository, options);
+    if (credentials === undefined || !('username' in credentials)) return undefined;
+    const shown = basicAuthorization(credentials);
+    if (shown === refused) return undefined;
+    this.#schemes.set(repository, { type: 'basic' });
+    this.#beside.set(repository, error);
+    return shown;
   }
 
   async #authorize(

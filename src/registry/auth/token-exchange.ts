@@ -1,6 +1,7 @@
 import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { collectBeginning, collectBody } from '../http/body-source.js';
+import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
 import { basicAuthorization } from './credentials.js';
 import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
 import type { HttpRequest, HttpResponse, HttpSender } from '../http/http.js';
@@ -62,7 +63,8 @@ export async function exchangeToken(
     });
   }
   const malformed = (): RegistryError => notAToken(request, response);
-  return parseToken(await collectBody(response, ANSWER_BYTES, malformed), malformed);
+  const body = decodedBody(response, appliedEncoding(response, undefined));
+  return parseToken(await collectBody(body, ANSWER_BYTES, malformed), malformed);
 }
 
 function httpRequest(

@@ -126,7 +126,7 @@ export class RegistryHost {
     const scopes = request.access.map((access) => this.#scopeOf(access));
     let authorization = await this.#authenticator.authorization({ scopes, repository }, { signal });
     let followed = await this.#send(request, authorization);
-    if (followed.response.status === 401 && !followed.crossed) {
+    if (isRefused(followed)) {
       const { response } = followed;
       const body = await collectBeginning(response, ERROR_BODY_BYTES);
       const answer = await this.#authenticator.answer(
@@ -141,6 +141,11 @@ export class RegistryHost {
       if (answer === undefined) throw await this.#refusal(request, followed, authorization, body);
       authorization = answer;
       followed = await this.#send(request, authorization);
+      const instead = isRefused(followed) ? this.#authenticator.refusedInstead(repository) : undefined;
+      if (instead !== undefined) {
+        await collectBeginning(followed.response, ERROR_BODY_BYTES);
+        throw instead;
+      }
     }
     if (request.expected.includes(followed.response.status)) return followed.response;
     const body = await collectBeginning(followed.response, ERROR_BODY_BYTES);
@@ -238,6 +243,11 @@ export class RegistryHost {
       hint: 'The registry redirected to a place that refused; try again, or ask who runs it.',
     });
   }
+}
+
+/** By the host itself: what another origin refuses was none of the host's credentials. */
+function isRefused({ response, crossed }: Followed): boolean {
+  return response.status === 401 && !crossed;
 }
 
 /** What no words of an answer may be passed on with. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 
 import { describe, expect, it } from 'vitest';
 
@@ -48,6 +49,14 @@ function challengeOf(realm: string, more = `,scope="${scope}"`): Reply {
   return { status: 401, headers: { 'www-authenticate': `Bearer realm="${realm}",service="harbour"${more}` } };
 }
 
+/** The same, and Basic before it. */
+function beside({ headers, ...challenge }: Reply): Reply {
+  return {
+    ...challenge,
+    headers: { 'www-authenticate': ['Basic realm="x"', String(headers?.['www-authenticate'])] },
+  };
+}
+
 async function resolveAt(registry: ScriptedRegistry, options: RegistryClientOptions = {}): Promise<string> {
   await using client = fastClient(options);
   return (await client.resolver().resolve(parseReference(`${registry.address}/team/app:1`))).digest;
@@ -58,6 +67,56 @@ const digest = digestOf(Buffer.from('{"schemaVersion":2}'));
 describe('authentication succeeds', () => {
   const rows: [name: string, steps: (challenge: Reply) => Step[], credentials?: Credentials][] = [
     ['anonymously', () => [{ on: HEAD, expect: { authorization: undefined }, ...manifest }], pilot],
+    ...(
+      [
+        ['fails', { status: 500 }],
+        ['is away', { status: 503 }],
+        ['hangs up', { dropAfter: -1 }],
+        ['is not there', { status: 404 }],
+        ['says no token', { body: '<html>' }],
+      ] satisfies [string, Reply][]
+    ).map(([name, reply]): [string, (challenge: Reply) => Step[], Credentials] => [
+      `by basic, which is offered beside a token server that ${name}`,
+      (challenge) => [
+        { on: HEAD, ...beside(challenge) },
+        { on: `GET ${TOKEN}&account=pilot`, ...reply },
+        // A server that knows no GET may know POST.
+        ...('status' in reply && reply.status === 404 ? [{ on: 'POST /token', status: 404 }] : []),
+        { on: HEAD, expect: { authorization: BASIC }, ...manifest },
+      ],
+      pilot,
+    ]),
+    [
+      'by basic, which is offered beside a token server that is no address',
+      () => [
+        { on: HEAD, ...beside(challengeOf('ftp://tokens.example/')) },
+        { on: HEAD, expect: { authorization: BASIC }, ...manifest },
+      ],
+      pilot,
+    ],
+    [
+      'by a token whose answer is compressed',
+      (challenge) => [
+        { on: HEAD, ...challenge },
+        {
+          on: `GET ${TOKEN}`,
+          headers: { 'content-encoding': 'gzip' },
+          body: gzipSync(String(tokenReply({ token: 'token-number-9' }).body)),
+        },
+        { on: HEAD, expect: { authorization: 'Bearer token-number-9' }, ...manifest },
+      ],
+    ],
+    [
+      'by a token after all, where basic is refused beside a token server that is away for a moment',
+      (challenge) => [
+        { on: HEAD, ...beside(challenge) },
+        { on: `GET ${TOKEN}&account=pilot`, status: 503 },
+        { on: HEAD, expect: { authorization: BASIC }, ...beside(challenge) },
+        { on: `GET ${TOKEN}&account=pilot`, ...tokenReply({ token: 'token-number-10' }) },
+        { on: HEAD, expect: { authorization: 'Bearer token-number-10' }, ...manifest },
+      ],
+      pilot,
+    ],
     [
       'by basic',
       () => [
@@ -117,10 +176,7 @@ describe('authentication succeeds', () => {
       (challenge) => [
         {
           on: HEAD,
-          ...challenge,
-          headers: {
-            'www-authenticate': ['Basic realm="x"', String(challenge.headers?.['www-authenticate'])],
-          },
+          ...beside(challenge),
         },
         { on: `GET ${TOKEN}&account=pilot`, ...tokenReply({ token: 'token-number-4' }) },
         { on: HEAD, expect: { authorization: 'Bearer token-number-4' }, ...manifest },
@@ -162,6 +218,20 @@ describe('authentication succeeds', () => {
   });
 });
 
+it('a registry that takes basic goes on with it when its token server is away for the next token', async () => {
+  await using registry = await scripted((challenge) => [
+    { on: HEAD, ...beside(challenge) },
+    { on: `GET ${TOKEN}&account=pilot`, ...tokenReply({ token: 'token-number-11' }) },
+    { on: HEAD, expect: { authorization: 'Bearer token-number-11' }, ...manifest },
+    { on: HEAD, expect: { authorization: 'Bearer token-number-11' }, ...beside(challenge) },
+    { on: `GET ${TOKEN}&account=pilot`, status: 503 },
+    { on: HEAD, times: 2, expect: { authorization: BASIC }, ...manifest },
+  ]);
+  await using client = fastClient(withCredentials(pilot));
+  const reference = parseReference(`${registry.address}/team/app:1`);
+  for (let n = 0; n < 3; n += 1) await client.resolver().resolve(reference);
+});
+
 describe('authentication fails', () => {
   const rows: [name: string, code: string, steps: (challenge: Reply) => Step[], credentials?: Credentials][] =
     [
@@ -170,7 +240,42 @@ describe('authentication fails', () => {
         'UNAUTHORIZED',
         () => [{ on: HEAD, status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }],
       ],
-      ['without a challenge', 'UNAUTHORIZED', () => [{ on: HEAD, status: 401 }], pilot],
+      [
+        'without a challenge',
+        'UNAUTHORIZED',
+        () => [
+          { on: HEAD, status: 401 },
+          { on: HEAD.replace('HEAD', 'GET'), status: 401 },
+        ],
+        pilot,
+      ],
+      [
+        'with a wrong password at the token server, which is not shown to the registry too',
+        'UNAUTHORIZED',
+        (challenge) => [
+          { on: HEAD, ...beside(challenge) },
+          { on: `GET ${TOKEN}&account=pilot`, status: 401 },
+        ],
+        pilot,
+      ],
+      [
+        'for the reason of the token server where basic is refused too',
+        'PROTOCOL',
+        (challenge) => [
+          { on: HEAD, ...beside(challenge) },
+          { on: `GET ${TOKEN}&account=pilot`, body: '<html>' },
+          { on: HEAD, expect: { authorization: BASIC }, ...beside(challenge) },
+        ],
+        pilot,
+      ],
+      [
+        'for the reason of the token server where there is nothing for basic',
+        'PROTOCOL',
+        (challenge) => [
+          { on: HEAD, ...beside(challenge) },
+          { on: `GET ${TOKEN}`, body: '<html>' },
+        ],
+      ],
       [
         'with a wrong password for basic, after one try',
         'UNAUTHORIZED',
