@@ -28,6 +28,11 @@ export interface ConnectionOptions {
 export interface HttpRequest extends Abortable {
   readonly method: HttpMethod;
   readonly url: URL;
+  /**
+   * Path and query as they are sent, where that is not as the URL has them: it writes `'` in a query as `%27`, which an
+   * address that was signed may not bear.
+   */
+  readonly target?: string | undefined;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   /** A stream is read once; it is destroyed when the exchange fails. */

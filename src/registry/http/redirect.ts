@@ -55,13 +55,14 @@ export async function sendFollowing(
     if (!followed.has(response.status) || location === undefined) return { response, crossed };
     await collectBeginning(response, ERROR_BODY_BYTES);
     if (redirects === MAX_REDIRECTS) throw refused(request, `redirected more than ${MAX_REDIRECTS} times`);
-    const url = target(location, current);
+    const url = urlOf(location, current);
     if (url.origin !== current.url.origin) crossed = true;
-    current = crossed ? forAnotherOrigin(current, url) : { ...current, url };
+    const next = { ...current, url, target: verbatim(location, url) };
+    current = crossed ? { ...next, ...withoutSecrets(next) } : next;
   }
 }
 
-function target(location: string, from: Pick<HttpRequest, 'method' | 'url'>): URL {
+function urlOf(location: string, from: Pick<HttpRequest, 'method' | 'url'>): URL {
   const url = parseUrl(location, from.url);
   if (url === undefined) throw refused(from, 'redirected to something that is not a URL');
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
@@ -75,8 +76,15 @@ function target(location: string, from: Pick<HttpRequest, 'method' | 'url'>): UR
   return url;
 }
 
-function forAnotherOrigin(request: Omit<HttpRequest, 'body'>, url: URL): Omit<HttpRequest, 'body'> {
-  return { ...request, url, ...withoutSecrets(request) };
+/**
+ * Path and query of a `Location`, byte for byte: they may be signed. Undefined for what HTTP cannot carry so, and for one that
+ * is relative to a path; then they are those of its URL.
+ */
+function verbatim(location: string, url: URL): string | undefined {
+  const [, authority, rest = ''] = /^((?:https?:)?\/\/[^/?#]*)?([^#]*)/i.exec(location.trim()) ?? [];
+  const target = authority === undefined || rest.startsWith('/') ? rest : `/${rest}`;
+  const isCarried = target.startsWith('/') && /^[\x21-\x7e]+$/.test(target) && !target.includes('\\');
+  return isCarried && target !== `${url.pathname}${url.search}` ? target : undefined;
 }
 
 /** What of a request may be shown to an origin that it was not made for. The host's authorities still count there. */
@@ -94,7 +102,8 @@ export function withoutSecrets({
 /** One object for each, since connections are pooled by it. */
 const CLIENTLESS = new WeakMap<object, NonNullable<HttpRequest['connection']>>();
 
-function withoutClient(
+/** The same way of connecting, with no certificate shown. */
+export function withoutClient(
   connection: NonNullable<HttpRequest['connection']>,
 ): NonNullable<HttpRequest['connection']> {
   if (connection.client === undefined) return connection;

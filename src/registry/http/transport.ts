@@ -137,10 +137,10 @@ export class Transport implements HttpSender {
 
 /** Where a request goes, and what it is shown there. */
 function target(
-  { url, headers }: HttpRequest,
+  { url, target: given, headers }: HttpRequest,
   { proxy, absolute }: Way,
 ): { origin: string; path: string; headers: Record<string, string> } {
-  const path = `${url.pathname}${url.search}`;
+  const path = given ?? `${url.pathname}${url.search}`;
   if (proxy === undefined || !absolute) return { origin: url.origin, path, headers: { ...headers } };
   const authorization = proxyAuthorization(proxy);
   return {

@@ -64,6 +64,33 @@ describe('a redirect', () => {
     expect((await fetched(registry, CREDENTIALS)).equals(bytes)).toBe(true);
   });
 
+  const signed: [name: string, target: string][] = [
+    ['a quote in its query', `/signed?name='a%27b'&sig=${secret('b7e1c5d20f9a8e36')}`],
+    ['a query without a path', '?sig=1&who=%7e~'],
+    ['an escape that need not be one, and dots', '/a/%2E%2e/./b//c?x=|^`{}"<>'],
+  ];
+  it.each(signed)('that has %s is sent byte for byte', async (_name, target) => {
+    const sent = target.startsWith('/') ? target : `/${target}`;
+    await using bucket = await ScriptedRegistry.start([{ on: `GET ${sent}`, body: bytes }]);
+    await using registry = await ScriptedRegistry.start([
+      to(`//${bucket.address}${target}#part`, 302),
+      to(`${sent}#part`),
+      { on: `GET ${sent}`, status: 302, headers: { location: '/v2/plain' } },
+      { on: 'GET /v2/plain', body: bytes },
+    ]);
+    expect((await fetched(registry)).equals(bytes)).toBe(true);
+    expect((await fetched(registry)).equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['a space', '/signed?a b', '/signed?a%20b'],
+    ['a letter beyond ASCII', '/signed?\u00e9', '/signed?%C3%A9'],
+    ['a backslash', '\\signed', '/signed'],
+  ])('that has %s, which cannot be sent, is escaped', async (_name, target, sent) => {
+    await using registry = await ScriptedRegistry.start([to(target), { on: `GET ${sent}`, body: bytes }]);
+    expect((await fetched(registry)).equals(bytes)).toBe(true);
+  });
+
   it('from http to https is followed', async () => {
     await using bucket = await ScriptedRegistry.start([{ on: 'GET /signed', body: bytes }], tls);
     await using registry = await ScriptedRegistry.start([to(`${bucket.origin}/signed`)]);
