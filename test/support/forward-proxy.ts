@@ -80,6 +80,7 @@ export class ForwardProxy implements AsyncDisposable {
       {
         ...this.#addressOf(url.hostname),
         agent: this.#agent,
+        maxHeaderSize: 1024 * 1024,
         method: request.method,
         path: `${url.pathname}${url.search}`,
         headers: Object.fromEntries(headers),

@@ -122,7 +122,8 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#finish(networkError(error, this.#options.request));
+    const { method, url, signal } = this.#options.request;
+    this.#finish(networkError(error, { method, url, signal, begun: this.status !== 0 }));
   }
 
   #holdBack(milliseconds: number): void {

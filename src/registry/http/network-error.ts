@@ -2,6 +2,9 @@ import { abortedError, LandfallError, RegistryError, systemCode } from '../../er
 import { connectionDiagnosis, ProxyFailure, statusDiagnosis } from './proxy-failure.js';
 import { redactUrl } from './urls.js';
 
+/** Of all headers of one answer: a gateway with cookies of its own adds more than the 16 KiB that Node.js takes. */
+export const MAX_HEADER_BYTES: number = 256 * 1024;
+
 /** What the far side answered when it does not speak TLS: bytes that are no TLS record. */
 const NOT_TLS: ReadonlySet<string> = new Set([
   'ERR_SSL_WRONG_VERSION_NUMBER',
@@ -51,6 +54,8 @@ interface Failed {
   readonly method: string;
   readonly url: URL;
   readonly signal?: AbortSignal | undefined;
+  /** Whether the answer's headers had come. Default: no. */
+  readonly begun?: boolean;
 }
 
 interface Diagnosis {
@@ -71,7 +76,8 @@ export function networkError(error: unknown, request: Failed): LandfallError {
     code = 'UNAVAILABLE',
   } = error instanceof ProxyFailure
     ? diagnoseProxy(error, request.url.host)
-    : diagnose(error, request.url.host);
+    : ((request.begun === true ? undefined : diagnoseHeaders(error, request.url.host)) ??
+      diagnose(error, request.url.host));
   return new RegistryError(code, what, {
     cause: error instanceof ProxyFailure ? error.cause : error,
     retryable,
@@ -91,8 +97,32 @@ function diagnoseProxy({ host, status, authenticated, cause }: ProxyFailure, reg
       ? connectionDiagnosis(systemCode(cause) ?? '')
       : statusDiagnosis(status, authenticated);
   const { what, ...rest } =
-    own === undefined ? diagnose(cause, proxy) : { ...own, what: `${proxy} ${own.what}` };
+    own === undefined
+      ? (diagnoseHeaders(cause, proxy) ?? diagnose(cause, proxy))
+      : { ...own, what: `${proxy} ${own.what}` };
   return { ...rest, what: `${registry} cannot be reached: ${what}` };
+}
+
+/**
+ * What there is to say of headers that the parser refuses: the server would send the same ones again. Undefined for all else. Bytes that are no
+ * answer at all may be what an earlier exchange over the same connection has left, so they are not judged here.
+ */
+function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const malformed = (reason: string): Diagnosis => ({
+    what: `${host} answers with headers that are malformed: ${reason}`,
+    code: 'PROTOCOL',
+    retryable: false,
+    hint: 'The registry, or a proxy before it, breaks HTTP; ask who runs it.',
+  });
+  // undici says so of any fault that the parser finds behind a Content-Length, which is then hardly ever wrong itself.
+  if (systemCode(error) === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+    return malformed(
+      'Content-Length comes twice, or beside Transfer-Encoding, or a header behind it is wrong',
+    );
+  }
+  const reason = error.name === 'HTTPParserError' ? /\((.*)\)$/.exec(error.message)?.[1] : undefined;
+  return reason === undefined || reason.startsWith('Expected HTTP/') ? undefined : malformed(reason);
 }
 
 /** @param host who failed, in words */
@@ -153,6 +183,12 @@ function diagnoseConnection(native: string, host: string): Diagnosis {
     case 'UND_ERR_CLOSED':
       return { what: `the registry client was closed while it waited for ${host}`, retryable: false };
     case 'UND_ERR_HEADERS_OVERFLOW':
+      return {
+        what: `the headers of an answer of ${host} are longer than ${MAX_HEADER_BYTES} bytes`,
+        code: 'PROTOCOL',
+        retryable: false,
+        hint: 'A gateway before the registry adds more than it should, often cookies; ask who runs it.',
+      };
     case 'UND_ERR_INVALID_ARG':
       return { what: `the exchange with ${host} broke HTTP (${native})`, code: 'PROTOCOL', retryable: false };
     default:
