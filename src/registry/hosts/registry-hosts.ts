@@ -1,10 +1,10 @@
 import type { CredentialsProvider } from '../auth/credentials.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './host-config.js';
-import type { HttpSender } from '../http/http.js';
+import type { ConnectionKeeper, HttpSender } from '../http/http.js';
 import { RegistryHost } from './registry-host.js';
 
 export interface RegistryHostsOptions {
-  readonly transport: HttpSender;
+  readonly transport: HttpSender & ConnectionKeeper;
   /** Default: each registry has one host, at its own address. */
   readonly hosts: HostsProvider | undefined;
   readonly credentials: CredentialsProvider | undefined;
@@ -16,7 +16,7 @@ export interface RegistryHostsOptions {
   readonly onWarning: ((text: string) => void) | undefined;
 }
 
-/** The hosts of registries, each kept for as long as its configuration stays the same. */
+/** The hosts of registries, each kept for as long as its configuration stays the same, and its connections with it. */
 export class RegistryHosts {
   readonly #options: RegistryHostsOptions;
   readonly #defaults = new Map<string, readonly HostConfig[]>();
@@ -35,6 +35,7 @@ export class RegistryHosts {
       configs.map((config) => [config, known?.get(config) ?? this.#make(registry, config)]),
     );
     this.#hosts.set(registry, hosts);
+    for (const [config] of known ?? []) if (!hosts.has(config)) this.#dropConnections(config);
     return [...hosts.values()];
   }
 
@@ -44,8 +45,15 @@ export class RegistryHosts {
     return configs;
   }
 
+  /** Unless another host is connected to in the very same way. */
+  #dropConnections({ connection }: HostConfig): void {
+    const inUse = [...this.#hosts.values()].flatMap((hosts) => [...hosts.keys()]);
+    if (!inUse.some((config) => config.connection === connection)) this.#options.transport.drop(connection);
+  }
+
   #make(registry: string, config: HostConfig): RegistryHost {
     const { transport, credentials, userAgent, plainHttp, maxRetryAfterMs, onWarning } = this.#options;
+    transport.keep(config.connection);
     const plain = plainHttp && config.role === 'upstream';
     return new RegistryHost({
       registry,

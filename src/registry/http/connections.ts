@@ -3,6 +3,7 @@ import tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
 
 import type { ConnectionOptions } from './http.js';
+import { MAX_HEADER_BYTES } from './network-error.js';
 import { ProxyFailure } from './proxy-failure.js';
 import { tunnelConnector } from './tunnel.js';
 
@@ -23,20 +24,36 @@ const ADDRESS_ATTEMPT_MS = 2_500;
 /** Stands for the hosts that are connected to as everywhere else. */
 const ORDINARY: ConnectionOptions = {};
 
-/** How requests to a URL are sent. */
+/** How one request to a URL is sent. */
 export interface Way {
   readonly dispatcher: Dispatcher;
   readonly proxy: URL | undefined;
   /** The dispatcher leads to the proxy, which is asked in absolute form (RFC 9112, 3.2.2). */
   readonly absolute: boolean;
+  /** Called once, when the exchange is over. */
+  readonly over: () => void;
+}
+
+interface Dispatchers {
+  readonly agent: Agent;
+  /** By which tunnels are asked for. */
+  readonly toProxy?: Dispatcher;
+}
+
+/** The pools of one way: to all origins directly, or through one proxy. */
+interface Pools {
+  readonly dispatchers: Promise<Dispatchers>;
+  /** Exchanges under way. */
+  active: number;
 }
 
 /** Pools of kept connections: one for each origin, by each way of connecting. */
 export class Connections {
   readonly #options: ConnectionsOptions;
-  /** By which tunnels are asked for. */
-  readonly #toProxies: Dispatcher[] = [];
-  readonly #dispatchers = new Map<ConnectionOptions, Map<string, Promise<Dispatcher>>>();
+  readonly #kept = new Map<ConnectionOptions, Map<string, Pools>>();
+  /** What is no longer kept and has exchanges under way. */
+  readonly #ending = new Set<Pools>();
+  readonly #dropped = new WeakSet<ConnectionOptions>();
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -46,24 +63,66 @@ export class Connections {
     const proxy = this.#options.proxyFor(url);
     // A tunnel only for https, as every proxy expects: many refuse to CONNECT to port 80.
     const absolute = proxy !== undefined && url.protocol === 'http:';
-    let byProxy = this.#dispatchers.get(how);
-    if (byProxy === undefined) this.#dispatchers.set(how, (byProxy = new Map<string, Promise<Dispatcher>>()));
     const key = proxy === undefined ? '' : `${proxy.href} ${absolute ? url.host : ''}`;
-    let dispatcher = byProxy.get(key);
-    if (dispatcher === undefined) {
-      dispatcher = this.#agent(how, proxy, absolute);
-      byProxy.set(key, dispatcher);
+    const pools = this.#kept.get(how)?.get(key) ?? this.#add(how, key, this.#connect(how, proxy, absolute));
+    // Counted before anything is waited for, so that they are not closed meanwhile.
+    pools.active += 1;
+    const over = (): void => this.#over(pools);
+    try {
+      return { dispatcher: (await pools.dispatchers).agent, proxy, absolute, over };
+    } catch (error) {
+      over();
+      throw error;
     }
-    return { dispatcher: await dispatcher, proxy, absolute };
+  }
+
+  /** Keeps connections that are made in this way, which is so unless they were dropped. */
+  keep(how: ConnectionOptions): void {
+    this.#dropped.delete(how);
+  }
+
+  /**
+   * Closes the connections that were made in this way, once the exchanges under way are over. An exchange that is begun
+   * later, by a request that was prepared before, leaves none behind either.
+   */
+  drop(how: ConnectionOptions): void {
+    this.#dropped.add(how);
+    const all = [...(this.#kept.get(how)?.values() ?? [])];
+    this.#kept.delete(how);
+    for (const pools of all) this.#end(pools);
   }
 
   /** Ends all exchanges and closes the connections. */
   async destroy(): Promise<void> {
-    const all = [...this.#dispatchers.values()].flatMap((byProxy) => [...byProxy.values()]);
-    await Promise.all([...all, ...this.#toProxies].map(async (dispatcher) => (await dispatcher).destroy()));
+    const kept = [...this.#kept.values()].flatMap((byProxy) => [...byProxy.values()]);
+    await Promise.all([...kept, ...this.#ending].map(destroyed));
   }
 
-  async #agent(how: ConnectionOptions, proxy: URL | undefined, absolute: boolean): Promise<Agent> {
+  #add(how: ConnectionOptions, key: string, dispatchers: Promise<Dispatchers>): Pools {
+    const pools = { dispatchers, active: 0 };
+    if (this.#dropped.has(how)) {
+      this.#ending.add(pools);
+      return pools;
+    }
+    const byProxy = this.#kept.get(how) ?? new Map<string, Pools>();
+    this.#kept.set(how, byProxy.set(key, pools));
+    return pools;
+  }
+
+  #over(pools: Pools): void {
+    pools.active -= 1;
+    if (this.#ending.has(pools)) this.#end(pools);
+  }
+
+  #end(pools: Pools): void {
+    this.#ending.add(pools);
+    if (pools.active > 0) return;
+    this.#ending.delete(pools);
+    // They could not be made; whoever wanted them was told.
+    destroyed(pools).catch(() => undefined);
+  }
+
+  async #connect(how: ConnectionOptions, proxy: URL | undefined, absolute: boolean): Promise<Dispatchers> {
     // Loaded on first use: a command that asks no registry starts without it.
     const { Agent, buildConnector, Pool } = await import('undici');
     const connection = {
@@ -72,14 +131,23 @@ export class Connections {
     };
     const connector = buildConnector({ ...connection, ...this.#tlsOptions(how) });
     const agent = (connect: buildConnector.connector): Agent =>
-      new Agent({ connections: this.#options.perOrigin, keepAliveTimeout: KEEP_ALIVE_MS, connect });
-    if (proxy === undefined) return agent(connector);
+      new Agent({
+        connections: this.#options.perOrigin,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: MAX_HEADER_BYTES,
+        connect,
+      });
+    if (proxy === undefined) return { agent: agent(connector) };
     const toProxy = connectorTo(proxy, buildConnector({ ...connection, ...this.#tlsOptions(ORDINARY) }));
-    if (absolute) return agent(toProxy);
+    if (absolute) return { agent: agent(toProxy) };
     // A proxy that takes long to answer CONNECT is one that takes long to connect.
-    const pool = new Pool(proxy.origin, { connect: toProxy, headersTimeout: connection.timeout });
-    this.#toProxies.push(pool);
-    return agent(tunnelConnector({ proxy, toProxy: pool, inTunnel: connector }));
+    const pool = new Pool(proxy.origin, {
+      connect: toProxy,
+      headersTimeout: connection.timeout,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    });
+    const tunnels = tunnelConnector({ proxy, toProxy: pool, inTunnel: connector });
+    return { agent: agent(tunnels), toProxy: pool };
   }
 
   #tlsOptions(how: ConnectionOptions): { secureContext?: tls.SecureContext; rejectUnauthorized?: false } {
@@ -92,6 +160,11 @@ export class Connections {
       ...(this.#options.insecure || how.insecure === true ? { rejectUnauthorized: false } : {}),
     };
   }
+}
+
+async function destroyed({ dispatchers }: Pools): Promise<void> {
+  const { agent, toProxy } = await dispatchers;
+  await Promise.all([agent.destroy(), toProxy?.destroy()]);
 }
 
 function secureContext(

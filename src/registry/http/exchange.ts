@@ -17,6 +17,8 @@ export interface ExchangeOptions {
   readonly rateLimit: ByteRateLimit | undefined;
   /** Told of the bytes of its body as they come. */
   readonly onReceived: ((host: string, bytes: number) => void) | undefined;
+  /** Called once, when it has ended in whatever way. */
+  readonly onOver: () => void;
   readonly resolve: (response: HttpResponse) => void;
   readonly reject: (error: Error) => void;
 }
@@ -141,6 +143,7 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
     if (this.#outcome !== undefined) return;
     this.#outcome = error === undefined ? {} : { error };
     this.#release();
+    this.#options.onOver();
     if (this.#sink !== undefined) deliver(this.#sink, error);
     // Without effect once the headers are there.
     if (error !== undefined) this.#options.reject(error);

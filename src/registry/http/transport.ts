@@ -4,8 +4,9 @@ import { abortedError, systemCode } from '../../errors.js';
 import type { ByteRateLimit } from './byte-rate-limit.js';
 import { Connections, type Way } from './connections.js';
 import { Exchange } from './exchange.js';
-import type { HttpRequest, HttpResponse, HttpSender } from './http.js';
+import type { ConnectionOptions, ConnectionKeeper, HttpRequest, HttpResponse, HttpSender } from './http.js';
 import { proxyAuthorization, proxyFor } from './proxy.js';
+import { withoutClient } from './redirect.js';
 import { redactUrl } from './urls.js';
 
 /** One exchange over the wire, for debug logs. Holds no secret. */
@@ -59,7 +60,7 @@ export interface TransportOptions {
 const DEFAULT_CONNECTIONS = 16;
 
 /** Single HTTP exchanges over pools of kept connections. */
-export class Transport implements HttpSender {
+export class Transport implements HttpSender, ConnectionKeeper {
   readonly #options: TransportOptions;
   readonly #connections: Connections;
   #closed = false;
@@ -106,6 +107,16 @@ export class Transport implements HttpSender {
     return response;
   }
 
+  keep(connection: ConnectionOptions): void {
+    this.#connections.keep(connection);
+    this.#connections.keep(withoutClient(connection));
+  }
+
+  drop(connection: ConnectionOptions): void {
+    this.#connections.drop(connection);
+    this.#connections.drop(withoutClient(connection));
+  }
+
   /** Ends all exchanges and closes the connections. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -117,7 +128,8 @@ export class Transport implements HttpSender {
     const way = await this.#connections.to(request.url, request.connection);
     const { timeouts, rateLimit, onReceived } = this.#options;
     return await new Promise((resolve, reject) => {
-      const exchange = new Exchange({ request, proxy: way.proxy, rateLimit, onReceived, resolve, reject });
+      const { proxy, over: onOver } = way;
+      const exchange = new Exchange({ request, proxy, rateLimit, onReceived, onOver, resolve, reject });
       way.dispatcher.dispatch(
         {
           ...target(request, way),
