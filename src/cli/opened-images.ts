@@ -19,7 +19,7 @@ import {
 } from '../spec/index.js';
 import { findLayer } from '../transfer/find-layer.js';
 import { loadImageAnywhere, RepositoryContent } from '../transfer/repository-content.js';
-import { resolveSource } from '../transfer/resolve-source.js';
+import { resolveReadable, resolveSource } from '../transfer/resolve-source.js';
 import type { SourceRepository } from '../transfer/source.js';
 import type { CommandContext } from './command-context.js';
 import { parseImagePlace } from './image-place.js';
@@ -66,12 +66,16 @@ export class OpenedImages implements AsyncDisposable {
     const { place, digest } = splitFileName(text);
     const { name, repository, from, content, store } = await this.#source(place);
     const { signal } = this.#context;
-    const target = await resolveSource(repository, digest ?? from, { signal });
+    const read = content ?? new RepositoryContent(repository, { signal });
+    const target =
+      content === undefined
+        ? await resolveReadable(repository, digest ?? from, { content: read, signal })
+        : await resolveSource(repository, digest ?? from, { signal });
     return {
       name: digest === undefined ? name : text,
       repository,
       target,
-      content: content ?? new RepositoryContent(repository, { signal }),
+      content: read,
       isRemote: content === undefined,
       ...(store === undefined ? {} : { store }),
     };

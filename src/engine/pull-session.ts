@@ -90,14 +90,14 @@ export class PullSession {
     });
   }
 
-  /** The reference's target; one HEAD, or nothing at all where a digest names what is here. */
-  async resolve(): Promise<Descriptor> {
+  /** The reference's target; one HEAD, or nothing at all where a digest names what is here. By GET where HEAD was wrong. */
+  async resolve(byGet: boolean): Promise<Descriptor> {
     this.#teller.tell({ type: 'resolving' });
     this.#known = await this.#options.store.catalog.get(this.#name);
     const target =
       this.#known !== undefined && this.#known.target.digest === this.#reference.digest
         ? this.#known.target
-        : await this.#options.registry.resolver().resolve(this.#reference, { signal: this.#signal });
+        : await this.#options.registry.resolver().resolve(this.#reference, { signal: this.#signal, byGet });
     this.#resolveMs = performance.now() - this.#start;
     const { digest, mediaType, size } = target;
     this.#teller.tell({ type: 'resolved', digest, mediaType, size });

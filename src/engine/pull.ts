@@ -1,4 +1,6 @@
 import { LandfallError } from '../errors.js';
+import { isMisdescribed } from '../registry/misdescribed.js';
+import type { Descriptor } from '../spec/index.js';
 import { tellingCaller } from '../system/caller-callback.js';
 import type { PullOptions } from './pull-options.js';
 import type { PullResult } from './pull-result.js';
@@ -19,13 +21,29 @@ export async function pull(options: PullOptions): Promise<PullResult> {
       hint: 'Use either --discard-layers or --no-unpack.',
     });
   }
-  return await tellingCaller(options, (telling) => pullTelling({ ...options, ...telling }));
+  return await tellingCaller(options, (telling) => pullResolved({ ...options, ...telling }, false));
 }
 
-async function pullTelling(options: PullOptions): Promise<PullResult> {
+/** Once more by GET, where the manifest could not be had as HEAD had described it. */
+async function pullResolved(options: PullOptions, byGet: boolean): Promise<PullResult> {
   const session = new PullSession(options);
   const gate = await session.gate();
-  const target = await session.resolve();
+  const target = await session.resolve(byGet);
+  try {
+    return await pullTarget(target, { options, session, gate });
+  } catch (error) {
+    if (byGet || !isMisdescribed(error, target)) throw error;
+    return await pullResolved(options, true);
+  }
+}
+
+interface Pull {
+  readonly options: PullOptions;
+  readonly session: PullSession;
+  readonly gate: PullGate;
+}
+
+async function pullTarget(target: Descriptor, { options, session, gate }: Pull): Promise<PullResult> {
   await gate.admit(target);
   const present = await session.present(target);
   if (present !== undefined) {

@@ -1,5 +1,6 @@
 import type { Abortable } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
+import { isMisdescribed } from '../registry/misdescribed.js';
 import {
   type Descriptor,
   isConfigType,
@@ -25,15 +26,25 @@ export interface ResolveOptions extends Abortable {
  * index. Errors: those of the resolver and the fetcher; NO_MATCHING_PLATFORM, INVALID_MANIFEST, LIMIT_EXCEEDED.
  */
 export async function resolveReference(options: ResolveOptions): Promise<Descriptor> {
+  return await resolve(options, false);
+}
+
+/** Once more by GET, where the manifest could not be had as HEAD had described it. */
+async function resolve(options: ResolveOptions, byGet: boolean): Promise<Descriptor> {
   const { registry, reference, platform, signal } = options;
-  const target = await registry.resolver().resolve(reference, { signal });
+  const target = await registry.resolver().resolve(reference, { signal, byGet });
   if (platform === undefined) return target;
   const repository = registry.repository(reference);
-  const selected = await selectManifest(target, platform, (d) =>
-    fetchVerified(repository, d, documentLimit(d), { signal }),
-  );
-  if (selected.index === undefined) await checkPlatform(repository, selected, platform, { signal });
-  return selected.descriptor;
+  try {
+    const selected = await selectManifest(target, platform, (d) =>
+      fetchVerified(repository, d, documentLimit(d), { signal }),
+    );
+    if (selected.index === undefined) await checkPlatform(repository, selected, platform, { signal });
+    return selected.descriptor;
+  } catch (error) {
+    if (byGet || !isMisdescribed(error, target)) throw error;
+    return await resolve(options, true);
+  }
 }
 
 /** No index says for what a single manifest is, so its config is asked; an artifact is for every platform. */

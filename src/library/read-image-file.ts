@@ -5,7 +5,7 @@ import { type Platform, quoted } from '../spec/index.js';
 import { toBytePath } from '../system/index.js';
 import { ImageViews } from '../transfer/image-views.js';
 import { parseImagePlace } from '../transfer/image-place.js';
-import { resolveSource } from '../transfer/index.js';
+import { resolveReadable } from '../transfer/resolve-source.js';
 import { loadImageAnywhere, RepositoryContent } from '../transfer/repository-content.js';
 import { findPath, type FoundPath, type ViewedFile } from '../unpack/index.js';
 import { ImagePlaces } from './image-places.js';
@@ -43,8 +43,8 @@ export async function* readImageFile(
   const { store, platform, signal, onWarning } = options;
   await using places = new ImagePlaces(options);
   const { repository, from } = await places.source(source);
-  const target = await resolveSource(repository, from, { signal });
   const content = new RepositoryContent(repository, { signal });
+  const target = await resolveReadable(repository, from, { content, signal });
   const { layers } = await loadImageAnywhere(content, target, platform);
   const isRemote = parseImagePlace(source).kind === 'registry';
   await using views = new ImageViews([{ repository, isRemote, layers }], {

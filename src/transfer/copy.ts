@@ -1,3 +1,4 @@
+import { isMisdescribed } from '../registry/misdescribed.js';
 import type { Descriptor } from '../spec/index.js';
 import { chooseTarget } from './choose-target.js';
 import { CopyGate } from './copy-gate.js';
@@ -41,6 +42,25 @@ export interface ResolvedCopyRequest extends CopyRequest {
 
 /** {@link copy} for who has resolved the source's name already. */
 export async function copyResolved(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  try {
+    return await copyOnce(source, destination, request, session);
+  } catch (error) {
+    const { from, resolved } = request;
+    if (!isMisdescribed(error, resolved)) throw error;
+    // Of a registry's tag HEAD may have told something else than there is.
+    const { signal } = session;
+    const seen = await source.resolve(from, { signal, byGet: true });
+    if (seen === undefined) throw error;
+    return await copyOnce(source, destination, { ...request, resolved: seen }, session);
+  }
+}
+
+async function copyOnce(
   source: SourceRepository,
   destination: DestinationRepository,
   request: ResolvedCopyRequest,

@@ -17,7 +17,7 @@ import type {
   PutOutcome,
 } from './destination.js';
 import type { GovernedImage } from './governed-image.js';
-import type { ReferrersOptions, SourcePlace, SourceRepository } from './source.js';
+import type { ReferrersOptions, ResolveOptions, SourcePlace, SourceRepository } from './source.js';
 
 export interface RegistryPlaceOptions {
   /** Closed by whoever made it. */
@@ -86,7 +86,7 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
     this.#remote = registry.repository({ registry: place.host, repository });
   }
 
-  async resolve(tagOrDigest: string, options: Abortable = {}): Promise<Descriptor | undefined> {
+  async resolve(tagOrDigest: string, options: ResolveOptions = {}): Promise<Descriptor | undefined> {
     return await unlessNotFound(this.#registry.resolver().resolve(this.#referenceTo(tagOrDigest), options));
   }
 

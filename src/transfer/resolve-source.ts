@@ -1,4 +1,6 @@
 import { type Abortable, ContentError, RegistryError } from '../errors.js';
+import type { BlobProvider } from '../content/index.js';
+import { isMisdescribed } from '../registry/misdescribed.js';
 import type { Descriptor } from '../spec/index.js';
 import type { SourceRepository } from './source.js';
 
@@ -19,4 +21,23 @@ function notFound(source: SourceRepository, from: string): RegistryError | Conte
   return source.registry === undefined
     ? new ContentError('BLOB_NOT_FOUND', message, { hint })
     : new RegistryError('NOT_FOUND', message, { hint });
+}
+
+/**
+ * {@link resolveSource} where the manifest is read next, through `content`, which keeps what it has read: where a registry does not have it
+ * as HEAD has described it, it is asked by GET.
+ */
+export async function resolveReadable(
+  source: SourceRepository,
+  from: string,
+  { content, signal }: Abortable & { readonly content: Pick<BlobProvider, 'open'> },
+): Promise<Descriptor> {
+  const target = await resolveSource(source, from, { signal });
+  try {
+    (await content.open(target)).destroy();
+    return target;
+  } catch (error) {
+    if (!isMisdescribed(error, target)) throw error;
+    return (await source.resolve(from, { signal, byGet: true })) ?? target;
+  }
 }

@@ -16,6 +16,10 @@ export interface ReferrersOptions extends Abortable {
   readonly tags?: ReadonlySet<string> | undefined;
 }
 
+export interface ResolveOptions extends Abortable {
+  readonly byGet?: boolean | undefined;
+}
+
 export interface GovernedOptions extends Abortable {
   /** What the image is called by whoever reads it, where its place has no name for it. */
   readonly calledAs?: Reference | undefined;
@@ -30,10 +34,10 @@ export interface SourceRepository {
   /** Where it is mounted from, should the destination be the same registry. */
   readonly registry?: string;
   /**
-   * What a tag or a digest names; undefined where it names nothing. A registry is asked by one HEAD.
-   * Errors: those of the place, NOT_FOUND not among them.
+   * What a tag or a digest names; undefined where it names nothing. A registry is asked by one HEAD; with `byGet`, for the
+   * manifest itself. Errors: those of the place, NOT_FOUND not among them.
    */
-  resolve(tagOrDigest: string, options?: Abortable): Promise<Descriptor | undefined>;
+  resolve(tagOrDigest: string, options?: ResolveOptions): Promise<Descriptor | undefined>;
   /** Its tags, in any order. Errors: NOT_FOUND where there is no such repository. */
   tags(options?: Abortable): AsyncIterable<string>;
   /** What refers to a digest, as far as the place knows (distribution-spec: Listing Referrers). */

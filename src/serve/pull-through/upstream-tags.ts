@@ -3,7 +3,7 @@ import { touchImage } from '../../engine/touch-image.js';
 import type { StoreParts } from '../../engine/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { SharedFlights } from '../../registry/auth/shared-flights.js';
-import type { RegistryClient } from '../../registry/index.js';
+import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
 import { TagMemory } from './tag-memory.js';
@@ -83,10 +83,21 @@ export class UpstreamTags {
     const signals = [...(signal === undefined ? [] : [signal]), ...patience];
     try {
       const reference = { ...parseReference(repository), tag };
-      const target = await registry.resolver().resolve(reference, { signal: AbortSignal.any(signals) });
-      pending.unname(name);
-      const named = (await store.catalog.get(name))?.target;
-      if (named?.digest !== target.digest) await documents.bring(repository, target, name);
+      const ask = async (byGet: boolean): Promise<Descriptor> => {
+        const asking = { signal: AbortSignal.any(signals), byGet };
+        const target = await registry.resolver().resolve(reference, asking);
+        pending.unname(name);
+        const named = (await store.catalog.get(name))?.target;
+        try {
+          if (named?.digest !== target.digest) await documents.bring(repository, target, name);
+        } catch (error) {
+          // HEAD told something else than there is.
+          if (!byGet && isMisdescribed(error, target)) return await ask(true);
+          throw error;
+        }
+        return target;
+      };
+      const target = await ask(false);
       this.#memory.note(name, { target, forMs: ttlMs });
       return { target };
     } catch (error) {
