@@ -81,6 +81,36 @@ describe('a mirror that is filled on demand', () => {
       expect(mirror.upstream.asked(image.config.digest)).toBe(1);
     });
 
+    const lies: [name: string, head: Record<string, string> | number, byDigest: number | undefined][] = [
+      ['is not implemented', 501, undefined],
+      ['fails', 500, undefined],
+      ['has a stale digest', { 'docker-content-digest': `sha256:${'0'.repeat(64)}` }, undefined],
+      ['has a wrong length', { 'content-length': '7777' }, undefined],
+      ['is right, and manifests are had by tag alone', {}, 404],
+    ];
+    it.each(lies)('gives what GET has where HEAD %s', async (_name, lie, byDigest) => {
+      const image = mirror.image('1');
+      const bytes = mirror.upstream.blobs.get(image.manifest.digest) ?? Buffer.alloc(0);
+      mirror.upstream.trouble = ({ method, url = '' }, response) => {
+        const isByDigest = url.includes('/manifests/sha256:');
+        if (isByDigest && byDigest !== undefined) response.writeHead(byDigest).end();
+        else if (method !== 'HEAD' || isByDigest || !url.includes('/manifests/')) return false;
+        else if (typeof lie === 'number') response.writeHead(lie).end();
+        else {
+          const headers = {
+            'content-type': image.manifest.mediaType,
+            'content-length': String(bytes.length),
+            'docker-content-digest': image.manifest.digest,
+          };
+          response.writeHead(200, { ...headers, ...lie }).end();
+        }
+        return true;
+      };
+      await pull('1', image);
+      await whole(':1', image.manifest.digest);
+      expect(await sound()).toEqual([]);
+    });
+
     it('says that a tag is unknown at the upstream', async () => {
       const answer = await get('manifests/none');
       expect([answer.status, errorCode(answer)]).toEqual([404, 'MANIFEST_UNKNOWN']);
