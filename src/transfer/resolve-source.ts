@@ -1,6 +1,5 @@
 import { type Abortable, ContentError, RegistryError } from '../errors.js';
 import type { BlobProvider } from '../content/index.js';
-import { isMisdescribed } from '../registry/misdescribed.js';
 import type { Descriptor } from '../spec/index.js';
 import type { SourceRepository } from './source.js';
 
@@ -37,6 +36,8 @@ export async function resolveReadable(
     (await content.open(target)).destroy();
     return target;
   } catch (error) {
+    // Loaded only here: a command that looks at what is in the store starts without what knows registries.
+    const { isMisdescribed } = await import('../registry/misdescribed.js');
     if (!isMisdescribed(error, target)) throw error;
     return (await source.resolve(from, { signal, byGet: true })) ?? target;
   }

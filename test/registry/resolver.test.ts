@@ -113,20 +113,19 @@ describe('resolve finds the descriptor', () => {
       'after a failure that passes',
       [
         { on: HEAD, status: 503 },
-        { on: GET, status: 503 },
-        { on: GET, ...good },
+        { on: HEAD, ...good },
       ],
     ],
     ...(
       [
         ['HEAD is not implemented', { status: 501 }],
-        ['HEAD fails', { status: 500 }],
-        ['HEAD cannot be answered', { status: 503 }],
-        ['HEAD is too much for it once', { status: 429 }],
-        ['it hangs up on HEAD', { dropAfter: -1 }],
+        ['HEAD fails', { status: 500, times: 2 }],
+        ['HEAD cannot be answered', { status: 503, times: 2 }],
+        ['HEAD is too much for it twice', { status: 429, times: 2 }],
+        ['it hangs up on HEAD', { dropAfter: -1, times: 2 }],
         ['HEAD is asked for credentials without a challenge', { status: 401 }],
         ['HEAD says 0 bytes', having({ 'content-length': '0' })],
-      ] satisfies [string, Reply][]
+      ] satisfies [string, Partial<Step>][]
     ).map(([name, reply]): [string, Step[]] => [
       `by GET where ${name}`,
       [
@@ -274,8 +273,8 @@ describe('resolve refuses', () => {
       name,
       code,
       [
-        { on: HEAD, status },
-        { on: GET, times: 2, status },
+        { on: HEAD, times: 2, status },
+        { on: GET, status },
       ],
     ]),
     [

@@ -18,16 +18,18 @@ export interface BlobAnswer {
 
 /**
  * The HEADs of one task, by which hosts are asked what they have. Some hosts, and more of the proxies before them, answer a
- * HEAD wrongly or not at all and a GET well. Where one has failed, the host is asked by GET for the rest of the task.
+ * HEAD wrongly or not at all and a GET well. Where it was refused, or has failed twice, the host is asked by GET for the rest
+ * of the task.
  */
 export class HeadRequests {
   readonly #failed = new Set<RegistryHost>();
+  /** Where a HEAD has failed in a way that may pass. */
+  readonly #failedOnce = new Set<RegistryHost>();
 
   /**
-   * The answer to a HEAD; undefined where the same is to be asked by GET now: the host has refused this HEAD for good, or
-   * failed at one before.
+   * The answer to a HEAD; undefined where the same is to be asked by GET now.
    *
-   * @throws {RegistryError} what a GET cannot help, and what may pass: then the next try is by GET
+   * @throws {RegistryError} what a GET cannot help, and what may pass: then there is another try
    */
   async send(host: RegistryHost, request: Head): Promise<HttpResponse | undefined> {
     if (this.#failed.has(host)) return undefined;
@@ -35,7 +37,9 @@ export class HeadRequests {
       return await host.request({ ...request, method: 'HEAD' });
     } catch (error) {
       if (!mayBeOfHead(error)) throw error;
-      this.#failed.add(host);
+      // Once, as where a kept connection has just been closed, it may be chance; and registries count GETs, not HEADs.
+      if (!error.retryable || this.#failedOnce.has(host)) this.#failed.add(host);
+      this.#failedOnce.add(host);
       if (error.retryable) throw error;
       return undefined;
     }

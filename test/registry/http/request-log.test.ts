@@ -57,7 +57,7 @@ describe('each request is told', () => {
     await using registry = await ScriptedRegistry.start([
       { on: HEAD.on, dropAfter: -1 },
       { on: HEAD.on, status: 503 },
-      HEAD,
+      { ...HEAD, on: `GET ${MANIFEST}`, ...manifestReply('{"schemaVersion":2}') },
     ]);
     await using client = fastClient({ hosts: hosts(upstreamAt(registry.address)) });
     await client.resolver().resolve(REFERENCE);

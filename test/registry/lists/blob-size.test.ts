@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { RegistryClient } from '../../../src/registry/index.js';
 import { digestOf } from '../../../src/spec/index.js';
-import { errorReply, type Reply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
+import { errorReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
 
 const BYTES = Buffer.from('a blob');
 const DIGEST = digestOf(BYTES);
@@ -11,7 +11,7 @@ const GET: Step = { on: ON.replace('HEAD', 'GET'), expect: { range: 'bytes=0-0' 
 
 async function sizeAt(...steps: Step[]): Promise<number | undefined> {
   await using server = await ScriptedRegistry.start(steps);
-  await using client = new RegistryClient({ retry: { attempts: 2, baseMs: 1 } });
+  await using client = new RegistryClient({ retry: { attempts: 3, baseMs: 1 } });
   return await client.repository({ registry: server.address, repository: 'team/app' }).blobSize(DIGEST);
 }
 
@@ -30,13 +30,13 @@ describe('the size of a blob', () => {
     });
   });
 
-  const refusals: [name: string, reply: Reply][] = [
+  const refusals: [name: string, reply: Partial<Step>][] = [
     ['is not implemented', { status: 501 }],
     ['is not allowed', { status: 405 }],
-    ['fails', { status: 500 }],
-    ['cannot be answered', { status: 503 }],
-    ['comes too often once', { status: 429 }],
-    ['is hung up on', { dropAfter: -1 }],
+    ['fails', { status: 500, times: 2 }],
+    ['cannot be answered', { status: 503, times: 2 }],
+    ['comes too often twice', { status: 429, times: 2 }],
+    ['is hung up on', { dropAfter: -1, times: 2 }],
     ['is asked for credentials without a challenge', { status: 401 }],
   ];
   it.each(refusals)(

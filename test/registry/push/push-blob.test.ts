@@ -6,7 +6,7 @@ import { RegistryError } from '../../../src/errors.js';
 import { digestOf } from '../../../src/spec/index.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { blobOf, failure } from '../../support/registry-fixture.js';
-import { type Reply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
+import { ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
 import { UploadRegistry, type UploadRegistryOptions } from '../../support/upload-registry.js';
 
 const MiB = 1024 * 1024;
@@ -96,7 +96,7 @@ describe('a blob is pushed', () => {
     [
       'after a 503',
       small,
-      ['HEAD', 'GET', 'POST', 'PUT (100000)'],
+      ['HEAD', 'HEAD', 'POST', 'PUT (100000)'],
       { instead: (_line, nth) => (nth === 1 ? { status: 503 } : undefined) },
     ],
     [
@@ -129,12 +129,12 @@ describe('a blob is pushed', () => {
     expect([registry.seen, offsets]).toEqual([['HEAD'], []]);
   });
 
-  const refusals: [name: string, reply: Reply][] = [
+  const refusals: [name: string, reply: Partial<Step>][] = [
     ['is not implemented', { status: 501 }],
-    ['fails', { status: 500 }],
-    ['cannot be answered', { status: 503 }],
-    ['comes too often once', { status: 429 }],
-    ['is hung up on', { dropAfter: -1 }],
+    ['fails', { status: 500, times: 2 }],
+    ['cannot be answered', { status: 503, times: 2 }],
+    ['comes too often twice', { status: 429, times: 2 }],
+    ['is hung up on', { dropAfter: -1, times: 2 }],
     ['is asked for credentials without a challenge', { status: 401 }],
     ['has a wrong length', { headers: { 'content-length': '7' } }],
   ];

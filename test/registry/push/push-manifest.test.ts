@@ -11,13 +11,7 @@ import {
 import { referrersTag } from '../../../src/registry/lists/referrers.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { failure } from '../../support/registry-fixture.js';
-import {
-  errorReply,
-  manifestReply,
-  type Reply,
-  ScriptedRegistry,
-  type Step,
-} from '../../support/scripted-registry.js';
+import { errorReply, manifestReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
 
 const BASE = '/v2/team/app';
 
@@ -84,12 +78,12 @@ describe('a manifest', () => {
     ...(
       [
         ['is not implemented', { status: 501 }],
-        ['fails', { status: 500 }],
-        ['cannot be answered', { status: 503 }],
-        ['comes too often once', { status: 429 }],
-        ['is hung up on', { dropAfter: -1 }],
+        ['fails', { status: 500, times: 2 }],
+        ['cannot be answered', { status: 503, times: 2 }],
+        ['comes too often twice', { status: 429, times: 2 }],
+        ['is hung up on', { dropAfter: -1, times: 2 }],
         ['is asked for credentials without a challenge', { status: 401 }],
-      ] satisfies [string, Reply][]
+      ] satisfies [string, Partial<Step>][]
     ).flatMap(([name, reply]): [string, string, Step[]][] => {
       const head = { on: `HEAD ${BASE}/manifests/v1`, ...reply };
       const get = `GET ${BASE}/manifests/v1`;
