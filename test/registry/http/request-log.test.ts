@@ -7,7 +7,7 @@ import { Log } from '../../../src/cli/log.js';
 import { openRegistry } from '../../../src/cli/open-registry.js';
 import { type GlobalFlags, resolveSettings } from '../../../src/cli/settings.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
-import { parseReference } from '../../../src/spec/index.js';
+import { MEDIA_TYPES, parseReference } from '../../../src/spec/index.js';
 import { fakeSurroundings } from '../../cli/fake-surroundings.js';
 import { hosts, mirrorAt, upstreamAt } from '../../support/host-configs.js';
 import { blobOf, failure, fastClient, patterned } from '../../support/registry-fixture.js';
@@ -57,7 +57,7 @@ describe('each request is told', () => {
     await using registry = await ScriptedRegistry.start([
       { on: HEAD.on, dropAfter: -1 },
       { on: HEAD.on, status: 503 },
-      { ...HEAD, on: `GET ${MANIFEST}`, ...manifestReply('{"schemaVersion":2}') },
+      { on: `GET ${MANIFEST}`, ...manifestReply('{"schemaVersion":2,"manifests":[]}', MEDIA_TYPES.ociIndex) },
     ]);
     await using client = fastClient({ hosts: hosts(upstreamAt(registry.address)) });
     await client.resolver().resolve(REFERENCE);
