@@ -42,7 +42,7 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
   const signal = o.signal === undefined ? stop.signal : AbortSignal.any([o.signal, stop.signal]);
   const { blobSize: size, committedPath, frontier } = job;
   const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, frontier });
-  const writer = new LayerWriter(job.directory, { ...options, form: job.form, warnings });
+  const writer = new LayerWriter(job.directory, { ...options, warnings });
   try {
     const { limits } = options;
     const reader = new TarReader(writer, limits);

@@ -34,7 +34,7 @@ export function applyOptions(o: ExtractionOptions): ApplyOptions {
 export interface Extraction extends Abortable {
   readonly layer: LayerInput;
   readonly source: LayerSource;
-  readonly directory: Pick<LayerDirectory, 'path' | 'form'>;
+  readonly directory: Pick<LayerDirectory, 'path'>;
   readonly pool: Pick<WorkerPool, 'run'>;
   readonly options: ApplyOptions;
   /** The layer's share of its image's bytes; absent where it stands for itself. */
@@ -64,7 +64,6 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
         blobSize: descriptor.size,
         ...(e.source.shared === undefined ? {} : { frontier: e.source.shared }),
         directory: e.directory.path,
-        form: e.directory.form,
         options: e.options,
         ...(e.budget === undefined ? {} : { budget: e.budget }),
       },

@@ -13,7 +13,10 @@ import type { Labels, Mount, SnapshotImage, SnapshotInfo, SnapshotKind, Snapshot
 export interface LayerChanges {
   /** Directories that the layer needs but does not list: they take their attributes from the parents. */
   readonly implied: readonly BytePath[];
-  /** Names below which the parents' tree ends: `whiteouts` hide one name, `opaques` all names in a directory. */
+  /**
+   * Names below which the parents' tree ends: `whiteouts` hide one name, `opaques` all names in a directory. The layer has nothing at
+   * the former, and need not have the directories on the way.
+   */
   readonly whiteouts: readonly BytePath[];
   readonly opaques: readonly BytePath[];
   /** Hard links to files that only a lower layer has, in the archive's order. */
@@ -30,17 +33,15 @@ export interface PendingLink {
 export interface LayerDirectory {
   /** The active snapshot's key. */
   readonly key: string;
-  /** Absolute path of the empty directory to fill. */
+  /** Absolute path of the empty directory to fill, with what the layer itself has. */
   readonly path: string;
-  /** How the layer lies in it: with overlay's own whiteouts, or with plain content and the changes told apart. */
-  readonly form: LayerForm;
 }
 
 /**
- * `overlay`: whiteouts are 0:0 devices and opaque directories carry `trusted.overlay.opaque`; `userxattr` the same
- * with `user.overlay.opaque`; `plain`: neither is written, they are only listed in {@link LayerChanges}.
+ * What overlayfs reads in a completed layer. `overlay`: whiteouts are 0:0 devices and opaque directories carry
+ * `trusted.overlay.opaque`; `userxattr` the same with `user.overlay.opaque`.
  */
-export type LayerForm = 'overlay' | 'userxattr' | 'plain';
+export type LayerForm = 'overlay' | 'userxattr';
 
 /** One layer that is extracted and whose diffId was found right, ready to be committed on its parent. */
 export interface CommitLayer {

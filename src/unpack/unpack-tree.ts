@@ -124,7 +124,7 @@ class StagedTree {
     const result = await extractLayer({
       layer,
       source,
-      directory: { path, form: 'plain' },
+      directory: { path },
       pool: this.#options.pool,
       options: applyOptions(this.#options),
       budget: this.#budget.layer(index),

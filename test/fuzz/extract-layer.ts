@@ -1,5 +1,5 @@
 import { createResolver, openat2Available, type Resolver } from '../../src/system/index.js';
-import type { LayerChanges, LayerForm } from '../../src/unpack/layer-snapshotter.js';
+import type { LayerChanges } from '../../src/unpack/layer-snapshotter.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
 import { CALLERS, PRESERVED } from '../../src/unpack/ownership.js';
 import { TarReader } from '../../src/unpack/archive/tar-reader.js';
@@ -14,7 +14,6 @@ export interface ExtractedLayer {
 
 /** How a layer is extracted, which must make no difference to what comes of it. */
 export interface ExtractionWay {
-  readonly form: LayerForm;
   readonly resolver: Resolver;
   readonly chunking: Chunking;
 }
@@ -34,7 +33,6 @@ export const RESOLVERS: readonly Resolver[] = openat2Available()
   : [PORTABLE];
 
 export const PLAINLY: ExtractionWay = {
-  form: 'plain',
   resolver: RESOLVERS[0] ?? PORTABLE,
   chunking: 'whole',
 };
@@ -42,7 +40,6 @@ export const PLAINLY: ExtractionWay = {
 /** The reader and the writer together, as worker threads have them. */
 export const extractLayer: Extract = (archive, directory, way, random) => {
   const writer = new LayerWriter(directory, {
-    form: way.form,
     resolver: way.resolver,
     ownership: process.geteuid?.() === 0 ? PRESERVED : CALLERS,
     devices: true,

@@ -19,7 +19,7 @@ export function overlayOf(
       const archive = layers[i];
       if (archive === undefined) break;
       const directory = sandbox.bed(bed);
-      const { changes } = extractLayer(archive, directory, { ...PLAINLY, form: FORM }, random);
+      const { changes } = extractLayer(archive, directory, PLAINLY, random);
       const job = { kind: 'complete', directory, form: FORM, parents: lower, changes } as const;
       checkPrintable(...(await completeLayer(job)).warnings);
       sandbox.check();

@@ -19,7 +19,6 @@ import {
   type BytePath,
   type Stat,
 } from '../../src/system/index.js';
-import { isWhiteout } from '../../src/unpack/tree/lower-stack.js';
 import { isOverlayXattr } from '../../src/unpack/tree/file-attributes.js';
 import { lendAccess, readNames } from '../../src/unpack/tree/tree-walk.js';
 import { isWhiteoutName } from '../../src/unpack/layer/whiteout-name.js';
@@ -35,8 +34,6 @@ const STARTED = Math.floor(Date.now() / 1000);
 export type TreeState = readonly string[];
 
 export interface TreeStateOptions {
-  /** Whether whiteouts, which each form of a layer has in its own way, are left out. */
-  readonly withoutMarks?: boolean;
   /** Whether it is left out which names are one file, of which overlay mounts see only a part. */
   readonly withoutLinks?: boolean;
 }
@@ -62,7 +59,6 @@ export function treeState(directory: string, o: TreeStateOptions = {}): TreeStat
   const visit = (dirfd: number, name: BytePath, path: BytePath): void => {
     const stat = fstatat(dirfd, name);
     if (isWhiteoutName(name)) throw new Violation('wrong', `${path} has the name of a whiteout`);
-    if (o.withoutMarks === true && isWhiteout(stat)) return;
     const giveBack = (stat.mode & S_IFMT) === S_IFLNK ? undefined : lendAccess(dirfd, name, stat);
     lines.push(describe(dirfd, name, path, stat));
     if ((stat.mode & S_IFMT) === S_IFDIR) visitNames(dirfd, name, path);

@@ -58,7 +58,6 @@ export function umaskSuite(own: boolean): void {
         blobPath,
         blobSize: TAR.length,
         directory: join(root, name),
-        form: 'plain',
         options: { ownership: defaultOwnership(), devices: true, limits: unpackLimits(), inflate: 'auto' },
       };
       await pool.run(job);

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Resolver } from '../../src/system/index.js';
-import type { LayerChanges, LayerForm } from '../../src/unpack/layer-snapshotter.js';
+import type { LayerChanges } from '../../src/unpack/layer-snapshotter.js';
 import { defaultOwnership, type Ownership } from '../../src/unpack/ownership.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../src/unpack/archive/tar-reader.js';
@@ -20,7 +20,6 @@ import { Sentinel } from './sentinel.js';
 import { isRoot } from './needs-root.js';
 
 export interface ExtractOptions {
-  form?: LayerForm;
   ownership?: Ownership;
   devices?: boolean;
   resolver?: Resolver;
@@ -54,7 +53,6 @@ export class Sandbox {
 
   extract(archive: Buffer, o: ExtractOptions = {}): Extracted {
     const writer = new LayerWriter(this.layer, {
-      form: o.form ?? 'plain',
       ownership: o.ownership ?? defaultOwnership(),
       devices: o.devices ?? true,
       ...(o.resolver === undefined ? {} : { resolver: o.resolver }),

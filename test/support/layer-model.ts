@@ -110,14 +110,14 @@ class ModelLayer {
     return new Map([...result].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** Notes that something is hidden, in a directory of this layer or at nothing. */
+  /** Notes that something of the lower layers is hidden: it makes nothing, and no symlink is followed. */
   #mark(marks: Set<string>, directory: string, name: string): boolean {
-    const at = this.#resolve(directory);
-    if (at === 'endless') return false;
-    if (at === 'blocked') return true;
-    const path = name === '' ? at.path : inDirectory(at.path, name);
+    const path = name === '' ? directory : inDirectory(directory, name);
+    const isBlocked = [...parents(directory), directory].some((one) => {
+      return (this.#own.get(one) ?? IMPLIED).type !== 'directory';
+    });
+    if (isBlocked) return true;
     if ([...this.#needed].some((needed) => needed === path || isBelow(needed, path))) return false;
-    this.#makeWay(at.path);
     marks.add(path);
     return true;
   }

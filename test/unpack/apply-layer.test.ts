@@ -43,7 +43,6 @@ function job(blob: Buffer, more: Partial<ApplyJob> = {}): ApplyJob {
     blobPath,
     blobSize: blob.length,
     directory: directoryPath,
-    form: 'plain',
     options: OPTIONS,
     ...more,
   };

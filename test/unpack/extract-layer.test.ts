@@ -26,7 +26,7 @@ function extracting(
         open: () => Promise.reject(new Error('it is open')),
       },
       source: { path: '/nonexistent', shared: frontier.buffer, verified: verified.promise },
-      directory: { path: '/nonexistent', form: 'overlay' },
+      directory: { path: '/nonexistent' },
       pool,
       options: applyOptions({}),
     }),

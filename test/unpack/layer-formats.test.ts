@@ -38,7 +38,6 @@ async function apply(blob: Buffer, mediaType: string): Promise<ApplyResult> {
     blobPath,
     blobSize: blob.length,
     directory: layer,
-    form: 'plain',
     options: { ownership: CALLERS, devices: true, limits: unpackLimits(), inflate: 'auto' },
   });
 }

@@ -10,10 +10,11 @@ import { costOfDirectory, costOfFile, costOfTree, type IndexBudget } from './ind
 export class IndexedDirectory extends LayerNode<ImageAttributes> {
   declare readonly parent: IndexedDirectory | undefined;
   declare readonly children: Map<BytePath, IndexedDirectory>;
+  declare absent: Map<BytePath, IndexedDirectory> | undefined;
   /** All that is in it but directories. */
   readonly files: Map<BytePath, ImageFile> = new Map<BytePath, ImageFile>();
   /** Which entry of the archive made it. */
-  readonly entry: number;
+  entry: number;
 
   constructor(entry: number, parent?: IndexedDirectory, name: BytePath = '') {
     super(parent, name);
@@ -26,6 +27,8 @@ export class IndexedPaths extends LayerPaths<IndexedDirectory> {
   readonly root: IndexedDirectory = new IndexedDirectory(0);
   /** Which entry is being placed. */
   entry = 0;
+  /** What the absent directories take of the budget. */
+  absentCost = 0;
   readonly #budget: IndexBudget;
 
   constructor(limits: LayerPathLimits, budget: IndexBudget) {
@@ -36,11 +39,27 @@ export class IndexedPaths extends LayerPaths<IndexedDirectory> {
 
   /** Makes a directory where nothing is. */
   makeDirectory(parent: IndexedDirectory, name: BytePath): IndexedDirectory {
-    const own = detached(name);
-    const child = new IndexedDirectory(this.entry, parent, own);
+    const child = parent.absent?.get(name) ?? this.#newDirectory(parent, name);
+    this.#budget.add(costOfDirectory(child.name, undefined));
+    child.entry = this.entry;
+    parent.absent?.delete(name);
+    parent.children.set(child.name, child);
+    return child;
+  }
+
+  protected override addAbsent(parent: IndexedDirectory, name: BytePath): IndexedDirectory {
+    const child = this.#newDirectory(parent, name);
+    const cost = costOfDirectory(child.name, undefined);
+    this.#budget.add(cost);
+    this.absentCost += cost;
+    parent.absent ??= new Map();
+    parent.absent.set(child.name, child);
+    return child;
+  }
+
+  #newDirectory(parent: IndexedDirectory, name: BytePath): IndexedDirectory {
+    const child = new IndexedDirectory(this.entry, parent, detached(name));
     this.checkPath(child.path);
-    this.#budget.add(costOfDirectory(own, undefined));
-    parent.children.set(own, child);
     return child;
   }
 

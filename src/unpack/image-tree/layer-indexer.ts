@@ -21,7 +21,7 @@ export interface IndexedLayer {
   readonly root: IndexedDirectory;
   /** Hard links to files that only a lower layer has. */
   readonly waiting: readonly WaitingLink[];
-  /** What whiteouts and waiting links take of the budget; it is free when the layer is merged. */
+  /** What whiteouts, the absent directories of some, and waiting links take of the budget; it is free when the layer is merged. */
   readonly notes: number;
 }
 
@@ -77,9 +77,10 @@ export class LayerIndexer implements TarHandler {
   finish(): IndexedLayer {
     const { root } = this.#paths;
     this.#paths.remove(root, AUFS_LINKS);
+    dropHiddenAbsent(root);
     const waiting = [...waitingIn(root)];
     for (const { link } of waiting) refuseDeletedTarget(root, link);
-    return { layer: this.#options.layer, root, waiting, notes: this.#notes };
+    return { layer: this.#options.layer, root, waiting, notes: this.#notes + this.#paths.absentCost };
   }
 
   #place(entry: TarEntry): void {
@@ -122,7 +123,7 @@ export class LayerIndexer implements TarHandler {
       const replaced = this.#paths.remove(parent, name);
       directory = this.#paths.makeDirectory(parent, name);
       // A file that stood here hid what the lower layers have; so does the directory that takes its place.
-      directory.opaque = replaced;
+      if (replaced) directory.opaque = true;
     }
     this.#paths.setAttributes(directory, this.#attributesOf(entry));
   }
@@ -196,6 +197,13 @@ function copyOf(value: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(value.length);
   value.copy(copy);
   return copy;
+}
+
+/** What the layer has instead of a directory hides all that the lower layers have there. */
+function dropHiddenAbsent(directory: IndexedDirectory): void {
+  const { absent, files, links } = directory;
+  for (const name of absent?.keys() ?? []) if (files.has(name) || links.has(name)) absent?.delete(name);
+  for (const child of directory.children.values()) dropHiddenAbsent(child);
 }
 
 function* waitingIn(directory: IndexedDirectory): Generator<WaitingLink, void, undefined> {

@@ -42,7 +42,7 @@ class IndexMerge {
       for (const name of [...to.files.keys(), ...to.children.keys()]) this.#drop(to, name);
     }
     for (const name of from.whiteouts) this.#drop(to, name);
-    for (const [name, child] of from.children) {
+    for (const [name, child] of [...from.children, ...(from.absent ?? [])]) {
       const below = to.children.get(name);
       if (below !== undefined) this.remove(child, below);
     }

@@ -127,8 +127,14 @@ class Comparison {
       return [...names].sort();
     }
     for (const { directory } of [...a.parts, ...b.parts]) {
-      const { files, links, children, whiteouts } = directory;
-      for (const mentioned of [files.keys(), links.keys(), children.keys(), whiteouts]) {
+      const { files, links, children, absent, whiteouts } = directory;
+      for (const mentioned of [
+        files.keys(),
+        links.keys(),
+        children.keys(),
+        absent?.keys() ?? [],
+        whiteouts,
+      ]) {
         for (const name of mentioned) names.add(name);
       }
     }

@@ -171,7 +171,8 @@ export class ViewedDirectory {
     }
     const { name } = this;
     const { layer, index, directory } = part;
-    const own = directory.children.get(name);
+    // One that the layer does not have may still hide something of those below.
+    const own = directory.children.get(name) ?? directory.absent?.get(name);
     if (own !== undefined) this.#add({ layer, index, directory: own });
     if (endsSearch(directory, name)) this.#isWhole = true;
     return undefined;

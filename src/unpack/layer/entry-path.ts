@@ -10,11 +10,12 @@ export type PathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth'>;
  * and `.` components are dropped and `..` is resolved in the text alone, as containerd and umoci do it; but one that
  * climbs above the root is refused, where they stop at the root.
  *
+ * @param prefix - what the last component may begin with, and counts for no limit: it is no part of the name that is meant
  * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for no name at all
  */
-export function entryComponents(path: BytePath, limits: PathLimits): BytePath[] {
+export function entryComponents(path: BytePath, limits: PathLimits, prefix: BytePath = ''): BytePath[] {
   if (path === '') throw badArchive('an entry has no name');
-  if (path.length > limits.pathBytes) checkBytes(path, limits);
+  if (path.length > limits.pathBytes) checkBytes(path, limits, prefix);
   const components: BytePath[] = [];
   for (const component of path.split('/')) {
     if (component === '' || component === '.') continue;
@@ -24,16 +25,21 @@ export function entryComponents(path: BytePath, limits: PathLimits): BytePath[] 
   if (components.length > limits.pathDepth) {
     throw limitExceeded(`a path has ${components.length} components; the limit is ${limits.pathDepth}`);
   }
-  if (components.some((component) => component.length > LIMITS.nameBytes)) {
+  const last = components.length - 1;
+  const bytesOf = (component: BytePath, i: number): number =>
+    component.length - (i === last && component.startsWith(prefix) ? prefix.length : 0);
+  if (components.some((component, i) => bytesOf(component, i) > LIMITS.nameBytes)) {
     throw limitExceeded(`a name has more than ${LIMITS.nameBytes} bytes`);
   }
   return components;
 }
 
 /** What leads to the root, and the slash behind a directory, are part of no path that is written. */
-function checkBytes(path: BytePath, { pathBytes }: PathLimits): void {
+function checkBytes(path: BytePath, { pathBytes }: PathLimits, prefix: BytePath): void {
   const begin = path.startsWith('./') ? 2 : path.startsWith('/') ? 1 : 0;
-  const length = path.length - begin - (path.endsWith('/') ? 1 : 0);
+  const end = path.length - (path.endsWith('/') ? 1 : 0);
+  const hasPrefix = path.startsWith(prefix, path.lastIndexOf('/', end - 1) + 1);
+  const length = end - begin - (hasPrefix ? prefix.length : 0);
   if (length > pathBytes) throw limitExceeded(`a path has ${length} bytes; the limit is ${pathBytes}`);
 }
 

@@ -1,50 +1,43 @@
-import { systemCode, UnpackError } from '../../errors.js';
 import {
+  AT_SYMLINK_NOFOLLOW,
   fchmod,
   fromBytePath,
   fsetxattr,
   fstatatIfPresent,
   futimens,
-  mknodat,
-  S_IFCHR,
   utimensat,
   type BytePath,
 } from '../../system/index.js';
 import { printable } from '../archive-error.js';
 import { filesystemError } from '../filesystem-error.js';
-import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import type { LayerChanges } from '../layer-snapshotter.js';
 import { refuseDeletedTarget } from '../tree/pending-link.js';
 import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
 import type { DirectoryAttributes, LayerLink, LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
 import { AUFS_LINKS } from './whiteout-name.js';
 
-const OPAQUE_XATTR = { overlay: 'trusted.overlay.opaque', userxattr: 'user.overlay.opaque' } as const;
-const YES = Buffer.from('y');
-
 /**
- * What can be done only when a layer's last entry is there: whiteouts, which hide lower layers wherever they stand in the
- * archive and never this layer's own entries; then modes and times of directories, children before parents, since
- * a directory may deny writing and every change in it touches its time.
+ * What can be done only when a layer's last entry is there: telling what it deletes, since whiteouts hide lower layers wherever they
+ * stand in the archive, and never this layer's own entries; then modes and times of directories, children before
+ * parents, since a directory may deny writing and every change in it touches its time.
  *
- * @throws {UnpackError} BAD_ARCHIVE, UNSUPPORTED, NO_SPACE, FILESYSTEM
+ * @throws {UnpackError} BAD_ARCHIVE, NO_SPACE, FILESYSTEM
  */
-export function finishLayer(tree: LayerTree, form: LayerForm, attributes: EntryAttributes): LayerChanges {
-  return new LayerFinish(tree, form, attributes).run();
+export function finishLayer(tree: LayerTree, attributes: EntryAttributes): LayerChanges {
+  return new LayerFinish(tree, attributes).run();
 }
 
 class LayerFinish {
   readonly #tree: LayerTree;
-  readonly #form: LayerForm;
   readonly #attributes: EntryAttributes;
   readonly #implied: BytePath[] = [];
   readonly #whiteouts: BytePath[] = [];
   readonly #opaques: BytePath[] = [];
   readonly #links: LayerLink[] = [];
 
-  constructor(tree: LayerTree, form: LayerForm, attributes: EntryAttributes) {
+  constructor(tree: LayerTree, attributes: EntryAttributes) {
     this.#tree = tree;
-    this.#form = form;
     this.#attributes = attributes;
   }
 
@@ -71,59 +64,49 @@ class LayerFinish {
     if (node.attributes === undefined && !isAnew) this.#implied.push(node.path);
     if (node.opaque) this.#opaques.push(node.path);
     for (const link of node.links.values()) this.#links.push(link);
+    naming(node, () => this.#finishDeleted(node));
+    for (const [name, child] of node.children) this.#finish(child, node.whiteouts.has(name));
+    naming(node, () => this.#finishDirectory(node));
+  }
+
+  #finishDeleted(node: LayerNode): void {
     for (const name of node.whiteouts) {
       // A directory that is hidden below and made anew here hides by being opaque.
       const child = node.children.get(name);
       if (child !== undefined) child.opaque = true;
+      else if (!this.#has(node, name)) this.#whiteouts.push(node.pathOf(name));
     }
-    for (const [name, child] of node.children) this.#finish(child, node.whiteouts.has(name));
-    try {
-      this.#finishDirectory(node);
-    } catch (error) {
-      const path = fromBytePath(node.path);
-      throw filesystemError(error, `finishing the directory ${printable(`/${node.path}`)}`, { entry: path });
+    for (const [name, child] of node.absent ?? []) {
+      // What the layer has there instead hides all that is below.
+      if (this.#has(node, name)) node.absent?.delete(name);
+      else if (!isHidden(node, name)) this.#finishAbsent(child);
     }
   }
 
+  /** Whether the layer has something at a name, which is no directory. */
+  #has(node: LayerNode, name: BytePath): boolean {
+    return (
+      node.links.has(name) ||
+      fstatatIfPresent(this.#tree.descriptor(node), name, AT_SYMLINK_NOFOLLOW) !== undefined
+    );
+  }
+
+  #finishAbsent(node: LayerNode): void {
+    if (node.opaque) {
+      this.#opaques.push(node.path);
+      return;
+    }
+    for (const name of node.whiteouts) this.#whiteouts.push(node.pathOf(name));
+    for (const [name, child] of node.absent ?? []) if (!isHidden(node, name)) this.#finishAbsent(child);
+  }
+
   #finishDirectory(node: LayerNode): void {
-    const { attributes } = node;
-    if (node.opaque || node.whiteouts.size > 0) this.#hideLower(node, this.#tree.descriptor(node));
+    const { attributes, parent } = node;
     if (attributes === undefined) return;
-    const { parent } = node;
     if (parent !== undefined && attributes.modeIsSet) {
       utimensat(this.#tree.descriptor(parent), node.name, attributes.atime, attributes.mtime);
     } else {
       this.#setDeferred(this.#tree.descriptor(node), node, attributes);
-    }
-  }
-
-  #hideLower(node: LayerNode, fd: number): void {
-    for (const name of node.whiteouts) {
-      if (!node.children.has(name) && !node.links.has(name) && this.#whiteout(fd, name)) {
-        this.#whiteouts.push(node.pathOf(name));
-      }
-    }
-    if (node.opaque) this.#makeOpaque(fd);
-  }
-
-  /** Whether the name stays a whiteout: what this layer has there hides by itself. */
-  #whiteout(fd: number, name: BytePath): boolean {
-    if (this.#form === 'plain') return fstatatIfPresent(fd, name) === undefined;
-    try {
-      mknodat(fd, name, S_IFCHR, 0, 0);
-      return true;
-    } catch (error) {
-      if (systemCode(error) === 'EEXIST') return false;
-      throw cannotMark(error, 'whiteouts');
-    }
-  }
-
-  #makeOpaque(fd: number): void {
-    if (this.#form === 'plain') return;
-    try {
-      fsetxattr(fd, OPAQUE_XATTR[this.#form], YES);
-    } catch (error) {
-      throw cannotMark(error, 'opaque directories');
     }
   }
 
@@ -137,11 +120,17 @@ class LayerFinish {
   }
 }
 
-function cannotMark(error: unknown, what: string): unknown {
-  const code = systemCode(error);
-  if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EACCES') return error;
-  return new UnpackError('UNSUPPORTED', `this file system or user cannot hold overlay's ${what} (${code})`, {
-    cause: error,
-    hint: 'Use the native snapshotter, or a file system that overlay mounts can use.',
-  });
+/** Errors say which directory it was. */
+function naming(node: LayerNode, finish: () => void): void {
+  try {
+    finish();
+  } catch (error) {
+    const path = fromBytePath(node.path);
+    throw filesystemError(error, `finishing the directory ${printable(`/${node.path}`)}`, { entry: path });
+  }
+}
+
+/** Whether a layer deletes all that the lower ones have at a name. */
+function isHidden(parent: LayerNode, name: BytePath): boolean {
+  return parent.opaque || parent.whiteouts.has(name);
 }

@@ -23,7 +23,7 @@ export interface LayerLink {
 }
 
 /**
- * One directory of the layer, for every directory that was made below its root. Books are kept in this tree rather than
+ * One directory of the layer, for every directory that was made below its root, and for those that are absent. Books are kept in this tree rather than
  * by path, so that all that is known of a directory goes with it when a later entry replaces it.
  */
 export class LayerNode<A = DirectoryAttributes> {
@@ -37,6 +37,8 @@ export class LayerNode<A = DirectoryAttributes> {
   /** The lower layers' content of this directory is hidden. */
   opaque = false;
   readonly children: Map<BytePath, LayerNode<A>> = new Map<BytePath, LayerNode<A>>();
+  /** Directories in this one that the layer deletes something in and, so far, does not have; then they become children. */
+  absent: Map<BytePath, LayerNode<A>> | undefined;
   #whiteouts: Set<BytePath> | undefined;
   #links: Map<BytePath, LayerLink> | undefined;
 

@@ -5,7 +5,7 @@ import { pathDepth } from '../tree/tree-path.js';
 import { entryComponents } from './entry-path.js';
 import { LastDirectory, type NamedPlace } from './last-directory.js';
 import type { LayerLink } from './layer-node.js';
-import { AUFS_LINKS, isWhiteoutName, meaningOf } from './whiteout-name.js';
+import { AUFS_LINKS, isWhiteoutName, meaningOf, WHITEOUT_PREFIX } from './whiteout-name.js';
 
 /** As many as the kernel follows for one path (linux/namei.h: MAXSYMLINKS). */
 const MAX_SYMLINKS = 40;
@@ -23,6 +23,7 @@ export interface PathNode<N> {
   readonly path: BytePath;
   opaque: boolean;
   readonly children: ReadonlyMap<BytePath, N>;
+  readonly absent: ReadonlyMap<BytePath, N> | undefined;
   readonly links: ReadonlyMap<BytePath, LayerLink>;
   pathOf(name: BytePath): BytePath;
   addWhiteout(name: BytePath): void;
@@ -79,6 +80,9 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   /** Makes a directory that is only implied where nothing is. */
   protected abstract imply(parent: N, name: BytePath): N;
 
+  /** Notes a directory that the layer does not have, to note in it what is deleted there. */
+  protected abstract addAbsent(parent: N, name: BytePath): N;
+
   /** The target of the symlink at a name; undefined where nothing is. */
   protected abstract readlink(node: N, name: BytePath): BytePath | typeof NOT_A_LINK | undefined;
 
@@ -104,7 +108,8 @@ export abstract class LayerPaths<N extends PathNode<N>> {
 
   /**
    * Where an entry goes; the directories on the way are made. A whiteout is noted in its directory, since what it hides
-   * is known only when the lower layers are there.
+   * is known only when the lower layers are there. It is about them alone, so it makes no directory, and no symlink of this
+   * layer leads it to another one.
    *
    * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, LIMIT_EXCEEDED
    */
@@ -115,7 +120,7 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   }
 
   #findPlace(path: BytePath): Placement<N> {
-    const components = entryComponents(path, this.#limits);
+    const components = entryComponents(path, this.#limits, WHITEOUT_PREFIX);
     const meaning = meaningOf(components);
     if (meaning.kind === 'skipped') return { kind: 'nowhere' };
     const name = components.pop();
@@ -125,12 +130,19 @@ export abstract class LayerPaths<N extends PathNode<N>> {
       this.#last.remember(path, place);
       return place;
     }
-    // umoci writes a file in place of a directory and whiteouts for all that was in that: they are hidden already.
-    const parent = this.#ensureUnlessBlocked(components);
-    if (parent === undefined) return { kind: 'nowhere' };
-    if (meaning.kind === 'whiteout') parent.addWhiteout(meaning.hidden);
-    else parent.opaque = true;
+    const directory = this.#noted(components);
+    if (meaning.kind === 'whiteout') directory.addWhiteout(meaning.hidden);
+    else directory.opaque = true;
     return { kind: 'nowhere' };
+  }
+
+  /** The directory of that very path, whether the layer has it or not: other entries, before and behind this one, decide that. */
+  #noted(components: readonly BytePath[]): N {
+    let node = this.root;
+    for (const name of components) {
+      node = node.children.get(name) ?? node.absent?.get(name) ?? this.addAbsent(node, name);
+    }
+    return node;
   }
 
   #checkPlace(parent: N, name: BytePath): { readonly kind: 'name' } & NamedPlace<N> {
@@ -163,13 +175,6 @@ export abstract class LayerPaths<N extends PathNode<N>> {
    * @throws {UnpackError} BAD_ARCHIVE where something else than a directory stands in the way
    */
   #ensureDirectory(components: readonly BytePath[]): N {
-    const node = this.#ensureUnlessBlocked(components);
-    if (node === undefined) throw notDirectory(components);
-    return node;
-  }
-
-  /** As {@link #ensureDirectory}, but undefined where something else than a directory stands in the way. */
-  #ensureUnlessBlocked(components: readonly BytePath[]): N | undefined {
     let node = this.root;
     for (const [i, name] of components.entries()) {
       const child = node.children.get(name);
@@ -179,7 +184,7 @@ export abstract class LayerPaths<N extends PathNode<N>> {
     return node;
   }
 
-  #ensureSlowly(from: N, components: readonly BytePath[], done: number): N | undefined {
+  #ensureSlowly(from: N, components: readonly BytePath[], done: number): N {
     const key = components.join('/');
     const known = this.#resolved.get(key);
     if (known !== undefined) return known;
@@ -190,7 +195,7 @@ export abstract class LayerPaths<N extends PathNode<N>> {
       }
       return this.imply(parent, name);
     });
-    if (blocked) return undefined;
+    if (blocked) throw notDirectory(components);
     if (symlinks > 0) {
       this.#checkDepth(node);
       this.#remember(key, node);

@@ -135,13 +135,26 @@ export class LayerTree extends LayerPaths<LayerNode> {
     );
   }
 
+  protected override addAbsent(parent: LayerNode, name: BytePath): LayerNode {
+    const child = this.#newNode(parent, name);
+    parent.absent ??= new Map();
+    parent.absent.set(name, child);
+    return child;
+  }
+
   /** Makes a directory where nothing is. The mode is subject to the umask. */
   makeDirectory(parent: LayerNode, name: BytePath, mode: number): LayerNode {
+    const child = parent.absent?.get(name) ?? this.#newNode(parent, name);
+    mkdirat(this.descriptor(parent), name, mode);
+    parent.absent?.delete(name);
+    parent.children.set(name, child);
+    return child;
+  }
+
+  #newNode(parent: LayerNode, name: BytePath): LayerNode {
     const child = new LayerNode(parent, name);
     this.checkPath(child.path);
     this.note(child.path);
-    mkdirat(this.descriptor(parent), name, mode);
-    parent.children.set(name, child);
     return child;
   }
 

@@ -18,7 +18,7 @@ import {
 import type { OmittedDevice } from '../worker/apply-job.js';
 import { atEntry, badArchive, limitExceeded, printable } from '../archive-error.js';
 import { filesystemError } from '../filesystem-error.js';
-import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
+import type { LayerChanges } from '../layer-snapshotter.js';
 import { changesOwner, type Ownership, ownerOf } from '../ownership.js';
 import type { TarEntry } from '../archive/tar-entry.js';
 import type { TarHandler } from '../archive/tar-reader.js';
@@ -33,7 +33,6 @@ import { LayerTree } from './layer-tree.js';
 import { OmittedDevices } from './omitted-devices.js';
 
 export interface LayerWriterOptions {
-  readonly form: LayerForm;
   readonly ownership: Ownership;
   /** Whether device nodes are made, where this user may; they are left out otherwise. */
   readonly devices: boolean;
@@ -121,9 +120,9 @@ export class LayerWriter implements TarHandler {
     content.close();
   }
 
-  /** The archive is at its end: writes the form's whiteouts, and what directories could not have before. */
+  /** The archive is at its end: gives directories what they could not have before. */
   finish(): LayerChanges {
-    return finishLayer(this.#tree, this.#options.form, this.#attributes);
+    return finishLayer(this.#tree, this.#attributes);
   }
 
   /** Closes every descriptor. */
@@ -193,7 +192,7 @@ export class LayerWriter implements TarHandler {
       this.#tree.makeDirectory(parent, name, mode),
     );
     // A file that stood here hid what the lower layers have; so does the directory that takes its place.
-    made.opaque = replaced;
+    if (replaced) made.opaque = true;
     this.#setDirectory(made, entry, true);
   }
 

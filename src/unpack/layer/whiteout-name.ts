@@ -11,7 +11,8 @@ export type EntryMeaning =
   /** Book-keeping of aufs, which older engines left in their layers. */
   | { readonly kind: 'skipped' };
 
-const PREFIX = '.wh.';
+/** What an entry's name begins with that hides the rest of it. */
+export const WHITEOUT_PREFIX = '.wh.';
 const META_PREFIX = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
@@ -23,7 +24,7 @@ export const AUFS_LINKS = '.wh..wh.plnk';
 
 /** Whether nothing in a file system of layers can have the name (image-spec layer.md: Whiteouts). */
 export function isWhiteoutName(name: BytePath): boolean {
-  return name.startsWith(PREFIX);
+  return name.startsWith(WHITEOUT_PREFIX);
 }
 
 const ENTRY: EntryMeaning = { kind: 'entry' };
@@ -35,13 +36,13 @@ const ENTRY: EntryMeaning = { kind: 'entry' };
 export function meaningOf(components: readonly BytePath[]): EntryMeaning {
   const last = components.length - 1;
   for (const [i, component] of components.entries()) {
-    if (!component.startsWith(PREFIX)) continue;
+    if (!isWhiteoutName(component)) continue;
     if (component.startsWith(META_PREFIX)) {
       if (component === AUFS_LINKS && i === 0 && last === 1) continue;
       return i === last && component === OPAQUE ? { kind: 'opaque' } : { kind: 'skipped' };
     }
     if (i < last) throw badArchive('an entry lies in a directory with the name of a whiteout');
-    const hidden = component.slice(PREFIX.length);
+    const hidden = component.slice(WHITEOUT_PREFIX.length);
     if (hidden === '' || hidden === '.' || hidden === '..') throw badArchive('a whiteout hides no name');
     return { kind: 'whiteout', hidden };
   }

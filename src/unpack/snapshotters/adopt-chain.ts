@@ -101,7 +101,7 @@ async function isHere(
 async function beginLink(context: AdoptionContext, layer: AdditionalLayer): Promise<CommitLayer> {
   const { chainId, parentChainId, diffId, content } = layer;
   const { key, number } = await context.begin();
-  const directory: LayerDirectory = { key, path: context.directories.content(number), form: 'plain' };
+  const directory: LayerDirectory = { key, path: context.directories.content(number) };
   try {
     await symlink(content, directory.path);
   } catch (error) {

@@ -8,7 +8,6 @@ import type {
   CommittedLayer,
   HoldChainOptions,
   LayerDirectory,
-  LayerForm,
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
@@ -94,7 +93,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     }
   }
 
-  protected abstract readonly layerForm: LayerForm;
   /** Directories of a layer that is being unpacked, the one to unpack into first. */
   protected abstract readonly layerNames: readonly [string, ...string[]];
   /** Directories of an active snapshot. */
@@ -243,7 +241,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async beginLayer(): Promise<LayerDirectory> {
     const { key, number } = await this.#private.begin(this.layerNames);
-    return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}`, form: this.layerForm };
+    return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}` };
   }
 
   check(): Promise<SnapshotCheck> {

@@ -14,7 +14,6 @@ const LAYER = 'layer';
  * has it. For machines without overlayfs.
  */
 export class NativeSnapshotter extends DirectorySnapshotter {
-  protected readonly layerForm = 'plain' as const;
   protected readonly layerNames: readonly [string, ...string[]] = [LAYER];
   protected readonly activeNames: readonly string[] = ['fs'];
   protected readonly fillsAtOnce = false;

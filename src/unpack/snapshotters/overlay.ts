@@ -20,7 +20,6 @@ export interface OverlaySnapshotterOptions extends SnapshotterOptions {
 /** Snapshots as the kernel's overlayfs mounts them: a directory for each layer, holding only what that layer changes. */
 export class OverlaySnapshotter extends DirectorySnapshotter {
   readonly #userxattr: boolean;
-  protected readonly layerForm: 'overlay' | 'userxattr';
   protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
   protected readonly activeNames: readonly string[] = ['fs', 'work'];
   protected readonly fillsAtOnce = true;
@@ -29,7 +28,6 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   constructor(o: OverlaySnapshotterOptions) {
     super('overlay', o);
     this.#userxattr = o.userxattr ?? (process.geteuid?.() !== 0 || inUserNamespace());
-    this.layerForm = this.#userxattr ? 'userxattr' : 'overlay';
   }
 
   protected mountsOf(
@@ -76,7 +74,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     const result = await this.pool.run({
       kind: 'complete',
       directory: this.directories.content(number),
-      form: this.layerForm,
+      form: this.#userxattr ? 'userxattr' : 'overlay',
       parents: this.shown(parents).map((parent) => this.directories.content(parent)),
       changes,
     });

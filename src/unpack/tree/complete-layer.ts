@@ -1,45 +1,52 @@
 import { closeSync } from 'node:fs';
-import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
+import { systemCode, throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
 import {
   AT_SYMLINK_NOFOLLOW,
+  fsetxattr,
   fstatat,
   fstatatIfPresent,
   mkdirat,
-  unlinkat,
+  mknodat,
+  S_IFCHR,
   type BytePath,
   type Stat,
 } from '../../system/index.js';
 import { printable } from '../archive-error.js';
 import type { CompleteJob, WarningsResult } from '../worker/apply-job.js';
-import type { LayerChanges, PendingLink } from '../layer-snapshotter.js';
+import type { LayerChanges, LayerForm, PendingLink } from '../layer-snapshotter.js';
 import { Warnings } from '../warnings.js';
 import { copyNode } from './copy-node.js';
 import { copyAttributes, restoreDirectory, type Place } from './file-attributes.js';
 import { LINK_LIMIT_WARNING, linkBelowUnlessFull } from './link-limit.js';
-import { isSymlink, isWhiteout, LowerStack, type LowerFile } from './lower-stack.js';
+import { isSymlink, LowerStack, type LowerFile, OPAQUE_XATTR } from './lower-stack.js';
 import { becomesDirectory, missingLinkTarget } from './pending-link.js';
 import { ancestorPaths, lastName, parentPath, pathDepth } from './tree-path.js';
 import { inDirectoryBelow, isDirectory, lendAccess, openTree, statBelow } from './tree-walk.js';
 
+const YES = Buffer.from('y');
+
 /**
- * Gives a layer in an overlay form what only its parents have: directories that it does not list take their attributes
- * from the topmost parent that has them, hard links to files of a lower layer get a copy of the file to link to, and
- * whiteouts that have nothing to hide go.
- * Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), ABORTED.
+ * Makes a layer that was extracted one of overlayfs, by what its parents have: directories that it does not list take their attributes
+ * from the topmost parent that has them, hard links to files of a lower layer get a copy of the file to link to, and what
+ * it deletes is marked. Where the parents have nothing to hide nothing is marked: overlayfs passes such a mark through as a device or
+ * an attribute in a directory that no other layer has, and so does a bind mount of a layer alone.
+ * Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), UNSUPPORTED (the file system cannot hold the marks), ABORTED.
  */
 export function completeLayer(job: CompleteJob, o: Abortable = {}): Promise<WarningsResult> {
   throwIfAborted(o.signal);
   using lower = new LowerStack(job.parents, job.changes);
-  using layer = new LayerCompletion(job.directory, job.changes, lower);
-  layer.dropIdleWhiteouts();
+  using layer = new LayerCompletion(job, lower);
   layer.inheritAttributes();
+  layer.hideLower();
   layer.satisfyLinks();
+  layer.restoreDirectories();
   return Promise.resolve({ warnings: layer.warnings.list() });
 }
 
 class LayerCompletion implements Disposable {
   readonly warnings: Warnings = new Warnings();
   readonly #root: number;
+  readonly #form: LayerForm;
   readonly #changes: LayerChanges;
   readonly #lower: LowerStack;
   readonly #implied: Set<BytePath>;
@@ -47,32 +54,16 @@ class LayerCompletion implements Disposable {
   readonly #pending: ReadonlySet<BytePath>;
   /** Where in this layer the copy of a lower file is, by that file. */
   readonly #copies = new Map<string, BytePath>();
+  /** Directories whose content changes, as they were: parents come first. */
+  readonly #kept = new Map<BytePath, Stat>();
 
-  constructor(directory: string, changes: LayerChanges, lower: LowerStack) {
+  constructor({ directory, form, changes }: CompleteJob, lower: LowerStack) {
     this.#root = openTree(directory);
+    this.#form = form;
     this.#changes = changes;
     this.#lower = lower;
     this.#implied = new Set(changes.implied);
     this.#pending = new Set(changes.pendingLinks.map(({ path }) => path));
-  }
-
-  /**
-   * In a directory that no lower layer has, overlayfs passes through the names that it finds, those of whiteouts included; and
-   * where there is one layer only, nothing reads whiteouts at all.
-   */
-  dropIdleWhiteouts(): void {
-    for (const path of this.#changes.whiteouts) {
-      if (this.#lower.isNeeded(path)) continue;
-      this.#within(parentPath(path), (dirfd) => {
-        const stat = fstatatIfPresent(dirfd, lastName(path), AT_SYMLINK_NOFOLLOW);
-        if (stat === undefined || !isWhiteout(stat)) return;
-        const place = { dirfd, name: '.' };
-        const before = fstatat(dirfd, '.');
-        lendAccess(dirfd, '.', before);
-        unlinkat(dirfd, lastName(path));
-        restoreDirectory(place, before);
-      });
-    }
   }
 
   /** Deepest first: who is not root may have no way into a directory any more once it has its mode. */
@@ -81,11 +72,26 @@ class LayerCompletion implements Disposable {
       this.#inherit(path);
   }
 
+  /** In directories that the layer does not have, too: these are made as those of the parents are, so that they stay what they were. */
+  hideLower(): void {
+    const { opaques, whiteouts } = this.#changes;
+    for (const path of opaques) {
+      if (this.#lower.view(path).directories.length === 0) continue;
+      this.#marking('opaque directories', path, (fd) => fsetxattr(fd, OPAQUE_XATTR[this.#form], YES));
+    }
+    for (const path of whiteouts) {
+      if (!this.#lower.isNeeded(path)) continue;
+      this.#marking('whiteouts', parentPath(path), (fd) => mknodat(fd, lastName(path), S_IFCHR, 0, 0));
+    }
+  }
+
   satisfyLinks(): void {
-    if (this.#changes.pendingLinks.length === 0) return;
-    const kept = new Map<BytePath, Stat>();
-    for (const link of this.#changes.pendingLinks) this.#satisfy(link, kept);
-    for (const [path, stat] of [...kept].reverse()) {
+    for (const link of this.#changes.pendingLinks) this.#satisfy(link);
+  }
+
+  /** The last of all: gives directories back the times and the modes that they had. */
+  restoreDirectories(): void {
+    for (const [path, stat] of [...this.#kept].reverse()) {
       this.#within(parentPath(path), (dirfd) => restoreDirectory({ dirfd, name: lastName(path) }, stat));
     }
   }
@@ -106,14 +112,25 @@ class LayerCompletion implements Disposable {
     });
   }
 
-  #satisfy(link: PendingLink, kept: Map<BytePath, Stat>): void {
+  #marking(what: string, directory: BytePath, mark: (fd: number) => void): void {
+    this.#makeDirectories(directory);
+    this.#within(directory, (fd) => {
+      try {
+        mark(fd);
+      } catch (error) {
+        throw cannotMark(error, what);
+      }
+    });
+  }
+
+  #satisfy(link: PendingLink): void {
     const source = this.#lower.view(link.target).file;
     if (source === undefined)
       throw missingLinkTarget(link, this.#lower.view(link.target).directories.length > 0);
     // The file's own name takes part too, so that both names go on being one file.
     const names = this.#isFree(link.target) ? [link.target, link.path] : [link.path];
     for (const path of names) {
-      this.#makeParents(parentPath(path), kept);
+      this.#makeDirectories(parentPath(path));
       this.#within(parentPath(path), (dirfd) => this.#place(source, { dirfd, name: lastName(path) }, path));
     }
   }
@@ -143,8 +160,9 @@ class LayerCompletion implements Disposable {
     return statBelow(this.#root, path) === undefined;
   }
 
-  /** Makes the directories to a path that are missing, and remembers the times of those that will change. */
-  #makeParents(path: BytePath, kept: Map<BytePath, Stat>): void {
+  /** Makes a directory, and those on the way, where they are missing, and remembers the times of those that will change. */
+  #makeDirectories(path: BytePath): void {
+    if (this.#kept.has(path)) return;
     for (const directory of [...ancestorPaths(path), path]) {
       const at = directory === '' ? '.' : directory;
       if (fstatatIfPresent(this.#root, at, AT_SYMLINK_NOFOLLOW) === undefined) {
@@ -152,9 +170,9 @@ class LayerCompletion implements Disposable {
         this.#implied.add(directory);
         this.#inherit(directory);
       }
-      if (kept.has(directory)) continue;
+      if (this.#kept.has(directory)) continue;
       const stat = fstatat(this.#root, at);
-      kept.set(directory, stat);
+      this.#kept.set(directory, stat);
       lendAccess(this.#root, at, stat);
     }
   }
@@ -164,6 +182,15 @@ class LayerCompletion implements Disposable {
     if (inDirectoryBelow(this.#root, path, use) !== undefined) return;
     throw new UnpackError('FILESYSTEM', `${printable(path)} is no directory of the layer any more`);
   }
+}
+
+function cannotMark(error: unknown, what: string): unknown {
+  const code = systemCode(error);
+  if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EACCES') return error;
+  return new UnpackError('UNSUPPORTED', `this file system or user cannot hold overlay's ${what} (${code})`, {
+    cause: error,
+    hint: 'Use the native snapshotter, or a file system that overlay mounts can use.',
+  });
 }
 
 function withLower({ rootfd, path }: LowerFile, use: (place: Place) => void): void {

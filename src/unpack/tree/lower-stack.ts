@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { fgetxattr, fstat, S_IFCHR, S_IFLNK, S_IFMT, type BytePath, type Stat } from '../../system/index.js';
-import type { LayerChanges } from '../layer-snapshotter.js';
+import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
 import { parentPath } from './tree-path.js';
 import { inDirectoryBelow, isDirectory, openTree, statBelow } from './tree-walk.js';
 
@@ -95,12 +95,16 @@ export function isWhiteout(stat: Stat): boolean {
   return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
-const OPAQUE_XATTRS: readonly BytePath[] = ['trusted.overlay.opaque', 'user.overlay.opaque'];
+/** What hides all that lower layers have in a directory, where its value is `y`. */
+export const OPAQUE_XATTR: Readonly<Record<LayerForm, BytePath>> = {
+  overlay: 'trusted.overlay.opaque',
+  userxattr: 'user.overlay.opaque',
+};
 
 /** Whether nothing below a directory of a layer shows through it. */
 export function isOpaque(rootfd: number, path: BytePath): boolean {
   const opaque = inDirectoryBelow(rootfd, path, (fd) =>
-    OPAQUE_XATTRS.some((name) => fgetxattr(fd, name)?.toString('latin1') === 'y'),
+    Object.values(OPAQUE_XATTR).some((name) => fgetxattr(fd, name)?.toString('latin1') === 'y'),
   );
   return opaque?.result === true;
 }

@@ -38,7 +38,7 @@ export function lowestChanges(changes: LayerChanges): LayerChanges {
 }
 
 /**
- * Moves a plain-form layer over the merged tree of its parents (image-spec: layer.md, Applying Changesets): first what the
+ * Moves an extracted layer over the merged tree of its parents (image-spec: layer.md, Applying Changesets): first what the
  * layer deletes goes, then its hard links to lower files are made, then everything it has is moved in. Both must lie on
  * one file system. Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), ABORTED.
  */

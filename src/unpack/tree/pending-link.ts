@@ -16,7 +16,7 @@ export function refuseDeletedTarget(root: LayerNode<unknown>, link: LayerLink): 
     if (node.opaque || node.whiteouts.has(name)) {
       throw badArchive(`a hard link to ${printable(link.target)}, which the layer itself deletes`, link.path);
     }
-    node = node.children.get(name);
+    node = node.children.get(name) ?? node.absent?.get(name);
   }
 }
 

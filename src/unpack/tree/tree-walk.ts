@@ -99,13 +99,14 @@ function descend<T>(
 
 /**
  * What is at a path below a root; undefined where nothing is. All on the way must be known to be directories; they may shut
- * out their owner, as in {@link inDirectoryBelow}.
+ * out their owner, as in {@link inDirectoryBelow}. The path of a file may be one that only its directory's descriptor leads to.
  */
 export function statBelow(rootfd: number, path: BytePath): Stat | undefined {
   try {
     return fstatatIfPresent(rootfd, path === '' ? '.' : path, AT_SYMLINK_NOFOLLOW);
   } catch (error) {
-    if (systemCode(error) !== 'EACCES') throw error;
+    const code = systemCode(error);
+    if (code !== 'EACCES' && code !== 'ENAMETOOLONG') throw error;
   }
   return inDirectoryBelow(rootfd, parentPath(path), (dirfd) =>
     fstatatIfPresent(dirfd, lastName(path), AT_SYMLINK_NOFOLLOW),

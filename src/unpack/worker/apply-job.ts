@@ -22,7 +22,6 @@ export interface ApplyJob {
   readonly frontier?: SharedArrayBuffer;
   /** An empty directory. */
   readonly directory: string;
-  readonly form: LayerForm;
   /** Of the diffId that the result is to be held against. Default sha256. */
   readonly diffIdAlgorithm?: VerifiableAlgorithm;
   /** The layer's share of its image's bytes; absent where it stands for itself. */
@@ -66,17 +65,17 @@ export interface ApplyResult {
   readonly warnings: readonly string[];
 }
 
-/** Completes an extracted overlay-form layer against its parents, in a worker. */
+/** Makes an extracted layer one of overlayfs, on its parents, in a worker. */
 export interface CompleteJob {
   readonly kind: 'complete';
   readonly directory: string;
   readonly form: LayerForm;
-  /** The parents' directories in the same form, topmost first. */
+  /** The parents' directories, completed in the same form, topmost first. */
   readonly parents: readonly string[];
   readonly changes: LayerChanges;
 }
 
-/** Moves an extracted plain-form layer over the merged tree below it, in a worker. The layer's directory is empty after it. */
+/** Moves an extracted layer over the merged tree below it, in a worker. The layer's directory is empty after it. */
 export interface MergeJob {
   readonly kind: 'merge';
   readonly directory: string;

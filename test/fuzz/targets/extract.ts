@@ -1,4 +1,3 @@
-import type { LayerForm } from '../../../src/unpack/layer-snapshotter.js';
 import { chunkingFor } from '../chunking.js';
 import { type Extract, type ExtractionWay, extractLayer, PLAINLY, RESOLVERS } from '../extract-layer.js';
 import type { FuzzTarget } from '../fuzz-target.js';
@@ -6,15 +5,8 @@ import { randomArchive } from '../random-input.js';
 import { treeState } from '../tree-state.js';
 import { checkPrintable, checkSame, outcomeOfSync } from '../violation.js';
 
-/** Who is not root cannot set `trusted.overlay.*`. */
-const FORMS: readonly LayerForm[] =
-  process.geteuid?.() === 0 ? ['plain', 'overlay', 'userxattr'] : ['plain', 'userxattr'];
-
-/** Each form has its own. */
-const WITHOUT_MARKS = { withoutMarks: true };
-
 /**
- * One layer becomes a directory, twice: by another resolver, in another form, from other chunks. Both have to end in the
+ * One layer becomes a directory, twice: by another resolver, from other chunks. Both have to end in the
  * same way, with the same tree; and nothing outside may change, which is looked at after every input of every target.
  *
  * @param extract - what is tested; another one in the tests of this program
@@ -26,7 +18,6 @@ export function createExtractTarget(extract: Extract = extractLayer): FuzzTarget
     generate: (random, seeds) => ({ layers: [randomArchive(random, seeds)] }),
     check: ({ layers: [archive = Buffer.alloc(0)] }, { sandbox, random }) => {
       const other: ExtractionWay = {
-        form: random.pick(FORMS),
         resolver: random.pick(RESOLVERS),
         chunking: chunkingFor(random, archive.length),
       };
@@ -34,11 +25,11 @@ export function createExtractTarget(extract: Extract = extractLayer): FuzzTarget
       const expected = outcomeOfSync(() => extract(archive, first, PLAINLY, random));
       sandbox.check();
       const actual = outcomeOfSync(() => extract(archive, second, other, random));
-      const what = `as ${other.form} by ${other.resolver.method} in chunks of ${other.chunking}`;
+      const what = `by ${other.resolver.method} in chunks of ${other.chunking}`;
       checkSame(what, expected, actual);
       if (!('done' in expected)) return;
       checkPrintable(...expected.done.warnings);
-      checkSame(what, treeState(first, WITHOUT_MARKS), treeState(second, WITHOUT_MARKS));
+      checkSame(what, treeState(first), treeState(second));
     },
   };
 }

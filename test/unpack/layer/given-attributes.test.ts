@@ -48,7 +48,7 @@ function clearUmask(): void {
 
 /** Which calls set attributes of a layer's entries, and how many of each. */
 function callsFor(parts: readonly Buffer[], ownership: Ownership = OURS): Record<string, number> {
-  const writer = new LayerWriter(layer, { form: 'plain', ownership, devices: true });
+  const writer = new LayerWriter(layer, { ownership, devices: true });
   try {
     const calls = ['fchown', 'fchownat', 'fchmod', 'fchmodat', 'futimens', 'utimensat'] as const;
     for (const call of calls) vi.mocked(at[call]).mockClear();

@@ -68,7 +68,7 @@ describe('a mount on which directories hand their group down', () => {
 });
 
 function extract(layer: string, ...parts: readonly Buffer[]): void {
-  const writer = new LayerWriter(layer, { form: 'plain', ownership: defaultOwnership(), devices: true });
+  const writer = new LayerWriter(layer, { ownership: defaultOwnership(), devices: true });
   try {
     const reader = new TarReader(writer);
     reader.push(archive(...parts));

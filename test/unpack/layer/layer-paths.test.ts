@@ -31,7 +31,6 @@ const PLACES: readonly (readonly [place: string, put: (layer: Buffer) => void])[
     'on the disk',
     (layer) => {
       const writer = new LayerWriter(mkdtempSync(join(root, 'layer-')), {
-        form: 'plain',
         ownership: CALLERS,
         devices: true,
       });

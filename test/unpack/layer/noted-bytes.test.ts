@@ -19,7 +19,7 @@ const NOTED_BYTES = 100_000;
 
 function extract(layer: Buffer): void {
   const limits = unpackLimits({ notedBytes: NOTED_BYTES });
-  const writer = new LayerWriter(root, { form: 'plain', ownership: CALLERS, devices: true, limits });
+  const writer = new LayerWriter(root, { ownership: CALLERS, devices: true, limits });
   try {
     const reader = new TarReader(writer);
     reader.push(layer);

@@ -7,8 +7,8 @@ export const WHITEOUTS: readonly WrittenLayer[] = [
   {
     name: 'in a directory that is not listed',
     parts: [file('a/b/.wh.gone')],
-    tree: { a: 'dir 755', 'a/b': 'dir 755' },
-    changes: { implied: ['', 'a', 'a/b'], whiteouts: ['a/b/gone'] },
+    tree: {},
+    changes: { whiteouts: ['a/b/gone'] },
   },
   { name: 'twice', parts: [file('.wh.gone'), file('.wh.gone')], tree: {}, changes: { whiteouts: ['gone'] } },
   {
@@ -53,7 +53,19 @@ export const WHITEOUTS: readonly WrittenLayer[] = [
   },
   {
     name: 'within a hidden directory',
-    parts: [file('.wh.d'), file('d/.wh.x')],
+    parts: [file('.wh.d'), file('d/.wh.x'), file(`d/e/${OPQ}`)],
+    tree: {},
+    changes: { whiteouts: ['d'] },
+  },
+  {
+    name: 'within a directory that is hidden only afterwards',
+    parts: [file(`d/e/${OPQ}`), file('d/.wh.x'), file('.wh.d')],
+    tree: {},
+    changes: { whiteouts: ['d'] },
+  },
+  {
+    name: 'within a hidden directory that is made anew',
+    parts: [file('d/.wh.x'), file('.wh.d'), directory('d')],
     tree: { d: 'dir 755' },
     changes: { opaques: ['d'], whiteouts: ['d/x'] },
   },
@@ -72,8 +84,14 @@ export const WHITEOUTS: readonly WrittenLayer[] = [
   {
     name: 'opaque in a directory that is not there',
     parts: [file(`a/b/${OPQ}`)],
-    tree: { a: 'dir 755', 'a/b': 'dir 755' },
-    changes: { implied: ['', 'a', 'a/b'], opaques: ['a/b'] },
+    tree: {},
+    changes: { opaques: ['a/b'] },
+  },
+  {
+    name: 'opaque before the directory, which is there afterwards',
+    parts: [file(`d/${OPQ}`), directory('d'), file('e/.wh.x'), file('e/f', 'x')],
+    tree: { d: 'dir 755', e: 'dir 755', 'e/f': 'file 644 x' },
+    changes: { implied: ['', 'e'], opaques: ['d'], whiteouts: ['e/x'] },
   },
   {
     name: 'opaque root',
@@ -83,14 +101,42 @@ export const WHITEOUTS: readonly WrittenLayer[] = [
   },
   {
     name: 'opaque and a name in it',
-    parts: [file(`d/${OPQ}`), file('d/.wh.x')],
+    parts: [directory('d'), file(`d/${OPQ}`), file('d/.wh.x')],
     tree: { d: 'dir 755' },
-    changes: { implied: ['', 'd'], opaques: ['d'], whiteouts: ['d/x'] },
+    changes: { opaques: ['d'], whiteouts: ['d/x'] },
+  },
+  {
+    name: 'opaque and a name in it, of a directory that is not there',
+    parts: [file(`d/${OPQ}`), file('d/.wh.x'), file('d/e/.wh.y')],
+    tree: {},
+    changes: { opaques: ['d'] },
   },
   {
     name: 'below what is no directory here, where nothing of the lower layers shows anyway',
     parts: [file('f', 'x'), symlink('s', 'f'), file('f/.wh.x'), file(`s/y/${OPQ}`)],
     tree: { f: 'file 644 x', s: 'symlink f' },
+  },
+  {
+    name: 'below what becomes no directory afterwards',
+    parts: [file('f/.wh.x'), file(`s/y/${OPQ}`), file('f', 'x'), symlink('s', 'f')],
+    tree: { f: 'file 644 x', s: 'symlink f' },
+  },
+  {
+    name: 'below a symlink of the layer to a directory of it, which they do not follow',
+    parts: [directory('d'), symlink('s', 'd'), file('s/.wh.x'), file(`s/${OPQ}`)],
+    tree: { d: 'dir 755', s: 'symlink d' },
+  },
+  {
+    name: 'below a hard link to a file of a lower layer',
+    parts: [file('l/.wh.x'), hardLink('l', 'f'), file('l/.wh.y')],
+    tree: {},
+    changes: { pendingLinks: [{ path: 'l', target: 'f' }] },
+  },
+  {
+    name: 'of a directory that a file, and then a directory, takes the place of',
+    parts: [file('d/.wh.x'), file('d', 'x'), directory('d')],
+    tree: { d: 'dir 755' },
+    changes: { opaques: ['d'], whiteouts: ['d/x'] },
   },
   {
     name: 'the book-keeping of aufs',

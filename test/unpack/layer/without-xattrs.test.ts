@@ -26,7 +26,7 @@ test.skipIf(!isRoot)(
     await mkdir(namespace.reach(path));
     await outputAt(namespace, 'mount', '-t', 'ramfs', 'ramfs', path);
     await mkdir(layer);
-    const writer = new LayerWriter(layer, { form: 'plain', ownership: PRESERVED, devices: true });
+    const writer = new LayerWriter(layer, { ownership: PRESERVED, devices: true });
     try {
       const reader = new TarReader(writer);
       const parts = [directory('d', { xattrs: XATTRS }), file('d/f', 'x', { uid: 5, xattrs: XATTRS })];

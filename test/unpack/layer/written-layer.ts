@@ -4,7 +4,6 @@ import type { LayerChanges } from '../../../src/unpack/layer-snapshotter.js';
 export interface WrittenLayer {
   readonly name: string;
   readonly parts: readonly Buffer[];
-  /** Of the plain form; the others have a 0:0 device for each whiteout too. */
   readonly tree: Readonly<Record<string, string>>;
   /** The rest is empty, but for the root: it is implied unless the row says otherwise. */
   readonly changes?: Partial<LayerChanges>;

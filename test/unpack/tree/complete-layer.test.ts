@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { lgetxattr } from '../../../src/system/index.js';
 import { completeLayer } from '../../../src/unpack/tree/complete-layer.js';
 import type { LayerChanges } from '../../../src/unpack/index.js';
+import { listing } from '../../support/extract-layer.js';
 import { isRoot } from '../../support/needs-root.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
@@ -180,10 +182,53 @@ test('directories that shut out their owner are no obstacle, and keep their mode
   expect(new Set(inodes).size).toBe(1);
 });
 
-test('only whiteouts that have something to hide stay', async () => {
+test('only whiteouts that have something to hide are made, as devices', async () => {
   await makeFile(join(parents[1], 'd/hidden'), '');
   await makeDirectory(join(layer, 'd'), 0o755);
-  for (const name of ['hidden', 'idle']) execFileSync('mknod', [join(layer, 'd', name), 'c', '0', '0']);
-  await complete({ whiteouts: ['d/hidden', 'd/idle'] });
-  expect(await readdir(join(layer, 'd'))).toEqual(['hidden']);
+  await utimes(join(layer, 'd'), 3, 4);
+  await complete({ whiteouts: ['d/hidden', 'd/idle', 'e/idle', 'hidden/idle'] });
+  expect(listing(layer)).toEqual({ d: 'dir 755', 'd/hidden': 'char 0:0 0' });
+  expect((await stat(join(layer, 'd'))).mtimeMs).toBe(4000);
 });
+
+test('only directories that have something to hide are made opaque', async () => {
+  await makeDirectory(join(parents[1], 'd'), 0o700);
+  await makeFile(join(parents[0], 'f'), '');
+  for (const name of ['d', 'e', 'f']) await makeDirectory(join(layer, name), 0o755);
+  await complete({ opaques: ['d', 'e', 'f'] });
+  expect(opaqueIn(['', 'd', 'e', 'f'])).toEqual(['d']);
+});
+
+test('what is deleted in a directory that the layer does not have brings that as the parents have it', async () => {
+  await makeFile(join(parents[1], 'a/b/hidden'), '');
+  await makeFile(join(parents[1], 'o/hidden'), '');
+  for (const [path, mode] of [
+    ['a', 0o711],
+    ['a/b', 0o700],
+    ['o', 0o750],
+  ] as const) {
+    await chmod(join(parents[1], path), mode);
+    await utimes(join(parents[1], path), 3, 4);
+  }
+  await complete({ whiteouts: ['a/b/hidden'], opaques: ['o'] });
+  expect(listing(layer)).toEqual({
+    a: 'dir 711',
+    'a/b': 'dir 700',
+    'a/b/hidden': 'char 0:0 0',
+    o: 'dir 750',
+  });
+  for (const path of ['a', 'a/b', 'o']) expect((await stat(join(layer, path))).mtimeMs).toBe(4000);
+  expect(opaqueIn(['', 'a', 'a/b', 'o'])).toEqual(['o']);
+});
+
+test('without a parent nothing is marked', async () => {
+  await makeDirectory(join(layer, 'd'), 0o755);
+  const changes = { ...NONE, whiteouts: ['x', 'd/x', 'e/x'], opaques: ['', 'd', 'f'] };
+  await completeLayer({ kind: 'complete', form: FORM, directory: layer, parents: [], changes });
+  expect(listing(layer)).toEqual({ d: 'dir 755' });
+  expect(opaqueIn(['', 'd'])).toEqual([]);
+});
+
+function opaqueIn(paths: readonly string[]): string[] {
+  return paths.filter((path) => lgetxattr(join(layer, path), OPAQUE)?.toString() === 'y');
+}

@@ -55,7 +55,6 @@ function apply(directory: string): ApplyJob {
     blobPath: '/dev/null',
     blobSize: 1,
     directory,
-    form: 'plain',
     options: { ownership: CALLERS, devices: false, limits: unpackLimits(), inflate: 'auto' },
   };
 }
