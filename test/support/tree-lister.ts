@@ -40,7 +40,7 @@ function list(root, path, into, files) {
   const stat = lstatSync(bytes(full), { bigint: true });
   const xattrs = {};
   for (const name of listxattr(full)) {
-    if (!name.includes('.overlay.')) xattrs[name] = lgetxattr(full, name).toString('latin1');
+    xattrs[name] = lgetxattr(full, name).toString('latin1');
   }
   const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'other';
   const content = type === 'file' ? readFileSync(bytes(full)).toString('latin1')

@@ -49,8 +49,12 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
       return overlaySpec({ lower, upper: own, work: this.directories.work(number) }, { userxattr });
     }
     if (lower.length === 0) return overlaySpec({ lower, upper: own }, { readOnly: true });
-    // containerd maps no owners of a read-only bind mount, so a single layer gets an empty one below it.
-    return overlaySpec({ lower: isMapped && lower.length === 1 ? [...lower, own] : lower }, { userxattr });
+    const [top] = parents;
+    // One layer is a bind mount, which would show the mark that hides the others; and containerd maps no owners of one.
+    if (lower.length === 1 && (isMapped || (top !== undefined && this.#isRootOpaque(top)))) {
+      return overlaySpec({ lower: [...lower, this.directories.empty()] }, { userxattr });
+    }
+    return overlaySpec({ lower }, { userxattr });
   }
 
   /** The merged root is the topmost directory's, so it starts as the parent's. */

@@ -74,6 +74,13 @@ export class SnapshotDirectories {
     return join(this.path(number), 'work');
   }
 
+  /** A directory with nothing in it, beside those of the snapshots, for mounts that need one more layer. */
+  empty(): string {
+    const path = join(this.directory, 'empty');
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    return path;
+  }
+
   /** Whether a snapshot's content is there, whatever the database says. */
   exists(number: number): boolean {
     return existsSync(this.content(number));

@@ -315,6 +315,16 @@ const OPAQUE: readonly LayerCase[] = [
     tree: { '': 'dir 711, at 1', d: 'dir 700', 'd/new': 'file 644 ', newest: 'file 644 ' },
   },
   {
+    name: 'in the only layer, which a mount shows without a trace of it',
+    layers: [[file(OPQ), directory('d'), file(`d/${OPQ}`), file('d/f', 'x'), file('e/f'), file('.wh.e')]],
+    tree: { d: 'dir 755', 'd/f': 'file 644 x', e: IMPLIED, 'e/f': 'file 644 ' },
+  },
+  {
+    name: 'of the root in the topmost layer, which is shown alone',
+    layers: [[file('old'), file('d/old')], [file(OPQ), file('d/f', 'x'), file(`d/${OPQ}`)]],
+    tree: { d: IMPLIED, 'd/f': 'file 644 x' },
+  },
+  {
     name: 'of a directory that no layer has, or that is a file below',
     layers: [[file('f', 'x')], [file(`d/${OPQ}`), file(`f/${OPQ}`), file('f/g')]],
     tree: { f: IMPLIED, 'f/g': 'file 644 ' },

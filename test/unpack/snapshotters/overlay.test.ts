@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { snapshotterSuite, writableDirectory } from '../../suites/snapshotter.js';
 import { isRoot } from '../../support/needs-root.js';
@@ -55,6 +55,24 @@ test('mounts are those of containerd: bind without a parent and of one layer, el
   expect(await snapshotter.viewMounts('two')).toEqual(await snapshotter.mounts('v2'));
   await expect(snapshotter.viewMounts('v2')).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
   await expect(snapshotter.viewMounts('nowhere')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
+});
+
+test('a view of one layer whose root is opaque lies on nothing, since a bind mount would show the mark', async () => {
+  await using snapshots = await createSnapshots('overlay');
+  const { snapshotter, root } = snapshots;
+  const unpacked = await snapshots.unpacker.unpack([
+    await snapshots.layer(archive(file('old'))),
+    await snapshots.layer(archive(file('.wh..wh..opq'), file('new'))),
+  ]);
+  const [, top] = unpacked;
+  const [mount] = await snapshotter.view('v', top?.chainId);
+  const [fs = ''] = await snapshotter.layerPaths(top?.chainId ?? '');
+  const empty = join(root, 'snapshots/empty');
+  expect(mount).toMatchObject({ type: 'overlay', options: [`lowerdir=${fs}:${empty}`, ...USERXATTR] });
+  expect(await readdir(empty)).toEqual([]);
+  expect(await snapshotter.viewMounts(top?.chainId ?? '')).toEqual([mount]);
+  const { removed } = await snapshotter.removeOrphans();
+  expect(removed).toEqual([]);
 });
 
 test('an opaque root hides all layers below, which the kernel alone would merge', async () => {
