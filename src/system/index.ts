@@ -5,6 +5,7 @@
 export * from './at.js';
 export * from './beneath.js';
 export { bootId } from './boot.js';
+export { microsecondsNow } from './clock.js';
 export * from './byte-path.js';
 export * from './copy.js';
 export * from './fault-point.js';

@@ -48,6 +48,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   sendto(fd: number, from: Bytes, size: number, flags: number, address: Bytes, addressSize: number): number;
   umask(mask: number): number;
+  clock_gettime(clock: number, into: Bytes): number;
   /** Absent before glibc 2.28 and musl 1.2.5. */
   statx?: (dirfd: number, path: Bytes, flags: number, mask: number, into: Bytes) => number;
   /** Absent before glibc 2.28 and in musl before 1.2.6. */
@@ -125,6 +126,7 @@ const REQUIRED: Readonly<Record<string, Signature>> = {
   socket: ['int', 'int', 'int', 'int'],
   sendto: ['int64', 'int', PTR, 'size_t', 'int', PTR, 'uint32'],
   umask: ['uint32', 'uint32'],
+  clock_gettime: ['int', 'int', PTR],
 };
 const OPTIONAL: Readonly<Record<string, Signature>> = {
   statx: ['int', 'int', PTR, 'int', 'uint32', PTR],

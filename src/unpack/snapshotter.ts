@@ -44,8 +44,9 @@ export interface SnapshotInfo {
   readonly heldBy?: string;
   /** The images that are known to end with it, where there are any; see {@link Labelled.image}. */
   readonly images?: readonly SnapshotImage[];
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
+  /** Microseconds since 1970, and so is the other: a Date's milliseconds are before the clock that a caller has just read. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
 }
 
 /** What a snapshot itself takes on the disk, without its parents; a file with several links counts once. */

@@ -59,7 +59,7 @@ describe('a database that an older program wrote', () => {
     expect(await contentOf(join(directory, made[0] ?? ''))).toEqual(before);
   });
 
-  it('has nothing that counts as unsynced, since older programs synced all', async () => {
+  it('has nothing that counts as unsynced, since older programs synced all, and times of whole milliseconds', async () => {
     await rm(file);
     const connection = await SqliteConnection.open(file, 'create');
     for (const { version, sql } of MIGRATIONS.filter((step) => step.version <= 2)) {
@@ -72,7 +72,10 @@ describe('a database that an older program wrote', () => {
     const database = await MetadataDatabase.open(file, { create: false });
     expect(await hasUnsynced(database)).toBe(false);
     expect(await database.all('SELECT digest FROM blobs')).toEqual([{ digest: 'sha256:a' }]);
-    expect(await database.all('SELECT name FROM snapshots')).toEqual([{ name: 's' }]);
+    const times = 'SELECT name, created_at, created_us, updated_at, updated_us FROM snapshots';
+    expect(await database.all(times)).toEqual([
+      { name: 's', created_at: 1, created_us: 0, updated_at: 1, updated_us: 0 },
+    ]);
     expect(await database.all('SELECT * FROM pending')).toMatchObject([{ task: 'index.json', token: 4 }]);
     await database.close();
     expect(await backups()).toEqual([expect.stringMatching(/^metadata\.db\.backup-v2-/)]);

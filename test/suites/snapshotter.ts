@@ -1,6 +1,7 @@
 import { mkdir, symlink, writeFile, link, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { microsecondsNow } from '../../src/system/index.js';
 import type { Mount, SnapshotInfo, Snapshotter } from '../../src/unpack/index.js';
 import { makeDeep } from '../support/deep-tree.js';
 import { contents, TreeLister } from '../support/tree-lister.js';
@@ -248,7 +249,7 @@ function recordTests(create: CreateSnapshotter): void {
   test('stat and list say what a snapshot is', async () => {
     await using under = await create();
     const { snapshotter } = under;
-    const start = Date.now();
+    const start = microsecondsNow();
     await committed(snapshotter, 'base');
     await snapshotter.prepare('k', 'base', { labels: { colour: 'red' } });
     await snapshotter.view('v', 'base');
@@ -261,8 +262,9 @@ function recordTests(create: CreateSnapshotter): void {
     ]);
     for (const info of infos) {
       expect(await snapshotter.stat(info.name)).toEqual(info);
-      expect(info.createdAt.getTime()).toBeGreaterThanOrEqual(start);
-      expect(info.updatedAt.getTime()).toBeGreaterThanOrEqual(info.createdAt.getTime());
+      expect(info.createdAt).toBeGreaterThanOrEqual(start);
+      expect(info.updatedAt).toBeGreaterThanOrEqual(info.createdAt);
+      expect(info.updatedAt).toBeLessThanOrEqual(microsecondsNow());
     }
   });
 
@@ -283,9 +285,10 @@ function recordTests(create: CreateSnapshotter): void {
     await snapshotter.prepare('active', 'base');
     await snapshotter.view('view', 'base');
     for (const before of await listed(snapshotter)) {
+      const start = microsecondsNow();
       const after = await snapshotter.update(before.name, { labels: { a: 'b' } });
       expect(after).toEqual({ ...before, labels: { a: 'b' }, updatedAt: after.updatedAt });
-      expect(after.updatedAt.getTime()).toBeGreaterThanOrEqual(before.updatedAt.getTime());
+      expect(after.updatedAt).toBeGreaterThanOrEqual(start);
       expect(await snapshotter.stat(before.name)).toEqual(after);
     }
   });

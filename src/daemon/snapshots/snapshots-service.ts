@@ -321,7 +321,7 @@ function messageOf({ name, parent, kind, labels, createdAt, updatedAt }: Snapsho
   };
 }
 
-function timestampOf(date: Date): TimestampMessage {
-  const ms = date.getTime();
-  return { seconds: String(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1_000_000 };
+/** @param time in microseconds since 1970 */
+function timestampOf(time: number): TimestampMessage {
+  return { seconds: String(Math.floor(time / 1_000_000)), nanos: (time % 1_000_000) * 1000 };
 }

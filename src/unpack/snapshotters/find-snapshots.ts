@@ -38,7 +38,8 @@ export interface FoundSnapshot {
   readonly old: OldSnapshot | undefined;
   /** Nobody has written anything into it. */
   readonly isEmpty: boolean;
-  readonly updatedAt: Date;
+  /** Microseconds since 1970. */
+  readonly updatedAt: number;
 }
 
 /** Where overlayfs keeps what it is about to do: no content. */
@@ -62,7 +63,7 @@ export async function findSnapshots(
       file: await describedBy(path, entries),
       old: old.get(number),
       isEmpty: await isEmpty(path, entries),
-      updatedAt: (await stat(path)).mtime,
+      updatedAt: Math.floor((await stat(path)).mtimeMs * 1000),
     });
   }
   return found;

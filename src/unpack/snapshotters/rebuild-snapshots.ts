@@ -12,7 +12,7 @@ import { bootId } from '../../system/index.js';
 import { findSnapshots, type FoundSnapshot, type OldSnapshot } from './find-snapshots.js';
 import { type ClaimedSnapshot, claimOf, settleClaims } from './settle-claims.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
-import { isUnpacking, recordOf } from './snapshot-records.js';
+import { isUnpacking, columnsOf, recordOf } from './snapshot-records.js';
 
 export interface RebuiltSnapshots {
   readonly count: number;
@@ -78,8 +78,8 @@ async function readOld(
   const chains = await old.read('chains', 'snapshot_id', chainOf);
   const byNumber = new Map(chains.values.map(({ number, ...chain }) => [number, chain]));
   const rows = await old.read('snapshots', 'id', (row): OldSnapshot => {
-    // Older programs had no marks.
-    const record = recordOf({ unsynced: null, ...row, parent: null });
+    // Older programs had no marks, and milliseconds only.
+    const record = recordOf({ unsynced: null, created_us: 0, updated_us: 0, ...row, parent: null });
     const chain = byNumber.get(record.number);
     return { ...record, snapshotter: textOf(row, 'snapshotter'), ...(chain === undefined ? {} : { chain }) };
   });
@@ -105,8 +105,9 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
   const unsynced = snapshot.unsynced?.startsWith(bootId()) === true ? undefined : snapshot.unsynced;
   await tx.run(
     `INSERT INTO snapshots
-       (id, snapshotter, name, kind, parent_id, labels, created_at, updated_at, bytes, inodes, unsynced)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us, bytes, inodes,
+        unsynced)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       number,
       snapshotter,
@@ -114,8 +115,8 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
       kind,
       parentNumber ?? null,
       JSON.stringify(labels),
-      createdAt.getTime(),
-      updatedAt.getTime(),
+      ...columnsOf(createdAt),
+      ...columnsOf(updatedAt),
       usage?.size ?? 0,
       usage?.inodes ?? 0,
       unsynced ?? null,

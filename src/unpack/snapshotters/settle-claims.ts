@@ -14,8 +14,9 @@ export interface ClaimedSnapshot {
   readonly parentNumber: number | undefined;
   readonly chain: SnapshotChain | undefined;
   readonly labels: Labels;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
+  /** Microseconds since 1970, and so is the other. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
   readonly usage: Usage | undefined;
   /** See src/metadata/unsynced.ts. What the old database said of it is newer than what it says itself. */
   readonly unsynced: string | undefined;

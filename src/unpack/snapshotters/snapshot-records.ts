@@ -1,6 +1,5 @@
 import { type Digest, parseDigest } from '../../spec/index.js';
 import {
-  dateOf,
   integerOf,
   labelsOf,
   optionalIntegerOf,
@@ -9,6 +8,7 @@ import {
   type Row,
   type Statements,
 } from '../../metadata/index.js';
+import { microsecondsNow } from '../../system/index.js';
 import type { Labels, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 import { givenIn, HELD_BY_LABEL, holderIn, imagesIn, UNPACKING_LABEL } from './reserved-labels.js';
 
@@ -23,8 +23,8 @@ export interface SnapshotRecord extends SnapshotInfo {
 }
 
 const SELECT = `
-SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.updated_at, s.bytes, s.inodes,
-  s.unsynced
+SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.created_us, s.updated_at, s.updated_us,
+  s.bytes, s.inodes, s.unsynced
 FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
 
 const HOLDER = `s.labels ->> '$."${HELD_BY_LABEL}"'`;
@@ -119,18 +119,19 @@ export class SnapshotRecords {
 
   /** Its number. */
   async insert(db: Statements, snapshot: NewSnapshot): Promise<number> {
-    const now = Date.now();
+    const now = columnsOf(microsecondsNow());
     const { lastId } = await db.run(
-      `INSERT INTO snapshots (snapshotter, name, kind, parent_id, labels, created_at, updated_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO snapshots
+         (snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         this.snapshotter,
         snapshot.name,
         snapshot.kind,
         snapshot.parentNumber ?? null,
         JSON.stringify(snapshot.labels),
-        now,
-        now,
+        ...now,
+        ...now,
       ],
     );
     return lastId;
@@ -138,20 +139,22 @@ export class SnapshotRecords {
 
   /** Gives a private directory its key: from now on it is an active snapshot or a view. */
   async publish(db: Statements, number: number, to: Omit<NewSnapshot, 'parentNumber'>): Promise<void> {
-    const now = Date.now();
+    const now = columnsOf(microsecondsNow());
     await db.run(
-      'UPDATE snapshots SET name = ?, kind = ?, labels = ?, created_at = ?, updated_at = ? WHERE id = ?',
-      [to.name, to.kind, JSON.stringify(to.labels), now, now, number],
+      `UPDATE snapshots SET name = ?, kind = ?, labels = ?, created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
+       WHERE id = ?`,
+      [to.name, to.kind, JSON.stringify(to.labels), ...now, ...now, number],
     );
   }
 
   /** Makes an active snapshot a committed one, which is made only now, under a name that is free. */
   async commit(db: Statements, number: number, to: Omit<NewSnapshot, 'kind'>): Promise<void> {
-    const now = Date.now();
+    const now = columnsOf(microsecondsNow());
     await db.run(
-      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, created_at = ?, updated_at = ?
+      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?,
+         created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
-      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), now, now, number],
+      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), ...now, ...now, number],
     );
   }
 
@@ -170,9 +173,9 @@ export class SnapshotRecords {
   }
 
   async setLabels(db: Statements, number: number, labels: Labels): Promise<void> {
-    await db.run('UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ?', [
+    await db.run('UPDATE snapshots SET labels = ?, updated_at = ?, updated_us = ? WHERE id = ?', [
       JSON.stringify(labels),
-      Date.now(),
+      ...columnsOf(microsecondsNow()),
       number,
     ]);
   }
@@ -180,8 +183,8 @@ export class SnapshotRecords {
   /** The same where they are still what a record has. @returns whether they were */
   async changeLabels(db: Statements, { number, labels }: SnapshotRecord, to: Labels): Promise<boolean> {
     const { changes } = await db.run(
-      'UPDATE snapshots SET labels = ?, updated_at = ? WHERE id = ? AND labels = ?',
-      [JSON.stringify(to), Date.now(), number, JSON.stringify(labels)],
+      'UPDATE snapshots SET labels = ?, updated_at = ?, updated_us = ? WHERE id = ? AND labels = ?',
+      [JSON.stringify(to), ...columnsOf(microsecondsNow()), number, JSON.stringify(labels)],
     );
     return changes > 0;
   }
@@ -234,12 +237,17 @@ export function recordOf(row: Row): SnapshotRecord {
     ...(parent === undefined ? {} : { parent }),
     ...(parentNumber === undefined ? {} : { parentNumber }),
     labels: labelsOf(row, 'labels'),
-    createdAt: dateOf(row, 'created_at'),
-    updatedAt: dateOf(row, 'updated_at'),
+    createdAt: integerOf(row, 'created_at') * 1000 + integerOf(row, 'created_us'),
+    updatedAt: integerOf(row, 'updated_at') * 1000 + integerOf(row, 'updated_us'),
     // A snapshot has at least its root, so no inodes mean that nobody has counted them.
     ...(inodes === 0 ? {} : { usage: { inodes, size: integerOf(row, 'bytes') } }),
     ...(unsynced === undefined ? {} : { unsynced }),
   };
+}
+
+/** A time in microseconds as a row has it: milliseconds, and what is beyond them. */
+export function columnsOf(time: number): readonly [ms: number, us: number] {
+  return [Math.floor(time / 1000), time % 1000];
 }
 
 function kindOf(row: Row): SnapshotKind {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Daemon } from '../../../src/daemon/daemon.js';
-import type { InfoMessage } from '../../../src/daemon/snapshots/messages.js';
+import type { InfoMessage, TimestampMessage } from '../../../src/daemon/snapshots/messages.js';
 import type { LeftLayer } from '../../../src/daemon/snapshots/snapshots-service.js';
 import { collectGarbage, openStore, removeImage, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Digest } from '../../../src/spec/index.js';
 import { deferred } from '../../../src/system/deferred.js';
+import { microsecondsNow } from '../../../src/system/index.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../../support/grpc-client.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { makeLayeredLayout } from '../../support/layered-image.js';
@@ -26,6 +27,10 @@ interface Asked {
   readonly client: GrpcClient;
   readonly layout: TinyLayout;
   readonly image: string;
+}
+
+function microsecondsOf({ seconds, nanos }: TimestampMessage): number {
+  return Number(seconds) * 1_000_000 + nanos / 1000;
 }
 
 /** What containerd sends for one layer of an image, where its CRI has annotations of snapshots on. */
@@ -185,6 +190,23 @@ describe("a containerd's snapshots", () => {
     for (const method of ['Mounts', 'Remove', 'Stat', 'Usage'])
       expect(await failure(call(client, method, { key: 'none' }))).toBe(status.NOT_FOUND);
     expect(await failure(list('kind=='))).toBe(status.INVALID_ARGUMENT);
+  });
+
+  it('have times that are never before the call that made or changed them, by a clock as fine as containerd’s', async () => {
+    const times: number[] = [];
+    for (let n = 0; n < 10; n += 1) {
+      const began = microsecondsNow();
+      await prepare(`k${n}`);
+      const changed = microsecondsNow();
+      await call(client, 'Update', { info: { name: `k${n}`, labels: { n: `${n}` } } });
+      const { info } = await call<{ info: InfoMessage }>(client, 'Stat', { key: `k${n}` });
+      const [created, updated] = [microsecondsOf(info.createdAt), microsecondsOf(info.updatedAt)];
+      expect([created >= began, created <= changed, updated >= changed]).toEqual([true, true, true]);
+      expect(updated).toBeLessThanOrEqual(microsecondsNow());
+      times.push(created, updated);
+    }
+    // Whole milliseconds would be before the call now and then.
+    expect(times.some((time) => time % 1000 !== 0)).toBe(true);
   });
 
   it('have labels that a mask changes', async () => {
