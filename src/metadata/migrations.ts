@@ -153,7 +153,10 @@ CREATE TABLE verifications (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/* Milliseconds are too few for snapshots: containerd holds their times against its own clock. Rows of before have none beyond them. */
+/*
+ * Milliseconds are too coarse for snapshots: containerd compares their times with its own clock. Older rows
+ * keep whole milliseconds.
+ */
 const FIFTH = `
 ALTER TABLE snapshots ADD COLUMN created_us INTEGER NOT NULL DEFAULT 0;   -- microseconds after created_at
 ALTER TABLE snapshots ADD COLUMN updated_us INTEGER NOT NULL DEFAULT 0;   -- microseconds after updated_at

@@ -14,8 +14,8 @@ export interface LayerChanges {
   /** Directories that the layer needs but does not list: they take their attributes from the parents. */
   readonly implied: readonly BytePath[];
   /**
-   * Names below which the parents' tree ends: `whiteouts` hide one name, `opaques` all names in a directory. The layer has nothing at
-   * the former, and need not have the directories on the way.
+   * Names below which the parents' tree ends: `whiteouts` hide one name, `opaques` all names in a directory.
+   * The layer has nothing at the former, and need not have the directories on the way.
    */
   readonly whiteouts: readonly BytePath[];
   readonly opaques: readonly BytePath[];
@@ -38,8 +38,8 @@ export interface LayerDirectory {
 }
 
 /**
- * What overlayfs reads in a completed layer. `overlay`: whiteouts are 0:0 devices and opaque directories carry
- * `trusted.overlay.opaque`; `userxattr` the same with `user.overlay.opaque`.
+ * What overlayfs reads in a completed layer. `overlay`: whiteouts are 0:0 devices and opaque directories
+ * carry `trusted.overlay.opaque`; `userxattr` the same with `user.overlay.opaque`.
  */
 export type LayerForm = 'overlay' | 'userxattr';
 

@@ -44,8 +44,11 @@ export interface SnapshotInfo {
   readonly heldBy?: string;
   /** The images that are known to end with it, where there are any; see {@link Labelled.image}. */
   readonly images?: readonly SnapshotImage[];
-  /** Microseconds since 1970, and so is the other: a Date's milliseconds are before the clock that a caller has just read. */
+  /**
+   * Microseconds since 1970: the milliseconds of a Date may be before the clock that a caller has just read.
+   */
   readonly createdAt: number;
+  /** Microseconds since 1970. */
   readonly updatedAt: number;
 }
 

@@ -59,7 +59,7 @@ describe('a database that an older program wrote', () => {
     expect(await contentOf(join(directory, made[0] ?? ''))).toEqual(before);
   });
 
-  it('has nothing that counts as unsynced, since older programs synced all, and times of whole milliseconds', async () => {
+  it('has nothing that counts as unsynced, since older programs synced all, and no microseconds', async () => {
     await rm(file);
     const connection = await SqliteConnection.open(file, 'create');
     for (const { version, sql } of MIGRATIONS.filter((step) => step.version <= 2)) {

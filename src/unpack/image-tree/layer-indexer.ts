@@ -21,7 +21,10 @@ export interface IndexedLayer {
   readonly root: IndexedDirectory;
   /** Hard links to files that only a lower layer has. */
   readonly waiting: readonly WaitingLink[];
-  /** What whiteouts, the absent directories of some, and waiting links take of the budget; it is free when the layer is merged. */
+  /**
+   * What whiteouts, absent directories and waiting links take of the budget; it is free when the layer is
+   * merged.
+   */
   readonly notes: number;
 }
 

@@ -10,7 +10,7 @@ export type PathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth'>;
  * and `.` components are dropped and `..` is resolved in the text alone, as containerd and umoci do it; but one that
  * climbs above the root is refused, where they stop at the root.
  *
- * @param prefix - what the last component may begin with, and counts for no limit: it is no part of the name that is meant
+ * @param prefix - what the last component may begin with; it is no part of the name and counts for no limit
  * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for no name at all
  */
 export function entryComponents(path: BytePath, limits: PathLimits, prefix: BytePath = ''): BytePath[] {

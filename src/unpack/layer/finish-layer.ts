@@ -18,9 +18,10 @@ import type { LayerTree } from './layer-tree.js';
 import { AUFS_LINKS } from './whiteout-name.js';
 
 /**
- * What can be done only when a layer's last entry is there: telling what it deletes, since whiteouts hide lower layers wherever they
- * stand in the archive, and never this layer's own entries; then modes and times of directories, children before
- * parents, since a directory may deny writing and every change in it touches its time.
+ * What can be done only when a layer's last entry is there: telling what it deletes, since whiteouts hide
+ * lower layers wherever they stand in the archive, and never this layer's own entries; then modes and times
+ * of directories, children before parents, since a directory may deny writing and every change in it touches
+ * its time.
  *
  * @throws {UnpackError} BAD_ARCHIVE, NO_SPACE, FILESYSTEM
  */

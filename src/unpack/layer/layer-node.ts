@@ -23,8 +23,9 @@ export interface LayerLink {
 }
 
 /**
- * One directory of the layer, for every directory that was made below its root, and for those that are absent. Books are kept in this tree rather than
- * by path, so that all that is known of a directory goes with it when a later entry replaces it.
+ * One directory of the layer, for every directory that was made below its root, and for those that are
+ * absent. Books are kept in this tree rather than by path, so that all that is known of a directory goes with
+ * it when a later entry replaces it.
  */
 export class LayerNode<A = DirectoryAttributes> {
   readonly parent: LayerNode<A> | undefined;
@@ -37,7 +38,10 @@ export class LayerNode<A = DirectoryAttributes> {
   /** The lower layers' content of this directory is hidden. */
   opaque = false;
   readonly children: Map<BytePath, LayerNode<A>> = new Map<BytePath, LayerNode<A>>();
-  /** Directories in this one that the layer deletes something in and, so far, does not have; then they become children. */
+  /**
+   * Directories that the layer does not have, so far, and deletes something in. One that it makes later
+   * becomes a child.
+   */
   absent: Map<BytePath, LayerNode<A>> | undefined;
   #whiteouts: Set<BytePath> | undefined;
   #links: Map<BytePath, LayerLink> | undefined;

@@ -107,9 +107,9 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   }
 
   /**
-   * Where an entry goes; the directories on the way are made. A whiteout is noted in its directory, since what it hides
-   * is known only when the lower layers are there. It is about them alone, so it makes no directory, and no symlink of this
-   * layer leads it to another one.
+   * Where an entry goes; the directories on the way are made. A whiteout is noted in its directory, since
+   * what it hides is known only when the lower layers are there. It is about them alone, so it makes no
+   * directory and follows no symlink of this layer.
    *
    * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, LIMIT_EXCEEDED
    */
@@ -136,7 +136,10 @@ export abstract class LayerPaths<N extends PathNode<N>> {
     return { kind: 'nowhere' };
   }
 
-  /** The directory of that very path, whether the layer has it or not: other entries, before and behind this one, decide that. */
+  /**
+   * The directory of that very path, whether the layer has it or not: entries before and behind this one
+   * decide that.
+   */
   #noted(components: readonly BytePath[]): N {
     let node = this.root;
     for (const name of components) {

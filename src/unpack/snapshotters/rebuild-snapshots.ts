@@ -105,8 +105,8 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
   const unsynced = snapshot.unsynced?.startsWith(bootId()) === true ? undefined : snapshot.unsynced;
   await tx.run(
     `INSERT INTO snapshots
-       (id, snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us, bytes, inodes,
-        unsynced)
+       (id, snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us,
+        bytes, inodes, unsynced)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       number,

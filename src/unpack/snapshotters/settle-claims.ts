@@ -14,8 +14,9 @@ export interface ClaimedSnapshot {
   readonly parentNumber: number | undefined;
   readonly chain: SnapshotChain | undefined;
   readonly labels: Labels;
-  /** Microseconds since 1970, and so is the other. */
+  /** Microseconds since 1970. */
   readonly createdAt: number;
+  /** Microseconds since 1970. */
   readonly updatedAt: number;
   readonly usage: Usage | undefined;
   /** See src/metadata/unsynced.ts. What the old database said of it is newer than what it says itself. */

@@ -23,8 +23,8 @@ export interface SnapshotRecord extends SnapshotInfo {
 }
 
 const SELECT = `
-SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.created_at, s.created_us, s.updated_at, s.updated_us,
-  s.bytes, s.inodes, s.unsynced
+SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels,
+  s.created_at, s.created_us, s.updated_at, s.updated_us, s.bytes, s.inodes, s.unsynced
 FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
 
 const HOLDER = `s.labels ->> '$."${HELD_BY_LABEL}"'`;
@@ -141,7 +141,8 @@ export class SnapshotRecords {
   async publish(db: Statements, number: number, to: Omit<NewSnapshot, 'parentNumber'>): Promise<void> {
     const now = columnsOf(microsecondsNow());
     await db.run(
-      `UPDATE snapshots SET name = ?, kind = ?, labels = ?, created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
+      `UPDATE snapshots SET name = ?, kind = ?, labels = ?,
+         created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
       [to.name, to.kind, JSON.stringify(to.labels), ...now, ...now, number],
     );

@@ -26,11 +26,14 @@ import { inDirectoryBelow, isDirectory, lendAccess, openTree, statBelow } from '
 const YES = Buffer.from('y');
 
 /**
- * Makes a layer that was extracted one of overlayfs, by what its parents have: directories that it does not list take their attributes
- * from the topmost parent that has them, hard links to files of a lower layer get a copy of the file to link to, and what
- * it deletes is marked. Where the parents have nothing to hide nothing is marked: overlayfs passes such a mark through as a device or
- * an attribute in a directory that no other layer has, and so does a bind mount of a layer alone.
- * Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), UNSUPPORTED (the file system cannot hold the marks), ABORTED.
+ * Makes an extracted layer one of overlayfs, by what its parents have: directories that it does not list take
+ * their attributes from the topmost parent that has them, hard links to files of a lower layer get a copy of
+ * the file to link to, and what it deletes is marked. Where the parents have nothing to hide nothing is
+ * marked, since such a mark would be seen: overlayfs shows a whiteout in a directory that no other layer has,
+ * and a bind mount of one layer shows all marks.
+ *
+ * Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), UNSUPPORTED (the file system
+ * cannot hold the marks), ABORTED.
  */
 export function completeLayer(job: CompleteJob, o: Abortable = {}): Promise<WarningsResult> {
   throwIfAborted(o.signal);
@@ -72,7 +75,9 @@ class LayerCompletion implements Disposable {
       this.#inherit(path);
   }
 
-  /** In directories that the layer does not have, too: these are made as those of the parents are, so that they stay what they were. */
+  /**
+   * A directory that the layer does not have is made for the mark, with the attributes of the parents' one.
+   */
   hideLower(): void {
     const { opaques, whiteouts } = this.#changes;
     for (const path of opaques) {
@@ -160,7 +165,7 @@ class LayerCompletion implements Disposable {
     return statBelow(this.#root, path) === undefined;
   }
 
-  /** Makes a directory, and those on the way, where they are missing, and remembers the times of those that will change. */
+  /** Makes a directory, and those on the way, where they are missing; remembers what all of them were. */
   #makeDirectories(path: BytePath): void {
     if (this.#kept.has(path)) return;
     for (const directory of [...ancestorPaths(path), path]) {

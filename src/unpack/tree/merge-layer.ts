@@ -38,9 +38,10 @@ export function lowestChanges(changes: LayerChanges): LayerChanges {
 }
 
 /**
- * Moves an extracted layer over the merged tree of its parents (image-spec: layer.md, Applying Changesets): first what the
- * layer deletes goes, then its hard links to lower files are made, then everything it has is moved in. Both must lie on
- * one file system. Errors: SystemError, BAD_ARCHIVE (the target of a hard link is nowhere), ABORTED.
+ * Moves an extracted layer over the merged tree of its parents (image-spec: layer.md, Applying Changesets):
+ * first what the layer deletes goes, then its hard links to lower files are made, then everything it has is
+ * moved in. Both must lie on one file system. Errors: SystemError, BAD_ARCHIVE (the target of a hard link is
+ * nowhere), ABORTED.
  */
 export async function mergeLayer(job: MergeJob, o: Abortable = {}): Promise<WarningsResult> {
   const layer = openTree(job.directory);

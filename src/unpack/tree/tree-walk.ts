@@ -98,8 +98,9 @@ function descend<T>(
 }
 
 /**
- * What is at a path below a root; undefined where nothing is. All on the way must be known to be directories; they may shut
- * out their owner, as in {@link inDirectoryBelow}. The path of a file may be one that only its directory's descriptor leads to.
+ * What is at a path below a root; undefined where nothing is. All on the way must be known to be directories;
+ * they may shut out their owner, as in {@link inDirectoryBelow}. The path may be too long for the kernel by
+ * its last name.
  */
 export function statBelow(rootfd: number, path: BytePath): Stat | undefined {
   try {

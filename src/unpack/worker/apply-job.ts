@@ -75,7 +75,10 @@ export interface CompleteJob {
   readonly changes: LayerChanges;
 }
 
-/** Moves an extracted layer over the merged tree below it, in a worker. The layer's directory is empty after it. */
+/**
+ * Moves an extracted layer over the merged tree below it, in a worker. The layer's directory is empty after
+ * it.
+ */
 export interface MergeJob {
   readonly kind: 'merge';
   readonly directory: string;

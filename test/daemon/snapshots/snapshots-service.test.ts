@@ -192,7 +192,7 @@ describe("a containerd's snapshots", () => {
     expect(await failure(list('kind=='))).toBe(status.INVALID_ARGUMENT);
   });
 
-  it('have times that are never before the call that made or changed them, by a clock as fine as containerd’s', async () => {
+  it('have times that are never before the call that made or changed them, by a finer clock', async () => {
     const times: number[] = [];
     for (let n = 0; n < 10; n += 1) {
       const began = microsecondsNow();

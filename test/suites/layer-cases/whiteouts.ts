@@ -7,7 +7,9 @@ const OPQ = '.wh..wh..opq';
 const DEEP = Array.from({ length: 16 }, () => 'd'.repeat(248)).join('/');
 const LAST = 'n'.repeat(4096 - DEEP.length - 1);
 
-/** A layer whose entries mean the same in every order, over a lower one; each order in a directory of its own. */
+/**
+ * A layer whose entries mean the same in every order, over a lower one; each order in a directory of its own.
+ */
 function inAnyOrder(
   name: string,
   o: {
@@ -321,7 +323,10 @@ const OPAQUE: readonly LayerCase[] = [
   },
   {
     name: 'of the root in the topmost layer, which is shown alone',
-    layers: [[file('old'), file('d/old')], [file(OPQ), file('d/f', 'x'), file(`d/${OPQ}`)]],
+    layers: [
+      [file('old'), file('d/old')],
+      [file(OPQ), file('d/f', 'x'), file(`d/${OPQ}`)],
+    ],
     tree: { d: IMPLIED, 'd/f': 'file 644 x' },
   },
   {
@@ -341,7 +346,7 @@ const OPAQUE: readonly LayerCase[] = [
     tree: { f: 'file 644 x' },
   },
   {
-    name: 'of a directory that the layer does not list keeps what it is, and so does one that it makes nothing in',
+    name: 'of directories that the layer does not list, which keep what they are',
     layers: [
       [directory('d', { mode: 0o711, mtime: 1 }), file('d/f'), directory('e', { mode: 0o700, mtime: 2 })],
       [file(`d/${OPQ}`), file(`e/${OPQ}`), file(`e/f/${OPQ}`)],

@@ -57,7 +57,7 @@ test('mounts are those of containerd: bind without a parent and of one layer, el
   await expect(snapshotter.viewMounts('nowhere')).rejects.toMatchObject({ code: 'SNAPSHOT_NOT_FOUND' });
 });
 
-test('a view of one layer whose root is opaque lies on nothing, since a bind mount would show the mark', async () => {
+test('a view of one layer whose root is opaque is no bind mount, which would show the mark', async () => {
   await using snapshots = await createSnapshots('overlay');
   const { snapshotter, root } = snapshots;
   const unpacked = await snapshots.unpacker.unpack([

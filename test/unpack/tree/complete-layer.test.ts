@@ -199,7 +199,7 @@ test('only directories that have something to hide are made opaque', async () =>
   expect(opaqueIn(['', 'd', 'e', 'f'])).toEqual(['d']);
 });
 
-test('what is deleted in a directory that the layer does not have brings that as the parents have it', async () => {
+test('what is deleted in an absent directory brings that as the parents have it', async () => {
   await makeFile(join(parents[1], 'a/b/hidden'), '');
   await makeFile(join(parents[1], 'o/hidden'), '');
   for (const [path, mode] of [
