@@ -42,6 +42,7 @@ describe('the memory of the index is bounded', () => {
     ['of many files', many((i) => file(`${i}`))],
     ['of many directories', many((i) => directory(`${i}/`))],
     ['of whiteouts', many((i) => file(`.wh.${i}`))],
+    ['of directories that only whiteouts name', [archive(...Array.from({ length: 300 }, (_, i) => file(`${i}/${'d/'.repeat(20)}.wh.x`)))]], // prettier-ignore
     ['of links that wait', [archive(file('f')), ...many((i) => hardLink(`${i}`, 'f'))]],
     ['of long targets', many((i) => symlink(`${i}`, 'x'.repeat(1000)))],
     ['of attributes', many((i) => file(`${i % 10}-${i}`, '', { xattrs: { 'user.a': 'x'.repeat(1000) } }))],

@@ -45,6 +45,7 @@ const KINDS: readonly (readonly [
   ['directories that are only implied', (i) => file(`d${i}/f`), 150, 170],
   ['directories below one another', (i) => file(`${i}/${'d/'.repeat(60)}f`), 2, 3],
   ['whiteouts', (i) => file(`.wh.${i}`), 150, 170],
+  ['directories that only whiteouts name', (i) => file(`d${i}/.wh.x`), 75, 85],
   ['links that wait for a lower layer', (i) => hardLink(`l${i}`, `target${i}`), 75, 85],
   ['links to a long path', (i) => hardLink(`l${i}`, `${'t'.repeat(200)}${i}`), 60, 65],
 ];
