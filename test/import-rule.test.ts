@@ -9,6 +9,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['errors'],
   ['native-module'],
   ['spec'],
+  ['concurrency'],
   ['system', 'metadata'],
   ['registry', 'content', 'unpack', 'trust'],
   ['engine'],

@@ -1,0 +1,130 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Abortable, abortedError, throwIfAborted } from '../errors.js';
+
+/**
+ * Waiting that ends by a signal. Whatever is waited for here, three things hold: an abort ends the wait with ABORTED at once and
+ * touches nobody else's; no listener and no timer is left when the wait is over; and a promise that is not waited for any more may
+ * fail without a handler of its own.
+ */
+
+/** A promise with its two handles, as `Promise.withResolvers` gives it from Node 22 on. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export function deferred<T>(): Deferred<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue;
+    reject = onError;
+  });
+  return { promise, resolve, reject };
+}
+
+/**
+ * Waits for a promise, or for the signal; what the promise stands for goes on.
+ *
+ * @throws LandfallError ABORTED; what the promise rejects with
+ */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await promise;
+  const aborted = deferred<never>();
+  using _listening = onAbort(signal, () => aborted.reject(abortedError(signal)));
+  return await Promise.race([aborted.promise, promise]);
+}
+
+/**
+ * Waits for some time.
+ *
+ * @throws LandfallError ABORTED
+ */
+export async function pause(milliseconds: number, { signal }: Abortable = {}): Promise<void> {
+  throwIfAborted(signal);
+  if (signal !== undefined) setMaxListeners(0, signal);
+  try {
+    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch {
+    throw abortedError(signal);
+  }
+}
+
+/** An entry of a {@link WaitingLine}. */
+export interface Waiter<T> {
+  /** What it waits for, as the line's owner needs it to choose. */
+  readonly wanted: T;
+  /** Ends the wait. The waiter is out of the line at once, and an abort cannot take back what it was given. */
+  admit(): void;
+}
+
+/**
+ * Those that wait for something that its owner gives out: slots, turns, a change. The owner looks through the line, in the order in
+ * which they came, and admits; what each is given is counted there, at that moment. An aborted waiter is out of the line at once,
+ * so whoever stands in it still wants what it waits for.
+ */
+export class WaitingLine<T = undefined> implements Iterable<Waiter<T>> {
+  readonly #waiters = new Set<Waiter<T>>();
+
+  get size(): number {
+    return this.#waiters.size;
+  }
+
+  [Symbol.iterator](): Iterator<Waiter<T>> {
+    return this.#waiters.values();
+  }
+
+  /**
+   * Stands in line from the call on, and resolves once admitted.
+   *
+   * @throws LandfallError ABORTED while it waits
+   */
+  async wait(wanted: T, { signal }: Abortable = {}): Promise<void> {
+    throwIfAborted(signal);
+    const { promise, resolve, reject } = deferred<undefined>();
+    const leave = (): void => {
+      this.#waiters.delete(waiter);
+      listening?.[Symbol.dispose]();
+    };
+    const waiter: Waiter<T> = {
+      wanted,
+      admit: () => {
+        leave();
+        resolve(undefined);
+      },
+    };
+    const listening =
+      signal === undefined
+        ? undefined
+        : onAbort(signal, () => {
+            leave();
+            reject(abortedError(signal));
+          });
+    this.#waiters.add(waiter);
+    await promise;
+  }
+
+  /** Admits the first, if there is one. */
+  admitFirst(): boolean {
+    const [first] = this.#waiters;
+    first?.admit();
+    return first !== undefined;
+  }
+
+  /** Admits all that stand in line now. */
+  admitAll(): void {
+    for (const waiter of [...this.#waiters]) waiter.admit();
+  }
+}
+
+/** Listens until it is disposed of; a signal that is aborted already is heard at once. */
+function onAbort(signal: AbortSignal, listener: () => void): Disposable {
+  // That many operations wait under one signal is no leak.
+  setMaxListeners(0, signal);
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
+}
