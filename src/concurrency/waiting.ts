@@ -38,8 +38,11 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal |
   return await Promise.race([aborted.promise, promise]);
 }
 
+/** Node's timers take no more; what is set for longer fires at once. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
+
 /**
- * Waits for some time.
+ * Waits for some time, for 24 days at most.
  *
  * @throws LandfallError ABORTED
  */
@@ -47,7 +50,7 @@ export async function pause(milliseconds: number, { signal }: Abortable = {}): P
   throwIfAborted(signal);
   if (signal !== undefined) setMaxListeners(0, signal);
   try {
-    await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
+    await sleep(Math.min(milliseconds, LONGEST_TIMER_MS), undefined, signal === undefined ? {} : { signal });
   } catch {
     throw abortedError(signal);
   }

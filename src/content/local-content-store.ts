@@ -4,8 +4,7 @@ import type { Readable } from 'node:stream';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
-import { deferred } from '../system/deferred.js';
-import { abortable } from './abortable.js';
+import { deferred, untilAborted } from '../concurrency/index.js';
 import { adoptBlob } from './adopt-blob.js';
 import { adoptFile, type AdoptFileOptions } from './adopt-file.js';
 import { BlobRecords } from './blob-records.js';
@@ -97,7 +96,7 @@ export class LocalContentStore implements ContentStore {
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options);
       const look = (): Promise<IngestProgress> => this.#progressOf(digest, elsewhere);
-      const wait = ({ signal }: Abortable): Promise<unknown> => abortable(elsewhere.ended, signal);
+      const wait = ({ signal }: Abortable): Promise<unknown> => untilAborted(elsewhere.ended, signal);
       await whileWaiting({ ...options, wait, look });
     }
   }
@@ -116,7 +115,7 @@ export class LocalContentStore implements ContentStore {
   ): Promise<BlobInfo> {
     const { digest } = descriptor;
     for (let other = this.#inFlight.get(digest); other !== undefined; other = this.#inFlight.get(digest)) {
-      await abortable(other.ended, signal);
+      await untilAborted(other.ended, signal);
     }
     const ended = deferred<undefined>();
     this.#inFlight.set(digest, { ended: ended.promise });

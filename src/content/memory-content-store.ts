@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 
+import { untilAborted } from '../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
-import { abortable } from './abortable.js';
 import { ArrivingBytes } from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
 import type { ByteSpan } from './byte-ranges.js';
@@ -75,7 +75,7 @@ export class MemoryContentStore implements ContentStore {
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options.source);
       const look = (): Promise<IngestProgress> => Promise.resolve(elsewhere.writer.progress);
-      const wait = ({ signal }: Abortable): Promise<unknown> => abortable(elsewhere.ended, signal);
+      const wait = ({ signal }: Abortable): Promise<unknown> => untilAborted(elsewhere.ended, signal);
       await whileWaiting({ ...options, wait, look });
     }
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
-import { type Deferred, deferred } from '../system/deferred.js';
+import { type Deferred, deferred } from '../concurrency/index.js';
 import type { BlobInfo, ContentStore } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
 import { IngestDirectory } from './ingest-directory.js';

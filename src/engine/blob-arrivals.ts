@@ -5,7 +5,7 @@ import type { Descriptor, Digest } from '../spec/index.js';
 import type { LayerSource } from '../unpack/index.js';
 import type { LimitFunction } from 'p-limit';
 import { downloadBlob } from './blob-download.js';
-import { type Deferred, deferred } from '../system/deferred.js';
+import { type Deferred, deferred } from '../concurrency/index.js';
 import { presentLayer } from './present-layer.js';
 import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';

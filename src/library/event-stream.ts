@@ -1,5 +1,5 @@
 import type { Abortable } from '../errors.js';
-import { deferred } from '../system/deferred.js';
+import { deferred } from '../concurrency/index.js';
 
 /**
  * What happens during one operation, to loop over: `for await (const event of …)`.

@@ -1,4 +1,4 @@
-import { type Deferred, deferred } from '../system/deferred.js';
+import { type Deferred, deferred } from '../concurrency/index.js';
 import type { BodySource } from './http/body-source.js';
 import type { BlobOutcome } from './hosts/host-chain.js';
 import { RateWatch } from './rate-watch.js';

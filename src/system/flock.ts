@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { abortedError, throwIfAborted, type Abortable } from '../errors.js';
+import { pause } from '../concurrency/index.js';
+import { throwIfAborted, type Abortable } from '../errors.js';
 import { errno, libc, systemError } from './libc.js';
 
 export type LockKind = 'exclusive' | 'shared';
@@ -43,11 +43,5 @@ export function unlock(fd: number): void {
 export async function lock(fd: number, o: Abortable & { kind?: LockKind } = {}): Promise<void> {
   const kind = o.kind ?? 'exclusive';
   throwIfAborted(o.signal);
-  for (let pause = 1; !tryLock(fd, kind); pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    try {
-      await sleep(pause, undefined, o.signal === undefined ? {} : { signal: o.signal });
-    } catch {
-      throw abortedError(o.signal);
-    }
-  }
+  for (let ms = 1; !tryLock(fd, kind); ms = Math.min(ms * 2, LONGEST_PAUSE_MS)) await pause(ms, o);
 }

@@ -19,7 +19,7 @@ import {
   parseManifest,
   parseReference,
 } from '../spec/index.js';
-import { type Deferred, deferred } from '../system/deferred.js';
+import { type Deferred, deferred } from '../concurrency/index.js';
 import {
   bareOmissions,
   DECLARATION_FILE,

@@ -1,4 +1,5 @@
-import { abortedError, throwIfAborted, type Abortable } from '../errors.js';
+import { untilAborted } from '../concurrency/index.js';
+import { throwIfAborted, type Abortable } from '../errors.js';
 import { algorithmOf, unpackLimits, type UnpackLimits } from '../spec/index.js';
 import { Frontier } from '../system/index.js';
 import type { InflateChoice } from './compression/inflate-choice.js';
@@ -105,20 +106,4 @@ function watchArrival(source: LayerSource, signal: AbortSignal | undefined): Arr
     wrong.abort();
   });
   return arrival;
-}
-
-/** Waits for something that cannot be aborted itself. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  throwIfAborted(signal);
-  let abort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(abortedError(signal));
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (abort !== undefined) signal.removeEventListener('abort', abort);
-  }
 }

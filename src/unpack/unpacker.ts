@@ -1,9 +1,10 @@
 import pLimit, { type LimitFunction } from 'p-limit';
+import { untilAborted } from '../concurrency/index.js';
 import { isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import type { Decompressor } from './compression/decompress.js';
 import { requireInflate } from './compression/inflate-choice.js';
-import { applyOptions, extractLayer, untilAborted, type ExtractionOptions } from './extract-layer.js';
+import { applyOptions, extractLayer, type ExtractionOptions } from './extract-layer.js';
 import type { OmittedDevice } from './worker/apply-job.js';
 import { GroupCommit } from './group-commit.js';
 import { ImageBudget, type LayerBudget } from './image-budget.js';

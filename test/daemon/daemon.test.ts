@@ -8,7 +8,7 @@ import { Daemon, type DaemonOptions } from '../../src/daemon/daemon.js';
 import type { TransferMessage } from '../../src/daemon/transfers/messages.js';
 import { openStore, type Store } from '../../src/engine/index.js';
 import type { RegistryClient } from '../../src/registry/index.js';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../support/grpc-client.js';
 import { imageSteps } from '../support/image-steps.js';
 import { fastClient } from '../support/registry-fixture.js';

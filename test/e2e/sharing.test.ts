@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 import type { PullEvent } from '../../src/engine/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { landfall, landfallJson, peerOutput } from '../support/landfall-command.js';

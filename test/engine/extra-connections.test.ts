@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 import {
   type ExtraConnection,
   ExtraConnections,

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { abortedError } from '../../src/errors.js';
 import { type EventStream, eventStream, type Told } from '../../src/library/event-stream.js';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 
 /** `a 1` tells how far `a` is; `done` is the last. */
 const subject = (event: string): string | undefined =>

@@ -12,7 +12,7 @@ import { copy } from '../../src/transfer/copy.js';
 import { CopySession } from '../../src/transfer/copy-session.js';
 import { StorePlace } from '../../src/transfer/store-place.js';
 import type { StoreRepository } from '../../src/transfer/store-repository.js';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
 

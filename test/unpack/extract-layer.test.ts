@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deferred } from '../../src/system/deferred.js';
+import { deferred } from '../../src/concurrency/index.js';
 import { ContentError, UnpackError } from '../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';

@@ -1,6 +1,6 @@
 import { abortedError, isLandfallError, throwIfAborted } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
-import { type Deferred, deferred } from '../../system/deferred.js';
+import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { ContainerdConnection } from './connection.js';
 import { reconcile, type Reconciled, type ReconcileOptions, type Session } from './reconcile.js';
 import type { Registrar } from './registrar.js';

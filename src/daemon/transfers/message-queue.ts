@@ -1,4 +1,4 @@
-import { deferred, type Deferred } from '../../system/deferred.js';
+import { deferred, type Deferred } from '../../concurrency/index.js';
 
 /** Messages between who makes them and who sends them. Where too many wait, the oldest go. */
 export class MessageQueue<T> implements AsyncIterable<T> {

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 
+import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { type Challenge, parseChallenges } from './challenge.js';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
 import { challengedScopes, orderedScopes } from './scopes.js';
-import { SharedFlights } from './shared-flights.js';
 import type { TokenRequest } from './token-exchange.js';
 import { isRefusal, TokenSource, type TokenSourceOptions } from './token.js';
 import { parseUrl } from '../http/urls.js';
@@ -35,7 +35,7 @@ interface Found {
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #tokens: TokenSource;
-  readonly #lookUps = new SharedFlights<Found>();
+  readonly #lookUps = new SingleFlight<string, Found>();
   /** By repository. */
   readonly #found = new Map<string | undefined, Found>();
   readonly #schemes = new Map<string | undefined, Scheme>();
@@ -219,7 +219,7 @@ export class Authenticator {
       this.#found.set(repository, found);
       return found;
     };
-    return await this.#lookUps.join(repository ?? '', start, options);
+    return await this.#lookUps.run(repository ?? '', start, options);
   }
 
   #tokenRequest({ realm, service }: Omit<TokenRequest, 'scopes'>, wanted: Wanted): TokenRequest {

@@ -1,3 +1,4 @@
+import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
 import { type AuthFile, entryCredentials, helperOf } from './auth-file.js';
 import { authFilePlaces, type AuthFileOptions } from './auth-file-places.js';
@@ -5,7 +6,6 @@ import { matchingKeys, parseAuthKey } from './auth-key.js';
 import { CredentialHelper } from './credential-helper.js';
 import type { Credentials, CredentialsProvider } from './credentials.js';
 import { readAuthFile } from './read-auth-file.js';
-import { SharedFlights } from './shared-flights.js';
 
 /** Where credentials are looked for. */
 export interface DefaultCredentialsOptions extends AuthFileOptions {
@@ -26,7 +26,7 @@ export interface DefaultCredentialsOptions extends AuthFileOptions {
 export function defaultCredentials(options: DefaultCredentialsOptions = {}): CredentialsProvider {
   const { paths, named } = authFilePlaces(options);
   // Many repositories of one registry may be wanted at one moment.
-  const helped = new SharedFlights<Credentials | undefined>();
+  const helped = new SingleFlight<string, Credentials | undefined>();
   const askHelper = async (
     suffix: string,
     file: string,
@@ -34,7 +34,7 @@ export function defaultCredentials(options: DefaultCredentialsOptions = {}): Cre
   ): Promise<Credentials | undefined> => {
     const { env = process.env, helperTimeoutMs } = options;
     const helper = new CredentialHelper(suffix, file, { env, timeoutMs: helperTimeoutMs });
-    return await helped.join(`${suffix} ${registry}`, (signal) => helper.get(registry, { signal }));
+    return await helped.run(`${suffix} ${registry}`, (signal) => helper.get(registry, { signal }));
   };
   return async (registry, repository) => {
     const failures: unknown[] = [];

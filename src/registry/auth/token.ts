@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 
+import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { type Credentials, secretsOf } from './credentials.js';
 import type { HttpSender } from '../http/http.js';
-import { SharedFlights } from './shared-flights.js';
 import { exchangeToken, type Grant, type TokenAnswer, type TokenRequest } from './token-exchange.js';
 
 /** In the order in which they are tried. */
@@ -31,7 +31,7 @@ const NO_POST: ReadonlySet<number> = new Set([400, 401, 403, 404, 405]);
 export class TokenSource {
   readonly #options: TokenSourceOptions;
   readonly #tokens = new Map<string, Token>();
-  readonly #flights = new SharedFlights<Token>();
+  readonly #flights = new SingleFlight<string, Token>();
   /** By server and credentials: which kind of grant it took, and the refresh token that it gave. */
   readonly #taken = new Map<string, Grant['type']>();
   readonly #refreshTokens = new Map<string, string>();
@@ -55,7 +55,7 @@ export class TokenSource {
       this.#tokens.set(key, token);
       return token;
     };
-    return (await this.#flights.join(key, start, options)).value;
+    return (await this.#flights.run(key, start, options)).value;
   }
 
   /** Forgets a token that the registry refused; false where another one has taken its place already. */

@@ -1,3 +1,4 @@
+import { pause } from '../../concurrency/index.js';
 import {
   type Abortable,
   ContentError,
@@ -11,7 +12,7 @@ import type { HostCapability } from './host-config.js';
 import type { FailoverOptions, HostHealths } from './host-health.js';
 import { hostsError } from './hosts-error.js';
 import type { RegistryHost } from './registry-host.js';
-import { delayAfter, finalError, pause, type RetryOptions } from '../http/retry.js';
+import { delayAfter, finalError, type RetryOptions } from '../http/retry.js';
 
 export interface HostChainOptions {
   /** As references name it. */

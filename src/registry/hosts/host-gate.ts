@@ -2,7 +2,8 @@ import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
 import { type Abortable, abortedError, RegistryError, throwIfAborted } from '../../errors.js';
-import { LONGEST_TIMER_MS, MAX_RETRY_AFTER_MS } from '../http/retry.js';
+import { LONGEST_TIMER_MS } from '../../concurrency/index.js';
+import { MAX_RETRY_AFTER_MS } from '../http/retry.js';
 
 export interface HostGateOptions {
   /** Of the host, in messages. Default `the host`. */

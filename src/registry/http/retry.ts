@@ -1,8 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { pause } from '../../concurrency/index.js';
 import {
   type Abortable,
-  abortedError,
   isWrongContent,
   type LandfallError,
   RegistryError,
@@ -28,8 +26,6 @@ export const MAX_RETRY_AFTER_MS = 120_000;
 const TURNED_AWAY_FACTOR = 4;
 /** A bit that flipped on the way is right the next time; what is wrong twice is wrong at the host. */
 const WRONG_ANSWERS = 2;
-/** A timer that is set for longer fires at once. */
-export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
 
 /** What a name server or a closed port answers is seldom different a moment later. */
 const FEWER_ATTEMPTS: Readonly<Record<string, number>> = { ECONNREFUSED: 3, EAI_AGAIN: 2 };
@@ -119,15 +115,6 @@ function inWords(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
   const [unit, name] = UNITS.find(([each]) => seconds >= 2 * each) ?? [1, 's'];
   return `${Math.ceil(seconds / unit)} ${name}`;
-}
-
-/** Waits, or throws ABORTED. */
-export async function pause(milliseconds: number, { signal }: Abortable): Promise<void> {
-  try {
-    await sleep(Math.min(milliseconds, LONGEST_TIMER_MS), undefined, signal === undefined ? {} : { signal });
-  } catch {
-    throw abortedError(signal);
-  }
 }
 
 /** The milliseconds that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3). Undefined if neither. */

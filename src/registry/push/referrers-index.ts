@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
-import { type Abortable, abortedError, RegistryError, SpecError } from '../../errors.js';
+import { pause } from '../../concurrency/index.js';
+import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -128,7 +127,7 @@ async function changeUntilItStays(
   const { signal } = options;
   const tag = referrersTag(subject);
   for (let attempt = 0; attempt <= TRIES; attempt += 1) {
-    if (attempt > 1) await pause(signal);
+    if (attempt > 1) await pause(Math.random() * PAUSE_MS, { signal });
     const index = await readIndex(chain, repository, subject, options);
     const manifests = change(entriesOf(index));
     if (manifests === undefined) return;
@@ -178,12 +177,4 @@ function tooLong(tag: string, size: number): SpecError {
     `the list of referrers ${tag} would have ${size} bytes, more than ${LIMITS.manifestBytes}`,
     { hint: 'Delete referrers that are no longer needed.' },
   );
-}
-
-async function pause(signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(Math.random() * PAUSE_MS, undefined, signal === undefined ? {} : { signal });
-  } catch {
-    throw abortedError(signal);
-  }
 }

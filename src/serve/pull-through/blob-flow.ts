@@ -6,7 +6,7 @@ import type { BudgetShare } from '../../engine/pull-budget.js';
 import { isWrongContent } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
-import { type Deferred, deferred } from '../../system/deferred.js';
+import { type Deferred, deferred } from '../../concurrency/index.js';
 import { GrowingBlobStream } from './growing-blob-stream.js';
 import { GrowingFile } from './growing-file.js';
 

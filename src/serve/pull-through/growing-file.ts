@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 
 import type { IngestWriter } from '../../content/index.js';
 import type { Abortable } from '../../errors.js';
-import { deferred } from '../../system/deferred.js';
+import { deferred } from '../../concurrency/index.js';
 import { Frontier } from '../../system/index.js';
 
 /**

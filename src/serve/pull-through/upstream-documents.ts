@@ -1,11 +1,11 @@
 import pLimit from 'p-limit';
 
+import { SingleFlight } from '../../concurrency/index.js';
 import { readDocument } from '../../content/read-document.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
 import type { StoreParts } from '../../engine/index.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import type { Abortable } from '../../errors.js';
-import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
@@ -22,7 +22,7 @@ export interface UpstreamDocumentsOptions extends Abortable {
 /** Indexes and manifests that are brought into the store when they are asked for, each once at a time. */
 export class UpstreamDocuments {
   readonly #options: UpstreamDocumentsOptions;
-  readonly #flights = new SharedFlights<void>();
+  readonly #flights = new SingleFlight<string, void>();
   readonly #budget = new PullBudget();
 
   constructor(options: UpstreamDocumentsOptions) {
@@ -50,7 +50,7 @@ export class UpstreamDocuments {
   /** As {@link byDigest}, where a document is described. @param name that leads to it */
   async bring(repository: string, descriptor: Descriptor, name?: string): Promise<void> {
     const key = `${repository} ${descriptor.digest} ${name ?? ''}`;
-    await this.#flights.join(key, async () => {
+    await this.#flights.run(key, async () => {
       await this.#fetch(repository, descriptor);
       // What is refused is nobody's, and goes with the next collection.
       await this.#options.gate?.admit(repository, descriptor.digest, tagIn(name));

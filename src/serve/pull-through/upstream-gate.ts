@@ -1,3 +1,4 @@
+import { SingleFlight } from '../../concurrency/index.js';
 import { imagesListing } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
 import { readVerified, type Store } from '../../engine/index.js';
@@ -12,7 +13,6 @@ import {
   recordAdmission,
 } from '../../engine/trust/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
-import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
   type Descriptor,
@@ -66,7 +66,7 @@ interface Document {
  */
 export class UpstreamGate {
   readonly #options: UpstreamGateOptions;
-  readonly #flights = new SharedFlights<void>();
+  readonly #flights = new SingleFlight<string, void>();
 
   constructor(options: UpstreamGateOptions) {
     this.#options = options;
@@ -80,7 +80,7 @@ export class UpstreamGate {
    * Errors: those of the policy and of `verifyImage`; those of what asks for signatures
    */
   async admit(repository: string, digest: Digest, tag?: string): Promise<void> {
-    await this.#flights.join(`${repository} ${digest} ${tag ?? ''}`, async () => {
+    await this.#flights.run(`${repository} ${digest} ${tag ?? ''}`, async () => {
       if (await this.#isKnown(repository, digest, tag)) return;
       await this.#verify(repository, digest, tag);
     });

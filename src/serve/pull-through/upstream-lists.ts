@@ -1,5 +1,5 @@
+import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, isLandfallError } from '../../errors.js';
-import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, isDigest, parseReference } from '../../spec/index.js';
 import type { UpstreamDocuments } from './upstream-documents.js';
@@ -26,7 +26,7 @@ const MOST_LISTS = 1_000;
 /** The lists of tags and of referrers at upstreams, each asked for once in a while. */
 export class UpstreamLists {
   readonly #options: UpstreamListsOptions;
-  readonly #flights = new SharedFlights<UpstreamList<string>>();
+  readonly #flights = new SingleFlight<string, UpstreamList<string>>();
   readonly #known = new Map<string, { readonly list: UpstreamList<string>; readonly until: number }>();
 
   constructor(options: UpstreamListsOptions) {
@@ -64,7 +64,7 @@ export class UpstreamLists {
   async #list(what: string, ask: () => Promise<UpstreamList<string>>): Promise<UpstreamList<string>> {
     const known = this.#known.get(what);
     if (known !== undefined && performance.now() < known.until) return known.list;
-    return await this.#flights.join(what, async () => {
+    return await this.#flights.run(what, async () => {
       const list = await this.#ask(what, ask);
       this.#known.delete(what);
       this.#known.set(what, { list, until: performance.now() + this.#options.ttlMs });

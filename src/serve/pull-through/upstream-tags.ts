@@ -1,8 +1,8 @@
+import { SingleFlight } from '../../concurrency/index.js';
 import { imagesWithBlob } from '../../content/index.js';
 import { touchImage } from '../../engine/touch-image.js';
 import type { StoreParts } from '../../engine/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
-import { SharedFlights } from '../../registry/auth/shared-flights.js';
 import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
@@ -37,7 +37,7 @@ export class UpstreamTags {
   readonly #options: UpstreamTagsOptions;
   readonly #memory = new TagMemory();
   readonly #touched = new TagMemory();
-  readonly #flights = new SharedFlights<TagTarget>();
+  readonly #flights = new SingleFlight<string, TagTarget>();
 
   constructor(options: UpstreamTagsOptions) {
     this.#options = options;
@@ -51,7 +51,7 @@ export class UpstreamTags {
   async resolve(repository: string, tag: string): Promise<TagTarget> {
     const name = `${repository}:${tag}`;
     const known = await this.#known(name);
-    const found = known ?? (await this.#flights.join(name, () => this.#ask(repository, tag)));
+    const found = known ?? (await this.#flights.run(name, () => this.#ask(repository, tag)));
     if (this.#touched.fresh(name) === undefined) {
       this.#touched.note(name, { target: undefined, forMs: TOUCH_MS });
       await touchImage(this.#options.store, name);

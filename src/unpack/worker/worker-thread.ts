@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { abortedError, errorFromJSON, LandfallError, UnpackError, type Abortable } from '../../errors.js';
-import { type Deferred, deferred } from '../../system/deferred.js';
+import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { JobResults, WorkerJob, WorkerReply } from './apply-job.js';
 import { type ActivityWords, forgetActivity } from './thread-activity.js';
 

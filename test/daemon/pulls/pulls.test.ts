@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AskedPull, type EndedPull, Pulls, type PullsOptions } from '../../../src/daemon/pulls/pulls.js';
 import { openStore, PullBudget, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
-import { deferred } from '../../../src/system/deferred.js';
+import { deferred } from '../../../src/concurrency/index.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';
 import { ScriptedRegistry } from '../../support/scripted-registry.js';

@@ -6,7 +6,7 @@ import type { RemoteImage } from '../../../src/daemon/snapshots/remote-image.js'
 import type { PullResult } from '../../../src/engine/index.js';
 import { abortedError, ContentError } from '../../../src/errors.js';
 import { digestOf, parseDigest } from '../../../src/spec/index.js';
-import { type Deferred, deferred } from '../../../src/system/deferred.js';
+import { type Deferred, deferred } from '../../../src/concurrency/index.js';
 import { failure } from '../../support/registry-fixture.js';
 
 const DIGEST = digestOf(Buffer.from('manifest'));

@@ -9,7 +9,7 @@ import type { LeftLayer } from '../../../src/daemon/snapshots/snapshots-service.
 import { collectGarbage, openStore, removeImage, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Digest } from '../../../src/spec/index.js';
-import { deferred } from '../../../src/system/deferred.js';
+import { deferred } from '../../../src/concurrency/index.js';
 import { microsecondsNow } from '../../../src/system/index.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../../support/grpc-client.js';
 import { imageSteps } from '../../support/image-steps.js';

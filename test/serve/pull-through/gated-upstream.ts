@@ -3,7 +3,7 @@ import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
-import { deferred, type Deferred } from '../../../src/system/deferred.js';
+import { deferred, type Deferred } from '../../../src/concurrency/index.js';
 
 /** What is to go wrong with a request; undefined: nothing. */
 export type Trouble = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
