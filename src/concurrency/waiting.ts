@@ -62,6 +62,8 @@ export interface Waiter<T> {
   readonly wanted: T;
   /** Ends the wait. The waiter is out of the line at once, and an abort cannot take back what it was given. */
   admit(): void;
+  /** Ends the wait with an error, as {@link admit} does without. */
+  refuse(error: Error): void;
 }
 
 /**
@@ -97,6 +99,10 @@ export class WaitingLine<T = undefined> implements Iterable<Waiter<T>> {
       admit: () => {
         leave();
         resolve(undefined);
+      },
+      refuse: (error) => {
+        leave();
+        reject(error);
       },
     };
     const listening =

@@ -1,8 +1,7 @@
-import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
-import { type Abortable, abortedError, RegistryError, throwIfAborted } from '../../errors.js';
-import { LONGEST_TIMER_MS } from '../../concurrency/index.js';
+import { LONGEST_TIMER_MS, WaitingLine } from '../../concurrency/index.js';
+import { type Abortable, RegistryError, throwIfAborted } from '../../errors.js';
 import { MAX_RETRY_AFTER_MS } from '../http/retry.js';
 
 export interface HostGateOptions {
@@ -17,11 +16,6 @@ export interface HostGateOptions {
 
 /** After a 429 the bound rises by one for so many answers that were none. */
 const ANSWERS_PER_STEP = 4;
-
-interface Waiter {
-  readonly enter: () => void;
-  readonly refuse: (error: Error) => void;
-}
 
 /**
  * What all requests to one host pass through: it bounds how many are under way and how many start per second. When the
@@ -43,7 +37,7 @@ export class HostGate {
   /** By the same clock: the time that the host named, where it is not waited for. */
   #refusedUntil: number | undefined;
   #timer: NodeJS.Timeout | undefined;
-  readonly #waiting: Waiter[] = [];
+  readonly #line = new WaitingLine();
 
   constructor(options: HostGateOptions = {}) {
     this.#name = options.name ?? 'the host';
@@ -58,6 +52,16 @@ export class HostGate {
     return this.#bound;
   }
 
+  /** How many are under way. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** How many wait to be. */
+  get waiting(): number {
+    return this.#line.size;
+  }
+
   /**
    * Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no harm.
    *
@@ -67,29 +71,15 @@ export class HostGate {
     throwIfAborted(signal);
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
-    await new Promise<void>((resolve, reject) => {
-      const waiter: Waiter = {
-        enter: () => {
-          signal?.removeEventListener('abort', leave);
-          resolve();
-        },
-        refuse: (error) => {
-          signal?.removeEventListener('abort', leave);
-          reject(error);
-        },
-      };
-      const leave = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        // It may be set for minutes, and would keep the process alive for nobody.
-        if (this.#waiting.length === 0) clearTimeout(this.#timer);
-        reject(abortedError(signal));
-      };
-      // That many wait under one signal is no leak.
-      if (signal !== undefined) setMaxListeners(0, signal);
-      signal?.addEventListener('abort', leave, { once: true });
-      this.#waiting.push(waiter);
-      this.#admit();
-    });
+    const turn = this.#line.wait(undefined, { signal });
+    this.#admit();
+    try {
+      await turn;
+    } catch (error) {
+      // It may be set for minutes, and would keep the process alive for nobody.
+      if (this.#line.size === 0) clearTimeout(this.#timer);
+      throw error;
+    }
     let left = false;
     return () => {
       if (left) return;
@@ -133,7 +123,7 @@ export class HostGate {
     clearTimeout(this.#timer);
     const refusal = this.#refusal();
     if (refusal === undefined) return;
-    for (const { refuse } of this.#waiting.splice(0)) refuse(refusal);
+    for (const waiter of [...this.#line]) waiter.refuse(refusal);
   }
 
   /** What is said instead of waiting; undefined once one may be asked again. */
@@ -148,7 +138,7 @@ export class HostGate {
   }
 
   #admit(): void {
-    while (this.#active < this.#bound && this.#waiting.length > 0) {
+    while (this.#active < this.#bound && this.#line.size > 0) {
       const wait = this.#opensAt - performance.now();
       if (wait > 0) {
         this.#admitIn(wait);
@@ -156,7 +146,7 @@ export class HostGate {
       }
       this.#active += 1;
       this.#opensAt = Math.max(this.#opensAt, performance.now()) + this.#intervalMs;
-      this.#waiting.shift()?.enter();
+      this.#line.admitFirst();
     }
   }
 

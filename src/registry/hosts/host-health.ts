@@ -1,8 +1,8 @@
-import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 
+import { WaitingLine } from '../../concurrency/index.js';
 import type { Abortable } from '../../errors.js';
-import { abortedError, throwIfAborted } from '../../errors.js';
+import { throwIfAborted } from '../../errors.js';
 import type { RegistryHost } from './registry-host.js';
 
 /** When a host is left for the next one. */
@@ -33,7 +33,7 @@ export class HostHealth {
   #proven = false;
   #delivered = 0;
   #onTrial = 0;
-  #waiting: (() => void)[] = [];
+  readonly #line = new WaitingLine();
 
   constructor(options: FailoverOptions = {}) {
     this.#options = options;
@@ -44,6 +44,11 @@ export class HostHealth {
     return Math.max(0, this.#pausedUntil - performance.now());
   }
 
+  /** How many wait to be entrusted with a blob. */
+  get waiting(): number {
+    return this.#line.size;
+  }
+
   /** @param atLeastMs what the host itself asked for */
   failed(atLeastMs = 0): void {
     const { pauseMs = 10_000, maxPauseMs = 300_000 } = this.#options;
@@ -52,7 +57,7 @@ export class HostHealth {
     this.#pausedUntil = performance.now() + Math.max(pause, atLeastMs);
     this.#proven = false;
     this.#delivered = 0;
-    this.#wake();
+    this.#line.admitAll();
   }
 
   succeeded(): void {
@@ -65,7 +70,7 @@ export class HostHealth {
     if (whole) this.#delivered += 1;
     if (this.#proven || (bytes < PROVING_BYTES && this.#delivered < PROVING_BLOBS)) return;
     this.#proven = true;
-    this.#wake();
+    this.#line.admitAll();
   }
 
   /**
@@ -85,31 +90,12 @@ export class HostHealth {
           if (left) return;
           left = true;
           this.#onTrial -= 1;
-          this.#wake();
+          this.#line.admitAll();
         };
       }
-      await this.#change(signal);
+      await this.#line.wait(undefined, { signal });
     }
     return undefined;
-  }
-
-  async #change(signal: AbortSignal | undefined): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => reject(abortedError(signal));
-      // That many wait under one signal is no leak.
-      if (signal !== undefined) setMaxListeners(0, signal);
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#waiting.push(() => {
-        signal?.removeEventListener('abort', abort);
-        resolve();
-      });
-    });
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
   }
 }
 

@@ -1,0 +1,100 @@
+import type { FailoverOptions } from '../../src/registry/hosts/host-health.js';
+import { HostChain } from '../../src/registry/hosts/host-chain.js';
+import { HostGate } from '../../src/registry/hosts/host-gate.js';
+import { HostHealth, HostHealths } from '../../src/registry/hosts/host-health.js';
+import { RegistryHost } from '../../src/registry/hosts/registry-host.js';
+import { mirrorAt } from '../support/host-configs.js';
+import { sharedObjectSuite } from '../suites/shared-object.js';
+
+/** A host is left alone for no time, so that a failure is only that. */
+const PATIENT: FailoverOptions = { pauseMs: 0 };
+
+sharedObjectSuite(
+  'the trial slots of a host',
+  () => {
+    const health = new HostHealth(PATIENT);
+    return {
+      begin: async ({ signal, work }) => {
+        const leave = await health.enter(() => true, { signal });
+        try {
+          await work(signal);
+        } catch (error) {
+          health.failed();
+          throw error;
+        } finally {
+          leave?.();
+        }
+      },
+      waiting: () => health.waiting,
+    };
+  },
+  { atOnce: 2 },
+);
+
+sharedObjectSuite(
+  'the connections of a host',
+  () => {
+    const gate = new HostGate({ maxConnections: 2 });
+    return {
+      begin: async ({ signal, work }) => {
+        const leave = await gate.enter({ signal });
+        try {
+          await work(signal);
+        } finally {
+          leave();
+        }
+      },
+      left: () => ({ active: gate.active }),
+      waiting: () => gate.waiting,
+    };
+  },
+  { atOnce: 2 },
+);
+
+sharedObjectSuite('the rate of a host', () => {
+  const gate = new HostGate({ maxConnections: 3, requestsPerSecond: 1_000 });
+  return {
+    begin: async ({ signal, work }) => {
+      const leave = await gate.enter({ signal });
+      try {
+        await work(signal);
+      } finally {
+        leave();
+      }
+    },
+    left: () => ({ active: gate.active }),
+    waiting: () => gate.waiting,
+  };
+}, { atOnce: 3, io: true, runs: 30 }); // prettier-ignore
+
+sharedObjectSuite(
+  'the hosts of a registry',
+  () => {
+    const hosts = ['one', 'two'].map(
+      (name) =>
+        new RegistryHost({
+          registry: 'registry.example',
+          config: mirrorAt(`${name}.example`),
+          transport: { send: () => Promise.reject(new Error('nothing is sent')) },
+          credentials: undefined,
+          userAgent: 'landfall',
+          onWarning: undefined,
+        }),
+    );
+    const chain = new HostChain({
+      registry: 'registry.example',
+      hosts: () => Promise.resolve(hosts),
+      healths: new HostHealths(PATIENT),
+      retry: { attempts: 1 },
+      failover: PATIENT,
+    });
+    return {
+      begin: ({ signal, work }) =>
+        chain.run({ capability: 'pull', blob: true, signal }, async (turn) => {
+          await work(turn.signal);
+          turn.over({ bytes: 1 });
+        }),
+    };
+  },
+  { atOnce: 2 },
+);
