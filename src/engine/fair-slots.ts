@@ -1,6 +1,5 @@
-import { setMaxListeners } from 'node:events';
-
-import { type Abortable, abortedError, throwIfAborted } from '../errors.js';
+import { type Waiter, WaitingLine } from '../concurrency/index.js';
+import type { Abortable } from '../errors.js';
 
 /** What is to be done, and for whom. */
 export interface SlotRequest extends Abortable {
@@ -10,16 +9,12 @@ export interface SlotRequest extends Abortable {
   readonly bytes: number;
 }
 
-interface Waiter extends SlotRequest {
-  readonly enter: () => void;
-}
-
 /** So many things at once, of several owners in turn, so that none is behind all that another one wants. */
 export class FairSlots {
   readonly size: number;
   /** How many slots each owner has. */
   readonly #owners = new Map<object, number>();
-  readonly #waiting: Waiter[] = [];
+  readonly #line = new WaitingLine<SlotRequest>();
   #taken = 0;
   #admitting = false;
 
@@ -29,17 +24,24 @@ export class FairSlots {
 
   /** Slots that nobody has or waits for. */
   get free(): number {
-    return Math.max(0, this.size - this.#taken - this.#waiting.length);
+    return Math.max(0, this.size - this.#taken - this.#line.size);
+  }
+
+  /** How many wait for a slot. */
+  get waiting(): number {
+    return this.#line.size;
   }
 
   /** Whether somebody waits. */
   get wanted(): boolean {
-    return this.#waiting.length > 0;
+    return this.#line.size > 0;
   }
 
   /** @throws LandfallError ABORTED while it waits; what the action throws */
   async run<T>(request: SlotRequest, action: () => Promise<T>): Promise<T> {
-    await this.#enter(request);
+    const turn = this.#line.wait(request, request);
+    this.#admitSoon();
+    await turn;
     try {
       return await action();
     } finally {
@@ -57,29 +59,6 @@ export class FairSlots {
       if (!back) this.#leave();
       back = true;
     };
-  }
-
-  async #enter(request: SlotRequest): Promise<void> {
-    const { signal } = request;
-    throwIfAborted(signal);
-    await new Promise<void>((resolve, reject) => {
-      const withdraw = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        reject(abortedError(signal));
-      };
-      const waiter: Waiter = {
-        ...request,
-        enter: () => {
-          signal?.removeEventListener('abort', withdraw);
-          resolve();
-        },
-      };
-      // That all layers of an image wait for one signal is no leak.
-      if (signal !== undefined) setMaxListeners(0, signal);
-      signal?.addEventListener('abort', withdraw, { once: true });
-      this.#waiting.push(waiter);
-      this.#admitSoon();
-    });
   }
 
   #leave(): void {
@@ -101,20 +80,21 @@ export class FairSlots {
     while (this.#taken < this.size) {
       const next = this.#next();
       if (next === undefined) return;
-      this.#waiting.splice(this.#waiting.indexOf(next), 1);
       this.#taken += 1;
-      this.#count(next.owner, 1);
-      next.enter();
+      this.#count(next.wanted.owner, 1);
+      next.admit();
     }
   }
 
   /** Whose owner has least, then what is largest, then who came first. */
-  #next(): Waiter | undefined {
-    return this.#waiting.reduce<Waiter | undefined>((best, waiter) => {
-      if (best === undefined) return waiter;
-      const order = this.#of(waiter.owner) - this.#of(best.owner) || best.bytes - waiter.bytes;
-      return order < 0 ? waiter : best;
-    }, undefined);
+  #next(): Waiter<SlotRequest> | undefined {
+    let best: Waiter<SlotRequest> | undefined;
+    for (const waiter of this.#line) if (best === undefined || this.#isBefore(waiter, best)) best = waiter;
+    return best;
+  }
+
+  #isBefore({ wanted: a }: Waiter<SlotRequest>, { wanted: b }: Waiter<SlotRequest>): boolean {
+    return (this.#of(a.owner) - this.#of(b.owner) || b.bytes - a.bytes) < 0;
   }
 
   #of(owner: object): number {
