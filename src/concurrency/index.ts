@@ -2,6 +2,6 @@
  * What operations that run beside one another share, each thing once for all: `waiting` knows how to wait, `limiter` bounds
  * how many go on at once, `single-flight` does once what is wanted several times. `waiting <- limiter <- single-flight`.
  */
-export { KeyedLock, Limiter, mapLimited } from './limiter.js';
+export { KeyedLimiter, Limiter, mapLimited } from './limiter.js';
 export { ResultCache, SingleFlight } from './single-flight.js';
 export { type Deferred, deferred, LONGEST_TIMER_MS, pause, untilAborted, type Waiter, WaitingLine } from './waiting.js';

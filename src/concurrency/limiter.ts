@@ -3,7 +3,8 @@ import { WaitingLine } from './waiting.js';
 
 /**
  * So many actions at once; the others wait, in the order in which they came. A slot is taken for as long as an action runs, and
- * comes back however it ends. Who is aborted while it waits is out of the line at once, and its action never begins.
+ * comes back however it ends. Who is aborted while it waits is out of the line at once, and its action never begins. No action begins
+ * before the call that asks for it has returned.
  */
 export class Limiter {
   readonly size: number;
@@ -28,8 +29,10 @@ export class Limiter {
   /** @throws LandfallError ABORTED while it waits; what the action throws */
   async run<T>(action: () => T | Promise<T>, { signal }: Abortable = {}): Promise<T> {
     throwIfAborted(signal);
-    if (this.#active < this.size) this.#active += 1;
-    else await this.#line.wait(undefined, { signal });
+    if (this.#active < this.size) {
+      this.#active += 1;
+      await Promise.resolve();
+    } else await this.#line.wait(undefined, { signal });
     try {
       // It may have been aborted between its turn and now.
       throwIfAborted(signal);
@@ -41,18 +44,28 @@ export class Limiter {
   }
 }
 
-/** One action at a time for each key, in the order in which they came; otherwise as {@link Limiter}. Keys are kept only while in use. */
-export class KeyedLock<K> {
+/** A {@link Limiter} for each key; of size 1, a lock for each. Keys are kept only while in use. */
+export class KeyedLimiter<K> {
+  readonly #size: number;
   readonly #limiters = new Map<K, Limiter>();
+
+  constructor(size: number) {
+    this.#size = size;
+  }
 
   /** Keys that are in use. */
   get size(): number {
     return this.#limiters.size;
   }
 
+  /** Actions that wait for a slot, of all keys. */
+  get waiting(): number {
+    return [...this.#limiters.values()].reduce((sum, { waiting }) => sum + waiting, 0);
+  }
+
   /** @throws LandfallError ABORTED while it waits; what the action throws */
   async run<T>(key: K, action: () => T | Promise<T>, options: Abortable = {}): Promise<T> {
-    const limiter = this.#limiters.get(key) ?? new Limiter(1);
+    const limiter = this.#limiters.get(key) ?? new Limiter(this.#size);
     this.#limiters.set(key, limiter);
     try {
       return await limiter.run(action, options);
@@ -63,7 +76,10 @@ export class KeyedLock<K> {
   }
 }
 
-/** Does something with each, so many at once; what comes of it, in the order of the items. Rejects with the first failure. */
+/**
+ * Does something with each, so many at once; what comes of it, in the order of the items. Rejects with the first failure; the
+ * others go on, and come to their end by the signal that they are given, or by themselves.
+ */
 export async function mapLimited<T, R>(
   items: readonly T[],
   size: number,

@@ -34,8 +34,12 @@ export function deferred<T>(): Deferred<T> {
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await promise;
   const aborted = deferred<never>();
-  using _listening = onAbort(signal, () => aborted.reject(abortedError(signal)));
-  return await Promise.race([aborted.promise, promise]);
+  const listening = onAbort(signal, () => aborted.reject(abortedError(signal)));
+  try {
+    return await Promise.race([aborted.promise, promise]);
+  } finally {
+    listening[Symbol.dispose]();
+  }
 }
 
 /** Node's timers take no more; what is set for longer fires at once. */

@@ -1,5 +1,5 @@
 import {
-  KeyedLock,
+  KeyedLimiter,
   Limiter,
   ResultCache,
   SingleFlight,
@@ -24,10 +24,11 @@ sharedObjectSuite(
 sharedObjectSuite(
   'a lock for each key',
   () => {
-    const lock = new KeyedLock<string>();
+    const lock = new KeyedLimiter<string>(1);
     return {
       begin: ({ key, signal, work }) => lock.run(key, () => work(signal), { signal }),
       left: () => ({ keys: lock.size }),
+      waiting: () => lock.waiting,
     };
   },
   { atOnce: 8 },

@@ -300,11 +300,13 @@ class Leftovers implements Disposable {
   /** All that are listened to, those that are made of others too. */
   #watchSignals(): void {
     const signals = this.#signals;
-    const { addEventListener } = AbortSignal.prototype;
-    AbortSignal.prototype.addEventListener = function (this: AbortSignal, ...parameters: Parameters<typeof addEventListener>): void {
+    AbortSignal.prototype.addEventListener = function (
+      this: AbortSignal,
+      ...parameters: Parameters<AbortSignal['addEventListener']>
+    ): void {
       signals.add(this);
-      addEventListener.apply(this, parameters);
-    }; // prettier-ignore
+      EventTarget.prototype.addEventListener.apply(this, parameters);
+    };
     this.#undo.push(() => Reflect.deleteProperty(AbortSignal.prototype, 'addEventListener'));
   }
 
