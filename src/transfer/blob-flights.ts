@@ -1,3 +1,5 @@
+import { untilAborted } from '../concurrency/index.js';
+import { type Abortable, throwIfAborted } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
 import type { ContentOutcome } from './copy-report.js';
 import type { DestinationRepository } from './destination.js';
@@ -21,15 +23,16 @@ export class BlobFlights {
     destination: Pick<DestinationRepository, 'name' | 'place'>,
     { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
     put: PutFrom,
+    { signal }: Abortable = {},
   ): Promise<ContentOutcome> {
     const flights = this.#of(`${destination.place.name} ${digest} ${size}`);
     for (;;) {
       const known = flights.get(destination.name);
       if (known === undefined) break;
-      if (await succeeds(known)) return 'exists';
+      if (await succeeds(known, signal)) return 'exists';
     }
     const others = [...flights];
-    const flight = this.#begin(destination, others, put);
+    const flight = this.#begin(destination, others, put, signal);
     flights.set(destination.name, flight);
     try {
       return await flight;
@@ -43,9 +46,10 @@ export class BlobFlights {
     { place }: Pick<DestinationRepository, 'place'>,
     others: readonly (readonly [string, Promise<ContentOutcome>])[],
     put: PutFrom,
+    signal: AbortSignal | undefined,
   ): Promise<ContentOutcome> {
     for (const [repository, flight] of others) {
-      if (!(await succeeds(flight))) continue;
+      if (!(await succeeds(flight, signal))) continue;
       // Only a registry tells its repositories apart.
       return place.kind === 'registry' ? await put([repository]) : 'exists';
     }
@@ -61,11 +65,13 @@ export class BlobFlights {
   }
 }
 
-async function succeeds(flight: Promise<unknown>): Promise<boolean> {
+/** @throws LandfallError ABORTED while it waits */
+async function succeeds(flight: Promise<unknown>, signal: AbortSignal | undefined): Promise<boolean> {
   try {
-    await flight;
+    await untilAborted(flight, signal);
     return true;
   } catch {
+    throwIfAborted(signal);
     return false;
   }
 }

@@ -1,5 +1,5 @@
 import { addAbortSignal } from 'node:stream';
-import pLimit, { type LimitFunction } from 'p-limit';
+import { KeyedLimiter, Limiter } from '../concurrency/index.js';
 import { documentLimit, type ImageDocument, refuseLarger } from '../engine/read-document.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../spec/index.js';
@@ -12,11 +12,11 @@ const KEPT_BYTES = 32 * 1024 * 1024;
 
 /** Reads manifests, indexes and configs from wherever they are, verified, and remembers the last ones. */
 export class DocumentReader {
-  readonly #limit: LimitFunction = pLimit(CONCURRENCY);
+  readonly #limiter = new Limiter(CONCURRENCY);
+  readonly #turns = new KeyedLimiter<Digest>(1);
   /** In the order of their last use. */
   readonly #kept = new Map<Digest, Buffer>();
   #keptBytes = 0;
-  readonly #reading = new Map<Digest, Promise<Buffer>>();
   /** What no source has is kept for as long as somebody may ask for it. */
   readonly #made = new WeakMap<Descriptor, Buffer>();
 
@@ -27,24 +27,16 @@ export class DocumentReader {
     { signal }: Abortable = {},
   ): Promise<Buffer> {
     const { digest } = descriptor;
-    for (;;) {
-      const known = this.#made.get(descriptor) ?? this.#used(digest);
+    const here = (): Buffer | undefined => this.#made.get(descriptor) ?? this.#used(digest);
+    const read = async (): Promise<Buffer> => {
+      // Where somebody else has read it meanwhile; where that failed, it is tried from here.
+      const known = here();
       if (known !== undefined) return known;
-      const other = this.#reading.get(digest);
-      if (other === undefined) break;
-      // Where that fails, who waited for it tries by itself.
-      await other.catch(() => undefined);
-      throwIfAborted(signal);
-    }
-    const reading = this.#limit(() => readVerified(source, descriptor, signal));
-    this.#reading.set(digest, reading);
-    try {
-      const bytes = await reading;
+      const bytes = await this.#limiter.run(() => readVerified(source, descriptor, signal), { signal });
       this.#keep(digest, bytes);
       return bytes;
-    } finally {
-      this.#reading.delete(digest);
-    }
+    };
+    return here() ?? (await this.#turns.run(digest, read, { signal }));
   }
 
   /** Errors: also INVALID_MANIFEST and the like. */

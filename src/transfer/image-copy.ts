@@ -206,9 +206,9 @@ export class ImageCopy {
     }
     const role = parent.kind === 'index' ? 'other' : child === parent.config ? 'config' : 'layer';
     const { flights } = this.session;
-    const outcome = await flights.bring(this.destination, child, (repositories) =>
-      this.#blob(child, role, repositories),
-    );
+    const put = (repositories: readonly string[]): Promise<ContentOutcome> =>
+      this.#blob(child, role, repositories);
+    const outcome = await flights.bring(this.destination, child, put, this);
     this.#note(part.parts, child, role, outcome);
   }
 

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { KeyedLimiter } from '../concurrency/index.js';
 import {
   blobDirectory,
   blobPath,
@@ -40,7 +41,7 @@ export class LayoutDestination implements DestinationPlace {
   /** The same, to read. */
   readonly source: LayoutPlace;
   readonly index: LayoutIndex;
-  readonly #flights = new Map<Digest, Promise<PutOutcome>>();
+  readonly #turns = new KeyedLimiter<Digest>(1);
 
   private constructor(directory: string, layout: OciLayout) {
     this.directory = directory;
@@ -73,17 +74,7 @@ export class LayoutDestination implements DestinationPlace {
 
   /** Brings a blob; from the same process each once at a time. Where that fails, who waited for it tries by itself. */
   async putBlob(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<PutOutcome> {
-    const { digest } = descriptor;
-    for (let other = this.#flights.get(digest); other !== undefined; other = this.#flights.get(digest)) {
-      await other.catch(() => undefined);
-    }
-    const flight = this.#bring(descriptor, open, o);
-    this.#flights.set(digest, flight);
-    try {
-      return await flight;
-    } finally {
-      this.#flights.delete(digest);
-    }
+    return await this.#turns.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
   }
 
   /** Nothing is left to do: each blob and each change of the index was made durable at once. */

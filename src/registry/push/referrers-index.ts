@@ -1,4 +1,4 @@
-import { pause } from '../../concurrency/index.js';
+import { KeyedLimiter, pause } from '../../concurrency/index.js';
 import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import {
   type Descriptor,
@@ -90,7 +90,7 @@ export async function removeReferrer(
 type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descriptor)[] | undefined;
 
 /** Changes of one list that this process makes follow one another, since the registry would keep only the last. */
-const UNDER_WAY = new Map<string, Promise<void>>();
+const TURNS = new KeyedLimiter<string>(1);
 
 async function changeIndex(
   chain: HostChain,
@@ -100,17 +100,7 @@ async function changeIndex(
   change: Change,
 ): Promise<void> {
   const key = `${chain.registry}/${repository}@${subject}`;
-  const before = UNDER_WAY.get(key);
-  const after = (async (): Promise<void> => {
-    await before?.catch(() => undefined);
-    await changeUntilItStays(chain, repository, subject, options, change);
-  })();
-  UNDER_WAY.set(key, after);
-  try {
-    await after;
-  } finally {
-    if (UNDER_WAY.get(key) === after) UNDER_WAY.delete(key);
-  }
+  await TURNS.run(key, () => changeUntilItStays(chain, repository, subject, options, change), options);
 }
 
 /**

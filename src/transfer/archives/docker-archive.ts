@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import pLimit from 'p-limit';
 
+import { Limiter, ResultCache } from '../../concurrency/index.js';
 import { type BlobInfo, type ByteRange, REF_NAME } from '../../content/index.js';
 import { type Abortable, type LandfallError, UnpackError } from '../../errors.js';
 import {
@@ -54,9 +54,9 @@ export class DockerArchive implements Archive {
   readonly #file: ArchiveFile;
   readonly #tar: TarIndex;
   readonly #images: readonly DockerImage[];
-  readonly #layers = new Map<number, Promise<ExaminedLayer>>();
-  readonly #limit = pLimit(CONCURRENCY);
-  #made: Promise<MadeImages> | undefined;
+  readonly #layers = new ResultCache<number, ExaminedLayer>();
+  readonly #limiter = new Limiter(CONCURRENCY);
+  readonly #made = new ResultCache<'images', MadeImages>();
 
   private constructor({ file, tar, declaration }: OpenedArchive, images: readonly DockerImage[]) {
     this.#file = file;
@@ -108,13 +108,9 @@ export class DockerArchive implements Archive {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  /** Once; what fails, because somebody lost patience, is tried again. */
+  /** Once, for all who ask meanwhile; what fails is tried again by whoever asks next. */
   #make(o: Abortable): Promise<MadeImages> {
-    this.#made ??= this.#makeAll(o).catch((error: unknown) => {
-      this.#made = undefined;
-      throw error;
-    });
-    return this.#made;
+    return this.#made.get('images', (signal) => this.#makeAll({ signal }), o);
   }
 
   async #makeAll(o: Abortable): Promise<MadeImages> {
@@ -174,15 +170,12 @@ export class DockerArchive implements Archive {
 
   /** Each once, however many images have it and under however many names. */
   #examine({ offset, size }: TarMember, { signal }: Abortable): Promise<ExaminedLayer> {
-    let examined = this.#layers.get(offset);
-    if (examined === undefined) {
-      examined = this.#limit(() =>
-        examineLayer(new ArchiveStream(this.#file, offset, offset + size), { size, signal }),
+    const examine = (all: AbortSignal): Promise<ExaminedLayer> =>
+      this.#limiter.run(
+        () => examineLayer(new ArchiveStream(this.#file, offset, offset + size), { size, signal: all }),
+        { signal: all },
       );
-      this.#layers.set(offset, examined);
-      examined.catch(() => this.#layers.delete(offset));
-    }
-    return examined;
+    return this.#layers.get(offset, examine, { signal });
   }
 }
 

@@ -1,4 +1,5 @@
 import { buffer } from 'node:stream/consumers';
+import { ResultCache } from '../../concurrency/index.js';
 import { refuseLarger } from '../../engine/read-document.js';
 import { isSilent } from '../../engine/select-manifest.js';
 import { type Abortable, ContentError } from '../../errors.js';
@@ -29,7 +30,7 @@ type Readable = Pick<SourceRepository, 'fetch'>;
  */
 export class CreatedDates {
   readonly #documents: DocumentReader;
-  readonly #dates = new Map<Digest, Promise<number | undefined>>();
+  readonly #dates = new ResultCache<Digest, number | undefined>();
 
   constructor(documents: DocumentReader) {
     this.#documents = documents;
@@ -37,17 +38,11 @@ export class CreatedDates {
 
   /** In milliseconds since 1970; undefined where nothing says so. Errors: those of the place; INVALID_MANIFEST and the like. */
   async of(repository: Readable, image: Descriptor, options: Abortable): Promise<number | undefined> {
-    const known = this.#dates.get(image.digest);
-    if (known !== undefined) return await known;
-    const date = this.#read(repository, image, options, 0);
-    this.#dates.set(image.digest, date);
-    try {
-      return await date;
-    } catch (error) {
-      // Whoever asks next may have more luck.
-      this.#dates.delete(image.digest);
-      throw error;
-    }
+    return await this.#dates.get(
+      image.digest,
+      (signal) => this.#read(repository, image, { signal }, 0),
+      options,
+    );
   }
 
   async #read(

@@ -8,7 +8,9 @@ import {
   LIMITS,
   MEDIA_TYPES,
 } from '../../../src/spec/index.js';
+import { deferred } from '../../../src/concurrency/index.js';
 import { referrersTag } from '../../../src/registry/lists/referrers.js';
+import { addReferrer } from '../../../src/registry/push/referrers-index.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { failure } from '../../support/registry-fixture.js';
 import { errorReply, manifestReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
@@ -336,6 +338,45 @@ describe('a manifest with a subject', () => {
     const { manifests } = JSON.parse(String(list)) as { manifests: { digest: string }[] };
     expect(manifests.map(({ digest }) => digest).sort()).toEqual(many.map((bytes) => digestOf(bytes)).sort());
     expect(registry.lines().filter((line) => line === putIndex.on)).toHaveLength(many.length);
+  });
+});
+
+describe('a list of referrers that others are changing', () => {
+  it('is not waited for after an abort, and is changed by those that still want it', async () => {
+    const gate = deferred<undefined>();
+    let list: Buffer | undefined;
+    await using registry = await ScriptedRegistry.start([
+      {
+        on: `GET ${BASE}/manifests/*`,
+        times: 'any',
+        reply: () => ({
+          ...(list === undefined ? { status: 404 } : manifestReply(list, MEDIA_TYPES.ociIndex)),
+          after: gate.promise,
+        }),
+      },
+      {
+        on: `PUT ${BASE}/manifests/*`,
+        times: 'any',
+        reply: ({ bytes }) => {
+          list = bytes;
+          return { status: 201 };
+        },
+      },
+    ]);
+    await using fixture = pushFixture(registry.address, { attempts: 1 });
+    const subject = digestOf(Buffer.from('a subject'));
+    const access = { type: 'repository', name: 'team/app', actions: 'pull,push' } as const;
+    const add = (text: string, signal?: AbortSignal): Promise<void> =>
+      addReferrer(fixture.chain, 'team/app', subject, described(json({ text })), { access, signal });
+    const leaving = new AbortController();
+    const first = add('first');
+    const second = failure(add('second', leaving.signal));
+    const third = add('third');
+    leaving.abort();
+    expect(await second).toMatchObject({ code: 'ABORTED' });
+    gate.resolve(undefined);
+    await Promise.all([first, third]);
+    expect((JSON.parse(String(list)) as { manifests: unknown[] }).manifests).toHaveLength(2);
   });
 });
 

@@ -56,6 +56,16 @@ describe('an archive of Docker', () => {
     expect(Object.keys(manifest)).toEqual(['schemaVersion', 'mediaType', 'config', 'layers']);
   });
 
+  test('is looked into for all who ask at once, whoever of them goes', async () => {
+    await using docker = await opened(dockerArchive([image(gzipSync(tar))]));
+    const impatient = new AbortController();
+    const first = docker.index({ signal: impatient.signal });
+    const second = docker.index();
+    impatient.abort();
+    await expect(first).rejects.toMatchObject({ code: 'ABORTED' });
+    expect((await second).manifests).toHaveLength(1);
+  });
+
   test('gives every tag of an image its entry, and one without tags an entry without a name', async () => {
     const names = async (tags: readonly string[] | null): Promise<(string | undefined)[]> => {
       await using docker = await opened(dockerArchive([image(tar, { tags })]));
