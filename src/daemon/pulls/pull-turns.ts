@@ -1,5 +1,4 @@
-import pLimit, { type LimitFunction } from 'p-limit';
-import { abortedError, throwIfAborted } from '../../errors.js';
+import { KeyedLimiter, Limiter } from '../../concurrency/index.js';
 
 export interface PullTurnsOptions {
   /** Images that are pulled at once; what is more waits. Default: no bound but the budget's. */
@@ -10,13 +9,17 @@ export interface PullTurnsOptions {
 
 /** Lets so many pulls go on at once, and so many of one registry. */
 export class PullTurns {
-  readonly #options: PullTurnsOptions;
-  readonly #all: LimitFunction;
-  readonly #perRegistry = new Map<string, LimitFunction>();
+  readonly #all: Limiter;
+  readonly #perRegistry: KeyedLimiter<string>;
 
   constructor(options: PullTurnsOptions) {
-    this.#options = options;
-    this.#all = pLimit(options.maxParallel ?? Number.POSITIVE_INFINITY);
+    this.#all = new Limiter(options.maxParallel ?? Number.POSITIVE_INFINITY);
+    this.#perRegistry = new KeyedLimiter(options.maxParallelPerRegistry ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#all.waiting + this.#perRegistry.waiting;
   }
 
   /**
@@ -25,29 +28,6 @@ export class PullTurns {
    * @throws LandfallError ABORTED while it waits; what the action throws
    */
   async take<T>(registry: string, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
-    const limit = this.#limitOf(registry);
-    return await new Promise<T>((resolve, reject) => {
-      const withdraw = (): void => {
-        reject(abortedError(signal));
-      };
-      signal.addEventListener('abort', withdraw, { once: true });
-      const enter = async (): Promise<T> => {
-        throwIfAborted(signal);
-        signal.removeEventListener('abort', withdraw);
-        return await action();
-      };
-      limit(() => this.#all(enter)).then(resolve, reject);
-    });
-  }
-
-  #limitOf(registry: string): LimitFunction {
-    const known = this.#perRegistry.get(registry);
-    if (known !== undefined) return known;
-    // Those that nobody needs any more are forgotten, since clients name as many registries as they like.
-    for (const [name, { activeCount, pendingCount }] of this.#perRegistry)
-      if (activeCount + pendingCount === 0) this.#perRegistry.delete(name);
-    const limit = pLimit(this.#options.maxParallelPerRegistry ?? Number.POSITIVE_INFINITY);
-    this.#perRegistry.set(registry, limit);
-    return limit;
+    return await this.#perRegistry.run(registry, () => this.#all.run(action, { signal }), { signal });
   }
 }
