@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { ResultCache } from '../concurrency/index.js';
 import { type BlobProvider, OciLayout } from '../content/index.js';
 import { resolveImage } from '../engine/find-image.js';
 import { openStore, type Store } from '../engine/store.js';
@@ -45,10 +46,10 @@ export class ImagePlaces implements AsyncDisposable {
   readonly #options: ImagePlacesOptions;
   /** Closed in reverse order. */
   readonly #opened: AsyncDisposable[] = [];
-  readonly #registries = new Map<string, Promise<RegistryClient>>();
+  readonly #registries = new ResultCache<string, RegistryClient>();
   /** The registry that `--creds` is for. */
   #credsHost: string | undefined;
-  #store: Promise<Store> | undefined;
+  readonly #stores = new ResultCache<'store', Store>();
 
   constructor(context: CommandContext, options: ImagePlacesOptions = {}) {
     this.#context = context;
@@ -126,8 +127,9 @@ export class ImagePlaces implements AsyncDisposable {
   /** The store of this run, opened when it is first asked for. */
   async store(): Promise<Store> {
     const { root, additionalRoots } = this.#context.settings;
-    this.#store ??= openStore({ root, additionalRoots }).then((store) => this.#keep(store));
-    return await this.#store;
+    return await this.#stores.get('store', async () =>
+      this.#keep(await openStore({ root, additionalRoots })),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -150,14 +152,9 @@ export class ImagePlaces implements AsyncDisposable {
 
   async #client(creds: string | undefined, hosts: readonly string[]): Promise<RegistryClient> {
     const key = creds === undefined ? '' : JSON.stringify([creds, hosts]);
-    let registry = this.#registries.get(key);
-    if (registry === undefined) {
-      const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
-      const references = hosts.map((host) => `${host}/any/repository`);
-      registry = this.#connect(context, references);
-      this.#registries.set(key, registry);
-    }
-    return await registry;
+    const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
+    const references = hosts.map((host) => `${host}/any/repository`);
+    return await this.#registries.get(key, () => this.#connect(context, references));
   }
 
   async #connect(context: CommandContext, references: readonly string[]): Promise<RegistryClient> {

@@ -1,3 +1,4 @@
+import { ResultCache } from '../concurrency/index.js';
 import type { ContentStore } from '../content/index.js';
 import { type Abortable, isLandfallError } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
@@ -29,10 +30,6 @@ export function documentBytes(
 
 /** Each document once. */
 export function onceEach(read: DocumentBytes): DocumentBytes {
-  const known = new Map<string, Promise<Buffer>>();
-  return (descriptor) => {
-    const reading = known.get(descriptor.digest) ?? read(descriptor);
-    known.set(descriptor.digest, reading);
-    return reading;
-  };
+  const known = new ResultCache<string, Buffer>();
+  return (descriptor) => known.get(descriptor.digest, () => read(descriptor));
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 
+import { SingleFlight } from '../concurrency/index.js';
 import type { BlobInfo, BlobProvider, ByteRange, DiscardedBlob } from '../content/index.js';
 import { type ErrorCode, LandfallError } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
@@ -20,7 +21,7 @@ export interface RestoringBlobsOptions {
  */
 export class RestoringBlobs implements BlobProvider {
   readonly #options: RestoringBlobsOptions;
-  readonly #restoring = new Map<Digest, Promise<void>>();
+  readonly #restoring = new SingleFlight<Digest, void>();
 
   constructor(options: RestoringBlobsOptions) {
     this.#options = options;
@@ -52,13 +53,8 @@ export class RestoringBlobs implements BlobProvider {
   async #bringBack(descriptor: Descriptor): Promise<void> {
     const { digest } = descriptor;
     if ((await this.#options.blobs.info(digest)) !== undefined) return;
-    let restoring = this.#restoring.get(digest);
-    if (restoring === undefined) {
-      restoring = this.#options.restore(descriptor).finally(() => this.#restoring.delete(digest));
-      this.#restoring.set(digest, restoring);
-    }
     try {
-      await restoring;
+      await this.#restoring.run(digest, () => this.#options.restore(descriptor));
     } catch (error) {
       throw faultOf(error);
     }

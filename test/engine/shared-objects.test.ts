@@ -52,7 +52,7 @@ sharedObjectSuite(
         slots.run({ owner: slots, bytes: 1, signal }, async () => {
           const helpers = new Set<ExtraConnection>();
           const known = extra.add({
-            remaining: 1_000_000,
+            secondsLeft: 100,
             worthHelp: true,
             help: (connection) => {
               helpers.add(connection);

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 
+import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
 import type { Users } from './access.js';
 import { BcryptThread } from './bcrypt-thread.js';
@@ -30,11 +31,11 @@ export class Htpasswd implements Users {
   readonly #thread = new BcryptThread();
   readonly #key = randomBytes(32);
   readonly #proofs = new Map<string, Buffer>();
-  readonly #checking = new Map<string, Promise<boolean>>();
+  readonly #checking = new SingleFlight<string, boolean>();
+  readonly #looking = new SingleFlight<'file', void>();
   #users: ReadonlyMap<string, string>;
   #version: string;
   #lookedAt = Date.now();
-  #looking: Promise<void> | undefined;
 
   private constructor(options: HtpasswdOptions, users: ReadonlyMap<string, string>, version: string) {
     this.#options = options;
@@ -56,14 +57,9 @@ export class Htpasswd implements Users {
     const known = this.#proofs.get(username);
     if (known !== undefined && timingSafeEqual(known, proof)) return true;
     // Clients ask for many things at once with the same password.
-    const key = proof.toString('base64');
-    const checking = this.#checking.get(key) ?? this.#check({ username, password, hash, proof });
-    this.#checking.set(key, checking);
-    try {
-      return await checking;
-    } finally {
-      this.#checking.delete(key);
-    }
+    return await this.#checking.run(proof.toString('base64'), () =>
+      this.#check({ username, password, hash, proof }),
+    );
   }
 
   async #check(o: {
@@ -90,8 +86,7 @@ export class Htpasswd implements Users {
 
   async #refresh(): Promise<void> {
     if (Date.now() - this.#lookedAt < LOOK_EVERY_MS) return;
-    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
-    await this.#looking;
+    await this.#looking.run('file', () => this.#look());
   }
 
   async #look(): Promise<void> {

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { ResultCache } from '../../concurrency/index.js';
 import { OciLayout } from '../../content/index.js';
 import type { Store } from '../../engine/store.js';
 import { type Abortable, ContentError } from '../../errors.js';
@@ -33,22 +34,16 @@ export interface OpenPlacesOptions extends ConnectOptions, Abortable {
  */
 export class OpenPlaces implements SyncPlaces, AsyncDisposable {
   readonly #options: OpenPlacesOptions;
-  readonly #clients = new Map<string, Promise<RegistryClient>>();
-  readonly #sources = new Map<string, Promise<SourcePlace>>();
-  #store: Promise<Store> | undefined;
+  readonly #clients = new ResultCache<string, RegistryClient>();
+  readonly #sources = new ResultCache<string, SourcePlace>();
+  readonly #store = new ResultCache<'store', Store>();
 
   constructor(options: OpenPlacesOptions) {
     this.#options = options;
   }
 
-  readonly source = async (place: PlaceName, connection: Connection): Promise<SourcePlace> => {
-    const key = keyOf(place, connection);
-    const known = this.#sources.get(key);
-    if (known !== undefined) return await known;
-    const opened = this.#openSource(place, connection);
-    this.#sources.set(key, opened);
-    return await opened;
-  };
+  readonly source = async (place: PlaceName, connection: Connection): Promise<SourcePlace> =>
+    await this.#sources.get(keyOf(place, connection), () => this.#openSource(place, connection));
 
   readonly destination = async (place: PlaceName, connection: Connection): Promise<DestinationPlace> => {
     const { dryRun, signal } = this.#options;
@@ -73,13 +68,9 @@ export class OpenPlaces implements SyncPlaces, AsyncDisposable {
   };
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const opened of await Promise.allSettled(this.#sources.values())) {
-      if (opened.status === 'fulfilled') await opened.value[Symbol.asyncDispose]();
-    }
-    for (const client of await Promise.allSettled(this.#clients.values())) {
-      if (client.status === 'fulfilled') await client.value.close();
-    }
-    await (await this.#store?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    for (const source of this.#sources.values()) await source[Symbol.asyncDispose]();
+    for (const client of this.#clients.values()) await client.close();
+    for (const store of this.#store.values()) await store[Symbol.asyncDispose]();
   }
 
   async #openSource(place: PlaceName, connection: Connection): Promise<SourcePlace> {
@@ -111,20 +102,17 @@ export class OpenPlaces implements SyncPlaces, AsyncDisposable {
 
   /** Layers that the store dropped once they were unpacked are fetched again from where they came. */
   async #storePlace(): Promise<StorePlace> {
-    this.#store ??= this.#options.openStore();
-    const key = 'store';
-    const registry = this.#clients.get(key) ?? Promise.resolve(new RegistryClient(this.#options.base));
-    this.#clients.set(key, registry);
-    return new StorePlace({ store: await this.#store, registry: await registry });
+    const store = await this.#store.get('store', () => this.#options.openStore());
+    const connecting = (): Promise<RegistryClient> => Promise.resolve(new RegistryClient(this.#options.base));
+    return new StorePlace({ store, registry: await this.#clients.get('store', connecting) });
   }
 
   async #client(host: string, connection: Connection): Promise<RegistryClient> {
     const key = keyOf({ kind: 'registry', host }, connection);
-    const known = this.#clients.get(key);
-    if (known !== undefined) return await known;
-    const client = connect(host, connection, this.#options).then((options) => new RegistryClient(options));
-    this.#clients.set(key, client);
-    return await client;
+    return await this.#clients.get(
+      key,
+      async () => new RegistryClient(await connect(host, connection, this.#options)),
+    );
   }
 }
 
