@@ -40,7 +40,7 @@ const GROUPS: readonly CodeSplittingGroup[] = [
   },
   {
     name: 'engine',
-    test: /\/p-limit\/|\/src\/engine\/(discard-layers|documents|fetch-graph|note-discarded|pull-budget|pull-event|select-manifest)\.js$/,
+    test: /\/src\/concurrency\/|\/src\/engine\/(discard-layers|documents|fetch-graph|note-discarded|pull-budget|pull-event|select-manifest)\.js$/,
   },
 ];
 

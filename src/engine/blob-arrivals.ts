@@ -3,9 +3,8 @@ import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '.
 import type { Fetcher } from '../registry/index.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { LayerSource } from '../unpack/index.js';
-import type { LimitFunction } from 'p-limit';
 import { downloadBlob } from './blob-download.js';
-import { type Deferred, deferred } from '../concurrency/index.js';
+import { type Deferred, deferred, type Limiter } from '../concurrency/index.js';
 import { presentLayer } from './present-layer.js';
 import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
@@ -19,7 +18,7 @@ export interface BlobArrivalsOptions extends Abortable {
   /** Bounds how many layers are on their way at once. */
   readonly budget: BudgetShare;
   /** Bounds the same for manifests and configs, which never wait behind a layer. */
-  readonly documentLimit: LimitFunction;
+  readonly documentLimit: Limiter;
   readonly onEvent: (event: PullEventBody) => void;
 }
 
@@ -63,7 +62,7 @@ export class BlobArrivals {
     const { budget, documentLimit, signal } = this.#options;
     const isDocument = DOCUMENTS.has(role);
     const done = isDocument
-      ? documentLimit(arrive)
+      ? documentLimit.run(arrive, { signal })
       : budget.download({ bytes: descriptor.size, signal }, arrive);
     done.catch(readable.reject);
     // Who waits for neither must not bring the process down: the pull reports the first failure itself.

@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { Limiter } from '../concurrency/index.js';
 import type { CatalogImage, Labels, Lease } from '../content/index.js';
 import { throwIfAborted } from '../errors.js';
 import {
@@ -205,7 +205,7 @@ export class PullSession {
       lease,
       source: repositoryName(this.#reference),
       budget: this.#budget,
-      documentLimit: pLimit(DOCUMENT_CONCURRENCY),
+      documentLimit: new Limiter(DOCUMENT_CONCURRENCY),
       signal: this.#signal,
       onEvent: (event) => {
         if (event.type === 'blob' && event.state === 'present') present.add(event.digest);

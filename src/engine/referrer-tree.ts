@@ -1,5 +1,4 @@
-import pLimit from 'p-limit';
-
+import { mapLimited } from '../concurrency/index.js';
 import { type Abortable, SpecError } from '../errors.js';
 import type { RemoteRepository } from '../registry/index.js';
 import type { Descriptor, Digest } from '../spec/index.js';
@@ -47,11 +46,8 @@ export async function referrerTree(
       onWarning?.(`what refers to referrers more than ${MAX_DEPTH} deep is not shown`);
       break;
     }
-    const limit = pLimit(CONCURRENCY);
-    const lists = await Promise.all(
-      level.map((one) =>
-        limit(() => listOf(one.descriptor.digest, { ...options, budget, artifactType: undefined })),
-      ),
+    const lists = await mapLimited(level, CONCURRENCY, (one) =>
+      listOf(one.descriptor.digest, { ...options, budget, artifactType: undefined }),
     );
     for (const [at, one] of level.entries()) one.referrers.push(...(lists[at] ?? []));
     level = newOf(lists.flat(), listed);

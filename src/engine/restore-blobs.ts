@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { Limiter } from '../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../spec/index.js';
@@ -49,7 +49,7 @@ export async function restoreBlobs(
       lease,
       source,
       budget,
-      documentLimit: pLimit(DOCUMENT_CONCURRENCY),
+      documentLimit: new Limiter(DOCUMENT_CONCURRENCY),
       signal: scope,
       onEvent,
     });

@@ -1,5 +1,5 @@
+import { mapLimited } from '../concurrency/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
-import { limited } from '../transfer/limited.js';
 
 /** Things that are done at the same time, and end together. */
 export interface Together<T, R> extends Abortable {
@@ -18,7 +18,7 @@ export async function together<T, R>({ items, atOnce, doing, signal }: Together<
   const failed = new AbortController();
   const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   const use = doing(either);
-  const outcomes = await limited(items, atOnce, async (item): Promise<R[]> => {
+  const outcomes = await mapLimited(items, atOnce, async (item): Promise<R[]> => {
     try {
       throwIfAborted(either);
       return [await use(item)];

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { isIPv6 } from 'node:net';
-import pLimit from 'p-limit';
 
+import { Limiter } from '../concurrency/index.js';
 import { ReferrerFinder } from '../content/index.js';
 import { LandfallError, systemCode } from '../errors.js';
 import type { Access } from './access/access.js';
@@ -111,7 +111,7 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
 
 function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRequestOptions {
   const { source, target, page, access, onRequest, onSent } = options;
-  const manifests = pLimit(MANIFESTS_AT_ONCE);
+  const manifests = new Limiter(MANIFESTS_AT_ONCE);
   return {
     source,
     target,
@@ -120,7 +120,7 @@ function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRe
     onRequest,
     onSent,
     finder: new ReferrerFinder(source.blobs),
-    pushing: { mostUploadBytes: limits.uploadBytes, inTurn: (action) => manifests(action) },
+    pushing: { mostUploadBytes: limits.uploadBytes, inTurn: (action) => manifests.run(action) },
   };
 }
 

@@ -1,3 +1,4 @@
+import { mapLimited } from '../concurrency/index.js';
 import type { BlobProvider } from '../content/index.js';
 import { documentLimit, type ImageDocument, readManifest, readVerified } from '../engine/read-document.js';
 import { isSilent, MAX_SILENT, silentEntries } from '../engine/select-manifest.js';
@@ -17,7 +18,6 @@ import {
   referrerDescriptor,
 } from '../spec/index.js';
 import { boundedReferrers } from './bounded-referrers.js';
-import { limited } from './limited.js';
 import type { SourceRepository } from './source.js';
 
 /** What of a graph is what. A `blob` is in an index and no document, or a layer that no image has. */
@@ -110,7 +110,7 @@ class GraphReading {
       const wanted = this.#fresh(level);
       const taken = depth === MAX_LEVELS ? [] : this.#fitting(wanted);
       if (taken.length < wanted.length) onWarning?.(CUT_SHORT);
-      const read = await limited(taken, CONCURRENCY, async (descriptor) => {
+      const read = await mapLimited(taken, CONCURRENCY, async (descriptor) => {
         const document = await this.#read(descriptor);
         const children = document === undefined ? [] : await this.#shown(document);
         const referrers = await this.#referrers(descriptor, tags);
@@ -287,7 +287,7 @@ async function missingBlobs(
     for (const { digest } of document === undefined ? [] : childrenOf(document)) listed.add(digest);
   }
   const digests = [...listed].filter((digest) => !documents.has(digest));
-  const infos = await limited(digests, CONCURRENCY, (digest) => content.info(digest));
+  const infos = await mapLimited(digests, CONCURRENCY, (digest) => content.info(digest));
   return new Set(digests.filter((_, at) => infos[at] === undefined));
 }
 

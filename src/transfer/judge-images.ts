@@ -1,3 +1,4 @@
+import { mapLimited } from '../concurrency/index.js';
 import type { PulledSignature } from '../engine/pull-result.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
 import type { DocumentBytes } from '../engine/document-bytes.js';
@@ -9,7 +10,6 @@ import { chosenPaths } from './chosen-paths.js';
 import { DocumentReader } from './document-reader.js';
 import { explainUnsigned } from './explain-unsigned.js';
 import type { GovernedImage } from './governed-image.js';
-import { limited } from './limited.js';
 import type { SourceRepository } from './source.js';
 import type { VerifyRoot } from './verify.js';
 
@@ -61,7 +61,7 @@ export async function judgeImages(
   ];
   const verdicts = new Map<AskedImage, PolicyVerdict>();
   for (const some of inTurn) {
-    await limited(some, CONCURRENCY, async (one) => verdicts.set(one, await judge.verdict(one)));
+    await mapLimited(some, CONCURRENCY, async (one) => verdicts.set(one, await judge.verdict(one)));
   }
   throwIfAborted(options.signal);
   return asked.flatMap((one) => verdicts.get(one) ?? []);

@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { mapLimited } from '../concurrency/index.js';
 import type { Abortable } from '../errors.js';
 import type { GovernedImage } from './governed-image.js';
 import type { JudgedRoot } from './judge-images.js';
@@ -20,9 +20,8 @@ export async function registryRoots(
 ): Promise<readonly JudgedRoot[]> {
   const all = await place.repositories({ signal });
   const below = all.filter((name) => name.startsWith(`${place.host}/${path}`));
-  const limit = pLimit(CONCURRENCY);
-  const roots = below.map((name) => limit(() => tagged(place.repository(name), signal)));
-  return (await Promise.all(roots)).flat();
+  const roots = await mapLimited(below, CONCURRENCY, (name) => tagged(place.repository(name), signal));
+  return roots.flat();
 }
 
 async function tagged(

@@ -1,6 +1,6 @@
-import pLimit, { type LimitFunction } from 'p-limit';
 import type { Readable } from 'node:stream';
 
+import { Limiter } from '../concurrency/index.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import {
   childrenOf,
@@ -104,7 +104,7 @@ class VerifyWalk {
   readonly graph = new VerifyGraph();
   readonly counts = { documents: 0, blobs: 0, bytes: 0 };
   readonly #options: VerifyOptions;
-  readonly #limit: LimitFunction;
+  readonly #limiter: Limiter;
   /** By digest; where repositories differ in what they have, by repository too. */
   readonly #visited = new Map<string, Promise<void>>();
   /** Blobs whose bytes were read, from whatever repository. */
@@ -118,7 +118,7 @@ class VerifyWalk {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#limit = pLimit(options.concurrency ?? CONCURRENCY);
+    this.#limiter = new Limiter(options.concurrency ?? CONCURRENCY);
   }
 
   leftOut(): Descriptor[] {
@@ -154,7 +154,7 @@ class VerifyWalk {
       throwIfAborted(this.#options.signal);
       if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
         await this.#document(visit);
-      } else await this.#limit(() => this.#blob(visit));
+      } else await this.#limiter.run(() => this.#blob(visit));
       this.#options.onChecked?.(descriptor);
     } catch (error) {
       throwIfAborted(this.#options.signal);
@@ -173,7 +173,7 @@ class VerifyWalk {
   async #document(visit: Visit): Promise<void> {
     const { descriptor, repository, depth } = visit;
     refuseLarger(descriptor, LIMITS.manifestBytes);
-    const bytes = await this.#limit(() => this.#read(descriptor, repository));
+    const bytes = await this.#limiter.run(() => this.#read(descriptor, repository));
     const document = parseManifest(bytes, descriptor.mediaType);
     this.#count('documents', descriptor);
     const children = depth > LIMITS.indexDepth ? [] : childrenOf(document);
@@ -240,7 +240,7 @@ class VerifyWalk {
     if (!isImage || this.graph.isFaulty(descriptor.digest) || this.#leftOut.has(descriptor.digest)) return;
     try {
       refuseLarger(descriptor, LIMITS.configBytes);
-      const config = parseImageConfig(await this.#limit(() => this.#read(descriptor, repository)));
+      const config = parseImageConfig(await this.#limiter.run(() => this.#read(descriptor, repository)));
       for (const fault of diffIdFaults(config, layers, this.#diffIds)) this.graph.addFault(fault);
     } catch (error) {
       throwIfAborted(this.#options.signal);

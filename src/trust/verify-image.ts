@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import pLimit from 'p-limit';
-
+import { Limiter } from '../concurrency/index.js';
 import { type Abortable, isLandfallError, throwIfAborted, TrustError } from '../errors.js';
 import type { Digest } from '../spec/index.js';
 import { Findings } from './findings.js';
@@ -74,7 +73,7 @@ const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
 class ImageVerification {
   readonly #options: VerifyImageOptions;
-  readonly #limit = pLimit(CONCURRENCY);
+  readonly #limiter = new Limiter(CONCURRENCY);
   readonly #met = new Set<MetRequirement>();
   readonly #sets: SignatureSet[] = [];
   readonly #findings: Findings = new Findings();
@@ -122,7 +121,7 @@ class ImageVerification {
       for (const digest of fresh) asked.add(digest);
       await Promise.all(
         fresh.map((digest) =>
-          this.#limit(async () => {
+          this.#limiter.run(async () => {
             if (this.#lost !== undefined) return;
             await this.#examine(await findSignatures(source, digest, { signal: this.#options.signal }));
             const ended = this.#unmet.filter(({ path }) => path.at(-1) === digest);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import pLimit from 'p-limit';
+import { Limiter } from '../concurrency/index.js';
 import { throwIfAborted } from '../errors.js';
 import { AT_FDCWD, fstatat, toBytePath } from '../system/index.js';
 import { claimDirectory } from './claimed-directory.js';
@@ -86,8 +86,10 @@ class StagedTree {
   /** When it rejects, nothing touches the staging directory any more. */
   async fill(): Promise<void> {
     await this.#makeDirectory(this.#root);
-    const slots = pLimit(this.#options.pool.slots);
-    const extractions = this.#layers.map((layer, i) => this.#watch(slots(() => this.#extract(layer, i))));
+    const slots = new Limiter(this.#options.pool.slots);
+    const extractions = this.#layers.map((layer, i) =>
+      this.#watch(slots.run(() => this.#extract(layer, i), { signal: this.#signal })),
+    );
     const merges: Promise<unknown>[] = [];
     for (const [i, layer] of this.#layers.entries()) {
       merges.push(

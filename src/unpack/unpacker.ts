@@ -1,5 +1,4 @@
-import pLimit, { type LimitFunction } from 'p-limit';
-import { untilAborted } from '../concurrency/index.js';
+import { KeyedLimiter, Limiter } from '../concurrency/index.js';
 import { isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import type { Decompressor } from './compression/decompress.js';
@@ -38,14 +37,14 @@ const FIRST_THREADS = 2;
  */
 export class Unpacker {
   readonly #options: UnpackerOptions;
-  readonly #slots: LimitFunction;
-  /** The chains that are being unpacked, until each is committed. */
-  readonly #inFlight = new Map<Digest, Promise<unknown>>();
+  readonly #slots: Limiter;
+  /** One unpacks a chain at a time, until it is committed; whoever waited for it finds it. */
+  readonly #chains = new KeyedLimiter<Digest>(1);
 
   constructor(options: UnpackerOptions) {
     this.#options = options;
     // A directory with its lock is made when its layer can be extracted, not for all layers of an image at once.
-    this.#slots = pLimit(options.pool.slots);
+    this.#slots = new Limiter(options.pool.slots);
   }
 
   /**
@@ -102,26 +101,7 @@ export class Unpacker {
 
   /** Waits for whoever unpacks this chain already; where that fails, or nobody does, does it itself. */
   async #layer(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
-    const { chainId, signal } = context;
-    for (;;) {
-      const other = this.#inFlight.get(chainId);
-      if (other === undefined) break;
-      const done = await untilAborted(
-        other.then(
-          () => true,
-          () => false,
-        ),
-        signal,
-      );
-      if (done) return this.#present(layer, context);
-    }
-    const flight = this.#findOrUnpack(layer, context);
-    this.#inFlight.set(chainId, flight);
-    try {
-      return await flight;
-    } finally {
-      this.#inFlight.delete(chainId);
-    }
+    return await this.#chains.run(context.chainId, () => this.#findOrUnpack(layer, context), context);
   }
 
   async #findOrUnpack(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
@@ -148,10 +128,10 @@ export class Unpacker {
     try {
       const turn = { bytes: layer.descriptor.size, signal: context.signal };
       const extracted = await context.takeTurn(turn, () =>
-        this.#slots(() => {
+        this.#slots.run(() => {
           begun = performance.now();
           return this.#extract(layer, source, context);
-        }),
+        }, turn),
       );
       return { extracted, begun };
     } catch (error) {

@@ -1,10 +1,10 @@
+import { mapLimited } from '../../concurrency/index.js';
 import { unpackPresent } from '../../engine/unpack-present.js';
 import { ContentError, LandfallError } from '../../errors.js';
 import { formatReference, hostPlatform, parsePlatform } from '../../spec/index.js';
 import type { Archive } from '../../transfer/archives/archive.js';
 import { openArchive } from '../../transfer/archives/open-archive.js';
 import { CopySession } from '../../transfer/copy-session.js';
-import { limited } from '../../transfer/limited.js';
 import { ArchiveLoader } from '../../transfer/load-archive.js';
 import type { PlannedImage } from '../../transfer/load-plan.js';
 import { StorePlace } from '../../transfer/store-place.js';
@@ -91,7 +91,7 @@ async function loadAll(
         if (unpacked === undefined) log.info(notUnpacked(loadedAs));
         return { ...loaded, name: loadedAs, unpacked };
       };
-      return await limited(images, CONCURRENCY, (image) =>
+      return await mapLimited(images, CONCURRENCY, (image) =>
         outcomeOf(formatReference(image.reference), () => loadOne(image)),
       );
     });

@@ -1,3 +1,4 @@
+import { mapLimited } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
 import { isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/archives/archive-destination.js';
@@ -5,7 +6,6 @@ import type { ArchiveFormat } from '../../transfer/archives/archive.js';
 import { copy } from '../../transfer/copy.js';
 import type { CopyReport } from '../../transfer/copy-report.js';
 import { CopySession } from '../../transfer/copy-session.js';
-import { limited } from '../../transfer/limited.js';
 import { answer, type CommandContext, type CommandResult } from '../command-context.js';
 import { copyChoice, type CopyFlags } from '../copy-options.js';
 import { ImagePlaces } from '../image-places.js';
@@ -77,7 +77,7 @@ async function collect(
   { archive, places, session, flags }: Collecting,
 ): Promise<Outcome<CopyReport>[]> {
   const choice = copyChoice(flags, 'present');
-  return await limited(references, CONCURRENCY, (reference) =>
+  return await mapLimited(references, CONCURRENCY, (reference) =>
     outcomeOf(reference, async () => {
       const { repository, from } = await places.source(reference);
       const tag = from === '' || isDigest(from) ? undefined : from;

@@ -1,5 +1,5 @@
+import { mapLimited } from '../../concurrency/index.js';
 import { imagesWithChain } from '../../content/index.js';
-import pLimit from 'p-limit';
 import { LandfallError } from '../../errors.js';
 import type { CheckedSnapshot, LayerInput, SnapshotCheck } from '../../unpack/index.js';
 import { describeBlob } from './describe-blob.js';
@@ -13,9 +13,8 @@ import { fetchAnew } from './repair-blob.js';
 export async function snapshotsStep(run: FsckRun): Promise<number> {
   await using check = await run.store.snapshotter.check();
   const step = new SnapshotsStep(run, check);
-  const limit = pLimit(run.store.pool.size);
   for (const generation of check.generations) {
-    await Promise.all(generation.map((snapshot) => limit(() => step.snapshot(snapshot))));
+    await mapLimited(generation, run.store.pool.size, (snapshot) => step.snapshot(snapshot));
   }
   return check.generations.flat().length;
 }

@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { Limiter } from '../../concurrency/index.js';
 import { discardQuarantined, quarantineBlob } from '../../content/index.js';
 import { optionalTextOf } from '../../metadata/index.js';
 import {
@@ -75,7 +75,7 @@ async function fetchFrom(
     lease,
     source,
     budget: new PullBudget().share(),
-    documentLimit: pLimit(1),
+    documentLimit: new Limiter(1),
     signal,
     onEvent: () => undefined,
   });

@@ -1,6 +1,4 @@
-import pLimit from 'p-limit';
-
-import { SingleFlight } from '../../concurrency/index.js';
+import { Limiter, SingleFlight } from '../../concurrency/index.js';
 import { readDocument } from '../../content/read-document.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
 import type { StoreParts } from '../../engine/index.js';
@@ -75,7 +73,7 @@ export class UpstreamDocuments {
       lease,
       source: repository,
       budget: this.#budget.share(),
-      documentLimit: pLimit(1),
+      documentLimit: new Limiter(1),
       onEvent: () => undefined,
       signal,
     });

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import pLimit from 'p-limit';
 
+import { mapLimited } from '../../concurrency/index.js';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted, UnpackError } from '../../errors.js';
 import { createDigester } from '../../spec/index.js';
 import { archiveTooLarge } from './archive-error.js';
@@ -38,8 +38,9 @@ export async function openSplitArchive(listPath: string, o: Abortable): Promise<
       'of another size than listed',
       names(parts, (part, at) => files[at]?.size !== part.size),
     );
-    const limit = pLimit(CONCURRENCY);
-    const right = await Promise.all(parts.map((part, at) => limit(() => hasDigest(files[at], part, o))));
+    const right = await mapLimited([...parts.entries()], CONCURRENCY, ([at, part]) =>
+      hasDigest(files[at], part, o),
+    );
     refuse(
       listPath,
       'DIGEST_MISMATCH',

@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { Limiter } from '../../concurrency/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Descriptor } from '../../spec/index.js';
 import type { DocumentReader } from '../document-reader.js';
@@ -40,7 +40,7 @@ export async function planMirror(file: MirrorFile, options: PlanMirrorOptions): 
 class Planner {
   readonly #options: PlanMirrorOptions;
   readonly #dates: CreatedDates;
-  readonly #limit = pLimit(LISTED_AT_ONCE);
+  readonly #limiter = new Limiter(LISTED_AT_ONCE);
 
   constructor(options: PlanMirrorOptions) {
     this.#options = options;
@@ -67,7 +67,7 @@ class Planner {
     await this.#expand({ source, place, subject, named, failures, warnings });
     const repositories = await Promise.all(
       [...named].map(([repository, chosen]) =>
-        this.#limit(() => this.#repository(source, place.repository(repository), chosen, warnings)),
+        this.#limiter.run(() => this.#repository(source, place.repository(repository), chosen, warnings)),
       ),
     );
     return { repositories, failures, warnings };
@@ -145,9 +145,9 @@ class Planner {
     resolved: Map<string, Descriptor>,
   ): (tag: string) => Promise<number | undefined> {
     const { signal } = this.#options;
-    const limit = pLimit(DATED_AT_ONCE);
+    const limiter = new Limiter(DATED_AT_ONCE);
     return async (tag) =>
-      await limit(async () => {
+      await limiter.run(async () => {
         const image = resolved.get(tag) ?? (await repository.resolve(tag, { signal }));
         // It was deleted since it was listed.
         if (image === undefined) return undefined;

@@ -1,4 +1,4 @@
-import pLimit from 'p-limit';
+import { mapLimited } from '../../concurrency/index.js';
 import { abortedError, RegistryError } from '../../errors.js';
 import { isDigest } from '../../spec/index.js';
 import { chooseTarget } from '../choose-target.js';
@@ -26,7 +26,6 @@ export async function syncImages(
   options: SyncImagesOptions,
 ): Promise<SyncedImage[]> {
   const { place, onEvent, atOnce } = options;
-  const limit = pLimit(atOnce);
   const repositories = new Map<string, DestinationRepository>();
   const repositoryOf = (name: string): DestinationRepository => {
     const known = repositories.get(name) ?? place.repository(name);
@@ -34,16 +33,12 @@ export async function syncImages(
     return known;
   };
   let done = 0;
-  return await Promise.all(
-    images.map((mapped) =>
-      limit(async () => {
-        const image = await syncImage(mapped, repositoryOf(mapped.to), options);
-        done += 1;
-        onEvent?.({ type: 'synced', image, done, total: images.length });
-        return image;
-      }),
-    ),
-  );
+  return await mapLimited(images, atOnce, async (mapped) => {
+    const image = await syncImage(mapped, repositoryOf(mapped.to), options);
+    done += 1;
+    onEvent?.({ type: 'synced', image, done, total: images.length });
+    return image;
+  });
 }
 
 async function syncImage(

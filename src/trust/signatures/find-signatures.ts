@@ -1,5 +1,4 @@
-import pLimit from 'p-limit';
-
+import { Limiter } from '../../concurrency/index.js';
 import { type Abortable, isLandfallError, SpecError, throwIfAborted } from '../../errors.js';
 import {
   type Descriptor,
@@ -47,7 +46,7 @@ class Search {
   readonly #subject: Digest;
   readonly #options: Abortable;
   readonly #reader: SignatureReader;
-  readonly #limit = pLimit(CONCURRENCY);
+  readonly #limiter = new Limiter(CONCURRENCY);
   readonly #tried: string[] = [];
   readonly #problems: Error[] = [];
   #count = 0;
@@ -108,7 +107,7 @@ class Search {
   }
 
   async #read({ descriptor, tag }: Candidate): Promise<ReadManifest> {
-    const bytes = await this.#limit(() => this.#reader.bytes(descriptor, LIMITS.manifestBytes));
+    const bytes = await this.#limiter.run(() => this.#reader.bytes(descriptor, LIMITS.manifestBytes));
     const document = parseManifest(bytes, descriptor.mediaType);
     if (document.kind !== 'manifest') throw this.#unfit(descriptor, 'is an index');
     if (tag === undefined && document.subject?.digest !== this.#subject) {
@@ -119,7 +118,7 @@ class Search {
     const signatures = await Promise.all(
       this.#layersOf(document).map(async ({ layer, format }) => {
         const content = await this.#attempt(() =>
-          this.#limit(() => this.#reader.bytes(layer, LIMITS.signatureBytes)),
+          this.#limiter.run(() => this.#reader.bytes(layer, LIMITS.signatureBytes)),
         );
         if (content === undefined) return undefined;
         blobs.set(layer.digest, content);

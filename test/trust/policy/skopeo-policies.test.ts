@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import pLimit from 'p-limit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { mapLimited } from '../../../src/concurrency/index.js';
 import { isLandfallError } from '../../../src/errors.js';
 import { parsePolicy } from '../../../src/trust/policy/parse-policy.js';
 import { needsPeer } from '../../support/peers.js';
@@ -22,13 +22,11 @@ let skopeos: ReadonlyMap<PolicyRow, boolean>;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'landfall-policies-'));
   if (needsPeer('skopeo') !== undefined) return;
-  const limit = pLimit(4);
   skopeos = new Map(
-    await Promise.all(
-      POLICY_ROWS.map((row, index) =>
-        limit(async (): Promise<[PolicyRow, boolean]> => [row, await skopeoAccepts(row, index)]),
-      ),
-    ),
+    await mapLimited([...POLICY_ROWS.entries()], 4, async ([index, row]): Promise<[PolicyRow, boolean]> => [
+      row,
+      await skopeoAccepts(row, index),
+    ]),
   );
 });
 
