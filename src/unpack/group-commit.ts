@@ -11,7 +11,7 @@ interface Ready {
  * Commits the layers of one image in chain order while they become ready in any order: whenever nothing is being
  * committed, all that are ready and whose parents are committed or among them go together, which costs one sync.
  */
-export class GroupCommit {
+export class GroupCommit implements Disposable {
   readonly #snapshotter: LayerSnapshotter;
   readonly #signal: AbortSignal;
   readonly #ready = new Map<number, Ready>();
@@ -23,7 +23,12 @@ export class GroupCommit {
   constructor(snapshotter: LayerSnapshotter, signal: AbortSignal) {
     this.#snapshotter = snapshotter;
     this.#signal = signal;
-    signal.addEventListener('abort', () => this.#withdraw(), { once: true });
+    signal.addEventListener('abort', this.#withdraw, { once: true });
+  }
+
+  /** To be disposed of when nothing is added any more: a signal that is made of others keeps what listens to it alive. */
+  [Symbol.dispose](): void {
+    this.#signal.removeEventListener('abort', this.#withdraw);
   }
 
   /** The layer with this index is a snapshot already. */
@@ -79,8 +84,8 @@ export class GroupCommit {
     }
   }
 
-  #withdraw(): void {
+  readonly #withdraw = (): void => {
     for (const { reject } of this.#ready.values()) reject(abortedError(this.#signal));
     this.#ready.clear();
-  }
+  };
 }

@@ -73,7 +73,7 @@ export class Unpacker {
     const signal = o.signal === undefined ? failed.signal : AbortSignal.any([o.signal, failed.signal]);
     const ids = chainIds(layers.map(({ diffId }) => diffId));
     const budget = new ImageBudget(layers.length);
-    const commits = new GroupCommit(this.#options.snapshotter, signal);
+    using commits = new GroupCommit(this.#options.snapshotter, signal);
     let failure: { readonly error: unknown } | undefined;
     const outcomes = await Promise.all(
       layers.map(async (layer, index) => {

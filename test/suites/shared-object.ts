@@ -108,7 +108,7 @@ export function sharedObjectSuite(
         const counts = {
           ...(await object.left?.()),
           waiting: object.waiting?.() ?? 0,
-          ...left.inMemory(),
+          ...left.ofSignals(),
         };
         expect(counts).toEqual(Object.fromEntries(Object.keys(counts).map((key) => [key, 0])));
         expect(await probe(object), 'operations at once').toBe(atOnce);
@@ -281,16 +281,20 @@ class Leftovers implements Disposable {
     this.#descriptors = openDescriptors();
   }
 
-  inMemory(): { listeners: number; timers: number; unhandled: number } {
+  ofSignals(): { listeners: number; unhandled: number } {
     const listeners = [...this.#signals].reduce(
       (sum, signal) => sum + getEventListeners(signal, 'abort').length,
       0,
     );
-    return { listeners, timers: this.#timers.size, unhandled: this.#unhandled };
+    return { listeners, unhandled: this.#unhandled };
   }
 
   all(): { listeners: number; timers: number; unhandled: number; descriptors: number } {
-    return { ...this.inMemory(), descriptors: Math.max(0, openDescriptors() - this.#descriptors) };
+    return {
+      ...this.ofSignals(),
+      timers: this.#timers.size,
+      descriptors: Math.max(0, openDescriptors() - this.#descriptors),
+    };
   }
 
   [Symbol.dispose](): void {
