@@ -1,10 +1,17 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { RegistryError } from '../../src/errors.js';
 import type { FailoverOptions } from '../../src/registry/hosts/host-health.js';
 import { HostChain } from '../../src/registry/hosts/host-chain.js';
 import { HostGate } from '../../src/registry/hosts/host-gate.js';
 import { HostHealth, HostHealths } from '../../src/registry/hosts/host-health.js';
 import { RegistryHost } from '../../src/registry/hosts/registry-host.js';
+import { collectBody } from '../../src/registry/http/body-source.js';
+import { ByteRateLimit } from '../../src/registry/http/byte-rate-limit.js';
+import { Transport } from '../../src/registry/http/transport.js';
 import { mirrorAt } from '../support/host-configs.js';
-import { sharedObjectSuite } from '../suites/shared-object.js';
+import { type Operation, sharedObjectSuite } from '../suites/shared-object.js';
 
 /** A host is left alone for no time, so that a failure is only that. */
 const PATIENT: FailoverOptions = { pauseMs: 0 };
@@ -97,4 +104,48 @@ sharedObjectSuite(
     };
   },
   { atOnce: 2 },
+);
+
+sharedObjectSuite(
+  'connections over the wire',
+  async () => {
+    const works = new Map<string, Operation['work']>();
+    const server = createServer((request, response) => {
+      const gone = new AbortController();
+      response.on('close', () => gone.abort());
+      works
+        .get(request.url ?? '')?.(gone.signal)
+        .then(
+          (text) => response.end(text.padEnd(3_000)),
+          () => response.destroy(),
+        );
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const transport = new Transport({
+      maxConnectionsPerHost: 2,
+      rateLimit: new ByteRateLimit(1_000_000),
+    });
+    return {
+      begin: async ({ key, signal, work }) => {
+        const path = `/${key}/${works.size}`;
+        works.set(path, work);
+        const url = new URL(`http://127.0.0.1:${port}${path}`);
+        const response = await transport.send({ method: 'GET', url, headers: {}, attempt: 1, signal });
+        await collectBody(response, 10_000, () => new Error('too long'));
+      },
+      close: async () => {
+        await transport.close();
+        server.close();
+        await once(server, 'close');
+      },
+    };
+  },
+  {
+    atOnce: 2,
+    io: true,
+    runs: 20,
+    isExpected: (error) => error instanceof RegistryError && error.code === 'UNAVAILABLE',
+  },
 );
