@@ -50,7 +50,12 @@ export class PrivateDirectories {
       const lock = directories.tryLock(number);
       if (lock === undefined)
         throw new LandfallError('IN_USE', `${directories.path(number)} is locked already`);
-      this.#place.writeback?.begin();
+      try {
+        this.#place.writeback?.begin();
+      } catch (error) {
+        closeSync(lock);
+        throw error;
+      }
       this.#byKey.set(key, { number, lock });
       return number;
     };
@@ -75,14 +80,18 @@ export class PrivateDirectories {
     closeSync(directory.lock);
   }
 
+  /** Whatever becomes of it, the directory is locked no more: what is left of it is a later collection's. */
   async abandon(key: string): Promise<void> {
     const { database, directories, records } = this.#place;
     const directory = this.#byKey.get(key);
     if (directory === undefined) return;
-    // First what takes space: on a full disk, the database has none to write to before.
-    const away = directories.discard(directory.number);
-    if (away !== undefined) await directories.sweep(away);
-    await database.transaction((tx) => records.delete(tx, directory.number), VOLATILE);
-    this.release(key);
+    try {
+      // First what takes space: on a full disk, the database has none to write to before.
+      const away = directories.discard(directory.number);
+      if (away !== undefined) await directories.sweep(away);
+      await database.transaction((tx) => records.delete(tx, directory.number), VOLATILE);
+    } finally {
+      this.release(key);
+    }
   }
 }

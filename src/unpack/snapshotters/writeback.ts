@@ -44,11 +44,13 @@ export class Writeback {
 
   /** A layer is about to be written. {@link end} belongs to each call. */
   begin(): void {
+    if (this.#fd === undefined) {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      this.#fd = openSync(this.#directory, O_RDONLY | O_DIRECTORY);
+      this.#schedule();
+    }
+    // What could not be opened is not begun, and has no end.
     this.#layers += 1;
-    if (this.#fd !== undefined) return;
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    this.#fd = openSync(this.#directory, O_RDONLY | O_DIRECTORY);
-    this.#schedule();
   }
 
   /** A layer is committed, or given up. */

@@ -1,12 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { ContentError } from '../../../src/errors.js';
 import { parseDigest } from '../../../src/spec/index.js';
 import { NativeSnapshotter, type RemovedOrphans } from '../../../src/unpack/index.js';
+import { Writeback } from '../../../src/unpack/snapshotters/writeback.js';
 import { writableDirectory } from '../../suites/snapshotter.js';
 import { archive, file } from '../../support/tar-builder.js';
 import { createSnapshots, type SnapshotFixture, type SnapshotterKind } from '../../support/unpack-fixture.js';
@@ -33,6 +35,36 @@ async function chain(snapshots: SnapshotFixture, ...names: readonly string[]): P
   );
   return (await snapshots.unpacker.unpack(layers)).map(({ chainId }) => chainId);
 }
+
+/** Once what closes by itself has closed. */
+const openFiles = async (): Promise<number> => {
+  await new Promise((resolve) => setImmediate(resolve));
+  return (await readdir('/proc/self/fd')).length;
+};
+
+test('a layer that could not be given up on a full disk or a locked database is collected like any other', async () => {
+  await using snapshots = await createSnapshots('native');
+  const { snapshotter, database } = snapshots;
+  await snapshotter.abandonLayer(await snapshotter.beginLayer());
+  const before = await openFiles();
+  const layer = await snapshotter.beginLayer();
+  const locked = new ContentError('LOCKED', 'another process keeps the database locked', { retryable: true });
+  vi.spyOn(database, 'transaction').mockRejectedValueOnce(locked);
+  await expect(snapshotter.abandonLayer(layer)).rejects.toBe(locked);
+  await expect.poll(openFiles).toBe(before);
+  expect((await collect(snapshots, [])).swept).toHaveLength(1);
+  expect(await names(snapshots)).toEqual([]);
+});
+
+test('a layer whose directory could not be opened for writeback leaves no lock behind', async () => {
+  await using snapshots = await createSnapshots('native');
+  const before = await openFiles();
+  vi.spyOn(Writeback.prototype, 'begin').mockImplementationOnce(() => {
+    throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+  });
+  await expect(snapshots.snapshotter.beginLayer()).rejects.toThrow();
+  await expect.poll(openFiles).toBe(before);
+});
 
 async function names(snapshots: SnapshotFixture): Promise<string[]> {
   const all: string[] = [];

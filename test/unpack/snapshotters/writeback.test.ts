@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -46,6 +46,20 @@ describe('a writeback', () => {
       return false;
     }
   };
+
+  test('is over with its last layer, also where the directory could not be opened for one before', async () => {
+    await writeFile(directory, 'no directory');
+    expect(() => writeback.begin()).toThrow(expect.objectContaining({ code: 'EEXIST' }) as Error);
+    await rm(directory);
+    writeback.begin();
+    await pass();
+    const [call] = calls;
+    await endCall();
+    writeback.end();
+    await settle();
+    expect(isOpen(call?.fd)).toBe(false);
+    expect(vi.getTimerCount()).toBe(0);
+  });
 
   test('goes on, one round after another, while there is a layer in the making', async () => {
     await pass();
