@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 
+import { ResultCache } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
 import type { ConnectionOptions } from '../http/http.js';
 import { readCertificates } from './certificates.js';
@@ -36,13 +37,12 @@ export function connectedHosts(
   // Connections and what is known of a host's health hang on its identity.
   const changed = new WeakMap<HostConfig, HostConfig>();
   const defaults = new Map<string, readonly HostConfig[]>();
-  let certificates: Promise<ConnectionOptions> | undefined;
+  const certificates = new ResultCache<'connection', ConnectionOptions>();
   return async (registry) => {
     const given = (await hosts?.(registry)) ?? [];
     const configs = given.length > 0 ? given : (defaults.get(registry) ?? [defaultHost(registry)]);
     if (given.length === 0) defaults.set(registry, configs);
-    certificates ??= readConnection(options);
-    const connection = await certificates;
+    const connection = await certificates.get('connection', () => readConnection(options));
     return configs.map((config) => {
       if (config.role !== 'upstream') return config;
       const known = changed.get(config) ?? withConnection(config, connection, options);

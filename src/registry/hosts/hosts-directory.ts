@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
+import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
 import { assembleHost } from './assemble-host.js';
 import { readCertificates } from './certificates.js';
@@ -61,7 +62,7 @@ class WatchedHosts {
   readonly #now: () => number;
   #loaded: Loaded | undefined;
   #checkedAt = Number.NEGATIVE_INFINITY;
-  #check: Promise<readonly HostConfig[]> | undefined;
+  readonly #checks = new SingleFlight<'files', readonly HostConfig[]>();
 
   constructor(directories: readonly string[], registry: string, options: HostsDirectoryOptions) {
     this.#directories = directories;
@@ -73,10 +74,7 @@ class WatchedHosts {
   async current(): Promise<readonly HostConfig[]> {
     if (this.#loaded !== undefined && this.#now() - this.#checkedAt < CHECK_INTERVAL_MS)
       return this.#loaded.hosts;
-    this.#check ??= this.#refresh().finally(() => {
-      this.#check = undefined;
-    });
-    return await this.#check;
+    return await this.#checks.run('files', () => this.#refresh());
   }
 
   async #refresh(): Promise<readonly HostConfig[]> {

@@ -53,4 +53,12 @@ describe('hosts that somebody says how to connect to', () => {
     const error = await failure(connectedHosts(undefined, options)('a.lan'));
     expect(error).toMatchObject({ code: 'INVALID_CONFIG', message });
   });
+
+  test('a file that was not there is read once it is', async () => {
+    const late = join(directory, 'late.pem');
+    const hosts = connectedHosts(undefined, { ca: [late] });
+    expect(await failure(hosts('a.lan'))).toMatchObject({ code: 'INVALID_CONFIG' });
+    await writeFile(late, own.cert);
+    expect((await hosts('a.lan'))[0]?.connection.ca).toEqual([own.cert.trim()]);
+  });
 });
