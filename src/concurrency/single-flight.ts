@@ -66,16 +66,6 @@ export class ResultCache<K, T> {
     return this.#results.values();
   }
 
-  /** The result, if it is here. */
-  peek(key: K): T | undefined {
-    return this.#results.get(key);
-  }
-
-  /** Keeps a result that was made elsewhere. */
-  set(key: K, result: T): void {
-    this.#results.set(key, result);
-  }
-
   /** @throws LandfallError ABORTED when this caller's signal is; what the work throws */
   async get(key: K, work: (signal: AbortSignal) => Promise<T>, options: Abortable = {}): Promise<T> {
     throwIfAborted(options.signal);
