@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { untilAborted } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
 import type { PullEvent, Store } from '../../engine/index.js';
-import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../errors.js';
+import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { chainIds, type Digest, formatReference, parseReference } from '../../spec/index.js';
 import type { Pulls } from '../pulls/pulls.js';
@@ -108,23 +109,20 @@ class ImageArrival implements AsyncDisposable {
   async wait(chainId: Digest, signal: AbortSignal | undefined): Promise<void> {
     clearTimeout(this.#timer);
     const id = randomUUID();
-    let leave = (): void => undefined;
     try {
-      await new Promise<void>((resolve, reject) => {
+      const arrived = new Promise<void>((resolve, reject) => {
         const look = (): void => {
           if (this.#committed.has(chainId)) resolve();
         };
         this.#looks.set(id, look);
         look();
-        leave = () => reject(abortedError(signal));
-        signal?.addEventListener('abort', leave, { once: true });
         this.#pulled.then(() => {
           look();
           reject(this.#hasNot(chainId));
         }, reject);
       });
+      await untilAborted(arrived, signal);
     } finally {
-      signal?.removeEventListener('abort', leave);
       this.#looks.delete(id);
       if (this.#looks.size === 0) this.#rest(signal);
     }

@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
 import { PullTurns } from '../../../src/daemon/pulls/pull-turns.js';
 import { openStore, PullBudget } from '../../../src/engine/index.js';
-import { RegistryClient, type Resolver } from '../../../src/registry/index.js';
-import { type Descriptor, formatReference } from '../../../src/spec/index.js';
+import { GatedClient } from '../../support/gated-client.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { ScriptedRegistry } from '../../support/scripted-registry.js';
 import { makeTinyLayout } from '../../support/tiny-image.js';
-import { type Operation, sharedObjectSuite } from '../../suites/shared-object.js';
+import { sharedObjectSuite } from '../../suites/shared-object.js';
 
 sharedObjectSuite(
   'the turns of pulls',
@@ -22,26 +21,6 @@ sharedObjectSuite(
   },
   { atOnce: 3 },
 );
-
-/** A client that resolves a reference once the work that belongs to it is done. */
-class GatedClient extends RegistryClient {
-  readonly works = new Map<string, Operation['work']>();
-  readonly #target: Descriptor;
-
-  constructor(target: Descriptor) {
-    super({ plainHttp: true });
-    this.#target = target;
-  }
-
-  override resolver(): Resolver {
-    return {
-      resolve: async (reference, { signal } = {}) => {
-        await this.works.get(formatReference(reference))?.(signal);
-        return this.#target;
-      },
-    };
-  }
-}
 
 sharedObjectSuite(
   'the pulls of a daemon',
