@@ -1,6 +1,9 @@
 /**
- * What operations that run beside one another share, each thing once for all: `waiting` knows how to wait, `limiter` bounds
- * how many go on at once, `single-flight` does once what is wanted several times. `waiting <- limiter <- single-flight`.
+ * What operations that run beside one another share, each thing once for all. `waiting` ends a wait by a
+ * signal, `limiter` bounds how many actions run at once, `single-flight` does work once that is wanted
+ * several times.
+ *
+ *     waiting -> limiter, single-flight
  */
 export { KeyedLimiter, Limiter, mapLimited } from './limiter.js';
 export { ResultCache, SingleFlight } from './single-flight.js';

@@ -2,9 +2,9 @@ import { type Abortable, throwIfAborted } from '../errors.js';
 import { WaitingLine } from './waiting.js';
 
 /**
- * So many actions at once; the others wait, in the order in which they came. A slot is taken for as long as an action runs, and
- * comes back however it ends. Who is aborted while it waits is out of the line at once, and its action never begins. No action begins
- * before the call that asks for it has returned.
+ * A number of slots, and a line of actions that wait for one. An action has a slot while it runs; the slot
+ * comes back however the action ends, and goes to the first in the line. An aborted action leaves the line at
+ * once and never begins. No action begins before the call that asks for it has returned.
  */
 export class Limiter {
   readonly size: number;
@@ -38,13 +38,13 @@ export class Limiter {
       throwIfAborted(signal);
       return await action();
     } finally {
-      // The next takes over the slot, so that nobody comes in between.
+      // The next action takes over the slot, so that no newer one comes in between.
       if (!this.#line.admitFirst()) this.#active -= 1;
     }
   }
 }
 
-/** A {@link Limiter} for each key; of size 1, a lock for each. Keys are kept only while in use. */
+/** A {@link Limiter} for each key; of size 1, a lock for each. A key is kept only while it is in use. */
 export class KeyedLimiter<K> {
   readonly #size: number;
   readonly #limiters = new Map<K, Limiter>();
@@ -77,8 +77,9 @@ export class KeyedLimiter<K> {
 }
 
 /**
- * Does something with each, so many at once; what comes of it, in the order of the items. Rejects with the first failure; the
- * others go on, and come to their end by the signal that they are given, or by themselves.
+ * Runs an action for each item, a number of them at once; the results are in the order of the items. Rejects
+ * with the first failure; the other actions go on until they end by themselves, or by a signal that they were
+ * given.
  */
 export async function mapLimited<T, R>(
   items: readonly T[],

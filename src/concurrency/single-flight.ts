@@ -1,7 +1,7 @@
 import { type Abortable, throwIfAborted } from '../errors.js';
 import { untilAborted } from './waiting.js';
 
-/** Work for all who wait for it. */
+/** Work under way, and how many callers wait for it. */
 interface Flight<T> {
   readonly result: Promise<T>;
   readonly abort: AbortController;
@@ -9,9 +9,14 @@ interface Flight<T> {
 }
 
 /**
- * The same work wanted several times at once, done once. Whoever comes while it is under way joins it and gets what comes of it,
- * success or failure; whoever comes after that begins anew, so nothing is remembered. An abort ends only the wait of its own caller;
- * the work is aborted when its last caller has left, and is not joined from then on.
+ * Work that several callers want at once, done once.
+ *
+ * The first caller of a key begins the work; a caller that comes while it is under way joins it. All of them
+ * get what comes of it, success or failure. A caller that comes afterwards begins anew: nothing is
+ * remembered.
+ *
+ * An abort ends the wait of its own caller and leaves the others alone. The work has a signal of its own,
+ * which is aborted when the last caller has left; from then on the work is not joined any more.
  */
 export class SingleFlight<K, T> {
   readonly #flights = new Map<K, Flight<T>>();
@@ -54,8 +59,9 @@ export class SingleFlight<K, T> {
 }
 
 /**
- * Results that are made when they are first wanted, and kept: a {@link SingleFlight} that remembers success. A failure is never
- * kept: it goes to all who waited for it, and whoever asks next has the work done again.
+ * Results that are made when they are first wanted, and kept: a {@link SingleFlight} that remembers success.
+ * A failure is never kept: it goes to the callers that waited for it, and the next caller has the work done
+ * again.
  */
 export class ResultCache<K, T> {
   readonly #results = new Map<K, T>();
@@ -83,7 +89,7 @@ export class ResultCache<K, T> {
   }
 }
 
-/** What is thrown at once is a failure like one that comes later. */
+/** Makes a rejection of what the work throws at once. */
 async function called<T>(work: () => Promise<T>): Promise<T> {
   return await work();
 }

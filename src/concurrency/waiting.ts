@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Abortable, abortedError, throwIfAborted } from '../errors.js';
 
-/**
- * Waiting that ends by a signal. Whatever is waited for here, three things hold: an abort ends the wait with ABORTED at once and
- * touches nobody else's; no listener and no timer is left when the wait is over; and a promise that is not waited for any more may
- * fail without a handler of its own.
+/*
+ * Three things hold for each wait of this file. An abort ends it with ABORTED at once, and ends no other
+ * wait. No listener and no timer is left when it is over. A promise that is no longer waited for may still
+ * fail: it has a handler.
  */
 
 /** A promise with its two handles, as `Promise.withResolvers` gives it from Node 22 on. */
@@ -60,20 +60,20 @@ export async function pause(milliseconds: number, { signal }: Abortable = {}): P
   }
 }
 
-/** An entry of a {@link WaitingLine}. */
+/** An operation that stands in a {@link WaitingLine}. */
 export interface Waiter<T> {
-  /** What it waits for, as the line's owner needs it to choose. */
+  /** What the operation waits for, as the line's owner needs it to choose. */
   readonly wanted: T;
-  /** Ends the wait. The waiter is out of the line at once, and an abort cannot take back what it was given. */
+  /** Ends the wait. The waiter leaves the line at once, and an abort cannot take back what it was given. */
   admit(): void;
   /** Ends the wait with an error, as {@link admit} does without. */
   refuse(error: Error): void;
 }
 
 /**
- * Those that wait for something that its owner gives out: slots, turns, a change. The owner looks through the line, in the order in
- * which they came, and admits; what each is given is counted there, at that moment. An aborted waiter is out of the line at once,
- * so whoever stands in it still wants what it waits for.
+ * The operations that wait for something that the line's owner gives out: a slot, a turn, news of a change.
+ * The owner looks through the line, which is in the order of arrival, admits waiters, and counts what it has
+ * given at that moment. An aborted waiter leaves the line at once, so everything in it is still wanted.
  */
 export class WaitingLine<T = undefined> implements Iterable<Waiter<T>> {
   readonly #waiters = new Set<Waiter<T>>();

@@ -68,7 +68,7 @@ describe('a line', () => {
     expect(line.admitFirst()).toBe(false);
   });
 
-  it('is without an aborted waiter at once, and without the listeners of those that were admitted', async () => {
+  it('is without an aborted waiter at once, and listens for no admitted one', async () => {
     const line = new WaitingLine();
     const leaving = new AbortController();
     const staying = new AbortController();

@@ -12,8 +12,9 @@ export interface Operation {
   readonly key: string;
   readonly signal: AbortSignal;
   /**
-   * What the operation is for, to be called by the adapter or by the object under test when its turn has come. It resolves when the
-   * suite says so, fails with {@link WorkFailed}, or goes on until then; it ends with ABORTED when the signal given here is.
+   * The work of the operation, which the adapter or the object calls when its turn has come. The suite lets
+   * it succeed, fail with {@link WorkFailed}, or go on; it ends with ABORTED when the signal given here is
+   * aborted.
    */
   readonly work: (signal?: AbortSignal) => Promise<string>;
 }
@@ -30,7 +31,7 @@ export interface SharedObject {
 }
 
 export interface SharedObjectOptions {
-  /** Of {@link PROBES} operations that want different things, so many begin their work at once when the object is new. */
+  /** Of {@link PROBES} operations with different keys, this many begin their work at once in a new object. */
   readonly atOnce: number;
   /** Things that are wanted. Default 3. */
   readonly keys?: number;
@@ -61,14 +62,13 @@ interface Begun {
 }
 
 const which = fc.nat(20);
-const STEPS = fc.array(
-  fc.oneof(
-    { weight: 5, arbitrary: fc.record({ do: fc.constant('begin' as const), key: fc.nat(5), stubborn: fc.boolean() }) },
-    { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('abort' as const, 'succeed' as const, 'fail' as const), which }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('turn' as const) }) },
-  ) satisfies fc.Arbitrary<Step>,
+const BEGIN = fc.record({ do: fc.constant('begin' as const), key: fc.nat(5), stubborn: fc.boolean() });
+const END = fc.record({ do: fc.constantFrom('abort' as const, 'succeed' as const, 'fail' as const), which });
+const TURN = fc.record({ do: fc.constant('turn' as const) });
+const STEPS: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof({ weight: 5, arbitrary: BEGIN }, { weight: 3, arbitrary: END }, { weight: 2, arbitrary: TURN }),
   { minLength: 2, maxLength: 30 },
-); // prettier-ignore
+);
 
 /** So many operations show whether a used object takes as much at once as a new one. */
 export const PROBES = 8;
@@ -79,10 +79,11 @@ const SEED = 20_261_202;
 const later = setTimeout;
 
 /**
- * What holds for every object that operations share: whatever sequence of beginnings, aborts and failures it has gone through, an
- * operation ends with its own abort or its own work's failure only; one that waits ends when it is aborted; and when all have ended
- * the object counts nothing, no signal has a listener, no timer is set, no descriptor is open, no promise was left without a handler,
- * and it takes as many operations as a new one does.
+ * What holds for every object that operations share, after any sequence of beginnings, aborts and failures:
+ * an operation ends with its own abort or its own work's failure only; one that waits ends when it is
+ * aborted; and when all have ended, the object counts nothing, no signal has a listener, no timer is set, no
+ * descriptor is open, no promise was left without a handler, and the object takes as many operations as a new
+ * one.
  */
 export function sharedObjectSuite(
   name: string,
@@ -113,7 +114,7 @@ export function sharedObjectSuite(
       await fc.assert(property, { seed: SEED, numRuns: runs, endOnFailure: true });
     });
 
-    /** What is left in an object and on signals, once what ends by itself soon after its operations has ended. */
+    /** What is left in an object and on signals, once what ends soon after its operations has ended. */
     async function countsOf(object: SharedObject): Promise<Readonly<Record<string, number>>> {
       for (const until = Date.now() + (io ? HANGS_MS : 0); ; await new Promise((next) => later(next, 5))) {
         const counts = {
@@ -242,7 +243,7 @@ class Use {
     for (const { error } of this.#begun) expect(error).toBeUndefined();
   }
 
-  /** False once there is work to go on with. @throws where operations wait, and there is no work that they could wait for */
+  /** False once there is work to go on with. @throws where operations wait, and no work is under way */
   async #isOver(): Promise<boolean> {
     const isOver = (): boolean => this.#begun.every(({ outcome }) => outcome !== undefined);
     if (!(await this.settle(() => isOver() || this.works.size > 0, HANGS_MS))) {

@@ -3,7 +3,7 @@ import { type Descriptor, formatReference } from '../../src/spec/index.js';
 
 type Work = (signal?: AbortSignal) => Promise<unknown>;
 
-/** A client that resolves each reference to one image, once the work that belongs to the reference is done. */
+/** A client that resolves each reference to one image, once the work for the reference is done. */
 export class GatedClient extends RegistryClient {
   /** By canonical reference. */
   readonly works: Map<string, Work> = new Map<string, Work>();

@@ -8,12 +8,12 @@ sharedObjectSuite(
     const snapshots = await createSnapshots('native');
     return {
       begin: async ({ key, signal, work }) => {
-        const { open, ...layer } = await snapshots.layer(archive(file(key, key)));
-        const opened = async (o: { readonly signal?: AbortSignal | undefined }): ReturnType<typeof open> => {
+        const layer = await snapshots.layer(archive(file(key, key)));
+        const open: typeof layer.open = async (o) => {
           await work(o.signal);
-          return await open(o);
+          return await layer.open(o);
         };
-        await snapshots.unpacker.unpack([{ ...layer, open: opened }], { signal });
+        await snapshots.unpacker.unpack([{ ...layer, open }], { signal });
       },
       // What is being unpacked lies in a directory of its own; only what is committed stays.
       left: async () => ({
