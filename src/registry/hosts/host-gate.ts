@@ -76,8 +76,7 @@ export class HostGate {
     try {
       await turn;
     } catch (error) {
-      // It may be set for minutes, and would keep the process alive for nobody.
-      if (this.#line.size === 0) clearTimeout(this.#timer);
+      this.#admit();
       throw error;
     }
     let left = false;
@@ -148,6 +147,8 @@ export class HostGate {
       this.#opensAt = Math.max(this.#opensAt, performance.now()) + this.#intervalMs;
       this.#line.admitFirst();
     }
+    // It may be set for minutes, and would keep the process alive for nothing.
+    if (this.#line.size === 0) clearTimeout(this.#timer);
   }
 
   #admitIn(milliseconds: number): void {
