@@ -219,7 +219,8 @@ class Use {
     if (begun === undefined) return;
     begun.abort.abort();
     // What it waits for goes on; where its own work has begun, that decides when it ends.
-    await this.settle(() => begun.worked || begun.outcome !== undefined);
+    const isDecided = (): boolean => begun.worked || begun.outcome !== undefined;
+    await this.settle(isDecided, this.#options.io ? HANGS_MS : 0);
     if (!begun.worked) expect(begun.outcome, `${begun.key} waits on after its abort`).toBeDefined();
     const mayWait = this.#begun.filter(({ outcome, worked }) => outcome === undefined && !worked).length;
     expect(this.#object.waiting?.() ?? 0, 'operations that wait').toBeLessThanOrEqual(mayWait);
