@@ -20,6 +20,7 @@ const LEVELS: readonly (readonly string[])[] = [
 
 /** The third-party packages that each folder is allowed; `@sindresorhus/is` and Node's own modules are everybody's. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  concurrency: ['p-limit'],
   system: ['koffi'],
   metadata: ['sqlite3'],
   registry: ['undici', 'smol-toml'],

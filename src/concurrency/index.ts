@@ -7,4 +7,12 @@
  */
 export { KeyedLimiter, Limiter, mapLimited } from './limiter.js';
 export { ResultCache, SingleFlight } from './single-flight.js';
-export { type Deferred, deferred, LONGEST_TIMER_MS, pause, untilAborted, type Waiter, WaitingLine } from './waiting.js';
+export {
+  type Deferred,
+  deferred,
+  LONGEST_TIMER_MS,
+  pause,
+  untilAborted,
+  type Waiter,
+  WaitingLine,
+} from './waiting.js';

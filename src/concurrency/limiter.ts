@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import { WaitingLine } from './waiting.js';
 
@@ -79,13 +80,13 @@ export class KeyedLimiter<K> {
 /**
  * Runs an action for each item, a number of them at once; the results are in the order of the items. Rejects
  * with the first failure; the other actions go on until they end by themselves, or by a signal that they were
- * given.
+ * given. No item waits by a signal of its own, so p-limit is enough.
  */
 export async function mapLimited<T, R>(
   items: readonly T[],
   size: number,
   action: (item: T) => R | Promise<R>,
 ): Promise<R[]> {
-  const limiter = new Limiter(size);
-  return await Promise.all(items.map((item) => limiter.run(() => action(item))));
+  const limit = pLimit(size);
+  return await Promise.all(items.map((item) => limit(action, item)));
 }

@@ -57,7 +57,7 @@ describe('the built command loads', () => {
     expect(registry.requests).toEqual(['HEAD /v2/team/app/manifests/1']);
     expect(warm.native).toEqual(['node_sqlite3.node']);
     expect(warm.own.filter((module) => UNPACKING.includes(module))).toEqual([]);
-    expect(warm.packages).toEqual(['@sindresorhus/is', 'commander', 'undici']);
+    expect(warm.packages).toEqual(['@sindresorhus/is', 'commander', 'p-limit', 'undici', 'yocto-queue']);
     expect(warm.builtin).toContain('net');
     expect(warm.builtin).not.toContain('http2');
   });
