@@ -3,7 +3,9 @@ import { KeyedLimiter, Limiter } from '../concurrency/index.js';
 import { documentLimit, type ImageDocument, refuseLarger } from '../engine/read-document.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../spec/index.js';
-import type { SourceRepository } from './source.js';
+import { fetchedRight, type SourceRepository } from './source.js';
+
+type DocumentSource = Pick<SourceRepository, 'fetch' | 'distrust'>;
 
 /** Documents that are read at once. */
 const CONCURRENCY = 16;
@@ -21,18 +23,15 @@ export class DocumentReader {
   readonly #made = new WeakMap<Descriptor, Buffer>();
 
   /** Errors: LIMIT_EXCEEDED, SIZE_MISMATCH, DIGEST_MISMATCH, those of the source, ABORTED. */
-  async bytes(
-    source: Pick<SourceRepository, 'fetch'>,
-    descriptor: Descriptor,
-    { signal }: Abortable = {},
-  ): Promise<Buffer> {
+  async bytes(source: DocumentSource, descriptor: Descriptor, { signal }: Abortable = {}): Promise<Buffer> {
     const { digest } = descriptor;
     const here = (): Buffer | undefined => this.#made.get(descriptor) ?? this.#used(digest);
     const read = async (): Promise<Buffer> => {
       // Where somebody else has read it meanwhile; where that failed, it is tried from here.
       const known = here();
       if (known !== undefined) return known;
-      const bytes = await this.#limiter.run(() => readVerified(source, descriptor, signal), { signal });
+      const fetched = (): Promise<Buffer> => readVerified(source, descriptor, signal);
+      const bytes = await this.#limiter.run(() => fetchedRight(source, descriptor, fetched), { signal });
       this.#keep(digest, bytes);
       return bytes;
     };
@@ -41,7 +40,7 @@ export class DocumentReader {
 
   /** Errors: also INVALID_MANIFEST and the like. */
   async document(
-    source: Pick<SourceRepository, 'fetch'>,
+    source: DocumentSource,
     descriptor: Descriptor,
     options: Abortable = {},
   ): Promise<ImageDocument> {

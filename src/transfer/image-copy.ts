@@ -24,7 +24,7 @@ import { nameAt } from './name-at.js';
 import { PutProgress } from './put-progress.js';
 import { ReferrerCopy } from './referrer-copy.js';
 import { type ChosenEntries, type SelectedEntries, selectEntries, wholeOf } from './select-platforms.js';
-import type { SourceRepository } from './source.js';
+import { fetchedRight, type SourceRepository } from './source.js';
 
 export interface ImageCopyOptions {
   readonly source: SourceRepository;
@@ -256,7 +256,9 @@ export class ImageCopy {
           onProgress: (bytes) => progress.at(bytes),
         },
       );
-    return await this.#budget.download({ bytes: descriptor.size, signal }, put);
+    return await this.#budget.download({ bytes: descriptor.size, signal }, () =>
+      fetchedRight(source, descriptor, put),
+    );
   }
 
   /** Without the registry's own name; the source's repository too, where it is in the same registry. */

@@ -124,6 +124,10 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
     return await this.#remote.fetch(descriptor, options);
   }
 
+  async distrust(descriptor: Descriptor): Promise<boolean> {
+    return await this.#remote.distrust(descriptor);
+  }
+
   governed(tagOrDigest: string): Promise<GovernedImage> {
     const reference = this.#referenceTo(tagOrDigest);
     return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [this] });

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Abortable } from '../errors.js';
+import { type Abortable, isWrongContent } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';
 import type { Descriptor, Digest, Reference } from '../spec/index.js';
 import type { GovernedImage } from './governed-image.js';
@@ -51,6 +51,11 @@ export interface SourceRepository {
    * Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place.
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
+  /**
+   * Says that what was fetched was not the content. Whether asking again can bring something else, from another host or after a
+   * mishap on the way; absent where content is read where it lies.
+   */
+  distrust?(descriptor: Descriptor): Promise<boolean>;
   /** What a signature policy is to know of what a tag or a digest names. Nothing is asked of a registry. Errors: those of the place. */
   governed(tagOrDigest: string, options?: GovernedOptions): Promise<GovernedImage>;
 }
@@ -62,4 +67,19 @@ export interface SourcePlace extends AsyncDisposable {
   repository(name: string): SourceRepository;
   /** Canonical names, in order. Errors: UNSUPPORTED where the place does not tell. */
   repositories(options?: Abortable): Promise<readonly string[]>;
+}
+
+/** Does what fetches content, and does it again where the content was wrong and its source may bring something else. */
+export async function fetchedRight<T>(
+  source: Pick<SourceRepository, 'distrust'>,
+  descriptor: Descriptor,
+  action: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isWrongContent(error) || (await source.distrust?.(descriptor)) !== true) throw error;
+    }
+  }
 }

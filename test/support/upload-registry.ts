@@ -130,6 +130,8 @@ export class UploadRegistry implements AsyncDisposable {
     if (method === 'HEAD') {
       const blob = this.blobs.get(url.pathname.split('/').at(-1) ?? '');
       response.writeHead(blob === undefined ? 404 : 200, { 'content-length': blob?.length ?? 0 }).end();
+    } else if (method === 'PUT' && url.pathname.includes('/manifests/')) {
+      response.writeHead(201).end();
     } else if (method === 'POST') {
       this.#begin(url, response);
     } else if (upload === undefined || url.searchParams.get('state') !== String(upload.state)) {

@@ -95,5 +95,42 @@ describe('a copy asks its source so often, and no more,', () => {
       expect((await failure(copying)).code).toBe(code);
       expect(asked).toBe(requests);
     });
+
+    it.each<[what: string, wrongAnswers: number, code: string | undefined]>([
+      ['a layer that comes wrong once', 1, undefined],
+      ['a layer that comes wrong always', Infinity, 'DIGEST_MISMATCH'],
+      ['a config that comes wrong once', 1, undefined],
+      ['a manifest that comes wrong once', 1, undefined],
+      ['a manifest that comes wrong always', Infinity, 'DIGEST_MISMATCH'],
+    ])('for %s', async (what, wrongAnswers, code) => {
+      const [manifest] = image.manifests;
+      const [layer] = manifest.layers;
+      const wrong = what.includes('layer')
+        ? layer
+        : what.includes('config')
+          ? manifest.config
+          : manifest.manifest;
+      let asked = 0;
+      await using upstream = await ScriptedRegistry.start(
+        imageSteps(image, {
+          repository: 'team/app',
+          tag: '1',
+          first: ({ line }): Reply | undefined => {
+            if (!line.startsWith('GET') || !line.endsWith(wrong?.digest ?? '')) return undefined;
+            asked += 1;
+            if (asked > wrongAnswers) return undefined;
+            return { status: 200, body: Buffer.alloc(wrong?.size ?? 0, '?') };
+          },
+        }),
+      );
+      await using client = new RegistryClient({ retry: { baseMs: 1 } });
+      const place = new RegistryPlace({ registry: client, host: upstream.address });
+      const source = place.repository(`${upstream.address}/team/app`);
+      const request = { from: '1', tag: '1', platforms: 'all' } as const;
+      const copying = copy(source, await open(), request, new CopySession({ concurrency: 1 }));
+      if (code === undefined) await copying;
+      else expect((await failure(copying)).code).toBe(code);
+      expect(asked).toBe(2);
+    });
   });
 });
