@@ -293,15 +293,18 @@ describe.skipIf(reason !== undefined)('a daemon whose pulls are given up at any 
     outcomes.clear();
 
     let locked: Promise<unknown> = Promise.resolve();
+    // The others go on meanwhile, and room is made only once the disk was met full.
+    let refused: Promise<unknown> = Promise.resolve();
+    const meetFullDisk = async (): Promise<void> => {
+      await fill();
+      const { error } = await cri.ask('PullImage', { image: { image: refusedImage ?? '' } });
+      expect(error?.code).toBe('ResourceExhausted');
+    };
     const sixth = Math.floor(PULLS / 6);
     const begun = performance.now();
     await pullMany(PULLS, async (done) => {
-      if (done === sixth || done === 4 * sixth) {
-        await fill();
-        const { error } = await cri.ask('PullImage', { image: { image: refusedImage ?? '' } });
-        expect(error?.code).toBe('ResourceExhausted');
-      }
-      if (done === 2 * sixth || done === 5 * sixth) await makeRoom();
+      if (done === sixth || done === 4 * sixth) await (refused = meetFullDisk());
+      if (done === 2 * sixth || done === 5 * sixth) await refused.then(makeRoom);
       if (done === 3 * sixth) locked = lock();
     });
     await locked;
