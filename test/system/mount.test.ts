@@ -178,6 +178,8 @@ describe.runIf(isRoot)('mounting as nobody (needs root to become nobody)', () =>
       'package.json',
       'node_modules/koffi',
       'node_modules/@koromix',
+      'node_modules/p-limit',
+      'node_modules/yocto-queue',
     ]) {
       cpSync(join(root, part), join(copy, part), { recursive: true });
     }
