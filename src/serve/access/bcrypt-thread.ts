@@ -58,14 +58,15 @@ export class BcryptThread {
       this.#waiting.get(id)?.resolve(right);
       this.#waiting.delete(id);
     });
-    worker.on('error', (error) => this.#fail(error));
-    worker.on('exit', () => this.#fail(new Error('the thread that checks passwords has ended')));
+    worker.on('error', (error) => this.#fail(worker, error));
+    worker.on('exit', () => this.#fail(worker, new Error('the thread that checks passwords has ended')));
     this.#worker = worker;
     return worker;
   }
 
-  /** The next comparison starts another thread. */
-  #fail(error: unknown): void {
+  /** The next comparison starts another thread. One that failed ends as well, when another may have its place already. */
+  #fail(worker: Worker, error: unknown): void {
+    if (this.#worker !== worker) return;
     this.#worker = undefined;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
