@@ -1,4 +1,5 @@
 import { vi } from 'vitest';
+import { untilAborted } from '../../src/concurrency/index.js';
 import { type ContentStore, LeaseStore, MemoryContentStore } from '../../src/content/index.js';
 import { sharedObjectSuite, type SharedObject } from '../suites/shared-object.js';
 import { describing } from './blobs.js';
@@ -60,11 +61,15 @@ sharedObjectSuite(
     return {
       begin: async ({ key, signal, work }) => {
         const { digest } = describing(Buffer.from(key));
-        vi.spyOn(scratch.database, 'transaction').mockImplementationOnce(async (...parameters) => {
-          await work(signal);
+        const writing = vi.spyOn(scratch.database, 'transaction');
+        writing.mockImplementationOnce(async (...parameters) => {
+          await work();
           return await transaction(...parameters);
         });
-        await lease.addBlob(digest);
+        const adding = lease.addBlob(digest);
+        // An operation that joins the write of another begins none, and the next operation must not find this one's.
+        writing.mockRestore();
+        await untilAborted(adding, signal);
         const { blobs } = await leases.resources();
         if (!blobs.has(digest)) throw new Error(`${key} was said to be protected, and is not`);
       },
