@@ -77,8 +77,12 @@ describe.each(['gzip', 'zstd', 'none'] as const)(
 
       const { code, stderr } = await landfall([...pull, '--output', 'json']);
       expect(code, stderr).toBe(6);
+      const wholes = (): number =>
+        registry.sent.of(`/v2/harbour/app/blobs/${digest}`).filter(({ start }) => start === 0).length;
+      // Asked for once more, since a byte may be wrong by a mishap on the way, and no more.
+      expect(wholes()).toBe(2);
       const requests = registry.requests.filter(({ line }) => line.endsWith(digest));
-      expect(requests.length > 1).toBe(several);
+      expect(requests.length > 2).toBe(several);
 
       for (const directory of ['blobs/sha256', 'ingest', 'snapshots', 'quarantine'])
         expect(await contents(join(root, directory), digest), directory).toEqual([]);
@@ -91,8 +95,7 @@ describe.each(['gzip', 'zstd', 'none'] as const)(
       lying = false;
       await landfallJson(pull);
       // All of it came anew: nothing of what came before was taken for good.
-      const sent = registry.sent.of(`/v2/harbour/app/blobs/${digest}`);
-      expect(sent.filter(({ start }) => start === 0)).toHaveLength(2);
+      expect(wholes()).toBe(3);
       const { sound } = await landfallJson<FsckReport>(['--root', root, 'fsck']);
       expect(sound).toBe(true);
       const [snapshot = ''] = await readdir(join(root, 'snapshots'));
