@@ -55,8 +55,12 @@ describe('a client that is slow is cut off', () => {
     drip(socket);
     socket.resume();
     await once(socket, 'close');
-    const { status, headers } = await registry.send('GET', place);
-    expect([status, headers.range]).toEqual([204, expect.stringMatching(/^0-[1-9]\d*$/)]);
+    // The client sees the connection end before the server has kept what came by it.
+    const held = async (): Promise<unknown> => {
+      const { status, headers } = await registry.send('GET', place);
+      return [status, headers.range];
+    };
+    await expect.poll(held).toEqual([204, expect.stringMatching(/^0-[1-9]\d*$/)]);
   });
 
   test('with a manifest', async () => {
