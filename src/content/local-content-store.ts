@@ -95,7 +95,7 @@ export class LocalContentStore implements ContentStore {
       if (await this.#isHere(descriptor)) return undefined;
       const elsewhere = this.#inFlight.get(digest);
       if (elsewhere === undefined) return this.#begin(descriptor, options);
-      const look = (): Promise<IngestProgress> => this.#progressOf(digest, elsewhere);
+      const look = (): Promise<IngestProgress | undefined> => this.#progressOf(digest, elsewhere);
       const wait = ({ signal }: Abortable): Promise<unknown> => untilAborted(elsewhere.ended, signal);
       await whileWaiting({ ...options, wait, look });
     }
@@ -189,7 +189,7 @@ export class LocalContentStore implements ContentStore {
     return { root: this.root, database: this.#database, records: this.#records, unsynced: this.#unsynced };
   }
 
-  async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress> {
+  async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress | undefined> {
     return writer?.progress ?? (await partialProgress(ingestPath(this.root, digest)));
   }
 

@@ -39,13 +39,14 @@ export async function listPartials(root: string): Promise<readonly PartialBlob[]
 
 /**
  * How far the partial in a directory of `ingest/` is, for who only looks: one that arrives out of order has more than its
- * writer has recorded so far.
+ * writer has recorded so far. Undefined where it is not there, or no longer, since it became a blob.
  *
  * @throws ContentError FILESYSTEM
  */
-export async function partialProgress(path: string): Promise<IngestProgress> {
-  const { bytes, size } = await look(path);
-  return { bytes, ...(size === undefined ? {} : { size }) };
+export async function partialProgress(path: string): Promise<IngestProgress | undefined> {
+  const { known, isThere } = await look(path);
+  const { bytes, size } = known;
+  return isThere ? { bytes, ...(size === undefined ? {} : { size }) } : undefined;
 }
 
 export interface ExpirePartialsOptions extends Abortable {
@@ -111,14 +112,16 @@ async function describe(path: string, digest: Digest): Promise<PartialBlob | und
 }
 
 async function measure(path: string, digest: Digest): Promise<PartialBlob | undefined> {
-  const { changedAt, ...known } = await look(path);
+  const { known, changedAt } = await look(path);
   return changedAt === undefined ? undefined : { digest, ...known, updatedAt: changedAt, inFlight: false };
 }
 
-/** What a directory says of its partial; `changedAt` is undefined where there is no directory. */
-async function look(
-  path: string,
-): Promise<Pick<PartialBlob, 'bytes' | 'size' | 'source'> & { readonly changedAt: Date | undefined }> {
+/** What a directory says of its partial; `changedAt` is undefined where there is no directory, `isThere` tells of the file. */
+async function look(path: string): Promise<{
+  readonly known: Pick<PartialBlob, 'bytes' | 'size' | 'source'>;
+  readonly changedAt: Date | undefined;
+  readonly isThere: boolean;
+}> {
   const [data, directory, state] = await Promise.all([
     unlessMissing(stat(IngestDirectory.dataPathIn(path))),
     unlessMissing(stat(path)),
@@ -132,11 +135,15 @@ async function look(
     state === undefined
       ? length
       : trustedSpans(state, length, Infinity).reduce((sum, { start, end }) => sum + end - start, 0);
-  return {
+  const known = {
     bytes,
     ...(state === undefined ? {} : { size: state.size }),
     ...(state?.source === undefined ? {} : { source: state.source }),
+  };
+  return {
+    known,
     changedAt: directory && (data ?? directory).mtime,
+    isThere: data !== undefined,
   };
 }
 

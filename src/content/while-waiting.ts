@@ -8,7 +8,8 @@ const TELL_EVERY_MS = 200;
 /** What is waited for, and how far it is. */
 export interface Waiting<T> extends Abortable {
   readonly wait: (o: Abortable) => Promise<T>;
-  readonly look: () => Promise<IngestProgress>;
+  /** Undefined where there is nothing to be told. */
+  readonly look: () => Promise<IngestProgress | undefined>;
   readonly onWait?: ((progress: IngestProgress) => void) | undefined;
   /** Gives back what came of the wait after all, where the callback has failed. */
   readonly undo?: (value: T) => Promise<void>;
@@ -26,7 +27,7 @@ export async function whileWaiting<T>({ signal, wait, look, onWait, undo }: Wait
       look().then(
         (progress) => {
           // Nobody is told of a wait that has ended meanwhile.
-          if (!settled) tell(progress);
+          if (!settled && progress !== undefined) tell(progress);
         },
         () => undefined,
       );

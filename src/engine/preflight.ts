@@ -32,7 +32,7 @@ export async function requireSpace({
     [...distinct.values()].map(async ({ digest, size }) => {
       throwIfAborted(signal);
       if ((await content.info(digest)) !== undefined) return 0;
-      const { bytes } = await partialProgress(ingestPath(root, digest));
+      const bytes = (await partialProgress(ingestPath(root, digest)))?.bytes ?? 0;
       return Math.max(0, size - bytes);
     }),
   );

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { expirePartials, listPartials } from '../../src/content/index.js';
+import { partialProgress } from '../../src/content/partials.js';
 import { encodedOf } from '../../src/spec/index.js';
 import { begin, describing } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
@@ -111,6 +112,18 @@ describe('partials', () => {
       await writer.write(6, bytes.subarray(6, 9));
     })();
     expect(await listPartials(scratch.root)).toMatchObject([{ bytes: 5, size: bytes.length }]);
+  });
+
+  it('have no progress to tell of once they became a blob', async () => {
+    const path = join(ingest, name);
+    const writer = await begin(scratch.store, descriptor);
+    await writer.write(0, bytes);
+    expect((await partialProgress(path))?.bytes).toBe(bytes.length);
+    await writer.commit();
+    // Its directory is there until the writer is closed.
+    expect(await partialProgress(path)).toBeUndefined();
+    await writer[Symbol.asyncDispose]();
+    expect(await partialProgress(path)).toBeUndefined();
   });
 
   it('stop expiring when they are told to', async () => {
