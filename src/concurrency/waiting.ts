@@ -62,7 +62,7 @@ export async function pause(milliseconds: number, { signal }: Abortable = {}): P
 
 /** An operation that stands in a {@link WaitingLine}. */
 export interface Waiter<T> {
-  /** What the operation waits for, as the line's owner needs it to choose. */
+  /** The thing that is waited for, as the line's owner needs it to choose. */
   readonly wanted: T;
   /** Ends the wait. The waiter leaves the line at once, and an abort cannot take back what it was given. */
   admit(): void;

@@ -117,7 +117,7 @@ class DatabaseLease implements Lease {
   readonly #database: MetadataDatabase;
   readonly #ttlMs: number;
   readonly #createdAt = Date.now();
-  /** What it protects, each with the write that lets it, which may be under way. */
+  /** The protected keys, each with the write of its row, which may be under way. */
   readonly #resources: Readonly<Record<ResourceKind, Map<string, Promise<void>>>> = {
     blob: new Map(),
     snapshot: new Map(),

@@ -116,7 +116,7 @@ async function measure(path: string, digest: Digest): Promise<PartialBlob | unde
   return changedAt === undefined ? undefined : { digest, ...known, updatedAt: changedAt, inFlight: false };
 }
 
-/** What a directory says of its partial; `changedAt` is undefined where there is no directory, `isThere` tells of the file. */
+/** The state of a partial, read from its directory: `changedAt` is undefined without a directory, `isThere` is of the file. */
 async function look(path: string): Promise<{
   readonly known: Pick<PartialBlob, 'bytes' | 'size' | 'source'>;
   readonly changedAt: Date | undefined;

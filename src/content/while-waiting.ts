@@ -2,10 +2,10 @@ import type { Abortable } from '../errors.js';
 import { type Telling, tellingCaller } from '../system/caller-callback.js';
 import type { IngestProgress } from './content-store.js';
 
-/** How often a caller that waits is told how far it is, in ms. */
+/** The progress of a wait is reported at this interval, in ms. */
 const TELL_EVERY_MS = 200;
 
-/** What is waited for, and how far it is. */
+/** A wait, and a look at the progress of what it waits for. */
 export interface Waiting<T> extends Abortable {
   readonly wait: (o: Abortable) => Promise<T>;
   /** Undefined where there is nothing to be told. */
@@ -26,7 +26,7 @@ export async function whileWaiting<T>({ signal, wait, look, onWait, undo }: Wait
     const timer = setInterval(() => {
       look().then(
         (progress) => {
-          // Nobody is told of a wait that has ended meanwhile.
+          // A wait that has ended meanwhile reports nothing.
           if (!settled && progress !== undefined) tell(progress);
         },
         () => undefined,

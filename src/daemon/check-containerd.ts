@@ -141,7 +141,7 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
   });
 }
 
-/** What landfall can do and containerd does not know, and what it takes landfall to do that it cannot. */
+/** Capabilities of landfall that containerd's configuration lacks, and those that it lists and landfall has not. */
 function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability): MissingLine[] {
   const found = config.at('proxy_plugins', NAME, 'capabilities');
   const told: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];

@@ -99,7 +99,7 @@ export class BlobArrivals {
     throwIfAborted(signal);
     // Leased before it is looked for, so that no garbage collection comes between the look and the use.
     await lease.addBlob(descriptor.digest);
-    // What was wrong is fetched again for as long as somebody is left that may have it right.
+    // Wrong bytes are fetched again for as long as a host is left that may have the right ones.
     for (let from: Deferred<LayerSource> | Deferred<LayerSource | undefined> = readable; ;) {
       const next = deferred<LayerSource | undefined>();
       next.promise.catch(() => undefined);
@@ -222,7 +222,7 @@ export class BlobArrivals {
   }
 }
 
-/** What those who read behind the frontier wait for: the bytes, and those that take their place where they are wrong. */
+/** The bytes that readers behind the frontier wait for, and the bytes that replace them where they are wrong. */
 interface ArrivalReaders {
   readonly readable: Pick<Deferred<LayerSource>, 'resolve'>;
   readonly next: Promise<LayerSource | undefined>;

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../concurrency/index.js';
 import type { IngestWriter } from '../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { Fetcher } from '../registry/index.js';
@@ -91,7 +91,7 @@ class BlobDownload {
         if (!body.isHere || !isRetryable(error) || fruitless >= FRUITLESS_BODIES) throw error;
         this.#plan.renew(this.#options.writer.missing());
         this.#options.onRetry();
-        if (came < FRUITFUL_BYTES) await pause(fruitless, this.#options.signal);
+        if (came < FRUITFUL_BYTES) await pause(pauseAfter(fruitless), this.#options);
       }
     }
   }
@@ -198,7 +198,6 @@ function isRetryable(error: unknown): boolean {
 }
 
 /** Exponential with full jitter, so that many clients of one broken registry do not come back together. */
-async function pause(attempt: number, signal: AbortSignal | undefined): Promise<void> {
-  const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
-  await sleep(Math.random() * longest, undefined, { signal }).catch(() => throwIfAborted(signal));
+function pauseAfter(attempt: number): number {
+  return Math.random() * Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt);
 }

@@ -20,7 +20,7 @@ export function documentBytes(
       try {
         return await readVerified(content, descriptor, limit);
       } catch (error) {
-        // What is damaged here is brought again by whoever needs it.
+        // A damaged blob is fetched again by the pull that needs it.
         if (!isLandfallError(error)) throw error;
       }
     }

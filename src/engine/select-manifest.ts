@@ -175,7 +175,7 @@ export function availablePlatforms(index: ImageIndex, silent: readonly SilentEnt
   return [...stated, ...silent.flatMap(({ platforms }) => platforms)].filter(isRunnablePlatform);
 }
 
-/** @param available what there is instead; only what something could run is told of */
+/** @param available the platforms that are there instead; the message lists those that something could run */
 export function noMatchingPlatform(
   target: Descriptor,
   wanted: Platform,

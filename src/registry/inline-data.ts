@@ -27,7 +27,7 @@ export function inlineData({ data, digest, size }: Descriptor): Buffer | undefin
   });
 }
 
-/** Of all the manifests that are kept for who fetches them next, in bytes. */
+/** The size of all manifests that are kept for the next fetch, in bytes. */
 const SEEN_BYTES = 2 * LIMITS.manifestBytes;
 
 /** The last manifests that came with their names, verified, so that they need not be asked for once more by their digests. */

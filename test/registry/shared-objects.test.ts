@@ -11,7 +11,7 @@ import { collectBody } from '../../src/registry/http/body-source.js';
 import { ByteRateLimit } from '../../src/registry/http/byte-rate-limit.js';
 import { Transport } from '../../src/registry/http/transport.js';
 import { mirrorAt } from '../support/host-configs.js';
-import { type Operation, sharedObjectSuite } from '../suites/shared-object.js';
+import { type Operation, type SharedObject, sharedObjectSuite } from '../suites/shared-object.js';
 
 /** A host is left alone for no time, so that a failure is only that. */
 const PATIENT: FailoverOptions = { pauseMs: 0 };
@@ -38,28 +38,8 @@ sharedObjectSuite(
   { atOnce: 2 },
 );
 
-sharedObjectSuite(
-  'the connections of a host',
-  () => {
-    const gate = new HostGate({ maxConnections: 2 });
-    return {
-      begin: async ({ signal, work }) => {
-        const leave = await gate.enter({ signal });
-        try {
-          await work(signal);
-        } finally {
-          leave();
-        }
-      },
-      left: () => ({ active: gate.active }),
-      waiting: () => gate.waiting,
-    };
-  },
-  { atOnce: 2 },
-);
-
-sharedObjectSuite('the rate of a host', () => {
-  const gate = new HostGate({ maxConnections: 3, requestsPerSecond: 1_000 });
+/** Requests to a host, each of which is under way for as long as its work. */
+function requestsThrough(gate: HostGate): SharedObject {
   return {
     begin: async ({ signal, work }) => {
       const leave = await gate.enter({ signal });
@@ -72,7 +52,17 @@ sharedObjectSuite('the rate of a host', () => {
     left: () => ({ active: gate.active }),
     waiting: () => gate.waiting,
   };
-}, { atOnce: 3, io: true, runs: 30 }); // prettier-ignore
+}
+
+sharedObjectSuite('the connections of a host', () => requestsThrough(new HostGate({ maxConnections: 2 })), {
+  atOnce: 2,
+});
+
+sharedObjectSuite(
+  'the rate of a host',
+  () => requestsThrough(new HostGate({ maxConnections: 3, requestsPerSecond: 1_000 })),
+  { atOnce: 3, io: true, runs: 30 },
+);
 
 sharedObjectSuite(
   'the hosts of a registry',

@@ -9,10 +9,11 @@ import { CopySession } from '../../src/transfer/copy-session.js';
 import type { DestinationRepository } from '../../src/transfer/destination.js';
 import { LayoutDestination } from '../../src/transfer/layout-destination.js';
 import { RegistryPlace } from '../../src/transfer/registry-place.js';
+import type { SourceRepository } from '../../src/transfer/source.js';
 import { StorePlace } from '../../src/transfer/store-place.js';
 import { imageSteps } from '../support/image-steps.js';
 import { failure } from '../support/registry-fixture.js';
-import { type Reply, ScriptedRegistry } from '../support/scripted-registry.js';
+import { type Reply, ScriptedRegistry, type SeenRequest } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 import { UploadRegistry } from '../support/upload-registry.js';
 
@@ -35,6 +36,16 @@ describe('a copy asks its source so often, and no more,', () => {
   afterEach(async () => {
     for (const each of opened.splice(0)) await each[Symbol.asyncDispose]();
   });
+
+  /** The image at a registry, which first answers as it is told. */
+  const serving = async (first: (request: SeenRequest) => Reply | undefined): Promise<SourceRepository> => {
+    const steps = imageSteps(image, { repository: 'team/app', tag: '1', first });
+    const { address: host } = use(await ScriptedRegistry.start(steps));
+    const registry = use(new RegistryClient({ retry: { baseMs: 1 } }));
+    return new RegistryPlace({ registry, host }).repository(`${host}/team/app`);
+  };
+  const copied = (source: SourceRepository, to: DestinationRepository): Promise<unknown> =>
+    copy(source, to, { from: '1', tag: '1', platforms: 'all' }, new CopySession({ concurrency: 1 }));
 
   const destinations: readonly (readonly [name: string, open: () => Promise<DestinationRepository>])[] = [
     [
@@ -72,27 +83,12 @@ describe('a copy asks its source so often, and no more,', () => {
     ])('for a layer that it answers with %s', async (_fault, reply, requests, code) => {
       const [layer] = image.manifests[0].layers;
       let asked = 0;
-      await using upstream = await ScriptedRegistry.start(
-        imageSteps(image, {
-          repository: 'team/app',
-          tag: '1',
-          first: ({ line }): Reply | undefined => {
-            if (line !== `GET /v2/team/app/blobs/${layer?.digest ?? ''}`) return undefined;
-            asked += 1;
-            return reply;
-          },
-        }),
-      );
-      await using client = new RegistryClient({ retry: { baseMs: 1 } });
-      const place = new RegistryPlace({ registry: client, host: upstream.address });
-      const source = place.repository(`${upstream.address}/team/app`);
-      const copying = copy(
-        source,
-        await open(),
-        { from: '1', tag: '1', platforms: 'all' },
-        new CopySession({ concurrency: 1 }),
-      );
-      expect((await failure(copying)).code).toBe(code);
+      const source = await serving(({ line }) => {
+        if (line !== `GET /v2/team/app/blobs/${layer?.digest ?? ''}`) return undefined;
+        asked += 1;
+        return reply;
+      });
+      expect((await failure(copied(source, await open()))).code).toBe(code);
       expect(asked).toBe(requests);
     });
 
@@ -111,23 +107,13 @@ describe('a copy asks its source so often, and no more,', () => {
           ? manifest.config
           : manifest.manifest;
       let asked = 0;
-      await using upstream = await ScriptedRegistry.start(
-        imageSteps(image, {
-          repository: 'team/app',
-          tag: '1',
-          first: ({ line }): Reply | undefined => {
-            if (!line.startsWith('GET') || !line.endsWith(wrong?.digest ?? '')) return undefined;
-            asked += 1;
-            if (asked > wrongAnswers) return undefined;
-            return { status: 200, body: Buffer.alloc(wrong?.size ?? 0, '?') };
-          },
-        }),
-      );
-      await using client = new RegistryClient({ retry: { baseMs: 1 } });
-      const place = new RegistryPlace({ registry: client, host: upstream.address });
-      const source = place.repository(`${upstream.address}/team/app`);
-      const request = { from: '1', tag: '1', platforms: 'all' } as const;
-      const copying = copy(source, await open(), request, new CopySession({ concurrency: 1 }));
+      const source = await serving(({ line }) => {
+        if (!line.startsWith('GET') || !line.endsWith(wrong?.digest ?? '')) return undefined;
+        asked += 1;
+        if (asked > wrongAnswers) return undefined;
+        return { status: 200, body: Buffer.alloc(wrong?.size ?? 0, '?') };
+      });
+      const copying = copied(source, await open());
       if (code === undefined) await copying;
       else expect((await failure(copying)).code).toBe(code);
       expect(asked).toBe(2);

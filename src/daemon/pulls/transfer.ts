@@ -55,7 +55,7 @@ export class Transfer {
   readonly #blobs = new Map<Digest, Blob>();
   /** Bottom first, once they are known. */
   #layers: readonly Digest[] = [];
-  /** What has a slot of the budget: blobs that arrive, and layers that are unpacked. */
+  /** Holders of a slot of the budget: blobs that arrive, and layers that are unpacked. */
   readonly #arriving = new Set<Digest>();
   readonly #unpacking = new Set<Digest>();
   #state: TransferState = 'queued';

@@ -23,7 +23,7 @@ export interface KeyRequest {
 export interface CommitRequest {
   readonly name: string;
   readonly key: string;
-  /** What the snapshot is to lie on from now on; empty where that stays (since containerd 2.2). */
+  /** The new parent of the snapshot; empty where the parent stays (since containerd 2.2). */
   readonly parent: string;
   readonly labels: Labels;
 }

@@ -44,7 +44,7 @@ export interface SnapshotsServiceOptions {
   readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
   /** What a signature policy has to say; absent where there is none. */
   readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
-  /** Told of each layer of an image that was asked for; of one that is left to containerd also why. */
+  /** Called for each layer of an image that was asked for; the reason comes with a layer that is left to containerd. */
   readonly onLayer: (outcome: LayerOutcome, chainId: Digest, left?: LeftLayer) => void;
   /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
   readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
@@ -199,10 +199,10 @@ const ON_NOTHING = new LandfallError(
   'containerd asks for it without the layers that it lies on',
 );
 
-/** So many images and layers are known to have been left: of later ones, the first is told once more. */
+/** The most images and layers that are remembered as left; beyond it the oldest is forgotten, and warned of again. */
 const MOST_LEFT = 1_000;
 
-/** The layers that were left to containerd, so that an image is told of once, and not once for each layer. */
+/** The layers that were left to containerd, so that the log has one warning for an image, and not one for each layer. */
 class LeftLayers {
   /** Images, and chains; what was left longest ago is first. */
   readonly #noted = new Set<string>();

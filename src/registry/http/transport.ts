@@ -100,7 +100,7 @@ export class Transport implements HttpSender, ConnectionKeeper {
     try {
       report({ status: response.status });
     } catch (error) {
-      // Nobody will read it: its connection would stay taken.
+      // The body has no reader, and would keep its connection.
       response.destroy();
       throw error;
     }
