@@ -2,7 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createProgram } from '../src/cli/program.js';
-import { version } from '../src/cli/version.js';
+import { version } from '../src/cli/output/version.js';
 import { pageOf, renderManPage } from './render-man-page.js';
 
 const MAN = join(import.meta.dirname, '..', 'man');

@@ -1,5 +1,5 @@
-import { SYSTEM_CONFIG } from '../src/cli/config-places.js';
-import type { ExitCode } from '../src/cli/exit-codes.js';
+import { SYSTEM_CONFIG } from '../src/cli/config/origin.js';
+import type { ExitCode } from '../src/cli/output/exit-codes.js';
 
 /** What a manual page says of a thing. */
 export type Fact = readonly [term: string, meaning: string];

@@ -1,8 +1,13 @@
 import type { Command, Help, Option } from 'commander';
-import { examplesOf } from '../src/cli/examples.js';
-import { argumentItem, commandItem, optionItem } from '../src/cli/format-help.js';
-import { groupCommands, groupGlobalOptions } from '../src/cli/help-groups.js';
-import { variablesOf } from '../src/cli/option-variables.js';
+import { examplesOf } from '../src/cli/options/options.js';
+import {
+  argumentItem,
+  commandItem,
+  groupCommands,
+  groupGlobalOptions,
+  optionItem,
+} from '../src/cli/options/help.js';
+import { variablesOf } from '../src/cli/config/configuration.js';
 import { ENVIRONMENT, EXIT_MEANINGS, FILES } from './manual-facts.js';
 import { bold, italic, item, quoted, roffLines, roffText, section, subsection, typed } from './roff.js';
 

@@ -1,8 +1,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { countOf } from '../src/cli/format/count.js';
-import { formatSize } from '../src/cli/format/size.js';
+import { countOf, formatSize } from '../src/cli/format/size.js';
 import { renderTable } from '../src/cli/format/table.js';
 
 /** What lies where below the root of a store, and what each part is for. */

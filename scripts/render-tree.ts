@@ -1,11 +1,8 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 
-import { branches, drawTree } from '../src/cli/format/branches.js';
-import { fitEnd } from '../src/cli/format/fit.js';
-import { formatMode } from '../src/cli/format/mode.js';
-import { printable } from '../src/cli/format/printable.js';
-import { formatSize } from '../src/cli/format/size.js';
+import { branches, drawTree, fitEnd, printable } from '../src/cli/format/table.js';
+import { formatMode, formatSize } from '../src/cli/format/size.js';
 
 export interface TreeLimits {
   /** Directories within directories that are opened. */

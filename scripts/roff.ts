@@ -1,4 +1,4 @@
-import { wrapWords } from '../src/cli/format/wrap.js';
+import { wrapWords } from '../src/cli/format/table.js';
 
 const WIDEST = 79;
 

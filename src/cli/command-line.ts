@@ -1,10 +1,10 @@
 import { type Command, CommanderError } from 'commander';
 import type { LandfallError } from '../errors.js';
-import { type CommandContext, reportError, type Surroundings } from './command-context.js';
-import { Configuration } from './configuration.js';
-import { type ExitCode, exitCodeOf } from './exit-codes.js';
-import { Log } from './log.js';
-import type { Origins } from './origin.js';
+import { type CommandContext, reportError, type Surroundings } from './output/command-context.js';
+import { Configuration } from './config/configuration.js';
+import { type ExitCode, exitCodeOf } from './output/exit-codes.js';
+import { Log } from './output/log.js';
+import { type Origins, withOrigins } from './config/origin.js';
 import { createProgram } from './program.js';
 import {
   type GlobalFlags,
@@ -12,9 +12,8 @@ import {
   type OutputFormat,
   resolveSettings,
   type Settings,
-} from './settings.js';
-import { columnsOf, wantsColor } from './terminal.js';
-import { withOrigins } from './with-origins.js';
+} from './config/settings.js';
+import { columnsOf, wantsColor } from './output/terminal.js';
 
 /** They work where a configuration file is broken: one explains what is wrong, the other has no use for settings. */
 const WORKS_UNCONFIGURED: ReadonlySet<string> = new Set(['config', 'completion']);
@@ -69,13 +68,13 @@ export class CommandLine {
   }
 
   async #refuseUnknownTopic(): Promise<void> {
-    const { unknownTopic } = await import('./usage-error.js');
+    const { unknownTopic } = await import('./options/usage-error.js');
     const error = unknownTopic(this.#program, this.#argv);
     if (error !== undefined) throw error;
   }
 
   async #explained(error: CommanderError): Promise<LandfallError> {
-    const { usageError } = await import('./usage-error.js');
+    const { usageError } = await import('./options/usage-error.js');
     return usageError(error, this.#program, this.#argv);
   }
 

@@ -1,13 +1,15 @@
 import { Argument, type Command, Option } from 'commander';
 import type { BlobFlags } from './commands/blob.js';
+import type { BundleFlags, ExportFlags, UnpackFlags } from './commands/unpack.js';
 import type { CatFlags } from './commands/cat.js';
 import type { DiffFlags } from './commands/diff.js';
 import type { ImagesFlags } from './commands/images.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { LsFlags } from './commands/ls.js';
+import type { MountFlags, MountsFlags } from './commands/mount.js';
 import type { TreeFlags } from './commands/tree.js';
-import { addExamples, collect, platformOption } from './options.js';
-import type { RunCommand } from './run-command.js';
+import { addExamples, addIdMapOptions, collect, platformOption } from './options/options.js';
+import type { RunCommand } from './options/run-command.js';
 
 /** The commands that list and show images. */
 export function addImageCommands(program: Command, run: RunCommand): void {
@@ -171,5 +173,184 @@ function addBlob(program: Command, run: RunCommand): void {
   addExamples(command, [
     'landfall blob debian@sha256:… -o layer.tar.gz',
     'landfall blob docker://debian@sha256:… | tar -tzf -',
+  ]);
+}
+
+/** The commands that give names to images, take them away, or hold on to them. */
+export function addNameCommands(program: Command, run: RunCommand): void {
+  for (const add of [addTag, addRmi, addPin, addUnpin]) add(program, run);
+}
+
+function addTag(program: Command, run: RunCommand): void {
+  const command = program
+    .command('tag')
+    .summary('give an image one more name')
+    .description(
+      'Gives an image of the store one more name, or moves a name to it; with docker://, gives an image at a registry one more tag.',
+    )
+    .addArgument(new Argument('<source>', 'an image of the store, or docker://REF'))
+    .addArgument(new Argument('<name>', 'the new name; at a registry the new tag alone'))
+    .action((source: string, name: string) =>
+      run(async (context) => (await import('./commands/tag.js')).tagCommand(source, name, context)),
+    );
+  addExamples(command, [
+    'landfall tag debian:trixie registry.lan:5000/base:1',
+    'landfall tag docker://registry.lan:5000/team/app:1.2.3 stable',
+  ]);
+}
+
+function addRmi(program: Command, run: RunCommand): void {
+  const command = program
+    .command('rmi')
+    .summary('remove images')
+    .description('Removes names from the store, pinned ones too, and frees what no other image needs.')
+    .addArgument(new Argument('<name...>', 'images of the store'))
+    .action((names: string[]) =>
+      run(async (context) => (await import('./commands/tag.js')).rmiCommand(names, context)),
+    );
+  addExamples(command, ['landfall rmi debian:trixie alpine']);
+}
+
+function addPin(program: Command, run: RunCommand): void {
+  const command = program
+    .command('pin')
+    .summary('keep images from being collected')
+    .description(
+      'Keeps names from being collected, however long they are not used. Only `landfall rmi` removes them.',
+    )
+    .addArgument(new Argument('<name...>', 'images of the store'))
+    .action((names: string[]) =>
+      run(async (context) => (await import('./commands/tag.js')).pinCommand(names, context)),
+    );
+  addExamples(command, ['landfall pin registry.k8s.io/pause:3.10']);
+}
+
+function addUnpin(program: Command, run: RunCommand): void {
+  const command = program
+    .command('unpin')
+    .summary('let pinned images be collected again')
+    .description('Lets pinned names be collected again when they are not used.')
+    .addArgument(new Argument('<name...>', 'images of the store'))
+    .action((names: string[]) =>
+      run(async (context) => (await import('./commands/tag.js')).unpinCommand(names, context)),
+    );
+  addExamples(command, ['landfall unpin registry.k8s.io/pause:3.10']);
+}
+
+/** The commands that mount images, or tell others how. */
+export function addMountCommands(program: Command, run: RunCommand): void {
+  for (const add of [addMounts, addMount, addUmount]) add(program, run);
+}
+
+function addMounts(program: Command, run: RunCommand): void {
+  const command = program
+    .command('mounts')
+    .summary('print the overlay mounts of an image')
+    .description("Prints the mounts that make up an image's root file system, as JSON, for others to mount.")
+    .addArgument(new Argument('<reference>', 'an image of the store'))
+    .addOption(platformOption('the platform to show'))
+    .action((name: string, flags: MountsFlags) =>
+      run(async (context) => (await import('./commands/mount.js')).mountsCommand(name, flags, context)),
+    );
+  addExamples(command, ['landfall mounts debian:trixie']);
+}
+
+function addMount(program: Command, run: RunCommand): void {
+  const command = program
+    .command('mount')
+    .summary('mount an image')
+    .description("Mounts an image's root file system, read-only unless --rw is given.")
+    .addArgument(new Argument('<reference>', 'an image of the store'))
+    .addArgument(new Argument('<dir>', 'an existing directory'))
+    .addOption(platformOption('the platform to mount'))
+    .option('--rw', 'put a writable layer on top, which umount throws away')
+    .action((name: string, directory: string, flags: MountFlags) =>
+      run(async (context) =>
+        (await import('./commands/mount.js')).mountCommand(name, directory, flags, context),
+      ),
+    );
+  addExamples(command, ['landfall mount debian:trixie /mnt', 'landfall mount --rw debian:trixie /mnt']);
+}
+
+function addUmount(program: Command, run: RunCommand): void {
+  const command = program
+    .command('umount')
+    .summary('unmount an image')
+    .description('Unmounts what `landfall mount` mounted.')
+    .addArgument(new Argument('<dir>', 'the directory'))
+    .action((directory: string) =>
+      run(async (context) => (await import('./commands/mount.js')).umountCommand(directory, context)),
+    );
+  addExamples(command, ['landfall umount /mnt']);
+}
+
+/** The commands that make something of an image's root file system without the store's snapshots. */
+export function addUnpackCommands(program: Command, run: RunCommand): void {
+  for (const add of [addUnpack, addExport, addBundle]) add(program, run);
+}
+
+function addUnpack(program: Command, run: RunCommand): void {
+  const command = program
+    .command('unpack')
+    .summary('write the merged root file system into a directory')
+    .description("Writes an image's merged root file system into a directory, which is absent or empty.")
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addArgument(new Argument('<dir>', 'where to'))
+    .addOption(platformOption('the platform to unpack'));
+  addIdMapOptions(command).action((source: string, directory: string, flags: UnpackFlags) =>
+    run(async (context) =>
+      (await import('./commands/unpack.js')).unpackCommand(source, directory, flags, context),
+    ),
+  );
+  addExamples(command, [
+    'landfall unpack debian:trixie rootfs',
+    'landfall unpack oci:mirror:app /srv/app',
+    'landfall unpack --uid-map 0:100000:65536 --gid-map 0:100000:65536 debian:trixie rootfs',
+  ]);
+}
+
+function addExport(program: Command, run: RunCommand): void {
+  const command = program
+    .command('export')
+    .summary('write the merged root file system as a tar')
+    .description(
+      "Writes an image's merged root file system as one tar, to standard output or to a file, exactly and without privileges.",
+    )
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addOption(platformOption('the platform to export'))
+    .option(
+      '-o, --file <file>',
+      'where to; what is there is replaced when the tar is whole (default: standard output)',
+    )
+    .action((source: string, flags: ExportFlags) =>
+      run(async (context) => (await import('./commands/unpack.js')).exportCommand(source, flags, context)),
+    );
+  addExamples(command, [
+    'landfall export -o rootfs.tar debian:trixie',
+    'landfall export oci:mirror:app | tar -tv',
+  ]);
+}
+
+function addBundle(program: Command, run: RunCommand): void {
+  const command = program
+    .command('bundle')
+    .summary('make an OCI runtime bundle, which runc starts')
+    .description(
+      "Makes an OCI runtime bundle in a directory, which is absent or empty: config.json, as the image's config says, and rootfs.",
+    )
+    .addArgument(new Argument('<source>', 'an image of the store, or oci:DIR[:TAG]'))
+    .addArgument(new Argument('<dir>', 'where to'))
+    .addOption(platformOption('the platform to unpack'))
+    .option('--rootless', 'a container that the caller may start without being root')
+    .option('--terminal', 'give the process a terminal of its own');
+  addIdMapOptions(command).action((source: string, directory: string, flags: BundleFlags) =>
+    run(async (context) =>
+      (await import('./commands/unpack.js')).bundleCommand(source, directory, flags, context),
+    ),
+  );
+  addExamples(command, [
+    'landfall bundle debian:trixie ctr',
+    'landfall bundle --rootless oci:mirror:app ctr',
+    'landfall bundle --uid-map 0:100000:65536 --gid-map 0:100000:65536 debian:trixie ctr',
   ]);
 }

@@ -1,9 +1,8 @@
 import { ContentError, systemCode } from '../errors.js';
-import type { Surroundings } from './command-context.js';
+import type { Surroundings } from './output/command-context.js';
 import type { CommandLine } from './command-line.js';
-import type { ExitCode } from './exit-codes.js';
-import { Interruption, type SignalSource } from './interruption.js';
-import { versionLine } from './version.js';
+import type { ExitCode } from './output/exit-codes.js';
+import { versionLine } from './output/version.js';
 
 /** The part of `process` that tells of errors which nobody caught. */
 export interface CrashSource {
@@ -36,8 +35,11 @@ export async function main(
   // What nobody caught is told as all other errors are, and not in as many lines as Node takes for it.
   signals.on('uncaughtException', (error) => signals.exit(line?.failed(error) ?? 1));
   if (argv[0] === COMPLETE) {
-    const { answerCompletion } = await import('./completion/answer-completion.js');
-    await answerCompletion(argv.slice(1), surroundings);
+    const [{ answerCompletion }, { createProgram }] = await Promise.all([
+      import('./completion/complete.js'),
+      import('./program.js'),
+    ]);
+    await answerCompletion(argv.slice(1), surroundings, () => createProgram(() => Promise.resolve()));
     await flushed(stdout);
     return 0;
   }
@@ -77,4 +79,58 @@ function outputError(cause: unknown): ContentError {
 /** Resolves when what was written before has gone out, or never will. */
 async function flushed(stream: NodeJS.WritableStream): Promise<void> {
   await new Promise<void>((resolve) => stream.write('', () => resolve()));
+}
+
+type Interrupting = 'SIGINT' | 'SIGTERM';
+const CODES: Readonly<Record<Interrupting, ExitCode & (130 | 143)>> = { SIGINT: 130, SIGTERM: 143 };
+
+/** How long what was interrupted may take to clean up, in ms. */
+const GRACE_MS = 15_000;
+
+/** The part of `process` that signals come from. */
+export interface SignalSource {
+  on(event: Interrupting, listener: () => void): unknown;
+  off(event: Interrupting, listener: () => void): unknown;
+  exit(code: number): never;
+}
+
+/**
+ * Turns SIGINT and SIGTERM into one abort of everything; what runs then cleans up and the command ends with the
+ * signal's exit code. A second signal does not wait for that, nor does the first for ever.
+ */
+export class Interruption implements Disposable {
+  readonly #source: SignalSource;
+  readonly #controller = new AbortController();
+  readonly #listeners: Readonly<Record<Interrupting, () => void>>;
+  #exitCode: 130 | 143 | undefined;
+
+  constructor(source: SignalSource) {
+    this.#source = source;
+    this.#listeners = { SIGINT: () => this.#receive('SIGINT'), SIGTERM: () => this.#receive('SIGTERM') };
+    source.on('SIGINT', this.#listeners.SIGINT);
+    source.on('SIGTERM', this.#listeners.SIGTERM);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Set once a signal came. */
+  get exitCode(): 130 | 143 | undefined {
+    return this.#exitCode;
+  }
+
+  [Symbol.dispose](): void {
+    this.#source.off('SIGINT', this.#listeners.SIGINT);
+    this.#source.off('SIGTERM', this.#listeners.SIGTERM);
+  }
+
+  #receive(signal: Interrupting): void {
+    const code = CODES[signal];
+    if (this.#exitCode !== undefined) this.#source.exit(code);
+    this.#exitCode = code;
+    // Cleaning up may itself wait for something that never answers. Not counted where everything else has ended.
+    setTimeout(() => this.#source.exit(code), GRACE_MS).unref();
+    this.#controller.abort(new Error(`received ${signal}`));
+  }
 }

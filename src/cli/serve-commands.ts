@@ -1,8 +1,7 @@
 import { Argument, type Command } from 'commander';
 import type { ServeFlags } from './commands/serve.js';
-import { addExamples, parseLimit, parseRate } from './options.js';
-import { addPullThroughOptions } from './pull-through-options.js';
-import type { RunCommand } from './run-command.js';
+import { addExamples, collect, parseLimit, parseRate } from './options/options.js';
+import type { RunCommand } from './options/run-command.js';
 
 /** The command for a mirror. */
 export function addServeCommands(program: Command, run: RunCommand): void {
@@ -55,5 +54,28 @@ function addLimitOptions(command: Command): void {
     .option(
       '--client-timeout <duration>',
       'cut off clients that are waited for and hardly move for so long (default: 1m)',
+    );
+}
+
+/** The options of a server that is filled on demand. */
+function addPullThroughOptions(command: Command): void {
+  command
+    .option('--pull-through', 'bring what is asked for and not here from its registry, and keep it')
+    .option(
+      '--upstream <registry>',
+      'a registry that content may be brought from; may be given several times (default: docker.io)',
+      collect,
+    )
+    .option(
+      '--pull-through-ttl <duration>',
+      'how long a tag is taken to lead where it did, before its registry is asked again (default: 1m)',
+    )
+    .option(
+      '--print-hosts',
+      'print the hosts.toml files that have nodes use this server as a mirror, and serve nothing',
+    )
+    .option(
+      '--advertise <host:port>',
+      'where nodes reach this server, for --print-hosts (default: as --listen says)',
     );
 }

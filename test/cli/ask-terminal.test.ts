@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { askTerminal } from '../../src/cli/ask-terminal.js';
+import { askTerminal } from '../../src/cli/images/ask-terminal.js';
 import { failure } from '../support/registry-fixture.js';
 import { CapturedStream } from './fake-surroundings.js';
 

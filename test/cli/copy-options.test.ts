@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { copyChoice, type CopyFlags } from '../../src/cli/copy-options.js';
+import { copyChoice, type CopyFlags } from '../../src/cli/commands/copy-facts.js';
 
 const amd64 = { os: 'linux', architecture: 'amd64' };
 const arm64 = { os: 'linux', architecture: 'arm64' };

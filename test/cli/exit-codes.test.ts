@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { EXIT_CODES, exitCodeOf } from '../../src/cli/exit-codes.js';
+import { EXIT_CODES, exitCodeOf } from '../../src/cli/output/exit-codes.js';
 import { ContentError, LandfallError, RegistryError, SpecError } from '../../src/errors.js';
 
 describe('exit codes', () => {

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
-import type { Surroundings } from '../../src/cli/command-context.js';
-import type { SignalSource } from '../../src/cli/interruption.js';
+import type { Surroundings } from '../../src/cli/output/command-context.js';
+import type { SignalSource } from '../../src/cli/main.js';
 import { record } from '../support/secrets.js';
 
 /** A stream that keeps what is written to it, of a given shape. It is searched for secrets. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { groupCommands, groupGlobalOptions } from '../../src/cli/help-groups.js';
+import { groupCommands, groupGlobalOptions } from '../../src/cli/options/help.js';
 import { main } from '../../src/cli/main.js';
 import { createProgram } from '../../src/cli/program.js';
 import { CapturedStream, FakeSignals, fakeSurroundings } from './fake-surroundings.js';

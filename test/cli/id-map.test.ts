@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { collectIdRange } from '../../src/cli/id-map.js';
-import { ownershipOf } from '../../src/cli/ownership-of.js';
+import { collectIdRange } from '../../src/cli/options/options.js';
+import { ownershipOf } from '../../src/cli/commands/unpack.js';
 import { defaultOwnership } from '../../src/unpack/ownership.js';
 
 describe('--uid-map', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Interruption } from '../../src/cli/interruption.js';
+import { Interruption } from '../../src/cli/main.js';
 import { FakeSignals } from './fake-surroundings.js';
 
 test.each([

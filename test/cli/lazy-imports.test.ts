@@ -20,9 +20,8 @@ function loadedWith(file: string, seen = new Set<string>()): Set<string> {
 test('--version loads not even the parser', () => {
   expect([...loadedWith('src/cli/main.ts')].sort()).toEqual([
     'node:module',
-    'src/cli/interruption.ts',
     'src/cli/main.ts',
-    'src/cli/version.ts',
+    'src/cli/output/version.ts',
     'src/errors.ts',
   ]);
 });
@@ -31,7 +30,7 @@ test('--help and usage errors load no command and no engine', () => {
   const loaded = [...loadedWith('src/cli/command-line.ts')];
   expect(loaded).toContain('src/cli/program.ts');
   expect(
-    loaded.filter((name) => !/^(node:|src\/cli\/[^/]+\.ts$|src\/cli\/format\/)/.test(name)).sort(),
+    loaded.filter((name) => !/^(node:|src\/cli\/[^/]+\.ts$|src\/cli\/(config|format|options|output)\/)/.test(name)).sort(),
     // Of the engine only where its store lies, which loads nothing more.
   ).toEqual(['commander', 'src/engine/default-root.ts', 'src/errors.ts']);
 });

@@ -44,7 +44,7 @@ describe('the built command loads', () => {
     const { own, packages, native, stdout } = await loadedBy(['--version'], file);
     expect(stdout).toMatch(/^landfall \d/);
     expect({ own, packages, native }).toEqual({
-      own: ['cli/interruption', 'cli/main', 'cli/version', 'errors', 'landfall'],
+      own: ['cli/main', 'cli/output/version', 'errors', 'landfall'],
       packages: [],
       native: [],
     });

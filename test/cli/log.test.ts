@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Log } from '../../src/cli/log.js';
-import type { LogLevel } from '../../src/cli/settings.js';
+import { Log } from '../../src/cli/output/log.js';
+import type { LogLevel } from '../../src/cli/config/settings.js';
 
 test.each([
   ['error', []],

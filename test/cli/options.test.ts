@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseRate } from '../../src/cli/options.js';
+import { parseRate } from '../../src/cli/options/options.js';
 
 describe('--limit-rate', () => {
   test.each([

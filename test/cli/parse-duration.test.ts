@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseDuration } from '../../src/cli/parse-duration.js';
+import { parseDuration } from '../../src/cli/options/parse-duration.js';
 
 const HOUR = 3_600_000;
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { commandOf } from '../../src/cli/line-words.js';
-import { peerCommand, peerOption, peerUse } from '../../src/cli/peer-words.js';
+import { commandOf } from '../../src/cli/options/line-words.js';
+import { peerCommand, peerOption, peerUse } from '../../src/cli/options/peer-words.js';
 import { createProgram } from '../../src/cli/program.js';
 
 const program = createProgram(() => Promise.resolve());
@@ -49,7 +49,7 @@ describe('what is typed at a peer leads to what is typed here', () => {
 });
 
 describe('what they lead to', () => {
-  const text = readFileSync('src/cli/peer-words.ts', 'utf8');
+  const text = readFileSync('src/cli/options/peer-words.ts', 'utf8');
   const known = [program, ...program.commands].flatMap(({ options }) => options);
 
   test('are commands that there are', () => {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { examplesOf } from '../../src/cli/examples.js';
+import { examplesOf } from '../../src/cli/options/options.js';
 import { createProgram } from '../../src/cli/program.js';
-import type { GlobalFlags } from '../../src/cli/settings.js';
+import type { GlobalFlags } from '../../src/cli/config/settings.js';
 
 function program(): Command {
   return createProgram(() => Promise.resolve());

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { type PullThroughFlags, pullThroughPlan } from '../../src/cli/pull-through-plan.js';
+import { type PullThroughFlags, pullThroughPlan } from '../../src/cli/commands/serve-plan.js';
 
 describe('where a server is filled from', () => {
   it.each<[string, PullThroughFlags, object | undefined]>([

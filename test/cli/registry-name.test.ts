@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { parseRegistryName, parseRepositoryName } from '../../src/cli/registry-name.js';
+import { parseRegistryName, parseRepositoryName } from '../../src/cli/commands/tags.js';
 import { LandfallError } from '../../src/errors.js';
 import { formatReference, type Reference } from '../../src/spec/index.js';
 

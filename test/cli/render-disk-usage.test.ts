@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderDiskUsage } from '../../src/cli/render-disk-usage.js';
+import { renderDiskUsage } from '../../src/cli/commands/df.js';
 import type { DiskUsage } from '../../src/engine/disk-usage.js';
 
 const GB = 1e9;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { renderFsck } from '../../src/cli/render-fsck.js';
+import { renderFsck } from '../../src/cli/commands/fsck.js';
 import type { FsckProblem, FsckRemark, FsckReport } from '../../src/engine/fsck/index.js';
 
 function reportOf(problems: readonly FsckProblem[], remarks: readonly FsckRemark[] = []): FsckReport {

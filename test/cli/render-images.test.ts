@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderImages } from '../../src/cli/render-images.js';
+import { renderImages } from '../../src/cli/commands/images.js';
 import type { ImageSummary } from '../../src/engine/images.js';
 import { digestOf } from '../../src/spec/index.js';
 

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { pullReport, type PullReport, pullReportJson } from '../../src/cli/pull-report.js';
-import { renderPullSummary, renderPullTotal } from '../../src/cli/render-pull-summary.js';
+import {
+  pullReport,
+  type PullReport,
+  pullReportJson,
+  renderPullSummary,
+  renderPullTotal,
+} from '../../src/cli/commands/pull-report.js';
 import type { PullResult } from '../../src/engine/pull-result.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
 import { layerDigest, recorderOf, type ToldPull } from './timeline/told-pull.js';

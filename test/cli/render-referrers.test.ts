@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { renderReferrers } from '../../src/cli/render-referrers.js';
+import { renderReferrers } from '../../src/cli/commands/referrers.js';
 import type { Referrer } from '../../src/engine/referrer-tree.js';
 import type { Descriptor, Digest } from '../../src/spec/index.js';
 

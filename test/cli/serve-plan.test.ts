@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { type ServeFlags, servePlan } from '../../src/cli/serve-plan.js';
+import { type ServeFlags, servePlan } from '../../src/cli/commands/serve-plan.js';
 
 describe('the flags of serve', () => {
   test.each<[what: string, source: string | undefined, flags: ServeFlags]>([

@@ -1,8 +1,8 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Origin } from '../../src/cli/origin.js';
-import { type GlobalFlags, resolveSettings } from '../../src/cli/settings.js';
+import type { Origin } from '../../src/cli/config/origin.js';
+import { type GlobalFlags, resolveSettings } from '../../src/cli/config/settings.js';
 
 describe('the root of the store', () => {
   test.each([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseSourceName } from '../../src/cli/source-name.js';
+import { parseSourceName } from '../../src/cli/images/source-name.js';
 
 describe('names of sources', () => {
   test.each([

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { suggest } from '../../src/cli/suggest.js';
+import { suggest } from '../../src/cli/config/suggest.js';
 
 test.each<[string, string, readonly string[], readonly string[]]>([
   ['a letter is missing', 'pul', ['pull', 'push', 'rmi'], ['pull']],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { collectLimit, UNPACK_LIMIT_NAMES } from '../../src/cli/unpack-limit.js';
+import { collectLimit, UNPACK_LIMIT_NAMES } from '../../src/cli/config/settings.js';
 import { LIMITS } from '../../src/spec/index.js';
 
 describe('--unpack-limit', () => {

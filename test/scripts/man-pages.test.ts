@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXIT_MEANINGS } from '../../scripts/manual-facts.js';
 import { pageOf, renderManPage } from '../../scripts/render-man-page.js';
 import { item, roffText } from '../../scripts/roff.js';
-import { EXIT_CODES } from '../../src/cli/exit-codes.js';
+import { EXIT_CODES } from '../../src/cli/output/exit-codes.js';
 import { createProgram } from '../../src/cli/program.js';
 import { runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';

@@ -2,10 +2,10 @@ import { LandfallError } from '../../errors.js';
 import { quoted } from '../../spec/index.js';
 import { fromBytePath, toBytePath } from '../../system/index.js';
 import { findPath, type FoundPath, type ViewedFile } from '../../unpack/index.js';
-import { writeBytes } from '../bytes-output.js';
-import type { CommandContext, CommandResult } from '../command-context.js';
-import { openViews } from '../open-views.js';
-import { OpenedImages } from '../opened-images.js';
+import { writeBytes } from '../output/bytes-output.js';
+import type { CommandContext, CommandResult } from '../output/command-context.js';
+import { openViews } from '../images/open-views.js';
+import { OpenedImages } from '../images/opened-images.js';
 
 export interface CatFlags {
   readonly platform?: string;

@@ -1,20 +1,21 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { LandfallError } from '../../errors.js';
 import { quoted } from '../../spec/quoted.js';
-import { answer, type CommandContext, type CommandResult, reportError } from '../command-context.js';
-import { configTemplate } from '../config/template.js';
-import { type EffectiveValue, effectiveValues } from '../config/effective-values.js';
+import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
 import {
   configFileFacts,
+  type EffectiveValue,
+  effectiveValues,
   renderConfigFiles,
   renderSettings,
   settingFacts,
   valueTexts,
-} from '../config/render-config.js';
-import { exitCodeOf } from '../exit-codes.js';
-import { printable } from '../format/printable.js';
-import { variablesOf } from '../option-variables.js';
-import { suggest } from '../suggest.js';
+} from './effective-values.js';
+import { variablesOf } from '../config/configuration.js';
+import { exitCodeOf } from '../output/exit-codes.js';
+import { printable } from '../format/table.js';
+import { keyOf, kindOf, type OptionKind, refusalOf } from '../config/option-kind.js';
+import { suggest } from '../config/suggest.js';
 
 export interface ConfigFlags {
   readonly files?: boolean;
@@ -111,4 +112,82 @@ function chosen(
       hint: `${meant === undefined ? '' : `Did you mean ${meant}? `}\`landfall config --template\` shows all keys.`,
     });
   });
+}
+
+const HEAD = [
+  "# landfall's configuration: docs/configuration.md says where it lies and what counts more than it.",
+  '# `landfall config` shows what holds, and where each value comes from.',
+  '#',
+  '# A line that begins with # says nothing. Take the # away before a key, and before the [table] that it stands in.',
+];
+
+const WIDTH = 100;
+
+/** What an option may be given, by what its help calls it; anything else is a word. */
+const SAMPLES: Readonly<Record<string, string>> = {
+  bytes: '10M',
+  'container:host:size': '0:100000:65536',
+  dir: '/path/to/directory',
+  duration: '24h',
+  file: '/path/to/file',
+  'host:port': '127.0.0.1:5000',
+  pattern: 'registry.k8s.io/*',
+  platform: 'linux/arm64',
+  platforms: 'linux/arm64',
+  registry: 'quay.io',
+  size: '20G',
+  address: 'unix:///run/landfall/landfall.sock',
+};
+
+/** A configuration file that sets nothing and shows every key, with the words of `--help`. */
+export function configTemplate(program: Command): string {
+  const tables = program.commands.flatMap((command) => {
+    const keys = keyLines(command, command.name());
+    return keys.length === 0
+      ? []
+      : [['', `# Of \`landfall ${command.name()}\`.`, `#[${command.name()}]`], ...keys];
+  });
+  return `${[HEAD, ...keyLines(program, ''), ...tables].flat().join('\n')}\n`;
+}
+
+/** For each key its help and a line that sets it. */
+function keyLines(command: Command, name: string): string[][] {
+  return command.options
+    .filter((option) => !option.hidden && refusalOf(name, option) === undefined)
+    .map((option) => [
+      '',
+      ...wrapped(option.description).map((line) => `# ${line}`),
+      `#${keyOf(option)} = ${sampleOf(option, kindOf(option))}`,
+    ]);
+}
+
+/** A value of the kind that the option takes, in TOML. */
+function sampleOf(option: Option, kind: OptionKind): string {
+  const [, placeholder = ''] = /[<[](.*?)[\]>]/.exec(option.flags) ?? [];
+  const text = JSON.stringify(SAMPLES[placeholder] ?? placeholder);
+  switch (kind) {
+    case 'switch':
+      return String(!option.negate);
+    case 'choice':
+      return JSON.stringify(option.argChoices?.[0] ?? '');
+    case 'number':
+      return placeholder in SAMPLES ? text : '8';
+    case 'text':
+      return text;
+    case 'list':
+      return `[${text}]`;
+    case 'table':
+      return '{ layer-bytes = "20G", entries-per-layer = 500000 }';
+  }
+}
+
+function wrapped(text: string): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1) ?? '';
+    if (last === '') lines[lines.length - 1] = word;
+    else if (last.length + 1 + word.length <= WIDTH) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -1,16 +1,17 @@
 import { LandfallError } from '../../errors.js';
-import { copyResolved, resolveSource } from '../../transfer/copy.js';
+import { familiarReference, formatPlatform, parseReference } from '../../spec/index.js';
 import type { CopyReport } from '../../transfer/copy-report.js';
 import { CopySession } from '../../transfer/copy-session.js';
+import { copyResolved, resolveSource } from '../../transfer/copy.js';
+import { parseImagePlace } from '../../transfer/image-place.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { copyJson } from '../copy-facts.js';
-import { copyChoice, type CopyFlags } from '../copy-options.js';
-import { parseImagePlace } from '../image-place.js';
-import { ImagePlaces, type ImagePlacesOptions } from '../image-places.js';
-import { policyOf } from '../policy-of.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { copyChoice, copyCounts, type CopyFlags, copyJson } from './copy-facts.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { ImagePlaces, type ImagePlacesOptions } from '../images/image-places.js';
+import { policyOf } from '../images/policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
-import { renderCopy } from '../render-copy.js';
 
 export interface CopyCommandFlags extends CopyFlags {
   readonly dryRun?: boolean;
@@ -104,4 +105,75 @@ function refuseDryArchive(kind: string, dryRun: boolean): void {
       hint: 'Leave out --dry-run, or name another destination.',
     },
   );
+}
+
+export interface PushFlags extends CopyFlags {
+  readonly dryRun?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Copies an image of the store to a registry: to that of its name, or to the one that is named. */
+export async function pushCommand(
+  name: string,
+  destination: string | undefined,
+  flags: PushFlags,
+  context: CommandContext,
+): CommandResult {
+  if (parseImagePlace(name).kind !== 'store') {
+    throw new LandfallError('INVALID_CONFIG', `${name} is no image of the store`, {
+      hint: `Use landfall copy ${name} docker://REF.`,
+    });
+  }
+  const to = destinationOf(destination ?? name);
+  const report = await copyImage(name, to, flags, context);
+  const { quiet = false } = flags;
+  answer(context, copyJson(report), () => (quiet ? `${report.target.digest}\n` : renderCopy(report)));
+  return 0;
+}
+
+function destinationOf(text: string): string {
+  const place = parseImagePlace(text);
+  if (place.kind === 'registry') return text;
+  if (place.kind !== 'store') {
+    throw new LandfallError('INVALID_CONFIG', `${text} is not at a registry`, {
+      hint: 'Use landfall copy for layouts and archives.',
+    });
+  }
+  return `docker://${familiarReference(parseReference(text, { defaultTag: true }))}`;
+}
+
+/** What a copy did, in a few lines. */
+export function renderCopy(report: CopyReport): string {
+  const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
+  const facts: [string, string][] = [['digest', target.digest]];
+  if (resolved.digest !== target.digest) facts.push(['source', `${resolved.digest}, which is an index`]);
+  facts.push(['content', contentLine(report)]);
+  if (omitted.length > 0) facts.push(['left out', omittedNames(report)]);
+  if (referrers.length > 0) facts.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
+  const signers = new Set(signatures.map(({ signedBy }) => signedBy));
+  if (signers.size > 0) facts.push(['signed by', [...signers].join(', ')]);
+  return [printable(destination), ...facts.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function contentLine(report: CopyReport): string {
+  const { copied, mounted, exists, planned } = copyCounts(report);
+  if (report.outcome === 'exists') return 'up to date: nothing was copied';
+  const parts: string[] = [];
+  if (planned.count > 0) parts.push(`${planned.count} to copy (${formatSize(planned.bytes)})`);
+  if (copied.count > 0) parts.push(`${copied.count} copied (${formatSize(copied.bytes)})`);
+  if (mounted.count > 0) parts.push(`${mounted.count} mounted (${formatSize(mounted.bytes)})`);
+  if (exists.count > 0) parts.push(`${exists.count} already there`);
+  return parts.join(', ');
+}
+
+function omittedNames({ omitted }: CopyReport): string {
+  return omitted
+    .map(({ platform, digest }) => (platform === undefined ? digest : formatPlatform(platform)))
+    .join(', ');
+}
+
+function countReferrers(referrers: readonly CopyReport[]): number {
+  return referrers.reduce((sum, { referrers: below }) => sum + 1 + countReferrers(below), 0);
 }

@@ -4,26 +4,30 @@ import {
   Daemon,
   DaemonMetrics,
   type DaemonOptions,
+  type EndedPull,
+  type LeftLayer,
   ObserveServer,
   parseSocketAddress,
 } from '../../daemon/index.js';
 import type { Tracing } from '../../daemon/observe/tracing.js';
 import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
 import type { SyncMode } from '../../engine/durability.js';
-import { LandfallError, TrustError } from '../../errors.js';
+import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
+import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { endFacts, endLine, leftFacts, leftLine } from '../daemon-log.js';
-import { messageOf } from '../error-facts.js';
-import { EXIT_CODES } from '../exit-codes.js';
-import { openRegistry } from '../open-registry.js';
-import { lastingPolicyOf, policyOf } from '../policy-of.js';
-import { parseDuration } from '../parse-duration.js';
-import { version } from '../version.js';
-import { parseListen } from '../parse-listen.js';
-import { pinnedBy } from '../pinned-by.js';
-import { withStore } from '../with-store.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { EXIT_CODES } from '../output/exit-codes.js';
+import { formatDuration, formatSize } from '../format/size.js';
+import { matchesGlob } from './glob.js';
+import type { LogFacts } from '../output/log.js';
+import { openRegistry } from '../images/open-registry.js';
+import { parseListen } from '../options/options.js';
+import { parseDuration } from '../options/parse-duration.js';
+import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
+import { messageOf } from '../output/render-error.js';
+import { version } from '../output/version.js';
+import { withStore } from '../images/with-store.js';
 
 export interface DaemonFlags {
   readonly cri?: string;
@@ -249,4 +253,56 @@ function failoverWithin(progressTimeoutMs: number): FailoverOptions {
   if (progressTimeoutMs === 0) return {};
   const firstByteMs = Math.min(20_000, progressTimeoutMs / HOSTS_TRIED);
   return { firstByteMs, windowMs: Math.min(10_000, progressTimeoutMs / HOSTS_TRIED) };
+}
+
+/** What the log has of a pull that has ended, for programs. */
+export function endFacts({ id, reference, durationMs, outcome, progress }: EndedPull): LogFacts {
+  return {
+    pull: id,
+    reference,
+    durationMs: Math.round(durationMs),
+    bytesDownloaded: progress.downloadedBytes,
+    ...('error' in outcome
+      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
+      : {}),
+  };
+}
+
+/** The same for people. */
+export function endLine({ id, reference, durationMs, outcome, progress }: EndedPull): string {
+  const subject = `pull ${id}: ${reference}`;
+  if ('error' in outcome) return `${subject}: failed: ${messageOf(outcome.error)}`;
+  return `${subject}: done in ${formatDuration(durationMs)}, ${formatSize(progress.downloadedBytes)} downloaded`;
+}
+
+/** A layer that containerd brings itself, and why. */
+export function leftLine(chainId: Digest, { image, reason }: LeftLayer): string {
+  const of = image === undefined ? '' : `${image}: `;
+  return `${of}layer ${chainId}, and those on it, are left to containerd: ${messageOf(reason)}`;
+}
+
+/** The same for programs. */
+export function leftFacts(chainId: Digest, { image, reason }: LeftLayer): LogFacts {
+  const error = isLandfallError(reason) ? reason.code : 'INTERNAL';
+  return { ...(image === undefined ? {} : { image }), chainId, error };
+}
+
+/**
+ * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over canonical names.
+ *
+ * @throws LandfallError INVALID_CONFIG
+ */
+export function pinnedBy(patterns: readonly string[]): (name: string) => boolean {
+  const globs = patterns.map((pattern) => {
+    if (/[*?]/.test(pattern)) return pattern;
+    try {
+      return formatReference(parseReference(pattern, { defaultTag: true }));
+    } catch (cause) {
+      throw new LandfallError('INVALID_CONFIG', `--pin: ${messageOf(cause)}`, {
+        cause,
+        hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
+      });
+    }
+  });
+  return (name) => globs.some((glob) => matchesGlob(glob, name));
 }

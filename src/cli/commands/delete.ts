@@ -1,11 +1,11 @@
 import { isDigest } from '../../spec/index.js';
 import { LandfallError } from '../../errors.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { errorFacts } from '../error-facts.js';
-import { printable } from '../format/printable.js';
-import { parseImagePlace } from '../image-place.js';
-import { ImagePlaces } from '../image-places.js';
-import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { errorFacts } from '../output/render-error.js';
+import { printable } from '../format/table.js';
+import { parseImagePlace } from '../../transfer/image-place.js';
+import { ImagePlaces } from '../images/image-places.js';
+import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 
 /** Deletes tags, or manifests by their digests, at registries or in layouts. */
 export async function deleteCommand(names: readonly string[], context: CommandContext): CommandResult {

@@ -1,8 +1,10 @@
-import { diskUsage } from '../../engine/disk-usage.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { renderDiskUsage } from '../render-disk-usage.js';
-import { showsUnicode, wantsColor } from '../terminal.js';
-import { withStore } from '../with-store.js';
+import { styleText } from 'node:util';
+import { diskUsage, type DiskUsage } from '../../engine/disk-usage.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { formatSize } from '../format/size.js';
+import { renderShares, renderTable } from '../format/table.js';
+import { showsUnicode, wantsColor } from '../output/terminal.js';
+import { withStore } from '../images/with-store.js';
 
 const WIDEST = 80;
 
@@ -18,4 +20,100 @@ export async function dfCommand(context: CommandContext): CommandResult {
     }),
   );
   return 0;
+}
+
+export interface RenderDiskUsageOptions {
+  /** Columns. */
+  readonly width: number;
+  readonly unicode: boolean;
+  readonly color: boolean;
+}
+
+interface Part {
+  readonly name: string;
+  readonly bytes: number;
+  readonly unicode: string;
+  readonly ascii: string;
+  readonly color?: 'green' | 'cyan' | 'yellow' | 'magenta';
+}
+
+/** What a store takes as a table, and below it a bar of the file system that it lies on. */
+export function renderDiskUsage(usage: DiskUsage, options: RenderDiskUsageOptions): string {
+  return `${tableOf(usage, options)}\n${barOf(usage, options)}`;
+}
+
+function tableOf(usage: DiskUsage, { width }: RenderDiskUsageOptions): string {
+  const { blobs, snapshots, partials, database, quarantine } = usage;
+  const rows: [name: string, count: number | undefined, bytes: number, reclaimable: number][] = [
+    ['blobs', blobs.count, blobs.bytes, blobs.reclaimable],
+    ['snapshots', snapshots.count, snapshots.bytes, snapshots.reclaimable],
+    ['partial downloads', partials.count, partials.bytes, partials.reclaimable],
+    ['database', undefined, database.bytes, 0],
+    ['quarantine', quarantine.count, quarantine.bytes, 0],
+    ['total', undefined, usage.total, usage.reclaimable],
+  ];
+  return renderTable(
+    [
+      { title: 'TYPE', shrinks: true },
+      { title: 'COUNT', align: 'right' },
+      { title: 'SIZE', align: 'right' },
+      { title: 'RECLAIMABLE', align: 'right' },
+    ],
+    rows.map(([name, count, bytes, reclaimable]) => [
+      name,
+      count === undefined ? '' : String(count),
+      formatSize(bytes),
+      `${formatSize(reclaimable)}${percentOf(reclaimable, bytes)}`,
+    ]),
+    { width },
+  );
+}
+
+function percentOf(part: number, whole: number): string {
+  return part === 0 || whole === 0 ? '' : ` (${Math.round((part * 100) / whole)}%)`;
+}
+
+function barOf(usage: DiskUsage, { width, unicode, color }: RenderDiskUsageOptions): string {
+  const parts = partsOf(usage).filter(({ bytes }) => bytes > 0);
+  const paint = (text: string, at: number): string => {
+    const own = parts[at]?.color;
+    return !color || own === undefined || text === ''
+      ? text
+      : styleText(own, text, { validateStream: false });
+  };
+  const markOf = (part: Part): string => (unicode ? part.unicode : part.ascii);
+  const bar = renderShares(
+    parts.map((part) => ({ amount: part.bytes, mark: markOf(part) })),
+    Math.max(1, width - 2),
+    paint,
+  );
+  const legend = parts.map(
+    (part, at) => `  ${paint(markOf(part), at)} ${part.name} ${formatSize(part.bytes)}\n`,
+  );
+  return `[${bar}]\n${legend.join('')}`;
+}
+
+/** The whole file system, cut into what the store takes, what others take, and what is left. */
+function partsOf(usage: DiskUsage): readonly Part[] {
+  const { blobs, snapshots, partials, database, quarantine, total, freeBytes, capacityBytes } = usage;
+  return [
+    { name: 'blobs', bytes: blobs.bytes, unicode: '█', ascii: '#', color: 'green' },
+    { name: 'snapshots', bytes: snapshots.bytes, unicode: '▓', ascii: '=', color: 'cyan' },
+    { name: 'partial downloads', bytes: partials.bytes, unicode: '▒', ascii: '+', color: 'yellow' },
+    {
+      name: 'database and quarantine',
+      bytes: database.bytes + quarantine.bytes,
+      unicode: '▪',
+      ascii: 'o',
+      color: 'magenta',
+    },
+    // Also what the file system keeps for itself and for root.
+    {
+      name: 'used by others',
+      bytes: capacityBytes - freeBytes - total,
+      unicode: '░',
+      ascii: '-',
+    },
+    { name: 'free', bytes: freeBytes, unicode: '·', ascii: '.' },
+  ];
 }

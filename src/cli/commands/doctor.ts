@@ -1,19 +1,17 @@
 import { resolve } from 'node:path';
-import { checkContainerd } from '../../daemon/check-containerd.js';
-import { type DiagnosedCapability, diagnose } from '../../engine/doctor.js';
+import { checkContainerd, type ContainerdReport } from '../../daemon/check-containerd.js';
+import { diagnose, type DiagnosedCapability } from '../../engine/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
 import { probeSystem } from '../../system/index.js';
 import type { FoundPolicy } from '../../trust/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { messageOf } from '../error-facts.js';
-import { printable } from '../format/printable.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { formatSize } from '../format/size.js';
-import { renderTable } from '../format/table.js';
-import { openRegistry } from '../open-registry.js';
-import { foundPolicy } from '../policy-of.js';
-import { renderContainerd } from '../render-containerd.js';
-import { tableWidth } from '../terminal.js';
+import { printable, renderTable } from '../format/table.js';
+import { openRegistry } from '../images/open-registry.js';
+import { foundPolicy } from '../images/policy-of.js';
+import { messageOf } from '../output/render-error.js';
+import { tableWidth } from '../output/terminal.js';
 
 export interface DoctorFlags {
   /** A reference, of which only the registry matters. */
@@ -171,4 +169,27 @@ function factsOf(host: HostConfig): HostFacts {
     ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
     why,
   };
+}
+
+/** What a containerd's configuration lacks, as lines that can be put into it. */
+export function renderContainerd({ file, version, missing }: ContainerdReport): string {
+  if (missing.length === 0) return `${printable(file)} has all that landfall needs as a snapshotter\n`;
+  const lines = [`${printable(file)}, of version ${version}, lacks:`];
+  let before: string | undefined;
+  let keys = new Set<string>();
+  for (const { table, line, why, instead } of missing) {
+    const key = line.slice(0, line.indexOf(' '));
+    // Of a list of tables each has a header of its own.
+    if (table !== before || keys.has(key)) {
+      lines.push('', ...(table === '' ? [] : [table]));
+      keys = new Set();
+    }
+    keys.add(key);
+    before = table;
+    lines.push(`# ${why}`);
+    if (instead !== undefined)
+      lines.push(`# instead of ${printable(instead.line)} (${printable(instead.place)})`);
+    lines.push(line);
+  }
+  return `${lines.join('\n')}\n`;
 }

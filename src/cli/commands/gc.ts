@@ -1,10 +1,9 @@
 import { collectGarbage, type GarbageReport } from '../../engine/collect-garbage.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { countOf } from '../format/count.js';
-import { printable } from '../format/printable.js';
-import { formatSize } from '../format/size.js';
-import { parseDuration } from '../parse-duration.js';
-import { withStore } from '../with-store.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { parseDuration } from '../options/parse-duration.js';
+import { withStore } from '../images/with-store.js';
 
 export interface GcFlags {
   readonly dryRun?: boolean;

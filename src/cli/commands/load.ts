@@ -1,21 +1,27 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { unpackPresent } from '../../engine/unpack-present.js';
+import { type UnpackedPresent, unpackPresent } from '../../engine/unpack-present.js';
 import { ContentError, LandfallError } from '../../errors.js';
-import { formatReference, hostPlatform, parsePlatform } from '../../spec/index.js';
-import type { Archive } from '../../transfer/archives/archive.js';
+import {
+  type Descriptor,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parsePlatform,
+} from '../../spec/index.js';
+import type { Archive, ArchiveFormat } from '../../transfer/archives/archive.js';
 import { openArchive } from '../../transfer/archives/open-archive.js';
 import { CopySession } from '../../transfer/copy-session.js';
-import { ArchiveLoader } from '../../transfer/load-archive.js';
+import { ArchiveLoader, type LoadedFromArchive } from '../../transfer/load-archive.js';
 import type { PlannedImage } from '../../transfer/load-plan.js';
 import { StorePlace } from '../../transfer/store-place.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { printable } from '../format/printable.js';
-import { formatPlatform } from '../../spec/index.js';
-import { type LoadedImage, loadedJson, renderLoaded, whatIsAbsent } from '../loaded-images.js';
-import { policyOf } from '../policy-of.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { copyCounts } from './copy-facts.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { policyOf } from '../images/policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
-import { type Outcome, outcomeOf, reportFailures } from '../several.js';
-import { withStore } from '../with-store.js';
+import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { withStore } from '../images/with-store.js';
 
 export interface LoadFlags {
   readonly input?: string;
@@ -113,4 +119,71 @@ function nothingToLoad(archive: Archive, nameless: number): LandfallError {
   return new LandfallError('INVALID_CONFIG', `no image of ${archive.location} has a name`, {
     hint: 'Give it one: landfall load --name REF.',
   });
+}
+
+export interface LoadedImage extends LoadedFromArchive {
+  /** Canonical. */
+  readonly name: string;
+  /** Absent where it was not unpacked. */
+  readonly unpacked: UnpackedPresent | undefined;
+}
+
+export interface LoadedImages {
+  readonly archive: string;
+  readonly format: ArchiveFormat;
+  readonly images: readonly LoadedImage[];
+}
+
+/** As docs/json-output.md has it. */
+export function loadedJson({ archive, format, images }: LoadedImages): object {
+  return { archive, format, images: images.map(imageJson) };
+}
+
+export function renderLoaded({ archive, images }: LoadedImages): string {
+  const lines = images.map((image) => {
+    const { copied } = copyCounts(image.report);
+    const what =
+      copied.count === 0
+        ? 'nothing had to be copied'
+        : `${copied.count} copied (${formatSize(copied.bytes)})`;
+    return `${printable(image.name)} ${image.report.target.digest}: ${what}`;
+  });
+  lines.push(`loaded ${countOf(images.length, 'image')} from ${printable(archive)}`);
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** What is not there of an image, for people; undefined where nothing is missing. */
+export function whatIsAbsent({ missing, leftOut }: LoadedImage): string | undefined {
+  const parts = [
+    ...(missing.length === 0 ? [] : [`the archive lacks ${namesOf(missing)}`]),
+    ...(leftOut.length === 0 ? [] : [`left out on purpose: ${namesOf(leftOut)}`]),
+  ];
+  return parts.length === 0 ? undefined : parts.join('; ');
+}
+
+function imageJson({ name, report, unpacked, missing, leftOut }: LoadedImage): object {
+  const { target, outcome, referrers, signatures } = report;
+  return {
+    name,
+    digest: target.digest,
+    mediaType: target.mediaType,
+    outcome,
+    ...(unpacked === undefined ? {} : { platform: formatPlatform(unpacked.platform) }),
+    ...(unpacked?.chainId === undefined ? {} : { chainId: unpacked.chainId }),
+    contents: copyCounts(report),
+    referrers: referrers.length,
+    missing: missing.map(absentJson),
+    leftOut: leftOut.map(absentJson),
+    ...(signatures === undefined ? {} : { signatures }),
+  };
+}
+
+function absentJson({ digest, size, platform }: Descriptor): object {
+  return { digest, size, ...(platform === undefined ? {} : { platform: formatPlatform(platform) }) };
+}
+
+function namesOf(absent: readonly Descriptor[]): string {
+  return absent
+    .map(({ platform, digest }) => (platform === undefined ? digest : formatPlatform(platform)))
+    .join(', ');
 }

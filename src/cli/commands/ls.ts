@@ -2,20 +2,20 @@ import { formatPlatform } from '../../spec/index.js';
 import { fromBytePath, toBytePath, type BytePath } from '../../system/index.js';
 import type { ImageViews } from '../../transfer/image-views.js';
 import { entryOf, findPath, type TreeEntry, walkTree } from '../../unpack/index.js';
-import type { CommandContext, CommandResult } from '../command-context.js';
-import { jsonWithList } from '../format/json-with-list.js';
-import { printable } from '../format/printable.js';
-import { openViews } from '../open-views.js';
-import { OpenedImages, type OpenedLayers } from '../opened-images.js';
+import type { CommandContext, CommandResult } from '../output/command-context.js';
 import {
+  jsonWithList,
   longColumns,
   nameWithTarget,
   nodeFacts,
   type NodeFacts,
   pathFacts,
   type PathFacts,
-} from '../tree-entry-facts.js';
-import { writeAll } from '../write-all.js';
+} from './tree-entry-facts.js';
+import { printable } from '../format/table.js';
+import { openViews } from '../images/open-views.js';
+import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
+import { writeAll } from '../output/bytes-output.js';
 
 export interface LsFlags {
   readonly platform?: string;

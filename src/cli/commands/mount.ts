@@ -1,8 +1,8 @@
-import { mountImage } from '../../engine/mount.js';
+import { imageMounts, mountImage, unmountImage } from '../../engine/mount.js';
 import { parsePlatform } from '../../spec/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { printable } from '../format/printable.js';
-import { withStore } from '../with-store.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { printable } from '../format/table.js';
+import { withStore } from '../images/with-store.js';
 
 export interface MountFlags {
   readonly platform?: string;
@@ -23,5 +23,27 @@ export async function mountCommand(
   answer(context, mounted, () => {
     return `mounted ${printable(name)} at ${printable(mounted.target)} ${writable ? 'read-write' : 'read-only'}\n`;
   });
+  return 0;
+}
+
+export async function umountCommand(directory: string, context: CommandContext): CommandResult {
+  const unmounted = await withStore(context, (store) => unmountImage(store, directory));
+  answer(context, unmounted, () => `unmounted ${printable(unmounted.target)}\n`);
+  return 0;
+}
+
+export interface MountsFlags {
+  readonly platform?: string;
+}
+
+/** JSON whatever `--output` says: what reads this is a program. */
+export async function mountsCommand(
+  name: string,
+  flags: MountsFlags,
+  context: CommandContext,
+): CommandResult {
+  const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
+  const mounts = await withStore(context, (store) => imageMounts(store, name, { platform }));
+  context.stdout.write(`${JSON.stringify(mounts, null, 2)}\n`);
   return 0;
 }

@@ -13,18 +13,23 @@ import {
   type Platform,
   withoutCredentials,
 } from '../../spec/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { errorFacts, messageOf } from '../error-facts.js';
-import { openRegistry } from '../open-registry.js';
-import { openProgressDisplay, type ProgressDisplay } from '../progress/progress-display.js';
-import { foundPolicy, mayBeDaemons } from '../policy-of.js';
-import { type PullReport, pullReport, pullReportJson } from '../pull-report.js';
-import { renderPullSummary, renderPullTotal } from '../render-pull-summary.js';
-import { type Outcome, outcomeOf, reportFailures } from '../several.js';
-import { RequestRecord } from '../timeline/request-record.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { errorFacts, messageOf } from '../output/render-error.js';
+import { openRegistry } from '../images/open-registry.js';
+import { openProgressDisplay } from '../progress/progress-display.js';
+import type { ProgressDisplay } from '../progress/pull-model.js';
+import { foundPolicy, mayBeDaemons } from '../images/policy-of.js';
+import {
+  type PullReport,
+  pullReport,
+  pullReportJson,
+  renderPullSummary,
+  renderPullTotal,
+} from './pull-report.js';
+import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { RequestRecord, TimelineRecorder } from '../timeline/timeline-recorder.js';
 import { TimelineFiles } from '../timeline/timeline-files.js';
-import { TimelineRecorder } from '../timeline/timeline-recorder.js';
-import { withStore } from '../with-store.js';
+import { withStore } from '../images/with-store.js';
 
 export interface PullFlags {
   readonly platform?: string;
@@ -133,7 +138,7 @@ async function pullAll(
       ? await findDaemon(context.settings.root)
       : undefined;
   if (daemon !== undefined) {
-    const { pullByDaemon } = await import('../pull-by-daemon.js');
+    const { pullByDaemon } = await import('./pull-by-daemon.js');
     return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);
   }
   const { settings, signal } = context;

@@ -1,17 +1,18 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
-import { isDigest } from '../../spec/index.js';
+import { formatPlatform, isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/archives/archive-destination.js';
 import type { ArchiveFormat } from '../../transfer/archives/archive.js';
-import { copy } from '../../transfer/copy.js';
 import type { CopyReport } from '../../transfer/copy-report.js';
 import { CopySession } from '../../transfer/copy-session.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { copyChoice, type CopyFlags } from '../copy-options.js';
-import { ImagePlaces } from '../image-places.js';
+import { copy } from '../../transfer/copy.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { copyChoice, type CopyFlags, copyJson } from './copy-facts.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { ImagePlaces } from '../images/image-places.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
-import { renderSaved, savedJson } from '../saved-images.js';
-import { type Outcome, outcomeOf, reportFailures } from '../several.js';
+import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 
 export interface SaveFlags extends CopyFlags {
   readonly file: string;
@@ -102,4 +103,36 @@ function refuseImpossible(flags: SaveFlags, { stdout }: CommandContext): void {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
   }
+}
+
+/** An archive that was written. */
+export interface SavedImages {
+  readonly file: string;
+  readonly format: ArchiveFormat;
+  /** Bytes. */
+  readonly size: number;
+  /** Names of the files that it was split into; none where it was not. */
+  readonly parts: readonly string[];
+  readonly reports: readonly CopyReport[];
+}
+
+/** As docs/json-output.md has it. */
+export function savedJson({ file, format, size, parts, reports }: SavedImages): object {
+  return { file, format, size, ...(parts.length === 0 ? {} : { parts }), images: reports.map(copyJson) };
+}
+
+export function renderSaved({ file, size, parts, reports }: SavedImages): string {
+  const into = parts.length === 0 ? '' : `, ${countOf(parts.length, 'part')}`;
+  const lines = reports.flatMap((report) => {
+    const { source, target, omitted } = report;
+    const left = omitted.map(({ platform, digest }) =>
+      platform === undefined ? digest : formatPlatform(platform),
+    );
+    return [
+      `${printable(source)} ${target.digest}`,
+      ...(left.length === 0 ? [] : [`  left out: ${printable(left.join(', '))}`]),
+    ];
+  });
+  lines.push(`saved ${countOf(reports.length, 'image')} to ${printable(file)} (${formatSize(size)}${into})`);
+  return lines.map((line) => `${line}\n`).join('');
 }

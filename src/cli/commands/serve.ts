@@ -1,32 +1,45 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
+import { PullBudget } from '../../engine/pull-budget.js';
+import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {
+  Access,
+  accessFacts,
+  accessLine,
   createRegistryServer,
+  Htpasswd,
   LayoutSource,
   MetricsServer,
+  MirrorPage,
   type Page,
+  PullThrough,
+  type RegistryServer,
+  type ServedRequest,
   ServeMetrics,
   type ServeSource,
   type ServeTarget,
+  SourceCatalogue,
   sourceOfStore,
+  StoreCatalogue,
   StoreTarget,
+  TlsFiles,
 } from '../../serve/index.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { messageOf } from '../error-facts.js';
-import { EXIT_CODES } from '../exit-codes.js';
-import { printable } from '../format/printable.js';
-import { openPullThrough } from '../open-pull-through.js';
-import { openRegistry } from '../open-registry.js';
-import { printHosts } from '../print-hosts.js';
-import { openServeAccess, type ServeAccess } from '../serve-access.js';
-import { requestTold } from '../serve-log.js';
-import { sourcePage, storePage } from '../serve-page.js';
-import { type ServeFlags, type ServePlan, servePlan } from '../serve-plan.js';
-import { parseSourceName } from '../source-name.js';
-import { version } from '../version.js';
-import { withStore } from '../with-store.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { EXIT_CODES } from '../output/exit-codes.js';
+import { printable } from '../format/table.js';
+import type { Log } from '../output/log.js';
+import { openRegistry } from '../images/open-registry.js';
+import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
+import { printHosts } from './mirror-hosts.js';
+import { type PullThroughPlan, type ServeFlags, type ServePlan, servePlan } from './serve-plan.js';
+import { messageOf } from '../output/render-error.js';
+import { parseSourceName } from '../images/source-name.js';
+import { version } from '../output/version.js';
+import { withStore } from '../images/with-store.js';
 
 export type { ServeFlags };
 
@@ -163,4 +176,133 @@ function warnOfOpenDoors(
       'passwords cross the network as they are: speak TLS with --tls-cert and --tls-key, or stand behind a proxy that does',
     );
   }
+}
+
+/** Who may come in, and how a server shows that it is itself. */
+export interface ServeAccess extends Disposable {
+  readonly access: Access | undefined;
+  readonly tls: TlsFiles | undefined;
+  /** Gives a server what is read anew from now on. */
+  follow(server: Pick<RegistryServer, 'identify'>): void;
+}
+
+/**
+ * What the options say of that. Both files are read again when they change, the certificate on SIGHUP too.
+ *
+ * @throws LandfallError INVALID_CONFIG
+ */
+export async function openServeAccess(flags: ServeFlags, { log }: CommandContext): Promise<ServeAccess> {
+  const { htpasswd, anonymousRead = false, tlsCert, tlsKey } = flags;
+  const onError = (error: unknown): void => log.warn(messageOf(error));
+  let followed: Pick<RegistryServer, 'identify'> | undefined;
+  const users =
+    htpasswd === undefined ? undefined : await Htpasswd.open({ file: resolve(htpasswd), onError });
+  const tls =
+    tlsCert === undefined || tlsKey === undefined
+      ? undefined
+      : await TlsFiles.open({
+          certFile: resolve(tlsCert),
+          keyFile: resolve(tlsKey),
+          onChange: (identity) => {
+            followed?.identify(identity);
+            log.info('the certificate was read again');
+          },
+          onError,
+        });
+  const reload = (): void => void tls?.reload();
+  // Without a certificate the signal means what it always does: the end.
+  if (tls !== undefined) process.on('SIGHUP', reload);
+  return {
+    access: users === undefined ? undefined : new Access({ users, anonymousRead }),
+    tls,
+    follow: (server) => {
+      followed = server;
+    },
+    [Symbol.dispose]: () => {
+      process.off('SIGHUP', reload);
+      tls?.[Symbol.dispose]();
+    },
+  };
+}
+
+/** Tells of each request: a line of the combined log format, or its facts for programs. What broke on the way is a warning. */
+export function requestTold(log: Log): (request: ServedRequest) => void {
+  return (request) => {
+    if (log.shows('info')) log.info(accessLine(request), accessFacts(request));
+    if (request.error === undefined || request.status < 500) return;
+    log.warn(`${request.method} ${printablePath(request.path)}: ${messageOf(request.error)}`);
+  };
+}
+
+/** Without its query, which may hold what is nobody's business. */
+function printablePath(path: string): string {
+  return path.split('?', 1)[0] ?? '';
+}
+
+/** The pages of a store. @param secure whether clients reach it by TLS */
+export function storePage(store: Store, secure: boolean): Page {
+  const { database, documents, catalog: images, content, additional } = store;
+  const known = [documents, ...additional.map((other) => other.documents)];
+  const catalogue = new StoreCatalogue({ database, documents: known, images, content });
+  const page = new MirrorPage({ catalogue, blobs: content, secure });
+  return (path, request) => page.answer(path, request);
+}
+
+/** The pages of a source that has no database, such as a layout. */
+export function sourcePage(source: ServeSource, secure: boolean): Page {
+  const page = new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure });
+  return (path, request) => page.answer(path, request);
+}
+
+/** A client of this server is not left waiting for longer by an upstream that asks for it, in ms. */
+const MOST_RETRY_AFTER_MS = 5_000;
+
+/** Blobs on their way at once, for many clients: as many as connections are kept to one host. */
+const DEFAULT_CONCURRENCY = 16;
+
+/** A source that is filled on demand, with connections of its own, which end with it. */
+export interface OpenedPullThrough extends AsyncDisposable {
+  readonly source: PullThrough;
+}
+
+/** @throws LandfallError INVALID_CONFIG */
+export async function openPullThrough(
+  { upstreams, ttlMs }: PullThroughPlan,
+  { store, local }: { readonly store: Store; readonly local: ServeSource },
+  context: CommandContext,
+): Promise<OpenedPullThrough> {
+  const { maxRetryAfter, concurrency = DEFAULT_CONCURRENCY } = context.settings;
+  const policy = await lastingPolicyOf(context);
+  const found = await policyOf(context);
+  if (found !== undefined) context.log.info(`what is brought needs what ${found.path} asks for`);
+  const mark = `pull-through/${randomBytes(8).toString('hex')}`;
+  const registry = await openRegistry(
+    context,
+    upstreams.map((upstream) => `${upstream}/any`),
+    {
+      userAgent: `landfall/${version()} ${mark}`,
+      retry: {
+        attempts: 3,
+        maxRetryAfterMs: maxRetryAfter === undefined ? MOST_RETRY_AFTER_MS : maxRetryAfter * 1000,
+      },
+    },
+  );
+  const source = new PullThrough({
+    store,
+    local,
+    registry,
+    upstreams,
+    ttlMs,
+    mark,
+    budget: new PullBudget({ concurrency }),
+    policy,
+    onWarning: (text) => context.log.warn(text),
+  });
+  return {
+    source,
+    [Symbol.asyncDispose]: async () => {
+      await source.close();
+      await registry.close();
+    },
+  };
 }

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
+import { FileOutput } from '../../content/file-output.js';
 import { openStore } from '../../engine/store.js';
 import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { shortDigest } from '../../spec/index.js';
 import {
   type EarlierReport,
   type MirrorDestination,
@@ -11,22 +13,25 @@ import {
   OpenPlaces,
   parsePlaceName,
   parseShard,
+  type PrunedTag,
   readEarlierReport,
   readMirrorFile,
   type RepositoryPrune,
   sync,
+  type SyncedImage,
   type SyncResult,
 } from '../../transfer/sync/index.js';
-import { askTerminal } from '../ask-terminal.js';
-import { answer, type CommandContext, type CommandResult, reportError } from '../command-context.js';
-import { countOf } from '../format/count.js';
-import { registryOptions } from '../open-registry.js';
-import { policyOf } from '../policy-of.js';
+import { askTerminal } from '../images/ask-terminal.js';
+import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable, renderTable, type TableColumn } from '../format/table.js';
+import { registryOptions } from '../images/open-registry.js';
+import { policyOf } from '../images/policy-of.js';
 import { openSyncDisplay, type SyncDisplay } from '../progress/sync-display.js';
-import { renderPrunes, renderSync } from '../render-sync.js';
-import { type Outcome, reportFailures } from '../several.js';
-import { syncReport, writeSyncReport } from '../sync-report.js';
-import { tableWidth } from '../terminal.js';
+import { errorFacts } from '../output/render-error.js';
+import { type Outcome, reportFailures } from '../output/several.js';
+import { tableWidth } from '../output/terminal.js';
+import { version } from '../output/version.js';
 
 export interface SyncFlags {
   readonly file: string;
@@ -211,5 +216,174 @@ function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
     ...pruned.flatMap(({ destination, outcome, error }) =>
       outcome === 'failed' ? [{ subject: destination, error }] : [],
     ),
+  ];
+}
+
+/** What of a run is not in its result. */
+export interface SyncRun {
+  readonly file: string;
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+  readonly dryRun: boolean;
+  /** `0/8` */
+  readonly shard: string | undefined;
+}
+
+/** A JSON object; what is in it besides is told in docs/json-output.md. */
+export interface SyncReport {
+  readonly [key: string]: unknown;
+  readonly images: readonly object[];
+}
+
+/** How many images there are of each outcome, and how much was moved. */
+export interface SyncTotals {
+  readonly images: number;
+  readonly copied: number;
+  readonly exists: number;
+  readonly planned: number;
+  readonly unchanged: number;
+  readonly failed: number;
+  readonly bytes: number;
+  readonly pruned: number;
+}
+
+export function syncTotals({ images, pruned }: SyncResult): SyncTotals {
+  const of = (outcome: SyncedImage['outcome']): number =>
+    images.filter((image) => image.outcome === outcome).length;
+  return {
+    images: images.length,
+    copied: of('copied'),
+    exists: of('exists'),
+    planned: of('planned'),
+    unchanged: of('unchanged'),
+    failed: of('failed'),
+    bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
+    pruned: pruned.filter(({ outcome }) => outcome === 'deleted' || outcome === 'planned').length,
+  };
+}
+
+/** The report as docs/json-output.md has it: the images are the larger part by far, and come last. */
+export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
+  const { file, startedAt, finishedAt, dryRun, shard } = run;
+  return {
+    ...{ version: 1, landfall: version(), file },
+    startedAt: startedAt.toISOString(),
+    finishedAt: finishedAt.toISOString(),
+    dryRun,
+    ...(shard === undefined ? {} : { shard }),
+    totals: syncTotals(result),
+    failures: result.failures.map(({ subject, error }) => ({ subject, error: errorFacts(error) })),
+    pruned: result.pruned.map(prunedJson),
+    unpruned: result.unpruned,
+    images: result.images.map(imageJson),
+  };
+}
+
+/** Writes a report, an image a line. */
+export async function writeSyncReport(file: string, report: SyncReport): Promise<void> {
+  await using output = await FileOutput.open(path.resolve(file));
+  const { images, ...head } = report;
+  await output.write(Buffer.from(`${JSON.stringify(head).slice(0, -1)},"images":[\n`));
+  for (const [at, image] of images.entries())
+    await output.write(Buffer.from(`${JSON.stringify(image)}${at === images.length - 1 ? '' : ','}\n`));
+  await output.write(Buffer.from(']}\n'));
+  await output.finish();
+}
+
+function imageJson(image: SyncedImage): object {
+  const { source, destination, name, target, outcome, bytes, contents, omitted, referrers, error } = image;
+  const { signatures } = image;
+  return {
+    source,
+    destination,
+    name,
+    ...(target === undefined ? {} : { digest: target.digest, mediaType: target.mediaType }),
+    outcome,
+    bytes,
+    contents,
+    omitted,
+    referrers,
+    ...(signatures === undefined ? {} : { signatures }),
+    ...(outcome === 'failed' ? { error: errorFacts(error) } : {}),
+  };
+}
+
+function prunedJson({ destination, digest, outcome, error }: PrunedTag): object {
+  return { destination, digest, outcome, ...(error === undefined ? {} : { error: errorFacts(error) }) };
+}
+
+const COLUMNS: readonly TableColumn[] = [
+  { title: 'IMAGE', shrinks: true, keeps: 'end' },
+  { title: 'DESTINATION', shrinks: true, keeps: 'end' },
+  { title: 'WHAT' },
+  { title: 'BYTES', align: 'right' },
+  { title: 'DIGEST', optional: true },
+];
+
+/** What became of each image: all of them in a run that only looks, else those that were not there already. */
+export function renderSync(
+  result: SyncResult,
+  { dryRun, width }: { readonly dryRun: boolean; readonly width: number | undefined },
+): string {
+  const shown = result.images.filter(
+    ({ outcome }) => dryRun || (outcome !== 'exists' && outcome !== 'unchanged'),
+  );
+  const table = shown.length === 0 ? '' : renderTable(COLUMNS, shown.map(rowOf), { width });
+  const pruned = result.pruned.map(
+    ({ destination, outcome, digest }) =>
+      `${PRUNED[outcome]} ${printable(destination)}${digest === undefined ? '' : ` (${shortDigest(digest)})`}\n`,
+  );
+  const unpruned = result.unpruned.map(
+    ({ destination, reason }) => `deleted nothing in ${printable(destination)}: ${printable(reason)}\n`,
+  );
+  return [table, ...pruned, ...unpruned, totalLine(result)].join('');
+}
+
+/** What is about to be deleted. */
+export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
+  return renderTable(
+    [{ title: 'TO DELETE' }, { title: 'DIGEST' }],
+    prunes.flatMap(({ repository, tags }) =>
+      tags.map(({ tag, descriptor }) => [`${repository.location}:${tag}`, shortDigest(descriptor.digest)]),
+    ),
+  );
+}
+
+export function totalLine(result: SyncResult): string {
+  const { images, copied, planned, exists, unchanged, failed, bytes, pruned } = syncTotals(result);
+  const isDry = planned > 0 || result.pruned.some(({ outcome }) => outcome === 'planned');
+  const parts = [
+    ...(planned > 0 ? [`${planned} to copy (${formatSize(bytes)})`] : []),
+    ...(copied > 0 ? [`${copied} copied (${formatSize(bytes)})`] : []),
+    ...(exists > 0 ? [`${exists} already there`] : []),
+    ...(unchanged > 0 ? [`${unchanged} delivered before`] : []),
+    ...(failed > 0 ? [`${failed} failed`] : []),
+    ...(pruned > 0 ? [`${countOf(pruned, 'tag')} ${isDry ? 'to delete' : 'deleted'}`] : []),
+  ];
+  return `${countOf(images, 'image')}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}\n`;
+}
+
+const WORDS = {
+  copied: 'copied',
+  exists: 'already there',
+  planned: 'to copy',
+  unchanged: 'delivered before',
+  failed: 'failed',
+} as const satisfies Readonly<Record<SyncedImage['outcome'], string>>;
+
+const PRUNED = {
+  planned: 'would delete',
+  deleted: 'deleted',
+  kept: 'kept, since its digest is needed:',
+  failed: 'could not delete',
+} as const;
+
+function rowOf({ source, name, target, outcome, bytes }: SyncedImage): string[] {
+  return [
+    source,
+    name,
+    WORDS[outcome],
+    bytes === 0 ? '-' : formatSize(bytes),
+    target === undefined ? '' : shortDigest(target.digest),
   ];
 }

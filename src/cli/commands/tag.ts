@@ -1,13 +1,18 @@
+import { pinImage } from '../../engine/pin.js';
+import { removeImage } from '../../engine/remove.js';
 import { tagImage } from '../../engine/tag.js';
 import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy.js';
 import type { OpenContent } from '../../transfer/destination.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { printable } from '../format/printable.js';
-import { parseImagePlace } from '../image-place.js';
-import { ImagePlaces } from '../image-places.js';
-import { withStore } from '../with-store.js';
+import { parseImagePlace } from '../../transfer/image-place.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { ImagePlaces } from '../images/image-places.js';
+import { errorFacts } from '../output/render-error.js';
+import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { withStore } from '../images/with-store.js';
 
 /** One more name for an image of the store, or one more tag for an image at a registry. */
 export async function tagCommand(source: string, name: string, context: CommandContext): CommandResult {
@@ -54,4 +59,64 @@ function remoteTag({ registry, repository }: Reference, text: string): Reference
   throw new LandfallError('INVALID_CONFIG', `${text} is no tag in ${home}`, {
     hint: 'Give the tag alone, or use landfall copy to another repository.',
   });
+}
+
+type Removed = Awaited<ReturnType<typeof removeImage>>;
+
+export async function rmiCommand(names: readonly string[], context: CommandContext): CommandResult {
+  const outcomes = await withStore(context, async (store) => {
+    const done: Outcome<Removed>[] = [];
+    // One after the other, so that what two images share is freed with the second.
+    for (const name of names) done.push(await outcomeOf(name, () => removeImage(store, name)));
+    return done;
+  });
+  answer(
+    context,
+    outcomes.map((outcome) =>
+      'value' in outcome ? outcome.value : { name: outcome.subject, error: errorFacts(outcome.error) },
+    ),
+    () =>
+      outcomes
+        .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
+        .map(({ name, freed }) => `removed ${name} (freed ${formatSize(freed)})\n`)
+        .join(''),
+  );
+  return reportFailures(outcomes, context);
+}
+
+type Pinned = Awaited<ReturnType<typeof pinImage>>;
+
+export function pinCommand(names: readonly string[], context: CommandContext): CommandResult {
+  return setPinned(names, true, context);
+}
+
+/** Of `pin` and of `unpin`. */
+export async function setPinned(
+  names: readonly string[],
+  pinned: boolean,
+  context: CommandContext,
+): CommandResult {
+  const outcomes = await withStore(context, async (store) => {
+    const done: Outcome<Pinned>[] = [];
+    for (const name of names) done.push(await outcomeOf(name, () => pinImage(store, name, pinned)));
+    return done;
+  });
+  answer(
+    context,
+    outcomes.map((outcome) =>
+      'value' in outcome
+        ? { name: outcome.value.name, digest: outcome.value.target.digest, pinned: outcome.value.pinned }
+        : { name: outcome.subject, error: errorFacts(outcome.error) },
+    ),
+    () =>
+      outcomes
+        .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
+        .map((image) => `${image.pinned ? 'pinned' : 'unpinned'} ${printable(image.name)}\n`)
+        .join(''),
+  );
+  return reportFailures(outcomes, context);
+}
+
+export function unpinCommand(names: readonly string[], context: CommandContext): CommandResult {
+  return setPinned(names, false, context);
 }

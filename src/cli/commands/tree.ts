@@ -1,11 +1,19 @@
 import { documentLimit, readManifest, readVerified } from '../../engine/read-document.js';
 import { childForPlatform } from '../../engine/select-manifest.js';
-import { parsePlatform, type Platform } from '../../spec/index.js';
-import { imageGraph } from '../../transfer/image-graph.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { graphFacts, renderGraph } from '../image-tree-facts.js';
-import { type OpenedImage, OpenedImages } from '../opened-images.js';
-import { showsUnicode, tableWidth } from '../terminal.js';
+import {
+  type Descriptor,
+  type Digest,
+  formatPlatform,
+  parsePlatform,
+  type Platform,
+  shortDigest,
+} from '../../spec/index.js';
+import { type GraphNode, imageGraph } from '../../transfer/image-graph.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { formatSize } from '../format/size.js';
+import { branches, drawTree, printable } from '../format/table.js';
+import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
+import { showsUnicode, tableWidth } from '../output/terminal.js';
 
 export interface TreeFlags {
   readonly platform?: string;
@@ -44,4 +52,107 @@ async function requirePlatform(
   const document = await readManifest(content, target);
   if (document.kind === 'manifest') return;
   await childForPlatform(target, document, platform, (d) => readVerified(content, d, documentLimit(d)));
+}
+
+/** What `tree` tells of each thing; the JSON output has these keys. */
+export interface GraphFacts {
+  readonly role: GraphNode['role'];
+  readonly mediaType: string;
+  readonly digest: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly platform?: string;
+  readonly artifactType?: string;
+  readonly tag?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly uses: number;
+  readonly repeated: boolean;
+  /** Absent where it is not known without fetching it. */
+  readonly here?: boolean;
+  readonly children: readonly GraphFacts[];
+  readonly referrers: readonly GraphFacts[];
+}
+
+export function graphFacts(node: GraphNode, { isLocal }: { readonly isLocal: boolean }): GraphFacts {
+  const { role, descriptor, artifactType, tag, uses, isRepeated, isMissing } = node;
+  const { mediaType, digest, size, annotations } = descriptor;
+  const platform = platformText(descriptor);
+  return {
+    role,
+    mediaType,
+    digest,
+    size,
+    ...(platform === undefined ? {} : { platform }),
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(tag === undefined ? {} : { tag }),
+    ...(annotations === undefined ? {} : { annotations }),
+    uses,
+    repeated: isRepeated,
+    ...(isLocal && isMissing !== undefined ? { here: !isMissing } : {}),
+    children: node.children.map((child) => graphFacts(child, { isLocal })),
+    referrers: node.referrers.map((referrer) => graphFacts(referrer, { isLocal })),
+  };
+}
+
+/** A node as it is drawn, which is below another one as a part of it or as what refers to it. */
+interface Shown {
+  readonly node: GraphNode;
+  readonly isReferrer: boolean;
+}
+
+/**
+ * The tree for people: what it is, digest, size, and what else is worth saying. Names and types were written by others. Digests are cut
+ * where their lines would be wider than a terminal.
+ */
+export function renderGraph(
+  name: string,
+  root: GraphNode,
+  { unicode, width: limit }: { readonly unicode: boolean; readonly width?: number | undefined },
+): string {
+  const below = ({ node }: Shown): readonly Shown[] => [
+    ...node.children.map((child) => ({ node: child, isReferrer: false })),
+    ...node.referrers.map((referrer) => ({ node: referrer, isReferrer: true })),
+  ];
+  const drawn = drawTree([{ node: root, isReferrer: false }], below, branches({ unicode }));
+  const lines = [...drawn].map(({ node, branch }) => ({
+    title: `${branch}${titleOf(node)}`,
+    digest: node.node.descriptor.digest,
+    size: formatSize(node.node.descriptor.size),
+    notes: notesOf(node.node, unicode),
+  }));
+  const widest = Math.max(...lines.map(({ title }) => title.length));
+  const widestSize = Math.max(...lines.map(({ size }) => size.length));
+  const draw = (shown: (digest: Digest) => string): readonly string[] =>
+    lines.map(({ title, digest, size, notes }) =>
+      [title.padEnd(widest), shown(digest), size.padStart(widestSize), notes].join('  ').trimEnd(),
+    );
+  const whole = draw((digest) => digest);
+  const isTooWide = limit !== undefined && whole.some((line) => line.length > limit);
+  return `${[printable(name), ...(isTooWide ? draw((digest) => shortDigest(digest)) : whole)].join('\n')}\n`;
+}
+
+function titleOf({ node, isReferrer }: Shown): string {
+  const { role, descriptor, artifactType, tag } = node;
+  const platform = platformText(descriptor);
+  if (!isReferrer) return platform === undefined ? role : `${role} ${printable(platform)}`;
+  const what =
+    tag === undefined
+      ? (artifactType ?? descriptor.mediaType)
+      : `.${tag.split('.').at(-1) ?? ''} (by its tag)`;
+  return `referrer ${printable(what)}`;
+}
+
+function notesOf({ uses, isRepeated, isMissing }: GraphNode, unicode: boolean): string {
+  const notes = [
+    ...(uses > 1 ? [`${unicode ? '×' : 'x'}${uses}`] : []),
+    ...(isRepeated ? ['see above'] : []),
+    ...(isMissing === true ? ['not here'] : []),
+  ];
+  return notes.join(', ');
+}
+
+/** An attestation says that it is for no platform. */
+function platformText({ platform }: Descriptor): string | undefined {
+  if (platform === undefined || platform.os === 'unknown') return undefined;
+  return formatPlatform(platform);
 }

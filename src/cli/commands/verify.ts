@@ -1,11 +1,14 @@
+import { type Descriptor, formatPlatform } from '../../spec/index.js';
 import { judgeImages, type PolicyVerdict } from '../../transfer/judge-images.js';
-import { verify } from '../../transfer/verify.js';
-import { faultOf, type VerifyFault } from '../../transfer/verify-graph.js';
-import { answer, type CommandContext, type CommandResult } from '../command-context.js';
-import { EXIT_CODES, type ExitCode, exitCodeOf } from '../exit-codes.js';
-import { policyOf } from '../policy-of.js';
-import { renderVerified, verifiedJson } from '../verified-images.js';
-import { withVerifySource } from '../verify-source.js';
+import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify-graph.js';
+import { verify, type VerifyReport } from '../../transfer/verify.js';
+import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { EXIT_CODES, type ExitCode, exitCodeOf } from '../output/exit-codes.js';
+import { countOf, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { policyOf } from '../images/policy-of.js';
+import { errorFacts } from '../output/render-error.js';
+import { withVerifySource } from './verify-source.js';
 
 export interface VerifyFlags {
   readonly diffIds?: boolean;
@@ -47,4 +50,132 @@ function worstOf(faults: readonly VerifyFault[], verdicts: readonly PolicyVerdic
     if (codes.includes(code)) return code;
   }
   return codes[0] ?? 0;
+}
+
+/** What was proven of a source. */
+export interface VerifiedImages extends VerifyReport {
+  readonly source: string;
+  /** A signature policy that asks something of one of the images, and what it says of each, in their order. */
+  readonly judged: { readonly policy: string; readonly verdicts: readonly PolicyVerdict[] } | undefined;
+}
+
+const KINDS: readonly VerifyFaultKind[] = ['missing', 'damaged', 'malformed', 'unreadable'];
+
+/** As docs/json-output.md has it. */
+export function verifiedJson(verified: VerifiedImages): object {
+  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
+  return {
+    source,
+    whole: faults.length === 0,
+    ...(judged === undefined ? {} : { policy: judged.policy, refused: refusalsOf(verified).length }),
+    images: images.map(({ name, target: { digest, mediaType } }, at) => {
+      return { name, digest, mediaType, ...verdictJson(judged?.verdicts[at]) };
+    }),
+    documents,
+    blobs,
+    bytes,
+    ...Object.fromEntries(KINDS.map((kind) => [kind, faultsOf(faults, kind).map(faultJson)])),
+    leftOut: leftOut.map(({ digest, size, platform }) => ({
+      digest,
+      size,
+      ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
+    })),
+  };
+}
+
+export function renderVerified(verified: VerifiedImages): string {
+  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
+  const facts: readonly (readonly [string, string])[] = [
+    ['images', String(images.length)],
+    ['manifests', String(documents)],
+    ['blobs', String(blobs)],
+    ['bytes', formatSize(bytes)],
+    ...(leftOut.length === 0 ? [] : [['left out', leftOutLine(leftOut)] as const]),
+    ...KINDS.flatMap((kind) => {
+      const count = faultsOf(faults, kind).length;
+      return count === 0 ? [] : [[kind, String(count)] as const];
+    }),
+    ...(judged === undefined ? [] : [['policy', printable(judged.policy)] as const]),
+  ];
+  const whole = faults.length === 0 ? 'is whole' : `is not whole: ${countOf(faults.length, 'fault')}`;
+  const refused = refusalsOf(verified).length;
+  return [
+    `${printable(source)} ${whole}${refused === 0 ? '' : `; the policy refuses ${countOf(refused, 'image')}`}`,
+    ...facts.map(([name, fact]) => `  ${name.padEnd(11)}${fact}`),
+    ...verdictLines(verified),
+    ...faults.flatMap(faultLines),
+  ]
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function refusalsOf({ judged }: VerifiedImages): readonly PolicyVerdict[] {
+  return judged?.verdicts.filter(({ outcome }) => outcome === 'refused') ?? [];
+}
+
+function verdictJson(verdict: PolicyVerdict | undefined): object {
+  if (verdict === undefined) return {};
+  switch (verdict.outcome) {
+    case 'signed':
+      return { verdict: verdict.outcome, signatures: verdict.signatures };
+    case 'refused':
+      return { verdict: verdict.outcome, error: errorFacts(verdict.error) };
+    case 'accepted':
+    case 'accompanies':
+    case 'part':
+      return { verdict: verdict.outcome };
+  }
+}
+
+/** Of each image by itself, but for what accompanies one, or is a part of one. */
+function verdictLines({ images, judged }: VerifiedImages): string[] {
+  return (judged?.verdicts ?? []).flatMap((verdict, at) => {
+    const name = images[at]?.name ?? '';
+    switch (verdict.outcome) {
+      case 'accepted':
+        return [`accepted: ${printable(name)} needs no signature`];
+      case 'signed': {
+        const signers = new Set(verdict.signatures.map(({ signedBy }) => signedBy));
+        return [`signed: ${printable(name)} by ${printable([...signers].join(', '))}`];
+      }
+      case 'refused':
+        return [`refused: ${printable(name)}: ${printable(errorFacts(verdict.error).message)}`];
+      case 'accompanies':
+      case 'part':
+        return [];
+    }
+  });
+}
+
+function faultsOf(faults: readonly VerifyFault[], kind: VerifyFaultKind): VerifyFault[] {
+  return faults.filter((fault) => fault.kind === kind);
+}
+
+function faultJson({ code, message, descriptor, images }: VerifyFault): object {
+  return {
+    ...(descriptor === undefined
+      ? {}
+      : { digest: descriptor.digest, mediaType: descriptor.mediaType, size: descriptor.size }),
+    code,
+    message,
+    images,
+  };
+}
+
+function faultLines({ kind, message, descriptor, images }: VerifyFault): string[] {
+  const about = descriptor === undefined ? '' : ` ${descriptor.mediaType}, ${formatSize(descriptor.size)}`;
+  return [
+    `${kind}: ${printable(message)}`,
+    ...(about === '' ? [] : [`  is${printable(about)}`]),
+    ...(images.length === 0 ? [] : [`  of ${printable(images.join(', '))}`]),
+  ];
+}
+
+/** The platforms of what has one, and how many others there are. */
+function leftOutLine(leftOut: readonly Descriptor[]): string {
+  const platforms = leftOut.flatMap(({ platform }) =>
+    platform === undefined ? [] : [formatPlatform(platform)],
+  );
+  const shown = [...new Set(platforms)].sort().join(', ');
+  return `${leftOut.length}${shown === '' ? '' : ` (${shown})`}`;
 }

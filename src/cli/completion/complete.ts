@@ -1,9 +1,19 @@
+import { homedir } from 'node:os';
 import type { Command, Option } from 'commander';
-import { groupCommands } from '../help-groups.js';
-import { type LineWords, optionsOf, readLine, takesValue } from '../line-words.js';
-import { type Completions, type CompletionWord, NOTHING, prefixed } from './completions.js';
-import type { StoreNames } from './store-names.js';
-import { argumentValues, optionValues } from './value-words.js';
+import type { Surroundings } from '../output/command-context.js';
+import { groupCommands } from '../options/help.js';
+import { type LineWords, optionsOf, readLine, takesValue } from '../options/line-words.js';
+import type { GlobalFlags } from '../config/settings.js';
+import {
+  argumentValues,
+  type Completions,
+  type CompletionWord,
+  NOTHING,
+  optionValues,
+  prefixed,
+  renderCompletions,
+  StoreNames,
+} from './value-words.js';
 
 /**
  * What may stand where a word is being typed.
@@ -98,4 +108,55 @@ function isRepeatable({ description }: Option): boolean {
 /** A description up to where it goes into detail. */
 function brief(description: string): string {
   return description.split(/; | \(|: /)[0] ?? '';
+}
+
+/** The options that say which stores a command uses. */
+const WHICH_STORES: readonly string[] = ['--root', '--additional-root', '--config'];
+
+/**
+ * Answers a shell that asks what may stand where a word is being typed. It says nothing at all where something is wrong: whoever presses Tab
+ * has not asked for anything yet.
+ *
+ * @param words see {@link complete}
+ * @param createProgram makes the command line that is completed
+ */
+export async function answerCompletion(
+  words: readonly string[],
+  around: Surroundings,
+  createProgram: () => Command,
+): Promise<void> {
+  try {
+    const program = createProgram();
+    const names = new StoreNames(() => rootsOf(program, words.slice(0, -1), around));
+    const found = await complete(program, words, names);
+    around.stdout.write(renderCompletions(found, words.at(-1) ?? ''));
+  } catch {
+    // See above.
+  }
+}
+
+/** The stores that the command would use, as the line, the environment and configuration files say. */
+async function rootsOf(
+  program: Command,
+  words: readonly string[],
+  around: Surroundings,
+): Promise<readonly string[]> {
+  const [{ Configuration }, { resolveSettings }] = await Promise.all([
+    import('../config/configuration.js'),
+    import('../config/settings.js'),
+  ]);
+  for (const [option, values] of readLine(program, words).options) {
+    if (!WHICH_STORES.includes(option.long ?? '')) continue;
+    const paths = values.map((value) => withoutTilde(value, around));
+    const value = option.parseArg === undefined ? paths.at(-1) : paths;
+    program.setOptionValueWithSource(option.attributeName(), value, 'cli');
+  }
+  (await Configuration.read(program, around)).apply(program);
+  const { root, additionalRoots } = resolveSettings(program.opts<GlobalFlags>(), around);
+  return [root, ...additionalRoots];
+}
+
+/** A line that is being typed has not been expanded yet. */
+function withoutTilde(path: string, { env }: Surroundings): string {
+  return path.replace(/^(?:~|\$HOME|\$\{HOME\})(?=\/|$)/, () => env['HOME'] ?? homedir());
 }

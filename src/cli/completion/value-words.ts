@@ -1,8 +1,8 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import path from 'node:path';
 import type { Argument, Command, Option } from 'commander';
-import { UNPACK_LIMIT_NAMES } from '../unpack-limit.js';
-import { type Completions, joined, NOTHING, prefixed, wordsOf } from './completions.js';
-import { imageNames } from './image-names.js';
-import type { StoreNames } from './store-names.js';
+import { UNPACK_LIMIT_NAMES } from '../config/settings.js';
 
 /** What a value is, as far as somebody can be helped to type it. */
 type Kind =
@@ -202,4 +202,169 @@ async function layoutWords(typed: string): Promise<Completions> {
 
 function own<T>(words: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(words, key) ? words[key] : undefined;
+}
+
+/** A word that may stand where one is being typed. One that ends with `=`, `:`, `,` or `/` is gone on with, without a blank. */
+export interface CompletionWord {
+  readonly word: string;
+  /** In a few words. */
+  readonly description?: string;
+}
+
+/** Paths that a shell completes by itself, as it quotes them and knows what `~` is. */
+export interface CompletionPaths {
+  readonly kind: 'files' | 'directories';
+  /** What of the typed word comes before the path. */
+  readonly prefix: string;
+}
+
+/** All that may stand where a word is being typed. */
+export interface Completions {
+  readonly words: readonly CompletionWord[];
+  readonly paths?: CompletionPaths | undefined;
+}
+
+export const NOTHING: Completions = { words: [] };
+
+function wordsOf(words: readonly string[], description?: string): Completions {
+  return { words: words.map((word) => ({ word, ...(description === undefined ? {} : { description }) })) };
+}
+
+function joined(all: readonly Completions[]): Completions {
+  return {
+    words: all.flatMap(({ words }) => words),
+    paths: all.find(({ paths }) => paths !== undefined)?.paths,
+  };
+}
+
+/** The same where something stands before it in the same word. */
+export function prefixed(prefix: string, { words, paths }: Completions): Completions {
+  return {
+    words: words.map((one) => ({ ...one, word: prefix + one.word })),
+    paths: paths === undefined ? undefined : { ...paths, prefix: prefix + paths.prefix },
+  };
+}
+
+/**
+ * As the scripts of all shells read it: a line that says which paths may follow, `files PREFIX`, `directories PREFIX` or `words`; then a
+ * line for each word that begins as what is typed, its description after a tab.
+ */
+export function renderCompletions({ words, paths }: Completions, typed: string): string {
+  const first = paths === undefined ? 'words' : `${paths.kind} ${paths.prefix}`;
+  const fitting = words.filter(({ word }) => word.startsWith(typed));
+  const lines = fitting.map(({ word, description }) =>
+    description === undefined ? word : `${word}\t${description}`,
+  );
+  return [first, ...new Set(lines)].map((line) => `${line}\n`).join('');
+}
+
+/** An `index.json` that is larger is not worth waiting for. */
+const LARGEST = 16 * 1024 ** 2;
+/** The annotation by which an OCI layout names an image (image-spec: annotations.md). */
+const REF_NAME = 'org.opencontainers.image.ref.name';
+/** A shell puts a name on its line as it is, so it is to mean nothing else there. */
+const HARMLESS = /^[\w][\w./:@+-]*$/;
+
+/**
+ * The names that the `index.json` of a store or another OCI layout gives; none where there is no such file or it is damaged. The
+ * database knows no more, and takes ten times as long to be opened.
+ */
+async function imageNames(directory: string): Promise<readonly string[]> {
+  try {
+    return namesIn(JSON.parse(await textOf(path.join(directory, 'index.json'))));
+  } catch {
+    return [];
+  }
+}
+
+async function textOf(file: string): Promise<string> {
+  // A directory of somebody else may have a pipe there, on which Tab would wait for ever.
+  await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stats = await handle.stat();
+  return stats.isFile() && stats.size <= LARGEST ? await handle.readFile('utf8') : '';
+}
+
+function namesIn(index: unknown): string[] {
+  const manifests = memberOf(index, 'manifests');
+  if (!Array.isArray(manifests)) return [];
+  return manifests.flatMap((entry: unknown) => {
+    const name = memberOf(memberOf(entry, 'annotations'), REF_NAME);
+    return typeof name === 'string' && HARMLESS.test(name) ? [name] : [];
+  });
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? (value as Readonly<Record<string, unknown>>)[key]
+    : undefined;
+}
+
+/** The names that the stores of a command line give, read once and only when they are asked for. */
+export class StoreNames {
+  readonly #roots: () => Promise<readonly string[]>;
+  #names: Promise<readonly NamedImage[]> | undefined;
+
+  /** @param roots the directories of the stores; what it throws means that there are none */
+  constructor(roots: () => Promise<readonly string[]>) {
+    this.#roots = roots;
+  }
+
+  /** As people write them, or in full where that is how the typed word begins. */
+  async images(typed: string): Promise<string[]> {
+    return fitting(
+      await this.#all(),
+      typed,
+      ({ familiar }) => familiar,
+      ({ canonical }) => canonical,
+    );
+  }
+
+  /** The same without tags. */
+  async repositories(typed: string): Promise<string[]> {
+    const cut = (name: string): string => name.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
+    return fitting(
+      await this.#all(),
+      typed,
+      ({ familiar }) => cut(familiar),
+      ({ canonical }) => cut(canonical),
+    );
+  }
+
+  /** The registries that the images come from. */
+  async hosts(): Promise<string[]> {
+    return [...new Set((await this.#all()).map(({ canonical }) => canonical.split('/')[0] ?? ''))];
+  }
+
+  #all(): Promise<readonly NamedImage[]> {
+    this.#names ??= this.#read().catch(() => []);
+    return this.#names;
+  }
+
+  async #read(): Promise<readonly NamedImage[]> {
+    const { familiarReference, parseReference } = await import('../../spec/reference.js');
+    const names = await Promise.all((await this.#roots()).map(imageNames));
+    return [...new Set(names.flat())].flatMap((canonical): NamedImage[] => {
+      try {
+        return [{ canonical, familiar: familiarReference(parseReference(canonical)) }];
+      } catch {
+        // Others may have put anything there; the rest is to be had all the same.
+        return [];
+      }
+    });
+  }
+}
+
+interface NamedImage {
+  readonly canonical: string;
+  readonly familiar: string;
+}
+
+function fitting(
+  all: readonly NamedImage[],
+  typed: string,
+  short: (name: NamedImage) => string,
+  long: (name: NamedImage) => string,
+): string[] {
+  const names = all.map((name) => (short(name).startsWith(typed) ? short(name) : long(name)));
+  return [...new Set(names)];
 }

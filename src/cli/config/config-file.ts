@@ -1,16 +1,15 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { isLandfallError, LandfallError } from '../../errors.js';
+import { parse, TomlError } from 'smol-toml';
+import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { lineOf } from '../../registry/hosts/toml-line.js';
 import { quoted } from '../../spec/quoted.js';
-import type { ConfigPlace } from '../config-places.js';
-import type { GivenValue } from '../given-value.js';
-import { keyOf, kindOf, type OptionKind, parseTexts, takesPath } from '../option-kind.js';
-import { suggest } from '../suggest.js';
-import { UNPACK_LIMIT_NAMES } from '../unpack-limit.js';
-import { refusalOf } from './refused-options.js';
-import { readToml, type TomlDocument } from './toml-document.js';
-import { unknownKeyHint } from './unknown-key.js';
+import type { ConfigPlace, GivenValue } from './origin.js';
+import { keyOf, kindOf, type OptionKind, parseTexts, refusalOf, takesPath } from './option-kind.js';
+import { suggest } from './suggest.js';
+import { UNPACK_LIMIT_NAMES } from './settings.js';
 
 /** What of a configuration file holds, and all that is wrong with it: INVALID_CONFIG with file and line. */
 export interface ConfigFile {
@@ -194,4 +193,121 @@ function textsOf(kind: OptionKind, value: unknown): readonly string[] | undefine
 function textOf(kind: OptionKind, value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return kind === 'number' && typeof value === 'number' ? String(value) : undefined;
+}
+
+/** The template has a quarter of that. */
+const LARGEST_BYTES = 64 * 1024;
+
+/** A TOML file that parses. */
+export interface TomlDocument {
+  readonly root: Readonly<Record<string, unknown>>;
+  /** The line, from 1, where what is at these keys begins. */
+  readonly lineOf: (keys: readonly string[]) => number;
+}
+
+/** @throws {LandfallError} INVALID_CONFIG with file, and line and column where it is no TOML */
+export function readToml(path: string): TomlDocument {
+  const text = readText(path);
+  try {
+    return { root: parse(text), lineOf: (keys) => lineOf(text, keys) };
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const { line, column } = error;
+    // Without the cause, and only the first line: the rest quotes the file.
+    const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
+    throw new LandfallError('INVALID_CONFIG', `${path}:${line}:${column}: not TOML: ${what}`, {
+      hint: 'Mend the file; `landfall config --template` shows one that is right.',
+      details: { file: path, line, column },
+    });
+  }
+}
+
+function readText(path: string): string {
+  const bytes = bytesOf(path);
+  if (bytes.length > LARGEST_BYTES) {
+    throw unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw unreadable(path, 'is not UTF-8');
+  }
+}
+
+/** No more of it than is needed to know that there is too much. A pipe or a device would keep Node from hearing signals. */
+function bytesOf(path: string): Buffer {
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      return fstatSync(fd).isFile() ? headOf(fd, LARGEST_BYTES + 1) : irregular(path);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    if (isLandfallError(cause)) throw cause;
+    const code = systemCode(cause);
+    if (code === 'ENOENT') throw unreadable(path, 'is not there');
+    throw unreadable(path, `cannot be read (${code ?? 'unknown error'})`, cause);
+  }
+}
+
+function irregular(path: string): never {
+  throw unreadable(path, 'is no regular file');
+}
+
+function headOf(fd: number, most: number): Buffer {
+  const bytes = Buffer.allocUnsafe(most);
+  let length = 0;
+  for (;;) {
+    const read = readSync(fd, bytes, length, most - length, null);
+    length += read;
+    if (read === 0 || length === most) return bytes.subarray(0, length);
+  }
+}
+
+function unreadable(path: string, what: string, cause?: unknown): LandfallError {
+  return new LandfallError('INVALID_CONFIG', `the configuration file ${path} ${what}`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: 'Mend the file, name another one with --config, or none with --config /dev/null.',
+    details: { file: path },
+  });
+}
+
+const ALL = '`landfall config --template` shows all keys.';
+/** More would not be read. */
+const MOST_NAMED = 3;
+
+/** What somebody may have meant by a key that is none of the command's, or of the global options where it is the program's. */
+export function unknownKeyHint(program: Command, command: Command, key: string): string {
+  const isGlobal = command === program;
+  const positive = key.replace(/^no-/, '');
+  if (positive !== key && configKeys(program, command).includes(positive)) {
+    return `Write ${positive} = false.`;
+  }
+  if (!isGlobal && configKeys(program, program).includes(key)) {
+    return `It is a key of the global options: write it above the first [table].`;
+  }
+  const commands = isGlobal
+    ? program.commands.filter((one) => configKeys(program, one).includes(key)).map((one) => `[${one.name()}]`)
+    : [];
+  if (commands.length > 0) {
+    const named =
+      commands.length > MOST_NAMED ? `${commands.slice(0, MOST_NAMED).join(', ')} …` : commands.join(' or ');
+    return `It is a key of a command's table: write it below ${named}.`;
+  }
+  const [meant] = suggest(key, [
+    ...configKeys(program, command),
+    ...(isGlobal ? program.commands.map((one) => one.name()) : []),
+  ]);
+  return meant === undefined ? upperFirst(ALL) : `Did you mean ${meant}? Else ${ALL}`;
+}
+
+/** The keys of a command's table, or of the global options, that a file may have. */
+export function configKeys(program: Command, command: Command): readonly string[] {
+  const name = command === program ? '' : command.name();
+  return command.options.filter((option) => refusalOf(name, option) === undefined).map(keyOf);
+}
+
+function upperFirst(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,5 +1,4 @@
-import { fitEnd, fitStart } from './fit.js';
-import { printable } from './printable.js';
+import { styleText } from 'node:util';
 
 export interface TableColumn {
   readonly title: string;
@@ -88,4 +87,188 @@ function fitWidths(
     excess -= cut;
   }
   return widths;
+}
+
+/** Text cut to a number of columns, its end replaced by an ellipsis. */
+export function fitEnd(text: string, width: number): string {
+  if (text.length <= width) return text;
+  return width <= 1 ? text.slice(0, Math.max(0, width)) : `${text.slice(0, width - 1)}…`;
+}
+
+/** The same with its beginning replaced: the end of an image's name tells more than its registry. */
+export function fitStart(text: string, width: number): string {
+  if (text.length <= width) return text;
+  return width <= 1
+    ? text.slice(text.length - Math.max(0, width))
+    : `…${text.slice(text.length - width + 1)}`;
+}
+
+/** Words in lines of at most so many columns; a word that is longer has a line of its own. */
+export function wrapWords(text: string, width: number): string[] {
+  return fill(
+    text.split(/\s+/).filter((word) => word !== ''),
+    width,
+    '',
+  );
+}
+
+/**
+ * A command for a shell in lines of at most so many columns, each but the last with a backslash at its end, so that all of them together
+ * can be pasted. What is quoted is not torn.
+ */
+export function wrapShell(command: string, width: number): string[] {
+  const [first = '', ...words] = command.match(/(?:[^\s'"]+|'[^']*'|"[^"]*")+/g) ?? [];
+  const lines = fill([first, ...words], width, ' \\');
+  // Only what wraps gives way to the backslashes.
+  return command.length <= width ? [command] : lines;
+}
+
+function fill(words: readonly string[], width: number, end: string): string[] {
+  const lines: string[] = [];
+  let line: string | undefined;
+  for (const word of words) {
+    if (line === undefined) line = word;
+    else if (line.length + 1 + word.length + end.length <= width) line += ` ${word}`;
+    else {
+      lines.push(line + end);
+      line = word;
+    }
+  }
+  return line === undefined ? lines : [...lines, line];
+}
+
+/** What draws the branches of a tree: before something, before the last of several, and below each of them. */
+export interface Branches {
+  readonly item: string;
+  readonly last: string;
+  readonly below: string;
+  readonly belowLast: string;
+}
+
+const UNICODE: Branches = { item: '├─ ', last: '└─ ', below: '│  ', belowLast: '   ' };
+const ASCII: Branches = { item: '|- ', last: '`- ', below: '|  ', belowLast: '   ' };
+
+export function branches({ unicode }: { readonly unicode: boolean }): Branches {
+  return unicode ? UNICODE : ASCII;
+}
+
+/** A node of a tree with the branches that lead to it. */
+export interface DrawnNode<T> {
+  readonly node: T;
+  readonly branch: string;
+}
+
+/** Nodes with all that is below each of them, in the order of the lines that show them. */
+export function* drawTree<T>(
+  nodes: readonly T[],
+  below: (node: T) => readonly T[],
+  { item, last, below: line, belowLast }: Branches,
+  indent = '',
+): Generator<DrawnNode<T>, void, undefined> {
+  for (const [at, node] of nodes.entries()) {
+    const isLast = at === nodes.length - 1;
+    yield { node, branch: `${indent}${isLast ? last : item}` };
+    yield* drawTree(
+      below(node),
+      below,
+      { item, last, below: line, belowLast },
+      `${indent}${isLast ? belowLast : line}`,
+    );
+  }
+}
+
+/** A part of a whole. */
+export interface BarPart {
+  readonly amount: number;
+  /** One character. */
+  readonly mark: string;
+}
+
+/**
+ * How many cells of a bar each part takes, in order. Together they are the whole width. A part that is not nothing has one
+ * cell at least, as far as there are cells, so that a small one is seen beside a huge one.
+ */
+export function shareCells(amounts: readonly number[], width: number): number[] {
+  const whole = amounts.reduce((sum, amount) => sum + amount, 0);
+  if (whole <= 0) return amounts.map(() => 0);
+  const exact = amounts.map((amount) => (amount / whole) * width);
+  const cells = exact.map((share, at) => Math.max(Math.floor(share), (amounts[at] ?? 0) > 0 ? 1 : 0));
+  const largest = exact.indexOf(Math.max(...exact));
+  // What rounding left over, or took too much, is hardly seen on the largest part.
+  for (let over = sumOf(cells) - width; over > 0; over -= 1) take(cells, largest);
+  cells[largest] = (cells[largest] ?? 0) + width - sumOf(cells);
+  return cells;
+}
+
+/** Takes a cell from the largest part, or where that has one only from whoever has most. */
+function take(cells: number[], largest: number): void {
+  const from = (cells[largest] ?? 0) > 1 ? largest : cells.indexOf(Math.max(...cells));
+  cells[from] = (cells[from] ?? 0) - 1;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
+}
+
+/** The parts of a whole, drawn beside each other: `##==.....`; each is passed through `paint` before they are joined. */
+export function renderShares(
+  parts: readonly BarPart[],
+  width: number,
+  paint: (text: string, at: number) => string = (text) => text,
+): string {
+  const cells = shareCells(
+    parts.map(({ amount }) => amount),
+    width,
+  );
+  return parts.map(({ mark }, at) => paint(mark.repeat(cells[at] ?? 0), at)).join('');
+}
+
+// Controls and line separators, and the invisible characters that reverse or hide the text around them.
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+/**
+ * Text of foreign origin made fit for a terminal: one line, with nothing that moves a cursor. Names, labels and the
+ * messages of a registry are written by others.
+ */
+export function printable(text: string): string {
+  return text
+    .replace(/\s*[\r\n]+\s*/g, ' ')
+    .replace(UNPRINTABLE, (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`);
+}
+
+/** Text in a colour or weight. Whether there is to be any is for the caller to know: see `wantsColor`. */
+export function paint(style: Parameters<typeof styleText>[0], text: string): string {
+  return styleText(style, text, { validateStream: false });
+}
+
+/** The characters of a bar: what is unpacked, what is downloaded, what is still to come. */
+export interface BarStyle {
+  readonly unpacked: string;
+  readonly downloaded: string;
+  readonly missing: string;
+}
+
+export const UNICODE_BAR: BarStyle = { unpacked: '█', downloaded: '▒', missing: '·' };
+export const ASCII_BAR: BarStyle = { unpacked: '#', downloaded: '=', missing: '.' };
+
+/**
+ * One bar for two things that happen at once: the unpacked part lies over the downloaded part. Fractions from 0 to 1;
+ * a part that is not whole never looks whole.
+ */
+export function renderBar(
+  part: { readonly downloaded: number; readonly unpacked: number },
+  width: number,
+  style: BarStyle,
+): { readonly unpacked: string; readonly downloaded: string; readonly missing: string } {
+  const unpacked = cells(part.unpacked, width);
+  const downloaded = Math.max(cells(part.downloaded, width), unpacked);
+  return {
+    unpacked: style.unpacked.repeat(unpacked),
+    downloaded: style.downloaded.repeat(downloaded - unpacked),
+    missing: style.missing.repeat(width - downloaded),
+  };
+}
+
+function cells(fraction: number, width: number): number {
+  return Math.floor(Math.min(Math.max(fraction, 0), 1) * width);
 }

@@ -1,9 +1,14 @@
-import type { CommandContext } from '../command-context.js';
-import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../terminal.js';
+import type { CommandContext } from '../output/command-context.js';
+import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';
-import { PendingEvents } from './pending-events.js';
-import type { ProgressDisplay, ProgressDisplayOptions } from './progress-display.js';
-import { emptyPullModel, type ProgressEvent, type PullModel, reducePull } from './pull-model.js';
+import {
+  emptyPullModel,
+  PendingEvents,
+  type ProgressEvent,
+  type PullModel,
+  reducePull,
+} from './pull-model.js';
+import type { ProgressDisplay, ProgressDisplayOptions } from './pull-model.js';
 import { renderPulls } from './render-pull.js';
 
 /** Milliseconds between frames. */

@@ -1,10 +1,9 @@
 import type { Digest } from '../../spec/index.js';
 import type { CopyEvent } from '../../transfer/copy-report.js';
-import type { CommandContext } from '../command-context.js';
-import { fitEnd } from '../format/fit.js';
-import { printable } from '../format/printable.js';
+import type { CommandContext } from '../output/command-context.js';
+import { fitEnd, printable } from '../format/table.js';
 import { formatPart, formatRate, formatSize } from '../format/size.js';
-import { canDraw, columnsOf } from '../terminal.js';
+import { canDraw, columnsOf } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';
 import { rateOf, type Samples, withSample } from './rate.js';
 

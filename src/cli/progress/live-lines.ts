@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { columnsOf, rowsOf, type TerminalStream } from '../terminal.js';
+import { columnsOf, rowsOf, type TerminalStream } from '../output/terminal.js';
 
 /** A terminal that knows the first mode shows what is between both at once; others leave them out. */
 const BEGIN_UPDATE = '\x1b[?2026h';

@@ -1,21 +1,7 @@
-import type { CommandContext } from '../command-context.js';
-import type { ProgressMode } from '../settings.js';
-import { canDraw } from '../terminal.js';
-import type { ProgressEvent } from './pull-model.js';
-
-/** Shows what pulls tell, on standard error. */
-export interface ProgressDisplay {
-  show(event: ProgressEvent): void;
-  /** Draws the last state and leaves the terminal as it was; nothing is shown after it. */
-  finish(): void;
-}
-
-export interface ProgressDisplayOptions {
-  /** Whether layers are unpacked, or only downloaded. */
-  readonly unpack: boolean;
-  /** Only the result is wanted, so that `auto` means none. */
-  readonly quiet?: boolean;
-}
+import type { CommandContext } from '../output/command-context.js';
+import type { ProgressMode } from '../config/settings.js';
+import { canDraw } from '../output/terminal.js';
+import type { ProgressDisplay, ProgressDisplayOptions } from './pull-model.js';
 
 /** The display that `--progress` asks for; drawing code is loaded only where it draws. */
 export async function openProgressDisplay(

@@ -2,6 +2,20 @@ import type { PullEvent } from '../../engine/pull-event.js';
 import { chainIds, type Digest, formatPlatform } from '../../spec/index.js';
 import { type Samples, withSample } from './rate.js';
 
+/** Shows what pulls tell, on standard error. */
+export interface ProgressDisplay {
+  show(event: ProgressEvent): void;
+  /** Draws the last state and leaves the terminal as it was; nothing is shown after it. */
+  finish(): void;
+}
+
+export interface ProgressDisplayOptions {
+  /** Whether layers are unpacked, or only downloaded. */
+  readonly unpack: boolean;
+  /** Only the result is wanted, so that `auto` means none. */
+  readonly quiet?: boolean;
+}
+
 type BlobEvent = Extract<PullEvent, { type: 'blob' }>;
 type LayerEvent = Extract<PullEvent, { type: 'layer' }>;
 type ImageEvent = Extract<PullEvent, { type: 'image' }>;
@@ -198,4 +212,34 @@ export function pullTotals(model: PullModel, pull: PullProgress): PullTotals {
 
 function isHere(blob: BlobProgress): boolean {
   return blob.state === 'done' || blob.state === 'present';
+}
+
+/**
+ * Events between two frames. Of those that only say how far a blob or a layer is, the newest counts, so that a fast
+ * network costs no more to display than a slow one.
+ */
+export class PendingEvents {
+  readonly #events = new Map<string, ProgressEvent>();
+  #others = 0;
+
+  add(event: ProgressEvent): void {
+    const key = keyOf(event) ?? `other ${(this.#others += 1)}`;
+    // Taken out first, so that the order is that of the newest of each kind.
+    this.#events.delete(key);
+    this.#events.set(key, event);
+  }
+
+  /** The events since the last call, oldest first. */
+  take(): ProgressEvent[] {
+    const events = [...this.#events.values()];
+    this.#events.clear();
+    this.#others = 0;
+    return events;
+  }
+}
+
+function keyOf(event: ProgressEvent): string | undefined {
+  if (event.type === 'blob') return `blob ${event.reference} ${event.digest} ${event.state}`;
+  if (event.type === 'layer') return `layer ${event.reference} ${event.chainId} ${event.state}`;
+  return undefined;
 }

@@ -1,10 +1,8 @@
 import type { SyncedImage, SyncEvent } from '../../transfer/sync/index.js';
-import type { CommandContext } from '../command-context.js';
-import { countOf } from '../format/count.js';
-import { fitEnd } from '../format/fit.js';
-import { printable } from '../format/printable.js';
-import { formatSize } from '../format/size.js';
-import { canDraw, columnsOf } from '../terminal.js';
+import type { CommandContext } from '../output/command-context.js';
+import { countOf, formatSize } from '../format/size.js';
+import { fitEnd, printable } from '../format/table.js';
+import { canDraw, columnsOf } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';
 
 /** Shows how a sync goes on, on standard error. */

@@ -1,16 +1,9 @@
 import { shortDigest } from '../../spec/index.js';
-import { countOf } from '../format/count.js';
-import { formatSpan } from './format-span.js';
-import { printable } from '../format/printable.js';
-import { formatSize } from '../format/size.js';
-import { blobTooltip, spanWords, stepTooltip } from './step-tooltip.js';
-import { stepWords } from './step-words.js';
-import { element, textAt, tooltip } from './svg.js';
-import { fitTextStart, textWidth } from './text-width.js';
-import type { TimeAxis } from './time-axis.js';
-import type { LayerStep, Span, TimedBlob, TimedLayer, TimedPull } from './timeline.js';
-import type { TimelineRow } from './timeline-rows.js';
-import { lengthOf, type PullStep, whereTimeWent } from './where-time-went.js';
+import { countOf, formatRate, formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+import { element, fitTextStart, formatSpan, textAt, textWidth, type TimeAxis, tooltip } from './svg.js';
+import type { LayerStep, Span, TimedBlob, TimedLayer, TimedPull, Timeline } from './timeline.js';
+import { lengthOf, type PullStep, stepWords, whereTimeWent } from './where-time-went.js';
 
 /** Where a line is, and what it is measured by. */
 export interface RowPlace {
@@ -185,4 +178,106 @@ function baseOf({ top, height }: RowPlace): number {
 
 function round(value: number): number {
   return Math.round(value * 100) / 100;
+}
+
+/** A line of the picture. */
+export type TimelineRow =
+  | { readonly kind: 'pull'; readonly pull: TimedPull }
+  | { readonly kind: 'document'; readonly pull: TimedPull; readonly blob: TimedBlob }
+  | { readonly kind: 'layer'; readonly pull: TimedPull; readonly layer: TimedLayer }
+  /** A layer of another platform. */
+  | { readonly kind: 'other'; readonly pull: TimedPull; readonly blob: TimedBlob }
+  /** Layers for which nothing had to be done, in a row. */
+  | { readonly kind: 'reused'; readonly pull: TimedPull; readonly layers: readonly TimedLayer[] }
+  /** Layers for which there is no room, so many. */
+  | { readonly kind: 'folded'; readonly pull: TimedPull; readonly count: number };
+
+/** So many lines can be read at all, and opened by a browser; of more layers those stay that took longest. */
+const MOST_ROWS = 1500;
+
+export function timelineRows({ pulls }: Timeline): readonly TimelineRow[] {
+  const layers = pulls.flatMap((pull) => [...pull.layers, ...pull.others]);
+  const room = Math.max(0, MOST_ROWS - 4 * pulls.length);
+  const shown =
+    layers.length <= room
+      ? undefined
+      : new Set([...layers].sort((a, b) => busyMs(b) - busyMs(a)).slice(0, room));
+  return pulls.flatMap((pull) => rowsOf(pull, (blob) => shown?.has(blob) ?? true));
+}
+
+function rowsOf(pull: TimedPull, isShown: (blob: TimedBlob) => boolean): readonly TimelineRow[] {
+  const rows: TimelineRow[] = [{ kind: 'pull', pull }];
+  rows.push(...pull.documents.filter(isBusy).map((blob): TimelineRow => ({ kind: 'document', pull, blob })));
+  let folded = 0;
+  for (const layer of pull.layers) {
+    const last = rows.at(-1);
+    if (!isBusy(layer) && layer.settledAt !== undefined) {
+      if (last?.kind === 'reused') rows[rows.length - 1] = { ...last, layers: [...last.layers, layer] };
+      else rows.push({ kind: 'reused', pull, layers: [layer] });
+    } else if (isShown(layer)) rows.push({ kind: 'layer', pull, layer });
+    else folded += 1;
+  }
+  for (const blob of pull.others.filter(isBusy)) {
+    if (isShown(blob)) rows.push({ kind: 'other', pull, blob });
+    else folded += 1;
+  }
+  if (folded > 0) rows.push({ kind: 'folded', pull, count: folded });
+  return rows;
+}
+
+function isBusy({ steps }: TimedBlob): boolean {
+  return steps.some(({ kind }) => kind !== 'wait');
+}
+
+function busyMs({ steps }: TimedBlob): number {
+  return steps.reduce((sum, { kind, start, end }: LayerStep) => sum + (kind === 'wait' ? 0 : end - start), 0);
+}
+
+/** `layer 3`, `manifest`, `layer of another platform`. */
+export function blobName(blob: TimedBlob | TimedLayer): string {
+  if ('number' in blob) return `layer ${blob.number}`;
+  return blob.role === 'layer' || blob.role === 'other' ? `${blob.role} of another platform` : blob.role;
+}
+
+/** What is told of a whole line. */
+function blobTooltip(blob: TimedBlob | TimedLayer): string {
+  const parts = blob.steps.map((step) => `${stepTold(step)} ${formatSpan(step.end - step.start)}`);
+  return [`${blobName(blob)}, ${blob.digest}, ${formatSize(blob.size)}`, ...parts].join('; ');
+}
+
+/** What is told of one step. */
+function stepTooltip(step: LayerStep, blob: TimedBlob | TimedLayer): string {
+  const ms = step.end - step.start;
+  const facts = [`${blobName(blob)} (${shortDigest(blob.digest)}): ${stepTold(step)}`, formatSpan(ms)];
+  if (step.kind === 'download') {
+    facts.push(formatSize(blob.bytes));
+    if (ms >= 1) facts.push(formatRate((blob.bytes * 1000) / ms));
+    const broken = blob.retries.filter(({ start }) => start >= step.start && start <= step.end).length;
+    if (broken > 0) facts.push(`broke off ${countOf(broken, 'time')}`);
+  }
+  if (step.open === true) facts.push('not finished');
+  return `${facts.join(', ')}; ${spanWords(step)}`;
+}
+
+function spanWords({ start, end }: Span): string {
+  return `from ${formatSpan(start)} to ${formatSpan(end)}`;
+}
+
+function stepTold({ kind, waitedFor }: LayerStep): string {
+  switch (kind) {
+    case 'wait':
+      return waitedFor === 'parents'
+        ? 'waits for the layers below'
+        : waitedFor === 'unpack'
+          ? 'waits to be unpacked'
+          : 'waits to be downloaded';
+    case 'elsewhere':
+      return 'another pull brings it';
+    case 'download':
+      return 'downloaded';
+    case 'unpack':
+      return 'unpacked';
+    case 'commit':
+      return 'committed';
+  }
 }

@@ -1,15 +1,19 @@
-import { formatSpan } from './format-span.js';
-import { printable } from '../format/printable.js';
 import { formatRate, formatSize } from '../format/size.js';
-import { renderRow } from './render-row.js';
-import { renderThroughput } from './render-throughput.js';
-import { element, escapeXml, textAt } from './svg.js';
-import { fitTextEnd, textWidth } from './text-width.js';
-import { timeAxis, type TimeAxis } from './time-axis.js';
-import type { LayerStepKind, Timeline } from './timeline.js';
+import { printable } from '../format/table.js';
+import { renderRow, type TimelineRow, timelineRows } from './render-row.js';
+import {
+  element,
+  escapeXml,
+  fitTextEnd,
+  formatSpan,
+  textAt,
+  textWidth,
+  timeAxis,
+  type TimeAxis,
+  tooltip,
+} from './svg.js';
 import { timelineHeadline } from './timeline-headline.js';
-import { type TimelineRow, timelineRows } from './timeline-rows.js';
-import { TIMELINE_STYLE } from './timeline-style.js';
+import type { LayerStepKind, Throughput, Timeline } from './timeline.js';
 
 const WIDTH = 960;
 const MARGIN = 20;
@@ -148,4 +152,86 @@ function renderAxis(axis: TimeAxis, top: number, bottom: number): string {
       ].join('');
     })
     .join('\n');
+}
+
+/** How the picture looks. Steps are told apart by place and height too, not by colour alone. */
+export const TIMELINE_STYLE: string = `
+svg { --card: #ffffff; --edge: #d0d7de; --grid: #eaeef2; --band: #f6f8fa; --text: #1f2328; --faint: #59636e;
+  --wait: #9aa4af; --elsewhere: #86a8d8; --download: #1f6feb; --unpack: #d97706; --commit: #8250df;
+  --other: #6e7781; --retry: #cf222e; --inside: #ffffff }
+@media (prefers-color-scheme: dark) {
+  svg { --card: #0d1117; --edge: #30363d; --grid: #21262d; --band: #151b23; --text: #f0f6fc; --faint: #9198a1;
+    --wait: #59636e; --elsewhere: #4a6591; --download: #4493f8; --unpack: #e3a02b; --commit: #ab7df8;
+    --other: #8b949e; --retry: #ff6a5f; --inside: #0d1117 }
+}
+text { fill: var(--text); font: 12px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif }
+.headline { font-size: 16px; font-weight: 600 }
+.name { font-weight: 600 }
+.faint, .tick { fill: var(--faint); font-size: 11px }
+.digest { font-family: ui-monospace, 'DejaVu Sans Mono', monospace; font-size: 11px }
+.number { fill: var(--text); font-size: 11px; text-anchor: end }
+.right { text-anchor: end }
+.middle { text-anchor: middle }
+.error { fill: var(--retry); font-size: 12px }
+.inside { fill: var(--inside); font-size: 11px }
+.card { fill: var(--card); stroke: var(--edge) }
+.band { fill: var(--band) }
+.grid { stroke: var(--grid) }
+.end { stroke: var(--retry); stroke-width: 1.5 }
+.wait { fill: var(--wait) }
+.elsewhere { fill: var(--elsewhere) }
+.download { fill: var(--download) }
+.unpack { fill: var(--unpack) }
+.commit { fill: var(--commit) }
+.other { fill: var(--other) }
+.retry { fill: var(--retry) }
+.open { opacity: 0.6 }
+.rate { fill: var(--download); fill-opacity: 0.25; stroke: var(--download); stroke-width: 1 }
+`.replaceAll('\n', '\n  ');
+
+export interface ThroughputPlace {
+  readonly axis: TimeAxis;
+  readonly top: number;
+  readonly height: number;
+  readonly left: number;
+}
+
+/** So many steps can be told apart on the picture. */
+const MOST_STEPS = 120;
+
+/** How fast bytes came, as steps below the layers. */
+export function renderThroughput(
+  throughput: Throughput,
+  { axis, top, height, left }: ThroughputPlace,
+): string {
+  const rates = ratesOf(throughput, axis.end);
+  const most = Math.max(0, ...rates.map(({ rate }) => rate));
+  if (most === 0) return '';
+  const base = top + height;
+  const y = (rate: number): number => Math.round((base - (rate / most) * (height - 8)) * 100) / 100;
+  const x = (at: number): number => Math.round(axis.at(at) * 100) / 100;
+  const steps = rates.map(({ rate, start, end }) => `L${x(start)} ${y(rate)}L${x(end)} ${y(rate)}`).join('');
+  const d = `M${x(0)} ${base}${steps}L${x(rates.at(-1)?.end ?? 0)} ${base}Z`;
+  return element(
+    'g',
+    {},
+    tooltip(`bytes from the network; at most ${formatRate(most)}`),
+    textAt(left, base - 16, 'network', { class: 'name' }),
+    textAt(left, base - 2, `at most ${formatRate(most)}`, { class: 'faint' }),
+    element('path', { class: 'rate', d }),
+  );
+}
+
+function ratesOf(
+  { interval, bytes }: Throughput,
+  end: number,
+): readonly { readonly rate: number; readonly start: number; readonly end: number }[] {
+  const group = Math.max(1, Math.ceil(bytes.length / MOST_STEPS));
+  return Array.from({ length: Math.ceil(bytes.length / group) }, (_, at) => {
+    const start = at * group * interval;
+    const until = Math.min(Math.max(end, start), start + group * interval);
+    const sum = bytes.slice(at * group, (at + 1) * group).reduce((total, each) => total + each, 0);
+    // The last interval may have hardly begun.
+    return { rate: (sum * 1000) / Math.max(until - start, interval), start, end: until };
+  });
 }

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { FileOutput } from '../../content/file-output.js';
 import { LandfallError } from '../../errors.js';
-import { messageOf } from '../error-facts.js';
-import type { Log } from '../log.js';
-import type { TimedRequest } from './request-record.js';
+import { messageOf } from '../output/render-error.js';
+import type { Log } from '../output/log.js';
+import type { TimedRequest } from './timeline-recorder.js';
 import type { Timeline } from './timeline.js';
 
 export interface TimelineFileNames {

@@ -1,8 +1,7 @@
-import { countOf } from '../format/count.js';
-import { formatSpan } from './format-span.js';
-import { stepWords } from './step-words.js';
+import { countOf } from '../format/size.js';
+import { formatSpan } from './svg.js';
+import { decisivePull, lengthOf, longestStep, stepWords } from './where-time-went.js';
 import type { Timeline, TimedPull } from './timeline.js';
-import { decisivePull, lengthOf, longestStep } from './where-time-went.js';
 
 export interface Headline {
   /** One sentence that says where the time went. */

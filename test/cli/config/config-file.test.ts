@@ -3,10 +3,9 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { REFUSED_OPTIONS } from '../../../src/cli/config/refused-options.js';
-import { configTemplate } from '../../../src/cli/config/template.js';
-import { configKeys } from '../../../src/cli/config/unknown-key.js';
-import { keyOf, kindOf } from '../../../src/cli/option-kind.js';
+import { keyOf, kindOf, REFUSED_OPTIONS } from '../../../src/cli/config/option-kind.js';
+import { configTemplate } from '../../../src/cli/commands/config.js';
+import { configKeys } from '../../../src/cli/config/config-file.js';
 import { createProgram } from '../../../src/cli/program.js';
 import { secret } from '../../support/secrets.js';
 import { Configured } from './configured.js';

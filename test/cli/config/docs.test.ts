@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Command, Option } from 'commander';
 import { describe, expect, test } from 'vitest';
 
-import { refusalOf } from '../../../src/cli/config/refused-options.js';
-import { configKeys } from '../../../src/cli/config/unknown-key.js';
-import { keyOf, kindOf, type OptionKind, takesPath } from '../../../src/cli/option-kind.js';
-import { variablesOf } from '../../../src/cli/option-variables.js';
+import { keyOf, kindOf, type OptionKind, refusalOf, takesPath } from '../../../src/cli/config/option-kind.js';
+import { configKeys } from '../../../src/cli/config/config-file.js';
+import { variablesOf } from '../../../src/cli/config/configuration.js';
 import { createProgram } from '../../../src/cli/program.js';
 import { secret } from '../../support/secrets.js';
 import { Configured } from './configured.js';

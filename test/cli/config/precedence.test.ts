@@ -2,10 +2,9 @@ import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { createProgram } from '../../../src/cli/program.js';
-import { variablesOf } from '../../../src/cli/option-variables.js';
-import { keyOf } from '../../../src/cli/option-kind.js';
-import type { SettingFacts } from '../../../src/cli/config/render-config.js';
-import { refusalOf } from '../../../src/cli/config/refused-options.js';
+import { variablesOf } from '../../../src/cli/config/configuration.js';
+import { keyOf, refusalOf } from '../../../src/cli/config/option-kind.js';
+import type { SettingFacts } from '../../../src/cli/commands/effective-values.js';
 import { Configured } from './configured.js';
 
 /** One value for each origin: as it is written there, and as `landfall config` tells it. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatAge, formatDuration } from '../../../src/cli/format/duration.js';
+import { formatAge, formatDuration } from '../../../src/cli/format/size.js';
 
 test.each([
   [0, '0 ms'],

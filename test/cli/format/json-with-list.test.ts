@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { jsonWithList } from '../../../src/cli/format/json-with-list.js';
+import { jsonWithList } from '../../../src/cli/commands/tree-entry-facts.js';
 
 async function written(pieces: AsyncIterable<string>): Promise<string> {
   let text = '';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { PendingEvents } from '../../../src/cli/progress/pending-events.js';
+import { PendingEvents } from '../../../src/cli/progress/pull-model.js';
 import { blob, done, resolved, resolving, testLayers, unpack } from '../pull-events.js';
 
 const [layer] = testLayers(1000);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { heartbeatLine, plainLines } from '../../../src/cli/progress/plain-lines.js';
+import { heartbeatLine, plainLines } from '../../../src/cli/progress/plain-display.js';
 import { emptyPullModel, type ProgressEvent, reducePull } from '../../../src/cli/progress/pull-model.js';
 import { shortDigest } from '../../../src/spec/index.js';
 import {

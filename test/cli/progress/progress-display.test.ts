@@ -1,9 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
-import type { CommandContext } from '../../../src/cli/command-context.js';
-import { Log } from '../../../src/cli/log.js';
+import type { CommandContext } from '../../../src/cli/output/command-context.js';
+import { Log } from '../../../src/cli/output/log.js';
 import { openProgressDisplay } from '../../../src/cli/progress/progress-display.js';
-import { type ProgressMode, resolveSettings } from '../../../src/cli/settings.js';
+import { type ProgressMode, resolveSettings } from '../../../src/cli/config/settings.js';
 import { CapturedStream, fakeSurroundings } from '../fake-surroundings.js';
 import { blob, done, image, NAME, resolved, resolving, testLayers } from '../pull-events.js';
 

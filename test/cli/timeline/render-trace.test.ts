@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { renderTrace } from '../../../src/cli/timeline/render-trace.js';
-import { RequestRecord } from '../../../src/cli/timeline/request-record.js';
-import type { TraceEvent } from '../../../src/cli/timeline/trace-event.js';
+import { renderTrace, type TraceEvent } from '../../../src/cli/timeline/render-trace.js';
+import { RequestRecord } from '../../../src/cli/timeline/timeline-recorder.js';
 import { traceFaults } from '../../support/trace-faults.js';
 import { largePull, layerDigest, timelineOf, type ToldPull } from './told-pull.js';
 

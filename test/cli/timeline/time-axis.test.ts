@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { timeAxis } from '../../../src/cli/timeline/time-axis.js';
+import { timeAxis } from '../../../src/cli/timeline/svg.js';
 
 const PLACE = { left: 100, width: 600 };
 

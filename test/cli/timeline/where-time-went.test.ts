@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { longestStep, type PullStep, whereTimeWent } from '../../../src/cli/timeline/where-time-went.js';
-import { stepWords } from '../../../src/cli/timeline/step-words.js';
+import {
+  longestStep,
+  type PullStep,
+  stepWords,
+  whereTimeWent,
+} from '../../../src/cli/timeline/where-time-went.js';
 import type { TimedPull } from '../../../src/cli/timeline/timeline.js';
 import { timelineHeadline } from '../../../src/cli/timeline/timeline-headline.js';
 import { largePull, timelineOf, type ToldPull } from './told-pull.js';

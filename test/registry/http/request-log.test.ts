@@ -2,10 +2,10 @@ import { buffer } from 'node:stream/consumers';
 
 import { describe, expect, it } from 'vitest';
 
-import type { CommandContext } from '../../../src/cli/command-context.js';
-import { Log } from '../../../src/cli/log.js';
-import { openRegistry } from '../../../src/cli/open-registry.js';
-import { type GlobalFlags, resolveSettings } from '../../../src/cli/settings.js';
+import type { CommandContext } from '../../../src/cli/output/command-context.js';
+import { Log } from '../../../src/cli/output/log.js';
+import { openRegistry } from '../../../src/cli/images/open-registry.js';
+import { type GlobalFlags, resolveSettings } from '../../../src/cli/config/settings.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { MEDIA_TYPES, parseReference } from '../../../src/spec/index.js';
 import { fakeSurroundings } from '../../cli/fake-surroundings.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compress } from 'zstd-napi';
-import { EXIT_CODES } from '../../../src/cli/exit-codes.js';
+import { EXIT_CODES } from '../../../src/cli/output/exit-codes.js';
 import type { ErrorCode } from '../../../src/errors.js';
 import { Random } from '../../fuzz/random.js';
 import { loadingOf, proofOf } from '../../support/archive-proof.js';

@@ -1,0 +1,98 @@
+import { LandfallError } from '../../errors.js';
+import { type Descriptor, formatPlatform, parsePlatform } from '../../spec/index.js';
+import type { ContentOutcome, CopyReport } from '../../transfer/copy-report.js';
+import type { CopyRequest, PlatformChoice } from '../../transfer/copy-request.js';
+
+/** So many blobs or manifests, of so many bytes. */
+export interface ContentCount {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** What a copy did, in numbers. */
+export interface CopyCounts {
+  readonly copied: ContentCount;
+  readonly mounted: ContentCount;
+  readonly exists: ContentCount;
+  readonly planned: ContentCount;
+}
+
+/** Of an image and all that refers to it. */
+export function copyCounts(report: CopyReport): CopyCounts {
+  const all = allContents(report);
+  const of = (wanted: ContentOutcome): ContentCount => {
+    const some = all.filter(({ outcome }) => outcome === wanted);
+    return {
+      count: some.length,
+      bytes: some.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
+    };
+  };
+  return { copied: of('copied'), mounted: of('mounted'), exists: of('exists'), planned: of('planned') };
+}
+
+/** The answer of a command that copied an image, as docs/json-output.md has it. */
+export function copyJson(report: CopyReport): object {
+  const { source, destination, target, resolved, outcome, omitted, referrers, signatures } = report;
+  return {
+    source,
+    destination,
+    digest: target.digest,
+    mediaType: target.mediaType,
+    size: target.size,
+    ...(resolved.digest === target.digest ? {} : { sourceDigest: resolved.digest }),
+    outcome,
+    contents: copyCounts({ ...report, referrers: [] }),
+    omitted: omitted.map(omittedJson),
+    referrers: referrers.map(copyJson),
+    ...(signatures === undefined ? {} : { signatures }),
+  };
+}
+
+function omittedJson({ digest, size, platform }: Descriptor): object {
+  return { digest, size, ...(platform === undefined ? {} : { platform: formatPlatform(platform) }) };
+}
+
+function allContents(report: CopyReport): CopyReport['contents'] {
+  return [...report.contents, ...report.referrers.flatMap(allContents)];
+}
+
+/** What commands that copy images have in common. */
+export interface CopyFlags {
+  readonly all?: boolean;
+  readonly platform?: readonly string[];
+  readonly rewriteIndex?: boolean;
+  readonly referrers?: boolean;
+  readonly artifactType?: readonly string[];
+  /** False for `--no-cosign-tags`. */
+  readonly cosignTags?: boolean;
+}
+
+/**
+ * What the options ask for.
+ *
+ * @param byDefault the platforms where no option names any
+ * @throws {LandfallError} INVALID_CONFIG for options that exclude each other
+ */
+export function copyChoice(
+  { all = false, platform, rewriteIndex = false, referrers, artifactType, cosignTags = true }: CopyFlags,
+  byDefault: PlatformChoice,
+): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
+  if (all && platform !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--all and --platform exclude each other', {
+      hint: 'Use one of them.',
+    });
+  }
+  if (rewriteIndex && platform === undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--rewrite-index needs --platform', {
+      hint: 'Name the platforms that the new index is to have.',
+    });
+  }
+  const wantsReferrers = referrers ?? artifactType !== undefined;
+  return {
+    platforms: platform?.map((name) => parsePlatform(name)) ?? (all ? 'all' : byDefault),
+    rewriteIndex,
+    ...(wantsReferrers
+      ? { referrers: { cosignTags, ...(artifactType === undefined ? {} : { artifactTypes: artifactType }) } }
+      : {}),
+  };
+}

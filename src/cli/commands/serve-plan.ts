@@ -1,0 +1,168 @@
+import { isLandfallError, LandfallError } from '../../errors.js';
+import type { ServeLimits } from '../../serve/index.js';
+import { DEFAULT_PULL_THROUGH_TTL_MS } from '../../serve/pull-through/pull-through-ttl.js';
+import { parseReference } from '../../spec/index.js';
+import { type ListenAt, parseListen } from '../options/options.js';
+import { parseDuration } from '../options/parse-duration.js';
+
+export interface ServeFlags extends PullThroughFlags {
+  /** `HOST:PORT`. */
+  readonly listen?: string;
+  readonly writable?: boolean;
+  /** Paths of PEM files. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  /** Path of a file of users. */
+  readonly htpasswd?: string;
+  readonly anonymousRead?: boolean;
+  /** Bytes. */
+  readonly maxUploadSize?: number;
+  readonly maxRequests?: number;
+  readonly maxConnections?: number;
+  /** A duration. */
+  readonly clientTimeout?: string;
+  /** `HOST:PORT`. */
+  readonly metrics?: string;
+}
+
+/** What the flags ask for, read before anything is opened. */
+export interface ServePlan {
+  readonly at: ListenAt;
+  readonly writable: boolean;
+  readonly limits: Partial<ServeLimits>;
+  readonly metricsAt: ListenAt | undefined;
+  /** Where what is not here is brought from; undefined where nothing is. */
+  readonly pullThrough: PullThroughPlan | undefined;
+}
+
+export const DEFAULT_LISTEN = '127.0.0.1:5000';
+
+/** @throws LandfallError INVALID_CONFIG */
+export function servePlan(source: string | undefined, flags: ServeFlags): ServePlan {
+  const { writable = false, metrics } = flags;
+  if (writable && source !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', `${source} can only be read`, {
+      hint: 'Leave it out to take pushes into the store, or leave --writable out.',
+    });
+  }
+  refuseHalves(flags);
+  return {
+    at: parseListen(flags.listen ?? DEFAULT_LISTEN),
+    writable,
+    limits: limitsOf(flags),
+    metricsAt: metrics === undefined ? undefined : parseListen(metrics),
+    pullThrough: pullThroughPlan(source, flags),
+  };
+}
+
+function refuseHalves({ tlsCert, tlsKey, htpasswd, anonymousRead }: ServeFlags): void {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new LandfallError('INVALID_CONFIG', '--tls-cert and --tls-key go together', {
+      hint: 'Give the certificate and its key, or neither.',
+    });
+  }
+  if (anonymousRead === true && htpasswd === undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--anonymous-read needs --htpasswd', {
+      hint: 'Without passwords everybody may read as it is.',
+    });
+  }
+}
+
+function limitsOf(flags: ServeFlags): Partial<ServeLimits> {
+  const { maxUploadSize, maxRequests, maxConnections, clientTimeout } = flags;
+  const stallMs = clientTimeout === undefined ? undefined : parseDuration('--client-timeout', clientTimeout);
+  if (stallMs !== undefined && stallMs < 1000) {
+    throw new LandfallError('INVALID_CONFIG', '--client-timeout is shorter than a second', {
+      hint: 'A client may have to wait for its own network for that long.',
+    });
+  }
+  return {
+    ...(maxUploadSize === undefined ? {} : { uploadBytes: maxUploadSize }),
+    ...(maxRequests === undefined ? {} : { requests: maxRequests }),
+    ...(maxConnections === undefined ? {} : { connections: maxConnections }),
+    ...(stallMs === undefined ? {} : { stallMs, headMs: Math.min(stallMs, 15_000) }),
+  };
+}
+
+export interface PullThroughFlags {
+  readonly pullThrough?: boolean;
+  /** Names of registries. */
+  readonly upstream?: readonly string[];
+  /** A duration. */
+  readonly pullThroughTtl?: string;
+  readonly printHosts?: boolean;
+  /** `HOST:PORT`, or a URL of a host. */
+  readonly advertise?: string;
+}
+
+/** Where a mirror is filled from. */
+export interface PullThroughPlan {
+  readonly upstreams: readonly string[];
+  readonly ttlMs: number;
+}
+
+const DEFAULT_UPSTREAM = 'docker.io';
+
+/**
+ * Undefined where nothing is to be brought.
+ *
+ * @throws LandfallError INVALID_CONFIG
+ */
+export function pullThroughPlan(
+  source: string | undefined,
+  flags: PullThroughFlags,
+): PullThroughPlan | undefined {
+  const { pullThrough = false, pullThroughTtl, printHosts = false } = flags;
+  if (pullThrough && source !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', `${source} can only be read`, {
+      hint: 'Leave it out to fill the store, or leave --pull-through out.',
+    });
+  }
+  if (!pullThrough && pullThroughTtl !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--pull-through-ttl needs --pull-through');
+  }
+  if (!pullThrough && !printHosts && flags.upstream !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--upstream needs --pull-through', {
+      hint: 'Without it, only what is here is served.',
+    });
+  }
+  if (!printHosts && flags.advertise !== undefined) {
+    throw new LandfallError('INVALID_CONFIG', '--advertise needs --print-hosts');
+  }
+  const upstreams = upstreamsOf(flags);
+  if (!pullThrough) return undefined;
+  const ttlMs =
+    pullThroughTtl === undefined
+      ? DEFAULT_PULL_THROUGH_TTL_MS
+      : parseDuration('--pull-through-ttl', pullThroughTtl);
+  return { upstreams, ttlMs };
+}
+
+/** The registries that a server is a mirror of. @throws LandfallError INVALID_CONFIG */
+export function upstreamsOf({ upstream = [DEFAULT_UPSTREAM] }: PullThroughFlags): readonly string[] {
+  return [...new Set(upstream.map(parseUpstream))];
+}
+
+/**
+ * Reads the name of a registry as image names have it: `docker.io`, `reg.lan:5000`.
+ *
+ * @throws {LandfallError} INVALID_CONFIG
+ */
+export function parseUpstream(text: string): string {
+  // Anything else would be read as the first part of a name at Docker Hub.
+  if (/^[^/@]*[.:][^/@]*$|^localhost$/.test(text)) {
+    try {
+      const { registry, tag, repository } = parseReference(`${text}/any`);
+      if (tag === undefined && repository.endsWith('any')) return registry;
+    } catch (error) {
+      if (!isLandfallError(error)) throw error;
+    }
+  }
+  throw new LandfallError(
+    'INVALID_CONFIG',
+    `--upstream: ${JSON.stringify(text.replace(/^.*@/s, '***@'))} is not a registry`,
+    {
+      hint: 'Write HOST or HOST:PORT, as image names begin: docker.io, quay.io, registry.lan:5000.',
+    },
+  );
+}

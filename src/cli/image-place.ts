@@ -1,1 +1,0 @@
-export { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/image-place.js';

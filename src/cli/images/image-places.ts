@@ -1,0 +1,219 @@
+import path from 'node:path';
+import { ResultCache } from '../../concurrency/index.js';
+import { type BlobProvider, OciLayout } from '../../content/index.js';
+import { resolveImage } from '../../engine/find-image.js';
+import { openStore, type Store } from '../../engine/store.js';
+import { LandfallError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { parseReference, repositoryName } from '../../spec/index.js';
+import type { DestinationPlace, DestinationRepository, SourceRepository } from '../../transfer/index.js';
+import type { LayoutPlace } from '../../transfer/layout-place.js';
+import type { RegistryPlace } from '../../transfer/registry-place.js';
+import type { StorePlace } from '../../transfer/store-place.js';
+import type { CommandContext } from '../output/command-context.js';
+import { digestGiven, type ImagePlace, parseImagePlace } from '../../transfer/image-place.js';
+
+export interface SourceImage {
+  /** Canonical in the store, as it was typed elsewhere. */
+  readonly name: string;
+  readonly repository: SourceRepository;
+  /** A tag or a digest of it. */
+  readonly from: string;
+  /** All that lies there; absent at a registry, which is asked for each thing. */
+  readonly content?: BlobProvider;
+  /** That it lies in, where it does. */
+  readonly store?: Store;
+}
+
+export interface DestinationImage {
+  readonly place: DestinationPlace;
+  readonly repository: DestinationRepository;
+  /** Absent where the destination gives no name: then it is there by its digest. */
+  readonly tag: string | undefined;
+}
+
+export interface ImagePlacesOptions {
+  /** `USER[:PASSWORD]` for the registry that is read, and for the one that is written, where they are not those of all. */
+  readonly sourceCreds?: string | undefined;
+  readonly destinationCreds?: string | undefined;
+  /** Whether what is read in the store is not fetched again where that dropped it. Default false. */
+  readonly isLocal?: boolean | undefined;
+}
+
+/** Opens what images are copied between, each once, for as long as a command needs it. */
+export class ImagePlaces implements AsyncDisposable {
+  readonly #context: CommandContext;
+  readonly #options: ImagePlacesOptions;
+  /** Closed in reverse order. */
+  readonly #opened: AsyncDisposable[] = [];
+  readonly #registries = new ResultCache<string, RegistryClient>();
+  /** The registry that `--creds` is for. */
+  #credsHost: string | undefined;
+  readonly #stores = new ResultCache<'store', Store>();
+
+  constructor(context: CommandContext, options: ImagePlacesOptions = {}) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  /** Errors: INVALID_CONFIG, INVALID_REFERENCE, BLOB_NOT_FOUND (the store or the layout is not there), and those of opening. */
+  async source(text: string): Promise<SourceImage> {
+    const named = parseImagePlace(text);
+    switch (named.kind) {
+      case 'registry': {
+        const { registry, repository, tag = 'latest', digest } = named.reference;
+        const place = await this.#registryPlace(registry, this.#options.sourceCreds);
+        return { name: text, repository: place.repository(`${registry}/${repository}`), from: digest ?? tag };
+      }
+      case 'store': {
+        const store = await this.store();
+        const { name } = await resolveImage(store, named.name);
+        const reference = parseReference(name);
+        const place = await this.#storePlace(store);
+        return {
+          name,
+          repository: place.repository(repositoryName(reference)),
+          from: reference.digest ?? reference.tag ?? 'latest',
+          content: store.content,
+          store,
+        };
+      }
+      case 'layout':
+      case 'archive': {
+        const place = await this.#filePlace(named);
+        const { content } = place;
+        return { name: text, repository: place.repository(''), from: named.name ?? '', content };
+      }
+    }
+  }
+
+  /** Errors: as {@link source}; INVALID_CONFIG for a digest, which only the content can give. */
+  async destination(text: string): Promise<DestinationImage> {
+    const named = parseImagePlace(text);
+    switch (named.kind) {
+      case 'registry': {
+        const { registry, repository, tag = 'latest', digest } = named.reference;
+        if (digest !== undefined) throw digestGiven(text);
+        const place = await this.#registryPlace(registry, this.#options.destinationCreds);
+        return { place, repository: place.repository(`${registry}/${repository}`), tag };
+      }
+      case 'store': {
+        const reference = parseReference(named.name, { defaultTag: true });
+        if (reference.digest !== undefined) throw digestGiven(text);
+        const place = await this.#storePlace(await this.store());
+        return { place, repository: place.repository(repositoryName(reference)), tag: reference.tag };
+      }
+      case 'layout':
+      case 'archive': {
+        const place = await this.#fileDestination(named);
+        return { place, repository: place.repository(''), tag: named.name };
+      }
+    }
+  }
+
+  /** Where something is to be deleted, and its tag or digest there. */
+  async deletable(
+    named: Extract<ImagePlace, { kind: 'registry' | 'layout' }>,
+  ): Promise<{ readonly repository: DestinationRepository; readonly from: string }> {
+    if (named.kind === 'layout') {
+      const place = await this.#fileDestination(named);
+      return { repository: place.repository(''), from: named.name ?? '' };
+    }
+    const { registry, repository, tag = 'latest', digest } = named.reference;
+    const place = await this.#registryPlace(registry, this.#options.destinationCreds);
+    return { repository: place.repository(`${registry}/${repository}`), from: digest ?? tag };
+  }
+
+  /** The store of this run, opened when it is first asked for. */
+  async store(): Promise<Store> {
+    const { root, additionalRoots } = this.#context.settings;
+    return await this.#stores.get('store', async () =>
+      this.#keep(await openStore({ root, additionalRoots })),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of this.#opened.reverse()) await opened[Symbol.asyncDispose]();
+  }
+
+  async #registryPlace(host: string, creds: string | undefined): Promise<RegistryPlace> {
+    const { RegistryPlace } = await import('../../transfer/registry-place.js');
+    const registry = await this.#registry(host, creds);
+    return this.#keep(new RegistryPlace({ registry, host }));
+  }
+
+  /** One client for all that goes without credentials of the command line, which are shown to one registry alone. */
+  async #registry(host: string, own: string | undefined): Promise<RegistryClient> {
+    const creds = own ?? this.#context.settings.creds;
+    if (creds === undefined) return await this.#client(undefined, []);
+    if (own === undefined) this.#refuseAnother(host);
+    return await this.#client(creds, [host]);
+  }
+
+  async #client(creds: string | undefined, hosts: readonly string[]): Promise<RegistryClient> {
+    const key = creds === undefined ? '' : JSON.stringify([creds, hosts]);
+    const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
+    const references = hosts.map((host) => `${host}/any/repository`);
+    return await this.#registries.get(key, () => this.#connect(context, references));
+  }
+
+  async #connect(context: CommandContext, references: readonly string[]): Promise<RegistryClient> {
+    const { openRegistry } = await import('./open-registry.js');
+    return this.#keep(await openRegistry(context, references));
+  }
+
+  /** @throws {LandfallError} INVALID_CONFIG where `--creds` was for another registry */
+  #refuseAnother(host: string): void {
+    this.#credsHost ??= host;
+    if (this.#credsHost === host) return;
+    throw new LandfallError(
+      'INVALID_CONFIG',
+      `--creds is for one registry, not for ${this.#credsHost} and ${host}`,
+      { hint: 'Use --src-creds and --dest-creds where there are these, or --authfile.' },
+    );
+  }
+
+  async #storePlace(store: Store): Promise<StorePlace> {
+    const { StorePlace } = await import('../../transfer/store-place.js');
+    // Asked only for layers that the store dropped once they were unpacked.
+    const registry = this.#options.isLocal === true ? undefined : await this.#client(undefined, []);
+    return this.#keep(new StorePlace({ store, registry }));
+  }
+
+  async #filePlace(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
+    const { LayoutPlace } = await import('../../transfer/layout-place.js');
+    if (named.kind === 'layout') {
+      const { directory } = named;
+      const content = await OciLayout.open(directory);
+      const file = { transport: 'oci', path: directory } as const;
+      return this.#keep(new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file }));
+    }
+    const { transportOf } = await import('../../transfer/archives/archive.js');
+    const { openArchive } = await import('../../transfer/archives/open-archive.js');
+    const { signal, stdin } = this.#context;
+    const { file, format } = named;
+    const content = await openArchive(file === '-' ? { stream: stdin } : { file }, { signal });
+    const path = file === '-' ? undefined : file;
+    const facts = { transport: transportOf(content), path };
+    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${file}`, path, file: facts }));
+  }
+
+  async #fileDestination(
+    named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>,
+  ): Promise<DestinationPlace> {
+    if (named.kind === 'layout') {
+      const { LayoutDestination } = await import('../../transfer/layout-destination.js');
+      return this.#keep(await LayoutDestination.open(path.resolve(named.directory)));
+    }
+    const { ArchiveDestination } = await import('../../transfer/archives/archive-destination.js');
+    const { file, format } = named;
+    const { signal, stdout } = this.#context;
+    const target = file === '-' ? { stream: stdout } : { file };
+    return this.#keep(await ArchiveDestination.open(target, { format, signal }));
+  }
+
+  #keep<T extends AsyncDisposable>(opened: T): T {
+    this.#opened.push(opened);
+    return opened;
+  }
+}

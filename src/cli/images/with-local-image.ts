@@ -1,0 +1,123 @@
+import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import { resolveImage } from '../../engine/find-image.js';
+import { type LoadedImage, loadImage } from '../../engine/image.js';
+import { noteDiscarded } from '../../engine/note-discarded.js';
+import { restoreBlobs } from '../../engine/restore-blobs.js';
+import type { Store } from '../../engine/store.js';
+import { touchImage } from '../../engine/touch-image.js';
+import type { UnpackImageOptions } from '../../engine/unpack.js';
+import { type Descriptor, parsePlatform } from '../../spec/index.js';
+import { type OmittedDevice, requireInflate, WorkerPool } from '../../unpack/index.js';
+import type { CommandContext } from '../output/command-context.js';
+import { countOf } from '../format/size.js';
+import { openRegistry } from './open-registry.js';
+import { openProgressDisplay } from '../progress/progress-display.js';
+import { unpackEvents } from '../progress/unpack-events.js';
+import { parseSourceName } from './source-name.js';
+import { withStore } from './with-store.js';
+
+/** What a command that reads the layers of an image gets of it. */
+export type LocalImage = Omit<UnpackImageOptions, 'directory' | 'ownership' | 'devices'>;
+
+export interface LocalImageResult<T> {
+  /** Canonical in the store, as it was typed in a layout. */
+  readonly name: string;
+  readonly done: T;
+  /** Device nodes that could not be made here. */
+  readonly omittedDevices: readonly OmittedDevice[];
+}
+
+/**
+ * Opens an image of the store, or `oci:DIR[:TAG]`, for as long as a function reads its layers. Meanwhile progress is
+ * shown and warnings are told; layers of the store are kept from being collected, and fetched again where they were
+ * dropped once they were snapshots.
+ */
+export async function withLocalImage<T>(
+  sourceName: string,
+  platformName: string | undefined,
+  context: CommandContext,
+  use: (image: LocalImage) => Promise<T>,
+): Promise<LocalImageResult<T>> {
+  const platform = platformName === undefined ? undefined : parsePlatform(platformName);
+  const { signal, settings } = context;
+  const omittedDevices: OmittedDevice[] = [];
+  return withSource(sourceName, context, async ({ name, content, target, store, pool }) => {
+    const image = await loadImage(content, target, platform);
+    const display = await openProgressDisplay(context, { unpack: true });
+    try {
+      const onEvent = unpackEvents(name, image, (event) => {
+        if (event.type === 'warning') context.log.warn(event.message);
+        if (event.type === 'omitted') omittedDevices.push(...event.devices);
+        display.show(event);
+      });
+      // Before a layer is fetched again in vain.
+      requireInflate(settings.inflate);
+      await using lease = await store?.leases.create();
+      if (store !== undefined && lease !== undefined) await holdLayers(store, image, lease, context);
+      const { limits, inflate } = settings;
+      const done = await use({ content, target, platform, pool, limits, inflate, signal, onEvent });
+      if (store !== undefined) await touchImage(store, name);
+      return { name, done, omittedDevices };
+    } finally {
+      display.finish();
+    }
+  });
+}
+
+/** Keeps the layers from being collected meanwhile, and fetches again those that were dropped once they were snapshots. */
+async function holdLayers(
+  store: Store,
+  image: LoadedImage,
+  lease: Lease,
+  context: CommandContext,
+): Promise<void> {
+  const layers = image.layers.map(({ descriptor }) => descriptor);
+  await lease.addBlob(...layers.map(({ digest }) => digest));
+  await noteDiscarded(store, layers);
+  const discarded = await discardedBlobs(store).among(layers.map(({ digest }) => digest));
+  if (discarded.size === 0) return;
+  context.log.info(`fetching ${countOf(discarded.size, 'layer')} again, dropped once unpacked`);
+  const sources = [...discarded.values()].flatMap(({ source }) => source ?? []);
+  await using registry = await openRegistry(context, sources);
+  await restoreBlobs(store, registry, layers, { signal: context.signal });
+}
+
+/** An image that a command reads, wherever it lies. */
+export interface OpenedSource {
+  /** Canonical in the store, as it was typed in a layout. */
+  readonly name: string;
+  readonly content: BlobProvider;
+  readonly target: Descriptor;
+  /** The store that it lies in; absent for a layout. */
+  readonly store?: Store;
+  /** For unpacking. */
+  readonly pool: WorkerPool;
+}
+
+/**
+ * Opens `REF` in the store, or `oci:DIR[:TAG]`, for as long as a function needs it.
+ *
+ * @throws {LandfallError} INVALID_CONFIG, INVALID_REFERENCE, BLOB_NOT_FOUND, and those of opening
+ */
+async function withSource<T>(
+  text: string,
+  context: CommandContext,
+  use: (source: OpenedSource) => Promise<T>,
+): Promise<T> {
+  const source = parseSourceName(text);
+  if (source.kind === 'store') {
+    return withStore(context, async (store) => {
+      const { name, target } = await resolveImage(store, source.name);
+      return use({ name, content: store.content, target, store, pool: store.pool });
+    });
+  }
+  const layout = await OciLayout.open(source.directory);
+  const target = await layout.resolve(source.name);
+  const pool = new WorkerPool({});
+  try {
+    return await use({ name: text, content: layout, target, pool });
+  } finally {
+    await pool.close();
+  }
+}

@@ -1,0 +1,178 @@
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { FileOutput, outputError } from '../../content/file-output.js';
+import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
+import { answer, type CommandContext } from './command-context.js';
+import { formatSize } from '../format/size.js';
+import { printable } from '../format/table.js';
+
+export interface BytesOutput {
+  /** Where to; `-` and nothing are standard output. */
+  readonly file: string | undefined;
+  /** For messages: what it is that is written. */
+  readonly what: string;
+  /** What is told of it in JSON, where the bytes go to a file. */
+  readonly facts: object;
+}
+
+/**
+ * Writes bytes to standard output, or to a file, which is there only when it is whole. A terminal gets text alone: all else could be
+ * commands to it.
+ *
+ * Errors: those of the bytes; INVALID_CONFIG (they are not for a terminal, or the file is a directory), FILESYSTEM, NO_SPACE.
+ */
+export async function writeBytes(
+  bytes: AsyncIterable<Buffer>,
+  { file, what, facts }: BytesOutput,
+  context: CommandContext,
+): Promise<void> {
+  if (file === undefined || file === '-') {
+    await writeAll(context, context.stdout.isTTY === true ? onlyText(bytes, what) : bytes);
+    return;
+  }
+  await using output = await openArchiveOutput(file, context);
+  const size = await output.write(bytes);
+  const path = output.file ?? file;
+  answer(context, { ...facts, file: path, size }, () => `wrote ${formatSize(size)} to ${printable(path)}\n`);
+}
+
+async function* onlyText(
+  bytes: AsyncIterable<Buffer>,
+  what: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let before = 0;
+  for await (const chunk of bytes) {
+    if (!isText(chunk, before)) {
+      throw new LandfallError('INVALID_CONFIG', `${what} is not text, and is not written to a terminal`, {
+        hint: 'Name a file with -o, or lead the output into another program.',
+      });
+    }
+    before = chunk.at(-1) ?? before;
+    yield chunk;
+  }
+}
+
+/**
+ * Whether nothing in it moves a cursor or does more: of the control characters, text has those that part words and lines. Terminals take
+ * U+0080 to U+009F for such characters too, in UTF-8 (behind the byte 0xc2), and some as single bytes.
+ *
+ * @param before - the byte in front of it
+ */
+function isText(chunk: Buffer, before: number): boolean {
+  let last = before;
+  for (const byte of chunk) {
+    if (byte === 0x7f || (byte < 0x20 && (byte < 0x09 || byte > 0x0d))) return false;
+    if (byte >= 0x80 && byte < 0xa0 && (last < 0x80 || last === 0xc2)) return false;
+    last = byte;
+  }
+  return true;
+}
+
+/** Where a command writes an archive to. */
+export interface ArchiveOutput extends AsyncDisposable {
+  /** Absolute; undefined for standard output. */
+  readonly file: string | undefined;
+  /** Takes the archive to its end, and puts it in its place. Its bytes. */
+  write(archive: AsyncIterable<Buffer>): Promise<number>;
+}
+
+/**
+ * Opens a file for an archive, or standard output for `-` or no name at all. A file is written beside its name and put there only
+ * when it is whole, in place of one that was there; a device or a pipe is written to as it is. To be disposed of in any case.
+ *
+ * @throws {LandfallError} INVALID_CONFIG for a terminal or a directory, FILESYSTEM, NO_SPACE
+ */
+export async function openArchiveOutput(
+  name: string | undefined,
+  context: CommandContext,
+): Promise<ArchiveOutput> {
+  if (name === undefined || name === '-') return new StandardOutput(context);
+  return new NamedFile(await FileOutput.open(path.resolve(name)));
+}
+
+class StandardOutput implements ArchiveOutput {
+  readonly file = undefined;
+  readonly #context: CommandContext;
+
+  constructor(context: CommandContext) {
+    if (context.stdout.isTTY === true) {
+      throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+        hint: 'Name a file with -o, or lead the output into another program.',
+      });
+    }
+    this.#context = context;
+  }
+
+  async write(archive: AsyncIterable<Buffer>): Promise<number> {
+    const { stdout, signal } = this.#context;
+    const counted = new CountedArchive(archive);
+    try {
+      await pipeline(counted.chunks(), stdout, { signal, end: false });
+    } catch (error) {
+      throwIfAborted(signal);
+      // A reader that has seen enough, as `head` does, is no failure.
+      if (systemCode(error) !== 'EPIPE') throw outputError(error, 'standard output');
+    }
+    return counted.bytes;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class NamedFile implements ArchiveOutput {
+  readonly #output: FileOutput;
+
+  constructor(output: FileOutput) {
+    this.#output = output;
+  }
+
+  get file(): string {
+    return this.#output.file;
+  }
+
+  async write(archive: AsyncIterable<Buffer>): Promise<number> {
+    const counted = new CountedArchive(archive);
+    for await (const chunk of counted.chunks()) await this.#output.write(chunk);
+    await this.#output.finish();
+    return counted.bytes;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#output[Symbol.asyncDispose]();
+  }
+}
+
+class CountedArchive {
+  bytes = 0;
+  readonly #archive: AsyncIterable<Buffer>;
+
+  constructor(archive: AsyncIterable<Buffer>) {
+    this.#archive = archive;
+  }
+
+  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of this.#archive) {
+      this.bytes += chunk.length;
+      yield chunk;
+    }
+  }
+}
+
+/**
+ * Writes to standard output, no faster than that takes it. A reader that has seen enough, as `head` does, is no failure.
+ * Errors: those of what is written; FILESYSTEM, NO_SPACE; ABORTED.
+ */
+export async function writeAll(
+  { stdout, signal }: Pick<CommandContext, 'stdout' | 'signal'>,
+  pieces: AsyncIterable<string | Buffer> | Iterable<string | Buffer>,
+): Promise<void> {
+  try {
+    await pipeline(Readable.from(pieces, { objectMode: true }), stdout, { signal, end: false });
+  } catch (error) {
+    throwIfAborted(signal);
+    if (systemCode(error) !== 'EPIPE') throw outputError(error, 'standard output');
+  }
+}

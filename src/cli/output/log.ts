@@ -1,0 +1,71 @@
+import { paint, printable } from '../format/table.js';
+import { LOG_LEVELS, type LogFormat, type LogLevel } from '../config/settings.js';
+
+/** Where finished lines go; each text ends with a line feed. */
+export type LineSink = (text: string) => void;
+
+const MARKS = { warn: 'warning: ', info: '', debug: 'debug: ' } as const;
+
+/** What a line is about, for programs that read it. */
+export type LogFacts = Readonly<Record<string, string | number>>;
+
+/**
+ * Everything that goes to standard error passes here, so that a line never tears the progress bars: while they are
+ * shown they take the lines and put them above themselves.
+ */
+export class Log {
+  readonly #level: LogLevel;
+  readonly #format: LogFormat;
+  readonly #stream: LineSink;
+  /** Whether what is written may have colours. */
+  readonly color: boolean;
+  #sink: LineSink;
+
+  constructor(level: LogLevel, stream: LineSink, format: LogFormat = 'text', color = false) {
+    this.#level = level;
+    this.color = color;
+    this.#format = format;
+    this.#stream = stream;
+    this.#sink = stream;
+  }
+
+  /** Whatever the level is: errors, progress. Text that ends with a line feed. */
+  write(text: string): void {
+    this.#sink(text);
+  }
+
+  warn(message: string, facts?: LogFacts): void {
+    this.#line('warn', message, facts);
+  }
+
+  info(message: string, facts?: LogFacts): void {
+    this.#line('info', message, facts);
+  }
+
+  debug(message: string, facts?: LogFacts): void {
+    this.#line('debug', message, facts);
+  }
+
+  #line(level: keyof typeof MARKS, message: string, facts: LogFacts = {}): void {
+    if (!this.shows(level)) return;
+    this.write(
+      this.#format === 'json'
+        ? `${JSON.stringify({ time: new Date().toISOString(), level, message, ...facts })}\n`
+        : `landfall: ${this.#markOf(level)}${printable(message)}\n`,
+    );
+  }
+
+  #markOf(level: keyof typeof MARKS): string {
+    return level === 'warn' && this.color ? paint('yellow', MARKS.warn) : MARKS[level];
+  }
+
+  shows(level: LogLevel): boolean {
+    return LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(this.#level);
+  }
+
+  /** Sends lines elsewhere until the function that it returns is called. */
+  divert(sink: LineSink): () => void {
+    this.#sink = sink;
+    return () => (this.#sink = this.#stream);
+  }
+}

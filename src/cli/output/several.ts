@@ -1,0 +1,35 @@
+import { withoutCredentials } from '../../spec/reference.js';
+import { type CommandContext, reportError } from './command-context.js';
+import { messageOf } from './render-error.js';
+import { type ExitCode, exitCodeOf } from './exit-codes.js';
+
+/** What became of one of several arguments. */
+export type Outcome<T> =
+  { readonly subject: string; readonly value: T } | { readonly subject: string; readonly error: unknown };
+
+/** Tries something and keeps what came of it, so that one failure does not stop the others. */
+export async function outcomeOf<T>(subject: string, attempt: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { subject, value: await attempt() };
+  } catch (error) {
+    return { subject, error };
+  }
+}
+
+/** Reports every failure on standard error; answers with the exit code of the first. */
+export function reportFailures(outcomes: readonly Outcome<unknown>[], context: CommandContext): ExitCode {
+  const failures = outcomes.filter((outcome) => 'error' in outcome);
+  // Interrupted is interrupted once, however many were under way.
+  const told = context.signal.aborted ? failures.slice(0, 1) : failures;
+  for (const { error, subject } of told) {
+    const isOneOfSeveral = outcomes.length > 1 && !context.signal.aborted;
+    reportError(context, error, isOneOfSeveral ? shownSubject(subject, error) : undefined);
+  }
+  const first = failures[0];
+  return first === undefined ? 0 : exitCodeOf(first.error);
+}
+
+/** Nothing where the message names it; a password that stands in it is nobody's to read. */
+function shownSubject(subject: string, error: unknown): string | undefined {
+  return messageOf(error).includes(subject) ? undefined : withoutCredentials(subject);
+}
