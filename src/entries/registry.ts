@@ -4,7 +4,7 @@
  * @module landfall/registry
  */
 export { openRegistry } from '../library/open-registry.js';
-export { type AuthFileOptions } from '../registry/auth/auth-file-places.js';
+export { type AuthFileOptions } from '../registry/auth/auth-file.js';
 export type { RewriteRule } from '../registry/hosts/host-config.js';
 export type { ConnectionOptions } from '../registry/http/http.js';
 export {

@@ -13,18 +13,15 @@ import {
   shortDigest,
 } from '../spec/index.js';
 import type { BlobBody, BlobPace, PartBody } from './blob-body.js';
-import { bodyOfPart, type Part } from './body-of-part.js';
+import { bodyOf, bodyOfPart, inlineData, type Part, PartStream, type SeenManifests } from './body-of-part.js';
 import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
-import type { HttpResponse, HttpSender } from './http/http.js';
-import { bodyOf, inlineData, type SeenManifests } from './inline-data.js';
+import { type HttpResponse, type HttpSender, parseUrl } from './http/http.js';
 import { ERROR_BODY_BYTES, responseError } from './http/error-response.js';
 import { collectBeginning } from './http/body-source.js';
 import { sendFollowing } from './http/redirect.js';
 import type { RegistryHost } from './hosts/registry-host.js';
-import { PartStream } from './part-stream.js';
 import { type RetryOptions, withRetry } from './http/retry.js';
-import { parseUrl } from './http/urls.js';
 
 /** Which part of content is wanted. */
 export interface FetchOptions extends Abortable {

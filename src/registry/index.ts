@@ -1,11 +1,13 @@
-export { type AuthConfig, credentialsFromAuthConfig } from './auth/auth-config.js';
+export { type AuthConfig, credentialsFromAuthConfig } from './auth/auth-file.js';
 export { ByteRateLimit } from './http/byte-rate-limit.js';
-export type { CheckedCredentials } from './auth/check-credentials.js';
+export { type CheckedCredentials, RegistryClient, type RegistryClientOptions } from './registry-client.js';
 export {
   type CredentialStoreOptions,
   eraseCredentials,
   type Erased,
   type KeptAt,
+  type LoginTarget,
+  parseLoginTarget,
   storeCredentials,
 } from './auth/credential-store.js';
 export type { PartBody } from './blob-body.js';
@@ -16,12 +18,10 @@ export type { FetchedPart, Fetcher, FetchOptions } from './fetcher.js';
 export type { HostCapability, HostConfig, HostsProvider } from './hosts/host-config.js';
 export type { FailoverOptions } from './hosts/host-health.js';
 export { hostsFromDirectories, type HostsDirectoryOptions } from './hosts/hosts-directory.js';
-export { type LoginTarget, parseLoginTarget } from './auth/login-target.js';
 export type { Pusher, PushOptions } from './push/pusher.js';
 export type { OpenContent } from './push/verified-source.js';
 export type { ReferrersOptions } from './lists/referrers.js';
 export { referrersTag } from './lists/referrers.js';
-export { RegistryClient, type RegistryClientOptions } from './registry-client.js';
 export { RemoteRepository } from './remote-repository.js';
 export { isMisdescribed } from './misdescribed.js';
 export type { Resolver } from './resolver.js';

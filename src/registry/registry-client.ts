@@ -1,18 +1,18 @@
 import type { Abortable } from '../errors.js';
 import type { Reference } from '../spec/index.js';
-import { listCatalog } from './lists/catalog.js';
-import { checkCredentials, type CheckedCredentials } from './auth/check-credentials.js';
 import type { Credentials, CredentialsProvider } from './auth/credentials.js';
 import { HostChain } from './hosts/host-chain.js';
-import type { HostConfig, HostsProvider } from './hosts/host-config.js';
+import { defaultHost, type HostConfig, type HostsProvider } from './hosts/host-config.js';
 import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
-import { SeenManifests } from './inline-data.js';
-import { RegistryHosts } from './hosts/registry-hosts.js';
+import { RegistryHost } from './hosts/registry-host.js';
+import { collectBeginning } from './http/body-source.js';
+import type { ConnectionKeeper, HttpSender } from './http/http.js';
+import type { RetryOptions } from './http/retry.js';
+import { Transport, type TransportOptions } from './http/transport.js';
+import { SeenManifests } from './body-of-part.js';
+import { listCatalog, type ListOptions } from './lists/tag-list.js';
 import { RemoteRepository } from './remote-repository.js';
 import { RemoteResolver, type Resolver } from './resolver.js';
-import type { RetryOptions } from './http/retry.js';
-import type { ListOptions } from './lists/tag-list.js';
-import { Transport, type TransportOptions } from './http/transport.js';
 
 /** How registries are reached, and as whom. */
 export interface RegistryClientOptions extends TransportOptions {
@@ -178,4 +178,120 @@ export class RegistryClient implements AsyncDisposable {
     this.#warned.add(text);
     this.#options.onWarning?.(text);
   }
+}
+
+export interface RegistryHostsOptions {
+  readonly transport: HttpSender & ConnectionKeeper;
+  /** Default: each registry has one host, at its own address. */
+  readonly hosts: HostsProvider | undefined;
+  readonly credentials: CredentialsProvider | undefined;
+  readonly userAgent: string;
+  /** Speaks HTTP without TLS to the registries themselves. */
+  readonly plainHttp: boolean;
+  /** See {@link RetryOptions.maxRetryAfterMs}. */
+  readonly maxRetryAfterMs?: number | undefined;
+  readonly onWarning: ((text: string) => void) | undefined;
+}
+
+/** The hosts of registries, each kept for as long as its configuration stays the same, and its connections with it. */
+export class RegistryHosts {
+  readonly #options: RegistryHostsOptions;
+  readonly #defaults = new Map<string, readonly HostConfig[]>();
+  readonly #hosts = new Map<string, Map<HostConfig, RegistryHost>>();
+
+  constructor(options: RegistryHostsOptions) {
+    this.#options = options;
+  }
+
+  /** In the order in which they are to be tried. @param registry as references name it */
+  async of(registry: string): Promise<readonly RegistryHost[]> {
+    const configured = (await this.#options.hosts?.(registry)) ?? [];
+    const configs = configured.length > 0 ? configured : this.#default(registry);
+    const known = this.#hosts.get(registry);
+    const hosts = new Map(
+      configs.map((config) => [config, known?.get(config) ?? this.#make(registry, config)]),
+    );
+    this.#hosts.set(registry, hosts);
+    for (const [config] of known ?? []) if (!hosts.has(config)) this.#dropConnections(config);
+    return [...hosts.values()];
+  }
+
+  #default(registry: string): readonly HostConfig[] {
+    let configs = this.#defaults.get(registry);
+    if (configs === undefined) this.#defaults.set(registry, (configs = [defaultHost(registry)]));
+    return configs;
+  }
+
+  /** Unless another host is connected to in the very same way. */
+  #dropConnections({ connection }: HostConfig): void {
+    const inUse = [...this.#hosts.values()].flatMap((hosts) => [...hosts.keys()]);
+    if (!inUse.some((config) => config.connection === connection)) this.#options.transport.drop(connection);
+  }
+
+  #make(registry: string, config: HostConfig): RegistryHost {
+    const { transport, credentials, userAgent, plainHttp, maxRetryAfterMs, onWarning } = this.#options;
+    transport.keep(config.connection);
+    const plain = plainHttp && config.role === 'upstream';
+    return new RegistryHost({
+      registry,
+      config: plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config,
+      transport,
+      credentials,
+      userAgent,
+      maxRetryAfterMs,
+      onWarning,
+    });
+  }
+}
+
+function withoutTls(base: URL): URL {
+  return new URL(`http://${base.host}${base.pathname}`);
+}
+
+/** What a registry says to credentials. */
+export interface CheckedCredentials {
+  /** Whether the registry wanted to see them. If not, it serves everybody, and may take any. */
+  readonly asked: boolean;
+}
+
+export interface CheckCredentialsOptions extends Abortable {
+  /** As references name it. */
+  readonly registry: string;
+  /** The hosts of that registry, shown what this provider finds. They are used for this alone. */
+  readonly chainWith: (credentials: CredentialsProvider) => HostChain | Promise<HostChain>;
+}
+
+/** The answer to whether this is a registry has no body worth reading. */
+const ANSWER_BYTES = 64 * 1024;
+
+/**
+ * Shows credentials to a registry, which does nothing but look at them (distribution-spec: Determining Support).
+ * Asked is where a push would go: that a mirror takes them, or nobody's, says nothing about the registry.
+ *
+ * @throws {RegistryError} UNAUTHORIZED or DENIED where they are wrong, and what stands in the way of asking
+ */
+export async function checkCredentials(
+  credentials: Credentials,
+  { registry, chainWith, signal }: CheckCredentialsOptions,
+): Promise<CheckedCredentials> {
+  let asked = false;
+  const chain = await chainWith((name) => {
+    if (name !== registry) return Promise.resolve(undefined);
+    asked = true;
+    return Promise.resolve(credentials);
+  });
+  await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turn }) => {
+    const response = await host.request({
+      method: 'GET',
+      path: '',
+      headers: {},
+      access: [],
+      expected: [200],
+      subject: registry,
+      attempt,
+      signal: turn,
+    });
+    await collectBeginning(response, ANSWER_BYTES);
+  });
+  return { asked };
 }

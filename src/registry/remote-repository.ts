@@ -1,8 +1,6 @@
 import type { Readable } from 'node:stream';
-
 import type { Abortable } from '../errors.js';
-import { type Descriptor, type Digest, isIndexType, isManifestType } from '../spec/index.js';
-import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';
+import { type Descriptor, type Digest, isIndexType, isManifestType, shortDigest } from '../spec/index.js';
 import {
   type FetchedPart,
   type Fetcher,
@@ -10,12 +8,13 @@ import {
   RemoteFetcher,
   type RemoteFetcherOptions,
 } from './fetcher.js';
-import { hasBlob } from './push/push-blob.js';
-import { hasManifest, storedManifest } from './push/stored-manifest.js';
-import { type Pusher, type PushOptions, RemotePusher } from './push/pusher.js';
-import { blobSize } from './lists/blob-size.js';
-import { listReferrers, type ReferrersOptions } from './lists/referrers.js';
+import { HeadRequests } from './hosts/head-requests.js';
+import { listReferrers, type ReferrersOptions, type ReferrersTarget } from './lists/referrers.js';
 import { type ListOptions, listTags } from './lists/tag-list.js';
+import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';
+import { hasBlob } from './push/push-blob.js';
+import { type Pusher, type PushOptions, RemotePusher } from './push/pusher.js';
+import { hasManifest, storedManifest } from './push/put-manifest.js';
 import type { OpenContent } from './push/verified-source.js';
 
 /** One repository of a registry, for one task. */
@@ -134,4 +133,32 @@ export class RemoteRepository implements Fetcher, Pusher {
   async deleteBlob(digest: Digest, options?: Abortable): Promise<void> {
     await deleteBlob(this.#options.chain, this.#options.repository, digest, options);
   }
+}
+
+/**
+ * How many bytes a blob has, as the registry says to a HEAD (distribution-spec: Checking if content exists in the registry);
+ * undefined where it does not say.
+ *
+ * @throws {RegistryError} all codes: NOT_FOUND where it is not there
+ */
+async function blobSize(
+  { chain, repository }: ReferrersTarget,
+  digest: Digest,
+  { signal }: Abortable = {},
+): Promise<number | undefined> {
+  const heads = new HeadRequests();
+  return await chain.run({ capability: 'pull', signal }, async (turn) => {
+    const { size } = await heads.blob(turn.host, {
+      repository,
+      path: `blobs/${digest}`,
+      headers: { accept: '*/*' },
+      access: [{ type: 'repository', name: repository, actions: 'pull' }],
+      expected: [200],
+      subject: `blob ${shortDigest(digest)} of ${chain.registry}/${repository}`,
+      attempt: turn.attempt,
+      signal: turn.signal,
+      patienceMs: turn.patienceMs,
+    });
+    return size;
+  });
 }

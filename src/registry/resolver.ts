@@ -23,10 +23,9 @@ import { schema1Error } from './fetcher.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
 import { ERROR_BODY_BYTES } from './http/error-response.js';
 import { HeadRequests } from './hosts/head-requests.js';
-import type { HttpResponse } from './http/http.js';
-import type { SeenManifests } from './inline-data.js';
+import { type HttpResponse, redactUrl } from './http/http.js';
+import type { SeenManifests } from './body-of-part.js';
 import type { RegistryRequest } from './hosts/registry-host.js';
-import { redactUrl } from './http/urls.js';
 
 /**
  * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what

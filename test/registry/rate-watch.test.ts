@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 
-import { RateWatch } from '../../src/registry/rate-watch.js';
+import { RateWatch } from '../../src/registry/blob-body.js';
 import { useFakeClock } from '../support/fake-clock.js';
 
 const WINDOW_MS = 1_000;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import { nextTarget } from '../../src/registry/http/link-header.js';
+import { nextTarget } from '../../src/registry/lists/paged-list.js';
 import { createRegistryServer, type RegistryServer } from '../../src/serve/index.js';
 import { type Descriptor, type Digest, LIMITS, MEDIA_TYPES, parseManifest } from '../../src/spec/index.js';
 import { ask, errorCode, type Reply } from './ask.js';

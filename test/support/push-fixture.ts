@@ -5,7 +5,7 @@ import { HostChain } from '../../src/registry/hosts/host-chain.js';
 import { HostHealths } from '../../src/registry/hosts/host-health.js';
 import type { HostsProvider } from '../../src/registry/hosts/host-config.js';
 import { RemotePusher } from '../../src/registry/push/pusher.js';
-import { RegistryHosts } from '../../src/registry/hosts/registry-hosts.js';
+import { RegistryHosts } from '../../src/registry/registry-client.js';
 import { Transport } from '../../src/registry/http/transport.js';
 
 export interface PushFixtureOptions {

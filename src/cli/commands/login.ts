@@ -1,6 +1,11 @@
 import { LandfallError } from '../../errors.js';
-import { eraseCredentials, type KeptAt, storeCredentials } from '../../registry/auth/credential-store.js';
-import { type LoginTarget, parseLoginTarget } from '../../registry/auth/login-target.js';
+import {
+  eraseCredentials,
+  type KeptAt,
+  type LoginTarget,
+  parseLoginTarget,
+  storeCredentials,
+} from '../../registry/auth/credential-store.js';
 import { askTerminal, readPassword } from '../images/ask-terminal.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { printable } from '../format/table.js';

@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
-import { LandfallError } from '../../errors.js';
-import { parseAuthKey } from './auth-key.js';
-import type { Credentials } from './credentials.js';
+import { LandfallError, systemCode } from '../../errors.js';
+import type { Credentials, CredentialsProvider } from './credentials.js';
 
 /** What a file says of credentials, whichever of its forms it has. Entries are looked into when they are needed. */
 export interface AuthFile {
@@ -73,7 +75,7 @@ export function entryCredentials({ path, auths }: AuthFile, key: string): Creden
 }
 
 /** `USER:PASSWORD` in base64, as an entry's `auth`; undefined when it is not. */
-export function decodeAuth(auth: string): Credentials | undefined {
+function decodeAuth(auth: string): Credentials | undefined {
   const text = Buffer.from(auth, 'base64').toString();
   const colon = text.indexOf(':');
   if (colon < 1) return undefined;
@@ -136,4 +138,199 @@ function malformed(path: string, fault: string): LandfallError<'INVALID_CONFIG'>
     hint: 'Mend the file, or log in again with the tool that wrote it.',
     details: { path },
   });
+}
+
+/** Docker Hub's names in the stores of credentials; the first one is docker's own. */
+export const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
+
+const DOCKER_HUB: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
+
+/** What a key of an auth file is for: a registry, or what lies below a path of it. */
+export interface AuthKey {
+  /** As references name it, in lower case: `docker.io`, `127.0.0.1:5000`; or a pattern: `*.example.com`. */
+  readonly host: string;
+  /** `team/app`; empty for the whole registry. */
+  readonly path: string;
+}
+
+/**
+ * Reads a key: a host, a host and a path (containers-auth.json(5)), or a URL as docker wrote them, with the API's version
+ * for a path. `https://quay.io/v2/team` is `quay.io/team`; without a scheme, `v2` is a name like any other.
+ */
+export function parseAuthKey(key: string): AuthKey {
+  const bare = key.replace(/^https?:\/\//i, '');
+  const slash = bare.indexOf('/');
+  const host = (slash === -1 ? bare : bare.slice(0, slash)).toLowerCase();
+  const path = slash === -1 ? '' : bare.slice(slash + 1).replace(/\/+$/, '');
+  const version = bare === key ? /^v[12]$/ : /^v[12](?:\/|$)/;
+  return { host: DOCKER_HUB.has(host) ? 'docker.io' : host, path: path.replace(version, '') };
+}
+
+/** Whether both are for the same: the name alone may differ. */
+export function sameAuthKey(one: string, other: string): boolean {
+  const [a, b] = [parseAuthKey(one), parseAuthKey(other)];
+  return a.host === b.host && a.path === b.path;
+}
+
+/**
+ * The keys that are for a repository, or for the registry alone where none is named, the most specific first: the longest
+ * path before a shorter one, the plain name before a URL, and each host's own keys before patterns.
+ */
+export function matchingKeys(
+  keys: readonly string[],
+  registry: string,
+  repository: string | undefined,
+): string[] {
+  const wanted = parseAuthKey(registry).host;
+  const rank = (key: string): readonly [number, number, number] | undefined => {
+    const { host, path } = parseAuthKey(key);
+    const below = path === '' || repository === path || repository?.startsWith(`${path}/`) === true;
+    if (!below || (host !== wanted && !matchesPattern(host, wanted))) return undefined;
+    const plain = key === (path === '' ? registry : `${registry}/${path}`);
+    return [host === wanted ? 0 : 1, -path.length, plain ? 0 : 1];
+  };
+  return keys
+    .flatMap((key) => {
+      const ranked = rank(key);
+      return ranked === undefined ? [] : [{ key, ranked }];
+    })
+    .sort((a, b) => a.ranked[0] - b.ranked[0] || a.ranked[1] - b.ranked[1] || a.ranked[2] - b.ranked[2])
+    .map(({ key }) => key);
+}
+
+const PATTERN = /[*?]|\[[^\]:]+\]/;
+
+/** As Kubernetes' keyring: label by label, so that `*` never stands for a dot, and with the same port. */
+function matchesPattern(pattern: string, host: string): boolean {
+  if (!PATTERN.test(pattern)) return false;
+  const source = pattern.replace(/\[\^?[^\]:]+\]|[\s\S]/g, (part) => {
+    if (part === '*') return '[^.:]*';
+    if (part === '?') return '[^.:]';
+    if (part.length > 1) return `[${part.slice(1, -1).replace(/[\\[]/g, '\\$&')}]`;
+    return part.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+  });
+  try {
+    return new RegExp(`^${source}$`).test(host);
+  } catch {
+    // A range the wrong way round: `[z-a]`.
+    return false;
+  }
+}
+
+/** How the system says that there is no such file, a parent that is a file included. */
+const MISSING: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR']);
+
+/**
+ * The file, or undefined where there is none.
+ *
+ * @throws {LandfallError} INVALID_CONFIG: it cannot be read, or is not of its form
+ */
+export async function readAuthFile(path: string): Promise<AuthFile | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    if (MISSING.has(systemCode(cause))) return undefined;
+    throw unreadable(path, cause);
+  }
+  return parseAuthFile(text, path);
+}
+
+export function unreadable(path: string, cause: unknown): LandfallError<'INVALID_CONFIG'> {
+  const reason = systemCode(cause) ?? 'unknown error';
+  return new LandfallError('INVALID_CONFIG', `${path} cannot be read (${reason})`, {
+    cause,
+    hint: 'Give another file with --authfile, or make this one readable.',
+    details: { path },
+  });
+}
+
+/** Where files with credentials are. */
+export interface AuthFileOptions {
+  /** As docker's config.json or containers' auth.json. Default: where `REGISTRY_AUTH_FILE`, docker and containers look. */
+  readonly authFile?: string | undefined;
+  /** Files of the same forms that are looked at after those, where they are there. */
+  readonly furtherFiles?: readonly string[];
+  /** Default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** The effective user, by default that of the process. */
+  readonly uid?: number;
+}
+
+/** Where credentials are looked for, in order; the first is where a login is kept. */
+export interface AuthFilePlaces {
+  readonly paths: readonly [string, ...string[]];
+  /** Whether somebody named the first for this very run, so that it is an error when it is missing. */
+  readonly named: boolean;
+}
+
+/**
+ * `authFile`, else `$REGISTRY_AUTH_FILE`, each alone; else docker's config.json, then auth.json of containers'
+ * tools: the one that lasts until the machine is shut down, and the one that stays (containers-auth.json(5)). Then
+ * `furtherFiles`.
+ */
+export function authFilePlaces(options: AuthFileOptions): AuthFilePlaces {
+  const { env = process.env, furtherFiles = [] } = options;
+  if (options.authFile !== undefined) return { paths: [options.authFile, ...furtherFiles], named: true };
+  const chosen = nonEmpty(env['REGISTRY_AUTH_FILE']);
+  if (chosen !== undefined) return { paths: [chosen, ...furtherFiles], named: false };
+  const home = nonEmpty(env['HOME']) ?? homedir();
+  const runtime = nonEmpty(env['XDG_RUNTIME_DIR']);
+  const uid = options.uid ?? process.geteuid?.() ?? 0;
+  return {
+    paths: [
+      join(nonEmpty(env['DOCKER_CONFIG']) ?? join(home, '.docker'), 'config.json'),
+      runtime === undefined ? `/run/containers/${uid}/auth.json` : join(runtime, 'containers/auth.json'),
+      join(nonEmpty(env['XDG_CONFIG_HOME']) ?? join(home, '.config'), 'containers/auth.json'),
+      ...furtherFiles,
+    ],
+    named: false,
+  };
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+/** What the kubelet sends with a pull (CRI: `runtime.v1.AuthConfig`); empty strings are as good as none. */
+export interface AuthConfig {
+  readonly username?: string;
+  readonly password?: string;
+  /** `USER:PASSWORD` in base64. */
+  readonly auth?: string;
+  /** Where it is for one registry only: a host, or a URL. */
+  readonly serverAddress?: string;
+  readonly identityToken?: string;
+  readonly registryToken?: string;
+}
+
+/**
+ * A provider of these credentials: for the registry that `serverAddress` names, else for all.
+ *
+ * Of several kinds the first counts, in containerd's order: user and password, identity token, `auth`, and then the
+ * registry token, which containerd does not know.
+ *
+ * @throws {LandfallError} INVALID_CONFIG for an `auth` that is not USER:PASSWORD in base64
+ */
+export function credentialsFromAuthConfig(config: AuthConfig): CredentialsProvider {
+  const credentials = credentialsOf(config);
+  const { serverAddress = '' } = config;
+  const host = serverAddress === '' ? undefined : parseAuthKey(serverAddress).host;
+  return (registry) =>
+    Promise.resolve(host === undefined || host === parseAuthKey(registry).host ? credentials : undefined);
+}
+
+function credentialsOf(config: AuthConfig): Credentials | undefined {
+  const { username = '', password = '', identityToken = '', auth = '', registryToken = '' } = config;
+  if (username !== '' && password !== '') return { username, password };
+  if (identityToken !== '') return { identityToken };
+  if (auth !== '') {
+    const pair = decodeAuth(auth);
+    if (pair !== undefined) return pair;
+    throw new LandfallError('INVALID_CONFIG', 'the auth of a pull is not USER:PASSWORD in base64', {
+      hint: 'Check the image pull secret of the pod.',
+    });
+  }
+  if (registryToken !== '') return { registryToken };
+  return username === '' ? undefined : { username, password };
 }

@@ -1,13 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
-import { type Challenge, parseChallenges } from './challenge.js';
+import { parseUrl } from '../http/http.js';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
-import { challengedScopes, orderedScopes } from './scopes.js';
-import type { TokenRequest } from './token-exchange.js';
-import { isRefusal, TokenSource, type TokenSourceOptions } from './token.js';
-import { parseUrl } from '../http/urls.js';
+import { isRefusal, type TokenRequest, TokenSource, type TokenSourceOptions } from './token.js';
 
 export interface AuthenticatorOptions extends TokenSourceOptions {
   /** As references name it. */
@@ -252,4 +248,105 @@ function bearerOf({ parameters }: Challenge, origin: URL): Scheme & { type: 'bea
   realm.username = '';
   realm.password = '';
   return { type: 'bearer', realm, service: parameters.get('service') };
+}
+
+/** One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1). */
+interface Challenge {
+  /** In lower case: `basic`, `bearer`. */
+  readonly scheme: string;
+  /** Names in lower case. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+const TOKEN68 = /[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|$))/y;
+const EQUALS = /[ \t]*=[ \t]*/y;
+const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
+const BLANKS = /[ \t]*/y;
+const COMMAS = /[ \t,]*/y;
+
+/**
+ * All challenges of the header's lines, in order. One line may hold several, and each its parameters, all parted by
+ * commas; so a token is a parameter's name if `=` follows, else a new scheme. What comes after a fault is left out.
+ */
+export function parseChallenges(lines: readonly string[]): Challenge[] {
+  return lines.flatMap(parseLine);
+}
+
+function parseLine(line: string): Challenge[] {
+  const challenges: Challenge[] = [];
+  let at = 0;
+  const take = (pattern: RegExp): RegExpExecArray | undefined => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(line);
+    if (match === null) return undefined;
+    at = pattern.lastIndex;
+    return match;
+  };
+  let parameters: Map<string, string> | undefined;
+  take(COMMAS);
+  while (at < line.length) {
+    const name = take(TOKEN)?.[0];
+    if (name === undefined) break;
+    if (parameters !== undefined && take(EQUALS) !== undefined) {
+      const quoted = take(QUOTED)?.[1];
+      const value = quoted === undefined ? take(TOKEN)?.[0] : quoted.replace(/\\(.)/g, '$1');
+      if (value === undefined) break;
+      // The first of two holds: a second one would be somebody's attempt to override it.
+      if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
+    } else {
+      parameters = new Map();
+      challenges.push({ scheme: name.toLowerCase(), parameters });
+      take(BLANKS);
+      // `Negotiate oYG…==`: credentials of their own form, of no use here. A parameter looks alike up to its `=`.
+      take(TOKEN68);
+    }
+    take(COMMAS);
+  }
+  return challenges;
+}
+
+/**
+ * A scope is `TYPE:NAME:ACTIONS`, such as `repository:team/app:pull,push` (distribution: Token Scope Documentation).
+ * The name may hold colons: `repository:127.0.0.1:5000/app:pull`.
+ */
+interface Scope {
+  /** `repository:team/app` */
+  readonly resource: string;
+  readonly actions: readonly string[];
+}
+
+/** Each once, in one order, so that the same wish is the same token. */
+function orderedScopes(scopes: readonly string[]): string[] {
+  return [...new Set(scopes)].sort();
+}
+
+/**
+ * What to ask a token for, once a challenge has named its own scopes. The registry's names hold where it gives a
+ * repository another one. But a challenge is about the request that it refused: that one may have needed less than what
+ * is wanted, and of two repositories it may name only the one. What it leaves out of our wish is kept.
+ */
+export function challengedScopes(wanted: readonly string[], named: readonly string[]): string[] {
+  if (named.length === 0) return orderedScopes(wanted);
+  const merged = new Map<string, readonly string[]>();
+  const add = ({ resource, actions }: Scope): void => {
+    merged.set(resource, [...new Set([...(merged.get(resource) ?? []), ...actions])]);
+  };
+  const theirs = named.map(parseScope);
+  const known = new Set(theirs.map(({ resource }) => resource));
+  for (const scope of wanted.map(parseScope)) {
+    if (wanted.length > 1 || known.has(scope.resource)) add(scope);
+  }
+  theirs.forEach(add);
+  return orderedScopes([...merged].map(([resource, actions]) => scopeText(resource, actions)));
+}
+
+function parseScope(text: string): Scope {
+  const colon = text.lastIndexOf(':');
+  if (colon <= 0) return { resource: text, actions: [] };
+  return { resource: text.slice(0, colon), actions: text.slice(colon + 1).split(',') };
+}
+
+function scopeText(resource: string, actions: readonly string[]): string {
+  return actions.length === 0 ? resource : `${resource}:${actions.join(',')}`;
 }

@@ -1,11 +1,17 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
-import { type AuthFile, entryCredentials, helperOf } from './auth-file.js';
-import { authFilePlaces, type AuthFileOptions } from './auth-file-places.js';
-import { matchingKeys, parseAuthKey } from './auth-key.js';
+import {
+  type AuthFile,
+  type AuthFileOptions,
+  authFilePlaces,
+  entryCredentials,
+  helperOf,
+  matchingKeys,
+  parseAuthKey,
+  readAuthFile,
+} from './auth-file.js';
 import { CredentialHelper } from './credential-helper.js';
 import type { Credentials, CredentialsProvider } from './credentials.js';
-import { readAuthFile } from './read-auth-file.js';
 
 /** Where credentials are looked for. */
 export interface DefaultCredentialsOptions extends AuthFileOptions {

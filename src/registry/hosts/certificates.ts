@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
 import tls from 'node:tls';
-
 import { type LandfallError, systemCode } from '../../errors.js';
-import type { FileTrace } from './file-trace.js';
 import type { ConnectionOptions } from '../http/http.js';
+import type { FileTrace } from './file-trace.js';
 
 /** A client's certificate and its key: the same path twice where one file holds both. */
 export interface KeyPairPaths {
@@ -88,4 +88,23 @@ function keyPairFault(cert: Buffer, key: Buffer): { what: string; cause: unknown
       cause,
     };
   }
+}
+
+/**
+ * Certificates as docker lays them into a registry's directory: `*.crt` are authorities that are trusted; `*.cert` are
+ * shown to the registry, with the key from the `.key` of the same name, or from their own file when there is none.
+ *
+ * @param names what lies in the directory, its directories left out
+ */
+export function dockerCerts(directory: string, names: readonly string[]): CertificatePaths {
+  const sorted = [...names].sort();
+  return {
+    ca: sorted.filter((name) => name.endsWith('.crt')).map((name) => join(directory, name)),
+    client: sorted
+      .filter((name) => name.endsWith('.cert'))
+      .map((cert) => {
+        const key = `${cert.slice(0, -'.cert'.length)}.key`;
+        return { cert: join(directory, cert), key: join(directory, names.includes(key) ? key : cert) };
+      }),
+  };
 }

@@ -1,7 +1,6 @@
 import { RegistryError } from '../../errors.js';
 import { collectBeginning } from '../http/body-source.js';
-import { contentLength } from '../http/content-encoding.js';
-import { parseContentRange } from '../http/content-range.js';
+import { contentLength, parseContentRange } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { HttpResponse } from '../http/http.js';
 import type { RegistryHost, RegistryRequest } from './registry-host.js';

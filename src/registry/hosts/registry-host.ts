@@ -1,20 +1,21 @@
 import { performance } from 'node:perf_hooks';
-
 import { type Abortable, RegistryError } from '../../errors.js';
 import { Authenticator } from '../auth/authenticate.js';
-import { collectBeginning } from '../http/body-source.js';
 import { type Credentials, type CredentialsProvider, secretsOf } from '../auth/credentials.js';
-import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
-import { HostAddress, type Place } from './host-address.js';
-import type { HostCapability, HostConfig } from './host-config.js';
-import { hostCredentials } from './host-credentials.js';
-import { HostGate } from './host-gate.js';
-import { holdsSecret } from '../http/holds-secret.js';
-import type { HttpMethod, HttpRequest, HttpResponse, HttpSender } from '../http/http.js';
+import { collectBeginning, WatchedResponse } from '../http/body-source.js';
+import { ERROR_BODY_BYTES, parseWarnings, responseError } from '../http/error-response.js';
+import {
+  holdsSecret,
+  type HttpMethod,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpSender,
+  redactUrl,
+} from '../http/http.js';
 import { speaksNoTls } from '../http/network-error.js';
 import { type Followed, type MakeBody, sendFollowing, withoutSecrets } from '../http/redirect.js';
-import { parseWarnings } from '../http/warning-header.js';
-import { WatchedResponse } from '../http/watched-response.js';
+import type { HostCapability, HostConfig } from './host-config.js';
+import { HostGate } from './host-gate.js';
 
 export interface RegistryHostOptions {
   /** As references name it: `docker.io`, `127.0.0.1:5000`. */
@@ -254,4 +255,87 @@ function isRefused({ response, crossed }: Followed): boolean {
 function secretsIn(credentials: Credentials | undefined, authorization: string | undefined): string[] {
   const shown = authorization?.replace(/^\w+ /, '');
   return [...secretsOf(credentials), ...(shown === undefined ? [] : [shown])];
+}
+
+/** Where something is asked for, as references name it. */
+interface Place {
+  /** Undefined for what belongs to no repository. */
+  readonly repository?: string | undefined;
+  /** Below the repository, or below the root of the API. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Instead of all that: an address that the host itself gave. */
+  readonly location?: URL;
+}
+
+/** Turns what is asked for into URLs at one host: its prefix, its own names of repositories, and `ns=` for a mirror. */
+class HostAddress {
+  readonly #registry: string;
+  readonly #config: HostConfig;
+
+  constructor(registry: string, config: HostConfig) {
+    this.#registry = registry;
+    this.#config = config;
+  }
+
+  /** Without a slash at its end: `https://mirror.lan` */
+  origin(protocol: string): string {
+    return new URL(`${protocol}//${this.#config.base.host}`).origin;
+  }
+
+  /** @throws {RegistryError} REDIRECT_REFUSED where a host that speaks TLS names an address that does not */
+  url(place: Place, protocol: string): URL {
+    if (place.location !== undefined) return this.#given(place.location, protocol);
+    const { base } = this.#config;
+    const { repository, path, query = {} } = place;
+    const below = repository === undefined ? path : `${this.rewritten(repository)}/${path}`;
+    const url = new URL(`${protocol}//${base.host}`);
+    // Set by itself, so that what a rule wrote stays a path whatever it holds.
+    url.pathname = `${base.pathname.replace(/\/$/, '')}/${below}`;
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    // A mirror may serve several registries, and is told which one is meant.
+    if (this.#config.role === 'mirror') url.searchParams.set('ns', this.#registry);
+    return url;
+  }
+
+  /** A repository as this host names it. The first rule that fits counts. */
+  rewritten(repository: string): string {
+    const rule = this.#config.rewrite.find(({ pattern }) => repository.search(pattern) >= 0);
+    return rule === undefined ? repository : repository.replace(rule.pattern, rule.replacement);
+  }
+
+  #given(location: URL, protocol: string): URL {
+    const url = new URL(location);
+    if (protocol === 'http:' || url.protocol === protocol) return url;
+    // A registry behind a proxy that ends TLS may not know that it is reached by https; the proxy does.
+    if (url.protocol === 'http:' && url.hostname === this.#config.base.hostname) {
+      return new URL(`${protocol}//${this.#config.base.host}${url.pathname}${url.search}`);
+    }
+    throw new RegistryError(
+      'REDIRECT_REFUSED',
+      `${this.#config.base.host} goes on at ${url.protocol}//${url.host}, which is not https`,
+      {
+        hint: 'The registry, or a proxy before it, is set up wrongly; ask who runs it.',
+        details: { url: redactUrl(url) },
+      },
+    );
+  }
+}
+
+/**
+ * Whose credentials a host is shown. A mirror has its own, those stored for its own address, or none: the registry's
+ * never go to it unless its configuration says so.
+ *
+ * @param stored finds credentials by the name of a registry
+ */
+function hostCredentials(
+  registry: string,
+  { credentials, role, base }: Pick<HostConfig, 'credentials' | 'role' | 'base'>,
+  stored: CredentialsProvider | undefined,
+): CredentialsProvider | undefined {
+  if (typeof credentials === 'function') return credentials;
+  if (typeof credentials !== 'string') return () => Promise.resolve(credentials);
+  if (credentials === 'none' || stored === undefined) return undefined;
+  const name = credentials === 'upstream' || role === 'upstream' ? registry : base.host;
+  return (_registry, repository) => stored(name, repository);
 }

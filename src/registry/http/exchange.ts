@@ -6,7 +6,7 @@ import type { BodySink } from './body-source.js';
 import type { ByteRateLimit } from './byte-rate-limit.js';
 import type { HttpRequest, HttpResponse } from './http.js';
 import { networkError } from './network-error.js';
-import { ProxyFailure } from './proxy-failure.js';
+import { ProxyFailure } from './proxy.js';
 
 type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 

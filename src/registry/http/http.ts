@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream';
-
 import type { Abortable } from '../../errors.js';
 import type { BodySource } from './body-source.js';
 
@@ -66,4 +65,47 @@ export interface ConnectionKeeper {
 export interface HttpSender {
   /** Resolves with the headers. @throws {RegistryError} UNAVAILABLE, PROTOCOL; ABORTED */
   send(request: HttpRequest): Promise<HttpResponse>;
+}
+
+/** A URL as it may be shown: without user info, query and fragment, any of which may hold a secret. */
+export function redactUrl(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname}`;
+}
+
+/** A URL from text, relative to `base` if there is one; undefined when it is none. */
+export function parseUrl(text: string, base?: URL): URL | undefined {
+  return URL.canParse(text, base?.href) ? new URL(text, base) : undefined;
+}
+
+/** Whether a registry's words echo something that no message may hold, as it is or percent-encoded. */
+export function holdsSecret(text: string, secrets: readonly string[]): boolean {
+  const forms = [text, decoded(text)];
+  return secrets.some((secret) => forms.some((form) => form.includes(secret)));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return text;
+  }
+}
+
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu;
+
+/**
+ * Words of a registry made fit for a message: one line, nothing that a terminal would act on, and no query of a URL, which
+ * may hold a signature.
+ *
+ * @param maxLength UTF-16 code units; what is longer ends in an ellipsis
+ */
+export function plainText(text: string, maxLength: number): string {
+  const plain = text
+    .replace(UNPRINTABLE, ' ')
+    .replace(/ {2,}/g, ' ')
+    .replace(/(https?:\/\/[^\s?]*)\?\S*/gi, '$1')
+    .trim();
+  if (plain.length <= maxLength) return plain;
+  // Not between the two halves of a character.
+  return `${plain.slice(0, maxLength).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }

@@ -1,6 +1,6 @@
 import { abortedError, LandfallError, RegistryError, systemCode } from '../../errors.js';
-import { connectionDiagnosis, ProxyFailure, statusDiagnosis } from './proxy-failure.js';
-import { redactUrl } from './urls.js';
+import { connectionDiagnosis, ProxyFailure, statusDiagnosis } from './proxy.js';
+import { redactUrl } from './http.js';
 
 /** Of all headers of one answer: a gateway with cookies of its own adds more than the 16 KiB that Node.js takes. */
 export const MAX_HEADER_BYTES: number = 256 * 1024;

@@ -3,8 +3,7 @@ import type { Readable } from 'node:stream';
 import { RegistryError } from '../../errors.js';
 import { collectBeginning } from './body-source.js';
 import { ERROR_BODY_BYTES } from './error-response.js';
-import type { HttpRequest, HttpResponse, HttpSender } from './http.js';
-import { parseUrl, redactUrl } from './urls.js';
+import { type HttpRequest, type HttpResponse, type HttpSender, parseUrl, redactUrl } from './http.js';
 
 /** Real registries need one or two: to a mirror, to a bucket. */
 const MAX_REDIRECTS = 10;

@@ -14,9 +14,8 @@ import {
 import { collectBeginning } from '../http/body-source.js';
 import { ERROR_BODY_BYTES, parseErrorBody } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import type { HttpResponse } from '../http/http.js';
+import { type HttpResponse, redactUrl } from '../http/http.js';
 import { pageBody, type PagedList, pagesOf } from './paged-list.js';
-import { redactUrl } from '../http/urls.js';
 
 /** How referrers are listed. */
 export interface ReferrersOptions extends Abortable {

@@ -38,9 +38,33 @@ export async function* listTags(
   for await (const names of pages) yield* names;
 }
 
-export function listQuery({ pageSize, last }: ListOptions): Record<string, string> {
+function listQuery({ pageSize, last }: ListOptions): Record<string, string> {
   return {
     ...(pageSize === undefined ? {} : { n: String(pageSize) }),
     ...(last === undefined ? {} : { last }),
   };
+}
+
+/**
+ * The repositories of a registry, in its order: `team/app`. Not of the specification: many registries refuse it, or show
+ * some of what they have.
+ *
+ * @throws {RegistryError} all codes
+ */
+export async function* listCatalog(chain: HostChain, options: ListOptions = {}): AsyncGenerator<string> {
+  const subject = `the repositories of ${chain.registry}`;
+  const pages = pagesOf(
+    chain,
+    {
+      path: '_catalog',
+      query: listQuery(options),
+      accept: 'application/json',
+      access: { type: 'registry', name: 'catalog', actions: '*' },
+      expected: [200],
+      subject,
+      read: (response) => readNames(response, 'repositories', subject),
+    },
+    options,
+  );
+  for await (const names of pages) yield* names;
 }

@@ -1,14 +1,10 @@
 import type { Readable } from 'node:stream';
-
-import { type Abortable, RegistryError } from '../../errors.js';
-import { algorithmOf, type Descriptor } from '../../spec/index.js';
-import { checkAnsweredDigest } from './answered-digest.js';
+import { type Abortable, ContentError, RegistryError } from '../../errors.js';
+import { algorithmOf, type Descriptor, type Digest, isDigest, isVerifiable } from '../../spec/index.js';
+import type { Access, RegistryHost } from '../hosts/registry-host.js';
 import { collectBeginning } from '../http/body-source.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
-import type { HttpResponse } from '../http/http.js';
-import type { Access, RegistryHost } from '../hosts/registry-host.js';
-import { closingLocation, heldBytes, uploadLocation } from './upload-location.js';
-import { redactUrl } from '../http/urls.js';
+import { type HttpResponse, parseUrl, redactUrl } from '../http/http.js';
 
 /** A blob on its way into a repository. */
 export interface UploadTarget {
@@ -231,4 +227,92 @@ async function start(
   });
   await collectBeginning(response, ERROR_BODY_BYTES);
   return response;
+}
+
+/**
+ * Where an upload goes on: the `Location` of an answer, absolute or relative (distribution-spec: Pushing a blob
+ * monolithically). Undefined where there is none.
+ *
+ * A registry behind a proxy that ends TLS often gives its own address as `http:`; it is taken for the one that was asked.
+ * To go from TLS to another host without TLS is refused.
+ *
+ * @throws {RegistryError} PROTOCOL, REDIRECT_REFUSED
+ */
+export function uploadLocation(response: HttpResponse, method: string): URL | undefined {
+  const text = response.header('location')?.trim() ?? '';
+  if (text === '') return undefined;
+  const from = response.url;
+  const details = { method, url: redactUrl(from), status: response.status };
+  const url = parseUrl(text, from);
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new RegistryError(
+      'PROTOCOL',
+      `${from.host} gave something as the address of an upload that is none`,
+      {
+        details,
+      },
+    );
+  }
+  if (from.protocol === 'https:' && url.protocol === 'http:') {
+    if (url.hostname !== from.hostname) {
+      throw new RegistryError(
+        'REDIRECT_REFUSED',
+        `${from.host} sent an upload from https to plain http at ${url.host}`,
+        {
+          hint: 'The registry, or a proxy before it, is set up wrongly; ask who runs it.',
+          details,
+        },
+      );
+    }
+    url.protocol = 'https:';
+    url.port = from.port;
+  }
+  url.username = '';
+  url.password = '';
+  url.hash = '';
+  return url;
+}
+
+/** The address that closes an upload. The query that is there stays as it is, since it may be signed. */
+export function closingLocation(location: URL, digest: Digest): URL {
+  const closing = new URL(location);
+  closing.search = `${location.search === '' ? '?' : `${location.search}&`}digest=${encodeURIComponent(digest)}`;
+  return closing;
+}
+
+/**
+ * How many bytes of an upload the registry holds, by the `Range` of its answer; undefined where it does not say. `0-0`
+ * is nothing: distribution writes so for an upload that has not begun, and hardly anybody sends a single byte.
+ */
+export function heldBytes(response: HttpResponse): number | undefined {
+  const last = /^\s*(?:bytes[= ])?0-(\d{1,15})\s*$/i.exec(response.header('range') ?? '')?.[1];
+  if (last === undefined) return undefined;
+  return last === '0' ? 0 : Number(last) + 1;
+}
+
+/**
+ * Holds what the registry says it has stored against what it was sent: `Docker-Content-Digest`, and the end of
+ * `Location`. A digest of another algorithm says nothing here: some registries answer with sha256 whatever they are given.
+ *
+ * @throws {ContentError} DIGEST_MISMATCH
+ */
+export function checkAnsweredDigest(response: HttpResponse, expected: Digest): void {
+  const said = [response.header('docker-content-digest')?.trim(), lastComponent(response.header('location'))];
+  for (const actual of said) {
+    if (!isDigest(actual) || !isVerifiable(actual) || algorithmOf(actual) !== algorithmOf(expected)) continue;
+    if (actual === expected) continue;
+    throw new ContentError(
+      'DIGEST_MISMATCH',
+      `${response.url.host} was sent ${expected}, and says that it has stored ${actual}`,
+      {
+        hint: 'The registry, or a proxy before it, changes what is pushed; ask who runs it.',
+        details: { digest: expected, expected, actual },
+      },
+    );
+  }
+}
+
+function lastComponent(location: string | undefined): string | undefined {
+  const last = /([^/?#]+)(?:[?#].*)?$/.exec(location ?? '')?.[1];
+  return last?.replace(/%3a/i, ':');
 }

@@ -3,8 +3,7 @@ import { type Digest, parseManifest } from '../../spec/index.js';
 import { collectBeginning } from '../http/body-source.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { readManifest } from './read-manifest.js';
-import { listsReferrers, removeReferrer } from './referrers-index.js';
+import { listsReferrers, readManifest, removeReferrer } from './referrers-index.js';
 import type { Access } from '../hosts/registry-host.js';
 
 /**

@@ -1,10 +1,8 @@
-import { type Abortable, LandfallError, RegistryError } from '../../errors.js';
+import { type Abortable, ContentError, LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, shortDigest } from '../../spec/index.js';
-import { blobExists } from './blob-exists.js';
-import { BlobUpload, type UploadTarget, type UploadTry } from './blob-upload.js';
-import { HeadRequests } from '../hosts/head-requests.js';
+import { type BlobAnswer, HeadRequests } from '../hosts/head-requests.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { PieceSize } from './piece-size.js';
+import { BlobUpload, type UploadTarget, type UploadTry, writing } from './blob-upload.js';
 import type { SourceFault, VerifiedSource } from './verified-source.js';
 
 export interface PushBlobOptions extends Abortable {
@@ -291,4 +289,113 @@ function lost(upload: BlobUpload, cause: unknown): RegistryError {
     retryable: true,
     cause,
   });
+}
+
+/** What one request carries, once it has been seen that the whole does not get through in one. */
+export const CHUNK_BYTES: number = 16 * 1024 * 1024;
+/** Tried at the least where even chunks are too large: what nginx takes when nobody has told it otherwise. */
+const LEAST_CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * How much of a blob goes in one request: all that is left, until something speaks against it. There are registries that
+ * take no chunks, proxies that take no long bodies, and networks over which long bodies do not come through.
+ */
+class PieceSize {
+  #bytes = Infinity;
+  #whole = false;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether an upload may be put together from several requests. */
+  get mayBreakUp(): boolean {
+    return !this.#whole;
+  }
+
+  /** The end of the piece that begins at `start`. @param least the registry's own lower bound */
+  end(start: number, size: number, least: number): number {
+    return Math.min(size, start + Math.max(this.#bytes, least));
+  }
+
+  /** After a break that lost all: so that the next one loses no more than a chunk. */
+  breakUp(): void {
+    if (!this.#whole) this.#bytes = Math.min(this.#bytes, CHUNK_BYTES);
+  }
+
+  /** After a body was too large. False where smaller ones make no sense. */
+  shrink(sent: number, least: number): boolean {
+    const bytes = sent > CHUNK_BYTES ? CHUNK_BYTES : Math.max(LEAST_CHUNK_BYTES, Math.ceil(sent / 4));
+    if (this.#whole || bytes >= sent || bytes < least) return false;
+    this.#bytes = bytes;
+    return true;
+  }
+
+  /** After a registry has taken chunks without putting them together. */
+  keepWhole(): void {
+    this.#whole = true;
+    this.#bytes = Infinity;
+  }
+}
+
+/**
+ * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and so are some by the
+ * bucket that they are redirected to. All of 4xx but what asks for credentials, or may pass, or says that there are no bytes.
+ */
+const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 + at).filter(
+  (status) => ![401, 407, 408, 416, 425, 429].includes(status),
+);
+
+/**
+ * Whether a host has a blob already (distribution-spec: Checking if content exists in the registry). False also where it
+ * will not tell: the push then says why.
+ *
+ * @throws {ContentError} SIZE_MISMATCH where it is there with another length, so that the descriptor must be wrong
+ */
+async function blobExists(
+  { repository, descriptor, subject }: UploadTarget,
+  { host, attempt, signal }: UploadTry,
+  heads: HeadRequests,
+): Promise<boolean> {
+  const { digest, size } = descriptor;
+  const ask = async (): Promise<BlobAnswer> =>
+    await heads.blob(host, {
+      repository,
+      path: `blobs/${digest}`,
+      headers: {},
+      access: [writing(repository)],
+      expected: [200, ...REFUSALS],
+      subject,
+      attempt,
+      signal,
+    });
+  try {
+    let answer = await ask();
+    if (isOfAnotherSize(answer, size)) {
+      heads.distrust(host);
+      const byGet = await ask();
+      if (!REFUSALS.includes(byGet.status)) answer = byGet;
+    }
+    if (!isOfAnotherSize(answer, size)) return !REFUSALS.includes(answer.status);
+    throw new ContentError(
+      'SIZE_MISMATCH',
+      `${host.name} has ${digest} with ${answer.size ?? 'other'} bytes, not ${size}`,
+      {
+        hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
+        details: { digest, expected: size, ...(answer.size === undefined ? {} : { actual: answer.size }) },
+      },
+    );
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code === 'UNAUTHORIZED') throw error;
+    const { status } = error.details;
+    // A bucket may ask for credentials of its own. Nothing of what is final says that there is no pushing.
+    if (status !== undefined && (status === 401 || REFUSALS.includes(status) || !error.retryable))
+      return false;
+    throw error;
+  }
+}
+
+/** Where the length is left out some say 0. */
+function isOfAnotherSize({ status, size = 0 }: BlobAnswer, expected: number): boolean {
+  return !REFUSALS.includes(status) && size !== 0 && size !== expected;
 }

@@ -1,9 +1,13 @@
 import { KeyedLimiter, pause } from '../../concurrency/index.js';
-import { type Abortable, RegistryError, SpecError } from '../../errors.js';
+import { type Abortable, ContentError, RegistryError, SpecError } from '../../errors.js';
 import {
+  ACCEPTED_MANIFEST_TYPES,
+  bareMediaType,
+  createDigester,
   type Descriptor,
   type Digest,
   digestOf,
+  isDigest,
   type JsonObject,
   LIMITS,
   MEDIA_TYPES,
@@ -11,13 +15,13 @@ import {
   parseManifest,
   shortDigest,
 } from '../../spec/index.js';
-import { collectBeginning } from '../http/body-source.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { putManifest } from './put-manifest.js';
-import { readManifest } from './read-manifest.js';
-import { referrersTag } from '../lists/referrers.js';
 import type { Access } from '../hosts/registry-host.js';
+import { collectBeginning, collectBody } from '../http/body-source.js';
+import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
+import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import { referrersTag } from '../lists/referrers.js';
+import { putManifest } from './put-manifest.js';
 
 /** How often a change is made anew when somebody else has overwritten it. */
 const TRIES = 5;
@@ -166,5 +170,64 @@ function tooLong(tag: string, size: number): SpecError {
     'LIMIT_EXCEEDED',
     `the list of referrers ${tag} would have ${size} bytes, more than ${LIMITS.manifestBytes}`,
     { hint: 'Delete referrers that are no longer needed.' },
+  );
+}
+
+export interface StoredManifest {
+  readonly bytes: Buffer;
+  /** As `Content-Type` has it, without parameters; empty where it is absent. */
+  readonly mediaType: string;
+}
+
+/**
+ * The manifest under a tag or digest at the host that is pushed to, which no mirror can stand in for. Undefined where
+ * there is none. By digest it is verified.
+ *
+ * @throws {RegistryError} all codes; LIMIT_EXCEEDED, DIGEST_MISMATCH
+ */
+export async function readManifest(
+  chain: HostChain,
+  repository: string,
+  at: Digest | string,
+  { signal, access }: Abortable & { readonly access: Access },
+): Promise<StoredManifest | undefined> {
+  const separator = isDigest(at) ? '@' : ':';
+  const subject = `${chain.registry}/${repository}${separator}${at}`;
+  return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
+    const response = await host.request({
+      method: 'GET',
+      repository,
+      path: `manifests/${at}`,
+      headers: { accept: ACCEPTED_MANIFEST_TYPES.join(', ') },
+      access: [access],
+      expected: [200, 404],
+      subject,
+      attempt,
+      signal: turnSignal,
+    });
+    if (response.status === 404) {
+      await collectBeginning(response, ERROR_BODY_BYTES);
+      return undefined;
+    }
+    const source = decodedBody(response, appliedEncoding(response, undefined));
+    const bytes = await collectBody(source, LIMITS.manifestBytes, () => manifestTooLong(subject));
+    if (isDigest(at)) checkDigest(bytes, at, subject);
+    return { bytes, mediaType: bareMediaType(response.header('content-type') ?? '') };
+  });
+}
+
+function checkDigest(bytes: Buffer, expected: Digest, subject: string): void {
+  const actual = createDigester(expected).update(bytes).digest();
+  if (actual === expected) return;
+  throw new ContentError('DIGEST_MISMATCH', `the manifest ${subject} has the digest ${actual}`, {
+    hint: 'The registry, or a proxy before it, has changed the manifest; do not trust it.',
+    details: { digest: expected, expected, actual },
+  });
+}
+
+function manifestTooLong(subject: string): SpecError {
+  return new SpecError(
+    'LIMIT_EXCEEDED',
+    `the manifest ${subject} is longer than ${LIMITS.manifestBytes} bytes`,
   );
 }

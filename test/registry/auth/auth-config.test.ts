@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { type AuthConfig, credentialsFromAuthConfig } from '../../../src/registry/auth/auth-config.js';
+import { type AuthConfig, credentialsFromAuthConfig } from '../../../src/registry/auth/auth-file.js';
 import type { Credentials } from '../../../src/registry/auth/credentials.js';
 import { failure } from '../../support/registry-fixture.js';
 import { secret } from '../../support/secrets.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { matchingKeys, parseAuthKey } from '../../../src/registry/auth/auth-key.js';
+import { matchingKeys, parseAuthKey } from '../../../src/registry/auth/auth-file.js';
 
 describe('a key is for', () => {
   it.each([

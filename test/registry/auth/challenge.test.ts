@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseChallenges } from '../../../src/registry/auth/challenge.js';
+import { parseChallenges } from '../../../src/registry/auth/authenticate.js';
 
 const rows: [name: string, lines: string[], expected: [string, Record<string, string>][]][] = [
   ['none', [], []],

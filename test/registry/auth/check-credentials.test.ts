@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { checkCredentials } from '../../../src/registry/auth/check-credentials.js';
+import { checkCredentials } from '../../../src/registry/registry-client.js';
 import type { HostChain } from '../../../src/registry/hosts/host-chain.js';
 import type { RegistryClient, RegistryClientOptions } from '../../../src/registry/index.js';
 import { startDockerRegistry, REGISTRY_USER } from '../../support/docker-registry.js';

@@ -9,12 +9,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import {
   type CredentialStoreOptions,
+  editAuthFile,
   eraseCredentials,
+  parseLoginTarget,
   storeCredentials,
 } from '../../../src/registry/auth/credential-store.js';
 import { defaultCredentials } from '../../../src/registry/auth/docker-config.js';
-import { editAuthFile } from '../../../src/registry/auth/edit-auth-file.js';
-import { parseLoginTarget } from '../../../src/registry/auth/login-target.js';
 import { placeHelper, placeKeepingHelper } from '../../support/fake-helper.js';
 import { needsPeer } from '../../support/peers.js';
 import { failure } from '../../support/registry-fixture.js';

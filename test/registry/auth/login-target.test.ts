@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { parseLoginTarget } from '../../../src/registry/auth/login-target.js';
+import { parseLoginTarget } from '../../../src/registry/auth/credential-store.js';
 
 describe('somebody logs in to', () => {
   it.each([

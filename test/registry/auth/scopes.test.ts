@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { challengedScopes } from '../../../src/registry/auth/scopes.js';
+import { challengedScopes } from '../../../src/registry/auth/authenticate.js';
 
 const rows: [name: string, wanted: string[], named: string[], expected: string[]][] = [
   ['what is wanted, where the challenge names nothing', ['repository:a:pull'], [], ['repository:a:pull']],

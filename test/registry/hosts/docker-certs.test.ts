@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { dockerCerts } from '../../../src/registry/hosts/docker-certs.js';
+import { dockerCerts } from '../../../src/registry/hosts/certificates.js';
 
 const in_ = (name: string): string => `/certs.d/reg.lan/${name}`;
 

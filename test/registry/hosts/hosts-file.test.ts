@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { LandfallError } from '../../../src/errors.js';
-import type { HostEntry } from '../../../src/registry/hosts/host-entry.js';
-import { type HostsFile, parseHostsFile } from '../../../src/registry/hosts/hosts-file.js';
+import { type HostEntry, type HostsFile, parseHostsFile } from '../../../src/registry/hosts/hosts-file.js';
 
 const FILE = '/etc/containerd/certs.d/docker.io/hosts.toml';
 const DIRECTORY = '/etc/containerd/certs.d/docker.io';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { nextTarget, parseLinks } from '../../../src/registry/http/link-header.js';
+import { nextTarget, parseLinks } from '../../../src/registry/lists/paged-list.js';
 
 describe('the next page is at', () => {
   const rows: [name: string, lines: string[], target: string | undefined][] = [

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { LandfallError } from '../../../src/errors.js';
 import { networkError } from '../../../src/registry/http/network-error.js';
-import { ProxyFailure } from '../../../src/registry/http/proxy-failure.js';
+import { ProxyFailure } from '../../../src/registry/http/proxy.js';
 import type { RegistryClientOptions } from '../../../src/registry/index.js';
 import { digestOf, parseReference } from '../../../src/spec/index.js';
 import { CertificateAuthority } from '../../support/certificate-authority.js';

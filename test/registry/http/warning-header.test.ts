@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { parseWarnings } from '../../../src/registry/http/warning-header.js';
+import { parseWarnings } from '../../../src/registry/http/error-response.js';
 
 describe('the warnings of', () => {
   const rows: [name: string, lines: string[], texts: string[]][] = [

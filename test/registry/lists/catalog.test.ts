@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { listCatalog } from '../../../src/registry/lists/catalog.js';
+import { listCatalog } from '../../../src/registry/lists/tag-list.js';
 import { failure } from '../../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry } from '../../support/scripted-registry.js';
 import { collect, listChain } from './list-chain.js';

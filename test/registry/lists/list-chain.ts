@@ -1,7 +1,7 @@
 import { HostChain } from '../../../src/registry/hosts/host-chain.js';
 import { ALL_CAPABILITIES, type HostConfig } from '../../../src/registry/hosts/host-config.js';
 import { HostHealths } from '../../../src/registry/hosts/host-health.js';
-import { RegistryHosts } from '../../../src/registry/hosts/registry-hosts.js';
+import { RegistryHosts } from '../../../src/registry/registry-client.js';
 import { Transport } from '../../../src/registry/http/transport.js';
 
 export const REGISTRY = 'registry.example';

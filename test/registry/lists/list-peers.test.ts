@@ -6,9 +6,8 @@ import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { listCatalog } from '../../../src/registry/lists/catalog.js';
+import { listCatalog, listTags } from '../../../src/registry/lists/tag-list.js';
 import { listReferrers } from '../../../src/registry/lists/referrers.js';
-import { listTags } from '../../../src/registry/lists/tag-list.js';
 import { createRegistryServer } from '../../../src/serve/index.js';
 import { type Digest, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { MemorySource } from '../../serve/memory-source.js';

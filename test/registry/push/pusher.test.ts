@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { deleteBlob, deleteManifest, deleteTag } from '../../../src/registry/push/delete.js';
 import type { RemotePusher } from '../../../src/registry/push/pusher.js';
-import { readManifest } from '../../../src/registry/push/read-manifest.js';
+import { readManifest } from '../../../src/registry/push/referrers-index.js';
 import { referrersTag } from '../../../src/registry/lists/referrers.js';
 import { writing } from '../../../src/registry/push/blob-upload.js';
 import {

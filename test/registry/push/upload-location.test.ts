@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { HttpResponse } from '../../../src/registry/http/http.js';
-import { closingLocation, heldBytes, uploadLocation } from '../../../src/registry/push/upload-location.js';
+import { closingLocation, heldBytes, uploadLocation } from '../../../src/registry/push/blob-upload.js';
 import { digestOf } from '../../../src/spec/index.js';
 import { pushFixture, sourceOf } from '../../support/push-fixture.js';
 import { blobOf, failure, patterned } from '../../support/registry-fixture.js';
