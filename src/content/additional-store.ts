@@ -6,11 +6,10 @@ import { hasDoubtful, MetadataDatabase } from '../metadata/index.js';
 import { bootId } from '../system/index.js';
 import { DiscardedBlobs } from './discarded-blobs.js';
 import { DocumentStore } from './documents.js';
-import type { ImageCatalog } from './image-catalog.js';
-import { ImageStore } from './images.js';
+import { type ImageCatalog, ImageStore } from './images.js';
 import type { ListedBlobs } from './joined-content-store.js';
 import { LocalContentStore } from './local-content-store.js';
-import { DATABASE_FILE, LAYOUT_FILE } from './store-paths.js';
+import { DATABASE_FILE, LAYOUT_FILE } from './layout-files.js';
 
 /**
  * A store whose content is used where it lies, and below whose root nothing is ever written: one that a machine image

@@ -1,13 +1,14 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
-
+import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor } from '../spec/index.js';
-import { recordBlob } from './blob-rows.js';
+import { faultPoint } from '../system/index.js';
+import { type BlobRecords, hasSyncedRow, recordBlob } from './blob-records.js';
+import type { BlobInfo } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { syncDirectory } from './layout-files.js';
-import { blobDirectory, blobPath } from './store-paths.js';
+import { makeBlobDirectory } from './ingest.js';
+import { blobDirectory, blobPath, syncDirectory } from './layout-files.js';
 
 const PIECE_BYTES = 1024 * 1024;
 
@@ -62,5 +63,61 @@ async function hasDigest(file: FileHandle, { descriptor, signal }: AdoptBlobOpti
     if (bytesRead === 0) return at === descriptor.size && digester.digest() === descriptor.digest;
     digester.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
+  }
+}
+
+export interface AdoptFileOptions {
+  readonly root: string;
+  readonly database: MetadataDatabase;
+  readonly records: BlobRecords;
+  /** Of a blob that is not here, and whose ingest the caller has locked. */
+  readonly descriptor: Descriptor;
+  /** A file below the root that the caller alone has, and whose size and digest are the descriptor's. */
+  readonly file: string;
+  readonly source?: string | undefined;
+  readonly unsynced?: string | undefined;
+}
+
+/**
+ * Makes a blob of a file that is whole and verified already, by its name alone: as the commit of an ingest goes on once the
+ * bytes are verified. Where it fails the file is where it was.
+ *
+ * @throws ContentError NO_SPACE, FILESYSTEM
+ */
+export async function adoptFile(options: AdoptFileOptions): Promise<BlobInfo> {
+  const { root, database, records, descriptor, file, source } = options;
+  const { digest, size } = descriptor;
+  const target = blobPath(root, digest);
+  // As for an ingest: what takes the place of a lost blob whose row says that it is on the disk has to be there.
+  const unsynced =
+    options.unsynced === undefined || (await hasSyncedRow(database, digest)) ? undefined : options.unsynced;
+  faultPoint('blob-commit:verified');
+  try {
+    await seal(file, { sync: unsynced === undefined });
+    faultPoint('blob-commit:synced');
+    await makeBlobDirectory(root, descriptor);
+    await rename(file, target);
+    faultPoint('blob-commit:renamed');
+  } catch (error) {
+    throw fileError(error, 'commit a blob', target);
+  }
+  try {
+    const info = await records.record({ digest, size, source, unsynced });
+    faultPoint('blob-commit:recorded');
+    return info;
+  } catch (error) {
+    // Where even that fails it is a file without a row, which the next ingest takes over.
+    await rename(target, file).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function seal(file: string, { sync }: { readonly sync: boolean }): Promise<void> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await handle.chmod(0o444);
+    if (sync) await handle.sync();
+  } finally {
+    await handle.close();
   }
 }

@@ -5,7 +5,7 @@ import { integerOf, type MetadataDatabase, type Row, textOf } from '../metadata/
 import { createDigester, type Digest, isDigest, parseDigest } from '../spec/index.js';
 import { openBlobFile } from './blob-stream.js';
 import { unlessMissing } from './file-error.js';
-import { BLOBS, blobPath } from './store-paths.js';
+import { BLOBS, blobPath } from './layout-files.js';
 
 /** What is wrong with a blob that the database lists. */
 export interface BlobFault {

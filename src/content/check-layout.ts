@@ -1,12 +1,22 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { MetadataDatabase } from '../metadata/index.js';
+import { ContentError } from '../errors.js';
+import { type MetadataDatabase, textOf } from '../metadata/index.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { LAYOUT_VERSION, withRootLocked, writeLayoutFile } from './layout-files.js';
-import { makeDirectory } from './make-directory.js';
+import {
+  BLOBS,
+  DATABASE_FILE,
+  INDEX_FILE,
+  INGEST,
+  LAYOUT_FILE,
+  LAYOUT_VERSION,
+  makeDirectory,
+  SNAPSHOTS,
+  withRootLocked,
+  writeLayoutFile,
+} from './layout-files.js';
 import { indexText, isIndexStale, markIndexStale, renderIndexLocked } from './render-index.js';
-import { BLOBS, DATABASE_FILE, INDEX_FILE, INGEST, LAYOUT_FILE, SNAPSHOTS } from './store-paths.js';
 
 /** What is wrong at the top of a store. */
 export interface LayoutFault {
@@ -131,5 +141,33 @@ function parsed(text: string): unknown {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
+  }
+}
+
+/** So many faults of one database are told. */
+const FAULTS_TOLD = 10;
+
+/**
+ * Whether SQLite finds its own structure sound, and every row that another one refers to is there. What it says, one
+ * line for each fault; nothing where all is well.
+ *
+ * @param o `quick`: passes over what takes long, that indexes say the same as their tables
+ */
+export async function checkDatabase(
+  database: MetadataDatabase,
+  o: { readonly quick: boolean },
+): Promise<readonly string[]> {
+  try {
+    const pragma = o.quick ? 'quick_check' : 'integrity_check';
+    const rows = await database.all(`PRAGMA ${pragma}(${FAULTS_TOLD})`);
+    const faults = rows.map((row) => textOf(row, pragma)).filter((text) => text !== 'ok');
+    if (faults.length > 0) return faults;
+    const dangling = await database.all('PRAGMA foreign_key_check');
+    return dangling
+      .slice(0, FAULTS_TOLD)
+      .map((row) => `a row of ${textOf(row, 'table')} refers to a missing one`);
+  } catch (error) {
+    if (error instanceof ContentError && error.code === 'STORE_CORRUPT') return [error.message];
+    throw error;
   }
 }

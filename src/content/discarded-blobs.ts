@@ -9,8 +9,7 @@ import {
 } from '../metadata/index.js';
 import { type Digest, parseDigest, parseReference, repositoryName } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
-import { ABOVE_BLOB } from './above.js';
-import type { DocumentStore } from './documents.js';
+import { ABOVE_BLOB, type DocumentStore } from './documents.js';
 import { blobsAmong, dropBlobs, removeBlobFiles, type SweptBlob } from './sweep-blobs.js';
 
 /** Marks a name whose image was pulled lean: it does not need the blobs of layers that are unpacked. */

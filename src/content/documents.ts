@@ -187,3 +187,111 @@ export function headOf(row: Row): Omit<DocumentFacts, 'children' | 'chainIds'> {
     ...(imageId === undefined ? {} : { imageId: parseDigest(imageId) }),
   };
 }
+
+/** What some blobs hold: blobs, and the chains that their layers are unpacked to. */
+export interface Reachable {
+  readonly blobs: Set<Digest>;
+  readonly chains: Set<Digest>;
+}
+
+/** All documents of a store at one moment, and who leads to whom. */
+export class DocumentGraph {
+  readonly #documents: ReadonlyMap<Digest, DocumentFacts>;
+  readonly #referrers = new Map<Digest, Digest[]>();
+
+  constructor(documents: ReadonlyMap<Digest, DocumentFacts>) {
+    this.#documents = documents;
+    for (const { digest, subject } of documents.values()) {
+      if (subject === undefined) continue;
+      const known = this.#referrers.get(subject);
+      if (known === undefined) this.#referrers.set(subject, [digest]);
+      else known.push(digest);
+    }
+  }
+
+  /** The digests of all documents. */
+  digests(): Iterable<Digest> {
+    return this.#documents.keys();
+  }
+
+  /** All that is reached from some blobs, themselves included: what they list, and what refers to it by its `subject`. */
+  reach(roots: Iterable<Digest>): Reachable {
+    const blobs = new Set<Digest>();
+    const chains = new Set<Digest>();
+    const waiting = [...roots];
+    for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
+      if (blobs.has(digest)) continue;
+      blobs.add(digest);
+      for (const referrer of this.#referrers.get(digest) ?? []) waiting.push(referrer);
+      const facts = this.#documents.get(digest);
+      if (facts === undefined) continue;
+      for (const child of facts.children) waiting.push(child.digest);
+      for (const chainId of facts.chainIds) chains.add(chainId);
+    }
+    return { blobs, chains };
+  }
+
+  /** The image manifests below a target that are known, in the index's order. */
+  manifests(target: Digest): readonly DocumentFacts[] {
+    const found: DocumentFacts[] = [];
+    const seen = new Set<Digest>();
+    const visit = (digest: Digest): void => {
+      const facts = this.#documents.get(digest);
+      if (facts === undefined || seen.has(digest)) return;
+      seen.add(digest);
+      if (facts.platform !== undefined) found.push(facts);
+      else for (const child of facts.children) visit(child.digest);
+    };
+    visit(target);
+    return found;
+  }
+}
+
+/*
+ * From some blobs up, as the beginning of a question to the database: table `up` has, by their digests, the blobs
+ * themselves, the documents that list them, and what those refer to by their `subject`.
+ */
+
+const above = (start: string): string => `
+WITH RECURSIVE up (digest) AS (
+  ${start}
+  UNION
+  SELECT documents.digest FROM up JOIN links ON links.child = up.digest JOIN documents ON documents.id = links.document
+  UNION
+  SELECT documents.subject FROM up JOIN documents ON documents.digest = up.digest WHERE documents.subject IS NOT NULL
+)`;
+
+/** Its one parameter is the digest of a blob. */
+export const ABOVE_BLOB: string = above('VALUES (?)');
+
+/** Its one parameter is a chain ID: from the image manifests up that are unpacked to it, or through it. */
+const ABOVE_CHAIN: string = above(
+  `SELECT documents.digest FROM chain_links JOIN documents ON documents.id = chain_links.document
+   WHERE chain_links.chain_id = ?`,
+);
+
+/** From a blob up through the documents that list it only: a subject does not list what refers to it. Its one parameter is the digest. */
+const LISTED_ABOVE_BLOB = `
+WITH RECURSIVE up (digest) AS (
+  VALUES (?)
+  UNION
+  SELECT documents.digest FROM up JOIN links ON links.child = up.digest JOIN documents ON documents.id = links.document
+)`;
+
+const NAMES =
+  'SELECT DISTINCT images.name FROM up JOIN images ON images.digest = up.digest ORDER BY images.name';
+
+/** Names of the images that need a blob, by the documents that list it. */
+export async function imagesWithBlob(database: Statements, digest: Digest): Promise<readonly string[]> {
+  return (await database.all(`${ABOVE_BLOB} ${NAMES}`, [digest])).map((row) => textOf(row, 'name'));
+}
+
+/** Names of the images that are a blob or list it, directly or through what they list; what only refers to one of them is left out. */
+export async function imagesListing(database: Statements, digest: Digest): Promise<readonly string[]> {
+  return (await database.all(`${LISTED_ABOVE_BLOB} ${NAMES}`, [digest])).map((row) => textOf(row, 'name'));
+}
+
+/** Names of the images that are unpacked to a chain, or through it. */
+export async function imagesWithChain(database: Statements, chainId: Digest): Promise<readonly string[]> {
+  return (await database.all(`${ABOVE_CHAIN} ${NAMES}`, [chainId])).map((row) => textOf(row, 'name'));
+}

@@ -1,6 +1,6 @@
 import { type Row, type Statements, textOf } from '../metadata/index.js';
 import { type Digest, parseDigest } from '../spec/index.js';
-import type { Reachable } from './document-graph.js';
+import type { Reachable } from './documents.js';
 
 /*
  * The graph of documents as the database walks it, from one point only: what a single image reaches, and whether somebody

@@ -6,15 +6,15 @@ import {
   labelsOf,
   type MetadataDatabase,
   type Row,
-  textOf,
   type Statements,
+  textOf,
   type Transaction,
 } from '../metadata/index.js';
 import { type Descriptor, formatReference, parseDescriptor, parseReference } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import { fileError } from './file-error.js';
+import { onReserve } from './layout-files.js';
 import { markIndexStale, renderIndex, type RenderIndexOptions } from './render-index.js';
-import { onReserve } from './space-reserve.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;
@@ -199,4 +199,61 @@ export function recordOf(row: Row): ImageRecord {
     labels: labelsOf(row, 'labels'),
     pinned: integerOf(row, 'pinned') === 1,
   };
+}
+
+/** Where images are looked up by their canonical names. */
+export interface ImageCatalog {
+  /**
+   * An image by its canonical name; undefined where there is none.
+   *
+   * @throws {ContentError} FILESYSTEM, STORE_CORRUPT
+   */
+  get(name: string): Promise<CatalogImage | undefined>;
+  /**
+   * All images, in order of their names.
+   *
+   * @throws {ContentError} FILESYSTEM, STORE_CORRUPT
+   */
+  list(): Promise<readonly CatalogImage[]>;
+}
+
+export interface CatalogImage extends ImageRecord {
+  /** The root of the additional store that the name is in; absent for the main store's own. */
+  readonly additionalRoot?: string;
+}
+
+/** The names of a store and of additional ones; where several have one, the first's counts. */
+export class JoinedImages implements ImageCatalog {
+  readonly #own: ImageCatalog;
+  readonly #additional: readonly { readonly root: string; readonly images: ImageCatalog }[];
+
+  constructor(
+    own: ImageCatalog,
+    additional: readonly { readonly root: string; readonly images: ImageCatalog }[],
+  ) {
+    this.#own = own;
+    this.#additional = additional;
+  }
+
+  async get(name: string): Promise<CatalogImage | undefined> {
+    const own = await this.#own.get(name);
+    if (own !== undefined) return own;
+    for (const { root, images } of this.#additional) {
+      const found = await images.get(name);
+      if (found !== undefined) return { ...found, additionalRoot: root };
+    }
+    return undefined;
+  }
+
+  async list(): Promise<readonly CatalogImage[]> {
+    const byName = new Map(
+      (await this.#own.list()).map((image): [string, CatalogImage] => [image.name, image]),
+    );
+    for (const { root, images } of this.#additional) {
+      for (const image of await images.list()) {
+        if (!byName.has(image.name)) byName.set(image.name, { ...image, additionalRoot: root });
+      }
+    }
+    return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
 }

@@ -1,9 +1,18 @@
-export { imagesListing, imagesWithBlob, imagesWithChain } from './affected-images.js';
+export {
+  type DocumentChild,
+  type DocumentFacts,
+  DocumentGraph,
+  DocumentStore,
+  imagesListing,
+  imagesWithBlob,
+  imagesWithChain,
+  type Reachable,
+} from './documents.js';
 export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
 export { BLOB_CHUNK_BYTES, BlobFileStream } from './blob-stream.js';
 export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './check-blobs.js';
-export { checkDatabase } from './check-database.js';
 export {
+  checkDatabase,
   checkIndex,
   checkLayout,
   LAYOUT_PARTS,
@@ -19,7 +28,15 @@ export type {
   IngestOptions,
   IngestWriter,
 } from './content-store.js';
-export { forgetDeleted, isDeletedFrom, isPushedTo, noteDeleted, notePushed } from './repository-notes.js';
+export {
+  forgetDeleted,
+  isDeletedFrom,
+  isPushedTo,
+  noteDeleted,
+  notePushed,
+  tagTable,
+  type TagTable,
+} from './repository-notes.js';
 export {
   DISCARD_LAYERS_LABEL,
   discardAgain,
@@ -27,37 +44,65 @@ export {
   DiscardedBlobs,
   dropUnreachableDiscarded,
 } from './discarded-blobs.js';
-export { type DocumentChild, type DocumentFacts, DocumentStore } from './documents.js';
-export { FileOutput, outputError } from './file-output.js';
-export { type CatalogImage, type ImageCatalog, JoinedImages } from './image-catalog.js';
-export { ImageStore, type ImageRecord, type Labels, type PutImage } from './images.js';
+export { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from './file-output.js';
+export {
+  type CatalogImage,
+  type ImageCatalog,
+  type ImageRecord,
+  ImageStore,
+  JoinedImages,
+  type Labels,
+  type PutImage,
+} from './images.js';
 export { JoinedContentStore, type ListedBlobs } from './joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './leases.js';
 export { LocalContentStore } from './local-content-store.js';
 export { MemoryContentStore } from './memory-content-store.js';
-export { LAYOUT_VERSION, syncDirectory, withRootLocked } from './layout-files.js';
-export { CONTAINERD_NAME, namedEntries, type NamedEntry, rawNamesOf } from './layout-names.js';
-export { checkLayoutVersion, OciLayout } from './oci-layout.js';
+export {
+  blobDirectory,
+  blobPath,
+  BLOBS,
+  DATABASE_FILE,
+  INDEX_FILE,
+  LAYOUT_FILE,
+  LAYOUT_VERSION,
+  makeDirectory,
+  onReserve,
+  syncDirectory,
+  withRootLocked,
+} from './layout-files.js';
+export {
+  checkLayoutVersion,
+  CONTAINERD_NAME,
+  namedEntries,
+  type NamedEntry,
+  OciLayout,
+  rawNamesOf,
+} from './oci-layout.js';
 export { ReferrerFinder } from './referrer-finder.js';
 export { REF_NAME } from './render-index.js';
-export { tagTable, type TagTable } from './tag-table.js';
-export { makeDirectory } from './make-directory.js';
 export { openLayout, type OpenLayoutOptions } from './open-layout.js';
-export { type DamagedBlob, rebuildBlobs, type RebuiltBlobs } from './rebuild-blobs.js';
+export {
+  type DamagedBlob,
+  discardQuarantined,
+  quarantineBlob,
+  rebuildBlobs,
+  rebuildDiscarded,
+  rebuildDocuments,
+  type RebuiltBlobs,
+  recordDiscarded,
+} from './rebuild-blobs.js';
 export { completeLayout, rebuildDatabase, type RebuildDatabaseOptions } from './rebuild-database.js';
-export { rebuildDiscarded, rebuildDocuments, recordDiscarded } from './rebuild-documents.js';
 export { type NamedTarget, rebuildImages, type RebuiltImages } from './rebuild-images.js';
 export { expirePartials, type ExpirePartialsOptions, listPartials, type PartialBlob } from './partials.js';
-export { BLOBS, blobDirectory, blobPath, DATABASE_FILE, INDEX_FILE, LAYOUT_FILE } from './store-paths.js';
-export { sweepTemporaryFiles, TemporaryFile } from './temporary-file.js';
-export { putBackDoubtfulBlobs } from './doubtful-blobs.js';
-export { DocumentGraph, type Reachable } from './document-graph.js';
+export { putBackDoubtfulBlobs } from './blob-records.js';
 export { heldBlobs, heldChains, reachedBy } from './held.js';
 export {
   blobsAmong,
   dropBlobs,
   removeBlobFiles,
   removeOrphanBlobs,
+  sweepTemporaries,
   type SweptBlob,
   unkeptBlobs,
 } from './sweep-blobs.js';
@@ -68,7 +113,4 @@ export {
   type UploadStatus,
   type UploadWriter,
 } from './uploads.js';
-export { onReserve } from './space-reserve.js';
-export { sweepTemporaries } from './sweep-temporaries.js';
-export { discardQuarantined, quarantineBlob } from './quarantine.js';
 export { forgetVerifications, type Verification, VerificationStore } from './verifications.js';

@@ -6,17 +6,13 @@ import type { MetadataDatabase } from '../metadata/index.js';
 import { algorithmOf, type Descriptor } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import { ArrivingBytes } from './arriving-bytes.js';
-import type { BlobRecords } from './blob-records.js';
-import { hasSyncedRow } from './blob-rows.js';
+import { type BlobRecords, hasSyncedRow } from './blob-records.js';
 import type { ByteSpan } from './byte-ranges.js';
 import type { BlobInfo, IngestProgress, IngestWriter } from './content-store.js';
 import { fileError } from './file-error.js';
-import type { IngestDirectory } from './ingest-directory.js';
-import { syncDirectory } from './layout-files.js';
-import { makeDirectory } from './make-directory.js';
+import { type IngestDirectory, stalePartial } from './ingest-directory.js';
+import { blobDirectory, blobPath, makeDirectory, syncDirectory } from './layout-files.js';
 import { PartialFile } from './partial-file.js';
-import { stalePartial } from './stale-partial.js';
-import { blobDirectory, blobPath } from './store-paths.js';
 
 export interface LocalIngestOptions {
   readonly root: string;

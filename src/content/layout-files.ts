@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-
-import type { Abortable } from '../errors.js';
+import { type FileHandle, mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Abortable, LandfallError, systemCode } from '../errors.js';
+import { algorithmOf, type Digest, encodedOf, isDigest } from '../spec/index.js';
 import { lock, syncfs } from '../system/index.js';
-import { INGEST } from './store-paths.js';
+import { unlessMissing } from './file-error.js';
 
 /** `oci-layout` (image-spec: image-layout.md, oci-layout file). */
 export const LAYOUT_VERSION = '1.0.0';
@@ -87,4 +87,106 @@ export async function withRootLocked<T>(
 
 function openDirectory(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+/**
+ * Makes a directory and those above it where they are missing, and makes the name of each durable. Something else that
+ * has the name already is left for the caller to stumble over.
+ *
+ * Node's own recursive mkdir syncs nothing, and never ends where the kernel answers ENOENT below a directory that exists,
+ * as in /proc.
+ *
+ * @param mode of the directory itself, less the umask; those above it get 0755
+ */
+export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path, mode).catch((again: unknown) => {
+      if (systemCode(again) !== 'EEXIST') throw again;
+    });
+  }
+  await syncDirectory(dirname(path));
+}
+
+/*
+ * Where things lie below a store's root, and nowhere else. A `Digest` is well-formed, so neither of its parts can hold
+ * a slash or be a dot name: no digest, however hostile, names a file outside of `blobs` and `ingest`.
+ */
+
+export const LAYOUT_FILE = 'oci-layout';
+export const INDEX_FILE = 'index.json';
+export const DATABASE_FILE = 'metadata.db';
+export const BLOBS = 'blobs';
+export const INGEST = 'ingest';
+export const SNAPSHOTS = 'snapshots';
+
+/** `blobs/<algorithm>/<encoded>` (image-spec: image-layout.md, Blobs). */
+export function blobPath(root: string, digest: Digest): string {
+  return join(blobDirectory(root, digest), encodedOf(digest));
+}
+
+/** The directory that holds the blobs of a digest's algorithm. */
+export function blobDirectory(root: string, digest: Digest): string {
+  return join(root, BLOBS, algorithmOf(digest));
+}
+
+/** `ingest/<algorithm>-<encoded>` */
+export function ingestPath(root: string, digest: Digest): string {
+  return join(root, INGEST, `${algorithmOf(digest)}-${encodedOf(digest)}`);
+}
+
+/** The digest of a directory in `ingest/`, or undefined where its name is not of that form. */
+export function digestOfIngest(name: string): Digest | undefined {
+  const dash = name.lastIndexOf('-');
+  const digest = `${name.slice(0, dash)}:${name.slice(dash + 1)}`;
+  return dash > 0 && isDigest(digest) ? digest : undefined;
+}
+
+/** `ingest/uploads/<id>`: what is pushed and has no digest yet. `uploads` is of no partial's form. */
+export function uploadPath(root: string, id: string): string {
+  return join(uploadsDirectory(root), id);
+}
+
+export function uploadsDirectory(root: string): string {
+  return join(root, INGEST, 'uploads');
+}
+
+/** Below the store's root. It holds nothing. */
+export const RESERVE_FILE = 'reserve';
+
+/** Enough for SQLite's shared memory and the log of some thousand removals. */
+const RESERVE_BYTES = 1024 * 1024;
+/** It is not made of the last that there is. */
+const FREE_BYTES = 8 * RESERVE_BYTES;
+
+/**
+ * Keeps a little space aside, so that on a disk without any a store can still be opened and things be removed from it: both write
+ * to the database first. Where it cannot be had now, it is made later.
+ */
+export async function keepReserve(root: string): Promise<void> {
+  const file = join(root, RESERVE_FILE);
+  try {
+    if ((await unlessMissing(stat(file))) !== undefined) return;
+    const { bavail, bsize } = await statfs(root);
+    if (bavail * bsize < FREE_BYTES) return;
+    await writeFile(file, Buffer.alloc(RESERVE_BYTES), { flag: 'wx', mode: 0o600 });
+  } catch {
+    // Somebody else makes it, or there is no space after all.
+  }
+}
+
+/** Does something that must be possible on a full disk: where it finds no space, the reserve is given up and it is done again. */
+export async function onReserve<T>(root: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof LandfallError) || error.code !== 'NO_SPACE') throw error;
+    await rm(join(root, RESERVE_FILE), { force: true });
+    return await act();
+  }
 }

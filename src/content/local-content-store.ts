@@ -5,10 +5,8 @@ import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
 import { deferred, untilAborted } from '../concurrency/index.js';
-import { adoptBlob } from './adopt-blob.js';
-import { adoptFile, type AdoptFileOptions } from './adopt-file.js';
-import { BlobRecords } from './blob-records.js';
-import { BLOB_COLUMNS, blobOf, findBlob } from './blob-rows.js';
+import { adoptBlob, adoptFile, type AdoptFileOptions } from './adopt-blob.js';
+import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob } from './blob-records.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
 import type {
   BlobInfo,
@@ -23,7 +21,7 @@ import type { Labels } from './images.js';
 import { IngestDirectory } from './ingest-directory.js';
 import { LocalIngest } from './ingest.js';
 import { partialProgress } from './partials.js';
-import { blobPath, ingestPath } from './store-paths.js';
+import { blobPath, ingestPath } from './layout-files.js';
 import { whileWaiting } from './while-waiting.js';
 
 export interface LocalContentStoreOptions {

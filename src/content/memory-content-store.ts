@@ -1,9 +1,8 @@
 import { Readable } from 'node:stream';
-
 import { untilAborted } from '../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../spec/index.js';
-import { ArrivingBytes } from './arriving-bytes.js';
+import { ArrivingBytes, bytesIn, type ByteSink } from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
 import type { ByteSpan } from './byte-ranges.js';
 import type {
@@ -14,9 +13,8 @@ import type {
   IngestProgress,
   IngestWriter,
 } from './content-store.js';
-import { GrowingBuffer } from './growing-buffer.js';
 import type { Labels } from './images.js';
-import { stalePartial } from './stale-partial.js';
+import { stalePartial } from './ingest-directory.js';
 import { whileWaiting } from './while-waiting.js';
 
 interface StoredBlob {
@@ -232,4 +230,35 @@ function noPath(): never {
   throw new LandfallError('UNSUPPORTED', 'content that is kept in memory has no path', {
     hint: 'Read it as a stream, or use a store on disk.',
   });
+}
+
+const FIRST_BYTES = 64 * 1024;
+
+/** Bytes in memory that may be written at any offset. It grows by doubling with what arrives, not with what is announced. */
+export class GrowingBuffer implements ByteSink {
+  #bytes = new Uint8Array(0);
+
+  write(at: number, chunks: readonly Uint8Array[]): Promise<void> {
+    const end = at + bytesIn(chunks);
+    if (end > this.#bytes.byteLength) {
+      const larger = new Uint8Array(Math.max(end, this.#bytes.byteLength * 2, FIRST_BYTES));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    let to = at;
+    for (const chunk of chunks) {
+      this.#bytes.set(chunk, to);
+      to += chunk.byteLength;
+    }
+    return Promise.resolve();
+  }
+
+  read(at: number, length: number): Promise<Uint8Array> {
+    return Promise.resolve(this.slice(at, at + length));
+  }
+
+  /** A copy of a part. */
+  slice(start: number, end: number): Uint8Array {
+    return this.#bytes.slice(start, end);
+  }
 }

@@ -4,11 +4,21 @@ import { join } from 'node:path';
 import { ContentError } from '../errors.js';
 import { MetadataDatabase, type OpenDatabaseOptions } from '../metadata/index.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { LAYOUT_VERSION, withRootLocked, writeLayoutFile } from './layout-files.js';
-import { makeDirectory } from './make-directory.js';
+import {
+  BLOBS,
+  DATABASE_FILE,
+  INDEX_FILE,
+  INGEST,
+  keepReserve,
+  LAYOUT_FILE,
+  LAYOUT_VERSION,
+  makeDirectory,
+  onReserve,
+  SNAPSHOTS,
+  withRootLocked,
+  writeLayoutFile,
+} from './layout-files.js';
 import { isIndexStale, renderIndex, renderIndexLocked } from './render-index.js';
-import { keepReserve, onReserve } from './space-reserve.js';
-import { BLOBS, DATABASE_FILE, INDEX_FILE, INGEST, LAYOUT_FILE, SNAPSHOTS } from './store-paths.js';
 
 export interface OpenLayoutOptions extends Pick<OpenDatabaseOptions, 'synced'> {
   /** Whether a root where there is no store is refused, in place of made into one. */

@@ -4,12 +4,10 @@ import { chmod, type FileHandle, open } from 'node:fs/promises';
 import { systemCode } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
 import { startWriteback } from '../system/index.js';
-import type { WrittenBytes } from './arriving-bytes.js';
+import { bytesIn, cutChunks, type WrittenBytes } from './arriving-bytes.js';
 import type { ByteSpan } from './byte-ranges.js';
-import { bytesIn, cutChunks } from './chunks.js';
 import { fileError } from './file-error.js';
-import type { IngestDirectory } from './ingest-directory.js';
-import { type IngestState, trustedSpans } from './ingest-state.js';
+import { type IngestDirectory, type IngestState, trustedSpans } from './ingest-directory.js';
 
 /**
  * After so many bytes that arrived out of order the state is written anew, beside the writes that go on meanwhile: that costs a

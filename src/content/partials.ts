@@ -5,10 +5,8 @@ import { type Abortable, throwIfAborted } from '../errors.js';
 import type { Digest } from '../spec/index.js';
 import type { IngestProgress } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { IngestDirectory } from './ingest-directory.js';
-import { readIngestState, trustedSpans } from './ingest-state.js';
-import { isTemporaryFile } from './layout-files.js';
-import { digestOfIngest, INGEST } from './store-paths.js';
+import { IngestDirectory, readIngestState, trustedSpans } from './ingest-directory.js';
+import { digestOfIngest, INGEST, isTemporaryFile } from './layout-files.js';
 
 /** A blob that began to arrive and is not committed. */
 export interface PartialBlob {

@@ -1,14 +1,30 @@
 import { createReadStream, type Dirent } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-
-import { type Abortable, systemCode, throwIfAborted } from '../errors.js';
-import type { DamagedDatabase, MetadataDatabase } from '../metadata/index.js';
-import { createDigester, type Digest, isDigest, isVerifiable } from '../spec/index.js';
-import { blobOf } from './blob-rows.js';
+import { type Abortable, ContentError, systemCode, throwIfAborted } from '../errors.js';
+import {
+  corruptDatabase,
+  type DamagedDatabase,
+  jsonOf,
+  type MetadataDatabase,
+  type Row,
+} from '../metadata/index.js';
+import {
+  algorithmOf,
+  createDigester,
+  type Digest,
+  encodedOf,
+  isDigest,
+  isVerifiable,
+  parseDigest,
+} from '../spec/index.js';
+import { blobOf } from './blob-records.js';
 import type { BlobInfo } from './content-store.js';
-import { unlessMissing } from './file-error.js';
-import { BLOBS } from './store-paths.js';
+import { type DiscardedBlob, discardedOf } from './discarded-blobs.js';
+import { type DocumentChild, type DocumentFacts, DocumentStore, headOf } from './documents.js';
+import { fileError, unlessMissing } from './file-error.js';
+import { IngestDirectory } from './ingest-directory.js';
+import { blobDirectory, blobPath, BLOBS, ingestPath, makeDirectory, syncDirectory } from './layout-files.js';
 
 /** A file among the blobs that does not hold what its name says. */
 export interface DamagedBlob {
@@ -114,4 +130,111 @@ async function record(database: MetadataDatabase, blobs: readonly BlobInfo[]): P
       [JSON.stringify(rows)],
     );
   }
+}
+
+/**
+ * Takes over from the old database what it says of documents whose blobs are damaged: it is all that is left of them, and by
+ * it what they list is still known. What could be read from a blob is recorded before, and stays.
+ */
+export async function rebuildDocuments(
+  database: MetadataDatabase,
+  old: DamagedDatabase | undefined,
+): Promise<void> {
+  const documents = new DocumentStore(database);
+  const known = await documents.all();
+  const left = (await old?.read('documents', 'digest', documentOf))?.values ?? [];
+  await documents.put(left.filter(({ digest }) => !known.has(digest)));
+}
+
+/** Takes over which blobs were dropped on purpose. Whether that could be read as a whole. */
+export async function rebuildDiscarded(
+  database: MetadataDatabase,
+  old: DamagedDatabase | undefined,
+): Promise<boolean> {
+  const known = await old?.read('discarded', 'digest', discardedOf);
+  await recordDiscarded(database, known?.values ?? []);
+  return known?.complete ?? false;
+}
+
+/** Lists blobs as dropped on purpose, but for those that are here or are listed already. */
+export async function recordDiscarded(
+  database: MetadataDatabase,
+  blobs: readonly DiscardedBlob[],
+): Promise<void> {
+  const rows = blobs.map(({ digest, size, source, discardedAt }) => {
+    return [digest, size, source ?? null, discardedAt.getTime()];
+  });
+  await database.run(
+    `INSERT OR IGNORE INTO discarded (digest, size, source, discarded_at)
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)
+     WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = value ->> 0)`,
+    [JSON.stringify(rows)],
+  );
+}
+
+function documentOf(row: Row): DocumentFacts {
+  return {
+    ...headOf(row),
+    children: listOf(row, 'children').map(childOf),
+    chainIds: listOf(row, 'chain_ids').map(digestOf),
+  };
+}
+
+function listOf(row: Row, column: string): readonly unknown[] {
+  const value = jsonOf(row, column);
+  if (!Array.isArray(value)) throw senseless();
+  return value;
+}
+
+function childOf(value: unknown): DocumentChild {
+  if (!Array.isArray(value)) throw senseless();
+  const [digest, size] = value as readonly unknown[];
+  if (!Number.isSafeInteger(size)) throw senseless();
+  return { digest: digestOf(digest), size: Number(size) };
+}
+
+function digestOf(value: unknown): Digest {
+  if (typeof value !== 'string') throw senseless();
+  return parseDigest(value);
+}
+
+function senseless(): Error {
+  return corruptDatabase('of this store', 'has a document that makes no sense');
+}
+
+/** Where damaged content is kept for whoever wants to look at it. Nothing reads it, and no collection touches it. */
+export const QUARANTINE = 'quarantine';
+
+/**
+ * Moves a damaged blob's file out of `blobs/`, where other programs would read it, and says where it is now; undefined
+ * where there is none. Its row stays: it says where the content came from, and a row without its file counts as absent.
+ *
+ * @throws ContentError IN_USE while the blob is being written; FILESYSTEM
+ */
+export async function quarantineBlob(root: string, digest: Digest): Promise<string | undefined> {
+  const directory = await IngestDirectory.tryLock(ingestPath(root, digest), { create: true });
+  if (directory === undefined) {
+    throw new ContentError('IN_USE', `the blob ${digest} is being written`, { retryable: true });
+  }
+  const path = blobPath(root, digest);
+  const away = join(root, QUARANTINE, `${algorithmOf(digest)}-${encodedOf(digest)}.${Date.now()}`);
+  try {
+    await makeDirectory(join(root, QUARANTINE), 0o700);
+    const moved = await unlessMissing(rename(path, away).then(() => true));
+    if (moved !== true) return undefined;
+    await syncDirectory(join(root, QUARANTINE));
+    await syncDirectory(blobDirectory(root, digest));
+    return away;
+  } catch (error) {
+    throw fileError(error, 'put a damaged blob aside', path);
+  } finally {
+    await directory.leave();
+  }
+}
+
+/** Throws away what was put aside, since there is something better now. */
+export async function discardQuarantined(path: string): Promise<void> {
+  await unlessMissing(unlink(path)).catch((error: unknown) => {
+    throw fileError(error, 'remove a damaged blob', path);
+  });
 }

@@ -14,7 +14,7 @@ import {
 import { unlessMissing } from './file-error.js';
 import { type ImageRecord, recordOf } from './images.js';
 import { markIndexStale, REF_NAME } from './render-index.js';
-import { INDEX_FILE } from './store-paths.js';
+import { INDEX_FILE } from './layout-files.js';
 
 export interface NamedTarget {
   readonly name: string;

@@ -13,8 +13,7 @@ import {
 import { MEDIA_TYPES } from '../spec/index.js';
 import { bootId, faultPoint } from '../system/index.js';
 import { unlessMissing } from './file-error.js';
-import { withRootLocked, writeLayoutFile } from './layout-files.js';
-import { INDEX_FILE } from './store-paths.js';
+import { INDEX_FILE, withRootLocked, writeLayoutFile } from './layout-files.js';
 
 /** The annotation by which an OCI layout names an image (image-spec: annotations.md). */
 export const REF_NAME = 'org.opencontainers.image.ref.name';

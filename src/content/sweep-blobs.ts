@@ -1,14 +1,23 @@
-import { lstatSync, unlinkSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Abortable, throwIfAborted } from '../errors.js';
+import { type Abortable, systemCode, throwIfAborted } from '../errors.js';
 import { integerOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
 import { type Digest, isDigest, parseDigest } from '../spec/index.js';
-import { faultPoint } from '../system/index.js';
-import { BriefClaim } from './brief-claim.js';
+import { faultPoint, tryLock } from '../system/index.js';
 import { fileError, unlessMissing } from './file-error.js';
-import { IngestDirectory } from './ingest-directory.js';
-import { blobPath, BLOBS, ingestPath } from './store-paths.js';
+import { IngestDirectory, LOCK_FILE } from './ingest-directory.js';
+import { blobPath, BLOBS, INGEST, ingestPath, isTemporaryFile, withRootLocked } from './layout-files.js';
 
 /** A blob that a collection takes. */
 export interface SweptBlob {
@@ -161,4 +170,79 @@ async function blobFiles(root: string): Promise<readonly Digest[]> {
     }
   }
   return files;
+}
+
+/**
+ * The lock of an ingest that nobody has begun, held for a moment only. It does what `IngestDirectory.tryLock` does, for
+ * who needs thousands of them one after the other: its nine calls are synchronous, which takes a tenth of the time.
+ */
+class BriefClaim {
+  readonly #path: string;
+  readonly #fd: number;
+
+  private constructor(path: string, fd: number) {
+    this.#path = path;
+    this.#fd = fd;
+  }
+
+  /** Undefined where there is such an ingest, begun or left by somebody. */
+  static take(path: string): BriefClaim | undefined {
+    let fd: number | undefined;
+    try {
+      mkdirSync(path, { mode: 0o700 });
+      const lock = join(path, LOCK_FILE);
+      fd = openSync(lock, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+      // Somebody may have come in before it was locked, and may even have removed it again.
+      if (tryLock(fd, 'exclusive') && fstatSync(fd).ino === statSync(lock).ino)
+        return new BriefClaim(path, fd);
+    } catch (error) {
+      const code = systemCode(error);
+      if (code !== 'EEXIST' && code !== 'ENOENT') {
+        if (fd !== undefined) closeSync(fd);
+        throw error;
+      }
+    }
+    if (fd !== undefined) closeSync(fd);
+    return undefined;
+  }
+
+  /** Lets the next one in, who then makes the directory anew. */
+  release(): void {
+    try {
+      unlinkSync(join(this.#path, LOCK_FILE));
+      rmdirSync(this.#path);
+    } catch (error) {
+      // Somebody came in as soon as the lock file was gone, and the directory is theirs.
+      const code = systemCode(error);
+      if (code !== 'ENOTEMPTY' && code !== 'ENOENT') throw error;
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+}
+
+/**
+ * Removes the temporary files that processes left which died while they wrote `index.json` or its like. These are
+ * written under the lock of the root, so whoever has that knows that nobody is still at it.
+ */
+export async function sweepTemporaries(root: string, o: Abortable = {}): Promise<void> {
+  const directory = join(root, INGEST);
+  try {
+    if (!(await temporariesIn(directory))) return;
+    await withRootLocked(
+      root,
+      async () => {
+        for (const name of await readdir(directory)) {
+          if (isTemporaryFile(name)) await rm(join(directory, name), { force: true });
+        }
+      },
+      o,
+    );
+  } catch (error) {
+    throw fileError(error, 'remove temporary files', directory);
+  }
+}
+
+async function temporariesIn(directory: string): Promise<boolean> {
+  return ((await unlessMissing(readdir(directory))) ?? []).some(isTemporaryFile);
 }

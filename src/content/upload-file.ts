@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import { algorithmOf, createDigester, type Digest, type Digester } from '../spec/index.js';
 import { startWriteback } from '../system/index.js';
-import { bytesIn, cutChunks } from './chunks.js';
+import { bytesIn, cutChunks } from './arriving-bytes.js';
 import { fileError, unlessMissing } from './file-error.js';
 import { IngestDirectory } from './ingest-directory.js';
 

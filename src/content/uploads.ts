@@ -9,8 +9,7 @@ import type { BlobInfo, ContentStore } from './content-store.js';
 import { fileError, unlessMissing } from './file-error.js';
 import { IngestDirectory } from './ingest-directory.js';
 import type { LocalContentStore } from './local-content-store.js';
-import { makeDirectory } from './make-directory.js';
-import { uploadPath, uploadsDirectory } from './store-paths.js';
+import { makeDirectory, uploadPath, uploadsDirectory } from './layout-files.js';
 import { readUploadFacts, type Running, type UploadFacts, UploadFile, uploadSize } from './upload-file.js';
 
 export interface UploadsOptions {

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { BlobProvider } from '../content/index.js';
 import { partialProgress } from '../content/partials.js';
-import { ingestPath } from '../content/store-paths.js';
+import { ingestPath } from '../content/layout-files.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
 

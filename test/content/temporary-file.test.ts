@@ -2,8 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FileOutput } from '../../src/content/file-output.js';
-import { sweepTemporaryFiles, TemporaryFile } from '../../src/content/temporary-file.js';
+import { FileOutput, sweepTemporaryFiles, TemporaryFile } from '../../src/content/file-output.js';
 
 describe('a temporary file', () => {
   let work: string;
