@@ -6,22 +6,21 @@ import {
   expirePartials,
   expireUploads,
   forgetVerifications,
+  type ImageRecord,
   onReserve,
   type Reachable,
   removeOrphanBlobs,
-  type SweptBlob,
   sweepTemporaries,
+  type SweptBlob,
   unkeptBlobs,
 } from '../content/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
-import type { Transaction } from '../metadata/index.js';
-import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
+import { type Statements, textOf, type Transaction } from '../metadata/index.js';
+import { type Descriptor, type Digest, isIndexType, parseDigest } from '../spec/index.js';
 import { faultPoint } from '../system/index.js';
 import type { SweptSnapshots } from '../unpack/index.js';
 import { recordMissingDocuments } from './documents.js';
-import { settleStore } from './durability.js';
-import type { Store } from './store.js';
-import { unusedImages } from './unused-images.js';
+import { settleStore, type Store } from './store.js';
 
 export interface CollectGarbageOptions extends Abortable {
   /** Change nothing, and say what would go. Default false. */
@@ -187,4 +186,30 @@ async function forget(
   const gone = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
   for (const digest of gone) await store.documents.delete(digest, transaction);
   await forgetVerifications(transaction, gone);
+}
+
+/** The images that nobody used for so long, and nobody keeps: neither pinned, nor is something mounted or running on them. */
+async function unusedImages(
+  statements: Statements,
+  images: readonly ImageRecord[],
+  graph: DocumentGraph,
+  unusedForMs: number,
+): Promise<readonly ImageRecord[]> {
+  const before = Date.now() - unusedForMs;
+  const old = images.filter(({ pinned, usedAt }) => !pinned && usedAt.getTime() <= before);
+  if (old.length === 0) return [];
+  const inUse = await chainsInUse(statements);
+  return old.filter(({ target }) => {
+    const tops = graph.manifests(target.digest).map(({ chainIds }) => chainIds.at(-1));
+    return !tops.some((chainId) => chainId !== undefined && inUse.has(chainId));
+  });
+}
+
+/** The chains on which an active snapshot or a view stands. */
+async function chainsInUse(statements: Statements): Promise<ReadonlySet<Digest>> {
+  const rows = await statements.all(
+    `SELECT DISTINCT chains.chain_id FROM chains JOIN snapshots ON snapshots.parent_id = chains.snapshot_id
+     WHERE snapshots.kind <> 'committed'`,
+  );
+  return new Set(rows.map((row) => parseDigest(textOf(row, 'chain_id'))));
 }

@@ -1,10 +1,23 @@
-import { DISCARD_LAYERS_LABEL, DiscardedBlobs, type Labels, type Lease } from '../content/index.js';
-import type { Digest } from '../spec/index.js';
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  DISCARD_LAYERS_LABEL,
+  type DiscardedBlob,
+  DiscardedBlobs,
+  DocumentGraph,
+  DocumentStore,
+  type ImageRecord,
+  type Labels,
+  type Lease,
+  recordDiscarded,
+} from '../content/index.js';
+import { integerOf, type MetadataDatabase } from '../metadata/index.js';
+import { type Descriptor, type Digest, parseReference, repositoryName } from '../spec/index.js';
 import type { ImageLayer } from './fetch-graph.js';
 import type { StoreParts } from './store.js';
 
 /** What of a store is asked for discarded blobs. */
-export type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'documents'>;
+type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'documents'>;
 
 export function discardedBlobs({ root, database, documents }: DiscardingStore): DiscardedBlobs {
   return new DiscardedBlobs({ root, database, documents });
@@ -70,4 +83,65 @@ export async function discardLayers(
 ): Promise<number> {
   const digests = layers.map(({ descriptor }) => descriptor.digest);
   return await discardedBlobs(store).discard([...new Set(digests)], { leaseId: lease.id });
+}
+
+/**
+ * Takes over from additional stores what they go without on purpose: the main store does so too then, and knows where the
+ * blobs came from. What is here is passed over.
+ *
+ * @param source - `registry/repository`, for a blob of which that store does not know where it came from
+ */
+export async function noteDiscarded(
+  store: DiscardingStore & Pick<StoreParts, 'content' | 'additional'>,
+  blobs: readonly Descriptor[],
+  source?: string,
+): Promise<void> {
+  for (const { discarded } of store.additional) {
+    for (const [digest, blob] of await discarded.among(blobs.map((blob) => blob.digest))) {
+      if ((await store.content.info(digest)) !== undefined) continue;
+      const from = blob.source ?? source;
+      if (from !== undefined) await discardedBlobs(store).note([{ digest, size: blob.size }], from);
+    }
+  }
+}
+
+/**
+ * Takes layers whose snapshot is here and whose blob is not for such as were dropped once they were unpacked, since a store
+ * that lost its list of these would otherwise call each of them damaged. Returns how many.
+ */
+export async function inferDiscarded(
+  root: string,
+  database: MetadataDatabase,
+  images: readonly ImageRecord[],
+): Promise<number> {
+  const graph = new DocumentGraph(await new DocumentStore(database).all());
+  const found = new Map<Digest, DiscardedBlob>();
+  for (const { name, target } of images) {
+    const source = repositoryName(parseReference(name));
+    for (const { children, chainIds } of graph.manifests(target.digest)) {
+      // A manifest's config comes before its layers.
+      for (const [i, { digest, size }] of children.slice(1).entries()) {
+        const chainId = chainIds[i];
+        if (chainId === undefined || found.has(digest) || (await isBlobHere(database, digest))) continue;
+        if (!(await isUnpackedHere(root, database, chainId))) continue;
+        found.set(digest, { digest, size, source, discardedAt: new Date() });
+      }
+    }
+  }
+  await recordDiscarded(database, [...found.values()]);
+  return found.size;
+}
+
+async function isBlobHere(database: MetadataDatabase, digest: Digest): Promise<boolean> {
+  return (await database.get('SELECT 1 FROM blobs WHERE digest = ?', [digest])) !== undefined;
+}
+
+/** Whether a chain has a snapshot whose files lie below this root. Those of an additional store have their blobs there. */
+async function isUnpackedHere(root: string, database: MetadataDatabase, chainId: Digest): Promise<boolean> {
+  for (const row of await database.all('SELECT snapshot_id FROM chains WHERE chain_id = ?', [chainId])) {
+    const content = join(root, 'snapshots', String(integerOf(row, 'snapshot_id')), 'fs');
+    const found = await lstat(content).catch(() => undefined);
+    if (found?.isDirectory() === true) return true;
+  }
+  return false;
 }

@@ -2,7 +2,7 @@ import { ResultCache } from '../concurrency/index.js';
 import type { ContentStore } from '../content/index.js';
 import { type Abortable, isLandfallError } from '../errors.js';
 import type { Descriptor } from '../spec/index.js';
-import { type DocumentSource, fetchVerified } from './fetch-document.js';
+import { type DocumentSource, fetchVerified } from './resolve.js';
 import { documentLimit, readVerified } from './read-document.js';
 
 /** Gives the bytes of an index, a manifest or a config, verified. */

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
-import type { FairSlots } from './fair-slots.js';
+import type { FairSlots } from './pull-budget.js';
 
 /** A download under way that more connections may come to the help of. */
 export interface HelpedDownload {

@@ -22,8 +22,14 @@ import {
 import type { BlobArrivals } from './blob-arrivals.js';
 import type { DocumentBytes } from './document-bytes.js';
 import type { BlobRole } from './pull-event.js';
-import { type ImageDocument, readConfig, readManifest, refuseLarger } from './read-document.js';
-import { noMatchingPlatform, selectManifest } from './select-manifest.js';
+import {
+  type ImageDocument,
+  noMatchingPlatform,
+  readConfig,
+  readManifest,
+  refuseLarger,
+  selectManifest,
+} from './read-document.js';
 
 /** One layer of an image: what the manifest says of it, and what the config says (image-spec: config.md). */
 export interface ImageLayer {

@@ -12,7 +12,7 @@ import {
   repositoryName,
 } from '../spec/index.js';
 import { loadImage } from './image.js';
-import type { Store } from './store.js';
+import type { Store, StoreParts } from './store.js';
 
 /** Shortest abbreviation of an image ID that is looked up, in hexadecimal digits. */
 const SHORTEST_IMAGE_ID = 4;
@@ -108,5 +108,17 @@ async function imageIdOf(content: BlobProvider, target: Descriptor): Promise<Dig
     return (await loadImage(content, target)).imageId;
   } catch {
     return target.digest;
+  }
+}
+
+/**
+ * Notes that an image is being used, which is what `gc --unused-for` goes by. A store that cannot be written now, or an
+ * additional one, is no reason for what uses the image to fail.
+ */
+export async function touchImage(store: Pick<StoreParts, 'images'>, name: string): Promise<void> {
+  try {
+    await store.images.touch(name);
+  } catch (error) {
+    if (!(error instanceof LandfallError)) throw error;
   }
 }

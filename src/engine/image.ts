@@ -20,8 +20,15 @@ import {
   platformOf,
 } from '../spec/index.js';
 import { type ImageLayer, imageLayers } from './fetch-graph.js';
-import { documentLimit, readConfig, readManifest, readVerified } from './read-document.js';
-import { isSilent, noMatchingPlatform, selectManifest } from './select-manifest.js';
+import {
+  documentLimit,
+  isSilent,
+  noMatchingPlatform,
+  readConfig,
+  readManifest,
+  readVerified,
+  selectManifest,
+} from './read-document.js';
 
 /** An image in a store or a layout, for one platform. */
 export interface LoadedImage {

@@ -6,10 +6,9 @@ import { formatPlatform, isRunnablePlatform, type Platform } from '../spec/index
 import { isMountPoint, mountFromSpec, unmount } from '../system/index.js';
 import type { Mount } from '../unpack/index.js';
 import { requireUnpackable } from './fetch-graph.js';
-import { resolveImage } from './find-image.js';
+import { resolveImage, touchImage } from './find-image.js';
 import { loadImage } from './image.js';
 import type { Store } from './store.js';
-import { touchImage } from './touch-image.js';
 
 /** Which mounts of an image are wanted. */
 export interface ImageMountsOptions extends Abortable {

@@ -12,13 +12,18 @@ import {
   platformOf,
 } from '../spec/index.js';
 import { discardedBlobs, isLean } from './discard-layers.js';
-import { settleStore } from './durability.js';
+import { settleStore, type Store } from './store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from './fetch-graph.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
 import type { Fetched } from './pull-result.js';
-import { documentLimit, readConfig, readManifest, readVerified } from './read-document.js';
-import { isSilent, selectManifest } from './select-manifest.js';
-import type { Store } from './store.js';
+import {
+  documentLimit,
+  isSilent,
+  readConfig,
+  readManifest,
+  readVerified,
+  selectManifest,
+} from './read-document.js';
 
 export interface PresentImageOptions {
   /** Default: this machine's. */

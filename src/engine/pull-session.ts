@@ -1,6 +1,6 @@
 import { Limiter } from '../concurrency/index.js';
 import type { CatalogImage, Labels, Lease } from '../content/index.js';
-import { throwIfAborted } from '../errors.js';
+import { isWrongContent, throwIfAborted } from '../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -12,11 +12,18 @@ import {
 } from '../spec/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
-import { discardedBlobs, discardLayers, isLean, leanLabels, unneededLayers } from './discard-layers.js';
+import {
+  discardedBlobs,
+  discardLayers,
+  isLean,
+  leanLabels,
+  noteDiscarded,
+  unneededLayers,
+} from './discard-layers.js';
 import { documentBytes } from './document-bytes.js';
 import { recordDocuments } from './documents.js';
-import { settleStore } from './durability.js';
-import { EarlyLayers } from './early-layers.js';
+import { settleStore } from './store.js';
+import { EarlyLayers, requireSpace } from './early-layers.js';
 import {
   blobsOf,
   fetchDocuments,
@@ -26,16 +33,12 @@ import {
   requireUnpackable,
 } from './fetch-graph.js';
 import { artifactError } from './image.js';
-import { requireSpace } from './preflight.js';
-import { noteDiscarded } from './note-discarded.js';
 import { usePresentImage } from './present-image.js';
 import { type BudgetShare, PullBudget } from './pull-budget.js';
-import { fromUnpackEvent } from './pull-event.js';
-import type { PullOptions } from './pull-options.js';
+import { fromUnpackEvent, type PullEvent, type PullEventBody } from './pull-event.js';
 import { type Fetched, pulledLayers, type PullResult } from './pull-result.js';
-import { PullTeller } from './pull-teller.js';
+import type { PullOptions } from './pull.js';
 import { PullGate } from './trust/pull-gate.js';
-import { verifyFirst } from './verify-first.js';
 
 const DOCUMENT_CONCURRENCY = 8;
 
@@ -305,5 +308,75 @@ export class PullSession {
     const known = await store.images.get(this.#name);
     const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
     return leanLabels(known?.labels, discard || stays);
+  }
+}
+
+type BlobBody = Extract<PullEventBody, { type: 'blob' }>;
+
+export interface PullTellerOptions {
+  /** The name that is pulled, canonical. */
+  readonly reference: string;
+  /** When the pull began, by `performance.now()`. */
+  readonly start: number;
+  readonly onEvent: ((event: PullEvent) => void) | undefined;
+}
+
+/** Tells what a pull does. Layers may move before it is known whose they are; the image is told before them all the same. */
+class PullTeller {
+  readonly #options: PullTellerOptions;
+  /** What there is to tell of layers and since when, until the image was told. */
+  #untold: { readonly body: BlobBody; readonly since: number }[] | undefined = [];
+
+  constructor(options: PullTellerOptions) {
+    this.#options = options;
+  }
+
+  tell(body: PullEventBody): void {
+    const { reference, start, onEvent } = this.#options;
+    onEvent?.({ reference, at: inMicroseconds(performance.now() - start), ...body });
+  }
+
+  tellBlob(body: PullEventBody): void {
+    if (this.#untold !== undefined && body.type === 'blob' && body.role === 'layer')
+      this.#untold.push({ body, since: performance.now() });
+    else this.tell(body);
+  }
+
+  tellImage(image: FetchedImage): void {
+    const { digest } = image.manifestDescriptor;
+    const layers = image.layers.map(({ descriptor, diffId }) => ({
+      digest: descriptor.digest,
+      size: descriptor.size,
+      diffId,
+    }));
+    this.tell({ type: 'image', digest, platform: image.platform, layers });
+    const untold = this.#untold ?? [];
+    this.#untold = undefined;
+    for (const { body, since } of untold)
+      this.tell({ ...body, heldMs: inMicroseconds(performance.now() - since) });
+  }
+}
+
+/** Milliseconds with no more digits than a clock has. */
+function inMicroseconds(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000;
+}
+
+/**
+ * A layer of which nothing is read before all of its bytes were found right, by the digest of its blob.
+ *
+ * Errors: those of its arrival; DIGEST_MISMATCH where nobody has the right bytes
+ */
+async function verifyFirst(arrival: BlobArrival): Promise<LayerSource> {
+  await arrival.done;
+  for (let source = await arrival.readable; ;) {
+    try {
+      await source.verified;
+      return source;
+    } catch (error) {
+      const next = isWrongContent(error) ? await source.replacement?.() : undefined;
+      if (next === undefined) throw error;
+      source = next;
+    }
   }
 }

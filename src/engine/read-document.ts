@@ -1,16 +1,26 @@
 import type { BlobProvider } from '../content/index.js';
-import { ContentError, SpecError } from '../errors.js';
+import { ContentError, isLandfallError, type LandfallError, SpecError } from '../errors.js';
 import {
+  closestPlatform,
   createDigester,
   type Descriptor,
+  type Digest,
+  formatPlatform,
   type ImageConfig,
   type ImageIndex,
   type ImageManifest,
   isConfigType,
+  isIndexType,
+  isManifestType,
+  isRunnablePlatform,
   LIMITS,
   parseImageConfig,
   parseManifest,
+  type Platform,
+  platformOf,
+  selectPlatform,
 } from '../spec/index.js';
+import { type DocumentBytes, onceEach } from './document-bytes.js';
 
 /** A manifest or an index of the image specification, parsed. */
 export type ImageDocument = ImageManifest | ImageIndex;
@@ -68,5 +78,177 @@ export function refuseLarger(descriptor: Descriptor, maxBytes: number): void {
     'LIMIT_EXCEEDED',
     `${descriptor.mediaType} ${descriptor.digest} has ${descriptor.size} bytes; the limit is ${maxBytes}`,
     { details: { digest: descriptor.digest, size: descriptor.size, limit: maxBytes } },
+  );
+}
+
+/** A manifest with the descriptor that names it and the index, if any, that leads to it. */
+export interface SelectedManifest {
+  readonly descriptor: Descriptor;
+  readonly manifest: ImageManifest;
+  readonly index?: ImageIndex;
+}
+
+/**
+ * Follows an image's target to the manifest for a platform, through nested indexes (image-spec: image-index.md).
+ *
+ * @param read gives what is only looked at, to see for which platform it is
+ * @param document fetches or reads what leads to the manifest, and the manifest; default: by `read`
+ * @throws {SpecError} NO_MATCHING_PLATFORM (details.available says which exist), LIMIT_EXCEEDED (indexes within indexes
+ *   without end, or too many entries without a platform); those of `read` and `document`
+ */
+export async function selectManifest(
+  target: Descriptor,
+  platform: Platform,
+  read: DocumentBytes,
+  document?: (descriptor: Descriptor) => Promise<ImageDocument>,
+): Promise<SelectedManifest> {
+  const once = onceEach(read);
+  const open = document ?? (async (each: Descriptor) => parseManifest(await once(each), each.mediaType));
+  let descriptor = target;
+  let index: ImageIndex | undefined;
+  for (let depth = 0; depth <= LIMITS.indexDepth; depth++) {
+    const opened = await open(descriptor);
+    if (opened.kind === 'manifest') {
+      return { descriptor, manifest: opened, ...(index === undefined ? {} : { index }) };
+    }
+    index ??= opened;
+    descriptor = await childForPlatform(target, opened, platform, once);
+  }
+  throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
+}
+
+/**
+ * What of an index leads on to the manifest for a platform: the closest of the entries that say their platform, which they need
+ * not; else the closest of those that do not, as their configs say. Where nothing of the index is for any platform, an image or
+ * an artifact is for all.
+ *
+ * @throws as {@link selectManifest}
+ */
+export async function childForPlatform(
+  target: Descriptor,
+  index: ImageIndex,
+  platform: Platform,
+  read: DocumentBytes,
+): Promise<Descriptor> {
+  const stated = selectPlatform(index.manifests, platform);
+  if (stated !== undefined) return stated;
+  const silent = await silentEntries(index, read);
+  const found = closestSilent(silent, platform);
+  if (found !== undefined) return found;
+  const available = availablePlatforms(index, silent);
+  if (available.length === 0) {
+    const any = silent.find(({ kind }) => kind === 'image') ?? silent.find(({ kind }) => kind === 'artifact');
+    if (any !== undefined) return any.entry;
+    const fault = silent.find(({ kind }) => kind === 'unreadable')?.fault;
+    if (fault !== undefined) throw fault;
+  }
+  throw noMatchingPlatform(target, platform, available);
+}
+
+/** An entry of an index that says no platform, and what was found by looking into it. */
+export interface SilentEntry {
+  readonly entry: Descriptor;
+  /** Of an index, that of the first of these that it lists. An attestation is for nobody to run. */
+  readonly kind: 'image' | 'artifact' | 'attestation' | 'unreadable';
+  /** Which its config says; of an index, those of all that it lists. */
+  readonly platforms: readonly Platform[];
+  /** Why it is unreadable. */
+  readonly fault?: LandfallError;
+}
+
+/** What is looked into of one image. Where honest tools write entries without platforms, there are a few of them. */
+export const MAX_SILENT = 100;
+
+/**
+ * Looks into the entries of an index that say no platform: their configs do. One that is not there, or is broken, is passed over.
+ *
+ * @throws {SpecError} LIMIT_EXCEEDED; those of reading that may pass, and what is damaged
+ */
+export async function silentEntries(
+  index: ImageIndex,
+  read: DocumentBytes,
+  { depth = 0, seen = new Set<Digest>() }: { readonly depth?: number; readonly seen?: Set<Digest> } = {},
+): Promise<readonly SilentEntry[]> {
+  const entries = index.manifests.filter((entry) => isSilent(entry) && !seen.has(entry.digest));
+  for (const { digest } of entries) seen.add(digest);
+  if (seen.size > MAX_SILENT) {
+    throw new SpecError(
+      'LIMIT_EXCEEDED',
+      `the index lists more than ${MAX_SILENT} manifests without saying for which platform they are`,
+      { hint: 'Name the manifest that you want by its digest: REPO@DIGEST.' },
+    );
+  }
+  const found: SilentEntry[] = [];
+  for (const entry of entries) found.push(await lookInto(entry, read, { depth: depth + 1, seen }));
+  return found;
+}
+
+async function lookInto(
+  entry: Descriptor,
+  read: DocumentBytes,
+  o: { readonly depth: number; readonly seen: Set<Digest> },
+): Promise<SilentEntry> {
+  try {
+    const document = parseManifest(await read(entry), entry.mediaType);
+    if (document.kind === 'index') {
+      const within = o.depth > LIMITS.indexDepth ? [] : await silentEntries(document, read, o);
+      const platforms = availablePlatforms(document, within);
+      const kind = platforms.length > 0 ? 'image' : (within[0]?.kind ?? 'attestation');
+      return { entry, kind, platforms };
+    }
+    if (!isConfigType(document.config.mediaType)) return { entry, kind: 'artifact', platforms: [] };
+    const platform = platformOf(parseImageConfig(await read(document.config)));
+    if (isRunnablePlatform(platform)) return { entry, kind: 'image', platforms: [platform] };
+    const isNone = platform.os === '' && platform.architecture === '';
+    return { entry, kind: isNone ? 'image' : 'attestation', platforms: [] };
+  } catch (error) {
+    if (isLandfallError(error) && isBroken(error)) {
+      return { entry, kind: 'unreadable', platforms: [], fault: error };
+    }
+    throw error;
+  }
+}
+
+/** Whether another try would have the same answer, so that the choice is among the others. */
+function isBroken(error: LandfallError): boolean {
+  return error instanceof SpecError || error.code === 'NOT_FOUND' || error.code === 'BLOB_NOT_FOUND';
+}
+
+/** Of those that were looked into, the one that is closest to a platform, or lists what is; of equals the first. */
+export function closestSilent(silent: readonly SilentEntry[], platform: Platform): Descriptor | undefined {
+  const offered = silent.flatMap(({ entry, platforms }) =>
+    platforms.map((each) => ({ entry, platform: each })),
+  );
+  return closestPlatform(offered, platform)?.entry;
+}
+
+/** Whether a manifest or an index of an index is listed there without a platform, which is optional. */
+export function isSilent({ mediaType, platform }: Descriptor): boolean {
+  if (!isManifestType(mediaType) && !isIndexType(mediaType)) return false;
+  return platform === undefined || (platform.os === '' && platform.architecture === '');
+}
+
+/** The platforms that an index offers, in its order and then in that of what was looked into; attestations are none. */
+export function availablePlatforms(index: ImageIndex, silent: readonly SilentEntry[] = []): Platform[] {
+  const stated = index.manifests
+    .filter((d) => isManifestType(d.mediaType) || isIndexType(d.mediaType))
+    .flatMap(({ platform }) => platform ?? []);
+  return [...stated, ...silent.flatMap(({ platforms }) => platforms)].filter(isRunnablePlatform);
+}
+
+/** @param available the platforms that are there instead; the message lists those that something could run */
+export function noMatchingPlatform(
+  target: Descriptor,
+  wanted: Platform,
+  available: readonly Platform[],
+): SpecError {
+  const names = [...new Set(available.filter(isRunnablePlatform).map(formatPlatform))];
+  return new SpecError(
+    'NO_MATCHING_PLATFORM',
+    `the image has no manifest for ${formatPlatform(wanted)}; it has: ${names.join(', ') || 'none'}`,
+    {
+      hint: names[0] === undefined ? 'Choose another image.' : `Choose one of them: --platform ${names[0]}`,
+      details: { digest: target.digest, wanted: formatPlatform(wanted), available: names },
+    },
   );
 }

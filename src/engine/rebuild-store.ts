@@ -16,7 +16,7 @@ import { type Abortable, LandfallError } from '../errors.js';
 import type { DamagedDatabase, MetadataDatabase } from '../metadata/index.js';
 import { rebuildSnapshots, type RebuiltSnapshots, SetAside } from '../unpack/index.js';
 import { recordDocuments } from './documents.js';
-import { inferDiscarded } from './infer-discarded.js';
+import { inferDiscarded } from './discard-layers.js';
 
 export type RebuildStep = 'blobs' | 'images' | 'snapshots' | 'documents' | 'database';
 

@@ -1,9 +1,8 @@
 import type { Abortable } from '../errors.js';
 import { type Descriptor, type Digest, hostPlatform, type Platform, platformMatcher } from '../spec/index.js';
-import { settleStore } from './durability.js';
+import { settleStore, type Store } from './store.js';
 import { requireUnpackable } from './fetch-graph.js';
 import { manifestsHere } from './image.js';
-import type { Store } from './store.js';
 
 export interface UnpackPresentOptions extends Abortable {
   /** Default: this machine's. */

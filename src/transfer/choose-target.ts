@@ -1,10 +1,5 @@
 import type { DocumentBytes } from '../engine/document-bytes.js';
-import {
-  childForPlatform,
-  closestSilent,
-  type SilentEntry,
-  silentEntries,
-} from '../engine/select-manifest.js';
+import { childForPlatform, closestSilent, type SilentEntry, silentEntries } from '../engine/read-document.js';
 import { SpecError } from '../errors.js';
 import {
   type Descriptor,

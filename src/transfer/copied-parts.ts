@@ -1,4 +1,4 @@
-import { availablePlatforms, noMatchingPlatform } from '../engine/select-manifest.js';
+import { availablePlatforms, noMatchingPlatform } from '../engine/read-document.js';
 import { TrustError } from '../errors.js';
 import type { Descriptor, Digest, ImageIndex, Platform } from '../spec/index.js';
 import type { CopiedContent } from './copy-report.js';

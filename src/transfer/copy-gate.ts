@@ -3,7 +3,7 @@ import { accompanies } from '../engine/trust/accompaniment.js';
 import type { Admission, AdmitImageOptions } from '../engine/trust/admit-image.js';
 import type { DocumentBytes } from '../engine/document-bytes.js';
 import type { ManifestPaths } from '../engine/trust/manifest-paths.js';
-import { signaturesOf } from '../engine/trust/signatures-of.js';
+import { signaturesOf } from '../engine/trust/registry-signatures.js';
 import { isLandfallError, throwIfAborted } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { SignatureRuling, SignatureSource } from '../trust/index.js';
@@ -180,7 +180,7 @@ export class CopyGate {
     const { source, session } = this.#options;
     const { signal } = session;
     if (memory === undefined || session.dryRun) return;
-    const { recordAdmission } = await import('../engine/trust/record-admission.js');
+    const { recordAdmission } = await import('../engine/trust/admit-image.js');
     const from = source.registry === undefined ? {} : { source: source.name };
     await recordAdmission(memory.store, admission, { lease: await memory.lease(), ...from, signal });
   }

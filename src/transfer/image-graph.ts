@@ -1,7 +1,14 @@
 import { mapLimited } from '../concurrency/index.js';
 import type { BlobProvider } from '../content/index.js';
-import { documentLimit, type ImageDocument, readManifest, readVerified } from '../engine/read-document.js';
-import { isSilent, MAX_SILENT, silentEntries } from '../engine/select-manifest.js';
+import {
+  documentLimit,
+  type ImageDocument,
+  isSilent,
+  MAX_SILENT,
+  readManifest,
+  readVerified,
+  silentEntries,
+} from '../engine/read-document.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import {
   algorithmOf,

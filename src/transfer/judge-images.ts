@@ -2,7 +2,7 @@ import { mapLimited } from '../concurrency/index.js';
 import type { PulledSignature } from '../engine/pull-result.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
 import type { DocumentBytes } from '../engine/document-bytes.js';
-import { signaturesOf } from '../engine/trust/signatures-of.js';
+import { signaturesOf } from '../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
 import type { PolicyFile, SignatureRuling } from '../trust/index.js';

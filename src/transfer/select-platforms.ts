@@ -6,7 +6,7 @@ import {
   noMatchingPlatform,
   type SilentEntry,
   silentEntries,
-} from '../engine/select-manifest.js';
+} from '../engine/read-document.js';
 import {
   type Descriptor,
   type Digest,

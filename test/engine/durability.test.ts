@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { blobPath } from '../../src/content/index.js';
-import type { LostContent } from '../../src/engine/durability.js';
+import type { LostContent } from '../../src/engine/store.js';
 import {
   collectGarbage,
   fsck,

@@ -6,7 +6,7 @@ import {
   type HelpedDownload,
   type KnownDownload,
 } from '../../src/engine/extra-connections.js';
-import { FairSlots } from '../../src/engine/fair-slots.js';
+import { FairSlots } from '../../src/engine/pull-budget.js';
 import { useFakeClock } from '../support/fake-clock.js';
 
 const WATCH_MS = 100;

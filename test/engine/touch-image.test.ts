@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { main } from '../../src/cli/main.js';
 import { imageMounts, listImages, openStore, type Store } from '../../src/engine/index.js';
-import { touchImage } from '../../src/engine/touch-image.js';
+import { touchImage } from '../../src/engine/find-image.js';
 import { ContentError } from '../../src/errors.js';
 import { FakeSignals, fakeSurroundings } from '../cli/fake-surroundings.js';
 import { putImage } from '../support/stored-image.js';

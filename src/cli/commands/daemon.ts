@@ -11,7 +11,7 @@ import {
 } from '../../daemon/index.js';
 import type { Tracing } from '../../daemon/observe/tracing.js';
 import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
-import type { SyncMode } from '../../engine/durability.js';
+import type { SyncMode } from '../../engine/store.js';
 import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';

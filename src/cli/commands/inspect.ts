@@ -1,7 +1,7 @@
 import { platformsOf } from '../../engine/image.js';
 import { layerPresence } from '../../engine/layer-presence.js';
 import { readVerified } from '../../engine/read-document.js';
-import { knownVerifications } from '../../engine/trust/known-verifications.js';
+import { knownVerifications } from '../../engine/trust/registry-signatures.js';
 import { LandfallError } from '../../errors.js';
 import { LIMITS, parsePlatform, type Platform } from '../../spec/index.js';
 import { imageGraph } from '../../transfer/image-graph.js';

@@ -1,10 +1,9 @@
 import { findDaemon } from '../../daemon/daemon-file.js';
-import type { SyncMode } from '../../engine/durability.js';
+import type { Store, SyncMode } from '../../engine/store.js';
 import type { PullEvent } from '../../engine/pull-event.js';
 import type { PullResult } from '../../engine/pull-result.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import { pull } from '../../engine/pull.js';
-import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {
   formatReference,

@@ -1,6 +1,5 @@
-import { pinImage } from '../../engine/pin.js';
+import { pinImage, tagImage } from '../../engine/tag.js';
 import { removeImage } from '../../engine/remove.js';
-import { tagImage } from '../../engine/tag.js';
 import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy.js';

@@ -1,5 +1,4 @@
-import { documentLimit, readManifest, readVerified } from '../../engine/read-document.js';
-import { childForPlatform } from '../../engine/select-manifest.js';
+import { childForPlatform, documentLimit, readManifest, readVerified } from '../../engine/read-document.js';
 import {
   type Descriptor,
   type Digest,

@@ -1,7 +1,5 @@
 import path from 'node:path';
-import { bundleImage } from '../../engine/bundle.js';
-import { exportImage } from '../../engine/export.js';
-import { unpackImage, type UnpackImageResult } from '../../engine/unpack.js';
+import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/unpack.js';
 import { type Digest, formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type OmittedDevice, type Ownership } from '../../unpack/index.js';
 import { openArchiveOutput } from '../output/bytes-output.js';

@@ -1,8 +1,7 @@
 import path from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { defaultRoot } from '../../engine/default-root.js';
-import type { SyncMode } from '../../engine/durability.js';
-import type { SnapshotterKind } from '../../engine/store.js';
+import type { SnapshotterKind, SyncMode } from '../../engine/store.js';
 import type { UnpackLimit, UnpackLimits } from '../../spec/index.js';
 import type { InflateChoice } from '../../unpack/index.js';
 import { keyOfAttribute } from './option-kind.js';

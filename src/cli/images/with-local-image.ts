@@ -1,11 +1,9 @@
 import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { resolveImage } from '../../engine/find-image.js';
+import { discardedBlobs, noteDiscarded } from '../../engine/discard-layers.js';
+import { resolveImage, touchImage } from '../../engine/find-image.js';
 import { type LoadedImage, loadImage } from '../../engine/image.js';
-import { noteDiscarded } from '../../engine/note-discarded.js';
 import { restoreBlobs } from '../../engine/restore-blobs.js';
 import type { Store } from '../../engine/store.js';
-import { touchImage } from '../../engine/touch-image.js';
 import type { UnpackImageOptions } from '../../engine/unpack.js';
 import { type Descriptor, parsePlatform } from '../../spec/index.js';
 import { type OmittedDevice, requireInflate, WorkerPool } from '../../unpack/index.js';

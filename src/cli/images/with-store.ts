@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 
-import type { SyncMode } from '../../engine/durability.js';
-import { openStore, type Store } from '../../engine/store.js';
+import { openStore, type Store, type SyncMode } from '../../engine/store.js';
 import type { CommandContext } from '../output/command-context.js';
 import { countOf } from '../format/size.js';
 

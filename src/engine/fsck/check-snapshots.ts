@@ -2,8 +2,7 @@ import { mapLimited } from '../../concurrency/index.js';
 import { imagesWithChain } from '../../content/index.js';
 import { LandfallError } from '../../errors.js';
 import type { CheckedSnapshot, LayerInput, SnapshotCheck } from '../../unpack/index.js';
-import { describeBlob } from './describe-blob.js';
-import type { FsckRun, OpenProblem } from './fsck-run.js';
+import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 import { fetchAnew } from './repair-blob.js';
 
 /**

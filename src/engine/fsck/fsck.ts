@@ -1,10 +1,8 @@
 import type { Store } from '../store.js';
-import { blobsStep, databaseStep } from './check-blobs.js';
-import { manifestsStep } from './check-manifests.js';
+import { blobsStep, databaseStep, manifestsStep } from './check-manifests.js';
 import { snapshotsStep } from './check-snapshots.js';
 import { indexStep, layoutStep, orphansStep, partialsStep } from './check-store-files.js';
-import { type FsckOptions, FsckRun } from './fsck-run.js';
-import type { FsckReport } from './report.js';
+import { type FsckOptions, type FsckReport, FsckRun } from './fsck-run.js';
 
 /**
  * Checks all that a store holds, in steps, and with `repair` mends what it can. Safe beside pulls and collections in any

@@ -1,7 +1,7 @@
 export { fsck } from './fsck.js';
-export type { FsckOptions } from './fsck-run.js';
 export {
   FSCK_STEPS,
+  type FsckOptions,
   type FsckProblem,
   type FsckProblemKind,
   type FsckRemark,
@@ -9,4 +9,4 @@ export {
   type FsckState,
   type FsckStep,
   type FsckStepName,
-} from './report.js';
+} from './fsck-run.js';

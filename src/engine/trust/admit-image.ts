@@ -1,18 +1,35 @@
-import type { Abortable } from '../../errors.js';
-import { type Descriptor, formatReference } from '../../spec/index.js';
+import { buffer } from 'node:stream/consumers';
+import type { Lease, Verification } from '../../content/index.js';
+import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  formatReference,
+  type ImageManifest,
+  LIMITS,
+  MEDIA_TYPES,
+  parseManifest,
+  type Reference,
+  repositoryName,
+} from '../../spec/index.js';
 import {
   type MetRequirement,
   type PolicyImage,
+  registryImage,
+  type SignatureManifest,
   type SignatureRuling,
   type SignatureSet,
   type SignatureSource,
   verifyImage,
 } from '../../trust/index.js';
-import type { Verification } from '../../content/index.js';
+import { type DocumentBytes, documentBytes, onceEach } from '../document-bytes.js';
+import { readVerified } from '../read-document.js';
 import type { Store } from '../store.js';
-import { type DocumentBytes, onceEach } from '../document-bytes.js';
 import { KeptSignatures } from './kept-signatures.js';
-import type { ManifestPath, ManifestPaths } from './manifest-paths.js';
+import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
+import { registrySignatures } from './registry-signatures.js';
 
 export interface AdmitImageOptions extends Abortable {
   /** What the policy says of the image: see `PolicyFile.rulingFor`. */
@@ -93,4 +110,251 @@ function metOf({ requirement, digest, signedBy, format, identity, signature }: V
     identity,
     signature,
   };
+}
+
+export interface RecordAdmissionOptions extends Abortable {
+  /** Protects what is kept until the image that it is for has its name. Default: one of its own, which ends with the call. */
+  readonly lease?: Lease;
+  /** `registry/repository`, recorded with each blob. */
+  readonly source?: string;
+}
+
+/**
+ * Remembers that an image was verified, where that is not known already, and keeps the signatures that were found for it, so that another policy can be held against
+ * them without its registry. They stay for as long as what they are for.
+ *
+ * Errors: those of the content store; ABORTED
+ */
+export async function recordAdmission(
+  store: Store,
+  admission: Admission,
+  options: RecordAdmissionOptions = {},
+): Promise<void> {
+  const { sets, met: all, remembered } = admission;
+  const fresh = all.filter((met) => !remembered.includes(met));
+  if (sets.length === 0 && fresh.length === 0) return;
+  await using own = options.lease === undefined ? await store.leases.create() : undefined;
+  const lease = options.lease ?? own;
+  if (lease === undefined) return;
+  for (const set of sets) {
+    const source = admission.sources.find(({ location }) => location === set.location);
+    if (source === undefined || source instanceof KeptSignatures) continue;
+    let room = LIMITS.allSignatureBytes;
+    for (const manifest of set.manifests) {
+      const bytes = unreadBytes(manifest);
+      // The image is verified all the same.
+      if (bytes > room) continue;
+      room -= bytes;
+      await keep(store, manifest, source, { ...options, lease });
+    }
+  }
+  await store.verifications.put(fresh.map((met) => verificationOf(admission, met)));
+}
+
+function verificationOf({ ruling, image }: Admission, met: MetRequirement): Verification {
+  const { fingerprint, identity, digest, signedBy, format, signature } = met;
+  return {
+    digest,
+    name: nameOf(image),
+    requirement: fingerprint,
+    policy: ruling.policy,
+    scope: ruling.scope,
+    signedBy,
+    ...(identity === undefined ? {} : { identity }),
+    format,
+    signature,
+    verifiedAt: new Date(),
+  };
+}
+
+/** What a request counts for at least, in bytes: for each of 256 signatures there is room for one config. */
+const REQUEST_BYTES = LIMITS.allSignatureBytes / LIMITS.signatures;
+
+/**
+ * What would have to be fetched for a manifest to be kept whole, in bytes. Anybody who may write to a repository can list there whatever
+ * he likes beside what was read as a signature, which need not be one that holds.
+ */
+function unreadBytes({ descriptor, blobs }: SignatureManifest): number {
+  const bytes = blobs.get(descriptor.digest);
+  if (bytes === undefined) return 0;
+  const document = parseManifest(bytes, descriptor.mediaType);
+  const unread = childrenOf(document).filter(({ digest }) => !blobs.has(digest));
+  return unread.reduce((sum, { size }) => sum + Math.max(size, REQUEST_BYTES), 0);
+}
+
+async function keep(
+  store: Store,
+  { subject, descriptor, blobs }: SignatureManifest,
+  source: SignatureSource,
+  options: RecordAdmissionOptions & { readonly lease: Lease },
+): Promise<void> {
+  const bytes = blobs.get(descriptor.digest);
+  if (bytes === undefined) return;
+  const document = parseManifest(bytes, descriptor.mediaType);
+  if (document.kind !== 'manifest') return;
+  const children = childrenOf(document);
+  if (children.some(({ size }) => size > LIMITS.manifestBytes)) return;
+  await options.lease.addBlob(descriptor.digest, ...children.map(({ digest }) => digest));
+  for (const child of children) {
+    const content = blobs.get(child.digest) ?? (await fetched(store, child, source, options));
+    // The image is verified all the same; what is not whole is not kept.
+    if (content === undefined || !(await put(store, child, content, options))) return;
+  }
+  await put(store, descriptor, bytes, options);
+  await store.documents.put([factsOf(subject, descriptor, document)]);
+}
+
+/** Undefined where it is here, or cannot be had. */
+async function fetched(
+  store: Store,
+  child: Descriptor,
+  source: SignatureSource,
+  { signal }: Abortable,
+): Promise<Buffer | undefined> {
+  if ((await store.content.info(child.digest)) !== undefined) return Buffer.alloc(0);
+  try {
+    return await buffer(await source.fetch(child, { signal }));
+  } catch (error) {
+    if (isLandfallError(error) && error.code !== 'ABORTED') return undefined;
+    throw error;
+  }
+}
+
+/** Whether it is here then. */
+async function put(
+  { content }: Store,
+  descriptor: Descriptor,
+  bytes: Buffer,
+  { source, signal }: RecordAdmissionOptions,
+): Promise<boolean> {
+  const writer = await content.ingest(descriptor, { signal, ...(source === undefined ? {} : { source }) });
+  if (writer === undefined) return true;
+  await using held = writer;
+  try {
+    if (held.frontier < descriptor.size) await held.write(held.frontier, bytes.subarray(held.frontier));
+    await held.commit();
+    return true;
+  } catch (error) {
+    if (!isLandfallError(error)) throw error;
+    if (error.code !== 'DIGEST_MISMATCH' && error.code !== 'SIZE_MISMATCH') throw error;
+    return false;
+  }
+}
+
+function factsOf(
+  subject: Digest,
+  { digest, mediaType }: Descriptor,
+  document: ImageManifest,
+): Parameters<Store['documents']['put']>[0][number] {
+  return {
+    digest,
+    mediaType,
+    subject,
+    children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
+    chainIds: [],
+  };
+}
+
+export interface AdmitKnownOptions extends Abortable {
+  /** What the policy says of the image: see `PolicyFile.rulingFor`. */
+  readonly ruling: SignatureRuling;
+  readonly image: PolicyImage;
+  /** What leads to the manifest that is to be used: indexes first, the manifest last. */
+  readonly path: readonly Digest[];
+}
+
+/**
+ * Says that an image may be used, from what a store remembers and the signatures that it keeps alone: nothing is asked of anybody, so that it
+ * is the same without a network. What it tells from kept signatures is remembered.
+ *
+ * Errors: as `verifyImage`
+ */
+export async function admitKnown(store: Store, options: AdmitKnownOptions): Promise<Admission> {
+  const { ruling, image, path, signal } = options;
+  const descriptors = await Promise.all(path.map((digest) => described(store, digest)));
+  const manifest = descriptors.at(-1);
+  if (manifest === undefined) throw new TypeError(`nothing leads to ${image.name}`);
+  const admission = await admitImage({
+    ruling,
+    image,
+    target: descriptors[0] ?? manifest,
+    paths: () => Promise.resolve([descriptors]),
+    read: (descriptor) => readVerified(store.content, descriptor, LIMITS.manifestBytes),
+    sources: [],
+    store,
+    signal,
+  });
+  await recordAdmission(store, admission, { signal });
+  return admission;
+}
+
+/** Of one that is not here the digest alone is known, which is what most signatures are for. */
+async function described({ content, documents }: Store, digest: Digest): Promise<Descriptor> {
+  const [info, facts] = await Promise.all([content.info(digest), documents.get(digest)]);
+  return { mediaType: facts?.mediaType ?? MEDIA_TYPES.ociManifest, digest, size: info?.size ?? 0 };
+}
+
+export interface AdmitManifestOptions extends Abortable {
+  readonly store: Store;
+  readonly registry: Pick<RegistryClient, 'resolver' | 'repository'>;
+  /** What the policy says of what was asked for. */
+  readonly ruling: SignatureRuling;
+  /** What the image was asked for as; by this name the policy knows it. */
+  readonly asked: Reference;
+  /** Which manifest of it is to be used. */
+  readonly manifest: Digest;
+  /** What is known to lead to it: indexes first, the manifest last. */
+  readonly known: readonly Digest[];
+}
+
+/**
+ * Says that one manifest of an image may be used: by what is known here and otherwise by its registry, where what was asked for may be an
+ * index that leads to it. What was found out is remembered.
+ *
+ * @returns what leads to the manifest, by which it is known from now on
+ * Errors: as `verifyImage`, and those of resolving and of reading documents
+ */
+export async function admitManifest(options: AdmitManifestOptions): Promise<readonly Digest[]> {
+  const { store, ruling, asked, known, signal } = options;
+  try {
+    await admitKnown(store, { ruling, image: registryImage(asked), path: known, signal });
+    return known;
+  } catch (error) {
+    // What its registry has may still be enough.
+    if (!(error instanceof TrustError)) throw error;
+  }
+  return await admitFromRegistry(options);
+}
+
+async function admitFromRegistry({
+  store,
+  registry,
+  ruling,
+  asked,
+  manifest,
+  signal,
+}: AdmitManifestOptions): Promise<readonly Digest[]> {
+  const resolver = registry.resolver();
+  const target = await resolver.resolve(asked, { signal });
+  const read = documentBytes(store.content, registry.repository(asked), { signal });
+  const all = await pathsToAll(target, read);
+  const path: ManifestPath = all.find((one) => one.at(-1)?.digest === manifest) ?? [
+    // A tag that has moved on does not lead to it any more; what is signed itself still is.
+    await resolver.resolve(
+      { registry: asked.registry, repository: asked.repository, digest: manifest },
+      { signal },
+    ),
+  ];
+  const admission = await admitImage({
+    ruling,
+    image: registryImage(asked),
+    target,
+    paths: () => Promise.resolve([path]),
+    read,
+    sources: [registrySignatures(registry, asked)],
+    store,
+    signal,
+  });
+  await recordAdmission(store, admission, { source: repositoryName(asked), signal });
+  return path.map(({ digest }) => digest);
 }

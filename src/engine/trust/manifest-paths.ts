@@ -1,15 +1,25 @@
-import { SpecError } from '../../errors.js';
+import { type DocumentStore, imagesListing } from '../../content/index.js';
+import { type Abortable, SpecError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
 import {
   type Descriptor,
   type Digest,
+  formatReference,
   type ImageIndex,
   isIndexType,
   LIMITS,
+  parseImageConfig,
   parseManifest,
+  parseReference,
   type Platform,
+  type Reference,
 } from '../../spec/index.js';
-import { childForPlatform } from '../select-manifest.js';
+import type { SnapshotImage } from '../../unpack/index.js';
 import type { DocumentBytes } from '../document-bytes.js';
+import { imageLayers } from '../fetch-graph.js';
+import { childForPlatform, readVerified } from '../read-document.js';
+import { fetchVerified } from '../resolve.js';
+import type { StoreParts } from '../store.js';
 
 /** What leads from an image's target to a manifest that is to be used: the target first, the manifest last. */
 export type ManifestPath = readonly Descriptor[];
@@ -75,4 +85,77 @@ async function readIndex(descriptor: Descriptor, read: DocumentBytes): Promise<I
 function requireDepth(target: Descriptor, { length }: ManifestPath): void {
   if (length <= LIMITS.indexDepth + 1) return;
   throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
+}
+
+/**
+ * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are verified, so that nobody can
+ * pass layers off as those of an image to which they do not belong.
+ *
+ * Errors: those of resolving and of reading documents; INVALID_MANIFEST
+ */
+export async function chainsOfManifest(
+  { content, documents }: Pick<StoreParts, 'content' | 'documents'>,
+  registry: Pick<RegistryClient, 'resolver' | 'repository'>,
+  reference: Pick<Reference, 'registry' | 'repository'> & { readonly digest: Digest },
+  { signal }: Abortable,
+): Promise<readonly Digest[]> {
+  const { digest } = reference;
+  const recorded = (await documents.get(digest))?.chainIds ?? [];
+  if (recorded.length > 0) return recorded;
+  const repository = registry.repository(reference);
+  const read = async (descriptor: Descriptor, maxBytes: number): Promise<Buffer> =>
+    (await content.info(descriptor.digest)) === undefined
+      ? await fetchVerified(repository, descriptor, maxBytes, { signal })
+      : await readVerified(content, descriptor, maxBytes);
+  const descriptor = await registry.resolver().resolve(reference, { signal });
+  const manifest = parseManifest(await read(descriptor, LIMITS.manifestBytes), descriptor.mediaType);
+  if (manifest.kind === 'index') return [];
+  const config = parseImageConfig(await read(manifest.config, LIMITS.configBytes));
+  return imageLayers(manifest, config).map(({ chainId }) => chainId);
+}
+
+/** The indexes of a store that lead to a manifest, the nearest first: a signature for any of them counts for it. */
+export async function indexesAbove(
+  documents: Pick<DocumentStore, 'holders'>,
+  manifest: Digest,
+): Promise<readonly Digest[]> {
+  const found = new Set<Digest>();
+  let level: readonly Digest[] = [manifest];
+  while (level.length > 0) {
+    const holders = (await Promise.all(level.map((digest) => documents.holders(digest)))).flat();
+    // Whatever lists a manifest as if it were a layer leads to nothing that could be used.
+    const indexes = holders.filter(({ mediaType, digest }) => isIndexType(mediaType) && !found.has(digest));
+    for (const { digest } of indexes) found.add(digest);
+    level = indexes.map(({ digest }) => digest);
+  }
+  found.delete(manifest);
+  return [...found];
+}
+
+/**
+ * The images of a store whose topmost layer a chain is, under each name that leads to them, or under which they were once verified: these
+ * first. An image whose layers only begin so is another one.
+ */
+export async function imagesEndingIn(
+  { documents, database, verifications }: Pick<StoreParts, 'documents' | 'database' | 'verifications'>,
+  chainId: Digest,
+): Promise<readonly SnapshotImage[]> {
+  const holders = await documents.chainHolders(chainId);
+  const found: SnapshotImage[] = [];
+  for (const { digest } of holders.filter((facts) => facts.chainIds.at(-1) === chainId)) {
+    const path = [...(await indexesAbove(documents, digest)).toReversed(), digest];
+    const verified = (await verifications.about(path)).map(({ name }) => name).filter((name) => isName(name));
+    const names = new Set([...verified, ...(await imagesListing(database, digest))]);
+    found.push(...[...names].map((name) => ({ name, path })));
+  }
+  return found;
+}
+
+/** What was verified in a file may be called something else. */
+function isName(text: string): boolean {
+  try {
+    return formatReference(parseReference(text)) === text;
+  } catch {
+    return false;
+  }
 }

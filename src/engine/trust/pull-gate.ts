@@ -11,12 +11,10 @@ import {
 import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
 import type { PulledSignature } from '../pull-result.js';
 import type { Store } from '../store.js';
-import { type Admission, admitImage } from './admit-image.js';
+import { type Admission, admitImage, recordAdmission } from './admit-image.js';
 import { documentBytes } from '../document-bytes.js';
 import { type ManifestPaths, pathsToAll, pathTo, pathToPlatform } from './manifest-paths.js';
-import { recordAdmission } from './record-admission.js';
-import { registrySignatures } from './registry-signatures.js';
-import { signaturesOf } from './signatures-of.js';
+import { registrySignatures, signaturesOf } from './registry-signatures.js';
 
 export interface PullGateOptions extends Abortable {
   readonly store: Store;

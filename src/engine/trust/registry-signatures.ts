@@ -1,7 +1,17 @@
+import type { ContentStore, Verification, VerificationStore } from '../../content/index.js';
 import { type Abortable, isLandfallError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
-import { type Reference, repositoryName } from '../../spec/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  isIndexType,
+  type Reference,
+  repositoryName,
+} from '../../spec/index.js';
 import type { SignatureSource } from '../../trust/index.js';
+import type { PulledSignature } from '../pull-result.js';
+import { readManifest } from '../read-document.js';
+import type { Admission } from './admit-image.js';
 
 /** The signatures in an image's repository, asked for by the same hosts, mirrors and credentials as the image. */
 export function registrySignatures(
@@ -22,4 +32,48 @@ export function registrySignatures(
     referrers: (subject, options) => remote.referrers(subject, options),
     fetch: (descriptor, options) => remote.fetch(descriptor, options),
   };
+}
+
+/** By whom an image is signed that was let in, and which rule asked. */
+export function signaturesOf({ ruling, met }: Pick<Admission, 'ruling' | 'met'>): readonly PulledSignature[] {
+  const { policy, scope } = ruling;
+  return met.map(({ digest, signedBy, format, signature }) => {
+    return { digest, signedBy, format, signature, policy, scope };
+  });
+}
+
+interface KnownIn {
+  readonly content: Pick<ContentStore, 'info' | 'open'>;
+  readonly verifications: Pick<VerificationStore, 'about'>;
+}
+
+/**
+ * By whom an image is known to be signed: itself, or a manifest that its index leads to. The oldest first; nothing is verified, and
+ * nothing of the image needs to be here.
+ */
+export async function knownVerifications(
+  store: KnownIn,
+  target: Descriptor,
+): Promise<readonly Verification[]> {
+  const documents = new Set<Digest>();
+  let level: readonly Descriptor[] = [target];
+  while (level.length > 0) {
+    const fresh = level.filter(({ digest }) => !documents.has(digest));
+    for (const { digest } of fresh) documents.add(digest);
+    level = (await Promise.all(fresh.map((descriptor) => manifestsIn(store, descriptor)))).flat();
+  }
+  return await store.verifications.about(documents);
+}
+
+/** What an index lists, as far as it is here; of all else nothing. */
+async function manifestsIn({ content }: KnownIn, descriptor: Descriptor): Promise<readonly Descriptor[]> {
+  if (!isIndexType(descriptor.mediaType) || (await content.info(descriptor.digest)) === undefined) return [];
+  try {
+    const document = await readManifest(content, descriptor);
+    return document.kind === 'index' ? document.manifests : [];
+  } catch (error) {
+    // What is damaged says nothing, and is for fsck.
+    if (isLandfallError(error)) return [];
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { imagesWithBlob } from '../../content/index.js';
-import { touchImage } from '../../engine/touch-image.js';
+import { touchImage } from '../../engine/find-image.js';
 import type { StoreParts } from '../../engine/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { isMisdescribed, type RegistryClient } from '../../registry/index.js';

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { isSilent } from '../../engine/select-manifest.js';
+import { isSilent } from '../../engine/read-document.js';
 import { LandfallError, SpecError } from '../../errors.js';
 import {
   algorithmOf,

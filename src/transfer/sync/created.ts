@@ -1,7 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { ResultCache } from '../../concurrency/index.js';
-import { refuseLarger } from '../../engine/read-document.js';
-import { isSilent } from '../../engine/select-manifest.js';
+import { isSilent, refuseLarger } from '../../engine/read-document.js';
 import { type Abortable, ContentError } from '../../errors.js';
 import {
   createDigester,
