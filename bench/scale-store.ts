@@ -5,7 +5,7 @@ import type { Store } from '../src/engine/index.js';
 import { integerOf, type Transaction } from '../src/metadata/index.js';
 import { chainIds, type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../src/spec/index.js';
 import { measureUsage } from '../src/unpack/snapshotters/measure-usage.js';
-import { writeSnapshotFile } from '../src/unpack/snapshotters/snapshot-file.js';
+import { writeSnapshotFile } from '../src/unpack/snapshotters/snapshot-directories.js';
 import type { Usage } from '../src/unpack/index.js';
 import { FILE_TIME, layerOf, type SmallLayer } from './layer-of.js';
 

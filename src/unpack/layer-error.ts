@@ -1,6 +1,6 @@
 import { ContentError, LandfallError, UnpackError } from '../errors.js';
 import type { Digest } from '../spec/index.js';
-import { filesystemError } from './filesystem-error.js';
+import { filesystemError } from './archive-error.js';
 import type { LayerInput } from './layer-input.js';
 
 /** The same error, naming the layer. */

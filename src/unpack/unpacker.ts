@@ -1,14 +1,18 @@
 import { KeyedLimiter, Limiter } from '../concurrency/index.js';
-import { isWrongContent, throwIfAborted } from '../errors.js';
+import { abortedError, isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
-import type { Decompressor } from './compression/decompress.js';
-import { requireInflate } from './compression/inflate-choice.js';
-import { applyOptions, extractLayer, type ExtractionOptions } from './extract-layer.js';
-import type { OmittedDevice } from './worker/apply-job.js';
-import { GroupCommit } from './group-commit.js';
+import { type Decompressor, requireInflate } from './compression/decompress.js';
+import { applyOptions, type ExtractionOptions, extractLayer } from './extract-layer.js';
 import { ImageBudget, type LayerBudget } from './image-budget.js';
 import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './layer-input.js';
-import type { LayerChanges, LayerDirectory, LayerSnapshotter } from './layer-snapshotter.js';
+import type {
+  CommitLayer,
+  CommittedLayer,
+  LayerChanges,
+  LayerDirectory,
+  LayerSnapshotter,
+} from './layer-snapshotter.js';
+import type { OmittedDevice } from './worker/apply-job.js';
 import type { WorkerPool } from './worker/worker-pool.js';
 
 export interface UnpackerOptions extends ExtractionOptions {
@@ -251,4 +255,93 @@ function warn(layer: LayerInput, context: LayerContext, messages: readonly strin
 
 function tellOmitted(layer: LayerInput, context: LayerContext, devices: readonly OmittedDevice[]): void {
   if (devices.length > 0) context.onEvent?.({ type: 'omitted', digest: layer.descriptor.digest, devices });
+}
+
+interface Ready {
+  readonly layer: CommitLayer;
+  readonly resolve: (committed: CommittedLayer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Commits the layers of one image in chain order while they become ready in any order: whenever nothing is being
+ * committed, all that are ready and whose parents are committed or among them go together, which costs one sync.
+ */
+class GroupCommit implements Disposable {
+  readonly #snapshotter: LayerSnapshotter;
+  readonly #signal: AbortSignal;
+  readonly #ready = new Map<number, Ready>();
+  readonly #committed = new Set<number>();
+  /** All layers below it are committed. */
+  #next = 0;
+  #running = false;
+
+  constructor(snapshotter: LayerSnapshotter, signal: AbortSignal) {
+    this.#snapshotter = snapshotter;
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#withdraw, { once: true });
+  }
+
+  /** To be disposed of when nothing is added any more: a signal that is made of others keeps what listens to it alive. */
+  [Symbol.dispose](): void {
+    this.#signal.removeEventListener('abort', this.#withdraw);
+  }
+
+  /** The layer with this index is a snapshot already. */
+  skip(index: number): void {
+    this.#committed.add(index);
+    this.#proceed();
+  }
+
+  /**
+   * Resolves when the layer is a snapshot. When it rejects, nothing touches the layer's directory any more; ABORTED when the
+   * signal came before its turn.
+   */
+  add(index: number, layer: CommitLayer): Promise<CommittedLayer> {
+    return new Promise((resolve, reject) => {
+      if (this.#signal.aborted) {
+        reject(abortedError(this.#signal));
+        return;
+      }
+      this.#ready.set(index, { layer, resolve, reject });
+      this.#proceed();
+    });
+  }
+
+  #proceed(): void {
+    if (this.#running) return;
+    while (this.#committed.has(this.#next)) this.#next += 1;
+    const batch: Ready[] = [];
+    for (let i = this.#next; ; i++) {
+      const ready = this.#ready.get(i);
+      if (ready === undefined) break;
+      this.#ready.delete(i);
+      batch.push(ready);
+    }
+    if (batch.length > 0) void this.#commit(batch);
+  }
+
+  async #commit(batch: readonly Ready[]): Promise<void> {
+    this.#running = true;
+    try {
+      const layers = batch.map(({ layer }) => layer);
+      const committed = await this.#snapshotter.commitLayers(layers, { signal: this.#signal });
+      this.#next += batch.length;
+      batch.forEach(({ resolve, reject }, i) => {
+        const one = committed[i];
+        if (one === undefined) reject(new Error('a snapshotter answered for fewer layers than it was given'));
+        else resolve(one);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    } finally {
+      this.#running = false;
+      this.#proceed();
+    }
+  }
+
+  readonly #withdraw = (): void => {
+    for (const { reject } of this.#ready.values()) reject(abortedError(this.#signal));
+    this.#ready.clear();
+  };
 }

@@ -1,4 +1,4 @@
-import type { TarEntry } from '../../src/unpack/archive/tar-entry.js';
+import type { TarEntry } from '../../src/unpack/archive/tar-header.js';
 import { TarReader } from '../../src/unpack/archive/tar-reader.js';
 import type { ListedEntry, TreeListing } from './tree-lister.js';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { BytePath } from '../../src/system/index.js';
-import type { TarEntry, TarTime } from '../../src/unpack/archive/tar-entry.js';
+import type { TarEntry, TarTime } from '../../src/unpack/archive/tar-header.js';
 import { TarReader, type TarLimits } from '../../src/unpack/archive/tar-reader.js';
 import { archive, file } from './tar-builder.js';
 

@@ -1,11 +1,9 @@
 import { UnpackError } from '../../errors.js';
 import type { BytePath } from '../../system/index.js';
 import { atEntry, badArchive, printable } from '../archive-error.js';
-import { paxName, paxNumber, paxTime, type PaxRecords } from './pax.js';
+import { paxName, paxNumber, type PaxRecords, paxTime, xattrsOf } from './extended-headers.js';
 import { parseSparsePairs } from './sparse-map.js';
-import type { SparseSegment, TarEntry, TarEntryType } from './tar-entry.js';
-import type { TarHeader } from './tar-header.js';
-import { xattrsOf } from './xattr-records.js';
+import type { SparseSegment, TarEntry, TarEntryType, TarHeader } from './tar-header.js';
 
 /** What stands before an entry and tells of it. */
 export interface ExtendedHeaders {

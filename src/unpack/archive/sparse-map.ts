@@ -1,8 +1,7 @@
 import { LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
-import type { SparseSegment } from './tar-entry.js';
-import { BLOCK_BYTES } from './tar-header.js';
+import { BLOCK_BYTES, type SparseSegment } from './tar-header.js';
 
 /** One segment takes two numbers; so many bytes of map hold more segments than any honest file has. */
 const MAX_SEGMENTS = LIMITS.paxBytes / 16;

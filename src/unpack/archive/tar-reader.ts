@@ -4,7 +4,6 @@ import { badArchive, limitExceeded } from '../archive-error.js';
 import { composeEntry, type ComposedEntry } from './compose-entry.js';
 import { ExtendedHeaderReader } from './extended-headers.js';
 import { checkCount, checkSparseMap, SparseMapReader } from './sparse-map.js';
-import type { SparseSegment, TarEntry } from './tar-entry.js';
 import {
   type ArchiveBytes,
   archiveBytes,
@@ -12,6 +11,8 @@ import {
   isZero,
   readSparseExtension,
   readTarHeader,
+  type SparseSegment,
+  type TarEntry,
   type TarHeader,
 } from './tar-header.js';
 

@@ -17,16 +17,18 @@ import {
   TERM,
   TTY_GID,
 } from './customary.js';
-import { hasId, type IdMappings, toRuntimeMappings } from './id-mappings.js';
-import type { ProcessUser } from './process-user.js';
-import type {
-  RuntimeConfig,
-  RuntimeLinux,
-  RuntimeMount,
-  RuntimeNamespaceType,
-  RuntimeProcess,
-  RuntimeUser,
+import {
+  hasId,
+  type IdMappings,
+  type RuntimeConfig,
+  type RuntimeLinux,
+  type RuntimeMount,
+  type RuntimeNamespaceType,
+  type RuntimeProcess,
+  type RuntimeUser,
+  toRuntimeMappings,
 } from './runtime-config.js';
+import type { ProcessUser } from './process-user.js';
 
 export interface ConvertOptions {
   /** Whom `Config.User` names. */

@@ -1,8 +1,9 @@
+import type { DuplexOptions } from 'node:stream';
+import { crc32, createGunzip, type Gunzip, type ZlibOptions } from 'node:zlib';
+import { systemCode, type UnpackError } from '../../errors.js';
 import { InflateError, type Inflater, type InflateStep } from '../../system/index.js';
-import { DecoderInput } from './decoder-input.js';
-import { gzipCutShort, gzipDamaged } from './gzip-error.js';
-import { skipGzipHeader } from './gzip-header.js';
-import { requireZeros } from './trailing-zeros.js';
+import { badArchive } from '../archive-error.js';
+import { DecoderInput, requireZeros } from './decoder-input.js';
 
 /**
  * Measured on layers, with SHA-256 and the write of what is inflated: from 64 to 512 KiB nothing changes, since all of it
@@ -110,4 +111,193 @@ class InflatedChunks {
     }
     return chunk;
   }
+}
+
+/** Measured on layers: larger gains nothing, smaller costs turns of the event loop. */
+const STREAM_CHUNK_BYTES = 512 * 1024;
+
+/**
+ * Inflates gzip, several members too, by Node's stream, for machines on which no library can be called: each chunk is new
+ * memory, and comes from the thread pool. While a chunk is being used the next is inflated. At most two chunks lie ready.
+ *
+ * zlib's binding stops without a word at zeros after a member, whatever follows them; so what it did not take is looked
+ * at here, and must be zeros to the end.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE for damage, truncation and trailing garbage; and what the source throws
+ */
+export async function* gunzipByStream(
+  source: AsyncIterator<Buffer>,
+): AsyncGenerator<Buffer, void, undefined> {
+  const inflate = createInflate();
+  const feed = new Feed(source, inflate);
+  void feed.run();
+  try {
+    for await (const chunk of inflate as AsyncIterable<Buffer>) yield chunk;
+  } catch (error) {
+    throw inflateError(error);
+  } finally {
+    inflate.destroy();
+  }
+  await requireZeros(feed.rest(), source);
+}
+
+function createInflate(): Gunzip {
+  const options: ZlibOptions & DuplexOptions = {
+    chunkSize: STREAM_CHUNK_BYTES,
+    // Chunk by chunk: a byte stream would join what lies ready, by copying.
+    readableObjectMode: true,
+    readableHighWaterMark: 2,
+  };
+  return createGunzip(options);
+}
+
+/** Writes the source's chunks into zlib, and knows how much of the last it took. */
+class Feed {
+  readonly #source: AsyncIterator<Buffer>;
+  readonly #inflate: Gunzip;
+  #chunk: Buffer = Buffer.alloc(0);
+  /** Bytes that came before the chunk. */
+  #before = 0;
+
+  constructor(source: AsyncIterator<Buffer>, inflate: Gunzip) {
+    this.#source = source;
+    this.#inflate = inflate;
+  }
+
+  /** Never rejects: an error of the source becomes the stream's. */
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        const next = await this.#source.next();
+        if (this.#inflate.destroyed) return;
+        if (next.done === true) break;
+        this.#before += this.#chunk.length;
+        this.#chunk = next.value;
+        await this.#write(next.value);
+        // It had enough: its output is at an end, and the rest of this chunk is still to be looked at.
+        if (this.rest().length > 0) return;
+      }
+      this.#inflate.end();
+    } catch (error) {
+      this.#inflate.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** Resolves when zlib is done with the chunk. */
+  #write(chunk: Buffer): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#inflate.write(chunk, (error) => {
+        if (error === null || error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  }
+
+  /** What zlib left of the last chunk when it had enough. */
+  rest(): Buffer {
+    return this.#chunk.subarray(this.#inflate.bytesWritten - this.#before);
+  }
+}
+
+function inflateError(error: unknown): unknown {
+  const code = systemCode(error);
+  if (code === 'Z_BUF_ERROR') return gzipCutShort();
+  if (code?.startsWith('Z_') !== true || !(error instanceof Error)) return error;
+  return gzipDamaged(error.message);
+}
+
+/** Of what every header has (RFC 1952 section 2.3). */
+const HEADER_BYTES = 10;
+/** ID1, ID2 and the only method there is. */
+const MAGIC = Buffer.from([0x1f, 0x8b, 8]);
+const FLAGS_AT = 3;
+
+/** Bits of FLG (RFC 1952 section 2.3.1). */
+const FHCRC = 2;
+const FEXTRA = 4;
+const FNAME = 8;
+const FCOMMENT = 16;
+const RESERVED = 0xe0;
+
+/**
+ * Reads over the header of a gzip member, none of which means anything to a layer. It is read here and not by the libraries that
+ * inflate, which differ in what they refuse.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE for damage and truncation; and what the source throws
+ */
+async function skipGzipHeader(input: DecoderInput): Promise<void> {
+  if (input.bytes.length < HEADER_BYTES) await input.has(HEADER_BYTES);
+  const { bytes } = input;
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC.subarray(0, bytes.length)))
+    throw gzipDamaged('a member does not begin as one');
+  if (bytes.length < HEADER_BYTES) throw gzipCutShort();
+  const flags = bytes.readUInt8(FLAGS_AT);
+  if ((flags & RESERVED) !== 0) throw gzipDamaged('a header has flags that nobody knows');
+  const fields = new HeaderFields(input);
+  await fields.skip(HEADER_BYTES);
+  if ((flags & FEXTRA) !== 0) await fields.skip(await fields.number());
+  if ((flags & FNAME) !== 0) await fields.skipText();
+  if ((flags & FCOMMENT) !== 0) await fields.skipText();
+  if ((flags & FHCRC) === 0) return;
+  const expected = fields.checksum;
+  if ((await fields.number()) !== expected) throw gzipDamaged('the checksum of a header is wrong');
+}
+
+/** A header's bytes, however they arrive. */
+class HeaderFields {
+  readonly #input: DecoderInput;
+  #crc = 0;
+
+  constructor(input: DecoderInput) {
+    this.#input = input;
+  }
+
+  /** CRC16 of what was read so far. */
+  get checksum(): number {
+    return this.#crc & 0xffff;
+  }
+
+  /** Of 16 bits. */
+  async number(): Promise<number> {
+    await this.#require(2);
+    const value = this.#input.bytes.readUInt16LE();
+    this.#take(2);
+    return value;
+  }
+
+  async skip(count: number): Promise<void> {
+    for (let left = count; left > 0;) {
+      await this.#require(1);
+      left -= this.#take(Math.min(left, this.#input.bytes.length));
+    }
+  }
+
+  /** Up to and including a zero. */
+  async skipText(): Promise<void> {
+    for (;;) {
+      await this.#require(1);
+      const end = this.#input.bytes.indexOf(0);
+      this.#take(end < 0 ? this.#input.bytes.length : end + 1);
+      if (end >= 0) return;
+    }
+  }
+
+  #take(count: number): number {
+    this.#crc = crc32(this.#input.bytes.subarray(0, count), this.#crc);
+    this.#input.drop(count);
+    return count;
+  }
+
+  async #require(count: number): Promise<void> {
+    if (!(await this.#input.has(count))) throw gzipCutShort();
+  }
+}
+
+function gzipCutShort(): UnpackError {
+  return badArchive('the gzip data is cut short');
+}
+
+/** @param reason - one line */
+function gzipDamaged(reason: string): UnpackError {
+  return badArchive(`the gzip data is damaged: ${reason}`);
 }

@@ -1,8 +1,9 @@
 import type * as Binding from 'zstd-napi/binding.js';
+import { isLandfallError } from '../../errors.js';
 import { nativeModuleError } from '../../native-module.js';
+import type { Capability } from '../../system/index.js';
 import { badArchive, limitExceeded } from '../archive-error.js';
-import { DecoderInput } from './decoder-input.js';
-import { requireZeros } from './trailing-zeros.js';
+import { DecoderInput, requireZeros } from './decoder-input.js';
 
 const CHUNK_BYTES = 512 * 1024;
 /** 128 MiB, what the zstd command accepts without being asked (and with `--long`): bounds the decoder's memory. */
@@ -95,4 +96,25 @@ async function loadBinding(): Promise<Zstd> {
   } catch (error) {
     throw nativeModuleError('zstd-napi', error);
   }
+}
+
+/** `land` and `fall` as two frames with checksums: a decoder that stops after the first frame shows itself here. */
+const TWO_FRAMES = Buffer.from('28b52ffd24042100006c616e64bb8a11d428b52ffd240421000066616c6c0efea0c9', 'hex');
+
+/** Whether zstd layers can be read here, by reading one. Never throws. */
+export async function probeZstd(): Promise<Capability> {
+  try {
+    let text = '';
+    for await (const chunk of unzstd(chunksOf(TWO_FRAMES))) text += chunk.toString('latin1');
+    return text === 'landfall'
+      ? { available: true, detail: 'two frames were decompressed' }
+      : { available: false, detail: 'the decoder does not read all frames' };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return { available: false, detail, ...(isLandfallError(error) ? { hint: error.hint } : {}) };
+  }
+}
+
+async function* chunksOf(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  yield await Promise.resolve(bytes);
 }

@@ -1,7 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import type { BytePath } from '../../system/index.js';
-import type { SparseSegment, TarEntry, TarEntryType, TarTime } from '../archive/tar-entry.js';
-import { BLOCK_BYTES } from '../archive/tar-header.js';
+import {
+  BLOCK_BYTES,
+  type SparseSegment,
+  type TarEntry,
+  type TarEntryType,
+  type TarTime,
+} from '../archive/tar-header.js';
 
 /*
  * Headers of the pax format (POSIX.1-2001 pax: ustar Interchange Format, pax Extended Header). tar-stream would write them

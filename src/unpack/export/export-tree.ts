@@ -1,11 +1,13 @@
 import { unpackLimits } from '../../spec/index.js';
+import { BLOCK_BYTES, type SparseSegment, type TarEntry } from '../archive/tar-header.js';
+import type { TarHandler } from '../archive/tar-reader.js';
 import { ImageBudget } from '../image-budget.js';
 import type { ImageDirectory } from '../image-tree/image-tree.js';
-import { LayerEvents } from '../layer-events.js';
 import { readImageTree, type ReadImageTreeOptions } from '../image-tree/read-image-tree.js';
 import { readLayer, type StoredLayer } from '../image-tree/stored-layer.js';
-import { planExport } from './export-plan.js';
-import { LayerExport } from './layer-export.js';
+import { LayerEvents } from '../layer-input.js';
+import { bytesOf, paddingOf } from './encode-header.js';
+import { planExport, type PlannedFile, type PlannedMember, positionOf } from './export-plan.js';
 import { TreeArchive } from './tree-archive.js';
 
 /** Headers and contents of small files go out together, in pieces of about so many bytes. */
@@ -67,4 +69,123 @@ function* joined(pieces: Iterable<Iterable<Buffer>>): Generator<Buffer, void, un
     }
   }
   if (bytes > 0) yield Buffer.concat(waiting);
+}
+
+const ZEROS = Buffer.alloc(512);
+
+/** Writes what is planned of a layer, while that is read. */
+class LayerExport implements TarHandler {
+  readonly #archive: TreeArchive;
+  /** Still to be written, the next one at the end. */
+  readonly #todo: PlannedMember[];
+  /** Made, but not taken yet. Content is a view of the chunk that is being read. */
+  #pieces: Iterable<Buffer>[] = [];
+  /** Entries so far. */
+  #entries = 0;
+  /** The file whose content is being read. */
+  #content: { readonly member: PlannedFile; readonly sparse: SparseContent | undefined } | undefined;
+
+  constructor(members: readonly PlannedMember[], archive: TreeArchive) {
+    this.#archive = archive;
+    this.#todo = members.toReversed();
+  }
+
+  /** What was made since it was last taken; to be iterated at once. */
+  take(): Iterable<Iterable<Buffer>> {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
+  }
+
+  entry(entry: TarEntry): void {
+    for (let member = this.#todo.at(-1); member !== undefined; member = this.#todo.at(-1)) {
+      if (positionOf(member).entry !== this.#entries) break;
+      this.#todo.pop();
+      if (member.kind === 'directory') this.#pieces.push(this.#archive.directory(member.directory));
+      else this.#file(member, entry.sparse);
+    }
+    this.#entries += 1;
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#content === undefined) return;
+    const { sparse } = this.#content;
+    this.#pieces.push(sparse === undefined ? [chunk] : sparse.take(chunk));
+  }
+
+  endEntry(): void {
+    if (this.#content === undefined) return;
+    const { member, sparse } = this.#content;
+    this.#content = undefined;
+    const bytes = sparse === undefined ? member.file.size : bytesOf(sparse.segments);
+    this.#pieces.push([ZEROS.subarray(0, paddingOf(bytes))], this.#archive.links(member));
+  }
+
+  /** Should the layer be another one than a moment ago, its digest will tell. */
+  #file(member: PlannedFile, map: readonly SparseSegment[] | undefined): void {
+    const { type, size } = member.file;
+    const sparse = map === undefined ? undefined : new SparseContent(map, size);
+    this.#pieces.push(this.#archive.file(member, sparse?.segments));
+    if (type === 'file') this.#content = { member, sparse };
+    else this.#pieces.push(this.#archive.links(member));
+  }
+}
+
+const HOLE = Buffer.alloc(BLOCK_BYTES);
+
+/** A stretch of the content as it comes. */
+interface Part {
+  readonly length: number;
+  /** How many zeros follow it. */
+  readonly zeros: number;
+}
+
+/**
+ * The content of a sparse file, in segments that every program reads alike: each is whole blocks, but for one at the end of the
+ * file. GNU tar looks for each at a block of the archive, and others where the one before ends; what it writes itself has
+ * such segments only. Zeros make up what is missing, and join segments that come close to each other.
+ */
+class SparseContent {
+  readonly segments: readonly SparseSegment[];
+  readonly #parts: readonly Part[];
+  #part = 0;
+  /** Bytes of the current part so far. */
+  #taken = 0;
+
+  /** @param size - of the file, in bytes */
+  constructor(given: readonly SparseSegment[], size: number) {
+    const segments: SparseSegment[] = [];
+    const parts: Part[] = [];
+    let start: number | undefined;
+    const filled = given.filter(({ length }) => length > 0);
+    for (const [i, { offset, length }] of filled.entries()) {
+      start ??= offset;
+      const end = offset + length;
+      const next = filled[i + 1]?.offset;
+      const zeros = Math.min(paddingOf(end - start), (next ?? size) - end);
+      parts.push({ length, zeros });
+      if (next === end + zeros) continue;
+      segments.push({ offset: start, length: end + zeros - start });
+      start = undefined;
+    }
+    this.segments = segments;
+    this.#parts = parts;
+  }
+
+  /** What becomes of a piece of the content as it comes; views of it. */
+  *take(chunk: Buffer): Generator<Buffer, void, undefined> {
+    for (let at = 0; at < chunk.length;) {
+      const part = this.#parts[this.#part];
+      // The reader has held the map against the content, so this only guards against a loop without end.
+      if (part === undefined) return;
+      const count = Math.min(chunk.length - at, part.length - this.#taken);
+      yield chunk.subarray(at, at + count);
+      at += count;
+      this.#taken += count;
+      if (this.#taken < part.length) continue;
+      if (part.zeros > 0) yield HOLE.subarray(0, part.zeros);
+      this.#part += 1;
+      this.#taken = 0;
+    }
+  }
 }

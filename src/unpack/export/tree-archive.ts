@@ -1,9 +1,8 @@
 import type { BytePath } from '../../system/index.js';
 import { type ImageAttributes, type ImageDirectory, UNLISTED } from '../image-tree/image-tree.js';
-import type { SparseSegment } from '../archive/tar-entry.js';
-import { DirectoryOrder } from './directory-order.js';
+import type { SparseSegment } from '../archive/tar-header.js';
+import { DirectoryOrder, type FileName, type PlannedEnd, type PlannedFile } from './export-plan.js';
 import { encodeHeader } from './encode-header.js';
-import type { FileName, PlannedEnd, PlannedFile } from './export-plan.js';
 
 /** The end of an archive. */
 const END = Buffer.alloc(1024);

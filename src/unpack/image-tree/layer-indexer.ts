@@ -3,16 +3,20 @@ import type { UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { atEntry, badArchive } from '../archive-error.js';
 import { checkEntry } from '../layer/check-entry.js';
-import { keptXattrs } from '../layer/kept-xattrs.js';
-import type { LayerLink } from '../layer/layer-node.js';
-import { refuseDeletedTarget } from '../tree/pending-link.js';
-import type { TarEntry } from '../archive/tar-entry.js';
+import { keptXattrs } from '../layer/entry-attributes.js';
+import { type LayerLink, refuseDeletedTarget } from '../layer/layer-node.js';
+import type { TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
 import type { Warnings } from '../warnings.js';
 import { AUFS_LINKS } from '../layer/whiteout-name.js';
-import type { ImageAttributes, ImageFile } from './image-tree.js';
-import { costOfNote, type IndexBudget } from './index-budget.js';
-import { type IndexedDirectory, IndexedPaths } from './indexed-directory.js';
+import {
+  costOfNote,
+  type ImageAttributes,
+  type ImageFile,
+  type IndexBudget,
+  type IndexedDirectory,
+  IndexedPaths,
+} from './image-tree.js';
 
 /** One layer in memory, read to its end, which is still to be merged. */
 export interface IndexedLayer {

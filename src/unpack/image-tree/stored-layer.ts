@@ -8,13 +8,11 @@ import {
   Digester,
   type UnpackLimits,
 } from '../../spec/index.js';
-import { decompress } from '../compression/decompress.js';
-import type { InflateChoice } from '../compression/inflate-choice.js';
+import { decompress, type InflateChoice, warnOfCompression } from '../compression/decompress.js';
 import type { LayerBudget } from '../image-budget.js';
 import { LayerBytes } from '../image-budget.js';
 import { isContentError, layerError, refuseOtherDiffId, refuseOtherDigest } from '../layer-error.js';
 import { type TarHandler, TarReader } from '../archive/tar-reader.js';
-import { warnOfCompression } from '../compression/warn-of-compression.js';
 import { Warnings } from '../warnings.js';
 
 /** A layer that lies somewhere whole, and can be read as often as is needed. */

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { SparseSegment } from '../archive/tar-entry.js';
+import type { SparseSegment } from '../archive/tar-header.js';
 
 /** What is all zeros, and of this size, counts as a hole. */
 const BLOCK_BYTES = 64 * 1024;

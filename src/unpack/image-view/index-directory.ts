@@ -20,10 +20,16 @@ import {
   type BytePath,
   type Stat,
 } from '../../system/index.js';
-import { filesystemError } from '../filesystem-error.js';
-import type { ImageAttributes, ImageFile } from '../image-tree/image-tree.js';
-import { costOfDirectory, costOfFile, costOfNote, type IndexBudget } from '../image-tree/index-budget.js';
-import { IndexedDirectory } from '../image-tree/indexed-directory.js';
+import { filesystemError } from '../archive-error.js';
+import {
+  costOfDirectory,
+  costOfFile,
+  costOfNote,
+  type ImageAttributes,
+  type ImageFile,
+  type IndexBudget,
+  IndexedDirectory,
+} from '../image-tree/image-tree.js';
 import { isOverlayXattr } from '../tree/file-attributes.js';
 import { isOpaque, isWhiteout } from '../tree/lower-stack.js';
 import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from '../tree/tree-walk.js';

@@ -1,12 +1,11 @@
 import type { Abortable } from '../../errors.js';
 import { type Digest, unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import type { TarEntry } from '../archive/tar-entry.js';
+import type { TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
-import type { InflateChoice } from '../compression/inflate-choice.js';
+import type { InflateChoice } from '../compression/decompress.js';
 import { ImageBudget } from '../image-budget.js';
-import { IndexBudget } from '../image-tree/index-budget.js';
-import type { IndexedDirectory } from '../image-tree/indexed-directory.js';
+import { IndexBudget, type IndexedDirectory } from '../image-tree/image-tree.js';
 import { LayerIndexer } from '../image-tree/layer-indexer.js';
 import { readLayer, type StoredLayer } from '../image-tree/stored-layer.js';
 import { layerError } from '../layer-error.js';

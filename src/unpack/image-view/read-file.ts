@@ -1,13 +1,22 @@
+import { closeSync, createReadStream } from 'node:fs';
 import type { Abortable } from '../../errors.js';
 import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
-import { badArchive } from '../archive-error.js';
-import type { SparseSegment, TarEntry } from '../archive/tar-entry.js';
+import {
+  AT_SYMLINK_NOFOLLOW,
+  type BytePath,
+  fstatat,
+  O_NOFOLLOW,
+  O_RDONLY,
+  openat,
+} from '../../system/index.js';
+import { badArchive, filesystemError } from '../archive-error.js';
+import type { SparseSegment, TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
-import type { InflateChoice } from '../compression/inflate-choice.js';
+import type { InflateChoice } from '../compression/decompress.js';
 import { ImageBudget } from '../image-budget.js';
 import { readLayer } from '../image-tree/stored-layer.js';
 import { layerError } from '../layer-error.js';
-import { readUnpackedFile } from './read-unpacked-file.js';
+import { inDirectoryBelow, lastName, lendAccess, openTree, parentPath } from '../tree/tree-walk.js';
 import type { ViewedFile } from './viewed-directory.js';
 
 export interface ReadFileOptions extends Abortable {
@@ -136,5 +145,43 @@ class EntryContent implements TarHandler {
 function* zeros(count: number): Generator<Buffer, void, undefined> {
   for (let left = count; left > 0; left -= ZEROS.length) {
     yield left < ZEROS.length ? ZEROS.subarray(0, left) : ZEROS;
+  }
+}
+
+/**
+ * The bytes of a file in a layer's directory. No symlink is followed on the way.
+ *
+ * Errors: FILESYSTEM, also where it is not there any more; ABORTED.
+ */
+async function* readUnpackedFile(
+  directory: string,
+  path: BytePath,
+  { signal }: Abortable = {},
+): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    const fd = openBelow(directory, path);
+    const stream = createReadStream('', { fd, signal });
+    for await (const chunk of stream) yield chunk as Buffer;
+  } catch (error) {
+    throw filesystemError(error, `reading ${directory}`);
+  }
+}
+
+function openBelow(directory: string, path: BytePath): number {
+  const rootfd = openTree(directory);
+  try {
+    const name = lastName(path);
+    const opened = inDirectoryBelow(rootfd, parentPath(path), (dirfd) => {
+      const giveBack = lendAccess(dirfd, name, fstatat(dirfd, name, AT_SYMLINK_NOFOLLOW));
+      try {
+        return openat(dirfd, name, O_RDONLY | O_NOFOLLOW);
+      } finally {
+        giveBack?.();
+      }
+    });
+    if (opened === undefined) throw Object.assign(new Error('it is not there any more'), { code: 'ENOENT' });
+    return opened.result;
+  } finally {
+    closeSync(rootfd);
   }
 }

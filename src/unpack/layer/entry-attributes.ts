@@ -1,5 +1,8 @@
+import { closeSync } from 'node:fs';
 import { systemCode, UnpackError } from '../../errors.js';
+import { LIMITS } from '../../spec/index.js';
 import {
+  type BytePath,
   fchmod,
   fchmodat,
   fchown,
@@ -7,19 +10,23 @@ import {
   flistxattr,
   fremovexattr,
   fsetxattr,
+  fstat,
   futimens,
   lsetxattr,
+  O_TMPFILE,
+  O_WRONLY,
+  openat,
   procFdPath,
+  S_IFMT,
+  SystemError,
+  threadUmaskIsClear,
   utimensat,
-  type BytePath,
 } from '../../system/index.js';
-import { printable } from '../archive-error.js';
-import { changesOwner, type Owner, type Ownership, ownerOf } from '../ownership.js';
-import { xattrRefusal } from '../tree/refused-xattr.js';
-import type { TarEntry } from '../archive/tar-entry.js';
+import { limitExceeded, printable } from '../archive-error.js';
+import type { TarEntry } from '../archive/tar-header.js';
+import { changesOwner, type Owner, ownerOf, type Ownership } from '../ownership.js';
+import { xattrRefusal } from '../tree/file-attributes.js';
 import type { Warnings } from '../warnings.js';
-import { type GivenAttributes, probeGivenAttributes } from './given-attributes.js';
-import { keptXattrs } from './kept-xattrs.js';
 import type { DirectoryAttributes } from './layer-node.js';
 
 export const DEFAULT_ACL = 'system.posix_acl_default';
@@ -203,4 +210,84 @@ export function cannotOwn(error: unknown, { uid, gid }: Pick<TarEntry, 'uid' | '
     cause: error,
     hint: 'Map the IDs of the image to those that there are with --uid-map and --gid-map, or unpack as an ordinary user.',
   });
+}
+
+/** Every permission, so that one which is taken away shows. */
+const ALL = 0o777;
+
+/** What the kernel gives to what is made in a directory, as it was seen to: what is so already need not be set. */
+interface GivenAttributes {
+  readonly uid: number;
+  /** In a directory of this group. A directory of another group may hand its own down: the mount option grpid is for that. */
+  readonly gid: number;
+  /** Permissions come out as they were asked for: no umask, default ACL or mount option takes some away. */
+  readonly exactModes: boolean;
+}
+
+/**
+ * Makes a file without a name in a directory and looks at it. Undefined where that cannot be done: then nothing is known.
+ * A file system may give files to somebody else than who makes them, as NFS does with root's.
+ */
+function probeGivenAttributes(dirfd: number): GivenAttributes | undefined {
+  let fd: number;
+  try {
+    fd = openat(dirfd, '.', O_TMPFILE | O_WRONLY, ALL);
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+  try {
+    const { uid, gid, mode } = fstat(fd);
+    // A umask that is not this thread's own may change at any time.
+    return { uid, gid, exactModes: threadUmaskIsClear() && (mode & ~S_IFMT) === ALL };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Where overlayfs keeps its own marks: in the mount they would hide, redirect or merge what the layer has no right to. */
+const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'];
+
+const CAPABILITY = 'security.capability';
+
+/**
+ * The extended attributes of an entry that are kept, in the archive's order. The values are views, as the entry's.
+ *
+ * @param xattrBytes - of one value at most
+ * @throws {UnpackError} LIMIT_EXCEEDED
+ */
+export function* keptXattrs(
+  entry: TarEntry,
+  xattrBytes: number,
+  warnings: Warnings,
+): Generator<readonly [name: BytePath, value: Buffer], void, undefined> {
+  for (const [name, value] of entry.xattrs) {
+    const overlay = OVERLAY_PREFIXES.find((prefix) => name.startsWith(prefix));
+    if (overlay !== undefined) {
+      warnings.once(
+        overlay,
+        `extended attributes ${overlay}* are not kept, since overlay mounts would obey them; the first is of ${printable(entry.path)}`,
+      );
+      continue;
+    }
+    checkXattr(name, value, xattrBytes);
+    // The kernel takes it, gives no capability for it, and then cannot read it again (commoncap.c: cap_inode_getsecurity).
+    if (name === CAPABILITY && value.length === 0) {
+      warnings.once(
+        CAPABILITY,
+        `an empty ${CAPABILITY} is not kept; the first is of ${printable(entry.path)}`,
+      );
+      continue;
+    }
+    yield [name, value];
+  }
+}
+
+function checkXattr(name: BytePath, value: Buffer, xattrBytes: number): void {
+  if (name.length > LIMITS.xattrNameBytes) {
+    throw limitExceeded(`the name of an extended attribute has more than ${LIMITS.xattrNameBytes} bytes`);
+  }
+  if (value.length > xattrBytes) {
+    throw limitExceeded(`an extended attribute has more than ${xattrBytes} bytes`);
+  }
 }

@@ -8,12 +8,15 @@ import {
   utimensat,
   type BytePath,
 } from '../../system/index.js';
-import { printable } from '../archive-error.js';
-import { filesystemError } from '../filesystem-error.js';
+import { filesystemError, printable } from '../archive-error.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
-import { refuseDeletedTarget } from '../tree/pending-link.js';
+import {
+  type DirectoryAttributes,
+  type LayerLink,
+  type LayerNode,
+  refuseDeletedTarget,
+} from './layer-node.js';
 import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
-import type { DirectoryAttributes, LayerLink, LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
 import { AUFS_LINKS } from './whiteout-name.js';
 

@@ -11,13 +11,12 @@ import {
   procFdPath,
   type BytePath,
 } from '../../system/index.js';
-import { copyNode } from '../tree/copy-node.js';
+import { copyNode, LINK_LIMIT_WARNING, linkUnlessFull } from '../tree/copy-node.js';
 import type { Place } from '../tree/file-attributes.js';
-import { LINK_LIMIT_WARNING, linkUnlessFull } from '../tree/link-limit.js';
 import type { Warnings } from '../warnings.js';
 import type { LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
-import type { OmittedDevices } from './omitted-devices.js';
+import type { OmittedDevices } from './check-entry.js';
 
 /** Files that take no more names, with their copies, kept open: a file of so many names is rare already. */
 const FULL_FILES = 8;

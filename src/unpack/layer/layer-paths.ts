@@ -1,9 +1,8 @@
-import type { UnpackLimits } from '../../spec/index.js';
+import { UnpackError } from '../../errors.js';
+import { LIMITS, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { badArchive, limitExceeded, printable } from '../archive-error.js';
-import { pathDepth } from '../tree/tree-path.js';
-import { entryComponents } from './entry-path.js';
-import { LastDirectory, type NamedPlace } from './last-directory.js';
+import { pathDepth } from '../tree/tree-walk.js';
 import type { LayerLink } from './layer-node.js';
 import { AUFS_LINKS, isWhiteoutName, meaningOf, WHITEOUT_PREFIX } from './whiteout-name.js';
 
@@ -289,4 +288,99 @@ function targetComponents(target: BytePath): BytePath[] {
 
 function notDirectory(components: readonly BytePath[]): Error {
   return badArchive(`${printable(components.join('/'))} is not a directory, but entries lie in it`);
+}
+
+export type PathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth'>;
+
+/**
+ * The components of a path that an archive names, relative to the layer's root; none for the root itself. A leading `/`
+ * and `.` components are dropped and `..` is resolved in the text alone, as containerd and umoci do it; but one that
+ * climbs above the root is refused, where they stop at the root.
+ *
+ * @param prefix - what the last component may begin with; it is no part of the name and counts for no limit
+ * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for no name at all
+ */
+export function entryComponents(path: BytePath, limits: PathLimits, prefix: BytePath = ''): BytePath[] {
+  if (path === '') throw badArchive('an entry has no name');
+  if (path.length > limits.pathBytes) checkBytes(path, limits, prefix);
+  const components: BytePath[] = [];
+  for (const component of path.split('/')) {
+    if (component === '' || component === '.') continue;
+    if (component !== '..') components.push(component);
+    else if (components.pop() === undefined) throw climbs(path);
+  }
+  if (components.length > limits.pathDepth) {
+    throw limitExceeded(`a path has ${components.length} components; the limit is ${limits.pathDepth}`);
+  }
+  const last = components.length - 1;
+  const bytesOf = (component: BytePath, i: number): number =>
+    component.length - (i === last && component.startsWith(prefix) ? prefix.length : 0);
+  if (components.some((component, i) => bytesOf(component, i) > LIMITS.nameBytes)) {
+    throw limitExceeded(`a name has more than ${LIMITS.nameBytes} bytes`);
+  }
+  return components;
+}
+
+/** What leads to the root, and the slash behind a directory, are part of no path that is written. */
+function checkBytes(path: BytePath, { pathBytes }: PathLimits, prefix: BytePath): void {
+  const begin = path.startsWith('./') ? 2 : path.startsWith('/') ? 1 : 0;
+  const end = path.length - (path.endsWith('/') ? 1 : 0);
+  const hasPrefix = path.startsWith(prefix, path.lastIndexOf('/', end - 1) + 1);
+  const length = end - begin - (hasPrefix ? prefix.length : 0);
+  if (length > pathBytes) throw limitExceeded(`a path has ${length} bytes; the limit is ${pathBytes}`);
+}
+
+function climbs(path: BytePath): UnpackError {
+  return new UnpackError('UNSAFE_PATH', `the path ${printable(path)} leads out of the layer`, {
+    hint: 'Do not use this image: no honest tool makes such a layer.',
+  });
+}
+
+/** A name in a directory. */
+interface NamedPlace<N> {
+  readonly parent: N;
+  readonly name: BytePath;
+}
+
+/**
+ * The directory of the entry before, under the text that its path has for it: entries come grouped by directory, and what
+ * this text means was found out and found to be right once. It holds until something is removed.
+ */
+export class LastDirectory<N> {
+  /** With the slash at its end; empty for the root. */
+  #text: BytePath = '';
+  #directory: N | undefined;
+
+  /** Where an entry goes whose path is the text and one plain name; undefined for any other, which says nothing of it. */
+  find(path: BytePath): NamedPlace<N> | undefined {
+    const directory = this.#directory;
+    if (directory === undefined) return undefined;
+    const end = endOf(path);
+    const begin = path.lastIndexOf('/', end - 1) + 1;
+    if (begin !== this.#text.length || !path.startsWith(this.#text)) return undefined;
+    const name = path.slice(begin, end);
+    return isPlain(name) ? { parent: directory, name } : undefined;
+  }
+
+  /** Remembers where an entry went, if its path is a text for the directory and one plain name. */
+  remember(path: BytePath, { parent, name }: NamedPlace<N>): void {
+    const begin = endOf(path) - name.length;
+    const plain = isPlain(name) && path.startsWith(name, begin) && (begin === 0 || path[begin - 1] === '/');
+    this.#text = plain ? path.slice(0, begin) : '';
+    this.#directory = plain ? parent : undefined;
+  }
+
+  forget(): void {
+    this.#directory = undefined;
+  }
+}
+
+/** Without the one slash that ends the names of directories. */
+function endOf(path: BytePath): number {
+  return path.endsWith('/') ? path.length - 1 : path.length;
+}
+
+function isPlain(name: BytePath): boolean {
+  if (name === '' || name === '.' || name === '..') return false;
+  return name.length <= LIMITS.nameBytes && !isWhiteoutName(name);
 }

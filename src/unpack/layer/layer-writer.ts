@@ -1,6 +1,8 @@
+import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { systemCode, UnpackError } from '../../errors.js';
 import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import {
+  type BytePath,
   fromBytePath,
   mknodat,
   O_CREAT,
@@ -8,29 +10,26 @@ import {
   O_NOFOLLOW,
   O_WRONLY,
   openat,
+  type Resolver,
   S_IFBLK,
   S_IFCHR,
   S_IFIFO,
   symlinkat,
-  type BytePath,
-  type Resolver,
+  write,
 } from '../../system/index.js';
-import type { OmittedDevice } from '../worker/apply-job.js';
-import { atEntry, badArchive, limitExceeded, printable } from '../archive-error.js';
-import { filesystemError } from '../filesystem-error.js';
-import type { LayerChanges } from '../layer-snapshotter.js';
-import { changesOwner, type Ownership, ownerOf } from '../ownership.js';
-import type { TarEntry } from '../archive/tar-entry.js';
+import { atEntry, badArchive, filesystemError, limitExceeded, printable } from '../archive-error.js';
+import type { SparseSegment, TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
+import type { LayerChanges } from '../layer-snapshotter.js';
+import { changesOwner, ownerOf, type Ownership } from '../ownership.js';
 import { Warnings } from '../warnings.js';
-import { checkEntry, isDevice } from './check-entry.js';
+import type { OmittedDevice } from '../worker/apply-job.js';
+import { checkEntry, isDevice, OmittedDevices } from './check-entry.js';
 import { EntryAttributes } from './entry-attributes.js';
-import { FileContent } from './file-content.js';
 import { finishLayer } from './finish-layer.js';
 import { HardLinks } from './hard-links.js';
 import type { LayerNode } from './layer-node.js';
 import { LayerTree } from './layer-tree.js';
-import { OmittedDevices } from './omitted-devices.js';
 
 export interface LayerWriterOptions {
   readonly ownership: Ownership;
@@ -240,4 +239,58 @@ export class LayerWriter implements TarHandler {
 function entryError(error: unknown, path: BytePath): Error {
   if (error instanceof UnpackError) return atEntry(error, path);
   return filesystemError(error, `extracting ${printable(path)}`, { entry: fromBytePath(path) });
+}
+
+/** Writes the content of one file, with holes where the archive leaves them. */
+class FileContent {
+  readonly fd: number;
+  readonly entry: TarEntry;
+  /** Of the directory that it was made in. */
+  readonly group: number;
+  readonly #segments: readonly SparseSegment[] | undefined;
+  #segment = 0;
+  /** Bytes of the current segment that are written. */
+  #written = 0;
+
+  constructor(fd: number, entry: TarEntry, group: number) {
+    this.fd = fd;
+    this.entry = entry;
+    this.group = group;
+    this.#segments = entry.sparse;
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#segments === undefined) write(this.fd, chunk);
+    else this.#writeSparse(chunk, this.#segments);
+  }
+
+  #writeSparse(chunk: Buffer, segments: readonly SparseSegment[]): void {
+    for (let at = 0; at < chunk.length;) {
+      const segment = segments[this.#segment];
+      // The reader has held the map against the content, so this only guards against a loop without end.
+      if (segment === undefined) return;
+      const count = Math.min(chunk.length - at, segment.length - this.#written);
+      writeAt(this.fd, chunk, at, count, segment.offset + this.#written);
+      at += count;
+      this.#written += count;
+      if (this.#written < segment.length) continue;
+      this.#segment += 1;
+      this.#written = 0;
+    }
+  }
+
+  /** All content is there: gives a sparse file the hole at its end. */
+  finish(): void {
+    if (this.#segments !== undefined) ftruncateSync(this.fd, this.entry.size);
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+}
+
+function writeAt(fd: number, chunk: Buffer, offset: number, length: number, position: number): void {
+  for (let done = 0; done < length;) {
+    done += writeSync(fd, chunk, offset + done, length - done, position + done);
+  }
 }

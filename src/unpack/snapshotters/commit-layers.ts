@@ -4,11 +4,14 @@ import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type { CommitLayer, CommittedLayer, LayerChanges, LayerDirectory } from '../layer-snapshotter.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
-import type { SnapshotDirectories } from './snapshot-directories.js';
-import { snapshotNotFound } from './snapshot-error.js';
-import { rewriteSnapshotFile, type SnapshotFile, writeSnapshotFile } from './snapshot-file.js';
+import {
+  rewriteSnapshotFile,
+  type SnapshotDirectories,
+  type SnapshotFile,
+  writeSnapshotFile,
+} from './snapshot-directories.js';
+import { infoOf, snapshotNotFound, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 import type { Writeback } from './writeback.js';
-import { infoOf, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 
 /** What the commit needs of its snapshotter. */
 export interface CommitContext {

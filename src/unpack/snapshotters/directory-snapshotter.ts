@@ -16,24 +16,28 @@ import type {
   SweptSnapshots,
 } from '../layer-snapshotter.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
-import type { IdMappings } from '../bundle/id-mappings.js';
+import type { IdMappings } from '../bundle/runtime-config.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { hasChildren, HeldSnapshots } from './held-snapshots.js';
 import { idMappingsOn } from './id-mappings.js';
-import { makeSnapshot } from './make-snapshot.js';
-import { measureUsage } from './measure-usage.js';
-import { PrivateDirectories } from './private-directories.js';
-import { removeOrphans, removePutAway } from './remove-orphans.js';
-import { labelsFor, reservedIn } from './reserved-labels.js';
-import { SnapshotDirectories } from './snapshot-directories.js';
-import { nameTaken, snapshotNotFound, wrongKind } from './snapshot-error.js';
-import { writeSnapshotFile } from './snapshot-file.js';
-import { infoOf, isUnpacking, SnapshotRecords, type SnapshotRecord } from './snapshot-records.js';
-import { measureCommitted, snapshotsUsage } from './stored-usage.js';
-import { sweepSnapshots } from './sweep-snapshots.js';
+import { makeSnapshot, PrivateDirectories } from './make-snapshot.js';
+import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
+import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
+import {
+  infoOf,
+  isUnpacking,
+  labelsFor,
+  nameTaken,
+  reservedIn,
+  snapshotNotFound,
+  type SnapshotRecord,
+  SnapshotRecords,
+  wrongKind,
+} from './snapshot-records.js';
+import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
 import { Writeback, type WritebackOptions } from './writeback.js';
 
 export interface SnapshotterOptions {

@@ -3,10 +3,16 @@ import type { MetadataDatabase } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import type { HoldChainOptions } from '../layer-snapshotter.js';
 import type { SnapshotInfo } from '../snapshotter.js';
-import { holderIn, labelsFor, unheld } from './reserved-labels.js';
+import {
+  holderIn,
+  infoOf,
+  labelsFor,
+  snapshotNotFound,
+  type SnapshotRecord,
+  type SnapshotRecords,
+  unheld,
+} from './snapshot-records.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
-import { infoOf, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
-import { snapshotNotFound } from './snapshot-error.js';
 
 interface HeldSnapshotsOptions {
   readonly database: MetadataDatabase;

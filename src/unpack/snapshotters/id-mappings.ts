@@ -1,8 +1,8 @@
 import { LandfallError } from '../../errors.js';
-import { hasId, type IdMappings } from '../bundle/id-mappings.js';
+import { hasId, type IdMappings } from '../bundle/runtime-config.js';
 import { checkIdRanges, type IdRange, type Owner, ownerOf } from '../ownership.js';
 import type { Labels, Mount } from '../snapshotter.js';
-import { isRemapped } from './reserved-labels.js';
+import { isRemapped } from './snapshot-records.js';
 
 /** The user namespace that a snapshot is for (containerd: core/snapshots/snapshotter.go). */
 const UID_LABEL = 'containerd.io/snapshot/uidmapping';

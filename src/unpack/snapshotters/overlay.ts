@@ -1,6 +1,6 @@
 import { chownSync, closeSync, existsSync, statSync } from 'node:fs';
 import { fstat, inUserNamespace, overlaySpec } from '../../system/index.js';
-import type { IdMappings } from '../bundle/id-mappings.js';
+import type { IdMappings } from '../bundle/runtime-config.js';
 import { copyAttributes } from '../tree/file-attributes.js';
 import type { LayerChanges } from '../layer-snapshotter.js';
 import { isOpaque } from '../tree/lower-stack.js';

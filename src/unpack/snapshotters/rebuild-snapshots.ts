@@ -1,4 +1,7 @@
-import { type Abortable, throwIfAborted } from '../../errors.js';
+import type { Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Abortable, systemCode, throwIfAborted } from '../../errors.js';
 import {
   type DamagedDatabase,
   integerOf,
@@ -7,12 +10,11 @@ import {
   type Statements,
   textOf,
 } from '../../metadata/index.js';
-import { type Digest, parseDigest } from '../../spec/index.js';
+import { type Digest, digestOf, isDigest, parseDigest } from '../../spec/index.js';
 import { bootId } from '../../system/index.js';
-import { findSnapshots, type FoundSnapshot, type OldSnapshot } from './find-snapshots.js';
-import { type ClaimedSnapshot, claimOf, settleClaims } from './settle-claims.js';
-import { SnapshotDirectories } from './snapshot-directories.js';
-import { isUnpacking, columnsOf, recordOf } from './snapshot-records.js';
+import type { Labels, SnapshotKind, Usage } from '../snapshotter.js';
+import { readSnapshotFile, SnapshotDirectories } from './snapshot-directories.js';
+import { columnsOf, isUnpacking, recordOf, type SnapshotRecord } from './snapshot-records.js';
 
 export interface RebuiltSnapshots {
   readonly count: number;
@@ -158,4 +160,254 @@ export class SetAside {
   undo(): void {
     for (const [number, path] of this.#moved) this.#directories.restore(number, path);
   }
+}
+
+/** Which chain of layers a snapshot holds. */
+interface SnapshotChain {
+  readonly chainId: Digest;
+  readonly diffId: Digest;
+}
+
+/** A row of a database that was lost or damaged. */
+interface OldSnapshot extends SnapshotRecord {
+  readonly snapshotter: string;
+  readonly chain?: SnapshotChain;
+}
+
+/** What `snapshot.json` says. */
+export interface DescribedSnapshot {
+  readonly name: string;
+  readonly parent: string | undefined;
+  readonly chainId: Digest | undefined;
+  readonly diffId: Digest | undefined;
+  readonly snapshotter: string;
+  /** The boot in which it was written, where it was not synced before it was committed. */
+  readonly unsynced: string | undefined;
+}
+
+/** A directory of a snapshot, and what is known of it. */
+interface FoundSnapshot {
+  readonly number: number;
+  /** Where it has one: it was committed, or was about to be. */
+  readonly file: DescribedSnapshot | undefined;
+  readonly old: OldSnapshot | undefined;
+  /** Nobody has written anything into it. */
+  readonly isEmpty: boolean;
+  /** Microseconds since 1970. */
+  readonly updatedAt: number;
+}
+
+/** Where overlayfs keeps what it is about to do: no content. */
+const WORK = 'work';
+
+/** The directories below `snapshots/`, in order of their numbers. */
+async function findSnapshots(
+  directories: SnapshotDirectories,
+  old: ReadonlyMap<number, OldSnapshot>,
+  o: Abortable,
+): Promise<readonly FoundSnapshot[]> {
+  const { numbers } = await directories.list();
+  const found: FoundSnapshot[] = [];
+  for (const number of numbers.sort((a, b) => a - b)) {
+    throwIfAborted(o.signal);
+    const path = directories.path(number);
+    const entries = await readdir(path, { withFileTypes: true }).catch(unlessDirectory);
+    if (entries === undefined) continue;
+    found.push({
+      number,
+      file: await describedBy(path, entries),
+      old: old.get(number),
+      isEmpty: await isEmpty(path, entries),
+      updatedAt: Math.floor((await stat(path)).mtimeMs * 1000),
+    });
+  }
+  return found;
+}
+
+function unlessDirectory(error: unknown): undefined {
+  if (systemCode(error) === 'ENOTDIR') return undefined;
+  throw error;
+}
+
+async function describedBy(path: string, entries: readonly Dirent[]): Promise<DescribedSnapshot | undefined> {
+  const { name, parent, chainId, diffId, snapshotter, unsynced } = (await readSnapshotFile(path)) ?? {};
+  if (typeof name !== 'string' || name === '') return undefined;
+  if (typeof parent !== 'string' && parent !== null) return undefined;
+  const isChain = isDigest(chainId) && isDigest(diffId);
+  if (!isChain && (chainId !== undefined || diffId !== undefined)) return undefined;
+  return {
+    name,
+    parent: parent ?? undefined,
+    chainId: isChain ? chainId : undefined,
+    diffId: isChain ? diffId : undefined,
+    unsynced: typeof unsynced === 'string' ? unsynced : undefined,
+    // Older programs did not write it. Only overlayfs needs a place to work in.
+    snapshotter:
+      typeof snapshotter === 'string' ? snapshotter : entries.some((entry) => entry.name === WORK) ? 'overlay' : 'native',
+  }; // prettier-ignore
+}
+
+async function isEmpty(path: string, entries: readonly Dirent[]): Promise<boolean> {
+  for (const entry of entries) {
+    if (!entry.isDirectory() || entry.name === WORK) continue;
+    if ((await readdir(join(path, entry.name))).length > 0) return false;
+  }
+  return true;
+}
+
+/** What a directory says that it is. */
+interface ClaimedSnapshot {
+  readonly number: number;
+  readonly snapshotter: string;
+  readonly name: string;
+  readonly kind: SnapshotKind;
+  /** The name or the chain of its parent, or its number, or both. */
+  readonly parent: string | undefined;
+  readonly parentNumber: number | undefined;
+  readonly chain: SnapshotChain | undefined;
+  readonly labels: Labels;
+  /** Microseconds since 1970. */
+  readonly createdAt: number;
+  /** Microseconds since 1970. */
+  readonly updatedAt: number;
+  readonly usage: Usage | undefined;
+  /** See src/metadata/unsynced.ts. What the old database said of it is newer than what it says itself. */
+  readonly unsynced: string | undefined;
+  /** Whether the old database knew it. */
+  readonly recorded: boolean;
+}
+
+export interface SettledSnapshots {
+  /** Each behind its parent, all names and chains different, and every parent a number of a committed one. */
+  readonly snapshots: readonly ClaimedSnapshot[];
+  /** The numbers of those whose parent is lost, or whose chain another one stands for or it cannot be. */
+  readonly refused: readonly number[];
+}
+
+/** What a directory is; undefined for one that was being filled, and for one of which nothing is known. */
+function claimOf({ number, file, old, updatedAt }: FoundSnapshot): ClaimedSnapshot | undefined {
+  if (old !== undefined && isUnpacking(old)) return undefined;
+  // It says what it is before its commit is recorded, and until then it is not committed.
+  if (old !== undefined && (old.kind !== 'committed' || file === undefined)) return claimOfOld(old);
+  if (file === undefined) return undefined;
+  const { name, parent, chainId, diffId, snapshotter } = file;
+  const { unsynced } = old ?? file;
+  return {
+    number,
+    snapshotter,
+    name,
+    kind: 'committed',
+    parent,
+    parentNumber: old?.parentNumber,
+    chain: chainId === undefined || diffId === undefined ? undefined : { chainId, diffId },
+    labels: old?.labels ?? {},
+    createdAt: old?.createdAt ?? updatedAt,
+    updatedAt: old?.updatedAt ?? updatedAt,
+    usage: old?.usage,
+    unsynced,
+    recorded: old !== undefined,
+  };
+}
+
+function claimOfOld(old: OldSnapshot): ClaimedSnapshot {
+  const { number, snapshotter, name, kind, parentNumber, chain, labels, createdAt, updatedAt, usage } = old;
+  return {
+    number,
+    snapshotter,
+    name,
+    kind,
+    parent: undefined,
+    parentNumber,
+    chain,
+    labels,
+    createdAt,
+    updatedAt,
+    usage,
+    unsynced: old.unsynced,
+    recorded: true,
+  };
+}
+
+/** Finds the parents, and of those that claim the same the one that is it. */
+function settleClaims(claims: readonly ClaimedSnapshot[]): SettledSnapshots {
+  return new Settlement(claims).settle();
+}
+
+class Settlement {
+  readonly #claims = new Map<number, ClaimedSnapshot>();
+  readonly #byChain = new Map<string, number>();
+  readonly #byName = new Map<string, number>();
+  /** Undefined while a claim is being settled, or once it was refused. */
+  readonly #settled = new Map<number, ClaimedSnapshot | undefined>();
+  readonly #order: ClaimedSnapshot[] = [];
+  readonly #refused: number[] = [];
+
+  constructor(claims: readonly ClaimedSnapshot[]) {
+    // What is verified takes its name first, since its children look for it by that, and what the old database knew before.
+    const ranked = [...claims].sort((a, b) => rank(a) - rank(b) || a.number - b.number);
+    for (const claim of ranked) this.#enter(claim);
+  }
+
+  settle(): SettledSnapshots {
+    for (const number of this.#claims.keys()) this.#settle(number);
+    return { snapshots: this.#order, refused: this.#refused };
+  }
+
+  #enter(claim: ClaimedSnapshot): void {
+    const { number, snapshotter, chain } = claim;
+    if (chain !== undefined) {
+      const key = `${snapshotter} ${chain.chainId}`;
+      // Two processes unpacked one layer, and the slower one had not taken its own away yet.
+      if (this.#byChain.has(key)) {
+        this.#refused.push(number);
+        return;
+      }
+      this.#byChain.set(key, number);
+    }
+    let { name } = claim;
+    while (this.#byName.has(`${snapshotter} ${name}`)) name = `${name}+${number}`;
+    this.#byName.set(`${snapshotter} ${name}`, number);
+    this.#claims.set(number, { ...claim, name });
+  }
+
+  #settle(number: number): ClaimedSnapshot | undefined {
+    const claim = this.#claims.get(number);
+    if (claim === undefined || this.#settled.has(number)) return this.#settled.get(number);
+    this.#settled.set(number, undefined);
+    const parentNumber = this.#parentOf(claim);
+    const parent = parentNumber === undefined ? undefined : this.#settle(parentNumber);
+    const stands = parent?.kind === 'committed' || !hasParent(claim);
+    if (!stands || !fitsChain(claim, parent?.chain?.chainId)) {
+      this.#refused.push(number);
+      return undefined;
+    }
+    const settled = { ...claim, parentNumber };
+    this.#settled.set(number, settled);
+    this.#order.push(settled);
+    return settled;
+  }
+
+  #parentOf({ snapshotter, parent, parentNumber, chain }: ClaimedSnapshot): number | undefined {
+    if (parent === undefined) return parentNumber;
+    const key = `${snapshotter} ${parent}`;
+    const [chained, named] = [this.#byChain.get(key), this.#byName.get(key)];
+    return (chain === undefined ? (named ?? chained) : (chained ?? named)) ?? parentNumber;
+  }
+}
+
+function rank({ chain, recorded }: ClaimedSnapshot): number {
+  return (chain === undefined ? 2 : 0) + (recorded ? 0 : 1);
+}
+
+function hasParent({ parent, parentNumber }: ClaimedSnapshot): boolean {
+  return parent !== undefined || parentNumber !== undefined;
+}
+
+/** A chain's ID follows from its parent's and its own layer (image-spec: config.md, Layer ChainID). */
+function fitsChain({ chain }: ClaimedSnapshot, parentChainId: Digest | undefined): boolean {
+  if (chain === undefined) return true;
+  const { chainId, diffId } = chain;
+  return (
+    chainId === (parentChainId === undefined ? diffId : digestOf(Buffer.from(`${parentChainId} ${diffId}`)))
+  );
 }

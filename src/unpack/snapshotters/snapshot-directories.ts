@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -7,14 +8,16 @@ import {
   openSync,
   realpathSync,
   renameSync,
+  statSync,
 } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
-import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LandfallError, systemCode } from '../../errors.js';
+import type { Digest } from '../../spec/index.js';
 import {
   AT_FDCWD,
   fchmodat,
+  type MountInfo,
   O_DIRECTORY,
   O_RDONLY,
   openat,
@@ -25,8 +28,7 @@ import {
   toBytePath,
   tryLock,
 } from '../../system/index.js';
-import { filesystemError } from '../filesystem-error.js';
-import { mountOf } from './mount-of.js';
+import { filesystemError } from '../archive-error.js';
 import { removeDirectory } from './remove-directory.js';
 
 const DISCARDED = '.discarded-';
@@ -245,4 +247,87 @@ export class SnapshotDirectories {
     const prefix = `${realpathSync(this.path(number))}/`;
     return readMountInfo().find(({ target }) => `${target}/`.startsWith(prefix))?.target;
   }
+}
+
+/**
+ * Where a directory is mounted, by itself or as a layer of an overlay, as far as this mount namespace tells; the mounts
+ * of others are not seen.
+ */
+function mountOf(directory: string): string | undefined {
+  return readMountInfo().find((mount) => isBoundTo(mount, directory) || isLayerOf(mount, directory))?.target;
+}
+
+/** The kernel tells the path within the file system only; its end says which mounts are worth a look. */
+function isBoundTo({ root, target }: MountInfo, directory: string): boolean {
+  return tailOf(root, 3) === tailOf(directory, 3) && isSame(target, directory);
+}
+
+/** Who mounted it chose how to name its layers: by their paths, or as containerd does for many, from a common directory. */
+function isLayerOf({ type, superOptions }: MountInfo, directory: string): boolean {
+  if (type !== 'overlay') return false;
+  const short = tailOf(directory, 2);
+  return superOptions
+    .flatMap((option) => option.slice(option.indexOf('=') + 1).split(':'))
+    .some((layer) => layer === short || (tailOf(layer, 2) === short && isSame(layer, directory)));
+}
+
+function tailOf(path: string, count: number): string {
+  return toBytePath(path).split('/').slice(-count).join('/');
+}
+
+function isSame(path: string, directory: string): boolean {
+  try {
+    const [a, b] = [statSync(path, { bigint: true }), statSync(directory, { bigint: true })];
+    return a.dev === b.dev && a.ino === b.ino;
+  } catch {
+    return false;
+  }
+}
+
+/** What a committed snapshot says of itself beside its content, so that the database can be rebuilt from the disk. */
+export interface SnapshotFile {
+  readonly name: string;
+  readonly parent?: string | undefined;
+  /** The kind of snapshotter that made it; absent in what older programs wrote. */
+  readonly snapshotter?: string;
+  /** Only where landfall verified the content. */
+  readonly chainId?: Digest | undefined;
+  readonly diffId?: Digest | undefined;
+  /** The boot in which the content was written, where it was not synced before it was committed. */
+  readonly unsynced?: string | undefined;
+}
+
+const NAME = 'snapshot.json';
+
+/** Writes `snapshot.json` into a snapshot's directory. It is not synced here: the content beside it is not either. */
+export async function writeSnapshotFile(directory: string, file: SnapshotFile): Promise<void> {
+  await writeFile(join(directory, NAME), textOf(file));
+}
+
+/** The same, for a directory whose content is on the disk already. */
+export async function rewriteSnapshotFile(directory: string, file: SnapshotFile): Promise<void> {
+  const handle = await open(join(directory, NAME), 'w');
+  try {
+    await handle.writeFile(textOf(file));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** What `snapshot.json` says, as far as it is a JSON object; undefined where it is none or cannot be read. */
+export async function readSnapshotFile(
+  directory: string,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  try {
+    const value = JSON.parse(await readFile(join(directory, NAME), 'utf8')) as unknown;
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf({ name, parent, snapshotter, chainId, diffId, unsynced }: SnapshotFile): string {
+  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, unsynced };
+  return `${JSON.stringify(file, undefined, 2)}\n`;
 }

@@ -25,8 +25,7 @@ import {
 import type { CompareJob, CompareResult } from '../worker/apply-job.js';
 import type { Place } from './file-attributes.js';
 import { isWhiteout } from './lower-stack.js';
-import { joinPath } from './tree-path.js';
-import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from './tree-walk.js';
+import { isDirectory, joinPath, lendAccess, openDirectory, openTree, Pace, readNames } from './tree-walk.js';
 
 const CHUNK_BYTES = 256 * 1024;
 

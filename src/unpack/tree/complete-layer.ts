@@ -15,13 +15,21 @@ import { printable } from '../archive-error.js';
 import type { CompleteJob, WarningsResult } from '../worker/apply-job.js';
 import type { LayerChanges, LayerForm, PendingLink } from '../layer-snapshotter.js';
 import { Warnings } from '../warnings.js';
-import { copyNode } from './copy-node.js';
+import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull } from './copy-node.js';
 import { copyAttributes, restoreDirectory, type Place } from './file-attributes.js';
-import { LINK_LIMIT_WARNING, linkBelowUnlessFull } from './link-limit.js';
 import { isSymlink, LowerStack, type LowerFile, OPAQUE_XATTR } from './lower-stack.js';
-import { becomesDirectory, missingLinkTarget } from './pending-link.js';
-import { ancestorPaths, lastName, parentPath, pathDepth } from './tree-path.js';
-import { inDirectoryBelow, isDirectory, lendAccess, openTree, statBelow } from './tree-walk.js';
+import { becomesDirectory, missingLinkTarget } from '../layer/layer-node.js';
+import {
+  ancestorPaths,
+  inDirectoryBelow,
+  isDirectory,
+  lastName,
+  lendAccess,
+  openTree,
+  parentPath,
+  pathDepth,
+  statBelow,
+} from './tree-walk.js';
 
 const YES = Buffer.from('y');
 

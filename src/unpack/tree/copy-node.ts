@@ -1,7 +1,9 @@
 import { closeSync } from 'node:fs';
 import { systemCode } from '../../errors.js';
 import {
+  type BytePath,
   cloneOrCopyFile,
+  linkat,
   mknodat,
   O_CREAT,
   O_EXCL,
@@ -15,13 +17,13 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  symlinkat,
   type Stat,
+  symlinkat,
 } from '../../system/index.js';
 import { printable } from '../archive-error.js';
 import type { WarningSink } from '../warnings.js';
 import { copyAttributes, type Place } from './file-attributes.js';
-import { lendAccess } from './tree-walk.js';
+import { inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.js';
 
 /**
  * Makes a second file like the given one, which is anything but a directory: content, owner, mode, xattrs and times.
@@ -67,6 +69,37 @@ function makeSpecial(to: Place, stat: Stat): boolean {
     return true;
   } catch (error) {
     if (isDevice && systemCode(error) === 'EPERM') return false;
+    throw error;
+  }
+}
+
+/** What is said, once, where one file of a layer has to become several. */
+export const LINK_LIMIT_WARNING =
+  'a file has more names than this file system gives to one file; it is stored more than once, and its copies are files of their own';
+
+/**
+ * As {@link linkUnlessFull}, for a file by its path below a root, which no symlink is on the way of; false too where it is not
+ * there any more.
+ */
+export function linkBelowUnlessFull(rootfd: number, path: BytePath, to: Place): boolean {
+  const linked = inDirectoryBelow(rootfd, parentPath(path), (dirfd) =>
+    linkUnlessFull({ dirfd, name: lastName(path) }, to),
+  );
+  return linked?.result === true;
+}
+
+/**
+ * Gives a file another name; false where it has as many as its file system allows (ext4: 65,000; btrfs: 65,535, and fewer in
+ * one directory; minix: 250). A symlink is linked to itself.
+ *
+ * @throws SystemError
+ */
+export function linkUnlessFull(from: Place, to: Place): boolean {
+  try {
+    linkat(from.dirfd, from.name, to.dirfd, to.name);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EMLINK') return false;
     throw error;
   }
 }

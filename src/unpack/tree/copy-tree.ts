@@ -3,11 +3,9 @@ import { systemCode, type Abortable } from '../../errors.js';
 import { AT_SYMLINK_NOFOLLOW, fstatat, mkdirat, type BytePath, type Stat } from '../../system/index.js';
 import type { CopyTreeJob, WarningsResult } from '../worker/apply-job.js';
 import { Warnings } from '../warnings.js';
-import { copyNode } from './copy-node.js';
+import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull } from './copy-node.js';
 import { copyAttributes, type Place } from './file-attributes.js';
-import { LINK_LIMIT_WARNING, linkBelowUnlessFull } from './link-limit.js';
-import { joinPath } from './tree-path.js';
-import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from './tree-walk.js';
+import { isDirectory, joinPath, lendAccess, openDirectory, openTree, Pace, readNames } from './tree-walk.js';
 
 /**
  * Copies a merged tree with all its metadata, hard links among its files included; content is shared by reflink where

@@ -1,8 +1,7 @@
 import { closeSync } from 'node:fs';
 import { fgetxattr, fstat, S_IFCHR, S_IFLNK, S_IFMT, type BytePath, type Stat } from '../../system/index.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
-import { parentPath } from './tree-path.js';
-import { inDirectoryBelow, isDirectory, openTree, statBelow } from './tree-walk.js';
+import { inDirectoryBelow, isDirectory, openTree, parentPath, statBelow } from './tree-walk.js';
 
 /** A file of a lower layer, found by its path below that layer's open root. */
 export interface LowerFile {

@@ -13,21 +13,24 @@ import {
 import type { MergeJob, WarningsResult } from '../worker/apply-job.js';
 import type { LayerChanges, PendingLink } from '../layer-snapshotter.js';
 import { Warnings } from '../warnings.js';
-import { copyNode } from './copy-node.js';
+import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull, linkUnlessFull } from './copy-node.js';
 import { copyAttributes, restoreDirectory, type Place } from './file-attributes.js';
-import { LINK_LIMIT_WARNING, linkBelowUnlessFull, linkUnlessFull } from './link-limit.js';
 import { isSymlink } from './lower-stack.js';
-import { becomesDirectory, missingLinkTarget } from './pending-link.js';
-import { ancestorPaths, joinPath, lastName, parentPath, pathDepth } from './tree-path.js';
+import { becomesDirectory, missingLinkTarget } from '../layer/layer-node.js';
 import {
+  ancestorPaths,
   emptyDirectory,
   inDirectoryBelow,
   isDirectory,
+  joinPath,
+  lastName,
   lendAccess,
   openDirectory,
   openDirectoryBelow,
   openTree,
   Pace,
+  parentPath,
+  pathDepth,
   readNames,
   removeEntry,
 } from './tree-walk.js';

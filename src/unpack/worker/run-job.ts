@@ -6,7 +6,7 @@ import { applyLayer } from '../apply-layer.js';
 import { compareTrees } from '../tree/compare-trees.js';
 import { completeLayer } from '../tree/complete-layer.js';
 import { copyTree } from '../tree/copy-tree.js';
-import { filesystemError } from '../filesystem-error.js';
+import { filesystemError } from '../archive-error.js';
 import { mergeLayer } from '../tree/merge-layer.js';
 import { openTree } from '../tree/tree-walk.js';
 import type {

@@ -1,9 +1,8 @@
 import { closeSync } from 'node:fs';
 import type { Resolver } from '../../../src/system/index.js';
-import { MAX_ID } from '../../../src/unpack/bundle/accounts.js';
-import { resolveUser } from '../../../src/unpack/bundle/process-user.js';
-import { readRootFile } from '../../../src/unpack/bundle/read-root-file.js';
-import { filesystemError } from '../../../src/unpack/filesystem-error.js';
+import { MAX_ID, resolveUser } from '../../../src/unpack/bundle/process-user.js';
+import { readRootFile } from '../../../src/unpack/bundle/bundle-config.js';
+import { filesystemError } from '../../../src/unpack/archive-error.js';
 import { openTree } from '../../../src/unpack/tree/tree-walk.js';
 import { END, file, symlink } from '../../support/tar-builder.js';
 import { extractLayer, PLAINLY, RESOLVERS } from '../extract-layer.js';

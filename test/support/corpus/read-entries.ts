@@ -1,5 +1,5 @@
 import { extract, type Header } from 'tar-stream';
-import type { TarEntry } from '../../../src/unpack/archive/tar-entry.js';
+import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 
 /** One entry as a reader of archives tells of it; texts, so that two can be held against each other fact by fact. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-entry.js';
+import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 import { archive, file, pax } from '../../support/tar-builder.js';
 

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type Account, type Group, parseGroup, parsePasswd } from '../../../src/unpack/bundle/accounts.js';
+import {
+  type Account,
+  type Group,
+  parseGroup,
+  parsePasswd,
+} from '../../../src/unpack/bundle/process-user.js';
 
 const APP: Account = { name: 'app', uid: 1000, gid: 100, home: '/home/app' };
 const LINE = 'app:x:1000:100:The app,,,:/home/app:/bin/sh';

@@ -7,7 +7,7 @@ import {
   type ConvertOptions,
   requireConvertible,
 } from '../../../src/unpack/bundle/convert-config.js';
-import { type IdMappings, unmappedIds } from '../../../src/unpack/bundle/id-mappings.js';
+import { type IdMappings, unmappedIds } from '../../../src/unpack/bundle/runtime-config.js';
 import type { RuntimeConfig, RuntimeUser } from '../../../src/unpack/index.js';
 import { runtimeConfigFaults } from '../../support/runtime-config-faults.js';
 

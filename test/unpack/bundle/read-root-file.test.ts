@@ -12,7 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createResolver, O_DIRECTORY, O_PATH, type Resolver } from '../../../src/system/index.js';
-import { readRootFile } from '../../../src/unpack/bundle/read-root-file.js';
+import { readRootFile } from '../../../src/unpack/bundle/bundle-config.js';
 import { scratchDirectory } from '../../system/scratch.js';
 
 const INSIDE = 'app:x:1000:1000::/:';

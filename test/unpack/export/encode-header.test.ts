@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
 import { encodeHeader } from '../../../src/unpack/export/encode-header.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-entry.js';
+import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 import { rounds } from '../../support/rounds.js';
 

@@ -1,10 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import { ImageDirectory } from '../../../src/unpack/image-tree/image-tree.js';
-import { costOfTree, IndexBudget } from '../../../src/unpack/image-tree/index-budget.js';
+import { costOfTree, ImageDirectory, IndexBudget } from '../../../src/unpack/image-tree/image-tree.js';
 import { LayerIndexer } from '../../../src/unpack/image-tree/layer-indexer.js';
-import { mergeIndexedLayer } from '../../../src/unpack/image-tree/merge-indexed-layer.js';
+import { mergeIndexedLayer } from '../../../src/unpack/image-tree/read-image-tree.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 import { Warnings } from '../../../src/unpack/warnings.js';
 import { exported } from '../../support/exported.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { keptXattrs } from '../../../src/unpack/layer/kept-xattrs.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-entry.js';
+import { keptXattrs } from '../../../src/unpack/layer/entry-attributes.js';
+import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
 import { Warnings } from '../../../src/unpack/warnings.js';
 
 function keep(xattrs: Readonly<Record<string, string>>): { kept: string[]; warnings: string[] } {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/spec/index.js';
-import { entryComponents } from '../../../src/unpack/layer/entry-path.js';
-import { LastDirectory } from '../../../src/unpack/layer/last-directory.js';
+import { entryComponents, LastDirectory } from '../../../src/unpack/layer/layer-paths.js';
 import { meaningOf } from '../../../src/unpack/layer/whiteout-name.js';
 
 const PARENT = { name: 'the directory' };

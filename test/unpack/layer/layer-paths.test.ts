@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import { IndexBudget } from '../../../src/unpack/image-tree/index-budget.js';
+import { IndexBudget } from '../../../src/unpack/image-tree/image-tree.js';
 import { LayerIndexer } from '../../../src/unpack/image-tree/layer-indexer.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
 import { CALLERS } from '../../../src/unpack/ownership.js';

@@ -8,7 +8,7 @@ import type * as System from '../../../src/system/index.js';
 import { completeLayer } from '../../../src/unpack/tree/complete-layer.js';
 import { copyTree } from '../../../src/unpack/tree/copy-tree.js';
 import type { LayerChanges } from '../../../src/unpack/index.js';
-import { LINK_LIMIT_WARNING } from '../../../src/unpack/tree/link-limit.js';
+import { LINK_LIMIT_WARNING } from '../../../src/unpack/tree/copy-node.js';
 import { mergeLayer } from '../../../src/unpack/tree/merge-layer.js';
 import { listing, Sandbox } from '../../support/extract-layer.js';
 import { archive, directory, file, hardLink } from '../../support/tar-builder.js';
