@@ -1,20 +1,16 @@
+import type { DocumentBytes } from '../engine/document-bytes.js';
 import type { PulledSignature } from '../engine/pull-result.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
 import type { Admission, AdmitImageOptions } from '../engine/trust/admit-image.js';
-import type { DocumentBytes } from '../engine/document-bytes.js';
-import type { ManifestPaths } from '../engine/trust/manifest-paths.js';
+import type { ManifestPath, ManifestPaths } from '../engine/trust/manifest-paths.js';
 import { signaturesOf } from '../engine/trust/registry-signatures.js';
-import { isLandfallError, throwIfAborted } from '../errors.js';
-import type { Descriptor, Digest } from '../spec/index.js';
-import type { SignatureRuling, SignatureSource } from '../trust/index.js';
-import { chosenPaths } from './chosen-paths.js';
-import { chosenPath } from './choose-target.js';
-import type { CopyRequest } from './copy-request.js';
+import { isLandfallError, SpecError, throwIfAborted, TrustError } from '../errors.js';
+import { type Descriptor, type Digest, isIndexType, LIMITS, parseManifest } from '../spec/index.js';
+import type { PolicyImage, SignatureRuling, SignatureSource } from '../trust/index.js';
+import { chosenPath, selectEntries } from './select-platforms.js';
+import type { CopyRequest, PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
-import type { DestinationRepository } from './destination.js';
-import { explainUnsigned } from './explain-unsigned.js';
-import type { GovernedImage } from './governed-image.js';
-import type { SourceRepository } from './source.js';
+import type { DestinationRepository, GovernedImage, SourceRepository } from './destination.js';
 
 export interface CopyGateOptions {
   readonly source: SourceRepository;
@@ -198,4 +194,58 @@ function signaturesAt(destination: DestinationRepository): readonly SignatureSou
       fetch: (descriptor, o) => readBack.fetch(descriptor, o),
     },
   ];
+}
+
+export interface ChosenPathsOptions {
+  readonly choice: Exclude<PlatformChoice, 'one'>;
+  /** Whether the source has what an entry names; asked for `present` only. */
+  readonly has: (entry: Descriptor) => Promise<boolean>;
+}
+
+/**
+ * What leads to each manifest of an image that a copy takes, by the same choice. An index of which nothing is taken is itself all that
+ * is, and its own path.
+ *
+ * Errors: NO_MATCHING_PLATFORM, LIMIT_EXCEEDED, and those of reading
+ */
+export function chosenPaths({ choice, has }: ChosenPathsOptions): ManifestPaths {
+  return async (target, read) => {
+    const paths: ManifestPath[] = [];
+    const seen = new Set<Digest>();
+    const walk = async (path: readonly Descriptor[], at: Descriptor): Promise<void> => {
+      if (seen.has(at.digest)) return;
+      seen.add(at.digest);
+      const reached = [...path, at];
+      const kept = isIndexType(at.mediaType) ? await keptOf(at, path.length, { choice, has, read }) : [];
+      if (kept.length === 0) paths.push(reached);
+      for (const child of kept) await walk(reached, child);
+    };
+    await walk([], target);
+    return paths;
+  };
+}
+
+async function keptOf(
+  descriptor: Descriptor,
+  depth: number,
+  { choice, has, read }: ChosenPathsOptions & { readonly read: DocumentBytes },
+): Promise<readonly Descriptor[]> {
+  if (depth > LIMITS.indexDepth) {
+    throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
+  }
+  const index = parseManifest(await read(descriptor), descriptor.mediaType);
+  if (index.kind !== 'index') return [];
+  return (await selectEntries(descriptor, index, { choice, has, read, depth })).kept;
+}
+
+/** Says why nothing in an archive of Docker has a signature, where that is what is amiss; else gives the error as it is. */
+export function explainUnsigned(error: unknown, { transport, name }: PolicyImage): unknown {
+  if (transport !== 'docker-archive') return error;
+  if (!(error instanceof TrustError) || error.code !== 'SIGNATURE_MISSING') return error;
+  const message = `${name} cannot be signed: an archive of Docker has no manifests, and a signature is for a manifest`;
+  return new TrustError('SIGNATURE_MISSING', message, {
+    cause: error,
+    details: error.details,
+    hint: 'Have it written as an OCI archive with its signatures, as landfall save --referrers does.',
+  });
 }

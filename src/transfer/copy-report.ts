@@ -78,3 +78,14 @@ export interface CopyWarning {
 
 /** What happens while images are copied; branch on `type`. */
 export type CopyEvent = CopyBegun | CopyContent | CopyWarning;
+
+/** What became of an image, by what became of its parts and of what refers to it. @param there whether it was whole before */
+export function copyOutcome(
+  there: boolean,
+  contents: readonly CopiedContent[],
+  referrers: readonly CopyReport[],
+): CopyReport['outcome'] {
+  if (contents.some(({ outcome }) => outcome === 'planned')) return 'planned';
+  if (referrers.some(({ outcome }) => outcome === 'planned')) return 'planned';
+  return there && referrers.every(({ outcome }) => outcome === 'exists') ? 'exists' : 'copied';
+}

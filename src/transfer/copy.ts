@@ -1,14 +1,13 @@
 import { isMisdescribed } from '../registry/misdescribed.js';
 import type { Descriptor } from '../spec/index.js';
-import { chooseTarget } from './choose-target.js';
+import { chooseTarget } from './select-platforms.js';
 import { CopyGate } from './copy-gate.js';
 import type { CopyReport } from './copy-report.js';
 import type { CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
-import type { DestinationRepository } from './destination.js';
+import type { DestinationRepository, SourceRepository } from './destination.js';
 import { ImageCopy } from './image-copy.js';
 import { resolveSource } from './resolve-source.js';
-import type { SourceRepository } from './source.js';
 
 export { resolveSource };
 

@@ -3,7 +3,7 @@ import { KeyedLimiter, Limiter } from '../concurrency/index.js';
 import { documentLimit, type ImageDocument, refuseLarger } from '../engine/read-document.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../spec/index.js';
-import { fetchedRight, type SourceRepository } from './source.js';
+import { fetchedRight, type SourceRepository } from './destination.js';
 
 type DocumentSource = Pick<SourceRepository, 'fetch' | 'distrust'>;
 

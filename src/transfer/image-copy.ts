@@ -1,30 +1,41 @@
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
+import type { BlobProvider } from '../content/index.js';
 import type { BudgetShare } from '../engine/pull-budget.js';
-import { SpecError } from '../errors.js';
+import { availablePlatforms, noMatchingPlatform, readManifest } from '../engine/read-document.js';
+import { isLandfallError, SpecError, TrustError } from '../errors.js';
 import {
+  algorithmOf,
   childrenOf,
   type Descriptor,
+  type Digest,
+  encodedOf,
   type ImageIndex,
   type ImageManifest,
   isIndexType,
   isManifestType,
   LIMITS,
+  type Platform,
 } from '../spec/index.js';
-import { CopiedParts } from './copied-parts.js';
-import type { ContentOutcome, ContentRole, CopiedContent, CopyReport } from './copy-report.js';
-import type { PlatformChoice } from './copy-request.js';
-import type { CopyRoot } from './copy-root.js';
-import type { CopyGate } from './copy-gate.js';
+import { boundedReferrers, REFERRER_DEPTH } from './image-graph.js';
+import type { Admitted, CopyGate } from './copy-gate.js';
+import {
+  type ContentOutcome,
+  type ContentRole,
+  type CopiedContent,
+  type CopyEvent,
+  copyOutcome,
+  type CopyReport,
+} from './copy-report.js';
+import type { PlatformChoice, ReferrerChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
-import type { DestinationRepository, PutOptions } from './destination.js';
-import { copyOutcome } from './copy-outcome.js';
-import { isComplete } from './is-complete.js';
-import { nameAt } from './name-at.js';
-import { PutProgress } from './put-progress.js';
-import { ReferrerCopy } from './referrer-copy.js';
+import {
+  type DestinationRepository,
+  fetchedRight,
+  type PutOptions,
+  type SourceRepository,
+} from './destination.js';
 import { type ChosenEntries, type SelectedEntries, selectEntries, wholeOf } from './select-platforms.js';
-import { fetchedRight, type SourceRepository } from './source.js';
 
 export interface ImageCopyOptions {
   readonly source: SourceRepository;
@@ -287,4 +298,331 @@ interface Part {
 function roleOf({ mediaType }: Descriptor): ContentRole {
   if (isIndexType(mediaType)) return 'index';
   return isManifestType(mediaType) ? 'manifest' : 'other';
+}
+
+const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
+
+/** What refers to something: by its `subject`, or by cosign's scheme of tags. */
+interface Found {
+  readonly descriptor: Descriptor;
+  readonly tag?: string;
+  /** Whether the destination lists it already; for what is found by a tag it has no list. */
+  readonly listed?: boolean;
+}
+
+interface ReferrerCopyOptions {
+  /** Digests and tags that have been found before, and are not looked at again. */
+  readonly seen: Set<string>;
+  readonly depth: number;
+}
+
+/** Carries along what refers to an image, to its platforms, and to that in turn; each once. */
+class ReferrerCopy {
+  readonly #image: ImageCopy;
+  readonly #seen: Set<string>;
+  readonly #depth: number;
+
+  constructor(image: ImageCopy, { seen, depth }: ReferrerCopyOptions = { seen: new Set(), depth: 0 }) {
+    this.#image = image;
+    this.#seen = seen;
+    this.#depth = depth;
+  }
+
+  /**
+   * @param o `isThere`: whether the destination has what they refer to, so that its documents need not be read at the source
+   */
+  async of(
+    target: Descriptor,
+    choice: ReferrerChoice,
+    { isThere }: { readonly isThere: boolean },
+  ): Promise<readonly CopyReport[]> {
+    const { session } = this.#image;
+    if (this.#depth === REFERRER_DEPTH) {
+      const message = `what refers to referrers more than ${REFERRER_DEPTH} deep is not copied`;
+      session.tell({ type: 'warning', message });
+      return [];
+    }
+    this.#seen.add(target.digest);
+    const subjects = new Set<Digest>();
+    await this.#addSubjects(target, { subjects, isThere, depth: 0 });
+    const found = (
+      await this.#image.all([...subjects].map((subject) => () => this.#find(subject, choice)))
+    ).flat();
+    const fresh = found.filter(({ descriptor: { digest }, tag }) => {
+      // A tag is wanted too where what it names came by itself; it may name what it is for, or that in turn.
+      const isNew = !this.#seen.has(tag ?? digest);
+      this.#seen.add(tag ?? digest).add(digest);
+      return isNew;
+    });
+    return (await this.#image.all(fresh.map((referrer) => () => this.#copy(referrer, choice)))).flat();
+  }
+
+  /** Nothing where a policy would have to know more of it. */
+  async #copy(found: Found, choice: ReferrerChoice): Promise<readonly CopyReport[]> {
+    const { descriptor, tag } = found;
+    const admitted = await this.#admitted(found);
+    if (admitted === 'refused') return [];
+    const report = await this.#image.root({
+      target: descriptor,
+      resolved: descriptor,
+      from: tag ?? descriptor.digest,
+      tag,
+      referrers: undefined,
+      isReferrer: true,
+      admitted,
+      ...(found.listed === undefined ? {} : { listed: found.listed }),
+    });
+    const below = new ReferrerCopy(this.#image, { seen: this.#seen, depth: this.#depth + 1 });
+    const { cosignTags = true } = choice;
+    const referrers = await below.of(descriptor, { cosignTags }, { isThere: report.outcome === 'exists' });
+    return [{ ...report, referrers }];
+  }
+
+  /**
+   * An image may refer to another one, and would come past a policy by that. It is left out: whoever may write to the source's repository
+   * should not be able to hold up the images that are in order either. What the destination has already is not looked at.
+   */
+  async #admitted({ descriptor, tag, listed }: Found): Promise<Admitted | 'refused' | undefined> {
+    const { gate, session, source, destination, signal } = this.#image;
+    if (gate === undefined || listed === true) return undefined;
+    const stored = tag === undefined ? undefined : { descriptor: await destination.stored(tag, { signal }) };
+    const isThere = stored?.descriptor?.digest === descriptor.digest;
+    if (isThere || (await gate.letsAlong(descriptor, tag))) return { digests: undefined, stored };
+    const name = nameAt(source, tag ?? descriptor.digest);
+    const message = `${name} is an image of its own, and no signature of it was verified: it is not copied along`;
+    session.tell({ type: 'warning', message });
+    return 'refused';
+  }
+
+  /** Adds something, and of an index what it lists that comes along, and what that lists. */
+  async #addSubjects(
+    target: Descriptor,
+    o: { readonly subjects: Set<Digest>; readonly isThere: boolean; readonly depth: number },
+  ): Promise<void> {
+    const { subjects, isThere, depth } = o;
+    if (subjects.has(target.digest)) return;
+    subjects.add(target.digest);
+    if (!isIndexType(target.mediaType) || depth > LIMITS.indexDepth) return;
+    const { session, source, destination, signal } = this.#image;
+    // Registries count what is read of the source, and the destination has the same.
+    const from = isThere ? (destination.readBack ?? source) : source;
+    const document = await session.documents.document(from, target, { signal });
+    if (document.kind !== 'index') return;
+    const choice = this.#depth === 0 ? this.#image.choice : wholeOf(this.#image.choice);
+    const { kept } = await this.#image.select(target, document, { choice, depth });
+    for (const child of kept) await this.#addSubjects(child, { ...o, depth: depth + 1 });
+  }
+
+  async #find(subject: Digest, choice: ReferrerChoice): Promise<readonly Found[]> {
+    const byList = await this.#listed(subject, choice.artifactTypes);
+    const byTag = choice.cosignTags === false ? [] : await this.#tagged(subject);
+    return [...byList, ...byTag];
+  }
+
+  async #listed(subject: Digest, types: readonly string[] | undefined): Promise<readonly Found[]> {
+    const { source, session, signal } = this.#image;
+    const found: Descriptor[] = [];
+    const tags = await session.tagsOf(source);
+    for await (const referrer of boundedReferrers(source, subject, { signal, tags })) {
+      const { mediaType, digest, size, artifactType } = referrer;
+      if (types === undefined || types.includes(artifactType ?? '')) found.push({ mediaType, digest, size });
+    }
+    if (found.length === 0) return [];
+    const there = await this.#listedThere(subject);
+    return found.map((descriptor) => ({ descriptor, listed: there.has(descriptor.digest) }));
+  }
+
+  async #listedThere(subject: Digest): Promise<ReadonlySet<Digest>> {
+    const { destination, signal } = this.#image;
+    const there = new Set<Digest>();
+    if (destination.readBack === undefined) return there;
+    try {
+      for await (const { digest } of destination.readBack.referrers(subject, { signal })) there.add(digest);
+    } catch (error) {
+      // A run that only looks has made no repository.
+      if (!isLandfallError(error) || error.code !== 'NOT_FOUND') throw error;
+    }
+    return there;
+  }
+
+  async #tagged(subject: Digest): Promise<readonly Found[]> {
+    const { session, source, signal } = this.#image;
+    // A store keeps signatures that no name of it leads to, and a layout may have them under another repository's name.
+    const tags = source.registry === undefined ? undefined : await session.tagsOf(source);
+    const found: Found[] = [];
+    for (const suffix of COSIGN_SUFFIXES) {
+      const tag = `${algorithmOf(subject)}-${encodedOf(subject)}.${suffix}`;
+      if (tags?.has(tag) === false) continue;
+      const descriptor = await source.resolve(tag, { signal });
+      if (descriptor !== undefined) found.push({ descriptor, tag });
+    }
+    return found;
+  }
+}
+
+/** What has been found so far of one image, or of one referrer, that is being copied. */
+class CopiedParts {
+  readonly choice: PlatformChoice;
+  readonly omitted: Descriptor[] = [];
+  readonly #contents = new Map<Digest, CopiedContent>();
+  readonly #documents = new Map<Digest, Promise<void>>();
+  readonly #matched = new Set<Platform>();
+  /** Whether an index within it was not looked into. */
+  #isPartlyKnown = false;
+
+  readonly #admitted: ReadonlySet<Digest> | undefined;
+
+  /** @param admitted what may be copied of indexes; absent: all */
+  constructor(choice: PlatformChoice, admitted?: ReadonlySet<Digest>) {
+    this.choice = choice;
+    this.#admitted = admitted;
+  }
+
+  /**
+   * A source that is written to meanwhile may have more of an index than it had when the image was verified.
+   *
+   * @throws {TrustError} POLICY_REJECTED for what of an index was not verified
+   */
+  requireAdmitted({ digest }: Descriptor): void {
+    if (this.#admitted === undefined || this.#admitted.has(digest)) return;
+    throw new TrustError(
+      'POLICY_REJECTED',
+      `${digest} came to the image after its signatures were verified`,
+      {
+        hint: 'Copy it again.',
+        details: { image: digest },
+      },
+    );
+  }
+
+  get contents(): readonly CopiedContent[] {
+    return [...this.#contents.values()];
+  }
+
+  add(content: CopiedContent): void {
+    const { descriptor, outcome } = content;
+    // What several of its manifests name is there for all but the first that brings it.
+    if (!this.#contents.has(descriptor.digest) || outcome !== 'exists') {
+      this.#contents.set(descriptor.digest, content);
+    }
+  }
+
+  /** Does what is to be done with a manifest once, however many indexes list it. No index leads to itself, so none waits for itself. */
+  async once({ digest }: Descriptor, action: () => Promise<void>): Promise<void> {
+    let doing = this.#documents.get(digest);
+    if (doing === undefined) {
+      doing = action();
+      this.#documents.set(digest, doing);
+    }
+    await doing;
+  }
+
+  /** Notes which platforms of the choice an index has something for; without a list that nobody knows. */
+  match(unmatched?: readonly Platform[]): void {
+    if (unmatched === undefined) this.#isPartlyKnown = true;
+    else
+      for (const platform of this.#platforms) if (!unmatched.includes(platform)) this.#matched.add(platform);
+  }
+
+  /** @throws {SpecError} NO_MATCHING_PLATFORM where neither an index nor one within it has a platform of the choice */
+  requirePlatforms(target: Descriptor, index: ImageIndex): void {
+    const missing = this.#platforms.find((platform) => !this.#matched.has(platform));
+    if (missing === undefined || this.#isPartlyKnown) return;
+    throw noMatchingPlatform(target, missing, availablePlatforms(index));
+  }
+
+  get #platforms(): readonly Platform[] {
+    return typeof this.choice === 'string' ? [] : this.choice;
+  }
+}
+
+/** What is copied by itself: an image, or what refers to one. */
+interface CopyRoot {
+  readonly target: Descriptor;
+  readonly resolved: Descriptor;
+  /** What the source calls it. */
+  readonly from: string;
+  readonly tag: string | undefined;
+  readonly referrers: ReferrerChoice | undefined;
+  /** Whether the destination is known to list it among the referrers of its subject. */
+  readonly listed?: boolean;
+  /** Whether it refers to something, and so is for no platform: it comes whole. */
+  readonly isReferrer?: boolean;
+  /** Of an image that was verified. */
+  readonly admitted?: Admitted | undefined;
+}
+
+/** How a person writes what a repository calls by a tag or a digest. */
+function nameAt({ name, location }: { name: string; location: string }, tagOrDigest: string): string {
+  if (name === '' && tagOrDigest === '') return location;
+  return `${location}${tagOrDigest.includes(':') && name !== '' ? '@' : ':'}${tagOrDigest}`;
+}
+
+type ContentEvent = Omit<Extract<CopyEvent, { type: 'content' }>, 'destination'>;
+
+/** Progress is told at most so often for a blob, in ms. */
+const INTERVAL_MS = 50;
+
+/** Tells how far a blob has come, now and then. */
+class PutProgress {
+  readonly #descriptor: Descriptor;
+  readonly #role: ContentRole;
+  readonly #tell: (event: ContentEvent) => void;
+  #told = 0;
+
+  constructor(descriptor: Descriptor, role: ContentRole, tell: (event: ContentEvent) => void) {
+    this.#descriptor = descriptor;
+    this.#role = role;
+    this.#tell = tell;
+  }
+
+  at(bytes: number): void {
+    const now = performance.now();
+    if (now - this.#told < INTERVAL_MS) return;
+    this.#told = now;
+    this.#tell({ type: 'content', descriptor: this.#descriptor, role: this.#role, state: 'copying', bytes });
+  }
+}
+
+export interface IsCompleteOptions {
+  readonly select: (target: Descriptor, index: ImageIndex, depth: number) => Promise<SelectedEntries>;
+  /** How deep it lies in indexes. Default 0. */
+  readonly depth?: number;
+}
+
+/**
+ * Whether all that a descriptor stands for is there, as far as it was chosen. Documents are read and verified, other blobs are
+ * looked for by their size only.
+ *
+ * Errors: INVALID_MANIFEST and the like, DIGEST_MISMATCH, FILESYSTEM, and those of `select`.
+ */
+export async function isComplete(
+  blobs: Pick<BlobProvider, 'info' | 'open'>,
+  descriptor: Descriptor,
+  options: IsCompleteOptions,
+): Promise<boolean> {
+  return await looksComplete(blobs, descriptor, { ...options, known: new Set() });
+}
+
+async function looksComplete(
+  blobs: Pick<BlobProvider, 'info' | 'open'>,
+  descriptor: Descriptor,
+  options: IsCompleteOptions & { readonly known: Set<Digest> },
+): Promise<boolean> {
+  const { select, depth = 0, known } = options;
+  // Once is enough: indexes that list one another over and over would be looked at for ever.
+  if (known.has(descriptor.digest)) return true;
+  const info = await blobs.info(descriptor.digest);
+  if (info?.size !== descriptor.size) return false;
+  const { mediaType } = descriptor;
+  if (!isIndexType(mediaType) && !isManifestType(mediaType)) return true;
+  if (depth > LIMITS.indexDepth) return false;
+  const document = await readManifest(blobs, descriptor);
+  const parts =
+    document.kind === 'index' ? (await select(descriptor, document, depth)).kept : childrenOf(document);
+  for (const part of parts) {
+    if (!(await looksComplete(blobs, part, { ...options, depth: depth + 1 }))) return false;
+  }
+  known.add(descriptor.digest);
+  return true;
 }

@@ -9,7 +9,7 @@ import {
   readVerified,
   silentEntries,
 } from '../engine/read-document.js';
-import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
+import { type Abortable, isLandfallError, SpecError, throwIfAborted } from '../errors.js';
 import {
   algorithmOf,
   childrenOf,
@@ -24,8 +24,7 @@ import {
   platformMatcher,
   referrerDescriptor,
 } from '../spec/index.js';
-import { boundedReferrers } from './bounded-referrers.js';
-import type { SourceRepository } from './source.js';
+import type { ReferrersOptions, SourceRepository } from './destination.js';
 
 /** What of a graph is what. A `blob` is in an index and no document, or a layer that no image has. */
 export type GraphRole = 'index' | 'manifest' | 'config' | 'layer' | 'blob';
@@ -313,4 +312,27 @@ function isDocument({ mediaType }: Descriptor): boolean {
 function roleOf(mediaType: string): GraphRole {
   if (isIndexType(mediaType)) return 'index';
   return isManifestType(mediaType) ? 'manifest' : 'blob';
+}
+
+/** A signature of an attestation of an SBOM of an image has a depth of 3. */
+export const REFERRER_DEPTH = 8;
+/** Of one digest. An image that is signed daily for years has some 1,000. */
+const MOST_REFERRERS = 10_000;
+
+/** What refers to a digest, from whoever may list what he likes. Errors: those of the source; LIMIT_EXCEEDED. */
+export async function* boundedReferrers(
+  source: Pick<SourceRepository, 'referrers'>,
+  subject: Digest,
+  options: ReferrersOptions,
+): AsyncGenerator<Descriptor, void, undefined> {
+  let count = 0;
+  for await (const descriptor of source.referrers(subject, options)) {
+    count += 1;
+    if (count > MOST_REFERRERS) {
+      throw new SpecError('LIMIT_EXCEEDED', `${subject} has more than ${MOST_REFERRERS} referrers`, {
+        details: { digest: subject, limit: MOST_REFERRERS },
+      });
+    }
+    yield descriptor;
+  }
 }

@@ -1,9 +1,21 @@
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
-
 import type { BlobProvider } from '../content/index.js';
-import { requireUnpackable } from '../engine/fetch-graph.js';
-import type { Abortable } from '../errors.js';
-import { type Descriptor, unpackLimits, type UnpackLimits } from '../spec/index.js';
+import { type ImageLayer, imageLayers, requireUnpackable } from '../engine/fetch-graph.js';
+import { readConfig, readManifest } from '../engine/read-document.js';
+import { type Abortable, ContentError, isLandfallError, type LandfallError, systemCode } from '../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  isConfigType,
+  isIndexType,
+  isManifestType,
+  LIMITS,
+  unpackLimits,
+  type UnpackLimits,
+} from '../spec/index.js';
 import {
   type InflateChoice,
   LayerReader,
@@ -12,8 +24,9 @@ import {
   type ViewableLayer,
   type ViewedFile,
 } from '../unpack/index.js';
-import { KeptBlobs } from './kept-blobs.js';
-import type { SourceRepository } from './source.js';
+import { ArchiveStream, OpenedFile } from './archives/archive-file.js';
+import { SPOOL_DIRECTORY } from './archives/spool-archive.js';
+import type { OpenContent, SourceRepository } from './destination.js';
 import { verifiedContent } from './verified-content.js';
 
 /** An image, or a part of one, whose files are to be looked at. */
@@ -106,5 +119,144 @@ export class ImageViews implements AsyncDisposable {
       const chunks = verifiedContent(descriptor, (offset) => fetch(descriptor, offset), { signal });
       return Readable.from(chunks, { objectMode: false });
     };
+  }
+}
+
+/**
+ * The layer of an image that has a digest, or a diffId, whatever platform it is for; undefined where no manifest that can be
+ * read has it. Errors: those of reading documents, BLOB_NOT_FOUND not among them.
+ */
+export async function findLayer(
+  content: BlobProvider,
+  target: Descriptor,
+  digest: Digest,
+): Promise<ImageLayer | undefined> {
+  return await layerBelow(content, target, { digest, depth: 0, seen: new Set() });
+}
+
+interface LayerSearch {
+  /** Of the layer, or its diffId. */
+  readonly digest: Digest;
+  readonly depth: number;
+  /** Documents in which it is not. */
+  readonly seen: Set<Digest>;
+}
+
+async function layerBelow(
+  content: BlobProvider,
+  target: Descriptor,
+  { digest, depth, seen }: LayerSearch,
+): Promise<ImageLayer | undefined> {
+  const { mediaType } = target;
+  const isDocument = isIndexType(mediaType) || isManifestType(mediaType);
+  // A few indexes that each list the next one many times would otherwise be read without an end.
+  if (!isDocument || depth > LIMITS.indexDepth || seen.has(target.digest)) return undefined;
+  seen.add(target.digest);
+  const document = await unlessAbsent(readManifest(content, target));
+  if (document?.kind === 'index') {
+    for (const child of document.manifests) {
+      const found = await layerBelow(content, child, { digest, depth: depth + 1, seen });
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+  if (document === undefined || !isConfigType(document.config.mediaType)) return undefined;
+  const config = await unlessAbsent(readConfig(content, document.config));
+  if (config?.rootfs.diff_ids.length !== document.layers.length) return undefined;
+  return imageLayers(document, config).find(
+    ({ descriptor, diffId }) => descriptor.digest === digest || diffId === digest,
+  );
+}
+
+/** Of an image often only some platforms are here. */
+async function unlessAbsent<T>(read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (isLandfallError(error) && error.code === 'BLOB_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+export interface KeptBlobsOptions extends Abortable {
+  /** Where they are fetched, from an offset on. */
+  readonly fetch: (descriptor: Descriptor, offset: number) => Promise<Readable>;
+  /** Default {@link SPOOL_DIRECTORY}. */
+  readonly directory?: string | undefined;
+}
+
+/**
+ * Blobs that are fetched once, however often they are read. What came is in files that have no name, and so go with this process,
+ * however that ends; nobody else can change them.
+ *
+ * A connection that breaks is resumed. What is read here is verified: its last bytes come only when size and digest were right.
+ * Disposing gives back the room.
+ */
+class KeptBlobs implements AsyncDisposable {
+  readonly #options: KeptBlobsOptions;
+  readonly #files = new Map<Digest, OpenedFile>();
+  readonly #handles: FileHandle[] = [];
+
+  constructor(options: KeptBlobsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a blob is here whole, so that it is what it was when it was read for the first time. */
+  has({ digest }: Descriptor): boolean {
+    return this.#files.has(digest);
+  }
+
+  /** Errors, of the stream too: NO_SPACE, FILESYSTEM; DIGEST_MISMATCH, SIZE_MISMATCH; those of fetching; ABORTED. */
+  async open(descriptor: Descriptor): Promise<Readable> {
+    const file = this.#files.get(descriptor.digest);
+    if (file !== undefined) return new ArchiveStream(file);
+    const handle = await this.#create();
+    return Readable.from(this.#fetch(descriptor, handle), { objectMode: false });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const handle of this.#handles.splice(0)) await handle.close();
+  }
+
+  async *#fetch(descriptor: Descriptor, handle: FileHandle): AsyncGenerator<Buffer, void, undefined> {
+    const { fetch, signal } = this.#options;
+    const source: OpenContent = (offset = 0) => fetch(descriptor, offset);
+    for await (const chunk of verifiedContent(descriptor, source, { signal })) {
+      await handle.writeFile(chunk).catch((error: unknown) => {
+        throw this.#error(error);
+      });
+      yield chunk;
+    }
+    const { digest, size } = descriptor;
+    this.#files.set(digest, new OpenedFile(handle, digest, { size, isRegular: true }));
+  }
+
+  async #create(): Promise<FileHandle> {
+    const { directory = SPOOL_DIRECTORY } = this.#options;
+    const path = join(directory, `.landfall-${randomUUID()}`);
+    try {
+      const handle = await open(path, 'wx+', 0o600);
+      this.#handles.push(handle);
+      await rm(path, { force: true });
+      return handle;
+    } catch (error) {
+      throw this.#error(error);
+    }
+  }
+
+  #error(error: unknown): LandfallError {
+    if (isLandfallError(error)) return error;
+    const { directory = SPOOL_DIRECTORY } = this.#options;
+    const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
+    const reason = error instanceof Error ? error.message : String(error);
+    return new ContentError(
+      full ? 'NO_SPACE' : 'FILESYSTEM',
+      `a layer could not be kept in ${directory}: ${reason}`,
+      {
+        cause: error,
+        details: { path: directory },
+        hint: 'Make room there, or name another directory with TMPDIR.',
+      },
+    );
   }
 }

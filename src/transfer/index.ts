@@ -16,22 +16,25 @@ export type {
 } from './copy-report.js';
 export type { CopyRequest, PlatformChoice, ReferrerChoice } from './copy-request.js';
 export { CopySession, type CopySessionOptions } from './copy-session.js';
-export type { GovernedImage, SignatureMemory } from './governed-image.js';
-export { type JudgedImage, judgeImages, type PolicyVerdict } from './judge-images.js';
-export { LayoutDestination } from './layout-destination.js';
-export { type LayoutContent, type LayoutFile, LayoutPlace, type LayoutPlaceOptions } from './layout-place.js';
 export type {
   DeleteTagOptions,
   DestinationPlace,
   DestinationRepository,
+  GovernedImage,
+  GovernedOptions,
   OpenContent,
   PlaceKind,
   PutOptions,
   PutOutcome,
+  SignatureMemory,
+  SourcePlace,
+  SourceRepository,
 } from './destination.js';
+export { type JudgedImage, judgeImages, type PolicyVerdict } from './judge-images.js';
+export { LayoutDestination } from './layout-destination.js';
+export { type LayoutContent, type LayoutFile, LayoutPlace, type LayoutPlaceOptions } from './layout-place.js';
 export { RegistryPlace, type RegistryPlaceOptions } from './registry-place.js';
 export { StorePlace, type StorePlaceOptions } from './store-place.js';
-export type { GovernedOptions, SourcePlace, SourceRepository } from './source.js';
 export { verify, type VerifyOptions, type VerifyReport, type VerifyRoot } from './verify.js';
 export type { VerifyFault, VerifyFaultKind } from './verify-graph.js';
 export { layoutRoots } from './layout-roots.js';

@@ -6,11 +6,9 @@ import { signaturesOf } from '../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
 import type { PolicyFile, SignatureRuling } from '../trust/index.js';
-import { chosenPaths } from './chosen-paths.js';
+import { chosenPaths, explainUnsigned } from './copy-gate.js';
 import { DocumentReader } from './document-reader.js';
-import { explainUnsigned } from './explain-unsigned.js';
-import type { GovernedImage } from './governed-image.js';
-import type { SourceRepository } from './source.js';
+import type { GovernedImage, SourceRepository } from './destination.js';
 import type { VerifyRoot } from './verify.js';
 
 /** An image that a signature policy is to judge. */

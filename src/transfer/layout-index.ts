@@ -25,7 +25,7 @@ import {
   DECLARATION_FILE,
   parseDeclaration,
   renderDeclaration,
-} from './archives/declaration.js';
+} from './archives/archive-contents.js';
 
 /** What is to become of the entries of an `index.json`. */
 export interface IndexChange {

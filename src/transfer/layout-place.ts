@@ -1,34 +1,38 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-
 import {
   type BlobProvider,
+  INDEX_FILE,
+  namedEntries,
   type NamedEntry,
   rawNamesOf,
   ReferrerFinder,
   type TagTable,
+  tagTable,
 } from '../content/index.js';
+import { readManifest } from '../engine/read-document.js';
 import { subjectOfCosignTag } from '../engine/trust/accompaniment.js';
-import { type Abortable, ContentError, RegistryError, throwIfAborted } from '../errors.js';
+import { type Abortable, ContentError, isLandfallError, RegistryError, throwIfAborted } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';
 import {
+  childrenOf,
   type Descriptor,
   type Digest,
   formatReference,
   type ImageIndex,
   isDigest,
+  isIndexType,
+  isManifestType,
+  LIMITS,
   parseReference,
   quoted,
   type Reference,
   repositoryName,
 } from '../spec/index.js';
-import type { PolicyTransport } from '../trust/index.js';
+import type { PolicyTransport, SignatureSource } from '../trust/index.js';
 import { fileImage } from '../trust/policy/policy-image.js';
-import { entryOf, policyName } from './entry-names.js';
-import { DescriptorFinder } from './descriptor-finder.js';
-import type { GovernedImage } from './governed-image.js';
-import { LayoutSignatures } from './layout-signatures.js';
-import { ReadIndex, stateOfIndex } from './read-index.js';
-import type { GovernedOptions, SourcePlace, SourceRepository } from './source.js';
+import type { GovernedImage, GovernedOptions, SourcePlace, SourceRepository } from './destination.js';
 
 /** What images are read from: an OCI layout directory, or an archive. */
 export type LayoutContent = BlobProvider & { index(o?: Abortable): Promise<ImageIndex> };
@@ -279,5 +283,156 @@ class NamelessRepository extends LayoutRepository implements SourceRepository {
             : `Name one that is there: ${named.slice(0, NAMES_SHOWN).join(', ')}${more}.`,
       },
     );
+  }
+}
+
+/**
+ * The signatures in a layout or an archive. A signature is for a digest, so that one which was kept in another repository counts too
+ * where the image's own has none.
+ */
+export class LayoutSignatures implements SignatureSource {
+  readonly location: string;
+  readonly #place: LayoutPlace;
+  readonly #repository: string | undefined;
+
+  /** @param repository the image's own, by its canonical name; undefined where it has no such name */
+  constructor(place: LayoutPlace, repository: string | undefined) {
+    this.location = place.name;
+    this.#place = place;
+    this.#repository = repository;
+  }
+
+  async resolve(tag: string, o: Abortable = {}): Promise<Descriptor | undefined> {
+    const entries = await this.#place.tagged(tag, o);
+    const own = entries.find(
+      ({ reference }) => reference !== undefined && repositoryName(reference) === this.#repository,
+    );
+    return (own ?? entries[0])?.target;
+  }
+
+  referrers(subject: Digest, o: Abortable = {}): AsyncIterable<Descriptor> {
+    return this.#place.repository('').referrers(subject, o);
+  }
+
+  async fetch(descriptor: Descriptor, o: Abortable = {}): Promise<Readable> {
+    return await this.#place.repository('').fetch(descriptor, o);
+  }
+}
+
+/** What was changed a shorter time ago, in ms, may be changed again without its times telling. */
+const SETTLED_MS = 100;
+
+/** An index as it was read, with which image each of its entries is. */
+export class ReadIndex {
+  readonly index: ImageIndex;
+  readonly entries: readonly NamedEntry[];
+  /** Of its file, as far as that tells whether it is still the same. */
+  readonly state: string | undefined;
+  #table: TagTable | undefined;
+
+  constructor(
+    index: ImageIndex,
+    { path, state }: { readonly path: string | undefined; readonly state: string | undefined },
+  ) {
+    this.index = index;
+    this.entries = namedEntries(index, path);
+    this.state = state;
+  }
+
+  get table(): TagTable {
+    this.#table ??= tagTable(
+      this.entries.flatMap(({ reference, target }) =>
+        reference === undefined ? [] : [{ reference, target }],
+      ),
+    );
+    return this.#table;
+  }
+}
+
+/**
+ * What tells whether the index of a layout is another one than before: looked at instead of reading all of it for each image.
+ * Undefined where nothing does, as for an archive.
+ */
+export async function stateOfIndex(directory: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeMs, ctimeMs } = await stat(join(directory, INDEX_FILE));
+    const age = Date.now() - Math.max(mtimeMs, ctimeMs);
+    return age < SETTLED_MS ? undefined : [ino, size, mtimeMs, ctimeMs].join(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Finds how documents describe what they list. What was read once is remembered: a digest never stands for something else. */
+export class DescriptorFinder {
+  readonly #content: Pick<BlobProvider, 'open'>;
+  readonly #children = new Map<Digest, ReadonlyMap<Digest, Descriptor>>();
+
+  constructor(content: Pick<BlobProvider, 'open'>) {
+    this.#content = content;
+  }
+
+  /**
+   * How what lies at or below some targets describes a digest. What is absent, damaged or no document is passed over;
+   * undefined where none of them leads to it.
+   */
+  async find(targets: readonly Descriptor[], digest: Digest): Promise<Descriptor | undefined> {
+    const seen = new Set<Digest>();
+    // Breadth first: what an index lists says more of it than what a list deeper down does.
+    let level: readonly Descriptor[] = targets;
+    for (let depth = 0; level.length > 0 && depth <= LIMITS.indexDepth + 1; depth += 1) {
+      const found = level.find((descriptor) => descriptor.digest === digest);
+      if (found !== undefined) return found;
+      const next: Descriptor[] = [];
+      for (const descriptor of level) {
+        if (seen.has(descriptor.digest)) continue;
+        seen.add(descriptor.digest);
+        const children = await this.#childrenBelow(descriptor);
+        const child = children.get(digest);
+        if (child !== undefined) return child;
+        next.push(...children.values());
+      }
+      level = next;
+    }
+    return undefined;
+  }
+
+  async #childrenBelow(descriptor: Descriptor): Promise<ReadonlyMap<Digest, Descriptor>> {
+    const { digest, mediaType } = descriptor;
+    const known = this.#children.get(digest);
+    if (known !== undefined) return known;
+    if (!isIndexType(mediaType) && !isManifestType(mediaType)) return new Map();
+    try {
+      const children = childrenOf(await readManifest(this.#content, descriptor));
+      const byDigest = new Map(children.map((child) => [child.digest, child]));
+      this.#children.set(digest, byDigest);
+      return byDigest;
+    } catch (error) {
+      if (isLandfallError(error)) return new Map();
+      throw error;
+    }
+  }
+}
+
+/** What an entry of an index is called: a word is a tag there, and no name of a repository that anybody has signed for. */
+export function policyName({ target, reference }: NamedEntry): Reference | string {
+  const [raw = target.digest] = rawNamesOf(target);
+  return reference !== undefined && /[:/@]/.test(raw) && !isDigest(raw) ? reference : raw;
+}
+
+/** That of a name as it stands in the index, of several the first; else one that is the same reference. */
+export function entryOf(name: string, entries: readonly NamedEntry[]): NamedEntry | undefined {
+  const exact = entries.find(({ target }) => rawNamesOf(target).includes(name));
+  if (exact !== undefined) return exact;
+  const canonical = canonicalName(name);
+  return entries.find(({ reference }) => reference !== undefined && formatReference(reference) === canonical);
+}
+
+/** Undefined for a text that is no reference. */
+function canonicalName(name: string): string | undefined {
+  try {
+    return formatReference(parseReference(name, { defaultTag: true }));
+  } catch {
+    return undefined;
   }
 }

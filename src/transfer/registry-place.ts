@@ -12,12 +12,15 @@ import type {
   DeleteTagOptions,
   DestinationPlace,
   DestinationRepository,
+  GovernedImage,
   OpenContent,
   PutOptions,
   PutOutcome,
+  ReferrersOptions,
+  ResolveOptions,
+  SourcePlace,
+  SourceRepository,
 } from './destination.js';
-import type { GovernedImage } from './governed-image.js';
-import type { ReferrersOptions, ResolveOptions, SourcePlace, SourceRepository } from './source.js';
 
 export interface RegistryPlaceOptions {
   /** Closed by whoever made it. */

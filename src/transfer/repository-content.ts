@@ -12,7 +12,7 @@ import {
   type Platform,
 } from '../spec/index.js';
 import { DocumentReader } from './document-reader.js';
-import type { SourceRepository } from './source.js';
+import type { SourceRepository } from './destination.js';
 
 /**
  * What a repository of a registry has, read as a store's content is. Documents are fetched once, and verified; all else as often as it is

@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, RegistryError } from '../errors.js';
 import type { BlobProvider } from '../content/index.js';
 import type { Descriptor } from '../spec/index.js';
-import type { SourceRepository } from './source.js';
+import type { SourceRepository } from './destination.js';
 
 /** What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those of the source. */
 export async function resolveSource(

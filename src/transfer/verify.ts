@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
-
 import { Limiter } from '../concurrency/index.js';
-import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
+import { refuseLarger } from '../engine/read-document.js';
+import { type Abortable, ContentError, throwIfAborted, UnpackError } from '../errors.js';
 import {
   childrenOf,
   type Descriptor,
   type Digest,
+  type ImageConfig,
   type ImageIndex,
   type ImageManifest,
   isConfigType,
@@ -16,13 +17,11 @@ import {
   parseImageConfig,
   parseManifest,
 } from '../spec/index.js';
-import { refuseLarger } from '../engine/read-document.js';
-import { boundedReferrers, REFERRER_DEPTH } from './bounded-referrers.js';
 import { examineLayer } from './archives/examine-layer.js';
-import type { SourceRepository } from './source.js';
-import { diffIdFaults } from './diff-id-faults.js';
-import { faultOf, type VerifyFault, VerifyGraph } from './verify-graph.js';
+import type { SourceRepository } from './destination.js';
+import { boundedReferrers, REFERRER_DEPTH } from './image-graph.js';
 import { readVerifiedContent, verifiedContent } from './verified-content.js';
+import { faultOf, type VerifyFault, VerifyGraph } from './verify-graph.js';
 
 /** An image that is to be proven whole. */
 export interface VerifyRoot {
@@ -288,4 +287,30 @@ async function succeeds(reading: Promise<void>): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/**
+ * The layers of an image that are not what its config says (image-spec: config.md, rootfs.diff_ids).
+ *
+ * @param diffIds of layers by their digests, as far as they were looked at
+ * @throws {UnpackError} DIFF_ID_MISMATCH for a config of another number of layers
+ */
+function diffIdFaults(
+  { rootfs: { diff_ids: expected } }: ImageConfig,
+  layers: readonly Descriptor[],
+  diffIds: ReadonlyMap<Digest, Digest>,
+): VerifyFault[] {
+  if (expected.length !== layers.length) {
+    throw new UnpackError(
+      'DIFF_ID_MISMATCH',
+      `the config is of ${expected.length} layers, the manifest has ${layers.length}`,
+    );
+  }
+  return layers.flatMap((layer, at) => {
+    const actual = diffIds.get(layer.digest);
+    if (actual === undefined || actual === expected[at]) return [];
+    const message = `layer ${at + 1} is ${actual} uncompressed, not ${expected[at] ?? ''}`;
+    const details = { layer: layer.digest, actual };
+    return [faultOf(new UnpackError('DIFF_ID_MISMATCH', message, { details }), layer)];
+  });
 }

@@ -16,12 +16,13 @@ import {
 import type {
   DestinationPlace,
   DestinationRepository,
+  GovernedImage,
   OpenContent,
   PutOptions,
   PutOutcome,
+  SourcePlace,
+  SourceRepository,
 } from '../../src/transfer/destination.js';
-import type { GovernedImage } from '../../src/transfer/governed-image.js';
-import type { SourcePlace, SourceRepository } from '../../src/transfer/source.js';
 import { registryImage } from '../../src/trust/index.js';
 
 interface Stored {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Descriptor } from '../../src/spec/index.js';
-import { chosenPaths } from '../../src/transfer/chosen-paths.js';
+import { chosenPaths } from '../../src/transfer/copy-gate.js';
 import type { PlatformChoice } from '../../src/transfer/copy-request.js';
 import { DocumentReader } from '../../src/transfer/document-reader.js';
 import { there } from '../support/copied-images.js';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import { BlobFlights } from '../../src/transfer/blob-flights.js';
+import { BlobFlights } from '../../src/transfer/copy-session.js';
 import { DocumentReader } from '../../src/transfer/document-reader.js';
 import { LayoutDestination } from '../../src/transfer/layout-destination.js';
-import { CreatedDates } from '../../src/transfer/sync/created.js';
+import { CreatedDates } from '../../src/transfer/sync/plan-mirror.js';
 import { MemoryPlace } from '../support/memory-place.js';
 import { type Operation, sharedObjectSuite, WorkFailed } from '../suites/shared-object.js';
 

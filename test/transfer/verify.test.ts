@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { RegistryError } from '../../src/errors.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import type { SourceRepository } from '../../src/transfer/source.js';
+import type { SourceRepository } from '../../src/transfer/destination.js';
 import { verify, type VerifyOptions, type VerifyReport } from '../../src/transfer/verify.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';

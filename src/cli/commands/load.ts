@@ -11,8 +11,7 @@ import {
 import type { Archive, ArchiveFormat } from '../../transfer/archives/archive.js';
 import { openArchive } from '../../transfer/archives/open-archive.js';
 import { CopySession } from '../../transfer/copy-session.js';
-import { ArchiveLoader, type LoadedFromArchive } from '../../transfer/load-archive.js';
-import type { PlannedImage } from '../../transfer/load-plan.js';
+import { ArchiveLoader, type LoadedFromArchive, type PlannedImage } from '../../transfer/load-archive.js';
 import { StorePlace } from '../../transfer/store-place.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyCounts } from './copy-facts.js';

@@ -17,10 +17,10 @@ import {
   quoted,
   repositoryName,
 } from '../../spec/index.js';
-import { findLayer } from '../../transfer/find-layer.js';
+import { findLayer } from '../../transfer/image-views.js';
 import { loadImageAnywhere, RepositoryContent } from '../../transfer/repository-content.js';
 import { resolveReadable, resolveSource } from '../../transfer/resolve-source.js';
-import type { SourceRepository } from '../../transfer/source.js';
+import type { SourceRepository } from '../../transfer/destination.js';
 import type { CommandContext } from '../output/command-context.js';
 import { parseImagePlace } from '../../transfer/image-place.js';
 import { ImagePlaces, type SourceImage } from './image-places.js';

@@ -3,16 +3,18 @@ import type { Readable } from 'node:stream';
 
 import { type Abortable, SpecError, throwIfAborted } from '../../errors.js';
 import { compressionOfBytes } from '../../unpack/index.js';
-import { readArchived } from './archive-blobs.js';
-import { archiveError, brokenArchive } from './archive-error.js';
-import { type ArchiveFile, ArchiveStream, openArchiveFile } from './archive-file.js';
+import { OciArchive, readArchived } from './archive-blobs.js';
+import {
+  archiveError,
+  type ArchiveFile,
+  ArchiveStream,
+  brokenArchive,
+  openArchiveFile,
+} from './archive-file.js';
 import type { Archive } from './archive.js';
-import { type Declaration, DECLARATION_FILE, parseDeclaration } from './declaration.js';
-import { DockerArchive } from './docker-archive.js';
-import { DOCKER_MANIFEST, DOCKER_REPOSITORIES } from './docker-manifest.js';
-import { OciArchive } from './oci-archive.js';
-import { PARTS_SUFFIX } from './parts-manifest.js';
-import { openSplitArchive } from './split-archive.js';
+import { type Declaration, DECLARATION_FILE, parseDeclaration } from './archive-contents.js';
+import { DOCKER_MANIFEST, DOCKER_REPOSITORIES, DockerArchive } from './docker-archive.js';
+import { openSplitArchive, PARTS_SUFFIX } from './split-archive.js';
 import { spoolArchive, type SpoolOptions } from './spool-archive.js';
 import { type ArchiveLimits, indexTar, type TarIndex } from './tar-index.js';
 

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { type Abortable, throwIfAborted } from '../../errors.js';
 import { LIMITS } from '../../spec/index.js';
 import { decompress } from '../../unpack/index.js';
-import { archiveError, archiveTooLarge } from './archive-error.js';
-import { type ArchiveFile, OpenedFile } from './archive-file.js';
+import { archiveError, type ArchiveFile, archiveTooLarge, OpenedFile } from './archive-file.js';
 import { ARCHIVE_LIMITS, type ArchiveLimits } from './tar-index.js';
 
 /** Where programs of this kind keep what is too large for `/tmp`, which often is in memory. */

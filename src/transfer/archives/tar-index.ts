@@ -13,8 +13,7 @@ import {
   readTarHeader,
   type TarHeader,
 } from '../../unpack/index.js';
-import { archiveTooLarge, brokenArchive } from './archive-error.js';
-import type { ArchiveFile } from './archive-file.js';
+import { type ArchiveFile, archiveTooLarge, brokenArchive } from './archive-file.js';
 
 /** Where the content of a file lies in an archive. */
 export interface TarMember {

@@ -1,15 +1,20 @@
 import { parseReference, type Reference } from '../../spec/index.js';
 import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
 import { checkShape } from './check-shape.js';
-import { readConnection, type RawConnection } from './connection-form.js';
-import { FormReader } from './form-reader.js';
-import type { MirrorDestination, MirrorFile, MirrorSource, PlaceName, Selection } from './mirror-file.js';
+import { FormReader, type RawTags, readTags } from './form-reader.js';
+import type {
+  Connection,
+  MirrorDestination,
+  MirrorFile,
+  MirrorSource,
+  PasswordFrom,
+  PlaceName,
+  Selection,
+  TagRules,
+} from './mirror-file.js';
 import { MIRROR_SCHEMA } from './mirror-schema.js';
-import { templateFault } from './path-template.js';
+import { templateFault } from './planned.js';
 import { parseHost, parsePlaceName } from './place-name.js';
-import { isGlob, repositoryGlob } from './repository-glob.js';
-import { type RawTags, readTags } from './tags-form.js';
-import type { TagRules } from './tag-rules.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
 type RawPlatforms = string | readonly string[];
@@ -282,4 +287,80 @@ function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {
 
 function listOf(value: string | readonly string[] | undefined): readonly string[] {
   return value === undefined ? [] : typeof value === 'string' ? [value] : value;
+}
+
+interface RawConnection {
+  readonly authFile?: string;
+  readonly credentials?: {
+    readonly username: string;
+    readonly passwordEnv?: string;
+    readonly passwordFile?: string;
+  };
+  readonly tls?: {
+    readonly ca?: string;
+    readonly insecure?: boolean;
+    readonly plainHttp?: boolean;
+    readonly clientCert?: { readonly cert: string; readonly key: string };
+  };
+  readonly limits?: {
+    readonly rate?: string | number;
+    readonly requestsPerSecond?: number;
+    readonly connections?: number;
+  };
+}
+
+/** How a source or a destination is spoken to. */
+function readConnection(reader: FormReader, raw: RawConnection, where: YamlPath): Connection {
+  const { authFile, credentials, tls = {}, limits = {} } = raw;
+  if (authFile !== undefined && credentials !== undefined)
+    reader.faultAtKey(where, 'credentials', 'authFile and credentials exclude each other');
+  const password =
+    credentials === undefined ? undefined : passwordOf(reader, credentials, [...where, 'credentials']);
+  const { clientCert } = tls;
+  return {
+    authFile: reader.path(authFile),
+    credentials:
+      credentials === undefined || password === undefined
+        ? undefined
+        : { username: credentials.username, password },
+    ca: reader.path(tls.ca),
+    clientCert:
+      clientCert === undefined
+        ? undefined
+        : { cert: reader.path(clientCert.cert) ?? '', key: reader.path(clientCert.key) ?? '' },
+    insecure: tls.insecure,
+    plainHttp: tls.plainHttp,
+    rate: reader.rate([...where, 'limits', 'rate'], limits.rate),
+    requestsPerSecond: limits.requestsPerSecond,
+    connections: limits.connections,
+  };
+}
+
+function passwordOf(
+  reader: FormReader,
+  { passwordEnv, passwordFile }: NonNullable<RawConnection['credentials']>,
+  where: YamlPath,
+): PasswordFrom | undefined {
+  if (passwordEnv !== undefined && passwordFile === undefined) return { env: passwordEnv };
+  const file = reader.path(passwordFile);
+  if (file !== undefined && passwordEnv === undefined) return { file };
+  reader.fault(where, 'the credentials need either passwordEnv or passwordFile');
+  return undefined;
+}
+
+/** Whether a repository's name is a pattern. No name has one of these characters. */
+function isGlob(text: string): boolean {
+  return /[*?]/.test(text);
+}
+
+/** A pattern of repositories' names: `*` and `?` stay within a component, `**` does not. */
+function repositoryGlob(pattern: string): (name: string) => boolean {
+  const source = pattern.replace(/\*\*|[*?]|[^*?]+/g, (part) => {
+    if (part === '**') return '.*';
+    if (part === '*') return '[^/]*';
+    if (part === '?') return '[^/]';
+    return part.replace(/[.+^${}()|[\]\\/-]/g, '\\$&');
+  });
+  const expression = new RegExp(`^${source}$`);
+  return (name) => expression.test(name);
 }

@@ -1,21 +1,31 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { ResultCache } from '../../concurrency/index.js';
 import { OciLayout } from '../../content/index.js';
 import type { Store } from '../../engine/store.js';
-import { type Abortable, ContentError } from '../../errors.js';
-import { RegistryClient } from '../../registry/index.js';
+import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
+import {
+  ByteRateLimit,
+  connectedHosts,
+  type CredentialsProvider,
+  defaultCredentials,
+  RegistryClient,
+  type RegistryClientOptions,
+} from '../../registry/index.js';
 import { ArchiveDestination } from '../archives/archive-destination.js';
 import { transportOf } from '../archives/archive.js';
 import { openArchive } from '../archives/open-archive.js';
-import type { DestinationPlace } from '../destination.js';
+import type {
+  DestinationPlace,
+  DestinationRepository,
+  PlaceKind,
+  PutOutcome,
+  SourcePlace,
+} from '../destination.js';
 import { LayoutDestination } from '../layout-destination.js';
 import { LayoutPlace } from '../layout-place.js';
 import { RegistryPlace } from '../registry-place.js';
-import type { SourcePlace } from '../source.js';
 import { StorePlace } from '../store-place.js';
-import { connect, type ConnectOptions } from './connect.js';
-import type { Connection, PlaceName } from './mirror-file.js';
-import { NothingThere } from './nothing-there.js';
+import type { Connection, PasswordFrom, PlaceName } from './mirror-file.js';
 import { formatPlace } from './place-name.js';
 import type { SyncPlaces } from './sync.js';
 
@@ -125,4 +135,122 @@ async function isThere(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+interface ConnectOptions {
+  /** What holds where the file does not say otherwise. */
+  readonly base: RegistryClientOptions;
+  /** Where passwords are looked for. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * How a registry is spoken to, by the file and by what holds for all. Credentials of the file are shown to that registry alone.
+ *
+ * @throws {LandfallError} INVALID_CONFIG where a password is not where the file says
+ */
+export async function connect(
+  host: string,
+  connection: Connection,
+  { base, env }: ConnectOptions,
+): Promise<RegistryClientOptions> {
+  const { rate, plainHttp, connections } = connection;
+  return {
+    ...base,
+    hosts: connectedHosts(base.hosts, {
+      ...connection,
+      ca: connection.ca === undefined ? [] : [connection.ca],
+      maxConnections: connections,
+    }),
+    ...(plainHttp === undefined ? {} : { plainHttp }),
+    ...(rate === undefined ? {} : { rateLimit: new ByteRateLimit(rate) }),
+    ...(await credentialsOf(host, connection, env)),
+  };
+}
+
+async function credentialsOf(
+  host: string,
+  { credentials, authFile }: Connection,
+  env: ConnectOptions['env'],
+): Promise<{ credentials?: CredentialsProvider }> {
+  if (authFile !== undefined) return { credentials: defaultCredentials({ authFile, env }) };
+  if (credentials === undefined) return {};
+  const { username } = credentials;
+  const password = await readPassword(credentials.password, env);
+  return {
+    credentials: (registry) => Promise.resolve(registry === host ? { username, password } : undefined),
+  };
+}
+
+async function readPassword(from: PasswordFrom, env: ConnectOptions['env']): Promise<string> {
+  if ('literal' in from) return from.literal;
+  if ('env' in from) {
+    const password = env[from.env];
+    if (password !== undefined && password !== '') return password;
+    throw new LandfallError('INVALID_CONFIG', `the variable ${from.env} is not set`, {
+      hint: 'Set it to the password that the file means, and export it.',
+    });
+  }
+  let text: string;
+  try {
+    text = await readFile(from.file, 'utf8');
+  } catch (cause) {
+    const why = systemCode(cause) ?? 'unknown error';
+    throw new LandfallError('INVALID_CONFIG', `${from.file} cannot be read (${why})`, {
+      cause,
+      hint: 'It is to hold the password alone.',
+      details: { path: from.file },
+    });
+  }
+  const password = text.replace(/\r?\n$/, '');
+  if (password !== '') return password;
+  throw new LandfallError('INVALID_CONFIG', `${from.file} is empty`, {
+    hint: 'It is to hold the password alone.',
+    details: { path: from.file },
+  });
+}
+
+/**
+ * A place that has nothing yet, for runs that only look: an archive, which is always written anew, and a layout that is not
+ * there. Nothing can be put into it.
+ */
+class NothingThere implements DestinationPlace {
+  readonly kind: PlaceKind;
+  readonly name: string;
+
+  /** @param name `oci-archive:/media/images.tar` */
+  constructor(kind: PlaceKind, name: string) {
+    this.kind = kind;
+    this.name = name;
+  }
+
+  repository(name: string): DestinationRepository {
+    return {
+      name,
+      location: `${this.name}:${name}`,
+      place: this,
+      stored: () => Promise.resolve(undefined),
+      has: () => Promise.resolve(false),
+      put: (): Promise<PutOutcome> => Promise.reject(onlyLooking()),
+      tags: () => NONE,
+      deleteTag: () => Promise.reject(onlyLooking()),
+      deleteManifest: () => Promise.reject(onlyLooking()),
+    };
+  }
+
+  finish(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const NONE: AsyncIterable<string> = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+};
+
+function onlyLooking(): LandfallError {
+  return new LandfallError('UNSUPPORTED', 'nothing is written in a run that only looks');
 }

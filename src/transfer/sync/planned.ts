@@ -1,8 +1,16 @@
-import { type Abortable, ContentError, RegistryError } from '../../errors.js';
-import type { Descriptor } from '../../spec/index.js';
+import { type Abortable, ContentError, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
+import { type Descriptor, parseReference, repositoryName } from '../../spec/index.js';
 import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
-import type { SourceRepository } from '../source.js';
-import type { MirrorSource, Position } from './mirror-file.js';
+import type { SourceRepository } from '../destination.js';
+import type {
+  MirrorDestination,
+  MirrorFile,
+  MirrorSource,
+  PlaceName,
+  Position,
+  Selection,
+} from './mirror-file.js';
+import { type Fault, MirrorFileError } from './yaml-text.js';
 
 /** One image of a source that is wanted, whatever the destinations are. */
 export interface WantedImage {
@@ -88,4 +96,209 @@ export interface MirrorPlan {
   readonly repositories: readonly PlannedRepository[];
   readonly failures: readonly SourceFailure[];
   readonly warnings: readonly string[];
+}
+
+const KEYS = ['registry', 'repository', 'name'] as const;
+
+/** What of a destination's path is known beforehand. */
+export interface PathRule {
+  readonly place: PlaceName;
+  readonly prefix: string;
+  readonly path?: string | undefined;
+}
+
+/** A repository that is copied from. */
+interface MappedFrom {
+  /** `quay.io`; undefined where what is copied has no registry's name. */
+  readonly registry: string | undefined;
+  /** `team/app` */
+  readonly repository: string;
+}
+
+/**
+ * What is wrong with a template, in words; undefined where it can be used.
+ */
+export function templateFault(template: string): string | undefined {
+  const unknown = [...template.matchAll(/\{([^{}]*)\}/g)]
+    .map(([, key = '']) => key)
+    .find((key) => !(KEYS as readonly string[]).includes(key));
+  if (unknown !== undefined)
+    return `there is no {${unknown}}; there are ${KEYS.map((key) => `{${key}}`).join(', ')}`;
+  const rest = template.replace(/\{[^{}]*\}/g, 'x');
+  if (/[{}]/.test(rest)) return 'a brace stands alone';
+  try {
+    const { tag, digest } = parseReference(`registry.example/${rest}`);
+    return tag === undefined && digest === undefined ? undefined : 'it has a tag or a digest';
+  } catch {
+    return 'it makes no name of a repository';
+  }
+}
+
+/**
+ * The canonical name of the repository at a destination. A registry's is below its prefix, by default under the name that it
+ * has at the source; everywhere else a repository keeps the name of its registry too.
+ *
+ * @param to what the source says of it; a template
+ * @throws {LandfallError} INVALID_CONFIG where what comes out is no repository
+ */
+export function mapRepository(from: MappedFrom, to: string | undefined, rule: PathRule): string {
+  const { place, prefix } = rule;
+  const isRegistry = place.kind === 'registry';
+  const template = to ?? rule.path ?? (isRegistry ? '{repository}' : '{registry}/{repository}');
+  const filled = fill(
+    template,
+    isRegistry ? { ...from, registry: asComponent(from.registry) } : from,
+  ).replace(/^\/+/, '');
+  const path = prefix === '' ? filled : `${prefix}/${filled}`;
+  const name = isRegistry ? `${place.host}/${path}` : path;
+  try {
+    const reference = parseReference(name);
+    if (reference.tag === undefined && reference.digest === undefined) return repositoryName(reference);
+  } catch {
+    // Told below, by the name that it would be.
+  }
+  throw new LandfallError('INVALID_CONFIG', `${name} is no name of a repository`, {
+    hint: 'Change the path, the prefix, or say where it goes by `to`.',
+  });
+}
+
+function fill(template: string, { registry = '', repository }: MappedFrom): string {
+  const name = repository.slice(repository.lastIndexOf('/') + 1);
+  const values: Readonly<Record<string, string>> = { registry, repository, name };
+  return template.replace(/\{([^{}]*)\}/g, (_, key: string) => values[key] ?? '');
+}
+
+/** A host as a part of a path, where its port would be read as a tag: `127.0.0.1_5000`. */
+function asComponent(registry: string | undefined): string | undefined {
+  return registry
+    ?.toLowerCase()
+    .replace(/[^a-z0-9.-]+/g, '_')
+    .replace(/^_|_$/g, '');
+}
+
+export interface MayGoToOptions {
+  readonly source: MirrorSource;
+  readonly plan: MirrorPlan;
+  readonly destination: MirrorDestination;
+}
+
+/**
+ * Whether images of a source may belong into a repository at a destination, as far as the file tells without the source being
+ * asked. A pattern of repositories that nobody could list may mean any.
+ */
+export function mayGoTo(name: string, options: MayGoToOptions): boolean {
+  return options.source.selections.some((selection) => {
+    const repositories = repositoriesOf(selection, options);
+    return repositories?.some((from) => goesTo(from, selection, options) === name) ?? true;
+  });
+}
+
+/** Undefined where that could not be found out. */
+function repositoriesOf({ name, matches }: Selection, o: MayGoToOptions): readonly MappedFrom[] | undefined {
+  const { source, plan } = o;
+  if (name !== undefined) {
+    if (source.place.kind === 'registry') return [{ registry: source.place.host, repository: name }];
+    const slash = name.indexOf('/');
+    return [{ registry: slash < 0 ? undefined : name.slice(0, slash), repository: name.slice(slash + 1) }];
+  }
+  if (plan.failures.some((failure) => failure.source === source)) return undefined;
+  return plan.repositories
+    .filter((planned) => planned.source === source && matches?.(shortName(source, planned)) === true)
+    .map(({ registry, path }) => ({ registry, repository: path }));
+}
+
+/** As patterns see it: without the place, which is no part of names only where it is a registry. */
+function shortName(
+  { place }: MirrorSource,
+  { path, repository }: MirrorPlan['repositories'][number],
+): string {
+  return place.kind === 'registry' ? path : repository.name;
+}
+
+/** Undefined where it can go nowhere. */
+function goesTo(from: MappedFrom, { to }: Selection, { destination }: MayGoToOptions): string | undefined {
+  try {
+    return mapRepository(from, to, destination);
+  } catch (error) {
+    if (isLandfallError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** One image, with where it goes. */
+export interface MappedImage {
+  readonly planned: PlannedRepository;
+  readonly image: WantedImage;
+  /** The canonical name of the repository at the destination. */
+  readonly to: string;
+}
+
+/**
+ * Where everything goes at one destination.
+ *
+ * @throws {MirrorFileError} where two different images would have one name there, or one would have none: nothing is copied
+ *   then, since what is there in the end would be a matter of luck
+ */
+export function mapImages(
+  plan: MirrorPlan,
+  destination: MirrorDestination,
+  file: Pick<MirrorFile, 'name'>,
+): MappedImage[] {
+  const faults: Fault[] = [];
+  const taken = new Map<string, MappedImage>();
+  const mapped: MappedImage[] = [];
+  for (const planned of plan.repositories) {
+    for (const image of planned.images) {
+      const one = map({ planned, image }, destination, faults);
+      if (one === undefined) continue;
+      const key = `${one.to} ${image.tag ?? image.from}`;
+      const other = taken.get(key);
+      if (other === undefined) {
+        taken.set(key, one);
+        mapped.push(one);
+      } else if (!isSame(one, other)) {
+        faults.push(collision(one, other));
+      }
+    }
+  }
+  if (faults.length > 0) throw new MirrorFileError(file.name, faults);
+  return mapped;
+}
+
+/** The repositories at the destination that a source's repository goes to, also where no image of it is wanted. */
+export function targetsOf(planned: PlannedRepository, destination: MirrorDestination): ReadonlySet<string> {
+  const targets = new Set<string>();
+  for (const { to } of planned.images)
+    targets.add(mapRepository({ registry: planned.registry, repository: planned.path }, to, destination));
+  return targets;
+}
+
+function map(
+  { planned, image }: { readonly planned: PlannedRepository; readonly image: WantedImage },
+  destination: MirrorDestination,
+  faults: Fault[],
+): MappedImage | undefined {
+  try {
+    const from = { registry: planned.registry, repository: planned.path };
+    return { planned, image, to: mapRepository(from, image.to, destination) };
+  } catch (error) {
+    if (!isLandfallError(error)) throw error;
+    if (!faults.some(({ message, at }) => message === error.message && at === image.at))
+      faults.push({ at: image.at, message: error.message, hint: error.hint });
+    return undefined;
+  }
+}
+
+/** Two sources may name one image; then it is copied once. */
+function isSame(a: MappedImage, b: MappedImage): boolean {
+  return a.planned.repository.location === b.planned.repository.location && a.image.from === b.image.from;
+}
+
+function collision(one: MappedImage, other: MappedImage): Fault {
+  const name = ({ planned, image }: MappedImage): string => `${planned.repository.location}:${image.from}`;
+  return {
+    at: one.image.at,
+    message: `${name(one)} and ${name(other)} would both be ${one.to}:${one.image.tag ?? one.image.from}`,
+    hint: 'Keep them apart by `to`, or by a path with {registry} and {repository} in it.',
+  };
 }

@@ -1,12 +1,17 @@
 import { isDigest, parseReference } from '../../spec/index.js';
 import { checkShape } from './check-shape.js';
-import { FormReader } from './form-reader.js';
-import type { Connection, MirrorFile, MirrorSource, Selection } from './mirror-file.js';
+import { FormReader, tagList } from './form-reader.js';
+import {
+  type Connection,
+  type ListedTags,
+  type MirrorFile,
+  type MirrorSource,
+  type Selection,
+  type TagRules,
+  versionRange,
+} from './mirror-file.js';
 import { SKOPEO_KEYS, SKOPEO_SCHEMA } from './mirror-schema.js';
 import { parseHost } from './place-name.js';
-import { tagList } from './tags-form.js';
-import type { ListedTags, TagRules } from './tag-rules.js';
-import { versionRange } from './version.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
 type Empty = '';

@@ -2,19 +2,28 @@ import { type Abortable, LandfallError } from '../../errors.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { CopySession } from '../copy-session.js';
 import type { DestinationPlace } from '../destination.js';
-import type { EarlierReport } from './earlier-report.js';
-import { imageBlobs, mayPass } from './image-blobs.js';
-import { type MappedImage, mapImages } from './map-images.js';
+import type {
+  EarlierReport,
+  PrunedTag,
+  SyncedImage,
+  SyncEvent,
+  SyncFailure,
+  SyncResult,
+  UnprunedRepository,
+} from './sync-result.js';
+import { imageBlobs, mayPass, syncImages } from './sync-images.js';
+import {
+  mapImages,
+  type MappedImage,
+  type MirrorPlan,
+  type PlannedRepository,
+  type WantedImage,
+} from './planned.js';
 import type { Connection, MirrorDestination, MirrorFile, PlaceName } from './mirror-file.js';
 import { formatPlace } from './place-name.js';
 import { type OpenSource, planMirror } from './plan-mirror.js';
-import type { MirrorPlan, PlannedRepository, WantedImage } from './planned.js';
-import { prune, type RepositoryPrune } from './prune.js';
-import { planPrunes } from './plan-prunes.js';
+import { planPrunes, prune, type RepositoryPrune } from './plan-prunes.js';
 import { imagesOfShard, type Shard } from './shard.js';
-import { syncImages } from './sync-images.js';
-import type { SyncEvent } from './sync-event.js';
-import type { PrunedTag, SyncedImage, SyncFailure, SyncResult, UnprunedRepository } from './sync-result.js';
 
 /** Opens what the file names. What it gives is disposed of by the sync. */
 export interface SyncPlaces {

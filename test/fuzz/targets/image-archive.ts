@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { type ErrorCode, isLandfallError } from '../../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import type { ArchiveFile } from '../../../src/transfer/archives/archive-file.js';
-import { DECLARATION_FILE, renderDeclaration } from '../../../src/transfer/archives/declaration.js';
+import { DECLARATION_FILE, renderDeclaration } from '../../../src/transfer/archives/archive-contents.js';
 import { openTar } from '../../../src/transfer/archives/open-archive.js';
 import { indexTar, type TarIndex } from '../../../src/transfer/archives/tar-index.js';
 import { LayoutPlace } from '../../../src/transfer/layout-place.js';

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/spec/index.js';
 import type { ArchivedBlob } from '../../../src/transfer/archives/archive-contents.js';
-import { PrefetchedBlobs, type PrefetchOptions } from '../../../src/transfer/archives/prefetched-blobs.js';
+import { PrefetchedBlobs, type PrefetchOptions } from '../../../src/transfer/archives/archive-destination.js';
 
 const SIZE = 1000;
 

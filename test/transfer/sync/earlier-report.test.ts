@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Digest } from '../../../src/spec/index.js';
-import { readEarlierReport } from '../../../src/transfer/sync/earlier-report.js';
-import type { SyncedImage } from '../../../src/transfer/sync/sync-result.js';
+import { readEarlierReport, type SyncedImage } from '../../../src/transfer/sync/sync-result.js';
 
 const digest = (digit: string): Digest => `sha256:${digit.repeat(64)}` as Digest;
 

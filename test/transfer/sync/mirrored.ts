@@ -1,7 +1,6 @@
 import { sync, type SyncOptions } from '../../../src/transfer/sync/sync.js';
 import type { MirrorFile } from '../../../src/transfer/sync/mirror-file.js';
-import type { SyncEvent } from '../../../src/transfer/sync/sync-event.js';
-import type { SyncResult } from '../../../src/transfer/sync/sync-result.js';
+import type { SyncEvent, SyncResult } from '../../../src/transfer/sync/sync-result.js';
 import { MemoryPlace, type MemoryRepository } from '../../support/memory-place.js';
 import { read } from './read.js';
 

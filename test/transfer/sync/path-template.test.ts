@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mapRepository, templateFault } from '../../../src/transfer/sync/path-template.js';
+import { mapRepository, templateFault } from '../../../src/transfer/sync/planned.js';
 import { parsePlaceName } from '../../../src/transfer/sync/place-name.js';
 
 const APP = { registry: 'quay.io', repository: 'team/app' };

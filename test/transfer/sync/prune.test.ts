@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { RegistryError } from '../../../src/errors.js';
 import type { Descriptor } from '../../../src/spec/index.js';
 import { MEDIA_TYPES } from '../../../src/spec/index.js';
-import type { RepositoryPrune } from '../../../src/transfer/sync/prune.js';
+import type { RepositoryPrune } from '../../../src/transfer/sync/plan-prunes.js';
 import type { SyncResult } from '../../../src/transfer/sync/sync-result.js';
 import { addImage, addIndex, AMD64 } from '../../support/memory-images.js';
 import type { MemoryRepository } from '../../support/memory-place.js';

@@ -1,5 +1,5 @@
 import type { MirrorFile } from '../../../src/transfer/sync/mirror-file.js';
-import { MirrorFileError } from '../../../src/transfer/sync/mirror-file-error.js';
+import { MirrorFileError } from '../../../src/transfer/sync/yaml-text.js';
 import { readMirrorFile, type ReadMirrorFileOptions } from '../../../src/transfer/sync/read-mirror-file.js';
 
 export const NOW: number = Date.parse('2026-01-31T00:00:00Z');

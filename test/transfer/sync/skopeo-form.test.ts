@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { selectTags } from '../../../src/transfer/sync/tag-rules.js';
-import type { MirrorFile, Selection } from '../../../src/transfer/sync/mirror-file.js';
+import { type MirrorFile, type Selection, selectTags } from '../../../src/transfer/sync/mirror-file.js';
 import { faultsIn, read } from './read.js';
 
 const FILE = `

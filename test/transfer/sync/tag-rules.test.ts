@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { selectTags, subjectOfTag } from '../../../src/transfer/sync/tag-rules.js';
+import { selectTags, subjectOfTag } from '../../../src/transfer/sync/mirror-file.js';
 import { read } from './read.js';
 
 const HEX = '0123456789abcdef'.repeat(4);
