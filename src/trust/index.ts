@@ -15,7 +15,7 @@ export {
 } from './policy/policy-image.js';
 export type { SignatureRequirement, SignatureRuling } from './policy/signature-ruling.js';
 export type { FoundSignature, SignatureManifest, SignatureSet } from './signatures/found-signature.js';
-export type { SignatureSource } from './signatures/signature-source.js';
+export type { SignatureSource } from './signatures/signature-reader.js';
 export {
   type MetRequirement,
   type VerifiedImage,

@@ -1,10 +1,10 @@
+import { lstat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-
-import { TrustError } from '../../errors.js';
-import { isThere } from './is-there.js';
+import { systemCode, TrustError } from '../../errors.js';
 import { PolicyFile } from './policy-file.js';
-import { PolicyInPlaces } from './policy-in-places.js';
+import type { PolicyImage } from './policy-image.js';
+import type { SignatureRuling } from './signature-ruling.js';
 
 /** A policy, and who has chosen it. */
 export interface FoundPolicy {
@@ -70,4 +70,46 @@ function placesOf({ env, system = SYSTEM }: FindPolicyOptions): readonly [string
 /** An empty variable counts as unset. */
 function given(value: string | undefined): string | undefined {
   return value === '' ? undefined : value;
+}
+
+/**
+ * The policy that nobody has named, for what runs for long: the first that is there of some places, looked for anew each time, so that one that
+ * is put there later governs from then on. While there is none, everything is accepted.
+ */
+export class PolicyInPlaces extends PolicyFile {
+  readonly #places: readonly string[];
+
+  /** @param places absolute, the first that is there counts */
+  constructor(places: readonly [string, ...string[]]) {
+    super(places[0]);
+    this.#places = places;
+  }
+
+  override async rulingFor(image: PolicyImage): Promise<SignatureRuling | undefined> {
+    return await (await this.#inEffect())?.rulingFor(image);
+  }
+
+  override async admitUnnamed(what: string): Promise<void> {
+    await (await this.#inEffect())?.admitUnnamed(what);
+  }
+
+  override async acceptsEverything(): Promise<boolean> {
+    return (await (await this.#inEffect())?.acceptsEverything()) ?? true;
+  }
+
+  async #inEffect(): Promise<PolicyFile | undefined> {
+    for (const place of this.#places) if (await isThere(place)) return new PolicyFile(place);
+    return undefined;
+  }
+}
+
+/** Whether a policy is there, be it a link to nowhere or where it cannot be looked at: only what surely is not there governs nothing. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    return code !== 'ENOENT' && code !== 'ENOTDIR';
+  }
 }

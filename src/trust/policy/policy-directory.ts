@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 
 import { TrustError } from '../../errors.js';
 import { quoted } from '../../spec/index.js';
-import { isThere } from './is-there.js';
+import { isThere } from './find-policy.js';
 import { PolicyFile } from './policy-file.js';
 
 /** A namespace is a DNS label (Kubernetes: Namespaces), so it cannot lead out of a directory either. */

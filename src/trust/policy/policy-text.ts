@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { TrustError } from '../../errors.js';
 import { LIMITS } from '../../spec/index.js';
 import { type JsonNode, readJsonTree } from './json-tree.js';
-import { MAX_POLICY_BYTES } from './policy.js';
+import { MAX_POLICY_BYTES } from './requirement.js';
 
 const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md tells what it may hold.';
 

@@ -1,4 +1,4 @@
-import type { SignedIdentity } from './signed-identity.js';
+import type { PolicyImage, SignedIdentity } from './policy-image.js';
 
 /*
  * What a policy asks for, parsed: containers-policy.json(5), Policy Requirements.
@@ -55,4 +55,37 @@ export interface PolicyRule {
   readonly requirements: readonly PolicyRequirement[];
   /** Where it stands in the file, from 1. */
   readonly line: number;
+}
+
+/** A policy in its file, in bytes. One that lists a thousand repositories on their own has some 300 KiB. */
+export const MAX_POLICY_BYTES: number = 1024 * 1024;
+
+/** A policy, understood as a whole. Made by `parsePolicy`. */
+export interface Policy {
+  /** What holds where nothing else does. */
+  readonly default: PolicyRule;
+  /** By transport, then by scope; `''` is the transport's own default. */
+  readonly transports: ReadonlyMap<string, ReadonlyMap<string, PolicyRule>>;
+}
+
+/** The rule of a policy that governs an image. */
+export interface GoverningRule {
+  readonly rule: PolicyRule;
+  /** `docker:quay.io/team`, `docker:` for a transport's own default, `default`. */
+  readonly scope: string;
+}
+
+/** Finds the most specific rule, which alone counts: those of wider scopes are not looked at. */
+export function governingRule(policy: Policy, { transport, scopes }: PolicyImage): GoverningRule {
+  const rules = policy.transports.get(transport);
+  for (const scope of [...scopes, '']) {
+    const rule = rules?.get(scope);
+    if (rule !== undefined) return { rule, scope: `${transport}:${scope}` };
+  }
+  return { rule: policy.default, scope: 'default' };
+}
+
+/** Whether a rule lets in whatever comes, signed or not. */
+export function acceptsAnything({ requirements }: PolicyRule): boolean {
+  return requirements.every(({ type }) => type === 'insecureAcceptAnything');
 }

@@ -6,12 +6,10 @@ import {
   quoted,
   type VerifiableAlgorithm,
 } from '../../spec/index.js';
-import { matchesIdentity } from '../policy/signed-identity.js';
-import type { PolicyImage } from '../policy/policy-image.js';
+import { matchesIdentity, type PolicyImage } from '../policy/policy-image.js';
 import type { SignatureRequirement } from '../policy/signature-ruling.js';
 import type { FoundSignature } from './found-signature.js';
-import { Refusal, type RefusalKind } from './refusal.js';
-import type { SignedClaim, SignedMaterial } from './signed-material.js';
+import { Refusal, type RefusalKind, type SignedClaim, type SignedMaterial } from './signed-material.js';
 import { parseSigstoreBundle } from './sigstore-bundle.js';
 import { SimpleSigning } from './simple-signing.js';
 import { verifySigner } from './verify-signer.js';

@@ -9,9 +9,8 @@ import {
   parseManifest,
 } from '../../spec/index.js';
 import type { FoundSignature, SignatureManifest, SignatureSet } from './found-signature.js';
-import { SignatureReader } from './signature-reader.js';
-import type { SignatureSource } from './signature-source.js';
-import { mayHoldSignatures, signatureFormat, signatureTag } from './signature-types.js';
+import { SignatureReader, type SignatureSource } from './signature-reader.js';
+import { mayHoldSignatures, signatureFormat, signatureTag } from './sigstore-bundle.js';
 
 /** Requests at once for the signatures of one digest. */
 const CONCURRENCY = 4;

@@ -4,10 +4,15 @@ import type { TransparencyLogEntry } from '@sigstore/bundle';
 import { VerificationError, Verifier } from '@sigstore/verify';
 
 import { quoted } from '../../spec/index.js';
-import { readPem } from '../policy/pem.js';
-import { base64Of, objectOf, parseSignatureJson } from './exact-fields.js';
-import { Refusal } from './refusal.js';
-import type { SignatureContent, SignedMaterial } from './signed-material.js';
+import { readPem } from '../policy/policy-bytes.js';
+import {
+  base64Of,
+  objectOf,
+  parseSignatureJson,
+  Refusal,
+  type SignatureContent,
+  type SignedMaterial,
+} from './signed-material.js';
 
 type TrustMaterial = ConstructorParameters<typeof Verifier>[0];
 

@@ -1,8 +1,6 @@
 import { addAbortSignal, type Readable } from 'node:stream';
-
 import { type Abortable, ContentError, SpecError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digest, LIMITS } from '../../spec/index.js';
-import type { SignatureSource } from './signature-source.js';
 
 /**
  * Reads what a source has of the signatures for one digest, each content once. No byte counts before its digest and size do, and no
@@ -92,4 +90,16 @@ function wrongDigest(expected: Digest, actual: Digest): ContentError {
 
 function tooLarge(message: string, actual: number, limit: number): SpecError {
   return new SpecError('LIMIT_EXCEEDED', message, { details: { actual, limit } });
+}
+
+/** Where signatures are looked for: the repository of the image, at its registry, in a store, a layout or an archive. */
+export interface SignatureSource {
+  /** How a person would write it: `docker://quay.io/team/app`. */
+  readonly location: string;
+  /** What a tag names; undefined where it names nothing. Errors: those of the place, NOT_FOUND not among them. */
+  resolve(tag: string, options?: Abortable): Promise<Descriptor | undefined>;
+  /** What refers to a digest (distribution-spec: Listing Referrers). */
+  referrers(subject: Digest, options?: Abortable): AsyncIterable<Descriptor>;
+  /** The bytes of content. Whoever receives them verifies them. Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place. */
+  fetch(descriptor: Descriptor, options?: Abortable): Promise<Readable>;
 }

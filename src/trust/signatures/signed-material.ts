@@ -1,7 +1,7 @@
 import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { SignedEntity } from '@sigstore/verify';
-
-import type { Digest } from '../../spec/index.js';
+import { isLandfallError, TrustError } from '../../errors.js';
+import { type Digest, type JsonObject, type JsonValue, LIMITS, parseJson, quoted } from '../../spec/index.js';
 
 /** What the verifier of sigstore asks of a signature: whether a key made it, and whether a log's entry is about it. */
 export type SignatureContent = SignedEntity['signature'];
@@ -37,4 +37,70 @@ export interface SignedMaterial {
   logEntries(): readonly TransparencyLogEntry[];
   /** What it says, one of which has to be right; to be believed once the signature has been verified. */
   claims(): readonly SignedClaim[];
+}
+
+/**
+ * Why a signature does not count: `attestation`, it is none; `identity`, whoever was asked for has signed this very content, only under
+ * another name; `other-signer`, it says itself that another has made it; `signer`, all else.
+ */
+export type RefusalKind = 'attestation' | 'identity' | 'other-signer' | 'signer';
+
+/** What one signature lacks, in words that follow its name: `made by another key`. It never leaves this folder. */
+export class Refusal extends TrustError {
+  readonly kind: RefusalKind;
+
+  constructor(reason: string, kind: RefusalKind = 'signer', cause?: unknown) {
+    super('SIGNATURE_INVALID', reason, cause === undefined ? {} : { cause });
+    this.kind = kind;
+  }
+}
+
+/**
+ * Parses JSON of a signature. Throws Refusal also for a key that stands twice, and nesting beyond the limit.
+ *
+ * @param what what it is, for messages: `its payload`
+ */
+export function parseSignatureJson(bytes: Uint8Array, what: string): unknown {
+  try {
+    return parseJson(bytes, what.replace(/^its /, ''), LIMITS.signatureBytes);
+  } catch (error) {
+    throw isLandfallError(error) ? new Refusal(error.message, 'signer', error) : error;
+  }
+}
+
+/** An object of these keys, all of them and no others. */
+export function exactFields<K extends string>(
+  value: unknown,
+  keys: readonly K[],
+  what: string,
+): Readonly<Record<K, JsonValue>> {
+  const object = objectOf(value, what);
+  for (const key of Object.keys(object)) {
+    if (!keys.some((known) => known === key)) {
+      throw new Refusal(`${what} has the unknown field ${quoted(key)}`);
+    }
+  }
+  for (const key of keys) {
+    if (!Object.hasOwn(object, key)) throw new Refusal(`${what} has no ${quoted(key)}`);
+  }
+  return object as Readonly<Record<K, JsonValue>>;
+}
+
+export function objectOf(value: unknown, what: string): JsonObject {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new Refusal(`${what} is no JSON object`);
+}
+
+export function stringOf(value: unknown, what: string): string {
+  if (typeof value === 'string') return value;
+  throw new Refusal(`${what} is no string`);
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** base64 with its padding, and with nothing between but line breaks (RFC 4648, 4). */
+export function base64Of(value: unknown, what: string): Buffer {
+  const text = stringOf(value, what).replace(/[\r\n]/g, '');
+  if (text === '' || !BASE64.test(text)) throw new Refusal(`${what} is not base64`);
+  return Buffer.from(text, 'base64');
 }

@@ -1,13 +1,11 @@
 import type { X509Certificate } from 'node:crypto';
 
 import { quoted } from '../../spec/index.js';
-import { keyName, shortKeyName, spkiOf } from '../policy/key-name.js';
+import { keyName, shortKeyName, spkiOf } from '../policy/load-requirement.js';
 import type { SignatureRequirement, TrustRoots } from '../policy/signature-ruling.js';
-import { CertificateFacts } from './certificate-facts.js';
-import { checkCertificatePath } from './certificate-path.js';
+import { CertificateFacts, checkCertificatePath } from './certificate-path.js';
 import { verifyLogged, verifySignedBy } from './logged-signature.js';
-import { Refusal } from './refusal.js';
-import type { SignatureContent, SignedMaterial } from './signed-material.js';
+import { Refusal, type SignatureContent, type SignedMaterial } from './signed-material.js';
 
 type KeyRoots = Extract<TrustRoots, { kind: 'keys' }>;
 type FulcioRoots = Extract<TrustRoots, { kind: 'fulcio' }>;

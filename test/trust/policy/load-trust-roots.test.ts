@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { TrustError } from '../../../src/errors.js';
-import { loadTrustRoots } from '../../../src/trust/policy/load-trust-roots.js';
+import { loadTrustRoots } from '../../../src/trust/policy/load-requirement.js';
 import type { PolicyBytes, PolicySigners } from '../../../src/trust/policy/requirement.js';
 import { CertificateAuthority } from '../../support/certificate-authority.js';
 

@@ -1,8 +1,11 @@
 import { describe, expect, it, test } from 'vitest';
 
 import { parseReference } from '../../../src/spec/index.js';
-import type { PolicyImage } from '../../../src/trust/policy/policy-image.js';
-import { matchesIdentity, type SignedIdentity } from '../../../src/trust/policy/signed-identity.js';
+import {
+  matchesIdentity,
+  type PolicyImage,
+  type SignedIdentity,
+} from '../../../src/trust/policy/policy-image.js';
 
 /*
  * The rows are those of containers/image (signature/policy_reference_match_test.go), and a few of our own.
