@@ -3,14 +3,11 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { ReferrerFinder } from '../content/index.js';
 import { answerBlob } from './answer-blob.js';
 import { answerCatalog, answerTags } from './answer-list.js';
-import { answerManifest } from './answer-manifest.js';
-import { answerReferrers } from './answer-referrers.js';
+import { answerManifest, answerReferrers } from './answer-manifest.js';
 import type { Answer } from './answer.js';
-import { isReading } from './is-reading.js';
+import { isReading, RegistryFault } from './registry-fault.js';
 import { answerPush, PUSH_METHODS } from './push/answer-push.js';
-import type { PushRequest } from './push/push-request.js';
-import type { ServeTarget } from './push/serve-target.js';
-import { RegistryFault } from './registry-fault.js';
+import type { PushRequest, ServeTarget } from './push/serve-target.js';
 import { noEndpoint, parseRoute, type Route } from './route.js';
 import type { ServeSource } from './serve-source.js';
 

@@ -4,8 +4,7 @@ export { TlsFiles, type TlsFilesOptions, type TlsIdentity } from './access/tls-f
 export type { Page, PageRequest } from './answer-request.js';
 export type { Answer } from './answer.js';
 export { accessFacts, accessLine } from './observe/access-line.js';
-export { MetricsServer } from './observe/metrics-server.js';
-export { ServeMetrics } from './observe/serve-metrics.js';
+export { MetricsServer, ServeMetrics } from './observe/serve-metrics.js';
 export { LayoutSource } from './layout-source.js';
 export { DEFAULT_SERVE_LIMITS, type ServeLimits } from './limits.js';
 export type { ServeTarget } from './push/serve-target.js';
@@ -16,12 +15,15 @@ export {
   type RegistryServer,
   type RegistryServerOptions,
 } from './registry-server.js';
-export { RestoringBlobs, type RestoringBlobsOptions } from './restoring-blobs.js';
+export {
+  RestoringBlobs,
+  type RestoringBlobsOptions,
+  sourceOfStore,
+  StoreSource,
+  type StoreSourceOptions,
+} from './store-source.js';
 export type { ServedRequest } from './serve-request.js';
 export type { ServeSource } from './serve-source.js';
-export { sourceOfStore } from './source-of-store.js';
-export { StoreSource, type StoreSourceOptions } from './store-source.js';
 export { MirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
-export { SourceCatalogue } from './page/source-catalogue.js';
-export { type CatalogueSource, StoreCatalogue } from './page/store-catalogue.js';
+export { type CatalogueSource, SourceCatalogue, StoreCatalogue } from './page/store-catalogue.js';
 export { PullThrough, type PullThroughOptions } from './pull-through/pull-through.js';

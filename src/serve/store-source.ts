@@ -1,6 +1,10 @@
+import type { Readable } from 'node:stream';
+import { SingleFlight } from '../concurrency/index.js';
 import {
   type BlobInfo,
   type BlobProvider,
+  type ByteRange,
+  type DiscardedBlob,
   type DocumentStore,
   type ImageCatalog,
   imagesListing,
@@ -9,9 +13,15 @@ import {
   tagTable,
   type TagTable,
 } from '../content/index.js';
+import { discardedBlobs } from '../engine/discard-layers.js';
+import { restoreBlobs } from '../engine/restore-blobs.js';
+import type { Store } from '../engine/store.js';
 import { KeptSignatures, signedByTag } from '../engine/trust/kept-signatures.js';
+import { type ErrorCode, LandfallError } from '../errors.js';
 import type { MetadataDatabase } from '../metadata/index.js';
+import type { RegistryClient } from '../registry/index.js';
 import { type Descriptor, type Digest, parseReference, repositoryName } from '../spec/index.js';
+import { RegistryFault } from './registry-fault.js';
 import type { ServeSource } from './serve-source.js';
 
 export interface StoreSourceOptions {
@@ -111,4 +121,100 @@ export class StoreSource implements ServeSource {
     const images = await this.#images.list();
     return tagTable(images.map(({ name, target }) => ({ reference: parseReference(name), target })));
   }
+}
+
+/** The images of a store, to be served; layers that it dropped once they were unpacked are brought back when somebody asks for them. */
+export function sourceOfStore(
+  store: Store,
+  registry: RegistryClient,
+  { signal, writable }: { readonly signal: AbortSignal; readonly writable: boolean },
+): StoreSource {
+  const { catalog: images, content, documents, database } = store;
+  const restoring = new RestoringBlobs({
+    blobs: content,
+    discarded: discardedBlobs(store),
+    restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
+  });
+  return new StoreSource({
+    images,
+    content,
+    restoring,
+    records: { documents, database, ownManifests: writable },
+  });
+}
+
+export interface RestoringBlobsOptions {
+  /** What is here. */
+  readonly blobs: BlobProvider;
+  /** What is not here because it was dropped on purpose. */
+  readonly discarded: { get(digest: Digest): Promise<DiscardedBlob | undefined> };
+  /** Brings a discarded blob back, or says why it cannot. */
+  readonly restore: (descriptor: Descriptor) => Promise<void>;
+}
+
+/**
+ * Blobs that are fetched back when they are opened, should they have been dropped; until then their size is known and
+ * nothing is moved. However many clients want one, it is fetched once, and goes on being so when a client has gone.
+ */
+export class RestoringBlobs implements BlobProvider {
+  readonly #options: RestoringBlobsOptions;
+  readonly #restoring = new SingleFlight<Digest, void>();
+
+  constructor(options: RestoringBlobsOptions) {
+    this.#options = options;
+  }
+
+  async info(digest: Digest): Promise<BlobInfo | undefined> {
+    const { blobs, discarded } = this.#options;
+    const here = await blobs.info(digest);
+    if (here !== undefined) return here;
+    const blob = await discarded.get(digest);
+    return blob === undefined
+      ? undefined
+      : { digest, size: blob.size, createdAt: blob.discardedAt, labels: {} };
+  }
+
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    await this.#bringBack(descriptor);
+    return await this.#options.blobs.open(descriptor, range);
+  }
+
+  async path(digest: Digest): Promise<string> {
+    const info = await this.info(digest);
+    if (info !== undefined) {
+      await this.#bringBack({ mediaType: 'application/octet-stream', digest, size: info.size });
+    }
+    return await this.#options.blobs.path(digest);
+  }
+
+  async #bringBack(descriptor: Descriptor): Promise<void> {
+    const { digest } = descriptor;
+    if ((await this.#options.blobs.info(digest)) !== undefined) return;
+    try {
+      await this.#restoring.run(digest, () => this.#options.restore(descriptor));
+    } catch (error) {
+      throw faultOf(error);
+    }
+  }
+}
+
+/** What fails at the place that a blob came from. All else is this machine's own matter. */
+const REMOTE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'UNAUTHORIZED',
+  'DENIED',
+  'RATE_LIMITED',
+  'UNAVAILABLE',
+  'PROTOCOL',
+  'REDIRECT_REFUSED',
+  'DIGEST_MISMATCH',
+  'SIZE_MISMATCH',
+]);
+
+function faultOf(error: unknown): unknown {
+  if (!(error instanceof LandfallError)) return error;
+  const { code, message } = error as LandfallError;
+  if (code === 'BLOB_NOT_FOUND' || code === 'NOT_FOUND') {
+    return new RegistryFault(404, 'BLOB_UNKNOWN', message);
+  }
+  return REMOTE.has(code) ? new RegistryFault(502, 'UNKNOWN', message) : error;
 }

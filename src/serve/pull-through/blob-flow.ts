@@ -1,14 +1,13 @@
-import type { Readable } from 'node:stream';
-
+import { type FileHandle, open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
 import { downloadBlob } from '../../engine/blob-download.js';
 import type { BudgetShare } from '../../engine/pull-budget.js';
-import { isWrongContent } from '../../errors.js';
+import { type Abortable, isWrongContent } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
-import { type Deferred, deferred } from '../../concurrency/index.js';
-import { GrowingBlobStream } from './growing-blob-stream.js';
-import { GrowingFile } from './growing-file.js';
+import { Frontier } from '../../system/index.js';
 
 export interface BlobFlowOptions {
   readonly content: ContentStore;
@@ -184,4 +183,133 @@ function silent<T>(): Deferred<T> {
 function arrivedIn(writer: IngestWriter): number {
   const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
   return writer.descriptor.size - missing;
+}
+
+/**
+ * So many bytes at the end of a blob are given to nobody before all of it was found right: who reads a wrong blob never has
+ * the whole of it, and what is shorter, as most documents are, is not given wrong in any part.
+ */
+export const WITHHELD_BYTES: number = 64 * 1024;
+
+/**
+ * The file of a blob on its way, for any number of readers that follow its frontier. It is opened once, so that it can be
+ * read on whatever becomes of its name; it is closed when the last one lets go.
+ */
+class GrowingFile {
+  readonly size: number;
+  readonly #file: FileHandle;
+  readonly #frontier: Frontier;
+  readonly #over = deferred<unknown>();
+  #holders = 1;
+
+  private constructor(file: FileHandle, { descriptor, shared }: IngestWriter) {
+    this.#file = file;
+    this.#frontier = new Frontier(shared);
+    this.size = descriptor.size;
+  }
+
+  /** Opens what a writer fills. The caller holds it, and releases it with {@link end}. */
+  static async open(writer: IngestWriter): Promise<GrowingFile> {
+    return new GrowingFile(await open(writer.path, 'r'), writer);
+  }
+
+  /** How many bytes may be given, from the first. */
+  get readable(): number {
+    if (this.#frontier.state === 'complete') return this.size;
+    return Math.max(0, Math.min(this.#frontier.bytes, this.size - WITHHELD_BYTES));
+  }
+
+  /** Resolves when more than `after` bytes may be given, or nothing more will come. Errors: ABORTED. */
+  async wait(after: number, { signal }: Abortable = {}): Promise<void> {
+    while (this.readable <= after && this.#frontier.state === 'growing') {
+      // Of what is withheld no further byte is news, only the verdict.
+      await this.#frontier.wait(Math.max(after, this.#frontier.bytes), { signal });
+    }
+  }
+
+  /** At least a byte, at most `length`, from an offset that may be given. */
+  async read(at: number, length: number): Promise<Buffer> {
+    const chunk = Buffer.allocUnsafe(Math.min(length, this.readable - at));
+    const { bytesRead } = await this.#file.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) throw new Error(`the file of a growing blob ends at ${at}`);
+    return chunk.subarray(0, bytesRead);
+  }
+
+  /** What ended it, once its writer has: undefined where it is whole. */
+  get over(): Promise<unknown> {
+    return this.#over.promise;
+  }
+
+  /** Keeps it open until {@link release}; false where it has been closed, since nobody held it any more. */
+  hold(): boolean {
+    if (this.#holders === 0) return false;
+    this.#holders += 1;
+    return true;
+  }
+
+  async release(): Promise<void> {
+    this.#holders -= 1;
+    if (this.#holders === 0) await this.#file.close();
+  }
+
+  /** Its writer has ended. @param failure why it is not whole */
+  async end(failure?: unknown): Promise<void> {
+    this.#over.resolve(failure);
+    await this.release();
+  }
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * A blob, or a part of it, as it arrives. It fails where the blob does, so that what is not whole never looks so; it lets go
+ * of the file when it ends or is destroyed.
+ */
+class GrowingBlobStream extends Readable {
+  readonly #file: GrowingFile;
+  readonly #end: number;
+  readonly #left = new AbortController();
+  readonly #onClose: () => void;
+  #at: number;
+
+  /**
+   * @param file held by this from now on
+   * @param range within the blob
+   * @param onClose called once
+   */
+  constructor(file: GrowingFile, range: ByteRange | undefined, onClose: () => void) {
+    super({ highWaterMark: CHUNK_BYTES });
+    this.#file = file;
+    this.#at = range?.offset ?? 0;
+    this.#end = range?.length === undefined ? file.size : Math.min(file.size, this.#at + range.length);
+    this.#onClose = onClose;
+    file.hold();
+  }
+
+  override _read(): void {
+    this.#next().then(
+      (chunk) => this.push(chunk),
+      (error: unknown) => this.destroy(error instanceof Error ? error : new Error('the blob broke off')),
+    );
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#left.abort();
+    this.#onClose();
+    this.#file.release().then(
+      () => callback(error),
+      (closing: unknown) => callback(error ?? (closing as Error)),
+    );
+  }
+
+  async #next(): Promise<Buffer | null> {
+    if (this.#at >= this.#end) return null;
+    await this.#file.wait(this.#at, { signal: this.#left.signal });
+    if (this.#file.readable <= this.#at) {
+      throw new Error('the blob could not be brought whole', { cause: await this.#file.over });
+    }
+    const chunk = await this.#file.read(this.#at, Math.min(CHUNK_BYTES, this.#end - this.#at));
+    this.#at += chunk.length;
+    return chunk;
+  }
 }

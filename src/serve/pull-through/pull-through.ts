@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from 'node:http';
-
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
 import type { PullBudget, Store } from '../../engine/index.js';
@@ -7,21 +6,15 @@ import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
+import { RegistryFault } from '../registry-fault.js';
 import type { Route } from '../route.js';
 import type { RequestSource, ServeSource } from '../serve-source.js';
-import { BlobFlows } from './blob-flows.js';
-import { changedSource, warningHeader } from './changed-source.js';
-import { requireNotForeign } from './foreign-content.js';
-import { ImageCompletion } from './image-completion.js';
-import { requireKnown } from './own-requests.js';
-import { PendingImages } from './pending-images.js';
+import { BlobFlows, UpstreamBlobs } from './blob-flows.js';
+import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
+import { ImageCompletion, PendingImages } from './pending-images.js';
 import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
-import { UpstreamBlobs } from './upstream-blobs.js';
-import { UpstreamDocuments } from './upstream-documents.js';
+import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
 import { upstreamFault } from './upstream-fault.js';
-import { UpstreamGate } from './upstream-gate.js';
-import { UpstreamLists } from './upstream-lists.js';
-import { UpstreamTags } from './upstream-tags.js';
 
 export interface PullThroughOptions {
   readonly store: Store;
@@ -277,4 +270,55 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   #isOwn(headers: IncomingHttpHeaders): boolean {
     return headers['user-agent']?.includes(this.#options.mark) === true;
   }
+}
+
+/** A source that answers some questions otherwise. */
+function changedSource(source: PullThrough, changes: Partial<ServeSource>): ServeSource {
+  return {
+    blobs: source.blobs,
+    restoring: source.restoring,
+    resolve: (repository, tag) => source.resolve(repository, tag),
+    tags: (repository) => source.tags(repository),
+    targets: (repository) => source.targets(repository),
+    keptBeside: (repository, subject) => source.keptBeside(repository, subject),
+    repositories: () => source.repositories(),
+    isWithheld: (repository, blob) => source.isWithheld(repository, blob),
+    mediaTypeOf: (digest) => source.mediaTypeOf(digest),
+    blobsOf: (repository) => source.blobsOf(repository),
+    ...changes,
+  };
+}
+
+/** distribution-spec: Warnings. What is no printable ASCII, or would end the text, is left out. */
+function warningHeader(text: string): string {
+  return `299 - "${text.replace(/[^\x20-\x7e]|["\\]/g, '').slice(0, 300)}"`;
+}
+
+/**
+ * Holds what a mirror asks itself for against its policy, without asking anybody for signatures, since that may come back here: to it
+ * what may be given to nobody is not here, so that it goes on to the next host.
+ *
+ * @param repository `registry/repository`
+ * @throws RegistryFault 404
+ */
+async function requireKnown(
+  source: Pick<ServeSource, 'resolve'>,
+  gate: Pick<UpstreamGate, 'admitBlob' | 'knows'>,
+  repository: string,
+  route: Route,
+): Promise<void> {
+  if (route.kind === 'blob') {
+    try {
+      await gate.admitBlob(repository, route.digest);
+      return;
+    } catch (error) {
+      if (!(error instanceof TrustError)) throw error;
+      throw new RegistryFault(404, 'BLOB_UNKNOWN', 'it is not here');
+    }
+  }
+  if (route.kind !== 'manifest') return;
+  const tag = 'tag' in route ? route.tag : undefined;
+  const digest = 'tag' in route ? (await source.resolve(repository, route.tag))?.digest : route.digest;
+  if (digest === undefined || (await gate.knows(repository, digest, tag))) return;
+  throw new RegistryFault(404, 'MANIFEST_UNKNOWN', 'it is not here');
 }

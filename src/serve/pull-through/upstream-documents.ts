@@ -1,11 +1,13 @@
 import { Limiter, SingleFlight } from '../../concurrency/index.js';
+import { imagesWithBlob } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
+import { touchImage } from '../../engine/find-image.js';
 import type { StoreParts } from '../../engine/index.js';
 import { PullBudget } from '../../engine/pull-budget.js';
-import type { Abortable } from '../../errors.js';
-import type { RegistryClient } from '../../registry/index.js';
-import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
+import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, isDigest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
 import type { UpstreamGate } from './upstream-gate.js';
 
@@ -100,4 +102,259 @@ export class UpstreamDocuments {
 
 function tagIn(name: string | undefined): string | undefined {
   return name === undefined ? undefined : parseReference(name).tag;
+}
+
+export interface UpstreamTagsOptions extends Abortable {
+  readonly store: Pick<StoreParts, 'catalog' | 'content' | 'database' | 'images'>;
+  readonly registry: Pick<RegistryClient, 'resolver'>;
+  readonly documents: UpstreamDocuments;
+  readonly pending: PendingImages;
+  /** How long what a tag led to is taken to hold, in ms. */
+  readonly ttlMs: number;
+  readonly onWarning: (text: string) => void;
+}
+
+/** What a tag leads to, and why that may be out of date. */
+export interface TagTarget {
+  readonly target: Descriptor;
+  readonly warning?: string;
+}
+
+/** An upstream that does not answer is waited for so long where there is something here that can be given instead. */
+const PATIENCE_MS = 5_000;
+/** And so long it is not asked again then. */
+const REST_MS = 10_000;
+/** That an image is used is noted so often. */
+const TOUCH_MS = 60_000;
+
+/** Tags, as upstreams resolve them. While one cannot be asked, what is here is what its tags lead to. */
+export class UpstreamTags {
+  readonly #options: UpstreamTagsOptions;
+  readonly #memory = new TagMemory();
+  readonly #touched = new TagMemory();
+  readonly #flights = new SingleFlight<string, TagTarget>();
+
+  constructor(options: UpstreamTagsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Its document is here when it resolves.
+   *
+   * Errors: those of the resolver and of what brings the document, where nothing is here; TrustError.
+   */
+  async resolve(repository: string, tag: string): Promise<TagTarget> {
+    const name = `${repository}:${tag}`;
+    const known = await this.#known(name);
+    const found = known ?? (await this.#flights.run(name, () => this.#ask(repository, tag)));
+    if (this.#touched.fresh(name) === undefined) {
+      this.#touched.note(name, { target: undefined, forMs: TOUCH_MS });
+      await touchImage(this.#options.store, name);
+    }
+    return found;
+  }
+
+  /** Notes that the images are used that a document is part of. */
+  async used(digest: Digest): Promise<void> {
+    if (this.#touched.fresh(digest) !== undefined) return;
+    this.#touched.note(digest, { target: undefined, forMs: TOUCH_MS });
+    const { store } = this.#options;
+    for (const name of await imagesWithBlob(store.database, digest)) await touchImage(store, name);
+  }
+
+  async #known(name: string): Promise<TagTarget | undefined> {
+    const seen = this.#memory.fresh(name);
+    if (seen?.target === undefined) return undefined;
+    // It may have been collected meanwhile.
+    if ((await this.#options.store.content.info(seen.target.digest)) === undefined) return undefined;
+    return { target: seen.target, ...(seen.warning === undefined ? {} : { warning: seen.warning }) };
+  }
+
+  async #ask(repository: string, tag: string): Promise<TagTarget> {
+    const { store, registry, documents, pending, ttlMs, signal } = this.#options;
+    const name = `${repository}:${tag}`;
+    const here = await this.#here(name);
+    const patience = here === undefined ? [] : [AbortSignal.timeout(PATIENCE_MS)];
+    const signals = [...(signal === undefined ? [] : [signal]), ...patience];
+    try {
+      const reference = { ...parseReference(repository), tag };
+      const ask = async (byGet: boolean): Promise<Descriptor> => {
+        const asking = { signal: AbortSignal.any(signals), byGet };
+        const target = await registry.resolver().resolve(reference, asking);
+        pending.unname(name);
+        const named = (await store.catalog.get(name))?.target;
+        try {
+          if (named?.digest !== target.digest) await documents.bring(repository, target, name);
+        } catch (error) {
+          // HEAD told something else than there is.
+          if (!byGet && isMisdescribed(error, target)) return await ask(true);
+          throw error;
+        }
+        return target;
+      };
+      const target = await ask(false);
+      this.#memory.note(name, { target, forMs: ttlMs });
+      return { target };
+    } catch (error) {
+      // What a policy refuses is not made up for by what the tag was before.
+      if (here === undefined || !isLandfallError(error) || error instanceof TrustError) throw error;
+      const { registry: host } = parseReference(repository);
+      const reason = error.code === 'ABORTED' ? 'it does not answer' : error.message;
+      const warning = `${name} is given as it was last seen here, since ${host} could not say what it is now: ${reason}`;
+      this.#memory.note(name, { target: here, forMs: Math.min(REST_MS, ttlMs), warning });
+      this.#options.onWarning(warning);
+      return { target: here, warning };
+    }
+  }
+
+  /** What can be given without the upstream: what it last said, unless that is not whole and something else is. */
+  async #here(name: string): Promise<Descriptor | undefined> {
+    const { store, pending } = this.#options;
+    const last = this.#memory.last(name);
+    const whole = last === undefined || pending.has(last.digest) ? undefined : last;
+    for (const target of [whole, (await store.catalog.get(name))?.target, last]) {
+      if (target !== undefined && (await store.content.info(target.digest)) !== undefined) return target;
+    }
+    return undefined;
+  }
+}
+
+interface Seen {
+  /** What the tag led to when that was last told. */
+  readonly target: Descriptor | undefined;
+  /** By `performance.now()`: until then nobody is asked. */
+  readonly until: number;
+  /** Why what is here is given in the place of an answer from there. */
+  readonly warning: string | undefined;
+}
+
+/** So many tags are remembered; the oldest go. What is forgotten is only asked for sooner. */
+const MOST = 50_000;
+
+/** What upstreams have said of tags lately. */
+class TagMemory {
+  readonly #seen = new Map<string, Seen>();
+
+  /** What holds of a name at the moment; undefined where its upstream is to be asked. */
+  fresh(name: string): Seen | undefined {
+    const seen = this.#seen.get(name);
+    return seen !== undefined && performance.now() < seen.until ? seen : undefined;
+  }
+
+  /** What a name led to, however long ago; undefined where that was never told. */
+  last(name: string): Descriptor | undefined {
+    return this.#seen.get(name)?.target;
+  }
+
+  note(
+    name: string,
+    { target, forMs, warning }: { target: Descriptor | undefined; forMs: number; warning?: string },
+  ): void {
+    this.#seen.delete(name);
+    this.#seen.set(name, { target, until: performance.now() + forMs, warning });
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MOST && oldest !== undefined) this.#seen.delete(oldest);
+  }
+}
+
+export interface UpstreamListsOptions extends Abortable {
+  readonly registry: Pick<RegistryClient, 'repository'>;
+  readonly documents: UpstreamDocuments;
+  readonly ttlMs: number;
+  readonly onWarning: (text: string) => void;
+}
+
+/** What an upstream lists; `warning` where it could not say, and nothing of it is known. */
+export interface UpstreamList<T> {
+  readonly items: readonly T[];
+  readonly warning?: string;
+}
+
+/** Of one list; what is beyond is left to who asks the upstream itself. */
+const MOST_TAGS = 100_000;
+const MOST_REFERRERS = 200;
+/** So many lists are remembered, for those who ask page by page. */
+const MOST_LISTS = 1_000;
+
+/** The lists of tags and of referrers at upstreams, each asked for once in a while. */
+export class UpstreamLists {
+  readonly #options: UpstreamListsOptions;
+  readonly #flights = new SingleFlight<string, UpstreamList<string>>();
+  readonly #known = new Map<string, { readonly list: UpstreamList<string>; readonly until: number }>();
+
+  constructor(options: UpstreamListsOptions) {
+    this.#options = options;
+  }
+
+  async tags(repository: string): Promise<UpstreamList<string>> {
+    const { registry, signal } = this.#options;
+    return await this.#list(`tags of ${repository}`, async () => ({
+      items: await atMost(MOST_TAGS, registry.repository(parseReference(repository)).tags({ signal })),
+    }));
+  }
+
+  /** The documents that refer to a digest, which are here when it resolves, as far as they could be had. */
+  async referrers(repository: string, subject: Digest): Promise<UpstreamList<Digest>> {
+    const { registry, documents, signal } = this.#options;
+    const what = `referrers of ${repository}@${subject}`;
+    const { items, ...rest } = await this.#list(what, async () => {
+      const listed = registry.repository(parseReference(repository)).referrers(subject, { signal });
+      const brought: Digest[] = [];
+      let failure: unknown;
+      for (const descriptor of await atMost(MOST_REFERRERS, listed)) {
+        try {
+          await documents.bring(repository, bare(descriptor));
+          brought.push(descriptor.digest);
+        } catch (error) {
+          failure = error;
+        }
+      }
+      return { items: brought, ...(failure === undefined ? {} : { warning: this.#warn(what, failure) }) };
+    });
+    return { items: items.filter((item) => isDigest(item)), ...rest };
+  }
+
+  async #list(what: string, ask: () => Promise<UpstreamList<string>>): Promise<UpstreamList<string>> {
+    const known = this.#known.get(what);
+    if (known !== undefined && performance.now() < known.until) return known.list;
+    return await this.#flights.run(what, async () => {
+      const list = await this.#ask(what, ask);
+      this.#known.delete(what);
+      this.#known.set(what, { list, until: performance.now() + this.#options.ttlMs });
+      const [oldest] = this.#known.keys();
+      if (this.#known.size > MOST_LISTS && oldest !== undefined) this.#known.delete(oldest);
+      return list;
+    });
+  }
+
+  async #ask(what: string, ask: () => Promise<UpstreamList<string>>): Promise<UpstreamList<string>> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (isLandfallError(error) && error.code === 'NOT_FOUND') return { items: [] };
+      return { items: [], warning: this.#warn(what, error) };
+    }
+  }
+
+  /** Says why a list lacks something. A fault of this program is thrown on. */
+  #warn(what: string, error: unknown): string {
+    if (!isLandfallError(error)) throw error;
+    const warning = `of the ${what} only those are listed that are here: ${error.message}`;
+    this.#options.onWarning(warning);
+    return warning;
+  }
+}
+
+/** What a list says beyond the document itself is not the document's. */
+function bare({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
+}
+
+async function atMost<T>(most: number, items: AsyncIterable<T>): Promise<readonly T[]> {
+  const taken: T[] = [];
+  for await (const item of items) {
+    taken.push(item);
+    if (taken.length === most) break;
+  }
+  return taken;
 }

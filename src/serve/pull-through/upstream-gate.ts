@@ -1,16 +1,17 @@
 import { SingleFlight } from '../../concurrency/index.js';
-import { imagesListing } from '../../content/index.js';
+import { imagesListing, imagesWithBlob, isPushedTo } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
 import { readVerified, type Store } from '../../engine/index.js';
 import {
+  accompanies,
   admitImage,
   admitKnown,
   type DocumentBytes,
   documentBytes,
   indexesAbove,
-  accompanies,
-  registrySignatures,
   recordAdmission,
+  registrySignatures,
 } from '../../engine/trust/index.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
@@ -26,7 +27,8 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
-import { isOpenToAll } from './is-open-to-all.js';
+import { RegistryFault } from '../registry-fault.js';
+import type { Route } from '../route.js';
 import type { PendingImages } from './pending-images.js';
 
 export interface UpstreamGateOptions extends Abortable {
@@ -288,4 +290,53 @@ function isTagIn(repository: string, name: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether a policy accepts everything. One that cannot be understood accepts nothing. */
+async function isOpenToAll(policy: PolicyFile): Promise<boolean> {
+  try {
+    return await policy.acceptsEverything();
+  } catch {
+    return false;
+  }
+}
+
+export interface ForeignContentOptions {
+  readonly store: Store;
+  readonly policy: PolicyFile;
+  /** Whether a repository is an upstream's. */
+  readonly isUpstreams: (repository: string) => boolean;
+}
+
+/**
+ * Keeps what came from an upstream from being had by its digest under a name that is no upstream's, for which no policy is asked: there it
+ * is only where an image of that name has it.
+ *
+ * @param repository `registry/repository`, no upstream's
+ * @throws RegistryFault 404
+ */
+export async function requireNotForeign(
+  options: ForeignContentOptions,
+  repository: string,
+  route: Route,
+): Promise<void> {
+  if ((route.kind !== 'manifest' && route.kind !== 'blob') || !('digest' in route)) return;
+  if (await isOpenToAll(options.policy)) return;
+  if (!(await isForeign(options, repository, route.digest))) return;
+  const code = route.kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN';
+  throw new RegistryFault(404, code, `there is no ${route.kind} ${route.digest} in ${repository}`);
+}
+
+async function isForeign(
+  { store, isUpstreams }: ForeignContentOptions,
+  repository: string,
+  digest: Digest,
+): Promise<boolean> {
+  const info = await store.content.info(digest);
+  // What was dropped once it was unpacked is brought again from where it came.
+  const source = (info ?? (await discardedBlobs(store).get(digest)))?.source;
+  if (source === undefined || !isUpstreams(source)) return false;
+  if (info !== undefined && isPushedTo(info, repository)) return false;
+  const names = await imagesWithBlob(store.database, digest);
+  return !names.some((name) => repositoryName(parseReference(name)) === repository);
 }

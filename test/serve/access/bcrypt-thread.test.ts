@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { beforeEach, expect, it, vi } from 'vitest';
-import { BcryptThread } from '../../../src/serve/access/bcrypt-thread.js';
+import { BcryptThread } from '../../../src/serve/access/htpasswd.js';
 
 const workers = vi.hoisted((): EventEmitter[] => []);
 

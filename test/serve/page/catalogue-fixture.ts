@@ -1,8 +1,12 @@
 import { Readable } from 'node:stream';
 
 import type { BlobProvider, DocumentFacts } from '../../../src/content/index.js';
-import { type Catalogue, makeCatalogue, type NamedImage } from '../../../src/serve/page/catalogue.js';
-import { referrerKind } from '../../../src/serve/page/referrer-kind.js';
+import {
+  type Catalogue,
+  makeCatalogue,
+  type NamedImage,
+  referrerKind,
+} from '../../../src/serve/page/catalogue.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 
 export interface FixtureImage {

@@ -7,8 +7,7 @@ import { OciLayout } from '../../../src/content/index.js';
 import { recordDocuments } from '../../../src/engine/documents.js';
 import { openStore, type Store } from '../../../src/engine/index.js';
 import { LayoutSource } from '../../../src/serve/index.js';
-import { SourceCatalogue } from '../../../src/serve/page/source-catalogue.js';
-import { StoreCatalogue } from '../../../src/serve/page/store-catalogue.js';
+import { SourceCatalogue, StoreCatalogue } from '../../../src/serve/page/store-catalogue.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import type { CatalogueImage } from '../../../src/serve/page/catalogue.js';
-import { listAddress, PAGE_SIZE, readListQuery, selectImages } from '../../../src/serve/page/list-query.js';
+import { listAddress, PAGE_SIZE, readListQuery, selectImages } from '../../../src/serve/page/list-page.js';
 import { CatalogueFixture } from './catalogue-fixture.js';
 
 const query = (text: string): ReturnType<typeof readListQuery> => readListQuery(new URLSearchParams(text));

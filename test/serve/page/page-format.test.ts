@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { countOf, formatAge, formatBytes } from '../../../src/serve/page/page-format.js';
-import { referrerKind, referrerTagOf } from '../../../src/serve/page/referrer-kind.js';
+import { countOf, formatAge, formatBytes } from '../../../src/serve/page/html.js';
+import { referrerKind, referrerTagOf } from '../../../src/serve/page/catalogue.js';
 
 describe('what people read', () => {
   it.each([
