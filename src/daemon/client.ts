@@ -9,7 +9,7 @@ import {
 import { type Abortable, abortedError, LandfallError } from '../errors.js';
 import { errorIn } from './calls.js';
 import { streamingCall, unaryCall } from './grpc-call.js';
-import { readProto, serviceOf } from './proto-files.js';
+import { readProto, serviceOf } from './grpc-server.js';
 import type {
   PullRequestMessage,
   PullUpdateMessage,

@@ -4,7 +4,7 @@ import type { Credentials, RegistryClient } from '../registry/index.js';
 import type { PolicyDirectory, PolicyFile } from '../trust/index.js';
 import type { CallOptions } from './calls.js';
 import { ContainerdImages, type ContainerdImagesOptions } from './containerd/containerd-images.js';
-import { OwnOffers } from './containerd/own-offers.js';
+import { OwnOffers } from './containerd/labels.js';
 import { writeDaemonFile } from './daemon-file.js';
 import { GrpcServer } from './grpc-server.js';
 import { KeptCredentials } from './kept-credentials.js';

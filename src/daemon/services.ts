@@ -2,8 +2,7 @@ import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { type CallOptions, streaming, unary } from './calls.js';
 import { imageService, type ImageServiceOptions } from './cri/image-service.js';
 import { runtimeService, type RuntimeServiceOptions } from './cri/runtime-service.js';
-import type { ServedService } from './grpc-server.js';
-import { readProto, serviceOf } from './proto-files.js';
+import { readProto, type ServedService, serviceOf } from './grpc-server.js';
 import { snapshotsService, type SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
 import { transfersService } from './transfers/transfers-service.js';
 

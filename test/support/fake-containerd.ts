@@ -16,8 +16,8 @@ import type {
   ImageMessage,
   Labels,
   WriteContentRequest,
-} from '../../src/daemon/containerd/messages.js';
-import { readProto, serviceOf } from '../../src/daemon/proto-files.js';
+} from '../../src/daemon/containerd/connection.js';
+import { readProto, serviceOf } from '../../src/daemon/grpc-server.js';
 import { digestOf } from '../../src/spec/index.js';
 
 const NAMESPACE = 'k8s.io';

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   Client,
   type ClientOptions,
@@ -6,13 +7,19 @@ import {
   type MethodDefinition,
   type ServiceDefinition,
   type ServiceError,
+  status,
 } from '@grpc/grpc-js';
-import { once } from 'node:events';
-import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
+import {
+  type Abortable,
+  abortedError,
+  type ErrorCode,
+  isLandfallError,
+  LandfallError,
+  throwIfAborted,
+} from '../../errors.js';
+import type { ImageSpec } from '../cri/messages.js';
 import { streamingCall, unaryCall } from '../grpc-call.js';
-import { type ProtoFile, readProto, serviceOf } from '../proto-files.js';
-import { containerdError } from './containerd-error.js';
-import type { ContainerdCalls, EventEnvelope, WriteContentRequest } from './messages.js';
+import { type ProtoFile, readProto, serviceOf } from '../grpc-server.js';
 
 const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: string]>> = {
   content: ['containerd-content-v1.proto', 'containerd.services.content.v1.Content'],
@@ -137,4 +144,122 @@ export class ContainerdConnection implements Disposable {
 
 function raised(error: unknown, call: string, { signal }: Abortable): Error {
   return signal?.aborted === true ? abortedError(signal) : containerdError(error as ServiceError, call);
+}
+
+/** What a status means here; the others say that containerd cannot do what it was asked. */
+const CODES: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
+  [status.NOT_FOUND, 'NOT_FOUND'],
+  [status.ALREADY_EXISTS, 'ALREADY_EXISTS'],
+  [status.FAILED_PRECONDITION, 'IN_USE'],
+  [status.UNAVAILABLE, 'UNAVAILABLE'],
+  [status.DEADLINE_EXCEEDED, 'UNAVAILABLE'],
+  [status.CANCELLED, 'UNAVAILABLE'],
+]);
+
+const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  UNAVAILABLE: 'Check that containerd runs, and that landfall may use its socket.',
+  PROTOCOL: "See containerd's log, and that its configuration names landfall as a proxy plugin.",
+};
+
+/** What a call of containerd failed with. */
+function containerdError(error: ServiceError, call: string): LandfallError {
+  const code = CODES.get(error.code) ?? 'PROTOCOL';
+  const hint = HINTS[code];
+  return new LandfallError(code, `containerd's ${call} failed: ${error.details} (${status[error.code]})`, {
+    cause: error,
+    retryable: code === 'UNAVAILABLE',
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** Undefined in place of an answer that something is not there. */
+export function unlessMissing(error: unknown): undefined {
+  if (isLandfallError(error) && error.code === 'NOT_FOUND') return undefined;
+  throw error;
+}
+
+export function isAlreadyThere(error: unknown): boolean {
+  return isLandfallError(error) && error.code === 'ALREADY_EXISTS';
+}
+
+/**
+ * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts empty, 64-bit numbers
+ * decimal text. What landfall neither sends nor looks at is left out.
+ */
+
+export type Labels = Readonly<Record<string, string>>;
+
+export interface DescriptorMessage {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: string;
+}
+
+/** A name for content, in a namespace. */
+export interface ImageMessage {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly target: DescriptorMessage | null;
+}
+
+/** Which fields an update is about: `target`, `labels`, or `labels.` and a key. */
+export interface FieldMask {
+  readonly paths: readonly string[];
+}
+
+export interface ContentInfo {
+  readonly digest: string;
+  readonly size: string;
+  readonly labels: Labels;
+}
+
+export interface WriteContentRequest {
+  readonly action: 'WRITE' | 'COMMIT';
+  /** Names the write; one at a time has it. */
+  readonly ref: string;
+  readonly total: string;
+  readonly expected: string;
+  readonly offset: string;
+  readonly data: Uint8Array;
+  readonly labels: Labels;
+}
+
+/** One snapshot of a snapshotter. */
+export interface SnapshotKey {
+  readonly snapshotter: string;
+  readonly key: string;
+}
+
+export interface EventEnvelope {
+  readonly namespace: string;
+  readonly topic: string;
+}
+
+/** What containerd's CRI says of an image. */
+export interface CriImage {
+  readonly id: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+}
+
+type Empty = object;
+
+/** The calls that landfall makes, by service and method; each a request with its answer. */
+export interface ContainerdCalls {
+  'leases/Create': [{ readonly id: string; readonly labels: Labels }, Empty];
+  'leases/Delete': [{ readonly id: string }, Empty];
+  'content/Info': [{ readonly digest: string }, { readonly info: ContentInfo | null }];
+  'content/Update': [
+    { readonly info: Pick<ContentInfo, 'digest' | 'labels'>; readonly updateMask: FieldMask },
+    Empty,
+  ];
+  'images/List': [Empty, { readonly images: readonly ImageMessage[] }];
+  'images/Create': [{ readonly image: ImageMessage }, Empty];
+  'images/Update': [{ readonly image: ImageMessage; readonly updateMask: FieldMask }, Empty];
+  'images/Delete': [{ readonly name: string; readonly sync: boolean }, Empty];
+  'snapshots/Prepare': [SnapshotKey & { readonly parent: string; readonly labels: Labels }, Empty];
+  'snapshots/Stat': [SnapshotKey, Empty];
+  'snapshots/Remove': [SnapshotKey, Empty];
+  'cri/ListImages': [Empty, { readonly images: readonly CriImage[] }];
+  'cri/ImageStatus': [{ readonly image: Pick<ImageSpec, 'image'> }, { readonly image: CriImage | null }];
 }

@@ -1,15 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { Store } from '../../engine/index.js';
-import { type Abortable, isLandfallError, LandfallError, throwIfAborted } from '../../errors.js';
+import {
+  type Abortable,
+  abortedError,
+  isLandfallError,
+  LandfallError,
+  throwIfAborted,
+} from '../../errors.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
 import type { NodeImages } from '../node-images.js';
 import { ContainerdConnection } from './connection.js';
-import { criImageId } from './cri-images.js';
-import { Follower } from './follower.js';
-import { isOwn, listRecords } from './image-records.js';
-import type { ReconcileOptions } from './reconcile.js';
-import type { OwnOffers } from './own-offers.js';
+import {
+  criImageId,
+  deleteRecords,
+  type ImageRecords,
+  isCurrent,
+  isOwn,
+  listRecords,
+  remindCri,
+} from './image-records.js';
+import type { OwnOffers } from './labels.js';
 import { Registrar } from './registrar.js';
-import { criName, type Wanted, WantedImages } from './wanted.js';
+import { criName, type Wanted, WantedImages, type WantedRecord, type WantedTarget } from './wanted.js';
 
 export interface ContainerdImagesOptions extends Pick<ReconcileOptions, 'onRegistered' | 'onForgotten'> {
   readonly store: Store;
@@ -147,4 +160,304 @@ function unsettled(name: string, reason: unknown): LandfallError {
     retryable: true,
     hint: isLandfallError(reason) ? reason.hint : "Check that containerd's CRI is enabled; see its log.",
   });
+}
+
+export interface FollowerOptions extends Pick<ReconcileOptions, 'onRegistered' | 'onForgotten'> {
+  readonly database: Pick<MetadataDatabase, 'state'>;
+  readonly wanted: WantedImages;
+  readonly connection: ContainerdConnection;
+  readonly registrar: Registrar;
+  readonly namespace: string;
+  /** Told of each problem once, until all is well again; that containerd is away, after a while. */
+  readonly onProblem: (error: Error) => void;
+}
+
+/** How often it is looked whether the store has changed, or containerd, in milliseconds. */
+const LOOK_MS = 1_000;
+/** How often all of containerd is looked through, should it have lost something without a word, in milliseconds. */
+const LOOK_THROUGH_MS = 10 * 60_000;
+/** How long after a failure the next try is; each further one waits twice as long. */
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 10_000;
+/** How long containerd may be away before that is a problem, in milliseconds: so it, or landfall, is when it is started again. */
+const AWAY_MS = 5_000;
+
+interface Asked {
+  readonly name: string;
+  readonly answer: Deferred<Reconciled>;
+}
+
+/** Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away. */
+class Follower implements AsyncDisposable {
+  readonly #options: FollowerOptions;
+  readonly #stop = new AbortController();
+  readonly #told = new Set<string>();
+  readonly #running: Promise<void>;
+  #asked: Asked[] = [];
+  #session: Session | undefined;
+  #read: { readonly state: string; readonly wanted: Wanted } | undefined;
+  #lookThroughAt = 0;
+  #awaySince: number | undefined;
+  #wake: () => void = () => undefined;
+
+  /** Begins at once, whether containerd is there or not. */
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#running = this.#follow();
+  }
+
+  /** What comes of the next time that store and containerd are compared, which is now; a name of the store goes first. */
+  async ask(name: string): Promise<Reconciled> {
+    throwIfAborted(this.#stop.signal);
+    const answer = deferred<Reconciled>();
+    this.#asked.push({ name, answer });
+    this.#wake();
+    return await answer.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    this.#wake();
+    await this.#running;
+  }
+
+  async #follow(): Promise<void> {
+    let pause = FIRST_PAUSE_MS;
+    while (!this.#stop.signal.aborted) {
+      if (await this.#compare()) {
+        pause = FIRST_PAUSE_MS;
+        while (!(await this.#isDue())) await this.#pause(LOOK_MS);
+      } else if (await this.#pause(pause)) {
+        pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
+      }
+    }
+    for (const { answer } of this.#asked) answer.reject(abortedError(this.#stop.signal));
+  }
+
+  /** Whether nothing went wrong. */
+  async #compare(): Promise<boolean> {
+    const asked = this.#asked;
+    this.#asked = [];
+    try {
+      const reconciled = await this.#reconcile(new Set(asked.map(({ name }) => name)));
+      for (const { answer } of asked) answer.resolve(reconciled);
+      for (const error of reconciled.failed.values()) this.#tell(error);
+      if (reconciled.failed.size > 0) return false;
+      if (reconciled.isComplete) this.#told.clear();
+      this.#awaySince = undefined;
+      return true;
+    } catch (error) {
+      for (const { answer } of asked) answer.reject(error);
+      this.#tell(error);
+      return false;
+    }
+  }
+
+  async #reconcile(awaited: ReadonlySet<string>): Promise<Reconciled> {
+    const { connection, registrar, onRegistered, onForgotten } = this.#options;
+    const wanted = await this.#readStore();
+    const session = this.#currentSession();
+    return await reconcile(wanted, {
+      connection,
+      registrar,
+      session,
+      awaited,
+      isHurried: () => this.#asked.length > 0 || this.#stop.signal.aborted,
+      onRegistered,
+      onForgotten,
+      signal: this.#stop.signal,
+    });
+  }
+
+  /** What it has now, read again only where something was written since. */
+  async #readStore(): Promise<Wanted> {
+    const { database, wanted } = this.#options;
+    // Asked before, so that what changes meanwhile is a change.
+    const state = await database.state();
+    if (this.#read?.state !== state) this.#read = { state, wanted: await wanted.read() };
+    return this.#read.wanted;
+  }
+
+  /** A new one where the connection broke; and now and then as if it had. */
+  #currentSession(): Session {
+    if (this.#session === undefined) {
+      this.#session = { whole: new Set(), reminded: false, applied: undefined, losses: 0 };
+      void this.#listen(this.#session);
+    } else if (performance.now() >= this.#lookThroughAt) {
+      this.#session.whole.clear();
+      this.#session.reminded = false;
+      this.#session.applied = undefined;
+    } else {
+      return this.#session;
+    }
+    this.#lookThroughAt = performance.now() + LOOK_THROUGH_MS;
+    return this.#session;
+  }
+
+  /** It ends when the connection breaks, and a name that somebody takes away is to be given again. */
+  async #listen(session: Session): Promise<void> {
+    const { connection, namespace } = this.#options;
+    const { signal } = this.#stop;
+    try {
+      for await (const event of connection.events(['topic=="/images/delete"'], { signal })) {
+        if (event.namespace !== namespace) continue;
+        session.losses += 1;
+        session.applied = undefined;
+      }
+    } catch {
+      // Whoever calls next is told why.
+    }
+    if (this.#session === session) this.#session = undefined;
+  }
+
+  async #isDue(): Promise<boolean> {
+    if (this.#asked.length > 0 || this.#stop.signal.aborted) return true;
+    if (this.#session?.applied === undefined || performance.now() >= this.#lookThroughAt) return true;
+    const state = await this.#options.database.state().catch(() => undefined);
+    return state !== this.#read?.state;
+  }
+
+  /** Whether it came to its end, and nobody asked meanwhile. */
+  async #pause(ms: number): Promise<boolean> {
+    if (this.#asked.length > 0 || this.#stop.signal.aborted) return false;
+    const { promise, resolve } = deferred<boolean>();
+    this.#wake = () => resolve(false);
+    const timer = setTimeout(() => resolve(true), ms);
+    timer.unref();
+    const isOver = await promise;
+    clearTimeout(timer);
+    return isOver;
+  }
+
+  #tell(error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    const problem = error instanceof Error ? error : new Error(String(error));
+    const isAway = isLandfallError(problem) && problem.retryable;
+    if (isAway) {
+      this.#awaySince ??= performance.now();
+      if (performance.now() - this.#awaySince < AWAY_MS) return;
+    }
+    // Its words for being away differ from time to time.
+    const key = isAway ? problem.code : problem.message;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.#options.onProblem(problem);
+  }
+}
+
+/** A time in which containerd was there without interruption, so that what was found in it need not be looked for again. */
+interface Session {
+  /** Targets, with their versions, of which all is there. */
+  readonly whole: Set<string>;
+  /** Whether its CRI has been reminded of what it should know. */
+  reminded: boolean;
+  /** The fingerprint of what it knows all of. */
+  applied: string | undefined;
+  /** How often somebody has taken a name away. */
+  losses: number;
+}
+
+interface ReconcileOptions extends Abortable {
+  readonly connection: ContainerdConnection;
+  readonly registrar: Registrar;
+  readonly session: Session;
+  /** Names of the store that somebody waits for. They go first. */
+  readonly awaited: ReadonlySet<string>;
+  /** Whether somebody waits for another one by now: then the rest is left to the next time. */
+  readonly isHurried: () => boolean;
+  readonly onRegistered?: ((names: readonly string[]) => void) | undefined;
+  readonly onForgotten?: ((names: readonly string[]) => void) | undefined;
+}
+
+/** What came of it. */
+interface Reconciled {
+  readonly wanted: Wanted;
+  /** The targets that containerd could not be told of, with the reason. */
+  readonly failed: ReadonlyMap<WantedTarget, LandfallError>;
+  /** Whether nothing was left to the next time. */
+  readonly isComplete: boolean;
+}
+
+/**
+ * Makes what containerd has the same as what the store has: registers what it lacks, and takes away the names that landfall gave
+ * and has no more. What others have there stays.
+ *
+ * @throws LandfallError those of a call, where containerd is away; what is wrong with one image is returned
+ */
+async function reconcile(wanted: Wanted, o: ReconcileOptions): Promise<Reconciled> {
+  const { session, connection } = o;
+  const failed = new Map<WantedTarget, LandfallError>();
+  if (session.applied === wanted.fingerprint) return { wanted, failed, isComplete: true };
+  session.applied = undefined;
+  const { losses } = session;
+  const known = await listRecords(connection, o);
+  const isComplete = await registerAll(wanted, known, failed, o);
+  await forgetOthers(wanted, known, o);
+  if (!isComplete || failed.size > 0) return { wanted, failed, isComplete };
+  if (!session.reminded) {
+    await remindCri(connection, wanted.records.values(), o);
+    session.reminded = true;
+  }
+  // What was lost meanwhile may have been looked at before.
+  if (session.losses === losses) session.applied = wanted.fingerprint;
+  return { wanted, failed, isComplete };
+}
+
+/** Whether it came to the end. */
+async function registerAll(
+  wanted: Wanted,
+  known: ImageRecords,
+  failed: Map<WantedTarget, LandfallError>,
+  o: ReconcileOptions,
+): Promise<boolean> {
+  const first = new Set([...o.awaited].map((name) => wanted.byName.get(name)?.target));
+  const targets = [...wanted.versions.keys()].toSorted((a, b) => Number(first.has(b)) - Number(first.has(a)));
+  for (const target of targets) {
+    const records = [...wanted.records.values()].filter((record) => record.target === target);
+    if (!first.has(target) && o.isHurried()) return false;
+    try {
+      await registerOne(wanted, target, records, known, o);
+    } catch (error) {
+      if (!isLandfallError(error) || isAway(error)) throw error;
+      failed.set(target, error);
+    }
+  }
+  return true;
+}
+
+async function registerOne(
+  wanted: Wanted,
+  target: WantedTarget,
+  records: readonly WantedRecord[],
+  known: ImageRecords,
+  { session, registrar, onRegistered, signal }: ReconcileOptions,
+): Promise<void> {
+  const outdated = records.filter((record) => !isCurrent(known.get(record.name), record));
+  const version = `${target.target.digest} ${wanted.versions.get(target) ?? ''}`;
+  if (outdated.length === 0) {
+    if (session.whole.has(version)) return;
+    if (await registrar.isWhole(target, { signal })) {
+      session.whole.add(version);
+      return;
+    }
+  }
+  await registrar.register(target, outdated, known, { signal });
+  session.whole.add(version);
+  onRegistered?.((outdated.length > 0 ? outdated : records).map(({ name }) => name));
+}
+
+async function forgetOthers(
+  { records }: Wanted,
+  known: ImageRecords,
+  { connection, onForgotten, signal }: ReconcileOptions,
+): Promise<void> {
+  const gone = [...known.values()].filter((record) => isOwn(record) && !records.has(record.name));
+  if (gone.length === 0) return;
+  const names = gone.map(({ name }) => name);
+  await deleteRecords(connection, names, { signal });
+  onForgotten?.(names);
+}
+
+function isAway({ code }: LandfallError): boolean {
+  return code === 'UNAVAILABLE' || code === 'ABORTED';
 }

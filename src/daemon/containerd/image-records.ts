@@ -1,8 +1,13 @@
 import type { Abortable } from '../../errors.js';
-import type { ContainerdCallOptions, ContainerdConnection } from './connection.js';
-import { isAlreadyThere, unlessMissing } from './containerd-error.js';
+import {
+  type ContainerdCallOptions,
+  type ContainerdConnection,
+  type ImageMessage,
+  isAlreadyThere,
+  type Labels,
+  unlessMissing,
+} from './connection.js';
 import { CRI_IMAGE, CRI_PINNED, hasLabels, OWN } from './labels.js';
-import type { ImageMessage, Labels } from './messages.js';
 import type { WantedRecord } from './wanted.js';
 
 export type ImageRecords = ReadonlyMap<string, ImageMessage>;
@@ -49,7 +54,7 @@ export async function putRecord(
 }
 
 /** Writes a name as it is, which is what containerd's CRI looks at it for. */
-export async function touchRecord(
+async function touchRecord(
   connection: ContainerdConnection,
   record: ImageMessage,
   o: Abortable,
@@ -83,4 +88,39 @@ function messageOf({ name, target: { target }, pinned }: WantedRecord, others: L
     labels: { ...Object.fromEntries(kept), ...CRI_IMAGE, ...(pinned ? CRI_PINNED : {}), ...OWN },
     target: { mediaType, digest, size: `${size}` },
   };
+}
+
+/** The ID of the image that containerd's CRI knows by a name; undefined where it knows none. Errors: those of a call. */
+export async function criImageId(
+  connection: ContainerdConnection,
+  name: string,
+  o: Abortable,
+): Promise<string | undefined> {
+  const { image } = await connection.call('cri/ImageStatus', { image: { image: name } }, o);
+  return image?.id;
+}
+
+/**
+ * Has containerd's CRI look again at the names that it should know and does not. It keeps what it knows in memory, and when it
+ * starts, it leaves out what it finds without its layers: everything, where it starts before landfall does.
+ *
+ * @throws LandfallError those of a call
+ */
+export async function remindCri(
+  connection: ContainerdConnection,
+  wanted: Iterable<WantedRecord>,
+  o: Abortable,
+): Promise<void> {
+  const { images } = await connection.call('cri/ListImages', {}, o);
+  const ids = new Map(
+    images.flatMap(({ id, repoTags, repoDigests }) =>
+      [id, ...repoTags, ...repoDigests].map((name): [string, string] => [name, id]),
+    ),
+  );
+  const records = await listRecords(connection, o);
+  for (const one of wanted) {
+    const record = records.get(one.name);
+    if (record === undefined || !isCurrent(record, one)) continue;
+    if (ids.get(one.name) !== one.target.imageId) await touchRecord(connection, record, o);
+  }
 }

@@ -6,7 +6,7 @@ import {
   isConfigType,
   isManifestType,
 } from '../../spec/index.js';
-import type { Labels } from './messages.js';
+import type { Labels } from './connection.js';
 
 /** What containerd's CRI takes for its own (containerd: internal/cri/labels). */
 export const CRI_IMAGE: Labels = { 'io.cri-containerd.image': 'managed' };
@@ -56,4 +56,27 @@ function isContainerdLayer(mediaType: string): boolean {
 /** Whether something has all of some labels. */
 export function hasLabels(labels: Labels, wanted: Labels): boolean {
   return Object.entries(wanted).every(([label, value]) => labels[label] === value);
+}
+
+/**
+ * The layers that a daemon is just offering to its containerd, which asks the same daemon for them: by this its snapshotter knows that
+ * it is asked on its own behalf.
+ */
+export class OwnOffers {
+  readonly #keys = new Set<string>();
+
+  /** @param key of a snapshot, as it is asked for at containerd, which puts a namespace and a number before it */
+  isOwn(key: string): boolean {
+    return this.#keys.has(key.slice(key.lastIndexOf('/') + 1));
+  }
+
+  /** Makes an offer, known by a key without a slash until it ends. */
+  async during<T>(key: string, offer: () => Promise<T>): Promise<T> {
+    this.#keys.add(key);
+    try {
+      return await offer();
+    } finally {
+      this.#keys.delete(key);
+    }
+  }
 }

@@ -1,11 +1,13 @@
-import type { Store } from '../../engine/index.js';
+import type { Verification } from '../../content/index.js';
+import { loadImage, recordedUsage, type RemovedImage, removeImage, type Store } from '../../engine/index.js';
+import { knownVerifications } from '../../engine/trust/index.js';
+import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
+import { formatPlatform } from '../../spec/index.js';
 import type { StreamingMethod, UnaryMethod } from '../calls.js';
 import type { NodeImage, NodeImages } from '../node-images.js';
-import { imageFsInfo } from './image-fs-info.js';
-import { imageInfo } from './image-info.js';
-import { nameIn } from './image-spec.js';
-import { imageUser } from './image-user.js';
+import { nameIn, pullImage, type PullImageOptions } from './pull-image.js';
 import type {
+  FilesystemUsage,
   Image,
   ImageFsInfoResponse,
   ImageSpec,
@@ -17,8 +19,6 @@ import type {
   PullImageResponse,
   RemoveImageRequest,
 } from './messages.js';
-import { type PullImageOptions, pullImage } from './pull-image.js';
-import { removeNodeImage, type RemoveNodeImageOptions } from './remove-image.js';
 
 export interface ImageServiceOptions extends PullImageOptions, RemoveNodeImageOptions {
   readonly store: Store;
@@ -82,4 +82,119 @@ function messageOf(image: NodeImage, asked?: ImageSpec): Image {
     spec: { image: image.id, ...(asked === undefined ? {} : { annotations: asked.annotations }) },
     pinned: image.pinned,
   };
+}
+
+/**
+ * What `verbose` asks for (CRI: ImageStatusResponse.info): `info`, a JSON object with the chain ID, the image's config as
+ * `imageSpec`, which is what peers call it, its layers, the snapshot of the topmost, where its blobs came from, and by whom it is known to
+ * be signed.
+ */
+async function imageInfo(store: Store, image: NodeImage): Promise<Readonly<Record<string, string>>> {
+  const { catalog, content, snapshotter } = store;
+  const [name = ''] = image.names;
+  try {
+    const record = await catalog.get(name);
+    if (record === undefined) return {};
+    const { chainId, config, layers, platform, manifestDescriptor } = await loadImage(content, record.target);
+    const snapshot = chainId === undefined ? undefined : await snapshotter.findChain(chainId);
+    const source = (await content.info(manifestDescriptor.digest))?.source;
+    return {
+      info: JSON.stringify({
+        chainID: chainId ?? '',
+        imageSpec: config,
+        target: record.target,
+        platform: formatPlatform(platform),
+        layers: layers.map(({ descriptor, diffId }) => ({
+          digest: descriptor.digest,
+          mediaType: descriptor.mediaType,
+          size: descriptor.size,
+          diffID: diffId,
+        })),
+        snapshotter: snapshotter.kind,
+        snapshot: snapshot?.name ?? '',
+        source: source ?? '',
+        signatures: (await knownVerifications(store, record.target)).map((known) => signatureOf(known)),
+      }),
+    };
+  } catch (error) {
+    if (!(error instanceof LandfallError)) throw error;
+    // The image is there, and what is damaged of it is for fsck.
+    return { info: JSON.stringify({ error: error.message }) };
+  }
+}
+
+function signatureOf({
+  digest,
+  signedBy,
+  policy,
+  scope,
+  verifiedAt,
+  format,
+  signature,
+}: Verification): Readonly<Record<string, string>> {
+  return { digest, signedBy, policy, scope, verifiedAt: verifiedAt.toISOString(), format, signature };
+}
+
+const NANOSECONDS = 1_000_000n;
+
+/**
+ * What images take on the disk (CRI: ImageFsInfo): the content store and the unpacked layers. It asks the database alone; a
+ * layer is measured once, soon after its pull. Images and containers share a file system.
+ */
+async function imageFsInfo(store: Store): Promise<ImageFsInfoResponse> {
+  const { blobs, snapshots } = await recordedUsage(store);
+  const usage: FilesystemUsage = {
+    timestamp: String(BigInt(Date.now()) * NANOSECONDS),
+    fsId: { mountpoint: store.root },
+    usedBytes: { value: String(blobs.bytes + snapshots.bytes) },
+    inodesUsed: { value: String(blobs.count + snapshots.inodes) },
+  };
+  return { imageFilesystems: [usage], containerFilesystems: [usage] };
+}
+
+/** Who an image's commands run as (CRI: Image.uid and Image.username, of which one is set at most). */
+export interface ImageUser {
+  readonly uid?: number;
+  readonly username?: string;
+}
+
+/**
+ * Reads `User` of an image's config (image-spec: config.md): `user`, `uid`, `user:group`, `uid:gid`, `uid:group` or
+ * `user:gid`. The group is nobody's concern here.
+ */
+export function imageUser(user: string | undefined): ImageUser {
+  const [name = ''] = (user ?? '').split(':');
+  if (name === '') return {};
+  const uid = /^\d+$/.test(name) ? Number(name) : undefined;
+  return uid !== undefined && Number.isSafeInteger(uid) ? { uid } : { username: name };
+}
+
+interface RemoveNodeImageOptions {
+  readonly store: Store;
+  readonly images: NodeImages;
+  /** Told of each name that went, and waited for before the removal is answered. */
+  readonly onRemoved?: ((removed: RemovedImage, o: Abortable) => Promise<void>) | undefined;
+}
+
+/**
+ * Removes an image (CRI: RemoveImage) with all of its names, whether it is called by its ID or by one of them. Its space is free when
+ * this resolves. Pinned is what nobody collects by itself; who asks for its removal is obeyed. What is not there is removed already.
+ *
+ * @throws SpecError INVALID_REFERENCE; those of removing, UNSUPPORTED (only an additional store has it) among them
+ */
+export async function removeNodeImage(
+  called: string,
+  { store, images, onRemoved, signal }: RemoveNodeImageOptions & Abortable,
+): Promise<void> {
+  const image = await images.find(called);
+  for (const name of image?.names ?? []) {
+    const removed = await removeImage(store, name).catch(unlessGone);
+    if (removed !== undefined) await onRemoved?.(removed, { signal });
+  }
+}
+
+/** Somebody else may have removed it at the same time. */
+function unlessGone(error: unknown): undefined {
+  if (!isLandfallError(error) || error.code !== 'BLOB_NOT_FOUND') throw error;
+  return undefined;
 }

@@ -1,15 +1,20 @@
 import { status } from '@grpc/grpc-js';
-import { type ErrorCode, isLandfallError, LandfallError, RegistryError, TrustError } from '../../errors.js';
+import {
+  type ErrorCode,
+  isLandfallError,
+  LandfallError,
+  RegistryError,
+  SpecError,
+  TrustError,
+} from '../../errors.js';
+import type { Credentials } from '../../registry/index.js';
 import { type Digest, formatReference } from '../../spec/index.js';
-import type { CallContext } from '../calls.js';
-import { StatusError } from '../grpc-status.js';
+import type { PolicyDirectory } from '../../trust/index.js';
+import { type CallContext, StatusError } from '../calls.js';
 import type { KeptCredentials } from '../kept-credentials.js';
 import { nodeReference } from '../node-images.js';
-import type { PolicyDirectory } from '../../trust/index.js';
 import type { Pulls } from '../pulls/pulls.js';
-import { credentialsOf } from './auth-config.js';
-import { nameIn } from './image-spec.js';
-import type { PullImageRequest, PullImageResponse } from './messages.js';
+import type { AuthConfig, ImageSpec, PullImageRequest, PullImageResponse } from './messages.js';
 
 export interface PullImageOptions {
   readonly pulls: Pulls;
@@ -76,4 +81,56 @@ function asKubeletLooksForIt(error: unknown): unknown {
   const prefix = isLandfallError(error) ? prefixOf(error) : undefined;
   if (!isLandfallError(error) || prefix === undefined) return error;
   return new StatusError(status.UNKNOWN, `${prefix}: ${error.message}. ${error.hint}`, error);
+}
+
+/**
+ * The credentials that a client sends with a pull (CRI: AuthConfig), in the order in which peers look at its fields. Undefined
+ * where there are none, or they are for another registry than the one that is pulled from: it is never shown them.
+ *
+ * @param registry as references name it: `docker.io`, `127.0.0.1:5000`
+ * @throws LandfallError INVALID_CONFIG
+ */
+export function credentialsOf(auth: AuthConfig | null, registry: string): Credentials | undefined {
+  if (auth === null || !isFor(auth.serverAddress, registry)) return undefined;
+  if (auth.registryToken !== '') return { registryToken: auth.registryToken };
+  if (auth.identityToken !== '') return { identityToken: auth.identityToken };
+  if (auth.username !== '') return { username: auth.username, password: auth.password };
+  if (auth.auth !== '') return decode(auth.auth);
+  return undefined;
+}
+
+/** What Docker's own files call it. */
+const DOCKER_HUB: ReadonlySet<string> = new Set(['index.docker.io', 'registry-1.docker.io', 'docker.io']);
+
+/** @param address a host, or a URL of one as Docker's files have it: `https://index.docker.io/v1/` */
+function isFor(address: string, registry: string): boolean {
+  if (address === '') return true;
+  const [host = ''] = address.replace(/^[a-z]+:\/\//i, '').split('/');
+  return host.toLowerCase() === registry || (registry === 'docker.io' && DOCKER_HUB.has(host.toLowerCase()));
+}
+
+function decode(auth: string): Credentials {
+  const text = Buffer.from(auth, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  if (colon < 1) {
+    throw new LandfallError(
+      'INVALID_CONFIG',
+      'the field `auth` of the credentials is not username:password in base64',
+      {
+        hint: 'Check the secret that the pod pulls with.',
+      },
+    );
+  }
+  // Docker pads passwords with zeros.
+  return { username: text.slice(0, colon), password: text.slice(colon + 1).replace(/\0+$/, '') };
+}
+
+/**
+ * What an image is called in a request (CRI: ImageSpec.image).
+ *
+ * @throws SpecError INVALID_REFERENCE where it is called nothing
+ */
+export function nameIn(spec: ImageSpec | null): string {
+  if (spec !== null && spec.image !== '') return spec.image;
+  throw new SpecError('INVALID_REFERENCE', 'the request names no image');
 }

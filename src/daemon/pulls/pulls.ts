@@ -1,6 +1,7 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
-import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../errors.js';
+import { type Abortable, abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
 import {
   formatPlatform,
@@ -11,12 +12,7 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { stalled, stopping } from './pull-errors.js';
-import { pullKey } from './pull-key.js';
-import { registryFor } from './registry-for.js';
-import { PullTurns, type PullTurnsOptions } from './pull-turns.js';
-import { StallWatch } from './stall-watch.js';
-import { Transfer, type TransferProgress } from './transfer.js';
+import { PullTurns, type PullTurnsOptions, Transfer, type TransferProgress } from './transfer.js';
 
 export interface PullsOptions extends PullTurnsOptions {
   readonly store: Store;
@@ -291,4 +287,103 @@ function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers, nameless }
     discardLayers ?? false,
     nameless ?? false,
   ]);
+}
+
+/** That a pull is given up which makes no progress. @param ms for how long */
+function stalled(reference: string, ms: number): RegistryError {
+  return new RegistryError(
+    'UNAVAILABLE',
+    `${reference}: the pull made no progress for ${Math.round(ms / 1000)} seconds`,
+    {
+      retryable: true,
+      hint: 'Check the network and the registry; what has arrived is kept, and the next pull goes on from there.',
+    },
+  );
+}
+
+/** That nothing more is begun. */
+function stopping(): LandfallError {
+  return new LandfallError('UNAVAILABLE', 'the daemon is stopping', {
+    retryable: true,
+    hint: 'Try again when it has been started; what has arrived is kept.',
+  });
+}
+
+/** Made anew with each process, so that a key tells nothing of the credentials in it to anybody. */
+const SALT = randomBytes(32);
+
+/** What two pulls have to have in common to be one. */
+export interface PullIdentity {
+  /** Canonical. */
+  readonly reference: string;
+  readonly platform: string;
+  readonly credentials: Credentials | undefined;
+  /** What says which signatures it needs: the policy's path, and what the image was asked for as, where that is something else. */
+  readonly policy: string | undefined;
+  readonly askedAs: string | undefined;
+  /** How it is pulled, as text. */
+  readonly manner: string;
+}
+
+/**
+ * Equal for pulls that may be one: whoever may not pull an image, or may not use it, gets nothing by asking for it while somebody pulls it who
+ * may.
+ */
+function pullKey({ credentials, ...rest }: PullIdentity): string {
+  const { reference, platform, policy = '', askedAs = '', manner } = rest;
+  const secret =
+    credentials === undefined
+      ? ''
+      : createHmac('sha256', SALT)
+          .update(JSON.stringify(Object.entries(credentials).sort()))
+          .digest('hex');
+  return JSON.stringify([reference, platform, policy, askedAs, manner, secret]);
+}
+
+/** Ends what makes no progress for some time. Time in which it can make none is left out. */
+class StallWatch implements Disposable {
+  readonly #ms: number;
+  readonly #onStall: () => void;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param ms how long nothing may happen */
+  constructor(ms: number, onStall: () => void) {
+    this.#ms = ms;
+    this.#onStall = onStall;
+    this.progressed();
+  }
+
+  /** From now on the time does not count, until there is progress. */
+  pause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  progressed(): void {
+    if (this.#timer === undefined) {
+      this.#timer = setTimeout(() => {
+        this.#onStall();
+      }, this.#ms);
+      this.#timer.unref();
+    } else this.#timer.refresh();
+  }
+
+  [Symbol.dispose](): void {
+    this.pause();
+  }
+}
+
+/**
+ * A client with the credentials that somebody came with, which are shown to the one registry that they are for; without any, with the
+ * daemon's own.
+ *
+ * @param host as references name the registry: `docker.io`, `127.0.0.1:5000`
+ */
+export function registryFor(
+  registry: RegistryClient,
+  host: string,
+  credentials: Credentials | undefined,
+): RegistryClient {
+  if (credentials === undefined) return registry;
+  return registry.withCredentials((asked) => Promise.resolve(asked === host ? credentials : undefined));
 }

@@ -1,12 +1,12 @@
 import {
   type Digest,
   formatReference,
+  isDigest,
   parseDigest,
   parseReference,
   type Reference,
 } from '../../spec/index.js';
-import type { Labels } from '../../unpack/index.js';
-import { IMAGE_LABEL, MANIFEST_LABEL } from './snapshot-labels.js';
+import type { Labels, Mount } from '../../unpack/index.js';
 
 /** An image whose layers are brought for whoever prepares them one by one. */
 export interface RemoteImage {
@@ -31,4 +31,82 @@ export function remoteImageIn(labels: Labels): RemoteImage | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go). */
+export const REF_LABEL = 'containerd.io/snapshot.ref';
+/** What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go). */
+const IMAGE_LABEL = 'containerd.io/snapshot/cri.image-ref';
+const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';
+
+const UNPACKING = /(?:^|\/)extract-\S+ (\S+)$/;
+
+/** The chain that a layer is unpacked to become, by containerd's key of it (snapshots.UnpackKeyFormat). */
+export function chainIn(key: string): Digest | undefined {
+  const [, chainId = ''] = UNPACKING.exec(key) ?? [];
+  return isDigest(chainId) ? chainId : undefined;
+}
+
+/**
+ * The messages of protos/containerd-snapshots-v1.proto as they arrive and are sent: absent messages are null, absent texts empty,
+ * 64-bit numbers decimal text.
+ */
+
+export interface PrepareRequest {
+  readonly key: string;
+  readonly parent: string;
+  readonly labels: Labels;
+}
+
+export interface MountsMessage {
+  readonly mounts: readonly Mount[];
+}
+
+/** One snapshot, by its key or its name. */
+export interface KeyRequest {
+  readonly key: string;
+}
+
+export interface CommitRequest {
+  readonly name: string;
+  readonly key: string;
+  /** The new parent of the snapshot; empty where the parent stays (since containerd 2.2). */
+  readonly parent: string;
+  readonly labels: Labels;
+}
+
+export interface TimestampMessage {
+  readonly seconds: string;
+  readonly nanos: number;
+}
+
+export interface InfoMessage {
+  readonly name: string;
+  readonly parent: string;
+  readonly kind: 'VIEW' | 'ACTIVE' | 'COMMITTED';
+  readonly createdAt: TimestampMessage;
+  readonly updatedAt: TimestampMessage;
+  readonly labels: Labels;
+}
+
+export interface StatResponse {
+  readonly info: InfoMessage;
+}
+
+export interface UpdateRequest {
+  readonly info: InfoMessage | null;
+  readonly updateMask: { readonly paths: readonly string[] } | null;
+}
+
+export interface ListRequest {
+  readonly filters: readonly string[];
+}
+
+export interface ListResponse {
+  readonly info: readonly InfoMessage[];
+}
+
+export interface UsageResponse {
+  readonly size: string;
+  readonly inodes: string;
 }

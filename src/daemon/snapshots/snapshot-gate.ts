@@ -11,10 +11,8 @@ import type { Credentials, RegistryClient } from '../../registry/index.js';
 import { type Digest, formatReference, isDigest, parseReference } from '../../spec/index.js';
 import { type PolicyFile, registryImage } from '../../trust/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
-import { registryFor } from '../pulls/registry-for.js';
-import type { PrepareRequest } from './messages.js';
-import { type RemoteImage, remoteImageIn } from './remote-image.js';
-import { chainIn, REF_LABEL } from './snapshot-labels.js';
+import { registryFor } from '../pulls/pulls.js';
+import { chainIn, type PrepareRequest, REF_LABEL, type RemoteImage, remoteImageIn } from './remote-image.js';
 
 export interface SnapshotGateOptions {
   readonly store: Store;

@@ -1,11 +1,11 @@
-import { LandfallError } from '../../errors.js';
+import { deferred, type Deferred } from '../../concurrency/index.js';
+import type { PullResult } from '../../engine/index.js';
+import { isLandfallError, LandfallError } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';
-import type { PullResult } from '../../engine/index.js';
 import type { CallContext, StreamingMethod, UnaryMethod } from '../calls.js';
 import type { AskedPull, Pulls } from '../pulls/pulls.js';
-import type { Transfer } from '../pulls/transfer.js';
-import { MessageQueue } from './message-queue.js';
+import type { Transfer, TransferProgress } from '../pulls/transfer.js';
 import type {
   CancelTransferRequest,
   CancelTransferResponse,
@@ -15,7 +15,6 @@ import type {
   TransferMessage,
   TransfersMessage,
 } from './messages.js';
-import { transferMessage } from './transfer-message.js';
 
 /** landfall.v1.Transfers */
 export interface TransfersService {
@@ -117,4 +116,82 @@ function credentialsIn({
 /** The result as `pull --output json` has it. */
 function resultJson(result: PullResult): object {
   return { ...result, platform: formatPlatform(result.platform) };
+}
+
+/** Messages between who makes them and who sends them. Where too many wait, the oldest go. */
+export class MessageQueue<T> implements AsyncIterable<T> {
+  readonly #most: number;
+  readonly #waiting: T[] = [];
+  #changed: Deferred<undefined> = deferred();
+  #ended = false;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** How many messages nobody has taken. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  push(message: T): void {
+    if (this.#ended) return;
+    this.#waiting.push(message);
+    if (this.#waiting.length > this.#most) this.#waiting.shift();
+    this.#changed.resolve(undefined);
+  }
+
+  /** What waits is still sent. */
+  end(): void {
+    this.#ended = true;
+    this.#changed.resolve(undefined);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<T> {
+    for (;;) {
+      yield* this.#waiting.splice(0);
+      if (this.#ended && this.#waiting.length === 0) return;
+      await this.#changed.promise;
+      this.#changed = deferred();
+    }
+  }
+}
+
+const STATES = {
+  queued: 'QUEUED',
+  resolving: 'RESOLVING',
+  transferring: 'TRANSFERRING',
+  done: 'DONE',
+  failed: 'FAILED',
+} as const;
+
+const LAYER_STATES = {
+  waiting: 'WAITING',
+  downloading: 'DOWNLOADING',
+  unpacking: 'UNPACKING',
+  done: 'DONE',
+} as const;
+
+/** @param waiting calls that wait for it */
+function transferMessage(progress: TransferProgress, waiting: number): TransferMessage {
+  const { id, reference, error } = progress;
+  return {
+    id,
+    reference,
+    state: STATES[progress.state],
+    totalBytes: String(progress.totalBytes),
+    presentBytes: String(progress.presentBytes),
+    downloadedBytes: String(progress.downloadedBytes),
+    bytesPerSecond: String(progress.bytesPerSecond),
+    layers: progress.layers.map(({ digest, size, presentBytes, state }) => ({
+      digest,
+      size: String(size),
+      presentBytes: String(presentBytes),
+      state: LAYER_STATES[state],
+    })),
+    startedAt: String(progress.startedAt.getTime()),
+    waiting,
+    errorCode: isLandfallError(error) ? error.code : '',
+    errorMessage: error?.message ?? '',
+  };
 }

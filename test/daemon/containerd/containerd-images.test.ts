@@ -7,7 +7,7 @@ import {
   ContainerdImages,
   type ContainerdImagesOptions,
 } from '../../../src/daemon/containerd/containerd-images.js';
-import { OwnOffers } from '../../../src/daemon/containerd/own-offers.js';
+import { OwnOffers } from '../../../src/daemon/containerd/labels.js';
 import { NodeImages } from '../../../src/daemon/node-images.js';
 import { openStore, removeImage, type Store, tagImage } from '../../../src/engine/index.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';

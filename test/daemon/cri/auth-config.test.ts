@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { credentialsOf } from '../../../src/daemon/cri/auth-config.js';
+import { credentialsOf } from '../../../src/daemon/cri/pull-image.js';
 import type { AuthConfig } from '../../../src/daemon/cri/messages.js';
 import type { LandfallError } from '../../../src/errors.js';
 import type { Credentials } from '../../../src/registry/index.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ImageUser, imageUser } from '../../../src/daemon/cri/image-user.js';
+import { type ImageUser, imageUser } from '../../../src/daemon/cri/image-service.js';
 
 describe('the user of an image', () => {
   it.each<[string | undefined, ImageUser]>([

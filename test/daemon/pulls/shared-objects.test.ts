@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
-import { PullTurns } from '../../../src/daemon/pulls/pull-turns.js';
+import { PullTurns } from '../../../src/daemon/pulls/transfer.js';
 import { openStore, PullBudget } from '../../../src/engine/index.js';
 import { GatedClient } from '../../support/gated-client.js';
 import { imageSteps } from '../../support/image-steps.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseFilters } from '../../../src/daemon/snapshots/filter.js';
+import { parseFilters } from '../../../src/daemon/snapshots/snapshots-service.js';
 
 interface Thing {
   readonly name: string;

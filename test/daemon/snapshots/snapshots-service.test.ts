@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Daemon } from '../../../src/daemon/daemon.js';
-import type { InfoMessage, TimestampMessage } from '../../../src/daemon/snapshots/messages.js';
+import type { InfoMessage, TimestampMessage } from '../../../src/daemon/snapshots/remote-image.js';
 import type { LeftLayer } from '../../../src/daemon/snapshots/snapshots-service.js';
 import { collectGarbage, openStore, removeImage, type Store } from '../../../src/engine/index.js';
 import type { RegistryClient } from '../../../src/registry/index.js';

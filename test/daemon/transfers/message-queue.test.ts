@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MessageQueue } from '../../../src/daemon/transfers/message-queue.js';
+import { MessageQueue } from '../../../src/daemon/transfers/transfers-service.js';
 
 async function all<T>(queue: MessageQueue<T>): Promise<T[]> {
   const found: T[] = [];
