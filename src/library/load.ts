@@ -13,9 +13,8 @@ import {
   StorePlace,
 } from '../transfer/index.js';
 import type { PlannedImage } from '../transfer/load-archive.js';
-import { copySubject, type TransferOptions } from './copy.js';
+import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
-import { together } from './together.js';
 
 /** Which archive to bring into a store, and how. */
 export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'> {

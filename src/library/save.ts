@@ -12,10 +12,9 @@ import {
   type ReferrerChoice,
 } from '../transfer/index.js';
 import type { ArchiveTarget } from '../transfer/archives/archive-output.js';
-import { copySubject, type TransferOptions } from './copy.js';
+import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { ImagePlaces } from './image-places.js';
-import { together } from './together.js';
 
 /** Which images to write into one archive, and how. */
 export interface SaveOptions extends TransferOptions {

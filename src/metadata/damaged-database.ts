@@ -1,6 +1,5 @@
 import { ContentError, LandfallError, systemCode } from '../errors.js';
-import { newerSchema, schemaVersion } from './migrate.js';
-import { SCHEMA_VERSION } from './migrations.js';
+import { newerSchema, SCHEMA_VERSION, schemaVersion } from './migrate.js';
 import { openCopy, type ReadableDatabase } from './open-readable.js';
 import { integerOf, type Row, textOf } from './row.js';
 

@@ -1,6 +1,16 @@
 export { DamagedDatabase, type ReadRows } from './damaged-database.js';
-export { MetadataDatabase, type OpenDatabaseOptions, type Statements, type Transaction } from './database.js';
-export { MIGRATIONS, type Migration, SCHEMA_VERSION } from './migrations.js';
+export {
+  hasDoubtful,
+  hasUnsynced,
+  IN_DOUBT,
+  type MarkedTable,
+  MetadataDatabase,
+  type OpenDatabaseOptions,
+  settleUnsynced,
+  type Statements,
+  type Transaction,
+} from './database.js';
+export { MIGRATIONS, type Migration, SCHEMA_VERSION } from './migrate.js';
 export { probeSqlite } from './probe-sqlite.js';
 export {
   dateOf,
@@ -14,4 +24,3 @@ export {
   textOf,
 } from './row.js';
 export { corruptDatabase, type RunOutcome, type SqlParameters } from './sqlite-connection.js';
-export { hasDoubtful, hasUnsynced, IN_DOUBT, type MarkedTable, settleUnsynced } from './unsynced.js';

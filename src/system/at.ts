@@ -1,10 +1,8 @@
-import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, PATH_MAX } from './constants.js';
-import { encodePath, errno, libc, SYSCALL, systemError } from './libc.js';
+import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, PATH_MAX, type Timespec } from './stat.js';
+import { type BytePath, encodePath, errno, libc, SYSCALL, systemError } from './libc.js';
 import { SystemError } from './system-error.js';
-import type { BytePath } from './byte-path.js';
-import type { Timespec } from './stat.js';
 
-export * from './constants.js';
+export * from './stat.js';
 export * from './stat.js';
 
 /*

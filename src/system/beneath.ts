@@ -11,10 +11,10 @@ import {
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
-} from './constants.js';
+} from './stat.js';
 import { SystemError } from './system-error.js';
 import { procFdPath } from './xattr.js';
-import type { BytePath } from './byte-path.js';
+import type { BytePath } from './libc.js';
 
 export interface BeneathOptions {
   /**

@@ -4,9 +4,9 @@
  */
 export * from './at.js';
 export * from './beneath.js';
-export { bootId } from './boot.js';
+export { bootId, canChangeOwners, inUserNamespace } from './process-identity.js';
 export { microsecondsNow } from './clock.js';
-export * from './byte-path.js';
+export * from './libc.js';
 export * from './copy.js';
 export * from './fault-point.js';
 export * from './flock.js';
@@ -15,12 +15,11 @@ export * from './inflater.js';
 export { createInflater, probeInflater, requireInflater } from './inflaters.js';
 export { libcAvailable } from './libc.js';
 export * from './mount.js';
-export * from './open-files.js';
+export * from './flock.js';
 export * from './probe.js';
 export * from './process-identity.js';
 export * from './sync.js';
 export * from './system-error.js';
 export { notifySystemd } from './systemd-notify.js';
-export * from './thread-umask.js';
+export * from './sync.js';
 export * from './xattr.js';
-export { canChangeOwners, inUserNamespace } from './user-namespace.js';

@@ -1,8 +1,7 @@
 import { closeSync, readSync } from 'node:fs';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC } from './constants.js';
-import { cString, libc, SYSCALL, systemError } from './libc.js';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC } from './stat.js';
+import { type BytePath, cString, libc, SYSCALL, systemError, toBytePath } from './libc.js';
 import { SystemError } from './system-error.js';
-import { toBytePath, type BytePath } from './byte-path.js';
 
 /*
  * The mount API of Linux 5.2: a mount is made step by step through descriptors, and appears nowhere before it is

@@ -1,6 +1,5 @@
 import { LandfallError } from '../errors.js';
-import { bindMount } from './bind-mount.js';
-import { attributeOf } from './mount-old.js';
+import { attributeOf, bindMount } from './bind-mount.js';
 import { mountOverlay, type OverlayLayers } from './overlay-mount.js';
 
 /** A mount as containerd's API has it, but for its target: `mount -t TYPE -o OPTIONS SOURCE`. */

@@ -1,12 +1,10 @@
 import { closeSync } from 'node:fs';
 import { LandfallError } from '../errors.js';
 import { openat } from './at.js';
-import { bindMount } from './bind-mount.js';
-import { toBytePath } from './byte-path.js';
-import { AT_FDCWD, O_DIRECTORY, O_PATH } from './constants.js';
+import { bindMount, mount2, mountError, mountFlags } from './bind-mount.js';
+import { toBytePath } from './libc.js';
+import { AT_FDCWD, O_DIRECTORY, O_PATH } from './stat.js';
 import { attachMount, FilesystemContext, lacksMountCall, MOUNT_ATTR_RDONLY } from './mount-api.js';
-import { mountError } from './mount-error.js';
-import { mount2, mountFlags } from './mount-old.js';
 import { SystemError } from './system-error.js';
 import { procFdPath } from './xattr.js';
 

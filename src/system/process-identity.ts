@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { systemCode } from '../errors.js';
-import { readBootId } from './boot.js';
 
 /**
  * Which process this is, for others to find out whether it still lives: its number, when it began, in which boot of the
@@ -58,4 +58,49 @@ function placeHere(): string | undefined {
     // Without /proc nobody can tell who lives.
   }
   return place;
+}
+
+let boot: string | undefined;
+
+/**
+ * Which boot of the machine this is (random(4), boot_id): what a power cut can take is what was written in an earlier one.
+ * Where the kernel does not tell, it is an ID that no other process has.
+ */
+export function bootId(): string {
+  boot ??= readBootId() ?? randomUUID();
+  return boot;
+}
+
+/** Undefined where /proc does not tell. */
+export function readBootId(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** All IDs but -1, which is none. */
+const ALL_IDS = 2 ** 32 - 1;
+
+/** How many user IDs this process' user namespace has; where the kernel does not tell, all. */
+function mappedUsers(): number {
+  let map: string;
+  try {
+    map = readFileSync('/proc/self/uid_map', 'utf8');
+  } catch {
+    return ALL_IDS;
+  }
+  const sizes = map.split('\n').map((line) => Number(line.trim().split(/\s+/)[2] ?? 0));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** Whether this process lives in another user namespace than the first; that one has all IDs. */
+export function inUserNamespace(): boolean {
+  return mappedUsers() !== ALL_IDS;
+}
+
+/** Whether files can be given to other users: root can, but not in a user namespace that has no other users. */
+export function canChangeOwners(): boolean {
+  return process.geteuid?.() === 0 && mappedUsers() > 1;
 }

@@ -1,4 +1,5 @@
-import { libc, systemError } from './libc.js';
+import { isMainThread } from 'node:worker_threads';
+import { libc, libcAvailable, systemError } from './libc.js';
 
 /**
  * Writes everything of the file system that holds this descriptor to the disk, and reports a write that failed since
@@ -39,4 +40,26 @@ export function startWriteback(fd: number): Promise<void> {
     // To its end, however long it is by now.
     call.async(fd, 0, 0, WRITE, () => resolve());
   });
+}
+
+/** linux/sched.h: what is shared is the root, the working directory and the umask. */
+const CLONE_FS = 0x200;
+
+let cleared = false;
+
+/**
+ * Gives the thread that calls it a umask of its own, which is 0, so that what it makes gets exactly the mode that it asks
+ * for. The working directory is its own from then on as well. Does nothing in the main thread, where the umask belongs to
+ * the program that landfall is a part of, and where a seccomp filter refuses it.
+ */
+export function clearThreadUmask(): void {
+  if (cleared || isMainThread || !libcAvailable()) return;
+  if (libc().unshare(CLONE_FS) < 0) return;
+  libc().umask(0);
+  cleared = true;
+}
+
+/** Whether {@link clearThreadUmask} did it in this thread. */
+export function threadUmaskIsClear(): boolean {
+  return cleared;
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { fromBytePath, type BytePath } from './byte-path.js';
+import { fromBytePath, type BytePath } from './libc.js';
 
 /** Where two names share a number, the one that Node's own errors use. */
 const PREFERRED_NAMES: ReadonlySet<string> = new Set(['EAGAIN', 'ENOTSUP']);

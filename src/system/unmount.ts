@@ -1,7 +1,6 @@
 import { LandfallError } from '../errors.js';
-import { toBytePath } from './byte-path.js';
-import { cString, libc, systemError } from './libc.js';
-import { mountError } from './mount-error.js';
+import { cString, libc, systemError, toBytePath } from './libc.js';
+import { mountError } from './bind-mount.js';
 
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;

@@ -1,6 +1,5 @@
-import { PATH_MAX } from './constants.js';
-import { encodePath, errno, libc, systemError, type Bytes } from './libc.js';
-import type { BytePath } from './byte-path.js';
+import { PATH_MAX } from './stat.js';
+import { type BytePath, type Bytes, encodePath, errno, libc, systemError } from './libc.js';
 
 /*
  * Extended attributes. Names are bytes, values are Buffers; the `f` forms take a descriptor that is not O_PATH, the

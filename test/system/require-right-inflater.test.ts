@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { createInflater, type Inflater, type InflateStep } from '../../src/system/index.js';
-import { requireRightInflater } from '../../src/system/require-right-inflater.js';
+import { requireRightInflater } from '../../src/system/inflaters.js';
 
 type Step = (input: Buffer, output: Buffer) => InflateStep;
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as at from '../../../src/system/at.js';
-import { O_TMPFILE } from '../../../src/system/constants.js';
+import { O_TMPFILE } from '../../../src/system/stat.js';
 import * as stats from '../../../src/system/stat.js';
 import { SystemError } from '../../../src/system/system-error.js';
-import { threadUmaskIsClear } from '../../../src/system/thread-umask.js';
+import { threadUmaskIsClear } from '../../../src/system/sync.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 import { CALLERS, type Ownership } from '../../../src/unpack/ownership.js';
@@ -14,7 +14,7 @@ import { isRoot } from '../../support/needs-root.js';
 import { archive, device, directory, fifo, file, hardLink, symlink } from '../../support/tar-builder.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
-vi.mock('../../../src/system/thread-umask.js', { spy: true });
+vi.mock('../../../src/system/sync.js', { spy: true });
 vi.mock('../../../src/system/at.js', { spy: true });
 vi.mock('../../../src/system/stat.js', { spy: true });
 
