@@ -106,15 +106,14 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
   });
 
   it(`in mid-pull leaves nothing visible that is damaged (${ROUNDS} cuts)`, TIMEOUT, async () => {
-    const wholeMs = await durationOfPull();
     let inBetween = 0;
     for (let round = 0; round < ROUNDS; round++) {
       await using prepared = await prepare(round);
       const { device, root } = prepared;
-      const moment = (0.3 + 0.7 * ((round + Math.random()) / ROUNDS)) * wholeMs;
-      await using after = await cutDuring(device, root, moment, { sync: 'full' });
+      const part = 0.5 + 0.6 * ((round + Math.random()) / ROUNDS);
+      await using after = await cutDuring(device, root, part, { sync: 'full' });
       const copy = join(after.path, 'store');
-      expect(await faults(device, copy), `round ${round}, after ${moment} ms`).toEqual([]);
+      expect(await faults(device, copy), `round ${round}, after ${part} of the bytes`).toEqual([]);
       if (await isPartlyPulled(device, copy, image)) inBetween++;
       if (round % 3 !== 0) expect(await pull(device, copy, unrelated.images[0])).toBe(0);
       await pull(device, copy, image);
@@ -225,13 +224,12 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     });
 
     it(`in mid-pull takes nothing unnoticed (${ROUNDS} cuts)`, TIMEOUT, async () => {
-      const wholeMs = await durationOfPull();
       let marked = 0;
       for (let round = 0; round < ROUNDS; round++) {
         await using prepared = await prepare(round);
         const { device } = prepared;
-        const moment = (0.3 + 0.7 * ((round + Math.random()) / ROUNDS)) * wholeMs;
-        await using after = await cutDuring(device, prepared.root, moment, {
+        const part = 0.5 + 0.6 * ((round + Math.random()) / ROUNDS);
+        await using after = await cutDuring(device, prepared.root, part, {
           sync,
           // What another process commits brings all to the disk that the database says.
           beforeStop: async () => {
@@ -287,18 +285,15 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     return lost;
   }
 
-  async function durationOfPull(): Promise<number> {
-    await using device = await PowerCutDisk.start();
-    const before = performance.now();
-    await pull(device, join(device.path, 'store'), image);
-    return performance.now() - before;
-  }
-
-  /** Begins a pull, stops it after so many ms, and cuts the power. */
+  /**
+   * Begins a pull, stops it when the registry has sent this part of the image's bytes, and cuts the power. Bytes, not time, so that
+   * a busy machine cuts at the same place. What a part has above 1 is seconds that pass after the last byte: 1.1 cuts
+   * 100 ms after it.
+   */
   async function cutDuring(
     device: PowerCutDisk,
     root: string,
-    moment: number,
+    part: number,
     { sync, beforeStop }: { readonly sync: SyncMode; readonly beforeStop?: () => Promise<void> },
   ): Promise<Awaited<ReturnType<PowerCutDisk['cut']>>> {
     let stop = (): void => undefined;
@@ -313,7 +308,13 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
         },
       },
     );
-    await sleep(moment);
+    const { sent } = served.registry;
+    const wanted = sent.total() + Math.min(part, 1) * sizeOf(image);
+    for (const end = Date.now() + 60_000; sent.total() < wanted;) {
+      if (Date.now() > end) throw new Error(`the registry has sent ${sent.total()} of ${wanted} bytes`);
+      await sleep(2);
+    }
+    await sleep(1000 * Math.max(0, part - 1));
     await beforeStop?.();
     stop();
     try {
@@ -329,6 +330,11 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
 function kindsOf(report: string): readonly string[] {
   const { problems } = JSON.parse(report) as { problems: { kind: string }[] };
   return problems.map(({ kind }) => kind);
+}
+
+/** The bytes of all of an image's blobs. */
+function sizeOf({ layout }: ExpectedImage): number {
+  return [...layout.blobs.values()].reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Whether something of an image is there, and not all. */

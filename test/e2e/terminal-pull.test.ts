@@ -72,12 +72,15 @@ describe.skipIf(needsPeer('tmux') !== undefined)('a pull of several images in a 
       const screen = await screenOf(terminal, columns);
       // The terminal of the test understands the bytes as tmux does.
       expect(await terminal.captureAll()).toBe(screen.text);
-      expect(screen.frames.length).toBeGreaterThan(10);
+      expect(screen.frames.length).toBeGreaterThan(5);
       for (const { rows } of screen.frames) expectWholeFrame(rows, columns, images);
       for (const shown of captures) {
         for (const row of shown.split('\n')) expect(row.length).toBeLessThanOrEqual(columns);
       }
-      expect(captures.some((shown) => /\[[█▒·]*▒+·+\]/.test(shown) || columns < 80)).toBe(true);
+      const partial = /\[[█▒·]*▒+·+\]/;
+      expect(screen.frames.some(({ rows }) => rows.some((row) => partial.test(row))) || columns < 80).toBe(
+        true,
+      );
       const final = screen.text.split('\n');
       for (const digest of digestsOf(images)) expect(layerRows(final, digest)).toHaveLength(1);
       expect(final.filter((row) => row.startsWith('  digest '))).toHaveLength(IMAGES.length);
