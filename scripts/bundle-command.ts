@@ -16,7 +16,7 @@ const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
 /** It lies among the chunks, since `src/unpack/worker/worker-url.ts` looks for it beside the file that it became a part of. */
 const WORKER = join(CHUNKS, 'worker.js');
-/** The daemon reads them when it starts, and looks for them beside what `src/daemon/proto-files.ts` became a part of. */
+/** The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc-server.ts` became a part of. */
 const PROTOS = 'protos';
 
 /** What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be loaded with it. */

@@ -12,7 +12,7 @@ const FILES: readonly string[] = readdirSync('src', { recursive: true, encoding:
 const READS_ENVIRONMENT: readonly string[] = [
   'src/engine/default-root.ts',
   'src/library/open-registry.ts',
-  'src/registry/auth/auth-file-places.ts',
+  'src/registry/auth/auth-file.ts',
   'src/registry/auth/credential-store.ts',
   'src/registry/auth/docker-config.ts',
   // What tests kill it by.
@@ -22,13 +22,12 @@ const READS_ENVIRONMENT: readonly string[] = [
 /** What is remembered for the whole process, or thread: facts about the machine, which are the same for every store. */
 const REMEMBERS: Readonly<Record<string, readonly string[]>> = {
   'src/system/beneath.ts': ['detected'],
-  'src/system/boot.ts': ['boot'],
   'src/system/fault-point.ts': ['left'],
   'src/system/ffi.ts': ['koffi'],
   'src/system/libc.ts': ['failure', 'koffi', 'loaded'],
-  'src/system/process-identity.ts': ['place'],
+  'src/system/process-identity.ts': ['boot', 'place'],
   'src/system/system-error.ts': ['names'],
-  'src/system/thread-umask.ts': ['cleared'],
+  'src/system/sync.ts': ['cleared'],
   'src/system/xattr.ts': ['scratch'],
 };
 

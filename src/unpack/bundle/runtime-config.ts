@@ -151,6 +151,7 @@ export function callersMappings(): IdMappings {
   return { uid: [{ container: 0, host: uid, size: 1 }], gid: [{ container: 0, host: gid, size: 1 }] };
 }
 
+/** Whether an id is in one of the ranges. */
 export function hasId(ranges: readonly IdRange[], id: number): boolean {
   return ranges.some(({ container, size }) => id >= container && id < container + size);
 }
@@ -166,6 +167,7 @@ export function unmappedIds(
   ];
 }
 
+/** The ranges in the words of the runtime specification (runtime-spec: User namespace mappings). */
 export function toRuntimeMappings(ranges: readonly IdRange[]): RuntimeIdMapping[] {
   return ranges.map(({ container, host, size }) => ({ containerID: container, hostID: host, size }));
 }
