@@ -5,7 +5,7 @@
  */
 export type * from '../unpack/bundle/runtime-config.js';
 export type { InflateLibrary } from '../system/inflater.js';
-export type { GzipDecompressor } from '../unpack/compression/decompress.js';
+export type { GzipDecompressor } from '../unpack/compression/inflate-choice.js';
 export type {
   Decompressor,
   ExtractionOptions,

@@ -2,7 +2,7 @@ import { untilAborted } from '../concurrency/index.js';
 import { throwIfAborted, type Abortable } from '../errors.js';
 import { algorithmOf, unpackLimits, type UnpackLimits } from '../spec/index.js';
 import { Frontier } from '../system/index.js';
-import type { InflateChoice } from './compression/decompress.js';
+import type { InflateChoice } from './compression/inflate-choice.js';
 import type { ApplyOptions, ApplyResult } from './worker/apply-job.js';
 import type { LayerBudget } from './image-budget.js';
 import { isContentError, refuseOtherDiffId } from './layer-error.js';

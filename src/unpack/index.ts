@@ -69,10 +69,8 @@ export {
   compressionOfBytes,
   decompress,
   type Decompressor,
-  type InflateChoice,
-  probeInflate,
-  requireInflate,
 } from './compression/decompress.js';
+export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
 export { probeZstd } from './compression/unzstd.js';
 export { encodeHeader, paddingOf, PLAIN_FILE } from './export/encode-header.js';
 export { exportTree } from './export/export-tree.js';

@@ -1,7 +1,8 @@
 import { KeyedLimiter, Limiter } from '../concurrency/index.js';
 import { abortedError, isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
-import { type Decompressor, requireInflate } from './compression/decompress.js';
+import { type Decompressor } from './compression/decompress.js';
+import { requireInflate } from './compression/inflate-choice.js';
 import { applyOptions, type ExtractionOptions, extractLayer } from './extract-layer.js';
 import { ImageBudget, type LayerBudget } from './image-budget.js';
 import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './layer-input.js';

@@ -1,14 +1,9 @@
 import { compressionOf, type Digest, LIMITS, type UnpackLimits } from '../../spec/index.js';
-import {
-  type Capability,
-  createInflater,
-  type InflateLibrary,
-  probeInflater,
-  requireInflater,
-} from '../../system/index.js';
+import { createInflater } from '../../system/index.js';
 import { limitExceeded } from '../archive-error.js';
 import type { Warnings } from '../warnings.js';
 import { gunzip, gunzipByStream, type GunzipOptions } from './gunzip.js';
+import { type GzipDecompressor, gzipDecompressor, type InflateChoice } from './inflate-choice.js';
 import { unzstd } from './unzstd.js';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -119,37 +114,6 @@ async function* limited(
     }
     yield chunk;
   }
-}
-
-/** What gzip layers are inflated by; `auto` is ISA-L where it works, and zlib elsewhere. */
-export type InflateChoice = 'auto' | 'zlib' | 'isa-l';
-
-/** `zlib-stream` is zlib where it cannot be called as a library. */
-export type GzipDecompressor = InflateLibrary | 'zlib-stream';
-
-/**
- * What a choice comes to on this machine.
- *
- * @throws {LandfallError} as {@link requireInflate}
- */
-function gzipDecompressor(choice: InflateChoice): GzipDecompressor {
-  requireInflate(choice);
-  if (choice !== 'zlib' && probeInflater('isa-l').available) return 'isa-l';
-  return probeInflater('zlib').available ? 'zlib' : 'zlib-stream';
-}
-
-/**
- * Refuses a choice that this machine does not have, before anything is done that would be in vain.
- *
- * @throws {LandfallError} UNSUPPORTED
- */
-export function requireInflate(choice: InflateChoice): void {
-  if (choice === 'isa-l') requireInflater('isa-l');
-}
-
-/** Whether each of the libraries inflates here. Never throws. */
-export function probeInflate(): Readonly<Record<InflateLibrary, Capability>> {
-  return { 'isa-l': probeInflater('isa-l'), zlib: probeInflater('zlib') };
 }
 
 const WORDS: Readonly<Record<Compression, string>> = {

@@ -1,7 +1,7 @@
 import { throwIfAborted } from '../../errors.js';
 import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import type { InflateChoice } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import { ImageBudget } from '../image-budget.js';
 import { layerError } from '../layer-error.js';
 import { LayerEvents, type UnpackOptions } from '../layer-input.js';

@@ -8,7 +8,8 @@ import {
   Digester,
   type UnpackLimits,
 } from '../../spec/index.js';
-import { decompress, type InflateChoice, warnOfCompression } from '../compression/decompress.js';
+import { decompress, warnOfCompression } from '../compression/decompress.js';
+import { type InflateChoice } from '../compression/inflate-choice.js';
 import type { LayerBudget } from '../image-budget.js';
 import { LayerBytes } from '../image-budget.js';
 import { isContentError, layerError, refuseOtherDiffId, refuseOtherDigest } from '../layer-error.js';

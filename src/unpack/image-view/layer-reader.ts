@@ -3,7 +3,7 @@ import { type Digest, unpackLimits, type UnpackLimits } from '../../spec/index.j
 import type { BytePath } from '../../system/index.js';
 import type { TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
-import type { InflateChoice } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import { ImageBudget } from '../image-budget.js';
 import { IndexBudget, type IndexedDirectory } from '../image-tree/image-tree.js';
 import { LayerIndexer } from '../image-tree/layer-indexer.js';

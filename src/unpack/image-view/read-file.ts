@@ -12,7 +12,7 @@ import {
 import { badArchive, filesystemError } from '../archive-error.js';
 import type { SparseSegment, TarEntry } from '../archive/tar-header.js';
 import type { TarHandler } from '../archive/tar-reader.js';
-import type { InflateChoice } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import { ImageBudget } from '../image-budget.js';
 import { readLayer } from '../image-tree/stored-layer.js';
 import { layerError } from '../layer-error.js';

@@ -1,6 +1,7 @@
 import type { ErrorJson } from '../../errors.js';
 import type { Digest, UnpackLimits, VerifiableAlgorithm } from '../../spec/index.js';
-import type { Compression, Decompressor, InflateChoice } from '../compression/decompress.js';
+import type { Compression, Decompressor } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
 import type { LayerBudget } from '../image-budget.js';
 import type { LayerChanges, LayerForm } from '../layer-snapshotter.js';
 import type { Ownership } from '../ownership.js';

@@ -1,6 +1,7 @@
 import { unpackLimits } from '../../../src/spec/index.js';
 import { probeInflater } from '../../../src/system/index.js';
-import { decompress, type InflateChoice } from '../../../src/unpack/compression/decompress.js';
+import { decompress } from '../../../src/unpack/compression/decompress.js';
+import { type InflateChoice } from '../../../src/unpack/compression/inflate-choice.js';
 import { asyncChunksOf, chunkingFor, type Chunking } from '../chunking.js';
 import type { FuzzTarget } from '../fuzz-target.js';
 import { randomCompressed } from '../random-compressed.js';
