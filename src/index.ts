@@ -29,17 +29,26 @@ export {
   type UnpackErrorCode,
   type UnpackErrorDetails,
 } from './errors.js';
+export type {
+  BlobRole,
+  PullBlob,
+  PullDone,
+  PullEvent,
+  PullEventBase,
+  PullImage,
+  PullLayer,
+  PullOmitted,
+  PullResolved,
+  PullResolving,
+  PullWarning,
+} from './engine/pull-event.js';
+export type { BundleImageResult, ExportImageResult, UnpackImageResult } from './engine/unpack.js';
+export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from './engine/collect-garbage.js';
+export { defaultConcurrency, PullBudget, type PullBudgetOptions } from './engine/pull-budget.js';
+export { defaultRoot, type RootSurroundings } from './engine/default-root.js';
+export { type DiskUsage, diskUsage, type UsageOf } from './engine/disk-usage.js';
+export { fsck } from './engine/fsck/fsck.js';
 export {
-  type BlobRole,
-  type BundleImageResult,
-  collectGarbage,
-  type CollectGarbageOptions,
-  defaultConcurrency,
-  defaultRoot,
-  type DiskUsage,
-  diskUsage,
-  type ExportImageResult,
-  fsck,
   type FsckOptions,
   type FsckProblem,
   type FsckProblemKind,
@@ -49,47 +58,30 @@ export {
   type FsckStep,
   type FsckStepName,
   FSCK_STEPS,
-  type GarbageReport,
-  type ImageLayer,
+} from './engine/fsck/fsck-run.js';
+export type { ImageLayer } from './engine/fetch-graph.js';
+export {
   imageMounts,
   type ImageMountsOptions,
-  type ImageSummary,
-  listImages,
-  type LostContent,
   type MountedImage,
   mountImage,
   type MountImageOptions,
-  pinImage,
-  PullBudget,
-  type PullBudgetOptions,
-  type PulledLayer,
-  type PulledSignature,
-  type PullBlob,
-  type PullDone,
-  type PullEvent,
-  type PullEventBase,
-  type PullImage,
-  type PullLayer,
-  type PullOmitted,
-  type PullResolved,
-  type PullResolving,
-  type PullWarning,
-  type PullResult,
-  type RemovedImage,
-  removeImage,
-  resolveImage,
-  type RootSurroundings,
+  type UnmountedImage,
+  unmountImage,
+} from './engine/mount.js';
+export { type ImageSummary, listImages } from './engine/images.js';
+export {
+  type LostContent,
   type SnapshotterKind,
   openStore,
   type Store,
   type StoreOptions,
   type SyncMode,
-  tagImage,
-  type UnpackImageResult,
-  type UnmountedImage,
-  unmountImage,
-  type UsageOf,
-} from './engine/index.js';
+} from './engine/store.js';
+export { pinImage, tagImage } from './engine/tag.js';
+export type { PulledLayer, PulledSignature, PullResult } from './engine/pull-result.js';
+export { type RemovedImage, removeImage } from './engine/remove.js';
+export { resolveImage } from './engine/find-image.js';
 export {
   copy,
   copyEvents,

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Store } from '../engine/index.js';
+import type { Store } from '../engine/store.js';
 import { unpackPresent } from '../engine/unpack-present.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';

@@ -1,10 +1,6 @@
-import {
-  type PullDone,
-  type PullEvent,
-  type PullOptions as EnginePullOptions,
-  pull as pullImage,
-  type PullResult,
-} from '../engine/index.js';
+import type { PullDone, PullEvent } from '../engine/pull-event.js';
+import { type PullOptions as EnginePullOptions, pull as pullImage } from '../engine/pull.js';
+import type { PullResult } from '../engine/pull-result.js';
 import type { RegistryClient } from '../registry/index.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { withRegistry } from './open-registry.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ElementHandle, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { openStore } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
 import { recordDocuments } from '../../src/engine/documents.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { HeadlessBrowser } from '../support/browser.js';

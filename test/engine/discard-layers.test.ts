@@ -4,16 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DISCARD_LAYERS_LABEL } from '../../src/content/index.js';
 import { discardedBlobs, isLean, leanLabels } from '../../src/engine/discard-layers.js';
-import {
-  collectGarbage,
-  openStore,
-  pull,
-  type PullOptions,
-  type PullResult,
-  removeImage,
-  type Store,
-  tagImage,
-} from '../../src/engine/index.js';
+import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { openStore, type Store } from '../../src/engine/store.js';
+import { pull, type PullOptions } from '../../src/engine/pull.js';
+import type { PullResult } from '../../src/engine/pull-result.js';
+import { removeImage } from '../../src/engine/remove.js';
+import { tagImage } from '../../src/engine/tag.js';
 import { restoreBlobs } from '../../src/engine/restore-blobs.js';
 import type { RegistryClient } from '../../src/registry/index.js';
 import { type Descriptor, encodedOf, parsePlatform } from '../../src/spec/index.js';

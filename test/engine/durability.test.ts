@@ -4,19 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { blobPath } from '../../src/content/index.js';
-import type { LostContent } from '../../src/engine/store.js';
-import {
-  collectGarbage,
-  fsck,
-  imageMounts,
-  listImages,
-  openStore,
-  pull,
-  type PullResult,
-  rebuildStore,
-  type Store,
-  type SyncMode,
-} from '../../src/engine/index.js';
+import { type LostContent, openStore, type Store, type SyncMode } from '../../src/engine/store.js';
+import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { fsck } from '../../src/engine/fsck/fsck.js';
+import { imageMounts } from '../../src/engine/mount.js';
+import { listImages } from '../../src/engine/images.js';
+import { pull } from '../../src/engine/pull.js';
+import type { PullResult } from '../../src/engine/pull-result.js';
+import { rebuildStore } from '../../src/engine/rebuild-store.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { encodedOf } from '../../src/spec/index.js';
 import { bootId } from '../../src/system/index.js';

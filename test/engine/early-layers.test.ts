@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Lease } from '../../src/content/index.js';
 import type { BlobArrival } from '../../src/engine/blob-arrivals.js';
 import { EarlyLayers } from '../../src/engine/early-layers.js';
-import { openStore, type Store } from '../../src/engine/index.js';
+import { openStore, type Store } from '../../src/engine/store.js';
 import { type Descriptor, digestOf, type ImageManifest, MEDIA_TYPES } from '../../src/spec/index.js';
 import { failure } from '../support/registry-fixture.js';
 

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { openStore, pull, resolveReference } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
+import { pull } from '../../src/engine/pull.js';
+import { resolveReference } from '../../src/engine/resolve.js';
 import { parsePlatform, parseReference } from '../../src/spec/index.js';
 import { HEAD_LIES, honestLines, lyingSteps } from '../support/head-lies.js';
 import { failure, fastClient } from '../support/registry-fixture.js';

@@ -2,15 +2,11 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  openStore,
-  pull,
-  type PullEvent,
-  type PullOptions,
-  type PullResult,
-  removeImage,
-  type Store,
-} from '../../src/engine/index.js';
+import { openStore, type Store } from '../../src/engine/store.js';
+import { pull, type PullOptions } from '../../src/engine/pull.js';
+import type { PullEvent } from '../../src/engine/pull-event.js';
+import type { PullResult } from '../../src/engine/pull-result.js';
+import { removeImage } from '../../src/engine/remove.js';
 import type { RegistryClient } from '../../src/registry/index.js';
 import { chainIds, type Digest, parsePlatform } from '../../src/spec/index.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';

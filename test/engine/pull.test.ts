@@ -2,17 +2,14 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  collectGarbage,
-  listImages,
-  openStore,
-  pull,
-  type PullEvent,
-  removeImage,
-  resolveImage,
-  type Store,
-  tagImage,
-} from '../../src/engine/index.js';
+import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { listImages } from '../../src/engine/images.js';
+import { openStore, type Store } from '../../src/engine/store.js';
+import { pull } from '../../src/engine/pull.js';
+import type { PullEvent } from '../../src/engine/pull-event.js';
+import { removeImage } from '../../src/engine/remove.js';
+import { resolveImage } from '../../src/engine/find-image.js';
+import { tagImage } from '../../src/engine/tag.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { chainIds, type Descriptor, type Digest, digestOf, parsePlatform } from '../../src/spec/index.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';

@@ -1,6 +1,5 @@
 import { type ExtraConnection, ExtraConnections } from '../../src/engine/extra-connections.js';
-import { FairSlots } from '../../src/engine/pull-budget.js';
-import { PullBudget } from '../../src/engine/index.js';
+import { FairSlots, PullBudget } from '../../src/engine/pull-budget.js';
 import { sharedObjectSuite } from '../suites/shared-object.js';
 
 sharedObjectSuite(

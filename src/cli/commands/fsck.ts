@@ -1,11 +1,6 @@
 import { checkLayout, type LayoutFault } from '../../content/index.js';
-import {
-  fsck,
-  type FsckProblem,
-  type FsckRemark,
-  type FsckReport,
-  type FsckStep,
-} from '../../engine/fsck/index.js';
+import { fsck } from '../../engine/fsck/fsck.js';
+import type { FsckProblem, FsckRemark, FsckReport, FsckStep } from '../../engine/fsck/fsck-run.js';
 import { type RebuildReport, rebuildStore } from '../../engine/rebuild-store.js';
 import type { Store } from '../../engine/store.js';
 import { optionalTextOf } from '../../metadata/index.js';

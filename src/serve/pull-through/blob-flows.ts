@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { BlobInfo, BlobProvider, ByteRange } from '../../content/index.js';
-import type { StoreParts } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/store.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';

@@ -3,7 +3,7 @@ import { imagesWithBlob } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
 import { touchImage } from '../../engine/find-image.js';
-import type { StoreParts } from '../../engine/index.js';
+import type { StoreParts } from '../../engine/store.js';
 import { PullBudget } from '../../engine/pull-budget.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
