@@ -33,6 +33,7 @@ export type {
   BlobRole,
   PullBlob,
   PullDone,
+  PulledLayer,
   PullEvent,
   PullEventBase,
   PullImage,
@@ -40,14 +41,19 @@ export type {
   PullOmitted,
   PullResolved,
   PullResolving,
+  PullResult,
   PullWarning,
-} from './engine/pull-event.js';
-export type { BundleImageResult, ExportImageResult, UnpackImageResult } from './engine/unpack.js';
-export { collectGarbage, type CollectGarbageOptions, type GarbageReport } from './engine/collect-garbage.js';
-export { defaultConcurrency, PullBudget, type PullBudgetOptions } from './engine/pull-budget.js';
+} from './engine/pull/pull-report.js';
+export type { BundleImageResult, ExportImageResult, UnpackImageResult } from './engine/files/unpack.js';
+export {
+  collectGarbage,
+  type CollectGarbageOptions,
+  type GarbageReport,
+} from './engine/upkeep/collect-garbage.js';
+export { defaultConcurrency, PullBudget, type PullBudgetOptions } from './engine/pull/pull-budget.js';
 export { defaultRoot, type RootSurroundings } from './engine/default-root.js';
-export { type DiskUsage, diskUsage, type UsageOf } from './engine/disk-usage.js';
-export { fsck } from './engine/fsck/fsck.js';
+export { type DiskUsage, diskUsage, type UsageOf } from './engine/upkeep/disk-usage.js';
+export { fsck } from './engine/upkeep/fsck.js';
 export {
   type FsckOptions,
   type FsckProblem,
@@ -58,8 +64,8 @@ export {
   type FsckStep,
   type FsckStepName,
   FSCK_STEPS,
-} from './engine/fsck/fsck-run.js';
-export type { ImageLayer } from './engine/fetch-graph.js';
+} from './engine/upkeep/fsck-run.js';
+export type { ImageLayer } from './engine/images/image.js';
 export {
   imageMounts,
   type ImageMountsOptions,
@@ -68,8 +74,8 @@ export {
   type MountImageOptions,
   type UnmountedImage,
   unmountImage,
-} from './engine/mount.js';
-export { type ImageSummary, listImages } from './engine/images.js';
+} from './engine/files/mount.js';
+export { type ImageSummary, listImages } from './engine/images/images.js';
 export {
   type LostContent,
   type SnapshotterKind,
@@ -78,10 +84,10 @@ export {
   type StoreOptions,
   type SyncMode,
 } from './engine/store.js';
-export { pinImage, tagImage } from './engine/tag.js';
-export type { PulledLayer, PulledSignature, PullResult } from './engine/pull-result.js';
-export { type RemovedImage, removeImage } from './engine/remove.js';
-export { resolveImage } from './engine/find-image.js';
+export { pinImage, tagImage } from './engine/images/tag.js';
+export type { PulledSignature } from './engine/trust/registry-signatures.js';
+export { type RemovedImage, removeImage } from './engine/images/remove.js';
+export { resolveImage } from './engine/images/find-image.js';
 export {
   copy,
   copyEvents,

@@ -1,5 +1,5 @@
-import { PullBudget } from '../engine/pull-budget.js';
-import type { RemovedImage } from '../engine/remove.js';
+import { PullBudget } from '../engine/pull/pull-budget.js';
+import type { RemovedImage } from '../engine/images/remove.js';
 import type { Store } from '../engine/store.js';
 import type { Abortable } from '../errors.js';
 import type { Credentials, RegistryClient } from '../registry/index.js';

@@ -1,5 +1,5 @@
-import { type ImageSummary, listImages } from '../engine/images.js';
-import { loadImage, type LoadedImage } from '../engine/image.js';
+import { type ImageSummary, listImages } from '../engine/images/images.js';
+import { loadImage, type LoadedImage } from '../engine/images/image.js';
 import type { Store } from '../engine/store.js';
 import { isLandfallError, LandfallError, SpecError } from '../errors.js';
 import {

@@ -8,8 +8,8 @@ import {
   unpackImage as unpackTree,
   type UnpackImageOptions,
   type UnpackImageResult,
-} from '../engine/unpack.js';
-import { resolveImage } from '../engine/find-image.js';
+} from '../engine/files/unpack.js';
+import { resolveImage } from '../engine/images/find-image.js';
 import type { Store } from '../engine/store.js';
 import { throwIfAborted } from '../errors.js';
 import type { Platform } from '../spec/index.js';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DaemonMetrics } from '../../src/daemon/observe/metrics.js';
 import { Pulls } from '../../src/daemon/pulls/pulls.js';
 import { openStore, type Store } from '../../src/engine/store.js';
-import { PullBudget } from '../../src/engine/pull-budget.js';
+import { PullBudget } from '../../src/engine/pull/pull-budget.js';
 import { fastClient } from '../support/registry-fixture.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore } from '../../src/engine/store.js';
-import { pull } from '../../src/engine/pull.js';
+import { pull } from '../../src/engine/pull/pull.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { type Descriptor, type Digest, digestOf, parsePlatform } from '../../src/spec/index.js';
 import { hosts, upstreamAt } from '../support/host-configs.js';

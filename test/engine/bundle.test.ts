@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OciLayout } from '../../src/content/index.js';
-import { bundleImage, type BundleImageOptions, type BundleImageResult } from '../../src/engine/unpack.js';
+import {
+  bundleImage,
+  type BundleImageOptions,
+  type BundleImageResult,
+} from '../../src/engine/files/unpack.js';
 import { WorkerPool } from '../../src/unpack/index.js';
 import { runtimeConfigFaults } from '../support/runtime-config-faults.js';
 import { makeTinyLayout, type TinyEntry, type TinyLayoutOptions } from '../support/tiny-image.js';

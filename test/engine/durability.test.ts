@@ -5,13 +5,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 
 import { blobPath } from '../../src/content/index.js';
 import { type LostContent, openStore, type Store, type SyncMode } from '../../src/engine/store.js';
-import { collectGarbage } from '../../src/engine/collect-garbage.js';
-import { fsck } from '../../src/engine/fsck/fsck.js';
-import { imageMounts } from '../../src/engine/mount.js';
-import { listImages } from '../../src/engine/images.js';
-import { pull } from '../../src/engine/pull.js';
-import type { PullResult } from '../../src/engine/pull-result.js';
-import { rebuildStore } from '../../src/engine/rebuild-store.js';
+import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
+import { fsck } from '../../src/engine/upkeep/fsck.js';
+import { imageMounts } from '../../src/engine/files/mount.js';
+import { listImages } from '../../src/engine/images/images.js';
+import { pull } from '../../src/engine/pull/pull.js';
+import type { PullResult } from '../../src/engine/pull/pull-report.js';
+import { rebuildStore } from '../../src/engine/upkeep/rebuild-store.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { encodedOf } from '../../src/spec/index.js';
 import { bootId } from '../../src/system/index.js';

@@ -3,10 +3,10 @@ import { deferred } from '../../src/concurrency/index.js';
 import {
   type ExtraConnection,
   ExtraConnections,
+  FairSlots,
   type HelpedDownload,
   type KnownDownload,
-} from '../../src/engine/extra-connections.js';
-import { FairSlots } from '../../src/engine/pull-budget.js';
+} from '../../src/engine/pull/pull-budget.js';
 import { useFakeClock } from '../support/fake-clock.js';
 
 const WATCH_MS = 100;

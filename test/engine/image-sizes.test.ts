@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { DocumentGraph } from '../../src/content/index.js';
-import { type ImageSizes, surveyTargets } from '../../src/engine/images.js';
+import { type ImageSizes, surveyTargets } from '../../src/engine/images/images.js';
 import type { Digest } from '../../src/spec/index.js';
 import { type ScratchRoot, scratchRoot } from '../content/scratch-root.js';
 import {

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { BlobProvider } from '../../src/content/index.js';
 import { ContentError } from '../../src/errors.js';
-import { loadImage, manifestsHere } from '../../src/engine/image.js';
+import { loadImage, manifestsHere } from '../../src/engine/images/image.js';
 import { findLayer } from '../../src/transfer/image-views.js';
 import {
   type Descriptor,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultConcurrency, PullBudget } from '../../src/engine/pull-budget.js';
+import { defaultConcurrency, PullBudget } from '../../src/engine/pull/pull-budget.js';
 import { deferred } from '../../src/concurrency/index.js';
 import type { LandfallError } from '../../src/errors.js';
 

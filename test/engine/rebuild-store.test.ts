@@ -14,13 +14,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../src/engine/store.js';
-import { pinImage, tagImage } from '../../src/engine/tag.js';
-import { pull } from '../../src/engine/pull.js';
-import type { PullEvent } from '../../src/engine/pull-event.js';
-import type { PullResult } from '../../src/engine/pull-result.js';
-import { type RebuildReport, rebuildStore, type RebuildStep } from '../../src/engine/rebuild-store.js';
+import { pinImage, tagImage } from '../../src/engine/images/tag.js';
+import { pull } from '../../src/engine/pull/pull.js';
+import type { PullEvent, PullResult } from '../../src/engine/pull/pull-report.js';
+import { type RebuildReport, rebuildStore, type RebuildStep } from '../../src/engine/upkeep/rebuild-store.js';
 import { MetadataDatabase, type Row } from '../../src/metadata/index.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { chainIds, type Descriptor, type Digest, encodedOf, parsePlatform } from '../../src/spec/index.js';

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
 
-import { type Referrer, referrerTree, type ReferrerTreeOptions } from '../../src/engine/referrer-tree.js';
+import {
+  type Referrer,
+  referrerTree,
+  type ReferrerTreeOptions,
+} from '../../src/engine/images/referrer-tree.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { failure } from '../support/registry-fixture.js';
 

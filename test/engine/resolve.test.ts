@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { resolveReference } from '../../src/engine/resolve.js';
+import { resolveReference } from '../../src/engine/images/read-document.js';
 import {
   type Descriptor,
   digestOf,

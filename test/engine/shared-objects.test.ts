@@ -1,5 +1,9 @@
-import { type ExtraConnection, ExtraConnections } from '../../src/engine/extra-connections.js';
-import { FairSlots, PullBudget } from '../../src/engine/pull-budget.js';
+import {
+  type ExtraConnection,
+  ExtraConnections,
+  FairSlots,
+  PullBudget,
+} from '../../src/engine/pull/pull-budget.js';
 import { sharedObjectSuite } from '../suites/shared-object.js';
 
 sharedObjectSuite(

@@ -6,7 +6,7 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { openStore } from '../../src/engine/store.js';
-import { pull } from '../../src/engine/pull.js';
+import { pull } from '../../src/engine/pull/pull.js';
 import { type FetchOptions, type RegistryClientOptions } from '../../src/registry/index.js';
 import {
   type Descriptor,

@@ -1,7 +1,7 @@
 import type { Verification } from '../../content/index.js';
-import { loadImage } from '../../engine/image.js';
-import { recordedUsage } from '../../engine/disk-usage.js';
-import { type RemovedImage, removeImage } from '../../engine/remove.js';
+import { loadImage } from '../../engine/images/image.js';
+import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
+import { type RemovedImage, removeImage } from '../../engine/images/remove.js';
 import type { Store } from '../../engine/store.js';
 import { knownVerifications } from '../../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';

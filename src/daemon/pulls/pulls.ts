@@ -1,9 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { pull } from '../../engine/pull.js';
-import type { PullBudget } from '../../engine/pull-budget.js';
-import type { PullEvent } from '../../engine/pull-event.js';
-import type { PullResult } from '../../engine/pull-result.js';
+import { pull } from '../../engine/pull/pull.js';
+import type { PullBudget } from '../../engine/pull/pull-budget.js';
+import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import type { Store } from '../../engine/store.js';
 import { type Abortable, abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';

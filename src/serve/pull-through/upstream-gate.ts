@@ -1,12 +1,11 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { imagesListing, imagesWithBlob, isPushedTo } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { readVerified } from '../../engine/read-document.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { type DocumentBytes, documentBytes, readVerified } from '../../engine/images/read-document.js';
 import type { Store } from '../../engine/store.js';
 import { accompanies } from '../../engine/trust/accompaniment.js';
 import { admitImage, admitKnown, recordAdmission } from '../../engine/trust/admit-image.js';
-import { type DocumentBytes, documentBytes } from '../../engine/document-bytes.js';
 import { indexesAbove } from '../../engine/trust/manifest-paths.js';
 import { registrySignatures } from '../../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';

@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compress } from 'zstd-napi';
-import { listImages } from '../../../src/engine/images.js';
+import { listImages } from '../../../src/engine/images/images.js';
 import { openStore } from '../../../src/engine/store.js';
 import { hostPlatform } from '../../../src/spec/index.js';
 import { writeArchive } from '../../support/archived-images.js';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AskedPull, type EndedPull, Pulls, type PullsOptions } from '../../../src/daemon/pulls/pulls.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { PullBudget } from '../../../src/engine/pull-budget.js';
+import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { deferred } from '../../../src/concurrency/index.js';
 import { imageSteps } from '../../support/image-steps.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
 import { PullTurns } from '../../../src/daemon/pulls/transfer.js';
 import { openStore } from '../../../src/engine/store.js';
-import { PullBudget } from '../../../src/engine/pull-budget.js';
+import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import { GatedClient } from '../../support/gated-client.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { ScriptedRegistry } from '../../support/scripted-registry.js';

@@ -9,7 +9,7 @@ import { indexesAbove } from '../../../src/engine/trust/manifest-paths.js';
 import { knownVerifications } from '../../../src/engine/trust/registry-signatures.js';
 import { type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { putImage, putIndex, putJson } from '../../support/stored-image.js';
-import { recordDocuments } from '../../../src/engine/documents.js';
+import { recordDocuments } from '../../../src/engine/images/documents.js';
 
 const NAME = 'registry.example/team/app:1';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DocumentBytes } from '../../../src/engine/document-bytes.js';
+import type { DocumentBytes } from '../../../src/engine/images/read-document.js';
 import {
   type ManifestPath,
   pathsToAll,
