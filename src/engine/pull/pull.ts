@@ -26,8 +26,14 @@ import {
   unneededLayers,
 } from '../images/discard-layers.js';
 import { recordDocuments } from '../images/documents.js';
-import { EarlyLayers, requireSpace } from './early-layers.js';
-import { blobsOf, fetchDocuments, type FetchGraphOptions, fetchImage } from './fetch-graph.js';
+import {
+  blobsOf,
+  EarlyLayers,
+  fetchDocuments,
+  type FetchGraphOptions,
+  fetchImage,
+  requireSpace,
+} from './fetch-graph.js';
 import { artifactError, type FetchedImage, requireUnpackable } from '../images/image.js';
 import { usePresentImage } from './present-image.js';
 import { type BudgetShare, PullBudget } from './pull-budget.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { type ImageLayer, requireUnpackable } from '../../src/engine/images/image.js';
-import { type Descriptor, digestOf, LIMITS, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
+import { type ImageLayer, requireUnpackable } from '../../../src/engine/images/image.js';
+import { type Descriptor, digestOf, LIMITS, MEDIA_TYPES, unpackLimits } from '../../../src/spec/index.js';
 
 const DIGEST = digestOf(Buffer.from('layer'));
 

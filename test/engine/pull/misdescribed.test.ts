@@ -4,14 +4,14 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { openStore } from '../../src/engine/store.js';
-import { pull } from '../../src/engine/pull/pull.js';
-import { resolveReference } from '../../src/engine/images/read-document.js';
-import { parsePlatform, parseReference } from '../../src/spec/index.js';
-import { HEAD_LIES, honestLines, lyingSteps } from '../support/head-lies.js';
-import { failure, fastClient } from '../support/registry-fixture.js';
-import { ScriptedRegistry } from '../support/scripted-registry.js';
-import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { openStore } from '../../../src/engine/store.js';
+import { pull } from '../../../src/engine/pull/pull.js';
+import { resolveReference } from '../../../src/engine/images/read-document.js';
+import { parsePlatform, parseReference } from '../../../src/spec/index.js';
+import { HEAD_LIES, honestLines, lyingSteps } from '../../support/head-lies.js';
+import { failure, fastClient } from '../../support/registry-fixture.js';
+import { ScriptedRegistry } from '../../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 
 const platform = parsePlatform('linux/amd64');
 /** Of manifests, each once: what is asked for again for another reason does not matter here. */

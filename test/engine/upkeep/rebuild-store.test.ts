@@ -14,18 +14,22 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { pinImage, tagImage } from '../../src/engine/images/tag.js';
-import { pull } from '../../src/engine/pull/pull.js';
-import type { PullEvent, PullResult } from '../../src/engine/pull/pull-report.js';
-import { type RebuildReport, rebuildStore, type RebuildStep } from '../../src/engine/upkeep/rebuild-store.js';
-import { MetadataDatabase, type Row } from '../../src/metadata/index.js';
-import { RegistryClient } from '../../src/registry/index.js';
-import { chainIds, type Descriptor, type Digest, encodedOf, parsePlatform } from '../../src/spec/index.js';
-import { writableBlob } from '../content/blobs.js';
-import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
-import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../support/tiny-image.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { pinImage, tagImage } from '../../../src/engine/images/tag.js';
+import { pull } from '../../../src/engine/pull/pull.js';
+import type { PullEvent, PullResult } from '../../../src/engine/pull/pull-report.js';
+import {
+  type RebuildReport,
+  rebuildStore,
+  type RebuildStep,
+} from '../../../src/engine/upkeep/rebuild-store.js';
+import { MetadataDatabase, type Row } from '../../../src/metadata/index.js';
+import { RegistryClient } from '../../../src/registry/index.js';
+import { chainIds, type Descriptor, type Digest, encodedOf, parsePlatform } from '../../../src/spec/index.js';
+import { writableBlob } from '../../content/blobs.js';
+import { type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';
+import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../../support/tiny-image.js';
 
 const PLATFORMS = ['linux/amd64', 'linux/arm64'] as const;
 const KEPT = 'docker.io/team/kept:2';

@@ -1,12 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { requireSpace } from '../../src/engine/pull/early-layers.js';
-import { type Descriptor, digestOf } from '../../src/spec/index.js';
-import { put } from '../content/blobs.js';
-import { type ScratchRoot, scratchRoot } from '../content/scratch-root.js';
-import { StoreProcess } from '../content/start-store-process.js';
-import { MOUNT_NAMESPACE } from '../support/needs-root.js';
+import { requireSpace } from '../../../src/engine/pull/fetch-graph.js';
+import { type Descriptor, digestOf } from '../../../src/spec/index.js';
+import { put } from '../../content/blobs.js';
+import { type ScratchRoot, scratchRoot } from '../../content/scratch-root.js';
+import { StoreProcess } from '../../content/start-store-process.js';
+import { MOUNT_NAMESPACE } from '../../support/needs-root.js';
 
 /** More than any disk has. */
 const HUGE = 2 ** 52;

@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest';
 
-import { resolveReference } from '../../src/engine/images/read-document.js';
+import { resolveReference } from '../../../src/engine/images/read-document.js';
 import {
   type Descriptor,
   digestOf,
   MEDIA_TYPES,
   parsePlatform,
   parseReference,
-} from '../../src/spec/index.js';
-import { failure, fastClient } from '../support/registry-fixture.js';
-import { manifestReply, ScriptedRegistry, type Step } from '../support/scripted-registry.js';
+} from '../../../src/spec/index.js';
+import { failure, fastClient } from '../../support/registry-fixture.js';
+import { manifestReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
 
 interface Document {
   readonly text: string;

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { main } from '../../src/cli/main.js';
-import { imageMounts } from '../../src/engine/files/mount.js';
-import { listImages } from '../../src/engine/images/images.js';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { touchImage } from '../../src/engine/images/find-image.js';
-import { ContentError } from '../../src/errors.js';
-import { FakeSignals, fakeSurroundings } from '../cli/fake-surroundings.js';
-import { putImage } from '../support/stored-image.js';
+import { main } from '../../../src/cli/main.js';
+import { imageMounts } from '../../../src/engine/files/mount.js';
+import { listImages } from '../../../src/engine/images/images.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { touchImage } from '../../../src/engine/images/find-image.js';
+import { ContentError } from '../../../src/errors.js';
+import { FakeSignals, fakeSurroundings } from '../../cli/fake-surroundings.js';
+import { putImage } from '../../support/stored-image.js';
 
 const NAME = 'docker.io/library/app:1';
 

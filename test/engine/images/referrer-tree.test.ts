@@ -4,9 +4,9 @@ import {
   type Referrer,
   referrerTree,
   type ReferrerTreeOptions,
-} from '../../src/engine/images/referrer-tree.js';
-import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import { failure } from '../support/registry-fixture.js';
+} from '../../../src/engine/images/referrer-tree.js';
+import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
+import { failure } from '../../support/registry-fixture.js';
 
 function digest(name: string): Digest {
   return digestOf(Buffer.from(name));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ByteRanges, type ByteSpan } from '../../src/content/byte-ranges.js';
-import { type Part, PartPlan } from '../../src/engine/pull/blob-download.js';
+import { ByteRanges, type ByteSpan } from '../../../src/content/byte-ranges.js';
+import { type Part, PartPlan } from '../../../src/engine/pull/blob-download.js';
 
 const MEBIBYTE = 1024 * 1024;
 const AHEAD_BYTES = 256 * MEBIBYTE;

@@ -3,22 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { blobPath } from '../../src/content/index.js';
-import { type LostContent, openStore, type Store, type SyncMode } from '../../src/engine/store.js';
-import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
-import { fsck } from '../../src/engine/upkeep/fsck.js';
-import { imageMounts } from '../../src/engine/files/mount.js';
-import { listImages } from '../../src/engine/images/images.js';
-import { pull } from '../../src/engine/pull/pull.js';
-import type { PullResult } from '../../src/engine/pull/pull-report.js';
-import { rebuildStore } from '../../src/engine/upkeep/rebuild-store.js';
-import { RegistryClient } from '../../src/registry/index.js';
-import { encodedOf } from '../../src/spec/index.js';
-import { bootId } from '../../src/system/index.js';
-import { writableBlob } from '../content/blobs.js';
-import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
-import { failure } from '../support/registry-fixture.js';
-import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { blobPath } from '../../../src/content/index.js';
+import { type LostContent, openStore, type Store, type SyncMode } from '../../../src/engine/store.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
+import { fsck } from '../../../src/engine/upkeep/fsck.js';
+import { imageMounts } from '../../../src/engine/files/mount.js';
+import { listImages } from '../../../src/engine/images/images.js';
+import { pull } from '../../../src/engine/pull/pull.js';
+import type { PullResult } from '../../../src/engine/pull/pull-report.js';
+import { rebuildStore } from '../../../src/engine/upkeep/rebuild-store.js';
+import { RegistryClient } from '../../../src/registry/index.js';
+import { encodedOf } from '../../../src/spec/index.js';
+import { bootId } from '../../../src/system/index.js';
+import { writableBlob } from '../../content/blobs.js';
+import { type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';
+import { failure } from '../../support/registry-fixture.js';
+import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 
 const ANOTHER_BOOT = '00000000-0000-4000-8000-000000000000';
 

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
-import { diskUsage } from '../../src/engine/upkeep/disk-usage.js';
-import { listImages } from '../../src/engine/images/images.js';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { pinImage } from '../../src/engine/images/tag.js';
-import { removeImage } from '../../src/engine/images/remove.js';
-import { chainIds, type Digest, digestOf } from '../../src/spec/index.js';
-import { putBlob, putImage, putIndex, type StoredImage } from '../support/stored-image.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
+import { diskUsage } from '../../../src/engine/upkeep/disk-usage.js';
+import { listImages } from '../../../src/engine/images/images.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { pinImage } from '../../../src/engine/images/tag.js';
+import { removeImage } from '../../../src/engine/images/remove.js';
+import { chainIds, type Digest, digestOf } from '../../../src/spec/index.js';
+import { putBlob, putImage, putIndex, type StoredImage } from '../../support/stored-image.js';
 
 describe('what a collection takes, and what it leaves', () => {
   let work: string;

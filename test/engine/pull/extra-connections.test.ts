@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
-import { deferred } from '../../src/concurrency/index.js';
+import { deferred } from '../../../src/concurrency/index.js';
 import {
   type ExtraConnection,
   ExtraConnections,
   FairSlots,
   type HelpedDownload,
   type KnownDownload,
-} from '../../src/engine/pull/pull-budget.js';
-import { useFakeClock } from '../support/fake-clock.js';
+} from '../../../src/engine/pull/pull-budget.js';
+import { useFakeClock } from '../../support/fake-clock.js';
 
 const WATCH_MS = 100;
 const MEBIBYTE = 1024 * 1024;

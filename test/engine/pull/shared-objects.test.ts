@@ -3,8 +3,8 @@ import {
   ExtraConnections,
   FairSlots,
   PullBudget,
-} from '../../src/engine/pull/pull-budget.js';
-import { sharedObjectSuite } from '../suites/shared-object.js';
+} from '../../../src/engine/pull/pull-budget.js';
+import { sharedObjectSuite } from '../../suites/shared-object.js';
 
 sharedObjectSuite(
   'fair slots',

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { DocumentGraph } from '../../src/content/index.js';
-import { type ImageSizes, surveyTargets } from '../../src/engine/images/images.js';
-import type { Digest } from '../../src/spec/index.js';
-import { type ScratchRoot, scratchRoot } from '../content/scratch-root.js';
+import { DocumentGraph } from '../../../src/content/index.js';
+import { type ImageSizes, surveyTargets } from '../../../src/engine/images/images.js';
+import type { Digest } from '../../../src/spec/index.js';
+import { type ScratchRoot, scratchRoot } from '../../content/scratch-root.js';
 import {
   at,
   chainOf,
@@ -13,7 +13,7 @@ import {
   putRandomDocuments,
   randomDocuments,
   SIZE,
-} from '../support/random-documents.js';
+} from '../../support/random-documents.js';
 
 describe('what images take', () => {
   let scratch: ScratchRoot;

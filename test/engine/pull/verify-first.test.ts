@@ -2,15 +2,15 @@ import { mkdtemp, rm, writeFile, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { pull } from '../../src/engine/pull/pull.js';
-import type { PullEvent } from '../../src/engine/pull/pull-report.js';
-import { removeImage } from '../../src/engine/images/remove.js';
-import { RegistryClient } from '../../src/registry/index.js';
-import type { Descriptor } from '../../src/spec/index.js';
-import { type Lie, type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
-import { failure } from '../support/registry-fixture.js';
-import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { pull } from '../../../src/engine/pull/pull.js';
+import type { PullEvent } from '../../../src/engine/pull/pull-report.js';
+import { removeImage } from '../../../src/engine/images/remove.js';
+import { RegistryClient } from '../../../src/registry/index.js';
+import type { Descriptor } from '../../../src/spec/index.js';
+import { type Lie, type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';
+import { failure } from '../../support/registry-fixture.js';
+import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 
 describe('pull, verifying first', () => {
   let work: string;

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveImage, resolveOwnImage } from '../../src/engine/images/find-image.js';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { tagImage } from '../../src/engine/images/tag.js';
-import { encodedOf } from '../../src/spec/index.js';
-import { putImage, type StoredImage } from '../support/stored-image.js';
+import { resolveImage, resolveOwnImage } from '../../../src/engine/images/find-image.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { tagImage } from '../../../src/engine/images/tag.js';
+import { encodedOf } from '../../../src/spec/index.js';
+import { putImage, type StoredImage } from '../../support/stored-image.js';
 
 /** `docker.io/library/*` is the store's own, `a.example/*`, which comes before it by name, an additional one's. */
 describe('an image is found', () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { ByteSpan } from '../../src/content/byte-ranges.js';
-import type { IngestWriter } from '../../src/content/index.js';
-import { downloadBlob } from '../../src/engine/pull/blob-download.js';
-import { ContentError, RegistryError } from '../../src/errors.js';
-import { failure } from '../support/registry-fixture.js';
+import type { ByteSpan } from '../../../src/content/byte-ranges.js';
+import type { IngestWriter } from '../../../src/content/index.js';
+import { downloadBlob } from '../../../src/engine/pull/blob-download.js';
+import { ContentError, RegistryError } from '../../../src/errors.js';
+import { failure } from '../../support/registry-fixture.js';
 import {
   type Answer,
   BATCH,

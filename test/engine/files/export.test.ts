@@ -2,15 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OciLayout } from '../../src/content/index.js';
+import { OciLayout } from '../../../src/content/index.js';
 import {
   exportImage,
   type ExportImageOptions,
   type ExportImageResult,
-} from '../../src/engine/files/unpack.js';
-import { listArchive } from '../support/archive-listing.js';
-import { collected } from '../support/exported.js';
-import { makeTinyLayout, type TinyLayout, type TinyLayoutOptions } from '../support/tiny-image.js';
+} from '../../../src/engine/files/unpack.js';
+import { listArchive } from '../../support/archive-listing.js';
+import { collected } from '../../support/exported.js';
+import { makeTinyLayout, type TinyLayout, type TinyLayoutOptions } from '../../support/tiny-image.js';
 
 let work: string;
 beforeEach(async () => {

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import type { BlobProvider } from '../../src/content/index.js';
-import { ContentError } from '../../src/errors.js';
-import { loadImage, manifestsHere } from '../../src/engine/images/image.js';
-import { findLayer } from '../../src/transfer/image-views.js';
+import type { BlobProvider } from '../../../src/content/index.js';
+import { ContentError } from '../../../src/errors.js';
+import { loadImage, manifestsHere } from '../../../src/engine/images/image.js';
+import { findLayer } from '../../../src/transfer/image-views.js';
 import {
   type Descriptor,
   type Digest,
@@ -12,8 +12,8 @@ import {
   hostPlatform,
   MEDIA_TYPES,
   parsePlatform,
-} from '../../src/spec/index.js';
-import { failure } from '../support/registry-fixture.js';
+} from '../../../src/spec/index.js';
+import { failure } from '../../support/registry-fixture.js';
 
 /** Blobs in memory, and how often one was read. */
 class Blobs implements BlobProvider {

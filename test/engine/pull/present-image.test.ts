@@ -2,15 +2,15 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { pull, type PullOptions } from '../../src/engine/pull/pull.js';
-import type { PullEvent, PullResult } from '../../src/engine/pull/pull-report.js';
-import { removeImage } from '../../src/engine/images/remove.js';
-import type { RegistryClient } from '../../src/registry/index.js';
-import { chainIds, type Digest, parsePlatform } from '../../src/spec/index.js';
-import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
-import { fastClient } from '../support/registry-fixture.js';
-import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../support/tiny-image.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { pull, type PullOptions } from '../../../src/engine/pull/pull.js';
+import type { PullEvent, PullResult } from '../../../src/engine/pull/pull-report.js';
+import { removeImage } from '../../../src/engine/images/remove.js';
+import type { RegistryClient } from '../../../src/registry/index.js';
+import { chainIds, type Digest, parsePlatform } from '../../../src/spec/index.js';
+import { type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';
+import { fastClient } from '../../support/registry-fixture.js';
+import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../../support/tiny-image.js';
 
 describe('a pull of what is here', () => {
   let work: string;

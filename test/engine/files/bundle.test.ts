@@ -2,16 +2,16 @@ import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, utimes, writeFile } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OciLayout } from '../../src/content/index.js';
+import { OciLayout } from '../../../src/content/index.js';
 import {
   bundleImage,
   type BundleImageOptions,
   type BundleImageResult,
-} from '../../src/engine/files/unpack.js';
-import { WorkerPool } from '../../src/unpack/index.js';
-import { runtimeConfigFaults } from '../support/runtime-config-faults.js';
-import { makeTinyLayout, type TinyEntry, type TinyLayoutOptions } from '../support/tiny-image.js';
-import { removeTree } from '../support/unpack-fixture.js';
+} from '../../../src/engine/files/unpack.js';
+import { WorkerPool } from '../../../src/unpack/index.js';
+import { runtimeConfigFaults } from '../../support/runtime-config-faults.js';
+import { makeTinyLayout, type TinyEntry, type TinyLayoutOptions } from '../../support/tiny-image.js';
+import { removeTree } from '../../support/unpack-fixture.js';
 
 const PASSWD = 'root:x:0:0::/root:\napp:x:1000:100::/home/app:\n';
 const BASE: readonly TinyEntry[] = [

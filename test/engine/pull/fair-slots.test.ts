@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deferred } from '../../src/concurrency/index.js';
-import { FairSlots, type SlotRequest } from '../../src/engine/pull/pull-budget.js';
-import { failure } from '../support/registry-fixture.js';
+import { deferred } from '../../../src/concurrency/index.js';
+import { FairSlots, type SlotRequest } from '../../../src/engine/pull/pull-budget.js';
+import { failure } from '../../support/registry-fixture.js';
 
 const alice = {};
 const bob = {};

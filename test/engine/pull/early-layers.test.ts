@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Lease } from '../../src/content/index.js';
-import type { BlobArrival } from '../../src/engine/pull/blob-arrivals.js';
-import { EarlyLayers } from '../../src/engine/pull/early-layers.js';
-import { openStore, type Store } from '../../src/engine/store.js';
-import { type Descriptor, digestOf, type ImageManifest, MEDIA_TYPES } from '../../src/spec/index.js';
-import { failure } from '../support/registry-fixture.js';
+import type { Lease } from '../../../src/content/index.js';
+import type { BlobArrival } from '../../../src/engine/pull/blob-arrivals.js';
+import { EarlyLayers } from '../../../src/engine/pull/fetch-graph.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { type Descriptor, digestOf, type ImageManifest, MEDIA_TYPES } from '../../../src/spec/index.js';
+import { failure } from '../../support/registry-fixture.js';
 
 const config = Buffer.from('{"architecture":"amd64"}');
 const descriptor = (mediaType: string, bytes: Buffer, size = bytes.length): Descriptor => ({

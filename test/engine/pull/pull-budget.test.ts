@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { defaultConcurrency, PullBudget } from '../../src/engine/pull/pull-budget.js';
-import { deferred } from '../../src/concurrency/index.js';
-import type { LandfallError } from '../../src/errors.js';
+import { defaultConcurrency, PullBudget } from '../../../src/engine/pull/pull-budget.js';
+import { deferred } from '../../../src/concurrency/index.js';
+import type { LandfallError } from '../../../src/errors.js';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
