@@ -99,7 +99,7 @@ export function refuseLarger(descriptor: Descriptor, maxBytes: number): void {
 interface SelectedManifest {
   readonly descriptor: Descriptor;
   readonly manifest: ImageManifest;
-  readonly index?: ImageIndex;
+  readonly index?: ImageIndex | undefined;
 }
 
 /**
@@ -123,7 +123,7 @@ export async function selectManifest(
   for (let depth = 0; depth <= LIMITS.indexDepth; depth++) {
     const opened = await open(descriptor);
     if (opened.kind === 'manifest') {
-      return { descriptor, manifest: opened, ...(index === undefined ? {} : { index }) };
+      return { descriptor, manifest: opened, index };
     }
     index ??= opened;
     descriptor = await childForPlatform(target, opened, platform, once);

@@ -72,41 +72,11 @@ async function pullResolved(options: PullOptions, byGet: boolean): Promise<PullR
   const gate = await session.gate();
   const target = await session.resolve(byGet);
   try {
-    return await pullTarget(target, { options, session, gate });
+    return await session.bring(target, gate);
   } catch (error) {
     if (byGet || !isMisdescribed(error, target)) throw error;
     return await pullResolved(options, true);
   }
-}
-
-interface Pull {
-  readonly options: PullOptions;
-  readonly session: PullSession;
-  readonly gate: PullGate;
-}
-
-async function pullTarget(target: Descriptor, { options, session, gate }: Pull): Promise<PullResult> {
-  await gate.admit(target);
-  const present = await session.present(target);
-  if (present !== undefined) {
-    await gate.record();
-    return { ...(await session.result(target, present, 0)), ...signedBy(gate) };
-  }
-  if (options.unpack !== false) {
-    options.store.unpacker.requireInflate();
-    options.store.unpacker.prepare();
-  }
-  // Held until all is done: what a name reaches needs no lease, but nothing has a name before `record`.
-  await using lease = await options.store.leases.create();
-  const fetched = await session.fetchAndUnpack(target, lease);
-  await gate.record(lease);
-  await session.record(target);
-  const bytesDiscarded = await session.discard(fetched, lease);
-  return { ...(await session.result(target, fetched, bytesDiscarded)), ...signedBy(gate) };
-}
-
-function signedBy({ signatures }: PullGate): Pick<PullResult, 'signatures'> {
-  return signatures === undefined ? {} : { signatures };
 }
 
 export interface PullOptions extends Abortable {
@@ -147,7 +117,7 @@ export interface PullOptions extends Abortable {
 
 const DOCUMENT_CONCURRENCY = 8;
 
-/** One pull under way: its steps, in the order in which `pull` takes them, and what they share. */
+/** One pull under way: its steps, and what they share. */
 class PullSession {
   readonly #options: PullOptions;
   readonly #reference: Reference;
@@ -212,8 +182,30 @@ class PullSession {
     return target;
   }
 
+  /** The steps of a pull, in their order. */
+  async bring(target: Descriptor, gate: PullGate): Promise<PullResult> {
+    const { store, unpack } = this.#options;
+    await gate.admit(target);
+    const present = await this.#present(target);
+    if (present !== undefined) {
+      await gate.record();
+      return await this.#result(target, { fetched: present, bytesDiscarded: 0, gate });
+    }
+    if (unpack !== false) {
+      store.unpacker.requireInflate();
+      store.unpacker.prepare();
+    }
+    // Kept until all is done: what a name reaches needs no lease, but nothing has a name before `#record`.
+    await using lease = await store.leases.create();
+    const fetched = await this.#fetchAndUnpack(target, lease);
+    await gate.record(lease);
+    await this.#record(target);
+    const bytesDiscarded = await this.#discard(fetched, lease);
+    return await this.#result(target, { fetched, bytesDiscarded, gate });
+  }
+
   /** Everything, where it is here and has the name already. */
-  async present(target: Descriptor): Promise<Fetched | undefined> {
+  async #present(target: Descriptor): Promise<Fetched | undefined> {
     const { store, platform, unpack = true, discardLayers = false, allPlatforms = false } = this.#options;
     const known = this.#known;
     if (known === undefined || allPlatforms) return undefined;
@@ -224,7 +216,7 @@ class PullSession {
   }
 
   /** Both at once: the unpacker reads each layer behind its download's frontier. The first failure stops all. */
-  async fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
+  async #fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
     const present = new Set<Digest>();
     const arrivals = this.#arrivals(lease, present);
     const early = this.#early(arrivals, lease);
@@ -267,7 +259,7 @@ class PullSession {
   }
 
   /** Only now does the image become visible. */
-  async record(target: Descriptor): Promise<void> {
+  async #record(target: Descriptor): Promise<void> {
     const { store } = this.#options;
     await settleStore(store);
     if (this.#options.nameless === true) return;
@@ -277,12 +269,20 @@ class PullSession {
   }
 
   /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
-  async discard({ image }: Fetched, lease: Lease): Promise<number> {
+  async #discard({ image }: Fetched, lease: Lease): Promise<number> {
     if (this.#options.discardLayers !== true) return 0;
     return await discardLayers(this.#options.store, image.layers, lease);
   }
 
-  async result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
+  async #result(
+    target: Descriptor,
+    done: { readonly fetched: Fetched; readonly bytesDiscarded: number; readonly gate: PullGate },
+  ): Promise<PullResult> {
+    const {
+      fetched,
+      bytesDiscarded,
+      gate: { signatures },
+    } = done;
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
     const discarded = await discardedBlobs(this.#options.store).among(digests);
@@ -302,6 +302,7 @@ class PullSession {
       resolveMs: Math.round(this.#resolveMs),
       fetchMs: Math.round(this.#fetchMs),
       unpackMs: Math.round(this.#unpackMs),
+      ...(signatures === undefined ? {} : { signatures }),
     };
   }
 
