@@ -1,7 +1,7 @@
 import { chownSync, existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { blobPath, type DocumentFacts } from '../src/content/index.js';
-import type { Store } from '../src/engine/index.js';
+import type { Store } from '../src/engine/store.js';
 import { integerOf, type Transaction } from '../src/metadata/index.js';
 import { chainIds, type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../src/spec/index.js';
 import { measureUsage } from '../src/unpack/snapshotters/measure-usage.js';

@@ -29,17 +29,32 @@ export {
   type UnpackErrorCode,
   type UnpackErrorDetails,
 } from './errors.js';
+export type {
+  BlobRole,
+  PullBlob,
+  PullDone,
+  PulledLayer,
+  PullEvent,
+  PullEventBase,
+  PullImage,
+  PullLayer,
+  PullOmitted,
+  PullResolved,
+  PullResolving,
+  PullResult,
+  PullWarning,
+} from './engine/pull/pull-report.js';
+export type { BundleImageResult, ExportImageResult, UnpackImageResult } from './engine/files/unpack.js';
 export {
-  type BlobRole,
-  type BundleImageResult,
   collectGarbage,
   type CollectGarbageOptions,
-  defaultConcurrency,
-  defaultRoot,
-  type DiskUsage,
-  diskUsage,
-  type ExportImageResult,
-  fsck,
+  type GarbageReport,
+} from './engine/upkeep/collect-garbage.js';
+export { defaultConcurrency, PullBudget, type PullBudgetOptions } from './engine/pull/pull-budget.js';
+export { defaultRoot, type RootSurroundings } from './engine/default-root.js';
+export { type DiskUsage, diskUsage, type UsageOf } from './engine/upkeep/disk-usage.js';
+export { fsck } from './engine/upkeep/fsck.js';
+export {
   type FsckOptions,
   type FsckProblem,
   type FsckProblemKind,
@@ -49,47 +64,30 @@ export {
   type FsckStep,
   type FsckStepName,
   FSCK_STEPS,
-  type GarbageReport,
-  type ImageLayer,
+} from './engine/upkeep/fsck-run.js';
+export type { ImageLayer } from './engine/images/image.js';
+export {
   imageMounts,
   type ImageMountsOptions,
-  type ImageSummary,
-  listImages,
-  type LostContent,
   type MountedImage,
   mountImage,
   type MountImageOptions,
-  pinImage,
-  PullBudget,
-  type PullBudgetOptions,
-  type PulledLayer,
-  type PulledSignature,
-  type PullBlob,
-  type PullDone,
-  type PullEvent,
-  type PullEventBase,
-  type PullImage,
-  type PullLayer,
-  type PullOmitted,
-  type PullResolved,
-  type PullResolving,
-  type PullWarning,
-  type PullResult,
-  type RemovedImage,
-  removeImage,
-  resolveImage,
-  type RootSurroundings,
+  type UnmountedImage,
+  unmountImage,
+} from './engine/files/mount.js';
+export { type ImageSummary, listImages } from './engine/images/images.js';
+export {
+  type LostContent,
   type SnapshotterKind,
   openStore,
   type Store,
   type StoreOptions,
   type SyncMode,
-  tagImage,
-  type UnpackImageResult,
-  type UnmountedImage,
-  unmountImage,
-  type UsageOf,
-} from './engine/index.js';
+} from './engine/store.js';
+export { pinImage, tagImage } from './engine/images/tag.js';
+export type { PulledSignature } from './engine/trust/registry-signatures.js';
+export { type RemovedImage, removeImage } from './engine/images/remove.js';
+export { resolveImage } from './engine/images/find-image.js';
 export {
   copy,
   copyEvents,

@@ -159,8 +159,8 @@ describe('the import rule', () => {
   });
 
   it.each<[string, Import, boolean]>([
-    ['the right', { file: 'src/spec/digest.ts', specifier: '../engine/pull.js', typeOnly: false }, true],
-    ['the left', { file: 'src/engine/pull.ts', specifier: '../spec/index.js', typeOnly: false }, false],
+    ['the right', { file: 'src/spec/digest.ts', specifier: '../engine/pull/pull.js', typeOnly: false }, true],
+    ['the left', { file: 'src/engine/pull/pull.ts', specifier: '../../spec/index.js', typeOnly: false }, false],
     ['a neighbour', { file: 'src/registry/x.ts', specifier: '../content/index.js', typeOnly: true }, true],
     [
       'types of content',

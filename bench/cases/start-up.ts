@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openStore } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
 import type { BenchCase, Contestant, Programs } from '../contract.js';
 import { measureCommand } from '../measure.js';
 import { LANDFALL_COMMAND, landfallVersion } from '../peers/landfall.js';

@@ -1,4 +1,6 @@
-import { PullBudget, type RemovedImage, type Store } from '../engine/index.js';
+import { PullBudget } from '../engine/pull/pull-budget.js';
+import type { RemovedImage } from '../engine/images/remove.js';
+import type { Store } from '../engine/store.js';
 import type { Abortable } from '../errors.js';
 import type { Credentials, RegistryClient } from '../registry/index.js';
 import type { PolicyDirectory, PolicyFile } from '../trust/index.js';

@@ -1,4 +1,6 @@
-import { type ImageSummary, listImages, loadImage, type LoadedImage, type Store } from '../engine/index.js';
+import { type ImageSummary, listImages } from '../engine/images/images.js';
+import { loadImage, type LoadedImage } from '../engine/images/image.js';
+import type { Store } from '../engine/store.js';
 import { isLandfallError, LandfallError, SpecError } from '../errors.js';
 import {
   type Descriptor,

@@ -1,5 +1,5 @@
 import { mapLimited } from '../concurrency/index.js';
-import type { Store } from '../engine/index.js';
+import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { tellingCaller } from '../system/caller-callback.js';

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { OciLayout } from '../content/index.js';
-import { resolveImage, type Store } from '../engine/index.js';
+import { resolveImage } from '../engine/images/find-image.js';
+import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { parseReference, quoted, repositoryName } from '../spec/index.js';

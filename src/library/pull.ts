@@ -1,10 +1,5 @@
-import {
-  type PullDone,
-  type PullEvent,
-  type PullOptions as EnginePullOptions,
-  pull as pullImage,
-  type PullResult,
-} from '../engine/index.js';
+import type { PullDone, PullEvent, PullResult } from '../engine/pull/pull-report.js';
+import { type PullOptions as EnginePullOptions, pull as pullImage } from '../engine/pull/pull.js';
 import type { RegistryClient } from '../registry/index.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { withRegistry } from './open-registry.js';

@@ -1,4 +1,4 @@
-import type { Store } from '../engine/index.js';
+import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { type Platform, quoted } from '../spec/index.js';

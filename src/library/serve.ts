@@ -1,4 +1,4 @@
-import type { Store } from '../engine/index.js';
+import type { Store } from '../engine/store.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { Store } from '../engine/index.js';
+import type { Store } from '../engine/store.js';
 import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import type { RegistryClientOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';

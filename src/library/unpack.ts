@@ -5,12 +5,12 @@ import {
   exportImage as exportTree,
   type ExportImageOptions,
   type ExportImageResult,
-  resolveImage,
-  type Store,
   unpackImage as unpackTree,
   type UnpackImageOptions,
   type UnpackImageResult,
-} from '../engine/index.js';
+} from '../engine/files/unpack.js';
+import { resolveImage } from '../engine/images/find-image.js';
+import type { Store } from '../engine/store.js';
 import { throwIfAborted } from '../errors.js';
 import type { Platform } from '../spec/index.js';
 

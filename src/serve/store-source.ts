@@ -13,8 +13,8 @@ import {
   tagTable,
   type TagTable,
 } from '../content/index.js';
-import { discardedBlobs } from '../engine/discard-layers.js';
-import { restoreBlobs } from '../engine/restore-blobs.js';
+import { discardedBlobs } from '../engine/images/discard-layers.js';
+import { restoreBlobs } from '../engine/pull/restore-blobs.js';
 import type { Store } from '../engine/store.js';
 import { KeptSignatures, signedByTag } from '../engine/trust/kept-signatures.js';
 import { type ErrorCode, LandfallError } from '../errors.js';

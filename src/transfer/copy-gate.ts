@@ -1,9 +1,8 @@
-import type { DocumentBytes } from '../engine/document-bytes.js';
-import type { PulledSignature } from '../engine/pull-result.js';
+import type { DocumentBytes } from '../engine/images/read-document.js';
+import { type PulledSignature, signaturesOf } from '../engine/trust/registry-signatures.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
 import type { Admission, AdmitImageOptions } from '../engine/trust/admit-image.js';
 import type { ManifestPath, ManifestPaths } from '../engine/trust/manifest-paths.js';
-import { signaturesOf } from '../engine/trust/registry-signatures.js';
 import { isLandfallError, SpecError, throwIfAborted, TrustError } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType, LIMITS, parseManifest } from '../spec/index.js';
 import type { PolicyImage, SignatureRuling, SignatureSource } from '../trust/index.js';

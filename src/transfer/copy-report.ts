@@ -1,4 +1,4 @@
-import type { PulledSignature } from '../engine/pull-result.js';
+import type { PulledSignature } from '../engine/trust/registry-signatures.js';
 import type { Descriptor } from '../spec/index.js';
 import type { PutOutcome } from './destination.js';
 

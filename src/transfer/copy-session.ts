@@ -1,5 +1,5 @@
 import { untilAborted } from '../concurrency/index.js';
-import { type BudgetShare, PullBudget } from '../engine/pull-budget.js';
+import { type BudgetShare, PullBudget } from '../engine/pull/pull-budget.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import type { Descriptor, Digest } from '../spec/index.js';
 import type { PolicyFile } from '../trust/index.js';

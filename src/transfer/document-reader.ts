@@ -1,6 +1,6 @@
 import { addAbortSignal } from 'node:stream';
 import { KeyedLimiter, Limiter } from '../concurrency/index.js';
-import { documentLimit, type ImageDocument, refuseLarger } from '../engine/read-document.js';
+import { documentLimit, type ImageDocument, refuseLarger } from '../engine/images/read-document.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../spec/index.js';
 import { fetchedRight, type SourceRepository } from './destination.js';

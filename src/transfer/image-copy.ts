@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import type { BlobProvider } from '../content/index.js';
-import type { BudgetShare } from '../engine/pull-budget.js';
-import { availablePlatforms, noMatchingPlatform, readManifest } from '../engine/read-document.js';
+import type { BudgetShare } from '../engine/pull/pull-budget.js';
+import { availablePlatforms, noMatchingPlatform, readManifest } from '../engine/images/read-document.js';
 import { isLandfallError, SpecError, TrustError } from '../errors.js';
 import {
   algorithmOf,

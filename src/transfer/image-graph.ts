@@ -8,7 +8,7 @@ import {
   readManifest,
   readVerified,
   silentEntries,
-} from '../engine/read-document.js';
+} from '../engine/images/read-document.js';
 import { type Abortable, isLandfallError, SpecError, throwIfAborted } from '../errors.js';
 import {
   algorithmOf,

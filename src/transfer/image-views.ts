@@ -3,8 +3,8 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobProvider } from '../content/index.js';
-import { type ImageLayer, imageLayers, requireUnpackable } from '../engine/fetch-graph.js';
-import { readConfig, readManifest } from '../engine/read-document.js';
+import { type ImageLayer, imageLayers, requireUnpackable } from '../engine/images/image.js';
+import { readConfig, readManifest } from '../engine/images/read-document.js';
 import { type Abortable, ContentError, isLandfallError, type LandfallError, systemCode } from '../errors.js';
 import {
   type Descriptor,

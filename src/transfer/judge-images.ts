@@ -1,8 +1,7 @@
 import { mapLimited } from '../concurrency/index.js';
-import type { PulledSignature } from '../engine/pull-result.js';
+import { type PulledSignature, signaturesOf } from '../engine/trust/registry-signatures.js';
 import { accompanies } from '../engine/trust/accompaniment.js';
-import type { DocumentBytes } from '../engine/document-bytes.js';
-import { signaturesOf } from '../engine/trust/registry-signatures.js';
+import type { DocumentBytes } from '../engine/images/read-document.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../spec/index.js';
 import type { PolicyFile, SignatureRuling } from '../trust/index.js';

@@ -19,7 +19,7 @@ import {
   TemporaryFile,
   withRootLocked,
 } from '../content/index.js';
-import { readManifest } from '../engine/read-document.js';
+import { readManifest } from '../engine/images/read-document.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../errors.js';
 import {
   type Descriptor,

@@ -11,7 +11,7 @@ import {
   type TagTable,
   tagTable,
 } from '../content/index.js';
-import { readManifest } from '../engine/read-document.js';
+import { readManifest } from '../engine/images/read-document.js';
 import { subjectOfCosignTag } from '../engine/trust/accompaniment.js';
 import { type Abortable, ContentError, isLandfallError, RegistryError, throwIfAborted } from '../errors.js';
 import type { FetchOptions } from '../registry/index.js';

@@ -1,5 +1,5 @@
 import { type NamedEntry, rawNamesOf } from '../content/index.js';
-import { readManifest } from '../engine/read-document.js';
+import { readManifest } from '../engine/images/read-document.js';
 import { subjectOfCosignTag } from '../engine/trust/accompaniment.js';
 import { isLandfallError, LandfallError } from '../errors.js';
 import {

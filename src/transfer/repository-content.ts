@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { BlobInfo, BlobProvider, ByteRange } from '../content/index.js';
-import { loadImage, type LoadedImage } from '../engine/image.js';
+import { loadImage, type LoadedImage } from '../engine/images/image.js';
 import { type Abortable, isLandfallError, LandfallError } from '../errors.js';
 import {
   type Descriptor,

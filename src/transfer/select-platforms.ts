@@ -1,13 +1,13 @@
-import type { DocumentBytes } from '../engine/document-bytes.js';
 import {
   availablePlatforms,
   childForPlatform,
   closestSilent,
+  type DocumentBytes,
   isSilent,
   noMatchingPlatform,
   silentEntries,
   type SilentEntry,
-} from '../engine/read-document.js';
+} from '../engine/images/read-document.js';
 import { SpecError } from '../errors.js';
 import {
   type Descriptor,

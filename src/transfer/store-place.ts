@@ -1,10 +1,10 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import type { IngestWriter, Lease } from '../content/index.js';
-import { discardedBlobs, leanLabels } from '../engine/discard-layers.js';
-import { recordDocuments } from '../engine/documents.js';
-import { readManifest } from '../engine/read-document.js';
-import { removeImage } from '../engine/remove.js';
-import { restoreBlobs } from '../engine/restore-blobs.js';
+import { discardedBlobs, leanLabels } from '../engine/images/discard-layers.js';
+import { recordDocuments } from '../engine/images/documents.js';
+import { readManifest } from '../engine/images/read-document.js';
+import { removeImage } from '../engine/images/remove.js';
+import { restoreBlobs } from '../engine/pull/restore-blobs.js';
 import type { Store } from '../engine/store.js';
 import { KeptSignatures } from '../engine/trust/kept-signatures.js';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '../errors.js';

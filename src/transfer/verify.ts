@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { Limiter } from '../concurrency/index.js';
-import { refuseLarger } from '../engine/read-document.js';
+import { refuseLarger } from '../engine/images/read-document.js';
 import { type Abortable, ContentError, throwIfAborted, UnpackError } from '../errors.js';
 import {
   childrenOf,

@@ -1,4 +1,4 @@
-import type { PullEvent } from '../../src/engine/pull-event.js';
+import type { PullEvent } from '../../src/engine/pull/pull-report.js';
 import {
   emptyPullModel,
   type ProgressEvent,

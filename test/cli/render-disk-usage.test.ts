@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { renderDiskUsage } from '../../src/cli/commands/df.js';
-import type { DiskUsage } from '../../src/engine/disk-usage.js';
+import type { DiskUsage } from '../../src/engine/upkeep/disk-usage.js';
 
 const GB = 1e9;
 const USAGE: DiskUsage = {

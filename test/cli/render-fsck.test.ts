@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { renderFsck } from '../../src/cli/commands/fsck.js';
-import type { FsckProblem, FsckRemark, FsckReport } from '../../src/engine/fsck/index.js';
+import type { FsckProblem, FsckRemark, FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 
 function reportOf(problems: readonly FsckProblem[], remarks: readonly FsckRemark[] = []): FsckReport {
   const steps = [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { renderImages } from '../../src/cli/commands/images.js';
-import type { ImageSummary } from '../../src/engine/images.js';
+import type { ImageSummary } from '../../src/engine/images/images.js';
 import { digestOf } from '../../src/spec/index.js';
 
 const NOW = new Date('2025-06-01T00:00:00Z');

@@ -6,7 +6,7 @@ import {
   renderPullSummary,
   renderPullTotal,
 } from '../../src/cli/commands/pull-report.js';
-import type { PullResult } from '../../src/engine/pull-result.js';
+import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
 import { layerDigest, recorderOf, type ToldPull } from './timeline/told-pull.js';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { renderReferrers } from '../../src/cli/commands/referrers.js';
-import type { Referrer } from '../../src/engine/referrer-tree.js';
+import type { Referrer } from '../../src/engine/images/referrer-tree.js';
 import type { Descriptor, Digest } from '../../src/spec/index.js';
 
 const DATE = '2025-01-01T00:00:00Z';

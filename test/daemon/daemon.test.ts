@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Daemon, type DaemonOptions } from '../../src/daemon/daemon.js';
 import type { TransferMessage } from '../../src/daemon/transfers/messages.js';
-import { openStore, type Store } from '../../src/engine/index.js';
+import { openStore, type Store } from '../../src/engine/store.js';
 import type { RegistryClient } from '../../src/registry/index.js';
 import { deferred } from '../../src/concurrency/index.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../support/grpc-client.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { NodeImage } from '../../src/daemon/node-images.js';
 import { PrePull } from '../../src/daemon/pre-pull.js';
-import type { PullResult } from '../../src/engine/index.js';
+import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { failure } from '../support/registry-fixture.js';
 
 const PAUSE = 'registry.k8s.io/pause:3.10';

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DaemonMetrics } from '../../src/daemon/observe/metrics.js';
 import { Pulls } from '../../src/daemon/pulls/pulls.js';
-import { openStore, PullBudget, type Store } from '../../src/engine/index.js';
+import { openStore, type Store } from '../../src/engine/store.js';
+import { PullBudget } from '../../src/engine/pull/pull-budget.js';
 import { fastClient } from '../support/registry-fixture.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');

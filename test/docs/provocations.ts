@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { openStore } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
 import type { ErrorCode } from '../../src/errors.js';
 import { MetadataDatabase } from '../../src/metadata/index.js';
 import { CertificateAuthority } from '../support/certificate-authority.js';

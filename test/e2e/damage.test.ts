@@ -16,7 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { FsckReport } from '../../src/engine/fsck/index.js';
+import type { FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 import { chainIds, type Digest } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { LANDFALL, landfall, landfallJson, peerOutput, runCommand } from '../support/landfall-command.js';

@@ -24,7 +24,7 @@ interface Scenario {
   readonly images: readonly ExpectedImage[];
 }
 
-const ENGINE = new URL('../../dist/src/engine/index.js', import.meta.url);
+const ENGINE = new URL('../../dist/src/engine/store.js', import.meta.url);
 
 /** Fills a snapshot on top of an image and commits it, then removes it, whatever an earlier run has left of it. */
 const COMMIT_SNAPSHOT = `

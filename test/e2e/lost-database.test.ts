@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { RebuildReport } from '../../src/engine/index.js';
+import type { RebuildReport } from '../../src/engine/upkeep/rebuild-store.js';
 import { type CommandResult, landfall, landfallJson } from '../support/landfall-command.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
 import { makeTinyLayout } from '../support/tiny-image.js';

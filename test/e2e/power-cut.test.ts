@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { SyncMode } from '../../src/engine/index.js';
+import type { SyncMode } from '../../src/engine/store.js';
 import { type ExpectedImage, listSnapshot } from '../support/expected-image.js';
 import { holdDatabase } from '../support/held-database.js';
 import type { CommandResult } from '../support/landfall-command.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deferred } from '../../src/concurrency/index.js';
-import type { PullEvent } from '../../src/engine/index.js';
+import type { PullEvent } from '../../src/engine/pull/pull-report.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FsckReport } from '../../src/engine/fsck/index.js';
+import type { FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 import { MetadataDatabase } from '../../src/metadata/index.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { imageSteps } from '../support/image-steps.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { openStore, type StoreOptions } from '../../src/engine/index.js';
+import { openStore, type StoreOptions } from '../../src/engine/store.js';
 import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
 import { digestOf } from '../../src/spec/index.js';
 

@@ -5,7 +5,8 @@ import { buffer } from 'node:stream/consumers';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { openStore, pull } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
+import { pull } from '../../src/engine/pull/pull.js';
 import { type FetchOptions, type RegistryClientOptions } from '../../src/registry/index.js';
 import {
   type Descriptor,

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openStore } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import { copy } from '../../src/transfer/copy.js';
 import { CopySession } from '../../src/transfer/copy-session.js';

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OciLayout } from '../../src/content/index.js';
-import { openStore } from '../../src/engine/index.js';
+import { openStore } from '../../src/engine/store.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import type { PutOptions } from '../../src/transfer/destination.js';
 import { LayoutDestination } from '../../src/transfer/layout-destination.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../src/engine/store.js';
 import { ContentError, RegistryError } from '../../src/errors.js';
 import { childrenOf, type Descriptor, digestOf, MEDIA_TYPES, parseManifest } from '../../src/spec/index.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
-import { collectGarbage } from '../../src/engine/collect-garbage.js';
+import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../src/engine/store.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { copy } from '../../src/transfer/copy.js';

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { diskUsage, type DiskUsage } from '../../engine/disk-usage.js';
+import { diskUsage, type DiskUsage } from '../../engine/upkeep/disk-usage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { formatSize } from '../format/size.js';
 import { renderShares, renderTable } from '../format/table.js';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { checkContainerd, type ContainerdReport } from '../../daemon/check-containerd.js';
-import { diagnose, type DiagnosedCapability } from '../../engine/doctor.js';
+import { diagnose, type DiagnosedCapability } from '../../engine/upkeep/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
 import { probeSystem } from '../../system/index.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
-import { defaultConcurrency } from '../../engine/pull-budget.js';
+import { defaultConcurrency } from '../../engine/pull/pull-budget.js';
 import { preferredSnapshotter } from '../../engine/store.js';
 import { authFilePlaces } from '../../registry/auth/auth-file.js';
 import { LIMITS, type UnpackLimit } from '../../spec/limits.js';

@@ -1,12 +1,7 @@
 import { checkLayout, type LayoutFault } from '../../content/index.js';
-import {
-  fsck,
-  type FsckProblem,
-  type FsckRemark,
-  type FsckReport,
-  type FsckStep,
-} from '../../engine/fsck/index.js';
-import { type RebuildReport, rebuildStore } from '../../engine/rebuild-store.js';
+import { fsck } from '../../engine/upkeep/fsck.js';
+import type { FsckProblem, FsckRemark, FsckReport, FsckStep } from '../../engine/upkeep/fsck-run.js';
+import { type RebuildReport, rebuildStore } from '../../engine/upkeep/rebuild-store.js';
 import type { Store } from '../../engine/store.js';
 import { optionalTextOf } from '../../metadata/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';

@@ -1,4 +1,4 @@
-import { collectGarbage, type GarbageReport } from '../../engine/collect-garbage.js';
+import { collectGarbage, type GarbageReport } from '../../engine/upkeep/collect-garbage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { countOf, formatSize } from '../format/size.js';
 import { printable } from '../format/table.js';

@@ -1,4 +1,4 @@
-import { type ImageSummary, listImages } from '../../engine/images.js';
+import { type ImageSummary, listImages } from '../../engine/images/images.js';
 import { LandfallError } from '../../errors.js';
 import { familiarReference, parseReference, shortDigest } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';

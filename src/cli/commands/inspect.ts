@@ -1,6 +1,6 @@
-import { platformsOf } from '../../engine/image.js';
-import { layerPresence } from '../../engine/layer-presence.js';
-import { readVerified } from '../../engine/read-document.js';
+import { platformsOf } from '../../engine/images/image.js';
+import { layerPresence } from '../../engine/images/layer-presence.js';
+import { readVerified } from '../../engine/images/read-document.js';
 import { knownVerifications } from '../../engine/trust/registry-signatures.js';
 import { LandfallError } from '../../errors.js';
 import { LIMITS, parsePlatform, type Platform } from '../../spec/index.js';

@@ -1,4 +1,4 @@
-import { imageMounts, mountImage, unmountImage } from '../../engine/mount.js';
+import { imageMounts, mountImage, unmountImage } from '../../engine/files/mount.js';
 import { parsePlatform } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { printable } from '../format/table.js';

@@ -1,6 +1,5 @@
 import { type DaemonAddress, DaemonClient } from '../../daemon/index.js';
-import type { PullEvent } from '../../engine/pull-event.js';
-import type { PullResult } from '../../engine/pull-result.js';
+import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform, parseReference } from '../../spec/index.js';
 import type { CommandContext } from '../output/command-context.js';

@@ -1,4 +1,4 @@
-import type { PullResult } from '../../engine/pull-result.js';
+import type { PullResult } from '../../engine/pull/pull-report.js';
 import { formatPlatform } from '../../spec/index.js';
 import { countOf, formatDuration, formatRate, formatSize } from '../format/size.js';
 import { printable } from '../format/table.js';

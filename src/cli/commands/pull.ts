@@ -1,9 +1,8 @@
 import { findDaemon } from '../../daemon/daemon-file.js';
 import type { Store, SyncMode } from '../../engine/store.js';
-import type { PullEvent } from '../../engine/pull-event.js';
-import type { PullResult } from '../../engine/pull-result.js';
-import { PullBudget } from '../../engine/pull-budget.js';
-import { pull } from '../../engine/pull.js';
+import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
+import { PullBudget } from '../../engine/pull/pull-budget.js';
+import { pull } from '../../engine/pull/pull.js';
 import { LandfallError } from '../../errors.js';
 import {
   formatReference,

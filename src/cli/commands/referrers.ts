@@ -1,4 +1,4 @@
-import { type Referrer, referrerTree } from '../../engine/referrer-tree.js';
+import { type Referrer, referrerTree } from '../../engine/images/referrer-tree.js';
 import {
   type Descriptor,
   type Digest,

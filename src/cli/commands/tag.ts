@@ -1,5 +1,5 @@
-import { pinImage, tagImage } from '../../engine/tag.js';
-import { removeImage } from '../../engine/remove.js';
+import { pinImage, tagImage } from '../../engine/images/tag.js';
+import { removeImage } from '../../engine/images/remove.js';
 import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy.js';

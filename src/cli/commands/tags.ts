@@ -1,4 +1,4 @@
-import { resolveReference } from '../../engine/resolve.js';
+import { resolveReference } from '../../engine/images/read-document.js';
 import { LandfallError } from '../../errors.js';
 import {
   formatPlatform,

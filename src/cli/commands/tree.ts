@@ -1,4 +1,9 @@
-import { childForPlatform, documentLimit, readManifest, readVerified } from '../../engine/read-document.js';
+import {
+  childForPlatform,
+  documentLimit,
+  readManifest,
+  readVerified,
+} from '../../engine/images/read-document.js';
 import {
   type Descriptor,
   type Digest,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/unpack.js';
+import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/files/unpack.js';
 import { type Digest, formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type OmittedDevice, type Ownership } from '../../unpack/index.js';
 import { openArchiveOutput } from '../output/bytes-output.js';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { resolveImage } from '../../engine/find-image.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { resolveImage } from '../../engine/images/find-image.js';
 import type { Store } from '../../engine/store.js';
 import { KeptSignatures } from '../../engine/trust/kept-signatures.js';
 import { LandfallError } from '../../errors.js';

@@ -2,8 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type BlobProvider, DATABASE_FILE } from '../../content/index.js';
-import type { ImageLayer } from '../../engine/fetch-graph.js';
-import type { LoadedImage } from '../../engine/image.js';
+import type { ImageLayer, LoadedImage } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
 import { ContentError, isLandfallError, LandfallError } from '../../errors.js';
 import {

@@ -1,10 +1,10 @@
 import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
-import { discardedBlobs, noteDiscarded } from '../../engine/discard-layers.js';
-import { resolveImage, touchImage } from '../../engine/find-image.js';
-import { type LoadedImage, loadImage } from '../../engine/image.js';
-import { restoreBlobs } from '../../engine/restore-blobs.js';
+import { discardedBlobs, noteDiscarded } from '../../engine/images/discard-layers.js';
+import { resolveImage, touchImage } from '../../engine/images/find-image.js';
+import { type LoadedImage, loadImage } from '../../engine/images/image.js';
+import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store } from '../../engine/store.js';
-import type { UnpackImageOptions } from '../../engine/unpack.js';
+import type { UnpackImageOptions } from '../../engine/files/unpack.js';
 import { type Descriptor, parsePlatform } from '../../spec/index.js';
 import { type OmittedDevice, requireInflate, WorkerPool } from '../../unpack/index.js';
 import type { CommandContext } from '../output/command-context.js';

@@ -1,4 +1,4 @@
-import type { PullEvent } from '../../engine/pull-event.js';
+import type { PullEvent } from '../../engine/pull/pull-report.js';
 import { chainIds, type Digest, formatPlatform } from '../../spec/index.js';
 import { type Samples, withSample } from './rate.js';
 

@@ -1,5 +1,5 @@
-import type { LoadedImage } from '../../engine/image.js';
-import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull-event.js';
+import type { LoadedImage } from '../../engine/images/image.js';
+import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull/pull-report.js';
 import type { UnpackEvent } from '../../unpack/index.js';
 
 /**

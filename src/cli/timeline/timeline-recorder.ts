@@ -1,4 +1,4 @@
-import type { PullEvent } from '../../engine/pull-event.js';
+import type { PullEvent } from '../../engine/pull/pull-report.js';
 import type { RequestEvent } from '../../registry/index.js';
 import { RecordedPull } from './recorded-pull.js';
 import type { PullOutcome, Throughput, TimedPull, Timeline } from './timeline.js';

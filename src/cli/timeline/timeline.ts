@@ -1,4 +1,4 @@
-import type { BlobRole } from '../../engine/pull-event.js';
+import type { BlobRole } from '../../engine/pull/pull-report.js';
 import type { Digest } from '../../spec/index.js';
 
 /*

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import type { Store } from '../../engine/index.js';
+import type { Store } from '../../engine/store.js';
 import {
   type Abortable,
   abortedError,

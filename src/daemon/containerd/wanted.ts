@@ -1,5 +1,7 @@
 import type { CatalogImage } from '../../content/index.js';
-import { type LoadedImage, loadImage, readVerified, type Store } from '../../engine/index.js';
+import { type LoadedImage, loadImage } from '../../engine/images/image.js';
+import { readVerified } from '../../engine/images/read-document.js';
+import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {
   type Descriptor,

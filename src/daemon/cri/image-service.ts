@@ -1,6 +1,9 @@
 import type { Verification } from '../../content/index.js';
-import { loadImage, recordedUsage, type RemovedImage, removeImage, type Store } from '../../engine/index.js';
-import { knownVerifications } from '../../engine/trust/index.js';
+import { loadImage } from '../../engine/images/image.js';
+import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
+import { type RemovedImage, removeImage } from '../../engine/images/remove.js';
+import type { Store } from '../../engine/store.js';
+import { knownVerifications } from '../../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { formatPlatform } from '../../spec/index.js';
 import type { StreamingMethod, UnaryMethod } from '../calls.js';

@@ -2,7 +2,7 @@ import { context, type Span, SpanStatusCode, trace, type Tracer } from '@opentel
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor, type SpanExporter } from '@opentelemetry/sdk-trace-base';
-import type { PullEvent } from '../../engine/index.js';
+import type { PullEvent } from '../../engine/pull/pull-report.js';
 import { isLandfallError } from '../../errors.js';
 import type { EndedPull, Pulls } from '../pulls/pulls.js';
 

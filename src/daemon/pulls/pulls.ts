@@ -1,6 +1,9 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { pull, type PullBudget, type PullEvent, type PullResult, type Store } from '../../engine/index.js';
+import { pull } from '../../engine/pull/pull.js';
+import type { PullBudget } from '../../engine/pull/pull-budget.js';
+import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
+import type { Store } from '../../engine/store.js';
 import { type Abortable, abortedError, LandfallError, RegistryError, throwIfAborted } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
 import {

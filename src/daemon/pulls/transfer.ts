@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { KeyedLimiter, Limiter } from '../../concurrency/index.js';
-import type { PullEvent } from '../../engine/index.js';
+import type { PullEvent } from '../../engine/pull/pull-report.js';
 import type { Digest } from '../../spec/index.js';
 
 export type TransferState = 'queued' | 'resolving' | 'transferring' | 'done' | 'failed';

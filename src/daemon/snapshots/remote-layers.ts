@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { untilAborted } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
-import type { PullEvent, Store } from '../../engine/index.js';
+import type { PullEvent } from '../../engine/pull/pull-report.js';
+import type { Store } from '../../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { chainIds, type Digest, formatReference, parseReference } from '../../spec/index.js';

@@ -1,11 +1,6 @@
-import {
-  admitKnown,
-  admitManifest,
-  chainsOfManifest,
-  imagesEndingIn,
-  indexesAbove,
-} from '../../engine/trust/index.js';
-import type { Store } from '../../engine/index.js';
+import { admitKnown, admitManifest } from '../../engine/trust/admit-image.js';
+import { chainsOfManifest, imagesEndingIn, indexesAbove } from '../../engine/trust/manifest-paths.js';
+import type { Store } from '../../engine/store.js';
 import { type Abortable, isLandfallError, type LandfallError, TrustError } from '../../errors.js';
 import type { Credentials, RegistryClient } from '../../registry/index.js';
 import { type Digest, formatReference, isDigest, parseReference } from '../../spec/index.js';

@@ -1,5 +1,7 @@
 import { status } from '@grpc/grpc-js';
-import { collectGarbage, letGoOfSnapshot, type Store } from '../../engine/index.js';
+import { collectGarbage } from '../../engine/upkeep/collect-garbage.js';
+import { letGoOfSnapshot } from '../../engine/images/remove.js';
+import type { Store } from '../../engine/store.js';
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';

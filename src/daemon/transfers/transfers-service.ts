@@ -1,5 +1,5 @@
 import { deferred, type Deferred } from '../../concurrency/index.js';
-import type { PullResult } from '../../engine/index.js';
+import type { PullResult } from '../../engine/pull/pull-report.js';
 import { isLandfallError, LandfallError } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';

@@ -11,7 +11,7 @@ import {
   isManifestType,
   parseManifest,
 } from '../../spec/index.js';
-import type { DocumentBytes } from '../document-bytes.js';
+import type { DocumentBytes } from '../images/read-document.js';
 
 /*
  * What accompanies images: signatures, attestations, SBOMs, and whatever else refers to an image. Policies ask for signatures of images;

@@ -24,8 +24,7 @@ import {
   type SignatureSource,
   verifyImage,
 } from '../../trust/index.js';
-import { type DocumentBytes, documentBytes, onceEach } from '../document-bytes.js';
-import { readVerified } from '../read-document.js';
+import { type DocumentBytes, documentBytes, onceEach, readVerified } from '../images/read-document.js';
 import type { Store } from '../store.js';
 import { KeptSignatures } from './kept-signatures.js';
 import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';

@@ -11,7 +11,7 @@ import {
   referrerDescriptor,
 } from '../../spec/index.js';
 import type { SignatureSource } from '../../trust/index.js';
-import { readManifest } from '../read-document.js';
+import { readManifest } from '../images/read-document.js';
 import type { Store } from '../store.js';
 import { subjectOfCosignTag } from './accompaniment.js';
 

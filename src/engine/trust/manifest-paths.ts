@@ -15,10 +15,13 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import type { SnapshotImage } from '../../unpack/index.js';
-import type { DocumentBytes } from '../document-bytes.js';
-import { imageLayers } from '../fetch-graph.js';
-import { childForPlatform, readVerified } from '../read-document.js';
-import { fetchVerified } from '../resolve.js';
+import {
+  childForPlatform,
+  type DocumentBytes,
+  fetchVerified,
+  readVerified,
+} from '../images/read-document.js';
+import { imageLayers } from '../images/image.js';
 import type { StoreParts } from '../store.js';
 
 /** What leads from an image's target to a manifest that is to be used: the target first, the manifest last. */

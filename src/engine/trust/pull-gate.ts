@@ -9,12 +9,11 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
-import type { PulledSignature } from '../pull-result.js';
+import { type PulledSignature, registrySignatures, signaturesOf } from './registry-signatures.js';
 import type { Store } from '../store.js';
 import { type Admission, admitImage, recordAdmission } from './admit-image.js';
-import { documentBytes } from '../document-bytes.js';
+import { documentBytes } from '../images/read-document.js';
 import { type ManifestPaths, pathsToAll, pathTo, pathToPlatform } from './manifest-paths.js';
-import { registrySignatures, signaturesOf } from './registry-signatures.js';
 
 export interface PullGateOptions extends Abortable {
   readonly store: Store;

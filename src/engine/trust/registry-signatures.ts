@@ -8,10 +8,8 @@ import {
   type Reference,
   repositoryName,
 } from '../../spec/index.js';
-import type { SignatureSource } from '../../trust/index.js';
-import type { PulledSignature } from '../pull-result.js';
-import { readManifest } from '../read-document.js';
-import type { Admission } from './admit-image.js';
+import type { MetRequirement, SignatureRuling, SignatureSource } from '../../trust/index.js';
+import { readManifest } from '../images/read-document.js';
 
 /** The signatures in an image's repository, asked for by the same hosts, mirrors and credentials as the image. */
 export function registrySignatures(
@@ -34,8 +32,30 @@ export function registrySignatures(
   };
 }
 
+/** That a signature was found that a policy asks for. */
+export interface PulledSignature {
+  /** Of the manifest or index that is signed. */
+  readonly digest: Digest;
+  /** The key, or whom the certificate is for. */
+  readonly signedBy: string;
+  /** How it is written: as cosign has always done, or as a Sigstore bundle. */
+  readonly format: 'simple-signing' | 'bundle';
+  /** Of the signature's manifest. */
+  readonly signature: Digest;
+  /** Path of the policy's file, and the scope in it that asks. */
+  readonly policy: string;
+  /** What of it asks: `docker:quay.io/team`, `default`. */
+  readonly scope: string;
+}
+
 /** By whom an image is signed that was let in, and which rule asked. */
-export function signaturesOf({ ruling, met }: Pick<Admission, 'ruling' | 'met'>): readonly PulledSignature[] {
+export function signaturesOf({
+  ruling,
+  met,
+}: {
+  readonly ruling: SignatureRuling;
+  readonly met: readonly MetRequirement[];
+}): readonly PulledSignature[] {
   const { policy, scope } = ruling;
   return met.map(({ digest, signedBy, format, signature }) => {
     return { digest, signedBy, format, signature, policy, scope };

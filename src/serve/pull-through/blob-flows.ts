@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { BlobInfo, BlobProvider, ByteRange } from '../../content/index.js';
-import type { StoreParts } from '../../engine/index.js';
-import { PullBudget } from '../../engine/pull-budget.js';
+import type { StoreParts } from '../../engine/store.js';
+import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { BlobFlow } from './blob-flow.js';

@@ -1,7 +1,7 @@
 import type { Lease } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { recordDocuments } from '../../engine/documents.js';
-import type { StoreParts } from '../../engine/index.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { recordDocuments } from '../../engine/images/documents.js';
+import type { StoreParts } from '../../engine/store.js';
 import { isLandfallError } from '../../errors.js';
 import {
   childrenOf,

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import type { PullBudget, Store } from '../../engine/index.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import type { PullBudget } from '../../engine/pull/pull-budget.js';
+import type { Store } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';

@@ -1,18 +1,13 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { imagesListing, imagesWithBlob, isPushedTo } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { readVerified, type Store } from '../../engine/index.js';
-import {
-  accompanies,
-  admitImage,
-  admitKnown,
-  type DocumentBytes,
-  documentBytes,
-  indexesAbove,
-  recordAdmission,
-  registrySignatures,
-} from '../../engine/trust/index.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { type DocumentBytes, documentBytes, readVerified } from '../../engine/images/read-document.js';
+import type { Store } from '../../engine/store.js';
+import { accompanies } from '../../engine/trust/accompaniment.js';
+import { admitImage, admitKnown, recordAdmission } from '../../engine/trust/admit-image.js';
+import { indexesAbove } from '../../engine/trust/manifest-paths.js';
+import { registrySignatures } from '../../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {

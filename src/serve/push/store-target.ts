@@ -12,8 +12,8 @@ import {
   notePushed,
   Uploads,
 } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/discard-layers.js';
-import { recordDocuments } from '../../engine/documents.js';
+import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { recordDocuments } from '../../engine/images/documents.js';
 import type { Store } from '../../engine/store.js';
 import { SpecError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { refuseLarger } from '../../engine/read-document.js';
+import { refuseLarger } from '../../engine/images/read-document.js';
 import { type Abortable, ContentError, SpecError, throwIfAborted } from '../../errors.js';
 import {
   type Descriptor,

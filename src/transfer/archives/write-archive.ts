@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import { isSilent } from '../../engine/read-document.js';
+import { isSilent } from '../../engine/images/read-document.js';
 import { type Abortable, LandfallError, SpecError, throwIfAborted } from '../../errors.js';
 import {
   algorithmOf,

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { Limiter, ResultCache } from '../../concurrency/index.js';
-import { isSilent, refuseLarger } from '../../engine/read-document.js';
+import { isSilent, refuseLarger } from '../../engine/images/read-document.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
   createDigester,

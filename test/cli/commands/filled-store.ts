@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Labels } from '../../../src/content/index.js';
-import { openStore, type Store } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import { digestOf } from '../../../src/spec/index.js';
 import { put } from '../../content/blobs.js';
 import { makeTinyLayout, type TinyEntry, type TinyLayout } from '../../support/tiny-image.js';

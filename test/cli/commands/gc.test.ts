@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { GarbageReport } from '../../../src/engine/index.js';
+import type { GarbageReport } from '../../../src/engine/upkeep/collect-garbage.js';
 import { describing } from '../../content/blobs.js';
 import { type FilledStore, fillStore, sizeOf } from './filled-store.js';
 

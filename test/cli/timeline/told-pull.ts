@@ -1,6 +1,6 @@
 import { TimelineRecorder } from '../../../src/cli/timeline/timeline-recorder.js';
 import type { Timeline } from '../../../src/cli/timeline/timeline.js';
-import type { PullEventBody } from '../../../src/engine/pull-event.js';
+import type { PullEventBody } from '../../../src/engine/pull/pull-report.js';
 import { chainIds, type Digest, digestOf } from '../../../src/spec/index.js';
 
 /** When what happens to a layer, in milliseconds; what is left out does not happen. */

@@ -9,7 +9,9 @@ import {
 } from '../../../src/daemon/containerd/containerd-images.js';
 import { OwnOffers } from '../../../src/daemon/containerd/labels.js';
 import { NodeImages } from '../../../src/daemon/node-images.js';
-import { openStore, removeImage, type Store, tagImage } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { removeImage } from '../../../src/engine/images/remove.js';
+import { tagImage } from '../../../src/engine/images/tag.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { FakeContainerd } from '../../support/fake-containerd.js';
 import { failure } from '../../support/registry-fixture.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Daemon, type DaemonOptions } from '../../../src/daemon/daemon.js';
-import { openStore, type Store } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { PolicyDirectory, PolicyFile } from '../../../src/trust/index.js';
 import { all, call, type GrpcClient, grpcClient, stream } from '../../support/grpc-client.js';

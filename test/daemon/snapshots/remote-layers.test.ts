@@ -3,7 +3,7 @@ import type { Lease } from '../../../src/content/index.js';
 import type { AskedPull } from '../../../src/daemon/pulls/pulls.js';
 import { RemoteLayers } from '../../../src/daemon/snapshots/remote-layers.js';
 import type { RemoteImage } from '../../../src/daemon/snapshots/remote-image.js';
-import type { PullResult } from '../../../src/engine/index.js';
+import type { PullResult } from '../../../src/engine/pull/pull-report.js';
 import { abortedError, ContentError } from '../../../src/errors.js';
 import { digestOf, parseDigest } from '../../../src/spec/index.js';
 import { type Deferred, deferred } from '../../../src/concurrency/index.js';

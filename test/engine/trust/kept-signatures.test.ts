@@ -4,13 +4,11 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { collectGarbage, openStore, removeImage, type Store } from '../../../src/engine/index.js';
-import {
-  type Admission,
-  KeptSignatures,
-  recordAdmission,
-  signedByTag,
-} from '../../../src/engine/trust/index.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { removeImage } from '../../../src/engine/images/remove.js';
+import { type Admission, recordAdmission } from '../../../src/engine/trust/admit-image.js';
+import { KeptSignatures, signedByTag } from '../../../src/engine/trust/kept-signatures.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { registryImage, type SignatureManifest, type SignatureSource } from '../../../src/trust/index.js';
 import { signatureTag } from '../../support/simple-signing.js';

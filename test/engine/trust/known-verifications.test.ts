@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { Verification } from '../../../src/content/index.js';
-import { openStore, type Store } from '../../../src/engine/index.js';
-import { indexesAbove, knownVerifications } from '../../../src/engine/trust/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { indexesAbove } from '../../../src/engine/trust/manifest-paths.js';
+import { knownVerifications } from '../../../src/engine/trust/registry-signatures.js';
 import { type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { putImage, putIndex, putJson } from '../../support/stored-image.js';
-import { recordDocuments } from '../../../src/engine/documents.js';
+import { recordDocuments } from '../../../src/engine/images/documents.js';
 
 const NAME = 'registry.example/team/app:1';
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { DocumentBytes } from '../../../src/engine/images/read-document.js';
 import {
-  type DocumentBytes,
   type ManifestPath,
   pathsToAll,
   pathTo,
   pathToPlatform,
-} from '../../../src/engine/trust/index.js';
+} from '../../../src/engine/trust/manifest-paths.js';
 import {
   type Descriptor,
   digestOf,

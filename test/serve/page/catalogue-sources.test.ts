@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { OciLayout } from '../../../src/content/index.js';
-import { recordDocuments } from '../../../src/engine/documents.js';
-import { openStore, type Store } from '../../../src/engine/index.js';
+import { recordDocuments } from '../../../src/engine/images/documents.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import { LayoutSource } from '../../../src/serve/index.js';
 import { SourceCatalogue, StoreCatalogue } from '../../../src/serve/page/store-catalogue.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';

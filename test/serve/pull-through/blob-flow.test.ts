@@ -7,7 +7,8 @@ import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import type { ContentStore } from '../../../src/content/index.js';
-import { openStore, PullBudget, type Store } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import type { Fetcher } from '../../../src/registry/index.js';
 import { BlobFlow } from '../../../src/serve/pull-through/blob-flow.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';

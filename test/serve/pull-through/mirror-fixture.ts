@@ -5,7 +5,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { openStore, type Store } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import { RegistryClient } from '../../../src/registry/index.js';
 import {
   createRegistryServer,

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { openStore } from '../../../src/engine/index.js';
+import { openStore } from '../../../src/engine/store.js';
 import { ContentError } from '../../../src/errors.js';
 import { PendingImages } from '../../../src/serve/pull-through/pending-images.js';
 import {

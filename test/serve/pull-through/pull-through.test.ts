@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { listPartials } from '../../../src/content/index.js';
-import { collectGarbage, fsck } from '../../../src/engine/index.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
+import { fsck } from '../../../src/engine/upkeep/fsck.js';
 import { MEDIA_TYPES } from '../../../src/spec/index.js';
 import { ask, errorCode, type Reply } from '../ask.js';
 import { MARK, MirrorFixture, type UpstreamImage } from './mirror-fixture.js';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import { collectGarbage } from '../../../src/engine/index.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { codesOf, type Reply, WritableRegistry } from './writable-registry.js';
 

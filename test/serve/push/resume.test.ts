@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { collectGarbage } from '../../../src/engine/index.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import { digestOf } from '../../../src/spec/index.js';
 import { WritableRegistry } from './writable-registry.js';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
-import { openStore, type Store } from '../../../src/engine/index.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import {
   createRegistryServer,
   type RegistryServer,

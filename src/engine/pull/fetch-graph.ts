@@ -1,0 +1,259 @@
+import { statfs } from 'node:fs/promises';
+import type { BlobProvider, Lease } from '../../content/index.js';
+import { ingestPath } from '../../content/layout-files.js';
+import { partialProgress } from '../../content/partials.js';
+import { type Abortable, ContentError, type ErrorCode, SpecError, throwIfAborted } from '../../errors.js';
+import {
+  childrenOf,
+  type Descriptor,
+  type Digest,
+  formatPlatform,
+  type ImageManifest,
+  isConfigType,
+  isIndexType,
+  isManifestType,
+  LIMITS,
+  normalizePlatform,
+  type Platform,
+  platformMatcher,
+  platformOf,
+} from '../../spec/index.js';
+import { discardedBlobs } from '../images/discard-layers.js';
+import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
+import {
+  type DocumentBytes,
+  type ImageDocument,
+  noMatchingPlatform,
+  readConfig,
+  readManifest,
+  refuseLarger,
+  selectManifest,
+} from '../images/read-document.js';
+import type { Store } from '../store.js';
+import type { BlobArrivals } from './blob-arrivals.js';
+import type { BlobRole } from './pull-report.js';
+
+export interface FetchGraphOptions {
+  readonly content: BlobProvider;
+  readonly arrivals: BlobArrivals;
+  /** Gives what is only looked at, to see for which platform it is, and is not kept. */
+  readonly read: DocumentBytes;
+  readonly platform: Platform;
+  /** The caller asked for this platform, so another one is an error and not a remark. */
+  readonly platformRequired: boolean;
+  readonly onWarning: (message: string) => void;
+  /** Told of the manifest that was chosen, while its config is on its way. */
+  readonly onManifest?: (manifest: ImageManifest, descriptor: Descriptor) => void;
+}
+
+/** Fetches index, manifest and config of the wanted platform. Its layers are not begun. */
+export async function fetchImage(target: Descriptor, options: FetchGraphOptions): Promise<FetchedImage> {
+  const { descriptor, manifest } = await selectManifest(target, options.platform, options.read, (d) =>
+    fetchDocument(d, options),
+  );
+  if (!isConfigType(manifest.config.mediaType)) {
+    return { manifestDescriptor: descriptor, manifest, platform: options.platform, layers: [] };
+  }
+  refuseLarger(manifest.config, LIMITS.configBytes);
+  options.onManifest?.(manifest, descriptor);
+  const config = await arrivedDocument(manifest.config, 'config', options, (d) =>
+    readConfig(options.content, d),
+  );
+  checkPlatform(target, platformOf(config), options);
+  return {
+    manifestDescriptor: descriptor,
+    manifest,
+    config,
+    platform: normalizePlatform(platformOf(config)),
+    layers: imageLayers(manifest, config),
+  };
+}
+
+/** A blob below a document, not yet begun. */
+export interface GraphBlob {
+  readonly descriptor: Descriptor;
+  readonly role: BlobRole;
+}
+
+/** What is still to come of an image: its layers; of an artifact, which has no config to be read, that too. */
+export function blobsOf({ manifest, config }: FetchedImage): readonly GraphBlob[] {
+  return childrenOf(manifest)
+    .map((descriptor) => ({ descriptor, role: roleIn(manifest, descriptor) }))
+    .filter(({ role }) => role !== 'config' || config === undefined);
+}
+
+/** Fetches every document below a descriptor, for all platforms, and lists the blobs that they name. */
+export async function fetchDocuments(
+  target: Descriptor,
+  options: FetchGraphOptions,
+  depth = 0,
+): Promise<readonly GraphBlob[]> {
+  if (!isIndexType(target.mediaType) && !isManifestType(target.mediaType)) {
+    return [{ descriptor: target, role: 'other' }];
+  }
+  if (depth > LIMITS.indexDepth) {
+    throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
+  }
+  const document = await fetchDocument(target, options);
+  if (document.kind === 'manifest') {
+    return childrenOf(document).map((child) => ({ descriptor: child, role: roleIn(document, child) }));
+  }
+  const below = await Promise.all(
+    document.manifests.map((child) => fetchDocuments(child, options, depth + 1)),
+  );
+  return below.flat();
+}
+
+async function fetchDocument(descriptor: Descriptor, options: FetchGraphOptions): Promise<ImageDocument> {
+  refuseLarger(descriptor, LIMITS.manifestBytes);
+  const role = isIndexType(descriptor.mediaType) ? 'index' : 'manifest';
+  return arrivedDocument(descriptor, role, options, (d) => readManifest(options.content, d));
+}
+
+/** A document that is here already may have been damaged since it came: then it is fetched again, once. */
+async function arrivedDocument<T>(
+  descriptor: Descriptor,
+  role: BlobRole,
+  { arrivals }: FetchGraphOptions,
+  read: (descriptor: Descriptor) => Promise<T>,
+): Promise<T> {
+  await arrivals.start(descriptor, role).done;
+  try {
+    return await read(descriptor);
+  } catch (error) {
+    if (!(error instanceof ContentError) || !DAMAGED.has(error.code)) throw error;
+    await arrivals.renew(descriptor, role);
+    return await read(descriptor);
+  }
+}
+
+const DAMAGED: ReadonlySet<ErrorCode> = new Set(['DIGEST_MISMATCH', 'STORE_CORRUPT', 'BLOB_NOT_FOUND']);
+
+function roleIn(manifest: ImageManifest, child: Descriptor): BlobRole {
+  return child.digest === manifest.config.digest ? 'config' : 'layer';
+}
+
+/** A single manifest carries no platform, so its config is asked. */
+function checkPlatform(target: Descriptor, actual: Platform, options: FetchGraphOptions): void {
+  if (platformMatcher(options.platform).matches(normalizePlatform(actual))) return;
+  if (options.platformRequired) throw noMatchingPlatform(target, options.platform, [actual]);
+  options.onWarning(
+    `the image is for ${formatPlatform(actual)}, this machine is ${formatPlatform(options.platform)}`,
+  );
+}
+
+export interface EarlyLayersOptions extends Abortable {
+  readonly store: Store;
+  readonly arrivals: Pick<BlobArrivals, 'start'>;
+  readonly lease: Lease;
+  readonly unpack: boolean;
+}
+
+/**
+ * The layers of an image that are begun while its config is on its way, which saves a round trip. Nothing is unpacked before
+ * the config says what each of them is to be.
+ */
+export class EarlyLayers {
+  readonly #options: EarlyLayersOptions;
+  #begun: Promise<ReadonlySet<Digest>> = Promise.resolve(new Set<Digest>());
+
+  constructor(options: EarlyLayersOptions) {
+    this.#options = options;
+  }
+
+  /** Begins with what is sure to be needed. */
+  begin(manifest: ImageManifest): void {
+    this.#begun = this.#begin(manifest);
+    // Looked at when the config is here, unless that fails first.
+    this.#begun.catch(() => undefined);
+  }
+
+  /**
+   * Waits until none is begun any more.
+   *
+   * @returns whether all of some blobs were, and then there is space for them
+   * @throws what comes of beginning later too: LIMIT_EXCEEDED, UNSUPPORTED_MEDIA_TYPE, NO_SPACE; those of the database
+   */
+  async include(blobs: readonly Descriptor[]): Promise<boolean> {
+    const begun = await this.#begun;
+    return blobs.every(({ digest }) => begun.has(digest));
+  }
+
+  /** Waits for the same, whatever becomes of it. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#begun]);
+  }
+
+  async #begin({ config, layers }: ImageManifest): Promise<ReadonlySet<Digest>> {
+    const { store, arrivals, lease, unpack, signal } = this.#options;
+    const { root, content } = store;
+    // Where it is here, there is nothing to wait for; where it is none, the pull may end at it.
+    if (!isConfigType(config.mediaType) || (await content.info(config.digest)) !== undefined)
+      return new Set();
+    const input = layers.map((descriptor) => ({ descriptor }));
+    if (unpack) requireUnpackable(input, store.limits);
+    const digests = layers.map(({ digest }) => digest);
+    // Before it is looked at what is here, so that it stays true.
+    await lease.addBlob(...digests);
+    // Whether a store can go on without these depends on the config.
+    const lists = [discardedBlobs(store), ...store.additional.map(({ discarded }) => discarded)];
+    const discarded = await Promise.all(lists.map((list) => list.among(digests)));
+    const needed = layers.filter(({ digest }) => !discarded.some((list) => list.has(digest)));
+    await requireSpace({ root, content, descriptors: needed, signal });
+    for (const layer of needed) arrivals.start(layer, 'layer');
+    return new Set(needed.map(({ digest }) => digest));
+  }
+}
+
+export interface RequireSpaceOptions extends Abortable {
+  /** The store's directory. */
+  readonly root: string;
+  readonly content: Pick<BlobProvider, 'info'>;
+  /** What is to be brought in; one digest may stand there several times. */
+  readonly descriptors: readonly Descriptor[];
+}
+
+/**
+ * Refuses what cannot fit: adds up the sizes of the blobs that are not here, less what partials of them have on disk
+ * already, and holds that against what is free where the store lies.
+ *
+ * A look, not a reservation: others may take the space meanwhile, and then the write itself finds none.
+ *
+ * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`; FILESYSTEM; LandfallError ABORTED
+ */
+export async function requireSpace({
+  root,
+  content,
+  descriptors,
+  signal,
+}: RequireSpaceOptions): Promise<void> {
+  const distinct = new Map(descriptors.map((descriptor) => [descriptor.digest, descriptor]));
+  const missing = await Promise.all(
+    [...distinct.values()].map(async ({ digest, size }) => {
+      throwIfAborted(signal);
+      if ((await content.info(digest)) !== undefined) return 0;
+      const bytes = (await partialProgress(ingestPath(root, digest)))?.bytes ?? 0;
+      return Math.max(0, size - bytes);
+    }),
+  );
+  throwIfAborted(signal);
+  const needed = missing.reduce((sum, bytes) => sum + bytes, 0);
+  if (needed === 0) return;
+  const available = await availableBytes(root);
+  if (available === undefined || needed <= available) return;
+  throw new ContentError(
+    'NO_SPACE',
+    `${needed} bytes are to be downloaded, and only ${available} are free at ${root}`,
+    {
+      details: { path: root, needed, available },
+      hint: 'Free some space on that file system, remove unused images with landfall gc, or choose another --root.',
+    },
+  );
+}
+
+/** What this user may still write; undefined where the file system does not say. */
+async function availableBytes(root: string): Promise<number | undefined> {
+  // A file system that does not answer must not keep anybody from trying.
+  const stats = await statfs(root).catch(() => undefined);
+  return stats === undefined || stats.blocks === 0 ? undefined : stats.bavail * stats.bsize;
+}

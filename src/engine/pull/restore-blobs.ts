@@ -1,0 +1,102 @@
+import { Limiter } from '../../concurrency/index.js';
+import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
+import { BlobArrivals } from './blob-arrivals.js';
+import { discardedBlobs } from '../images/discard-layers.js';
+import { PullBudget } from './pull-budget.js';
+import type { PullEventBody } from './pull-report.js';
+import type { StoreParts } from '../store.js';
+
+export interface RestoreBlobsOptions extends Abortable {
+  /** What this shares with pulls. Without it, it has one of its own. */
+  readonly budget?: PullBudget;
+  /** Told how the blobs arrive. */
+  readonly onEvent?: (event: PullEventBody) => void;
+}
+
+/** Of manifests and configs, at once. */
+const DOCUMENT_CONCURRENCY = 8;
+
+/**
+ * Fetches blobs that were discarded again from where they came, verified, into the store; they are no longer discarded
+ * then. Where nobody noted where one came from, the repositories of the images that list it are asked. What is here, or
+ * never was, is passed over.
+ *
+ * Errors: those of fetcher and content store, with a message that says why the blob is not here; BLOB_NOT_FOUND (nobody
+ * knows where it came from); ABORTED.
+ */
+export async function restoreBlobs(
+  store: Pick<StoreParts, 'root' | 'database' | 'documents' | 'content' | 'leases'>,
+  registry: Pick<RegistryClient, 'repository'>,
+  descriptors: readonly Descriptor[],
+  options: RestoreBlobsOptions = {},
+): Promise<void> {
+  const { signal, onEvent = () => undefined } = options;
+  await using lease = await store.leases.create();
+  await lease.addBlob(...descriptors.map(({ digest }) => digest));
+  const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
+  const budget = (options.budget ?? new PullBudget()).share();
+  const bySource = new Map<string, BlobArrivals>();
+  const failed = new AbortController();
+  const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  const arrivalsFrom = (source: string): BlobArrivals => {
+    const known = bySource.get(source);
+    if (known !== undefined) return known;
+    const arrivals = new BlobArrivals({
+      content: store.content,
+      fetcher: registry.repository(parseReference(source)),
+      lease,
+      source,
+      budget,
+      documentLimit: new Limiter(DOCUMENT_CONCURRENCY),
+      signal: scope,
+      onEvent,
+    });
+    bySource.set(source, arrivals);
+    return arrivals;
+  };
+  const restore = async (descriptor: Descriptor): Promise<void> => {
+    const blob = discarded.get(descriptor.digest);
+    if (blob === undefined) return;
+    const sources =
+      blob.source === undefined ? await discardedBlobs(store).repositoriesOf(blob.digest) : [blob.source];
+    let failure: unknown = sourceUnknown(blob.digest);
+    for (const source of sources) {
+      try {
+        await arrivalsFrom(source).start(descriptor, 'layer').done;
+        return;
+      } catch (error) {
+        failure = notRestored(blob.digest, source, error);
+        if (scope.aborted) break;
+      }
+    }
+    if (!failed.signal.aborted) failed.abort(failure);
+  };
+  await Promise.all(descriptors.map(restore));
+  throwIfAborted(signal);
+  if (failed.signal.aborted) throw failed.signal.reason;
+}
+
+function sourceUnknown(digest: Digest): ContentError {
+  return new ContentError('BLOB_NOT_FOUND', `${notHere(digest)}: nobody knows where it came from`, {
+    details: { digest },
+    hint: 'Pull the image again with --no-unpack.',
+  });
+}
+
+/** The same failure, told with what the blob was wanted for. */
+function notRestored(digest: Digest, source: string, error: unknown): unknown {
+  if (!(error instanceof LandfallError) || error.code === 'ABORTED') return error;
+  const { code, message, retryable, hint, details } = error as LandfallError;
+  return new LandfallError(code, `${notHere(digest)} from ${source}: ${message}`, {
+    cause: error,
+    retryable,
+    hint,
+    details,
+  });
+}
+
+function notHere(digest: Digest): string {
+  return `the blob ${digest} was dropped once it was unpacked, and cannot be fetched again`;
+}
