@@ -10,7 +10,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['native-module'],
   ['spec'],
   ['concurrency'],
-  ['system', 'metadata'],
+  ['system', 'metadata', 'observe'],
   ['registry', 'content', 'unpack', 'trust'],
   ['engine'],
   ['transfer', 'serve', 'daemon'],
@@ -23,6 +23,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   concurrency: ['p-limit'],
   system: ['koffi'],
   metadata: ['sqlite3'],
+  observe: ['prom-client'],
   registry: ['undici', 'smol-toml'],
   unpack: ['zstd-napi'],
   trust: [

@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, encodedOf } from '../spec/index.js';
-import { isListening } from './unix-socket.js';
+import { isListening } from './grpc/unix-socket.js';
 
 /**
  * Where a daemon says where it listens, for commands on the same root. Several may serve one, such as a kubelet's and one in a

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LandfallError, systemCode } from '../errors.js';
 import { formatReference, LIMITS } from '../spec/index.js';
-import { type NodeImages, nodeReference } from './node-images.js';
+import { type NodeImages, nodeReference } from './cri/node-images.js';
 import type { Pulls } from './pulls/pulls.js';
 
 export interface PrePullOptions {

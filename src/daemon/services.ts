@@ -1,8 +1,8 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
-import { type CallOptions, streaming, unary } from './calls.js';
+import { type CallOptions, streaming, unary } from './grpc/calls.js';
 import { imageService, type ImageServiceOptions } from './cri/image-service.js';
 import { runtimeService, type RuntimeServiceOptions } from './cri/runtime-service.js';
-import { readProto, type ServedService, serviceOf } from './grpc-server.js';
+import { readProto, type ServedService, serviceOf } from './grpc/grpc-server.js';
 import { snapshotsService, type SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
 import { transfersService } from './transfers/transfers-service.js';
 

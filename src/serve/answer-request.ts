@@ -1,28 +1,15 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 import type { ReferrerFinder } from '../content/index.js';
-import { answerBlob } from './answer-blob.js';
-import { answerCatalog, answerTags } from './answer-list.js';
-import { answerManifest, answerReferrers } from './answer-manifest.js';
-import type { Answer } from './answer.js';
-import { isReading, RegistryFault } from './registry-fault.js';
+import { answerBlob } from './pull/answer-blob.js';
+import { answerCatalog, answerTags } from './pull/answer-list.js';
+import { answerManifest, answerReferrers } from './pull/answer-manifest.js';
+import type { Answer, Page } from './http/answer.js';
+import { isReading, RegistryFault } from './http/registry-fault.js';
 import { answerPush, PUSH_METHODS } from './push/answer-push.js';
 import type { PushRequest, ServeTarget } from './push/serve-target.js';
-import { noEndpoint, parseRoute, type Route } from './route.js';
-import type { ServeSource } from './serve-source.js';
-
-/** What is asked with a path that is no endpoint of the registry. */
-export interface PageRequest {
-  readonly method: 'GET' | 'HEAD';
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-}
-
-/**
- * What people see: gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where there
- * is no such page. Its body is not sent to a HEAD.
- */
-export type Page = (path: string, request: PageRequest) => Promise<Answer | undefined>;
+import { noEndpoint, parseRoute, type Route } from './http/route.js';
+import type { ServeSource } from './pull/serve-source.js';
 
 export interface AnswerOptions {
   readonly source: ServeSource;

@@ -14,16 +14,11 @@ import { ReferrerFinder } from '../content/index.js';
 import { LandfallError, systemCode } from '../errors.js';
 import type { Access } from './access/access.js';
 import type { TlsIdentity } from './access/tls-files.js';
-import type { Page } from './answer-request.js';
-import { DEFAULT_SERVE_LIMITS, MANIFESTS_AT_ONCE, type ServeLimits } from './limits.js';
+import type { Page } from './http/answer.js';
+import type { ServedRequest } from './observe/access-line.js';
+import type { ServeSource } from './pull/serve-source.js';
 import type { ServeTarget } from './push/serve-target.js';
-import {
-  refuseRequest,
-  type ServedRequest,
-  serveRequest,
-  type ServeRequestOptions,
-} from './serve-request.js';
-import type { ServeSource } from './serve-source.js';
+import { refuseRequest, serveRequest, type ServeRequestOptions } from './serve-request.js';
 
 export interface RegistryServerOptions {
   readonly source: ServeSource;
@@ -113,6 +108,9 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
     },
   };
 }
+
+/** Manifests that are held whole at once while they are pushed: 4 MiB each at most. */
+const MANIFESTS_AT_ONCE = 16;
 
 function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRequestOptions {
   const { source, target, page, access, onRequest, onSent } = options;
@@ -264,3 +262,33 @@ function isWaitedFor({ socket, request, response }: Watched): boolean {
     socket.writableLength > 0 || (!request.complete && !response.headersSent && request.readableLength === 0)
   );
 }
+
+/** What a registry server holds its clients to. */
+export interface ServeLimits {
+  /** Connections that are open at once; further ones are closed at once. */
+  readonly connections: number;
+  /** Requests that are answered at once; further ones get a 429, and are told to come again. */
+  readonly requests: number;
+  /** One pushed blob, in bytes. */
+  readonly uploadBytes: number;
+  /** A client has so long for the head of a request, in ms. */
+  readonly headMs: number;
+  /** A connection on which nobody asks for anything is closed after so long, in ms. */
+  readonly idleMs: number;
+  /** Over this time a client that is waited for has to move {@link leastBytesPerSecond} on average, in ms. */
+  readonly stallMs: number;
+  /** Bytes a second. Far below any line that an image could be pulled over. */
+  readonly leastBytesPerSecond: number;
+}
+
+const GIB = 1024 ** 3;
+
+export const DEFAULT_SERVE_LIMITS: ServeLimits = {
+  connections: 4096,
+  requests: 2048,
+  uploadBytes: 512 * GIB,
+  headMs: 15_000,
+  idleMs: 65_000,
+  stallMs: 60_000,
+  leastBytesPerSecond: 256,
+};

@@ -6,39 +6,10 @@ import { BLOB_CHUNK_BYTES, BlobFileStream } from '../content/index.js';
 import { isLandfallError } from '../errors.js';
 import type { Access } from './access/access.js';
 import { type AnswerOptions, answerRequest } from './answer-request.js';
-import type { Answer } from './answer.js';
-import { RegistryFault } from './registry-fault.js';
-import { hasBody, receivedBytes } from './request-body.js';
-
-/** A request that was answered. */
-export interface ServedRequest {
-  /** `GET`, `PUT`, … */
-  readonly method: string;
-  /** As the client sent it, with its query. */
-  readonly path: string;
-  /** Of the answer. */
-  readonly status: number;
-  /** Bytes of body that were given to the connection. */
-  readonly bytes: number;
-  /** Bytes of body that the client sent and that were read. */
-  readonly receivedBytes: number;
-  /** When its head had come. */
-  readonly startedAt: Date;
-  /** Until the answer had ended, in milliseconds. */
-  readonly durationMs: number;
-  /** The client's numeric IP address; empty where its connection had gone before. */
-  readonly client: string;
-  /** Who the client has shown to be. */
-  readonly user?: string;
-  /** What the client calls itself. */
-  readonly userAgent?: string;
-  /** As the client sent it. */
-  readonly referer?: string;
-  /** `1.1` */
-  readonly httpVersion: string;
-  /** What broke, where the answer is a 500 or ended early. */
-  readonly error?: unknown;
-}
+import type { Answer } from './http/answer.js';
+import { RegistryFault } from './http/registry-fault.js';
+import { hasBody, receivedBytes } from './http/request-body.js';
+import type { ServedRequest } from './observe/access-line.js';
 
 export interface ServeRequestOptions extends AnswerOptions {
   /** Who may do what; absent where everybody may do all that there is. */

@@ -17,7 +17,7 @@ import type {
   Labels,
   WriteContentRequest,
 } from '../../src/daemon/containerd/connection.js';
-import { readProto, serviceOf } from '../../src/daemon/grpc-server.js';
+import { readProto, serviceOf } from '../../src/daemon/grpc/grpc-server.js';
 import { digestOf } from '../../src/spec/index.js';
 
 const NAMESPACE = 'k8s.io';

@@ -18,8 +18,8 @@ import {
   throwIfAborted,
 } from '../../errors.js';
 import type { ImageSpec } from '../cri/messages.js';
-import { streamingCall, unaryCall } from '../grpc-call.js';
-import { type ProtoFile, readProto, serviceOf } from '../grpc-server.js';
+import { streamingCall, unaryCall } from '../grpc/grpc-call.js';
+import { type ProtoFile, readProto, serviceOf } from '../grpc/grpc-server.js';
 
 const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: string]>> = {
   content: ['containerd-content-v1.proto', 'containerd.services.content.v1.Content'],

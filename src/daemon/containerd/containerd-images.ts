@@ -9,7 +9,7 @@ import {
   throwIfAborted,
 } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
-import type { NodeImages } from '../node-images.js';
+import type { NodeImages } from '../cri/node-images.js';
 import { ContainerdConnection } from './connection.js';
 import {
   criImageId,

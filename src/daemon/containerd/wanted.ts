@@ -11,7 +11,7 @@ import {
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
-import type { NodeImages } from '../node-images.js';
+import type { NodeImages } from '../cri/node-images.js';
 import { chainLabels, childLabels } from './labels.js';
 import type { Labels } from './connection.js';
 

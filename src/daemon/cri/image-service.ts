@@ -3,8 +3,8 @@ import { loadImage, recordedUsage, type RemovedImage, removeImage, type Store } 
 import { knownVerifications } from '../../engine/trust/index.js';
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { formatPlatform } from '../../spec/index.js';
-import type { StreamingMethod, UnaryMethod } from '../calls.js';
-import type { NodeImage, NodeImages } from '../node-images.js';
+import type { StreamingMethod, UnaryMethod } from '../grpc/calls.js';
+import type { NodeImage, NodeImages } from './node-images.js';
 import { nameIn, pullImage, type PullImageOptions } from './pull-image.js';
 import type {
   FilesystemUsage,

@@ -10,9 +10,9 @@ import {
 import type { Credentials } from '../../registry/index.js';
 import { type Digest, formatReference } from '../../spec/index.js';
 import type { PolicyDirectory } from '../../trust/index.js';
-import { type CallContext, StatusError } from '../calls.js';
-import type { KeptCredentials } from '../kept-credentials.js';
-import { nodeReference } from '../node-images.js';
+import { type CallContext, StatusError } from '../grpc/calls.js';
+import type { KeptCredentials } from '../pulls/credentials.js';
+import { nodeReference } from './node-images.js';
 import type { Pulls } from '../pulls/pulls.js';
 import type { AuthConfig, ImageSpec, PullImageRequest, PullImageResponse } from './messages.js';
 

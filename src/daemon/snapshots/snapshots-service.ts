@@ -3,7 +3,7 @@ import { collectGarbage, letGoOfSnapshot, type Store } from '../../engine/index.
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
-import { StatusError, type StreamingMethod, type UnaryMethod } from '../calls.js';
+import { StatusError, type StreamingMethod, type UnaryMethod } from '../grpc/calls.js';
 import {
   chainIn,
   type CommitRequest,

@@ -3,7 +3,7 @@ import type { PullResult } from '../../engine/index.js';
 import { isLandfallError, LandfallError } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';
-import type { CallContext, StreamingMethod, UnaryMethod } from '../calls.js';
+import type { CallContext, StreamingMethod, UnaryMethod } from '../grpc/calls.js';
 import type { AskedPull, Pulls } from '../pulls/pulls.js';
 import type { Transfer, TransferProgress } from '../pulls/transfer.js';
 import type {

@@ -1,6 +1,5 @@
 import type { BlobProvider } from '../../content/index.js';
-import type { PageRequest } from '../answer-request.js';
-import type { Answer } from '../answer.js';
+import type { Answer, PageRequest } from '../http/answer.js';
 import type { Catalogue } from './catalogue.js';
 import { formatBytes, html, type Html, nameInPath } from './html.js';
 import { imagePage, readDetails } from './image-page.js';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../answer.js';
+import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../http/answer.js';
 import { type Html, html, Html as Markup } from './html.js';
 
 /**

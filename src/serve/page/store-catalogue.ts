@@ -22,7 +22,7 @@ import {
   parseImageConfig,
   platformOf,
 } from '../../spec/index.js';
-import type { ServeSource } from '../serve-source.js';
+import type { ServeSource } from '../pull/serve-source.js';
 import {
   type Catalogue,
   makeCatalogue,

@@ -6,15 +6,14 @@ import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { Route } from '../route.js';
-import type { RequestSource, ServeSource } from '../serve-source.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
+import type { RequestSource, ServeSource } from '../pull/serve-source.js';
 import { BlobFlows, UpstreamBlobs } from './blob-flows.js';
-import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
-import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
 import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
 import { upstreamFault } from './upstream-fault.js';
+import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 
 export interface PullThroughOptions {
   readonly store: Store;
@@ -322,3 +321,6 @@ async function requireKnown(
   if (digest === undefined || (await gate.knows(repository, digest, tag))) return;
   throw new RegistryFault(404, 'MANIFEST_UNKNOWN', 'it is not here');
 }
+
+/** How long what a tag leads to is taken to hold, where nobody says otherwise, in ms. */
+export const DEFAULT_PULL_THROUGH_TTL_MS = 60_000;

@@ -1,5 +1,5 @@
 import { isLandfallError, type LandfallError, TrustError } from '../../errors.js';
-import { RegistryFault } from '../registry-fault.js';
+import { RegistryFault } from '../http/registry-fault.js';
 
 /**
  * What a client is told of what failed at an upstream. Its refusals are not passed on as 401, since credentials for it would

@@ -27,8 +27,8 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { Route } from '../route.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
 import type { PendingImages } from './pending-images.js';
 
 export interface UpstreamGateOptions extends Abortable {

@@ -11,12 +11,11 @@ import {
   LIMITS,
   parseManifest,
 } from '../../spec/index.js';
-import { type Answer, emptyAnswer } from '../answer.js';
-import { MANIFEST_MS } from '../limits.js';
-import { RegistryFault } from '../registry-fault.js';
-import { announcedLength, bodyOf, hasBody } from '../request-body.js';
-import { noEndpoint, type RepositoryPath, type Route } from '../route.js';
-import type { ServeSource } from '../serve-source.js';
+import { type Answer, emptyAnswer } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import { announcedLength, bodyOf, hasBody } from '../http/request-body.js';
+import { noEndpoint, type RepositoryPath, type Route } from '../http/route.js';
+import type { ServeSource } from '../pull/serve-source.js';
 import {
   blobCreated,
   type Deletion,
@@ -340,6 +339,9 @@ async function tooLarge(writer: UploadWriter, most: number): Promise<RegistryFau
 }
 
 type Manifest = Extract<Route, { kind: 'manifest' }>;
+
+/** How long a pushed manifest may take to arrive, in ms: a slow sender must not keep the others waiting. */
+const MANIFEST_MS = 60_000;
 
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 /** distribution-spec asks for ten at least. */

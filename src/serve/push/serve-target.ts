@@ -8,9 +8,9 @@ import {
   isDigest,
   isVerifiable,
 } from '../../spec/index.js';
-import { type Answer, emptyAnswer } from '../answer.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { RepositoryPath } from '../route.js';
+import { type Answer, emptyAnswer } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { RepositoryPath } from '../http/route.js';
 
 /** A manifest that was read whole, and is what its digest says. */
 export interface PushedManifest {

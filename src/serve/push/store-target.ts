@@ -1,7 +1,4 @@
-import { buffer } from 'node:stream/consumers';
 import {
-  type BlobInfo,
-  type BlobProvider,
   expireUploads,
   forgetDeleted,
   heldBlobs,
@@ -23,10 +20,10 @@ import {
   type Digest,
   isNonDistributable,
   LIMITS,
-  parseManifest,
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
+import { readManifestBytes } from '../pull/answer-manifest.js';
 import type { Deletion, PushedManifest, ServeTarget } from './serve-target.js';
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -179,37 +176,4 @@ function leasePrefix(repository: string): string {
 
 function isIn(repository: string, name: string): boolean {
   return repositoryName(parseReference(name)) === repository;
-}
-
-export interface ReadManifest {
-  readonly info: BlobInfo;
-  readonly bytes: Buffer;
-  /** What its body says, or what its fields are those of. */
-  readonly mediaType: string;
-}
-
-/** Undefined where there is no such blob, or it is larger than a manifest may be. */
-export async function readSmallBlob(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<Omit<ReadManifest, 'mediaType'> | undefined> {
-  const info = await blobs.info(digest);
-  if (info === undefined || info.size > LIMITS.manifestBytes) return undefined;
-  const descriptor = { mediaType: 'application/octet-stream', digest, size: info.size };
-  return { info, bytes: await buffer(await blobs.open(descriptor)) };
-}
-
-/** Undefined where there is no such blob, or it is no manifest: a digest may name any blob. */
-export async function readManifestBytes(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<ReadManifest | undefined> {
-  const found = await readSmallBlob(blobs, digest);
-  if (found === undefined) return undefined;
-  try {
-    return { ...found, mediaType: parseManifest(found.bytes).mediaType };
-  } catch (error) {
-    if (error instanceof SpecError) return undefined;
-    throw error;
-  }
 }

@@ -8,7 +8,7 @@ import {
   type ContainerdImagesOptions,
 } from '../../../src/daemon/containerd/containerd-images.js';
 import { OwnOffers } from '../../../src/daemon/containerd/labels.js';
-import { NodeImages } from '../../../src/daemon/node-images.js';
+import { NodeImages } from '../../../src/daemon/cri/node-images.js';
 import { openStore, removeImage, type Store, tagImage } from '../../../src/engine/index.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { FakeContainerd } from '../../support/fake-containerd.js';

@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, rename, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
-import { isLandfallError, LandfallError, systemCode } from '../errors.js';
+import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
 
 /** Who may connect: its owner and its group. */
 const MODE = 0o660;

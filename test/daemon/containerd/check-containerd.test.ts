@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkContainerd, type ContainerdReport } from '../../src/daemon/check-containerd.js';
-import type { Capability } from '../../src/system/index.js';
+import { checkContainerd, type ContainerdReport } from '../../../src/daemon/containerd/check-containerd.js';
+import type { Capability } from '../../../src/system/index.js';
 
 const ROOT = '/var/lib/landfall';
 const DEPLOY = resolve(import.meta.dirname, '../../deploy/containerd');

@@ -1,4 +1,4 @@
-import type { Credentials } from '../registry/index.js';
+import type { Credentials } from '../../registry/index.js';
 
 /** How long they are kept, in milliseconds. */
 const KEPT_MS = 10 * 60 * 1000;

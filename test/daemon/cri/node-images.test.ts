@@ -2,13 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { NodeImages } from '../../src/daemon/node-images.js';
-import { openStore, pull, removeImage, type Store, tagImage } from '../../src/engine/index.js';
-import { parsePlatform, parseReference } from '../../src/spec/index.js';
-import { imageSteps } from '../support/image-steps.js';
-import { fastClient } from '../support/registry-fixture.js';
-import { ScriptedRegistry } from '../support/scripted-registry.js';
-import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { NodeImages } from '../../../src/daemon/cri/node-images.js';
+import { openStore, pull, removeImage, type Store, tagImage } from '../../../src/engine/index.js';
+import { parsePlatform, parseReference } from '../../../src/spec/index.js';
+import { imageSteps } from '../../support/image-steps.js';
+import { fastClient } from '../../support/registry-fixture.js';
+import { ScriptedRegistry } from '../../support/scripted-registry.js';
+import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 
 describe('the images of a node', () => {
   let work: string;

@@ -1,7 +1,7 @@
-import { familiarReference, parseReference } from '../spec/index.js';
-import type { Answer } from './answer.js';
-import { RegistryFault } from './registry-fault.js';
-import type { Route } from './route.js';
+import { familiarReference, parseReference } from '../../spec/index.js';
+import type { Answer } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
 import type { ServeSource } from './serve-source.js';
 
 /** The tags of a repository, in pages where the client asks for them (distribution-spec: Listing Tags). */

@@ -5,8 +5,8 @@ import {
   type OciLayout,
   tagTable,
   type TagTable,
-} from '../content/index.js';
-import { type Descriptor, type Reference, repositoryName } from '../spec/index.js';
+} from '../../content/index.js';
+import { type Descriptor, type Reference, repositoryName } from '../../spec/index.js';
 import type { ServeSource } from './serve-source.js';
 
 /**

@@ -1,9 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
-import { LandfallError, systemCode } from '../errors.js';
-import { parseToml, type TomlTable } from '../registry/hosts/toml-table.js';
-import type { Capability } from '../system/index.js';
+import { LandfallError, systemCode } from '../../errors.js';
+import { parseToml, type TomlTable } from '../../registry/hosts/toml-table.js';
+import type { Capability } from '../../system/index.js';
 
 /** A line that a configuration needs. */
 export interface MissingLine {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import { RegistryFault } from '../../src/serve/registry-fault.js';
-import { parseRoute, type Route } from '../../src/serve/route.js';
+import { RegistryFault } from '../../../src/serve/http/registry-fault.js';
+import { parseRoute, type Route } from '../../../src/serve/http/route.js';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 

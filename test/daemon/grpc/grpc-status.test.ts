@@ -2,8 +2,8 @@ import { status } from '@grpc/grpc-js';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { GRPC_STATUS, grpcStatusOf, serviceError, StatusError } from '../../src/daemon/calls.js';
-import { LandfallError, RegistryError } from '../../src/errors.js';
+import { GRPC_STATUS, grpcStatusOf, serviceError, StatusError } from '../../../src/daemon/grpc/calls.js';
+import { LandfallError, RegistryError } from '../../../src/errors.js';
 
 describe('the status of an error', () => {
   it('is the one that the manual says', async () => {

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 
 /** What a request is answered with, before it is known whether it asked for the head alone. */
@@ -9,6 +10,19 @@ export interface Answer {
 
 /** Opens the body; not called for HEAD. */
 export type OpenBody = () => Promise<Readable>;
+
+/** A request for a path that is no endpoint of the registry. */
+export interface PageRequest {
+  readonly method: 'GET' | 'HEAD';
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/**
+ * Gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where no such page
+ * exists. The body is not sent to a HEAD.
+ */
+export type Page = (path: string, request: PageRequest) => Promise<Answer | undefined>;
 
 /** The headers of a request that change its answer, in Node's lower case. */
 export interface RequestHeaders {

@@ -13,7 +13,7 @@ import {
   type ErrorJson,
   isLandfallError,
   type LandfallError,
-} from '../errors.js';
+} from '../../errors.js';
 
 /** The metadata key of an error's own code, which says more than its status. */
 const CODE_KEY = 'landfall-error-code';

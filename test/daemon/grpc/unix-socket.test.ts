@@ -4,9 +4,9 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isListening, parseSocketAddress, prepareSocket } from '../../src/daemon/unix-socket.js';
-import type { LandfallError } from '../../src/errors.js';
-import { failure } from '../support/registry-fixture.js';
+import { isListening, parseSocketAddress, prepareSocket } from '../../../src/daemon/grpc/unix-socket.js';
+import type { LandfallError } from '../../../src/errors.js';
+import { failure } from '../../support/registry-fixture.js';
 
 describe('the address of a socket', () => {
   it.each([

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import type { DiscardedBlob } from '../../src/content/index.js';
-import { ContentError, LandfallError, RegistryError } from '../../src/errors.js';
-import { createRegistryServer, type RegistryServer, RestoringBlobs } from '../../src/serve/index.js';
-import { type Descriptor, digestOf } from '../../src/spec/index.js';
-import { ask, errorCode } from './ask.js';
-import { MemorySource } from './memory-source.js';
+import type { DiscardedBlob } from '../../../src/content/index.js';
+import { ContentError, LandfallError, RegistryError } from '../../../src/errors.js';
+import { createRegistryServer, type RegistryServer, RestoringBlobs } from '../../../src/serve/index.js';
+import { type Descriptor, digestOf } from '../../../src/spec/index.js';
+import { ask, errorCode } from '../ask.js';
+import { MemorySource } from '../memory-source.js';
 
 const CONTENT = '0123456789';
 

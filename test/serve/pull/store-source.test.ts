@@ -4,11 +4,11 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { DocumentStore, ImageStore, LocalContentStore, openLayout } from '../../src/content/index.js';
-import type { MetadataDatabase } from '../../src/metadata/index.js';
-import { createRegistryServer, StoreSource } from '../../src/serve/index.js';
-import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../src/spec/index.js';
-import { ask } from './ask.js';
+import { DocumentStore, ImageStore, LocalContentStore, openLayout } from '../../../src/content/index.js';
+import type { MetadataDatabase } from '../../../src/metadata/index.js';
+import { createRegistryServer, StoreSource } from '../../../src/serve/index.js';
+import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../../src/spec/index.js';
+import { ask } from '../ask.js';
 
 let root: string;
 let database: MetadataDatabase;

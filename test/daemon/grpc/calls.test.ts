@@ -1,8 +1,8 @@
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { EventEmitter, getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { streaming } from '../../src/daemon/calls.js';
-import { deferred } from '../../src/concurrency/index.js';
+import { streaming } from '../../../src/daemon/grpc/calls.js';
+import { deferred } from '../../../src/concurrency/index.js';
 
 /** A client that takes no more than one message before it has read it. */
 class SlowClient extends EventEmitter {

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { OciLayout } from '../../src/content/index.js';
-import { createRegistryServer, LayoutSource } from '../../src/serve/index.js';
-import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import { ask } from './ask.js';
+import { OciLayout } from '../../../src/content/index.js';
+import { createRegistryServer, LayoutSource } from '../../../src/serve/index.js';
+import { type Descriptor, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
+import { ask } from '../ask.js';
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
 const CONTAINERD_NAME = 'io.containerd.image.name';

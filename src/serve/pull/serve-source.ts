@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-import type { BlobInfo, BlobProvider } from '../content/index.js';
-import type { Descriptor, Digest } from '../spec/index.js';
-import type { Route } from './route.js';
+import type { BlobInfo, BlobProvider } from '../../content/index.js';
+import type { Descriptor, Digest } from '../../spec/index.js';
+import type { Route } from '../http/route.js';
 
 /**
  * What a registry server reads from: a store, an OCI layout directory, or what fills a store from elsewhere. Every call

@@ -1,4 +1,5 @@
-import type { BlobProvider, ReferrerFinder } from '../content/index.js';
+import { buffer } from 'node:stream/consumers';
+import type { BlobInfo, BlobProvider, ReferrerFinder } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -6,11 +7,12 @@ import {
   isManifestType,
   LIMITS,
   MEDIA_TYPES,
-} from '../spec/index.js';
-import { type Answer, etagOf, isNotModified, type RequestHeaders } from './answer.js';
-import { readManifestBytes, readSmallBlob } from './push/store-target.js';
-import { RegistryFault } from './registry-fault.js';
-import type { Route } from './route.js';
+  parseManifest,
+} from '../../spec/index.js';
+import { SpecError } from '../../errors.js';
+import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
 import type { ServeSource } from './serve-source.js';
 
 /**
@@ -75,6 +77,39 @@ function documentsOf(source: ServeSource, repository: string): BlobProvider {
 
 function unknown(message: string): RegistryFault {
   return new RegistryFault(404, 'MANIFEST_UNKNOWN', message);
+}
+
+interface ReadManifest {
+  readonly info: BlobInfo;
+  readonly bytes: Buffer;
+  /** What its body says, or what its fields are those of. */
+  readonly mediaType: string;
+}
+
+/** Undefined where there is no such blob, or it is larger than a manifest may be. */
+async function readSmallBlob(
+  blobs: BlobProvider,
+  digest: Digest,
+): Promise<Omit<ReadManifest, 'mediaType'> | undefined> {
+  const info = await blobs.info(digest);
+  if (info === undefined || info.size > LIMITS.manifestBytes) return undefined;
+  const descriptor = { mediaType: 'application/octet-stream', digest, size: info.size };
+  return { info, bytes: await buffer(await blobs.open(descriptor)) };
+}
+
+/** Undefined where there is no such blob, or it is no manifest: a digest may name any blob. */
+export async function readManifestBytes(
+  blobs: BlobProvider,
+  digest: Digest,
+): Promise<ReadManifest | undefined> {
+  const found = await readSmallBlob(blobs, digest);
+  if (found === undefined) return undefined;
+  try {
+    return { ...found, mediaType: parseManifest(found.bytes).mediaType };
+  } catch (error) {
+    if (error instanceof SpecError) return undefined;
+    throw error;
+  }
 }
 
 const BEFORE = `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","manifests":[`;

@@ -1,5 +1,5 @@
 import { type Client, Metadata, type MethodDefinition } from '@grpc/grpc-js';
-import { type Abortable, throwIfAborted } from '../errors.js';
+import { type Abortable, throwIfAborted } from '../../errors.js';
 
 export interface GrpcCallOptions extends Abortable {
   readonly metadata?: Metadata | undefined;

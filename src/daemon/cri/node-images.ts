@@ -1,5 +1,11 @@
-import { type ImageSummary, listImages, loadImage, type LoadedImage, type Store } from '../engine/index.js';
-import { isLandfallError, LandfallError, SpecError } from '../errors.js';
+import {
+  type ImageSummary,
+  listImages,
+  loadImage,
+  type LoadedImage,
+  type Store,
+} from '../../engine/index.js';
+import { isLandfallError, LandfallError, SpecError } from '../../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -12,7 +18,7 @@ import {
   parseReference,
   type Reference,
   repositoryName,
-} from '../spec/index.js';
+} from '../../spec/index.js';
 
 /** An image as a node knows it: one of each ID, whatever it is called. */
 export interface NodeImage {

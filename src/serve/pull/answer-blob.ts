@@ -1,8 +1,8 @@
-import type { ByteRange } from '../content/index.js';
-import type { Descriptor } from '../spec/index.js';
-import { type Answer, etagOf, isNotModified, type RequestHeaders } from './answer.js';
-import { RegistryFault } from './registry-fault.js';
-import type { Route } from './route.js';
+import type { ByteRange } from '../../content/index.js';
+import type { Descriptor } from '../../spec/index.js';
+import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
 import { blobsOf, type ServeSource } from './serve-source.js';
 
 const OCTETS = 'application/octet-stream';

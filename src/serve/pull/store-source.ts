@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { SingleFlight } from '../concurrency/index.js';
+import { SingleFlight } from '../../concurrency/index.js';
 import {
   type BlobInfo,
   type BlobProvider,
@@ -12,16 +12,16 @@ import {
   isPushedTo,
   tagTable,
   type TagTable,
-} from '../content/index.js';
-import { discardedBlobs } from '../engine/discard-layers.js';
-import { restoreBlobs } from '../engine/restore-blobs.js';
-import type { Store } from '../engine/store.js';
-import { KeptSignatures, signedByTag } from '../engine/trust/kept-signatures.js';
-import { type ErrorCode, LandfallError } from '../errors.js';
-import type { MetadataDatabase } from '../metadata/index.js';
-import type { RegistryClient } from '../registry/index.js';
-import { type Descriptor, type Digest, parseReference, repositoryName } from '../spec/index.js';
-import { RegistryFault } from './registry-fault.js';
+} from '../../content/index.js';
+import { discardedBlobs } from '../../engine/discard-layers.js';
+import { restoreBlobs } from '../../engine/restore-blobs.js';
+import type { Store } from '../../engine/store.js';
+import { KeptSignatures, signedByTag } from '../../engine/trust/kept-signatures.js';
+import { type ErrorCode, LandfallError } from '../../errors.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference, repositoryName } from '../../spec/index.js';
+import { RegistryFault } from '../http/registry-fault.js';
 import type { ServeSource } from './serve-source.js';
 
 export interface StoreSourceOptions {

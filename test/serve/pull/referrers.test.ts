@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import { nextTarget } from '../../src/registry/lists/paged-list.js';
-import { createRegistryServer, type RegistryServer } from '../../src/serve/index.js';
-import { type Descriptor, type Digest, LIMITS, MEDIA_TYPES, parseManifest } from '../../src/spec/index.js';
-import { ask, errorCode, type Reply } from './ask.js';
-import { MemorySource } from './memory-source.js';
+import { nextTarget } from '../../../src/registry/lists/paged-list.js';
+import { createRegistryServer, type RegistryServer } from '../../../src/serve/index.js';
+import { type Descriptor, type Digest, LIMITS, MEDIA_TYPES, parseManifest } from '../../../src/spec/index.js';
+import { ask, errorCode, type Reply } from '../ask.js';
+import { MemorySource } from '../memory-source.js';
 
 const REPOSITORY = 'docker.io/team/app';
 const SBOM = 'application/vnd.example.sbom.v1';

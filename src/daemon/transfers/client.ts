@@ -6,16 +6,11 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { type Abortable, abortedError, LandfallError } from '../errors.js';
-import { errorIn } from './calls.js';
-import { streamingCall, unaryCall } from './grpc-call.js';
-import { readProto, serviceOf } from './grpc-server.js';
-import type {
-  PullRequestMessage,
-  PullUpdateMessage,
-  TransferMessage,
-  TransfersMessage,
-} from './transfers/messages.js';
+import { type Abortable, abortedError, LandfallError } from '../../errors.js';
+import { errorIn } from '../grpc/calls.js';
+import { streamingCall, unaryCall } from '../grpc/grpc-call.js';
+import { readProto, serviceOf } from '../grpc/grpc-server.js';
+import type { PullRequestMessage, PullUpdateMessage, TransferMessage, TransfersMessage } from './messages.js';
 
 /** A daemon's transfers, for a command on the same machine (landfall.v1.Transfers). */
 export class DaemonClient implements Disposable {
