@@ -6,7 +6,7 @@ import { checkContainerd, type ContainerdReport } from '../../../src/daemon/cont
 import type { Capability } from '../../../src/system/index.js';
 
 const ROOT = '/var/lib/landfall';
-const DEPLOY = resolve(import.meta.dirname, '../../deploy/containerd');
+const DEPLOY = resolve(import.meta.dirname, '../../../deploy/containerd');
 const PLATFORM = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 const PROXY = `

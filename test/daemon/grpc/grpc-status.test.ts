@@ -7,7 +7,7 @@ import { LandfallError, RegistryError } from '../../../src/errors.js';
 
 describe('the status of an error', () => {
   it('is the one that the manual says', async () => {
-    const manual = await readFile(resolve(import.meta.dirname, '../../docs/node.md'), 'utf8');
+    const manual = await readFile(resolve(import.meta.dirname, '../../../docs/node.md'), 'utf8');
     const rows = [...manual.matchAll(/^\| ([A-Z_]+) +\| (.*?) *\|$/gm)];
     const listed = new Map(
       rows.flatMap(([, name = '', codes = '']) =>
