@@ -61,7 +61,7 @@ async function touchRecord(
 ): Promise<void> {
   await connection
     .call('images/Update', { image: record, updateMask: { paths: ['target'] } }, o)
-    .catch((error: unknown) => unlessMissing(error));
+    .catch(unlessMissing);
 }
 
 /**
@@ -74,9 +74,7 @@ export async function deleteRecords(
   o: Abortable,
 ): Promise<void> {
   for (const [at, name] of names.entries()) {
-    await connection
-      .call('images/Delete', { name, sync: at === names.length - 1 }, o)
-      .catch((error: unknown) => unlessMissing(error));
+    await connection.call('images/Delete', { name, sync: at === names.length - 1 }, o).catch(unlessMissing);
   }
 }
 
