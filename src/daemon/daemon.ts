@@ -47,13 +47,13 @@ export interface DaemonOptions {
   /** Lets a containerd know the images that are here, through that snapshotter. */
   readonly containerd?:
     Pick<ContainerdImagesOptions, 'socket' | 'onProblem' | 'onRegistered' | 'onForgotten'> | undefined;
-  /** Who observes the pulls: metrics, traces. */
+  /** Observers of the pulls: metrics, traces. */
   readonly observers?: readonly PullsObserver[] | undefined;
   readonly onBegun?: ((id: string, reference: string) => void) | undefined;
   readonly onEnded?: ((ended: EndedPull) => void) | undefined;
-  /** Told of each name of an image that a client removed. */
+  /** Called for each name of an image that a client removed. */
   readonly onRemoved?: ((removed: RemovedImage) => void) | undefined;
-  /** Told of each error that a client gets. */
+  /** Called for each error that a client gets. */
   readonly onError: CallOptions['onError'];
 }
 
@@ -63,7 +63,7 @@ export interface SnapshotterOptions extends Pick<SnapshotsServiceOptions, 'onLay
   readonly socket: string;
 }
 
-/** Told of the pulls before the first is made. */
+/** Attached before the first pull is made. */
 export interface PullsObserver {
   follow(pulls: Pulls): void;
 }
@@ -100,7 +100,8 @@ export class Daemon {
   /**
    * Serves until it is stopped.
    *
-   * @throws LandfallError IN_USE (somebody listens at the socket), FILESYSTEM, INVALID_CONFIG (the list of images)
+   * @throws LandfallError IN_USE (another process listens at the socket), FILESYSTEM, INVALID_CONFIG (the
+   *   list of images)
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const { store } = options;
@@ -145,7 +146,7 @@ export class Daemon {
     }
   }
 
-  /** Why it cannot serve at the moment, for who asks whether it is ready; undefined when it can. */
+  /** The reason why it cannot serve at the moment, for `/readyz`; undefined when it can. */
   async whyNotReady(): Promise<string | undefined> {
     if (this.#stopping) return 'the daemon is stopping';
     try {
@@ -157,8 +158,8 @@ export class Daemon {
   }
 
   /**
-   * Stops: begins nothing more, waits for pulls under way, and breaks off what does not end. Each of those leaves what has
-   * arrived.
+   * Stops: begins nothing more, waits for pulls under way, and breaks off what does not end. Each of those
+   * leaves what has arrived.
    */
   async stop(patienceMs: number): Promise<void> {
     this.#stopping = true;
@@ -166,7 +167,7 @@ export class Daemon {
     await file[Symbol.asyncDispose]();
     await Promise.all([prePull?.[Symbol.asyncDispose](), this.pulls.stop(patienceMs)]);
     await Promise.all([snapshotter?.remote[Symbol.asyncDispose](), containerd?.[Symbol.asyncDispose]()]);
-    // Streams that only watch end with their clients, for whom nobody waits.
+    // Streams that only watch never end by themselves, so the servers do not wait for them.
     await Promise.all([server.stop(LAST_ANSWERS_MS), snapshotter?.server.stop(LAST_ANSWERS_MS)]);
   }
 }
@@ -195,7 +196,7 @@ function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onN
   for (const observer of options.observers ?? []) observer.follow(pulls);
   if (onBegun !== undefined) pulls.on('begun', onBegun);
   if (onEnded !== undefined) pulls.on('ended', onEnded);
-  // What was pulled is measured soon, so that nobody who asks for sizes waits for it.
+  // Layers are measured right after a pull, so that a request for sizes need not wait for it.
   pulls.on('ended', () => void store.snapshotter.measure().catch(() => undefined));
   return pulls;
 }

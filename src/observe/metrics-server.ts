@@ -77,8 +77,8 @@ export interface MetricsServerOptions {
 }
 
 /**
- * `/metrics` for Prometheus, `/healthz` (the process answers) and, where the program can tell, `/readyz` (the store
- * answers too), over HTTP without TLS.
+ * `/metrics` for Prometheus, `/healthz` (the process answers) and, where the program can tell, `/readyz` (the
+ * store answers too), over HTTP without TLS.
  */
 export class MetricsServer implements AsyncDisposable {
   readonly #server: Server;
@@ -126,19 +126,24 @@ async function answer(
   response: ServerResponse,
   { metrics, whyNotReady }: MetricsServerOptions,
 ): Promise<void> {
-  const send = (status: number, text: string, mediaType = 'text/plain; charset=utf-8'): void =>
-    void response.writeHead(status, { 'Content-Type': mediaType }).end(text);
-  if (method !== 'GET' && method !== 'HEAD') return send(405, 'only GET and HEAD are answered\n');
+  const send = (status: number, text: string, mediaType = 'text/plain; charset=utf-8'): void => {
+    response.writeHead(status, { 'Content-Type': mediaType }).end(text);
+  };
   const path = url?.split('?')[0];
-  if (path === '/healthz') return send(200, 'ok\n');
-  if (path === '/metrics') {
+  if (method !== 'GET' && method !== 'HEAD') {
+    send(405, 'only GET and HEAD are answered\n');
+  } else if (path === '/healthz') {
+    send(200, 'ok\n');
+  } else if (path === '/metrics') {
     const { text, mediaType } = await metrics.render();
-    return send(200, text, mediaType);
-  }
-  if (path === '/readyz' && whyNotReady !== undefined) {
+    send(200, text, mediaType);
+  } else if (path === '/readyz' && whyNotReady !== undefined) {
     const reason = await whyNotReady();
-    return send(reason === undefined ? 200 : 503, `${reason ?? 'ok'}\n`);
+    send(reason === undefined ? 200 : 503, `${reason ?? 'ok'}\n`);
+  } else {
+    send(
+      404,
+      `there are /metrics${whyNotReady === undefined ? ' and /healthz' : ', /healthz and /readyz'}\n`,
+    );
   }
-  const all = whyNotReady === undefined ? '/metrics and /healthz' : '/metrics, /healthz and /readyz';
-  send(404, `there are ${all}\n`);
 }

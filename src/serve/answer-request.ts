@@ -17,14 +17,14 @@ export interface AnswerOptions {
   readonly page?: Page | undefined;
   /** Where pushes and deletions go; absent for a registry that is only read. */
   readonly target?: ServeTarget | undefined;
-  /** What a push is held to. */
+  /** The limits of a push. */
   readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'inTurn'>;
 }
 
 /**
- * What a request that may be made is answered with.
+ * Answers a request that was admitted.
  *
- * @throws {RegistryFault} what the client is told instead; whatever else the source or the target throws
+ * @throws {RegistryFault} the error body for the client; any other error of the source or the target
  */
 export async function answerRequest(options: AnswerOptions, request: IncomingMessage): Promise<Answer> {
   const { method = '' } = request;
@@ -82,7 +82,7 @@ async function read(
     case 'blob': {
       // A range of HEAD has no meaning (RFC 9110, 14.2).
       const { range, ...head } = headers;
-      // Who looks for a blob before pushing an image counts on what it finds.
+      // A client that finds a blob before it pushes an image relies on it.
       if (method === 'HEAD') await target?.keep(route.digest);
       return answerBlob(source, route, method === 'HEAD' ? head : { ...head, range });
     }

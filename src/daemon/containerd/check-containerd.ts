@@ -57,8 +57,8 @@ const CRI_PLUGINS: readonly string[] = [
 /** That owners are mapped to those of a user namespace (containerd: client/snapshotter_opts_unix.go). */
 const REMAP_IDS = 'remap-ids';
 /**
- * That a snapshot gets its parent when it is committed. containerd then asks for each layer without those that it lies
- * on, and takes none for it that lies on others, as landfall's do.
+ * A snapshot gets its parent when it is committed. containerd then asks for each layer without its parents,
+ * and takes no layer that has some, as landfall's have.
  */
 const REBASE = 'rebase';
 const UNTOLD = 'containerd does not tell landfall which image a layer is of, and downloads it itself';
@@ -120,7 +120,10 @@ function linesFor(config: ContainerdConfig, root: string): readonly WantedLine[]
   ];
 }
 
-/** Since 2.1 images of pods are pulled by the transfer service, unless something is set that only the older way knows. */
+/**
+ * Since 2.1 images of pods are pulled by the transfer service, unless something is set that only the older
+ * way knows.
+ */
 function pullsByTransfer(config: ContainerdConfig): boolean {
   if (config.version < 3) return false;
   const [plugins = '', images = ''] = IMAGES;
@@ -144,7 +147,10 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
   });
 }
 
-/** Capabilities of landfall that containerd's configuration lacks, and those that it lists and landfall has not. */
+/**
+ * Capabilities of landfall that containerd's configuration lacks, and those that it lists and landfall has
+ * not.
+ */
 function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability): MissingLine[] {
   const found = config.at('proxy_plugins', NAME, 'capabilities');
   const told: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];
@@ -176,7 +182,10 @@ function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability)
   ];
 }
 
-/** The transfer service unpacks for no snapshotter that it was not told of, and overlayfs only where it was told of none. */
+/**
+ * The transfer service unpacks for the snapshotters that its configuration names, and for overlayfs only
+ * where it names none.
+ */
 function missingUnpacking(config: ContainerdConfig): MissingLine[] {
   const found = config.at(...UNPACK)?.value;
   const entries = Array.isArray(found) ? found.filter(isPlainObject) : [];
@@ -233,7 +242,10 @@ const FIRST_VERSION = 1;
 /** From this version on, what one file says of a plugin is added to what another one says. */
 const MERGING_VERSION = 3;
 
-/** containerd's configuration, of a file and of those that it imports (containerd: docs/man/containerd-config.toml.5.md). */
+/**
+ * containerd's configuration, of a file and of those that it imports (containerd:
+ * docs/man/containerd-config.toml.5.md).
+ */
 class ContainerdConfig {
   /** Of the file itself. */
   readonly version: number;
@@ -273,7 +285,10 @@ class ContainerdConfig {
     return undefined;
   }
 
-  /** Of plugins it is the last file alone that says anything of one, as far as containerd replaces instead of merging. */
+  /**
+   * Of plugins it is the last file alone that says anything of one, as far as containerd replaces instead of
+   * merging.
+   */
   #deciding([section, plugin]: readonly string[]): readonly TomlTable[] {
     const replaces = section === 'proxy_plugins' || (section === 'plugins' && this.version < MERGING_VERSION);
     if (!replaces || plugin === undefined) return this.#files;

@@ -47,8 +47,9 @@ export interface ContainerdCallOptions extends Abortable {
 }
 
 /**
- * The services of a containerd, in one of its namespaces. Nothing is connected before the first call. Errors of every call:
- * NOT_FOUND, ALREADY_EXISTS, IN_USE; UNAVAILABLE (it is away); PROTOCOL (it cannot do that); ABORTED.
+ * The services of a containerd, in one of its namespaces. Nothing is connected before the first call. Errors
+ * of every call: NOT_FOUND, ALREADY_EXISTS, IN_USE; UNAVAILABLE (it is away); PROTOCOL (it cannot do that);
+ * ABORTED.
  */
 export class ContainerdConnection implements Disposable {
   readonly #client: Client;
@@ -94,7 +95,7 @@ export class ContainerdConnection implements Disposable {
     );
     const cancel = (): void => stream.cancel();
     o.signal?.addEventListener('abort', cancel, { once: true });
-    // Whoever waits for the end is told of an error; one after that is nobody's.
+    // `once` rejects with an error before the end; without this listener a later one would end the process.
     stream.on('error', () => undefined);
     const ended = once(stream.resume(), 'end');
     try {
@@ -183,8 +184,8 @@ export function isAlreadyThere(error: unknown): boolean {
 }
 
 /**
- * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts empty, 64-bit numbers
- * decimal text. What landfall neither sends nor looks at is left out.
+ * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts
+ * empty, 64-bit numbers decimal text. Fields that landfall neither sends nor reads are left out.
  */
 
 export type Labels = Readonly<Record<string, string>>;

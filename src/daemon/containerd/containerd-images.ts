@@ -29,7 +29,7 @@ export interface ContainerdImagesOptions {
   readonly images: NodeImages;
   /** Path of containerd's socket. */
   readonly socket: string;
-  /** Told of each layer that is offered, for the snapshotter that is asked for it. */
+  /** Learns of each layer that is offered, so that the snapshotter knows its own offers. */
   readonly offers: OwnOffers;
   /** How containerd's configuration calls landfall's snapshotter; default `landfall`. */
   readonly snapshotter?: string | undefined;
@@ -38,8 +38,8 @@ export interface ContainerdImagesOptions {
   /** How long {@link ContainerdImages.settled} waits, in milliseconds; default 30 seconds. */
   readonly patienceMs?: number | undefined;
   /**
-   * Called for each problem once, until all is well again; that containerd is away, after a while. It is tried again
-   * all the same.
+   * Called for each problem once, until all is well again; that containerd is away, after a while. It is
+   * tried again all the same.
    */
   readonly onProblem: (error: Error) => void;
   /** Called with the names that containerd has now. */
@@ -49,14 +49,14 @@ export interface ContainerdImagesOptions {
 }
 
 const PATIENCE_MS = 30_000;
-/** How soon it is looked again whether containerd's CRI knows of a change: at first, and at most; in milliseconds. */
+/** The pause before containerd's CRI is asked again for a change: at first, and at most; in milliseconds. */
 const FIRST_LOOK_MS = 20;
 const LONGEST_LOOK_MS = 500;
 
 /**
- * The images of a store in a containerd: what is pulled and unpacked here has its names, its manifests and its layers there, so
- * that containers are made of it; and what goes here goes there. It follows the store whoever changes it, and catches up with a
- * containerd that was away.
+ * Keeps the images of a store in a containerd: an image that is unpacked here has its names, manifests and
+ * layers there, so that containers can be made of it; an image that is removed here is removed there. It
+ * follows the store, whichever process changes it, and catches up with a containerd that was away.
  */
 export class ContainerdImages implements AsyncDisposable {
   readonly #connection: ContainerdConnection;
@@ -89,11 +89,12 @@ export class ContainerdImages implements AsyncDisposable {
   }
 
   /**
-   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store has no such name,
-   * or has not unpacked what it stands for.
+   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store
+   * has no such name, or has not unpacked what it stands for.
    *
    * @param name canonical
-   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError INVALID_REFERENCE
+   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError
+   *   INVALID_REFERENCE
    */
   async settled(name: string, { signal }: Abortable = {}): Promise<void> {
     const called = criName(name);
@@ -137,7 +138,7 @@ export class ContainerdImages implements AsyncDisposable {
   }
 
   async #isForgotten(called: string, wanted: Wanted, signal: AbortSignal | undefined): Promise<boolean> {
-    // Another name of the store stands for the same, or somebody else gave it.
+    // Another name of the store stands for the same, or the record is not landfall's.
     if (wanted.records.has(called)) return true;
     if ((await criImageId(this.#connection, called, { signal })) === undefined) return true;
     const record = (await listRecords(this.#connection, { signal })).get(called);
@@ -180,14 +181,14 @@ interface FollowerOptions extends Pick<
   readonly namespace: string;
 }
 
-/** How often it is looked whether the store has changed, or containerd, in milliseconds. */
+/** The pause between two looks at the store and containerd, in milliseconds. */
 const LOOK_MS = 1_000;
-/** How often all of containerd is looked through, should it have lost something without a word, in milliseconds. */
+/** How often all of containerd is compared, should it have lost something silently, in milliseconds. */
 const LOOK_THROUGH_MS = 10 * 60_000;
 /** How long after a failure the next try is; each further one waits twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 10_000;
-/** How long containerd may be away before that is a problem, in milliseconds: so it, or landfall, is when it is started again. */
+/** How long containerd may be away before that is a problem, in milliseconds: a restart takes a moment. */
 const AWAY_MS = 5_000;
 
 interface Asked {
@@ -195,7 +196,10 @@ interface Asked {
   readonly answer: Deferred<Reconciled>;
 }
 
-/** A time in which containerd was there without interruption, so that what was found in it need not be looked for again. */
+/**
+ * A time in which containerd was there without interruption, so that what was found in it need not be looked
+ * for again.
+ */
 interface Session {
   /** Targets, with their versions, of which all is there. */
   readonly whole: Set<string>;
@@ -203,20 +207,22 @@ interface Session {
   reminded: boolean;
   /** The fingerprint of what it knows all of. */
   applied: string | undefined;
-  /** How often somebody has taken a name away. */
+  /** How often a name was taken away by others. */
   losses: number;
 }
 
 /** What came of it. */
 interface Reconciled {
   readonly wanted: Wanted;
-  /** The targets that containerd could not be told of, with the reason. */
+  /** The targets that could not be registered, with the reason. */
   readonly failed: ReadonlyMap<WantedTarget, LandfallError>;
   /** Whether nothing was left to the next time. */
   readonly isComplete: boolean;
 }
 
-/** Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away. */
+/**
+ * Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away.
+ */
 class Follower implements AsyncDisposable {
   readonly #options: FollowerOptions;
   readonly #stop = new AbortController();
@@ -235,7 +241,7 @@ class Follower implements AsyncDisposable {
     this.#running = this.#follow();
   }
 
-  /** What comes of the next time that store and containerd are compared, which is now; a name of the store goes first. */
+  /** Compares store and containerd now, and gives the result; the name goes first. */
   async ask(name: string): Promise<Reconciled> {
     throwIfAborted(this.#stop.signal);
     const answer = deferred<Reconciled>();
@@ -283,8 +289,8 @@ class Follower implements AsyncDisposable {
   }
 
   /**
-   * Makes what containerd has the same as what the store has: registers what is missing, and takes away the names that
-   * landfall gave and has no more. What others have there stays.
+   * Makes what containerd has the same as what the store has: registers what is missing, and takes away the
+   * names that landfall gave and has no more. What others have there stays.
    *
    * @param awaited names of the store that calls wait for; they go first
    * @throws LandfallError those of a call, where containerd is away; what is wrong with one image is returned
@@ -311,7 +317,10 @@ class Follower implements AsyncDisposable {
     return { wanted, failed, isComplete };
   }
 
-  /** Whether it came to the end: where a call waits for another name by now, the rest is left to the next time. */
+  /**
+   * Whether it came to the end: where a call waits for another name by now, the rest is left to the next
+   * time.
+   */
   async #registerAll(
     session: Session,
     wanted: Wanted,
@@ -391,7 +400,7 @@ class Follower implements AsyncDisposable {
     return this.#session;
   }
 
-  /** It ends when the connection breaks, and a name that somebody takes away is to be given again. */
+  /** The session ends when the connection breaks; a name that others take away has to be given again. */
   async #listen(session: Session): Promise<void> {
     const { connection, namespace } = this.#options;
     const { signal } = this.#stop;
@@ -402,7 +411,7 @@ class Follower implements AsyncDisposable {
         session.applied = undefined;
       }
     } catch {
-      // Whoever calls next is told why.
+      // The next call fails with the reason.
     }
     if (this.#session === session) this.#session = undefined;
   }
@@ -414,7 +423,7 @@ class Follower implements AsyncDisposable {
     return state !== this.#read?.state;
   }
 
-  /** Whether it came to its end, and nobody asked meanwhile. */
+  /** Whether the pause came to its end, and no call came meanwhile. */
   async #pause(ms: number): Promise<boolean> {
     if (this.#asked.length > 0 || this.#stop.signal.aborted) return false;
     const { promise, resolve } = deferred<boolean>();

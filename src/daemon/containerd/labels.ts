@@ -21,7 +21,7 @@ export const EXPIRE = 'containerd.io/gc.expire';
 const CONTENT_REF = 'containerd.io/gc.ref.content';
 const SNAPSHOT_GC_REF = 'containerd.io/gc.ref.snapshot';
 
-/** Keeps the content below a document for as long as the document is kept (containerd: ChildGCLabels). */
+/** Keeps the content below a manifest for as long as the manifest is kept (containerd: ChildGCLabels). */
 export function childLabels(document: ImageManifest | ImageIndex): Labels {
   const labels: Record<string, string> = {};
   const counts = new Map<string, number>();
@@ -59,13 +59,15 @@ export function hasLabels(labels: Labels, wanted: Labels): boolean {
 }
 
 /**
- * The layers that a daemon is just offering to its containerd, which asks the same daemon for them: by this its snapshotter knows that
- * it is asked on its own behalf.
+ * The layers that a daemon is just offering to its containerd, which asks the same daemon for them: its
+ * snapshotter recognises these requests as its own.
  */
 export class OwnOffers {
   readonly #keys = new Set<string>();
 
-  /** @param key of a snapshot, as it is asked for at containerd, which puts a namespace and a number before it */
+  /**
+   * @param key of a snapshot, as it is asked for at containerd, which puts a namespace and a number before it
+   */
   isOwn(key: string): boolean {
     return this.#keys.has(key.slice(key.lastIndexOf('/') + 1));
   }

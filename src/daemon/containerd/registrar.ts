@@ -30,8 +30,8 @@ const MESSAGE_BYTES = 1024 * 1024;
 const LEASE_MS = 60 * 60_000;
 
 /**
- * Makes images of a store known to a containerd, without the blobs of their layers, which containerd never needs.
- * Errors of all methods: those of a call.
+ * Makes images of a store known to a containerd, without the blobs of their layers, which containerd never
+ * needs. Errors of all methods: those of a call.
  */
 export class Registrar {
   readonly #options: RegistrarOptions;
@@ -48,12 +48,12 @@ export class Registrar {
   }
 
   /**
-   * Registers content first, then layers, then names, so that a name never leads to something incomplete. Content and
-   * layers that are there already stay.
+   * Registers content first, then layers, then names, so that a name never leads to something incomplete.
+   * Content and layers that are there already stay.
    *
    * @param known the records that containerd has under these names
-   * @throws LandfallError SNAPSHOT_NOT_FOUND (containerd's snapshotter is another one), IN_USE (a container lies on a
-   *   layer that is gone); those of reading a blob
+   * @throws LandfallError SNAPSHOT_NOT_FOUND (containerd's snapshotter is another one), IN_USE (a container
+   *   lies on a layer that is gone); those of reading a blob
    */
   async register(
     target: WantedTarget,
@@ -86,8 +86,8 @@ export class Registrar {
   }
 
   /**
-   * Registers the layers that landfall has unpacked, each by its chain ID: containerd asks landfall's snapshotter for a
-   * snapshot to fill, and the answer is that it is there already.
+   * Registers the layers that landfall has unpacked, each by its chain ID: containerd asks landfall's
+   * snapshotter for a snapshot to fill, and the answer is that it is there already.
    *
    * @param chain bottom first
    */
@@ -100,7 +100,9 @@ export class Registrar {
     }
   }
 
-  /** Removes names of chains that landfall does not have any more, such as those of a store that was emptied. */
+  /**
+   * Removes names of chains that landfall does not have any more, such as those of a store that was emptied.
+   */
   async #forgetGone(chain: readonly Digest[], o: ContainerdCallOptions): Promise<void> {
     const { connection, snapshotter } = this.#options;
     for (const key of chain.toReversed()) {

@@ -20,7 +20,9 @@ export interface WantedTarget {
   readonly target: Descriptor;
   /** The config's digest. */
   readonly imageId: Digest;
-  /** What containerd needs of its content, none of which are layers; what a blob refers to stands before it. */
+  /**
+   * What containerd needs of its content, none of which are layers; what a blob refers to stands before it.
+   */
   readonly blobs: readonly WantedBlob[];
   /** The chain IDs of its layers, bottom first. */
   readonly chain: readonly Digest[];
@@ -120,7 +122,9 @@ export class WantedImages {
     };
   }
 
-  /** The indexes that lead from a descriptor to a manifest, the nearest to it first; undefined where none do. */
+  /**
+   * The indexes that lead from a descriptor to a manifest, the nearest to it first; undefined where none do.
+   */
   async #indexesTo(
     from: Descriptor,
     manifest: Digest,
@@ -169,7 +173,10 @@ function recordNames(name: string, digest: Digest): readonly string[] {
   return [...new Set([criName(name), byDigest])];
 }
 
-/** What containerd's CRI calls an image that was pulled by a canonical name: it drops a tag that stands beside a digest. */
+/**
+ * What containerd's CRI calls an image that was pulled by a canonical name: it drops a tag that stands beside
+ * a digest.
+ */
 export function criName(name: string): string {
   const reference = parseReference(name);
   if (reference.digest === undefined) return name;

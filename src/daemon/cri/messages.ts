@@ -1,6 +1,6 @@
 /**
- * The messages of protos/runtime-v1.proto as they arrive and are sent: absent messages are null, absent texts empty, 64-bit
- * numbers decimal text.
+ * The messages of protos/runtime-v1.proto as they arrive and are sent: absent messages are null, absent texts
+ * empty, 64-bit numbers decimal text.
  */
 
 export interface ImageSpec {

@@ -44,7 +44,7 @@ export interface NodeImagesOptions {
 }
 
 /**
- * What a node calls an image that is asked for so: as in containerd's CRI, the tag counts for nothing beside a digest.
+ * The reference by which a node knows an image: as in containerd's CRI, a digest makes the tag irrelevant.
  *
  * @throws SpecError INVALID_REFERENCE
  */
@@ -57,7 +57,7 @@ export function nodeReference(name: string): Reference {
 /** Shortest abbreviation of an ID that is looked up, in hexadecimal digits. */
 const SHORTEST_ID = 4;
 
-/** What is known of an image besides its names and its size, none of which changes while its target's platforms do not. */
+/** The info of an image that stays the same as long as the platforms of its target do. */
 interface ImageFacts {
   readonly id: Digest;
   readonly user: string | undefined;
@@ -104,7 +104,7 @@ export class NodeImages {
       const key = `${summary.digest} ${summary.platforms.join(' ')}`;
       used.add(key);
       const facts = this.#facts.get(key) ?? (await this.#factsOf(summary));
-      // Of one that is just being removed nothing can be told; the same may be here again the next time.
+      // An image that is just being removed has no info; it may be here again at the next call.
       if (facts === undefined) continue;
       this.#facts.set(key, facts);
       const known = byId.get(facts.id);
@@ -117,7 +117,7 @@ export class NodeImages {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** Undefined for what is no image, or is damaged so that nobody can tell. */
+  /** Undefined for an artifact, and for an image that is too damaged to read. */
   async #factsOf({ name }: ImageSummary): Promise<ImageFacts | undefined> {
     const { catalog, content } = this.#options.store;
     try {
@@ -150,7 +150,10 @@ export class NodeImages {
   }
 }
 
-/** Of an index what it lists for this machine: another part of it that is here is no reason for a kubelet not to pull. */
+/**
+ * From an index, the image for this machine: the presence of another one must not keep a kubelet from
+ * pulling.
+ */
 async function loadForNode(content: Store['content'], target: Descriptor): Promise<LoadedImage> {
   try {
     if (isIndexType(target.mediaType)) return await loadImage(content, target, hostPlatform());
@@ -161,7 +164,7 @@ async function loadForNode(content: Store['content'], target: Descriptor): Promi
 }
 
 function isId(name: string): boolean {
-  // `keep:me` is a digest of some algorithm by its form, and a repository with a tag to everybody.
+  // `keep:me` has the form of a digest, but is a repository with a tag.
   return (isDigest(name) && isVerifiable(name)) || /^[0-9a-f]{64}$/.test(name);
 }
 

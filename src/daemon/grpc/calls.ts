@@ -17,10 +17,13 @@ import {
 
 /** The metadata key of an error's own code, which says more than its status. */
 const CODE_KEY = 'landfall-error-code';
-/** The error as JSON, for clients that can make of it what it was. Its texts are any Unicode, so it is binary by its name. */
+/**
+ * The error as JSON, from which clients restore it. It holds any Unicode, so the key ends in `-bin`, for
+ * binary.
+ */
 const JSON_KEY = 'landfall-error-bin';
 
-/** What a method is told of its call. */
+/** The context of a call. */
 export interface CallContext {
   /** Aborted when the client hangs up, or its deadline has passed. */
   readonly signal: AbortSignal;
@@ -34,7 +37,7 @@ export type StreamingMethod<Request, Response> = (
 ) => AsyncIterable<Response>;
 
 export interface CallOptions {
-  /** Told of each error that a client gets, with the method's name. */
+  /** Called for each error that a client gets, with the method's name. */
   readonly onError: (method: string, error: unknown) => void;
 }
 
@@ -92,7 +95,7 @@ async function send<Request, Response>(
   call.end();
 }
 
-/** Says in a few words what a person at a cluster can do, besides what went wrong. */
+/** Puts the hint beside the message, for a person at a cluster. */
 export function serviceError(error: unknown, code: status = grpcStatusOf(error)): ServiceError {
   const metadata = new Metadata();
   const known = error instanceof StatusError ? error.cause : error;
@@ -107,7 +110,7 @@ export function serviceError(error: unknown, code: status = grpcStatusOf(error))
 function detailsOf(error: unknown): string {
   if (error instanceof StatusError) return error.message;
   if (isLandfallError(error)) return `${error.message}. ${error.hint}`;
-  // Nobody meant this to be read; its text may hold anything.
+  // The text of an unexpected error may hold anything.
   return 'the daemon failed at something that it did not expect; its log says more';
 }
 
@@ -161,7 +164,7 @@ export const GRPC_STATUS: Readonly<Record<ErrorCode, status>> = {
   ABORTED: status.CANCELLED,
 };
 
-/** An error that has another status than its code, or a message of its own, since a specification asks for it. */
+/** An error with a status or a message that a specification asks for, in place of those of its code. */
 export class StatusError extends Error {
   readonly status: status;
 

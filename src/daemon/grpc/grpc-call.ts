@@ -38,7 +38,7 @@ export async function unaryCall<Response>(
   }
 }
 
-/** Calls a method that answers with a stream, which ends with whoever reads it. The same errors. */
+/** Calls a method that answers with a stream, which is cancelled when its reader stops. The same errors. */
 export async function* streamingCall<Message>(
   client: Client,
   { path, requestSerialize, responseDeserialize }: MethodDefinition<object, object>,

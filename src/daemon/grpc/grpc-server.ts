@@ -106,7 +106,10 @@ export type ProtoFile =
   | 'containerd-leases-v1.proto'
   | 'containerd-snapshots-v1.proto';
 
-/** What a file defines, as reflection tells it too. Fields are in lowerCamelCase, 64-bit numbers are decimal text, enums are names. */
+/**
+ * The definitions of a file, also for reflection. Fields are in lowerCamelCase, 64-bit numbers decimal text,
+ * enums names.
+ */
 export function readProto(file: ProtoFile): PackageDefinition {
   return loadSync(file, {
     includeDirs: [PROTOS],

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
 import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
 
-/** Who may connect: its owner and its group. */
+/** Its owner and its group may connect. */
 const MODE = 0o660;
 /** What fits into `sockaddr_un` with its ending zero (unix(7)). */
 const LONGEST_PATH = 107;
@@ -39,14 +39,14 @@ export function parseSocketAddress(text: string): string {
 export interface NewSocket {
   /** Where to listen. */
   readonly temporary: string;
-  /** Gives it its mode and its name, in place of one that nobody listens at any more. @throws LandfallError FILESYSTEM */
+  /** Gives the socket its mode and its name, in place of a dead one. @throws LandfallError FILESYSTEM */
   publish(): Promise<void>;
 }
 
 /**
  * Prepares to listen at a path. What is left there of a process that died is replaced.
  *
- * @throws LandfallError IN_USE (somebody listens there, or it is no socket), FILESYSTEM
+ * @throws LandfallError IN_USE (another process listens there, or the file is no socket), FILESYSTEM
  */
 export async function prepareSocket(path: string): Promise<NewSocket> {
   const temporary = `${path}${NEW}`;
@@ -70,7 +70,7 @@ export async function prepareSocket(path: string): Promise<NewSocket> {
   };
 }
 
-/** Whether somebody takes connections at a path. */
+/** Whether a process takes connections at a path. */
 export async function isListening(path: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(path);
@@ -80,7 +80,7 @@ export async function isListening(path: string): Promise<boolean> {
     };
     socket.setTimeout(PATIENCE_MS, () => end(true));
     socket.once('connect', () => end(true));
-    // A full backlog is somebody's too.
+    // A full backlog has a process behind it too.
     socket.once('error', (error) => end(systemCode(error) === 'EAGAIN'));
   });
 }

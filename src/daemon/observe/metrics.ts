@@ -123,7 +123,7 @@ export class DaemonMetrics extends ProgramMetrics {
     this.freed('image', freed);
   }
 
-  /** @param by what freed so many bytes: containerd's letting go of a snapshot, or a collection after its own */
+  /** @param by what freed the bytes: the removal of an image or a snapshot, or a collection */
   freed(by: 'image' | 'snapshot' | 'collection', bytes: number): void {
     this.#freedBytes.inc({ by }, bytes);
   }

@@ -4,8 +4,8 @@ import type { Credentials } from '../../registry/index.js';
 const KEPT_MS = 10 * 60 * 1000;
 
 /**
- * Credentials that pulls came with, for who asks for the same image a moment later and has none: containerd, which does not give
- * its snapshotters those of a pod. They are in memory only, and for that reference only.
+ * The credentials of recent pulls, for a containerd that asks for the same image a moment later: it does not
+ * give its snapshotters those of a pod. They are in memory only, and for that reference only.
  */
 export class KeptCredentials {
   readonly #kept = new Map<string, { readonly credentials: Credentials; readonly timer: NodeJS.Timeout }>();

@@ -22,17 +22,17 @@ export interface PullsOptions extends PullTurnsOptions {
   readonly policy?: PolicyFile | undefined;
   readonly budget: PullBudget;
   /**
-   * How long a pull may make no progress, in milliseconds; 0: for ever. Time in which others have all of the budget does not
-   * count.
+   * How long a pull may make no progress, in milliseconds; 0: for ever. Time in which others have all of the
+   * budget does not count.
    */
   readonly progressTimeoutMs: number;
   /** Drop the blobs of layers once they are unpacked, whatever a pull asks for. */
   readonly discardLayers: boolean;
-  /** Waited for once an image has its name, before its pull is done: for whoever else is to know it by then. */
+  /** Awaited once an image has its name, before its pull is done, so that containerd knows it by then. */
   readonly onNamed?: (name: string, o: Abortable) => Promise<void>;
 }
 
-/** A pull that somebody asks for. */
+/** The request for a pull. */
 export interface AskedPull {
   readonly reference: string;
   readonly platform?: Platform | undefined;
@@ -48,7 +48,7 @@ export interface AskedPull {
   readonly discardLayers?: boolean;
   /** Give the image no name. */
   readonly nameless?: boolean;
-  /** Aborted when whoever asked does not want it any more. The pull goes on for others who do. */
+  /** Aborted when the caller does not want it any more. The pull goes on for other callers. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
 }
@@ -73,7 +73,7 @@ interface PullsEvents {
   event: [id: string, event: PullEvent];
 }
 
-/** A pull under way, and those who wait for it. */
+/** A pull under way, and the calls that wait for it. */
 interface Flight {
   readonly transfer: Transfer;
   readonly controller: AbortController;
@@ -83,8 +83,8 @@ interface Flight {
 }
 
 /**
- * The pulls of a daemon. Those that are the same are one, and it ends early only when nobody wants it any more; all of them share
- * a budget. A pull that ends early leaves what has arrived, from which the next one goes on.
+ * The pulls of a daemon. Equal pulls are one, which ends early only when no call waits for it any more; all
+ * of them share a budget. A pull that ends early leaves its partial blobs, from which the next one resumes.
  */
 export class Pulls extends EventEmitter<PullsEvents> {
   readonly #options: PullsOptions;
@@ -114,7 +114,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
   /**
    * Pulls an image, or waits for the same pull under way.
    *
-   * @throws as `pull` does; RegistryError UNAVAILABLE where it makes no progress; ABORTED when the signal is, or the daemon stops
+   * @throws as `pull` does; RegistryError UNAVAILABLE without progress; ABORTED by the signal, or when the
+   *   daemon stops
    */
   async pull(asked: AskedPull): Promise<PullResult> {
     const { signal, onEvent } = asked;
@@ -141,7 +142,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     }
   }
 
-  /** Ends a pull for all who wait for it. @returns false where there is none of that ID */
+  /** Ends a pull for all calls that wait for it. @returns false where there is none of that ID */
   cancel(id: string): boolean {
     const flight = this.#flightOf(id);
     flight?.controller.abort(new LandfallError('ABORTED', 'the pull was cancelled', { retryable: true }));
@@ -174,7 +175,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     const forget = (): void => {
       if (this.#joinable.get(key) === flight) this.#joinable.delete(key);
     };
-    // One that is about to end is nobody's to join.
+    // A pull that is about to end cannot be joined.
     controller.signal.addEventListener('abort', forget, { once: true });
     const end = (): void => {
       forget();
@@ -262,7 +263,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     return result;
   }
 
-  /** Until the pull has ended, or nobody waits for it here any more. */
+  /** Waits until the pull has ended, or the caller's signal aborts. */
   async #wait({ done, controller }: Flight, signal: AbortSignal | undefined): Promise<PullResult> {
     const left = AbortSignal.any([controller.signal, ...(signal === undefined ? [] : [signal])]);
     return await new Promise<PullResult>((resolve, reject) => {
@@ -309,7 +310,7 @@ function stopping(): LandfallError {
   });
 }
 
-/** Made anew with each process, so that a key tells nothing of the credentials in it to anybody. */
+/** New in each process, so that a key reveals nothing of the credentials in it. */
 const SALT = randomBytes(32);
 
 /** What two pulls have to have in common to be one. */
@@ -318,7 +319,10 @@ export interface PullIdentity {
   readonly reference: string;
   readonly platform: string;
   readonly credentials: Credentials | undefined;
-  /** What says which signatures it needs: the policy's path, and what the image was asked for as, where that is something else. */
+  /**
+   * The source of the rules for its signatures: the policy's path, and the name that was asked for, where it
+   * is another.
+   */
   readonly policy: string | undefined;
   readonly askedAs: string | undefined;
   /** How it is pulled, as text. */
@@ -326,8 +330,8 @@ export interface PullIdentity {
 }
 
 /**
- * Equal for pulls that may be one: whoever may not pull an image, or may not use it, gets nothing by asking for it while somebody pulls it who
- * may.
+ * Equal for pulls that may be one. A client without the right to pull or use an image gets nothing by asking
+ * for it while another client, which has the right, pulls it.
  */
 function pullKey({ credentials, ...rest }: PullIdentity): string {
   const { reference, platform, policy = '', askedAs = '', manner } = rest;
@@ -374,7 +378,7 @@ class StallWatch implements Disposable {
 }
 
 /**
- * A client with the credentials that somebody came with, which are shown to the one registry that they are for; without any, with the
+ * A registry client with the credentials of a request, which only their registry sees; without any, the
  * daemon's own.
  *
  * @param host as references name the registry: `docker.io`, `127.0.0.1:5000`

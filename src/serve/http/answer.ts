@@ -19,8 +19,8 @@ export interface PageRequest {
 }
 
 /**
- * Gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where no such page
- * exists. The body is not sent to a HEAD.
+ * Gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where no such
+ * page exists. The body is not sent to a HEAD.
  */
 export type Page = (path: string, request: PageRequest) => Promise<Answer | undefined>;
 

@@ -3,7 +3,9 @@ import type { IncomingMessage } from 'node:http';
 /** Of requests whose body was read, in bytes. */
 const received = new WeakMap<IncomingMessage, number>();
 
-/** The parts of a body as they come, which are counted. Who stops before its end can still answer. */
+/**
+ * The parts of a body as they come, which are counted. A reader that stops before the end can still answer.
+ */
 export async function* bodyOf(request: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
   for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     received.set(request, receivedBytes(request) + part.length);

@@ -2,7 +2,9 @@ import { LandfallError } from '../../errors.js';
 import { type Digest, isDigest, parseReference, repositoryName } from '../../spec/index.js';
 import { RegistryFault } from './registry-fault.js';
 
-/** What a request asks for. `path` is the repository as the client wrote it, `repository` its canonical name. */
+/**
+ * What a request asks for. `path` is the repository as the client wrote it, `repository` its canonical name.
+ */
 export type Route =
   | { readonly kind: 'page'; readonly path: string; readonly query: URLSearchParams }
   | { readonly kind: 'base' }
@@ -18,14 +20,17 @@ export type Route =
 export interface RepositoryPath {
   readonly path: string;
   readonly repository: string;
-  /** The host that the client means, where it asks a mirror of that (distribution-spec: Registry Proxying). */
+  /**
+   * The host that the client means, where it asks a mirror of that (distribution-spec: Registry Proxying).
+   */
   readonly ns?: string;
   readonly query: URLSearchParams;
 }
 
 /**
- * Reads a request target (distribution-spec: Endpoints). The target is never made a URL object, since that resolves
- * `..` and `%2e%2e` before anything could refuse them. What is not below `/v2/` is a page, whose path stays as it was sent.
+ * Reads a request target (distribution-spec: Endpoints). The target is never made a URL object, since that
+ * resolves `..` and `%2e%2e` before anything could refuse them. What is not below `/v2/` is a page, whose
+ * path stays as it was sent.
  *
  * @throws {RegistryFault} 404 where there is no such endpoint, 400 NAME_INVALID, 400 DIGEST_INVALID
  */
@@ -43,7 +48,7 @@ function endpointOf(segments: readonly string[], query: URLSearchParams): Route 
   if (segments.length < 4 || endpoint === undefined || last === undefined) throw noEndpoint();
   const place = (trailing: number): RepositoryPath =>
     repositoryAt(segments.slice(1, -trailing).join('/'), query);
-  // A name may have a component `blobs` too, so that these are told by what follows it.
+  // A name may have a component `blobs` too, so the segment after it decides.
   if (beforeLast === 'blobs' && endpoint === 'uploads' && segments.length > 4) {
     return last === '' ? { kind: 'uploads', ...place(3) } : { kind: 'upload', id: last, ...place(3) };
   }

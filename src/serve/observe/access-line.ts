@@ -31,8 +31,8 @@ export interface ServedRequest {
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /**
- * A request in the combined log format of web servers, with the milliseconds that it took at the end. Nothing of credentials is
- * in it: a URL that brings some has them taken out.
+ * A request in the combined log format of web servers, with the milliseconds that it took at the end.
+ * Credentials in a URL are taken out.
  */
 export function accessLine(request: ServedRequest): string {
   const { method, status, bytes, client, user, userAgent, referer, httpVersion, durationMs } = request;

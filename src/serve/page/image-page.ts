@@ -285,7 +285,9 @@ interface ManifestDetails {
 /** So many manifests are read for a page. */
 const MOST_MANIFESTS = 64;
 
-/** Reads the manifests below a target that are here, in the order of the index, and their configs; no layers. */
+/**
+ * Reads the manifests below a target that are here, in the order of the index, and their configs; no layers.
+ */
 export async function readDetails(
   blobs: BlobProvider,
   target: Descriptor,

@@ -118,7 +118,7 @@ interface ListPage {
 
 /** Images of one page. */
 export const PAGE_SIZE = 100;
-/** What somebody may search for, in characters. */
+/** The longest text of a search, in characters. */
 const MOST_TEXT = 300;
 
 /** Reads the query of a list's address; what makes no sense in it is passed over. */
@@ -276,7 +276,7 @@ function imageRow(image: CatalogueImage, { withRepository, address, now }: Image
   </tr> `;
 }
 
-/** Beyond so many, the page of the image tells. */
+/** The page of the image shows the rest. */
 const MOST_PLATFORMS = 4;
 
 function platformBadges(platforms: readonly string[]): readonly Html[] {

@@ -19,8 +19,9 @@ export interface MirrorPageOptions {
 }
 
 /**
- * The pages for people: all images, one repository, one image. They are made of what the catalogue knows, of which one look is
- * enough while nothing changes; the page of an image reads its manifests and configs, and never a layer.
+ * The pages for people: all images, one repository, one image. They are made of what the catalogue knows, of
+ * which one look is enough while nothing changes; the page of an image reads its manifests and configs, and
+ * never a layer.
  */
 export class MirrorPage {
   readonly #options: MirrorPageOptions;

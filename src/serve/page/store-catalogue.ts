@@ -46,11 +46,14 @@ export interface StoreCatalogueOptions {
   readonly now?: () => number;
 }
 
-/** What takes longer than this to be made, in ms, is not made anew for so many times as long, whatever changes. */
+/**
+ * What takes longer than this to be made, in ms, is not made anew for so many times as long, whatever
+ * changes.
+ */
 const LONG_MS = 200;
 const REST_FACTOR = 20;
 
-/** What changes when a name or what is known of a document does. Using an image does not. */
+/** Changes when a name or the info of a manifest does. Using an image does not change it. */
 const VERSION = `
 SELECT (SELECT count(*) FROM images) AS images, (SELECT max(updated_at) FROM images) AS updated,
   (SELECT count(*) FROM documents) AS documents, (SELECT max(id) FROM documents) AS last`;
@@ -126,7 +129,10 @@ export class StoreCatalogue implements CatalogueSource {
   }
 }
 
-/** The catalogue of a source that has no database, such as a layout: documents and configs are read, once each. */
+/**
+ * The catalogue of a source that has no database, such as a layout: documents and configs are read, once
+ * each.
+ */
 export class SourceCatalogue implements CatalogueSource {
   readonly #source: ServeSource;
   readonly #finder: ReferrerFinder;

@@ -11,9 +11,9 @@ const FOREVER = 'max-age=31536000, immutable';
 
 /**
  * A blob, or a range of it (distribution-spec: Pulling blobs). Every blob of the source is served, whatever
- * repository the path names: whoever knows a digest has, or had, a manifest that lists it; all repositories of this
- * server are open to the same readers; and to find what an image reaches would mean reading its manifests for each
- * of its blobs. What was deleted from a repository is gone from that one, though others may have it still.
+ * repository the path names: a client that knows a digest has, or had, a manifest that lists it; all
+ * repositories of this server are open to the same readers; and to check would mean reading all manifests for
+ * each blob. A blob that was deleted from a repository is gone from that one only.
  */
 export async function answerBlob(
   source: ServeSource,
@@ -70,9 +70,10 @@ function rangeOf(request: RequestHeaders, etag: string, size: number): RangeAnsw
 export type RangeAnswer = 'whole' | 'unsatisfiable' | Required<ByteRange>;
 
 /**
- * What a `Range` header asks of a blob (RFC 9110, 14.2). A header that is malformed, in another unit, or asks for
- * several ranges is answered with the whole, which the RFC allows, so a client has to cope with it anyway. One that ends before
- * it begins cannot be satisfied, whatever the blob is: the RFC leaves it open, and the distribution specification's suite asks for it.
+ * What a `Range` header asks of a blob (RFC 9110, 14.2). A header that is malformed, in another unit, or asks
+ * for several ranges is answered with the whole, which the RFC allows, so a client has to cope with it
+ * anyway. One that ends before it begins cannot be satisfied, whatever the blob is: the RFC leaves it open,
+ * and the distribution specification's suite asks for it.
  *
  * @param size the blob's size in bytes
  */

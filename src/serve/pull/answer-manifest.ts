@@ -16,8 +16,8 @@ import type { Route } from '../http/route.js';
 import type { ServeSource } from './serve-source.js';
 
 /**
- * A manifest or an index, by tag or by digest (distribution-spec: Pulling manifests). It is what the name points to, whatever
- * the client says that it accepts: to make another of it would change its digest.
+ * A manifest or an index, by tag or by digest (distribution-spec: Pulling manifests). It is what the name
+ * points to, whatever the client says that it accepts: to make another of it would change its digest.
  */
 export async function answerManifest(
   source: ServeSource,
@@ -43,7 +43,10 @@ interface FoundManifest {
   readonly bytes: Buffer;
 }
 
-/** What a name points to goes out under the media type that the name has for it: it may be of a type unknown here. */
+/**
+ * What a name points to goes out under the media type that the name has for it: it may be of a type unknown
+ * here.
+ */
 async function byTag(source: ServeSource, repository: string, tag: string): Promise<FoundManifest> {
   const target: Descriptor | undefined = await source.resolve(repository, tag);
   if (target === undefined) {
@@ -56,8 +59,8 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
 }
 
 /**
- * A digest may name any blob, and only a manifest is to be served as one: a client that asks for a layer here would
- * otherwise get some type made up for it.
+ * A digest may name any blob, and only a manifest is to be served as one: a client that asks for a layer here
+ * would otherwise get some type made up for it.
  */
 async function byDigest(source: ServeSource, repository: string, digest: Digest): Promise<FoundManifest> {
   const found = await readManifestBytes(documentsOf(source, repository), digest);
@@ -70,7 +73,7 @@ async function byDigest(source: ServeSource, repository: string, digest: Digest)
   return { digest, mediaType: known ? described : found.mediaType, bytes: found.bytes };
 }
 
-/** What was dropped on purpose is never a manifest, and is not fetched back for who asks for one. */
+/** A discarded blob is never a manifest, and is not fetched back for a request for one. */
 function documentsOf(source: ServeSource, repository: string): BlobProvider {
   return source.blobsOf?.(repository) ?? source.blobs;
 }
@@ -116,8 +119,9 @@ const BEFORE = `{"schemaVersion":2,"mediaType":"${MEDIA_TYPES.ociIndex}","manife
 const AFTER = ']}\n';
 
 /**
- * What refers to a digest (distribution-spec: Listing Referrers), by digest, in pages no longer than clients read. It is
- * never a 404, also for a repository that is not here: by that a client takes a registry for one without this list.
+ * What refers to a digest (distribution-spec: Listing Referrers), by digest, in pages no longer than clients
+ * read. It is never a 404, also for a repository that is not here: by that a client takes a registry for one
+ * without this list.
  */
 export async function answerReferrers(
   source: ServeSource,

@@ -10,8 +10,8 @@ import { type Descriptor, type Reference, repositoryName } from '../../spec/inde
 import type { ServeSource } from './serve-source.js';
 
 /**
- * The images of an OCI layout directory (image-spec: image-layout.md), which is only read, under the names that
- * {@link namedEntries} finds.
+ * The images of an OCI layout directory (image-spec: image-layout.md), which is only read, under the names
+ * that {@link namedEntries} finds.
  */
 export class LayoutSource implements ServeSource {
   readonly blobs: BlobProvider;
@@ -34,7 +34,10 @@ export class LayoutSource implements ServeSource {
     return tags === undefined ? undefined : [...tags.keys()];
   }
 
-  /** What has no name here belongs to every repository, as it can be had by digest from every one: so oras keeps referrers. */
+  /**
+   * What has no name here belongs to every repository, as it can be had by digest from every one: so oras
+   * keeps referrers.
+   */
   async targets(repository: string): Promise<readonly Descriptor[]> {
     const named = await this.#named();
     return named

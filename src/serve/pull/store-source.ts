@@ -34,8 +34,8 @@ export interface StoreSourceOptions {
     readonly documents: DocumentStore;
     readonly database: MetadataDatabase;
     /**
-     * Whether a repository has only the manifests that it names, that these list, or that were pushed to it: who pushes asks
-     * first what is there already. Default: it has all manifests of the store.
+     * Whether a repository has only the manifests that it names, that these list, or that were pushed to it:
+     * a client asks first what is there already. Default: it has all manifests of the store.
      */
     readonly ownManifests?: boolean;
   };
@@ -101,7 +101,10 @@ export class StoreSource implements ServeSource {
     return (await this.#records?.documents.get(digest))?.mediaType;
   }
 
-  /** Signatures without a name, of what a repository has; undefined where a repository has only what was pushed to it. */
+  /**
+   * Signatures without a name, of what a repository has; undefined where a repository has only what was
+   * pushed to it.
+   */
   async #keptFor(repository: string, subject: Digest): Promise<KeptSignatures | undefined> {
     const records = this.#records;
     if (records === undefined || records.ownManifests === true) return undefined;
@@ -123,7 +126,10 @@ export class StoreSource implements ServeSource {
   }
 }
 
-/** The images of a store, to be served; layers that it dropped once they were unpacked are brought back when somebody asks for them. */
+/**
+ * The images of a store, to be served; layers whose blobs were discarded are fetched back when a client asks
+ * for them.
+ */
 export function sourceOfStore(
   store: Store,
   registry: RegistryClient,
@@ -153,8 +159,8 @@ export interface RestoringBlobsOptions {
 }
 
 /**
- * Blobs that are fetched back when they are opened, should they have been dropped; until then their size is known and
- * nothing is moved. However many clients want one, it is fetched once, and goes on being so when a client has gone.
+ * Blobs that are fetched back when they are opened, should they have been discarded. However many clients
+ * want a blob, it is fetched once, and the fetch goes on when a client has gone.
  */
 export class RestoringBlobs implements BlobProvider {
   readonly #options: RestoringBlobsOptions;
@@ -198,7 +204,7 @@ export class RestoringBlobs implements BlobProvider {
   }
 }
 
-/** What fails at the place that a blob came from. All else is this machine's own matter. */
+/** Failures of the registry that a blob came from. All others are this machine's. */
 const REMOTE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'UNAUTHORIZED',
   'DENIED',

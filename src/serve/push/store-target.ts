@@ -40,7 +40,7 @@ export class StoreTarget implements ServeTarget {
     this.uploads = new Uploads({ local: store.localContent, content: store.content });
   }
 
-  /** Removes uploads that nobody has gone on with for a day, now and every hour until the function that it returns is called. */
+  /** Removes uploads without progress for a day, now and every hour until the returned function is called. */
   expireUploads(onError: (error: unknown) => void): () => void {
     const expire = (): void => {
       expireUploads(this.#store.root, { olderThanMs: UNNAMED_TTL_MS }).catch(onError);
@@ -148,7 +148,10 @@ export class StoreTarget implements ServeTarget {
     return rows.map((row) => textOf(row, 'name')).filter((name) => isIn(repository, name));
   }
 
-  /** What the repository does not have, and what was not dropped here on purpose, to be fetched again when it is asked for. */
+  /**
+   * What the repository does not have, and what was not dropped here on purpose, to be fetched again when it
+   * is asked for.
+   */
   async #missing(repository: string, children: readonly Descriptor[]): Promise<readonly Descriptor[]> {
     const discarded = discardedBlobs(this.#store);
     const missing = new Map<Digest, Descriptor>();
