@@ -18,7 +18,7 @@ import type { Page } from './http/answer.js';
 import type { ServedRequest } from './observe/access-line.js';
 import type { ServeSource } from './pull/serve-source.js';
 import type { ServeTarget } from './push/serve-target.js';
-import { refuseRequest, serveRequest, type ServeRequestOptions } from './serve-request.js';
+import { refuseRequest, serveRequest } from './serve-request.js';
 
 export interface RegistryServerOptions {
   readonly source: ServeSource;
@@ -80,7 +80,15 @@ export interface RegistryServer {
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
   const limits = { ...DEFAULT_SERVE_LIMITS, ...options.limits };
   const slow = new SlowClients(limits);
-  const serving = servingOf(options, limits);
+  const manifests = new Limiter(MANIFESTS_AT_ONCE);
+  const serving = {
+    ...options,
+    finder: new ReferrerFinder(options.source.blobs),
+    pushing: {
+      mostUploadBytes: limits.uploadBytes,
+      inTurn: <T>(action: () => Promise<T>): Promise<T> => manifests.run(action),
+    },
+  };
   let [closing, inFlight] = [false, 0];
   /** They go on for a moment when their connections are gone. */
   const underWay = new Set<Promise<void>>();
@@ -118,21 +126,6 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
 
 /** The pushed manifests that are in memory at once, of at most 4 MiB each. */
 const MANIFESTS_AT_ONCE = 16;
-
-function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRequestOptions {
-  const { source, target, page, access, onRequest, onSent } = options;
-  const manifests = new Limiter(MANIFESTS_AT_ONCE);
-  return {
-    source,
-    target,
-    page,
-    access,
-    onRequest,
-    onSent,
-    finder: new ReferrerFinder(source.blobs),
-    pushing: { mostUploadBytes: limits.uploadBytes, inTurn: (action) => manifests.run(action) },
-  };
-}
 
 function createListening(
   tls: TlsIdentity | undefined,

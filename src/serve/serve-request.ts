@@ -105,9 +105,9 @@ class RequestLog {
       durationMs: performance.now() - this.#start,
       client: this.#client,
       httpVersion,
-      ...(this.user === undefined ? {} : { user: this.user }),
-      ...(userAgent === undefined ? {} : { userAgent }),
-      ...(referer === undefined ? {} : { referer }),
+      user: this.user,
+      userAgent,
+      referer,
       ...this.failure,
     });
   }

@@ -17,6 +17,7 @@ import {
   LandfallError,
   throwIfAborted,
 } from '../../errors.js';
+import type { Labels } from '../../unpack/index.js';
 import type { ImageSpec } from '../cri/messages.js';
 import { streamingCall, unaryCall } from '../grpc/grpc-call.js';
 import { type ProtoFile, readProto, serviceOf } from '../grpc/grpc-server.js';
@@ -187,8 +188,6 @@ export function isAlreadyThere(error: unknown): boolean {
  * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts
  * empty, 64-bit numbers decimal text. Fields that landfall neither sends nor reads are left out.
  */
-
-export type Labels = Readonly<Record<string, string>>;
 
 export interface DescriptorMessage {
   readonly mediaType: string;

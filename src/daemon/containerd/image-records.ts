@@ -1,10 +1,10 @@
 import type { Abortable } from '../../errors.js';
+import type { Labels } from '../../unpack/index.js';
 import {
   type ContainerdCallOptions,
   type ContainerdConnection,
   type ImageMessage,
   isAlreadyThere,
-  type Labels,
   unlessMissing,
 } from './connection.js';
 import { CRI_IMAGE, CRI_PINNED, hasLabels, OWN } from './labels.js';

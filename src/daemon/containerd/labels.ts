@@ -6,15 +6,13 @@ import {
   isConfigType,
   isManifestType,
 } from '../../spec/index.js';
-import type { Labels } from './connection.js';
+import type { Labels } from '../../unpack/index.js';
 
 /** What containerd's CRI takes for its own (containerd: internal/cri/labels). */
 export const CRI_IMAGE: Labels = { 'io.cri-containerd.image': 'managed' };
 export const CRI_PINNED: Labels = { 'io.cri-containerd.pinned': 'pinned' };
 /** On the records that landfall keeps, so that it can take them away again. */
 export const OWN: Labels = { 'landfall.dev/managed': 'true' };
-/** Asks a snapshotter for a snapshot that it has under this chain ID, rather than for a new one. */
-export const SNAPSHOT_REF = 'containerd.io/snapshot.ref';
 /** When a lease ends by itself, as RFC 3339 writes it. */
 export const EXPIRE = 'containerd.io/gc.expire';
 

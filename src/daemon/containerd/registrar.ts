@@ -11,7 +11,8 @@ import {
   type WriteContentRequest,
 } from './connection.js';
 import { type ImageRecords, putRecord } from './image-records.js';
-import { EXPIRE, hasLabels, type OwnOffers, SNAPSHOT_REF } from './labels.js';
+import { REF_LABEL } from '../snapshots/remote-image.js';
+import { EXPIRE, hasLabels, type OwnOffers } from './labels.js';
 import type { WantedBlob, WantedRecord, WantedTarget } from './wanted.js';
 
 export interface RegistrarOptions {
@@ -115,7 +116,7 @@ export class Registrar {
   async #offer(chainId: Digest, parent: string, o: ContainerdCallOptions): Promise<void> {
     const { connection, snapshotter, offers } = this.#options;
     const key = `landfall-${randomUUID()} ${chainId}`;
-    const labels = { [SNAPSHOT_REF]: chainId };
+    const labels = { [REF_LABEL]: chainId };
     try {
       await offers.during(key, () =>
         connection.call('snapshots/Prepare', { snapshotter, key, parent, labels }, o),

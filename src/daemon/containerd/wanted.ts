@@ -13,7 +13,7 @@ import {
 } from '../../spec/index.js';
 import type { NodeImages } from '../cri/node-images.js';
 import { chainLabels, childLabels } from './labels.js';
-import type { Labels } from './connection.js';
+import type { Labels } from '../../unpack/index.js';
 
 /** An image that containerd is to know, by one of the targets that it is had by. */
 export interface WantedTarget {

@@ -1,4 +1,4 @@
-import type { Credentials } from '../../registry/index.js';
+import type { Credentials, RegistryClient } from '../../registry/index.js';
 
 /** How long they are kept, in milliseconds. */
 const KEPT_MS = 10 * 60 * 1000;
@@ -27,4 +27,19 @@ export class KeptCredentials {
     for (const { timer } of this.#kept.values()) clearTimeout(timer);
     this.#kept.clear();
   }
+}
+
+/**
+ * A registry client with the credentials of a request, which only their registry sees; without any, the
+ * daemon's own.
+ *
+ * @param host as references name the registry: `docker.io`, `127.0.0.1:5000`
+ */
+export function registryFor(
+  registry: RegistryClient,
+  host: string,
+  credentials: Credentials | undefined,
+): RegistryClient {
+  if (credentials === undefined) return registry;
+  return registry.withCredentials((asked) => Promise.resolve(asked === host ? credentials : undefined));
 }

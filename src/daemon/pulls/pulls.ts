@@ -12,6 +12,7 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
+import { registryFor } from './credentials.js';
 import { PullTurns, type PullTurnsOptions, Transfer, type TransferProgress } from './transfer.js';
 
 export interface PullsOptions extends PullTurnsOptions {
@@ -122,14 +123,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     throwIfAborted(signal);
     if (this.#stopped) throw stopping();
     const reference = parseReference(asked.reference, { defaultTag: true });
-    const key = pullKey({
-      reference: formatReference(reference),
-      platform: formatPlatform(asked.platform ?? hostPlatform()),
-      credentials: asked.credentials,
-      policy: (asked.policy ?? this.#options.policy)?.path,
-      askedAs: asked.askedAs === undefined ? undefined : formatReference(asked.askedAs),
-      manner: mannerOf(asked),
-    });
+    const key = pullKey(reference, { ...asked, policy: asked.policy ?? this.#options.policy });
     const flight = this.#joinable.get(key) ?? this.#begin(key, reference, asked);
     flight.waiting += 1;
     if (onEvent !== undefined) flight.listeners.add(onEvent);
@@ -280,16 +274,6 @@ export class Pulls extends EventEmitter<PullsEvents> {
   }
 }
 
-function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers, nameless }: AskedPull): string {
-  return JSON.stringify([
-    allPlatforms ?? false,
-    unpack ?? true,
-    verifyFirst ?? false,
-    discardLayers ?? false,
-    nameless ?? false,
-  ]);
-}
-
 /** That a pull is given up which makes no progress. @param ms for how long */
 function stalled(reference: string, ms: number): RegistryError {
   return new RegistryError(
@@ -313,35 +297,29 @@ function stopping(): LandfallError {
 /** New in each process, so that a key reveals nothing of the credentials in it. */
 const SALT = randomBytes(32);
 
-/** What two pulls have to have in common to be one. */
-export interface PullIdentity {
-  /** Canonical. */
-  readonly reference: string;
-  readonly platform: string;
-  readonly credentials: Credentials | undefined;
-  /**
-   * The source of the rules for its signatures: the policy's path, and the name that was asked for, where it
-   * is another.
-   */
-  readonly policy: string | undefined;
-  readonly askedAs: string | undefined;
-  /** How it is pulled, as text. */
-  readonly manner: string;
-}
-
 /**
  * Equal for pulls that may be one. A client without the right to pull or use an image gets nothing by asking
  * for it while another client, which has the right, pulls it.
  */
-function pullKey({ credentials, ...rest }: PullIdentity): string {
-  const { reference, platform, policy = '', askedAs = '', manner } = rest;
+function pullKey(reference: Reference, { credentials, policy, askedAs, ...asked }: AskedPull): string {
   const secret =
     credentials === undefined
       ? ''
       : createHmac('sha256', SALT)
           .update(JSON.stringify(Object.entries(credentials).sort()))
           .digest('hex');
-  return JSON.stringify([reference, platform, policy, askedAs, manner, secret]);
+  return JSON.stringify([
+    formatReference(reference),
+    formatPlatform(asked.platform ?? hostPlatform()),
+    policy?.path ?? '',
+    askedAs === undefined ? '' : formatReference(askedAs),
+    secret,
+    asked.allPlatforms ?? false,
+    asked.unpack ?? true,
+    asked.verifyFirst ?? false,
+    asked.discardLayers ?? false,
+    asked.nameless ?? false,
+  ]);
 }
 
 /** Ends what makes no progress for some time. Time in which it can make none is left out. */
@@ -375,19 +353,4 @@ class StallWatch implements Disposable {
   [Symbol.dispose](): void {
     this.pause();
   }
-}
-
-/**
- * A registry client with the credentials of a request, which only their registry sees; without any, the
- * daemon's own.
- *
- * @param host as references name the registry: `docker.io`, `127.0.0.1:5000`
- */
-export function registryFor(
-  registry: RegistryClient,
-  host: string,
-  credentials: Credentials | undefined,
-): RegistryClient {
-  if (credentials === undefined) return registry;
-  return registry.withCredentials((asked) => Promise.resolve(asked === host ? credentials : undefined));
 }

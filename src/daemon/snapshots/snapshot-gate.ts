@@ -11,7 +11,7 @@ import type { Credentials, RegistryClient } from '../../registry/index.js';
 import { type Digest, formatReference, isDigest, parseReference } from '../../spec/index.js';
 import { type PolicyFile, registryImage } from '../../trust/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
-import { registryFor } from '../pulls/pulls.js';
+import { registryFor } from '../pulls/credentials.js';
 import { chainIn, type PrepareRequest, REF_LABEL, type RemoteImage, remoteImageIn } from './remote-image.js';
 
 export interface SnapshotGateOptions {

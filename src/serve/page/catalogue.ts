@@ -180,7 +180,8 @@ function sum(numbers: Iterable<number>): number {
   return total;
 }
 
-function compare(a: string, b: string): number {
+/** In the order of code units. */
+export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 

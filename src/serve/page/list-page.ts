@@ -1,5 +1,11 @@
 import { shortDigest } from '../../spec/index.js';
-import type { Catalogue, CatalogueImage, CatalogueReferrer, ReferrerKind } from './catalogue.js';
+import {
+  type Catalogue,
+  type CatalogueImage,
+  type CatalogueReferrer,
+  compare,
+  type ReferrerKind,
+} from './catalogue.js';
 import { countOf, formatAge, formatBytes, html, type Html, imagePath, repositoryPath } from './html.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
 
@@ -171,7 +177,7 @@ function searchText({ name, familiar, target, platforms, referrers }: CatalogueI
 }
 
 const ORDERS: Readonly<Record<Sort, (a: CatalogueImage, b: CatalogueImage) => number>> = {
-  name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  name: (a, b) => compare(a.name, b.name),
   size: (a, b) => a.size - b.size,
   layers: (a, b) => a.layers[1] - b.layers[1],
   since: (a, b) => (a.since?.getTime() ?? 0) - (b.since?.getTime() ?? 0),

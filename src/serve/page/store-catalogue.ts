@@ -14,6 +14,7 @@ import {
   type Descriptor,
   type Digest,
   formatPlatform,
+  type ImageConfig,
   type ImageManifest,
   isConfigType,
   isIndexType,
@@ -205,14 +206,22 @@ export class SourceCatalogue implements CatalogueSource {
   }
 }
 
-/** Undefined for what is no image that could run. */
+/** Undefined for an artifact. */
 async function platformIn(blobs: BlobProvider, { config }: ImageManifest): Promise<string | undefined> {
+  const found = await readConfig(blobs, config);
+  const platform = found === undefined ? undefined : platformOf(found);
+  if (platform === undefined || platform.os === 'unknown' || platform.architecture === 'unknown') {
+    return undefined;
+  }
+  return formatPlatform(platform);
+}
+
+/** Reads the config of an image; undefined where it is not here, or is not an image's. */
+export async function readConfig(blobs: BlobProvider, config: Descriptor): Promise<ImageConfig | undefined> {
   if (!isConfigType(config.mediaType) || config.size > LIMITS.configBytes) return undefined;
   try {
-    const platform = platformOf(parseImageConfig(await buffer(await blobs.open(config))));
-    return platform.os === 'unknown' || platform.architecture === 'unknown'
-      ? undefined
-      : formatPlatform(platform);
+    if ((await blobs.info(config.digest)) === undefined) return undefined;
+    return parseImageConfig(await buffer(await blobs.open(config)));
   } catch (error) {
     if (isLandfallError(error)) return undefined;
     throw error;

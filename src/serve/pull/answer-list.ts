@@ -39,7 +39,7 @@ interface Page {
 /** In the order of code units, which for tags and names is ASCII's, as the specification asks. */
 function pageOf(all: readonly string[], query: URLSearchParams): Page {
   const last = query.get('last');
-  const rest = all.toSorted(compare).filter((item) => last === null || item > last);
+  const rest = all.toSorted().filter((item) => last === null || item > last);
   const n = query.get('n');
   if (n === null) return { items: rest };
   if (!/^\d{1,9}$/.test(n)) throw new RegistryFault(400, 'PAGINATION_NUMBER_INVALID', 'n is not a number');
@@ -50,10 +50,6 @@ function pageOf(all: readonly string[], query: URLSearchParams): Page {
   const ns = query.get('ns');
   if (ns !== null) next.set('ns', ns);
   return { items, next: next.toString() };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function listing(content: object, page: Page, path: string): Answer {
