@@ -18,7 +18,7 @@ export interface AnswerOptions {
   /** Where pushes and deletions go; absent for a registry that is only read. */
   readonly target?: ServeTarget | undefined;
   /** The limits of a push. */
-  readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'inTurn'>;
+  readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'manifests'>;
 }
 
 /**

@@ -80,13 +80,12 @@ export interface RegistryServer {
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
   const limits = { ...DEFAULT_SERVE_LIMITS, ...options.limits };
   const slow = new SlowClients(limits);
-  const manifests = new Limiter(MANIFESTS_AT_ONCE);
   const serving = {
     ...options,
     finder: new ReferrerFinder(options.source.blobs),
     pushing: {
       mostUploadBytes: limits.uploadBytes,
-      inTurn: <T>(action: () => Promise<T>): Promise<T> => manifests.run(action),
+      manifests: new Limiter(MANIFESTS_AT_ONCE),
     },
   };
   let [closing, inFlight] = [false, 0];

@@ -77,8 +77,8 @@ function messageOf(image: NodeImage, asked?: ImageSpec): Image {
     repoDigests: image.repoDigests,
     // It must not be 0, and an image without any layers still has a manifest.
     size: String(Math.max(1, image.size)),
-    ...(uid === undefined ? {} : { uid: { value: String(uid) } }),
-    ...(username === undefined ? {} : { username }),
+    uid: uid === undefined ? undefined : { value: String(uid) },
+    username,
     spec: { image: image.id, ...(asked === undefined ? {} : { annotations: asked.annotations }) },
     pinned: image.pinned,
   };

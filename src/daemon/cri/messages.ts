@@ -25,8 +25,8 @@ export interface Image {
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
   readonly size: string;
-  readonly uid?: { readonly value: string };
-  readonly username?: string;
+  readonly uid?: { readonly value: string } | undefined;
+  readonly username?: string | undefined;
   readonly spec: Partial<ImageSpec>;
   readonly pinned: boolean;
 }

@@ -32,7 +32,7 @@ export interface TransferProgress {
   readonly layers: readonly LayerProgress[];
   readonly startedAt: Date;
   /** Why it failed. */
-  readonly error?: Error;
+  readonly error?: Error | undefined;
 }
 
 /** The rate is that of about so many milliseconds. */
@@ -116,7 +116,7 @@ export class Transfer {
       bytesPerSecond: this.#rate(downloadedBytes),
       layers: this.#layers.map((digest) => this.#layerProgress(digest)),
       startedAt: this.startedAt,
-      ...(this.#error === undefined ? {} : { error: this.#error }),
+      error: this.#error,
     };
   }
 

@@ -128,7 +128,7 @@ export class PendingImages {
   async add(
     repository: string,
     descriptor: Descriptor,
-    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string },
+    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string | undefined },
   ): Promise<void> {
     await this.#inTurn(async () => {
       await this.#expire();
@@ -315,7 +315,7 @@ function ownRoot({
 
 export interface ImageCompletionOptions {
   readonly pending: PendingImages;
-  readonly join: BlobFlows['join'];
+  readonly flows: Pick<BlobFlows, 'join'>;
   /** Aborted when the mirror stops. */
   readonly signal: AbortSignal;
   readonly onWarning: (text: string) => void;
@@ -353,14 +353,14 @@ export class ImageCompletion {
   }
 
   async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
-    const { pending, join, signal } = this.#options;
+    const { pending, flows, signal } = this.#options;
     if (signal.aborted || this.#completing.has(descriptor.digest)) return;
     this.#completing.add(descriptor.digest);
     try {
       const missing = await pending.missing(manifest);
       await Promise.all(
         missing.map(async (child) => {
-          const flow = join(child, repository);
+          const flow = flows.join(child, repository);
           const leave = flow.want();
           await flow.done.finally(leave);
         }),

@@ -85,7 +85,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     });
     this.#completion = new ImageCompletion({
       pending,
-      join: (...of) => this.#flows.join(...of),
+      flows: this.#flows,
       signal,
       onWarning,
     });

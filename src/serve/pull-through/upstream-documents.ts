@@ -92,11 +92,7 @@ export class UpstreamDocuments {
     if (found === undefined) return;
     const { document, size } = found;
     const descriptor = from.descriptor ?? { mediaType: document.mediaType, digest, size };
-    const { name } = from;
-    await this.#options.pending.add(repository, descriptor, {
-      document,
-      ...(name === undefined ? {} : { name }),
-    });
+    await this.#options.pending.add(repository, descriptor, { document, name: from.name });
   }
 }
 
@@ -117,7 +113,7 @@ export interface UpstreamTagsOptions extends Abortable {
 /** What a tag leads to, and why that may be out of date. */
 export interface TagTarget {
   readonly target: Descriptor;
-  readonly warning?: string;
+  readonly warning?: string | undefined;
 }
 
 /** How long an upstream may take to answer where the last known target can be served instead. */
@@ -167,7 +163,7 @@ export class UpstreamTags {
     if (seen?.target === undefined) return undefined;
     // It may have been collected meanwhile.
     if ((await this.#options.store.content.info(seen.target.digest)) === undefined) return undefined;
-    return { target: seen.target, ...(seen.warning === undefined ? {} : { warning: seen.warning }) };
+    return { target: seen.target, warning: seen.warning };
   }
 
   async #ask(repository: string, tag: string): Promise<TagTarget> {
@@ -270,7 +266,7 @@ export interface UpstreamListsOptions extends Abortable {
 /** What an upstream lists; `warning` where it could not say, and nothing of it is known. */
 export interface UpstreamList<T> {
   readonly items: readonly T[];
-  readonly warning?: string;
+  readonly warning?: string | undefined;
 }
 
 /** Of one list; longer ones are cut. */
@@ -312,7 +308,7 @@ export class UpstreamLists {
           failure = error;
         }
       }
-      return { items: brought, ...(failure === undefined ? {} : { warning: this.#warn(what, failure) }) };
+      return { items: brought, warning: failure === undefined ? undefined : this.#warn(what, failure) };
     });
     return { items: items.filter((item) => isDigest(item)), ...rest };
   }

@@ -357,7 +357,7 @@ async function answerPutManifest(push: PushRequest, route: Manifest): Promise<An
   const tags = tagsOf(route);
   const digest = digestIn(route);
   refuseLarge(announcedLength(push.request) ?? 0);
-  return await push.inTurn(async () => {
+  return await push.manifests.run(async () => {
     const bytes = await readBody(push.request);
     const manifest = pushedManifest(route, {
       tags,

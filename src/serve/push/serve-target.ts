@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Limiter } from '../../concurrency/index.js';
 import type { Uploads } from '../../content/index.js';
 import {
   type Descriptor,
@@ -71,8 +72,8 @@ export interface PushRequest {
   readonly request: IncomingMessage;
   /** Of one blob, in bytes; Infinity for no limit. */
   readonly mostUploadBytes: number;
-  /** Runs an action that has a whole manifest in memory, within a limit. */
-  readonly inTurn: <T>(action: () => Promise<T>) => Promise<T>;
+  /** Limits how many whole manifests are in memory. */
+  readonly manifests: Limiter;
 }
 
 /**
