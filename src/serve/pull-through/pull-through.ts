@@ -68,15 +68,14 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     this.#options = options;
     this.#upstreams = new Set(options.upstreams);
     this.blobs = local.blobs;
-    this.#pending = new PendingImages(store);
-    const pending = this.#pending;
-    const gate =
-      policy === undefined ? undefined : new UpstreamGate({ store, registry, policy, pending, signal });
-    this.#gate = gate;
-    this.#documents = new UpstreamDocuments({ store, registry, pending, gate, signal });
-    const shared = { registry, documents: this.#documents, ttlMs, onWarning, signal };
-    this.#tags = new UpstreamTags({ store, pending, ...shared });
-    this.#lists = new UpstreamLists(shared);
+    const pending = new PendingImages(store);
+    this.#pending = pending;
+    const shared = { store, registry, pending, signal };
+    this.#gate = policy === undefined ? undefined : new UpstreamGate({ ...shared, policy });
+    const upstream = { ...shared, gate: this.#gate, ttlMs, onWarning };
+    this.#documents = new UpstreamDocuments(upstream);
+    this.#tags = new UpstreamTags(upstream, this.#documents);
+    this.#lists = new UpstreamLists(upstream, this.#documents);
     this.#flows = new BlobFlows({
       store,
       registry,

@@ -11,21 +11,25 @@ import { type Descriptor, type Digest, isDigest, parseReference } from '../../sp
 import type { PendingImages } from './pending-images.js';
 import type { UpstreamGate } from './upstream-gate.js';
 
-export interface UpstreamDocumentsOptions extends Abortable {
-  readonly store: Pick<StoreParts, 'content' | 'documents' | 'leases'>;
-  readonly registry: Pick<RegistryClient, 'repository' | 'resolver'>;
+/** The state that documents, tags and lists of upstreams share. */
+export interface UpstreamOptions extends Abortable {
+  readonly store: StoreParts;
+  readonly registry: RegistryClient;
   readonly pending: PendingImages;
   /** Verifies a manifest before it gets a name; absent where there is no signature policy. */
   readonly gate?: Pick<UpstreamGate, 'admit'> | undefined;
+  /** How long the target of a tag, or a list, is taken to hold, in ms. */
+  readonly ttlMs: number;
+  readonly onWarning: (text: string) => void;
 }
 
 /** Indexes and manifests that are brought into the store when they are asked for, each once at a time. */
 export class UpstreamDocuments {
-  readonly #options: UpstreamDocumentsOptions;
+  readonly #options: UpstreamOptions;
   readonly #flights = new SingleFlight<string, void>();
   readonly #budget = new PullBudget();
 
-  constructor(options: UpstreamDocumentsOptions) {
+  constructor(options: UpstreamOptions) {
     this.#options = options;
   }
 
@@ -100,16 +104,6 @@ function tagIn(name: string | undefined): string | undefined {
   return name === undefined ? undefined : parseReference(name).tag;
 }
 
-export interface UpstreamTagsOptions extends Abortable {
-  readonly store: Pick<StoreParts, 'catalog' | 'content' | 'database' | 'images'>;
-  readonly registry: Pick<RegistryClient, 'resolver'>;
-  readonly documents: UpstreamDocuments;
-  readonly pending: PendingImages;
-  /** How long the target of a tag is taken to hold, in ms. */
-  readonly ttlMs: number;
-  readonly onWarning: (text: string) => void;
-}
-
 /** What a tag leads to, and why that may be out of date. */
 export interface TagTarget {
   readonly target: Descriptor;
@@ -125,13 +119,15 @@ const TOUCH_MS = 60_000;
 
 /** Tags, as upstreams resolve them. While one cannot be asked, what is here is what its tags lead to. */
 export class UpstreamTags {
-  readonly #options: UpstreamTagsOptions;
+  readonly #options: UpstreamOptions;
+  readonly #documents: UpstreamDocuments;
   readonly #memory = new TagMemory();
   readonly #touched = new TagMemory();
   readonly #flights = new SingleFlight<string, TagTarget>();
 
-  constructor(options: UpstreamTagsOptions) {
+  constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
     this.#options = options;
+    this.#documents = documents;
   }
 
   /**
@@ -167,7 +163,7 @@ export class UpstreamTags {
   }
 
   async #ask(repository: string, tag: string): Promise<TagTarget> {
-    const { store, registry, documents, pending, ttlMs, signal } = this.#options;
+    const { store, registry, pending, ttlMs, signal } = this.#options;
     const name = `${repository}:${tag}`;
     const here = await this.#here(name);
     const patience = here === undefined ? [] : [AbortSignal.timeout(PATIENCE_MS)];
@@ -180,7 +176,7 @@ export class UpstreamTags {
         pending.unname(name);
         const named = (await store.catalog.get(name))?.target;
         try {
-          if (named?.digest !== target.digest) await documents.bring(repository, target, name);
+          if (named?.digest !== target.digest) await this.#documents.bring(repository, target, name);
         } catch (error) {
           // HEAD and GET of this registry disagree.
           if (!byGet && isMisdescribed(error, target)) return await ask(true);
@@ -256,13 +252,6 @@ class TagMemory {
   }
 }
 
-export interface UpstreamListsOptions extends Abortable {
-  readonly registry: Pick<RegistryClient, 'repository'>;
-  readonly documents: UpstreamDocuments;
-  readonly ttlMs: number;
-  readonly onWarning: (text: string) => void;
-}
-
 /** What an upstream lists; `warning` where it could not say, and nothing of it is known. */
 export interface UpstreamList<T> {
   readonly items: readonly T[];
@@ -277,12 +266,14 @@ const MOST_LISTS = 1_000;
 
 /** The lists of tags and of referrers at upstreams, each asked for once in a while. */
 export class UpstreamLists {
-  readonly #options: UpstreamListsOptions;
+  readonly #options: UpstreamOptions;
+  readonly #documents: UpstreamDocuments;
   readonly #flights = new SingleFlight<string, UpstreamList<string>>();
   readonly #known = new Map<string, { readonly list: UpstreamList<string>; readonly until: number }>();
 
-  constructor(options: UpstreamListsOptions) {
+  constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
     this.#options = options;
+    this.#documents = documents;
   }
 
   async tags(repository: string): Promise<UpstreamList<string>> {
@@ -294,7 +285,7 @@ export class UpstreamLists {
 
   /** The documents that refer to a digest, which are here when it resolves, as far as they could be had. */
   async referrers(repository: string, subject: Digest): Promise<UpstreamList<Digest>> {
-    const { registry, documents, signal } = this.#options;
+    const { registry, signal } = this.#options;
     const what = `referrers of ${repository}@${subject}`;
     const { items, ...rest } = await this.#list(what, async () => {
       const listed = registry.repository(parseReference(repository)).referrers(subject, { signal });
@@ -302,7 +293,7 @@ export class UpstreamLists {
       let failure: unknown;
       for (const descriptor of await atMost(MOST_REFERRERS, listed)) {
         try {
-          await documents.bring(repository, bare(descriptor));
+          await this.#documents.bring(repository, bare(descriptor));
           brought.push(descriptor.digest);
         } catch (error) {
           failure = error;
