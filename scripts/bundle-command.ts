@@ -16,7 +16,7 @@ const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
 /** It lies among the chunks, since `src/unpack/worker/worker-url.ts` looks for it beside the file that it became a part of. */
 const WORKER = join(CHUNKS, 'worker.js');
-/** The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc-server.ts` became a part of. */
+/** The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc/grpc-server.ts` became a part of. */
 const PROTOS = 'protos';
 
 /** What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be loaded with it. */
@@ -86,8 +86,8 @@ for (const { path, code, mode } of files) {
   await writeFile(`${path}.new`, code, { mode });
   await rename(`${path}.new`, path);
 }
-const protos = join(DIST, '..', 'src', 'daemon', PROTOS);
-for (const beside of [join(DIST, 'src', 'daemon'), CHUNKS])
+const protos = join(DIST, '..', 'src', 'daemon', 'grpc', PROTOS);
+for (const beside of [join(DIST, 'src', 'daemon', 'grpc'), CHUNKS])
   await cp(protos, join(beside, PROTOS), { recursive: true });
 const kept = new Set([...files.map(({ path }) => basename(path)), PROTOS]);
 for (const name of await readdir(CHUNKS)) if (!kept.has(name)) await rm(join(CHUNKS, name));

@@ -10,7 +10,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['native-module'],
   ['spec'],
   ['concurrency'],
-  ['system', 'metadata'],
+  ['system', 'metadata', 'observe'],
   ['registry', 'content', 'unpack', 'trust'],
   ['engine'],
   ['transfer', 'serve', 'daemon'],
@@ -23,6 +23,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   concurrency: ['p-limit'],
   system: ['koffi'],
   metadata: ['sqlite3'],
+  observe: ['prom-client'],
   registry: ['undici', 'smol-toml'],
   unpack: ['zstd-napi'],
   trust: [
@@ -160,7 +161,11 @@ describe('the import rule', () => {
 
   it.each<[string, Import, boolean]>([
     ['the right', { file: 'src/spec/digest.ts', specifier: '../engine/pull/pull.js', typeOnly: false }, true],
-    ['the left', { file: 'src/engine/pull/pull.ts', specifier: '../../spec/index.js', typeOnly: false }, false],
+    [
+      'the left',
+      { file: 'src/engine/pull/pull.ts', specifier: '../../spec/index.js', typeOnly: false },
+      false,
+    ],
     ['a neighbour', { file: 'src/registry/x.ts', specifier: '../content/index.js', typeOnly: true }, true],
     [
       'types of content',

@@ -1,11 +1,12 @@
 import { readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, encodedOf } from '../spec/index.js';
-import { isListening } from './unix-socket.js';
+import { isListening } from './grpc/unix-socket.js';
 
 /**
- * Where a daemon says where it listens, for commands on the same root. Several may serve one, such as a kubelet's and one in a
- * container that keeps a list of images there; who comes second has a file that is called by its socket.
+ * The file in which a daemon writes where it listens, for commands on the same root. Several daemons may
+ * serve one root, such as a kubelet's and one in a container that keeps a list of images there; the second
+ * names its file after its socket.
  */
 const FILE = 'daemon.json';
 const FILES = /^daemon(?:-[0-9a-f]+)?\.json$/;
@@ -20,15 +21,15 @@ export interface DaemonAddress {
 
 /** What a file says. */
 interface DaemonFile extends DaemonAddress {
-  /** The pid namespace that it runs in. Empty where /proc does not tell. */
+  /** The pid namespace of the daemon. Empty where /proc does not have it. */
   readonly namespace: string;
   /** When it began to serve, in milliseconds since 1970. */
   readonly since: number;
 }
 
 /**
- * Says where a daemon of a root listens. Removed when it stops; what a killed daemon left leads to no listener, and the next one
- * at its socket replaces it.
+ * Writes where a daemon of a root listens. The file is removed when it stops; the file of a killed daemon
+ * leads to no listener, and the next daemon at its socket replaces it.
  */
 export async function writeDaemonFile(root: string, address: DaemonAddress): Promise<AsyncDisposable> {
   const { pid, socket } = address;
@@ -49,8 +50,9 @@ export async function writeDaemonFile(root: string, address: DaemonAddress): Pro
 }
 
 /**
- * The daemon that listens for a root, or undefined. Of several one in this process's own pid namespace, which most likely has the
- * same configuration, and then the one that serves for longest. Its socket may still refuse who asks.
+ * The daemon that listens for a root, or undefined. Of several, one in this process's own pid namespace comes
+ * first, which most likely has the same configuration; then the one that serves for longest. Its socket may
+ * still refuse this user.
  */
 export async function findDaemon(root: string): Promise<DaemonAddress | undefined> {
   const here = await pidNamespace();
@@ -69,7 +71,7 @@ async function isTaken(path: string, socket: string): Promise<boolean> {
 }
 
 async function readDaemonFiles(root: string): Promise<DaemonFile[]> {
-  // Who may not look there works by itself.
+  // A user without the right to read the root pulls without a daemon.
   const names = await readdir(root).catch((): string[] => []);
   const read = names.filter((name) => FILES.test(name)).map((name) => readDaemonFile(join(root, name)));
   return (await Promise.all(read)).filter((file) => file !== undefined);

@@ -1,22 +1,25 @@
-import { PullBudget } from '../engine/pull/pull-budget.js';
 import type { RemovedImage } from '../engine/images/remove.js';
+import { PullBudget } from '../engine/pull/pull-budget.js';
 import type { Store } from '../engine/store.js';
+import type { ServiceDefinition } from '@grpc/grpc-js';
 import type { Abortable } from '../errors.js';
 import type { Credentials, RegistryClient } from '../registry/index.js';
 import type { PolicyDirectory, PolicyFile } from '../trust/index.js';
-import type { CallOptions } from './calls.js';
 import { ContainerdImages, type ContainerdImagesOptions } from './containerd/containerd-images.js';
 import { OwnOffers } from './containerd/labels.js';
+import { imageService, type ImageServiceOptions } from './cri/image-service.js';
+import { NodeImages } from './cri/node-images.js';
+import { runtimeService, type RuntimeServiceOptions } from './cri/runtime-service.js';
 import { writeDaemonFile } from './daemon-file.js';
-import { GrpcServer } from './grpc-server.js';
-import { KeptCredentials } from './kept-credentials.js';
-import { NodeImages } from './node-images.js';
+import { type CallOptions, streaming, type StreamingMethod, unary, type UnaryMethod } from './grpc/calls.js';
+import { GrpcServer, type ProtoFile, readProto, type ServedService, serviceOf } from './grpc/grpc-server.js';
 import { PrePull, type PrePullOptions } from './pre-pull.js';
+import { KeptCredentials } from './pulls/credentials.js';
 import { type EndedPull, Pulls, type PullsOptions } from './pulls/pulls.js';
-import { nodeServices, snapshotterServices } from './services.js';
 import { RemoteLayers } from './snapshots/remote-layers.js';
 import { SnapshotGate } from './snapshots/snapshot-gate.js';
-import type { SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
+import { snapshotsService, type SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
+import { transfersService } from './transfers/transfers-service.js';
 
 export interface DaemonOptions {
   readonly store: Store;
@@ -49,13 +52,13 @@ export interface DaemonOptions {
   /** Lets a containerd know the images that are here, through that snapshotter. */
   readonly containerd?:
     Pick<ContainerdImagesOptions, 'socket' | 'onProblem' | 'onRegistered' | 'onForgotten'> | undefined;
-  /** Who observes the pulls: metrics, traces. */
+  /** Observers of the pulls: metrics, traces. */
   readonly observers?: readonly PullsObserver[] | undefined;
   readonly onBegun?: ((id: string, reference: string) => void) | undefined;
   readonly onEnded?: ((ended: EndedPull) => void) | undefined;
-  /** Told of each name of an image that a client removed. */
+  /** Called for each name of an image that a client removed. */
   readonly onRemoved?: ((removed: RemovedImage) => void) | undefined;
-  /** Told of each error that a client gets. */
+  /** Called for each error that a client gets. */
   readonly onError: CallOptions['onError'];
 }
 
@@ -65,7 +68,7 @@ export interface SnapshotterOptions extends Pick<SnapshotsServiceOptions, 'onLay
   readonly socket: string;
 }
 
-/** Told of the pulls before the first is made. */
+/** Attached before the first pull is made. */
 export interface PullsObserver {
   follow(pulls: Pulls): void;
 }
@@ -102,7 +105,8 @@ export class Daemon {
   /**
    * Serves until it is stopped.
    *
-   * @throws LandfallError IN_USE (somebody listens at the socket), FILESYSTEM, INVALID_CONFIG (the list of images)
+   * @throws LandfallError IN_USE (another process listens at the socket), FILESYSTEM, INVALID_CONFIG (the
+   *   list of images)
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const { store } = options;
@@ -147,7 +151,7 @@ export class Daemon {
     }
   }
 
-  /** Why it cannot serve at the moment, for who asks whether it is ready; undefined when it can. */
+  /** The reason why it cannot serve at the moment, for `/readyz`; undefined when it can. */
   async whyNotReady(): Promise<string | undefined> {
     if (this.#stopping) return 'the daemon is stopping';
     try {
@@ -159,8 +163,8 @@ export class Daemon {
   }
 
   /**
-   * Stops: begins nothing more, waits for pulls under way, and breaks off what does not end. Each of those leaves what has
-   * arrived.
+   * Stops: begins nothing more, waits for pulls under way, and breaks off what does not end. Each of those
+   * leaves what has arrived.
    */
   async stop(patienceMs: number): Promise<void> {
     this.#stopping = true;
@@ -168,7 +172,7 @@ export class Daemon {
     await file[Symbol.asyncDispose]();
     await Promise.all([prePull?.[Symbol.asyncDispose](), this.pulls.stop(patienceMs)]);
     await Promise.all([snapshotter?.remote[Symbol.asyncDispose](), containerd?.[Symbol.asyncDispose]()]);
-    // Streams that only watch end with their clients, for whom nobody waits.
+    // Streams that only watch never end by themselves, so the servers do not wait for them.
     await Promise.all([server.stop(LAST_ANSWERS_MS), snapshotter?.server.stop(LAST_ANSWERS_MS)]);
   }
 }
@@ -197,7 +201,7 @@ function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onN
   for (const observer of options.observers ?? []) observer.follow(pulls);
   if (onBegun !== undefined) pulls.on('begun', onBegun);
   if (onEnded !== undefined) pulls.on('ended', onEnded);
-  // What was pulled is measured soon, so that nobody who asks for sizes waits for it.
+  // Layers are measured right after a pull, so that a request for sizes need not wait for it.
   pulls.on('ended', () => void store.snapshotter.measure().catch(() => undefined));
   return pulls;
 }
@@ -223,4 +227,41 @@ async function startSnapshotter(
       : new SnapshotGate({ store, registry, policy, credentialsFor, isOwnOffer });
   const services = snapshotterServices({ store, remote, gate, onLayer, onFreed }, { onError });
   return { remote, server: await GrpcServer.listen(socket, services) };
+}
+
+/** The services for a kubelet and for landfall's own commands: CRI's and landfall.v1.Transfers. */
+function nodeServices(
+  options: ImageServiceOptions & RuntimeServiceOptions,
+  calls: CallOptions,
+): readonly ServedService[] {
+  return [
+    served('runtime-v1.proto', 'runtime.v1.RuntimeService', { ...runtimeService(options) }, calls),
+    served('runtime-v1.proto', 'runtime.v1.ImageService', { ...imageService(options) }, calls),
+    served('transfers-v1.proto', 'landfall.v1.Transfers', { ...transfersService(options.pulls) }, calls),
+  ];
+}
+
+/** The services of a proxy plugin of containerd. */
+function snapshotterServices(options: SnapshotsServiceOptions, calls: CallOptions): readonly ServedService[] {
+  const file = 'containerd-snapshots-v1.proto';
+  const name = 'containerd.services.snapshots.v1.Snapshots';
+  return [served(file, name, { ...snapshotsService(options) }, calls)];
+}
+
+/** The methods of a service by their names in lowerCamelCase, each of the kind that the proto file says. */
+type Methods = Readonly<Record<string, UnaryMethod<never, object> | StreamingMethod<never, object>>>;
+
+function served(file: ProtoFile, name: string, methods: Methods, calls: CallOptions): ServedService {
+  const proto = readProto(file);
+  const definition = serviceOf(proto, name);
+  const implementation: ServedService['implementation'] = {};
+  for (const [called, { responseStream }] of Object.entries<ServiceDefinition[string]>(definition)) {
+    const method = methods[`${called.charAt(0).toLowerCase()}${called.slice(1)}`];
+    // The server answers UNIMPLEMENTED.
+    if (method === undefined) continue;
+    implementation[called] = responseStream
+      ? streaming(called, method as StreamingMethod<unknown, object>, calls)
+      : unary(called, method as UnaryMethod<unknown, object>, calls);
+  }
+  return { name, definition, implementation, proto };
 }

@@ -1,9 +1,12 @@
-export { checkContainerd, type ContainerdReport, type MissingLine } from './check-containerd.js';
-export { DaemonClient } from './client.js';
+// grpc -> pulls -> cri | snapshots | transfers -> containerd, observe -> daemon.ts and what it composes
+export type { ContainerdReport, MissingLine } from './containerd/check-containerd.js';
 export { Daemon, type DaemonOptions } from './daemon.js';
 export { type DaemonAddress, findDaemon } from './daemon-file.js';
-export { DaemonMetrics, ObserveServer } from './observe/metrics.js';
+export { parseSocketAddress } from './grpc/unix-socket.js';
+export { DaemonMetrics } from './observe/metrics.js';
+export type { Tracing } from './observe/tracing.js';
+export { wantsTracing } from './observe/wants-tracing.js';
 export type { EndedPull } from './pulls/pulls.js';
 export type { LeftLayer } from './snapshots/snapshots-service.js';
+export { DaemonClient } from './transfers/client.js';
 export type { TransferMessage } from './transfers/messages.js';
-export { parseSocketAddress } from './unix-socket.js';

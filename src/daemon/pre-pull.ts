@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { LandfallError, systemCode } from '../errors.js';
 import { formatReference, LIMITS } from '../spec/index.js';
-import { type NodeImages, nodeReference } from './node-images.js';
+import { type NodeImages, nodeReference } from './cri/node-images.js';
 import type { Pulls } from './pulls/pulls.js';
 
 export interface PrePullOptions {
@@ -9,7 +9,7 @@ export interface PrePullOptions {
   readonly file: string;
   readonly pulls: Pick<Pulls, 'pull'>;
   readonly images: Pick<NodeImages, 'find'>;
-  /** Told of the list when it cannot be read any more, and of each image that cannot be pulled. */
+  /** Called when the list cannot be read any more, and for each image that cannot be pulled. */
   readonly onProblem: (error: unknown, reference: string | undefined) => void;
 }
 
@@ -29,7 +29,10 @@ interface Wanted {
   nextTry: number;
 }
 
-/** Keeps the images of a list on the node: pulls them when the daemon starts, and again when they are gone. They count as pinned. */
+/**
+ * Keeps the images of a list on the node: pulls them at the daemon's start, and again when they are gone.
+ * They count as pinned.
+ */
 export class PrePull implements AsyncDisposable {
   readonly #options: PrePullOptions;
   readonly #wanted = new Map<string, Wanted>();

@@ -1,28 +1,15 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 
 import type { ReferrerFinder } from '../content/index.js';
-import { answerBlob } from './answer-blob.js';
-import { answerCatalog, answerTags } from './answer-list.js';
-import { answerManifest, answerReferrers } from './answer-manifest.js';
-import type { Answer } from './answer.js';
-import { isReading, RegistryFault } from './registry-fault.js';
+import { answerBlob } from './pull/answer-blob.js';
+import { answerCatalog, answerTags } from './pull/answer-list.js';
+import { answerManifest, answerReferrers } from './pull/answer-manifest.js';
+import type { Answer, Page } from './http/answer.js';
+import { isReading, RegistryFault } from './http/registry-fault.js';
 import { answerPush, PUSH_METHODS } from './push/answer-push.js';
 import type { PushRequest, ServeTarget } from './push/serve-target.js';
-import { noEndpoint, parseRoute, type Route } from './route.js';
-import type { ServeSource } from './serve-source.js';
-
-/** What is asked with a path that is no endpoint of the registry. */
-export interface PageRequest {
-  readonly method: 'GET' | 'HEAD';
-  readonly query: URLSearchParams;
-  readonly headers: IncomingHttpHeaders;
-}
-
-/**
- * What people see: gives the answer to a path outside of `/v2/`, as it was sent and without its query; undefined where there
- * is no such page. Its body is not sent to a HEAD.
- */
-export type Page = (path: string, request: PageRequest) => Promise<Answer | undefined>;
+import { noEndpoint, parseRoute, type Route } from './http/route.js';
+import type { ServeSource } from './pull/serve-source.js';
 
 export interface AnswerOptions {
   readonly source: ServeSource;
@@ -30,14 +17,14 @@ export interface AnswerOptions {
   readonly page?: Page | undefined;
   /** Where pushes and deletions go; absent for a registry that is only read. */
   readonly target?: ServeTarget | undefined;
-  /** What a push is held to. */
-  readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'inTurn'>;
+  /** The limits of a push. */
+  readonly pushing: Pick<PushRequest, 'mostUploadBytes' | 'manifests'>;
 }
 
 /**
- * What a request that may be made is answered with.
+ * Answers a request that was admitted.
  *
- * @throws {RegistryFault} what the client is told instead; whatever else the source or the target throws
+ * @throws {RegistryFault} the error body for the client; any other error of the source or the target
  */
 export async function answerRequest(options: AnswerOptions, request: IncomingMessage): Promise<Answer> {
   const { method = '' } = request;
@@ -95,7 +82,7 @@ async function read(
     case 'blob': {
       // A range of HEAD has no meaning (RFC 9110, 14.2).
       const { range, ...head } = headers;
-      // Who looks for a blob before pushing an image counts on what it finds.
+      // A client that finds a blob before it pushes an image relies on it.
       if (method === 'HEAD') await target?.keep(route.digest);
       return answerBlob(source, route, method === 'HEAD' ? head : { ...head, range });
     }

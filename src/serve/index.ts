@@ -1,29 +1,33 @@
+// http -> pull -> push; http | pull -> pull-through, page; http -> access, observe; all -> registry-server.ts
 export { Access, type AccessOptions, type Users } from './access/access.js';
 export { Htpasswd, type HtpasswdOptions } from './access/htpasswd.js';
 export { TlsFiles, type TlsFilesOptions, type TlsIdentity } from './access/tls-files.js';
-export type { Page, PageRequest } from './answer-request.js';
-export type { Answer } from './answer.js';
-export { accessFacts, accessLine } from './observe/access-line.js';
-export { MetricsServer, ServeMetrics } from './observe/serve-metrics.js';
-export { LayoutSource } from './layout-source.js';
-export { DEFAULT_SERVE_LIMITS, type ServeLimits } from './limits.js';
-export type { ServeTarget } from './push/serve-target.js';
-export { StoreTarget } from './push/store-target.js';
+export type { Answer, Page, PageRequest } from './http/answer.js';
+export { accessFacts, accessLine, type ServedRequest } from './observe/access-line.js';
+export { ServeMetrics } from './observe/serve-metrics.js';
+export { MirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
+export { type CatalogueSource, SourceCatalogue, StoreCatalogue } from './page/store-catalogue.js';
 export {
-  createRegistryServer,
-  type ListenAddress,
-  type RegistryServer,
-  type RegistryServerOptions,
-} from './registry-server.js';
+  DEFAULT_PULL_THROUGH_TTL_MS,
+  PullThrough,
+  type PullThroughOptions,
+} from './pull-through/pull-through.js';
+export { LayoutSource } from './pull/layout-source.js';
+export type { ServeSource } from './pull/serve-source.js';
 export {
   RestoringBlobs,
   type RestoringBlobsOptions,
   sourceOfStore,
   StoreSource,
   type StoreSourceOptions,
-} from './store-source.js';
-export type { ServedRequest } from './serve-request.js';
-export type { ServeSource } from './serve-source.js';
-export { MirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
-export { type CatalogueSource, SourceCatalogue, StoreCatalogue } from './page/store-catalogue.js';
-export { PullThrough, type PullThroughOptions } from './pull-through/pull-through.js';
+} from './pull/store-source.js';
+export type { ServeTarget } from './push/serve-target.js';
+export { StoreTarget } from './push/store-target.js';
+export {
+  createRegistryServer,
+  DEFAULT_SERVE_LIMITS,
+  type ListenAddress,
+  type RegistryServer,
+  type RegistryServerOptions,
+  type ServeLimits,
+} from './registry-server.js';

@@ -14,32 +14,27 @@ import { ReferrerFinder } from '../content/index.js';
 import { LandfallError, systemCode } from '../errors.js';
 import type { Access } from './access/access.js';
 import type { TlsIdentity } from './access/tls-files.js';
-import type { Page } from './answer-request.js';
-import { DEFAULT_SERVE_LIMITS, MANIFESTS_AT_ONCE, type ServeLimits } from './limits.js';
+import type { Page } from './http/answer.js';
+import type { ServedRequest } from './observe/access-line.js';
+import type { ServeSource } from './pull/serve-source.js';
 import type { ServeTarget } from './push/serve-target.js';
-import {
-  refuseRequest,
-  type ServedRequest,
-  serveRequest,
-  type ServeRequestOptions,
-} from './serve-request.js';
-import type { ServeSource } from './serve-source.js';
+import { refuseRequest, serveRequest } from './serve-request.js';
 
 export interface RegistryServerOptions {
   readonly source: ServeSource;
   /** Where pushes and deletions go; without one the registry is read-only. */
   readonly target?: ServeTarget | undefined;
-  /** What people see outside of `/v2/`; without it there is nothing. */
+  /** The pages for people, outside of `/v2/`; without it there are none. */
   readonly page?: Page | undefined;
-  /** Who may do what; without it whoever reaches the address may do all that there is. */
+  /** The rights of users; without it every client may do everything. */
   readonly access?: Access | undefined;
   /** Speaks TLS with this; without it plain HTTP. */
   readonly tls?: TlsIdentity | undefined;
   /** Those that are not given are {@link DEFAULT_SERVE_LIMITS}. */
   readonly limits?: Partial<ServeLimits>;
-  /** Told once for each request, when its answer has ended or its client has gone. */
+  /** Called once for each request, when its answer has ended or its client has gone. */
   readonly onRequest?: (event: ServedRequest) => void;
-  /** Told of each part of a body that was given to a connection, in bytes. */
+  /** Called for each part of a body that was given to a connection, in bytes. */
   readonly onSent?: (bytes: number) => void;
 }
 
@@ -53,18 +48,24 @@ export interface ListenAddress {
   readonly host: string;
 }
 
-/** A registry that can be pulled from, and pushed to where it has a target. Made by {@link createRegistryServer}. */
+/**
+ * A registry that can be pulled from, and pushed to where it has a target. Made by {@link
+ * createRegistryServer}.
+ */
 export interface RegistryServer {
   /**
-   * Begins to listen; port 0 takes a free one. Errors: IN_USE (the port is taken), INVALID_CONFIG (the address is
-   * not this machine's, or the port needs a right that the process lacks).
+   * Begins to listen; port 0 takes a free one. Errors: IN_USE (the port is taken), INVALID_CONFIG (the
+   * address is not this machine's, or the port needs a right that the process lacks).
    */
   listen(at: { readonly host: string; readonly port: number }): Promise<ListenAddress>;
-  /** Takes another certificate and key for connections from now on. Does nothing where it does not speak TLS. */
+  /**
+   * Takes another certificate and key for connections from now on. Does nothing where it does not speak TLS.
+   */
   identify(tls: TlsIdentity): void;
   /**
-   * Stops: takes no more connections, closes idle ones, and gives the answers under way `graceMs` (default 2000)
-   * to end before it cuts them off; when it resolves, nothing uses source and target any more. May be called twice.
+   * Stops: takes no more connections, closes idle ones, and gives the answers under way `graceMs` (default
+   * 2000) to end before it cuts them off; when it resolves, nothing uses source and target any more. May be
+   * called twice.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>;
   /** Requests that are being answered. */
@@ -72,13 +73,21 @@ export interface RegistryServer {
 }
 
 /**
- * The distribution specification over a source: `/v2/`, manifests and blobs with HEAD, GET, Range and conditions, and the
- * lists of tags, repositories and referrers; with a target also uploads, mounts, manifests and deletions.
+ * The distribution specification over a source: `/v2/`, manifests and blobs with HEAD, GET, Range and
+ * conditions, and the lists of tags, repositories and referrers; with a target also uploads, mounts,
+ * manifests and deletions.
  */
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
   const limits = { ...DEFAULT_SERVE_LIMITS, ...options.limits };
   const slow = new SlowClients(limits);
-  const serving = servingOf(options, limits);
+  const serving = {
+    ...options,
+    finder: new ReferrerFinder(options.source.blobs),
+    pushing: {
+      mostUploadBytes: limits.uploadBytes,
+      manifests: new Limiter(MANIFESTS_AT_ONCE),
+    },
+  };
   let [closing, inFlight] = [false, 0];
   /** They go on for a moment when their connections are gone. */
   const underWay = new Set<Promise<void>>();
@@ -105,7 +114,7 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
       closing = true;
       slow.close();
       await close(server, graceMs);
-      // Nobody uses the source any more when this resolves.
+      // Nothing uses the source any more when this resolves.
       await Promise.allSettled(underWay);
     },
     get requestsInFlight() {
@@ -114,20 +123,8 @@ export function createRegistryServer(options: RegistryServerOptions): RegistrySe
   };
 }
 
-function servingOf(options: RegistryServerOptions, limits: ServeLimits): ServeRequestOptions {
-  const { source, target, page, access, onRequest, onSent } = options;
-  const manifests = new Limiter(MANIFESTS_AT_ONCE);
-  return {
-    source,
-    target,
-    page,
-    access,
-    onRequest,
-    onSent,
-    finder: new ReferrerFinder(source.blobs),
-    pushing: { mostUploadBytes: limits.uploadBytes, inTurn: (action) => manifests.run(action) },
-  };
-}
+/** The pushed manifests that are in memory at once, of at most 4 MiB each. */
+const MANIFESTS_AT_ONCE = 16;
 
 function createListening(
   tls: TlsIdentity | undefined,
@@ -137,7 +134,7 @@ function createListening(
   const timing: ServerOptions = {
     headersTimeout: limits.headMs,
     keepAliveTimeout: limits.idleMs,
-    // How long a whole request takes depends on its body; who is slow with that is found by SlowClients.
+    // The time of a whole request depends on its body; SlowClients finds the slow ones.
     requestTimeout: 0,
     connectionsCheckingInterval: Math.max(250, Math.min(5000, limits.headMs / 2)),
   };
@@ -146,7 +143,7 @@ function createListening(
       ? createServer(timing, listener)
       : createTlsServer({ ...timing, ...secureContext(tls), handshakeTimeout: limits.headMs }, listener);
   server.maxConnections = limits.connections;
-  // Whether the body is wanted is known when it is known who asks.
+  // The request is admitted before its body is asked for.
   server.on('checkContinue', listener);
   return server;
 }
@@ -211,8 +208,9 @@ interface Watched {
 }
 
 /**
- * Cuts off clients that hold a request open and hardly move: who drips an upload, or does not read what it asked for. Only
- * who is waited for counts, never what this machine or an upstream is slow with.
+ * Cuts off clients that keep a request open and hardly move bytes: that drip an upload, or do not read their
+ * answer. Only the time in which the server waits for the client counts, never that of this machine or an
+ * upstream.
  */
 class SlowClients {
   readonly #limits: Pick<ServeLimits, 'stallMs' | 'leastBytesPerSecond'>;
@@ -264,3 +262,33 @@ function isWaitedFor({ socket, request, response }: Watched): boolean {
     socket.writableLength > 0 || (!request.complete && !response.headersSent && request.readableLength === 0)
   );
 }
+
+/** What a registry server holds its clients to. */
+export interface ServeLimits {
+  /** Connections that are open at once; further ones are closed at once. */
+  readonly connections: number;
+  /** Requests that are answered at once; further ones get a 429 with `Retry-After`. */
+  readonly requests: number;
+  /** One pushed blob, in bytes. */
+  readonly uploadBytes: number;
+  /** A client has so long for the head of a request, in ms. */
+  readonly headMs: number;
+  /** A connection without requests is closed after so long, in ms. */
+  readonly idleMs: number;
+  /** Over this time a client that is waited for has to move {@link leastBytesPerSecond} on average, in ms. */
+  readonly stallMs: number;
+  /** Bytes a second. Far below any line that an image could be pulled over. */
+  readonly leastBytesPerSecond: number;
+}
+
+const GIB = 1024 ** 3;
+
+export const DEFAULT_SERVE_LIMITS: ServeLimits = {
+  connections: 4096,
+  requests: 2048,
+  uploadBytes: 512 * GIB,
+  headMs: 15_000,
+  idleMs: 65_000,
+  stallMs: 60_000,
+  leastBytesPerSecond: 256,
+};

@@ -6,49 +6,20 @@ import { BLOB_CHUNK_BYTES, BlobFileStream } from '../content/index.js';
 import { isLandfallError } from '../errors.js';
 import type { Access } from './access/access.js';
 import { type AnswerOptions, answerRequest } from './answer-request.js';
-import type { Answer } from './answer.js';
-import { RegistryFault } from './registry-fault.js';
-import { hasBody, receivedBytes } from './request-body.js';
-
-/** A request that was answered. */
-export interface ServedRequest {
-  /** `GET`, `PUT`, … */
-  readonly method: string;
-  /** As the client sent it, with its query. */
-  readonly path: string;
-  /** Of the answer. */
-  readonly status: number;
-  /** Bytes of body that were given to the connection. */
-  readonly bytes: number;
-  /** Bytes of body that the client sent and that were read. */
-  readonly receivedBytes: number;
-  /** When its head had come. */
-  readonly startedAt: Date;
-  /** Until the answer had ended, in milliseconds. */
-  readonly durationMs: number;
-  /** The client's numeric IP address; empty where its connection had gone before. */
-  readonly client: string;
-  /** Who the client has shown to be. */
-  readonly user?: string;
-  /** What the client calls itself. */
-  readonly userAgent?: string;
-  /** As the client sent it. */
-  readonly referer?: string;
-  /** `1.1` */
-  readonly httpVersion: string;
-  /** What broke, where the answer is a 500 or ended early. */
-  readonly error?: unknown;
-}
+import type { Answer } from './http/answer.js';
+import { RegistryFault } from './http/registry-fault.js';
+import { hasBody, receivedBytes } from './http/request-body.js';
+import type { ServedRequest } from './observe/access-line.js';
 
 export interface ServeRequestOptions extends AnswerOptions {
-  /** Who may do what; absent where everybody may do all that there is. */
+  /** The rights of users; without it every client may do everything. */
   readonly access?: Access | undefined;
-  /** Told of each part of a body that was given to a connection. */
+  /** Called for each part of a body that was given to a connection, in bytes. */
   readonly onSent?: ((bytes: number) => void) | undefined;
   readonly onRequest?: ((event: ServedRequest) => void) | undefined;
 }
 
-/** Answers one request. Never rejects: what breaks is told to the client and to `onRequest`. */
+/** Answers one request. Never rejects: an error goes to the client and to `onRequest`. */
 export async function serveRequest(
   options: ServeRequestOptions,
   request: IncomingMessage,
@@ -63,7 +34,7 @@ export async function serveRequest(
   await sendLogged({ request, response, log }, answer);
 }
 
-/** Answers a request that is one too many: its client is to come again. */
+/** Answers a request beyond the limit with a 429. */
 export async function refuseRequest(
   options: ServeRequestOptions,
   request: IncomingMessage,
@@ -85,7 +56,8 @@ async function sendLogged({ request, response, log }: Exchange, answer: Prepared
     await send(request, response, { answer, onBytes: (length) => log.sent(length) });
   } catch (error) {
     log.failure = { error };
-    // Part of the answer may be out already, so that only a broken connection tells the client that it is not whole.
+    // Part of the answer may be out already, so only a broken connection shows the client that it is
+    // incomplete.
     log.socket.destroy();
     // A body of which nothing was sent is still open.
     if (answer.body instanceof Readable) answer.body.destroy();
@@ -94,7 +66,7 @@ async function sendLogged({ request, response, log }: Exchange, answer: Prepared
   log.end(answer.status);
 }
 
-/** What is told of one request when it has ended. */
+/** Collects the log entry of one request. */
 class RequestLog {
   failure: { readonly error: unknown } | undefined;
   user: string | undefined;
@@ -109,7 +81,7 @@ class RequestLog {
   constructor(options: ServeRequestOptions, request: IncomingMessage) {
     this.#options = options;
     this.#request = request;
-    // A request lets go of it when it is destroyed.
+    // A destroyed request has no socket any more.
     this.socket = request.socket;
     this.#client = request.socket.remoteAddress ?? '';
   }
@@ -133,15 +105,15 @@ class RequestLog {
       durationMs: performance.now() - this.#start,
       client: this.#client,
       httpVersion,
-      ...(this.user === undefined ? {} : { user: this.user }),
-      ...(userAgent === undefined ? {} : { userAgent }),
-      ...(referer === undefined ? {} : { referer }),
+      user: this.user,
+      userAgent,
+      referer,
       ...this.failure,
     });
   }
 }
 
-/** An answer whose body is open: what fails until here can still be told by a status. */
+/** An answer whose body is open: an error until here can still become a status. */
 type PreparedAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
 
 async function preparedAnswer(
@@ -157,7 +129,7 @@ async function preparedAnswer(
   return { ...common, body: typeof body === 'function' ? await body() : body };
 }
 
-/** What the client is told of an error. An unexpected one stays here: its message may hold paths of this machine. */
+/** The error for the client. An unexpected one stays here: its message may hold paths of this machine. */
 function faultOf(error: unknown): RegistryFault {
   if (error instanceof RegistryFault) return error;
   if (isLandfallError(error)) {
@@ -181,7 +153,7 @@ function answerOf(fault: RegistryFault): PreparedAnswer {
   };
 }
 
-/** @param o `onBytes`: told of every part of the body that goes out */
+/** @param o `onBytes`: called for every part of the body that goes out */
 async function send(
   request: IncomingMessage,
   response: ServerResponse,
@@ -214,10 +186,10 @@ async function send(
   if (missing !== 0) throw new Error(`the body is ${missing} of ${announced} bytes shorter than announced`);
 }
 
-/** So much of a body that nobody wants is read, so that a client which sends first sees its answer, in bytes. */
+/** How much of an unwanted body is read, in bytes, so that a client which sends first sees its answer. */
 const LEFT_OVER_BYTES = 1024 * 1024;
 
-/** The rest of a body that was not wanted is read and thrown away, up to a point: then the connection ends. */
+/** Reads the rest of an unwanted body and drops it, up to a limit: then the connection ends. */
 function leaveRest(request: IncomingMessage): void {
   if (request.complete || request.destroyed || !hasBody(request)) return;
   let left = LEFT_OVER_BYTES;
@@ -231,14 +203,18 @@ function leaveRest(request: IncomingMessage): void {
 /** So many that are not in use are kept, in bytes of {@link BLOB_CHUNK_BYTES} each: 16 MiB. */
 const MOST_SPARE = 64;
 
-/** Buffers that no connection is writing from. Making one for each part of a blob costs more than copying the part. */
+/**
+ * Buffers that no connection is writing from. Making one for each part of a blob costs more than copying the
+ * part.
+ */
 const spare: Buffer[] = [];
 
 /**
- * Sends a file as the body of an answer, one part at a time: the next is read when the connection has taken the last, so
- * that a client which takes long holds one buffer. Half the time that a stream of fresh buffers takes.
+ * Sends a file as the body of an answer, one part at a time: the next is read when the connection has taken
+ * the last, so that a client which takes long holds one buffer. Half the time that a stream of fresh buffers
+ * takes.
  *
- * @param onBytes told of every part that was given to the connection
+ * @param onBytes called for every part that was given to the connection
  * @throws what reading throws, or an error where the client has gone; the file is closed in any case
  */
 async function sendFile(

@@ -2,7 +2,7 @@ import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { NodeImage } from '../../src/daemon/node-images.js';
+import type { NodeImage } from '../../src/daemon/cri/node-images.js';
 import { PrePull } from '../../src/daemon/pre-pull.js';
 import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { failure } from '../support/registry-fixture.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { EXIT_CODES } from '../../src/cli/output/exit-codes.js';
-import { GRPC_STATUS } from '../../src/daemon/calls.js';
+import { GRPC_STATUS } from '../../src/daemon/grpc/calls.js';
 import type { ErrorCode } from '../../src/errors.js';
 import { isRoot } from '../support/needs-root.js';
 import { PROVOCATIONS } from './provocations.js';

@@ -14,11 +14,11 @@ import type {
   ContainerdCalls,
   EventEnvelope,
   ImageMessage,
-  Labels,
   WriteContentRequest,
 } from '../../src/daemon/containerd/connection.js';
-import { readProto, serviceOf } from '../../src/daemon/grpc-server.js';
+import { readProto, serviceOf } from '../../src/daemon/grpc/grpc-server.js';
 import { digestOf } from '../../src/spec/index.js';
+import type { Labels } from '../../src/unpack/index.js';
 
 const NAMESPACE = 'k8s.io';
 const SNAPSHOTTER = 'landfall';

@@ -2,7 +2,7 @@ import { credentials, loadPackageDefinition, Metadata, type ServiceError } from 
 import { loadSync } from '@grpc/proto-loader';
 import { resolve } from 'node:path';
 
-const PROTOS = resolve(import.meta.dirname, '../../src/daemon/protos');
+const PROTOS = resolve(import.meta.dirname, '../../src/daemon/grpc/protos');
 
 /** A client with all methods of a service. */
 export interface GrpcClient {
@@ -13,7 +13,7 @@ export interface GrpcClient {
 /**
  * A client that is made of the proto file of a service, as anybody would make one.
  *
- * @param file below src/daemon/protos, or an absolute path
+ * @param file below src/daemon/grpc/protos, or an absolute path
  * @param socket its path
  */
 export function grpcClient(file: string, service: string, socket: string): GrpcClient {

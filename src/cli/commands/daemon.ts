@@ -6,14 +6,14 @@ import {
   type DaemonOptions,
   type EndedPull,
   type LeftLayer,
-  ObserveServer,
   parseSocketAddress,
+  type Tracing,
+  wantsTracing,
 } from '../../daemon/index.js';
-import type { Tracing } from '../../daemon/observe/tracing.js';
-import { wantsTracing } from '../../daemon/observe/wants-tracing.js';
 import type { SyncMode } from '../../engine/store.js';
 import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/hosts/host-health.js';
+import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
@@ -119,10 +119,11 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
         await using observed =
           plan.observeAt === undefined
             ? undefined
-            : await ObserveServer.listen({
+            : await MetricsServer.listen({
                 ...plan.observeAt,
                 metrics,
                 whyNotReady: () => daemon.whyNotReady(),
+                unusable: 'FILESYSTEM',
               });
         const policy = (await policyOf(context))?.path;
         tellWhere(store.root, { ...plan, ...policies, policy }, observed?.address, context);

@@ -1,4 +1,3 @@
-import { findDaemon } from '../../daemon/daemon-file.js';
 import type { Store, SyncMode } from '../../engine/store.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
@@ -131,10 +130,10 @@ async function pullAll(
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
   const policy = await foundPolicy(context);
-  const daemon =
-    context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy)
-      ? await findDaemon(context.settings.root)
-      : undefined;
+  const asksDaemon = context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy);
+  const daemon = asksDaemon
+    ? await (await import('../../daemon/daemon-file.js')).findDaemon(context.settings.root)
+    : undefined;
   if (daemon !== undefined) {
     const { pullByDaemon } = await import('./pull-by-daemon.js');
     return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);

@@ -1,6 +1,6 @@
 import { isLandfallError, LandfallError } from '../../errors.js';
 import type { ServeLimits } from '../../serve/index.js';
-import { DEFAULT_PULL_THROUGH_TTL_MS } from '../../serve/pull-through/pull-through-ttl.js';
+import { DEFAULT_PULL_THROUGH_TTL_MS } from '../../serve/index.js';
 import { parseReference } from '../../spec/index.js';
 import { type ListenAt, parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';

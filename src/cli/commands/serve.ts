@@ -6,6 +6,7 @@ import { discardedBlobs } from '../../engine/images/discard-layers.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
+import { MetricsServer } from '../../observe/metrics-server.js';
 import {
   Access,
   accessFacts,
@@ -13,7 +14,6 @@ import {
   createRegistryServer,
   Htpasswd,
   LayoutSource,
-  MetricsServer,
   MirrorPage,
   type Page,
   PullThrough,

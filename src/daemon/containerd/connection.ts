@@ -17,9 +17,10 @@ import {
   LandfallError,
   throwIfAborted,
 } from '../../errors.js';
+import type { Labels } from '../../unpack/index.js';
 import type { ImageSpec } from '../cri/messages.js';
-import { streamingCall, unaryCall } from '../grpc-call.js';
-import { type ProtoFile, readProto, serviceOf } from '../grpc-server.js';
+import { streamingCall, unaryCall } from '../grpc/grpc-call.js';
+import { type ProtoFile, readProto, serviceOf } from '../grpc/grpc-server.js';
 
 const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: string]>> = {
   content: ['containerd-content-v1.proto', 'containerd.services.content.v1.Content'],
@@ -47,8 +48,9 @@ export interface ContainerdCallOptions extends Abortable {
 }
 
 /**
- * The services of a containerd, in one of its namespaces. Nothing is connected before the first call. Errors of every call:
- * NOT_FOUND, ALREADY_EXISTS, IN_USE; UNAVAILABLE (it is away); PROTOCOL (it cannot do that); ABORTED.
+ * The services of a containerd, in one of its namespaces. Nothing is connected before the first call. Errors
+ * of every call: NOT_FOUND, ALREADY_EXISTS, IN_USE; UNAVAILABLE (it is away); PROTOCOL (it cannot do that);
+ * ABORTED.
  */
 export class ContainerdConnection implements Disposable {
   readonly #client: Client;
@@ -94,7 +96,7 @@ export class ContainerdConnection implements Disposable {
     );
     const cancel = (): void => stream.cancel();
     o.signal?.addEventListener('abort', cancel, { once: true });
-    // Whoever waits for the end is told of an error; one after that is nobody's.
+    // `once` rejects with an error before the end; without this listener a later one would end the process.
     stream.on('error', () => undefined);
     const ended = once(stream.resume(), 'end');
     try {
@@ -183,11 +185,9 @@ export function isAlreadyThere(error: unknown): boolean {
 }
 
 /**
- * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts empty, 64-bit numbers
- * decimal text. What landfall neither sends nor looks at is left out.
+ * The messages of containerd's services as they are sent and arrive: absent messages are null, absent texts
+ * empty, 64-bit numbers decimal text. Fields that landfall neither sends nor reads are left out.
  */
-
-export type Labels = Readonly<Record<string, string>>;
 
 export interface DescriptorMessage {
   readonly mediaType: string;

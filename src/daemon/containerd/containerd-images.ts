@@ -9,7 +9,7 @@ import {
   throwIfAborted,
 } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
-import type { NodeImages } from '../node-images.js';
+import type { NodeImages } from '../cri/node-images.js';
 import { ContainerdConnection } from './connection.js';
 import {
   criImageId,
@@ -22,14 +22,14 @@ import {
 } from './image-records.js';
 import type { OwnOffers } from './labels.js';
 import { Registrar } from './registrar.js';
-import { criName, type Wanted, WantedImages, type WantedRecord, type WantedTarget } from './wanted.js';
+import { criName, type Wanted, WantedImages, type WantedTarget } from './wanted.js';
 
-export interface ContainerdImagesOptions extends Pick<ReconcileOptions, 'onRegistered' | 'onForgotten'> {
+export interface ContainerdImagesOptions {
   readonly store: Store;
   readonly images: NodeImages;
   /** Path of containerd's socket. */
   readonly socket: string;
-  /** Told of each layer that is offered, for the snapshotter that is asked for it. */
+  /** Learns of each layer that is offered, so that the snapshotter knows its own offers. */
   readonly offers: OwnOffers;
   /** How containerd's configuration calls landfall's snapshotter; default `landfall`. */
   readonly snapshotter?: string | undefined;
@@ -37,19 +37,26 @@ export interface ContainerdImagesOptions extends Pick<ReconcileOptions, 'onRegis
   readonly namespace?: string | undefined;
   /** How long {@link ContainerdImages.settled} waits, in milliseconds; default 30 seconds. */
   readonly patienceMs?: number | undefined;
-  /** Told of what containerd could not be told, once until all is well again; it is tried again all the same. */
+  /**
+   * Called for each problem once, until all is well again; that containerd is away, after a while. It is
+   * tried again all the same.
+   */
   readonly onProblem: (error: Error) => void;
+  /** Called with the names that containerd has now. */
+  readonly onRegistered?: ((names: readonly string[]) => void) | undefined;
+  /** Called with the names that were taken away. */
+  readonly onForgotten?: ((names: readonly string[]) => void) | undefined;
 }
 
 const PATIENCE_MS = 30_000;
-/** How soon it is looked again whether containerd's CRI knows of a change: at first, and at most; in milliseconds. */
+/** The pause before containerd's CRI is asked again for a change: at first, and at most; in milliseconds. */
 const FIRST_LOOK_MS = 20;
 const LONGEST_LOOK_MS = 500;
 
 /**
- * The images of a store in a containerd: what is pulled and unpacked here has its names, its manifests and its layers there, so
- * that containers are made of it; and what goes here goes there. It follows the store whoever changes it, and catches up with a
- * containerd that was away.
+ * Keeps the images of a store in a containerd: an image that is unpacked here has its names, manifests and
+ * layers there, so that containers can be made of it; an image that is removed here is removed there. It
+ * follows the store, whichever process changes it, and catches up with a containerd that was away.
  */
 export class ContainerdImages implements AsyncDisposable {
   readonly #connection: ContainerdConnection;
@@ -82,11 +89,12 @@ export class ContainerdImages implements AsyncDisposable {
   }
 
   /**
-   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store has no such name,
-   * or has not unpacked what it stands for.
+   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store
+   * has no such name, or has not unpacked what it stands for.
    *
    * @param name canonical
-   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError INVALID_REFERENCE
+   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError
+   *   INVALID_REFERENCE
    */
   async settled(name: string, { signal }: Abortable = {}): Promise<void> {
     const called = criName(name);
@@ -130,7 +138,7 @@ export class ContainerdImages implements AsyncDisposable {
   }
 
   async #isForgotten(called: string, wanted: Wanted, signal: AbortSignal | undefined): Promise<boolean> {
-    // Another name of the store stands for the same, or somebody else gave it.
+    // Another name of the store stands for the same, or the record is not landfall's.
     if (wanted.records.has(called)) return true;
     if ((await criImageId(this.#connection, called, { signal })) === undefined) return true;
     const record = (await listRecords(this.#connection, { signal })).get(called);
@@ -162,24 +170,25 @@ function unsettled(name: string, reason: unknown): LandfallError {
   });
 }
 
-export interface FollowerOptions extends Pick<ReconcileOptions, 'onRegistered' | 'onForgotten'> {
+interface FollowerOptions extends Pick<
+  ContainerdImagesOptions,
+  'onProblem' | 'onRegistered' | 'onForgotten'
+> {
   readonly database: Pick<MetadataDatabase, 'state'>;
   readonly wanted: WantedImages;
   readonly connection: ContainerdConnection;
   readonly registrar: Registrar;
   readonly namespace: string;
-  /** Told of each problem once, until all is well again; that containerd is away, after a while. */
-  readonly onProblem: (error: Error) => void;
 }
 
-/** How often it is looked whether the store has changed, or containerd, in milliseconds. */
+/** The pause between two looks at the store and containerd, in milliseconds. */
 const LOOK_MS = 1_000;
-/** How often all of containerd is looked through, should it have lost something without a word, in milliseconds. */
+/** How often all of containerd is compared, should it have lost something silently, in milliseconds. */
 const LOOK_THROUGH_MS = 10 * 60_000;
 /** How long after a failure the next try is; each further one waits twice as long. */
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 10_000;
-/** How long containerd may be away before that is a problem, in milliseconds: so it, or landfall, is when it is started again. */
+/** How long containerd may be away before that is a problem, in milliseconds: a restart takes a moment. */
 const AWAY_MS = 5_000;
 
 interface Asked {
@@ -187,7 +196,33 @@ interface Asked {
   readonly answer: Deferred<Reconciled>;
 }
 
-/** Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away. */
+/**
+ * A time in which containerd was there without interruption, so that what was found in it need not be looked
+ * for again.
+ */
+interface Session {
+  /** Targets, with their versions, of which all is there. */
+  readonly whole: Set<string>;
+  /** Whether its CRI has been reminded of what it should know. */
+  reminded: boolean;
+  /** The fingerprint of what it knows all of. */
+  applied: string | undefined;
+  /** How often a name was taken away by others. */
+  losses: number;
+}
+
+/** What came of it. */
+interface Reconciled {
+  readonly wanted: Wanted;
+  /** The targets that could not be registered, with the reason. */
+  readonly failed: ReadonlyMap<WantedTarget, LandfallError>;
+  /** Whether nothing was left to the next time. */
+  readonly isComplete: boolean;
+}
+
+/**
+ * Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away.
+ */
 class Follower implements AsyncDisposable {
   readonly #options: FollowerOptions;
   readonly #stop = new AbortController();
@@ -206,7 +241,7 @@ class Follower implements AsyncDisposable {
     this.#running = this.#follow();
   }
 
-  /** What comes of the next time that store and containerd are compared, which is now; a name of the store goes first. */
+  /** Compares store and containerd now, and gives the result; the name goes first. */
   async ask(name: string): Promise<Reconciled> {
     throwIfAborted(this.#stop.signal);
     const answer = deferred<Reconciled>();
@@ -253,20 +288,91 @@ class Follower implements AsyncDisposable {
     }
   }
 
+  /**
+   * Makes what containerd has the same as what the store has: registers what is missing, and takes away the
+   * names that landfall gave and has no more. What others have there stays.
+   *
+   * @param awaited names of the store that calls wait for; they go first
+   * @throws LandfallError those of a call, where containerd is away; what is wrong with one image is returned
+   */
   async #reconcile(awaited: ReadonlySet<string>): Promise<Reconciled> {
-    const { connection, registrar, onRegistered, onForgotten } = this.#options;
+    const { connection } = this.#options;
+    const { signal } = this.#stop;
     const wanted = await this.#readStore();
     const session = this.#currentSession();
-    return await reconcile(wanted, {
-      connection,
-      registrar,
-      session,
-      awaited,
-      isHurried: () => this.#asked.length > 0 || this.#stop.signal.aborted,
-      onRegistered,
-      onForgotten,
-      signal: this.#stop.signal,
-    });
+    const failed = new Map<WantedTarget, LandfallError>();
+    if (session.applied === wanted.fingerprint) return { wanted, failed, isComplete: true };
+    session.applied = undefined;
+    const { losses } = session;
+    const known = await listRecords(connection, { signal });
+    const isComplete = await this.#registerAll(session, wanted, known, { awaited, failed });
+    await this.#forgetOthers(wanted, known);
+    if (!isComplete || failed.size > 0) return { wanted, failed, isComplete };
+    if (!session.reminded) {
+      await remindCri(connection, wanted.records.values(), { signal });
+      session.reminded = true;
+    }
+    // What was lost meanwhile may have been looked at before.
+    if (session.losses === losses) session.applied = wanted.fingerprint;
+    return { wanted, failed, isComplete };
+  }
+
+  /**
+   * Whether it came to the end: where a call waits for another name by now, the rest is left to the next
+   * time.
+   */
+  async #registerAll(
+    session: Session,
+    wanted: Wanted,
+    known: ImageRecords,
+    o: { readonly awaited: ReadonlySet<string>; readonly failed: Map<WantedTarget, LandfallError> },
+  ): Promise<boolean> {
+    const first = new Set([...o.awaited].map((name) => wanted.byName.get(name)?.target));
+    const targets = [...wanted.versions.keys()].toSorted(
+      (a, b) => Number(first.has(b)) - Number(first.has(a)),
+    );
+    for (const target of targets) {
+      const isHurried = this.#asked.length > 0 || this.#stop.signal.aborted;
+      if (!first.has(target) && isHurried) return false;
+      try {
+        await this.#registerOne(session, wanted, target, known);
+      } catch (error) {
+        if (!isLandfallError(error) || isAway(error)) throw error;
+        o.failed.set(target, error);
+      }
+    }
+    return true;
+  }
+
+  async #registerOne(
+    session: Session,
+    { records: all, versions }: Wanted,
+    target: WantedTarget,
+    known: ImageRecords,
+  ): Promise<void> {
+    const { registrar, onRegistered } = this.#options;
+    const { signal } = this.#stop;
+    const records = [...all.values()].filter((record) => record.target === target);
+    const outdated = records.filter((record) => !isCurrent(known.get(record.name), record));
+    const version = `${target.target.digest} ${versions.get(target) ?? ''}`;
+    if (outdated.length === 0) {
+      if (session.whole.has(version)) return;
+      if (await registrar.isWhole(target, { signal })) {
+        session.whole.add(version);
+        return;
+      }
+    }
+    await registrar.register(target, outdated, known, { signal });
+    session.whole.add(version);
+    onRegistered?.((outdated.length > 0 ? outdated : records).map(({ name }) => name));
+  }
+
+  async #forgetOthers({ records }: Wanted, known: ImageRecords): Promise<void> {
+    const gone = [...known.values()].filter((record) => isOwn(record) && !records.has(record.name));
+    if (gone.length === 0) return;
+    const names = gone.map(({ name }) => name);
+    await deleteRecords(this.#options.connection, names, { signal: this.#stop.signal });
+    this.#options.onForgotten?.(names);
   }
 
   /** What it has now, read again only where something was written since. */
@@ -294,7 +400,7 @@ class Follower implements AsyncDisposable {
     return this.#session;
   }
 
-  /** It ends when the connection breaks, and a name that somebody takes away is to be given again. */
+  /** The session ends when the connection breaks; a name that others take away has to be given again. */
   async #listen(session: Session): Promise<void> {
     const { connection, namespace } = this.#options;
     const { signal } = this.#stop;
@@ -305,7 +411,7 @@ class Follower implements AsyncDisposable {
         session.applied = undefined;
       }
     } catch {
-      // Whoever calls next is told why.
+      // The next call fails with the reason.
     }
     if (this.#session === session) this.#session = undefined;
   }
@@ -317,7 +423,7 @@ class Follower implements AsyncDisposable {
     return state !== this.#read?.state;
   }
 
-  /** Whether it came to its end, and nobody asked meanwhile. */
+  /** Whether the pause came to its end, and no call came meanwhile. */
   async #pause(ms: number): Promise<boolean> {
     if (this.#asked.length > 0 || this.#stop.signal.aborted) return false;
     const { promise, resolve } = deferred<boolean>();
@@ -343,119 +449,6 @@ class Follower implements AsyncDisposable {
     this.#told.add(key);
     this.#options.onProblem(problem);
   }
-}
-
-/** A time in which containerd was there without interruption, so that what was found in it need not be looked for again. */
-interface Session {
-  /** Targets, with their versions, of which all is there. */
-  readonly whole: Set<string>;
-  /** Whether its CRI has been reminded of what it should know. */
-  reminded: boolean;
-  /** The fingerprint of what it knows all of. */
-  applied: string | undefined;
-  /** How often somebody has taken a name away. */
-  losses: number;
-}
-
-interface ReconcileOptions extends Abortable {
-  readonly connection: ContainerdConnection;
-  readonly registrar: Registrar;
-  readonly session: Session;
-  /** Names of the store that somebody waits for. They go first. */
-  readonly awaited: ReadonlySet<string>;
-  /** Whether somebody waits for another one by now: then the rest is left to the next time. */
-  readonly isHurried: () => boolean;
-  readonly onRegistered?: ((names: readonly string[]) => void) | undefined;
-  readonly onForgotten?: ((names: readonly string[]) => void) | undefined;
-}
-
-/** What came of it. */
-interface Reconciled {
-  readonly wanted: Wanted;
-  /** The targets that containerd could not be told of, with the reason. */
-  readonly failed: ReadonlyMap<WantedTarget, LandfallError>;
-  /** Whether nothing was left to the next time. */
-  readonly isComplete: boolean;
-}
-
-/**
- * Makes what containerd has the same as what the store has: registers what it lacks, and takes away the names that landfall gave
- * and has no more. What others have there stays.
- *
- * @throws LandfallError those of a call, where containerd is away; what is wrong with one image is returned
- */
-async function reconcile(wanted: Wanted, o: ReconcileOptions): Promise<Reconciled> {
-  const { session, connection } = o;
-  const failed = new Map<WantedTarget, LandfallError>();
-  if (session.applied === wanted.fingerprint) return { wanted, failed, isComplete: true };
-  session.applied = undefined;
-  const { losses } = session;
-  const known = await listRecords(connection, o);
-  const isComplete = await registerAll(wanted, known, failed, o);
-  await forgetOthers(wanted, known, o);
-  if (!isComplete || failed.size > 0) return { wanted, failed, isComplete };
-  if (!session.reminded) {
-    await remindCri(connection, wanted.records.values(), o);
-    session.reminded = true;
-  }
-  // What was lost meanwhile may have been looked at before.
-  if (session.losses === losses) session.applied = wanted.fingerprint;
-  return { wanted, failed, isComplete };
-}
-
-/** Whether it came to the end. */
-async function registerAll(
-  wanted: Wanted,
-  known: ImageRecords,
-  failed: Map<WantedTarget, LandfallError>,
-  o: ReconcileOptions,
-): Promise<boolean> {
-  const first = new Set([...o.awaited].map((name) => wanted.byName.get(name)?.target));
-  const targets = [...wanted.versions.keys()].toSorted((a, b) => Number(first.has(b)) - Number(first.has(a)));
-  for (const target of targets) {
-    const records = [...wanted.records.values()].filter((record) => record.target === target);
-    if (!first.has(target) && o.isHurried()) return false;
-    try {
-      await registerOne(wanted, target, records, known, o);
-    } catch (error) {
-      if (!isLandfallError(error) || isAway(error)) throw error;
-      failed.set(target, error);
-    }
-  }
-  return true;
-}
-
-async function registerOne(
-  wanted: Wanted,
-  target: WantedTarget,
-  records: readonly WantedRecord[],
-  known: ImageRecords,
-  { session, registrar, onRegistered, signal }: ReconcileOptions,
-): Promise<void> {
-  const outdated = records.filter((record) => !isCurrent(known.get(record.name), record));
-  const version = `${target.target.digest} ${wanted.versions.get(target) ?? ''}`;
-  if (outdated.length === 0) {
-    if (session.whole.has(version)) return;
-    if (await registrar.isWhole(target, { signal })) {
-      session.whole.add(version);
-      return;
-    }
-  }
-  await registrar.register(target, outdated, known, { signal });
-  session.whole.add(version);
-  onRegistered?.((outdated.length > 0 ? outdated : records).map(({ name }) => name));
-}
-
-async function forgetOthers(
-  { records }: Wanted,
-  known: ImageRecords,
-  { connection, onForgotten, signal }: ReconcileOptions,
-): Promise<void> {
-  const gone = [...known.values()].filter((record) => isOwn(record) && !records.has(record.name));
-  if (gone.length === 0) return;
-  const names = gone.map(({ name }) => name);
-  await deleteRecords(connection, names, { signal });
-  onForgotten?.(names);
 }
 
 function isAway({ code }: LandfallError): boolean {

@@ -1,10 +1,10 @@
 import type { Abortable } from '../../errors.js';
+import type { Labels } from '../../unpack/index.js';
 import {
   type ContainerdCallOptions,
   type ContainerdConnection,
   type ImageMessage,
   isAlreadyThere,
-  type Labels,
   unlessMissing,
 } from './connection.js';
 import { CRI_IMAGE, CRI_PINNED, hasLabels, OWN } from './labels.js';
@@ -12,7 +12,7 @@ import type { WantedRecord } from './wanted.js';
 
 export type ImageRecords = ReadonlyMap<string, ImageMessage>;
 
-/** All names of images that containerd has, whoever gave them. */
+/** All names of images that containerd has, landfall's and others. */
 export async function listRecords(connection: ContainerdConnection, o: Abortable): Promise<ImageRecords> {
   const { images } = await connection.call('images/List', {}, o);
   return new Map(images.map((image) => [image.name, image]));
@@ -33,7 +33,9 @@ function isPinned(record: ImageMessage): boolean {
   return hasLabels(record.labels, CRI_PINNED);
 }
 
-/** Gives a name its target, whatever had it before; labels that others gave it stay. Errors: those of a call. */
+/**
+ * Gives a name its target, whatever had it before; labels that others gave it stay. Errors: those of a call.
+ */
 export async function putRecord(
   connection: ContainerdConnection,
   wanted: WantedRecord,
@@ -46,7 +48,7 @@ export async function putRecord(
       await connection.call('images/Create', { image }, o);
       return;
     } catch (error) {
-      // Somebody has given it meanwhile.
+      // The name was given meanwhile.
       if (!isAlreadyThere(error)) throw error;
     }
   }
@@ -61,12 +63,12 @@ async function touchRecord(
 ): Promise<void> {
   await connection
     .call('images/Update', { image: record, updateMask: { paths: ['target'] } }, o)
-    .catch((error: unknown) => unlessMissing(error));
+    .catch(unlessMissing);
 }
 
 /**
- * Takes names away. With the last, what only they kept is collected, the snapshots that containerd holds of landfall included, and
- * is gone when this resolves.
+ * Takes names away. With the last, containerd collects what only they kept, landfall's snapshots included,
+ * before this resolves.
  */
 export async function deleteRecords(
   connection: ContainerdConnection,
@@ -74,9 +76,7 @@ export async function deleteRecords(
   o: Abortable,
 ): Promise<void> {
   for (const [at, name] of names.entries()) {
-    await connection
-      .call('images/Delete', { name, sync: at === names.length - 1 }, o)
-      .catch((error: unknown) => unlessMissing(error));
+    await connection.call('images/Delete', { name, sync: at === names.length - 1 }, o).catch(unlessMissing);
   }
 }
 
@@ -90,7 +90,10 @@ function messageOf({ name, target: { target }, pinned }: WantedRecord, others: L
   };
 }
 
-/** The ID of the image that containerd's CRI knows by a name; undefined where it knows none. Errors: those of a call. */
+/**
+ * The ID of the image that containerd's CRI knows by a name; undefined where it knows none. Errors: those of
+ * a call.
+ */
 export async function criImageId(
   connection: ContainerdConnection,
   name: string,
@@ -101,8 +104,9 @@ export async function criImageId(
 }
 
 /**
- * Has containerd's CRI look again at the names that it should know and does not. It keeps what it knows in memory, and when it
- * starts, it leaves out what it finds without its layers: everything, where it starts before landfall does.
+ * Makes containerd's CRI read the names again that it should know and does not. The CRI keeps images in
+ * memory, and at its start leaves out those without layers: all of them, where containerd starts before
+ * landfall does.
  *
  * @throws LandfallError those of a call
  */

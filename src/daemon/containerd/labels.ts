@@ -6,22 +6,20 @@ import {
   isConfigType,
   isManifestType,
 } from '../../spec/index.js';
-import type { Labels } from './connection.js';
+import type { Labels } from '../../unpack/index.js';
 
 /** What containerd's CRI takes for its own (containerd: internal/cri/labels). */
 export const CRI_IMAGE: Labels = { 'io.cri-containerd.image': 'managed' };
 export const CRI_PINNED: Labels = { 'io.cri-containerd.pinned': 'pinned' };
 /** On the records that landfall keeps, so that it can take them away again. */
 export const OWN: Labels = { 'landfall.dev/managed': 'true' };
-/** Asks a snapshotter for a snapshot that it has under this chain ID, rather than for a new one. */
-export const SNAPSHOT_REF = 'containerd.io/snapshot.ref';
 /** When a lease ends by itself, as RFC 3339 writes it. */
 export const EXPIRE = 'containerd.io/gc.expire';
 
 const CONTENT_REF = 'containerd.io/gc.ref.content';
 const SNAPSHOT_GC_REF = 'containerd.io/gc.ref.snapshot';
 
-/** Keeps the content below a document for as long as the document is kept (containerd: ChildGCLabels). */
+/** Keeps the content below a manifest for as long as the manifest is kept (containerd: ChildGCLabels). */
 export function childLabels(document: ImageManifest | ImageIndex): Labels {
   const labels: Record<string, string> = {};
   const counts = new Map<string, number>();
@@ -59,13 +57,15 @@ export function hasLabels(labels: Labels, wanted: Labels): boolean {
 }
 
 /**
- * The layers that a daemon is just offering to its containerd, which asks the same daemon for them: by this its snapshotter knows that
- * it is asked on its own behalf.
+ * The layers that a daemon is just offering to its containerd, which asks the same daemon for them: its
+ * snapshotter recognises these requests as its own.
  */
 export class OwnOffers {
   readonly #keys = new Set<string>();
 
-  /** @param key of a snapshot, as it is asked for at containerd, which puts a namespace and a number before it */
+  /**
+   * @param key of a snapshot, as it is asked for at containerd, which puts a namespace and a number before it
+   */
   isOwn(key: string): boolean {
     return this.#keys.has(key.slice(key.lastIndexOf('/') + 1));
   }

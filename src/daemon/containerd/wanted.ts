@@ -13,16 +13,18 @@ import {
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
-import type { NodeImages } from '../node-images.js';
+import type { NodeImages } from '../cri/node-images.js';
 import { chainLabels, childLabels } from './labels.js';
-import type { Labels } from './connection.js';
+import type { Labels } from '../../unpack/index.js';
 
 /** An image that containerd is to know, by one of the targets that it is had by. */
 export interface WantedTarget {
   readonly target: Descriptor;
   /** The config's digest. */
   readonly imageId: Digest;
-  /** What containerd needs of its content, none of which are layers; what a blob refers to stands before it. */
+  /**
+   * What containerd needs of its content, none of which are layers; what a blob refers to stands before it.
+   */
   readonly blobs: readonly WantedBlob[];
   /** The chain IDs of its layers, bottom first. */
   readonly chain: readonly Digest[];
@@ -122,7 +124,9 @@ export class WantedImages {
     };
   }
 
-  /** The indexes that lead from a descriptor to a manifest, the nearest to it first; undefined where none do. */
+  /**
+   * The indexes that lead from a descriptor to a manifest, the nearest to it first; undefined where none do.
+   */
   async #indexesTo(
     from: Descriptor,
     manifest: Digest,
@@ -171,7 +175,10 @@ function recordNames(name: string, digest: Digest): readonly string[] {
   return [...new Set([criName(name), byDigest])];
 }
 
-/** What containerd's CRI calls an image that was pulled by a canonical name: it drops a tag that stands beside a digest. */
+/**
+ * What containerd's CRI calls an image that was pulled by a canonical name: it drops a tag that stands beside
+ * a digest.
+ */
 export function criName(name: string): string {
   const reference = parseReference(name);
   if (reference.digest === undefined) return name;

@@ -6,8 +6,8 @@ import type { Store } from '../../engine/store.js';
 import { knownVerifications } from '../../engine/trust/registry-signatures.js';
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { formatPlatform } from '../../spec/index.js';
-import type { StreamingMethod, UnaryMethod } from '../calls.js';
-import type { NodeImage, NodeImages } from '../node-images.js';
+import type { StreamingMethod, UnaryMethod } from '../grpc/calls.js';
+import type { NodeImage, NodeImages } from './node-images.js';
 import { nameIn, pullImage, type PullImageOptions } from './pull-image.js';
 import type {
   FilesystemUsage,
@@ -71,7 +71,7 @@ export function imageService(options: ImageServiceOptions): ImageService {
   };
 }
 
-/** @param asked what the image was asked for with, whose annotations come back with it */
+/** @param asked the request's spec, whose annotations go back to the client */
 function messageOf(image: NodeImage, asked?: ImageSpec): Image {
   const { uid, username } = imageUser(image.user);
   return {
@@ -80,17 +80,17 @@ function messageOf(image: NodeImage, asked?: ImageSpec): Image {
     repoDigests: image.repoDigests,
     // It must not be 0, and an image without any layers still has a manifest.
     size: String(Math.max(1, image.size)),
-    ...(uid === undefined ? {} : { uid: { value: String(uid) } }),
-    ...(username === undefined ? {} : { username }),
+    uid: uid === undefined ? undefined : { value: String(uid) },
+    username,
     spec: { image: image.id, ...(asked === undefined ? {} : { annotations: asked.annotations }) },
     pinned: image.pinned,
   };
 }
 
 /**
- * What `verbose` asks for (CRI: ImageStatusResponse.info): `info`, a JSON object with the chain ID, the image's config as
- * `imageSpec`, which is what peers call it, its layers, the snapshot of the topmost, where its blobs came from, and by whom it is known to
- * be signed.
+ * What `verbose` asks for (CRI: ImageStatusResponse.info): `info`, a JSON object with the chain ID, the
+ * image's config as `imageSpec`, which is what peers call it, its layers, the snapshot of the topmost, the
+ * source of its blobs, and its verified signatures.
  */
 async function imageInfo(store: Store, image: NodeImage): Promise<Readonly<Record<string, string>>> {
   const { catalog, content, snapshotter } = store;
@@ -141,8 +141,8 @@ function signatureOf({
 const NANOSECONDS = 1_000_000n;
 
 /**
- * What images take on the disk (CRI: ImageFsInfo): the content store and the unpacked layers. It asks the database alone; a
- * layer is measured once, soon after its pull. Images and containers share a file system.
+ * What images take on the disk (CRI: ImageFsInfo): the content store and the unpacked layers. The database
+ * alone answers; a layer is measured once, soon after its pull. Images and containers share a file system.
  */
 async function imageFsInfo(store: Store): Promise<ImageFsInfoResponse> {
   const { blobs, snapshots } = await recordedUsage(store);
@@ -155,15 +155,15 @@ async function imageFsInfo(store: Store): Promise<ImageFsInfoResponse> {
   return { imageFilesystems: [usage], containerFilesystems: [usage] };
 }
 
-/** Who an image's commands run as (CRI: Image.uid and Image.username, of which one is set at most). */
+/** The user of an image's commands (CRI: Image.uid and Image.username, of which at most one is set). */
 export interface ImageUser {
   readonly uid?: number;
   readonly username?: string;
 }
 
 /**
- * Reads `User` of an image's config (image-spec: config.md): `user`, `uid`, `user:group`, `uid:gid`, `uid:group` or
- * `user:gid`. The group is nobody's concern here.
+ * Reads `User` of an image's config (image-spec: config.md): `user`, `uid`, `user:group`, `uid:gid`,
+ * `uid:group` or `user:gid`. CRI has no field for the group.
  */
 export function imageUser(user: string | undefined): ImageUser {
   const [name = ''] = (user ?? '').split(':');
@@ -175,15 +175,17 @@ export function imageUser(user: string | undefined): ImageUser {
 interface RemoveNodeImageOptions {
   readonly store: Store;
   readonly images: NodeImages;
-  /** Told of each name that went, and waited for before the removal is answered. */
+  /** Called for each name that was removed, and awaited before the removal is answered. */
   readonly onRemoved?: ((removed: RemovedImage, o: Abortable) => Promise<void>) | undefined;
 }
 
 /**
- * Removes an image (CRI: RemoveImage) with all of its names, whether it is called by its ID or by one of them. Its space is free when
- * this resolves. Pinned is what nobody collects by itself; who asks for its removal is obeyed. What is not there is removed already.
+ * Removes an image (CRI: RemoveImage) with all of its names, whether the request has its ID or a name. Its
+ * space is free when this resolves. A pinned image is removed too: a pin only keeps it from being collected.
+ * An image that is not there counts as removed.
  *
- * @throws SpecError INVALID_REFERENCE; those of removing, UNSUPPORTED (only an additional store has it) among them
+ * @throws SpecError INVALID_REFERENCE; those of removing, UNSUPPORTED (only an additional store has it) among
+ *   them
  */
 export async function removeNodeImage(
   called: string,
@@ -196,7 +198,7 @@ export async function removeNodeImage(
   }
 }
 
-/** Somebody else may have removed it at the same time. */
+/** Another process may have removed it at the same time. */
 function unlessGone(error: unknown): undefined {
   if (!isLandfallError(error) || error.code !== 'BLOB_NOT_FOUND') throw error;
   return undefined;

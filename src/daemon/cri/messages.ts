@@ -1,6 +1,6 @@
 /**
- * The messages of protos/runtime-v1.proto as they arrive and are sent: absent messages are null, absent texts empty, 64-bit
- * numbers decimal text.
+ * The messages of protos/runtime-v1.proto as they arrive and are sent: absent messages are null, absent texts
+ * empty, 64-bit numbers decimal text.
  */
 
 export interface ImageSpec {
@@ -25,8 +25,8 @@ export interface Image {
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
   readonly size: string;
-  readonly uid?: { readonly value: string };
-  readonly username?: string;
+  readonly uid?: { readonly value: string } | undefined;
+  readonly username?: string | undefined;
   readonly spec: Partial<ImageSpec>;
   readonly pinned: boolean;
 }

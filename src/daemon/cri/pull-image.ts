@@ -10,9 +10,9 @@ import {
 import type { Credentials } from '../../registry/index.js';
 import { type Digest, formatReference } from '../../spec/index.js';
 import type { PolicyDirectory } from '../../trust/index.js';
-import { type CallContext, StatusError } from '../calls.js';
-import type { KeptCredentials } from '../kept-credentials.js';
-import { nodeReference } from '../node-images.js';
+import { type CallContext, StatusError } from '../grpc/calls.js';
+import type { KeptCredentials } from '../pulls/credentials.js';
+import { nodeReference } from './node-images.js';
 import type { Pulls } from '../pulls/pulls.js';
 import type { AuthConfig, ImageSpec, PullImageRequest, PullImageResponse } from './messages.js';
 
@@ -22,16 +22,16 @@ export interface PullImageOptions {
   readonly runtimeHandlers: readonly string[];
   /** Where what a pull came with is kept for a moment. */
   readonly credentials: Pick<KeptCredentials, 'keep'>;
-  /** The signature policies of Kubernetes' namespaces; absent where the daemon's own is everybody's. */
+  /** The signature policies of Kubernetes' namespaces; without them the daemon's own holds for all. */
   readonly policies?: Pick<PolicyDirectory, 'forNamespace'> | undefined;
 }
 
 /**
- * Pulls an image and answers with its ID (CRI: PullImage), under the signature policy of the namespace whose pod it is for. One that is here
- * is held against that too. Annotations are not looked at: those that are sent are the pod's.
+ * Pulls an image and answers with its ID (CRI: PullImage), under the signature policy of the namespace whose
+ * pod it is for. An image that is here is verified too. Annotations are ignored: they are the pod's.
  *
- * @throws StatusError where the kubelet tells failures apart by their message; INVALID_CONFIG for a runtime handler that is not
- *   known, or credentials that make no sense; as pulling does
+ * @throws StatusError where the kubelet tells failures apart by their message; INVALID_CONFIG for a runtime
+ *   handler that is not known, or credentials that make no sense; as pulling does
  */
 export async function pullImage(
   { image: spec, auth, sandboxConfig }: PullImageRequest,
@@ -74,8 +74,8 @@ function prefixOf(error: LandfallError): string | undefined {
 }
 
 /**
- * A kubelet takes such a message for what it is only where the status is UNKNOWN: of every other one it looks at the text that
- * gRPC makes of it, which begins with the status.
+ * A kubelet recognises such a message only where the status is UNKNOWN: with any other, it reads the text
+ * that gRPC makes of the error, which begins with the status.
  */
 function asKubeletLooksForIt(error: unknown): unknown {
   const prefix = isLandfallError(error) ? prefixOf(error) : undefined;
@@ -84,8 +84,8 @@ function asKubeletLooksForIt(error: unknown): unknown {
 }
 
 /**
- * The credentials that a client sends with a pull (CRI: AuthConfig), in the order in which peers look at its fields. Undefined
- * where there are none, or they are for another registry than the one that is pulled from: it is never shown them.
+ * The credentials that a client sends with a pull (CRI: AuthConfig), in the order in which peers look at its
+ * fields. Undefined where there are none, or where they are for another registry, which must never see them.
  *
  * @param registry as references name it: `docker.io`, `127.0.0.1:5000`
  * @throws LandfallError INVALID_CONFIG

@@ -1,4 +1,4 @@
-import type { UnaryMethod } from '../calls.js';
+import type { UnaryMethod } from '../grpc/calls.js';
 import type { StatusRequest, StatusResponse, VersionRequest, VersionResponse } from './messages.js';
 
 export interface RuntimeServiceOptions {

@@ -1,30 +1,25 @@
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
 import type { RemovedImage } from '../../engine/images/remove.js';
 import type { Store } from '../../engine/store.js';
-import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
+import { isLandfallError } from '../../errors.js';
+import { type Counter, Gauge, Histogram } from 'prom-client';
 import { integerOf } from '../../metadata/index.js';
+import { ProgramMetrics, type ProgramMetricsOptions } from '../../observe/metrics-server.js';
 import type { EndedPull, Pulls } from '../pulls/pulls.js';
 import type { LayerOutcome } from '../snapshots/snapshots-service.js';
 
-export interface DaemonMetricsOptions {
+export interface DaemonMetricsOptions extends ProgramMetricsOptions {
   readonly store: Store;
-  /** Of this program. */
-  readonly version: string;
 }
 
 /** From a cached image to one of tens of gigabytes, in seconds. */
 const DURATIONS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
-/** Hosts and registries are named by whoever pulls, so what is counted by name has a bound; the rest is counted together. */
+/** Clients name hosts and registries, so these labels need a bound; the rest is counted as {@link OTHERS}. */
 const MOST_NAMES = 200;
 const OTHERS = 'others';
 
 /** What the daemon counts, for Prometheus. docs/node.md lists it. */
-export class DaemonMetrics {
-  readonly #registry = new Registry();
+export class DaemonMetrics extends ProgramMetrics {
   readonly #names = new Map<string, Set<string>>();
   readonly #pulls: Counter<'result' | 'code'>;
   readonly #durations: Histogram<'result'>;
@@ -37,20 +32,13 @@ export class DaemonMetrics {
   readonly #freedBytes: Counter<'by'>;
 
   constructor({ store, version }: DaemonMetricsOptions) {
-    const registers = [this.#registry];
-    const info = new Gauge({
-      name: 'landfall_build_info',
-      help: 'What runs here; always 1.',
-      labelNames: ['version', 'node'],
-      registers,
-    });
-    info.set({ version, node: process.version }, 1);
-    this.#pulls = new Counter({
-      name: 'landfall_pulls_total',
-      help: 'Pulls that have ended, by result (ok, error) and error code.',
-      labelNames: ['result', 'code'],
-      registers,
-    });
+    super({ version });
+    const registers = [this.registry];
+    this.#pulls = this.counter(
+      'landfall_pulls_total',
+      'Pulls that have ended, by result (ok, error) and error code.',
+      ['result', 'code'],
+    );
     this.#durations = new Histogram({
       name: 'landfall_pull_duration_seconds',
       help: 'How long pulls took, waiting for their turn included.',
@@ -58,47 +46,40 @@ export class DaemonMetrics {
       buckets: DURATIONS,
       registers,
     });
-    this.#registryBytes = new Counter({
-      name: 'landfall_pull_bytes_total',
-      help: 'Bytes of blobs that came for pulls, by the registry of the image.',
-      labelNames: ['registry'],
-      registers,
-    });
-    this.#hostBytes = new Counter({
-      name: 'landfall_received_bytes_total',
-      help: 'Bytes of answers, by the host that sent them: a registry, a mirror, or where one of them redirects to.',
-      labelNames: ['host'],
-      registers,
-    });
-    this.#resumedBytes = new Counter({
-      name: 'landfall_pull_resumed_bytes_total',
-      help: 'Bytes that pulls found of downloads that had broken off, and did not ask for again.',
-      registers,
-    });
-    this.#layers = new Counter({
-      name: 'landfall_layers_total',
-      help: 'Layers of images that were pulled, by whether they were here already.',
-      labelNames: ['reused'],
-      registers,
-    });
-    this.#snapshotLayers = new Counter({
-      name: 'landfall_snapshot_layers_total',
-      help: 'Layers that containerd asked for: present, pulled, or left to containerd to bring itself.',
-      labelNames: ['outcome'],
-      registers,
-    });
-    this.#removedImages = new Counter({
-      name: 'landfall_removed_images_total',
-      help: 'Names of images that clients of CRI removed, which is how a kubelet collects garbage.',
-      registers,
-    });
-    this.#freedBytes = new Counter({
-      name: 'landfall_freed_bytes_total',
-      help: 'Bytes of blobs and unpacked layers that were freed, by what freed them: image (its removal), snapshot, collection.',
-      labelNames: ['by'],
-      registers,
-    });
-    // So that it is seen to be 0 before there is any.
+    this.#registryBytes = this.counter(
+      'landfall_pull_bytes_total',
+      'Bytes of blobs that came for pulls, by the registry of the image.',
+      ['registry'],
+    );
+    this.#hostBytes = this.counter(
+      'landfall_received_bytes_total',
+      'Bytes of answers, by the host that sent them: a registry, a mirror, or where one of them redirects to.',
+      ['host'],
+    );
+    this.#resumedBytes = this.counter(
+      'landfall_pull_resumed_bytes_total',
+      'Bytes that pulls found of downloads that had broken off, and did not ask for again.',
+    );
+    this.#layers = this.counter(
+      'landfall_layers_total',
+      'Layers of images that were pulled, by whether they were here already.',
+      ['reused'],
+    );
+    this.#snapshotLayers = this.counter(
+      'landfall_snapshot_layers_total',
+      'Layers that containerd asked for: present, pulled, or left to containerd to bring itself.',
+      ['outcome'],
+    );
+    this.#removedImages = this.counter(
+      'landfall_removed_images_total',
+      'Names of images that clients of CRI removed, which is how a kubelet collects garbage.',
+    );
+    this.#freedBytes = this.counter(
+      'landfall_freed_bytes_total',
+      'Bytes of blobs and unpacked layers that were freed, by what freed them: image (its removal), snapshot, collection.',
+      ['by'],
+    );
+    // So that each is seen to be 0 before anything was freed.
     for (const by of ['image', 'snapshot', 'collection'] as const) this.freed(by, 0);
     const stored = new Gauge({
       name: 'landfall_store_bytes',
@@ -111,36 +92,10 @@ export class DaemonMetrics {
         stored.set({ kind: 'snapshots' }, snapshots.bytes);
       },
     });
-    const images: Gauge = new Gauge({
-      name: 'landfall_images',
-      help: 'Names of images in the store.',
-      registers,
-      collect: async () => {
-        const row = await store.database.get('SELECT count(*) AS count FROM images');
-        if (row !== undefined) images.set(integerOf(row, 'count'));
-      },
+    this.gauge('landfall_images', 'Names of images in the store.', async () => {
+      const row = await store.database.get('SELECT count(*) AS count FROM images');
+      return row === undefined ? 0 : integerOf(row, 'count');
     });
-    const memory: Gauge = new Gauge({
-      name: 'process_resident_memory_bytes',
-      help: 'Resident memory of the daemon.',
-      registers,
-      collect: () => memory.set(process.memoryUsage.rss()),
-    });
-    const cpu: Counter = new Counter({
-      name: 'process_cpu_seconds_total',
-      help: 'What the daemon has used of the processors.',
-      registers,
-      collect: () => {
-        cpu.reset();
-        cpu.inc(cpuSeconds());
-      },
-    });
-    const start = new Gauge({
-      name: 'process_start_time_seconds',
-      help: 'When the daemon started, since 1970.',
-      registers,
-    });
-    start.set(Date.now() / 1000 - process.uptime());
   }
 
   /** Counts what these pulls do from now on. */
@@ -149,7 +104,7 @@ export class DaemonMetrics {
       name: 'landfall_pulls_in_flight',
       help: 'Pulls that have not ended, by state.',
       labelNames: ['state'],
-      registers: [this.#registry],
+      registers: [this.registry],
       collect: () => {
         gauge.reset();
         for (const state of ['queued', 'resolving', 'transferring']) gauge.set({ state }, 0);
@@ -170,7 +125,7 @@ export class DaemonMetrics {
     this.freed('image', freed);
   }
 
-  /** @param by what freed so many bytes: containerd's letting go of a snapshot, or a collection after its own */
+  /** @param by what freed the bytes: the removal of an image or a snapshot, or a collection */
   freed(by: 'image' | 'snapshot' | 'collection', bytes: number): void {
     this.#freedBytes.inc({ by }, bytes);
   }
@@ -178,11 +133,6 @@ export class DaemonMetrics {
   /** @param outcome how a layer came that containerd asked for */
   snapshotLayer(outcome: LayerOutcome): void {
     this.#snapshotLayers.inc({ outcome });
-  }
-
-  /** What Prometheus reads, and its media type. */
-  async render(): Promise<{ readonly text: string; readonly mediaType: string }> {
-    return { text: await this.#registry.metrics(), mediaType: this.#registry.contentType };
   }
 
   #count({ outcome, durationMs, registry, progress }: EndedPull): void {
@@ -208,92 +158,4 @@ export class DaemonMetrics {
 
 function codeOf(error: Error): string {
   return isLandfallError(error) ? error.code : 'INTERNAL';
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
-
-export interface ObserveServerOptions {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-  readonly metrics: DaemonMetrics;
-  /** Why the daemon cannot serve at the moment; undefined when it can. */
-  readonly whyNotReady: () => Promise<string | undefined>;
-}
-
-/** `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (the store answers too), over HTTP without TLS. */
-export class ObserveServer implements AsyncDisposable {
-  readonly #server: Server;
-
-  private constructor(server: Server) {
-    this.#server = server;
-  }
-
-  /** @throws LandfallError IN_USE, FILESYSTEM (the address cannot be listened at) */
-  static async listen(options: ObserveServerOptions): Promise<ObserveServer> {
-    const { host, port } = options;
-    const server = createServer((request, response) => {
-      answer(request, response, options).catch(() => response.destroy());
-    });
-    server.listen({ host, port });
-    try {
-      await once(server, 'listening');
-    } catch (cause) {
-      const inUse = systemCode(cause) === 'EADDRINUSE';
-      throw new LandfallError(
-        inUse ? 'IN_USE' : 'FILESYSTEM',
-        `metrics cannot be served at ${host}:${port} (${systemCode(cause) ?? 'unknown error'})`,
-        { cause, hint: 'Choose another address.' },
-      );
-    }
-    return new ObserveServer(server);
-  }
-
-  /** `127.0.0.1:9090` */
-  get address(): string {
-    const { address, port, family } = this.#server.address() as AddressInfo;
-    return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    this.#server.closeAllConnections();
-    await closed;
-  }
-}
-
-async function answer(
-  { method, url }: IncomingMessage,
-  response: ServerResponse,
-  { metrics, whyNotReady }: ObserveServerOptions,
-): Promise<void> {
-  if (method !== 'GET' && method !== 'HEAD') {
-    send(response, 405, 'only GET and HEAD are answered');
-    return;
-  }
-  switch (url?.split('?')[0]) {
-    case '/healthz':
-      send(response, 200, 'ok');
-      break;
-    case '/readyz': {
-      const reason = await whyNotReady();
-      send(response, reason === undefined ? 200 : 503, reason ?? 'ok');
-      break;
-    }
-    case '/metrics': {
-      const { text, mediaType } = await metrics.render();
-      response.writeHead(200, { 'Content-Type': mediaType }).end(text);
-      break;
-    }
-    default:
-      send(response, 404, 'there are /metrics, /healthz and /readyz');
-  }
-}
-
-function send(response: ServerResponse, status: number, text: string): void {
-  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(`${text}\n`);
 }

@@ -21,7 +21,10 @@ interface TracedPull {
   readonly layers: Map<string, Span>;
 }
 
-/** A span for each pull, and below it one for each blob that is downloaded and for each layer that is unpacked. */
+/**
+ * A span for each pull, and below it one for each blob that is downloaded and for each layer that is
+ * unpacked.
+ */
 export class Tracing implements AsyncDisposable {
   readonly #provider: BasicTracerProvider;
   readonly #tracer: Tracer;
@@ -52,7 +55,7 @@ export class Tracing implements AsyncDisposable {
 
   /** Sends what was not sent. */
   async [Symbol.asyncDispose](): Promise<void> {
-    // Where nobody takes it, there is nobody to tell either.
+    // Where the collector is away, there is nowhere to report that.
     await this.#provider.shutdown().catch(() => undefined);
   }
 

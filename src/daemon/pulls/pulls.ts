@@ -15,6 +15,7 @@ import {
   type Reference,
 } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
+import { registryFor } from './credentials.js';
 import { PullTurns, type PullTurnsOptions, Transfer, type TransferProgress } from './transfer.js';
 
 export interface PullsOptions extends PullTurnsOptions {
@@ -25,17 +26,17 @@ export interface PullsOptions extends PullTurnsOptions {
   readonly policy?: PolicyFile | undefined;
   readonly budget: PullBudget;
   /**
-   * How long a pull may make no progress, in milliseconds; 0: for ever. Time in which others have all of the budget does not
-   * count.
+   * How long a pull may make no progress, in milliseconds; 0: for ever. Time in which others have all of the
+   * budget does not count.
    */
   readonly progressTimeoutMs: number;
   /** Drop the blobs of layers once they are unpacked, whatever a pull asks for. */
   readonly discardLayers: boolean;
-  /** Waited for once an image has its name, before its pull is done: for whoever else is to know it by then. */
+  /** Awaited once an image has its name, before its pull is done, so that containerd knows it by then. */
   readonly onNamed?: (name: string, o: Abortable) => Promise<void>;
 }
 
-/** A pull that somebody asks for. */
+/** The request for a pull. */
 export interface AskedPull {
   readonly reference: string;
   readonly platform?: Platform | undefined;
@@ -51,7 +52,7 @@ export interface AskedPull {
   readonly discardLayers?: boolean;
   /** Give the image no name. */
   readonly nameless?: boolean;
-  /** Aborted when whoever asked does not want it any more. The pull goes on for others who do. */
+  /** Aborted when the caller does not want it any more. The pull goes on for other callers. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
 }
@@ -76,7 +77,7 @@ interface PullsEvents {
   event: [id: string, event: PullEvent];
 }
 
-/** A pull under way, and those who wait for it. */
+/** A pull under way, and the calls that wait for it. */
 interface Flight {
   readonly transfer: Transfer;
   readonly controller: AbortController;
@@ -86,8 +87,8 @@ interface Flight {
 }
 
 /**
- * The pulls of a daemon. Those that are the same are one, and it ends early only when nobody wants it any more; all of them share
- * a budget. A pull that ends early leaves what has arrived, from which the next one goes on.
+ * The pulls of a daemon. Equal pulls are one, which ends early only when no call waits for it any more; all
+ * of them share a budget. A pull that ends early leaves its partial blobs, from which the next one resumes.
  */
 export class Pulls extends EventEmitter<PullsEvents> {
   readonly #options: PullsOptions;
@@ -117,21 +118,15 @@ export class Pulls extends EventEmitter<PullsEvents> {
   /**
    * Pulls an image, or waits for the same pull under way.
    *
-   * @throws as `pull` does; RegistryError UNAVAILABLE where it makes no progress; ABORTED when the signal is, or the daemon stops
+   * @throws as `pull` does; RegistryError UNAVAILABLE without progress; ABORTED by the signal, or when the
+   *   daemon stops
    */
   async pull(asked: AskedPull): Promise<PullResult> {
     const { signal, onEvent } = asked;
     throwIfAborted(signal);
     if (this.#stopped) throw stopping();
     const reference = parseReference(asked.reference, { defaultTag: true });
-    const key = pullKey({
-      reference: formatReference(reference),
-      platform: formatPlatform(asked.platform ?? hostPlatform()),
-      credentials: asked.credentials,
-      policy: (asked.policy ?? this.#options.policy)?.path,
-      askedAs: asked.askedAs === undefined ? undefined : formatReference(asked.askedAs),
-      manner: mannerOf(asked),
-    });
+    const key = pullKey(reference, { ...asked, policy: asked.policy ?? this.#options.policy });
     const flight = this.#joinable.get(key) ?? this.#begin(key, reference, asked);
     flight.waiting += 1;
     if (onEvent !== undefined) flight.listeners.add(onEvent);
@@ -144,7 +139,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     }
   }
 
-  /** Ends a pull for all who wait for it. @returns false where there is none of that ID */
+  /** Ends a pull for all calls that wait for it. @returns false where there is none of that ID */
   cancel(id: string): boolean {
     const flight = this.#flightOf(id);
     flight?.controller.abort(new LandfallError('ABORTED', 'the pull was cancelled', { retryable: true }));
@@ -177,7 +172,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     const forget = (): void => {
       if (this.#joinable.get(key) === flight) this.#joinable.delete(key);
     };
-    // One that is about to end is nobody's to join.
+    // A pull that is about to end cannot be joined.
     controller.signal.addEventListener('abort', forget, { once: true });
     const end = (): void => {
       forget();
@@ -265,7 +260,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     return result;
   }
 
-  /** Until the pull has ended, or nobody waits for it here any more. */
+  /** Waits until the pull has ended, or the caller's signal aborts. */
   async #wait({ done, controller }: Flight, signal: AbortSignal | undefined): Promise<PullResult> {
     const left = AbortSignal.any([controller.signal, ...(signal === undefined ? [] : [signal])]);
     return await new Promise<PullResult>((resolve, reject) => {
@@ -280,16 +275,6 @@ export class Pulls extends EventEmitter<PullsEvents> {
       if (left.aborted) leave();
     });
   }
-}
-
-function mannerOf({ allPlatforms, unpack, verifyFirst, discardLayers, nameless }: AskedPull): string {
-  return JSON.stringify([
-    allPlatforms ?? false,
-    unpack ?? true,
-    verifyFirst ?? false,
-    discardLayers ?? false,
-    nameless ?? false,
-  ]);
 }
 
 /** That a pull is given up which makes no progress. @param ms for how long */
@@ -312,35 +297,32 @@ function stopping(): LandfallError {
   });
 }
 
-/** Made anew with each process, so that a key tells nothing of the credentials in it to anybody. */
+/** New in each process, so that a key reveals nothing of the credentials in it. */
 const SALT = randomBytes(32);
 
-/** What two pulls have to have in common to be one. */
-export interface PullIdentity {
-  /** Canonical. */
-  readonly reference: string;
-  readonly platform: string;
-  readonly credentials: Credentials | undefined;
-  /** What says which signatures it needs: the policy's path, and what the image was asked for as, where that is something else. */
-  readonly policy: string | undefined;
-  readonly askedAs: string | undefined;
-  /** How it is pulled, as text. */
-  readonly manner: string;
-}
-
 /**
- * Equal for pulls that may be one: whoever may not pull an image, or may not use it, gets nothing by asking for it while somebody pulls it who
- * may.
+ * Equal for pulls that may be one. A client without the right to pull or use an image gets nothing by asking
+ * for it while another client, which has the right, pulls it.
  */
-function pullKey({ credentials, ...rest }: PullIdentity): string {
-  const { reference, platform, policy = '', askedAs = '', manner } = rest;
+function pullKey(reference: Reference, { credentials, policy, askedAs, ...asked }: AskedPull): string {
   const secret =
     credentials === undefined
       ? ''
       : createHmac('sha256', SALT)
           .update(JSON.stringify(Object.entries(credentials).sort()))
           .digest('hex');
-  return JSON.stringify([reference, platform, policy, askedAs, manner, secret]);
+  return JSON.stringify([
+    formatReference(reference),
+    formatPlatform(asked.platform ?? hostPlatform()),
+    policy?.path ?? '',
+    askedAs === undefined ? '' : formatReference(askedAs),
+    secret,
+    asked.allPlatforms ?? false,
+    asked.unpack ?? true,
+    asked.verifyFirst ?? false,
+    asked.discardLayers ?? false,
+    asked.nameless ?? false,
+  ]);
 }
 
 /** Ends what makes no progress for some time. Time in which it can make none is left out. */
@@ -374,19 +356,4 @@ class StallWatch implements Disposable {
   [Symbol.dispose](): void {
     this.pause();
   }
-}
-
-/**
- * A client with the credentials that somebody came with, which are shown to the one registry that they are for; without any, with the
- * daemon's own.
- *
- * @param host as references name the registry: `docker.io`, `127.0.0.1:5000`
- */
-export function registryFor(
-  registry: RegistryClient,
-  host: string,
-  credentials: Credentials | undefined,
-): RegistryClient {
-  if (credentials === undefined) return registry;
-  return registry.withCredentials((asked) => Promise.resolve(asked === host ? credentials : undefined));
 }

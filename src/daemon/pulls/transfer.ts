@@ -15,7 +15,7 @@ export interface LayerProgress {
   readonly state: LayerState;
 }
 
-/** How far a pull is, for who only looks. Bytes are of its blobs. */
+/** The progress of a pull. Bytes are of its blobs. */
 export interface TransferProgress {
   readonly id: string;
   /** Canonical. */
@@ -32,7 +32,7 @@ export interface TransferProgress {
   readonly layers: readonly LayerProgress[];
   readonly startedAt: Date;
   /** Why it failed. */
-  readonly error?: Error;
+  readonly error?: Error | undefined;
 }
 
 /** The rate is that of about so many milliseconds. */
@@ -41,7 +41,7 @@ const RATE_MS = 3_000;
 interface Blob {
   readonly size: number;
   bytes: number;
-  /** What of it somebody else has brought, or an earlier pull. */
+  /** Bytes that another process has fetched, or an earlier pull. */
   before: number;
   /** `before` is a part that an earlier download left. */
   resumed: boolean;
@@ -78,7 +78,7 @@ export class Transfer {
     this.#error = error;
   }
 
-  /** Whether the pull has no part of the budget just now, of which it needs some: others have all of it. */
+  /** Whether the pull needs a slot of the budget and has none: other pulls have all of it. */
   get waits(): boolean {
     return this.#layers.length > 0 && this.#arriving.size === 0 && this.#unpacking.size === 0;
   }
@@ -116,14 +116,14 @@ export class Transfer {
       bytesPerSecond: this.#rate(downloadedBytes),
       layers: this.#layers.map((digest) => this.#layerProgress(digest)),
       startedAt: this.startedAt,
-      ...(this.#error === undefined ? {} : { error: this.#error }),
+      error: this.#error,
     };
   }
 
   #followBlob({ digest, size, bytes, state }: Extract<PullEvent, { type: 'blob' }>): boolean {
     const blob = this.#blob(digest, size);
     if (state === 'present' || state === 'elsewhere') blob.before = bytes;
-    // Of what this pull brings, the first that it tells is what an earlier one has left.
+    // The bytes of the first event are those of an earlier, broken download.
     if (state === 'downloading' && blob.state === 'waiting') {
       blob.before = bytes;
       blob.resumed = bytes > 0;
@@ -142,7 +142,7 @@ export class Transfer {
     const blob = this.#blobs.get(digest);
     if (state === 'unpacking') this.#unpacking.add(digest);
     else this.#unpacking.delete(digest);
-    // An unpacker that reads on has come further, whatever it tells.
+    // Every event of an unpacker is progress.
     if (blob !== undefined) blob.state = state === 'committed' || state === 'present' ? 'done' : 'unpacking';
     return true;
   }
@@ -160,7 +160,7 @@ export class Transfer {
     return { digest, size, presentBytes: bytes, state };
   }
 
-  /** Called whenever somebody looks, which marks how far it is. */
+  /** Each call notes the bytes so far. */
   #rate(bytes: number): number {
     if (this.#state !== 'transferring') return 0;
     const now = performance.now();
@@ -193,7 +193,7 @@ export interface PullTurnsOptions {
   readonly maxParallelPerRegistry?: number | undefined;
 }
 
-/** Lets so many pulls go on at once, and so many of one registry. */
+/** Limits how many pulls go on at once, in all and of one registry. */
 export class PullTurns {
   readonly #all: Limiter;
   readonly #perRegistry: KeyedLimiter<string>;
@@ -203,7 +203,7 @@ export class PullTurns {
     this.#perRegistry = new KeyedLimiter(options.maxParallelPerRegistry ?? Number.POSITIVE_INFINITY);
   }
 
-  /** How many wait for their turn. */
+  /** How many pulls wait for a slot. */
   get waiting(): number {
     return this.#all.waiting + this.#perRegistry.waiting;
   }

@@ -8,7 +8,7 @@ import {
 } from '../../spec/index.js';
 import type { Labels, Mount } from '../../unpack/index.js';
 
-/** An image whose layers are brought for whoever prepares them one by one. */
+/** An image whose layers containerd prepares one by one. */
 export interface RemoteImage {
   /** Of the manifest. */
   readonly reference: Pick<Reference, 'registry' | 'repository'> & { readonly digest: Digest };
@@ -17,7 +17,8 @@ export interface RemoteImage {
 }
 
 /**
- * The image that the labels of a snapshot name; undefined where they name none, or nothing that could be pulled.
+ * The image that the labels of a snapshot name; undefined where they name none, or nothing that could be
+ * pulled.
  */
 export function remoteImageIn(labels: Labels): RemoteImage | undefined {
   const { [IMAGE_LABEL]: image, [MANIFEST_LABEL]: manifest } = labels;
@@ -33,9 +34,13 @@ export function remoteImageIn(labels: Labels): RemoteImage | undefined {
   }
 }
 
-/** The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go). */
+/**
+ * The chain ID that a snapshot is to become, by which containerd finds it (containerd: metadata/snapshot.go).
+ */
 export const REF_LABEL = 'containerd.io/snapshot.ref';
-/** What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go). */
+/**
+ * What containerd says of the image that a layer belongs to (containerd: pkg/snapshotters/annotations.go).
+ */
 const IMAGE_LABEL = 'containerd.io/snapshot/cri.image-ref';
 const MANIFEST_LABEL = 'containerd.io/snapshot/cri.manifest-digest';
 
@@ -48,8 +53,8 @@ export function chainIn(key: string): Digest | undefined {
 }
 
 /**
- * The messages of protos/containerd-snapshots-v1.proto as they arrive and are sent: absent messages are null, absent texts empty,
- * 64-bit numbers decimal text.
+ * The messages of protos/containerd-snapshots-v1.proto as they arrive and are sent: absent messages are null,
+ * absent texts empty, 64-bit numbers decimal text.
  */
 
 export interface PrepareRequest {

@@ -12,24 +12,30 @@ import type { RemoteImage } from './remote-image.js';
 export interface RemoteLayersOptions {
   readonly store: { readonly leases: Pick<Store['leases'], 'create'> };
   readonly pulls: Pick<Pulls, 'pull'>;
-  /** What somebody has pulled this image with a short while ago. */
+  /** The credentials of a recent pull of this image. */
   readonly credentialsFor: (asked: string) => Credentials | undefined;
-  /** How long a pull goes on that nobody waits for, and what it brought is kept for who comes late, in milliseconds. */
+  /**
+   * How long a pull goes on without a waiting call, and its layers are kept for a late one, in milliseconds.
+   */
   readonly patienceMs?: number;
 }
 
 const PATIENCE_MS = 30_000;
-/** How long what came for a pull that was broken off is kept for the next try, in milliseconds: kubelets wait five minutes at most. */
+/**
+ * How long the layers of a broken pull are kept for the next try, in milliseconds: kubelets wait at most five
+ * minutes.
+ */
 const KEPT_MS = 10 * 60_000;
 
 /**
- * Brings the layers of images for a containerd, which asks for one after the other: the first that is asked for begins a pull of
- * them all, the others wait for theirs in it. Images get no names by it: what is brought is the asker's to hold.
+ * Pulls the layers of images for a containerd, which asks for one after the other: the first request begins a
+ * pull of all layers, the others wait for theirs in it. Images get no names: containerd has to retain its
+ * layers.
  */
 export class RemoteLayers implements AsyncDisposable {
   readonly #options: RemoteLayersOptions;
   readonly #arrivals = new Map<string, ImageArrival>();
-  /** Those that were broken off, which keep what came. */
+  /** Pulls that broke off, which keep their layers. */
   readonly #broken = new Map<string, ImageArrival>();
 
   constructor(options: RemoteLayersOptions) {
@@ -37,7 +43,8 @@ export class RemoteLayers implements AsyncDisposable {
   }
 
   /**
-   * Until a chain of an image is a verified snapshot. It stays for some seconds, in which it is to be held; see {@link held}.
+   * Waits until a chain of an image is a verified snapshot. It stays for some seconds, in which it has to be
+   * retained; see {@link held}.
    *
    * @throws as `Pulls.pull` does; NOT_FOUND (the image has no such chain); ABORTED
    */
@@ -49,7 +56,7 @@ export class RemoteLayers implements AsyncDisposable {
     await arrival.wait(chainId, signal);
   }
 
-  /** Says that a chain needs not be kept any more for who comes late: it is held. */
+  /** A chain is retained now, and need not be kept any more for a late request. */
   held(chainId: Digest): void {
     for (const arrival of [...this.#arrivals.values(), ...this.#broken.values()]) arrival.held(chainId);
   }
@@ -75,7 +82,7 @@ export class RemoteLayers implements AsyncDisposable {
 }
 
 interface ImageArrivalOptions extends RemoteLayersOptions {
-  /** An earlier one of the image, which was broken off: what it keeps is kept until this one ends. */
+  /** An earlier pull of the image, which broke off: its layers are kept until this one ends. */
   readonly before: ImageArrival | undefined;
   /** It is not to be joined any more, and keeps what came. */
   readonly onBroken: () => void;
@@ -83,7 +90,7 @@ interface ImageArrivalOptions extends RemoteLayersOptions {
   readonly onEnd: () => void;
 }
 
-/** One image on its way, and those who wait for its layers. */
+/** The pull of one image, and the calls that wait for its layers. */
 class ImageArrival implements AsyncDisposable {
   readonly #image: RemoteImage;
   readonly #options: ImageArrivalOptions;
@@ -92,7 +99,7 @@ class ImageArrival implements AsyncDisposable {
   readonly #looks = new Map<string, () => void>();
   readonly #lease: Promise<Lease>;
   readonly #pulled: Promise<unknown>;
-  /** Of all its layers, which nobody asks for before the others; known once the config is here. */
+  /** The chain of all its layers, which containerd asks for last; known once the config is here. */
   #top: Digest | undefined;
   #layers: readonly Digest[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -103,7 +110,7 @@ class ImageArrival implements AsyncDisposable {
     this.#options = options;
     this.#lease = options.store.leases.create();
     this.#pulled = this.#pull();
-    // Whoever asks after a failure may have other credentials by then.
+    // A request after a failure may have other credentials.
     this.#pulled.catch(() => this.#break());
   }
 
@@ -129,7 +136,7 @@ class ImageArrival implements AsyncDisposable {
     }
   }
 
-  /** Somebody holds a chain: of the topmost layer, that is all that anybody waits for. */
+  /** A chain is retained: if it is the topmost, no further request comes. */
   held(chainId: Digest): void {
     const end = (): void => this.#end();
     if (chainId === this.#top) this.#pulled.then(end, end);
@@ -151,15 +158,15 @@ class ImageArrival implements AsyncDisposable {
     await lease?.[Symbol.asyncDispose]();
   }
 
-  /** Nobody waits for the moment. Whoever asks for the layers one after the other may be between two of them. */
+  /** No call waits for the moment. containerd may be between two layers. */
   #rest(signal: AbortSignal | undefined): void {
-    // What was broken off is kept for as long as that says.
+    // A broken pull has a time of its own.
     if (this.#isOver) return;
     if (signal?.aborted === true) this.#break();
     else this.#endIn(this.#options.patienceMs ?? PATIENCE_MS);
   }
 
-  /** The pull is over before its end. What came is kept for a while: containerd lets go of it, and tries again. */
+  /** The pull broke off. Its layers are kept for a while: containerd releases them, and tries again. */
   #break(): void {
     if (this.#isOver) return;
     if (this.#top === undefined) {
@@ -205,7 +212,7 @@ class ImageArrival implements AsyncDisposable {
       if (event.type !== 'layer' || (event.state !== 'committed' && event.state !== 'present')) return;
       // While the pull still has a lease of its own.
       const kept = keep(event.chainId);
-      // A layer that is not kept may be collected before it is held, so the pull is of no use any more.
+      // A layer that is not leased may be collected before it is retained, so the pull is of no use any more.
       kept.catch((error: unknown) => unkept.abort(error));
       leased.push(kept);
     };

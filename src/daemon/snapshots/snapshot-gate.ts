@@ -6,7 +6,7 @@ import type { Credentials, RegistryClient } from '../../registry/index.js';
 import { type Digest, formatReference, isDigest, parseReference } from '../../spec/index.js';
 import { type PolicyFile, registryImage } from '../../trust/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
-import { registryFor } from '../pulls/pulls.js';
+import { registryFor } from '../pulls/credentials.js';
 import { chainIn, type PrepareRequest, REF_LABEL, type RemoteImage, remoteImageIn } from './remote-image.js';
 
 export interface SnapshotGateOptions {
@@ -15,9 +15,9 @@ export interface SnapshotGateOptions {
   readonly registry: RegistryClient;
   /** The daemon's own: a containerd does not say for which namespace it asks. */
   readonly policy: PolicyFile;
-  /** What somebody has pulled this image with a short while ago. */
+  /** The credentials of a recent pull of this image. */
   readonly credentialsFor: (asked: string) => Credentials | undefined;
-  /** Whether a snapshot is asked for on this daemon's own behalf; see `OwnOffers`. */
+  /** Whether a request comes from this daemon's own offer; see `OwnOffers`. */
   readonly isOwnOffer: (key: string) => boolean;
 }
 
@@ -29,12 +29,13 @@ interface ManifestFacts {
   readonly chains: readonly Digest[];
 }
 
-/** So many manifests are known without being read again: containerd asks for the layers of one after the other. */
+/** The manifests that are remembered: containerd asks for the layers of one after the other. */
 const MOST_KNOWN = 200;
 
 /**
- * What a signature policy has to say before a containerd is given a snapshot. It asks for the layers of an image, one by one, while it pulls
- * it; and for one on top of an image's layers when it makes a container, of which it does not say what image it is of.
+ * Holds requests of a containerd for snapshots against the signature policy. containerd asks for the layers
+ * of an image, one by one, while it pulls it; for a container, it asks for a snapshot on top of an image's
+ * layers, and does not say of which image.
  */
 export class SnapshotGate {
   readonly #options: SnapshotGateOptions;
@@ -45,10 +46,11 @@ export class SnapshotGate {
   }
 
   /**
-   * Lets a request for a snapshot go on, or refuses it.
+   * Admits a request for a snapshot, or refuses it.
    *
-   * @returns the image that ends with the layer that is asked for, to be remembered with it; undefined for every other one
-   * Errors: those of the policy and of `verifyImage`; those of resolving and reading documents at a registry
+   * @returns the image that ends with the layer that is asked for, to be remembered with it; undefined for
+   *   every other one Errors: those of the policy and of `verifyImage`; those of resolving and reading
+   *   documents at a registry
    */
   async admit({ key, parent, labels }: PrepareRequest, o: Abortable): Promise<SnapshotImage | undefined> {
     const unpacked = chainIn(key);
@@ -57,7 +59,7 @@ export class SnapshotGate {
     const unnamed = await this.#refusalOfUnnamed(chainId ?? parent.slice(parent.lastIndexOf('/') + 1));
     // Everything is accepted, so nothing else needs to be looked at.
     if (unnamed === undefined || this.#options.isOwnOffer(key)) return undefined;
-    // What is no layer on its way is a container, whatever whoever made it calls it with.
+    // A request that is not for a layer counts as one for a container, whatever labels it has.
     if (chainId === undefined || chainId !== unpacked) await this.#admitContainer(parent, unnamed, o);
     return chainId === undefined ? undefined : await this.#admitLayer(chainId, labels, unnamed, o);
   }
@@ -91,7 +93,7 @@ export class SnapshotGate {
     const { store } = this.#options;
     // Without a parent nothing of any image is in it.
     const info = parent === '' ? undefined : await store.snapshotter.stat(parent);
-    // What cannot be a parent is refused by whoever makes the snapshot.
+    // The snapshotter refuses what cannot be a parent.
     if (info?.kind !== 'committed') return;
     let refusal: Error | undefined;
     for (const image of [...(info.images ?? []), ...(await this.#imagesOf(info))]) {
@@ -160,7 +162,7 @@ function pullHint(name: string): string {
   return `Nothing was asked of a registry. \`landfall pull ${name}\` does that, and keeps the signatures.`;
 }
 
-/** Layers that somebody passes off as those of an image: another one, which may be signed. */
+/** Layers that a request passes off as those of another image, which may be signed. */
 function foreignLayer(chainId: Digest, { asked, reference }: RemoteImage, { path }: PolicyFile): TrustError {
   return new TrustError(
     'POLICY_REJECTED',

@@ -5,7 +5,7 @@ import type { Store } from '../../engine/store.js';
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
 import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
-import { StatusError, type StreamingMethod, type UnaryMethod } from '../calls.js';
+import { StatusError, type StreamingMethod, type UnaryMethod } from '../grpc/calls.js';
 import {
   chainIn,
   type CommitRequest,
@@ -26,7 +26,7 @@ import {
 import type { RemoteLayers } from './remote-layers.js';
 import type { SnapshotGate } from './snapshot-gate.js';
 
-/** Who holds what is prepared here, as the store has it. */
+/** The holder of snapshots that are prepared here, in the store. */
 export const HOLDER = 'containerd';
 
 /** How a layer came that containerd asked for by its chain ID. */
@@ -46,9 +46,12 @@ export interface SnapshotsServiceOptions {
   readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
   /** What a signature policy has to say; absent where there is none. */
   readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
-  /** Called for each layer of an image that was asked for; the reason comes with a layer that is left to containerd. */
+  /**
+   * Called for each layer of an image that was asked for; the reason comes with a layer that is left to
+   * containerd.
+   */
   readonly onLayer: (outcome: LayerOutcome, chainId: Digest, left?: LeftLayer) => void;
-  /** Told of bytes that were freed, by containerd's letting go of a snapshot or by a collection. */
+  /** Called with bytes that were freed, by the removal of a snapshot or by a collection. */
   readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
 }
 
@@ -67,8 +70,8 @@ export interface SnapshotsService {
 }
 
 /**
- * How the key of a copy of an image ends, in which containerd's client changes all owners, since it was not
- * told that its snapshotter maps them (containerd: client/snapshotter_opts_unix.go).
+ * The end of the key of a copy of an image, in which containerd's client changes all owners where its
+ * configuration does not say that the snapshotter maps them (containerd: client/snapshotter_opts_unix.go).
  */
 const REMAPPING = '-remap';
 
@@ -76,8 +79,8 @@ const REMAPPING = '-remap';
 const LISTED_AT_ONCE = 100;
 
 /**
- * The store's snapshots as a containerd has them: it sees what it prepared and committed itself, and of the chains that landfall
- * verified those that it has asked for. A collection of either side leaves what the other one holds.
+ * The store's snapshots as a containerd sees them: those that it prepared and committed itself, and the
+ * verified chains that it has asked for. A collection of either side leaves what the other one retains.
  */
 export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsService {
   const { store, gate, onFreed } = options;
@@ -143,11 +146,13 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
 }
 
 /**
- * Where a snapshot is to become the chain of an image's layers, has that here and held by containerd, which then looks for it by
- * the label that names it. Where that cannot be, containerd brings the layer itself, into the snapshot that it prepares.
+ * Pulls the chain that a snapshot is to become, and retains it for containerd, which then looks for it by the
+ * label that names it. Where that cannot be, containerd downloads the layer itself, into the snapshot that it
+ * prepares.
  *
  * @param o `image`: see `SnapshotGate.admit`
- * @throws ALREADY_EXISTS where it is here; TrustError, since what a policy refuses is left to nobody
+ * @throws ALREADY_EXISTS where it is here; TrustError, since containerd must not download what a policy
+ *   refuses
  */
 async function bringLayer(
   { key, parent, labels }: PrepareRequest,
@@ -201,10 +206,10 @@ const ON_NOTHING = new LandfallError(
   'containerd asks for it without the layers that it lies on',
 );
 
-/** The most images and layers that are remembered as left; beyond it the oldest is forgotten, and warned of again. */
+/** The most images and layers that are remembered as left; the oldest is forgotten, and warned of again. */
 const MOST_LEFT = 1_000;
 
-/** The layers that were left to containerd, so that the log has one warning for an image, and not one for each layer. */
+/** The layers that were left to containerd, so that the log has one warning for each image. */
 class LeftLayers {
   /** Images, and chains; what was left longest ago is first. */
   readonly #noted = new Set<string>();
@@ -226,7 +231,9 @@ class LeftLayers {
   }
 }
 
-/** A containerd that unpacks all layers at once gives each its parent in the end (core/unpack/unpacker.go). */
+/**
+ * A containerd that unpacks all layers at once gives each its parent in the end (core/unpack/unpacker.go).
+ */
 function noRebase(name: string, parent: string): LandfallError {
   return new LandfallError('UNSUPPORTED', `${name} was not prepared on ${parent}, and gets no other parent`, {
     hint: 'Take "rebase" out of the capabilities of landfall in containerd’s configuration.',
@@ -240,7 +247,7 @@ async function isChain({ snapshotter }: Store, parent: string): Promise<boolean>
   return ref !== undefined && isDigest(ref) && (await snapshotter.findChain(ref))?.name === parent;
 }
 
-/** @returns why it cannot be had; thrown is what a policy refuses, and whatever comes when nobody waits for an answer any more */
+/** @returns the reason why it cannot be had @throws TrustError; any error once the call is cancelled */
 async function bring(
   remote: Pick<RemoteLayers, 'bring'>,
   image: RemoteImage,
@@ -332,8 +339,9 @@ function timestampOf(time: number): TimestampMessage {
 export type FieldsOf<Thing> = (thing: Thing, path: readonly string[]) => string | undefined;
 
 /**
- * Reads filters of containerd (github.com/containerd/containerd/filters): a thing fits where it fits one of them, and a filter
- * is a list of selectors, `name==a,labels."b.c"!=d,parent~=/^e/`, all of which have to fit. No filters fit everything.
+ * Reads filters of containerd (github.com/containerd/containerd/filters): a thing fits where it fits one of
+ * them, and a filter is a list of selectors, `name==a,labels."b.c"!=d,parent~=/^e/`, all of which have to
+ * fit. No filters fit everything.
  *
  * @throws LandfallError INVALID_CONFIG
  */

@@ -1,4 +1,7 @@
-/** The messages of protos/transfers-v1.proto as they arrive and are sent; 64-bit numbers are decimal text, enums their names. */
+/**
+ * The messages of protos/transfers-v1.proto as they arrive and are sent; 64-bit numbers are decimal text,
+ * enums their names.
+ */
 
 export interface LayerProgressMessage {
   readonly digest: string;

@@ -3,7 +3,7 @@ import type { PullResult } from '../../engine/pull/pull-report.js';
 import { isLandfallError, LandfallError } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';
-import type { CallContext, StreamingMethod, UnaryMethod } from '../calls.js';
+import type { CallContext, StreamingMethod, UnaryMethod } from '../grpc/calls.js';
 import type { AskedPull, Pulls } from '../pulls/pulls.js';
 import type { Transfer, TransferProgress } from '../pulls/transfer.js';
 import type {
@@ -24,7 +24,7 @@ export interface TransfersService {
   readonly cancel: UnaryMethod<CancelTransferRequest, CancelTransferResponse>;
 }
 
-/** How often what has changed is told, in milliseconds. */
+/** The pause between two updates, in milliseconds. */
 const TELL_MS = 200;
 /** So many events of a pull wait for a client that reads slowly; the oldest give way. */
 const MOST_EVENTS = 1_000;
@@ -52,7 +52,7 @@ async function* watch(pulls: Pulls, { signal }: CallContext): AsyncIterable<Tran
     transferMessage(transfer.progress(), pulls.waitingFor(transfer.id));
   pulls.on('changed', onChanged);
   const timer = setInterval(() => {
-    // Who reads slowly is told later, and of all that changed since.
+    // A slow reader gets its update later, with all that changed since.
     if (changed.size === 0 || due.waiting > 0) return;
     due.push([...changed]);
     changed.clear();
@@ -80,7 +80,7 @@ async function* pullFor(
     .finally(() => {
       events.end();
     });
-  // Thrown below, once what was told before was sent.
+  // Thrown below, once all events were sent.
   pulling.catch(() => undefined);
   for await (const event of events) yield { event };
   yield { result: JSON.stringify(resultJson(await pulling)) };
@@ -118,7 +118,7 @@ function resultJson(result: PullResult): object {
   return { ...result, platform: formatPlatform(result.platform) };
 }
 
-/** Messages between who makes them and who sends them. Where too many wait, the oldest go. */
+/** A queue of messages for a stream. Where too many wait, the oldest are dropped. */
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #most: number;
   readonly #waiting: T[] = [];
@@ -129,7 +129,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     this.#most = most;
   }
 
-  /** How many messages nobody has taken. */
+  /** How many messages wait. */
   get waiting(): number {
     return this.#waiting.length;
   }

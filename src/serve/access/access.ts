@@ -1,23 +1,27 @@
 import type { IncomingMessage } from 'node:http';
-import { isReading, RegistryFault } from '../registry-fault.js';
+import { isReading, RegistryFault } from '../http/registry-fault.js';
 
-/** Who knows the users of a registry. */
+/** The users of a registry. */
 export interface Users {
-  /** Whether the password is this user's. What it throws is answered with a 500. @throws whatever keeps it from knowing */
+  /**
+   * Whether the password is this user's. What it throws is answered with a 500.
+   *
+   * @throws whatever keeps it from knowing
+   */
   verify(username: string, password: string): Promise<boolean>;
 }
 
-/** Who may do what. */
+/** The rights of users and of clients without credentials. */
 export interface AccessOptions {
-  /** Who has a password. */
+  /** The users and their passwords. */
   readonly users: Users;
-  /** Whether who shows no credentials may read. */
+  /** Whether clients without credentials may read. */
   readonly anonymousRead: boolean;
 }
 
 /** What is known of a request that may be answered. */
 export interface Admission {
-  /** Absent for who showed no credentials. */
+  /** Absent where the client showed no credentials. */
   readonly user?: string;
   /** For the answer. */
   readonly headers: Readonly<Record<string, string>>;
@@ -28,8 +32,8 @@ const CHALLENGE = { 'WWW-Authenticate': 'Basic realm="landfall", charset="UTF-8"
 const BASE = /^(?:https?:\/\/[^/?]*)?\/v2\/?(?:\?|$)/i;
 
 /**
- * Basic authentication (RFC 7617): who has a password may do everything, who has none may read, or nothing at all. Wrong
- * credentials are refused, also where none are needed, so that nobody takes them for right.
+ * Basic authentication (RFC 7617): a user with a password may do everything, a client without one may read,
+ * or do nothing. Wrong credentials are refused also where none are needed, so that they never look right.
  */
 export class Access {
   readonly #options: AccessOptions;
@@ -52,7 +56,8 @@ export class Access {
       throw unauthorized('the credentials are wrong');
     }
     if (!anonymousRead || !isReading(request.method ?? '')) throw unauthorized('credentials are needed');
-    // Clients that look only here are told that credentials open more; the answer itself needs none (RFC 9110, 11.6.1).
+    // Some clients learn only here that credentials open more; the answer itself needs none (RFC 9110,
+    // 11.6.1).
     return { headers: BASE.test(request.url ?? '') ? CHALLENGE : {} };
   }
 }
@@ -66,12 +71,12 @@ export interface BasicCredentials {
   readonly password: string;
 }
 
-/** In characters: bcrypt looks at 72 bytes of a password, and nobody has a name of this length. */
+/** In characters: bcrypt reads 72 bytes of a password, and no user has a name of this length. */
 const LONGEST = 4096;
 
 /**
- * What an `Authorization` header of the Basic scheme holds (RFC 7617). `none` also where both parts are empty, which some
- * clients send when they know no credentials.
+ * What an `Authorization` header of the Basic scheme holds (RFC 7617). `none` also where both parts are
+ * empty, which some clients send when they know no credentials.
  */
 function readBasic(header: string | undefined): BasicCredentials | 'none' | 'unreadable' {
   if (header === undefined) return 'none';

@@ -4,14 +4,14 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
-import { RegistryFault } from '../registry-fault.js';
+import { RegistryFault } from '../http/registry-fault.js';
 import type { Users } from './access.js';
 
 /** Where users are. */
 export interface HtpasswdOptions {
   /** As `htpasswd -B` writes it: a user and a bcrypt hash on each line. */
   readonly file: string;
-  /** Told when the file has changed and cannot be used: the users that it had stay. */
+  /** Called when the file has changed and cannot be used: the users that it had stay. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -24,8 +24,8 @@ const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/;
 const NOBODY = '$2y$10$abcdefghijklmnopqrstuuFZMnQGhu1JWZBR5kwvQEUFO2e0SLhMC';
 
 /**
- * The users of an htpasswd file, which is read again when it has changed. A password that was right is known again without
- * bcrypt, by a keyed digest in memory, as long as its line stays.
+ * The users of an htpasswd file, which is read again when it has changed. A password that was right is known
+ * again without bcrypt, by a keyed digest in memory, as long as its line stays.
  */
 export class Htpasswd implements Users {
   readonly #options: HtpasswdOptions;
@@ -44,7 +44,9 @@ export class Htpasswd implements Users {
     this.#version = version;
   }
 
-  /** @throws LandfallError INVALID_CONFIG: the file cannot be read, or a line is not a user with a bcrypt hash */
+  /**
+   * @throws LandfallError INVALID_CONFIG: the file cannot be read, or a line is not a user with a bcrypt hash
+   */
   static async open(options: HtpasswdOptions): Promise<Htpasswd> {
     const version = await versionOf(options.file);
     return new Htpasswd(options, await readUsers(options.file), version);
@@ -147,7 +149,10 @@ function unreadable(file: string, cause: unknown): LandfallError {
   });
 }
 
-/** All that the thread runs. One comparison takes some 100 ms of a processor, in which requests go on being answered. */
+/**
+ * All that the thread runs. One comparison takes some 100 ms of a processor, in which requests go on being
+ * answered.
+ */
 const CODE = `
 const { parentPort, workerData } = require('node:worker_threads');
 const bcrypt = require(workerData);
@@ -160,7 +165,7 @@ parentPort.on('message', ({ id, password, hash }) => {
 });
 `;
 
-/** Who tries passwords waits, and beyond so many is told to come again. */
+/** Comparisons that may wait; a further one gets a 429. */
 const MOST_WAITING = 64;
 
 interface Outcome {
@@ -168,7 +173,10 @@ interface Outcome {
   readonly right: boolean;
 }
 
-/** Compares passwords with bcrypt hashes beside the event loop, one at a time. The thread starts with the first. */
+/**
+ * Compares passwords with bcrypt hashes beside the event loop, one at a time. The thread starts with the
+ * first.
+ */
 export class BcryptThread {
   #worker: Worker | undefined;
   readonly #waiting = new Map<
@@ -208,7 +216,10 @@ export class BcryptThread {
     return worker;
   }
 
-  /** The next comparison starts another thread. One that failed ends as well, when another may have its place already. */
+  /**
+   * The next comparison starts another thread. One that failed ends as well, when another may have its place
+   * already.
+   */
   #fail(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;

@@ -15,7 +15,7 @@ export interface TlsFilesOptions {
   readonly certFile: string;
   readonly keyFile: string;
   readonly onChange: (identity: TlsIdentity) => void;
-  /** Told when the files have changed and cannot be used: what was read before stays. */
+  /** Called when the files have changed and cannot be used: the certificate that was read before stays. */
   readonly onError: (error: unknown) => void;
 }
 

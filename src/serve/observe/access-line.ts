@@ -1,10 +1,38 @@
-import type { ServedRequest } from '../serve-request.js';
+/** A request that was answered. */
+export interface ServedRequest {
+  /** `GET`, `PUT`, … */
+  readonly method: string;
+  /** As the client sent it, with its query. */
+  readonly path: string;
+  /** Of the answer. */
+  readonly status: number;
+  /** Bytes of body that were given to the connection. */
+  readonly bytes: number;
+  /** Bytes of body that the client sent and that were read. */
+  readonly receivedBytes: number;
+  /** When its head had come. */
+  readonly startedAt: Date;
+  /** Until the answer had ended, in milliseconds. */
+  readonly durationMs: number;
+  /** The client's numeric IP address; empty where its connection had gone before. */
+  readonly client: string;
+  /** The user whose credentials the client has shown. */
+  readonly user?: string | undefined;
+  /** What the client calls itself. */
+  readonly userAgent?: string | undefined;
+  /** As the client sent it. */
+  readonly referer?: string | undefined;
+  /** `1.1` */
+  readonly httpVersion: string;
+  /** What broke, where the answer is a 500 or ended early. */
+  readonly error?: unknown;
+}
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /**
- * A request in the combined log format of web servers, with the milliseconds that it took at the end. Nothing of credentials is
- * in it: a URL that brings some has them taken out.
+ * A request in the combined log format of web servers, with the milliseconds that it took at the end.
+ * Credentials in a URL are taken out.
  */
 export function accessLine(request: ServedRequest): string {
   const { method, status, bytes, client, user, userAgent, referer, httpVersion, durationMs } = request;

@@ -56,14 +56,17 @@ export interface CatalogueParts {
   readonly images: readonly NamedImage[];
   /** Of all documents that are here. */
   readonly documents: ReadonlyMap<Digest, DocumentFacts>;
-  /** What a referrer is; undefined where that cannot be told. */
+  /** The kind of a referrer; undefined where it is not known. */
   readonly describe: (digest: Digest) => Promise<{ kind: ReferrerKind; type: string } | undefined>;
 }
 
 /** So many referrers are read at once, which are small documents. */
 const DESCRIBED_AT_ONCE = 16;
 
-/** Makes a catalogue. What refers to an image that is here is shown with that image, and not as one of its own. */
+/**
+ * Makes a catalogue. What refers to an image that is here is shown with that image, and not as one of its
+ * own.
+ */
 export async function makeCatalogue({ images, documents, describe }: CatalogueParts): Promise<Catalogue> {
   const referrers = await referrersOf(documents, describe);
   const signed = addTagged(images, referrers);
@@ -125,7 +128,7 @@ function addTagged(
   for (const { name, target } of images) {
     const { tag } = parseReference(name);
     const tagged = tag === undefined ? undefined : referrerTagOf(tag);
-    // Where the image itself is not here, nobody else would show it.
+    // Where the image itself is not here, no other row would show it.
     if (tag === undefined || tagged === undefined) continue;
     if (!here.has(`${repositoryOf(name)} ${tagged.subject}`)) continue;
     names.add(name);
@@ -177,7 +180,8 @@ function sum(numbers: Iterable<number>): number {
   return total;
 }
 
-function compare(a: string, b: string): number {
+/** In the order of code units. */
+export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 

@@ -12,7 +12,10 @@ export class Html {
   }
 }
 
-/** What may stand in a template: text is escaped, markup is not, a list is all of its items, nothing is nothing. */
+/**
+ * What may stand in a template: text is escaped, markup is not, a list is all of its items, nothing is
+ * nothing.
+ */
 export type HtmlValue = string | number | Html | undefined | readonly HtmlValue[];
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -25,9 +28,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Markup with values in it, which are escaped for the text of an element and for an attribute in quotes, the only places that
- * they may stand in. Characters that turn the direction of text, or are shown as nothing, become `�`: names and
- * labels are a stranger's.
+ * Markup with values in it, which are escaped for the text of an element and for an attribute in quotes, the
+ * only places that they may stand in. Characters that turn the direction of text, or are shown as nothing,
+ * become `�`: names and labels are a stranger's.
  */
 export function html(parts: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
   return new Html(parts.map((part, at) => part + (at < values.length ? markupOf(values[at]) : '')).join(''));

@@ -1,23 +1,20 @@
-import { buffer } from 'node:stream/consumers';
 import type { BlobProvider } from '../../content/index.js';
 import { readDocument } from '../../content/read-document.js';
-import { isLandfallError } from '../../errors.js';
 import {
   type Descriptor,
   type Digest,
   formatPlatform,
   type ImageConfig,
   type ImageManifest,
-  isConfigType,
   LIMITS,
-  parseImageConfig,
   platformOf,
   shortDigest,
 } from '../../spec/index.js';
-import type { CatalogueImage, CatalogueReferrer } from './catalogue.js';
+import { type CatalogueImage, type CatalogueReferrer, compare } from './catalogue.js';
 import { countOf, formatAge, formatBytes, html, type Html, imagePath, repositoryPath } from './html.js';
 import { crumbs, referrerBadges } from './list-page.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
+import { readConfig } from './store-catalogue.js';
 
 export interface ImagePageOptions {
   readonly image: CatalogueImage;
@@ -269,10 +266,6 @@ function referrers(all: readonly CatalogueReferrer[]): Html {
   </section>`;
 }
 
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 /** One manifest below an image's name, as far as it is here. */
 interface ManifestDetails {
   readonly digest: Digest;
@@ -285,7 +278,9 @@ interface ManifestDetails {
 /** So many manifests are read for a page. */
 const MOST_MANIFESTS = 64;
 
-/** Reads the manifests below a target that are here, in the order of the index, and their configs; no layers. */
+/**
+ * Reads the manifests below a target that are here, in the order of the index, and their configs; no layers.
+ */
 export async function readDetails(
   blobs: BlobProvider,
   target: Descriptor,
@@ -313,16 +308,4 @@ async function collect(
   const platform = config === undefined ? undefined : platformOf(config);
   const runs = platform !== undefined && platform.os !== '' && platform.os !== 'unknown';
   o.found.push({ digest, platform: runs ? formatPlatform(platform) : undefined, manifest: document, config });
-}
-
-/** Undefined where it is not here, or is not an image's. */
-async function readConfig(blobs: BlobProvider, config: Descriptor): Promise<ImageConfig | undefined> {
-  if (!isConfigType(config.mediaType) || config.size > LIMITS.configBytes) return undefined;
-  try {
-    if ((await blobs.info(config.digest)) === undefined) return undefined;
-    return parseImageConfig(await buffer(await blobs.open(config)));
-  } catch (error) {
-    if (isLandfallError(error)) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,11 @@
 import { shortDigest } from '../../spec/index.js';
-import type { Catalogue, CatalogueImage, CatalogueReferrer, ReferrerKind } from './catalogue.js';
+import {
+  type Catalogue,
+  type CatalogueImage,
+  type CatalogueReferrer,
+  compare,
+  type ReferrerKind,
+} from './catalogue.js';
 import { countOf, formatAge, formatBytes, html, type Html, imagePath, repositoryPath } from './html.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
 
@@ -118,7 +124,7 @@ interface ListPage {
 
 /** Images of one page. */
 export const PAGE_SIZE = 100;
-/** What somebody may search for, in characters. */
+/** The longest text of a search, in characters. */
 const MOST_TEXT = 300;
 
 /** Reads the query of a list's address; what makes no sense in it is passed over. */
@@ -171,7 +177,7 @@ function searchText({ name, familiar, target, platforms, referrers }: CatalogueI
 }
 
 const ORDERS: Readonly<Record<Sort, (a: CatalogueImage, b: CatalogueImage) => number>> = {
-  name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  name: (a, b) => compare(a.name, b.name),
   size: (a, b) => a.size - b.size,
   layers: (a, b) => a.layers[1] - b.layers[1],
   since: (a, b) => (a.since?.getTime() ?? 0) - (b.since?.getTime() ?? 0),
@@ -276,7 +282,7 @@ function imageRow(image: CatalogueImage, { withRepository, address, now }: Image
   </tr> `;
 }
 
-/** Beyond so many, the page of the image tells. */
+/** The page of the image shows the rest. */
 const MOST_PLATFORMS = 4;
 
 function platformBadges(platforms: readonly string[]): readonly Html[] {

@@ -1,6 +1,5 @@
 import type { BlobProvider } from '../../content/index.js';
-import type { PageRequest } from '../answer-request.js';
-import type { Answer } from '../answer.js';
+import type { Answer, PageRequest } from '../http/answer.js';
 import type { Catalogue } from './catalogue.js';
 import { formatBytes, html, type Html, nameInPath } from './html.js';
 import { imagePage, readDetails } from './image-page.js';
@@ -20,8 +19,9 @@ export interface MirrorPageOptions {
 }
 
 /**
- * The pages for people: all images, one repository, one image. They are made of what the catalogue knows, of which one look is
- * enough while nothing changes; the page of an image reads its manifests and configs, and never a layer.
+ * The pages for people: all images, one repository, one image. They are made of what the catalogue knows, of
+ * which one look is enough while nothing changes; the page of an image reads its manifests and configs, and
+ * never a layer.
  */
 export class MirrorPage {
   readonly #options: MirrorPageOptions;

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../answer.js';
+import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../http/answer.js';
 import { type Html, html, Html as Markup } from './html.js';
 
 /**
- * The little that a page does beyond links and a form: filters what it shows while somebody types, copies commands, and takes
- * `/` to the search. All works without it; what only works with it is hidden until it runs.
+ * The little that a page does beyond links and a form: filters what it shows while a user types, copies
+ * commands, and takes `/` to the search. All works without it; what only works with it is hidden until it
+ * runs.
  */
 const PAGE_SCRIPT: string = `
 'use strict';
@@ -64,7 +65,10 @@ const PAGE_SCRIPT: string = `
 })();
 `.trim();
 
-/** The one style sheet, in the page itself, so that a page is one request. Colours reach a contrast of 4.5 : 1 or more. */
+/**
+ * The one style sheet, in the page itself, so that a page is one request. Colours reach a contrast of 4.5 : 1
+ * or more.
+ */
 const PAGE_STYLE: string = `
 :root{color-scheme:light dark;--ground:#f6f7f9;--card:#fff;--ink:#16202c;--soft:#52606f;--line:#dde2e8;--head:#eef1f5;--accent:#0b5cad;--accent-ink:#fff;--badge:#e6eef8;--badge-ink:#174a80;--good:#dff3e4;--good-ink:#14532d;--code:#f0f3f6;--hover:#f4f8fc;--focus:#b45309;--shadow:0 1px 2px rgba(16,32,48,.06),0 4px 16px rgba(16,32,48,.05)}
 @media (prefers-color-scheme:dark){:root{--ground:#0f151c;--card:#17202a;--ink:#e6edf5;--soft:#a3b1c0;--line:#2b3744;--head:#1d2833;--accent:#6fb1ff;--accent-ink:#08203d;--badge:#1f3550;--badge-ink:#b7d6fb;--good:#173826;--good-ink:#a6e5bd;--code:#1f2a36;--hover:#1b2632;--focus:#fbbf24;--shadow:none}}
@@ -188,13 +192,13 @@ const LOGO = html`<svg viewBox="0 0 24 24" aria-hidden="true" focusable="false">
   />
 </svg>`;
 
-/** Not in the document's template, for their digests are of each character between the tags. */
+/** Not in the template of the page, since their digests are of each character between the tags. */
 const STYLE = new Markup(`<style>${PAGE_STYLE}</style>`);
 const SCRIPT = new Markup(`<script>${PAGE_SCRIPT}</script>`);
 
 /**
- * What a page may load and do: nothing from anywhere, and of script and style what was written here, by its digest. Whatever
- * somebody's label should smuggle into it would be text that does nothing.
+ * What a page may load and do: nothing from anywhere, and of script and style what was written here, by its
+ * digest. Markup that a label smuggles into it would do nothing.
  */
 const POLICY = [
   "default-src 'none'",
@@ -219,7 +223,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   Vary: 'Host',
 };
 
-/** A whole document, as the answer to a request. */
+/** A whole page, as the answer to a request. */
 export function pageAnswer(shell: PageShell, request: RequestHeaders): Answer {
   const body = Buffer.from(documentOf(shell).toString());
   const etag = etagOf(createHash('sha256').update(body).digest('base64url'));

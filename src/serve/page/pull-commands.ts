@@ -9,7 +9,9 @@ export interface ServerAddress {
   readonly secure: boolean;
 }
 
-/** A host with or without a port: what a client says it has asked, and what may be shown as part of a command. */
+/**
+ * A host with or without a port: what a client says it has asked, and what may be shown as part of a command.
+ */
 const HOST = /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
 
 /** What stands for the host where the client did not say it in a form that can be used. */

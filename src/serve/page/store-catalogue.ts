@@ -14,6 +14,7 @@ import {
   type Descriptor,
   type Digest,
   formatPlatform,
+  type ImageConfig,
   type ImageManifest,
   isConfigType,
   isIndexType,
@@ -22,7 +23,7 @@ import {
   parseImageConfig,
   platformOf,
 } from '../../spec/index.js';
-import type { ServeSource } from '../serve-source.js';
+import type { ServeSource } from '../pull/serve-source.js';
 import {
   type Catalogue,
   makeCatalogue,
@@ -46,11 +47,14 @@ export interface StoreCatalogueOptions {
   readonly now?: () => number;
 }
 
-/** What takes longer than this to be made, in ms, is not made anew for so many times as long, whatever changes. */
+/**
+ * What takes longer than this to be made, in ms, is not made anew for so many times as long, whatever
+ * changes.
+ */
 const LONG_MS = 200;
 const REST_FACTOR = 20;
 
-/** What changes when a name or what is known of a document does. Using an image does not. */
+/** Changes when a name or the info of a manifest does. Using an image does not change it. */
 const VERSION = `
 SELECT (SELECT count(*) FROM images) AS images, (SELECT max(updated_at) FROM images) AS updated,
   (SELECT count(*) FROM documents) AS documents, (SELECT max(id) FROM documents) AS last`;
@@ -126,7 +130,10 @@ export class StoreCatalogue implements CatalogueSource {
   }
 }
 
-/** The catalogue of a source that has no database, such as a layout: documents and configs are read, once each. */
+/**
+ * The catalogue of a source that has no database, such as a layout: documents and configs are read, once
+ * each.
+ */
 export class SourceCatalogue implements CatalogueSource {
   readonly #source: ServeSource;
   readonly #finder: ReferrerFinder;
@@ -199,14 +206,22 @@ export class SourceCatalogue implements CatalogueSource {
   }
 }
 
-/** Undefined for what is no image that could run. */
+/** Undefined for an artifact. */
 async function platformIn(blobs: BlobProvider, { config }: ImageManifest): Promise<string | undefined> {
+  const found = await readConfig(blobs, config);
+  const platform = found === undefined ? undefined : platformOf(found);
+  if (platform === undefined || platform.os === 'unknown' || platform.architecture === 'unknown') {
+    return undefined;
+  }
+  return formatPlatform(platform);
+}
+
+/** Reads the config of an image; undefined where it is not here, or is not an image's. */
+export async function readConfig(blobs: BlobProvider, config: Descriptor): Promise<ImageConfig | undefined> {
   if (!isConfigType(config.mediaType) || config.size > LIMITS.configBytes) return undefined;
   try {
-    const platform = platformOf(parseImageConfig(await buffer(await blobs.open(config))));
-    return platform.os === 'unknown' || platform.architecture === 'unknown'
-      ? undefined
-      : formatPlatform(platform);
+    if ((await blobs.info(config.digest)) === undefined) return undefined;
+    return parseImageConfig(await buffer(await blobs.open(config)));
   } catch (error) {
     if (isLandfallError(error)) return undefined;
     throw error;

@@ -19,12 +19,16 @@ export interface BlobFlowOptions {
   readonly budget: BudgetShare;
 }
 
-/** What is smaller, such as a config, is waited for before anything else can go on, so it waits behind no layer. */
+/**
+ * What is smaller, such as a config, is waited for before anything else can go on, so it waits behind no
+ * layer.
+ */
 const SMALL_BYTES = 256 * 1024;
 
 /**
- * One blob on its way into the store, for all who want it: it is fetched once, and each reader follows what has come. It goes
- * on for as long as anybody wants it. When nobody does it stops, and what has come is kept, for the next one to go on with.
+ * The download of one blob into the store, for all its readers: it is fetched once, and each reader follows
+ * the bytes. It goes on for as long as a reader wants it; then it stops, and the partial blob is kept for the
+ * next download.
  */
 export class BlobFlow {
   readonly descriptor: Descriptor;
@@ -32,7 +36,9 @@ export class BlobFlow {
   readonly done: Promise<void>;
   readonly #options: BlobFlowOptions;
   readonly #stop = new AbortController();
-  /** The file that can be followed; undefined where the blob is in the store; rejects where it will not come. */
+  /**
+   * The file that can be followed; undefined where the blob is in the store; rejects where it will not come.
+   */
   #current: Deferred<GrowingFile | undefined> = silent();
   #wanted = 0;
 
@@ -43,7 +49,7 @@ export class BlobFlow {
     this.done.catch(() => undefined);
   }
 
-  /** Whether it was given up: whoever wants the blob now begins anew. */
+  /** Whether it was given up: the next request for the blob begins a new download. */
   get isStopped(): boolean {
     return this.#stop.signal.aborted;
   }
@@ -64,10 +70,10 @@ export class BlobFlow {
   }
 
   /**
-   * The blob, or a part of it, from the moment on when the first byte is here. The reader is one who wants it, until its
-   * stream is closed.
+   * The blob, or a part of it, as soon as the first byte is here. The reader wants the blob until its stream
+   * is closed.
    *
-   * Errors: those of fetcher and content store; ABORTED where nobody wanted it any more.
+   * Errors: those of fetcher and content store; ABORTED where no reader wanted it any more.
    */
   async open(range?: ByteRange): Promise<Readable> {
     const leave = this.want();
@@ -84,7 +90,7 @@ export class BlobFlow {
         try {
           await file.wait(0, { signal: this.#stop.signal });
           if (file.readable > 0 || file.size === 0) return new GrowingBlobStream(file, range, leave);
-          // Nothing of it was given to anybody here, so the next try is as good as the first.
+          // This reader got nothing of it, so the next try is as good as the first.
           await file.over;
         } finally {
           await file.release();
@@ -162,7 +168,7 @@ export class BlobFlow {
     return (resumed && error.retryable) || (await this.#options.fetcher.distrust(this.descriptor));
   }
 
-  /** What whoever waits for the current file waits for from now on. */
+  /** Replaces the file that readers wait for. */
   #replaceCurrent(): Deferred<GrowingFile | undefined> {
     const before = this.#current;
     const next = silent<GrowingFile | undefined>();
@@ -172,7 +178,7 @@ export class BlobFlow {
   }
 }
 
-/** One whose failure is told by others too. */
+/** A deferred whose failure is reported elsewhere too. */
 function silent<T>(): Deferred<T> {
   const one = deferred<T>();
   one.promise.catch(() => undefined);
@@ -186,14 +192,14 @@ function arrivedIn(writer: IngestWriter): number {
 }
 
 /**
- * So many bytes at the end of a blob are given to nobody before all of it was found right: who reads a wrong blob never has
- * the whole of it, and what is shorter, as most documents are, is not given wrong in any part.
+ * The bytes at the end of a blob that no reader gets before the blob is verified: a reader never has the
+ * whole of a wrong blob, and nothing of a shorter one, as most manifests are.
  */
 export const WITHHELD_BYTES: number = 64 * 1024;
 
 /**
- * The file of a blob on its way, for any number of readers that follow its frontier. It is opened once, so that it can be
- * read on whatever becomes of its name; it is closed when the last one lets go.
+ * The file of a growing blob, for any number of readers that follow its offset. It is opened once, so that it
+ * can be read on whatever happens to its name; the last reader that releases it closes it.
  */
 class GrowingFile {
   readonly size: number;
@@ -222,7 +228,7 @@ class GrowingFile {
   /** Resolves when more than `after` bytes may be given, or nothing more will come. Errors: ABORTED. */
   async wait(after: number, { signal }: Abortable = {}): Promise<void> {
     while (this.readable <= after && this.#frontier.state === 'growing') {
-      // Of what is withheld no further byte is news, only the verdict.
+      // For the withheld bytes only the verdict matters.
       await this.#frontier.wait(Math.max(after, this.#frontier.bytes), { signal });
     }
   }
@@ -240,7 +246,7 @@ class GrowingFile {
     return this.#over.promise;
   }
 
-  /** Keeps it open until {@link release}; false where it has been closed, since nobody held it any more. */
+  /** Keeps it open until {@link release}; false where it was closed, since no reader had it any more. */
   hold(): boolean {
     if (this.#holders === 0) return false;
     this.#holders += 1;
@@ -262,8 +268,8 @@ class GrowingFile {
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * A blob, or a part of it, as it arrives. It fails where the blob does, so that what is not whole never looks so; it lets go
- * of the file when it ends or is destroyed.
+ * A blob, or a part of it, as it arrives. It fails where the blob does, so that an incomplete blob never
+ * looks whole; it releases the file when it ends or is destroyed.
  */
 class GrowingBlobStream extends Readable {
   readonly #file: GrowingFile;
@@ -273,7 +279,7 @@ class GrowingBlobStream extends Readable {
   #at: number;
 
   /**
-   * @param file held by this from now on
+   * @param file kept open by this stream
    * @param range within the blob
    * @param onClose called once
    */

@@ -12,7 +12,7 @@ export interface BlobFlowsOptions {
   readonly registry: Pick<RegistryClient, 'repository'>;
   /** Bounds how many blobs are on their way at once. Without it, a budget of its own. */
   readonly budget?: PullBudget | undefined;
-  /** Told of each blob that has come. */
+  /** Called for each blob that has arrived. */
   readonly onArrived: (digest: Digest) => void;
 }
 
@@ -21,7 +21,7 @@ export class BlobFlows {
   readonly #options: BlobFlowsOptions;
   readonly #share: ReturnType<PullBudget['share']>;
   readonly #flows = new Map<Digest, BlobFlow>();
-  /** Those that were stopped and have not let go of their blob yet, too. */
+  /** Also those that were stopped and have not released their blob yet. */
   readonly #running = new Set<BlobFlow>();
 
   constructor(options: BlobFlowsOptions) {
@@ -46,7 +46,7 @@ export class BlobFlows {
     return flow;
   }
 
-  /** Stops all, keeps what has come of them, and resolves when they have let go of the store. */
+  /** Stops all, keeps the partial blobs, and resolves when they have released the store. */
   async close(): Promise<void> {
     for (const flow of this.#running) flow.stop();
     await Promise.allSettled([...this.#running].map(({ done }) => done));
@@ -76,7 +76,7 @@ export interface UpstreamBlobsOptions {
   readonly flows: BlobFlows;
   /** `registry/repository` that what is not here is brought from. */
   readonly repository: string;
-  /** What is known of a blob that is not here; undefined where nobody has it. */
+  /** Describes a blob that is not here; undefined where the upstream does not have it. */
   readonly describe: (digest: Digest) => Promise<Descriptor | undefined>;
 }
 

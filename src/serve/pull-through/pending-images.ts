@@ -38,7 +38,7 @@ interface Pending extends PendingImage {
   usedAt: number;
 }
 
-/** An index that leads to manifests nobody may have asked for yet. */
+/** An index that leads to manifests which may not have been asked for yet. */
 interface PendingIndex {
   readonly roots: Map<string, Root>;
   readonly children: ReadonlyMap<Digest, Descriptor>;
@@ -46,13 +46,14 @@ interface PendingIndex {
   usedAt: number;
 }
 
-/** So long something stays that nobody goes on with, and so many of them. */
+/** How long a pending image stays without progress, and how many may be pending. */
 const KEPT_MS = 60 * 60 * 1000;
 const MOST = 10_000;
 
 /**
- * The images that are not whole yet. Their names are given once all is here that a manifest lists, so that whenever this
- * process ends the store holds nothing that is named and incomplete; until then leases keep what has come.
+ * The images that are not whole yet. Their names are given once all is here that a manifest lists, so that
+ * whenever this process ends the store holds nothing that is named and incomplete; until then leases keep
+ * what has come.
  */
 export class PendingImages {
   readonly #store: PendingStore;
@@ -76,7 +77,7 @@ export class PendingImages {
     return undefined;
   }
 
-  /** What a document is said to be by an index that was asked for. */
+  /** The descriptor of a manifest in an index that was asked for. */
   document(digest: Digest): Descriptor | undefined {
     for (const { children } of this.#indexes.values()) {
       const child = children.get(digest);
@@ -85,7 +86,7 @@ export class PendingImages {
     return undefined;
   }
 
-  /** The names that were asked for and lead to a document, and that it does not have yet. */
+  /** The names that were asked for and lead to a manifest, and that it does not have yet. */
   names(digest: Digest): readonly string[] {
     const roots = [this.#manifests.get(digest), ...this.#indexesWith(digest)].flatMap((one) => [
       ...(one?.roots.values() ?? []),
@@ -93,7 +94,7 @@ export class PendingImages {
     return roots.flatMap(({ name }) => (name === undefined ? [] : [name]));
   }
 
-  /** The indexes that were asked for and lead to a document. */
+  /** The indexes that were asked for and lead to a manifest. */
   indexesOf(digest: Digest): readonly Digest[] {
     const found = new Set<Digest>();
     // Each once, however many ways lead up to it: of indexes within indexes there may be very many.
@@ -108,7 +109,7 @@ export class PendingImages {
     return [...found].reverse();
   }
 
-  /** Whether a document was taken in, and is not recorded as whole. */
+  /** Whether a manifest was added, and is not recorded as whole. */
   has(digest: Digest): boolean {
     return this.#manifests.has(digest) || this.#indexes.has(digest);
   }
@@ -119,14 +120,15 @@ export class PendingImages {
   }
 
   /**
-   * Takes in a document that is in the store and was asked for. Nothing happens to one that is recorded and whole.
+   * Adds a manifest that is in the store and was asked for. Nothing happens to one that is recorded and
+   * whole.
    *
    * @param name the name that was asked for, where it was one
    */
   async add(
     repository: string,
     descriptor: Descriptor,
-    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string },
+    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string | undefined },
   ): Promise<void> {
     await this.#inTurn(async () => {
       await this.#expire();
@@ -141,7 +143,7 @@ export class PendingImages {
     for (const { roots } of [...this.#manifests.values(), ...this.#indexes.values()]) roots.delete(name);
   }
 
-  /** Tells of a blob that is here. */
+  /** A blob is here: images that it completes get their names. */
   async arrived(digest: Digest): Promise<void> {
     await this.#inTurn(async () => {
       for (const pending of this.#waiting.get(digest) ?? []) await this.#settle(pending);
@@ -159,7 +161,7 @@ export class PendingImages {
     return [...missing.values()].filter((child) => !discarded.has(child.digest));
   }
 
-  /** Lets go of all that is not whole. */
+  /** Releases all that is not whole. */
   async close(): Promise<void> {
     await this.#inTurn(async () => {
       for (const pending of [...this.#manifests.values()]) await this.#dropManifest(pending);
@@ -179,7 +181,7 @@ export class PendingImages {
     return next;
   }
 
-  /** What leads to a document: itself by the name asked for, indexes that list it, or, where there is nothing, its digest. */
+  /** The roots of a manifest: itself by the name asked for, indexes that list it, or else its digest. */
   async #rootsOf(
     repository: string,
     descriptor: Descriptor,
@@ -217,7 +219,7 @@ export class PendingImages {
       known.usedAt = Date.now();
       for (const [key, root] of roots) known.roots.set(key, root);
     }
-    // Another name for what is here in part: that part needs not be asked for once more.
+    // The index may be another name for manifests that are here already.
     for (const child of children.keys()) await this.#adopt(child, roots);
   }
 
@@ -313,13 +315,16 @@ function ownRoot({
 
 export interface ImageCompletionOptions {
   readonly pending: PendingImages;
-  readonly join: BlobFlows['join'];
+  readonly flows: Pick<BlobFlows, 'join'>;
   /** Aborted when the mirror stops. */
   readonly signal: AbortSignal;
   readonly onWarning: (text: string) => void;
 }
 
-/** Brings the rest of an image: once a layer is here whole, its image is being pulled by somebody, and the mirror is to have all of it. */
+/**
+ * Fetches the rest of an image: once a layer is here whole, a client pulls its image, and the mirror is to
+ * have all of it.
+ */
 export class ImageCompletion {
   readonly #options: ImageCompletionOptions;
   /** The manifests whose further blobs are being brought. */
@@ -331,7 +336,7 @@ export class ImageCompletion {
     this.#options = options;
   }
 
-  /** Tells of a blob that is here whole. */
+  /** A blob is here whole. */
   arrived(digest: Digest): void {
     this.#doAside(async () => {
       const { pending } = this.#options;
@@ -348,14 +353,14 @@ export class ImageCompletion {
   }
 
   async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
-    const { pending, join, signal } = this.#options;
+    const { pending, flows, signal } = this.#options;
     if (signal.aborted || this.#completing.has(descriptor.digest)) return;
     this.#completing.add(descriptor.digest);
     try {
       const missing = await pending.missing(manifest);
       await Promise.all(
         missing.map(async (child) => {
-          const flow = join(child, repository);
+          const flow = flows.join(child, repository);
           const leave = flow.want();
           await flow.done.finally(leave);
         }),
@@ -365,7 +370,7 @@ export class ImageCompletion {
     }
   }
 
-  /** Does something that no answer waits for. That it fails is told, and made up for by the next who asks. */
+  /** Does something that no answer waits for. A failure is a warning; the next request tries again. */
   #doAside(action: () => Promise<void>): void {
     const { signal, onWarning } = this.#options;
     const doing = action()

@@ -7,15 +7,14 @@ import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { Route } from '../route.js';
-import type { RequestSource, ServeSource } from '../serve-source.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
+import type { RequestSource, ServeSource } from '../pull/serve-source.js';
 import { BlobFlows, UpstreamBlobs } from './blob-flows.js';
-import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
-import { DEFAULT_PULL_THROUGH_TTL_MS } from './pull-through-ttl.js';
 import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
 import { upstreamFault } from './upstream-fault.js';
+import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 
 export interface PullThroughOptions {
   readonly store: Store;
@@ -25,22 +24,23 @@ export interface PullThroughOptions {
   readonly registry: RegistryClient;
   /** The registries that content is brought from: `docker.io`, `reg.lan:5000`. */
   readonly upstreams: readonly string[];
-  /** How long what a tag leads to is taken to hold, in ms. Default: {@link DEFAULT_PULL_THROUGH_TTL_MS}. */
+  /** How long the target of a tag is taken to hold, in ms. Default: {@link DEFAULT_PULL_THROUGH_TTL_MS}. */
   readonly ttlMs?: number;
   readonly budget?: PullBudget;
-  /** What says which signatures an upstream's images need before they are given to anybody; absent where they need none. */
+  /** The policy for signatures of an upstream's images; absent where they need none. */
   readonly policy?: PolicyFile | undefined;
   /** By which this mirror knows its own requests, should a hosts.toml lead them back to it. */
   readonly mark: string;
   readonly onWarning: (text: string) => void;
 }
 
-/** The type that a blob goes out under that nobody has described. */
+/** The media type of a blob that no manifest describes. */
 const OCTETS = 'application/octet-stream';
 
 /**
- * A source that is filled on demand: what a repository of an upstream is asked for and is not here is brought into the store,
- * and given to all who ask while it arrives. Everything else is answered from what is here. Whoever makes one closes it.
+ * A source that is filled on demand: content of an upstream's repository that is not here is fetched into the
+ * store, and served to all clients while it arrives. Everything else is answered from the store. Its maker
+ * closes it.
  */
 export class PullThrough implements ServeSource, AsyncDisposable {
   readonly blobs: BlobProvider;
@@ -69,15 +69,14 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     this.#options = options;
     this.#upstreams = new Set(options.upstreams);
     this.blobs = local.blobs;
-    this.#pending = new PendingImages(store);
-    const pending = this.#pending;
-    const gate =
-      policy === undefined ? undefined : new UpstreamGate({ store, registry, policy, pending, signal });
-    this.#gate = gate;
-    this.#documents = new UpstreamDocuments({ store, registry, pending, gate, signal });
-    const shared = { registry, documents: this.#documents, ttlMs, onWarning, signal };
-    this.#tags = new UpstreamTags({ store, pending, ...shared });
-    this.#lists = new UpstreamLists(shared);
+    const pending = new PendingImages(store);
+    this.#pending = pending;
+    const shared = { store, registry, pending, signal };
+    this.#gate = policy === undefined ? undefined : new UpstreamGate({ ...shared, policy });
+    const upstream = { ...shared, gate: this.#gate, ttlMs, onWarning };
+    this.#documents = new UpstreamDocuments(upstream);
+    this.#tags = new UpstreamTags(upstream, this.#documents);
+    this.#lists = new UpstreamLists(upstream, this.#documents);
     this.#flows = new BlobFlows({
       store,
       registry,
@@ -86,7 +85,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     });
     this.#completion = new ImageCompletion({
       pending,
-      join: (...of) => this.#flows.join(...of),
+      flows: this.#flows,
       signal,
       onWarning,
     });
@@ -206,7 +205,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     return this.#answer({ blobsOf: () => this.#upstreamBlobs(repository) });
   }
 
-  /** What a client is told, and, of what a policy refuses, who runs this. */
+  /** The error for the client; a refusal of the policy is logged too. */
   #faultOf(error: unknown, what: string, missing: Parameters<typeof upstreamFault>[1]): unknown {
     if (error instanceof TrustError) this.#options.onWarning(`${what} is not given: ${error.message}`);
     return upstreamFault(error, missing);
@@ -267,7 +266,10 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     return this.#upstreams.has(parseReference(repository).registry);
   }
 
-  /** A request that this mirror made itself: answered from what is here, so that its hosts.toml goes on to the next host. */
+  /**
+   * A request that this mirror made itself: answered from what is here, so that its hosts.toml goes on to the
+   * next host.
+   */
   #isOwn(headers: IncomingHttpHeaders): boolean {
     return headers['user-agent']?.includes(this.#options.mark) === true;
   }
@@ -296,8 +298,8 @@ function warningHeader(text: string): string {
 }
 
 /**
- * Holds what a mirror asks itself for against its policy, without asking anybody for signatures, since that may come back here: to it
- * what may be given to nobody is not here, so that it goes on to the next host.
+ * Holds the mirror's own requests against its policy, without asking a registry for signatures, since that
+ * request may come back here: what no client may have is a 404 to it, so that it goes on to the next host.
  *
  * @param repository `registry/repository`
  * @throws RegistryFault 404
@@ -323,3 +325,6 @@ async function requireKnown(
   if (digest === undefined || (await gate.knows(repository, digest, tag))) return;
   throw new RegistryFault(404, 'MANIFEST_UNKNOWN', 'it is not here');
 }
+
+/** How long the target of a tag is taken to hold by default, in ms. */
+export const DEFAULT_PULL_THROUGH_TTL_MS = 60_000;

@@ -11,26 +11,30 @@ import { type Descriptor, type Digest, isDigest, parseReference } from '../../sp
 import type { PendingImages } from './pending-images.js';
 import type { UpstreamGate } from './upstream-gate.js';
 
-export interface UpstreamDocumentsOptions extends Abortable {
-  readonly store: Pick<StoreParts, 'content' | 'documents' | 'leases'>;
-  readonly registry: Pick<RegistryClient, 'repository' | 'resolver'>;
+/** The state that documents, tags and lists of upstreams share. */
+export interface UpstreamOptions extends Abortable {
+  readonly store: StoreParts;
+  readonly registry: RegistryClient;
   readonly pending: PendingImages;
-  /** What a signature policy has to say before a document gets a name; absent where there is none. */
+  /** Verifies a manifest before it gets a name; absent where there is no signature policy. */
   readonly gate?: Pick<UpstreamGate, 'admit'> | undefined;
+  /** How long the target of a tag, or a list, is taken to hold, in ms. */
+  readonly ttlMs: number;
+  readonly onWarning: (text: string) => void;
 }
 
 /** Indexes and manifests that are brought into the store when they are asked for, each once at a time. */
 export class UpstreamDocuments {
-  readonly #options: UpstreamDocumentsOptions;
+  readonly #options: UpstreamOptions;
   readonly #flights = new SingleFlight<string, void>();
   readonly #budget = new PullBudget();
 
-  constructor(options: UpstreamDocumentsOptions) {
+  constructor(options: UpstreamOptions) {
     this.#options = options;
   }
 
   /**
-   * Has a document here that a digest names, and knows what it lists.
+   * Fetches the manifest of a digest where it is not here, and records what it lists.
    *
    * Errors: those of resolver, fetcher, content store and gate.
    */
@@ -47,18 +51,18 @@ export class UpstreamDocuments {
     await this.bring(repository, descriptor);
   }
 
-  /** As {@link byDigest}, where a document is described. @param name that leads to it */
+  /** As {@link byDigest}, where the manifest is described. @param name that leads to it */
   async bring(repository: string, descriptor: Descriptor, name?: string): Promise<void> {
     const key = `${repository} ${descriptor.digest} ${name ?? ''}`;
     await this.#flights.run(key, async () => {
       await this.#fetch(repository, descriptor);
-      // What is refused is nobody's, and goes with the next collection.
+      // What is refused has no name, and goes with the next collection.
       await this.#options.gate?.admit(repository, descriptor.digest, tagIn(name));
       await this.#takeIn(repository, descriptor.digest, { descriptor, name });
     });
   }
 
-  /** What a document is that is here; undefined where it is not, or is none. */
+  /** The descriptor of a manifest that is here; undefined where it is not here, or is no manifest. */
   async describe(digest: Digest): Promise<Descriptor | undefined> {
     const found = await readDocument(this.#options.store.content, digest);
     return found === undefined
@@ -88,15 +92,11 @@ export class UpstreamDocuments {
     from: { readonly descriptor?: Descriptor; readonly name?: string | undefined } = {},
   ): Promise<void> {
     const found = await readDocument(this.#options.store.content, digest, from.descriptor?.mediaType);
-    // What is no document is no image either; whoever asked for it is told so.
+    // A blob that is no manifest is no image either; the answer is a 404.
     if (found === undefined) return;
     const { document, size } = found;
     const descriptor = from.descriptor ?? { mediaType: document.mediaType, digest, size };
-    const { name } = from;
-    await this.#options.pending.add(repository, descriptor, {
-      document,
-      ...(name === undefined ? {} : { name }),
-    });
+    await this.#options.pending.add(repository, descriptor, { document, name: from.name });
   }
 }
 
@@ -104,44 +104,36 @@ function tagIn(name: string | undefined): string | undefined {
   return name === undefined ? undefined : parseReference(name).tag;
 }
 
-export interface UpstreamTagsOptions extends Abortable {
-  readonly store: Pick<StoreParts, 'catalog' | 'content' | 'database' | 'images'>;
-  readonly registry: Pick<RegistryClient, 'resolver'>;
-  readonly documents: UpstreamDocuments;
-  readonly pending: PendingImages;
-  /** How long what a tag led to is taken to hold, in ms. */
-  readonly ttlMs: number;
-  readonly onWarning: (text: string) => void;
-}
-
 /** What a tag leads to, and why that may be out of date. */
 export interface TagTarget {
   readonly target: Descriptor;
-  readonly warning?: string;
+  readonly warning?: string | undefined;
 }
 
-/** An upstream that does not answer is waited for so long where there is something here that can be given instead. */
+/** How long an upstream may take to answer where the last known target can be served instead. */
 const PATIENCE_MS = 5_000;
-/** And so long it is not asked again then. */
+/** How long it is not asked again then. */
 const REST_MS = 10_000;
-/** That an image is used is noted so often. */
+/** How often the use of an image is noted. */
 const TOUCH_MS = 60_000;
 
 /** Tags, as upstreams resolve them. While one cannot be asked, what is here is what its tags lead to. */
 export class UpstreamTags {
-  readonly #options: UpstreamTagsOptions;
+  readonly #options: UpstreamOptions;
+  readonly #documents: UpstreamDocuments;
   readonly #memory = new TagMemory();
   readonly #touched = new TagMemory();
   readonly #flights = new SingleFlight<string, TagTarget>();
 
-  constructor(options: UpstreamTagsOptions) {
+  constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
     this.#options = options;
+    this.#documents = documents;
   }
 
   /**
-   * Its document is here when it resolves.
+   * The manifest is here when this resolves.
    *
-   * Errors: those of the resolver and of what brings the document, where nothing is here; TrustError.
+   * Errors: those of resolving and fetching the manifest, where nothing is here; TrustError.
    */
   async resolve(repository: string, tag: string): Promise<TagTarget> {
     const name = `${repository}:${tag}`;
@@ -154,7 +146,7 @@ export class UpstreamTags {
     return found;
   }
 
-  /** Notes that the images are used that a document is part of. */
+  /** Notes that the images are used that a manifest is part of. */
   async used(digest: Digest): Promise<void> {
     if (this.#touched.fresh(digest) !== undefined) return;
     this.#touched.note(digest, { target: undefined, forMs: TOUCH_MS });
@@ -167,11 +159,11 @@ export class UpstreamTags {
     if (seen?.target === undefined) return undefined;
     // It may have been collected meanwhile.
     if ((await this.#options.store.content.info(seen.target.digest)) === undefined) return undefined;
-    return { target: seen.target, ...(seen.warning === undefined ? {} : { warning: seen.warning }) };
+    return { target: seen.target, warning: seen.warning };
   }
 
   async #ask(repository: string, tag: string): Promise<TagTarget> {
-    const { store, registry, documents, pending, ttlMs, signal } = this.#options;
+    const { store, registry, pending, ttlMs, signal } = this.#options;
     const name = `${repository}:${tag}`;
     const here = await this.#here(name);
     const patience = here === undefined ? [] : [AbortSignal.timeout(PATIENCE_MS)];
@@ -184,9 +176,9 @@ export class UpstreamTags {
         pending.unname(name);
         const named = (await store.catalog.get(name))?.target;
         try {
-          if (named?.digest !== target.digest) await documents.bring(repository, target, name);
+          if (named?.digest !== target.digest) await this.#documents.bring(repository, target, name);
         } catch (error) {
-          // HEAD told something else than there is.
+          // HEAD and GET of this registry disagree.
           if (!byGet && isMisdescribed(error, target)) return await ask(true);
           throw error;
         }
@@ -207,7 +199,10 @@ export class UpstreamTags {
     }
   }
 
-  /** What can be given without the upstream: what it last said, unless that is not whole and something else is. */
+  /**
+   * What can be given without the upstream: what it last said, unless that is not whole and something else
+   * is.
+   */
   async #here(name: string): Promise<Descriptor | undefined> {
     const { store, pending } = this.#options;
     const last = this.#memory.last(name);
@@ -220,9 +215,9 @@ export class UpstreamTags {
 }
 
 interface Seen {
-  /** What the tag led to when that was last told. */
+  /** The last known target of the tag. */
   readonly target: Descriptor | undefined;
-  /** By `performance.now()`: until then nobody is asked. */
+  /** By `performance.now()`: until then the upstream is not asked. */
   readonly until: number;
   /** Why what is here is given in the place of an answer from there. */
   readonly warning: string | undefined;
@@ -241,7 +236,7 @@ class TagMemory {
     return seen !== undefined && performance.now() < seen.until ? seen : undefined;
   }
 
-  /** What a name led to, however long ago; undefined where that was never told. */
+  /** The last target of a name, however old; undefined where there was none. */
   last(name: string): Descriptor | undefined {
     return this.#seen.get(name)?.target;
   }
@@ -257,33 +252,28 @@ class TagMemory {
   }
 }
 
-export interface UpstreamListsOptions extends Abortable {
-  readonly registry: Pick<RegistryClient, 'repository'>;
-  readonly documents: UpstreamDocuments;
-  readonly ttlMs: number;
-  readonly onWarning: (text: string) => void;
-}
-
 /** What an upstream lists; `warning` where it could not say, and nothing of it is known. */
 export interface UpstreamList<T> {
   readonly items: readonly T[];
-  readonly warning?: string;
+  readonly warning?: string | undefined;
 }
 
-/** Of one list; what is beyond is left to who asks the upstream itself. */
+/** Of one list; longer ones are cut. */
 const MOST_TAGS = 100_000;
 const MOST_REFERRERS = 200;
-/** So many lists are remembered, for those who ask page by page. */
+/** The lists that are remembered, for clients that ask page by page. */
 const MOST_LISTS = 1_000;
 
 /** The lists of tags and of referrers at upstreams, each asked for once in a while. */
 export class UpstreamLists {
-  readonly #options: UpstreamListsOptions;
+  readonly #options: UpstreamOptions;
+  readonly #documents: UpstreamDocuments;
   readonly #flights = new SingleFlight<string, UpstreamList<string>>();
   readonly #known = new Map<string, { readonly list: UpstreamList<string>; readonly until: number }>();
 
-  constructor(options: UpstreamListsOptions) {
+  constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
     this.#options = options;
+    this.#documents = documents;
   }
 
   async tags(repository: string): Promise<UpstreamList<string>> {
@@ -295,7 +285,7 @@ export class UpstreamLists {
 
   /** The documents that refer to a digest, which are here when it resolves, as far as they could be had. */
   async referrers(repository: string, subject: Digest): Promise<UpstreamList<Digest>> {
-    const { registry, documents, signal } = this.#options;
+    const { registry, signal } = this.#options;
     const what = `referrers of ${repository}@${subject}`;
     const { items, ...rest } = await this.#list(what, async () => {
       const listed = registry.repository(parseReference(repository)).referrers(subject, { signal });
@@ -303,13 +293,13 @@ export class UpstreamLists {
       let failure: unknown;
       for (const descriptor of await atMost(MOST_REFERRERS, listed)) {
         try {
-          await documents.bring(repository, bare(descriptor));
+          await this.#documents.bring(repository, bare(descriptor));
           brought.push(descriptor.digest);
         } catch (error) {
           failure = error;
         }
       }
-      return { items: brought, ...(failure === undefined ? {} : { warning: this.#warn(what, failure) }) };
+      return { items: brought, warning: failure === undefined ? undefined : this.#warn(what, failure) };
     });
     return { items: items.filter((item) => isDigest(item)), ...rest };
   }
@@ -345,7 +335,7 @@ export class UpstreamLists {
   }
 }
 
-/** What a list says beyond the document itself is not the document's. */
+/** Annotations of a list are not those of the manifest. */
 function bare({ mediaType, digest, size }: Descriptor): Descriptor {
   return { mediaType, digest, size };
 }

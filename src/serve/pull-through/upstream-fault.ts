@@ -1,9 +1,9 @@
 import { isLandfallError, type LandfallError, TrustError } from '../../errors.js';
-import { RegistryFault } from '../registry-fault.js';
+import { RegistryFault } from '../http/registry-fault.js';
 
 /**
- * What a client is told of what failed at an upstream. Its refusals are not passed on as 401, since credentials for it would
- * then be sent here; and what is this machine's own matter is not told at all, but thrown on as it is.
+ * The error for a client after a failure at an upstream. A refusal is not passed on as 401, since the client
+ * would then send the upstream's credentials here. Errors of this machine are thrown on as they are.
  */
 export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFEST_UNKNOWN'): unknown {
   if (!isLandfallError(error)) return error;
@@ -41,9 +41,9 @@ function retryAfter({ details }: LandfallError): Record<string, string> {
   return typeof milliseconds === 'number' ? { 'Retry-After': String(Math.ceil(milliseconds / 1000)) } : {};
 }
 
-/** What a signature policy does not let through. Its clients are to know why, and what they can do about it. */
+/** A refusal of the signature policy, with the reason and the hint for the client. */
 function refused({ code, message, hint, details }: TrustError): RegistryFault {
-  // Where all was looked is this machine's matter.
+  // The list of all places that were tried stays here.
   const detail = { code, hint, ...details, tried: undefined };
   return new RegistryFault(403, 'DENIED', message, {}, [{ code: 'DENIED', message, detail }]);
 }

@@ -22,8 +22,8 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { Route } from '../route.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { Route } from '../http/route.js';
 import type { PendingImages } from './pending-images.js';
 
 export interface UpstreamGateOptions extends Abortable {
@@ -33,10 +33,12 @@ export interface UpstreamGateOptions extends Abortable {
   readonly pending: PendingImages;
 }
 
-/** Of what nobody has described. */
+/** For a blob that no manifest describes. */
 const OCTETS = 'application/octet-stream';
 
-/** Of what an index lists so much is looked at: no image is made for more platforms, and each is asked for at an upstream. */
+/**
+ * The entries of an index that are looked at: no image is made for more platforms, and each costs a request.
+ */
 const MOST_LISTED = 50;
 
 /** What a policy asks for under one name. */
@@ -52,12 +54,15 @@ interface Document {
 }
 
 /**
- * What a signature policy has to say before anything of an upstream's repository is given to anybody. It is asked each time, also of what
- * is here already, so that a stricter policy holds at once; what was verified before is remembered, and costs no request.
+ * Holds requests for content of an upstream's repository against the signature policy. It decides at each
+ * request, also for content that is here, so that a stricter policy holds at once; a verification is
+ * remembered, and costs no request the next time.
  *
- * - A manifest is given where a signature for itself, or for an index that leads to it, has what the policy asks for: under the tag
- *   that is asked for, or, where that is a digest, under it or a tag of the repository that is known to lead to it.
- * - An index is given also where only something that it lists is signed: it is that alone which can be had through it.
+ * - A manifest is given where a signature for itself, or for an index that leads to it, has what the policy
+ *   asks for: under the tag that is asked for, or, where that is a digest, under it or a tag of the
+ *   repository that is known to lead to it.
+ * - An index is given also where only something that it lists is signed: it is that alone which can be had
+ *   through it.
  * - A blob is given where such a manifest lists it, and is asked for of an upstream only then.
  * - What accompanies images, such as their signatures, is given as it is; see `accompanies`.
  */
@@ -70,11 +75,11 @@ export class UpstreamGate {
   }
 
   /**
-   * Lets a document that is here be given.
+   * Admits a manifest that is here.
    *
    * @param repository `registry/repository`
-   * @param tag by which it is asked for, where that is a tag
-   * Errors: those of the policy and of `verifyImage`; those of what asks for signatures
+   * @param tag by which it is asked for, where that is a tag Errors: those of the policy and of
+   *   `verifyImage`; those of what asks for signatures
    */
   async admit(repository: string, digest: Digest, tag?: string): Promise<void> {
     await this.#flights.run(`${repository} ${digest} ${tag ?? ''}`, async () => {
@@ -83,7 +88,7 @@ export class UpstreamGate {
     });
   }
 
-  /** As {@link admit}, but nobody is asked for anything. @returns whether it may be given */
+  /** As {@link admit}, but without a request to a registry. @returns whether it may be served */
   async knows(repository: string, digest: Digest, tag?: string): Promise<boolean> {
     try {
       return await this.#isKnown(repository, digest, tag);
@@ -94,7 +99,7 @@ export class UpstreamGate {
   }
 
   /**
-   * Lets a blob be given, here or not, where a manifest lists it that may be given too. Nobody is asked for anything.
+   * Admits a blob, here or not, where an admitted manifest lists it. No registry is asked.
    *
    * Errors: those of the policy
    */
@@ -142,7 +147,10 @@ export class UpstreamGate {
     return false;
   }
 
-  /** Asks its registry for signatures: of an index first, which mostly has them, and only then of what it lists. */
+  /**
+   * Asks its registry for signatures: of an index first, which mostly has them, and only then of what it
+   * lists.
+   */
   async #verify(repository: string, digest: Digest, tag: string | undefined): Promise<void> {
     const { store, registry, signal } = this.#options;
     const { governed } = await this.#ruled(await this.#names(repository, digest, tag));
@@ -188,7 +196,10 @@ export class UpstreamGate {
     await recordAdmission(store, admission, { source: repository, signal });
   }
 
-  /** What the policy says under some names: whether one of them needs nothing, which of them need signatures, and why one is refused. */
+  /**
+   * What the policy says under some names: whether one of them needs nothing, which of them need signatures,
+   * and why one is refused.
+   */
   async #ruled(images: readonly PolicyImage[]): Promise<{
     readonly isOpen: boolean;
     readonly governed: readonly Governed[];
@@ -209,7 +220,10 @@ export class UpstreamGate {
     return { isOpen: false, governed, refusal };
   }
 
-  /** The tag that was asked for; else the tags of the repository that are known to lead to a digest, and the digest. */
+  /**
+   * The tag that was asked for; else the tags of the repository that are known to lead to a digest, and the
+   * digest.
+   */
   async #names(repository: string, digest: Digest, tag: string | undefined): Promise<readonly PolicyImage[]> {
     const at = parseReference(repository);
     if (tag !== undefined) return [registryImage({ ...at, tag })];
@@ -248,12 +262,12 @@ export class UpstreamGate {
   }
 }
 
-/** What an index lists: where one of that is signed, the index leads to something that may be had. */
+/** The entries of an index: where one of them is signed, the index leads to something that may be served. */
 function childrenIn({ document }: Document): readonly Descriptor[] {
   return document?.kind === 'index' ? document.manifests.slice(0, MOST_LISTED) : [];
 }
 
-/** By which tags a document may be asked for; undefined stands for its digest. */
+/** The tags by which a manifest may be asked for; undefined stands for its digest. */
 function tagsOf(governed: readonly Governed[], tag: string | undefined): readonly (string | undefined)[] {
   return tag === undefined ? [undefined, ...governed.map(({ image }) => image.reference?.tag)] : [tag];
 }
@@ -268,7 +282,7 @@ async function accompaniesBy(
     try {
       if (await accompanies(descriptor, tag, read)) return true;
     } catch (error) {
-      // A list of which something cannot be read is held to be an image.
+      // An index with an unreadable part counts as an image.
       if (!isLandfallError(error) || error.code === 'ABORTED') throw error;
     }
   }
@@ -304,8 +318,8 @@ export interface ForeignContentOptions {
 }
 
 /**
- * Keeps what came from an upstream from being had by its digest under a name that is no upstream's, for which no policy is asked: there it
- * is only where an image of that name has it.
+ * Keeps content of an upstream from being served by its digest under another repository, for which no policy
+ * holds: there it exists only where an image of that repository has it.
  *
  * @param repository `registry/repository`, no upstream's
  * @throws RegistryFault 404

@@ -11,12 +11,11 @@ import {
   LIMITS,
   parseManifest,
 } from '../../spec/index.js';
-import { type Answer, emptyAnswer } from '../answer.js';
-import { MANIFEST_MS } from '../limits.js';
-import { RegistryFault } from '../registry-fault.js';
-import { announcedLength, bodyOf, hasBody } from '../request-body.js';
-import { noEndpoint, type RepositoryPath, type Route } from '../route.js';
-import type { ServeSource } from '../serve-source.js';
+import { type Answer, emptyAnswer } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import { announcedLength, bodyOf, hasBody } from '../http/request-body.js';
+import { noEndpoint, type RepositoryPath, type Route } from '../http/route.js';
+import type { ServeSource } from '../pull/serve-source.js';
 import {
   blobCreated,
   type Deletion,
@@ -31,7 +30,7 @@ import {
 export const PUSH_METHODS: ReadonlySet<string> = new Set(['POST', 'PATCH', 'PUT', 'DELETE']);
 
 /**
- * What changes a repository, and the look at an upload (distribution-spec: Push, Content Management).
+ * Changes a repository, or answers the status of an upload (distribution-spec: Push, Content Management).
  *
  * @throws {RegistryFault} what the client is told instead; whatever else the target throws
  */
@@ -90,9 +89,10 @@ function notAllowed(method: string, allowed: string): RegistryFault {
 type Uploads = Extract<Route, { kind: 'uploads' }>;
 
 /**
- * The beginning of an upload: with `mount` it may be all there is to do, with `digest` the blob is the body (distribution-spec:
- * Mounting a blob from another repository, Single POST). A mount needs no `from`: what is here may be mounted, whichever
- * repository brought it, since whoever may push here may read everywhere here. What cannot be mounted is uploaded.
+ * The beginning of an upload: with `mount` it may be all there is to do, with `digest` the blob is the body
+ * (distribution-spec: Mounting a blob from another repository, Single POST). A mount needs no `from`: every
+ * blob here may be mounted, since a client that may push here may read everything here. A blob that cannot be
+ * mounted is uploaded.
  */
 async function answerBegin(push: PushRequest, route: Uploads): Promise<Answer> {
   const { query, repository } = route;
@@ -218,7 +218,9 @@ async function answerComplete(push: PushRequest, route: Upload): Promise<Answer>
   return await commitUpload(push, { route, writer, digest });
 }
 
-/** @throws {RegistryFault} 400 DIGEST_INVALID where it is not what the digest says; the upload has ended then */
+/**
+ * @throws {RegistryFault} 400 DIGEST_INVALID where it is not what the digest says; the upload has ended then
+ */
 async function commitUpload(
   { target }: PushRequest,
   {
@@ -273,10 +275,12 @@ function unknownUpload(): RegistryFault {
 }
 
 /**
- * Adds the body of a request to an upload (distribution-spec: Pushing a blob in chunks). A chunk that says where it
- * begins has to begin where the last one ended. When the client goes in the middle, what has come is kept.
+ * Adds the body of a request to an upload (distribution-spec: Pushing a blob in chunks). A chunk that says
+ * where it begins has to begin where the last one ended. When the client breaks off, the part that has come
+ * is kept.
  *
- * @throws {RegistryFault} 416 for a chunk out of order, 413 for too much, 400 where the lengths disagree or the client has gone
+ * @throws {RegistryFault} 416 for a chunk out of order, 413 for too much, 400 where the lengths disagree or
+ *   the client has gone
  */
 async function receiveUpload(
   { request, mostUploadBytes }: PushRequest,
@@ -333,13 +337,16 @@ function outOfOrder(size: number, where: Readonly<Record<string, string>>): Regi
   });
 }
 
-/** Nobody will go on with it. */
+/** An upload that is too large cannot be resumed. */
 async function tooLarge(writer: UploadWriter, most: number): Promise<RegistryFault> {
   await writer.discard();
   return new RegistryFault(413, 'SIZE_INVALID', `a blob may have ${most} bytes at most`);
 }
 
 type Manifest = Extract<Route, { kind: 'manifest' }>;
+
+/** How long a pushed manifest may take to arrive, in ms: a slow sender must not keep the others waiting. */
+const MANIFEST_MS = 60_000;
 
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 /** distribution-spec asks for ten at least. */
@@ -350,7 +357,7 @@ async function answerPutManifest(push: PushRequest, route: Manifest): Promise<An
   const tags = tagsOf(route);
   const digest = digestIn(route);
   refuseLarge(announcedLength(push.request) ?? 0);
-  return await push.inTurn(async () => {
+  return await push.manifests.run(async () => {
     const bytes = await readBody(push.request);
     const manifest = pushedManifest(route, {
       tags,
@@ -440,7 +447,7 @@ function refuseLarge(length: number): void {
   throw new RegistryFault(413, 'SIZE_INVALID', `a manifest may have ${LIMITS.manifestBytes} bytes at most`);
 }
 
-/** distribution-spec: Push, what a manifest is rejected with whose blobs are not here. */
+/** The error for a manifest whose blobs are not here (distribution-spec: Push). */
 function blobsUnknown(missing: readonly Descriptor[]): RegistryFault {
   const message = `the manifest lists ${missing.length} that ${missing.length === 1 ? 'is' : 'are'} not here`;
   return new RegistryFault(

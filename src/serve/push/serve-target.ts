@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Limiter } from '../../concurrency/index.js';
 import type { Uploads } from '../../content/index.js';
 import {
   type Descriptor,
@@ -8,9 +9,9 @@ import {
   isDigest,
   isVerifiable,
 } from '../../spec/index.js';
-import { type Answer, emptyAnswer } from '../answer.js';
-import { RegistryFault } from '../registry-fault.js';
-import type { RepositoryPath } from '../route.js';
+import { type Answer, emptyAnswer } from '../http/answer.js';
+import { RegistryFault } from '../http/registry-fault.js';
+import type { RepositoryPath } from '../http/route.js';
 
 /** A manifest that was read whole, and is what its digest says. */
 export interface PushedManifest {
@@ -25,14 +26,17 @@ export interface PushedManifest {
   readonly document: ImageIndex | ImageManifest;
 }
 
-/** `unknown`: it is not there; `needed`: an image that the repository names consists of it; `elsewhere`: it cannot be changed here. */
+/**
+ * `unknown`: it is not there; `needed`: an image that the repository names consists of it; `elsewhere`: it
+ * cannot be changed here.
+ */
 export type Deletion = 'deleted' | 'unknown' | 'needed' | 'elsewhere';
 
 /**
- * What a registry server writes to. Repository names are canonical, as in `ServeSource`.
+ * The destination of pushes. Repository names are canonical, as in `ServeSource`.
  *
- * What was uploaded or mounted and no manifest names yet is kept for a day, so that a push can go on after it broke off. What
- * neither a tag nor a digest names any more is collected with the next collection of garbage.
+ * What was uploaded or mounted and no manifest names yet is kept for a day, so that a push can go on after it
+ * broke off. What neither a tag nor a digest names any more is collected with the next collection of garbage.
  *
  * Errors of all methods: ContentError NO_SPACE, FILESYSTEM, and those of the database.
  */
@@ -40,15 +44,20 @@ export interface ServeTarget {
   readonly uploads: Uploads;
   /** A blob is here now for a repository: it was uploaded, or mounted. */
   accept(repository: string, digest: Digest): Promise<void>;
-  /** Lets a repository have a blob that is here, whichever repository brought it. False where it is not here. */
+  /**
+   * Lets a repository have a blob that is here, whichever repository brought it. False where it is not here.
+   */
   mount(repository: string, digest: Digest): Promise<boolean>;
-  /** Keeps a blob that somebody has seen here from being collected before they have named it. Unknown is not an error. */
+  /**
+   * Keeps a blob that a client has seen here from being collected before a manifest names it. Unknown is not
+   * an error.
+   */
   keep(digest: Digest): Promise<void>;
   /**
    * Stores a manifest and names it.
    *
-   * @returns the blobs that it needs and that are not here: where there are any, nothing was stored. Entries of an index, a
-   *   subject and layers that need not be distributed may be absent.
+   * @returns the blobs that it needs and that are not here: where there are any, nothing was stored. Entries
+   *   of an index, a subject and layers that need not be distributed may be absent.
    */
   putManifest(manifest: PushedManifest): Promise<readonly Descriptor[]>;
   deleteTag(repository: string, tag: string): Promise<Deletion>;
@@ -57,17 +66,20 @@ export interface ServeTarget {
   deleteBlob(repository: string, digest: Digest): Promise<Deletion>;
 }
 
-/** A request that changes something, and what it is held to. */
+/** A request that changes something, and its limits. */
 export interface PushRequest {
   readonly target: ServeTarget;
   readonly request: IncomingMessage;
   /** Of one blob, in bytes; Infinity for no limit. */
   readonly mostUploadBytes: number;
-  /** Runs what holds a whole manifest in memory, when it is its turn. */
-  readonly inTurn: <T>(action: () => Promise<T>) => Promise<T>;
+  /** Limits how many whole manifests are in memory. */
+  readonly manifests: Limiter;
 }
 
-/** Where a client finds something of a repository, by the path it knows that by: relative, so that it holds behind a proxy. */
+/**
+ * Where a client finds something of a repository, by the path it knows that by: relative, so that it holds
+ * behind a proxy.
+ */
 export function locationOf({ path, ns }: RepositoryPath, rest: string): string {
   const query = ns === undefined ? '' : `?${new URLSearchParams({ ns }).toString()}`;
   return `/v2/${path}/${rest}${query}`;
@@ -82,7 +94,7 @@ export function blobCreated(route: RepositoryPath, digest: Digest): Answer {
 }
 
 /**
- * A digest of a query that what is pushed will be held against.
+ * The digest in a query, against which the pushed bytes are verified.
  *
  * @throws {RegistryFault} 400 DIGEST_INVALID: malformed, or of an algorithm that cannot be computed here
  */

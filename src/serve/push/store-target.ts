@@ -1,7 +1,4 @@
-import { buffer } from 'node:stream/consumers';
 import {
-  type BlobInfo,
-  type BlobProvider,
   expireUploads,
   forgetDeleted,
   heldBlobs,
@@ -23,10 +20,10 @@ import {
   type Digest,
   isNonDistributable,
   LIMITS,
-  parseManifest,
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
+import { readManifestBytes } from '../pull/answer-manifest.js';
 import type { Deletion, PushedManifest, ServeTarget } from './serve-target.js';
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -43,7 +40,7 @@ export class StoreTarget implements ServeTarget {
     this.uploads = new Uploads({ local: store.localContent, content: store.content });
   }
 
-  /** Removes uploads that nobody has gone on with for a day, now and every hour until the function that it returns is called. */
+  /** Removes uploads without progress for a day, now and every hour until the returned function is called. */
   expireUploads(onError: (error: unknown) => void): () => void {
     const expire = (): void => {
       expireUploads(this.#store.root, { olderThanMs: UNNAMED_TTL_MS }).catch(onError);
@@ -151,7 +148,10 @@ export class StoreTarget implements ServeTarget {
     return rows.map((row) => textOf(row, 'name')).filter((name) => isIn(repository, name));
   }
 
-  /** What the repository does not have, and what was not dropped here on purpose, to be fetched again when it is asked for. */
+  /**
+   * What the repository does not have, and what was not dropped here on purpose, to be fetched again when it
+   * is asked for.
+   */
   async #missing(repository: string, children: readonly Descriptor[]): Promise<readonly Descriptor[]> {
     const discarded = discardedBlobs(this.#store);
     const missing = new Map<Digest, Descriptor>();
@@ -179,37 +179,4 @@ function leasePrefix(repository: string): string {
 
 function isIn(repository: string, name: string): boolean {
   return repositoryName(parseReference(name)) === repository;
-}
-
-export interface ReadManifest {
-  readonly info: BlobInfo;
-  readonly bytes: Buffer;
-  /** What its body says, or what its fields are those of. */
-  readonly mediaType: string;
-}
-
-/** Undefined where there is no such blob, or it is larger than a manifest may be. */
-export async function readSmallBlob(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<Omit<ReadManifest, 'mediaType'> | undefined> {
-  const info = await blobs.info(digest);
-  if (info === undefined || info.size > LIMITS.manifestBytes) return undefined;
-  const descriptor = { mediaType: 'application/octet-stream', digest, size: info.size };
-  return { info, bytes: await buffer(await blobs.open(descriptor)) };
-}
-
-/** Undefined where there is no such blob, or it is no manifest: a digest may name any blob. */
-export async function readManifestBytes(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<ReadManifest | undefined> {
-  const found = await readSmallBlob(blobs, digest);
-  if (found === undefined) return undefined;
-  try {
-    return { ...found, mediaType: parseManifest(found.bytes).mediaType };
-  } catch (error) {
-    if (error instanceof SpecError) return undefined;
-    throw error;
-  }
 }

@@ -8,10 +8,10 @@ import {
   type ContainerdImagesOptions,
 } from '../../../src/daemon/containerd/containerd-images.js';
 import { OwnOffers } from '../../../src/daemon/containerd/labels.js';
-import { NodeImages } from '../../../src/daemon/node-images.js';
-import { openStore, type Store } from '../../../src/engine/store.js';
+import { NodeImages } from '../../../src/daemon/cri/node-images.js';
 import { removeImage } from '../../../src/engine/images/remove.js';
 import { tagImage } from '../../../src/engine/images/tag.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { FakeContainerd } from '../../support/fake-containerd.js';
 import { failure } from '../../support/registry-fixture.js';

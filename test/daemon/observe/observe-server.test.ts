@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { removeNodeImage } from '../../../src/daemon/cri/image-service.js';
-import { NodeImages } from '../../../src/daemon/node-images.js';
-import { DaemonMetrics, ObserveServer } from '../../../src/daemon/observe/metrics.js';
+import { NodeImages } from '../../../src/daemon/cri/node-images.js';
+import { DaemonMetrics } from '../../../src/daemon/observe/metrics.js';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import type { RemovedImage } from '../../../src/engine/images/remove.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
+import { MetricsServer } from '../../../src/observe/metrics-server.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
@@ -23,7 +24,7 @@ describe('what a daemon shows to who observes it', () => {
   let layout: TinyLayout;
   let metrics: DaemonMetrics;
   let pulls: Pulls;
-  let server: ObserveServer;
+  let server: MetricsServer;
   let reason: string | undefined;
 
   beforeEach(async () => {
@@ -44,7 +45,7 @@ describe('what a daemon shows to who observes it', () => {
     const budget = new PullBudget();
     pulls = new Pulls({ store, registry: client, budget, progressTimeoutMs: 0, discardLayers: false });
     metrics.follow(pulls);
-    server = await ObserveServer.listen({
+    server = await MetricsServer.listen({
       host: '127.0.0.1',
       port: 0,
       metrics,
@@ -140,7 +141,7 @@ describe('what a daemon shows to who observes it', () => {
 
   it('says where it cannot listen', async () => {
     const [host = '', port = ''] = server.address.split(':');
-    const again = ObserveServer.listen({
+    const again = MetricsServer.listen({
       host,
       port: Number(port),
       metrics,

@@ -2,13 +2,8 @@ import { randomBytes } from 'node:crypto';
 
 import { afterEach, describe, expect, test } from 'vitest';
 
-import {
-  accessFacts,
-  accessLine,
-  MetricsServer,
-  type ServedRequest,
-  ServeMetrics,
-} from '../../../src/serve/index.js';
+import { MetricsServer } from '../../../src/observe/metrics-server.js';
+import { accessFacts, accessLine, type ServedRequest, ServeMetrics } from '../../../src/serve/index.js';
 import { WritableRegistry } from '../push/writable-registry.js';
 
 const REQUEST: ServedRequest = {

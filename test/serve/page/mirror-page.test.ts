@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { MirrorPage } from '../../../src/serve/page/mirror-page.js';
-import type { Answer } from '../../../src/serve/answer.js';
+import type { Answer } from '../../../src/serve/http/answer.js';
 import { type CatalogueImage } from '../../../src/serve/page/catalogue.js';
 import { CatalogueFixture } from './catalogue-fixture.js';
 
