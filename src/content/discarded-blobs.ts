@@ -12,12 +12,6 @@ import { faultPoint } from '../system/index.js';
 import { ABOVE_BLOB, type DocumentStore } from './documents.js';
 import { blobsAmong, dropBlobs, removeBlobFiles, type SweptBlob } from './sweep-blobs.js';
 
-/** Marks a name whose image was pulled lean: it does not need the blobs of layers that are unpacked. */
-export const DISCARD_LAYERS_LABEL = 'landfall/discard-layers';
-
-/** The label in the JSON of an image's labels. */
-const LABEL_PATH = `$."${DISCARD_LAYERS_LABEL}"`;
-
 /** A blob that was dropped on purpose, so that its absence is no damage. */
 export interface DiscardedBlob {
   readonly digest: Digest;
@@ -146,7 +140,7 @@ export async function discardAgain(
 ): Promise<readonly SweptBlob[]> {
   const rows = await transaction.all(
     `WITH RECURSIVE down (digest) AS (
-       SELECT digest FROM images WHERE json_extract(labels, ?) IS NOT NULL
+       SELECT digest FROM images WHERE discard_layers = 1
        UNION
        SELECT json_extract(child.value, '$[0]')
        FROM down JOIN documents ON documents.digest = down.digest, json_each(documents.children) AS child
@@ -154,7 +148,6 @@ export async function discardAgain(
      SELECT DISTINCT blobs.digest FROM down JOIN blobs ON blobs.digest = down.digest
      JOIN links ON links.child = down.digest JOIN documents ON documents.id = links.document
      WHERE documents.chain_ids <> '[]'`,
-    [LABEL_PATH],
   );
   const digests = rows.map((row) => parseDigest(textOf(row, 'digest')));
   const unneeded = await unneededAmong(transaction, documents, digests);
@@ -212,8 +205,8 @@ async function isLeased(transaction: Statements, digest: Digest): Promise<boolea
 async function isNeeded(transaction: Statements, digest: Digest, documents: DocumentStore): Promise<boolean> {
   const whole = await transaction.get(
     `${ABOVE_BLOB} SELECT 1 FROM up JOIN images ON images.digest = up.digest
-     WHERE json_extract(images.labels, ?) IS NULL LIMIT 1`,
-    [digest, LABEL_PATH],
+     WHERE images.discard_layers = 0 LIMIT 1`,
+    [digest],
   );
   if (whole !== undefined) return true;
   const chains: Digest[] = [];

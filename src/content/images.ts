@@ -35,14 +35,21 @@ export interface ImageRecord {
   readonly labels: Labels;
   /** Never collected for being unused. */
   readonly pinned: boolean;
+  /** Whether the image does not need the blobs of layers that are unpacked. */
+  readonly discardLayers: boolean;
 }
 
 export interface PutImage {
   readonly name: string;
   readonly target: Descriptor;
   /** Absent: those it had stay. */
-  readonly labels?: Labels;
+  readonly labels?: Labels | undefined;
+  /** Whether the image goes without the blobs of unpacked layers. Absent: as it was; false for a new name. */
+  readonly discardLayers?: boolean | undefined;
 }
+
+/** The label by which `discardLayers` is shown; before schema 6 it was also kept so. */
+export const DISCARD_LAYERS_LABEL = 'landfall/discard-layers';
 
 /**
  * The images of a store, by canonical name. The database is the truth; `index.json` is made from it after each change,
@@ -75,15 +82,15 @@ export class ImageStore {
    *
    * @throws SpecError INVALID_REFERENCE for a name that is not canonical; ContentError
    */
-  async put({ name, target, labels }: PutImage): Promise<ImageRecord> {
+  async put({ name, target, labels, discardLayers }: PutImage): Promise<ImageRecord> {
     requireCanonical(name);
     const record = await this.#database.transaction(async (transaction) => {
       const now = Date.now();
       await transaction.run(
-        `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, coalesce(?7, '{}'))
+        `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels, discard_layers)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, coalesce(?7, '{}'), coalesce(?8, 0))
          ON CONFLICT (name) DO UPDATE SET digest = ?2, media_type = ?3, size = ?4, target = ?5, updated_at = ?6, used_at = ?6,
-           labels = coalesce(?7, labels)`,
+           labels = coalesce(?7, labels), discard_layers = coalesce(?8, discard_layers)`,
         [
           name,
           target.digest,
@@ -92,6 +99,7 @@ export class ImageStore {
           JSON.stringify(target),
           now,
           labels === undefined ? null : JSON.stringify(labels),
+          discardLayers === undefined ? null : Number(discardLayers),
         ],
       );
       await markIndexStale(transaction);
@@ -189,15 +197,19 @@ function requireCanonical(name: string): void {
   });
 }
 
+/** Of any schema: one that is only read is not migrated, nor is one that is rebuilt. */
 export function recordOf(row: Row): ImageRecord {
+  const { [DISCARD_LAYERS_LABEL]: label, ...labels } = labelsOf(row, 'labels');
   return {
     name: textOf(row, 'name'),
     target: parseDescriptor(jsonOf(row, 'target'), 'target'),
     createdAt: dateOf(row, 'created_at'),
     updatedAt: dateOf(row, 'updated_at'),
     usedAt: dateOf(row, 'used_at'),
-    labels: labelsOf(row, 'labels'),
+    labels,
     pinned: integerOf(row, 'pinned') === 1,
+    discardLayers:
+      row['discard_layers'] === undefined ? label !== undefined : integerOf(row, 'discard_layers') === 1,
   };
 }
 

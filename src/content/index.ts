@@ -30,15 +30,13 @@ export type {
 } from './content-store.js';
 export {
   forgetDeleted,
-  isDeletedFrom,
-  isPushedTo,
   noteDeleted,
   notePushed,
+  repositoryState,
   tagTable,
   type TagTable,
 } from './repository-notes.js';
 export {
-  DISCARD_LAYERS_LABEL,
   discardAgain,
   type DiscardedBlob,
   DiscardedBlobs,
@@ -47,6 +45,7 @@ export {
 export { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from './file-output.js';
 export {
   type CatalogImage,
+  DISCARD_LAYERS_LABEL,
   type ImageCatalog,
   type ImageRecord,
   ImageStore,

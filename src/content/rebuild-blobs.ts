@@ -7,7 +7,9 @@ import {
   type DamagedDatabase,
   jsonOf,
   type MetadataDatabase,
+  type ReadRows,
   type Row,
+  textOf,
 } from '../metadata/index.js';
 import {
   algorithmOf,
@@ -23,6 +25,12 @@ import type { BlobInfo } from './content-store.js';
 import { type DiscardedBlob, discardedOf } from './discarded-blobs.js';
 import { type DocumentChild, type DocumentFacts, DocumentStore, headOf } from './documents.js';
 import { fileError, unlessMissing } from './file-error.js';
+import {
+  labelledRepositories,
+  type NotedRepository,
+  recordRepositories,
+  stateOf,
+} from './repository-notes.js';
 import { IngestDirectory } from './ingest-directory.js';
 import { blobDirectory, blobPath, BLOBS, ingestPath, makeDirectory, syncDirectory } from './layout-files.js';
 
@@ -50,6 +58,7 @@ interface FoundBlob {
 /** Files that are read at once: while the bytes of one are digested, those of the next arrive. */
 const READERS = 2;
 const PAGE = 1000;
+const REPOSITORIES = 'blob_repositories';
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
@@ -78,8 +87,31 @@ export async function rebuildBlobs(
     }
   };
   await Promise.all(Array.from({ length: READERS }, check));
-  await record(database, whole);
-  return { count: whole.length, damaged, complete: known?.complete ?? false };
+  const notes = await notesOf(known?.values ?? [], old);
+  await record(
+    database,
+    whole.map((blob) => ({ ...blob, labels: labelledRepositories(blob.labels).others })),
+  );
+  await recordRepositories(database, notes.values);
+  return { count: whole.length, damaged, complete: known?.complete === true && notes.complete };
+}
+
+/** The repositories that the old database names with blobs: in a table, or in labels where an older program wrote it. */
+async function notesOf(
+  blobs: readonly BlobInfo[],
+  old: DamagedDatabase | undefined,
+): Promise<ReadRows<NotedRepository>> {
+  const labelled = blobs.flatMap(({ digest, labels }) =>
+    [...labelledRepositories(labels).states].map(([repository, state]) => ({ digest, repository, state })),
+  );
+  if (old === undefined || !(await old.has(REPOSITORIES))) return { values: labelled, complete: true };
+  return await old.read(REPOSITORIES, 'id', noteOf);
+}
+
+function noteOf(row: Row): NotedRepository {
+  const state = stateOf(textOf(row, 'state'));
+  if (state === undefined) throw corruptDatabase(REPOSITORIES, 'has a row that makes no sense');
+  return { digest: parseDigest(textOf(row, 'digest')), repository: textOf(row, 'repository'), state };
 }
 
 /** The files whose names are digests that this program can compute. */

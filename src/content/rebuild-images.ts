@@ -48,7 +48,8 @@ export async function rebuildImages(
   const candidates = new Map<string, ImageRecord[]>();
   const now = new Date();
   const fromIndex = index.entries.map(({ name, target }): ImageRecord => {
-    return { name, target, createdAt: now, updatedAt: now, usedAt: now, labels: {}, pinned: false };
+    const times = { createdAt: now, updatedAt: now, usedAt: now };
+    return { name, target, ...times, labels: {}, pinned: false, discardLayers: false };
   });
   for (const image of [...(known?.values ?? []), ...fromIndex]) {
     candidates.set(image.name, [...(candidates.get(image.name) ?? []), image]);
@@ -130,10 +131,11 @@ async function firstWhole(
 
 async function record(database: MetadataDatabase, images: readonly ImageRecord[]): Promise<void> {
   await database.transaction(async (transaction) => {
-    for (const { name, target, createdAt, updatedAt, usedAt, labels, pinned } of images) {
+    for (const { name, target, createdAt, updatedAt, usedAt, labels, pinned, discardLayers } of images) {
       await transaction.run(
-        `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels, pinned)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels, pinned,
+           discard_layers)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         [
           name,
           target.digest,
@@ -144,7 +146,8 @@ async function record(database: MetadataDatabase, images: readonly ImageRecord[]
           updatedAt.getTime(),
           usedAt.getTime(),
           JSON.stringify(labels),
-          pinned ? 1 : 0,
+          Number(pinned),
+          Number(discardLayers),
         ],
       );
     }

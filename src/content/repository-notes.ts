@@ -1,26 +1,51 @@
-import { integerOf, labelsOf, type MetadataDatabase, type Statements } from '../metadata/index.js';
+import { labelsOf, type MetadataDatabase, type Statements, textOf } from '../metadata/index.js';
 import { type Descriptor, type Digest, type Reference, repositoryName } from '../spec/index.js';
-import type { BlobInfo } from './content-store.js';
 import type { Labels } from './images.js';
 
 /*
- * What a store notes of a blob for a registry that it is served as. All repositories share one file for a blob, so that what
- * one of them has or has no more cannot be seen from it. Both notes are labels of the blob, and go with it.
+ * What a store notes of a blob for a registry that it is served as. All repositories share one file for a blob, so the file
+ * does not say which of them have it. The notes are rows of `blob_repositories`, and go with the blob.
  */
 
-/** The repositories that a blob was deleted from, with a space between them. */
-const DELETED_FROM = 'landfall.deleted-from';
-/** The repositories that a manifest was pushed to. */
-const PUSHED_TO = 'landfall.pushed-to';
+/** What a repository has to do with a blob: the manifest was pushed to it, or the blob deleted from it, and not since otherwise. */
+export type RepositoryState = 'pushed' | 'deleted';
 
-/** Whether a blob was deleted from a repository, and has not been pushed to it since. */
-export function isDeletedFrom({ labels }: BlobInfo, repository: string): boolean {
-  return namesIn(labels, DELETED_FROM).includes(repository);
+/** The first schema with the table; before it the notes were labels, as they still are in a store that is only read. */
+const TABLE_SINCE = 6;
+
+/** The repositories of each state, with a space between them. */
+const LABELS: readonly (readonly [RepositoryState, string])[] = [
+  ['pushed', 'landfall.pushed-to'],
+  ['deleted', 'landfall.deleted-from'],
+];
+
+/** A store and those that are additional to it; the first that has a blob answers. */
+export interface NotingStores {
+  readonly database: MetadataDatabase;
+  readonly additional?: readonly { readonly database: MetadataDatabase }[] | undefined;
 }
 
-/** Whether a manifest was pushed to a repository, and has not been deleted from it since. */
-export function isPushedTo({ labels }: BlobInfo, repository: string): boolean {
-  return namesIn(labels, PUSHED_TO).includes(repository);
+/** What is noted of a blob and a repository. */
+export async function repositoryState(
+  { database, additional = [] }: NotingStores,
+  digest: Digest,
+  repository: string,
+): Promise<RepositoryState | undefined> {
+  for (const from of [database, ...additional.map((store) => store.database)]) {
+    if (from.schemaVersion < TABLE_SINCE) {
+      const row = await from.get('SELECT labels FROM blobs WHERE digest = ?', [digest]);
+      if (row !== undefined) return labelledRepositories(labelsOf(row, 'labels')).states.get(repository);
+      continue;
+    }
+    const row = await from.get(
+      `SELECT coalesce(state, '') AS state FROM blobs
+       LEFT JOIN blob_repositories AS noted ON noted.digest = blobs.digest AND repository = ?2
+       WHERE blobs.digest = ?1`,
+      [digest, repository],
+    );
+    if (row !== undefined) return stateOf(textOf(row, 'state'));
+  }
+  return undefined;
 }
 
 /** Notes that a repository does not have a blob any more. False where the blob is not below this root. */
@@ -29,11 +54,7 @@ export async function noteDeleted(
   digest: Digest,
   repository: string,
 ): Promise<boolean> {
-  return await database.transaction((transaction) =>
-    change(transaction, digest, (labels) =>
-      without(withName(labels, DELETED_FROM, repository), PUSHED_TO, repository),
-    ),
-  );
+  return await note(database, digest, repository, 'deleted');
 }
 
 /** Notes that a manifest was pushed to a repository. */
@@ -42,11 +63,7 @@ export async function notePushed(
   digest: Digest,
   repository: string,
 ): Promise<void> {
-  await database.transaction((transaction) =>
-    change(transaction, digest, (labels) =>
-      without(withName(labels, PUSHED_TO, repository), DELETED_FROM, repository),
-    ),
-  );
+  await note(database, digest, repository, 'pushed');
 }
 
 /** Notes that a repository has blobs again. */
@@ -55,45 +72,64 @@ export async function forgetDeleted(
   digests: readonly Digest[],
   repository: string,
 ): Promise<void> {
-  const noted = await database.get(
-    `SELECT count(*) AS many FROM blobs WHERE digest IN (SELECT value FROM json_each(?1)) AND instr(labels, ?2) > 0`,
-    [JSON.stringify(digests), DELETED_FROM],
-  );
-  // A look first: mostly there is nothing to change, and nobody has to wait.
-  if (noted === undefined || integerOf(noted, 'many') === 0) return;
-  await database.transaction(async (transaction) => {
-    for (const digest of digests) {
-      await change(transaction, digest, (labels) => without(labels, DELETED_FROM, repository));
-    }
-  });
+  const noted = `FROM blob_repositories
+    WHERE digest IN (SELECT value FROM json_each(?1)) AND repository = ?2 AND state = 'deleted'`;
+  const parameters = [JSON.stringify(digests), repository];
+  // A look first: mostly there is nothing to change, and nothing has to wait for the disk.
+  if ((await database.get(`SELECT 1 ${noted} LIMIT 1`, parameters)) === undefined) return;
+  await database.run(`DELETE ${noted}`, parameters);
 }
 
-async function change(
-  transaction: Statements,
+async function note(
+  database: MetadataDatabase,
   digest: Digest,
-  edit: (labels: Labels) => Labels,
+  repository: string,
+  state: RepositoryState,
 ): Promise<boolean> {
-  const row = await transaction.get('SELECT labels FROM blobs WHERE digest = ?', [digest]);
-  if (row === undefined) return false;
-  const labels = JSON.stringify(edit(labelsOf(row, 'labels')));
-  await transaction.run('UPDATE blobs SET labels = ? WHERE digest = ?', [labels, digest]);
-  return true;
+  const { changes } = await database.run(
+    `INSERT INTO blob_repositories (digest, repository, state)
+     SELECT digest, ?2, ?3 FROM blobs WHERE digest = ?1
+     ON CONFLICT (digest, repository) DO UPDATE SET state = excluded.state`,
+    [digest, repository, state],
+  );
+  return changes > 0;
 }
 
-function withName(labels: Labels, label: string, repository: string): Labels {
-  const names = namesIn(labels, label);
-  return names.includes(repository) ? labels : { ...labels, [label]: [...names, repository].join(' ') };
+/** A row of `blob_repositories`. */
+export interface NotedRepository {
+  readonly digest: Digest;
+  readonly repository: string;
+  readonly state: RepositoryState;
 }
 
-function without(labels: Labels, label: string, repository: string): Labels {
-  const names = namesIn(labels, label).filter((name) => name !== repository);
-  const others = Object.entries(labels).filter(([name]) => name !== label);
-  const own = names.length === 0 ? [] : [[label, names.join(' ')]];
-  return Object.fromEntries([...others, ...own]) as Labels;
+/** For a rebuild: records notes of blobs that are here. */
+export async function recordRepositories(
+  statements: Statements,
+  notes: readonly NotedRepository[],
+): Promise<void> {
+  await statements.run(
+    `INSERT OR IGNORE INTO blob_repositories (digest, repository, state)
+     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
+     WHERE EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = value ->> 0)`,
+    [JSON.stringify(notes.map(({ digest, repository, state }) => [digest, repository, state]))],
+  );
 }
 
-function namesIn(labels: Labels, label: string): readonly string[] {
-  return (labels[label] ?? '').split(' ').filter((name) => name !== '');
+/** What the labels of a blob note, as they did before the table, and the labels without it. */
+export function labelledRepositories(labels: Labels): {
+  readonly states: ReadonlyMap<string, RepositoryState>;
+  readonly others: Labels;
+} {
+  const states = new Map<string, RepositoryState>();
+  for (const [state, label] of LABELS) {
+    for (const name of (labels[label] ?? '').split(' ')) if (name !== '') states.set(name, state);
+  }
+  const others = Object.entries(labels).filter(([name]) => LABELS.every(([, label]) => label !== name));
+  return { states, others: Object.fromEntries(others) };
+}
+
+export function stateOf(text: string): RepositoryState | undefined {
+  return LABELS.map(([state]) => state).find((state) => state === text);
 }
 
 /** Repository, then tag, then what it points to. A repository whose images have no tag is there with none. */

@@ -1,4 +1,4 @@
-import type { CatalogImage } from '../content/index.js';
+import { type CatalogImage, DISCARD_LAYERS_LABEL } from '../content/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import {
   integerOf,
@@ -60,7 +60,7 @@ export async function listImages(store: Store, { signal }: Abortable = {}): Prom
 }
 
 function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSummary {
-  const { name, target, createdAt, updatedAt, usedAt, labels, pinned, additionalRoot } = image;
+  const { name, target, createdAt, updatedAt, usedAt, pinned, additionalRoot } = image;
   const { platforms = [], imageIds = [], ...sizes } = facts ?? {};
   const [imageId] = imageIds;
   return {
@@ -73,7 +73,7 @@ function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSu
     createdAt,
     updatedAt,
     usedAt,
-    labels,
+    labels: image.discardLayers ? { ...image.labels, [DISCARD_LAYERS_LABEL]: 'true' } : image.labels,
     pinned,
     ...(additionalRoot === undefined ? {} : { additionalRoot }),
   };

@@ -11,7 +11,7 @@ import {
   platformMatcher,
   platformOf,
 } from '../spec/index.js';
-import { discardedBlobs, isLean } from './discard-layers.js';
+import { discardedBlobs } from './discard-layers.js';
 import { settleStore, type Store } from './store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from './fetch-graph.js';
 import type { BlobRole, PullEventBody } from './pull-event.js';
@@ -59,7 +59,7 @@ export async function usePresentImage(
   if (name.additionalRoot !== undefined || !isSameContent(name.target, target)) return undefined;
   const { unpack, discardLayers } = options;
   // Such pulls change how the image is kept: what was lean is to be whole, or the other way round.
-  if (unpack ? discardLayers && !isLean(name.labels) : isLean(name.labels)) return undefined;
+  if (unpack ? discardLayers && !name.discardLayers : name.discardLayers) return undefined;
   const present = await unlessUnfit(() => findPresentImage(store, target, options));
   if (present === undefined) return undefined;
   await settleStore(store);

@@ -1,5 +1,5 @@
 import { Limiter } from '../concurrency/index.js';
-import type { CatalogImage, Labels, Lease } from '../content/index.js';
+import type { CatalogImage, Lease } from '../content/index.js';
 import { isWrongContent, throwIfAborted } from '../errors.js';
 import {
   type Descriptor,
@@ -12,14 +12,7 @@ import {
 } from '../spec/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
-import {
-  discardedBlobs,
-  discardLayers,
-  isLean,
-  leanLabels,
-  noteDiscarded,
-  unneededLayers,
-} from './discard-layers.js';
+import { discardedBlobs, discardLayers, noteDiscarded, unneededLayers } from './discard-layers.js';
 import { documentBytes } from './document-bytes.js';
 import { recordDocuments } from './documents.js';
 import { settleStore } from './store.js';
@@ -167,8 +160,8 @@ export class PullSession {
     await settleStore(store);
     if (this.#options.nameless === true) return;
     await recordDocuments(store, target);
-    const labels = await this.#labels(target);
-    await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });
+    const discardLayers = await this.#discardsLayers(target);
+    await store.images.put({ name: this.#name, target, discardLayers });
   }
 
   /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
@@ -300,14 +293,14 @@ export class PullSession {
   }
 
   /**
-   * The labels that say whether the image is lean, where they change. A plain pull of what was pulled lean before leaves it
-   * so; one that brings other content, or all blobs, does not.
+   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before leaves it so; one
+   * that brings other content, or all blobs, does not.
    */
-  async #labels(target: Descriptor): Promise<Labels | undefined> {
-    const { store, unpack, discardLayers: discard = false } = this.#options;
+  async #discardsLayers(target: Descriptor): Promise<boolean> {
+    const { store, unpack, discardLayers = false } = this.#options;
+    if (discardLayers || unpack === false) return discardLayers;
     const known = await store.images.get(this.#name);
-    const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
-    return leanLabels(known?.labels, discard || stays);
+    return known?.target.digest === target.digest && known.discardLayers;
   }
 }
 
