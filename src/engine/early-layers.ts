@@ -1,7 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import type { BlobProvider, Lease } from '../content/index.js';
-import { ingestPath } from '../content/layout-files.js';
-import { partialProgress } from '../content/partials.js';
+import { type BlobProvider, ingestPath, type Lease, partialProgress } from '../content/index.js';
 import { type Abortable, ContentError, throwIfAborted } from '../errors.js';
 import { type Descriptor, type Digest, type ImageManifest, isConfigType } from '../spec/index.js';
 import type { BlobArrivals } from './blob-arrivals.js';

@@ -1,4 +1,4 @@
-import { ByteRanges, type ByteSpan } from '../../src/content/byte-ranges.js';
+import { ByteRanges, type ByteSpan } from '../../src/content/store/byte-ranges.js';
 import type { IngestWriter } from '../../src/content/index.js';
 import type { BlobDownloadOptions } from '../../src/engine/blob-download.js';
 import { type Deferred, deferred } from '../../src/concurrency/index.js';

@@ -1,6 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import type { BlobProvider } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
+import { type BlobProvider, readDocument } from '../../content/index.js';
 import { isLandfallError } from '../../errors.js';
 import {
   type Descriptor,

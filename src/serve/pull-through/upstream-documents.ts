@@ -1,6 +1,5 @@
 import { Limiter, SingleFlight } from '../../concurrency/index.js';
-import { imagesWithBlob } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
+import { imagesWithBlob, readDocument } from '../../content/index.js';
 import { BlobArrivals } from '../../engine/blob-arrivals.js';
 import { touchImage } from '../../engine/find-image.js';
 import type { StoreParts } from '../../engine/index.js';

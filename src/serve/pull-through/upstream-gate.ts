@@ -1,6 +1,5 @@
 import { SingleFlight } from '../../concurrency/index.js';
-import { imagesListing, imagesWithBlob, repositoryState } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
+import { imagesListing, imagesWithBlob, readDocument, repositoryState } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/discard-layers.js';
 import { readVerified, type Store } from '../../engine/index.js';
 import {
