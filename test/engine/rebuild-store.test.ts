@@ -26,6 +26,7 @@ import {
   type RebuildStep,
   type Store,
   tagImage,
+  fsck,
 } from '../../src/engine/index.js';
 import { MetadataDatabase, type Row } from '../../src/metadata/index.js';
 import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
@@ -281,6 +282,17 @@ describe('rebuildStore', () => {
       expect(report.unknown).toEqual([expect.stringContaining('landfall fsck')]);
     });
 
+    /** Makes of the database what a program before schema 6 had, with the labels that it wrote. */
+    const asSchema5 = async (): Promise<void> => {
+      const older = await SqliteConnection.open(databaseFile(), 'write');
+      await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
+        DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
+        ALTER TABLE images DROP COLUMN discard_layers; PRAGMA user_version = 5;
+        UPDATE images SET labels = '{"a":"b","landfall/discard-layers":"true"}';
+        UPDATE blobs SET labels = '{"landfall.pushed-to":"x.io/a","k":"v","landfall.deleted-from":"x.io/b"}';`);
+      await older.close();
+    };
+
     const NOTES = 'SELECT DISTINCT repository, state FROM blob_repositories ORDER BY repository';
     const notes = [
       { repository: 'x.io/a', state: 'pushed' },
@@ -300,14 +312,19 @@ describe('rebuildStore', () => {
       expect(await rows(NOTES)).toEqual(notes);
     });
 
+    it('is kept, without a fault, in a store of an older program that is only opened', async () => {
+      await asSchema5();
+      await withStore(async (store) => {
+        expect((await fsck(store)).problems).toEqual([]);
+      });
+      expect(await rows('SELECT DISTINCT labels, discard_layers FROM images')).toEqual([
+        { labels: '{"a":"b"}', discard_layers: 1 },
+      ]);
+      expect(await rows(NOTES)).toEqual(notes);
+    });
+
     it('is kept where an older program kept it in labels', async () => {
-      const older = await SqliteConnection.open(databaseFile(), 'write');
-      await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
-        DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
-        ALTER TABLE images DROP COLUMN discard_layers; PRAGMA user_version = 5;
-        UPDATE images SET labels = '{"a":"b","landfall/discard-layers":"true"}';
-        UPDATE blobs SET labels = '{"landfall.pushed-to":"x.io/a","k":"v","landfall.deleted-from":"x.io/b"}';`);
-      await older.close();
+      await asSchema5();
       await spoil('leases');
       const report = await rebuildStore(root);
       expect(report.unknown).toEqual([expect.stringContaining('landfall fsck')]);
