@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { LandfallError, systemCode } from '../errors.js';
 import { hasDoubtful, MetadataDatabase } from '../metadata/index.js';
 import { bootId } from '../system/index.js';
-import { DiscardedBlobs } from './discarded-blobs.js';
-import { DocumentStore } from './documents.js';
-import { type ImageCatalog, ImageStore } from './images.js';
-import type { ListedBlobs } from './joined-content-store.js';
-import { LocalContentStore } from './local-content-store.js';
-import { DATABASE_FILE, LAYOUT_FILE } from './layout-files.js';
+import { DiscardedBlobs } from './recovery/discarded-blobs.js';
+import { DocumentStore } from './images/documents.js';
+import { type ImageCatalog, ImageStore } from './images/images.js';
+import type { ListedBlobs } from './store/joined-content-store.js';
+import { LocalContentStore } from './store/local-content-store.js';
+import { DATABASE_FILE, LAYOUT_FILE } from './store/layout-files.js';
 
 /**
  * A store whose content is used where it lies, and below whose root nothing is ever written: one that a machine image

@@ -1,3 +1,5 @@
+// store -> images -> recovery -> additional-store, each of which may import only what stands before it
+
 export {
   type DocumentChild,
   type DocumentFacts,
@@ -7,10 +9,10 @@ export {
   imagesWithBlob,
   imagesWithChain,
   type Reachable,
-} from './documents.js';
+} from './images/documents.js';
 export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
-export { BLOB_CHUNK_BYTES, BlobFileStream } from './blob-stream.js';
-export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './check-blobs.js';
+export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
+export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './recovery/check-blobs.js';
 export {
   checkDatabase,
   checkIndex,
@@ -19,45 +21,47 @@ export {
   type LayoutFault,
   repairIndex,
   repairLayout,
-} from './check-layout.js';
+} from './recovery/check-layout.js';
 export type {
   BlobInfo,
   BlobProvider,
   ByteRange,
   ContentStore,
+  IngestProgress,
+  Labels,
   IngestOptions,
   IngestWriter,
-} from './content-store.js';
+} from './store/content-store.js';
 export {
   forgetDeleted,
-  isDeletedFrom,
-  isPushedTo,
   noteDeleted,
   notePushed,
+  repositoryState,
   tagTable,
   type TagTable,
-} from './repository-notes.js';
+} from './images/repository-notes.js';
 export {
-  DISCARD_LAYERS_LABEL,
   discardAgain,
   type DiscardedBlob,
   DiscardedBlobs,
   dropUnreachableDiscarded,
-} from './discarded-blobs.js';
-export { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from './file-output.js';
+} from './recovery/discarded-blobs.js';
+export { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from './store/file-output.js';
 export {
   type CatalogImage,
+  DISCARD_LAYERS_LABEL,
   type ImageCatalog,
   type ImageRecord,
   ImageStore,
   JoinedImages,
-  type Labels,
   type PutImage,
-} from './images.js';
-export { JoinedContentStore, type ListedBlobs } from './joined-content-store.js';
-export { type Lease, type LeasedResources, LeaseStore } from './leases.js';
-export { LocalContentStore } from './local-content-store.js';
-export { MemoryContentStore } from './memory-content-store.js';
+} from './images/images.js';
+export { ByteRanges, type ByteSpan } from './store/byte-ranges.js';
+export { readDocument } from './images/read-document.js';
+export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
+export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';
+export { LocalContentStore } from './store/local-content-store.js';
+export { MemoryContentStore } from './store/memory-content-store.js';
 export {
   blobDirectory,
   blobPath,
@@ -66,11 +70,13 @@ export {
   INDEX_FILE,
   LAYOUT_FILE,
   LAYOUT_VERSION,
+  ingestPath,
   makeDirectory,
   onReserve,
+  REF_NAME,
   syncDirectory,
   withRootLocked,
-} from './layout-files.js';
+} from './store/layout-files.js';
 export {
   checkLayoutVersion,
   CONTAINERD_NAME,
@@ -78,10 +84,9 @@ export {
   type NamedEntry,
   OciLayout,
   rawNamesOf,
-} from './oci-layout.js';
-export { ReferrerFinder } from './referrer-finder.js';
-export { REF_NAME } from './render-index.js';
-export { openLayout, type OpenLayoutOptions } from './open-layout.js';
+} from './store/oci-layout.js';
+export { ReferrerFinder } from './images/referrer-finder.js';
+export { openLayout, type OpenLayoutOptions } from './images/open-layout.js';
 export {
   type DamagedBlob,
   discardQuarantined,
@@ -91,12 +96,18 @@ export {
   rebuildDocuments,
   type RebuiltBlobs,
   recordDiscarded,
-} from './rebuild-blobs.js';
-export { completeLayout, rebuildDatabase, type RebuildDatabaseOptions } from './rebuild-database.js';
-export { type NamedTarget, rebuildImages, type RebuiltImages } from './rebuild-images.js';
-export { expirePartials, type ExpirePartialsOptions, listPartials, type PartialBlob } from './partials.js';
-export { putBackDoubtfulBlobs } from './blob-records.js';
-export { heldBlobs, heldChains, reachedBy } from './held.js';
+} from './recovery/rebuild-blobs.js';
+export { completeLayout, rebuildDatabase, type RebuildDatabaseOptions } from './recovery/rebuild-database.js';
+export { type NamedTarget, rebuildImages, type RebuiltImages } from './recovery/rebuild-images.js';
+export {
+  expirePartials,
+  type ExpirePartialsOptions,
+  listPartials,
+  partialProgress,
+  type PartialBlob,
+} from './store/partials.js';
+export { putBackDoubtfulBlobs } from './store/blob-records.js';
+export { heldBlobs, heldChains, reachedBy } from './images/held.js';
 export {
   blobsAmong,
   dropBlobs,
@@ -105,12 +116,12 @@ export {
   sweepTemporaries,
   type SweptBlob,
   unkeptBlobs,
-} from './sweep-blobs.js';
+} from './recovery/sweep-blobs.js';
 export {
   expireUploads,
   type ExpireUploadsOptions,
   Uploads,
   type UploadStatus,
   type UploadWriter,
-} from './uploads.js';
-export { forgetVerifications, type Verification, VerificationStore } from './verifications.js';
+} from './store/uploads.js';
+export { forgetVerifications, type Verification, VerificationStore } from './images/verifications.js';

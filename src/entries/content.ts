@@ -3,17 +3,17 @@
  *
  * @module landfall/content
  */
-export type { ByteSpan } from '../content/byte-ranges.js';
-export type { IngestProgress } from '../content/content-store.js';
 export {
   type BlobInfo,
   type BlobProvider,
   type ByteRange,
+  type ByteSpan,
   type CatalogImage,
   type ContentStore,
   type ImageCatalog,
   type ImageRecord,
   type IngestOptions,
+  type IngestProgress,
   type IngestWriter,
   type Labels,
   MemoryContentStore,

@@ -87,6 +87,12 @@ export class DamagedDatabase implements AsyncDisposable {
     return { values: [...found.values()], complete };
   }
 
+  /** Whether its schema has a table: one of an older program has fewer. */
+  async has(table: string): Promise<boolean> {
+    const { rows } = await this.#rows("SELECT name FROM sqlite_schema WHERE type = 'table'");
+    return rows.some(({ name }) => name === table);
+  }
+
   /** The highest number that a table with AUTOINCREMENT has given; 0 where that cannot be read. */
   async lastNumber(table: string): Promise<number> {
     const { rows } = await this.#rows('SELECT name, seq FROM sqlite_sequence');

@@ -201,6 +201,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     if (this.#readOnly) return Promise.reject(this.#refused());
     return this.#queue(async () => {
       await this.#prepare(this.#synced);
+      await this.#patiently(() => this.#refuseNewer());
       return await this.#patiently(() => this.#connection.run(sql, parameters));
     });
   }
@@ -217,6 +218,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       await this.#prepare(o.durable === false ? 'checkpoint' : this.#synced, 'BEGIN IMMEDIATE');
       const scope = { open: true };
       try {
+        await this.#refuseNewer();
         const result = await this.#inside.run(scope, () => body(statementsWithin(connection, scope)));
         scope.open = false;
         await this.#patiently(() => connection.run('COMMIT'));
@@ -254,6 +256,12 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** A newer program may have changed the schema since the database was opened. */
+  async #refuseNewer(): Promise<void> {
+    const found = await schemaVersion(this.#connection);
+    if (found > this.schemaVersion) throw newerSchema(this.file, found);
   }
 
   #refused(): ContentError {

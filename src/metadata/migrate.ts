@@ -234,6 +234,43 @@ ALTER TABLE snapshots ADD COLUMN created_us INTEGER NOT NULL DEFAULT 0;   -- mic
 ALTER TABLE snapshots ADD COLUMN updated_us INTEGER NOT NULL DEFAULT 0;   -- microseconds after updated_at
 `;
 
+/*
+ * State that was kept in the text of labels. A process of an older program that is still running would go on to write
+ * it there, where nothing looks for it: the triggers refuse that, and say why.
+ */
+const RESTART =
+  'a newer landfall has changed the schema of this store: restart this process with that version';
+const SIXTH = `
+ALTER TABLE images ADD COLUMN discard_layers INTEGER NOT NULL DEFAULT 0 CHECK (discard_layers IN (0, 1));
+UPDATE images SET discard_layers = 1, labels = json_remove(labels, '$."landfall/discard-layers"')
+WHERE iif(json_valid(labels), json_extract(labels, '$."landfall/discard-layers"'), NULL) IS NOT NULL;
+
+-- Repositories that a blob was pushed to, or deleted from, where the store is served as a registry.
+CREATE TABLE blob_repositories (
+  id         INTEGER PRIMARY KEY,
+  digest     TEXT NOT NULL REFERENCES blobs (digest) ON DELETE CASCADE,
+  repository TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('pushed', 'deleted')),
+  UNIQUE (digest, repository)
+) STRICT;
+INSERT OR IGNORE INTO blob_repositories (digest, repository, state)
+SELECT blobs.digest, names.value, states.value ->> 0
+FROM blobs, json_each('[["pushed", "landfall.pushed-to"], ["deleted", "landfall.deleted-from"]]') AS states,
+  json_each(iif(json_valid(labels),
+    '[' || replace(json_quote(coalesce(labels -> '$' ->> (states.value ->> 1), '')), ' ', '","') || ']', '[]')) AS names
+WHERE names.value <> '';
+UPDATE blobs SET labels = json_remove(labels, '$."landfall.pushed-to"', '$."landfall.deleted-from"')
+WHERE json_valid(labels) AND digest IN (SELECT digest FROM blob_repositories);
+
+CREATE TRIGGER images_by_older_insert BEFORE INSERT ON images
+WHEN instr(NEW.labels, '"landfall/discard-layers"') > 0 BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+CREATE TRIGGER images_by_older_update BEFORE UPDATE OF labels ON images
+WHEN instr(NEW.labels, '"landfall/discard-layers"') > 0 BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+CREATE TRIGGER blobs_by_older_update BEFORE UPDATE OF labels ON blobs
+WHEN instr(NEW.labels, '"landfall.pushed-to"') > 0 OR instr(NEW.labels, '"landfall.deleted-from"') > 0
+BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+`;
+
 /** In order of version, without gaps. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: FIRST },
@@ -241,6 +278,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 3, sql: THIRD },
   { version: 4, sql: FOURTH },
   { version: 5, sql: FIFTH },
+  { version: 6, sql: SIXTH },
 ];
 
 /** The schema that this program writes. */

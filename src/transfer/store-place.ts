@@ -1,6 +1,6 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import type { IngestWriter, Lease } from '../content/index.js';
-import { discardedBlobs, leanLabels } from '../engine/images/discard-layers.js';
+import { discardedBlobs } from '../engine/images/discard-layers.js';
 import { recordDocuments } from '../engine/images/documents.js';
 import { readManifest } from '../engine/images/read-document.js';
 import { removeImage } from '../engine/images/remove.js';
@@ -222,9 +222,8 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
     const { store } = this.place;
     await recordDocuments(store, descriptor);
     const name = this.#nameOf(options.tag ?? digest);
-    const labels = leanLabels((await store.images.get(name))?.labels, false);
     const target = { mediaType, digest, size };
-    await store.images.put({ name, target, ...(labels === undefined ? {} : { labels }) });
+    await store.images.put({ name, target, discardLayers: false });
     return outcome;
   }
 

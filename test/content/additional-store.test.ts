@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { JoinedImages, openAdditionalStores, openLayout, ImageStore } from '../../src/content/index.js';
+import {
+  ImageStore,
+  JoinedImages,
+  noteDeleted,
+  openAdditionalStores,
+  openLayout,
+  repositoryState,
+} from '../../src/content/index.js';
 import type { MetadataDatabase } from '../../src/metadata/index.js';
 import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { filesBelow } from '../support/files-below.js';
@@ -87,6 +94,32 @@ describe('additional stores', () => {
     expect(await opened?.images.list()).toHaveLength(1);
     expect((await opened?.documents.all())?.size).toBe(0);
     await opened?.database.close();
+  });
+
+  it('of schema 5 are read for what its labels say', async () => {
+    const root = await store('old', 'example.org/a:1');
+    const { digest } = target('blob');
+    const database = await openLayout(root);
+    for (const name of ['images_by_older_update', 'blobs_by_older_update']) {
+      await database.run(`DROP TRIGGER ${name}`);
+    }
+    await database.run('ALTER TABLE images DROP COLUMN discard_layers');
+    await database.run('UPDATE images SET labels = ?', ['{"a":"b","landfall/discard-layers":"true"}']);
+    await database.run('INSERT INTO blobs (digest, size, created_at, labels) VALUES (?, 1, 1, ?)', [
+      digest,
+      '{"landfall.pushed-to":"example.org/a example.org/b","landfall.deleted-from":"example.org/c"}',
+    ]);
+    await database.run('PRAGMA user_version = 5');
+    await database.close();
+    const [own, additional] = [await openLayout(main), await openAdditionalStores([root], main)];
+    const image = await additional[0]?.images.get('example.org/a:1');
+    expect(image).toMatchObject({ labels: { a: 'b' }, discardLayers: true });
+    const stores = { database: own, additional };
+    expect(await repositoryState(stores, digest, 'example.org/b')).toBe('pushed');
+    expect(await repositoryState(stores, digest, 'example.org/c')).toBe('deleted');
+    expect(await repositoryState(stores, digest, 'example.org/d')).toBeUndefined();
+    expect(await noteDeleted(own, digest, 'example.org/b')).toBe(false);
+    await Promise.all([own, ...additional.map((opened) => opened.database)].map((opened) => opened.close()));
   });
 
   it('with what its last writer left in the log are read with it', async () => {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 
-import { ArrivingBytes, bytesIn, type ByteSink } from '../../src/content/arriving-bytes.js';
-import { GrowingBuffer } from '../../src/content/memory-content-store.js';
+import { ArrivingBytes, bytesIn, type ByteSink } from '../../src/content/store/arriving-bytes.js';
+import { GrowingBuffer } from '../../src/content/store/memory-content-store.js';
 import { Frontier } from '../../src/system/index.js';
 import { describing } from './blobs.js';
 

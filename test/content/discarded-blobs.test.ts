@@ -6,7 +6,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   blobPath,
   discardAgain,
-  DISCARD_LAYERS_LABEL,
   DiscardedBlobs,
   type DocumentFacts,
   DocumentStore,
@@ -18,7 +17,7 @@ import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../src/s
 import { describing, put } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 
-const LEAN = { labels: { [DISCARD_LAYERS_LABEL]: 'true' } };
+const LEAN = { discardLayers: true };
 const SOURCE = 'registry.test/team/app';
 
 describe('blobs that are dropped because their layers are unpacked', () => {
@@ -78,7 +77,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   const name = async (
     reference: string,
     target: Digest,
-    o: { labels?: Record<string, string> } = {},
+    o: { labels?: Record<string, string>; discardLayers?: boolean } = {},
   ): Promise<void> => {
     await images.put({
       name: reference,

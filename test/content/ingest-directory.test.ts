@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { IngestDirectory } from '../../src/content/ingest-directory.js';
+import { IngestDirectory } from '../../src/content/store/ingest-directory.js';
 import { scratchDirectory } from './scratch-root.js';
 
 /** How many descriptors of this process are open on a file. */

@@ -7,7 +7,7 @@ import {
   removeStateTemporaries,
   trustedSpans,
   writeIngestState,
-} from '../../src/content/ingest-directory.js';
+} from '../../src/content/store/ingest-directory.js';
 import { scratchDirectory } from './scratch-root.js';
 
 const state = { mediaType: 'application/octet-stream', size: 1000, startedAt: 1 };

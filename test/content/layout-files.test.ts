@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { withRootLocked, writeLayoutFile } from '../../src/content/layout-files.js';
+import { withRootLocked, writeLayoutFile } from '../../src/content/store/layout-files.js';
 import { scratchDirectory } from './scratch-root.js';
 
 describe('the files at the top of a store', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { type Outline, OutlineCache } from '../../src/content/referrer-finder.js';
+import { type Outline, OutlineCache } from '../../src/content/images/referrer-finder.js';
 import type { Digest } from '../../src/spec/index.js';
 
 const named = (name: string): Digest => `sha256:${name}` as Digest;

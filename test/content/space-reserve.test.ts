@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { keepReserve, onReserve, RESERVE_FILE } from '../../src/content/layout-files.js';
+import { keepReserve, onReserve, RESERVE_FILE } from '../../src/content/store/layout-files.js';
 import { ContentError } from '../../src/errors.js';
 
 describe('the space that is kept aside', () => {

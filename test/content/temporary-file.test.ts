@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FileOutput, sweepTemporaryFiles, TemporaryFile } from '../../src/content/file-output.js';
+import { FileOutput, sweepTemporaryFiles, TemporaryFile } from '../../src/content/store/file-output.js';
 
 describe('a temporary file', () => {
   let work: string;

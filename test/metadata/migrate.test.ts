@@ -36,10 +36,12 @@ describe('a database that an older program wrote', () => {
   const contentOf = async (path: string): Promise<unknown> => {
     const connection = await SqliteConnection.open(path, 'read');
     const content = [];
-    // Leases have one column more in version 2, and blobs in version 3.
+    // Leases have one column more in version 2, blobs in version 3, and images in version 6.
     const leases = '(SELECT id, created_at, expires_at FROM leases)';
     const blobs = '(SELECT digest, size, created_at, source, labels FROM blobs)';
-    for (const table of [blobs, 'images', leases, 'sqlite_sequence']) {
+    const images = `(SELECT name, digest, media_type, size, target, created_at, updated_at, used_at, labels, pinned
+      FROM images)`;
+    for (const table of [blobs, images, leases, 'sqlite_sequence']) {
       content.push(await connection.all(`SELECT * FROM ${table}`));
     }
     content.push(await connection.get('PRAGMA user_version'));
@@ -79,6 +81,70 @@ describe('a database that an older program wrote', () => {
     expect(await database.all('SELECT * FROM pending')).toMatchObject([{ task: 'index.json', token: 4 }]);
     await database.close();
     expect(await backups()).toEqual([expect.stringMatching(/^metadata\.db\.backup-v2-/)]);
+  });
+
+  it('has in columns and rows what labels said, and refuses labels of a program that still runs', async () => {
+    await rm(file);
+    const older = await SqliteConnection.open(file, 'create');
+    await older.get('PRAGMA journal_mode = WAL');
+    for (const { version, sql } of MIGRATIONS.filter((step) => step.version <= 5)) {
+      await older.exec(`${sql}; PRAGMA user_version = ${version};`);
+    }
+    const lean = '{"a":"b","landfall/discard-layers":"true"}';
+    await older.exec(`
+      INSERT INTO blobs (digest, size, created_at, labels) VALUES
+        ('sha256:a', 1, 1, '{"landfall.pushed-to":"x.io/a x.io/b","k":"v","landfall.deleted-from":"x.io/c"}'),
+        ('sha256:b', 1, 1, '{"k":"v"}'), ('sha256:c', 1, 1, 'no JSON'), ('sha256:d', 1, 1, '{"landfall.deleted-from":"x.io/a"}');
+      INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels, pinned) VALUES
+        ('lean', 'sha256:a', 'm', 1, '{}', 1, 2, 3, '${lean}', 1), ('whole', 'sha256:a', 'm', 1, '{}', 1, 2, 3, '{"a":"b"}', 0);`);
+    const database = await MetadataDatabase.open(file);
+    expect(
+      await database.all('SELECT name, labels, discard_layers, pinned FROM images ORDER BY name'),
+    ).toEqual([
+      { name: 'lean', labels: '{"a":"b"}', discard_layers: 1, pinned: 1 },
+      { name: 'whole', labels: '{"a":"b"}', discard_layers: 0, pinned: 0 },
+    ]);
+    const noted = 'SELECT digest, repository, state FROM blob_repositories ORDER BY digest, repository';
+    expect(await database.all(noted)).toEqual([
+      { digest: 'sha256:a', repository: 'x.io/a', state: 'pushed' },
+      { digest: 'sha256:a', repository: 'x.io/b', state: 'pushed' },
+      { digest: 'sha256:a', repository: 'x.io/c', state: 'deleted' },
+      { digest: 'sha256:d', repository: 'x.io/a', state: 'deleted' },
+    ]);
+    expect(
+      (await database.all('SELECT labels FROM blobs ORDER BY digest')).map(({ labels }) => labels),
+    ).toEqual(['{"k":"v"}', '{"k":"v"}', 'no JSON', '{}']);
+    const restart = /newer landfall has changed the schema of this store: restart this process/;
+    await expect(older.run('UPDATE images SET labels = ?', [lean])).rejects.toThrow(restart);
+    const insert = `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels)
+      VALUES ('new', 'sha256:a', 'm', 1, '{}', 1, 2, 3, ?)`;
+    await expect(older.run(insert, [lean])).rejects.toThrow(restart);
+    for (const label of ['landfall.pushed-to', 'landfall.deleted-from']) {
+      const labels = JSON.stringify({ [label]: 'x.io/a' });
+      await expect(older.run('UPDATE blobs SET labels = ?', [labels])).rejects.toThrow(restart);
+    }
+    await older.close();
+    await database.run("DELETE FROM blobs WHERE digest = 'sha256:a'");
+    expect(await database.all(noted)).toHaveLength(1);
+    await database.close();
+  });
+
+  it('is not written any more by a process that opened it before a newer program changed its schema', async () => {
+    const database = await MetadataDatabase.open(file);
+    const newer = await SqliteConnection.open(file, 'write');
+    await newer.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
+    const refused = {
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining(`has schema ${SCHEMA_VERSION + 1}`) as string,
+    };
+    await expect(database.transaction(() => Promise.resolve())).rejects.toMatchObject(refused);
+    await expect(database.run('DELETE FROM leases')).rejects.toMatchObject(refused);
+    expect(await database.all('SELECT id FROM leases')).toEqual([{ id: 'l' }]);
+    // Nothing of the refusal stays: the write lock is free, and the process can go on where the schema is its own.
+    await newer.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    await database.run('DELETE FROM leases');
+    await newer.close();
+    await database.close();
   });
 
   it('is backed up once, however many open it at once', async () => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
-import { FileOutput } from '../../content/file-output.js';
+import { FileOutput } from '../../content/index.js';
 import { openStore } from '../../engine/store.js';
 import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
 import { shortDigest } from '../../spec/index.js';

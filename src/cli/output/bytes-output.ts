@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { FileOutput, outputError } from '../../content/file-output.js';
+import { FileOutput, outputError } from '../../content/index.js';
 import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
 import { answer, type CommandContext } from './command-context.js';
 import { formatSize } from '../format/size.js';

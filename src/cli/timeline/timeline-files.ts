@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { FileOutput } from '../../content/file-output.js';
+import { FileOutput } from '../../content/index.js';
 import { LandfallError } from '../../errors.js';
 import { messageOf } from '../output/render-error.js';
 import type { Log } from '../output/log.js';

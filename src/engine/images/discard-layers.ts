@@ -1,13 +1,11 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  DISCARD_LAYERS_LABEL,
   type DiscardedBlob,
   DiscardedBlobs,
   DocumentGraph,
   DocumentStore,
   type ImageRecord,
-  type Labels,
   type Lease,
   recordDiscarded,
 } from '../../content/index.js';
@@ -21,18 +19,6 @@ type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'documents'>;
 
 export function discardedBlobs({ root, database, documents }: DiscardingStore): DiscardedBlobs {
   return new DiscardedBlobs({ root, database, documents });
-}
-
-/** Whether a name with these labels stands for an image that was pulled lean. */
-export function isLean(labels: Labels | undefined): boolean {
-  return labels?.[DISCARD_LAYERS_LABEL] !== undefined;
-}
-
-/** The labels of a name that is to be lean or not; undefined where they are so already. */
-export function leanLabels(labels: Labels | undefined, lean: boolean): Labels | undefined {
-  if (lean === isLean(labels)) return undefined;
-  const others = Object.entries(labels ?? {}).filter(([label]) => label !== DISCARD_LAYERS_LABEL);
-  return Object.fromEntries(lean ? [...others, [DISCARD_LAYERS_LABEL, 'true']] : others);
 }
 
 export interface UnneededOptions {

@@ -1,5 +1,6 @@
 import type { CatalogImage } from '../../content/index.js';
 import { type Abortable, throwIfAborted } from '../../errors.js';
+import { DISCARD_LAYERS_LABEL } from '../../content/index.js';
 import {
   integerOf,
   type MetadataDatabase,
@@ -60,7 +61,7 @@ export async function listImages(store: Store, { signal }: Abortable = {}): Prom
 }
 
 function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSummary {
-  const { name, target, createdAt, updatedAt, usedAt, labels, pinned, additionalRoot } = image;
+  const { name, target, createdAt, updatedAt, usedAt, pinned, additionalRoot } = image;
   const { platforms = [], imageIds = [], ...sizes } = facts ?? {};
   const [imageId] = imageIds;
   return {
@@ -73,7 +74,7 @@ function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSu
     createdAt,
     updatedAt,
     usedAt,
-    labels,
+    labels: image.discardLayers ? { ...image.labels, [DISCARD_LAYERS_LABEL]: 'true' } : image.labels,
     pinned,
     ...(additionalRoot === undefined ? {} : { additionalRoot }),
   };

@@ -11,7 +11,7 @@ import {
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
-import { isLean, leanLabels, noteDiscarded } from './discard-layers.js';
+import { noteDiscarded } from './discard-layers.js';
 import { recordDocuments } from './documents.js';
 import { resolveImage, resolveOwnImage } from './find-image.js';
 import { readManifest } from './read-document.js';
@@ -38,7 +38,7 @@ export async function tagImage(
   await using lease = await store.leases.create();
   await lease.addBlob((await resolveImage(store, source)).target.digest);
   // Looked for again now that it is leased: its last name may have gone in between, and all that it held.
-  const { name: known, target, labels } = await resolveImage(store, source);
+  const { name: known, target, discardLayers } = await resolveImage(store, source);
   if (reference.digest !== undefined && reference.digest !== target.digest) {
     throw new SpecError(
       'INVALID_REFERENCE',
@@ -51,14 +51,7 @@ export async function tagImage(
   await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
   await recordDocuments(store, target);
   throwIfAborted(signal);
-  const canonical = formatReference(reference);
-  const before = await store.images.get(canonical);
-  const changed = leanLabels(before?.labels, isLean(labels));
-  return await store.images.put({
-    name: canonical,
-    target,
-    ...(changed === undefined ? {} : { labels: changed }),
-  });
+  return await store.images.put({ name: formatReference(reference), target, discardLayers });
 }
 
 /**

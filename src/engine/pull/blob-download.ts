@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { pause } from '../../concurrency/index.js';
-import { ByteRanges, type ByteSpan } from '../../content/byte-ranges.js';
+import { ByteRanges, type ByteSpan } from '../../content/index.js';
 import type { IngestWriter } from '../../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';

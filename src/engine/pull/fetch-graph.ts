@@ -1,7 +1,5 @@
 import { statfs } from 'node:fs/promises';
-import type { BlobProvider, Lease } from '../../content/index.js';
-import { ingestPath } from '../../content/layout-files.js';
-import { partialProgress } from '../../content/partials.js';
+import { type BlobProvider, ingestPath, type Lease, partialProgress } from '../../content/index.js';
 import { type Abortable, ContentError, type ErrorCode, SpecError, throwIfAborted } from '../../errors.js';
 import {
   childrenOf,

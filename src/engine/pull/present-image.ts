@@ -11,7 +11,7 @@ import {
   platformMatcher,
   platformOf,
 } from '../../spec/index.js';
-import { discardedBlobs, isLean } from '../images/discard-layers.js';
+import { discardedBlobs } from '../images/discard-layers.js';
 import { settleStore, type Store } from '../store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import type { BlobRole, Fetched, PullEventBody } from './pull-report.js';
@@ -58,7 +58,7 @@ export async function usePresentImage(
   if (name.additionalRoot !== undefined || !isSameContent(name.target, target)) return undefined;
   const { unpack, discardLayers } = options;
   // Such pulls change how the image is kept: what was lean is to be whole, or the other way round.
-  if (unpack ? discardLayers && !isLean(name.labels) : isLean(name.labels)) return undefined;
+  if (unpack ? discardLayers && !name.discardLayers : name.discardLayers) return undefined;
   const present = await unlessUnfit(() => findPresentImage(store, target, options));
   if (present === undefined) return undefined;
   await settleStore(store);

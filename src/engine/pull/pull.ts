@@ -1,5 +1,5 @@
 import { Limiter } from '../../concurrency/index.js';
-import type { CatalogImage, Labels, Lease } from '../../content/index.js';
+import type { CatalogImage, Lease } from '../../content/index.js';
 import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { isMisdescribed } from '../../registry/misdescribed.js';
@@ -17,14 +17,7 @@ import { tellingCaller } from '../../system/caller-callback.js';
 import type { PolicyFile } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
-import {
-  discardedBlobs,
-  discardLayers,
-  isLean,
-  leanLabels,
-  noteDiscarded,
-  unneededLayers,
-} from '../images/discard-layers.js';
+import { discardedBlobs, discardLayers, noteDiscarded, unneededLayers } from '../images/discard-layers.js';
 import { recordDocuments } from '../images/documents.js';
 import {
   blobsOf,
@@ -264,8 +257,8 @@ class PullSession {
     await settleStore(store);
     if (this.#options.nameless === true) return;
     await recordDocuments(store, target);
-    const labels = await this.#labels(target);
-    await store.images.put({ name: this.#name, target, ...(labels === undefined ? {} : { labels }) });
+    const discardLayers = await this.#discardsLayers(target);
+    await store.images.put({ name: this.#name, target, discardLayers });
   }
 
   /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
@@ -406,14 +399,14 @@ class PullSession {
   }
 
   /**
-   * The labels that say whether the image is lean, where they change. A plain pull of what was pulled lean before leaves it
-   * so; one that brings other content, or all blobs, does not.
+   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before leaves it so; one
+   * that brings other content, or all blobs, does not.
    */
-  async #labels(target: Descriptor): Promise<Labels | undefined> {
-    const { store, unpack, discardLayers: discard = false } = this.#options;
+  async #discardsLayers(target: Descriptor): Promise<boolean> {
+    const { store, unpack, discardLayers = false } = this.#options;
+    if (discardLayers || unpack === false) return discardLayers;
     const known = await store.images.get(this.#name);
-    const stays = unpack !== false && known?.target.digest === target.digest && isLean(known.labels);
-    return leanLabels(known?.labels, discard || stays);
+    return known?.target.digest === target.digest && known.discardLayers;
   }
 }
 

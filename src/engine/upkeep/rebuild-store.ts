@@ -145,7 +145,7 @@ async function readDocuments(
 function unknownOf(rebuilt: Rebuilt, hadDatabase: boolean): readonly string[] {
   const { blobs, images, snapshots, unreadable, discardedKnown, discardedInferred, quarantined } = rebuilt;
   const lines = [
-    ...(blobs.complete ? [] : ['where some blobs came from, and their labels']),
+    ...(blobs.complete ? [] : ['where some blobs came from, their labels, and the repositories that have them']),
     ...(images.complete ? [] : ['which images were pinned, their labels, and when each was made and last used']),
     ...(images.indexFault === undefined ? [] : [`the names of images, as far as only index.json had them: it ${images.indexFault}`]),
     ...(snapshots.complete ? [] : ['labels of snapshots, and which of them were active or views']),

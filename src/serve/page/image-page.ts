@@ -1,5 +1,4 @@
-import type { BlobProvider } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
+import { type BlobProvider, readDocument } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,

@@ -4,9 +4,9 @@ import {
   type DocumentFacts,
   type DocumentStore,
   type ImageCatalog,
+  readDocument,
   ReferrerFinder,
 } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
 import { isLandfallError } from '../../errors.js';
 import { integerOf, type MetadataDatabase, optionalIntegerOf } from '../../metadata/index.js';
 import {

@@ -1,10 +1,9 @@
 import { Limiter, SingleFlight } from '../../concurrency/index.js';
-import { imagesWithBlob } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
-import { BlobArrivals } from '../../engine/pull/blob-arrivals.js';
+import { imagesWithBlob, readDocument } from '../../content/index.js';
 import { touchImage } from '../../engine/images/find-image.js';
-import type { StoreParts } from '../../engine/store.js';
+import { BlobArrivals } from '../../engine/pull/blob-arrivals.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
+import type { StoreParts } from '../../engine/store.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, isDigest, parseReference } from '../../spec/index.js';

@@ -1,6 +1,5 @@
 import { SingleFlight } from '../../concurrency/index.js';
-import { imagesListing, imagesWithBlob, isPushedTo } from '../../content/index.js';
-import { readDocument } from '../../content/read-document.js';
+import { imagesListing, imagesWithBlob, readDocument, repositoryState } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/discard-layers.js';
 import { type DocumentBytes, documentBytes, readVerified } from '../../engine/images/read-document.js';
 import type { Store } from '../../engine/store.js';
@@ -345,7 +344,7 @@ async function isForeign(
   // What was dropped once it was unpacked is brought again from where it came.
   const source = (info ?? (await discardedBlobs(store).get(digest)))?.source;
   if (source === undefined || !isUpstreams(source)) return false;
-  if (info !== undefined && isPushedTo(info, repository)) return false;
+  if (info !== undefined && (await repositoryState(store, digest, repository)) === 'pushed') return false;
   const names = await imagesWithBlob(store.database, digest);
   return !names.some((name) => repositoryName(parseReference(name)) === repository);
 }

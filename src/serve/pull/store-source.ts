@@ -8,8 +8,7 @@ import {
   type DocumentStore,
   type ImageCatalog,
   imagesListing,
-  isDeletedFrom,
-  isPushedTo,
+  repositoryState,
   tagTable,
   type TagTable,
 } from '../../content/index.js';
@@ -33,6 +32,7 @@ export interface StoreSourceOptions {
   readonly records?: {
     readonly documents: DocumentStore;
     readonly database: MetadataDatabase;
+    readonly additional?: Store['additional'] | undefined;
     /**
      * Whether a repository has only the manifests that it names, that these list, or that were pushed to it:
      * a client asks first what is there already. Default: it has all manifests of the store.
@@ -87,13 +87,17 @@ export class StoreSource implements ServeSource {
   }
 
   async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
-    if (!isDeletedFrom(blob, repository) || this.#records === undefined) return false;
+    const records = this.#records;
+    if (records === undefined || (await repositoryState(records, blob.digest, repository)) !== 'deleted')
+      return false;
     // An image that came since by another way needs it, and must be whole.
     return !(await this.#isListed(repository, blob.digest));
   }
 
   async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
-    if (this.#records?.ownManifests !== true || isPushedTo(manifest, repository)) return true;
+    const records = this.#records;
+    if (records?.ownManifests !== true) return true;
+    if ((await repositoryState(records, manifest.digest, repository)) === 'pushed') return true;
     return await this.#isListed(repository, manifest.digest);
   }
 
@@ -135,7 +139,7 @@ export function sourceOfStore(
   registry: RegistryClient,
   { signal, writable }: { readonly signal: AbortSignal; readonly writable: boolean },
 ): StoreSource {
-  const { catalog: images, content, documents, database } = store;
+  const { catalog: images, content, documents, database, additional } = store;
   const restoring = new RestoringBlobs({
     blobs: content,
     discarded: discardedBlobs(store),
@@ -145,7 +149,7 @@ export function sourceOfStore(
     images,
     content,
     restoring,
-    records: { documents, database, ownManifests: writable },
+    records: { documents, database, additional, ownManifests: writable },
   });
 }
 

@@ -3,10 +3,9 @@ import {
   forgetDeleted,
   heldBlobs,
   imagesListing,
-  isDeletedFrom,
-  isPushedTo,
   noteDeleted,
   notePushed,
+  repositoryState,
   Uploads,
 } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/discard-layers.js';
@@ -127,18 +126,16 @@ export class StoreTarget implements ServeTarget {
   /** Whether a repository answers with a blob. */
   async #has(repository: string, digest: Digest): Promise<boolean> {
     const { content, database } = this.#store;
-    const info = await content.info(digest);
-    if (info === undefined) return false;
-    if (!isDeletedFrom(info, repository)) return true;
+    if ((await content.info(digest)) === undefined) return false;
+    if ((await repositoryState(this.#store, digest, repository)) !== 'deleted') return true;
     return (await imagesListing(database, digest)).some((name) => isIn(repository, name));
   }
 
   /** Whether a repository answers with a manifest. */
   async #hasManifest(repository: string, digest: Digest): Promise<boolean> {
     const { content, database } = this.#store;
-    const found = await readManifestBytes(content, digest);
-    if (found === undefined) return false;
-    if (isPushedTo(found.info, repository)) return true;
+    if ((await readManifestBytes(content, digest)) === undefined) return false;
+    if ((await repositoryState(this.#store, digest, repository)) === 'pushed') return true;
     return (await imagesListing(database, digest)).some((name) => isIn(repository, name));
   }
 

@@ -3,16 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DISCARD_LAYERS_LABEL } from '../../../src/content/index.js';
-import { discardedBlobs, isLean, leanLabels } from '../../../src/engine/images/discard-layers.js';
-import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
-import { openStore, type Store } from '../../../src/engine/store.js';
-import { pull, type PullOptions } from '../../../src/engine/pull/pull.js';
-import type { PullResult } from '../../../src/engine/pull/pull-report.js';
+import { discardedBlobs } from '../../../src/engine/images/discard-layers.js';
 import { removeImage } from '../../../src/engine/images/remove.js';
 import { tagImage } from '../../../src/engine/images/tag.js';
+import type { PullResult } from '../../../src/engine/pull/pull-report.js';
+import { pull, type PullOptions } from '../../../src/engine/pull/pull.js';
 import { restoreBlobs } from '../../../src/engine/pull/restore-blobs.js';
+import { openStore, type Store } from '../../../src/engine/store.js';
+import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { type Descriptor, encodedOf, parsePlatform } from '../../../src/spec/index.js';
+import { listImages } from '../../../src/engine/images/images.js';
 import { type Lie, type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';
 import { makeTinyLayout, type TinyEntry, type TinyLayout } from '../../support/tiny-image.js';
@@ -71,7 +72,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
   const discarded = async (layer: Descriptor | undefined): Promise<boolean> =>
     layer !== undefined && (await discardedBlobs(store).get(layer.digest)) !== undefined;
   const marked = async (reference: string): Promise<boolean> =>
-    isLean((await store.images.get(reference))?.labels);
+    (await store.images.get(reference))?.discardLayers ?? false;
   const losesSnapshots = async (): Promise<void> => {
     for (const number of await readdir(join(store.root, 'snapshots'))) {
       await rm(join(store.root, 'snapshots', number), { recursive: true });
@@ -158,7 +159,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
     await store.images.put({
       name: b.reference,
       target: a.layout.target,
-      labels: leanLabels({}, true) ?? {},
+      discardLayers: true,
     });
     await run(b);
     expect(await marked(b.reference)).toBe(false);
@@ -331,8 +332,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
       await store.database.run('UPDATE discarded SET source = NULL');
       // One of the two does not have it.
       const { target } = a.layout;
-      const labels = leanLabels({}, true) ?? {};
-      await store.images.put({ name: `${b.registry.address}/team/b:2`, target, labels });
+      await store.images.put({ name: `${b.registry.address}/team/b:2`, target, discardLayers: true });
       await restoreBlobs(store, client, a.layers);
       await expectBlobs(...a.documents, ...a.layers);
       // The layer that both have comes from the one that is asked first, by the order of their names.
@@ -366,12 +366,20 @@ describe('pulls that drop the blobs of what they unpack', () => {
     });
   });
 
-  it('keep the other labels of a name', () => {
+  it('keep the other labels of a name', async () => {
     const other = { 'org.example/other': 'value' };
     const both = { ...other, [DISCARD_LAYERS_LABEL]: 'true' };
-    expect(leanLabels(other, true)).toEqual(both);
-    expect(leanLabels(both, false)).toEqual(other);
-    expect(leanLabels(both, true)).toBeUndefined();
-    expect(leanLabels(undefined, false)).toBeUndefined();
+    const { target } = a.layout;
+    const labelsAfter = async (discardLayers?: boolean): Promise<unknown> => {
+      await store.images.put({ name: a.reference, target, discardLayers });
+      return (await listImages(store)).find(({ name }) => name === a.reference)?.labels;
+    };
+    await store.images.put({ name: a.reference, target, labels: other });
+    expect(await labelsAfter(true)).toEqual(both);
+    expect(await labelsAfter(false)).toEqual(other);
+    await labelsAfter(true);
+    expect(await labelsAfter()).toEqual(both);
+    await store.images.delete(a.reference);
+    expect(await labelsAfter(false)).toEqual({});
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { ByteSpan } from '../../../src/content/byte-ranges.js';
+import type { ByteSpan } from '../../../src/content/index.js';
 import type { IngestWriter } from '../../../src/content/index.js';
 import { downloadBlob } from '../../../src/engine/pull/blob-download.js';
 import { ContentError, RegistryError } from '../../../src/errors.js';

@@ -1,10 +1,10 @@
-import { ByteRanges, type ByteSpan } from '../../../src/content/byte-ranges.js';
+import { type Deferred, deferred } from '../../../src/concurrency/index.js';
+import { ByteRanges, type ByteSpan } from '../../../src/content/index.js';
 import type { IngestWriter } from '../../../src/content/index.js';
 import type { BlobDownloadOptions } from '../../../src/engine/pull/blob-download.js';
-import { type Deferred, deferred } from '../../../src/concurrency/index.js';
 import type { ExtraConnection, HelpedDownload } from '../../../src/engine/pull/pull-budget.js';
 import { RegistryError, throwIfAborted } from '../../../src/errors.js';
-import type { FetchedPart, Fetcher, FetchOptions } from '../../../src/registry/index.js';
+import type { FetchOptions, FetchedPart, Fetcher } from '../../../src/registry/index.js';
 import { patterned } from '../../support/registry-fixture.js';
 
 export const MEBIBYTE: number = 1024 * 1024;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ByteRanges, type ByteSpan } from '../../../src/content/byte-ranges.js';
+import { ByteRanges, type ByteSpan } from '../../../src/content/index.js';
 import { type Part, PartPlan } from '../../../src/engine/pull/blob-download.js';
 
 const MEBIBYTE = 1024 * 1024;

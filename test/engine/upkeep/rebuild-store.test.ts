@@ -24,7 +24,9 @@ import {
   rebuildStore,
   type RebuildStep,
 } from '../../../src/engine/upkeep/rebuild-store.js';
+import { fsck } from '../../../src/engine/upkeep/fsck.js';
 import { MetadataDatabase, type Row } from '../../../src/metadata/index.js';
+import { SqliteConnection } from '../../../src/metadata/sqlite-connection.js';
 import { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Descriptor, type Digest, encodedOf, parsePlatform } from '../../../src/spec/index.js';
 import { writableBlob } from '../../content/blobs.js';
@@ -277,9 +279,63 @@ describe('rebuildStore', () => {
       expect(report.unknown).toEqual([expect.stringContaining('landfall fsck')]);
     });
 
+    /** Makes of the database what a program before schema 6 had, with the labels that it wrote. */
+    const asSchema5 = async (): Promise<void> => {
+      const older = await SqliteConnection.open(databaseFile(), 'write');
+      await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
+        DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
+        ALTER TABLE images DROP COLUMN discard_layers; PRAGMA user_version = 5;
+        UPDATE images SET labels = '{"a":"b","landfall/discard-layers":"true"}';
+        UPDATE blobs SET labels = '{"landfall.pushed-to":"x.io/a","k":"v","landfall.deleted-from":"x.io/b"}';`);
+      await older.close();
+    };
+
+    const NOTES = 'SELECT DISTINCT repository, state FROM blob_repositories ORDER BY repository';
+    const notes = [
+      { repository: 'x.io/a', state: 'pushed' },
+      { repository: 'x.io/b', state: 'deleted' },
+    ];
+
+    it('is kept: which images go without layer blobs, and which repositories have a blob', async () => {
+      await withStore(async ({ database, images }) => {
+        await images.put({ name: KEPT, target: layout.target, discardLayers: true });
+        await database.run(`INSERT INTO blob_repositories (digest, repository, state)
+          SELECT digest, 'x.io/a', 'pushed' FROM blobs UNION ALL SELECT digest, 'x.io/b', 'deleted' FROM blobs`);
+      });
+      await spoil('leases');
+      const report = await rebuildStore(root);
+      expect(report.unknown).toEqual([expect.stringContaining('landfall fsck')]);
+      expect(await rows('SELECT name FROM images WHERE discard_layers = 1')).toEqual([{ name: KEPT }]);
+      expect(await rows(NOTES)).toEqual(notes);
+    });
+
+    it('is kept, without a fault, in a store of an older program that is only opened', async () => {
+      await asSchema5();
+      await withStore(async (store) => {
+        expect((await fsck(store)).problems).toEqual([]);
+      });
+      expect(await rows('SELECT DISTINCT labels, discard_layers FROM images')).toEqual([
+        { labels: '{"a":"b"}', discard_layers: 1 },
+      ]);
+      expect(await rows(NOTES)).toEqual(notes);
+    });
+
+    it('is kept where an older program kept it in labels', async () => {
+      await asSchema5();
+      await spoil('leases');
+      const report = await rebuildStore(root);
+      expect(report.unknown).toEqual([expect.stringContaining('landfall fsck')]);
+      expect(await rows('SELECT DISTINCT labels, discard_layers FROM images')).toEqual([
+        { labels: '{"a":"b"}', discard_layers: 1 },
+      ]);
+      expect(await rows('SELECT DISTINCT labels FROM blobs')).toEqual([{ labels: '{"k":"v"}' }]);
+      expect(await rows(NOTES)).toEqual(notes);
+    });
+
     it.each([
       ['images', 'pinned'],
       ['blobs', 'came from'],
+      ['blob_repositories', 'repositories'],
       ['snapshots', 'active'],
       ['discarded', 'dropped'],
     ])('is missed where the table %s is damaged, and that is said', async (table, words) => {

@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Abortable, LandfallError, systemCode } from '../../errors.js';
+import { algorithmOf, type Digest, encodedOf, isDigest } from '../../spec/index.js';
+import { lock, syncfs } from '../../system/index.js';
+import { unlessMissing } from './file-error.js';
+
+/** `oci-layout` (image-spec: image-layout.md, oci-layout file). */
+export const LAYOUT_VERSION = '1.0.0';
+
+/**
+ * Writes a file at the top of a store so that a reader, or a machine that lost its power, sees the old content or the new
+ * one and nothing else: temporary file, fsync, rename, fsync of the directory. The temporary file lies in `ingest/`,
+ * where the collector finds it if this process dies.
+ *
+ * @param o `sync`: false where the machine may see anything, and the caller has noted that
+ */
+export async function writeLayoutFile(
+  root: string,
+  name: string,
+  content: string,
+  o: { readonly sync?: boolean } = {},
+): Promise<void> {
+  const { sync = true } = o;
+  const temporary = join(root, INGEST, `${name}.${randomUUID()}.tmp`);
+  try {
+    const file = await open(temporary, 'wx', 0o644);
+    try {
+      await file.writeFile(content);
+      if (sync) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, join(root, name));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  if (sync) await syncDirectory(root);
+}
+
+/** Whether a name in `ingest/` is a temporary file of {@link writeLayoutFile}. */
+export function isTemporaryFile(name: string): boolean {
+  return name.endsWith('.tmp');
+}
+
+/** Makes the names in a directory durable: an fsync of a file alone does not promise that its name survives. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await openDirectory(path);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Makes everything durable that lies in a directory's file system. It blocks this thread. */
+export async function syncFileSystem(path: string): Promise<void> {
+  const directory = await openDirectory(path);
+  try {
+    syncfs(directory.fd);
+  } finally {
+    await directory.close();
+  }
+}
+
+/**
+ * Does something while no other process does such a thing: processes take turns at the files at the top of a store. The
+ * lock is an flock on the root directory itself, so it leaves no file behind, and the kernel releases it when its holder
+ * dies.
+ */
+export async function withRootLocked<T>(
+  root: string,
+  action: () => Promise<T>,
+  o: Abortable = {},
+): Promise<T> {
+  const directory = await openDirectory(root);
+  try {
+    await lock(directory.fd, o);
+    return await action();
+  } finally {
+    await directory.close();
+  }
+}
+
+function openDirectory(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+/**
+ * Makes a directory and those above it where they are missing, and makes the name of each durable. Something else that
+ * has the name already is left for the caller to stumble over.
+ *
+ * Node's own recursive mkdir syncs nothing, and never ends where the kernel answers ENOENT below a directory that exists,
+ * as in /proc.
+ *
+ * @param mode of the directory itself, less the umask; those above it get 0755
+ */
+export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
+  try {
+    await mkdir(path, mode);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path, mode).catch((again: unknown) => {
+      if (systemCode(again) !== 'EEXIST') throw again;
+    });
+  }
+  await syncDirectory(dirname(path));
+}
+
+/*
+ * Where things lie below a store's root, and nowhere else. A `Digest` is well-formed, so neither of its parts can hold
+ * a slash or be a dot name: no digest, however hostile, names a file outside of `blobs` and `ingest`.
+ */
+
+export const LAYOUT_FILE = 'oci-layout';
+export const INDEX_FILE = 'index.json';
+/** The annotation by which an OCI layout names an image (image-spec: annotations.md). */
+export const REF_NAME = 'org.opencontainers.image.ref.name';
+export const DATABASE_FILE = 'metadata.db';
+export const BLOBS = 'blobs';
+export const INGEST = 'ingest';
+export const SNAPSHOTS = 'snapshots';
+
+/** `blobs/<algorithm>/<encoded>` (image-spec: image-layout.md, Blobs). */
+export function blobPath(root: string, digest: Digest): string {
+  return join(blobDirectory(root, digest), encodedOf(digest));
+}
+
+/** The directory that holds the blobs of a digest's algorithm. */
+export function blobDirectory(root: string, digest: Digest): string {
+  return join(root, BLOBS, algorithmOf(digest));
+}
+
+/** `ingest/<algorithm>-<encoded>` */
+export function ingestPath(root: string, digest: Digest): string {
+  return join(root, INGEST, `${algorithmOf(digest)}-${encodedOf(digest)}`);
+}
+
+/** The digest of a directory in `ingest/`, or undefined where its name is not of that form. */
+export function digestOfIngest(name: string): Digest | undefined {
+  const dash = name.lastIndexOf('-');
+  const digest = `${name.slice(0, dash)}:${name.slice(dash + 1)}`;
+  return dash > 0 && isDigest(digest) ? digest : undefined;
+}
+
+/** `ingest/uploads/<id>`: what is pushed and has no digest yet. `uploads` is of no partial's form. */
+export function uploadPath(root: string, id: string): string {
+  return join(uploadsDirectory(root), id);
+}
+
+export function uploadsDirectory(root: string): string {
+  return join(root, INGEST, 'uploads');
+}
+
+/** Below the store's root. It holds nothing. */
+export const RESERVE_FILE = 'reserve';
+
+/** Enough for SQLite's shared memory and the log of some thousand removals. */
+const RESERVE_BYTES = 1024 * 1024;
+/** It is not made of the last that there is. */
+const FREE_BYTES = 8 * RESERVE_BYTES;
+
+/**
+ * Keeps a little space aside, so that on a disk without any a store can still be opened and things be removed from it: both write
+ * to the database first. Where it cannot be had now, it is made later.
+ */
+export async function keepReserve(root: string): Promise<void> {
+  const file = join(root, RESERVE_FILE);
+  try {
+    if ((await unlessMissing(stat(file))) !== undefined) return;
+    const { bavail, bsize } = await statfs(root);
+    if (bavail * bsize < FREE_BYTES) return;
+    await writeFile(file, Buffer.alloc(RESERVE_BYTES), { flag: 'wx', mode: 0o600 });
+  } catch {
+    // Somebody else makes it, or there is no space after all.
+  }
+}
+
+/** Does something that must be possible on a full disk: where it finds no space, the reserve is given up and it is done again. */
+export async function onReserve<T>(root: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof LandfallError) || error.code !== 'NO_SPACE') throw error;
+    await rm(join(root, RESERVE_FILE), { force: true });
+    return await act();
+  }
+}

@@ -1,0 +1,262 @@
+import { stat, unlink } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+
+import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
+import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
+import { deferred, untilAborted } from '../../concurrency/index.js';
+import { adoptBlob, adoptFile, type AdoptFileOptions } from './adopt-blob.js';
+import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob } from './blob-records.js';
+import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
+import type {
+  Labels,
+  BlobInfo,
+  ByteRange,
+  ContentStore,
+  IngestOptions,
+  IngestProgress,
+  IngestWriter,
+} from './content-store.js';
+import { fileError, unlessMissing } from './file-error.js';
+import { IngestDirectory } from './ingest-directory.js';
+import { LocalIngest } from './ingest.js';
+import { partialProgress } from './partials.js';
+import { blobPath, ingestPath } from './layout-files.js';
+import { whileWaiting } from './while-waiting.js';
+
+export interface LocalContentStoreOptions {
+  /** This boot, where what is committed is not to be synced; see src/metadata/unsynced.ts. */
+  readonly unsynced?: string | undefined;
+}
+
+const LIST_PAGE = 1000;
+
+/** An ingest of this process. */
+interface InFlight {
+  /** Settles when its writer has ended. */
+  readonly ended: Promise<void>;
+  /** Undefined while it waits for another process itself. */
+  writer?: LocalIngest;
+}
+
+/**
+ * The content store on disk: an OCI image layout whose blobs the database lists (image-spec: image-layout.md). Any
+ * number of processes may use one root.
+ *
+ * A blob is here when the database has its row and the disk has its file in full length. A file without a row is
+ * what a process left that died in a commit: the next ingest of the blob takes it over, or else the collector takes it.
+ * A row without its file is damage, and counts as absent, so that the next pull repairs it.
+ */
+export class LocalContentStore implements ContentStore {
+  readonly root: string;
+  readonly #database: MetadataDatabase;
+  readonly #records: BlobRecords;
+  readonly #unsynced: string | undefined;
+  readonly #inFlight = new Map<Digest, InFlight>();
+
+  constructor(root: string, database: MetadataDatabase, o: LocalContentStoreOptions = {}) {
+    this.root = root;
+    this.#database = database;
+    this.#records = new BlobRecords(root, database);
+    this.#unsynced = o.unsynced;
+  }
+
+  async info(digest: Digest): Promise<BlobInfo | undefined> {
+    const info = await findBlob(this.#database, digest);
+    if (info === undefined) return undefined;
+    const path = blobPath(this.root, digest);
+    const file = await unlessMissing(stat(path)).catch((error: unknown) => {
+      throw fileError(error, 'look at a blob', path);
+    });
+    return file?.isFile() === true && file.size === info.size ? info : undefined;
+  }
+
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    const { digest } = descriptor;
+    const info = await findBlob(this.#database, digest);
+    if (info === undefined) throw blobNotFound(digest);
+    checkSize(descriptor, info.size);
+    return openBlobFile(blobPath(this.root, digest), descriptor, range);
+  }
+
+  async path(digest: Digest): Promise<string> {
+    if ((await this.info(digest)) === undefined) throw blobNotFound(digest);
+    return blobPath(this.root, digest);
+  }
+
+  async ingest(descriptor: Descriptor, options: IngestOptions = {}): Promise<IngestWriter | undefined> {
+    const { digest } = descriptor;
+    // Refuses what could not be verified before anything is made for it.
+    createDigester(digest);
+    for (;;) {
+      throwIfAborted(options.signal);
+      if (await this.#isHere(descriptor)) return undefined;
+      const elsewhere = this.#inFlight.get(digest);
+      if (elsewhere === undefined) return this.#begin(descriptor, options);
+      const look = (): Promise<IngestProgress | undefined> => this.#progressOf(digest, elsewhere);
+      const wait = ({ signal }: Abortable): Promise<unknown> => untilAborted(elsewhere.ended, signal);
+      await whileWaiting({ ...options, wait, look });
+    }
+  }
+
+  /**
+   * The other door in, for what came without its digest: makes a blob of a file below the root that is whole and whose digest
+   * the caller has computed over all of its bytes. The file goes, also where the blob is here already; where this fails it
+   * stays. Waits for an ingest of the blob that is under way.
+   *
+   * @throws ContentError NO_SPACE, FILESYSTEM; LandfallError ABORTED
+   */
+  async adopt(
+    descriptor: Descriptor,
+    file: string,
+    { signal, source }: Pick<IngestOptions, 'signal' | 'source'> = {},
+  ): Promise<BlobInfo> {
+    const { digest } = descriptor;
+    for (let other = this.#inFlight.get(digest); other !== undefined; other = this.#inFlight.get(digest)) {
+      await untilAborted(other.ended, signal);
+    }
+    const ended = deferred<undefined>();
+    this.#inFlight.set(digest, { ended: ended.promise });
+    try {
+      const directory = await IngestDirectory.lock(ingestPath(this.root, digest), { signal });
+      try {
+        const here = await this.info(digest);
+        if (here === undefined) {
+          const adopted = await adoptFile({ ...this.#adoption, descriptor, file, source });
+          // What a download had left of it is of no use any more.
+          await directory.remove();
+          return adopted;
+        }
+        await unlink(file);
+        await directory.leave();
+        return here;
+      } catch (error) {
+        await directory.leave();
+        throw error;
+      }
+    } finally {
+      this.#inFlight.delete(digest);
+      ended.resolve(undefined);
+    }
+  }
+
+  /** Blobs in order of their digests, by what the database says: one whose file is damaged is listed too. */
+  async *list(): AsyncGenerator<BlobInfo, void, undefined> {
+    for (let last = ''; ;) {
+      const rows = await this.#database.all(
+        `SELECT ${BLOB_COLUMNS} FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?`,
+        [last, LIST_PAGE],
+      );
+      for (const row of rows) {
+        const info = blobOf(row);
+        last = info.digest;
+        yield info;
+      }
+      if (rows.length < LIST_PAGE) return;
+    }
+  }
+
+  async update(digest: Digest, { labels }: { readonly labels: Labels }): Promise<BlobInfo> {
+    const info = await this.info(digest);
+    const text = JSON.stringify(labels);
+    const change = await this.#database.run('UPDATE blobs SET labels = ? WHERE digest = ?', [text, digest]);
+    if (info === undefined || change.changes === 0) throw blobNotFound(digest);
+    return { ...info, labels: { ...labels } };
+  }
+
+  async delete(digest: Digest): Promise<void> {
+    if (this.#inFlight.has(digest)) throw inUse(digest);
+    // Under the lock of its ingest, so that no other process commits the blob between the two steps below.
+    const directory = await IngestDirectory.tryLock(ingestPath(this.root, digest), { create: true });
+    if (directory === undefined) throw inUse(digest);
+    try {
+      // The row first: a crash in between leaves a file that nothing names, never a name without its file.
+      await this.#database.run('DELETE FROM blobs WHERE digest = ?', [digest]);
+      // Were the row to come back by a power cut, it would be taken for that of the next file.
+      await this.#database.sync();
+      const path = blobPath(this.root, digest);
+      await unlessMissing(unlink(path)).catch((error: unknown) => {
+        throw fileError(error, 'remove a blob', path);
+      });
+    } finally {
+      await directory.leave();
+    }
+  }
+
+  get #adoption(): Pick<AdoptFileOptions, 'root' | 'database' | 'records' | 'unsynced'> {
+    return { root: this.root, database: this.#database, records: this.#records, unsynced: this.#unsynced };
+  }
+
+  async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress | undefined> {
+    return writer?.progress ?? (await partialProgress(ingestPath(this.root, digest)));
+  }
+
+  /** @throws ContentError SIZE_MISMATCH where it is here in another size than the descriptor says */
+  async #isHere(descriptor: Descriptor): Promise<boolean> {
+    const info = await this.info(descriptor.digest);
+    if (info !== undefined) checkSize(descriptor, info.size);
+    return info !== undefined;
+  }
+
+  /** Must be called without waiting after the look at `#inFlight`. */
+  async #begin(descriptor: Descriptor, options: IngestOptions): Promise<IngestWriter | undefined> {
+    const { digest } = descriptor;
+    let settle: () => void = () => undefined;
+    const inFlight: InFlight = { ended: new Promise((resolve) => (settle = resolve)) };
+    this.#inFlight.set(digest, inFlight);
+    const onEnd = (): void => {
+      this.#inFlight.delete(digest);
+      settle();
+    };
+    try {
+      const writer = await this.#lockAndBegin(descriptor, options, onEnd);
+      if (writer === undefined) onEnd();
+      else inFlight.writer = writer;
+      return writer;
+    } catch (error) {
+      onEnd();
+      throw error;
+    }
+  }
+
+  async #lockAndBegin(
+    descriptor: Descriptor,
+    options: IngestOptions,
+    onEnd: () => void,
+  ): Promise<LocalIngest | undefined> {
+    const path = ingestPath(this.root, descriptor.digest);
+    const { signal, source } = options;
+    const directory = await whileWaiting({
+      ...options,
+      wait: (o) => IngestDirectory.lock(path, o),
+      look: () => partialProgress(path),
+      undo: (locked) => locked.leave(),
+    });
+    const arrival = { root: this.root, database: this.#database, descriptor, source, signal };
+    try {
+      // Whoever had the lock before may have committed the blob, or died on the last steps of that.
+      if ((await this.#isHere(descriptor)) || (await adoptBlob(arrival))) {
+        await directory.remove();
+        return undefined;
+      }
+      return await LocalIngest.begin({
+        ...arrival,
+        records: this.#records,
+        unsynced: this.#unsynced,
+        directory,
+        onEnd,
+      });
+    } catch (error) {
+      await directory.leave();
+      throw error;
+    }
+  }
+}
+
+function inUse(digest: Digest): ContentError {
+  return new ContentError('IN_USE', `the blob ${digest} is being written`, {
+    details: { digest },
+    retryable: true,
+    hint: 'Wait for the pull that writes it.',
+  });
+}
