@@ -16,7 +16,7 @@ import type {
   HoldOptions,
   LayerChanges,
   LayerDirectory,
-  SnapshotCheck,
+  SnapshotCheckRun,
 } from '../layer-snapshotter.js';
 import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
 import {
@@ -36,8 +36,8 @@ export interface LayerMaking {
 /** So many differences of one snapshot are told. */
 const DIFFERENCES_TOLD = 5;
 
-/** See {@link SnapshotCheck}. */
-export class DirectorySnapshotCheck implements SnapshotCheck {
+/** See {@link SnapshotCheckRun}. */
+export class DirectorySnapshotCheck implements SnapshotCheckRun {
   readonly generations: readonly (readonly CheckedSnapshot[])[];
   readonly #parts: SnapshotParts;
   readonly #making: LayerMaking;

@@ -54,7 +54,7 @@ interface Recorded {
 }
 
 /**
- * The commit of extracted layers, bottom first, as `LayerSnapshotter.commitLayers` says: complete each on its parents, sync
+ * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its parents, sync
  * once, record all at once. Until the last step nothing of it is visible, and the caller abandons what it began.
  */
 export async function commitLayers(

@@ -11,7 +11,7 @@ import type {
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
-  SnapshotCheck,
+  SnapshotCheckRun,
   SweepOptions,
   SweptSnapshots,
 } from '../layer-snapshotter.js';
@@ -263,7 +263,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}` };
   }
 
-  check(): Promise<SnapshotCheck> {
+  check(): Promise<SnapshotCheckRun> {
     return DirectorySnapshotCheck.begin(this.#parts, {
       begin: () => this.beginLayer(),
       complete: (...args) => this.complete(...args),
