@@ -19,11 +19,13 @@ export type {
   UnpackOptions,
 } from './layer-input.js';
 export type {
+  ChainLookup,
   CheckedSnapshot,
   CommitLayer,
   CommittedLayer,
   HoldChainOptions,
   LayerChanges,
+  LayerCommitter,
   LayerDirectory,
   LayerForm,
   LayerSnapshotter,
@@ -31,6 +33,10 @@ export type {
   PendingLink,
   RemovedOrphans,
   SnapshotCheck,
+  SnapshotCheckRun,
+  SnapshotGc,
+  SnapshotReferences,
+  SnapshotViews,
   SweepOptions,
   SweptSnapshots,
 } from './layer-snapshotter.js';

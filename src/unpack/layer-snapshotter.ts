@@ -53,24 +53,16 @@ export interface CommitLayer {
   readonly changes: LayerChanges;
 }
 
-/**
- * A snapshotter as the unpacker uses it: layers are filled in parallel without knowing their parents, and become
- * snapshots in chain order. A chain ID is recorded here and nowhere else, after verification.
- */
-export interface LayerSnapshotter extends Snapshotter {
+/** Verified layers, found by their chain IDs. */
+export interface ChainLookup {
   findChain(chainId: Digest): Promise<SnapshotInfo | undefined>;
-  /**
-   * Lets another program hold a chain that is here, beside everybody else who does. Undefined where it is not here, or lies on
-   * another parent than `parent` names (none: on nothing).
-   */
-  holdChain(chainId: Digest, options: HoldChainOptions): Promise<SnapshotInfo | undefined>;
-  /** What a program holds: what it prepared or committed, and the chains that were given to it. */
-  listHeld(by: string): AsyncIterable<SnapshotInfo>;
-  /**
-   * Lets go of what a program holds. What only it could use is removed; chains stay, and are returned for a collection to look
-   * at. Errors: SNAPSHOT_NOT_FOUND, IN_USE (it holds others on top).
-   */
-  letGo(name: string, by: string): Promise<readonly Digest[]>;
+}
+
+/**
+ * Layers become snapshots in chain order; they are filled in parallel, without knowing their parents. A chain ID is
+ * recorded here and nowhere else, after verification.
+ */
+export interface LayerCommitter extends ChainLookup {
   /** A new private directory, locked by this process while it lives. */
   beginLayer(): Promise<LayerDirectory>;
   /**
@@ -81,27 +73,64 @@ export interface LayerSnapshotter extends Snapshotter {
   commitLayers(layers: readonly CommitLayer[], options?: Abortable): Promise<readonly CommittedLayer[]>;
   /** Removes a directory that will not be committed. */
   abandonLayer(directory: LayerDirectory): Promise<void>;
+}
+
+/** What a committed snapshot shows, read without making a view of it. */
+export interface SnapshotViews {
   /** The directories that together show a committed snapshot, topmost first. */
   layerPaths(name: string): Promise<readonly string[]>;
-  /** Measures what was committed and never measured; what is committed does not change, so that it is known from then on. */
+  /** The mounts that a view of a committed snapshot would have. */
+  viewMounts(name: string): Promise<readonly Mount[]>;
+}
+
+/** References of other programs, which keep snapshots from being collected. */
+export interface SnapshotReferences {
+  /**
+   * Retains a chain for another program, beside all others that retain it. The chain may be adopted from an
+   * additional store. Undefined where it is not here, or lies on another parent than `parent` names (none: on
+   * nothing).
+   */
+  holdChain(chainId: Digest, options: HoldChainOptions): Promise<SnapshotInfo | undefined>;
+  /** What a program retains: what it prepared or committed, and the chains that were given to it. */
+  listHeld(by: string): AsyncIterable<SnapshotInfo>;
+  /**
+   * Releases what a program retains. What only that program could use is removed; chains stay, and are returned
+   * for a collection to look at. Errors: SNAPSHOT_NOT_FOUND, IN_USE (the program retains children of it).
+   */
+  letGo(name: string, by: string): Promise<readonly Digest[]>;
+}
+
+/** The snapshots' part in a collection: rows first, in a transaction, and directories after it. */
+export interface SnapshotGc {
+  /**
+   * Within the caller's write transaction, deletes the rows of committed snapshots that are neither retained nor
+   * an ancestor of what is kept, children before parents, and of layers whose process died. Active snapshots and
+   * views are kept, what another program retains, and what has a mount inside it. {@link removeSwept} frees the
+   * space afterwards.
+   */
+  sweep(transaction: Statements, options: SweepOptions): Promise<SweptSnapshots>;
+  /**
+   * Removes the directories of a sweep that is committed, and returns how many bytes that was. What a crash leaves
+   * of it, {@link removeOrphans} finds.
+   */
+  removeSwept(swept: SweptSnapshots): Promise<number>;
+  /** Removes directories that no row names. */
+  removeOrphans(options?: OrphanOptions): Promise<RemovedOrphans>;
+}
+
+/** Measures and checks what is on the disk. */
+export interface SnapshotCheck {
+  /** Measures committed snapshots that were never measured; they do not change, so the result is kept. */
   measure(o?: Abortable): Promise<void>;
   /** What all snapshots of this store take on the disk, of whatever kind. */
   diskUsage(): Promise<{ readonly count: number; readonly bytes: number }>;
-  /** The mounts that a view of a committed snapshot would have, without making one. */
-  viewMounts(name: string): Promise<readonly Mount[]>;
-  /**
-   * The deciding half of a collection, within the caller's write transaction: deletes the rows of committed snapshots that
-   * are neither retained nor an ancestor of what is kept, children before parents, and of layers whose process died. Active
-   * snapshots and views are kept, what another program holds, and what has a mount inside it. {@link removeSwept} frees the space afterwards.
-   */
-  sweep(transaction: Statements, options: SweepOptions): Promise<SweptSnapshots>;
-  /** Removes the directories of a sweep that is committed, and says how many bytes that was. What a crash leaves of it, `removeOrphans` finds. */
-  removeSwept(swept: SweptSnapshots): Promise<number>;
-  /** Holds the snapshots against what they should be; see {@link SnapshotCheck}. */
-  check(): Promise<SnapshotCheck>;
-  /** The other half: removes directories that no row names. */
-  removeOrphans(options?: OrphanOptions): Promise<RemovedOrphans>;
+  /** Begins to compare the snapshots with what they should be, and to repair them. */
+  check(): Promise<SnapshotCheckRun>;
 }
+
+/** All roles of a store's own snapshotter. */
+export interface LayerSnapshotter
+  extends Snapshotter, LayerCommitter, SnapshotViews, SnapshotReferences, SnapshotGc, SnapshotCheck {}
 
 export interface HoldChainOptions {
   /** The program that is to hold it. */
@@ -133,7 +162,7 @@ export interface CheckedSnapshot {
  * A check of all snapshots, as they were when it began. Parents go first: one that is held against its layer is completed on
  * its parents, or on what its parents should be where they turned out to be damaged.
  */
-export interface SnapshotCheck extends AsyncDisposable {
+export interface SnapshotCheckRun extends AsyncDisposable {
   /** In groups; parents stand in an earlier one than their children. */
   readonly generations: readonly (readonly CheckedSnapshot[])[];
   /** Whether its row is still there: anything may have been removed since the check began. */

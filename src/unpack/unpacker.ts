@@ -11,13 +11,13 @@ import type {
   CommittedLayer,
   LayerChanges,
   LayerDirectory,
-  LayerSnapshotter,
+  LayerCommitter,
 } from './layer-snapshotter.js';
 import type { OmittedDevice } from './worker/apply-job.js';
 import type { WorkerPool } from './worker/worker-pool.js';
 
 export interface UnpackerOptions extends ExtractionOptions {
-  readonly snapshotter: LayerSnapshotter;
+  readonly snapshotter: LayerCommitter;
   readonly pool: WorkerPool;
 }
 
@@ -269,7 +269,7 @@ interface Ready {
  * committed, all that are ready and whose parents are committed or among them go together, which costs one sync.
  */
 class GroupCommit implements Disposable {
-  readonly #snapshotter: LayerSnapshotter;
+  readonly #snapshotter: LayerCommitter;
   readonly #signal: AbortSignal;
   readonly #ready = new Map<number, Ready>();
   readonly #committed = new Set<number>();
@@ -277,7 +277,7 @@ class GroupCommit implements Disposable {
   #next = 0;
   #running = false;
 
-  constructor(snapshotter: LayerSnapshotter, signal: AbortSignal) {
+  constructor(snapshotter: LayerCommitter, signal: AbortSignal) {
     this.#snapshotter = snapshotter;
     this.#signal = signal;
     signal.addEventListener('abort', this.#withdraw, { once: true });

@@ -1,7 +1,7 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { imagesWithChain } from '../../content/index.js';
 import { LandfallError } from '../../errors.js';
-import type { CheckedSnapshot, LayerInput, SnapshotCheck } from '../../unpack/index.js';
+import type { CheckedSnapshot, LayerInput, SnapshotCheckRun } from '../../unpack/index.js';
 import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 import { fetchAnew } from './repair-blob.js';
 
@@ -26,11 +26,11 @@ type Chain = NonNullable<CheckedSnapshot['chain']>;
 
 class SnapshotsStep {
   readonly #run: FsckRun;
-  readonly #check: SnapshotCheck;
+  readonly #check: SnapshotCheckRun;
   /** Damaged, and there is nothing in its place that a child could be completed on. */
   readonly #broken = new Set<number>();
 
-  constructor(run: FsckRun, check: SnapshotCheck) {
+  constructor(run: FsckRun, check: SnapshotCheckRun) {
     this.#run = run;
     this.#check = check;
   }

@@ -4,22 +4,14 @@ import { systemCode } from '../../errors.js';
 import { integerOf, type Row, type Statements, textOf } from '../../metadata/index.js';
 import { chainIds, type Digest, parseDigest } from '../../spec/index.js';
 import { filesystemError } from '../archive-error.js';
-import type { CommitLayer, LayerDirectory } from '../layer-snapshotter.js';
-import { commitLayers, type CommitContext } from './commit-layers.js';
+import type { CommitLayer } from '../layer-snapshotter.js';
+import { commitLayers, type SnapshotParts } from './commit-layers.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 
 /** Another store, which is only read, whose snapshots are used where they lie. */
 export interface AdditionalSnapshots {
   readonly root: string;
   readonly database: Statements;
-}
-
-/** What the adoption needs of its snapshotter. */
-export interface AdoptionContext extends Omit<CommitContext, 'complete'> {
-  readonly kind: string;
-  readonly additional: readonly AdditionalSnapshots[];
-  /** Makes a private directory with nothing in it. */
-  begin(): Promise<{ readonly key: string; readonly number: number }>;
 }
 
 /** A layer's snapshot in an additional store. */
@@ -43,13 +35,15 @@ const NO_CHANGES: CommitLayer['changes'] = { implied: [], whiteouts: [], opaques
  * not one each.
  */
 export class ChainAdoption {
-  readonly #context: AdoptionContext;
+  readonly #parts: SnapshotParts;
+  readonly #additional: readonly AdditionalSnapshots[];
   readonly #wanted = new Set<Digest>();
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  constructor(context: AdoptionContext) {
-    this.#context = context;
+  constructor(parts: SnapshotParts, additional: readonly AdditionalSnapshots[]) {
+    this.#parts = parts;
+    this.#additional = additional;
   }
 
   /** A chain that no additional store has whole is left alone. */
@@ -65,71 +59,61 @@ export class ChainAdoption {
     this.#wanted.clear();
     if (this.#next !== undefined) this.#last = this.#next;
     this.#next = undefined;
-    await adoptChains(this.#context, wanted);
+    await this.#adoptAll(wanted);
   }
-}
 
-async function adoptChains(context: AdoptionContext, wanted: readonly Digest[]): Promise<void> {
-  // In this order each parent stands before its children.
-  const found = new Map<Digest, AdditionalLayer>();
-  for (const chainId of wanted) {
-    for (const layer of await findLayers(context, chainId)) {
-      if (!found.has(layer.chainId)) found.set(layer.chainId, layer);
+  async #adoptAll(wanted: readonly Digest[]): Promise<void> {
+    // In this order each parent stands before its children.
+    const found = new Map<Digest, AdditionalLayer>();
+    for (const chainId of wanted) {
+      for (const layer of await this.#findLayers(chainId)) {
+        if (!found.has(layer.chainId)) found.set(layer.chainId, layer);
+      }
+    }
+    const begun: CommitLayer[] = [];
+    try {
+      for (const layer of found.values()) {
+        if (!(await this.#isHere(layer.chainId))) begun.push(await this.#beginLink(layer));
+      }
+      if (begun.length > 0) await commitLayers(this.#parts, () => Promise.resolve([]), begun, {});
+    } catch (error) {
+      for (const { directory } of begun) {
+        await this.#parts.private.abandon(directory.key).catch(() => undefined);
+      }
+      throw filesystemError(error, 'taking snapshots of an additional store into use');
     }
   }
-  const begun: CommitLayer[] = [];
-  try {
-    for (const layer of found.values()) {
-      if (!(await isHere(context, layer.chainId))) begun.push(await beginLink(context, layer));
+
+  async #isHere(chainId: Digest): Promise<boolean> {
+    const { database, records, directories } = this.#parts;
+    const record = await records.findChain(database, chainId);
+    return record !== undefined && directories.exists(record.number);
+  }
+
+  async #beginLink({ content, ...layer }: AdditionalLayer): Promise<CommitLayer> {
+    const { key, number } = await this.#parts.private.begin([]);
+    const path = this.#parts.directories.content(number);
+    try {
+      await symlink(content, path);
+    } catch (error) {
+      await this.#parts.private.abandon(key);
+      throw error;
     }
-    if (begun.length === 0) return;
-    await commitLayers({ ...context, complete: () => Promise.resolve([]) }, begun, {});
-  } catch (error) {
-    for (const { directory } of begun) await context.abandon(directory).catch(() => undefined);
-    throw filesystemError(error, 'taking snapshots of an additional store into use');
+    return { ...layer, directory: { key, path }, changes: NO_CHANGES };
   }
-}
 
-async function isHere(
-  { database, records, directories }: AdoptionContext,
-  chainId: Digest,
-): Promise<boolean> {
-  const record = await records.findChain(database, chainId);
-  return record !== undefined && directories.exists(record.number);
-}
-
-async function beginLink(context: AdoptionContext, layer: AdditionalLayer): Promise<CommitLayer> {
-  const { chainId, parentChainId, diffId, content } = layer;
-  const { key, number } = await context.begin();
-  const directory: LayerDirectory = { key, path: context.directories.content(number) };
-  try {
-    await symlink(content, directory.path);
-  } catch (error) {
-    await context.abandon(directory);
-    throw error;
+  /** The layers of a chain, bottom first, from the first additional store that has all of them. */
+  async #findLayers(chainId: Digest): Promise<readonly AdditionalLayer[]> {
+    const { snapshotter } = this.#parts.records;
+    for (const { root, database } of this.#additional) {
+      const directories = new SnapshotDirectories(root);
+      if (!isOurs(directories)) continue;
+      const rows = await database.all(LAYERS, [snapshotter, chainId, snapshotter]);
+      const layers = layersOf(rows, chainId, directories);
+      if (layers !== undefined) return layers;
+    }
+    return [];
   }
-  return {
-    directory,
-    ...(parentChainId === undefined ? {} : { parentChainId }),
-    chainId,
-    diffId,
-    changes: NO_CHANGES,
-  };
-}
-
-/** The layers of a chain, bottom first, from the first additional store that has them all; none where none has. */
-async function findLayers(
-  { kind, additional }: AdoptionContext,
-  chainId: Digest,
-): Promise<readonly AdditionalLayer[]> {
-  for (const { root, database } of additional) {
-    const directories = new SnapshotDirectories(root);
-    if (!isOurs(directories)) continue;
-    const rows = await database.all(LAYERS, [kind, chainId, kind]);
-    const layers = layersOf(rows, chainId, directories);
-    if (layers !== undefined) return layers;
-  }
-  return [];
 }
 
 /** From the bottom up, each with the chain that it is recorded for. */

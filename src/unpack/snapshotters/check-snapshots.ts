@@ -16,9 +16,9 @@ import type {
   HoldOptions,
   LayerChanges,
   LayerDirectory,
-  SnapshotCheck,
+  SnapshotCheckRun,
 } from '../layer-snapshotter.js';
-import type { CommitContext } from './commit-layers.js';
+import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
 import {
   readSnapshotFile,
   rewriteSnapshotFile,
@@ -27,47 +27,54 @@ import {
 } from './snapshot-directories.js';
 import { isUnpacking, snapshotNotFound } from './snapshot-records.js';
 
-/** What the check needs of its snapshotter. */
-export interface CheckContext extends CommitContext {
-  readonly snapshotter: string;
-  beginLayer(): Promise<LayerDirectory>;
+/** How a snapshotter makes a layer anew. */
+export interface LayerMaking {
+  begin(): Promise<LayerDirectory>;
+  readonly complete: CompleteLayer;
 }
 
 /** So many differences of one snapshot are told. */
 const DIFFERENCES_TOLD = 5;
 
-/** See {@link SnapshotCheck}. */
-export class DirectorySnapshotCheck implements SnapshotCheck {
+/** See {@link SnapshotCheckRun}. */
+export class DirectorySnapshotCheck implements SnapshotCheckRun {
   readonly generations: readonly (readonly CheckedSnapshot[])[];
-  readonly #context: CheckContext;
+  readonly #parts: SnapshotParts;
+  readonly #making: LayerMaking;
   /** Trees that turned out to differ, made anew, by the number of the snapshot that they are to be. */
   readonly #fresh = new Map<number, LayerDirectory>();
 
-  private constructor(context: CheckContext, generations: readonly (readonly CheckedSnapshot[])[]) {
-    this.#context = context;
+  private constructor(
+    parts: SnapshotParts,
+    making: LayerMaking,
+    generations: readonly (readonly CheckedSnapshot[])[],
+  ) {
+    this.#parts = parts;
+    this.#making = making;
     this.generations = generations;
   }
 
-  static async begin(context: CheckContext): Promise<DirectorySnapshotCheck> {
-    return new DirectorySnapshotCheck(context, await readGenerations(context.database, context.snapshotter));
+  static async begin(parts: SnapshotParts, making: LayerMaking): Promise<DirectorySnapshotCheck> {
+    const generations = await readGenerations(parts.database, parts.records.snapshotter);
+    return new DirectorySnapshotCheck(parts, making, generations);
   }
 
   async isKnown({ number }: CheckedSnapshot): Promise<boolean> {
-    const { records, database } = this.#context;
+    const { records, database } = this.#parts;
     return (await records.byNumber(database, number)) !== undefined;
   }
 
   pathOf({ number }: CheckedSnapshot): string {
-    return this.#context.directories.path(number);
+    return this.#parts.directories.path(number);
   }
 
   exists({ number }: CheckedSnapshot): boolean {
-    return this.#context.directories.exists(number);
+    return this.#parts.directories.exists(number);
   }
 
   async inspect(snapshot: CheckedSnapshot): Promise<string | undefined> {
     const { number, name, kind, parents, chain } = snapshot;
-    const { directories } = this.#context;
+    const { directories } = this.#parts;
     if (!this.exists(snapshot)) return 'its directory is missing';
     if (kind !== 'committed') return undefined;
     const file = await readSnapshotFile(directories.path(number));
@@ -82,7 +89,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
   }
 
   async refusal({ number }: CheckedSnapshot): Promise<string | undefined> {
-    const { directories } = this.#context;
+    const { directories } = this.#parts;
     if (directories.realContent(number) !== directories.content(number)) {
       return 'it lies in an additional store, which is checked by itself';
     }
@@ -92,36 +99,35 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
   }
 
   async hold(snapshot: CheckedSnapshot, layer: LayerInput, o: HoldOptions = {}): Promise<readonly string[]> {
-    const context = this.#context;
-    const directory = await context.beginLayer();
+    const directory = await this.#making.begin();
     try {
       const { changes } = await extractLayer({
         layer,
         source: await layer.open(o),
         directory,
-        pool: context.pool,
+        pool: this.#parts.pool,
         options: applyOptions(o),
         signal: o.signal,
       });
       await this.#complete(snapshot, directory, changes, o);
       const differences = await this.#compare(snapshot, directory, o);
       if (differences.length > 0) this.#fresh.set(snapshot.number, directory);
-      else await context.abandon(directory);
+      else await this.#parts.private.abandon(directory.key);
       return differences;
     } catch (error) {
-      await context.abandon(directory).catch(() => undefined);
+      await this.#parts.private.abandon(directory.key).catch(() => undefined);
       throw error;
     }
   }
 
   async describe(snapshot: CheckedSnapshot): Promise<void> {
-    const directory = this.#context.directories.path(snapshot.number);
+    const directory = this.#parts.directories.path(snapshot.number);
     await rewriteSnapshotFile(directory, await this.#fileOf(snapshot));
   }
 
   async replace(snapshot: CheckedSnapshot): Promise<string | undefined> {
     const { number, name } = snapshot;
-    const { database, directories, pool, records } = this.#context;
+    const { database, directories, pool, records } = this.#parts;
     const directory = this.#fresh.get(number);
     if (directory === undefined) throw snapshotNotFound(name);
     const by = this.#numberOf(directory);
@@ -137,7 +143,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
       return directories.quarantine(by, number);
     });
     directories.sync();
-    this.#context.release(directory.key);
+    this.#parts.private.release(directory.key);
     this.#fresh.delete(number);
     return away;
   }
@@ -145,7 +151,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const directory of this.#fresh.values()) {
       // What cannot be removed now, the next collection finds.
-      await this.#context.abandon(directory).catch(() => undefined);
+      await this.#parts.private.abandon(directory.key).catch(() => undefined);
     }
     this.#fresh.clear();
   }
@@ -157,13 +163,12 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
     changes: LayerChanges,
     o: Abortable,
   ): Promise<void> {
-    const context = this.#context;
-    const [, ...lineage] = await context.records.lineage(context.database, number);
+    const [, ...lineage] = await this.#parts.records.lineage(this.#parts.database, number);
     const parents = lineage.map((parent) => {
       const fresh = this.#fresh.get(parent);
       return fresh === undefined ? parent : this.#numberOf(fresh);
     });
-    await context.complete(this.#numberOf(directory), parents, changes, o);
+    await this.#making.complete(this.#numberOf(directory), parents, changes, o);
   }
 
   async #compare(
@@ -171,7 +176,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
     directory: LayerDirectory,
     o: Abortable,
   ): Promise<readonly string[]> {
-    const { directories, pool } = this.#context;
+    const { directories, pool } = this.#parts;
     if (!directories.exists(number)) return ['its directory is missing'];
     const { differences } = await pool.run(
       {
@@ -186,7 +191,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
   }
 
   async #fileOf({ number, name, chain }: CheckedSnapshot): Promise<SnapshotFile> {
-    const { database, records } = this.#context;
+    const { database, records } = this.#parts;
     const record = await records.byNumber(database, number);
     if (record === undefined) throw snapshotNotFound(name);
     const { snapshotter } = records;
@@ -194,7 +199,7 @@ export class DirectorySnapshotCheck implements SnapshotCheck {
   }
 
   #numberOf({ key }: LayerDirectory): number {
-    const number = this.#context.numberOf(key);
+    const number = this.#parts.private.numberOf(key);
     if (number === undefined) throw snapshotNotFound(key);
     return number;
   }

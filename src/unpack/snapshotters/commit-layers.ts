@@ -2,7 +2,7 @@ import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import type { CommitLayer, CommittedLayer, LayerChanges, LayerDirectory } from '../layer-snapshotter.js';
+import type { CommitLayer, CommittedLayer, LayerChanges } from '../layer-snapshotter.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import {
   rewriteSnapshotFile,
@@ -11,30 +11,28 @@ import {
   writeSnapshotFile,
 } from './snapshot-directories.js';
 import { infoOf, snapshotNotFound, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
+import type { PrivateDirectories } from './private-directories.js';
 import type { Writeback } from './writeback.js';
 
-/** What the commit needs of its snapshotter. */
-export interface CommitContext {
+/** What a snapshotter is made of: rows, directories, and the threads that work on them. */
+export interface SnapshotParts {
   readonly database: MetadataDatabase;
   readonly pool: WorkerPool;
   readonly directories: SnapshotDirectories;
   readonly records: SnapshotRecords;
+  readonly private: PrivateDirectories;
   /** This boot, where layers are not to be synced before they are recorded; see src/metadata/unsynced.ts. */
   readonly unsynced: string | undefined;
   readonly writeback: Writeback;
-  /** The number of a layer that this process fills. */
-  numberOf(key: string): number | undefined;
-  /** Gives up the lock on a layer's directory. */
-  release(key: string): void;
-  abandon(directory: LayerDirectory): Promise<void>;
-  /** Makes an extracted layer a snapshot's content, and returns warnings; `parents` are numbers, nearest first. */
-  complete(
-    number: number,
-    parents: readonly number[],
-    changes: LayerChanges,
-    o: Abortable,
-  ): Promise<readonly string[]>;
 }
+
+/** Makes an extracted layer a snapshot's content, and returns warnings; `parents` are ids, nearest first. */
+export type CompleteLayer = (
+  number: number,
+  parents: readonly number[],
+  changes: LayerChanges,
+  o: Abortable,
+) => Promise<readonly string[]>;
 
 /** A layer on its way through the commit. */
 interface Pending {
@@ -56,44 +54,43 @@ interface Recorded {
 }
 
 /**
- * The commit of extracted layers, bottom first, as `LayerSnapshotter.commitLayers` says: complete each on its parents, sync
+ * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its parents, sync
  * once, record all at once. Until the last step nothing of it is visible, and the caller abandons what it began.
  */
 export async function commitLayers(
-  context: CommitContext,
+  parts: SnapshotParts,
+  complete: CompleteLayer,
   layers: readonly CommitLayer[],
   o: Abortable,
 ): Promise<readonly CommittedLayer[]> {
-  const unsynced = await markOf(context, layers);
+  const unsynced = await markOf(parts, layers);
   const pending: Pending[] = [];
   const lineages = new Map<Digest, readonly number[]>();
   for (const layer of layers) {
-    const number = context.numberOf(layer.directory.key);
+    const number = parts.private.numberOf(layer.directory.key);
     if (number === undefined) throw snapshotNotFound(layer.directory.key);
-    const parents = await lineageOf(context, layer.parentChainId, lineages);
-    const warnings = await context.complete(number, parents, layer.changes, o);
+    const parents = await lineageOf(parts, layer.parentChainId, lineages);
+    const warnings = await complete(number, parents, layer.changes, o);
     faultPoint('layer-commit:completed');
     lineages.set(layer.chainId, [number, ...parents]);
-    await describe(context, layer, number, unsynced);
+    await describe(parts, layer, number, unsynced);
     pending.push({ layer, number, warnings });
   }
   faultPoint('layer-commit:described');
-  if (unsynced === undefined) {
-    await context.writeback.sync();
-  }
+  if (unsynced === undefined) await parts.writeback.sync();
   faultPoint('layer-commit:synced');
   throwIfAborted(o.signal);
-  const { records, replaced } = await context.database.transaction((tx) =>
-    recordAll(context, tx, pending, unsynced),
+  const { records, replaced } = await parts.database.transaction((tx) =>
+    recordAll(parts, tx, pending, unsynced),
   );
   // What took the place of a lost one was renamed after the sync.
-  if (replaced && unsynced === undefined) context.directories.sync();
+  if (replaced && unsynced === undefined) parts.directories.sync();
   faultPoint('layer-commit:recorded');
   for (const { layer, number } of pending) {
     // Where another process was faster; what cannot be removed now, the next collection finds.
     if (records.get(layer.chainId)?.number !== number)
-      await context.abandon(layer.directory).catch(() => undefined);
-    context.release(layer.directory.key);
+      await parts.private.abandon(layer.directory.key).catch(() => undefined);
+    parts.private.release(layer.directory.key);
   }
   return pending.map(({ layer, warnings }) => {
     const record = records.get(layer.chainId);
@@ -108,7 +105,7 @@ export async function commitLayers(
  * one's place has to be.
  */
 async function markOf(
-  { database, directories, records, unsynced }: CommitContext,
+  { database, directories, records, unsynced }: SnapshotParts,
   layers: readonly CommitLayer[],
 ): Promise<string | undefined> {
   if (unsynced === undefined) return undefined;
@@ -122,16 +119,16 @@ async function markOf(
 
 /** Numbers of the parent and its ancestors, nearest first. */
 async function lineageOf(
-  context: CommitContext,
+  parts: SnapshotParts,
   chainId: Digest | undefined,
   batch: ReadonlyMap<Digest, readonly number[]>,
 ): Promise<readonly number[]> {
   if (chainId === undefined) return [];
   const known = batch.get(chainId);
   if (known !== undefined) return known;
-  const record = await context.records.findChain(context.database, chainId);
-  if (record === undefined || !context.directories.exists(record.number)) throw missingParent(chainId);
-  return context.records.lineage(context.database, record.number);
+  const record = await parts.records.findChain(parts.database, chainId);
+  if (record === undefined || !parts.directories.exists(record.number)) throw missingParent(chainId);
+  return parts.records.lineage(parts.database, record.number);
 }
 
 function missingParent(chainId: Digest): UnpackError {
@@ -142,16 +139,16 @@ function missingParent(chainId: Digest): UnpackError {
 }
 
 async function describe(
-  context: CommitContext,
+  parts: SnapshotParts,
   layer: CommitLayer,
   number: number,
   unsynced: string | undefined,
 ): Promise<void> {
   const { chainId, diffId, parentChainId } = layer;
-  await writeSnapshotFile(context.directories.path(number), {
+  await writeSnapshotFile(parts.directories.path(number), {
     name: chainId,
-    ...(parentChainId === undefined ? {} : { parent: parentChainId }),
-    snapshotter: context.records.snapshotter,
+    parent: parentChainId,
+    snapshotter: parts.records.snapshotter,
     chainId,
     diffId,
     unsynced,
@@ -160,19 +157,19 @@ async function describe(
 
 /** What a layer was described by before its name was known, where that turns out to be another. */
 async function describeAnew(
-  context: CommitContext,
+  parts: SnapshotParts,
   { chainId, diffId, parentChainId }: CommitLayer,
   number: number,
   { name, parent, unsynced }: Pick<SnapshotFile, 'name' | 'parent' | 'unsynced'>,
 ): Promise<void> {
   if (name === chainId && parent === parentChainId) return;
-  const { snapshotter } = context.records;
+  const { snapshotter } = parts.records;
   const file = { name, parent, snapshotter, chainId, diffId, unsynced };
-  await rewriteSnapshotFile(context.directories.path(number), file);
+  await rewriteSnapshotFile(parts.directories.path(number), file);
 }
 
 async function recordAll(
-  context: CommitContext,
+  parts: SnapshotParts,
   tx: Statements,
   pending: readonly Pending[],
   unsynced: string | undefined,
@@ -180,12 +177,12 @@ async function recordAll(
   const records = new Map<Digest, SnapshotRecord>();
   let replaced = false;
   for (const { layer, number } of pending) {
-    const existing = await context.records.findChain(tx, layer.chainId);
-    const isLost = existing !== undefined && !context.directories.exists(existing.number);
-    if (isLost) await replaceLost(context, tx, { layer, number, existing, unsynced });
-    if (existing === undefined) await recordNew(context, tx, { layer, number, unsynced }, records);
+    const existing = await parts.records.findChain(tx, layer.chainId);
+    const isLost = existing !== undefined && !parts.directories.exists(existing.number);
+    if (isLost) await replaceLost(parts, tx, { layer, number, existing, unsynced });
+    if (existing === undefined) await recordNew(parts, tx, { layer, number, unsynced }, records);
     replaced ||= isLost;
-    const record = await context.records.byNumber(tx, existing?.number ?? number);
+    const record = await parts.records.byNumber(tx, existing?.number ?? number);
     if (record !== undefined) records.set(layer.chainId, record);
   }
   return { records, replaced };
@@ -193,12 +190,12 @@ async function recordAll(
 
 /** Its content was lost. The new one takes its place, so that the snapshots above it are whole again too. */
 async function replaceLost(
-  context: CommitContext,
+  parts: SnapshotParts,
   tx: Statements,
   { layer, number, existing, unsynced }: NewRecord & { readonly existing: SnapshotRecord },
 ): Promise<void> {
-  const { directories, records } = context;
-  await describeAnew(context, layer, number, { name: existing.name, parent: existing.parent, unsynced });
+  const { directories, records } = parts;
+  await describeAnew(parts, layer, number, { name: existing.name, parent: existing.parent, unsynced });
   // It was there when this commit began, and nobody synced.
   if (unsynced !== undefined && existing.unsynced === undefined) directories.syncContent();
   directories.discard(existing.number);
@@ -210,12 +207,12 @@ async function replaceLost(
 
 /** Records one layer under its chain ID, above what was recorded with it. */
 async function recordNew(
-  context: CommitContext,
+  parts: SnapshotParts,
   tx: Statements,
   { layer, number, unsynced }: NewRecord,
   recorded: Recorded['records'],
 ): Promise<void> {
-  const { records } = context;
+  const { records } = parts;
   const { chainId, diffId, parentChainId } = layer;
   const parent =
     parentChainId === undefined
@@ -225,7 +222,7 @@ async function recordNew(
   // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID all the same.
   const taken = (await records.find(tx, chainId)) !== undefined;
   const name = taken ? `${chainId}+${number}` : chainId;
-  await describeAnew(context, layer, number, { name, parent: parent?.name, unsynced });
+  await describeAnew(parts, layer, number, { name, parent: parent?.name, unsynced });
   await records.commit(tx, number, { name, parentNumber: parent?.number, labels: {} });
   await records.recordChain(tx, chainId, diffId, number);
   if (unsynced !== undefined) await records.setUnsynced(tx, number, unsynced);

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import type { Abortable } from '../../errors.js';
+import { type Abortable, LandfallError } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
@@ -11,7 +11,7 @@ import type {
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
-  SnapshotCheck,
+  SnapshotCheckRun,
   SweepOptions,
   SweptSnapshots,
 } from '../layer-snapshotter.js';
@@ -20,10 +20,10 @@ import type { IdMappings } from '../bundle/runtime-config.js';
 import type { WorkerPool } from '../worker/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
-import { commitLayers, type CommitContext } from './commit-layers.js';
+import { commitLayers, type CompleteLayer, type SnapshotParts } from './commit-layers.js';
 import { hasChildren, HeldSnapshots } from './held-snapshots.js';
 import { idMappingsOn } from './id-mappings.js';
-import { makeSnapshot, PrivateDirectories } from './make-snapshot.js';
+import { PrivateDirectories } from './private-directories.js';
 import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
 import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
 import {
@@ -56,6 +56,25 @@ export interface SnapshotterOptions {
   readonly syncfs?: WritebackOptions['syncfs'];
 }
 
+/** An active snapshot or a view that is to be made. */
+interface WantedSnapshot {
+  readonly kind: 'active' | 'view';
+  readonly key: string;
+  readonly parent: string | undefined;
+  readonly labels: Labels;
+  /** Of the directories in it. */
+  readonly names: readonly string[];
+}
+
+/** What a new snapshot is made on. */
+interface Parent {
+  readonly parentNumber: number | undefined;
+  /** The ids of all ancestors, nearest first. */
+  readonly lineage: readonly number[];
+  /** What their owners are mapped to. */
+  readonly mappings: IdMappings | undefined;
+}
+
 const PAGE = 200;
 
 /**
@@ -71,30 +90,26 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   readonly #private: PrivateDirectories;
   readonly #held: HeldSnapshots;
   readonly #adoption: ChainAdoption | undefined;
-  readonly #unsynced: string | undefined;
-  readonly #writeback: Writeback;
+  readonly #parts: SnapshotParts;
 
   protected constructor(kind: string, o: SnapshotterOptions) {
     this.kind = kind;
     this.database = o.database;
     this.pool = o.pool;
-    this.#unsynced = o.unsynced;
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
-    this.#writeback = new Writeback({ directory: this.directories.directory, syncfs: o.syncfs });
-    const { database, directories, records } = this;
+    const { database, pool, directories, records } = this;
+    const { unsynced, additional = [] } = o;
+    const writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
     this.#held = new HeldSnapshots({ database, directories, records });
     this.#private = new PrivateDirectories({
       database,
       directories,
       records,
-      writeback: o.unsynced === undefined ? this.#writeback : undefined,
+      writeback: unsynced === undefined ? writeback : undefined,
     });
-    const additional = o.additional ?? [];
-    if (additional.length > 0) {
-      const begin = (): ReturnType<PrivateDirectories['begin']> => this.#private.begin([]);
-      this.#adoption = new ChainAdoption({ ...this.#commitContext(), kind, additional, begin });
-    }
+    this.#parts = { database, pool, directories, records, private: this.#private, unsynced, writeback };
+    if (additional.length > 0) this.#adoption = new ChainAdoption(this.#parts, additional);
   }
 
   /** Directories of a layer that is being unpacked, the one to unpack into first. */
@@ -119,7 +134,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   /** Makes the new, empty content of an active snapshot what a mount is to start from. */
   protected abstract fill(number: number, parents: readonly number[], mappings?: IdMappings): Promise<void>;
   /** Makes an extracted layer a snapshot's content, and returns warnings. */
-  protected abstract complete(...args: Parameters<CommitContext['complete']>): Promise<readonly string[]>;
+  protected abstract complete(...args: Parameters<CompleteLayer>): Promise<readonly string[]>;
   /** The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest first. */
   protected abstract shown(lineage: readonly number[]): readonly number[];
 
@@ -148,7 +163,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     await this.#refuseTaken(this.database, name);
     await writeSnapshotFile(this.directories.path(record.number), {
       name,
-      ...(parent === undefined ? {} : { parent }),
+      parent,
       snapshotter: this.kind,
     });
     faultPoint('snapshot-commit:described');
@@ -248,36 +263,15 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}` };
   }
 
-  check(): Promise<SnapshotCheck> {
-    return DirectorySnapshotCheck.begin({
-      ...this.#commitContext(),
+  check(): Promise<SnapshotCheckRun> {
+    return DirectorySnapshotCheck.begin(this.#parts, {
+      begin: () => this.beginLayer(),
       complete: (...args) => this.complete(...args),
-      snapshotter: this.kind,
-      beginLayer: () => this.beginLayer(),
     });
   }
 
   commitLayers(layers: readonly CommitLayer[], o: Abortable = {}): Promise<readonly CommittedLayer[]> {
-    return commitLayers(
-      { ...this.#commitContext(), complete: (...args) => this.complete(...args) },
-      layers,
-      o,
-    );
-  }
-
-  #commitContext(): Omit<CommitContext, 'complete'> {
-    const { database, pool, directories, records } = this;
-    return {
-      database,
-      pool,
-      directories,
-      records,
-      unsynced: this.#unsynced,
-      writeback: this.#writeback,
-      numberOf: (key) => this.#private.numberOf(key),
-      release: (key) => this.#private.release(key),
-      abandon: (directory) => this.abandonLayer(directory),
-    };
+    return commitLayers(this.#parts, (...args) => this.complete(...args), layers, o);
   }
 
   abandonLayer(directory: LayerDirectory): Promise<void> {
@@ -332,26 +326,71 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     parent: string | undefined,
     o: Labelled,
   ): Promise<readonly Mount[]> {
-    return await makeSnapshot(
-      {
-        database: this.database,
-        directories: this.directories,
-        records: this.records,
-        private: this.#private,
-        fillsAtOnce: this.fillsAtOnce,
-        fill: (...args) => this.fill(...args),
-        mapsIds: this.mapsIds,
-        mountsOf: (...args) => this.mountsOf(...args),
-      },
-      {
-        kind,
-        key,
-        parent,
-        labels: labelsFor(o),
-        // A view shows its parent as it is; only without one it has something of its own, which is empty.
-        names: kind === 'active' ? this.activeNames : ['fs'],
-      },
-    );
+    // A view shows its parent as it is; without a parent it has an empty directory of its own.
+    const names = kind === 'active' ? this.activeNames : ['fs'];
+    const wanted = { kind, key, parent, labels: labelsFor(o), names };
+    return await (kind === 'view' || this.fillsAtOnce ? this.#makeAtOnce(wanted) : this.#makeApart(wanted));
+  }
+
+  /** In one transaction. A crash before its end leaves a directory without a row. */
+  async #makeAtOnce(wanted: WantedSnapshot): Promise<readonly Mount[]> {
+    const { kind, key, labels, names } = wanted;
+    let created: number | undefined;
+    try {
+      const { number, lineage, mappings } = await this.database.transaction(async (tx) => {
+        const { parentNumber, lineage, mappings } = await this.#parentOf(tx, wanted);
+        const number = await this.records.insert(tx, { name: key, kind, parentNumber, labels });
+        created = number;
+        this.directories.create(number, names);
+        faultPoint('prepare:begun');
+        if (kind === 'active') await this.fill(number, lineage, mappings);
+        faultPoint('prepare:filled');
+        return { number, lineage, mappings };
+      });
+      // It has a row from now on.
+      created = undefined;
+      faultPoint('prepare:published');
+      return this.mountsOf(number, kind, lineage, mappings);
+    } catch (error) {
+      const away = created === undefined ? undefined : this.directories.discard(created);
+      if (away !== undefined) await this.directories.sweep(away);
+      throw error;
+    }
+  }
+
+  /** In a private directory, since filling it takes long. */
+  async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
+    const { kind, key, labels, names } = wanted;
+    const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
+    const opened = await this.#private.begin(names, parentNumber);
+    faultPoint('prepare:begun');
+    try {
+      await this.fill(opened.number, lineage);
+      faultPoint('prepare:filled');
+      await this.database.transaction(async (tx) => {
+        await this.#refuseTaken(tx, key);
+        await this.records.publish(tx, opened.number, { name: key, kind, labels });
+      });
+      faultPoint('prepare:published');
+      this.#private.release(opened.key);
+      return this.mountsOf(opened.number, kind, lineage);
+    } catch (error) {
+      await this.#private.abandon(opened.key);
+      throw error;
+    }
+  }
+
+  /** Refuses a key that is taken. */
+  async #parentOf(db: Statements, { key, parent, labels }: WantedSnapshot): Promise<Parent> {
+    const found = await this.records.findAmong(db, parent === undefined ? [key] : [key, parent]);
+    if (found.has(key)) throw nameTaken(key);
+    const record = parent === undefined ? undefined : found.get(parent);
+    const mappings = idMappingsOn(record?.labels, labels);
+    if (mappings !== undefined && !this.mapsIds) throw cannotMap(this.kind);
+    if (parent === undefined) return { parentNumber: undefined, lineage: [], mappings };
+    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
+    if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
+    return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number), mappings };
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {
@@ -370,4 +409,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async #refuseTaken(db: Statements, name: string): Promise<void> {
     if ((await this.records.find(db, name)) !== undefined) throw nameTaken(name);
   }
+}
+
+function cannotMap(snapshotter: string): LandfallError {
+  return new LandfallError(
+    'UNSUPPORTED',
+    `the ${snapshotter} snapshotter maps no owners to a user namespace`,
+    {
+      hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration.',
+    },
+  );
 }

@@ -1,7 +1,7 @@
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { CheckedSnapshot, LayerInput, SnapshotCheck } from '../../../src/unpack/index.js';
+import type { CheckedSnapshot, LayerInput, SnapshotCheckRun } from '../../../src/unpack/index.js';
 import { archive, directory, file, hardLink } from '../../support/tar-builder.js';
 import { createSnapshots, type SnapshotFixture } from '../../support/unpack-fixture.js';
 
@@ -16,7 +16,7 @@ async function unpackThree(snapshots: SnapshotFixture): Promise<LayerInput[]> {
   return layers;
 }
 
-function inOrder(check: SnapshotCheck): CheckedSnapshot[] {
+function inOrder(check: SnapshotCheckRun): CheckedSnapshot[] {
   return check.generations.flat();
 }
 
@@ -26,7 +26,10 @@ function at<T>(list: readonly T[], index: number): T {
   return found;
 }
 
-async function holdAll(check: SnapshotCheck, layers: readonly LayerInput[]): Promise<(readonly string[])[]> {
+async function holdAll(
+  check: SnapshotCheckRun,
+  layers: readonly LayerInput[],
+): Promise<(readonly string[])[]> {
   const all: (readonly string[])[] = [];
   for (const [i, snapshot] of inOrder(check).entries()) {
     all.push(await check.hold(snapshot, at(layers, i)));
