@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { type Deferred, deferred } from '../concurrency/index.js';
 import type { BlobOutcome } from './hosts/host-chain.js';
-import type { BodySource } from './http/body-source.js';
+import type { BodySource } from './http/http.js';
 
 /**
  * So much is gathered while the reader is busy with what it took before; then the connection is paused. Together with that,

@@ -17,13 +17,12 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
-import { collectBeginning, collectBody } from './http/body-source.js';
+import { collectBeginning, collectBody, type HttpResponse, redactUrl } from './http/http.js';
 import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
 import { schema1Error } from './fetcher.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
 import { ERROR_BODY_BYTES } from './http/error-response.js';
 import { HeadRequests } from './hosts/head-requests.js';
-import { type HttpResponse, redactUrl } from './http/http.js';
 import type { SeenManifests } from './body-of-part.js';
 import type { RegistryRequest } from './hosts/registry-host.js';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { RegistryError } from '../../src/errors.js';
 import { BlobBody, type BlobBodyOptions } from '../../src/registry/blob-body.js';
-import type { BodySink, BodySource } from '../../src/registry/http/body-source.js';
+import type { BodySink, BodySource } from '../../src/registry/http/http.js';
 import { parseReference } from '../../src/spec/index.js';
 import { blobOf, fastClient, patterned } from '../support/registry-fixture.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';

@@ -7,7 +7,7 @@ import { HostChain } from '../../src/registry/hosts/host-chain.js';
 import { HostGate } from '../../src/registry/hosts/host-gate.js';
 import { HostHealth, HostHealths } from '../../src/registry/hosts/host-health.js';
 import { RegistryHost } from '../../src/registry/hosts/registry-host.js';
-import { collectBody } from '../../src/registry/http/body-source.js';
+import { collectBody } from '../../src/registry/http/http.js';
 import { ByteRateLimit } from '../../src/registry/http/byte-rate-limit.js';
 import { Transport } from '../../src/registry/http/transport.js';
 import { mirrorAt } from '../support/host-configs.js';

@@ -2,10 +2,16 @@ import { performance } from 'node:perf_hooks';
 import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
-import { collectBeginning, collectBody } from '../http/body-source.js';
+import {
+  collectBeginning,
+  collectBody,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpSender,
+  redactUrl,
+} from '../http/http.js';
 import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
-import { type HttpRequest, type HttpResponse, type HttpSender, redactUrl } from '../http/http.js';
 import { sendFollowing } from '../http/redirect.js';
 import { basicAuthorization, type Credentials, secretsOf } from './credentials.js';
 

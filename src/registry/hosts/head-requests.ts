@@ -1,8 +1,7 @@
 import { RegistryError } from '../../errors.js';
-import { collectBeginning } from '../http/body-source.js';
+import { collectBeginning, type HttpResponse } from '../http/http.js';
 import { contentLength, parseContentRange } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
-import type { HttpResponse } from '../http/http.js';
 import type { RegistryHost, RegistryRequest } from './registry-host.js';
 
 type Head = Omit<RegistryRequest, 'method'>;

@@ -2,16 +2,17 @@ import { performance } from 'node:perf_hooks';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { Authenticator } from '../auth/authenticate.js';
 import { type Credentials, type CredentialsProvider, secretsOf } from '../auth/credentials.js';
-import { collectBeginning, WatchedResponse } from '../http/body-source.js';
-import { ERROR_BODY_BYTES, parseWarnings, responseError } from '../http/error-response.js';
 import {
+  collectBeginning,
   holdsSecret,
   type HttpMethod,
   type HttpRequest,
   type HttpResponse,
   type HttpSender,
   redactUrl,
+  WatchedResponse,
 } from '../http/http.js';
+import { ERROR_BODY_BYTES, parseWarnings, responseError } from '../http/error-response.js';
 import { speaksNoTls } from '../http/network-error.js';
 import { type Followed, type MakeBody, sendFollowing, withoutSecrets } from '../http/redirect.js';
 import type { HostCapability, HostConfig } from './host-config.js';

@@ -1,8 +1,7 @@
 import type { Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { LandfallError, RegistryError } from '../../errors.js';
-import type { BodySink, BodySource } from './body-source.js';
-import { type HttpResponse, redactUrl } from './http.js';
+import { type BodySink, type BodySource, type HttpResponse, redactUrl } from './http.js';
 
 const DECODERS: Readonly<Record<string, () => Transform>> = {
   gzip: () => createGunzip(),

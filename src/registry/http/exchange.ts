@@ -2,9 +2,8 @@ import { setMaxListeners } from 'node:events';
 import type { Dispatcher } from 'undici';
 
 import { abortedError } from '../../errors.js';
-import type { BodySink } from './body-source.js';
+import type { BodySink, HttpRequest, HttpResponse } from './http.js';
 import type { ByteRateLimit } from './byte-rate-limit.js';
-import type { HttpRequest, HttpResponse } from './http.js';
 import { networkError } from './network-error.js';
 import { ProxyFailure } from './proxy.js';
 

@@ -1,9 +1,15 @@
 import type { Readable } from 'node:stream';
 
 import { RegistryError } from '../../errors.js';
-import { collectBeginning } from './body-source.js';
+import {
+  collectBeginning,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpSender,
+  parseUrl,
+  redactUrl,
+} from './http.js';
 import { ERROR_BODY_BYTES } from './error-response.js';
-import { type HttpRequest, type HttpResponse, type HttpSender, parseUrl, redactUrl } from './http.js';
 
 /** Real registries need one or two: to a mirror, to a bucket. */
 const MAX_REDIRECTS = 10;

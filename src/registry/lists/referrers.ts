@@ -11,10 +11,9 @@ import {
   parseManifest,
   shortDigest,
 } from '../../spec/index.js';
-import { collectBeginning } from '../http/body-source.js';
+import { collectBeginning, type HttpResponse, redactUrl } from '../http/http.js';
 import { ERROR_BODY_BYTES, parseErrorBody } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { type HttpResponse, redactUrl } from '../http/http.js';
 import { pageBody, type PagedList, pagesOf } from './paged-list.js';
 
 /** How referrers are listed. */

@@ -2,9 +2,8 @@ import type { Readable } from 'node:stream';
 import { type Abortable, ContentError, RegistryError } from '../../errors.js';
 import { algorithmOf, type Descriptor, type Digest, isDigest, isVerifiable } from '../../spec/index.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
-import { collectBeginning } from '../http/body-source.js';
+import { collectBeginning, type HttpResponse, parseUrl, redactUrl } from '../http/http.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
-import { type HttpResponse, parseUrl, redactUrl } from '../http/http.js';
 
 /** A blob on its way into a repository. */
 export interface UploadTarget {

@@ -1,6 +1,6 @@
 import { type Abortable, RegistryError } from '../../errors.js';
 import { type Digest, parseManifest } from '../../spec/index.js';
-import { collectBeginning } from '../http/body-source.js';
+import { collectBeginning } from '../http/http.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { listsReferrers, readManifest, removeReferrer } from './referrers-index.js';

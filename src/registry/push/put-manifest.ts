@@ -13,10 +13,9 @@ import {
 } from '../../spec/index.js';
 import { HeadRequests } from '../hosts/head-requests.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { collectBeginning, collectBody } from '../http/body-source.js';
+import { collectBeginning, collectBody, type HttpResponse } from '../http/http.js';
 import { appliedEncoding, contentLength, decodedBody } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
-import type { HttpResponse } from '../http/http.js';
 import { checkAnsweredDigest, writing } from './blob-upload.js';
 
 export interface ManifestBytes {

@@ -17,7 +17,7 @@ import {
 } from '../../spec/index.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import type { Access } from '../hosts/registry-host.js';
-import { collectBeginning, collectBody } from '../http/body-source.js';
+import { collectBeginning, collectBody } from '../http/http.js';
 import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import { referrersTag } from '../lists/referrers.js';

@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'no
 import { TrustError } from '../../errors.js';
 import { formatReference, parseReference, quoted, repositoryName } from '../../spec/index.js';
 import { type PemBlock, readPem } from './policy-bytes.js';
-import { readRegularFile } from './policy-file.js';
+import { readRegularFile } from './regular-file.js';
 import type { PolicyBytes, PolicySigners, SigstoreSigned } from './requirement.js';
 import type { SignatureRequirement, TrustRoots } from './signature-ruling.js';
 import type { SignedIdentity } from './policy-image.js';

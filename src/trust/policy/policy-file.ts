@@ -1,7 +1,6 @@
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { systemCode, TrustError } from '../../errors.js';
+import { TrustError } from '../../errors.js';
 import type { PolicyImage } from './policy-image.js';
+import { readRegularFile } from './regular-file.js';
 import {
   acceptsAnything,
   type GoverningRule,
@@ -138,41 +137,4 @@ function isSigstoreSigned(requirement: PolicyRequirement): requirement is Sigsto
 function* registryRules(policy: Policy): Generator<{ readonly scope: string; readonly rule: PolicyRule }> {
   for (const [scope, rule] of policy.transports.get('docker') ?? []) yield { scope: `docker:${scope}`, rule };
   yield { scope: 'default', rule: policy.default };
-}
-
-/**
- * Reads a file whole, if it is a file and has at most `maxBytes` bytes. Never waits for another program, as reading a pipe would.
- *
- * @throws Error that says why not, to be read after the file's name: `is not there`
- */
-export async function readRegularFile(path: string, maxBytes: number): Promise<Buffer> {
-  try {
-    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    const status = await file.stat();
-    if (!status.isFile()) throw new Error('is not a regular file');
-    const chunks: Buffer[] = [];
-    // Its end is within what is read, so that this is one byte more than is allowed.
-    const stream = file.createReadStream({ end: maxBytes, autoClose: false }) as AsyncIterable<Buffer>;
-    for await (const chunk of stream) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    if (bytes.byteLength > maxBytes) throw new Error(`has more than ${maxBytes} bytes`);
-    return bytes;
-  } catch (error) {
-    throw wordsFor(error);
-  }
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'is not there',
-  ENOTDIR: 'is not there, since something above it is no directory',
-  EACCES: 'may not be read',
-  EISDIR: 'is a directory',
-  ELOOP: 'leads through links that lead nowhere',
-};
-
-function wordsFor(error: unknown): Error {
-  const code = systemCode(error);
-  if (code === undefined)
-    return error instanceof Error ? error : new Error('cannot be read', { cause: error });
-  return new Error(REASONS[code] ?? `cannot be read (${code})`, { cause: error });
 }
