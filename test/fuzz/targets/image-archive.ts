@@ -1,13 +1,16 @@
 import { posix } from 'node:path';
 import { type ErrorCode, isLandfallError } from '../../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
-import type { ArchiveFile } from '../../../src/transfer/archives/archive-file.js';
-import { DECLARATION_FILE, renderDeclaration } from '../../../src/transfer/archives/archive-contents.js';
-import { openTar } from '../../../src/transfer/archives/open-archive.js';
-import { indexTar, type TarIndex } from '../../../src/transfer/archives/tar-index.js';
-import { LayoutPlace } from '../../../src/transfer/layout-place.js';
-import { layoutRoots } from '../../../src/transfer/layout-roots.js';
-import { verify } from '../../../src/transfer/verify.js';
+import type { ArchiveFile } from '../../../src/transfer/transports/archives/archive-file.js';
+import {
+  DECLARATION_FILE,
+  renderDeclaration,
+} from '../../../src/transfer/transports/archives/archive-contents.js';
+import { openTar } from '../../../src/transfer/transports/archives/open-archive.js';
+import { indexTar, type TarIndex } from '../../../src/transfer/transports/archives/tar-index.js';
+import { LayoutPlace } from '../../../src/transfer/transports/layout-place.js';
+import { layoutRoots } from '../../../src/transfer/verify/layout-roots.js';
+import { verify } from '../../../src/transfer/verify/verify.js';
 import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
 import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
 import { dockerArchive, sha256 } from '../../support/docker-archive.js';
