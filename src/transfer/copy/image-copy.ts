@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
-import type { BlobProvider } from '../../content/index.js';
 import type { BudgetShare } from '../../engine/pull-budget.js';
-import { availablePlatforms, noMatchingPlatform, readManifest } from '../../engine/read-document.js';
+import { availablePlatforms, noMatchingPlatform } from '../../engine/read-document.js';
 import { isLandfallError, SpecError, TrustError } from '../../errors.js';
 import {
   algorithmOf,
@@ -17,7 +16,12 @@ import {
   LIMITS,
   type Platform,
 } from '../../spec/index.js';
-import { boundedReferrers, REFERRER_DEPTH } from '../transports/image-graph.js';
+import {
+  boundedReferrers,
+  REFERRER_DEPTH,
+  isComplete,
+  type SelectedEntries,
+} from '../transports/image-graph.js';
 import type { Admitted, CopyGate } from './copy-gate.js';
 import {
   type ContentOutcome,
@@ -35,7 +39,7 @@ import {
   type PutOptions,
   type SourceRepository,
 } from '../transports/destination.js';
-import { type ChosenEntries, type SelectedEntries, selectEntries, wholeOf } from './select-platforms.js';
+import { type ChosenEntries, selectEntries, wholeOf } from './select-platforms.js';
 
 export interface ImageCopyOptions {
   readonly source: SourceRepository;
@@ -582,47 +586,4 @@ class PutProgress {
     this.#told = now;
     this.#tell({ type: 'content', descriptor: this.#descriptor, role: this.#role, state: 'copying', bytes });
   }
-}
-
-export interface IsCompleteOptions {
-  readonly select: (target: Descriptor, index: ImageIndex, depth: number) => Promise<SelectedEntries>;
-  /** How deep it lies in indexes. Default 0. */
-  readonly depth?: number;
-}
-
-/**
- * Whether all that a descriptor stands for is there, as far as it was chosen. Documents are read and verified, other blobs are
- * looked for by their size only.
- *
- * Errors: INVALID_MANIFEST and the like, DIGEST_MISMATCH, FILESYSTEM, and those of `select`.
- */
-export async function isComplete(
-  blobs: Pick<BlobProvider, 'info' | 'open'>,
-  descriptor: Descriptor,
-  options: IsCompleteOptions,
-): Promise<boolean> {
-  return await looksComplete(blobs, descriptor, { ...options, known: new Set() });
-}
-
-async function looksComplete(
-  blobs: Pick<BlobProvider, 'info' | 'open'>,
-  descriptor: Descriptor,
-  options: IsCompleteOptions & { readonly known: Set<Digest> },
-): Promise<boolean> {
-  const { select, depth = 0, known } = options;
-  // Once is enough: indexes that list one another over and over would be looked at for ever.
-  if (known.has(descriptor.digest)) return true;
-  const info = await blobs.info(descriptor.digest);
-  if (info?.size !== descriptor.size) return false;
-  const { mediaType } = descriptor;
-  if (!isIndexType(mediaType) && !isManifestType(mediaType)) return true;
-  if (depth > LIMITS.indexDepth) return false;
-  const document = await readManifest(blobs, descriptor);
-  const parts =
-    document.kind === 'index' ? (await select(descriptor, document, depth)).kept : childrenOf(document);
-  for (const part of parts) {
-    if (!(await looksComplete(blobs, part, { ...options, depth: depth + 1 }))) return false;
-  }
-  known.add(descriptor.digest);
-  return true;
 }

@@ -26,11 +26,7 @@ import {
 import type { CopyRequest, PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { SourceRepository } from '../transports/destination.js';
-
-export interface SelectedEntries {
-  readonly kept: readonly Descriptor[];
-  readonly omitted: readonly Descriptor[];
-}
+import type { SelectedEntries } from '../transports/image-graph.js';
 
 export interface ChosenEntries extends SelectedEntries {
   /** Platforms of a list that the index itself has nothing for. */

@@ -20,12 +20,7 @@ import {
   parseReference,
 } from '../../spec/index.js';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import {
-  bareOmissions,
-  DECLARATION_FILE,
-  parseDeclaration,
-  renderDeclaration,
-} from './archives/archive-contents.js';
+import { bareOmissions, DECLARATION_FILE, parseDeclaration, renderDeclaration } from './declaration.js';
 
 /** What is to become of the entries of an `index.json`. */
 export interface IndexChange {

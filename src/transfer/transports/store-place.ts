@@ -34,9 +34,8 @@ import type {
   SourcePlace,
   SourceRepository,
 } from './destination.js';
-import { isComplete } from '../copy/image-copy.js';
+import { isComplete, type SelectedEntries } from './image-graph.js';
 import { DescriptorFinder } from './layout-place.js';
-import type { SelectedEntries } from '../copy/select-platforms.js';
 
 export interface StorePlaceOptions {
   /** Closed by whoever opened it. */

@@ -2,10 +2,7 @@ import { posix } from 'node:path';
 import { type ErrorCode, isLandfallError } from '../../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import type { ArchiveFile } from '../../../src/transfer/transports/archives/archive-file.js';
-import {
-  DECLARATION_FILE,
-  renderDeclaration,
-} from '../../../src/transfer/transports/archives/archive-contents.js';
+import { DECLARATION_FILE, renderDeclaration } from '../../../src/transfer/transports/declaration.js';
 import { openTar } from '../../../src/transfer/transports/archives/open-archive.js';
 import { indexTar, type TarIndex } from '../../../src/transfer/transports/archives/tar-index.js';
 import { LayoutPlace } from '../../../src/transfer/transports/layout-place.js';

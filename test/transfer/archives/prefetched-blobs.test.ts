@@ -6,7 +6,7 @@ import type { ArchivedBlob } from '../../../src/transfer/transports/archives/arc
 import {
   PrefetchedBlobs,
   type PrefetchOptions,
-} from '../../../src/transfer/transports/archives/archive-destination.js';
+} from '../../../src/transfer/transports/archives/write-archive.js';
 
 const SIZE = 1000;
 

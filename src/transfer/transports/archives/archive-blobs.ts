@@ -13,7 +13,7 @@ import {
   MEDIA_TYPES,
   parseManifest,
 } from '../../../spec/index.js';
-import type { Declaration } from './archive-contents.js';
+import type { Declaration } from '../declaration.js';
 import { type ArchiveFile, ArchiveStream, brokenArchive } from './archive-file.js';
 import type { Archive, ArchiveFormat } from './archive.js';
 import type { TarIndex, TarMember } from './tar-index.js';

@@ -12,7 +12,7 @@ import {
   openArchiveFile,
 } from './archive-file.js';
 import type { Archive } from './archive.js';
-import { type Declaration, DECLARATION_FILE, parseDeclaration } from './archive-contents.js';
+import { type Declaration, DECLARATION_FILE, parseDeclaration } from '../declaration.js';
 import { DOCKER_MANIFEST, DOCKER_REPOSITORIES, DockerArchive } from './docker-archive.js';
 import { openSplitArchive, PARTS_SUFFIX } from './split-archive.js';
 import { spoolArchive, type SpoolOptions } from './spool-archive.js';
