@@ -22,7 +22,7 @@ export {
   type SaveProgress,
 } from '../library/save.js';
 export type { PlannedPrune } from '../library/sync.js';
-export type { ArchiveTarget } from '../transfer/archives/archive-output.js';
+export type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 export type {
   ArchiveFormat,
   ContentOutcome,

@@ -16,8 +16,8 @@ import {
   type SourceRepository,
   StorePlace,
 } from '../transfer/index.js';
-import { transportOf } from '../transfer/archives/archive.js';
-import { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/image-place.js';
+import { transportOf } from '../transfer/transports/archives/archive.js';
+import { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/transports/image-place.js';
 import { openRegistry } from './open-registry.js';
 
 export interface ImagePlacesOptions extends Abortable {

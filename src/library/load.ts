@@ -12,7 +12,7 @@ import {
   openArchive,
   StorePlace,
 } from '../transfer/index.js';
-import type { PlannedImage } from '../transfer/load-archive.js';
+import type { PlannedImage } from '../transfer/copy/load-archive.js';
 import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 

@@ -4,9 +4,9 @@ import type { RegistryClient } from '../registry/index.js';
 import { type Platform, quoted } from '../spec/index.js';
 import { toBytePath } from '../system/index.js';
 import { ImageViews } from '../transfer/image-views.js';
-import { parseImagePlace } from '../transfer/image-place.js';
-import { resolveReadable } from '../transfer/resolve-source.js';
-import { loadImageAnywhere, RepositoryContent } from '../transfer/repository-content.js';
+import { parseImagePlace } from '../transfer/transports/image-place.js';
+import { resolveReadable } from '../transfer/copy/resolve-source.js';
+import { loadImageAnywhere, RepositoryContent } from '../transfer/copy/repository-content.js';
 import { findPath, type FoundPath, type ViewedFile } from '../unpack/index.js';
 import { ImagePlaces } from './image-places.js';
 

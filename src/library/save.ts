@@ -11,7 +11,7 @@ import {
   type PlatformChoice,
   type ReferrerChoice,
 } from '../transfer/index.js';
-import type { ArchiveTarget } from '../transfer/archives/archive-output.js';
+import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { ImagePlaces } from './image-places.js';

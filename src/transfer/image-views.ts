@@ -24,10 +24,10 @@ import {
   type ViewableLayer,
   type ViewedFile,
 } from '../unpack/index.js';
-import { ArchiveStream, OpenedFile } from './archives/archive-file.js';
-import { SPOOL_DIRECTORY } from './archives/spool-archive.js';
-import type { OpenContent, SourceRepository } from './destination.js';
-import { verifiedContent } from './verified-content.js';
+import { ArchiveStream, OpenedFile } from './transports/archives/archive-file.js';
+import { SPOOL_DIRECTORY } from './transports/archives/spool-archive.js';
+import type { OpenContent, SourceRepository } from './transports/destination.js';
+import { verifiedContent } from './transports/verified-content.js';
 
 /** An image, or a part of one, whose files are to be looked at. */
 export interface LayeredSource {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { isLandfallError } from '../../src/errors.js';
-import { openArchive } from '../../src/transfer/archives/open-archive.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
-import { LayoutDestination } from '../../src/transfer/layout-destination.js';
-import { LayoutPlace } from '../../src/transfer/layout-place.js';
-import { layoutRoots } from '../../src/transfer/layout-roots.js';
-import { ArchiveLoader } from '../../src/transfer/load-archive.js';
-import { verify, type VerifyOptions } from '../../src/transfer/verify.js';
+import { openArchive } from '../../src/transfer/transports/archives/open-archive.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
+import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
+import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
+import { ArchiveLoader } from '../../src/transfer/copy/load-archive.js';
+import { verify, type VerifyOptions } from '../../src/transfer/verify/verify.js';
 
 /** What an archive is found to be: `whole`, or the codes of all that is wrong with it. */
 export async function proofOf(file: string, options: VerifyOptions = {}): Promise<'whole' | string[]> {

@@ -1,14 +1,14 @@
 import { OciLayout } from '../../src/content/index.js';
 import type { Descriptor } from '../../src/spec/index.js';
-import { copy } from '../../src/transfer/copy.js';
-import type { PlatformChoice } from '../../src/transfer/copy-request.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
-import type { DestinationPlace } from '../../src/transfer/destination.js';
+import { copy } from '../../src/transfer/copy/copy.js';
+import type { PlatformChoice } from '../../src/transfer/copy/copy-request.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
+import type { DestinationPlace } from '../../src/transfer/transports/destination.js';
 import {
   ArchiveDestination,
   type ArchiveDestinationOptions,
-} from '../../src/transfer/archives/archive-destination.js';
-import { LayoutPlace } from '../../src/transfer/layout-place.js';
+} from '../../src/transfer/transports/archives/archive-destination.js';
+import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
 import type { TinyLayout } from './tiny-image.js';
 
 /** An image that goes into an archive: `docker.io/team/app`, and its tag. */

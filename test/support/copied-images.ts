@@ -1,7 +1,7 @@
-import { copy } from '../../src/transfer/copy.js';
-import type { CopyReport } from '../../src/transfer/copy-report.js';
-import type { CopyRequest } from '../../src/transfer/copy-request.js';
-import { CopySession, type CopySessionOptions } from '../../src/transfer/copy-session.js';
+import { copy } from '../../src/transfer/copy/copy.js';
+import type { CopyReport } from '../../src/transfer/copy/copy-report.js';
+import type { CopyRequest } from '../../src/transfer/copy/copy-request.js';
+import { CopySession, type CopySessionOptions } from '../../src/transfer/copy/copy-session.js';
 import { MemoryPlace, type MemoryRepository } from './memory-place.js';
 
 /** A repository to copy from, at a registry of its own. */

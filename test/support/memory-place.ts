@@ -22,7 +22,7 @@ import type {
   PutOutcome,
   SourcePlace,
   SourceRepository,
-} from '../../src/transfer/destination.js';
+} from '../../src/transfer/transports/destination.js';
 import { registryImage } from '../../src/trust/index.js';
 
 interface Stored {

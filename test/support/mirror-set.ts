@@ -1,7 +1,7 @@
 import { RegistryClient } from '../../src/registry/index.js';
-import { copy } from '../../src/transfer/copy.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
-import { RegistryPlace } from '../../src/transfer/registry-place.js';
+import { copy } from '../../src/transfer/copy/copy.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
+import { RegistryPlace } from '../../src/transfer/transports/registry-place.js';
 import { addImage, addIndex, AMD64, ARM64 } from './memory-images.js';
 import { MemoryPlace, type MemoryRepository } from './memory-place.js';
 

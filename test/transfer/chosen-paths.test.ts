@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Descriptor } from '../../src/spec/index.js';
-import { chosenPaths } from '../../src/transfer/copy-gate.js';
-import type { PlatformChoice } from '../../src/transfer/copy-request.js';
-import { DocumentReader } from '../../src/transfer/document-reader.js';
+import { chosenPaths } from '../../src/transfer/copy/copy-gate.js';
+import type { PlatformChoice } from '../../src/transfer/copy/copy-request.js';
+import { DocumentReader } from '../../src/transfer/transports/document-reader.js';
 import { there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
 import type { MemoryRepository } from '../support/memory-place.js';

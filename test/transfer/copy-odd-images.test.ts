@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES, type Platform } from '../../src/spec/index.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';

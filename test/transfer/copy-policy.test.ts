@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { type Descriptor, digestOf, encodedOf, hostPlatform, type Platform } from '../../src/spec/index.js';
-import { copyResolved } from '../../src/transfer/copy.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
+import { copyResolved } from '../../src/transfer/copy/copy.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import type { PolicyFile } from '../../src/trust/index.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf, type Descriptor, MEDIA_TYPES } from '../../src/spec/index.js';
-import type { CopyReport } from '../../src/transfer/copy-report.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
+import type { CopyReport } from '../../src/transfer/copy/copy-report.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';

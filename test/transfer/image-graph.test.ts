@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type Descriptor, MEDIA_TYPES, type Platform } from '../../src/spec/index.js';
-import { imageGraph } from '../../src/transfer/image-graph.js';
-import { RepositoryContent } from '../../src/transfer/repository-content.js';
+import { imageGraph } from '../../src/transfer/transports/image-graph.js';
+import { RepositoryContent } from '../../src/transfer/copy/repository-content.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
 import { MemoryPlace } from '../support/memory-place.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseImagePlace } from '../../src/transfer/image-place.js';
+import { parseImagePlace } from '../../src/transfer/transports/image-place.js';
 
 describe('places of images', () => {
   const app = { registry: 'quay.io', repository: 'team/app' };

@@ -9,11 +9,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OciLayout } from '../../src/content/index.js';
 import { openStore } from '../../src/engine/store.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import type { PutOptions } from '../../src/transfer/destination.js';
-import { LayoutDestination } from '../../src/transfer/layout-destination.js';
-import { LayoutPlace } from '../../src/transfer/layout-place.js';
-import { layoutRoots } from '../../src/transfer/layout-roots.js';
-import { verify } from '../../src/transfer/verify.js';
+import type { PutOptions } from '../../src/transfer/transports/destination.js';
+import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
+import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
+import { verify } from '../../src/transfer/verify/verify.js';
 import { putImages } from '../support/archived-images.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 

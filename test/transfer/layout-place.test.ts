@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OciLayout } from '../../src/content/index.js';
-import { LayoutDestination } from '../../src/transfer/layout-destination.js';
-import { LayoutPlace, stateOfIndex } from '../../src/transfer/layout-place.js';
+import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
+import { LayoutPlace, stateOfIndex } from '../../src/transfer/transports/layout-place.js';
 import { putImages } from '../support/archived-images.js';
 import { makeTinyLayout } from '../support/tiny-image.js';
 

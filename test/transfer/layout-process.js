@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { Readable } from 'node:stream';
 
-import { LayoutDestination } from '../../dist/src/transfer/layout-destination.js';
+import { LayoutDestination } from '../../dist/src/transfer/transports/layout-destination.js';
 
 const [directory, who, count] = process.argv.slice(2);
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';

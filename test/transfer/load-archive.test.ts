@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { ArchiveDestination } from '../../src/transfer/archives/archive-destination.js';
-import { openArchive } from '../../src/transfer/archives/open-archive.js';
-import { copy } from '../../src/transfer/copy.js';
-import { CopySession } from '../../src/transfer/copy-session.js';
-import { ArchiveLoader } from '../../src/transfer/load-archive.js';
+import { ArchiveDestination } from '../../src/transfer/transports/archives/archive-destination.js';
+import { openArchive } from '../../src/transfer/transports/archives/open-archive.js';
+import { copy } from '../../src/transfer/copy/copy.js';
+import { CopySession } from '../../src/transfer/copy/copy-session.js';
+import { ArchiveLoader } from '../../src/transfer/copy/load-archive.js';
 import { addImage } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
 

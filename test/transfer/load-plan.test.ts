@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NamedEntry } from '../../src/content/index.js';
 import { digestOf, formatReference, parseReference } from '../../src/spec/index.js';
-import { planLoad } from '../../src/transfer/load-archive.js';
+import { planLoad } from '../../src/transfer/copy/load-archive.js';
 
 const NAME = 'org.opencontainers.image.ref.name';
 

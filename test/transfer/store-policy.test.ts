@@ -6,12 +6,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { collectGarbage } from '../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../src/engine/store.js';
 import type { Descriptor } from '../../src/spec/index.js';
-import { copy } from '../../src/transfer/copy.js';
-import type { CopyReport } from '../../src/transfer/copy-report.js';
-import type { CopyRequest } from '../../src/transfer/copy-request.js';
-import { CopySession, type CopySessionOptions } from '../../src/transfer/copy-session.js';
-import type { DestinationRepository, SourceRepository } from '../../src/transfer/destination.js';
-import { StorePlace } from '../../src/transfer/store-place.js';
+import { copy } from '../../src/transfer/copy/copy.js';
+import type { CopyReport } from '../../src/transfer/copy/copy-report.js';
+import type { CopyRequest } from '../../src/transfer/copy/copy-request.js';
+import { CopySession, type CopySessionOptions } from '../../src/transfer/copy/copy-session.js';
+import type { DestinationRepository, SourceRepository } from '../../src/transfer/transports/destination.js';
+import { StorePlace } from '../../src/transfer/transports/store-place.js';
 import type { PolicyFile } from '../../src/trust/index.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
 import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';

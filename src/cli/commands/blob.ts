@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import { ContentError, type LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, type Digest, parseReference, quoted } from '../../spec/index.js';
-import { verifiedContent } from '../../transfer/verified-content.js';
+import { verifiedContent } from '../../transfer/transports/verified-content.js';
 import { writeBytes } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { parseImagePlace } from '../../transfer/image-place.js';
+import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { parseBlobName } from '../images/opened-images.js';
 

@@ -1,7 +1,7 @@
 import { LandfallError } from '../../errors.js';
 import { type Descriptor, formatPlatform, parsePlatform } from '../../spec/index.js';
-import type { ContentOutcome, CopyReport } from '../../transfer/copy-report.js';
-import type { CopyRequest, PlatformChoice } from '../../transfer/copy-request.js';
+import type { ContentOutcome, CopyReport } from '../../transfer/copy/copy-report.js';
+import type { CopyRequest, PlatformChoice } from '../../transfer/copy/copy-request.js';
 
 /** So many blobs or manifests, of so many bytes. */
 export interface ContentCount {

@@ -1,9 +1,9 @@
 import { LandfallError } from '../../errors.js';
 import { familiarReference, formatPlatform, parseReference } from '../../spec/index.js';
-import type { CopyReport } from '../../transfer/copy-report.js';
-import { CopySession } from '../../transfer/copy-session.js';
-import { copyResolved, resolveSource } from '../../transfer/copy.js';
-import { parseImagePlace } from '../../transfer/image-place.js';
+import type { CopyReport } from '../../transfer/copy/copy-report.js';
+import { CopySession } from '../../transfer/copy/copy-session.js';
+import { copyResolved, resolveSource } from '../../transfer/copy/copy.js';
+import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, copyCounts, type CopyFlags, copyJson } from './copy-facts.js';

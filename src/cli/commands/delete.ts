@@ -3,7 +3,7 @@ import { LandfallError } from '../../errors.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { errorFacts } from '../output/render-error.js';
 import { printable } from '../format/table.js';
-import { parseImagePlace } from '../../transfer/image-place.js';
+import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 

@@ -10,7 +10,7 @@ import {
   isManifestType,
   type Platform,
 } from '../../spec/index.js';
-import type { GraphNode } from '../../transfer/image-graph.js';
+import type { GraphNode } from '../../transfer/transports/image-graph.js';
 
 /** What `inspect` tells of an image; the JSON output has these keys. */
 export interface ImageFacts {

@@ -8,11 +8,15 @@ import {
   hostPlatform,
   parsePlatform,
 } from '../../spec/index.js';
-import type { Archive, ArchiveFormat } from '../../transfer/archives/archive.js';
-import { openArchive } from '../../transfer/archives/open-archive.js';
-import { CopySession } from '../../transfer/copy-session.js';
-import { ArchiveLoader, type LoadedFromArchive, type PlannedImage } from '../../transfer/load-archive.js';
-import { StorePlace } from '../../transfer/store-place.js';
+import type { Archive, ArchiveFormat } from '../../transfer/transports/archives/archive.js';
+import { openArchive } from '../../transfer/transports/archives/open-archive.js';
+import { CopySession } from '../../transfer/copy/copy-session.js';
+import {
+  ArchiveLoader,
+  type LoadedFromArchive,
+  type PlannedImage,
+} from '../../transfer/copy/load-archive.js';
+import { StorePlace } from '../../transfer/transports/store-place.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyCounts } from './copy-facts.js';
 import { countOf, formatSize } from '../format/size.js';

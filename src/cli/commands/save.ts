@@ -1,11 +1,11 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { LandfallError } from '../../errors.js';
 import { formatPlatform, isDigest } from '../../spec/index.js';
-import { ArchiveDestination } from '../../transfer/archives/archive-destination.js';
-import type { ArchiveFormat } from '../../transfer/archives/archive.js';
-import type { CopyReport } from '../../transfer/copy-report.js';
-import { CopySession } from '../../transfer/copy-session.js';
-import { copy } from '../../transfer/copy.js';
+import { ArchiveDestination } from '../../transfer/transports/archives/archive-destination.js';
+import type { ArchiveFormat } from '../../transfer/transports/archives/archive.js';
+import type { CopyReport } from '../../transfer/copy/copy-report.js';
+import { CopySession } from '../../transfer/copy/copy-session.js';
+import { copy } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, type CopyFlags, copyJson } from './copy-facts.js';
 import { countOf, formatSize } from '../format/size.js';

@@ -12,7 +12,7 @@ import {
   type Platform,
   shortDigest,
 } from '../../spec/index.js';
-import { type GraphNode, imageGraph } from '../../transfer/image-graph.js';
+import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { formatSize } from '../format/size.js';
 import { branches, drawTree, printable } from '../format/table.js';

@@ -1,7 +1,7 @@
 import { type Descriptor, formatPlatform } from '../../spec/index.js';
-import { judgeImages, type PolicyVerdict } from '../../transfer/judge-images.js';
-import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify-graph.js';
-import { verify, type VerifyReport } from '../../transfer/verify.js';
+import { judgeImages, type PolicyVerdict } from '../../transfer/verify/judge-images.js';
+import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
+import { verify, type VerifyReport } from '../../transfer/verify/verify.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { EXIT_CODES, type ExitCode, exitCodeOf } from '../output/exit-codes.js';
 import { countOf, formatSize } from '../format/size.js';

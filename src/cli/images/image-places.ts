@@ -7,11 +7,11 @@ import { LandfallError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { parseReference, repositoryName } from '../../spec/index.js';
 import type { DestinationPlace, DestinationRepository, SourceRepository } from '../../transfer/index.js';
-import type { LayoutPlace } from '../../transfer/layout-place.js';
-import type { RegistryPlace } from '../../transfer/registry-place.js';
-import type { StorePlace } from '../../transfer/store-place.js';
+import type { LayoutPlace } from '../../transfer/transports/layout-place.js';
+import type { RegistryPlace } from '../../transfer/transports/registry-place.js';
+import type { StorePlace } from '../../transfer/transports/store-place.js';
 import type { CommandContext } from '../output/command-context.js';
-import { digestGiven, type ImagePlace, parseImagePlace } from '../../transfer/image-place.js';
+import { digestGiven, type ImagePlace, parseImagePlace } from '../../transfer/transports/image-place.js';
 
 export interface SourceImage {
   /** Canonical in the store, as it was typed elsewhere. */
@@ -137,7 +137,7 @@ export class ImagePlaces implements AsyncDisposable {
   }
 
   async #registryPlace(host: string, creds: string | undefined): Promise<RegistryPlace> {
-    const { RegistryPlace } = await import('../../transfer/registry-place.js');
+    const { RegistryPlace } = await import('../../transfer/transports/registry-place.js');
     const registry = await this.#registry(host, creds);
     return this.#keep(new RegistryPlace({ registry, host }));
   }
@@ -174,22 +174,22 @@ export class ImagePlaces implements AsyncDisposable {
   }
 
   async #storePlace(store: Store): Promise<StorePlace> {
-    const { StorePlace } = await import('../../transfer/store-place.js');
+    const { StorePlace } = await import('../../transfer/transports/store-place.js');
     // Asked only for layers that the store dropped once they were unpacked.
     const registry = this.#options.isLocal === true ? undefined : await this.#client(undefined, []);
     return this.#keep(new StorePlace({ store, registry }));
   }
 
   async #filePlace(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
-    const { LayoutPlace } = await import('../../transfer/layout-place.js');
+    const { LayoutPlace } = await import('../../transfer/transports/layout-place.js');
     if (named.kind === 'layout') {
       const { directory } = named;
       const content = await OciLayout.open(directory);
       const file = { transport: 'oci', path: directory } as const;
       return this.#keep(new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file }));
     }
-    const { transportOf } = await import('../../transfer/archives/archive.js');
-    const { openArchive } = await import('../../transfer/archives/open-archive.js');
+    const { transportOf } = await import('../../transfer/transports/archives/archive.js');
+    const { openArchive } = await import('../../transfer/transports/archives/open-archive.js');
     const { signal, stdin } = this.#context;
     const { file, format } = named;
     const content = await openArchive(file === '-' ? { stream: stdin } : { file }, { signal });
@@ -202,10 +202,10 @@ export class ImagePlaces implements AsyncDisposable {
     named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>,
   ): Promise<DestinationPlace> {
     if (named.kind === 'layout') {
-      const { LayoutDestination } = await import('../../transfer/layout-destination.js');
+      const { LayoutDestination } = await import('../../transfer/transports/layout-destination.js');
       return this.#keep(await LayoutDestination.open(path.resolve(named.directory)));
     }
-    const { ArchiveDestination } = await import('../../transfer/archives/archive-destination.js');
+    const { ArchiveDestination } = await import('../../transfer/transports/archives/archive-destination.js');
     const { file, format } = named;
     const { signal, stdout } = this.#context;
     const target = file === '-' ? { stream: stdout } : { file };

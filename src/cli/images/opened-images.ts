@@ -17,11 +17,11 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { findLayer } from '../../transfer/image-views.js';
-import { loadImageAnywhere, RepositoryContent } from '../../transfer/repository-content.js';
-import { resolveReadable, resolveSource } from '../../transfer/resolve-source.js';
-import type { SourceRepository } from '../../transfer/destination.js';
+import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/repository-content.js';
+import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
+import type { SourceRepository } from '../../transfer/transports/destination.js';
 import type { CommandContext } from '../output/command-context.js';
-import { parseImagePlace } from '../../transfer/image-place.js';
+import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces, type SourceImage } from './image-places.js';
 
 /** An image that a command looks at, wherever it lies. */

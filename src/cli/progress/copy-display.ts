@@ -1,5 +1,5 @@
 import type { Digest } from '../../spec/index.js';
-import type { CopyEvent } from '../../transfer/copy-report.js';
+import type { CopyEvent } from '../../transfer/copy/copy-report.js';
 import type { CommandContext } from '../output/command-context.js';
 import { fitEnd, printable } from '../format/table.js';
 import { formatPart, formatRate, formatSize } from '../format/size.js';

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { isLandfallError } from '../../errors.js';
 import { parsePlatform, parseReference } from '../../spec/index.js';
-import type { PlatformChoice } from '../copy-request.js';
+import type { PlatformChoice } from '../copy/copy-request.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 import { type ListedTags, type Position, type TagRules, versionRange } from './mirror-file.js';
 

@@ -1,5 +1,5 @@
 import { parseReference, type Reference } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
+import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
 import { checkShape } from './check-shape.js';
 import { FormReader, type RawTags, readTags } from './form-reader.js';
 import type {

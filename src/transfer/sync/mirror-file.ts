@@ -1,6 +1,6 @@
 import semver from 'semver';
 import type { Digest } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
+import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
 
 /** Where something stands in the file, both from 1. */
 export interface Position {

@@ -11,20 +11,20 @@ import {
   RegistryClient,
   type RegistryClientOptions,
 } from '../../registry/index.js';
-import { ArchiveDestination } from '../archives/archive-destination.js';
-import { transportOf } from '../archives/archive.js';
-import { openArchive } from '../archives/open-archive.js';
+import { ArchiveDestination } from '../transports/archives/archive-destination.js';
+import { transportOf } from '../transports/archives/archive.js';
+import { openArchive } from '../transports/archives/open-archive.js';
 import type {
   DestinationPlace,
   DestinationRepository,
   PlaceKind,
   PutOutcome,
   SourcePlace,
-} from '../destination.js';
-import { LayoutDestination } from '../layout-destination.js';
-import { LayoutPlace } from '../layout-place.js';
-import { RegistryPlace } from '../registry-place.js';
-import { StorePlace } from '../store-place.js';
+} from '../transports/destination.js';
+import { LayoutDestination } from '../transports/layout-destination.js';
+import { LayoutPlace } from '../transports/layout-place.js';
+import { RegistryPlace } from '../transports/registry-place.js';
+import { StorePlace } from '../transports/store-place.js';
 import type { Connection, PasswordFrom, PlaceName } from './mirror-file.js';
 import { formatPlace } from './place-name.js';
 import type { SyncPlaces } from './sync.js';

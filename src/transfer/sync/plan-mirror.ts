@@ -12,8 +12,8 @@ import {
   LIMITS,
   parseImageConfig,
 } from '../../spec/index.js';
-import type { SourcePlace, SourceRepository } from '../destination.js';
-import type { DocumentReader } from '../document-reader.js';
+import type { SourcePlace, SourceRepository } from '../transports/destination.js';
+import type { DocumentReader } from '../transports/document-reader.js';
 import {
   type Connection,
   type MirrorFile,

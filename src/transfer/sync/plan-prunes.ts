@@ -1,8 +1,8 @@
 import { type Abortable, isLandfallError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, type Digest, isDigest, isIndexType } from '../../spec/index.js';
-import type { CopySession } from '../copy-session.js';
-import type { DestinationPlace, DestinationRepository } from '../destination.js';
-import type { DocumentReader } from '../document-reader.js';
+import type { CopySession } from '../copy/copy-session.js';
+import type { DestinationPlace, DestinationRepository } from '../transports/destination.js';
+import type { DocumentReader } from '../transports/document-reader.js';
 import { type MirrorDestination, type MirrorSource, subjectOfTag } from './mirror-file.js';
 import { formatPlace } from './place-name.js';
 import { type MappedImage, mayGoTo, type MirrorPlan, type PlannedRepository, targetsOf } from './planned.js';

@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, parseReference, repositoryName } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy-request.js';
-import type { SourceRepository } from '../destination.js';
+import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
+import type { SourceRepository } from '../transports/destination.js';
 import type {
   MirrorDestination,
   MirrorFile,

@@ -15,10 +15,10 @@ import {
   isManifestType,
   LIMITS,
 } from '../../spec/index.js';
-import type { CopySession } from '../copy-session.js';
-import { copyResolved } from '../copy.js';
-import type { DestinationPlace, DestinationRepository } from '../destination.js';
-import { chooseTarget, selectEntries } from '../select-platforms.js';
+import type { CopySession } from '../copy/copy-session.js';
+import { copyResolved } from '../copy/copy.js';
+import type { DestinationPlace, DestinationRepository } from '../transports/destination.js';
+import { chooseTarget, selectEntries } from '../copy/select-platforms.js';
 import type { MappedImage, PlannedRepository, WantedImage } from './planned.js';
 import { type EarlierReport, type SyncedImage, syncedImage, type SyncEvent } from './sync-result.js';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { PulledSignature } from '../../engine/trust/registry-signatures.js';
 import { LandfallError, SpecError, systemCode } from '../../errors.js';
 import { type Descriptor, type Digest, parseDigest, parseJson } from '../../spec/index.js';
-import type { ContentOutcome, CopyEvent, CopyReport } from '../copy-report.js';
+import type { ContentOutcome, CopyEvent, CopyReport } from '../copy/copy-report.js';
 
 /** `unchanged`: an earlier report says that the far side has it. */
 export type SyncOutcome = 'copied' | 'exists' | 'planned' | 'unchanged' | 'failed';

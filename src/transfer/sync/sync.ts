@@ -1,7 +1,7 @@
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { CopySession } from '../copy-session.js';
-import type { DestinationPlace } from '../destination.js';
+import { CopySession } from '../copy/copy-session.js';
+import type { DestinationPlace } from '../transports/destination.js';
 import type {
   EarlierReport,
   PrunedTag,

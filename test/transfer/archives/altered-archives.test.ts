@@ -96,7 +96,7 @@ describe('an archive of ours that is', () => {
   });
 
   test('split, with a part altered, cut short, missing or in the place of another, is found out by its name', async () => {
-    const { openArchive } = await import('../../../src/transfer/archives/open-archive.js');
+    const { openArchive } = await import('../../../src/transfer/transports/archives/open-archive.js');
     const [first = '', second = ''] = split.names;
     const original = await readFile(join(work, second));
     const other = await readFile(join(work, first));

@@ -11,10 +11,10 @@ import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../../sr
 import {
   ArchiveDestination,
   type ArchiveDestinationOptions,
-} from '../../../src/transfer/archives/archive-destination.js';
-import { openArchive } from '../../../src/transfer/archives/open-archive.js';
-import { copy } from '../../../src/transfer/copy.js';
-import { CopySession } from '../../../src/transfer/copy-session.js';
+} from '../../../src/transfer/transports/archives/archive-destination.js';
+import { openArchive } from '../../../src/transfer/transports/archives/open-archive.js';
+import { copy } from '../../../src/transfer/copy/copy.js';
+import { CopySession } from '../../../src/transfer/copy/copy-session.js';
 import { proofOf } from '../../support/archive-proof.js';
 import { type ArchivedImage, putImages, writeArchive } from '../../support/archived-images.js';
 import { addImage } from '../../support/memory-images.js';

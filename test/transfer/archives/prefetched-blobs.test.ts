@@ -2,8 +2,11 @@ import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/spec/index.js';
-import type { ArchivedBlob } from '../../../src/transfer/archives/archive-contents.js';
-import { PrefetchedBlobs, type PrefetchOptions } from '../../../src/transfer/archives/archive-destination.js';
+import type { ArchivedBlob } from '../../../src/transfer/transports/archives/archive-contents.js';
+import {
+  PrefetchedBlobs,
+  type PrefetchOptions,
+} from '../../../src/transfer/transports/archives/write-archive.js';
 
 const SIZE = 1000;
 

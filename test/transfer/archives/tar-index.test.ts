@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openArchiveFile } from '../../../src/transfer/archives/archive-file.js';
-import { indexTar, type TarIndex } from '../../../src/transfer/archives/tar-index.js';
+import { openArchiveFile } from '../../../src/transfer/transports/archives/archive-file.js';
+import { indexTar, type TarIndex } from '../../../src/transfer/transports/archives/tar-index.js';
 import { oldSparse } from '../../support/sparse-builder.js';
 import {
   archive,

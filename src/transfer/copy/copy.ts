@@ -1,0 +1,83 @@
+import { isMisdescribed } from '../../registry/misdescribed.js';
+import type { Descriptor } from '../../spec/index.js';
+import { chooseTarget } from './select-platforms.js';
+import { CopyGate } from './copy-gate.js';
+import type { CopyReport } from './copy-report.js';
+import type { CopyRequest } from './copy-request.js';
+import type { CopySession } from './copy-session.js';
+import type { DestinationRepository, SourceRepository } from '../transports/destination.js';
+import { ImageCopy } from './image-copy.js';
+import { resolveSource } from './resolve-source.js';
+
+export { resolveSource };
+
+/**
+ * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content keeps its digest;
+ * what the destination has is not moved, and what several images of a session share is moved once.
+ *
+ * A manifest is put after all that it names, so that what breaks leaves no image that is not whole, and the next copy goes on
+ * from there. An image that the destination has under the tag costs one look at each side.
+ *
+ * Where the session's policy asks for signatures, they are verified before anything is put, of what the source's name stood for then: all
+ * else is asked for by its digest.
+ *
+ * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of the policy and of `verifyImage`;
+ * those of both sides; ABORTED.
+ */
+export async function copy(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: CopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  const resolved = await resolveSource(source, request.from, session);
+  return await copyResolved(source, destination, { ...request, resolved }, session);
+}
+
+export interface ResolvedCopyRequest extends CopyRequest {
+  /** What `from` stands for, as the source has said. */
+  readonly resolved: Descriptor;
+}
+
+/** {@link copy} for who has resolved the source's name already. */
+export async function copyResolved(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  try {
+    return await copyOnce(source, destination, request, session);
+  } catch (error) {
+    const { from, resolved } = request;
+    if (!isMisdescribed(error, resolved)) throw error;
+    // Of a registry's tag HEAD may have told something else than there is.
+    const { signal } = session;
+    const seen = await source.resolve(from, { signal, byGet: true });
+    if (seen === undefined) throw error;
+    return await copyOnce(source, destination, { ...request, resolved: seen }, session);
+  }
+}
+
+async function copyOnce(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<CopyReport> {
+  const { from, tag, platforms, referrers, resolved } = request;
+  const gate = await CopyGate.of({ source, destination, request, session });
+  const target = await chooseTarget(source, resolved, request, session);
+  const admitted = await gate?.admit(resolved, target);
+  const image = new ImageCopy({ source, destination, session, choice: platforms, gate });
+  try {
+    const report = await image.root({ target, resolved, from, tag, referrers, admitted });
+    return { ...report, ...signedBy(gate) };
+  } finally {
+    image.end();
+  }
+}
+
+function signedBy(gate: CopyGate | undefined): Pick<CopyReport, 'signatures'> {
+  return gate?.signatures === undefined ? {} : { signatures: gate.signatures };
+}
