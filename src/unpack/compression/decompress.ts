@@ -6,8 +6,8 @@ import {
   probeInflater,
   requireInflater,
 } from '../../system/index.js';
-import { limitExceeded } from '../archive-error.js';
-import type { Warnings } from '../warnings.js';
+import { limitExceeded } from '../terms/archive-error.js';
+import type { Warnings } from '../terms/warnings.js';
 import { gunzip, gunzipByStream, type GunzipOptions } from './gunzip.js';
 import { unzstd } from './unzstd.js';
 

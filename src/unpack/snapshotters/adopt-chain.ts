@@ -3,8 +3,9 @@ import { symlink } from 'node:fs/promises';
 import { systemCode } from '../../errors.js';
 import { integerOf, type Row, type Statements, textOf } from '../../metadata/index.js';
 import { chainIds, type Digest, parseDigest } from '../../spec/index.js';
-import { filesystemError } from '../archive-error.js';
-import type { CommitLayer, LayerDirectory } from '../layer-snapshotter.js';
+import { filesystemError } from '../terms/archive-error.js';
+import type { CommitLayer } from '../layer-snapshotter.js';
+import type { LayerDirectory } from '../terms/layer-changes.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 

@@ -3,21 +3,11 @@ import type { Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import type {
-  CommitLayer,
-  CommittedLayer,
-  HoldChainOptions,
-  LayerDirectory,
-  LayerSnapshotter,
-  OrphanOptions,
-  RemovedOrphans,
-  SnapshotCheck,
-  SweepOptions,
-  SweptSnapshots,
-} from '../layer-snapshotter.js';
+import type { CommitLayer, CommittedLayer, HoldChainOptions, LayerSnapshotter, OrphanOptions, RemovedOrphans, SnapshotCheck, SweepOptions, SweptSnapshots } from '../layer-snapshotter.js';
+import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 import type { IdMappings } from '../bundle/runtime-config.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CommitContext } from './commit-layers.js';

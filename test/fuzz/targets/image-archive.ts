@@ -8,8 +8,8 @@ import { indexTar, type TarIndex } from '../../../src/transfer/archives/tar-inde
 import { LayoutPlace } from '../../../src/transfer/layout-place.js';
 import { layoutRoots } from '../../../src/transfer/layout-roots.js';
 import { verify } from '../../../src/transfer/verify.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { dockerArchive, sha256 } from '../../support/docker-archive.js';
 import { archive, directory, file } from '../../support/tar-builder.js';
 import type { FuzzTarget } from '../fuzz-target.js';
