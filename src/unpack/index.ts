@@ -25,7 +25,18 @@ export type {
   UnpackEvent,
   UnpackOptions,
 } from './jobs/layer-input.js';
-export type { CheckedSnapshot, CommitLayer, CommittedLayer, HoldChainOptions, LayerSnapshotter, OrphanOptions, RemovedOrphans, SnapshotCheck, SweepOptions, SweptSnapshots } from './layer-snapshotter.js';
+export type {
+  CheckedSnapshot,
+  CommitLayer,
+  CommittedLayer,
+  HoldChainOptions,
+  LayerSnapshotter,
+  OrphanOptions,
+  RemovedOrphans,
+  SnapshotCheck,
+  SweepOptions,
+  SweptSnapshots,
+} from './layer-snapshotter.js';
 export type { LayerChanges, LayerDirectory, LayerForm, PendingLink } from './terms/layer-changes.js';
 export type {
   Labelled,

@@ -3,7 +3,17 @@ import type { Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import type { CommitLayer, CommittedLayer, HoldChainOptions, LayerSnapshotter, OrphanOptions, RemovedOrphans, SnapshotCheck, SweepOptions, SweptSnapshots } from '../layer-snapshotter.js';
+import type {
+  CommitLayer,
+  CommittedLayer,
+  HoldChainOptions,
+  LayerSnapshotter,
+  OrphanOptions,
+  RemovedOrphans,
+  SnapshotCheck,
+  SweepOptions,
+  SweptSnapshots,
+} from '../layer-snapshotter.js';
 import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 import type { IdMappings } from '../bundle/runtime-config.js';
