@@ -1,13 +1,20 @@
+// terms -> compression, tar, disk -> jobs -> layer -> merge -> workers -> bundle -> this folder's own files
+// -> snapshotters -> files
 /** Layers to directories: unpacking, snapshots, and the mounts that show them. */
-export type { OmittedDevice } from './worker/apply-job.js';
+export type { OmittedDevice } from './jobs/apply-job.js';
 export { bundleConfig, type BundleConfigOptions } from './bundle/bundle-config.js';
 export { requireConvertible } from './bundle/convert-config.js';
 export { callersMappings, type IdMappings, unmappedIds } from './bundle/runtime-config.js';
 export type * from './bundle/runtime-config.js';
-export { claimDirectory, type ClaimedDirectory, unpackTree, type UnpackTreeOptions } from './unpack-tree.js';
-export type { ExtractionOptions } from './extract-layer.js';
-export { filesystemError } from './archive-error.js';
-export { refuseOtherDigest } from './layer-error.js';
+export {
+  claimDirectory,
+  type ClaimedDirectory,
+  unpackTree,
+  type UnpackTreeOptions,
+} from './files/unpack-tree.js';
+export type { ExtractionOptions } from './workers/extract-layer.js';
+export { filesystemError } from './terms/archive-error.js';
+export { refuseOtherDigest } from './jobs/layer-error.js';
 export type {
   LayerEvent,
   LayerInput,
@@ -17,20 +24,16 @@ export type {
   LayerWarning,
   UnpackEvent,
   UnpackOptions,
-} from './layer-input.js';
+} from './jobs/layer-input.js';
 export type {
   ChainLookup,
   CheckedSnapshot,
   CommitLayer,
   CommittedLayer,
   HoldChainOptions,
-  LayerChanges,
   LayerCommitter,
-  LayerDirectory,
-  LayerForm,
   LayerSnapshotter,
   OrphanOptions,
-  PendingLink,
   RemovedOrphans,
   SnapshotCheck,
   SnapshotCheckRun,
@@ -40,6 +43,7 @@ export type {
   SweepOptions,
   SweptSnapshots,
 } from './layer-snapshotter.js';
+export type { LayerChanges, LayerDirectory, LayerForm, PendingLink } from './terms/layer-changes.js';
 export type {
   Labelled,
   Labels,
@@ -63,13 +67,13 @@ export {
   type Ownership,
   type OwnerRule,
   PRESERVED,
-} from './ownership.js';
+} from './terms/ownership.js';
 export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
-export { WorkerPool, type WorkerPoolOptions } from './worker/worker-pool.js';
-export type { RunOptions } from './worker/worker-thread.js';
-export { composeEntry, type ComposedEntry } from './archive/compose-entry.js';
-export { ExtendedHeaderReader } from './archive/extended-headers.js';
-export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './archive/tar-header.js';
+export { WorkerPool, type WorkerPoolOptions } from './workers/worker-pool.js';
+export type { RunOptions } from './workers/worker-thread.js';
+export { composeEntry, type ComposedEntry } from './tar/compose-entry.js';
+export { ExtendedHeaderReader } from './tar/extended-headers.js';
+export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './tar/tar-header.js';
 export {
   type Compression,
   compressionOfBytes,
@@ -78,23 +82,23 @@ export {
 } from './compression/decompress.js';
 export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
 export { probeZstd } from './compression/unzstd.js';
-export { encodeHeader, paddingOf, PLAIN_FILE } from './export/encode-header.js';
-export { exportTree } from './export/export-tree.js';
+export { encodeHeader, paddingOf, PLAIN_FILE } from './files/encode-header.js';
+export { exportTree } from './files/export-tree.js';
 export {
   type EntryPosition,
   type ImageAttributes,
   ImageDirectory,
   type ImageFile,
-} from './image-tree/image-tree.js';
-export { readImageTree, type ReadImageTreeOptions } from './image-tree/read-image-tree.js';
-export type { StoredLayer } from './image-tree/stored-layer.js';
+} from './files/image-tree.js';
+export { readImageTree, type ReadImageTreeOptions } from './files/read-image-tree.js';
+export type { StoredLayer } from './files/stored-layer.js';
 export {
   type ChangedAspect,
   commonLayers,
   compareStacks,
   type CompareStacksOptions,
   type TreeChange,
-} from './image-view/compare-stacks.js';
+} from './files/compare-stacks.js';
 export {
   entryOf,
   findPath,
@@ -102,18 +106,18 @@ export {
   type FoundPath,
   type TreeEntry,
   walkTree,
-} from './image-view/walk-tree.js';
+} from './files/walk-tree.js';
 export {
   LayerReader,
   type LayerReaderOptions,
   type ReadLayer,
   type ViewableLayer,
-} from './image-view/layer-reader.js';
+} from './files/layer-reader.js';
 export {
   LayerStack,
   type ViewedDirectory,
   type ViewedFile,
   type ViewedLink,
   type ViewedNode,
-} from './image-view/viewed-directory.js';
-export { readFile, type ReadFileOptions } from './image-view/read-file.js';
+} from './files/viewed-directory.js';
+export { readFile, type ReadFileOptions } from './files/read-file.js';

@@ -3,18 +3,13 @@ import { abortedError, isWrongContent, throwIfAborted } from '../errors.js';
 import { chainIds, type Digest } from '../spec/index.js';
 import { type Decompressor } from './compression/decompress.js';
 import { requireInflate } from './compression/inflate-choice.js';
-import { applyOptions, type ExtractionOptions, extractLayer } from './extract-layer.js';
-import { ImageBudget, type LayerBudget } from './image-budget.js';
-import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './layer-input.js';
-import type {
-  CommitLayer,
-  CommittedLayer,
-  LayerChanges,
-  LayerDirectory,
-  LayerCommitter,
-} from './layer-snapshotter.js';
-import type { OmittedDevice } from './worker/apply-job.js';
-import type { WorkerPool } from './worker/worker-pool.js';
+import type { OmittedDevice } from './jobs/apply-job.js';
+import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './jobs/layer-input.js';
+import type { CommitLayer, CommittedLayer, LayerCommitter } from './layer-snapshotter.js';
+import { ImageBudget, type LayerBudget } from './terms/image-budget.js';
+import type { LayerChanges, LayerDirectory } from './terms/layer-changes.js';
+import { applyOptions, type ExtractionOptions, extractLayer } from './workers/extract-layer.js';
+import type { WorkerPool } from './workers/worker-pool.js';
 
 export interface UnpackerOptions extends ExtractionOptions {
   readonly snapshotter: LayerCommitter;

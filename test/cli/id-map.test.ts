@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { collectIdRange } from '../../src/cli/options/options.js';
 import { ownershipOf } from '../../src/cli/commands/unpack.js';
-import { defaultOwnership } from '../../src/unpack/ownership.js';
+import { defaultOwnership } from '../../src/unpack/terms/ownership.js';
 
 describe('--uid-map', () => {
   test('is CONTAINER:HOST:SIZE, several times', () => {

@@ -83,7 +83,7 @@ describe('the built command loads', () => {
 
 /** What only unpacks, and so is only of use in a worker thread. */
 const UNPACKING: readonly string[] = [
-  'unpack/worker/worker',
+  'unpack/workers/worker',
   'unpack/apply-layer',
   'unpack/archive/tar-reader',
   'unpack/compression/decompress',

@@ -53,7 +53,7 @@ describe('the package', () => {
         'dist/bin/chunks/worker.js',
         'dist/src/index.js',
         'dist/src/index.d.ts',
-        'dist/src/unpack/worker/worker.js',
+        'dist/src/unpack/workers/worker.js',
         'dist/sbom.cdx.json',
         'docs/cli.md',
         'docs/licences.md',

@@ -1,8 +1,8 @@
 import { createResolver, openat2Available, type Resolver } from '../../src/system/index.js';
-import type { LayerChanges } from '../../src/unpack/layer-snapshotter.js';
+import type { LayerChanges } from '../../src/unpack/terms/layer-changes.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
-import { CALLERS, PRESERVED } from '../../src/unpack/ownership.js';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { CALLERS, PRESERVED } from '../../src/unpack/terms/ownership.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import { type Chunking, chunksOf } from './chunking.js';
 import type { Random } from './random.js';
 

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import { archive, file } from '../support/tar-builder.js';
 import { removeTree } from '../support/unpack-fixture.js';
 import { type Extract, extractLayer } from './extract-layer.js';

@@ -1,5 +1,5 @@
-import { completeLayer } from '../../src/unpack/tree/complete-layer.js';
-import { mergeLayer } from '../../src/unpack/tree/merge-layer.js';
+import { completeLayer } from '../../src/unpack/merge/complete-layer.js';
+import { mergeLayer } from '../../src/unpack/merge/merge-layer.js';
 import { extractLayer, PLAINLY } from './extract-layer.js';
 import type { FuzzBench } from './fuzz-target.js';
 import type { Bed } from './sandbox.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { TarEntryType } from '../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import type { TarEntryType } from '../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import { archive, directory, file, pax } from '../support/tar-builder.js';
 import { partsOf } from './archive-parts.js';
 import { mutateArchive } from './mutate-archive.js';

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { llistxattr, O_DIRECTORY, O_RDONLY, openat, AT_FDCWD } from '../../src/system/index.js';
-import { emptyDirectory, removeEntry } from '../../src/unpack/tree/tree-walk.js';
+import { emptyDirectory, removeEntry } from '../../src/unpack/disk/tree-walk.js';
 import { Violation } from './violation.js';
 
 /** Where sandboxes are made: in memory, where this machine has a place for it. */

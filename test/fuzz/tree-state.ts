@@ -19,8 +19,8 @@ import {
   type BytePath,
   type Stat,
 } from '../../src/system/index.js';
-import { isOverlayXattr } from '../../src/unpack/tree/file-attributes.js';
-import { lendAccess, readNames } from '../../src/unpack/tree/tree-walk.js';
+import { isOverlayXattr } from '../../src/unpack/disk/file-attributes.js';
+import { lendAccess, readNames } from '../../src/unpack/disk/tree-walk.js';
 import { isWhiteoutName } from '../../src/unpack/layer/whiteout-name.js';
 import { Violation } from './violation.js';
 

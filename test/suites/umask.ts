@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
 import { defaultOwnership, WorkerPool } from '../../src/unpack/index.js';
-import type { ApplyJob } from '../../src/unpack/worker/apply-job.js';
+import type { ApplyJob } from '../../src/unpack/jobs/apply-job.js';
 import { listing } from '../support/extract-layer.js';
 import { isRoot } from '../support/needs-root.js';
 import { archive, directory, fifo, file } from '../support/tar-builder.js';

@@ -1,5 +1,5 @@
-import type { TarEntry } from '../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import type { TarEntry } from '../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import type { ListedEntry, TreeListing } from './tree-lister.js';
 
 interface Listed extends Omit<ListedEntry, 'nlink'> {

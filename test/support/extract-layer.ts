@@ -12,10 +12,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Resolver } from '../../src/system/index.js';
-import type { LayerChanges } from '../../src/unpack/layer-snapshotter.js';
-import { defaultOwnership, type Ownership } from '../../src/unpack/ownership.js';
+import type { LayerChanges } from '../../src/unpack/terms/layer-changes.js';
+import { defaultOwnership, type Ownership } from '../../src/unpack/terms/ownership.js';
 import { LayerWriter } from '../../src/unpack/layer/layer-writer.js';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import { Sentinel } from './sentinel.js';
 import { isRoot } from './needs-root.js';
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { BytePath } from '../../src/system/index.js';
-import type { TarEntry, TarTime } from '../../src/unpack/archive/tar-header.js';
-import { TarReader, type TarLimits } from '../../src/unpack/archive/tar-reader.js';
+import type { TarEntry, TarTime } from '../../src/unpack/tar/tar-header.js';
+import { TarReader, type TarLimits } from '../../src/unpack/tar/tar-reader.js';
 import { archive, file } from './tar-builder.js';
 
 /** An entry as it was read. */

@@ -8,10 +8,10 @@ import { compress as zstd } from 'zstd-napi';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
-import type { ApplyJob, ApplyOptions } from '../../src/unpack/worker/apply-job.js';
-import { applyLayer } from '../../src/unpack/apply-layer.js';
-import { defaultOwnership } from '../../src/unpack/ownership.js';
-import { activityWords, ThreadActivity } from '../../src/unpack/worker/thread-activity.js';
+import type { ApplyJob, ApplyOptions } from '../../src/unpack/jobs/apply-job.js';
+import { applyLayer } from '../../src/unpack/layer/apply-layer.js';
+import { defaultOwnership } from '../../src/unpack/terms/ownership.js';
+import { activityWords, ThreadActivity } from '../../src/unpack/jobs/thread-activity.js';
 import { listing } from '../support/extract-layer.js';
 import { isRoot, MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';
@@ -236,7 +236,7 @@ describe('applyLayer', () => {
         try { await applyLayer(JSON.parse(process.argv[2])); } catch (e) { console.log(e.code, JSON.stringify(e.details)); }
       ' "$3" "$4"`;
     const full = job(gzipSync(archive(file('big', Buffer.alloc(1 << 20, 'x')))));
-    const module = new URL('../../dist/src/unpack/apply-layer.js', import.meta.url).href;
+    const module = new URL('../../dist/src/unpack/layer/apply-layer.js', import.meta.url).href;
     const said = execFileSync('unshare', [
       MOUNT_NAMESPACE,
       'sh',

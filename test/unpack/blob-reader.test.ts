@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Frontier } from '../../src/system/index.js';
-import { readBlob, type BlobReaderOptions } from '../../src/unpack/apply-layer.js';
+import { readBlob, type BlobReaderOptions } from '../../src/unpack/layer/apply-layer.js';
 
 let root = '';
 let blob = '';

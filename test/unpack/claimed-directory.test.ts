@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { claimDirectory } from '../../src/unpack/unpack-tree.js';
+import { claimDirectory } from '../../src/unpack/files/unpack-tree.js';
 import { removeTree } from '../support/unpack-fixture.js';
 
 let work: string;

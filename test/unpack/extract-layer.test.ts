@@ -3,8 +3,8 @@ import { deferred } from '../../src/concurrency/index.js';
 import { ContentError, UnpackError } from '../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
-import { applyOptions, extractLayer } from '../../src/unpack/extract-layer.js';
-import type { WorkerPool } from '../../src/unpack/worker/worker-pool.js';
+import { applyOptions, extractLayer } from '../../src/unpack/workers/extract-layer.js';
+import type { WorkerPool } from '../../src/unpack/workers/worker-pool.js';
 import { failure } from '../support/registry-fixture.js';
 
 const bytes = Buffer.from('a layer');

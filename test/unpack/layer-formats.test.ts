@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
-import type { ApplyResult } from '../../src/unpack/worker/apply-job.js';
-import { applyLayer } from '../../src/unpack/apply-layer.js';
+import type { ApplyResult } from '../../src/unpack/jobs/apply-job.js';
+import { applyLayer } from '../../src/unpack/layer/apply-layer.js';
 import { decompress, type Compression } from '../../src/unpack/compression/decompress.js';
-import { CALLERS } from '../../src/unpack/ownership.js';
-import { TarReader } from '../../src/unpack/archive/tar-reader.js';
+import { CALLERS } from '../../src/unpack/terms/ownership.js';
+import { TarReader } from '../../src/unpack/tar/tar-reader.js';
 import {
   eStargz,
   gzipMember,

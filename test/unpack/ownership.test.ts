@@ -7,7 +7,7 @@ import {
   ownerOf,
   type Ownership,
   PRESERVED,
-} from '../../src/unpack/ownership.js';
+} from '../../src/unpack/terms/ownership.js';
 
 const UNCHANGED = 2 ** 32 - 1;
 

@@ -16,7 +16,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LandfallError } from '../../src/errors.js';
 import { Frontier } from '../../src/system/index.js';
-import type { JobResults, WorkerJob } from '../../src/unpack/worker/apply-job.js';
+import type { JobResults, WorkerJob } from '../../src/unpack/jobs/apply-job.js';
 import { type RunOptions, unpackTree, WorkerPool, type UnpackEvent } from '../../src/unpack/index.js';
 import { isRoot } from '../support/needs-root.js';
 import { archive, directory, file, hardLink, symlink } from '../support/tar-builder.js';

@@ -17,8 +17,8 @@ import {
   S_IFREG,
   SystemError,
 } from '../../system/index.js';
-import { filesystemError } from '../archive-error.js';
-import { openTree } from '../tree/tree-walk.js';
+import { filesystemError } from '../terms/archive-error.js';
+import { openTree } from '../disk/tree-walk.js';
 import { convertConfig, type ConvertOptions } from './convert-config.js';
 import { resolveUser } from './process-user.js';
 import type { RuntimeConfig } from './runtime-config.js';

@@ -1,4 +1,4 @@
-import type { IdRange } from '../ownership.js';
+import type { IdRange } from '../terms/ownership.js';
 
 /*
  * A container as a runtime is told to run it: what landfall writes of runtime-spec's config.md and config-linux.md. The

@@ -1,4 +1,4 @@
-import { badArchive } from '../archive-error.js';
+import { badArchive } from '../terms/archive-error.js';
 
 /** What a decoder has not used yet of a source's chunks. */
 export class DecoderInput {

@@ -1,7 +1,7 @@
 import { compressionOf, type Digest, LIMITS, type UnpackLimits } from '../../spec/index.js';
 import { createInflater } from '../../system/index.js';
-import { limitExceeded } from '../archive-error.js';
-import type { Warnings } from '../warnings.js';
+import { limitExceeded } from '../terms/archive-error.js';
+import type { Warnings } from '../terms/warnings.js';
 import { gunzip, gunzipByStream, type GunzipOptions } from './gunzip.js';
 import { type GzipDecompressor, gzipDecompressor, type InflateChoice } from './inflate-choice.js';
 import { unzstd } from './unzstd.js';

@@ -2,7 +2,7 @@ import type { DuplexOptions } from 'node:stream';
 import { crc32, createGunzip, type Gunzip, type ZlibOptions } from 'node:zlib';
 import { systemCode, type UnpackError } from '../../errors.js';
 import { InflateError, type Inflater, type InflateStep } from '../../system/index.js';
-import { badArchive } from '../archive-error.js';
+import { badArchive } from '../terms/archive-error.js';
 import { DecoderInput, requireZeros } from './decoder-input.js';
 
 /**

@@ -2,7 +2,7 @@ import type * as Binding from 'zstd-napi/binding.js';
 import { isLandfallError } from '../../errors.js';
 import { nativeModuleError } from '../../native-module.js';
 import type { Capability } from '../../system/index.js';
-import { badArchive, limitExceeded } from '../archive-error.js';
+import { badArchive, limitExceeded } from '../terms/archive-error.js';
 import { DecoderInput, requireZeros } from './decoder-input.js';
 
 const CHUNK_BYTES = 512 * 1024;

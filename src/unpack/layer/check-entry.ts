@@ -1,10 +1,10 @@
 import { UnpackError } from '../../errors.js';
 import type { UnpackLimits } from '../../spec/index.js';
 import { type BytePath, fromBytePath } from '../../system/index.js';
-import { badArchive, limitExceeded, printable } from '../archive-error.js';
-import type { TarEntry } from '../archive/tar-header.js';
-import type { Warnings } from '../warnings.js';
-import type { OmittedDevice } from '../worker/apply-job.js';
+import { badArchive, limitExceeded, printable } from '../terms/archive-error.js';
+import type { TarEntry } from '../tar/tar-header.js';
+import type { Warnings } from '../terms/warnings.js';
+import type { OmittedDevice } from '../jobs/apply-job.js';
 import type { LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
 

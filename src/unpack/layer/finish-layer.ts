@@ -8,8 +8,8 @@ import {
   utimensat,
   type BytePath,
 } from '../../system/index.js';
-import { filesystemError, printable } from '../archive-error.js';
-import type { LayerChanges } from '../layer-snapshotter.js';
+import { filesystemError, printable } from '../terms/archive-error.js';
+import type { LayerChanges } from '../terms/layer-changes.js';
 import {
   type DirectoryAttributes,
   type LayerLink,

@@ -11,9 +11,9 @@ import {
   procFdPath,
   type BytePath,
 } from '../../system/index.js';
-import { copyNode, LINK_LIMIT_WARNING, linkUnlessFull } from '../tree/copy-node.js';
-import type { Place } from '../tree/file-attributes.js';
-import type { Warnings } from '../warnings.js';
+import { copyNode, LINK_LIMIT_WARNING, linkUnlessFull } from '../disk/copy-node.js';
+import type { Place } from '../disk/file-attributes.js';
+import type { Warnings } from '../terms/warnings.js';
 import type { LayerNode } from './layer-node.js';
 import type { LayerTree } from './layer-tree.js';
 import type { OmittedDevices } from './check-entry.js';

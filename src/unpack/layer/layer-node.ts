@@ -1,8 +1,8 @@
 import { UnpackError } from '../../errors.js';
 import { type BytePath, fromBytePath } from '../../system/index.js';
-import { badArchive, printable } from '../archive-error.js';
-import type { TarTime } from '../archive/tar-header.js';
-import type { PendingLink } from '../layer-snapshotter.js';
+import { badArchive, printable } from '../terms/archive-error.js';
+import type { TarTime } from '../tar/tar-header.js';
+import type { PendingLink } from '../terms/layer-changes.js';
 
 /** What an archive says of a directory and can only be set when everything in it is done. */
 export interface DirectoryAttributes {

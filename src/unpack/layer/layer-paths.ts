@@ -1,8 +1,8 @@
 import { UnpackError } from '../../errors.js';
 import { LIMITS, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import { badArchive, limitExceeded, printable } from '../archive-error.js';
-import { pathDepth } from '../tree/tree-walk.js';
+import { badArchive, limitExceeded, printable } from '../terms/archive-error.js';
+import { pathDepth } from '../disk/tree-walk.js';
 import type { LayerLink } from './layer-node.js';
 import { AUFS_LINKS, isWhiteoutName, meaningOf, WHITEOUT_PREFIX } from './whiteout-name.js';
 

@@ -18,8 +18,8 @@ import {
   type BytePath,
   type Resolver,
 } from '../../system/index.js';
-import { limitExceeded } from '../archive-error.js';
-import { type Owner, UNCHANGED } from '../ownership.js';
+import { limitExceeded } from '../terms/archive-error.js';
+import { type Owner, UNCHANGED } from '../terms/ownership.js';
 import { cannotOwn } from './entry-attributes.js';
 import { LayerNode } from './layer-node.js';
 import { type LayerPathLimits, LayerPaths, NOT_A_LINK } from './layer-paths.js';

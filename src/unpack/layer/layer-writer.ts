@@ -17,13 +17,13 @@ import {
   symlinkat,
   write,
 } from '../../system/index.js';
-import { atEntry, badArchive, filesystemError, limitExceeded, printable } from '../archive-error.js';
-import type { SparseSegment, TarEntry } from '../archive/tar-header.js';
-import type { TarHandler } from '../archive/tar-reader.js';
-import type { LayerChanges } from '../layer-snapshotter.js';
-import { changesOwner, ownerOf, type Ownership } from '../ownership.js';
-import { Warnings } from '../warnings.js';
-import type { OmittedDevice } from '../worker/apply-job.js';
+import { atEntry, badArchive, filesystemError, limitExceeded, printable } from '../terms/archive-error.js';
+import type { SparseSegment, TarEntry } from '../tar/tar-header.js';
+import type { TarHandler } from '../tar/tar-reader.js';
+import type { LayerChanges } from '../terms/layer-changes.js';
+import { changesOwner, ownerOf, type Ownership } from '../terms/ownership.js';
+import { Warnings } from '../terms/warnings.js';
+import type { OmittedDevice } from '../jobs/apply-job.js';
 import { checkEntry, isDevice, OmittedDevices } from './check-entry.js';
 import { EntryAttributes } from './entry-attributes.js';
 import { finishLayer } from './finish-layer.js';

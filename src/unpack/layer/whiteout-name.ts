@@ -1,5 +1,5 @@
 import type { BytePath } from '../../system/index.js';
-import { badArchive } from '../archive-error.js';
+import { badArchive } from '../terms/archive-error.js';
 
 /** What an entry's path means (image-spec layer.md: Whiteouts). */
 export type EntryMeaning =

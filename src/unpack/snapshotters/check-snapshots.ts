@@ -9,15 +9,10 @@ import {
   textOf,
 } from '../../metadata/index.js';
 import { parseDigest } from '../../spec/index.js';
-import { applyOptions, extractLayer } from '../extract-layer.js';
-import type { LayerInput } from '../layer-input.js';
-import type {
-  CheckedSnapshot,
-  HoldOptions,
-  LayerChanges,
-  LayerDirectory,
-  SnapshotCheckRun,
-} from '../layer-snapshotter.js';
+import type { LayerInput } from '../jobs/layer-input.js';
+import type { CheckedSnapshot, HoldOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
+import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
+import { applyOptions, extractLayer } from '../workers/extract-layer.js';
 import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
 import {
   readSnapshotFile,

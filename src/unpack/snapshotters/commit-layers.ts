@@ -2,8 +2,9 @@ import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import type { CommitLayer, CommittedLayer, LayerChanges } from '../layer-snapshotter.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
+import type { CommitLayer, CommittedLayer } from '../layer-snapshotter.js';
+import type { LayerChanges } from '../terms/layer-changes.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
 import {
   rewriteSnapshotFile,
   type SnapshotDirectories,

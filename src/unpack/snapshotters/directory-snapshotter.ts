@@ -7,7 +7,6 @@ import type {
   CommitLayer,
   CommittedLayer,
   HoldChainOptions,
-  LayerDirectory,
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
@@ -15,9 +14,10 @@ import type {
   SweepOptions,
   SweptSnapshots,
 } from '../layer-snapshotter.js';
+import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 import type { IdMappings } from '../bundle/runtime-config.js';
-import type { WorkerPool } from '../worker/worker-pool.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
 import { commitLayers, type CompleteLayer, type SnapshotParts } from './commit-layers.js';

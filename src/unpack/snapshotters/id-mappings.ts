@@ -1,6 +1,6 @@
 import { LandfallError } from '../../errors.js';
 import { hasId, type IdMappings } from '../bundle/runtime-config.js';
-import { checkIdRanges, type IdRange, type Owner, ownerOf } from '../ownership.js';
+import { checkIdRanges, type IdRange, type Owner, ownerOf } from '../terms/ownership.js';
 import type { Labels, Mount } from '../snapshotter.js';
 import { isRemapped } from './snapshot-records.js';
 

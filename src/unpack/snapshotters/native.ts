@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Abortable } from '../../errors.js';
-import type { LayerChanges } from '../layer-snapshotter.js';
-import { lowestChanges } from '../tree/merge-layer.js';
+import type { LayerChanges } from '../terms/layer-changes.js';
+import { lowestChanges } from '../merge/merge-layer.js';
 import type { Mount, SnapshotKind } from '../snapshotter.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
 import { removeDirectory } from './remove-directory.js';

@@ -11,7 +11,7 @@ import {
   unlinkatIfPresent,
   type BytePath,
 } from '../../system/index.js';
-import { isAbsent, isDirectory, lendAccess, openDirectory, Pace, readNames } from '../tree/tree-walk.js';
+import { isAbsent, isDirectory, lendAccess, openDirectory, Pace, readNames } from '../disk/tree-walk.js';
 
 /**
  * What stops a removal by path: directories without the rights that it takes, and paths longer than the kernel takes, which a

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
-import { exportTree } from '../../../src/unpack/export/export-tree.js';
-import type { StoredLayer } from '../../../src/unpack/image-tree/stored-layer.js';
+import { exportTree } from '../../../src/unpack/files/export-tree.js';
+import type { StoredLayer } from '../../../src/unpack/files/stored-layer.js';
 import { extractLayer, PLAINLY } from '../extract-layer.js';
 import type { FuzzTarget } from '../fuzz-target.js';
 import { endOf, mergedOf } from '../layer-stacks.js';

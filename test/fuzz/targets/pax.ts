@@ -1,4 +1,4 @@
-import { parsePax, paxName, paxNumber, paxTime } from '../../../src/unpack/archive/extended-headers.js';
+import { parsePax, paxName, paxNumber, paxTime } from '../../../src/unpack/tar/extended-headers.js';
 import { paxRecord } from '../../support/tar-builder.js';
 import type { FuzzTarget } from '../fuzz-target.js';
 import { mutatePax } from '../mutate-archive.js';

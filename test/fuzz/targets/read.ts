@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { unpackLimits } from '../../../src/spec/index.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
-import { type TarHandler, TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
+import { type TarHandler, TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { chunkingFor, type Chunking, chunksOf } from '../chunking.js';
 import type { FuzzTarget } from '../fuzz-target.js';
 import { randomArchive } from '../random-input.js';

@@ -1,6 +1,6 @@
 import { extract, type Header } from 'tar-stream';
-import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 
 /** One entry as a reader of archives tells of it; texts, so that two can be held against each other fact by fact. */
 export type EntryFacts = Readonly<Record<string, string>>;

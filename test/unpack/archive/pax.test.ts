@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { paxTime } from '../../../src/unpack/archive/extended-headers.js';
+import { paxTime } from '../../../src/unpack/tar/extended-headers.js';
 
 describe('a time', () => {
   it.each<[string, number, number]>([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { archive, file, pax } from '../../support/tar-builder.js';
 
 /** The names of each entry's extended attributes. */

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CALLERS } from '../../../src/unpack/ownership.js';
+import { CALLERS } from '../../../src/unpack/terms/ownership.js';
 import { Sandbox } from '../../support/extract-layer.js';
 import { needsPeer } from '../../support/peers.js';
 

@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import { encodeHeader } from '../../../src/unpack/export/encode-header.js';
-import type { TarEntry } from '../../../src/unpack/archive/tar-header.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import { encodeHeader } from '../../../src/unpack/files/encode-header.js';
+import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { rounds } from '../../support/rounds.js';
 
 const PLAIN: TarEntry = {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { compress as zstd } from 'zstd-napi';
 import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { exportTree, type StoredLayer, type UnpackEvent } from '../../../src/unpack/index.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { listArchive } from '../../support/archive-listing.js';
 import { collected, exported, storedLayer } from '../../support/exported.js';
 import { archive, device, directory, file, hardLink, symlink } from '../../support/tar-builder.js';

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import { costOfTree, ImageDirectory, IndexBudget } from '../../../src/unpack/image-tree/image-tree.js';
-import { LayerIndexer } from '../../../src/unpack/image-tree/layer-indexer.js';
-import { mergeIndexedLayer } from '../../../src/unpack/image-tree/read-image-tree.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
-import { Warnings } from '../../../src/unpack/warnings.js';
+import { costOfTree, ImageDirectory, IndexBudget } from '../../../src/unpack/files/image-tree.js';
+import { LayerIndexer } from '../../../src/unpack/files/layer-indexer.js';
+import { mergeIndexedLayer } from '../../../src/unpack/files/read-image-tree.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
+import { Warnings } from '../../../src/unpack/terms/warnings.js';
 import { exported } from '../../support/exported.js';
 import { runModel } from '../../support/layer-model.js';
 import { archiveOf, layerSequence } from '../../support/layer-operations.js';

@@ -2,8 +2,8 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { IndexBudget } from '../../../src/unpack/image-tree/image-tree.js';
-import { indexDirectory } from '../../../src/unpack/image-view/index-directory.js';
+import { IndexBudget } from '../../../src/unpack/files/image-tree.js';
+import { indexDirectory } from '../../../src/unpack/files/index-directory.js';
 
 test('can be stopped within a file, which may be one large hole', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'landfall-index-'));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isLandfallError } from '../../../src/errors.js';
 import { compareStacks, findPath, LayerReader, readFile, walkTree } from '../../../src/unpack/index.js';
-import { ContentDigest } from '../../../src/unpack/image-view/content-digest.js';
+import { ContentDigest } from '../../../src/unpack/files/content-digest.js';
 import { collected } from '../../support/exported.js';
 import { archive, directory, file, hardLink, symlink } from '../../support/tar-builder.js';
 import { viewLayers, type ViewedLayers } from '../../support/viewed-tree.js';

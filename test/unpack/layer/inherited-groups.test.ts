@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { defaultOwnership } from '../../../src/unpack/index.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { mountLoopDisk } from '../../support/loop-disk.js';
 import { MountNamespace, outputAt } from '../../support/mount-namespace.js';
 import { isRoot } from '../../support/needs-root.js';

@@ -3,7 +3,7 @@ import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lgetxattr, llistxattr, lsetxattr, toBytePath } from '../../../src/system/index.js';
-import { CALLERS } from '../../../src/unpack/ownership.js';
+import { CALLERS } from '../../../src/unpack/terms/ownership.js';
 import { listing, Sandbox, type Extracted, type ExtractOptions } from '../../support/extract-layer.js';
 import { isRoot } from '../../support/needs-root.js';
 import {

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
-import { IndexBudget } from '../../../src/unpack/image-tree/image-tree.js';
-import { LayerIndexer } from '../../../src/unpack/image-tree/layer-indexer.js';
+import { IndexBudget } from '../../../src/unpack/files/image-tree.js';
+import { LayerIndexer } from '../../../src/unpack/files/layer-indexer.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
-import { CALLERS } from '../../../src/unpack/ownership.js';
-import { type TarHandler, TarReader } from '../../../src/unpack/archive/tar-reader.js';
-import { Warnings } from '../../../src/unpack/warnings.js';
+import { CALLERS } from '../../../src/unpack/terms/ownership.js';
+import { type TarHandler, TarReader } from '../../../src/unpack/tar/tar-reader.js';
+import { Warnings } from '../../../src/unpack/terms/warnings.js';
 import { archive, directory, file, symlink } from '../../support/tar-builder.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 

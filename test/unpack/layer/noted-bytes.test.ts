@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { unpackLimits } from '../../../src/spec/index.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
-import { CALLERS } from '../../../src/unpack/ownership.js';
-import { TarReader } from '../../../src/unpack/archive/tar-reader.js';
+import { CALLERS } from '../../../src/unpack/terms/ownership.js';
+import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { archive, directory, file, hardLink } from '../../support/tar-builder.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 

@@ -1,4 +1,4 @@
-import type { LayerChanges } from '../../../src/unpack/layer-snapshotter.js';
+import type { LayerChanges } from '../../../src/unpack/terms/layer-changes.js';
 
 /** A layer by itself, and what a writer makes of it. */
 export interface WrittenLayer {

@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lremovexattr, lsetxattr, toBytePath } from '../../../src/system/index.js';
-import { compareTrees } from '../../../src/unpack/tree/compare-trees.js';
+import { compareTrees } from '../../../src/unpack/merge/compare-trees.js';
 import { isRoot } from '../../support/needs-root.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lgetxattr } from '../../../src/system/index.js';
-import { completeLayer } from '../../../src/unpack/tree/complete-layer.js';
+import { completeLayer } from '../../../src/unpack/merge/complete-layer.js';
 import type { LayerChanges } from '../../../src/unpack/index.js';
 import { listing } from '../../support/extract-layer.js';
 import { isRoot } from '../../support/needs-root.js';

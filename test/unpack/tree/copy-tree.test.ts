@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { toBytePath } from '../../../src/system/index.js';
 import { lsetxattr } from '../../../src/system/index.js';
-import { copyTree } from '../../../src/unpack/tree/copy-tree.js';
+import { copyTree } from '../../../src/unpack/merge/copy-tree.js';
 import { TreeLister } from '../../support/tree-lister.js';
 import { isRoot } from '../../support/needs-root.js';
 import { removeTree } from '../../support/unpack-fixture.js';

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LayerChanges } from '../../../src/unpack/index.js';
-import { mergeLayer } from '../../../src/unpack/tree/merge-layer.js';
+import { mergeLayer } from '../../../src/unpack/merge/merge-layer.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
 let root: string;

@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { Frontier } from '../../../src/system/index.js';
-import type { ApplyJob, SyncJob } from '../../../src/unpack/worker/apply-job.js';
+import type { ApplyJob, SyncJob } from '../../../src/unpack/jobs/apply-job.js';
 import { CALLERS, WorkerPool } from '../../../src/unpack/index.js';
 import { digestOf, unpackLimits } from '../../../src/spec/index.js';
 import { removeTree } from '../../support/unpack-fixture.js';

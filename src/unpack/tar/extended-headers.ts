@@ -1,0 +1,263 @@
+import { LIMITS } from '../../spec/index.js';
+import type { BytePath } from '../../system/index.js';
+import { badArchive, limitExceeded } from '../terms/archive-error.js';
+import type { ExtendedHeaders } from './compose-entry.js';
+import type { TarHeader, TarTime } from './tar-header.js';
+
+/**
+ * Collects the headers that stand before an entry and tell of it: pax (types `x` and `g`), GNU long name and long link
+ * (`L` and `K`). Of two of one type before one entry the last counts.
+ */
+export class ExtendedHeaderReader implements ExtendedHeaders {
+  readonly #global = new Map<BytePath, Buffer>();
+  readonly #globalXattrs = new Map<BytePath, Buffer>();
+  #globalBytes = 0;
+  #pax: PaxRecords | undefined;
+  #longName: BytePath | undefined;
+  #longLink: BytePath | undefined;
+  readonly #maxBytes: number;
+  /** The one that is being read. */
+  #typeflag = '';
+  #bytes: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  /** @param maxBytes - of one header, and of all global records together */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  static isExtended(typeflag: string): boolean {
+    return typeflag === 'x' || typeflag === 'g' || typeflag === 'L' || typeflag === 'K';
+  }
+
+  get global(): ReadonlyMap<BytePath, Buffer> {
+    return this.#global;
+  }
+  get globalXattrs(): ReadonlyMap<BytePath, Buffer> {
+    return this.#globalXattrs;
+  }
+  get pax(): PaxRecords | undefined {
+    return this.#pax;
+  }
+  get longName(): BytePath | undefined {
+    return this.#longName;
+  }
+  get longLink(): BytePath | undefined {
+    return this.#longLink;
+  }
+
+  /** Whether there are some for an entry that has not come yet. */
+  get pending(): boolean {
+    return this.#pax !== undefined || this.#longName !== undefined || this.#longLink !== undefined;
+  }
+
+  /** The entry has come: forgets all but the global ones. */
+  clear(): void {
+    this.#pax = undefined;
+    this.#longName = undefined;
+    this.#longLink = undefined;
+  }
+
+  /** An extended header begins; its content goes to {@link take}. */
+  begin(header: TarHeader): void {
+    const { size, typeflag } = header;
+    if (size < 0) throw badArchive('an extended header has a negative size');
+    if (size > this.#maxBytes) {
+      throw limitExceeded(`an extended header has ${size} bytes; the limit is ${this.#maxBytes}`);
+    }
+    this.#typeflag = typeflag;
+    this.#bytes = Buffer.allocUnsafe(size);
+    this.#length = 0;
+    if (size === 0) this.#end();
+  }
+
+  /** Takes what it needs of the chunk from `at` on; returns where the rest begins. */
+  take(chunk: Buffer, at: number): number {
+    const end = Math.min(chunk.length, at + this.#bytes.length - this.#length);
+    chunk.copy(this.#bytes, this.#length, at, end);
+    this.#length += end - at;
+    if (this.isWhole) this.#end();
+    return end;
+  }
+
+  get isWhole(): boolean {
+    return this.#length === this.#bytes.length;
+  }
+
+  #end(): void {
+    if (this.#typeflag === 'x') this.#pax = parsePax(this.#bytes);
+    else if (this.#typeflag === 'g') this.#addGlobal(parsePax(this.#bytes));
+    else if (this.#typeflag === 'L') this.#longName = untilNul(this.#bytes);
+    else this.#longLink = untilNul(this.#bytes);
+  }
+
+  /** Global records add up over the archive, so their sum is bounded too. */
+  #addGlobal(records: PaxRecords): void {
+    for (const [key, value] of records.values) {
+      // All records of extended attributes are gone through for every entry, so the others stand apart.
+      const kept = isXattrRecord(key) ? this.#globalXattrs : this.#global;
+      this.#globalBytes += value.length - (kept.get(key)?.length ?? -key.length);
+      // A view would keep its whole header in memory.
+      kept.set(key, Buffer.from(value));
+    }
+    if (this.#globalBytes > this.#maxBytes) {
+      throw limitExceeded(`the global headers have more than ${this.#maxBytes} bytes`);
+    }
+  }
+}
+
+function untilNul(bytes: Buffer): BytePath {
+  const nul = bytes.indexOf(0);
+  return bytes.toString('latin1', 0, nul < 0 ? bytes.length : nul);
+}
+
+/** The records of one pax extended header (POSIX.1-2001 pax: pax Extended Header). Keys and values are bytes. */
+export interface PaxRecords {
+  /** The last value of each key. */
+  readonly values: ReadonlyMap<BytePath, Buffer>;
+  /** Values of GNU.sparse.offset and GNU.sparse.numbytes in their order, since sparse format 0.0 repeats these keys. */
+  readonly sparsePairs: readonly Buffer[];
+}
+
+const SPACE = 0x20;
+const NEWLINE = 0x0a;
+const EQUALS = 0x3d;
+
+/**
+ * Splits `LENGTH KEY=VALUE\n` records. The values are views of `bytes`.
+ *
+ * @throws {UnpackError} BAD_ARCHIVE for anything malformed, since what follows it could not be trusted
+ */
+export function parsePax(bytes: Buffer): PaxRecords {
+  const values = new Map<BytePath, Buffer>();
+  const sparsePairs: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const { key, value, end } = readRecord(bytes, at);
+    if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') sparsePairs.push(value);
+    else values.set(key, value);
+    at = end;
+  }
+  return { values, sparsePairs };
+}
+
+function readRecord(bytes: Buffer, at: number): { key: BytePath; value: Buffer; end: number } {
+  let length = 0;
+  let i = at;
+  for (; i < bytes.length && bytes[i] !== SPACE; i++) {
+    const digit = (bytes[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9 || length > bytes.length) throw malformed();
+    length = length * 10 + digit;
+  }
+  const end = at + length;
+  if (i === at || i + 1 >= end || end > bytes.length || bytes[end - 1] !== NEWLINE) throw malformed();
+  const equals = bytes.indexOf(EQUALS, i + 1);
+  if (equals < 0 || equals >= end || equals === i + 1) throw malformed();
+  return { key: bytes.toString('latin1', i + 1, equals), value: bytes.subarray(equals + 1, end - 1), end };
+}
+
+function malformed(): Error {
+  return badArchive('a pax header is malformed');
+}
+
+/** A non-negative decimal number, for sizes and owners. */
+export function paxNumber(value: Buffer, key: string): number {
+  const digits = value.toString('latin1');
+  const parsed = /^[0-9]{1,16}$/.test(digits) ? Number(digits) : NaN;
+  if (!Number.isSafeInteger(parsed)) throw badArchive(`the pax record ${key} is not a number`);
+  return parsed;
+}
+
+/**
+ * Seconds with an optional fraction, possibly negative: `-1.5` is half a second after the second -2. What is finer than a
+ * nanosecond goes to the earlier one (POSIX.1-2001 pax: pax Extended Header File Times), so away from zero before 1970.
+ */
+export function paxTime(value: Buffer, key: string): TarTime {
+  const match = /^(-?)([0-9]{1,16})(?:\.([0-9]*))?$/.exec(value.toString('latin1'));
+  const [, sign, whole = '', fraction = ''] = match ?? [];
+  const time = sign === '-' ? timeBefore(Number(whole), fraction) : timeAfter(Number(whole), fraction);
+  if (match === null || !Number.isSafeInteger(time.seconds)) {
+    throw badArchive(`the pax record ${key} is not a time`);
+  }
+  return time;
+}
+
+function timeAfter(seconds: number, fraction: string): TarTime {
+  return { seconds, nanoseconds: Number(fraction.slice(0, 9).padEnd(9, '0')) };
+}
+
+function timeBefore(seconds: number, fraction: string): TarTime {
+  const away = timeAfter(0, fraction).nanoseconds + (/[1-9]/.test(fraction.slice(9)) ? 1 : 0);
+  // `0 -` avoids minus zero, which no comparison of times expects.
+  if (away === 0) return { seconds: 0 - seconds, nanoseconds: 0 };
+  return { seconds: 0 - seconds - 1, nanoseconds: 1e9 - away };
+}
+
+/** A name; a NUL cannot be part of one. */
+export function paxName(value: Buffer, key: string): BytePath {
+  const name = value.toString('latin1');
+  if (name.includes('\0')) throw badArchive(`the pax record ${key} holds a NUL`);
+  return name;
+}
+
+const SCHILY = 'SCHILY.xattr.';
+const LIBARCHIVE = 'LIBARCHIVE.xattr.';
+
+const NO_XATTRS: ReadonlyMap<BytePath, Buffer> = new Map();
+
+/** Whether a pax record holds an extended attribute. */
+function isXattrRecord(key: BytePath): boolean {
+  return key.startsWith(SCHILY) || key.startsWith(LIBARCHIVE);
+}
+
+/**
+ * The extended attributes that pax records hold; of two of one name the later counts. libarchive writes both forms; star's is
+ * the exact one, since its values are the bytes themselves.
+ *
+ * @param records - of the global headers, and of the entry's own
+ * @throws {UnpackError} BAD_ARCHIVE; LIMIT_EXCEEDED for more names than the kernel could list of one file
+ */
+export function xattrsOf(
+  records: readonly (ReadonlyMap<BytePath, Buffer> | undefined)[],
+  path: BytePath,
+): ReadonlyMap<BytePath, Buffer> {
+  let xattrs: Map<BytePath, Buffer> | undefined;
+  for (const prefix of [LIBARCHIVE, SCHILY]) {
+    for (const some of records) {
+      for (const [key, value] of some ?? []) {
+        if (!key.startsWith(prefix)) continue;
+        xattrs ??= new Map();
+        const name = key.slice(prefix.length);
+        if (prefix === SCHILY) xattrs.set(xattrName(name, path), value);
+        else xattrs.set(xattrName(percentDecoded(name), path), fromBase64(value));
+      }
+    }
+  }
+  if (xattrs === undefined) return NO_XATTRS;
+  checkList(xattrs, path);
+  return xattrs;
+}
+
+function xattrName(name: BytePath, path: BytePath): BytePath {
+  if (name === '' || name.includes('\0')) {
+    throw badArchive('the name of an extended attribute is empty or holds a NUL', path);
+  }
+  return name;
+}
+
+function checkList(xattrs: ReadonlyMap<BytePath, Buffer>, path: BytePath): void {
+  let bytes = 0;
+  for (const name of xattrs.keys()) bytes += name.length + 1;
+  if (bytes <= LIMITS.xattrListBytes) return;
+  throw limitExceeded(
+    `the names of the extended attributes have ${bytes} bytes; the limit is ${LIMITS.xattrListBytes}`,
+    path,
+  );
+}
+
+function fromBase64(value: Buffer): Buffer {
+  return Buffer.from(value.toString('latin1'), 'base64');
+}
+
+function percentDecoded(name: BytePath): BytePath {
+  return name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+}
