@@ -1,3 +1,4 @@
+// config, format -> output -> options, progress, timeline -> images, completion -> commands -> main.ts
 import { ContentError, systemCode } from '../errors.js';
 import type { Surroundings } from './output/command-context.js';
 import type { CommandLine } from './command-line.js';

@@ -1,6 +1,6 @@
 import type { Command, Option } from 'commander';
 import { LandfallError } from '../../errors.js';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
 import {
   configFileFacts,

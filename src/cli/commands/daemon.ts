@@ -12,7 +12,7 @@ import {
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
 import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
-import type { FailoverOptions } from '../../registry/hosts/host-health.js';
+import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';

@@ -4,7 +4,7 @@ import type { Command, Option } from 'commander';
 import { defaultConcurrency } from '../../engine/pull/pull-budget.js';
 import { preferredSnapshotter } from '../../engine/store.js';
 import { authFilePlaces } from '../../registry/auth/auth-file.js';
-import { LIMITS, type UnpackLimit } from '../../spec/limits.js';
+import { LIMITS, type UnpackLimit } from '../../spec/index.js';
 import type { CommandContext } from '../output/command-context.js';
 import { renderTable } from '../format/table.js';
 import { keyOf, kindOf, refusalOf } from '../config/option-kind.js';

@@ -5,7 +5,7 @@ import {
   type LoginTarget,
   parseLoginTarget,
   storeCredentials,
-} from '../../registry/auth/credential-store.js';
+} from '../../registry/index.js';
 import { askTerminal, readPassword } from '../images/ask-terminal.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { printable } from '../format/table.js';

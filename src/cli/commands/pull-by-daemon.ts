@@ -1,11 +1,19 @@
 import { type DaemonAddress, DaemonClient } from '../../daemon/index.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import type { Credentials } from '../../registry/index.js';
-import { formatPlatform, parsePlatform, parseReference } from '../../spec/index.js';
+import { formatPlatform, parsePlatform, parseReference, type Platform } from '../../spec/index.js';
 import type { CommandContext } from '../output/command-context.js';
-import type { PullPlan } from './pull.js';
 import { credentialsFor } from '../images/open-registry.js';
 import { type Outcome, outcomeOf } from '../output/several.js';
+
+/** What a pull is asked to do, by this process or by the daemon. */
+export interface PullPlan {
+  readonly platform: Platform | undefined;
+  readonly allPlatforms: boolean;
+  readonly unpack: boolean;
+  readonly verifyFirst: boolean;
+  readonly discardLayers: boolean;
+}
 
 export interface PullByDaemonOptions extends PullPlan {
   readonly tell: (event: PullEvent) => void;
@@ -13,8 +21,8 @@ export interface PullByDaemonOptions extends PullPlan {
 }
 
 /**
- * Pulls images by the daemon that serves the root, with this user's credentials, so that they share its budget and join pulls that are
- * under way. Where there are none, the daemon looks for its own.
+ * Pulls images by the daemon that serves the root, so that they share its budget and join pulls that are under
+ * way. This user's credentials go with the request; without any, the daemon looks for its own.
  */
 export async function pullByDaemon(
   daemon: DaemonAddress,

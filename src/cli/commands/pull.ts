@@ -3,19 +3,14 @@ import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import { pull } from '../../engine/pull/pull.js';
 import { LandfallError } from '../../errors.js';
-import {
-  formatReference,
-  parsePlatform,
-  parseReference,
-  type Platform,
-  withoutCredentials,
-} from '../../spec/index.js';
+import { formatReference, parsePlatform, parseReference, withoutCredentials } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { errorFacts, messageOf } from '../output/render-error.js';
 import { openRegistry } from '../images/open-registry.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';
 import { foundPolicy, mayBeDaemons } from '../images/policy-of.js';
+import type { PullPlan } from './pull-by-daemon.js';
 import {
   type PullReport,
   pullReport,
@@ -39,14 +34,6 @@ export interface PullFlags {
   readonly trace?: string;
   readonly timeline?: string;
   readonly quiet?: boolean;
-}
-
-export interface PullPlan {
-  readonly platform: Platform | undefined;
-  readonly allPlatforms: boolean;
-  readonly unpack: boolean;
-  readonly verifyFirst: boolean;
-  readonly discardLayers: boolean;
 }
 
 export async function pullCommand(

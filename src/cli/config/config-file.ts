@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parse, TomlError } from 'smol-toml';
 import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
 import { lineOf } from '../../registry/hosts/toml-table.js';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import type { ConfigPlace, GivenValue } from './origin.js';
 import { keyOf, kindOf, type OptionKind, parseTexts, refusalOf, takesPath } from './option-kind.js';
 import { suggest } from './suggest.js';

@@ -1,4 +1,4 @@
-import { withoutCredentials } from '../../spec/reference.js';
+import { withoutCredentials } from '../../spec/index.js';
 import { type CommandContext, reportError } from './command-context.js';
 import { messageOf } from './render-error.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
