@@ -75,7 +75,7 @@ const INPUT: InputOptions = {
 
 /** What the compiler made of an entry. */
 function entryOf(file: string): string {
-  return file === WORKER ? join(DIST, 'src', 'unpack', 'worker', 'worker.js') : file;
+  return file === WORKER ? join(DIST, 'src', 'unpack', 'workers', 'worker.js') : file;
 }
 
 const [command, worker] = await Promise.all([bundle(COMMAND), bundle(WORKER)]);

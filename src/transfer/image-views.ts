@@ -3,19 +3,9 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobProvider } from '../content/index.js';
-import { type ImageLayer, imageLayers, requireUnpackable } from '../engine/images/image.js';
-import { readConfig, readManifest } from '../engine/images/read-document.js';
+import { requireUnpackable } from '../engine/images/image.js';
 import { type Abortable, ContentError, isLandfallError, type LandfallError, systemCode } from '../errors.js';
-import {
-  type Descriptor,
-  type Digest,
-  isConfigType,
-  isIndexType,
-  isManifestType,
-  LIMITS,
-  unpackLimits,
-  type UnpackLimits,
-} from '../spec/index.js';
+import { type Descriptor, type Digest, unpackLimits, type UnpackLimits } from '../spec/index.js';
 import {
   type InflateChoice,
   LayerReader,
@@ -119,62 +109,6 @@ export class ImageViews implements AsyncDisposable {
       const chunks = verifiedContent(descriptor, (offset) => fetch(descriptor, offset), { signal });
       return Readable.from(chunks, { objectMode: false });
     };
-  }
-}
-
-/**
- * The layer of an image that has a digest, or a diffId, whatever platform it is for; undefined where no manifest that can be
- * read has it. Errors: those of reading documents, BLOB_NOT_FOUND not among them.
- */
-export async function findLayer(
-  content: BlobProvider,
-  target: Descriptor,
-  digest: Digest,
-): Promise<ImageLayer | undefined> {
-  return await layerBelow(content, target, { digest, depth: 0, seen: new Set() });
-}
-
-interface LayerSearch {
-  /** Of the layer, or its diffId. */
-  readonly digest: Digest;
-  readonly depth: number;
-  /** Documents in which it is not. */
-  readonly seen: Set<Digest>;
-}
-
-async function layerBelow(
-  content: BlobProvider,
-  target: Descriptor,
-  { digest, depth, seen }: LayerSearch,
-): Promise<ImageLayer | undefined> {
-  const { mediaType } = target;
-  const isDocument = isIndexType(mediaType) || isManifestType(mediaType);
-  // A few indexes that each list the next one many times would otherwise be read without an end.
-  if (!isDocument || depth > LIMITS.indexDepth || seen.has(target.digest)) return undefined;
-  seen.add(target.digest);
-  const document = await unlessAbsent(readManifest(content, target));
-  if (document?.kind === 'index') {
-    for (const child of document.manifests) {
-      const found = await layerBelow(content, child, { digest, depth: depth + 1, seen });
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-  if (document === undefined || !isConfigType(document.config.mediaType)) return undefined;
-  const config = await unlessAbsent(readConfig(content, document.config));
-  if (config?.rootfs.diff_ids.length !== document.layers.length) return undefined;
-  return imageLayers(document, config).find(
-    ({ descriptor, diffId }) => descriptor.digest === digest || diffId === digest,
-  );
-}
-
-/** Of an image often only some platforms are here. */
-async function unlessAbsent<T>(read: Promise<T>): Promise<T | undefined> {
-  try {
-    return await read;
-  } catch (error) {
-    if (isLandfallError(error) && error.code === 'BLOB_NOT_FOUND') return undefined;
-    throw error;
   }
 }
 

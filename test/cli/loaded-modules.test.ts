@@ -84,8 +84,8 @@ describe('the built command loads', () => {
 /** What only unpacks, and so is only of use in a worker thread. */
 const UNPACKING: readonly string[] = [
   'unpack/workers/worker',
-  'unpack/apply-layer',
-  'unpack/archive/tar-reader',
+  'unpack/layer/apply-layer',
+  'unpack/tar/tar-reader',
   'unpack/compression/decompress',
   'unpack/layer/layer-writer',
 ];

@@ -16,7 +16,7 @@ import {
   quoted,
   repositoryName,
 } from '../../spec/index.js';
-import { findLayer } from '../../transfer/image-views.js';
+import { findLayer } from '../../transfer/find-layer.js';
 import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/repository-content.js';
 import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';

@@ -11,7 +11,6 @@ import {
   SpecError,
 } from '../../errors.js';
 import type { Fetcher, RegistryClient } from '../../registry/index.js';
-import { isMisdescribed } from '../../registry/misdescribed.js';
 import {
   closestPlatform,
   createDigester,
@@ -324,7 +323,10 @@ async function resolve(options: ResolveOptions, byGet: boolean): Promise<Descrip
     if (selected.index === undefined) await checkPlatform(repository, selected, platform, { signal });
     return selected.descriptor;
   } catch (error) {
-    if (byGet || !isMisdescribed(error, target)) throw error;
+    if (byGet) throw error;
+    // What only looks into a store loads nothing of the registry.
+    const { isMisdescribed } = await import('../../registry/misdescribed.js');
+    if (!isMisdescribed(error, target)) throw error;
     return await resolve(options, true);
   }
 }

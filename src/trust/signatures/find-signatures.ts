@@ -10,7 +10,7 @@ import {
 } from '../../spec/index.js';
 import type { FoundSignature, SignatureManifest, SignatureSet } from './found-signature.js';
 import { SignatureReader, type SignatureSource } from './signature-reader.js';
-import { mayHoldSignatures, signatureFormat, signatureTag } from './sigstore-bundle.js';
+import { mayHoldSignatures, signatureFormat, signatureTag } from './signature-types.js';
 
 /** Requests at once for the signatures of one digest. */
 const CONCURRENCY = 4;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { BlobProvider } from '../../../src/content/index.js';
 import { ContentError } from '../../../src/errors.js';
 import { loadImage, manifestsHere } from '../../../src/engine/images/image.js';
-import { findLayer } from '../../../src/transfer/image-views.js';
+import { findLayer } from '../../../src/transfer/find-layer.js';
 import {
   type Descriptor,
   type Digest,

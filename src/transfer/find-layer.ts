@@ -1,0 +1,68 @@
+import type { BlobProvider } from '../content/index.js';
+import { type ImageLayer, imageLayers } from '../engine/images/image.js';
+import { readConfig, readManifest } from '../engine/images/read-document.js';
+import { isLandfallError } from '../errors.js';
+import {
+  type Descriptor,
+  type Digest,
+  isConfigType,
+  isIndexType,
+  isManifestType,
+  LIMITS,
+} from '../spec/index.js';
+
+/**
+ * The layer of an image that has a digest, or a diffId, whatever platform it is for; undefined where no manifest that can be
+ * read has it. Errors: those of reading documents, BLOB_NOT_FOUND not among them.
+ */
+export async function findLayer(
+  content: BlobProvider,
+  target: Descriptor,
+  digest: Digest,
+): Promise<ImageLayer | undefined> {
+  return await layerBelow(content, target, { digest, depth: 0, seen: new Set() });
+}
+
+interface LayerSearch {
+  /** Of the layer, or its diffId. */
+  readonly digest: Digest;
+  readonly depth: number;
+  /** Documents in which it is not. */
+  readonly seen: Set<Digest>;
+}
+
+async function layerBelow(
+  content: BlobProvider,
+  target: Descriptor,
+  { digest, depth, seen }: LayerSearch,
+): Promise<ImageLayer | undefined> {
+  const { mediaType } = target;
+  const isDocument = isIndexType(mediaType) || isManifestType(mediaType);
+  // A few indexes that each list the next one many times would otherwise be read without an end.
+  if (!isDocument || depth > LIMITS.indexDepth || seen.has(target.digest)) return undefined;
+  seen.add(target.digest);
+  const document = await unlessAbsent(readManifest(content, target));
+  if (document?.kind === 'index') {
+    for (const child of document.manifests) {
+      const found = await layerBelow(content, child, { digest, depth: depth + 1, seen });
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+  if (document === undefined || !isConfigType(document.config.mediaType)) return undefined;
+  const config = await unlessAbsent(readConfig(content, document.config));
+  if (config?.rootfs.diff_ids.length !== document.layers.length) return undefined;
+  return imageLayers(document, config).find(
+    ({ descriptor, diffId }) => descriptor.digest === digest || diffId === digest,
+  );
+}
+
+/** Of an image often only some platforms are here. */
+async function unlessAbsent<T>(read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (isLandfallError(error) && error.code === 'BLOB_NOT_FOUND') return undefined;
+    throw error;
+  }
+}
