@@ -2,8 +2,14 @@ import { Readable } from 'node:stream';
 import { ContentError, RegistryError } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, LIMITS, type Reference } from '../spec/index.js';
 import { BlobBody, type BlobBodyOptions, type BlobPace, type PartBody } from './blob-body.js';
-import { appliedEncoding, contentLength, decodedBody, parseContentRange } from './http/content-encoding.js';
-import { type HttpResponse, redactUrl } from './http/http.js';
+import {
+  appliedEncoding,
+  contentLength,
+  decodedBody,
+  type HttpResponse,
+  parseContentRange,
+  redactUrl,
+} from './http/http.js';
 
 /** A part of some content: `length` bytes from `offset`. */
 export interface Part {

@@ -17,8 +17,15 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
-import { collectBeginning, collectBody, type HttpResponse, redactUrl } from './http/http.js';
-import { appliedEncoding, contentLength, decodedBody } from './http/content-encoding.js';
+import {
+  appliedEncoding,
+  collectBeginning,
+  collectBody,
+  contentLength,
+  decodedBody,
+  type HttpResponse,
+  redactUrl,
+} from './http/http.js';
 import { schema1Error } from './fetcher.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
 import { ERROR_BODY_BYTES } from './http/error-response.js';

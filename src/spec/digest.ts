@@ -1,5 +1,4 @@
 import { createHash, type Hash } from 'node:crypto';
-
 import { SpecError } from '../errors.js';
 import { LIMITS } from './limits.js';
 import { quoted } from './quoted.js';
@@ -117,4 +116,18 @@ export function createDigester(of: Digest | VerifiableAlgorithm): Digester {
 /** The digest of bytes that are all at hand. */
 export function digestOf(bytes: Uint8Array, algorithm: VerifiableAlgorithm = 'sha256'): Digest {
   return new Digester(algorithm).update(bytes).digest();
+}
+
+/**
+ * The chainId of each layer, bottom first (image-spec: config.md, Layer ChainID): the first is the diffId itself, every
+ * next one the sha256 of the chainId below, a space, and the layer's diffId.
+ */
+export function chainIds(diffIds: readonly Digest[]): Digest[] {
+  const chain: Digest[] = [];
+  let below: Digest | undefined;
+  for (const diffId of diffIds) {
+    below = below === undefined ? diffId : digestOf(Buffer.from(`${below} ${diffId}`, 'latin1'));
+    chain.push(below);
+  }
+  return chain;
 }

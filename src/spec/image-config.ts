@@ -1,7 +1,7 @@
 import type { Digest } from './digest.js';
-import { type JsonObject, parseJson } from './json.js';
 import {
   invalidField,
+  type JsonObject,
   optionalBoolean,
   optionalList,
   optionalObject,
@@ -9,6 +9,7 @@ import {
   optionalString,
   optionalStringMap,
   optionalStrings,
+  parseJson,
   readDigest,
   readObject,
   refuseAmbiguousCase,

@@ -1,6 +1,6 @@
 import { type Descriptor, parseDescriptor } from './descriptor.js';
-import type { JsonObject } from './json.js';
 import {
+  type JsonObject,
   optionalList,
   optionalObject,
   optionalString,

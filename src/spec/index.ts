@@ -1,7 +1,6 @@
-export { chainIds } from './chain-id.js';
-export { type Descriptor, parseDescriptor } from './descriptor.js';
 export {
   algorithmOf,
+  chainIds,
   createDigester,
   type Digest,
   Digester,
@@ -13,6 +12,7 @@ export {
   shortDigest,
   type VerifiableAlgorithm,
 } from './digest.js';
+export { type Descriptor, parseDescriptor } from './descriptor.js';
 export {
   type ContainerConfig,
   type HistoryEntry,
@@ -22,7 +22,7 @@ export {
   type RootFs,
 } from './image-config.js';
 export { type ImageIndex } from './image-index.js';
-export { type JsonObject, type JsonValue, parseJson } from './json.js';
+export { type JsonObject, type JsonValue, parseJson } from './json-fields.js';
 export { type Limit, LIMITS, type UnpackLimit, type UnpackLimits, unpackLimits } from './limits.js';
 export { childrenOf, type ImageManifest, parseManifest } from './manifest.js';
 export {

@@ -1,13 +1,14 @@
 import { SpecError } from '../errors.js';
 import { type Descriptor, parseDescriptor } from './descriptor.js';
 import { type ImageIndex, readImageIndex } from './image-index.js';
-import { type JsonObject, parseJson } from './json.js';
 import {
   invalidField,
+  type JsonObject,
   optionalList,
   optionalObject,
   optionalString,
   optionalStringMap,
+  parseJson,
   readObject,
   refuseAmbiguousCase,
   withFields,

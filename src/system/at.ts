@@ -1,6 +1,6 @@
-import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, PATH_MAX, type Timespec } from './stat.js';
-import { type BytePath, encodePath, errno, libc, SYSCALL, systemError } from './libc.js';
-import { SystemError } from './system-error.js';
+import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, type Timespec } from './stat.js';
+import { PATH_MAX } from './libc.js';
+import { type BytePath, encodePath, errno, libc, SYSCALL, systemError, SystemError } from './libc.js';
 
 export * from './stat.js';
 export * from './stat.js';

@@ -6,15 +6,14 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_TMPFILE,
-  PATH_MAX,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
 } from './stat.js';
-import { SystemError } from './system-error.js';
+import { PATH_MAX } from './libc.js';
+import { type BytePath, SystemError } from './libc.js';
 import { procFdPath } from './xattr.js';
-import type { BytePath } from './libc.js';
 
 export interface BeneathOptions {
   /**

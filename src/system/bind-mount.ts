@@ -1,6 +1,6 @@
 import { closeSync, realpathSync } from 'node:fs';
 import { isLandfallError, LandfallError, UnpackError } from '../errors.js';
-import { cString, libc, systemError, toBytePath } from './libc.js';
+import { cString, libc, systemError, SystemError, toBytePath } from './libc.js';
 import {
   attachMount,
   cloneTree,
@@ -15,8 +15,6 @@ import {
   setMountAttributes,
 } from './mount-api.js';
 import { readMountInfo } from './mount-info.js';
-import { SystemError } from './system-error.js';
-import { unmount } from './unmount.js';
 
 export interface BindMount {
   /** Paths are ordinary strings. */
@@ -170,4 +168,26 @@ export function mountError(error: unknown, what: string, target: string, reason?
     default:
       return new UnpackError('FILESYSTEM', message, { cause: error, details: { path: target } });
   }
+}
+
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
+
+/**
+ * Takes away the topmost mount at a path (an ordinary string); a symlink there is not followed. With `lazy` it goes from
+ * sight at once and ends when nobody uses it any more.
+ *
+ * @throws LandfallError INVALID_CONFIG where nothing is mounted there, IN_USE, UNSUPPORTED without the privilege
+ */
+export function unmount(target: string, o: { lazy?: boolean } = {}): void {
+  const flags = UMOUNT_NOFOLLOW | (o.lazy === true ? MNT_DETACH : 0);
+  if (libc().umount2(cString(toBytePath(target)), flags) >= 0) return;
+  const error = systemError('umount2', toBytePath(target));
+  if (error.code === 'EINVAL' || error.code === 'ENOENT' || error.code === 'ENOTDIR') {
+    throw new LandfallError('INVALID_CONFIG', `${target} is not a mount point`, {
+      cause: error,
+      hint: 'Name the directory that was given to mount.',
+    });
+  }
+  throw mountError(error, 'unmount what is', target);
 }

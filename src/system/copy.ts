@@ -1,6 +1,5 @@
 import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
-import { errno, libc, systemError } from './libc.js';
-import { SystemError } from './system-error.js';
+import { errno, libc, systemError, SystemError } from './libc.js';
 
 /** The same on x86_64 and arm64 (linux/fs.h: `_IOW(0x94, 9, int)`). */
 const FICLONE = 0x40049409;

@@ -19,7 +19,7 @@ export * from './flock.js';
 export * from './probe.js';
 export * from './process-identity.js';
 export * from './sync.js';
-export * from './system-error.js';
+export * from './libc.js';
 export { notifySystemd } from './systemd-notify.js';
 export * from './sync.js';
 export * from './xattr.js';

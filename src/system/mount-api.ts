@@ -1,7 +1,6 @@
 import { closeSync, readSync } from 'node:fs';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC } from './stat.js';
-import { type BytePath, cString, libc, SYSCALL, systemError, toBytePath } from './libc.js';
-import { SystemError } from './system-error.js';
+import { type BytePath, cString, libc, SYSCALL, systemError, SystemError, toBytePath } from './libc.js';
 
 /*
  * The mount API of Linux 5.2: a mount is made step by step through descriptors, and appears nowhere before it is

@@ -1,4 +1,4 @@
-export { bindMount, type BindMount } from './bind-mount.js';
+export { bindMount, type BindMount, unmount } from './bind-mount.js';
 export { isMountPoint, parseMountInfo, readMountInfo, type MountInfo } from './mount-info.js';
 export {
   MOUNT_ATTR_NOATIME,
@@ -11,4 +11,3 @@ export {
 } from './mount-api.js';
 export { escapeOverlayPath, mountFromSpec, overlaySpec, type MountSpec } from './mount-spec.js';
 export { mountOverlay, type OverlayLayers, type OverlayMount } from './overlay-mount.js';
-export { unmount } from './unmount.js';

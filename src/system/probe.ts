@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { isLandfallError, systemCode } from '../errors.js';
 import { mknodat, openat2 } from './at.js';
-import { libc, toBytePath } from './libc.js';
+import { libc, SystemError, toBytePath } from './libc.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, O_RDWR, RESOLVE_IN_ROOT, S_IFCHR } from './stat.js';
 import { cloneOrCopyFile } from './copy.js';
 import { tryLock } from './flock.js';
@@ -13,7 +13,6 @@ import { mountApiAvailable } from './mount-api.js';
 import { probeIdMappedMounts } from './probe-id-mapped-mounts.js';
 import { probeOverlay } from './probe-overlay.js';
 import { syncfs } from './sync.js';
-import { SystemError } from './system-error.js';
 import { lgetxattr, lsetxattr } from './xattr.js';
 
 /** Something that this machine can do or cannot. */

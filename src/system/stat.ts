@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
-import { type BytePath, encodePath, errno, libc, systemError } from './libc.js';
-import { SystemError } from './system-error.js';
+import { type BytePath, encodePath, errno, libc, systemError, SystemError } from './libc.js';
 
 /** A point in time; `nanoseconds` counts forwards from `seconds`, which may be negative. */
 export interface Timespec {
@@ -149,6 +148,3 @@ export const UTIME_OMIT = 0x3ffffffe;
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
-
-/** The longest path that one system call takes, its terminating NUL included. */
-export const PATH_MAX = 4096;

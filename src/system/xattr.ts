@@ -1,4 +1,4 @@
-import { PATH_MAX } from './stat.js';
+import { PATH_MAX } from './libc.js';
 import { type BytePath, type Bytes, encodePath, errno, libc, systemError } from './libc.js';
 
 /*

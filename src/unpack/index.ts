@@ -71,8 +71,7 @@ export {
 export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
 export { WorkerPool, type WorkerPoolOptions } from './workers/worker-pool.js';
 export type { RunOptions } from './workers/worker-thread.js';
-export { composeEntry, type ComposedEntry } from './tar/compose-entry.js';
-export { ExtendedHeaderReader } from './tar/extended-headers.js';
+export { type ComposedEntry, composeEntry, ExtendedHeaderReader } from './tar/extended-headers.js';
 export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './tar/tar-header.js';
 export {
   type Compression,

@@ -24,9 +24,8 @@ const REMEMBERS: Readonly<Record<string, readonly string[]>> = {
   'src/system/beneath.ts': ['detected'],
   'src/system/fault-point.ts': ['left'],
   'src/system/ffi.ts': ['koffi'],
-  'src/system/libc.ts': ['failure', 'koffi', 'loaded'],
+  'src/system/libc.ts': ['failure', 'koffi', 'loaded', 'names'],
   'src/system/process-identity.ts': ['boot', 'place'],
-  'src/system/system-error.ts': ['names'],
   'src/system/sync.ts': ['cleared'],
   'src/system/xattr.ts': ['scratch'],
 };

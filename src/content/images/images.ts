@@ -12,8 +12,7 @@ import {
 } from '../../metadata/index.js';
 import { type Descriptor, formatReference, parseDescriptor, parseReference } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import { fileError } from '../store/file-error.js';
-import { onReserve } from '../store/layout-files.js';
+import { fileError, onReserve } from '../store/layout-files.js';
 import { markIndexStale, renderIndex, type RenderIndexOptions } from './render-index.js';
 import type { Labels } from '../store/content-store.js';
 

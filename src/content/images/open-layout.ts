@@ -3,10 +3,10 @@ import { join } from 'node:path';
 
 import { ContentError } from '../../errors.js';
 import { MetadataDatabase, type OpenDatabaseOptions } from '../../metadata/index.js';
-import { fileError, unlessMissing } from '../store/file-error.js';
 import {
   BLOBS,
   DATABASE_FILE,
+  fileError,
   INDEX_FILE,
   INGEST,
   keepReserve,
@@ -15,6 +15,7 @@ import {
   makeDirectory,
   onReserve,
   SNAPSHOTS,
+  unlessMissing,
   withRootLocked,
   writeLayoutFile,
 } from '../store/layout-files.js';

@@ -12,8 +12,13 @@ import {
 } from '../../metadata/index.js';
 import { MEDIA_TYPES } from '../../spec/index.js';
 import { bootId, faultPoint } from '../../system/index.js';
-import { unlessMissing } from '../store/file-error.js';
-import { REF_NAME, INDEX_FILE, withRootLocked, writeLayoutFile } from '../store/layout-files.js';
+import {
+  INDEX_FILE,
+  REF_NAME,
+  unlessMissing,
+  withRootLocked,
+  writeLayoutFile,
+} from '../store/layout-files.js';
 
 const TASK = INDEX_FILE;
 

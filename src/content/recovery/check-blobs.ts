@@ -4,8 +4,7 @@ import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { integerOf, type MetadataDatabase, type Row, textOf } from '../../metadata/index.js';
 import { createDigester, type Digest, isDigest, parseDigest } from '../../spec/index.js';
 import { openBlobFile } from '../store/blob-stream.js';
-import { unlessMissing } from '../store/file-error.js';
-import { BLOBS, blobPath } from '../store/layout-files.js';
+import { blobPath, BLOBS, unlessMissing } from '../store/layout-files.js';
 
 /** What is wrong with a blob that the database lists. */
 export interface BlobFault {

@@ -3,16 +3,17 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { ContentError } from '../../errors.js';
 import { type MetadataDatabase, textOf } from '../../metadata/index.js';
-import { fileError, unlessMissing } from '../store/file-error.js';
 import {
   BLOBS,
   DATABASE_FILE,
+  fileError,
   INDEX_FILE,
   INGEST,
   LAYOUT_FILE,
   LAYOUT_VERSION,
   makeDirectory,
   SNAPSHOTS,
+  unlessMissing,
   withRootLocked,
   writeLayoutFile,
 } from '../store/layout-files.js';

@@ -24,7 +24,16 @@ import { blobOf } from '../store/blob-records.js';
 import type { BlobInfo } from '../store/content-store.js';
 import { type DiscardedBlob, discardedOf } from './discarded-blobs.js';
 import { type DocumentChild, type DocumentFacts, DocumentStore, headOf } from '../images/documents.js';
-import { fileError, unlessMissing } from '../store/file-error.js';
+import {
+  blobDirectory,
+  blobPath,
+  BLOBS,
+  fileError,
+  ingestPath,
+  makeDirectory,
+  syncDirectory,
+  unlessMissing,
+} from '../store/layout-files.js';
 import {
   labelledRepositories,
   type NotedRepository,
@@ -32,14 +41,6 @@ import {
   stateOf,
 } from '../images/repository-notes.js';
 import { IngestDirectory } from '../store/ingest-directory.js';
-import {
-  blobDirectory,
-  blobPath,
-  BLOBS,
-  ingestPath,
-  makeDirectory,
-  syncDirectory,
-} from '../store/layout-files.js';
 
 /** A file among the blobs that does not hold what its name says. */
 export interface DamagedBlob {

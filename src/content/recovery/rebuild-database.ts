@@ -5,12 +5,13 @@ import { type Abortable, ContentError, LandfallError } from '../../errors.js';
 import { DamagedDatabase, MetadataDatabase } from '../../metadata/index.js';
 import { holdersOf } from '../../system/index.js';
 import { blobOf } from '../store/blob-records.js';
-import { fileError, unlessMissing } from '../store/file-error.js';
 import {
   DATABASE_FILE,
+  fileError,
   INGEST,
   syncDirectory,
   syncFileSystem,
+  unlessMissing,
   withRootLocked,
 } from '../store/layout-files.js';
 import { isNoStore, makeDirectories, noStore, openLayout } from '../images/open-layout.js';

@@ -16,11 +16,9 @@ import {
   parseJson,
   parseReference,
 } from '../../spec/index.js';
-import { unlessMissing } from '../store/file-error.js';
+import { INDEX_FILE, REF_NAME, unlessMissing } from '../store/layout-files.js';
 import { type ImageRecord, recordOf } from '../images/images.js';
 import { markIndexStale } from '../images/render-index.js';
-import { REF_NAME } from '../store/layout-files.js';
-import { INDEX_FILE } from '../store/layout-files.js';
 
 export interface NamedTarget {
   readonly name: string;

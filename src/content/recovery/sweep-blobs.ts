@@ -15,16 +15,17 @@ import { type Abortable, systemCode, throwIfAborted } from '../../errors.js';
 import { integerOf, type MetadataDatabase, type Statements, textOf } from '../../metadata/index.js';
 import { type Digest, isDigest, parseDigest } from '../../spec/index.js';
 import { faultPoint, tryLock } from '../../system/index.js';
-import { fileError, unlessMissing } from '../store/file-error.js';
-import { IngestDirectory, LOCK_FILE } from '../store/ingest-directory.js';
 import {
   blobPath,
   BLOBS,
+  fileError,
   INGEST,
   ingestPath,
   isTemporaryFile,
+  unlessMissing,
   withRootLocked,
 } from '../store/layout-files.js';
+import { IngestDirectory, LOCK_FILE } from '../store/ingest-directory.js';
 
 /** A blob that a collection takes. */
 export interface SweptBlob {

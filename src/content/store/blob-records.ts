@@ -13,9 +13,15 @@ import {
 import { type Digest, parseDigest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type { BlobInfo } from './content-store.js';
-import { fileError, unlessMissing } from './file-error.js';
+import {
+  blobDirectory,
+  blobPath,
+  fileError,
+  ingestPath,
+  syncDirectory,
+  unlessMissing,
+} from './layout-files.js';
 import { IngestDirectory } from './ingest-directory.js';
-import { blobDirectory, blobPath, ingestPath, syncDirectory } from './layout-files.js';
 
 interface Waiting {
   readonly blob: RecordedBlob;

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { ContentError } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 import type { ByteRange } from './content-store.js';
-import { fileError, unlessMissing } from './file-error.js';
+import { fileError, unlessMissing } from './layout-files.js';
 
 /** Large enough that a blob is read with few calls, small enough that hundreds of readers cost little. */
 export const BLOB_CHUNK_BYTES: number = 256 * 1024;

@@ -3,8 +3,7 @@ import { type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node
 import { dirname, join } from 'node:path';
 import { ContentError, isLandfallError, LandfallError, systemCode } from '../../errors.js';
 import { tryLock } from '../../system/index.js';
-import { unlessMissing } from './file-error.js';
-import { syncDirectory } from './layout-files.js';
+import { syncDirectory, unlessMissing } from './layout-files.js';
 
 type OutputTarget =
   { readonly staged: TemporaryFile; readonly path: string } | { readonly plain: FileHandle };

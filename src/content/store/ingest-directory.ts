@@ -17,7 +17,7 @@ import { type Abortable, ContentError, systemCode } from '../../errors.js';
 import { parseJson } from '../../spec/index.js';
 import { lock, tryLock } from '../../system/index.js';
 import { ByteRanges, type ByteSpan } from './byte-ranges.js';
-import { fileError, unlessMissing } from './file-error.js';
+import { fileError, unlessMissing } from './layout-files.js';
 
 /** In the directory of a partial: who has locked it has the partial. */
 export const LOCK_FILE = 'lock';

@@ -9,9 +9,8 @@ import { ArrivingBytes } from './arriving-bytes.js';
 import { type BlobRecords, hasSyncedRow } from './blob-records.js';
 import type { ByteSpan } from './byte-ranges.js';
 import type { BlobInfo, IngestProgress, IngestWriter } from './content-store.js';
-import { fileError } from './file-error.js';
+import { blobDirectory, blobPath, fileError, makeDirectory, syncDirectory } from './layout-files.js';
 import { type IngestDirectory, stalePartial } from './ingest-directory.js';
-import { blobDirectory, blobPath, makeDirectory, syncDirectory } from './layout-files.js';
 import { PartialFile } from './partial-file.js';
 
 export interface LocalIngestOptions {

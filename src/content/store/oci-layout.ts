@@ -16,9 +16,7 @@ import {
 } from '../../spec/index.js';
 import { blobNotFound, openBlobFile } from './blob-stream.js';
 import type { BlobInfo, BlobProvider, ByteRange } from './content-store.js';
-import { fileError, unlessMissing } from './file-error.js';
-import { blobPath, INDEX_FILE, LAYOUT_FILE } from './layout-files.js';
-import { REF_NAME } from './layout-files.js';
+import { blobPath, fileError, INDEX_FILE, LAYOUT_FILE, REF_NAME, unlessMissing } from './layout-files.js';
 
 const LAYOUT_MAX_BYTES = 64 * 1024;
 /** How many names a message lists. */

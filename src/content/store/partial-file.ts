@@ -6,7 +6,7 @@ import type { Descriptor } from '../../spec/index.js';
 import { startWriteback } from '../../system/index.js';
 import { bytesIn, cutChunks, type WrittenBytes } from './arriving-bytes.js';
 import type { ByteSpan } from './byte-ranges.js';
-import { fileError } from './file-error.js';
+import { fileError } from './layout-files.js';
 import { type IngestDirectory, type IngestState, trustedSpans } from './ingest-directory.js';
 
 /**

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { type Abortable, throwIfAborted } from '../../errors.js';
 import type { Digest } from '../../spec/index.js';
 import type { IngestProgress } from './content-store.js';
-import { fileError, unlessMissing } from './file-error.js';
+import { digestOfIngest, fileError, INGEST, isTemporaryFile, unlessMissing } from './layout-files.js';
 import { IngestDirectory, readIngestState, trustedSpans } from './ingest-directory.js';
-import { digestOfIngest, INGEST, isTemporaryFile } from './layout-files.js';
 
 /** A blob that began to arrive and is not committed. */
 export interface PartialBlob {

@@ -6,7 +6,7 @@ import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../
 import { algorithmOf, createDigester, type Digest, type Digester } from '../../spec/index.js';
 import { startWriteback } from '../../system/index.js';
 import { bytesIn, cutChunks } from './arriving-bytes.js';
-import { fileError, unlessMissing } from './file-error.js';
+import { fileError, unlessMissing } from './layout-files.js';
 import { IngestDirectory } from './ingest-directory.js';
 
 /** What an upload is for, as it was begun. */

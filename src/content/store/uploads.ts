@@ -6,10 +6,9 @@ import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { BlobInfo, ContentStore } from './content-store.js';
-import { fileError, unlessMissing } from './file-error.js';
+import { fileError, makeDirectory, unlessMissing, uploadPath, uploadsDirectory } from './layout-files.js';
 import { IngestDirectory } from './ingest-directory.js';
 import type { LocalContentStore } from './local-content-store.js';
-import { makeDirectory, uploadPath, uploadsDirectory } from './layout-files.js';
 import { readUploadFacts, type Running, type UploadFacts, UploadFile, uploadSize } from './upload-file.js';
 
 export interface UploadsOptions {

@@ -3,14 +3,15 @@ import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
 import {
+  appliedEncoding,
   collectBeginning,
   collectBody,
+  decodedBody,
   type HttpRequest,
   type HttpResponse,
   type HttpSender,
   redactUrl,
 } from '../http/http.js';
-import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
 import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
 import { sendFollowing } from '../http/redirect.js';
 import { basicAuthorization, type Credentials, secretsOf } from './credentials.js';

@@ -1,6 +1,5 @@
 import { RegistryError } from '../../errors.js';
-import { collectBeginning, type HttpResponse } from '../http/http.js';
-import { contentLength, parseContentRange } from '../http/content-encoding.js';
+import { collectBeginning, contentLength, type HttpResponse, parseContentRange } from '../http/http.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { RegistryHost, RegistryRequest } from './registry-host.js';
 

@@ -2,8 +2,14 @@ import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import { parseJson } from '../../spec/index.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
-import { collectBody, type HttpResponse, parseUrl, redactUrl } from '../http/http.js';
-import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
+import {
+  appliedEncoding,
+  collectBody,
+  decodedBody,
+  type HttpResponse,
+  parseUrl,
+  redactUrl,
+} from '../http/http.js';
 
 /** One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters. */
 const PAGE_BYTES = 16 * 1024 * 1024;

@@ -13,8 +13,14 @@ import {
 } from '../../spec/index.js';
 import { HeadRequests } from '../hosts/head-requests.js';
 import type { HostChain } from '../hosts/host-chain.js';
-import { collectBeginning, collectBody, type HttpResponse } from '../http/http.js';
-import { appliedEncoding, contentLength, decodedBody } from '../http/content-encoding.js';
+import {
+  appliedEncoding,
+  collectBeginning,
+  collectBody,
+  contentLength,
+  decodedBody,
+  type HttpResponse,
+} from '../http/http.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import { checkAnsweredDigest, writing } from './blob-upload.js';
 

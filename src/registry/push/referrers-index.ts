@@ -17,8 +17,7 @@ import {
 } from '../../spec/index.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import type { Access } from '../hosts/registry-host.js';
-import { collectBeginning, collectBody } from '../http/http.js';
-import { appliedEncoding, decodedBody } from '../http/content-encoding.js';
+import { appliedEncoding, collectBeginning, collectBody, decodedBody } from '../http/http.js';
 import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import { referrersTag } from '../lists/referrers.js';
 import { putManifest } from './put-manifest.js';

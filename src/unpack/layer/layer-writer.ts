@@ -26,8 +26,7 @@ import { Warnings } from '../terms/warnings.js';
 import type { OmittedDevice } from '../jobs/apply-job.js';
 import { checkEntry, isDevice, OmittedDevices } from './check-entry.js';
 import { EntryAttributes } from './entry-attributes.js';
-import { finishLayer } from './finish-layer.js';
-import { HardLinks } from './hard-links.js';
+import { finishLayer, HardLinks } from './finish-layer.js';
 import type { LayerNode } from './layer-node.js';
 import { LayerTree } from './layer-tree.js';
 

@@ -1,8 +1,7 @@
 import { UnpackError } from '../../errors.js';
 import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import { badArchive, limitExceeded } from '../terms/archive-error.js';
-import { composeEntry, type ComposedEntry } from './compose-entry.js';
-import { ExtendedHeaderReader } from './extended-headers.js';
+import { type ComposedEntry, composeEntry, ExtendedHeaderReader } from './extended-headers.js';
 import { checkCount, checkSparseMap, SparseMapReader } from './sparse-map.js';
 import {
   type ArchiveBytes,

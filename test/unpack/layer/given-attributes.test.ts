@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as at from '../../../src/system/at.js';
 import { O_TMPFILE } from '../../../src/system/stat.js';
 import * as stats from '../../../src/system/stat.js';
-import { SystemError } from '../../../src/system/system-error.js';
+import { SystemError } from '../../../src/system/libc.js';
 import { threadUmaskIsClear } from '../../../src/system/sync.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
