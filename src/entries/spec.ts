@@ -49,6 +49,7 @@ export {
   type Reference,
   repositoryName,
   type RootFs,
+  type PlatformEntry,
   selectPlatform,
   shortDigest,
   type UnpackLimit,

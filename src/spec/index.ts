@@ -48,6 +48,7 @@ export {
   closestPlatform,
   isRunnablePlatform,
   platformMatcher,
+  type PlatformEntry,
   selectPlatform,
 } from './platform.js';
 export { quoted } from './quoted.js';

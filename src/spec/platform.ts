@@ -226,13 +226,22 @@ export function isRunnablePlatform({ os, architecture }: Platform): boolean {
   return ![os, architecture].some((part) => part === '' || part === 'unknown');
 }
 
+/** What an index says of a manifest, as far as its platform goes. */
+export interface PlatformEntry {
+  /** Of the manifest. */
+  readonly mediaType: string;
+  /** Absent where the index does not say. */
+  readonly platform?: Platform | undefined;
+}
+
 /**
  * The manifest of an index that is closest to the wanted platform; of equals the first. Never one without a platform,
  * nor an attestation (`unknown/unknown`), nor what is neither manifest nor index.
  */
-export function selectPlatform<
-  D extends { readonly mediaType: string; readonly platform?: Platform | undefined },
->(descriptors: readonly D[], wanted: Platform): D | undefined {
+export function selectPlatform<D extends PlatformEntry>(
+  descriptors: readonly D[],
+  wanted: Platform,
+): D | undefined {
   const offered = descriptors.flatMap((descriptor) => {
     const { mediaType, platform } = descriptor;
     const isDocument = isManifestType(mediaType) || isIndexType(mediaType);

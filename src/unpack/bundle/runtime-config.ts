@@ -141,7 +141,9 @@ export interface RuntimeResources {
 
 /** The IDs of a container's user namespace; neither list is empty. */
 export interface IdMappings {
+  /** Of users. */
   readonly uid: readonly IdRange[];
+  /** Of groups. */
   readonly gid: readonly IdRange[];
 }
 
