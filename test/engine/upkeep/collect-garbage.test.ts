@@ -102,7 +102,7 @@ describe('what a collection takes, and what it leaves', () => {
       await lease.addSnapshot(chain);
       expect(await collectGarbage(store)).toMatchObject({ blobs: [], snapshots: [] });
     }
-    await using expired = await store.leases.create({ ttlMs: 1 });
+    await using expired = await store.leases.create();
     await expired.addBlob(target.digest);
     await store.database.run('UPDATE leases SET expires_at = 1');
     const report = await collectGarbage(store);
