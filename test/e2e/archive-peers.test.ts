@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Descriptor } from '../../src/spec/index.js';
-import { landfall, landfallJson, peerOutput, runCommand } from '../support/landfall-command.js';
+import { peerOutput, runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { PlainContainerd } from '../support/plain-containerd.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const PEERS = ['skopeo', 'podman', 'buildah', 'umoci', 'oras', 'containerd', 'ctr'];
 const APP = 'docker.io/team/app:1';

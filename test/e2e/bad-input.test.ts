@@ -5,10 +5,10 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ErrorJson } from '../../src/errors.js';
 import { digestOf, parseDigest } from '../../src/spec/index.js';
-import { landfall } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
 import { type Lie, startLyingRegistry } from '../support/lying-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall } from '../support/warm-command.js';
 
 interface Row {
   readonly name: string;

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, landfallJson } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { digestAt, requestsOf, tagsOf } from '../support/registry-facts.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const FIXTURE = `oci:${resolve('fixtures/image')}:landfall/demo:1.0`;
 

@@ -19,9 +19,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 import { chainIds, type Digest } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { LANDFALL, landfall, landfallJson, peerOutput, runCommand } from '../support/landfall-command.js';
+import { LANDFALL, peerOutput, runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', 'skopeo');
 

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { type CommandResult, landfall, peerOutput } from '../support/landfall-command.js';
+import { type CommandResult, peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { isRoot } from '../support/needs-root.js';
 import { archive, directory, file, hardLink, symlink } from '../support/tar-builder.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall } from '../support/warm-command.js';
 
 const FIXTURE = 'oci:fixtures/image';
 const LAYERS = [

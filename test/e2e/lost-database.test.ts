@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { RebuildReport } from '../../src/engine/upkeep/rebuild-store.js';
-import { type CommandResult, landfall, landfallJson } from '../support/landfall-command.js';
+import { type CommandResult } from '../support/landfall-command.js';
 import { type LyingRegistry, startLyingRegistry } from '../support/lying-registry.js';
 import { makeTinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 /** A store without its database is never taken for an empty one, and `fsck --rebuild` gives it a new one. */
 describe('a store that has lost its database', () => {

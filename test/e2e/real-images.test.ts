@@ -5,10 +5,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { layerBlobs, listedDirectories } from '../support/built-image.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { extractWithGnuTar } from '../support/gnu-tar-layers.js';
-import { LANDFALL, landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { LANDFALL, peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { REAL_IMAGE_PEERS, realImages, type RealImages } from '../support/real-images.js';
 import { listMounted, listTree, withoutUnlistedTimes } from '../support/tree-listing.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', ...REAL_IMAGE_PEERS);
 

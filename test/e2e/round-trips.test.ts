@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const FIXTURE = resolve('fixtures/image');
 const NAME = 'landfall/demo:1.0';

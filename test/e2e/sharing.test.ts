@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deferred } from '../../src/concurrency/index.js';
 import type { PullEvent } from '../../src/engine/pull/pull-report.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { peerOutput } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
 import { startLyingRegistry } from '../support/lying-registry.js';
 import { needsPeer } from '../support/peers.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', 'skopeo');
 

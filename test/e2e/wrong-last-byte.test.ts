@@ -7,9 +7,9 @@ import type { FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 import { MetadataDatabase } from '../../src/metadata/index.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { imageSteps } from '../support/image-steps.js';
-import { landfall, landfallJson } from '../support/landfall-command.js';
 import { type Reply, ScriptedRegistry, type SeenRequest } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const MEBIBYTE = 1024 * 1024;
 const PLATFORM = ['--platform', 'linux/amd64'];

@@ -6,6 +6,15 @@ import { record } from './secrets.js';
 /** For the environment of the command: what configuration this machine has does not reach it. */
 export const NO_CONFIG: Readonly<Record<string, string>> = { LANDFALL_CONFIG: '/dev/null' };
 
+/** What a command finds in its environment: no user's configuration reaches it. */
+export const COMMAND_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: process.env['PATH'] ?? '',
+  HOME: '/nonexistent',
+  TZ: 'UTC',
+  LC_ALL: 'C.UTF-8',
+  ...NO_CONFIG,
+};
+
 /** The built command, as a user runs it. */
 export const LANDFALL: string = resolve(import.meta.dirname, '../../dist/bin/landfall.js');
 
@@ -57,14 +66,7 @@ export function runCommand(
 ): Promise<CommandResult> {
   return new Promise((onExit, onError) => {
     const child = spawn(command, args, {
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        HOME: '/nonexistent',
-        TZ: 'UTC',
-        LC_ALL: 'C.UTF-8',
-        ...NO_CONFIG,
-        ...options.env,
-      },
+      env: { ...COMMAND_ENVIRONMENT, ...options.env },
       cwd: options.cwd,
       stdio: ['pipe', 'pipe', 'pipe'],
     });

@@ -5,27 +5,31 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { type CommandOptions, type CommandResult, LANDFALL, runCommand } from './landfall-command.js';
+import { type CommandOptions, type CommandResult, runCommand } from './landfall-command.js';
+import { WarmCommand } from './warm-command.js';
 
 /** Where commands run and files are looked at: this machine as everybody sees it, or a mount namespace. */
 export interface Place {
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  /** The built command, in a process that stays there. */
+  readonly landfall: WarmCommand;
   /** The path by which this process reaches what commands there know as `path`. */
   reach(path: string): string;
 }
 
 export const HERE: Place = {
   run: (command, args, options = {}) => runCommand(command, args, options),
+  landfall: new WarmCommand(),
   reach: (path) => path,
 };
 
-/** Runs the built command in a place. */
+/** Runs the built command in a place. What is tested is the store, not the process that it is run by. */
 export function landfallAt(
   place: Place,
   args: readonly string[],
   options?: CommandOptions,
 ): Promise<CommandResult> {
-  return place.run(process.execPath, [LANDFALL, ...args], options);
+  return place.landfall.run(args, options);
 }
 
 /** What a command in a place prints; throws what it said when it fails. */
@@ -43,11 +47,13 @@ export async function outputAt(place: Place, command: string, ...args: readonly 
 export class MountNamespace implements Place, AsyncDisposable {
   /** An empty tmpfs, which only this namespace sees. */
   readonly directory: string;
+  readonly landfall: WarmCommand;
   readonly #keeper: ChildProcessByStdio<Writable, Readable, null>;
 
   private constructor(directory: string, keeper: ChildProcessByStdio<Writable, Readable, null>) {
     this.directory = directory;
     this.#keeper = keeper;
+    this.landfall = new WarmCommand(this.entering);
   }
 
   static async start(): Promise<MountNamespace> {
@@ -76,6 +82,7 @@ export class MountNamespace implements Place, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.landfall[Symbol.asyncDispose]();
     await this.run('umount', ['-R', this.directory]);
     const exited = once(this.#keeper, 'exit');
     this.#keeper.stdin.end();

@@ -5,8 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
-import { type CommandOptions, type CommandResult, NO_CONFIG, runCommand } from './landfall-command.js';
+import {
+  COMMAND_ENVIRONMENT,
+  type CommandOptions,
+  type CommandResult,
+  runCommand,
+} from './landfall-command.js';
 import type { Place } from './mount-namespace.js';
+import { WarmCommand } from './warm-command.js';
 
 /** /run is where shims, runc and clients of containerd look by default. */
 const SCRIPT =
@@ -20,11 +26,13 @@ const SCRIPT =
 export class NodeNamespace implements Place, AsyncDisposable {
   /** An empty tmpfs, which only this namespace sees. */
   readonly directory: string;
+  readonly landfall: WarmCommand;
   readonly #keeper: ChildProcessByStdio<Writable, Readable, null>;
 
   private constructor(directory: string, keeper: ChildProcessByStdio<Writable, Readable, null>) {
     this.directory = directory;
     this.#keeper = keeper;
+    this.landfall = new WarmCommand(['nsenter', ...this.#namespaces()]);
   }
 
   static async start(): Promise<NodeNamespace> {
@@ -64,13 +72,7 @@ export class NodeNamespace implements Place, AsyncDisposable {
       // What it is in the namespace is told by itself; signals to nsenter would not reach it.
       [...this.#namespaces(), 'sh', '-c', 'echo $$ && exec "$@"', 'sh', command, ...args],
       {
-        env: {
-          PATH: process.env['PATH'] ?? '',
-          HOME: '/nonexistent',
-          TZ: 'UTC',
-          LC_ALL: 'C.UTF-8',
-          ...NO_CONFIG,
-        },
+        env: COMMAND_ENVIRONMENT,
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { CommandOptions, CommandResult } from './landfall-command.js';
 import { MountNamespace, outputAt, type Place } from './mount-namespace.js';
+import type { WarmCommand } from './warm-command.js';
 
 export interface PowerCutDiskOptions {
   /** Bytes of the disk. Default 256 MiB; only what is written takes memory. */
@@ -65,6 +66,10 @@ export class PowerCutDisk implements Place, AsyncDisposable {
     return this.namespace.run(command, args, options);
   }
 
+  get landfall(): WarmCommand {
+    return this.namespace.landfall;
+  }
+
   reach(path: string): string {
     return this.namespace.reach(path);
   }
@@ -112,6 +117,8 @@ export class PowerCutDisk implements Place, AsyncDisposable {
     const file = join(this.namespace.directory, `boot-${this.#cuts}`);
     await writeFile(this.reach(file), `${randomUUID()}\n`);
     await outputAt(this, 'mount', '--bind', file, '/proc/sys/kernel/random/boot_id');
+    // No process is older than the boot.
+    await this.landfall[Symbol.asyncDispose]();
   }
 
   async #writtenAt(): Promise<number> {

@@ -1,0 +1,27 @@
+import { EventEmitter } from 'node:events';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { main } from '../../src/cli/main.js';
+import type { ServedCommand, ServedResult } from './warm-command.js';
+
+/**
+ * A process that runs the built command again and again, each command line after the other, with what it is sent as its surroundings;
+ * so that not each of a test's many commands pays for a start of Node.js. See `warm-command.ts`.
+ */
+async function serve({ args, env, input }: ServedCommand): Promise<ServedResult> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const outputs = Promise.all([text(stdout), text(stderr)]);
+  const stdin = Readable.from(input === '' ? [] : [Buffer.from(input)]);
+  const signals = Object.assign(new EventEmitter(), { exit: (code: number) => process.exit(code) });
+  const uid = process.geteuid?.() ?? 0;
+  const code = await main(args, { env, stdin, stdout, stderr, uid }, signals);
+  stdout.end();
+  stderr.end();
+  const [said, told] = await outputs;
+  return { code, stdout: said, stderr: told };
+}
+
+process.on('message', (command: ServedCommand) => {
+  void serve(command).then((result) => process.send?.(result));
+});
+process.on('disconnect', () => process.exit());
