@@ -1,13 +1,30 @@
 import { availableParallelism } from 'node:os';
 import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config';
 import type { TestCase, TestModule, TestSuite } from 'vitest/node';
+import { COVERED } from './test/support/covered.js';
 import { isRoot, NEEDS_ROOT } from './test/support/needs-root.js';
 import { keepRecord } from './test/support/secret-records.js';
+import { CHANGES_ITS_PROCESS } from './test/support/own-process.js';
+
+/** Unit tests: what they test is in their own process. */
+const UNITS = [
+  ...['cli', 'concurrency', 'content', 'daemon', 'engine', 'library', 'metadata', 'registry'],
+  ...['serve', 'spec', 'system', 'transfer', 'trust', 'unpack'],
+].map((folder) => `test/${folder}/**/*.test.ts`);
+
+const excluded = [...configDefaults.exclude, ...(isRoot ? [] : NEEDS_ROOT)];
+// Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
+const maxWorkers = Math.max(3, availableParallelism() - 1);
+const each = {
+  // What configuration this machine has does not reach the command, where a test leaves it the environment.
+  env: { LANDFALL_CONFIG: '/dev/null' },
+  testTimeout: 60_000,
+  hookTimeout: 180_000,
+  maxWorkers,
+};
 
 const config: ViteUserConfig = defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, ...(isRoot ? [] : NEEDS_ROOT)],
     globalSetup: [
       'test/support/name-what-is-missing.ts',
       'test/support/build-once.ts',
@@ -16,17 +33,29 @@ const config: ViteUserConfig = defineConfig({
     onConsoleLog: (text, type, entity) => {
       keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
     },
-    // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
-    maxWorkers: Math.max(3, availableParallelism() - 1),
-    // What configuration this machine has does not reach the command, where a test leaves it the environment.
-    env: { LANDFALL_CONFIG: '/dev/null' },
-    testTimeout: 60_000,
-    hookTimeout: 180_000,
-    coverage: {
-      provider: 'v8',
-      include: ['src/spec/**'],
-      thresholds: { lines: 95 },
-    },
+    maxWorkers,
+    projects: [
+      {
+        // These files share the modules that they load: loading them anew costs more than most of them take.
+        test: {
+          ...each,
+          name: 'units',
+          include: UNITS,
+          exclude: [...excluded, ...CHANGES_ITS_PROCESS],
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          ...each,
+          name: 'isolated',
+          include: ['test/**/*.test.ts'],
+          exclude: [...excluded, ...UNITS],
+        },
+      },
+      { test: { ...each, name: 'own process', include: [...CHANGES_ITS_PROCESS], exclude: excluded } },
+    ],
+    coverage: COVERED,
   },
 });
 
