@@ -3,16 +3,26 @@ import { configDefaults, defineConfig, type ViteUserConfig } from 'vitest/config
 import type { TestCase, TestModule, TestSuite } from 'vitest/node';
 import { COVERED } from './test/support/covered.js';
 import { isRoot, NEEDS_ROOT } from './test/support/needs-root.js';
-import { keepRecord } from './test/support/secret-records.js';
 import { CHANGES_ITS_PROCESS } from './test/support/own-process.js';
+import { onlyPrivileges, PRIVILEGES_MATTER } from './test/support/privileges-matter.js';
+import { keepRecord } from './test/support/secret-records.js';
 
-/** Unit tests: what they test is in their own process. */
-const UNITS = [
+/** Where unit tests lie: what they test is in their own process. */
+const UNIT_FOLDERS = [
   ...['cli', 'concurrency', 'content', 'daemon', 'engine', 'library', 'metadata', 'registry'],
   ...['serve', 'spec', 'system', 'transfer', 'trust', 'unpack'],
-].map((folder) => `test/${folder}/**/*.test.ts`);
+].map((folder) => `test/${folder}/`);
+const UNITS = UNIT_FOLDERS.map((folder) => `${folder}**/*.test.ts`);
 
+const isUnit = (glob: string): boolean => UNIT_FOLDERS.some((folder) => glob.startsWith(folder));
 const excluded = [...configDefaults.exclude, ...(isRoot ? [] : NEEDS_ROOT)];
+const files = onlyPrivileges
+  ? {
+      units: PRIVILEGES_MATTER.filter(isUnit),
+      others: PRIVILEGES_MATTER.filter((glob) => !isUnit(glob)),
+      ownProcess: CHANGES_ITS_PROCESS.filter((glob) => PRIVILEGES_MATTER.includes(glob)),
+    }
+  : { units: UNITS, others: ['test/**/*.test.ts'], ownProcess: [...CHANGES_ITS_PROCESS] };
 // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
 const maxWorkers = Math.max(3, availableParallelism() - 1);
 const each = {
@@ -40,7 +50,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           ...each,
           name: 'units',
-          include: UNITS,
+          include: files.units,
           exclude: [...excluded, ...CHANGES_ITS_PROCESS],
           isolate: false,
         },
@@ -49,11 +59,11 @@ const config: ViteUserConfig = defineConfig({
         test: {
           ...each,
           name: 'isolated',
-          include: ['test/**/*.test.ts'],
+          include: files.others,
           exclude: [...excluded, ...UNITS],
         },
       },
-      { test: { ...each, name: 'own process', include: [...CHANGES_ITS_PROCESS], exclude: excluded } },
+      { test: { ...each, name: 'own process', include: files.ownProcess, exclude: excluded } },
     ],
     coverage: COVERED,
   },

@@ -9,7 +9,7 @@ import { landfallAt, MountNamespace, outputAt } from '../support/mount-namespace
 import { rounds } from '../support/rounds.js';
 import { makeTar, makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
-const KILLS = rounds({ short: 4, long: 40 });
+const KILLS = rounds({ short: 3, long: 40 });
 const MIB = 1 << 20;
 const NAMES = ['docker.io/team/one:1', 'docker.io/team/two:1', 'docker.io/team/three:1'];
 

@@ -17,8 +17,8 @@ const reason = needsPeer('go') ?? (await whyNoCriClient());
 const CLIENTS = 10;
 const IMAGES = 8;
 /** Pulls, each followed by a removal, of all clients together: of daemons that are killed, then of one that stays. */
-const KILLED_PULLS = rounds({ short: 20, long: 50 });
-const STEADY_PULLS = rounds({ short: 40, long: 350 });
+const KILLED_PULLS = rounds({ short: 10, long: 50 });
+const STEADY_PULLS = rounds({ short: 35, long: 350 });
 const KILLS = 2;
 /** A pull may fail so often, by the registry's faults and the daemon's deaths. */
 const TRIES = 20;

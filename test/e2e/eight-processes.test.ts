@@ -11,7 +11,7 @@ import { filesIn, type ServedImages, serveImages } from '../support/served-image
 import { leftovers, mountFaults, storeFaults } from '../support/store-faults.js';
 import { storeTables } from '../support/store-tables.js';
 
-const ROUNDS = rounds({ short: 2, long: 20 });
+const ROUNDS = rounds({ short: 1, long: 20 });
 const PROCESSES = 8;
 /** A header that tells the registry who asks. */
 const WHO = 'x-process';

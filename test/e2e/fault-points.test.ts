@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FAULT_POINTS, type FaultPoint } from '../../src/system/index.js';
 import type { ExpectedImage } from '../support/expected-image.js';
 import { type CommandResult, LANDFALL } from '../support/landfall-command.js';
-import { MountNamespace, outputAt } from '../support/mount-namespace.js';
+import { landfallAt, MountNamespace, outputAt } from '../support/mount-namespace.js';
 import { isLong } from '../support/rounds.js';
 import { filesIn, type ServedImages, serveImages } from '../support/served-images.js';
 import { leftovers, mountFaults, storeFaults } from '../support/store-faults.js';
@@ -69,13 +69,9 @@ describe('a process that dies', () => {
   });
 
   const landfall = (root: string, args: readonly string[]): Promise<CommandResult> =>
-    namespace.run(process.execPath, commandLine(root, args));
-  const commandLine = (root: string, args: readonly string[]): string[] => [
-    LANDFALL,
-    '--root',
-    root,
-    '--progress',
-    'none',
+    landfallAt(namespace, optionsOf(root, args));
+  const optionsOf = (root: string, args: readonly string[]): string[] => [
+    ...['--root', root, '--progress', 'none'],
     ...args,
   ];
 
@@ -119,7 +115,7 @@ describe('a process that dies', () => {
   });
 
   function scenarioOf(point: FaultPoint, target: string): Scenario {
-    const command = (...args: string[]): string[] => commandLine('ROOT', args);
+    const command = (...args: string[]): string[] => [LANDFALL, ...optionsOf('ROOT', args)];
     const [step] = point.split(':');
     switch (step) {
       case 'blob-commit':

@@ -71,7 +71,7 @@ describe.skipIf(reason !== undefined).each(Object.keys(DISKS))(
       small = await serveImages();
       // Twice its size: as a blob, and unpacked.
       const content = randomBytes(10 * MIB);
-      wide = await serveImages({ shared: [[{ path: 'wide', content }]], blobs: { bytesPerSecond: 5e6 } });
+      wide = await serveImages({ shared: [[{ path: 'wide', content }]], blobs: { bytesPerSecond: 1e7 } });
       // Small as a blob, and larger than what is left beside the other.
       hollow = await serveImages({
         shared: [filesIn('usr', 9, 900), [{ path: 'hollow', content: Buffer.alloc(40 * MIB) }]],

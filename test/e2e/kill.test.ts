@@ -11,8 +11,8 @@ import { SlowImages } from '../support/slow-images.js';
 import { listMounted, withoutUnlistedTimes } from '../support/tree-listing.js';
 
 const reason = needsPeer('docker-registry', ...DEBIAN_IMAGE_PEERS);
-const KILLS = rounds({ short: 6, long: 20 });
-const CUTS = rounds({ short: 3, long: 30 });
+const KILLS = rounds({ short: 3, long: 20 });
+const CUTS = rounds({ short: 2, long: 30 });
 /** Bytes of each layer that comes over several connections. */
 const LAYERS = [96 * 1024 * 1024, 48 * 1024 * 1024];
 

@@ -18,20 +18,27 @@ const MINUTE_MS = 60_000;
 /** Of the packages that are installed, those that may run a script then. */
 const WITH_SCRIPTS = ['koffi', 'protobufjs', 'sqlite3', 'zstd-napi'];
 
-/** What is installed once serves every Node.js, since native modules use Node-API; the long run installs for each. */
-const INSTALLED_BY: readonly NodeVersion[] = isLong ? NODE_VERSIONS : ['20'];
-const MATRIX = INSTALLATIONS.flatMap((installation) =>
+const OLDEST = NODE_VERSIONS[0];
+/** The nightly run installs in each way for each Node.js; a pull request's in one way for one. */
+const INSTALLED_BY: readonly NodeVersion[] = isLong ? NODE_VERSIONS : [OLDEST];
+const MATRIX = INSTALLATIONS.slice(isLong ? 0 : -1).flatMap((installation) =>
   INSTALLED_BY.map((by): [Installation, NodeVersion] => [installation, by]),
 );
 
 let work: string;
 let archive: string;
-let nodes: Readonly<Record<NodeVersion, string>>;
+let nodes: ReadonlyMap<NodeVersion, string>;
+
+function nodeOf(version: NodeVersion): string {
+  const path = nodes.get(version);
+  if (path === undefined) throw new Error(`there is no Node.js ${version}`);
+  return path;
+}
 
 beforeAll(async () => {
   work = await mkdtemp(join(tmpdir(), 'landfall-package-'));
   archive = await packedPackage();
-  nodes = await nodePrograms();
+  nodes = await nodePrograms(INSTALLED_BY);
 }, 5 * MINUTE_MS);
 afterAll(() => rm(work, { recursive: true, force: true }));
 
@@ -52,18 +59,19 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
         expect((await landfall(['copy', '--plain-http', `oci:${dir}`, to])).code).toBe(0);
       }
       project = await mkdtemp(join(work, 'project-'));
-      await installPackage(project, archive, installation, nodes[by]);
+      await installPackage(project, archive, installation, nodeOf(by));
     }, 10 * MINUTE_MS);
     afterAll(() => registry.stop());
 
-    const on: readonly NodeVersion[] = isLong ? [by] : NODE_VERSIONS;
+    // What is installed once serves every Node.js, since native modules use Node-API.
+    const on: readonly NodeVersion[] = isLong && by === OLDEST ? NODE_VERSIONS : [by];
     describe.each(on)('on Node.js %s', (version) => {
       let root: string;
       beforeAll(() => {
         root = join(project, `store-${(roots += 1)}`);
       });
       const run = (...args: string[]): Promise<CommandResult> =>
-        runCommand(nodes[version], [join(project, 'node_modules/.bin/landfall'), ...args], {
+        runCommand(nodeOf(version), [join(project, 'node_modules/.bin/landfall'), ...args], {
           env: { HOME: project, LANDFALL_ROOT: root },
           cwd: project,
         });
@@ -74,7 +82,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
       };
 
       it('is the Node.js that it is said to be, and the version of the package', async () => {
-        const { stdout } = await runCommand(nodes[version], ['--version'], {});
+        const { stdout } = await runCommand(nodeOf(version), ['--version'], {});
         expect(stdout).toMatch(new RegExp(`^v${version}\\.`));
         const manifest = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
         expect(await said('--version')).toBe(`landfall ${manifest.version}\n`);
@@ -110,7 +118,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
       it('serves a node, and stops when it is told to', async () => {
         const socket = join(project, `${roots}-${version}.sock`);
         const args = ['daemon', '--cri', `unix://${socket}`];
-        const child = spawn(nodes[version], [join(project, 'node_modules/.bin/landfall'), ...args], {
+        const child = spawn(nodeOf(version), [join(project, 'node_modules/.bin/landfall'), ...args], {
           env: { PATH: process.env['PATH'] ?? '', HOME: project, LANDFALL_ROOT: root },
           stdio: ['ignore', 'pipe', 'pipe'],
         });
@@ -133,7 +141,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
         };
         const entrances = Object.keys(exports).filter((name) => !name.endsWith('.json'));
         const input = { entrances, root: `${root}-library`, reference: `${registry.address}/fleet/zstd:1` };
-        const { stdout, stderr } = await runCommand(nodes[version], [program, JSON.stringify(input)], {
+        const { stdout, stderr } = await runCommand(nodeOf(version), [program, JSON.stringify(input)], {
           cwd: project,
         });
         expect(stderr).toBe('');
@@ -148,7 +156,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
       });
 
       it('is run by npx', async () => {
-        expect(await npm(project, nodes[version], ['exec', '--no', '--', 'landfall', '--version'])).toMatch(
+        expect(await npm(project, nodeOf(version), ['exec', '--no', '--', 'landfall', '--version'])).toMatch(
           /^landfall \d/,
         );
       });

@@ -54,9 +54,11 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo', 'cosign') !== undefined)(
       const { policy, image, code } = row;
       const file = files.get(policy) ?? '';
       const { name, repository } = imageOf(images, image);
+      // A relative path would be found from there.
+      const started = policy === 'a relative path' ? { cwd: signers.dir } : {};
       const [pulled, copied, skopeo] = await Promise.all([
-        runs.pull(file, name),
-        row.copied ? runs.copy(file, name) : undefined,
+        runs.pull(file, name, started),
+        row.copied ? runs.copy(file, name, started) : undefined,
         runs.skopeo(file, name),
       ]);
       const { cosign, skopeo: differences = {} } = expectedOf(policy);

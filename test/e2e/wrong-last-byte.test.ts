@@ -7,12 +7,17 @@ import type { FsckReport } from '../../src/engine/upkeep/fsck-run.js';
 import { MetadataDatabase } from '../../src/metadata/index.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { imageSteps } from '../support/image-steps.js';
+import { isLong } from '../support/rounds.js';
 import { type Reply, ScriptedRegistry, type SeenRequest } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 import { landfall, landfallJson } from '../support/warm-command.js';
 
 const MEBIBYTE = 1024 * 1024;
 const PLATFORM = ['--platform', 'linux/amd64'];
+const VERIFIED_FIRST = [
+  ['over one connection, verified first', false, true],
+  ['over several connections, verified first', true, true],
+] as const;
 
 /** Gzip ends with the length of what it holds, zstd in the midst of a block, and a tar in zeros that say nothing. */
 describe.each(['gzip', 'zstd', 'none'] as const)(
@@ -64,9 +69,9 @@ describe.each(['gzip', 'zstd', 'none'] as const)(
     it.each([
       ['over one connection', false, false],
       ['over several connections', true, false],
-      ['over one connection, verified first', false, true],
-      ['over several connections, verified first', true, true],
-    ])('that comes %s fails with 6 and leaves nothing', async (_name, several, verifyFirst) => {
+      // What verifies first reads no layer before, in whatever form it is.
+      ...(compression === 'gzip' || isLong ? VERIFIED_FIRST : []),
+    ] as const)('that comes %s fails with 6 and leaves nothing', async (_name, several, verifyFirst) => {
       const root = join(await mkdtemp(join(work, 'root-')), 'store');
       let lying = true;
       const { digest } = layer();

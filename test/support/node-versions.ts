@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** The versions of Node.js that landfall supports, and that it is tested with when it is packed. */
+/** The versions of Node.js that landfall supports, and that the nightly run and releases test it with. */
 export const NODE_VERSIONS = ['20', '22', '24', '26'] as const;
 export type NodeVersion = (typeof NODE_VERSIONS)[number];
 
@@ -10,14 +10,16 @@ export type NodeVersion = (typeof NODE_VERSIONS)[number];
  *
  * @returns for each version the path of its `node`
  */
-export async function nodePrograms(): Promise<Readonly<Record<NodeVersion, string>>> {
-  const paths: Partial<Record<NodeVersion, string>> = {};
-  for (const version of NODE_VERSIONS) {
+export async function nodePrograms(
+  versions: readonly NodeVersion[],
+): Promise<ReadonlyMap<NodeVersion, string>> {
+  const paths = new Map<NodeVersion, string>();
+  for (const version of versions) {
     const { stdout } = await promisify(execFile)('npx', [
       ...['--yes', '--prefer-offline', '--package', `node@${version}`, '--'],
       ...['node', '--print', 'process.execPath'],
     ]);
-    paths[version] = stdout.trim();
+    paths.set(version, stdout.trim());
   }
-  return paths as Readonly<Record<NodeVersion, string>>;
+  return paths;
 }

@@ -1,7 +1,8 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type CommandResult, landfall, runCommand } from './landfall-command.js';
+import { type CommandOptions, type CommandResult, runCommand } from './landfall-command.js';
+import { landfall } from './warm-command.js';
 
 /** What landfall says of an image under a policy. */
 export interface Verdict {
@@ -25,7 +26,7 @@ export interface Verdict {
 export interface PolicyRunsOptions {
   /** Registries where skopeo is to look for signatures, which it does nowhere by itself. */
   readonly addresses: readonly string[];
-  /** Where both are started. */
+  /** Where skopeo is started. */
   readonly cwd?: string;
 }
 
@@ -61,24 +62,24 @@ export class PolicyRuns {
     return file;
   }
 
-  async pull(policy: string, image: string): Promise<Verdict> {
+  async pull(policy: string, image: string, options: CommandOptions = {}): Promise<Verdict> {
     return await this.#fresh(async (place) => {
       const root = join(place, 'root');
       // Whether it is unpacked changes nothing, but takes as long as all the rest.
       const args = ['pull', '--no-unpack', '--root', root, '--policy', policy, '--output', 'json', image];
-      const result = await landfall(args, { cwd: this.#cwd });
+      const result = await landfall(args, options);
       if (result.code !== 0) return { ...verdictOf(result), left: await filesOf(root) };
       const [pulled] = JSON.parse(result.stdout) as PulledJson[];
       return { exit: 0, left: [], signatures: pulled?.signatures ?? [] };
     });
   }
 
-  async copy(policy: string, image: string): Promise<Verdict> {
+  async copy(policy: string, image: string, options: CommandOptions = {}): Promise<Verdict> {
     return await this.#fresh(async (place) => {
       const [root, layout] = [join(place, 'root'), join(place, 'layout')];
       const to = ['--output', 'json', `docker://${image}`, `oci:${layout}:1`];
       const args = ['copy', '--root', root, '--policy', policy, ...to];
-      const result = await landfall(args, { cwd: this.#cwd });
+      const result = await landfall(args, options);
       const left = result.code === 0 ? [] : [...(await filesOf(root)), ...(await filesOf(layout))];
       return { ...verdictOf(result), left };
     });

@@ -16,7 +16,7 @@ import { createSnapshots, removeTree, type SnapshotFixture } from '../support/un
 
 /** `LANDFALL_LAYER_SEQUENCES` is an exact number of them. */
 const SEQUENCES =
-  Number(process.env['LANDFALL_LAYER_SEQUENCES'] ?? '') || rounds({ short: 400, long: 10_000 });
+  Number(process.env['LANDFALL_LAYER_SEQUENCES'] ?? '') || rounds({ short: 150, long: 10_000 });
 const MS_PER_SEQUENCE = 1000;
 
 test(
