@@ -76,7 +76,7 @@ export class WarmCommand implements AsyncDisposable {
   }
 
   #start(): ChildProcess {
-    const [program = '', ...args] = [...this.#entering, process.execPath, SERVER];
+    const [program, ...args] = [...this.#entering, process.execPath, SERVER];
     const server = spawn(program, args, {
       env: COMMAND_ENVIRONMENT,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
