@@ -6,9 +6,9 @@ import { publishSignedSet, type SignedSet } from '../../fixtures/signed-set.js';
 import { RegistryClient } from '../../src/registry/index.js';
 import type { Digest } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, landfallJson } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { digestAt, repositoriesOf, requestsOf, tagsOf } from '../support/registry-facts.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const REPOSITORIES = 12;
 const TAGS = 5;

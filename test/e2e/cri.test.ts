@@ -6,9 +6,10 @@ import { findDaemon } from '../../src/daemon/daemon-file.js';
 import { connectCri, type CriClient, type CriImage, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
-import { landfallJson, peerOutput } from '../support/landfall-command.js';
+import { peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { makeTinyLayout, type TinyLayout, type TinyLayoutOptions } from '../support/tiny-image.js';
+import { landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', 'skopeo', 'go') ?? (await whyNoCriClient());
 

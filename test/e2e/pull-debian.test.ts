@@ -5,9 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { layerBlobs } from '../support/built-image.js';
 import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
 import { extractWithGnuTar } from '../support/gnu-tar-layers.js';
-import { LANDFALL, landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { LANDFALL, peerOutput } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { listMounted, listTree, withoutUnlistedTimes } from '../support/tree-listing.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', ...DEBIAN_IMAGE_PEERS);
 

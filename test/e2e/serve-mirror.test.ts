@@ -12,7 +12,7 @@ import { Containerd } from '../support/containerd.js';
 import { whyNoCriClient } from '../support/cri-client.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { imageSteps } from '../support/image-steps.js';
-import { landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { peerOutput } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
 import { NodeNamespace } from '../support/node-namespace.js';
 import { needsPeer } from '../support/peers.js';
@@ -20,6 +20,7 @@ import { selfSigned } from '../support/self-signed.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';
 import { ServeProcess } from '../support/serve-process.js';
 import type { TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const missing =
   needsPeer('docker-registry', 'skopeo', 'containerd', 'ctr', 'runc', 'go') ?? (await whyNoCriClient());

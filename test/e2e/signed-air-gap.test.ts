@@ -7,7 +7,7 @@ import { RegistryClient } from '../../src/registry/index.js';
 import { formatPlatform, hostPlatform } from '../../src/spec/index.js';
 import { type CosignKey, cosignKey, cosignSign } from '../support/cosign.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { type CommandResult, landfall, landfallJson, peerOutput } from '../support/landfall-command.js';
+import { type CommandResult, peerOutput } from '../support/landfall-command.js';
 import { addSbom } from '../support/memory-signed-images.js';
 import { MemoryPlace } from '../support/memory-place.js';
 import { needsPeer } from '../support/peers.js';
@@ -17,6 +17,7 @@ import { bundleReferrer, statementBundle } from '../support/signature-bundle.js'
 import { type SigningKey, signingKey } from '../support/signing-keys.js';
 import { signatureTag } from '../support/simple-signing.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 interface SyncReport {
   readonly totals: Readonly<Record<string, number>>;

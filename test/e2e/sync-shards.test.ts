@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfallJson } from '../support/landfall-command.js';
 import { mirrorSet, pushAll } from '../support/mirror-set.js';
 import { needsPeer } from '../support/peers.js';
 import { tagsOf } from '../support/registry-facts.js';
+import { landfallJson } from '../support/warm-command.js';
 
 const SHARDS = 8;
 const REPOSITORIES = 24;

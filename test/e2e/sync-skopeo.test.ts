@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, peerOutput } from '../support/landfall-command.js';
+import { peerOutput } from '../support/landfall-command.js';
 import { addImage } from '../support/memory-images.js';
 import { mirrorSet, pushAll } from '../support/mirror-set.js';
 import { needsPeer } from '../support/peers.js';
 import { digestAt, repositoriesOf, tagsOf } from '../support/registry-facts.js';
+import { landfall } from '../support/warm-command.js';
 
 /** Every tag of a registry with its digest. */
 async function everything(address: string): Promise<Record<string, string | undefined>> {

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { formatReference, parseReference } from '../../src/spec/index.js';
-import { LANDFALL, landfall, landfallJson } from './landfall-command.js';
+import { LANDFALL } from './landfall-command.js';
 import { storeTables } from './store-tables.js';
 import { HERE } from './mount-namespace.js';
 import { listMounted, listTree } from './tree-listing.js';
 import type { TinyLayout } from './tiny-image.js';
+import { landfall, landfallJson } from './warm-command.js';
 
 /** What a store must hold that has this image. */
 export interface ExpectedImage {

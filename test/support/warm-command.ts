@@ -40,14 +40,14 @@ export class WarmCommand implements AsyncDisposable {
     this.#entering = entering;
   }
 
-  /** One at a time. What needs a directory, an environment, or a signal of its own gets a process of its own. */
+  /** One at a time. What is of a process, a directory, a signal or the environment of Node.js, gets a process of its own. */
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    const { env, cwd, onStart, input = '' } = options;
-    if (env !== undefined || cwd !== undefined || onStart !== undefined) {
+    const { env = {}, cwd, onStart, input = '' } = options;
+    if (cwd !== undefined || onStart !== undefined || Object.keys(env).some(isOfProcess)) {
       const [program = '', ...line] = [...this.#entering, process.execPath, LANDFALL, ...args];
       return await runCommand(program, line, options);
     }
-    const result = this.#last.then(() => this.#ask({ args, env: COMMAND_ENVIRONMENT, input }));
+    const result = this.#last.then(() => this.#ask({ args, env: { ...COMMAND_ENVIRONMENT, ...env }, input }));
     this.#last = result.catch(() => undefined);
     return await result;
   }
@@ -95,6 +95,11 @@ export class WarmCommand implements AsyncDisposable {
     server.disconnect();
     await exited;
   }
+}
+
+/** Whether a variable is read by others than the command, which is given all the others. */
+function isOfProcess(name: string): boolean {
+  return /^(NODE_|LANDFALL_FAULT_POINT$|TMPDIR$|PATH$|TZ$|LC_)/.test(name);
 }
 
 const here = new WarmCommand();
