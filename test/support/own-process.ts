@@ -18,7 +18,15 @@ export const CHANGES_ITS_PROCESS: readonly string[] = [
   'test/unpack/**/given-attributes.test.ts',
   'test/unpack/**/sweep-snapshots.test.ts',
   'test/unpack/**/link-limit.test.ts',
-  // The umask, the user, the environment.
+  'test/daemon/**/shared-objects.test.ts',
+  'test/daemon/**/shared-objects.test.ts',
+  'test/engine/**/shared-objects.test.ts',
+  'test/registry/**/shared-objects.test.ts',
+  'test/concurrency/**/shared-objects.test.ts',
+  'test/unpack/**/shared-objects.test.ts',
+  'test/transfer/**/shared-objects.test.ts',
+  // A system call that is taken away for good, the umask, the user, the environment.
+  'test/unpack/**/portable-resolver.test.ts',
   'test/metadata/**/open-read-only.test.ts',
   'test/registry/**/hosts-directory.test.ts',
   'test/system/**/at.test.ts',
