@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Users } from './access.js';
 
 /** Where users are. */

@@ -10,7 +10,7 @@ import {
   type ImageIndex,
   type ImageManifest,
 } from '../../spec/index.js';
-import type { BlobFlows } from './blob-flows.js';
+import type { BlobFlows } from './blob-flow.js';
 
 export type PendingStore = Pick<
   StoreParts,

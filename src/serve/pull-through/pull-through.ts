@@ -7,13 +7,12 @@ import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
 import type { RequestSource, ServeSource } from '../pull/serve-source.js';
-import { BlobFlows, UpstreamBlobs } from './blob-flows.js';
+import { BlobFlows, UpstreamBlobs, upstreamFault } from './blob-flow.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
 import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
-import { upstreamFault } from './upstream-fault.js';
 import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 
 export interface PullThroughOptions {

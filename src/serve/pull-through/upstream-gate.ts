@@ -21,7 +21,7 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
 import type { PendingImages } from './pending-images.js';
 
