@@ -9,6 +9,7 @@ import type {
   IngestWriter,
   LeaseStore,
 } from '../../content/index.js';
+import { arrivedIn } from '../../engine/pull/blob-arrivals.js';
 import { downloadBlob } from '../../engine/pull/blob-download.js';
 import { type BudgetShare, PullBudget } from '../../engine/pull/pull-budget.js';
 import type { StoreParts } from '../../engine/store.js';
@@ -136,18 +137,26 @@ export class BlobFlow {
 
   /** One try to bring it; false where another one may do better. */
   async #attempt(): Promise<boolean> {
-    const { content, descriptor, source } = this.#options;
-    const writer = await content.ingest(descriptor, { signal: this.#stop.signal, source });
+    const { content, descriptor, source, fetcher, budget } = this.#options;
+    const { signal } = this.#stop;
+    const writer = await content.ingest(descriptor, { signal, source });
     if (writer === undefined) {
       this.#replaceCurrent().resolve(undefined);
       return true;
     }
     await using held = writer;
-    const resumed = held.frontier > 0 || arrivedIn(held) > 0;
+    const resumed = arrivedIn(held) > 0;
     const file = await GrowingFile.open(held);
     this.#replaceCurrent().resolve(file);
     try {
-      await this.#transfer(held);
+      await downloadBlob({
+        fetcher,
+        writer: held,
+        extra: budget.extra,
+        signal,
+        onBytes: () => undefined,
+        onRetry: () => undefined,
+      });
       await held.commit();
       this.#replaceCurrent().resolve(undefined);
       await file.end();
@@ -163,18 +172,6 @@ export class BlobFlow {
       await held.discard();
       return false;
     }
-  }
-
-  async #transfer(writer: IngestWriter): Promise<void> {
-    const { fetcher, budget } = this.#options;
-    await downloadBlob({
-      fetcher,
-      writer,
-      extra: budget.extra,
-      signal: this.#stop.signal,
-      onBytes: () => undefined,
-      onRetry: () => undefined,
-    });
   }
 
   /** Another try may bring the right bytes; and what an earlier process left may have been damaged since. */
@@ -198,12 +195,6 @@ function silent<T>(): Deferred<T> {
   const one = deferred<T>();
   one.promise.catch(() => undefined);
   return one;
-}
-
-/** How many bytes of its blob a writer has. */
-function arrivedIn(writer: IngestWriter): number {
-  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
-  return writer.descriptor.size - missing;
 }
 
 /**
@@ -361,16 +352,20 @@ export class BlobFlows {
   join(descriptor: Descriptor, source: string): BlobFlow {
     const known = this.#flows.get(descriptor.digest);
     if (known !== undefined && !known.isStopped) return known;
-    const flow = this.#begin(descriptor, source);
+    const { store, registry, onArrived } = this.#options;
+    const { content, leases } = store;
+    const fetcher = registry.repository(parseReference(source));
+    const flow = new BlobFlow({ content, leases, fetcher, descriptor, source, budget: this.#share });
     this.#flows.set(descriptor.digest, flow);
     this.#running.add(flow);
-    void flow.done.then(
-      () => {
-        this.#forget(flow);
-        this.#options.onArrived(descriptor.digest);
-      },
-      () => this.#forget(flow),
-    );
+    const forget = (): void => {
+      this.#running.delete(flow);
+      if (this.#flows.get(descriptor.digest) === flow) this.#flows.delete(descriptor.digest);
+    };
+    void flow.done.then(() => {
+      forget();
+      onArrived(descriptor.digest);
+    }, forget);
     return flow;
   }
 
@@ -378,23 +373,6 @@ export class BlobFlows {
   async close(): Promise<void> {
     for (const flow of this.#running) flow.stop();
     await Promise.allSettled([...this.#running].map(({ done }) => done));
-  }
-
-  #begin(descriptor: Descriptor, source: string): BlobFlow {
-    const { store, registry } = this.#options;
-    return new BlobFlow({
-      content: store.content,
-      leases: store.leases,
-      fetcher: registry.repository(parseReference(source)),
-      descriptor,
-      source,
-      budget: this.#share,
-    });
-  }
-
-  #forget(flow: BlobFlow): void {
-    this.#running.delete(flow);
-    if (this.#flows.get(flow.descriptor.digest) === flow) this.#flows.delete(flow.descriptor.digest);
   }
 }
 
