@@ -14,7 +14,7 @@ export interface MissingLine {
   /** What is so without it. */
   readonly why: string;
   /** What stands there now, and where. */
-  readonly instead?: { readonly line: string; readonly place: string };
+  readonly instead?: { readonly line: string; readonly place: string } | undefined;
 }
 
 export interface ContainerdReport {
