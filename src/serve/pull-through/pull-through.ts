@@ -135,7 +135,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     if (!this.#isUpstreams(repository)) {
       const { store, policy } = this.#options;
       const isUpstreams = (name: string): boolean => this.#isUpstreams(name);
-      if (policy !== undefined) await requireNotForeign({ store, policy, isUpstreams }, repository, route);
+      if (policy !== undefined) await requireNotForeign(store, policy, { isUpstreams, repository }, route);
       return { source: this, headers: {} };
     }
     if (this.#isOwn(headers)) {
