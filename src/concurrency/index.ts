@@ -1,11 +1,12 @@
 /**
  * What operations that run beside one another share, each thing once for all. `waiting` ends a wait by a
  * signal, `limiter` bounds how many actions run at once, `single-flight` does work once that is wanted
- * several times.
+ * several times, and `recent-map` remembers what came of it lately.
  *
  *     waiting -> limiter, single-flight
  */
 export { KeyedLimiter, Limiter, mapLimited } from './limiter.js';
+export { RecentMap } from './recent-map.js';
 export { ResultCache, SingleFlight } from './single-flight.js';
 export {
   type Deferred,

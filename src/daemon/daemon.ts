@@ -122,10 +122,8 @@ export class Daemon {
     const onRemoved = async (removed: RemovedImage, o: Abortable): Promise<void> => {
       options.onRemoved?.(removed);
       // A containerd that is away learns of it when it is back.
-      const signal = AbortSignal.any([
-        ...(o.signal === undefined ? [] : [o.signal]),
-        AbortSignal.timeout(FORGOTTEN_MS),
-      ]);
+      const late = AbortSignal.timeout(FORGOTTEN_MS);
+      const signal = o.signal === undefined ? late : AbortSignal.any([o.signal, late]);
       await containerd?.settled(removed.name, { signal }).catch(() => undefined);
     };
     const services = nodeServices({ ...options, images, pulls, credentials, onRemoved }, options);
@@ -133,7 +131,7 @@ export class Daemon {
     let snapshotter: SnapshotterParts | undefined;
     try {
       const offers = new OwnOffers();
-      snapshotter = await startSnapshotter(options, { pulls, credentials, offers });
+      snapshotter = await startSnapshotter(options, pulls, credentials, offers);
       // Only now can that containerd ask for what it is given.
       if (options.containerd !== undefined)
         containerd = ContainerdImages.start({ ...options.containerd, store, images, offers });
@@ -185,48 +183,37 @@ const LAST_ANSWERS_MS = 1_000;
 
 /** @param onNamed see `PullsOptions.onNamed` */
 function pullsFor(options: DaemonOptions, onNamed: NonNullable<PullsOptions['onNamed']>): Pulls {
-  const { store, registry, policy, progressTimeoutMs, discardLayers, concurrency, onBegun, onEnded } =
-    options;
+  const { concurrency, onBegun, onEnded } = options;
   const pulls = new Pulls({
-    store,
-    registry,
-    policy,
+    ...options,
     maxParallel: options.maxParallelPulls,
     maxParallelPerRegistry: options.maxParallelPullsPerRegistry,
     budget: new PullBudget(concurrency === undefined ? {} : { concurrency }),
-    progressTimeoutMs,
-    discardLayers,
     onNamed,
   });
   for (const observer of options.observers ?? []) observer.follow(pulls);
   if (onBegun !== undefined) pulls.on('begun', onBegun);
   if (onEnded !== undefined) pulls.on('ended', onEnded);
   // Layers are measured right after a pull, so that a request for sizes need not wait for it.
-  pulls.on('ended', () => void store.snapshotter.measure().catch(() => undefined));
+  pulls.on('ended', () => void options.store.snapshotter.measure().catch(() => undefined));
   return pulls;
-}
-
-interface SnapshotterNeeds {
-  readonly pulls: Pulls;
-  readonly credentials: KeptCredentials;
-  readonly offers: OwnOffers;
 }
 
 async function startSnapshotter(
   { store, registry, policy, snapshotter, onError }: DaemonOptions,
-  { pulls, credentials, offers }: SnapshotterNeeds,
+  pulls: Pulls,
+  credentials: KeptCredentials,
+  offers: OwnOffers,
 ): Promise<SnapshotterParts | undefined> {
   if (snapshotter === undefined) return undefined;
-  const { socket, onLayer, onFreed } = snapshotter;
   const credentialsFor = (asked: string): Credentials | undefined => credentials.find(asked);
   const remote = new RemoteLayers({ store, pulls, credentialsFor });
   const isOwnOffer = (key: string): boolean => offers.isOwn(key);
-  const gate =
-    policy === undefined
-      ? undefined
-      : new SnapshotGate({ store, registry, policy, credentialsFor, isOwnOffer });
-  const services = snapshotterServices({ store, remote, gate, onLayer, onFreed }, { onError });
-  return { remote, server: await GrpcServer.listen(socket, services) };
+  const gate = policy && new SnapshotGate({ store, registry, policy, credentialsFor, isOwnOffer });
+  const methods = { ...snapshotsService({ ...snapshotter, store, remote, gate }) };
+  const name = 'containerd.services.snapshots.v1.Snapshots';
+  const services = [served('containerd-snapshots-v1.proto', name, methods, { onError })];
+  return { remote, server: await GrpcServer.listen(snapshotter.socket, services) };
 }
 
 /** The services for a kubelet and for landfall's own commands: CRI's and landfall.v1.Transfers. */
@@ -239,13 +226,6 @@ function nodeServices(
     served('runtime-v1.proto', 'runtime.v1.ImageService', { ...imageService(options) }, calls),
     served('transfers-v1.proto', 'landfall.v1.Transfers', { ...transfersService(options.pulls) }, calls),
   ];
-}
-
-/** The services of a proxy plugin of containerd. */
-function snapshotterServices(options: SnapshotsServiceOptions, calls: CallOptions): readonly ServedService[] {
-  const file = 'containerd-snapshots-v1.proto';
-  const name = 'containerd.services.snapshots.v1.Snapshots';
-  return [served(file, name, { ...snapshotsService(options) }, calls)];
 }
 
 /** The methods of a service by their names in lowerCamelCase, each of the kind that the proto file says. */

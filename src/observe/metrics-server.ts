@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { type ErrorCode, LandfallError, systemCode } from '../errors.js';
 
 export interface ProgramMetricsOptions {
@@ -15,13 +15,12 @@ export class ProgramMetrics {
 
   constructor({ version }: ProgramMetricsOptions) {
     const registers = [this.registry];
-    const info = new Gauge({
-      name: 'landfall_build_info',
-      help: 'What runs here; always 1.',
-      labelNames: ['version', 'node'],
-      registers,
-    });
-    info.set({ version, node: process.version }, 1);
+    const labelNames = ['version', 'node'];
+    const help = 'What runs here; always 1.';
+    new Gauge({ name: 'landfall_build_info', help, labelNames, registers }).set(
+      { version, node: process.version },
+      1,
+    );
     this.gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
     const cpu: Counter = new Counter({
       name: 'process_cpu_seconds_total',
@@ -62,6 +61,15 @@ export class ProgramMetrics {
     labelNames: readonly Label[] = [],
   ): Counter<Label> {
     return new Counter({ name, help, labelNames, registers: [this.registry] });
+  }
+
+  protected histogram<Label extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[],
+    buckets: readonly number[],
+  ): Histogram<Label> {
+    return new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] });
   }
 }
 

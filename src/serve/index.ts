@@ -28,6 +28,5 @@ export {
   DEFAULT_SERVE_LIMITS,
   type ListenAddress,
   type RegistryServer,
-  type RegistryServerOptions,
-  type ServeLimits,
 } from './registry-server.js';
+export type { RegistryServerOptions, ServeLimits } from './serve-request.js';

@@ -12,31 +12,14 @@ import { isIPv6, type Socket } from 'node:net';
 import { Limiter } from '../concurrency/index.js';
 import { ReferrerFinder } from '../content/index.js';
 import { LandfallError, systemCode } from '../errors.js';
-import type { Access } from './access/access.js';
 import type { TlsIdentity } from './access/tls-files.js';
-import type { Page } from './http/answer.js';
-import type { ServedRequest } from './observe/access-line.js';
-import type { ServeSource } from './pull/serve-source.js';
-import type { ServeTarget } from './push/serve-target.js';
-import { refuseRequest, serveRequest } from './serve-request.js';
-
-export interface RegistryServerOptions {
-  readonly source: ServeSource;
-  /** Where pushes and deletions go; without one the registry is read-only. */
-  readonly target?: ServeTarget | undefined;
-  /** The pages for people, outside of `/v2/`; without it there are none. */
-  readonly page?: Page | undefined;
-  /** The rights of users; without it every client may do everything. */
-  readonly access?: Access | undefined;
-  /** Speaks TLS with this; without it plain HTTP. */
-  readonly tls?: TlsIdentity | undefined;
-  /** Those that are not given are {@link DEFAULT_SERVE_LIMITS}. */
-  readonly limits?: Partial<ServeLimits>;
-  /** Called once for each request, when its answer has ended or its client has gone. */
-  readonly onRequest?: (event: ServedRequest) => void;
-  /** Called for each part of a body that was given to a connection, in bytes. */
-  readonly onSent?: (bytes: number) => void;
-}
+import {
+  refuseRequest,
+  type RegistryServerOptions,
+  type ServeLimits,
+  serveRequest,
+  type Serving,
+} from './serve-request.js';
 
 /** Where a server listens. */
 export interface ListenAddress {
@@ -80,14 +63,8 @@ export interface RegistryServer {
 export function createRegistryServer(options: RegistryServerOptions): RegistryServer {
   const limits = { ...DEFAULT_SERVE_LIMITS, ...options.limits };
   const slow = new SlowClients(limits);
-  const serving = {
-    ...options,
-    finder: new ReferrerFinder(options.source.blobs),
-    pushing: {
-      mostUploadBytes: limits.uploadBytes,
-      manifests: new Limiter(MANIFESTS_AT_ONCE),
-    },
-  };
+  const finder = new ReferrerFinder(options.source.blobs);
+  const serving: Serving = { ...options, limits, finder, manifests: new Limiter(MANIFESTS_AT_ONCE) };
   let [closing, inFlight] = [false, 0];
   /** They go on for a moment when their connections are gone. */
   const underWay = new Set<Promise<void>>();
@@ -213,11 +190,11 @@ interface Watched {
  * upstream.
  */
 class SlowClients {
-  readonly #limits: Pick<ServeLimits, 'stallMs' | 'leastBytesPerSecond'>;
+  readonly #limits: ServeLimits;
   readonly #watched = new Set<Watched>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(limits: Pick<ServeLimits, 'stallMs' | 'leastBytesPerSecond'>) {
+  constructor(limits: ServeLimits) {
     this.#limits = limits;
   }
 
@@ -261,24 +238,6 @@ function isWaitedFor({ socket, request, response }: Watched): boolean {
   return (
     socket.writableLength > 0 || (!request.complete && !response.headersSent && request.readableLength === 0)
   );
-}
-
-/** What a registry server holds its clients to. */
-export interface ServeLimits {
-  /** Connections that are open at once; further ones are closed at once. */
-  readonly connections: number;
-  /** Requests that are answered at once; further ones get a 429 with `Retry-After`. */
-  readonly requests: number;
-  /** One pushed blob, in bytes. */
-  readonly uploadBytes: number;
-  /** A client has so long for the head of a request, in ms. */
-  readonly headMs: number;
-  /** A connection without requests is closed after so long, in ms. */
-  readonly idleMs: number;
-  /** Over this time a client that is waited for has to move {@link leastBytesPerSecond} on average, in ms. */
-  readonly stallMs: number;
-  /** Bytes a second. Far below any line that an image could be pulled over. */
-  readonly leastBytesPerSecond: number;
 }
 
 const GIB = 1024 ** 3;

@@ -2,131 +2,191 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { BLOB_CHUNK_BYTES, BlobFileStream } from '../content/index.js';
+import type { Limiter } from '../concurrency/index.js';
+import { BLOB_CHUNK_BYTES, BlobFileStream, type ReferrerFinder } from '../content/index.js';
 import { isLandfallError } from '../errors.js';
 import type { Access } from './access/access.js';
-import { type AnswerOptions, answerRequest } from './answer-request.js';
-import type { Answer } from './http/answer.js';
-import { RegistryFault } from './http/registry-fault.js';
+import type { TlsIdentity } from './access/tls-files.js';
+import { type Answer, isReading, type Page, RegistryFault } from './http/answer.js';
 import { hasBody, receivedBytes } from './http/request-body.js';
+import { noEndpoint, parseRoute, type Route } from './http/route.js';
 import type { ServedRequest } from './observe/access-line.js';
+import {
+  answerBlob,
+  answerCatalog,
+  answerManifest,
+  answerReferrers,
+  answerTags,
+} from './pull/answer-pull.js';
+import type { ServeSource } from './pull/serve-source.js';
+import { answerPush, PUSH_METHODS } from './push/answer-push.js';
+import type { ServeTarget } from './push/serve-target.js';
 
-export interface ServeRequestOptions extends AnswerOptions {
+export interface RegistryServerOptions {
+  readonly source: ServeSource;
+  /** Where pushes and deletions go; without one the registry is read-only. */
+  readonly target?: ServeTarget | undefined;
+  /** The pages for people, outside of `/v2/`; without it there are none. */
+  readonly page?: Page | undefined;
   /** The rights of users; without it every client may do everything. */
   readonly access?: Access | undefined;
+  /** Speaks TLS with this; without it plain HTTP. */
+  readonly tls?: TlsIdentity | undefined;
+  /** Those that are not given are {@link DEFAULT_SERVE_LIMITS}. */
+  readonly limits?: Partial<ServeLimits> | undefined;
+  /** Called once for each request, when its answer has ended or its client has gone. */
+  readonly onRequest?: ((event: ServedRequest) => void) | undefined;
   /** Called for each part of a body that was given to a connection, in bytes. */
   readonly onSent?: ((bytes: number) => void) | undefined;
-  readonly onRequest?: ((event: ServedRequest) => void) | undefined;
+}
+
+/** What a registry server holds its clients to. */
+export interface ServeLimits {
+  /** Connections that are open at once; further ones are closed at once. */
+  readonly connections: number;
+  /** Requests that are answered at once; further ones get a 429 with `Retry-After`. */
+  readonly requests: number;
+  /** One pushed blob, in bytes. */
+  readonly uploadBytes: number;
+  /** A client has so long for the head of a request, in ms. */
+  readonly headMs: number;
+  /** A connection without requests is closed after so long, in ms. */
+  readonly idleMs: number;
+  /** Over this time a client that is waited for has to move {@link leastBytesPerSecond} on average, in ms. */
+  readonly stallMs: number;
+  /** Bytes a second. Far below any line that an image could be pulled over. */
+  readonly leastBytesPerSecond: number;
+}
+
+/** A server's options, and what its requests share. */
+export interface Serving extends RegistryServerOptions {
+  readonly limits: ServeLimits;
+  readonly finder: ReferrerFinder;
+  /** Limits how many pushed manifests are in memory. */
+  readonly manifests: Limiter;
 }
 
 /** Answers one request. Never rejects: an error goes to the client and to `onRequest`. */
 export async function serveRequest(
-  options: ServeRequestOptions,
+  serving: Serving,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const log = new RequestLog(options, request);
-  const answer = await preparedAnswer(options, { request, response, log }).catch((error: unknown) => {
-    const fault = faultOf(error);
-    if (fault.status >= 500) log.failure = { error };
-    return answerOf(fault);
-  });
-  await sendLogged({ request, response, log }, answer);
+  const exchange = new Exchange(serving, request, response);
+  await exchange.send(await exchange.answer());
 }
 
 /** Answers a request beyond the limit with a 429. */
 export async function refuseRequest(
-  options: ServeRequestOptions,
+  serving: Serving,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const headers = { 'Retry-After': '1', Connection: 'close' };
   const fault = new RegistryFault(429, 'TOOMANYREQUESTS', 'too many requests are being answered', headers);
-  await sendLogged({ request, response, log: new RequestLog(options, request) }, answerOf(fault));
+  await new Exchange(serving, request, response).send(fault.answer());
 }
 
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly log: RequestLog;
-}
+/** An answer whose body is open: an error until here can still become a status. */
+type OpenAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
 
-async function sendLogged({ request, response, log }: Exchange, answer: PreparedAnswer): Promise<void> {
-  try {
-    await send(request, response, { answer, onBytes: (length) => log.sent(length) });
-  } catch (error) {
-    log.failure = { error };
-    // Part of the answer may be out already, so only a broken connection shows the client that it is
-    // incomplete.
-    log.socket.destroy();
-    // A body of which nothing was sent is still open.
-    if (answer.body instanceof Readable) answer.body.destroy();
-  }
-  leaveRest(request);
-  log.end(answer.status);
-}
-
-/** Collects the log entry of one request. */
-class RequestLog {
-  failure: { readonly error: unknown } | undefined;
-  user: string | undefined;
-  readonly #options: ServeRequestOptions;
+/** One request, its answer, and what its log entry says. */
+class Exchange {
+  readonly #serving: Serving;
   readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
   readonly #startedAt = new Date();
   readonly #start = performance.now();
-  readonly socket: Socket;
+  /** A destroyed request has no socket any more. */
+  readonly #socket: Socket;
   readonly #client: string;
+  #user: string | undefined;
+  #failure: { readonly error: unknown } | undefined;
   #bytes = 0;
 
-  constructor(options: ServeRequestOptions, request: IncomingMessage) {
-    this.#options = options;
+  constructor(serving: Serving, request: IncomingMessage, response: ServerResponse) {
+    this.#serving = serving;
     this.#request = request;
-    // A destroyed request has no socket any more.
-    this.socket = request.socket;
+    this.#response = response;
+    this.#socket = request.socket;
     this.#client = request.socket.remoteAddress ?? '';
   }
 
-  sent(bytes: number): void {
-    this.#bytes += bytes;
-    this.#options.onSent?.(bytes);
+  async answer(): Promise<OpenAnswer> {
+    try {
+      const { access, target } = this.#serving;
+      const request = this.#request;
+      const admitted = await access?.admit(request);
+      this.#user = admitted?.user;
+      if (target !== undefined && request.headers.expect !== undefined) this.#response.writeContinue();
+      const { body, headers, ...head } = await answerRequest(this.#serving, request);
+      const common = { ...head, headers: { ...headers, ...admitted?.headers } };
+      if (body === undefined || request.method === 'HEAD') return common;
+      return { ...common, body: typeof body === 'function' ? await body() : body };
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault.status >= 500) this.#failure = { error };
+      return fault.answer();
+    }
   }
 
-  end(status: number): void {
-    const { onRequest } = this.#options;
-    const { method = '', url = '', headers, httpVersion } = this.#request;
-    const { 'user-agent': userAgent, referer } = headers;
-    onRequest?.({
+  async send(answer: OpenAnswer): Promise<void> {
+    try {
+      await this.#write(answer);
+    } catch (error) {
+      this.#failure = { error };
+      // Part of the answer may be out already, so only a broken connection shows the client that it is
+      // incomplete.
+      this.#socket.destroy();
+      // A body of which nothing was sent is still open.
+      if (answer.body instanceof Readable) answer.body.destroy();
+    }
+    leaveRest(this.#request);
+    const { method = '', url: path = '', headers, httpVersion } = this.#request;
+    this.#serving.onRequest?.({
       method,
-      path: url,
-      status,
+      path,
+      status: answer.status,
       bytes: this.#bytes,
       receivedBytes: receivedBytes(this.#request),
       startedAt: this.#startedAt,
       durationMs: performance.now() - this.#start,
       client: this.#client,
       httpVersion,
-      user: this.user,
-      userAgent,
-      referer,
-      ...this.failure,
+      user: this.#user,
+      userAgent: headers['user-agent'],
+      referer: headers.referer,
+      ...this.#failure,
     });
   }
-}
 
-/** An answer whose body is open: an error until here can still become a status. */
-type PreparedAnswer = Omit<Answer, 'body'> & { readonly body?: string | Buffer | Readable };
-
-async function preparedAnswer(
-  options: ServeRequestOptions,
-  { request, response, log }: Exchange,
-): Promise<PreparedAnswer> {
-  const admitted = await options.access?.admit(request);
-  log.user = admitted?.user;
-  if (options.target !== undefined && request.headers.expect !== undefined) response.writeContinue();
-  const { body, headers, ...head } = await answerRequest(options, request);
-  const common = { ...head, headers: { ...headers, ...admitted?.headers } };
-  if (body === undefined || request.method === 'HEAD') return common;
-  return { ...common, body: typeof body === 'function' ? await body() : body };
+  async #write({ status, headers, body }: OpenAnswer): Promise<void> {
+    const response = this.#response;
+    // A browser is never to take stored bytes for a page of this origin.
+    const common = { 'Docker-Distribution-Api-Version': 'registry/2.0', 'X-Content-Type-Options': 'nosniff' };
+    response.writeHead(status, { ...common, ...headers });
+    const count = (length: number): void => {
+      this.#bytes += length;
+      this.#serving.onSent?.(length);
+    };
+    if (!(body instanceof Readable)) {
+      const sent = this.#request.method === 'HEAD' ? undefined : body;
+      if (sent !== undefined) count(Buffer.byteLength(sent));
+      response.end(sent);
+      return;
+    }
+    if (body instanceof BlobFileStream) {
+      await sendFile(body, response, count);
+    } else {
+      body.on('data', (chunk: Buffer) => count(chunk.length));
+      // Ends both when either breaks: a client that goes away closes the file.
+      await pipeline(body, response);
+    }
+    const announced = Number(headers['Content-Length']);
+    if (this.#bytes === announced) return;
+    // The head has promised a length, and on a connection that stays open the client would wait for the rest.
+    throw new Error(`the body is ${announced - this.#bytes} of ${announced} bytes shorter than announced`);
+  }
 }
 
 /** The error for the client. An unexpected one stays here: its message may hold paths of this machine. */
@@ -142,48 +202,6 @@ function faultOf(error: unknown): RegistryFault {
     }
   }
   return new RegistryFault(500, 'UNKNOWN', 'the registry failed to use its store');
-}
-
-function answerOf(fault: RegistryFault): PreparedAnswer {
-  const body = Buffer.from(fault.body());
-  return {
-    status: fault.status,
-    headers: { 'Content-Type': 'application/json', 'Content-Length': body.length, ...fault.headers },
-    body,
-  };
-}
-
-/** @param o `onBytes`: called for every part of the body that goes out */
-async function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { answer, onBytes }: { readonly answer: PreparedAnswer; readonly onBytes: (length: number) => void },
-): Promise<void> {
-  const { status, headers, body } = answer;
-  // A browser is never to take stored bytes for a page of this origin.
-  const common = { 'Docker-Distribution-Api-Version': 'registry/2.0', 'X-Content-Type-Options': 'nosniff' };
-  response.writeHead(status, { ...common, ...headers });
-  if (!(body instanceof Readable)) {
-    const sent = request.method === 'HEAD' ? undefined : body;
-    if (sent !== undefined) onBytes(Buffer.byteLength(sent));
-    response.end(sent);
-    return;
-  }
-  const announced = Number(headers['Content-Length']);
-  let missing = announced;
-  const count = (length: number): void => {
-    missing -= length;
-    onBytes(length);
-  };
-  if (body instanceof BlobFileStream) {
-    await sendFile(body, response, count);
-  } else {
-    body.on('data', (chunk: Buffer) => count(chunk.length));
-    // Ends both when either breaks: a client that goes away closes the file.
-    await pipeline(body, response);
-  }
-  // The head has promised a length, and on a connection that stays open the client would wait for the rest.
-  if (missing !== 0) throw new Error(`the body is ${missing} of ${announced} bytes shorter than announced`);
 }
 
 /** How much of an unwanted body is read, in bytes, so that a client which sends first sees its answer. */
@@ -267,4 +285,72 @@ function untilDone(
       else reject(error);
     });
   });
+}
+
+/**
+ * Answers a request that was admitted.
+ *
+ * @throws {RegistryFault} the error body for the client; any other error of the source or the target
+ */
+async function answerRequest(serving: Serving, request: IncomingMessage): Promise<Answer> {
+  const { method = '', url = '' } = request;
+  const { source, target } = serving;
+  if (isReading(method)) {
+    const route = parseRoute(url);
+    const brought = await source.forRequest?.(route, request.headers);
+    const answer = await read({ ...serving, source: brought?.source ?? source }, request, method, route);
+    const namespace = 'ns' in route ? { 'OCI-Namespace': route.ns } : {};
+    return { ...answer, headers: { ...answer.headers, ...namespace, ...brought?.headers } };
+  }
+  if (target === undefined || !PUSH_METHODS.has(method)) {
+    const allowed = target === undefined ? 'GET, HEAD' : ['GET', 'HEAD', ...PUSH_METHODS].join(', ');
+    // Closed afterwards, so that an upload is not read to its end only to be thrown away.
+    const headers = { Allow: allowed, Connection: 'close' };
+    const message = target === undefined ? 'this registry is read-only' : `there is no method ${method} here`;
+    throw new RegistryFault(405, 'UNSUPPORTED', message, headers);
+  }
+  return answerPush({ ...serving, target, request }, method, parseRoute(url));
+}
+
+async function read(
+  serving: Serving,
+  request: IncomingMessage,
+  method: 'GET' | 'HEAD',
+  route: Route,
+): Promise<Answer> {
+  const { source, finder, page, target } = serving;
+  const { headers } = request;
+  switch (route.kind) {
+    case 'page': {
+      const answer = await page?.(route.path, { method, query: route.query, headers });
+      if (answer === undefined) throw noEndpoint();
+      return answer;
+    }
+    case 'base':
+      return {
+        status: 200,
+        headers: { 'Content-Type': 'application/json', 'Content-Length': 2 },
+        body: '{}',
+      };
+    case 'catalog':
+      return answerCatalog(source, route);
+    case 'tags':
+      return answerTags(source, route);
+    case 'referrers':
+      return answerReferrers(source, finder, route);
+    case 'manifest':
+      return answerManifest(source, route, headers);
+    case 'blob': {
+      // A range of HEAD has no meaning (RFC 9110, 14.2).
+      const { range, ...head } = headers;
+      // A client that finds a blob before it pushes an image relies on it.
+      if (method === 'HEAD') await target?.keep(route.digest);
+      return answerBlob(source, route, method === 'HEAD' ? head : { ...head, range });
+    }
+    case 'upload':
+      if (target === undefined) throw noEndpoint();
+      return answerPush({ ...serving, target, request }, method, route);
+    case 'uploads':
+      throw noEndpoint();
+  }
 }

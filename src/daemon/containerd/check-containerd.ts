@@ -14,7 +14,7 @@ export interface MissingLine {
   /** What is so without it. */
   readonly why: string;
   /** What stands there now, and where. */
-  readonly instead?: { readonly line: string; readonly place: string };
+  readonly instead?: { readonly line: string; readonly place: string } | undefined;
 }
 
 export interface ContainerdReport {
@@ -136,14 +136,8 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
     const [first, ...rest] = [...table, key];
     const found = config.at(first, ...rest);
     if (found !== undefined && fits(found.value)) return [];
-    return [
-      {
-        table: table.length === 0 ? '' : `[${nameOf(table)}]`,
-        line: lineOf(key, value),
-        why,
-        ...(found === undefined ? {} : { instead: { line: lineOf(key, found.value), place: found.place } }),
-      },
-    ];
+    const instead = found && { line: lineOf(key, found.value), place: found.place };
+    return [{ table: headerOf(table), line: lineOf(key, value), why, instead }];
   });
 }
 
@@ -160,26 +154,19 @@ function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability)
     reasons.push('with "rebase", containerd downloads layers that landfall has');
     right = right.filter((capability) => capability !== REBASE);
   }
+  const { available, detail } = idMappedMounts;
   // Up to version 2 it may be for containerd 1.7, which cannot mount such snapshots.
-  if (config.version >= 3 && idMappedMounts.available !== told.includes(REMAP_IDS)) {
+  if (config.version >= 3 && available !== told.includes(REMAP_IDS)) {
     reasons.push(
-      idMappedMounts.available
+      available
         ? 'containerd copies an image for containers of a user namespace'
-        : `containers of user namespaces do not start: id-mapped mounts: ${idMappedMounts.detail}`,
+        : `containers of user namespaces do not start: id-mapped mounts: ${detail}`,
     );
-    right = idMappedMounts.available
-      ? [...right, REMAP_IDS]
-      : right.filter((capability) => capability !== REMAP_IDS);
+    right = available ? [...right, REMAP_IDS] : right.filter((capability) => capability !== REMAP_IDS);
   }
   if (reasons.length === 0) return [];
-  return [
-    {
-      table: `[${nameOf(PROXY)}]`,
-      line: lineOf('capabilities', right),
-      why: reasons.join('; '),
-      ...(found === undefined ? {} : { instead: { line: lineOf('capabilities', told), place: found.place } }),
-    },
-  ];
+  const instead = found && { line: lineOf('capabilities', told), place: found.place };
+  return [{ table: headerOf(PROXY), line: lineOf('capabilities', right), why: reasons.join('; '), instead }];
 }
 
 /**
@@ -210,20 +197,18 @@ function disabledPlugins(config: ContainerdConfig): MissingLine[] {
   const disabled: readonly unknown[] = found.value;
   const others = disabled.filter((name) => typeof name !== 'string' || !CRI_PLUGINS.includes(name));
   if (others.length === disabled.length) return [];
-  const line = (names: readonly unknown[]): string => lineOf('disabled_plugins', names);
-  return [
-    {
-      table: '',
-      line: line(others),
-      why: 'containerd serves no kubelet',
-      instead: { line: line(disabled), place: found.place },
-    },
-  ];
+  const why = 'containerd serves no kubelet';
+  const instead = { line: lineOf('disabled_plugins', disabled), place: found.place };
+  return [{ table: '', line: lineOf('disabled_plugins', others), why, instead }];
 }
 
 /** TOML's strings, numbers and lists are written as JSON's. */
 function lineOf(key: string, value: unknown): string {
   return `${key} = ${JSON.stringify(value)}`;
+}
+
+function headerOf(table: readonly string[]): string {
+  return table.length === 0 ? '' : `[${nameOf(table)}]`;
 }
 
 function nameOf(table: readonly string[]): string {

@@ -1,28 +1,10 @@
-import { once } from 'node:events';
-import {
-  Client,
-  type ClientOptions,
-  credentials,
-  Metadata,
-  type MethodDefinition,
-  type ServiceDefinition,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
-import {
-  type Abortable,
-  abortedError,
-  type ErrorCode,
-  isLandfallError,
-  LandfallError,
-  throwIfAborted,
-} from '../../errors.js';
+import { type ClientOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { type Abortable, type ErrorCode, isLandfallError, LandfallError } from '../../errors.js';
 import type { Labels } from '../../unpack/index.js';
 import type { ImageSpec } from '../cri/messages.js';
-import { streamingCall, unaryCall } from '../grpc/grpc-call.js';
-import { type ProtoFile, readProto, serviceOf } from '../grpc/grpc-server.js';
+import { type GrpcCallOptions, GrpcClient, type GrpcClientOptions } from '../grpc/grpc-client.js';
 
-const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: string]>> = {
+const SERVICES: GrpcClientOptions['services'] = {
   content: ['containerd-content-v1.proto', 'containerd.services.content.v1.Content'],
   events: ['containerd-events-v1.proto', 'containerd.services.events.v1.Events'],
   images: ['containerd-images-v1.proto', 'containerd.services.images.v1.Images'],
@@ -34,7 +16,7 @@ const SERVICES: Readonly<Record<string, readonly [file: ProtoFile, service: stri
 /** How long one call may take, in milliseconds: the removal of an image collects all that is left of it. */
 const CALL_MS = 60_000;
 
-const OPTIONS: ClientOptions = {
+const CHANNEL: ClientOptions = {
   // A containerd that comes back is to be found soon.
   'grpc.initial_reconnect_backoff_ms': 200,
   'grpc.max_reconnect_backoff_ms': 1_000,
@@ -44,7 +26,7 @@ const OPTIONS: ClientOptions = {
 
 export interface ContainerdCallOptions extends Abortable {
   /** The lease that keeps what the call makes. */
-  readonly lease?: string;
+  readonly lease?: string | undefined;
 }
 
 /**
@@ -53,17 +35,13 @@ export interface ContainerdCallOptions extends Abortable {
  * ABORTED.
  */
 export class ContainerdConnection implements Disposable {
-  readonly #client: Client;
+  readonly #client: GrpcClient;
   readonly #namespace: string;
-  readonly #services: ReadonlyMap<string, ServiceDefinition>;
 
   /** @param socket its path */
   constructor(socket: string, namespace: string) {
-    this.#client = new Client(`unix:${socket}`, credentials.createInsecure(), OPTIONS);
+    this.#client = new GrpcClient({ socket, services: SERVICES, errorOf: containerdError, channel: CHANNEL });
     this.#namespace = namespace;
-    this.#services = new Map(
-      Object.entries(SERVICES).map(([name, [file, service]]) => [name, serviceOf(readProto(file), service)]),
-    );
   }
 
   async call<Call extends keyof ContainerdCalls>(
@@ -71,81 +49,29 @@ export class ContainerdConnection implements Disposable {
     request: ContainerdCalls[Call][0],
     o: ContainerdCallOptions = {},
   ): Promise<ContainerdCalls[Call][1]> {
-    const method = this.#method(call);
-    try {
-      return await unaryCall(this.#client, method, request, {
-        signal: o.signal,
-        metadata: this.#metadata(o),
-        timeoutMs: CALL_MS,
-      });
-    } catch (error) {
-      throw raised(error, call, o);
-    }
+    return await this.#client.unary(call, request, { ...this.#optionsOf(o), timeoutMs: CALL_MS });
   }
 
   /** Makes one write of content, which ends with a commit. */
   async write(messages: Iterable<WriteContentRequest>, o: ContainerdCallOptions = {}): Promise<void> {
-    throwIfAborted(o.signal);
-    const { path, requestSerialize, responseDeserialize } = this.#method('content/Write');
-    const stream = this.#client.makeBidiStreamRequest(
-      path,
-      requestSerialize,
-      responseDeserialize,
-      this.#metadata(o),
-      { deadline: Date.now() + CALL_MS },
-    );
-    const cancel = (): void => stream.cancel();
-    o.signal?.addEventListener('abort', cancel, { once: true });
-    // `once` rejects with an error before the end; without this listener a later one would end the process.
-    stream.on('error', () => undefined);
-    const ended = once(stream.resume(), 'end');
-    try {
-      for (const message of messages) stream.write(message);
-      stream.end();
-      await ended;
-    } catch (error) {
-      throw raised(error, 'content/Write', o);
-    } finally {
-      o.signal?.removeEventListener('abort', cancel);
-    }
+    await this.#client.send('content/Write', messages, { ...this.#optionsOf(o), timeoutMs: CALL_MS });
   }
 
   /** What happens from now on, until the connection breaks or containerd ends. */
-  async *events(filters: readonly string[], o: Abortable): AsyncIterable<EventEnvelope> {
-    const method = this.#method('events/Subscribe');
-    try {
-      yield* streamingCall<EventEnvelope>(
-        this.#client,
-        method,
-        { filters },
-        { signal: o.signal, metadata: this.#metadata(o) },
-      );
-    } catch (error) {
-      throw raised(error, 'events/Subscribe', o);
-    }
+  events(filters: readonly string[], o: Abortable): AsyncIterable<EventEnvelope> {
+    return this.#client.stream('events/Subscribe', { filters }, this.#optionsOf(o));
   }
 
   [Symbol.dispose](): void {
-    this.#client.close();
+    this.#client[Symbol.dispose]();
   }
 
-  #method(call: string): MethodDefinition<object, object> {
-    const [service = '', name = ''] = call.split('/');
-    const method = this.#services.get(service)?.[name];
-    if (method === undefined) throw new TypeError(`no service has ${call}`);
-    return method as MethodDefinition<object, object>;
-  }
-
-  #metadata({ lease }: ContainerdCallOptions): Metadata {
+  #optionsOf({ signal, lease }: ContainerdCallOptions): GrpcCallOptions {
     const metadata = new Metadata();
     metadata.set('containerd-namespace', this.#namespace);
     if (lease !== undefined) metadata.set('containerd-lease', lease);
-    return metadata;
+    return { signal, metadata };
   }
-}
-
-function raised(error: unknown, call: string, { signal }: Abortable): Error {
-  return signal?.aborted === true ? abortedError(signal) : containerdError(error as ServiceError, call);
 }
 
 /** What a status means here; the others say that containerd cannot do what it was asked. */
@@ -158,19 +84,18 @@ const CODES: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
   [status.CANCELLED, 'UNAVAILABLE'],
 ]);
 
-const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
-  UNAVAILABLE: 'Check that containerd runs, and that landfall may use its socket.',
-  PROTOCOL: "See containerd's log, and that its configuration names landfall as a proxy plugin.",
+const HINTS: Readonly<Partial<Record<ErrorCode, { readonly hint: string }>>> = {
+  UNAVAILABLE: { hint: 'Check that containerd runs, and that landfall may use its socket.' },
+  PROTOCOL: { hint: "See containerd's log, and that its configuration names landfall as a proxy plugin." },
 };
 
 /** What a call of containerd failed with. */
 function containerdError(error: ServiceError, call: string): LandfallError {
   const code = CODES.get(error.code) ?? 'PROTOCOL';
-  const hint = HINTS[code];
   return new LandfallError(code, `containerd's ${call} failed: ${error.details} (${status[error.code]})`, {
     cause: error,
     retryable: code === 'UNAVAILABLE',
-    ...(hint === undefined ? {} : { hint }),
+    ...HINTS[code],
   });
 }
 

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Deferred, deferred } from '../../concurrency/index.js';
+import { type Deferred, deferred, pause as sleep, untilAborted } from '../../concurrency/index.js';
 import type { Store } from '../../engine/store.js';
 import {
   type Abortable,
@@ -8,7 +7,6 @@ import {
   LandfallError,
   throwIfAborted,
 } from '../../errors.js';
-import type { MetadataDatabase } from '../../metadata/index.js';
 import type { NodeImages } from '../cri/node-images.js';
 import { ContainerdConnection } from './connection.js';
 import {
@@ -53,134 +51,6 @@ const PATIENCE_MS = 30_000;
 const FIRST_LOOK_MS = 20;
 const LONGEST_LOOK_MS = 500;
 
-/**
- * Keeps the images of a store in a containerd: an image that is unpacked here has its names, manifests and
- * layers there, so that containers can be made of it; an image that is removed here is removed there. It
- * follows the store, whichever process changes it, and catches up with a containerd that was away.
- */
-export class ContainerdImages implements AsyncDisposable {
-  readonly #connection: ContainerdConnection;
-  readonly #follower: Follower;
-  readonly #patienceMs: number;
-  #isStopping = false;
-
-  private constructor(connection: ContainerdConnection, follower: Follower, patienceMs: number) {
-    this.#connection = connection;
-    this.#follower = follower;
-    this.#patienceMs = patienceMs;
-  }
-
-  /** Returns at once: containerd need not be there. */
-  static start(options: ContainerdImagesOptions): ContainerdImages {
-    const { store, images, offers, snapshotter = 'landfall', namespace = 'k8s.io' } = options;
-    const { onProblem, onRegistered, onForgotten, patienceMs = PATIENCE_MS } = options;
-    const connection = new ContainerdConnection(options.socket, namespace);
-    const follower = new Follower({
-      database: store.database,
-      wanted: new WantedImages({ store, images, snapshotter }),
-      connection,
-      registrar: new Registrar({ connection, content: store.content, snapshotter, offers }),
-      namespace,
-      onProblem,
-      onRegistered,
-      onForgotten,
-    });
-    return new ContainerdImages(connection, follower, patienceMs);
-  }
-
-  /**
-   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store
-   * has no such name, or has not unpacked what it stands for.
-   *
-   * @param name canonical
-   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError
-   *   INVALID_REFERENCE
-   */
-  async settled(name: string, { signal }: Abortable = {}): Promise<void> {
-    const called = criName(name);
-    const ends = performance.now() + this.#patienceMs;
-    let reason: unknown;
-    let pause = FIRST_LOOK_MS;
-    while (performance.now() < ends && !this.#isStopping) {
-      throwIfAborted(signal);
-      try {
-        const isSettled = await within(
-          ends - performance.now(),
-          this.#isSettled(name, called, signal),
-          signal,
-        );
-        if (isSettled === true) return;
-        // One that had no time to end says nothing; what was wrong before may be wrong still.
-        if (isSettled === false) reason = undefined;
-      } catch (error) {
-        reason = error;
-      }
-      await within(pause, new Promise<never>(() => undefined), signal).catch(() => undefined);
-      pause = Math.min(LONGEST_LOOK_MS, pause * 2);
-    }
-    throwIfAborted(signal);
-    throw unsettled(name, this.#isStopping ? new Error('the daemon is stopping') : reason);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#isStopping = true;
-    await this.#follower[Symbol.asyncDispose]();
-    this.#connection[Symbol.dispose]();
-  }
-
-  async #isSettled(name: string, called: string, signal: AbortSignal | undefined): Promise<boolean> {
-    const { wanted, failed } = await this.#follower.ask(name);
-    const record = wanted.byName.get(name);
-    if (record === undefined) return await this.#isForgotten(called, wanted, signal);
-    const failure = failed.get(record.target);
-    if (failure !== undefined) throw failure;
-    return (await criImageId(this.#connection, record.name, { signal })) === record.target.imageId;
-  }
-
-  async #isForgotten(called: string, wanted: Wanted, signal: AbortSignal | undefined): Promise<boolean> {
-    // Another name of the store stands for the same, or the record is not landfall's.
-    if (wanted.records.has(called)) return true;
-    if ((await criImageId(this.#connection, called, { signal })) === undefined) return true;
-    const record = (await listRecords(this.#connection, { signal })).get(called);
-    return record !== undefined && !isOwn(record);
-  }
-}
-
-/** What a promise gives, or undefined at the end of the time. */
-async function within<T>(
-  ms: number,
-  promise: Promise<T>,
-  signal: AbortSignal | undefined,
-): Promise<T | undefined> {
-  const ended = new AbortController();
-  const signals = signal === undefined ? [ended.signal] : [ended.signal, signal];
-  try {
-    return await Promise.race([promise, sleep(ms, undefined, { signal: AbortSignal.any(signals) })]);
-  } finally {
-    ended.abort();
-  }
-}
-
-function unsettled(name: string, reason: unknown): LandfallError {
-  const said = reason instanceof Error ? `: ${reason.message}` : '';
-  return new LandfallError('UNAVAILABLE', `containerd does not have ${name} as it is here${said}`, {
-    cause: reason,
-    retryable: true,
-    hint: isLandfallError(reason) ? reason.hint : "Check that containerd's CRI is enabled; see its log.",
-  });
-}
-
-interface FollowerOptions extends Pick<
-  ContainerdImagesOptions,
-  'onProblem' | 'onRegistered' | 'onForgotten'
-> {
-  readonly database: Pick<MetadataDatabase, 'state'>;
-  readonly wanted: WantedImages;
-  readonly connection: ContainerdConnection;
-  readonly registrar: Registrar;
-  readonly namespace: string;
-}
-
 /** The pause between two looks at the store and containerd, in milliseconds. */
 const LOOK_MS = 1_000;
 /** How often all of containerd is compared, should it have lost something silently, in milliseconds. */
@@ -221,10 +91,16 @@ interface Reconciled {
 }
 
 /**
- * Keeps a containerd up to date with a store: whenever the store changes, and whenever containerd was away.
+ * Keeps the images of a store in a containerd: an image that is unpacked here has its names, manifests and
+ * layers there, so that containers can be made of it; an image that is removed here is removed there. It
+ * follows the store, whichever process changes it, and catches up with a containerd that was away.
  */
-class Follower implements AsyncDisposable {
-  readonly #options: FollowerOptions;
+export class ContainerdImages implements AsyncDisposable {
+  readonly #options: ContainerdImagesOptions;
+  readonly #namespace: string;
+  readonly #connection: ContainerdConnection;
+  readonly #wanted: WantedImages;
+  readonly #registrar: Registrar;
   readonly #stop = new AbortController();
   readonly #told = new Set<string>();
   readonly #running: Promise<void>;
@@ -235,25 +111,84 @@ class Follower implements AsyncDisposable {
   #awaySince: number | undefined;
   #wake: () => void = () => undefined;
 
-  /** Begins at once, whether containerd is there or not. */
-  constructor(options: FollowerOptions) {
+  private constructor(options: ContainerdImagesOptions) {
+    const { store, images, offers, socket, snapshotter = 'landfall', namespace = 'k8s.io' } = options;
     this.#options = options;
+    this.#namespace = namespace;
+    const connection = new ContainerdConnection(socket, namespace);
+    this.#connection = connection;
+    this.#wanted = new WantedImages({ store, images, snapshotter });
+    this.#registrar = new Registrar({ connection, content: store.content, snapshotter, offers });
     this.#running = this.#follow();
   }
 
-  /** Compares store and containerd now, and gives the result; the name goes first. */
-  async ask(name: string): Promise<Reconciled> {
-    throwIfAborted(this.#stop.signal);
-    const answer = deferred<Reconciled>();
-    this.#asked.push({ name, answer });
-    this.#wake();
-    return await answer.promise;
+  /** Returns at once: containerd need not be there. */
+  static start(options: ContainerdImagesOptions): ContainerdImages {
+    return new ContainerdImages(options);
+  }
+
+  /**
+   * Waits until containerd's CRI knows an image as the store has it now; or knows it no more, where the store
+   * has no such name, or has not unpacked what it stands for.
+   *
+   * @param name canonical
+   * @throws LandfallError UNAVAILABLE (containerd is away, or does not take it), ABORTED; SpecError
+   *   INVALID_REFERENCE
+   */
+  async settled(name: string, { signal }: Abortable = {}): Promise<void> {
+    const called = criName(name);
+    const ends = performance.now() + (this.#options.patienceMs ?? PATIENCE_MS);
+    let reason: unknown;
+    let pause = FIRST_LOOK_MS;
+    while (performance.now() < ends && !this.#stop.signal.aborted) {
+      throwIfAborted(signal);
+      try {
+        const look = this.#isSettled(name, called, signal);
+        const isSettled = await within(ends - performance.now(), look, signal);
+        if (isSettled === true) return;
+        // One that had no time to end says nothing; what was wrong before may be wrong still.
+        if (isSettled === false) reason = undefined;
+      } catch (error) {
+        reason = error;
+      }
+      await sleep(pause, { signal }).catch(() => undefined);
+      pause = Math.min(LONGEST_LOOK_MS, pause * 2);
+    }
+    throwIfAborted(signal);
+    throw unsettled(name, this.#stop.signal.aborted ? new Error('the daemon is stopping') : reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#wake();
     await this.#running;
+    this.#connection[Symbol.dispose]();
+  }
+
+  async #isSettled(name: string, called: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const { wanted, failed } = await this.#compared(name);
+    const record = wanted.byName.get(name);
+    if (record === undefined) return await this.#isForgotten(called, wanted, signal);
+    const failure = failed.get(record.target);
+    if (failure !== undefined) throw failure;
+    return (await criImageId(this.#connection, record.name, { signal })) === record.target.imageId;
+  }
+
+  async #isForgotten(called: string, wanted: Wanted, signal: AbortSignal | undefined): Promise<boolean> {
+    // Another name of the store stands for the same, or the record is not landfall's.
+    if (wanted.records.has(called)) return true;
+    if ((await criImageId(this.#connection, called, { signal })) === undefined) return true;
+    const record = (await listRecords(this.#connection, { signal })).get(called);
+    return record !== undefined && !isOwn(record);
+  }
+
+  /** Compares store and containerd now, and gives the result; the name goes first. */
+  async #compared(name: string): Promise<Reconciled> {
+    throwIfAborted(this.#stop.signal);
+    const answer = deferred<Reconciled>();
+    this.#asked.push({ name, answer });
+    this.#wake();
+    return await answer.promise;
   }
 
   async #follow(): Promise<void> {
@@ -296,7 +231,6 @@ class Follower implements AsyncDisposable {
    * @throws LandfallError those of a call, where containerd is away; what is wrong with one image is returned
    */
   async #reconcile(awaited: ReadonlySet<string>): Promise<Reconciled> {
-    const { connection } = this.#options;
     const { signal } = this.#stop;
     const wanted = await this.#readStore();
     const session = this.#currentSession();
@@ -304,12 +238,12 @@ class Follower implements AsyncDisposable {
     if (session.applied === wanted.fingerprint) return { wanted, failed, isComplete: true };
     session.applied = undefined;
     const { losses } = session;
-    const known = await listRecords(connection, { signal });
+    const known = await listRecords(this.#connection, { signal });
     const isComplete = await this.#registerAll(session, wanted, known, { awaited, failed });
     await this.#forgetOthers(wanted, known);
     if (!isComplete || failed.size > 0) return { wanted, failed, isComplete };
     if (!session.reminded) {
-      await remindCri(connection, wanted.records.values(), { signal });
+      await remindCri(this.#connection, wanted.records.values(), { signal });
       session.reminded = true;
     }
     // What was lost meanwhile may have been looked at before.
@@ -350,7 +284,7 @@ class Follower implements AsyncDisposable {
     target: WantedTarget,
     known: ImageRecords,
   ): Promise<void> {
-    const { registrar, onRegistered } = this.#options;
+    const registrar = this.#registrar;
     const { signal } = this.#stop;
     const records = [...all.values()].filter((record) => record.target === target);
     const outdated = records.filter((record) => !isCurrent(known.get(record.name), record));
@@ -364,23 +298,23 @@ class Follower implements AsyncDisposable {
     }
     await registrar.register(target, outdated, known, { signal });
     session.whole.add(version);
-    onRegistered?.((outdated.length > 0 ? outdated : records).map(({ name }) => name));
+    this.#options.onRegistered?.((outdated.length > 0 ? outdated : records).map(({ name }) => name));
   }
 
   async #forgetOthers({ records }: Wanted, known: ImageRecords): Promise<void> {
     const gone = [...known.values()].filter((record) => isOwn(record) && !records.has(record.name));
     if (gone.length === 0) return;
     const names = gone.map(({ name }) => name);
-    await deleteRecords(this.#options.connection, names, { signal: this.#stop.signal });
+    await deleteRecords(this.#connection, names, { signal: this.#stop.signal });
     this.#options.onForgotten?.(names);
   }
 
   /** What it has now, read again only where something was written since. */
   async #readStore(): Promise<Wanted> {
-    const { database, wanted } = this.#options;
+    const { database } = this.#options.store;
     // Asked before, so that what changes meanwhile is a change.
     const state = await database.state();
-    if (this.#read?.state !== state) this.#read = { state, wanted: await wanted.read() };
+    if (this.#read?.state !== state) this.#read = { state, wanted: await this.#wanted.read() };
     return this.#read.wanted;
   }
 
@@ -402,11 +336,10 @@ class Follower implements AsyncDisposable {
 
   /** The session ends when the connection breaks; a name that others take away has to be given again. */
   async #listen(session: Session): Promise<void> {
-    const { connection, namespace } = this.#options;
     const { signal } = this.#stop;
     try {
-      for await (const event of connection.events(['topic=="/images/delete"'], { signal })) {
-        if (event.namespace !== namespace) continue;
+      for await (const event of this.#connection.events(['topic=="/images/delete"'], { signal })) {
+        if (event.namespace !== this.#namespace) continue;
         session.losses += 1;
         session.applied = undefined;
       }
@@ -419,7 +352,7 @@ class Follower implements AsyncDisposable {
   async #isDue(): Promise<boolean> {
     if (this.#asked.length > 0 || this.#stop.signal.aborted) return true;
     if (this.#session?.applied === undefined || performance.now() >= this.#lookThroughAt) return true;
-    const state = await this.#options.database.state().catch(() => undefined);
+    const state = await this.#options.store.database.state().catch(() => undefined);
     return state !== this.#read?.state;
   }
 
@@ -428,8 +361,7 @@ class Follower implements AsyncDisposable {
     if (this.#asked.length > 0 || this.#stop.signal.aborted) return false;
     const { promise, resolve } = deferred<boolean>();
     this.#wake = () => resolve(false);
-    const timer = setTimeout(() => resolve(true), ms);
-    timer.unref();
+    const timer = setTimeout(() => resolve(true), ms).unref();
     const isOver = await promise;
     clearTimeout(timer);
     return isOver;
@@ -449,6 +381,30 @@ class Follower implements AsyncDisposable {
     this.#told.add(key);
     this.#options.onProblem(problem);
   }
+}
+
+/** What a promise gives, or undefined at the end of the time. */
+async function within<T>(
+  ms: number,
+  promise: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T | undefined> {
+  const ended = AbortSignal.timeout(Math.max(0, Math.ceil(ms)));
+  try {
+    return await untilAborted(promise, signal === undefined ? ended : AbortSignal.any([ended, signal]));
+  } catch (error) {
+    if (!ended.aborted || signal?.aborted === true) throw error;
+    return undefined;
+  }
+}
+
+function unsettled(name: string, reason: unknown): LandfallError {
+  const said = reason instanceof Error ? `: ${reason.message}` : '';
+  return new LandfallError('UNAVAILABLE', `containerd does not have ${name} as it is here${said}`, {
+    cause: reason,
+    retryable: true,
+    hint: isLandfallError(reason) ? reason.hint : "Check that containerd's CRI is enabled; see its log.",
+  });
 }
 
 function isAway({ code }: LandfallError): boolean {

@@ -9,33 +9,42 @@ import { formatPlatform } from '../../spec/index.js';
 import type { StreamingMethod, UnaryMethod } from '../grpc/calls.js';
 import type { NodeImage, NodeImages } from './node-images.js';
 import { nameIn, pullImage, type PullImageOptions } from './pull-image.js';
-import type {
-  FilesystemUsage,
-  Image,
-  ImageFsInfoResponse,
-  ImageSpec,
-  ImageStatusRequest,
-  ImageStatusResponse,
-  ListImagesRequest,
-  ListImagesResponse,
-  PullImageRequest,
-  PullImageResponse,
-  RemoveImageRequest,
-} from './messages.js';
+import type { FilesystemUsage, Image, ImageSpec, PullImageRequest } from './messages.js';
 
 export interface ImageServiceOptions extends PullImageOptions, RemoveNodeImageOptions {
   readonly store: Store;
   readonly images: NodeImages;
 }
 
+interface ListRequest {
+  readonly filter: { readonly image: ImageSpec | null } | null;
+}
+
+interface ListResponse {
+  readonly images: readonly Image[];
+}
+
+interface StatusResponse {
+  readonly image?: Image;
+  readonly info?: Readonly<Record<string, string>>;
+}
+
+interface FsInfoResponse {
+  readonly imageFilesystems: readonly FilesystemUsage[];
+  readonly containerFilesystems: readonly FilesystemUsage[];
+}
+
 /** CRI: ImageService. */
 export interface ImageService {
-  readonly listImages: UnaryMethod<ListImagesRequest, ListImagesResponse>;
-  readonly streamImages: StreamingMethod<ListImagesRequest, ListImagesResponse>;
-  readonly imageStatus: UnaryMethod<ImageStatusRequest, ImageStatusResponse>;
-  readonly pullImage: UnaryMethod<PullImageRequest, PullImageResponse>;
-  readonly removeImage: UnaryMethod<RemoveImageRequest, object>;
-  readonly imageFsInfo: UnaryMethod<object, ImageFsInfoResponse>;
+  readonly listImages: UnaryMethod<ListRequest, ListResponse>;
+  readonly streamImages: StreamingMethod<ListRequest, ListResponse>;
+  readonly imageStatus: UnaryMethod<
+    { readonly image: ImageSpec | null; readonly verbose: boolean },
+    StatusResponse
+  >;
+  readonly pullImage: UnaryMethod<PullImageRequest, { readonly imageRef: string }>;
+  readonly removeImage: UnaryMethod<{ readonly image: ImageSpec | null }, object>;
+  readonly imageFsInfo: UnaryMethod<object, FsInfoResponse>;
 }
 
 /** Images in a message of a stream: some 100 KB, far below what a client takes by default. */
@@ -43,7 +52,7 @@ const STREAMED_AT_ONCE = 100;
 
 export function imageService(options: ImageServiceOptions): ImageService {
   const { store, images } = options;
-  const listed = async (request: ListImagesRequest): Promise<readonly NodeImage[]> => {
+  const listed = async (request: ListRequest): Promise<readonly NodeImage[]> => {
     const wanted = request.filter?.image?.image ?? '';
     if (wanted === '') return await images.list();
     const found = await images.find(wanted);
@@ -59,8 +68,8 @@ export function imageService(options: ImageServiceOptions): ImageService {
     imageStatus: async ({ image: spec, verbose }) => {
       const image = await images.find(nameIn(spec));
       if (image === undefined) return {};
-      const message = messageOf(image, spec ?? undefined);
-      return verbose ? { image: message, info: await imageInfo(store, image) } : { image: message };
+      const message = { image: messageOf(image, spec) };
+      return verbose ? { ...message, info: await imageInfo(store, image) } : message;
     },
     pullImage: (request, call) => pullImage(request, call, options),
     removeImage: async ({ image: spec }, { signal }) => {
@@ -72,7 +81,7 @@ export function imageService(options: ImageServiceOptions): ImageService {
 }
 
 /** @param asked the request's spec, whose annotations go back to the client */
-function messageOf(image: NodeImage, asked?: ImageSpec): Image {
+function messageOf(image: NodeImage, asked: ImageSpec | null = null): Image {
   const { uid, username } = imageUser(image.user);
   return {
     id: image.id,
@@ -82,7 +91,7 @@ function messageOf(image: NodeImage, asked?: ImageSpec): Image {
     size: String(Math.max(1, image.size)),
     uid: uid === undefined ? undefined : { value: String(uid) },
     username,
-    spec: { image: image.id, ...(asked === undefined ? {} : { annotations: asked.annotations }) },
+    spec: { image: image.id, ...(asked && { annotations: asked.annotations }) },
     pinned: image.pinned,
   };
 }
@@ -126,15 +135,8 @@ async function imageInfo(store: Store, image: NodeImage): Promise<Readonly<Recor
   }
 }
 
-function signatureOf({
-  digest,
-  signedBy,
-  policy,
-  scope,
-  verifiedAt,
-  format,
-  signature,
-}: Verification): Readonly<Record<string, string>> {
+function signatureOf(known: Verification): Readonly<Record<string, string>> {
+  const { digest, signedBy, policy, scope, verifiedAt, format, signature } = known;
   return { digest, signedBy, policy, scope, verifiedAt: verifiedAt.toISOString(), format, signature };
 }
 
@@ -144,7 +146,7 @@ const NANOSECONDS = 1_000_000n;
  * What images take on the disk (CRI: ImageFsInfo): the content store and the unpacked layers. The database
  * alone answers; a layer is measured once, soon after its pull. Images and containers share a file system.
  */
-async function imageFsInfo(store: Store): Promise<ImageFsInfoResponse> {
+async function imageFsInfo(store: Store): Promise<FsInfoResponse> {
   const { blobs, snapshots } = await recordedUsage(store);
   const usage: FilesystemUsage = {
     timestamp: String(BigInt(Date.now()) * NANOSECONDS),

@@ -11,14 +11,6 @@ export interface ImageSpec {
   readonly imageRef: string;
 }
 
-export interface ImageFilter {
-  readonly image: ImageSpec | null;
-}
-
-export interface ListImagesRequest {
-  readonly filter: ImageFilter | null;
-}
-
 /** What is not set is left out. */
 export interface Image {
   readonly id: string;
@@ -31,20 +23,6 @@ export interface Image {
   readonly pinned: boolean;
 }
 
-export interface ListImagesResponse {
-  readonly images: readonly Image[];
-}
-
-export interface ImageStatusRequest {
-  readonly image: ImageSpec | null;
-  readonly verbose: boolean;
-}
-
-export interface ImageStatusResponse {
-  readonly image?: Image;
-  readonly info?: Readonly<Record<string, string>>;
-}
-
 export interface AuthConfig {
   readonly username: string;
   readonly password: string;
@@ -55,30 +33,10 @@ export interface AuthConfig {
   readonly registryToken: string;
 }
 
-export interface PodSandboxMetadata {
-  readonly name: string;
-  readonly uid: string;
-  readonly namespace: string;
-  readonly attempt: number;
-}
-
-export interface PodSandboxConfig {
-  readonly metadata: PodSandboxMetadata | null;
-  readonly annotations: Readonly<Record<string, string>>;
-}
-
 export interface PullImageRequest {
   readonly image: ImageSpec | null;
   readonly auth: AuthConfig | null;
-  readonly sandboxConfig: PodSandboxConfig | null;
-}
-
-export interface PullImageResponse {
-  readonly imageRef: string;
-}
-
-export interface RemoveImageRequest {
-  readonly image: ImageSpec | null;
+  readonly sandboxConfig: { readonly metadata: { readonly namespace: string } | null } | null;
 }
 
 export interface FilesystemUsage {
@@ -87,37 +45,4 @@ export interface FilesystemUsage {
   readonly fsId: { readonly mountpoint: string };
   readonly usedBytes: { readonly value: string };
   readonly inodesUsed: { readonly value: string };
-}
-
-export interface ImageFsInfoResponse {
-  readonly imageFilesystems: readonly FilesystemUsage[];
-  readonly containerFilesystems: readonly FilesystemUsage[];
-}
-
-export interface VersionRequest {
-  readonly version: string;
-}
-
-export interface VersionResponse {
-  readonly version: string;
-  readonly runtimeName: string;
-  readonly runtimeVersion: string;
-  readonly runtimeApiVersion: string;
-}
-
-export interface StatusRequest {
-  readonly verbose: boolean;
-}
-
-export interface RuntimeCondition {
-  readonly type: string;
-  readonly status: boolean;
-  readonly reason: string;
-  readonly message: string;
-}
-
-export interface StatusResponse {
-  readonly status: { readonly conditions: readonly RuntimeCondition[] };
-  readonly info?: Readonly<Record<string, string>>;
-  readonly runtimeHandlers: readonly { readonly name: string }[];
 }

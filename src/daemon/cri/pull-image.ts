@@ -14,7 +14,7 @@ import { type CallContext, StatusError } from '../grpc/calls.js';
 import type { KeptCredentials } from '../pulls/credentials.js';
 import { nodeReference } from './node-images.js';
 import type { Pulls } from '../pulls/pulls.js';
-import type { AuthConfig, ImageSpec, PullImageRequest, PullImageResponse } from './messages.js';
+import type { AuthConfig, ImageSpec, PullImageRequest } from './messages.js';
 
 export interface PullImageOptions {
   readonly pulls: Pulls;
@@ -37,7 +37,7 @@ export async function pullImage(
   { image: spec, auth, sandboxConfig }: PullImageRequest,
   { signal }: CallContext,
   { pulls, runtimeHandlers, credentials: kept, policies }: PullImageOptions,
-): Promise<PullImageResponse> {
+): Promise<{ readonly imageRef: string }> {
   const name = nameIn(spec);
   requireHandler(spec?.runtimeHandler ?? '', runtimeHandlers);
   try {

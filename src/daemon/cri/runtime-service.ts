@@ -1,5 +1,4 @@
 import type { UnaryMethod } from '../grpc/calls.js';
-import type { StatusRequest, StatusResponse, VersionRequest, VersionResponse } from './messages.js';
 
 export interface RuntimeServiceOptions {
   /** Of this program, as semver. */
@@ -8,9 +7,27 @@ export interface RuntimeServiceOptions {
   readonly runtimeHandlers: readonly string[];
 }
 
+interface RuntimeCondition {
+  readonly type: string;
+  readonly status: false;
+  readonly reason: string;
+  readonly message: string;
+}
+
 export interface RuntimeService {
-  readonly version: UnaryMethod<VersionRequest, VersionResponse>;
-  readonly status: UnaryMethod<StatusRequest, StatusResponse>;
+  readonly version: UnaryMethod<object, Readonly<Record<string, string>>>;
+  readonly status: UnaryMethod<
+    { readonly verbose: boolean },
+    {
+      readonly status: { readonly conditions: readonly RuntimeCondition[] };
+      readonly info?: Readonly<Record<string, string>>;
+      readonly runtimeHandlers: readonly { readonly name: string }[];
+    }
+  >;
+}
+
+function condition(type: string, message: string): RuntimeCondition {
+  return { type, status: false, reason: 'ImageServiceOnly', message };
 }
 
 const API_VERSION = 'v1';
@@ -31,19 +48,11 @@ export function runtimeService({ version, runtimeHandlers }: RuntimeServiceOptio
       Promise.resolve({
         status: {
           conditions: [
-            {
-              type: 'RuntimeReady',
-              status: false,
-              reason: 'ImageServiceOnly',
-              message:
-                'landfall serves images and runs no containers; give the kubelet another runtime endpoint',
-            },
-            {
-              type: 'NetworkReady',
-              status: false,
-              reason: 'ImageServiceOnly',
-              message: 'landfall serves images and sets up no networks',
-            },
+            condition(
+              'RuntimeReady',
+              'landfall serves images and runs no containers; give the kubelet another runtime endpoint',
+            ),
+            condition('NetworkReady', 'landfall serves images and sets up no networks'),
           ],
         },
         runtimeHandlers: ['', ...runtimeHandlers].map((name) => ({ name })),

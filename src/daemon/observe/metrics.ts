@@ -2,7 +2,7 @@ import type { RemovedImage } from '../../engine/images/remove.js';
 import type { Store } from '../../engine/store.js';
 import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
 import { isLandfallError } from '../../errors.js';
-import { type Counter, Gauge, Histogram } from 'prom-client';
+import { Gauge } from 'prom-client';
 import { integerOf } from '../../metadata/index.js';
 import { ProgramMetrics, type ProgramMetricsOptions } from '../../observe/metrics-server.js';
 import type { EndedPull, Pulls } from '../pulls/pulls.js';
@@ -21,71 +21,60 @@ const OTHERS = 'others';
 /** What the daemon counts, for Prometheus. docs/node.md lists it. */
 export class DaemonMetrics extends ProgramMetrics {
   readonly #names = new Map<string, Set<string>>();
-  readonly #pulls: Counter<'result' | 'code'>;
-  readonly #durations: Histogram<'result'>;
-  readonly #registryBytes: Counter<'registry'>;
-  readonly #hostBytes: Counter<'host'>;
-  readonly #resumedBytes: Counter;
-  readonly #layers: Counter<'reused'>;
-  readonly #snapshotLayers: Counter<'outcome'>;
-  readonly #removedImages: Counter;
-  readonly #freedBytes: Counter<'by'>;
+  readonly #pulls = this.counter(
+    'landfall_pulls_total',
+    'Pulls that have ended, by result (ok, error) and error code.',
+    ['result', 'code'],
+  );
+  readonly #durations = this.histogram(
+    'landfall_pull_duration_seconds',
+    'How long pulls took, waiting for their turn included.',
+    ['result'],
+    DURATIONS,
+  );
+  readonly #registryBytes = this.counter(
+    'landfall_pull_bytes_total',
+    'Bytes of blobs that came for pulls, by the registry of the image.',
+    ['registry'],
+  );
+  readonly #hostBytes = this.counter(
+    'landfall_received_bytes_total',
+    'Bytes of answers, by the host that sent them: a registry, a mirror, or where one of them redirects to.',
+    ['host'],
+  );
+  readonly #resumedBytes = this.counter(
+    'landfall_pull_resumed_bytes_total',
+    'Bytes that pulls found of downloads that had broken off, and did not ask for again.',
+  );
+  readonly #layers = this.counter(
+    'landfall_layers_total',
+    'Layers of images that were pulled, by whether they were here already.',
+    ['reused'],
+  );
+  readonly #snapshotLayers = this.counter(
+    'landfall_snapshot_layers_total',
+    'Layers that containerd asked for: present, pulled, or left to containerd to bring itself.',
+    ['outcome'],
+  );
+  readonly #removedImages = this.counter(
+    'landfall_removed_images_total',
+    'Names of images that clients of CRI removed, which is how a kubelet collects garbage.',
+  );
+  readonly #freedBytes = this.counter(
+    'landfall_freed_bytes_total',
+    'Bytes of blobs and unpacked layers that were freed, by what freed them: image (its removal), snapshot, collection.',
+    ['by'],
+  );
 
   constructor({ store, version }: DaemonMetricsOptions) {
     super({ version });
-    const registers = [this.registry];
-    this.#pulls = this.counter(
-      'landfall_pulls_total',
-      'Pulls that have ended, by result (ok, error) and error code.',
-      ['result', 'code'],
-    );
-    this.#durations = new Histogram({
-      name: 'landfall_pull_duration_seconds',
-      help: 'How long pulls took, waiting for their turn included.',
-      labelNames: ['result'],
-      buckets: DURATIONS,
-      registers,
-    });
-    this.#registryBytes = this.counter(
-      'landfall_pull_bytes_total',
-      'Bytes of blobs that came for pulls, by the registry of the image.',
-      ['registry'],
-    );
-    this.#hostBytes = this.counter(
-      'landfall_received_bytes_total',
-      'Bytes of answers, by the host that sent them: a registry, a mirror, or where one of them redirects to.',
-      ['host'],
-    );
-    this.#resumedBytes = this.counter(
-      'landfall_pull_resumed_bytes_total',
-      'Bytes that pulls found of downloads that had broken off, and did not ask for again.',
-    );
-    this.#layers = this.counter(
-      'landfall_layers_total',
-      'Layers of images that were pulled, by whether they were here already.',
-      ['reused'],
-    );
-    this.#snapshotLayers = this.counter(
-      'landfall_snapshot_layers_total',
-      'Layers that containerd asked for: present, pulled, or left to containerd to bring itself.',
-      ['outcome'],
-    );
-    this.#removedImages = this.counter(
-      'landfall_removed_images_total',
-      'Names of images that clients of CRI removed, which is how a kubelet collects garbage.',
-    );
-    this.#freedBytes = this.counter(
-      'landfall_freed_bytes_total',
-      'Bytes of blobs and unpacked layers that were freed, by what freed them: image (its removal), snapshot, collection.',
-      ['by'],
-    );
     // So that each is seen to be 0 before anything was freed.
     for (const by of ['image', 'snapshot', 'collection'] as const) this.freed(by, 0);
     const stored = new Gauge({
       name: 'landfall_store_bytes',
       help: 'What the store takes, by what it is: blobs, snapshots.',
       labelNames: ['kind'],
-      registers,
+      registers: [this.registry],
       collect: async () => {
         const { blobs, snapshots } = await recordedUsage(store);
         stored.set({ kind: 'blobs' }, blobs.bytes);

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import { untilAborted } from '../../concurrency/index.js';
 import { pull } from '../../engine/pull/pull.js';
 import type { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
@@ -46,12 +47,12 @@ export interface AskedPull {
   readonly policy?: PolicyFile | undefined;
   /** What the image was asked for as, where the reference is a manifest that this leads to. */
   readonly askedAs?: Reference | undefined;
-  readonly allPlatforms?: boolean;
-  readonly unpack?: boolean;
-  readonly verifyFirst?: boolean;
-  readonly discardLayers?: boolean;
+  readonly allPlatforms?: boolean | undefined;
+  readonly unpack?: boolean | undefined;
+  readonly verifyFirst?: boolean | undefined;
+  readonly discardLayers?: boolean | undefined;
   /** Give the image no name. */
-  readonly nameless?: boolean;
+  readonly nameless?: boolean | undefined;
   /** Aborted when the caller does not want it any more. The pull goes on for other callers. */
   readonly signal?: AbortSignal | undefined;
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
@@ -78,10 +79,13 @@ interface PullsEvents {
 }
 
 /** A pull under way, and the calls that wait for it. */
-interface Flight {
+interface Flight extends Begun {
+  readonly done: Promise<PullResult>;
+}
+
+interface Begun {
   readonly transfer: Transfer;
   readonly controller: AbortController;
-  readonly done: Promise<PullResult>;
   readonly listeners: Set<(event: PullEvent) => void>;
   waiting: number;
 }
@@ -131,7 +135,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
     flight.waiting += 1;
     if (onEvent !== undefined) flight.listeners.add(onEvent);
     try {
-      return await this.#wait(flight, signal);
+      return await untilAborted(flight.done, signal);
     } finally {
       flight.waiting -= 1;
       if (onEvent !== undefined) flight.listeners.delete(onEvent);
@@ -164,9 +168,9 @@ export class Pulls extends EventEmitter<PullsEvents> {
     this.#count += 1;
     const transfer = new Transfer(String(this.#count), formatReference(reference));
     const controller = new AbortController();
-    const listeners = new Set<(event: PullEvent) => void>();
-    const done = this.#run(reference, asked, { transfer, controller, listeners });
-    const flight: Flight = { transfer, controller, listeners, done, waiting: 0 };
+    const begun = { transfer, controller, listeners: new Set<(event: PullEvent) => void>(), waiting: 0 };
+    const done = this.#run(begun, reference, asked);
+    const flight: Flight = Object.assign(begun, { done });
     this.#flights.add(flight);
     this.#joinable.set(key, flight);
     const forget = (): void => {
@@ -183,11 +187,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
     return flight;
   }
 
-  async #run(
-    reference: Reference,
-    asked: AskedPull,
-    { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
-  ): Promise<PullResult> {
+  async #run(flight: Begun, reference: Reference, asked: AskedPull): Promise<PullResult> {
+    const { transfer, controller } = flight;
     const begunAt = performance.now();
     const end = (outcome: EndedPull['outcome']): void => {
       transfer.ended('error' in outcome ? outcome.error : undefined);
@@ -206,7 +207,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
         transfer.begun();
         this.emit('begun', transfer.id, transfer.reference);
         this.emit('changed', transfer);
-        return await this.#pullNow(reference, asked, { transfer, controller, listeners });
+        return await this.#pullNow(flight, reference, asked);
       });
       end({ result });
       return result;
@@ -219,33 +220,23 @@ export class Pulls extends EventEmitter<PullsEvents> {
   }
 
   async #pullNow(
+    { transfer, controller, listeners }: Begun,
     reference: Reference,
     asked: AskedPull,
-    { transfer, controller, listeners }: Pick<Flight, 'transfer' | 'controller' | 'listeners'>,
   ): Promise<PullResult> {
-    const { store, registry, budget, progressTimeoutMs, discardLayers, onNamed } = this.#options;
-    const { credentials, platform, allPlatforms, unpack, verifyFirst, nameless, askedAs } = asked;
-    const policy = asked.policy ?? this.#options.policy;
-    using watch =
-      progressTimeoutMs === 0
-        ? undefined
-        : new StallWatch(progressTimeoutMs, () => {
-            controller.abort(stalled(transfer.reference, progressTimeoutMs));
-          });
+    const { store, registry, policy, budget, progressTimeoutMs, discardLayers, onNamed } = this.#options;
+    const { signal } = controller;
+    const stall = (): void => controller.abort(stalled(transfer.reference, progressTimeoutMs));
+    using watch = progressTimeoutMs === 0 ? undefined : new StallWatch(progressTimeoutMs, stall);
     const result = await pull({
+      ...asked,
       store,
-      registry: registryFor(registry, reference.registry, credentials),
+      registry: registryFor(registry, reference.registry, asked.credentials),
       reference,
-      ...(policy === undefined ? {} : { policy }),
-      ...(askedAs === undefined ? {} : { askedAs }),
-      ...(platform === undefined ? {} : { platform }),
-      ...(allPlatforms === undefined ? {} : { allPlatforms }),
-      ...(unpack === undefined ? {} : { unpack }),
-      ...(verifyFirst === undefined ? {} : { verifyFirst }),
-      ...(nameless === undefined ? {} : { nameless }),
-      discardLayers: (asked.discardLayers ?? false) || (discardLayers && unpack !== false),
+      policy: asked.policy ?? policy,
+      discardLayers: (asked.discardLayers ?? false) || (discardLayers && asked.unpack !== false),
       budget,
-      signal: controller.signal,
+      signal,
       onEvent: (event) => {
         const further = transfer.follow(event);
         if (transfer.waits) watch?.pause();
@@ -256,24 +247,8 @@ export class Pulls extends EventEmitter<PullsEvents> {
       },
     });
     watch?.progressed();
-    if (nameless !== true) await onNamed?.(result.reference, { signal: controller.signal });
+    if (asked.nameless !== true) await onNamed?.(result.reference, { signal });
     return result;
-  }
-
-  /** Waits until the pull has ended, or the caller's signal aborts. */
-  async #wait({ done, controller }: Flight, signal: AbortSignal | undefined): Promise<PullResult> {
-    const left = AbortSignal.any([controller.signal, ...(signal === undefined ? [] : [signal])]);
-    return await new Promise<PullResult>((resolve, reject) => {
-      const leave = (): void => {
-        // A pull that was ended for all fails by itself, with its reason.
-        if (!controller.signal.aborted) reject(abortedError(signal));
-      };
-      left.addEventListener('abort', leave, { once: true });
-      done.then(resolve, reject).finally(() => {
-        left.removeEventListener('abort', leave);
-      });
-      if (left.aborted) leave();
-    });
   }
 }
 
@@ -305,12 +280,8 @@ const SALT = randomBytes(32);
  * for it while another client, which has the right, pulls it.
  */
 function pullKey(reference: Reference, { credentials, policy, askedAs, ...asked }: AskedPull): string {
-  const secret =
-    credentials === undefined
-      ? ''
-      : createHmac('sha256', SALT)
-          .update(JSON.stringify(Object.entries(credentials).sort()))
-          .digest('hex');
+  const given = credentials && JSON.stringify(Object.entries(credentials).sort());
+  const secret = given === undefined ? '' : createHmac('sha256', SALT).update(given).digest('hex');
   return JSON.stringify([
     formatReference(reference),
     formatPlatform(asked.platform ?? hostPlatform()),
@@ -345,12 +316,8 @@ class StallWatch implements Disposable {
   }
 
   progressed(): void {
-    if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        this.#onStall();
-      }, this.#ms);
-      this.#timer.unref();
-    } else this.#timer.refresh();
+    if (this.#timer === undefined) this.#timer = setTimeout(this.#onStall, this.#ms).unref();
+    else this.#timer.refresh();
   }
 
   [Symbol.dispose](): void {

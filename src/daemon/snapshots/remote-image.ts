@@ -6,7 +6,7 @@ import {
   parseReference,
   type Reference,
 } from '../../spec/index.js';
-import type { Labels, Mount } from '../../unpack/index.js';
+import type { Labels, SnapshotInfo } from '../../unpack/index.js';
 
 /** An image whose layers containerd prepares one by one. */
 export interface RemoteImage {
@@ -63,55 +63,16 @@ export interface PrepareRequest {
   readonly labels: Labels;
 }
 
-export interface MountsMessage {
-  readonly mounts: readonly Mount[];
-}
-
-/** One snapshot, by its key or its name. */
-export interface KeyRequest {
-  readonly key: string;
-}
-
-export interface CommitRequest {
+export interface InfoMessage {
   readonly name: string;
-  readonly key: string;
-  /** The new parent of the snapshot; empty where the parent stays (since containerd 2.2). */
   readonly parent: string;
+  readonly kind: Uppercase<SnapshotInfo['kind']>;
+  readonly createdAt: TimestampMessage;
+  readonly updatedAt: TimestampMessage;
   readonly labels: Labels;
 }
 
 export interface TimestampMessage {
   readonly seconds: string;
   readonly nanos: number;
-}
-
-export interface InfoMessage {
-  readonly name: string;
-  readonly parent: string;
-  readonly kind: 'VIEW' | 'ACTIVE' | 'COMMITTED';
-  readonly createdAt: TimestampMessage;
-  readonly updatedAt: TimestampMessage;
-  readonly labels: Labels;
-}
-
-export interface StatResponse {
-  readonly info: InfoMessage;
-}
-
-export interface UpdateRequest {
-  readonly info: InfoMessage | null;
-  readonly updateMask: { readonly paths: readonly string[] } | null;
-}
-
-export interface ListRequest {
-  readonly filters: readonly string[];
-}
-
-export interface ListResponse {
-  readonly info: readonly InfoMessage[];
-}
-
-export interface UsageResponse {
-  readonly size: string;
-  readonly inodes: string;
 }

@@ -1,3 +1,4 @@
+import { RecentMap } from '../../concurrency/index.js';
 import { admitKnown, admitManifest } from '../../engine/trust/admit-image.js';
 import { chainsOfManifest, imagesEndingIn, indexesAbove } from '../../engine/trust/manifest-paths.js';
 import type { Store } from '../../engine/store.js';
@@ -39,7 +40,7 @@ const MOST_KNOWN = 200;
  */
 export class SnapshotGate {
   readonly #options: SnapshotGateOptions;
-  readonly #known = new Map<string, ManifestFacts>();
+  readonly #known = new RecentMap<string, ManifestFacts>(MOST_KNOWN);
 
   constructor(options: SnapshotGateOptions) {
     this.#options = options;
@@ -83,7 +84,7 @@ export class SnapshotGate {
       path = await admitManifest({ store, registry: client, ruling, asked, manifest, known: path, ...o });
     }
     const chains = known?.chains ?? (await chainsOfManifest(store, client, image.reference, o));
-    this.#remember(keyOf(image), { path, chains });
+    this.#known.set(keyOf(image), { path, chains });
     if (!chains.includes(chainId)) throw foreignLayer(chainId, image, this.#options.policy);
     return chains.at(-1) === chainId ? { name: image.asked, path } : undefined;
   }
@@ -139,13 +140,6 @@ export class SnapshotGate {
       if (error instanceof TrustError) return error;
       throw error;
     }
-  }
-
-  #remember(key: string, facts: ManifestFacts): void {
-    this.#known.delete(key);
-    this.#known.set(key, facts);
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_KNOWN && oldest !== undefined) this.#known.delete(oldest);
   }
 }
 

@@ -1,27 +1,20 @@
 import { status } from '@grpc/grpc-js';
+import { RecentMap } from '../../concurrency/index.js';
 import { collectGarbage } from '../../engine/upkeep/collect-garbage.js';
 import { letGoOfSnapshot } from '../../engine/images/remove.js';
 import type { Store } from '../../engine/store.js';
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
-import type { Labels, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
+import type { Labels, Mount, SnapshotImage, SnapshotInfo } from '../../unpack/index.js';
 import { StatusError, type StreamingMethod, type UnaryMethod } from '../grpc/calls.js';
 import {
   chainIn,
-  type CommitRequest,
   type InfoMessage,
-  type KeyRequest,
-  type ListRequest,
-  type ListResponse,
-  type MountsMessage,
   type PrepareRequest,
   REF_LABEL,
   type RemoteImage,
   remoteImageIn,
-  type StatResponse,
   type TimestampMessage,
-  type UpdateRequest,
-  type UsageResponse,
 } from './remote-image.js';
 import type { RemoteLayers } from './remote-layers.js';
 import type { SnapshotGate } from './snapshot-gate.js';
@@ -55,17 +48,36 @@ export interface SnapshotsServiceOptions {
   readonly onFreed?: ((by: 'snapshot' | 'collection', bytes: number) => void) | undefined;
 }
 
+/** One snapshot, by its key or its name. */
+interface KeyRequest {
+  readonly key: string;
+}
+
+interface CommitRequest extends PrepareRequest {
+  readonly name: string;
+  /** The new parent of the snapshot; empty where the parent stays (since containerd 2.2). */
+  readonly parent: string;
+}
+
+interface UpdateRequest {
+  readonly info: InfoMessage | null;
+  readonly updateMask: { readonly paths: readonly string[] } | null;
+}
+
 /** containerd.services.snapshots.v1.Snapshots */
 export interface SnapshotsService {
-  readonly prepare: UnaryMethod<PrepareRequest, MountsMessage>;
-  readonly view: UnaryMethod<PrepareRequest, MountsMessage>;
-  readonly mounts: UnaryMethod<KeyRequest, MountsMessage>;
+  readonly prepare: UnaryMethod<PrepareRequest, { readonly mounts: readonly Mount[] }>;
+  readonly view: UnaryMethod<PrepareRequest, { readonly mounts: readonly Mount[] }>;
+  readonly mounts: UnaryMethod<KeyRequest, { readonly mounts: readonly Mount[] }>;
   readonly commit: UnaryMethod<CommitRequest, object>;
   readonly remove: UnaryMethod<KeyRequest, object>;
-  readonly stat: UnaryMethod<KeyRequest, StatResponse>;
-  readonly update: UnaryMethod<UpdateRequest, StatResponse>;
-  readonly list: StreamingMethod<ListRequest, ListResponse>;
-  readonly usage: UnaryMethod<KeyRequest, UsageResponse>;
+  readonly stat: UnaryMethod<KeyRequest, { readonly info: InfoMessage }>;
+  readonly update: UnaryMethod<UpdateRequest, { readonly info: InfoMessage }>;
+  readonly list: StreamingMethod<
+    { readonly filters: readonly string[] },
+    { readonly info: readonly InfoMessage[] }
+  >;
+  readonly usage: UnaryMethod<KeyRequest, { readonly size: string; readonly inodes: string }>;
   readonly cleanup: UnaryMethod<object, object>;
 }
 
@@ -94,7 +106,7 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
   return {
     prepare: async (request, { signal }) => {
       const image = await gate?.admit(request, { signal });
-      await bringLayer(request, { ...options, left, image, signal });
+      await bringLayer(options, left, request, image, signal);
       const { key, parent, labels } = request;
       const given = { labels, heldBy: HOLDER, image, remapped: key.endsWith(REMAPPING) };
       return { mounts: await snapshotter.prepare(key, nameOf(parent), given) };
@@ -150,24 +162,16 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
  * label that names it. Where that cannot be, containerd downloads the layer itself, into the snapshot that it
  * prepares.
  *
- * @param o `image`: see `SnapshotGate.admit`
+ * @param ending see `SnapshotGate.admit`
  * @throws ALREADY_EXISTS where it is here; TrustError, since containerd must not download what a policy
  *   refuses
  */
 async function bringLayer(
+  { store, remote, onLayer }: SnapshotsServiceOptions,
+  left: LeftLayers,
   { key, parent, labels }: PrepareRequest,
-  {
-    store,
-    remote,
-    onLayer,
-    left,
-    image: ending,
-    signal,
-  }: SnapshotsServiceOptions & {
-    readonly left: LeftLayers;
-    readonly image: SnapshotImage | undefined;
-    readonly signal: AbortSignal;
-  },
+  ending: SnapshotImage | undefined,
+  signal: AbortSignal,
 ): Promise<void> {
   const chainId = labels[REF_LABEL];
   const unpacked = chainIn(key);
@@ -192,41 +196,32 @@ async function bringLayer(
   onLayer('left', chainId, left.note(chainId, parent, image?.asked, reason ?? ON_NOTHING));
 }
 
-const UNASKED = new LandfallError(
-  'UNSUPPORTED',
-  'containerd unpacks it without asking, as for `ctr images pull` up to 1.7',
-);
-const ON_OTHERS = new LandfallError('UNSUPPORTED', 'it lies on a layer that containerd unpacked itself');
-const UNNAMED = new LandfallError(
-  'UNSUPPORTED',
+const UNASKED = unsupported('containerd unpacks it without asking, as for `ctr images pull` up to 1.7');
+const ON_OTHERS = unsupported('it lies on a layer that containerd unpacked itself');
+const UNNAMED = unsupported(
   'containerd does not say which image it is of; `landfall doctor --containerd` prints what it lacks',
 );
-const ON_NOTHING = new LandfallError(
-  'UNSUPPORTED',
-  'containerd asks for it without the layers that it lies on',
-);
+const ON_NOTHING = unsupported('containerd asks for it without the layers that it lies on');
+
+function unsupported(reason: string): LandfallError {
+  return new LandfallError('UNSUPPORTED', reason);
+}
 
 /** The most images and layers that are remembered as left; the oldest is forgotten, and warned of again. */
 const MOST_LEFT = 1_000;
 
 /** The layers that were left to containerd, so that the log has one warning for each image. */
 class LeftLayers {
-  /** Images, and chains; what was left longest ago is first. */
-  readonly #noted = new Set<string>();
+  /** Images, and chains. */
+  readonly #noted = new RecentMap<string, true>(MOST_LEFT);
 
   note(chainId: Digest, parent: string, image: string | undefined, reason: Error): LeftLayer {
     const isFirst =
       parent === '' ||
       !this.#noted.has(parent.slice(parent.lastIndexOf('/') + 1)) ||
       (image !== undefined && !this.#noted.has(image));
-    for (const noted of [chainId, ...(image === undefined ? [] : [image])]) {
-      this.#noted.delete(noted);
-      this.#noted.add(noted);
-    }
-    for (const noted of this.#noted) {
-      if (this.#noted.size <= MOST_LEFT) break;
-      this.#noted.delete(noted);
-    }
+    this.#noted.set(chainId, true);
+    if (image !== undefined) this.#noted.set(image, true);
     return { image, reason, isFirst };
   }
 }
@@ -294,36 +289,21 @@ function labelsAfter(known: Labels, given: Labels, paths: readonly string[]): La
     }
   }
   // It is what the snapshot is found by, whoever else asks for it.
-  const ref = known[REF_LABEL];
-  return Object.fromEntries(
-    Object.entries({ ...labels, ...(ref === undefined ? {} : { [REF_LABEL]: ref }) }).filter(
-      ([, value]) => value !== '',
-    ),
-  );
+  const kept = { ...labels, [REF_LABEL]: known[REF_LABEL] ?? labels[REF_LABEL] ?? '' };
+  return Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== ''));
 }
 
 function fieldOf(info: SnapshotInfo, [field, ...rest]: readonly string[]): string | undefined {
-  switch (field) {
-    case 'kind':
-      return info.kind;
-    case 'name':
-      return info.name;
-    case 'parent':
-      return info.parent ?? '';
-    case 'labels':
-      return info.labels[rest.join('.')];
-    default:
-      return undefined;
-  }
+  if (field === 'kind' || field === 'name') return info[field];
+  if (field === 'parent') return info.parent ?? '';
+  return field === 'labels' ? info.labels[rest.join('.')] : undefined;
 }
-
-const KINDS = { active: 'ACTIVE', view: 'VIEW', committed: 'COMMITTED' } as const;
 
 function messageOf({ name, parent, kind, labels, createdAt, updatedAt }: SnapshotInfo): InfoMessage {
   return {
     name,
     parent: parent ?? '',
-    kind: KINDS[kind],
+    kind: kind.toUpperCase() as Uppercase<typeof kind>,
     createdAt: timestampOf(createdAt),
     updatedAt: timestampOf(updatedAt),
     labels,
@@ -379,42 +359,40 @@ function selectorsIn(filter: string): readonly Selector[] {
 }
 
 function selectorIn(text: Scanner): Selector {
-  const path = [fieldIn(text)];
-  while (text.take(/\./y) !== undefined) path.push(fieldIn(text));
+  const path: string[] = [];
+  do path.push(quotedOr(text, FIELD, 'field'));
+  while (text.take(/\./y) !== undefined);
   const operator = text.take(OPERATOR);
-  if (operator === undefined) return { path, fits: (value) => value !== undefined };
-  if (operator === '==') {
-    const wanted = valueIn(text);
-    return { path, fits: (value) => value === wanted };
+  switch (operator) {
+    case undefined:
+      return { path, fits: (value) => value !== undefined };
+    case '==': {
+      const wanted = quotedOr(text, VALUE, 'value');
+      return { path, fits: (value) => value === wanted };
+    }
+    case '!=': {
+      const unwanted = quotedOr(text, VALUE, 'value');
+      return { path, fits: (value) => (value ?? '') !== unwanted };
+    }
+    case '~=': {
+      const pattern = patternIn(text);
+      return { path, fits: (value) => pattern.test(value ?? '') };
+    }
+    default:
+      throw text.error(`${operator} is not an operator`);
   }
-  if (operator === '!=') {
-    const unwanted = valueIn(text);
-    return { path, fits: (value) => (value ?? '') !== unwanted };
-  }
-  if (operator !== '~=') throw text.error(`${operator} is not an operator`);
-  const pattern = patternIn(text);
-  return { path, fits: (value) => pattern.test(value ?? '') };
 }
 
-function fieldIn(text: Scanner): string {
+function quotedOr(text: Scanner, pattern: RegExp, what: string): string {
   const quoted = text.take(QUOTED);
   if (quoted !== undefined) return unquote(text, quoted);
-  const field = text.take(FIELD);
-  if (field === undefined) throw text.error('a field is expected');
-  return field;
-}
-
-function valueIn(text: Scanner): string {
-  const quoted = text.take(QUOTED);
-  if (quoted !== undefined) return unquote(text, quoted);
-  const value = text.take(VALUE);
-  if (value === undefined) throw text.error('a value is expected');
-  return value;
+  const found = text.take(pattern);
+  if (found === undefined) throw text.error(`a ${what} is expected`);
+  return found;
 }
 
 function patternIn(text: Scanner): RegExp {
-  const otherwise = text.take(OTHERWISE_QUOTED);
-  const source = otherwise?.slice(1, -1) ?? valueIn(text);
+  const source = text.take(OTHERWISE_QUOTED)?.slice(1, -1) ?? quotedOr(text, VALUE, 'value');
   try {
     return new RegExp(source, 'u');
   } catch {

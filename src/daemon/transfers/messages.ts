@@ -1,3 +1,5 @@
+import type { LayerState, TransferState } from '../pulls/transfer.js';
+
 /**
  * The messages of protos/transfers-v1.proto as they arrive and are sent; 64-bit numbers are decimal text,
  * enums their names.
@@ -7,13 +9,13 @@ export interface LayerProgressMessage {
   readonly digest: string;
   readonly size: string;
   readonly presentBytes: string;
-  readonly state: 'STATE_UNSPECIFIED' | 'WAITING' | 'DOWNLOADING' | 'UNPACKING' | 'DONE';
+  readonly state: 'STATE_UNSPECIFIED' | Uppercase<LayerState>;
 }
 
 export interface TransferMessage {
   readonly id: string;
   readonly reference: string;
-  readonly state: 'STATE_UNSPECIFIED' | 'QUEUED' | 'RESOLVING' | 'TRANSFERRING' | 'DONE' | 'FAILED';
+  readonly state: 'STATE_UNSPECIFIED' | Uppercase<TransferState>;
   readonly totalBytes: string;
   readonly presentBytes: string;
   readonly downloadedBytes: string;
@@ -51,12 +53,4 @@ export interface PullRequestMessage {
 export interface PullUpdateMessage {
   readonly event?: string;
   readonly result?: string;
-}
-
-export interface CancelTransferRequest {
-  readonly id: string;
-}
-
-export interface CancelTransferResponse {
-  readonly cancelled: boolean;
 }

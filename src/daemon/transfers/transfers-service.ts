@@ -1,5 +1,4 @@
 import { deferred, type Deferred } from '../../concurrency/index.js';
-import type { PullResult } from '../../engine/pull/pull-report.js';
 import { isLandfallError, LandfallError } from '../../errors.js';
 import type { Credentials } from '../../registry/index.js';
 import { formatPlatform, parsePlatform } from '../../spec/index.js';
@@ -7,8 +6,6 @@ import type { CallContext, StreamingMethod, UnaryMethod } from '../grpc/calls.js
 import type { AskedPull, Pulls } from '../pulls/pulls.js';
 import type { Transfer, TransferProgress } from '../pulls/transfer.js';
 import type {
-  CancelTransferRequest,
-  CancelTransferResponse,
   CredentialsMessage,
   PullRequestMessage,
   PullUpdateMessage,
@@ -21,7 +18,7 @@ export interface TransfersService {
   readonly list: UnaryMethod<object, TransfersMessage>;
   readonly watch: StreamingMethod<object, TransfersMessage>;
   readonly pull: StreamingMethod<PullRequestMessage, PullUpdateMessage>;
-  readonly cancel: UnaryMethod<CancelTransferRequest, CancelTransferResponse>;
+  readonly cancel: UnaryMethod<{ readonly id: string }, { readonly cancelled: boolean }>;
 }
 
 /** The pause between two updates, in milliseconds. */
@@ -31,14 +28,15 @@ const MOST_EVENTS = 1_000;
 
 export function transfersService(pulls: Pulls): TransfersService {
   return {
-    list: () =>
-      Promise.resolve({
-        transfers: pulls.list().map((one) => transferMessage(one, pulls.waitingFor(one.id))),
-      }),
+    list: () => Promise.resolve(allOf(pulls)),
     watch: (_request, call) => watch(pulls, call),
     pull: (request, call) => pullFor(pulls, request, call),
     cancel: ({ id }) => Promise.resolve({ cancelled: pulls.cancel(id) }),
   };
+}
+
+function allOf(pulls: Pulls): TransfersMessage {
+  return { transfers: pulls.list().map((one) => transferMessage(one, pulls.waitingFor(one.id))) };
 }
 
 /** First all of them, then what has changed since, a few times a second. */
@@ -48,8 +46,6 @@ async function* watch(pulls: Pulls, { signal }: CallContext): AsyncIterable<Tran
   const onChanged = (transfer: Transfer): void => {
     changed.add(transfer);
   };
-  const messageOf = (transfer: Transfer): TransferMessage =>
-    transferMessage(transfer.progress(), pulls.waitingFor(transfer.id));
   pulls.on('changed', onChanged);
   const timer = setInterval(() => {
     // A slow reader gets its update later, with all that changed since.
@@ -60,8 +56,9 @@ async function* watch(pulls: Pulls, { signal }: CallContext): AsyncIterable<Tran
   const end = (): void => due.end();
   signal.addEventListener('abort', end, { once: true });
   try {
-    yield { transfers: pulls.list().map((one) => transferMessage(one, pulls.waitingFor(one.id))) };
-    for await (const told of due) yield { transfers: told.map((one) => messageOf(one)) };
+    yield allOf(pulls);
+    for await (const some of due)
+      yield { transfers: some.map((one) => transferMessage(one.progress(), pulls.waitingFor(one.id))) };
   } finally {
     clearInterval(timer);
     pulls.off('changed', onChanged);
@@ -77,13 +74,13 @@ async function* pullFor(
   const events = new MessageQueue<string>(MOST_EVENTS);
   const pulling = pulls
     .pull({ ...askedIn(request), signal, onEvent: (event) => events.push(JSON.stringify(event)) })
-    .finally(() => {
-      events.end();
-    });
+    .finally(() => events.end());
   // Thrown below, once all events were sent.
   pulling.catch(() => undefined);
   for await (const event of events) yield { event };
-  yield { result: JSON.stringify(resultJson(await pulling)) };
+  const result = await pulling;
+  // As `pull --output json` has it.
+  yield { result: JSON.stringify({ ...result, platform: formatPlatform(result.platform) }) };
 }
 
 function askedIn(request: PullRequestMessage): AskedPull {
@@ -99,23 +96,14 @@ function askedIn(request: PullRequestMessage): AskedPull {
   };
 }
 
-function credentialsIn({
-  username,
-  password,
-  identityToken,
-  registryToken,
-}: CredentialsMessage): Credentials {
+function credentialsIn(message: CredentialsMessage): Credentials {
+  const { username, password, identityToken, registryToken } = message;
   if (registryToken !== '') return { registryToken };
   if (identityToken !== '') return { identityToken };
   if (username !== '') return { username, password };
   throw new LandfallError('INVALID_CONFIG', 'the credentials of the pull are empty', {
     hint: 'Leave them out to use those of the daemon.',
   });
-}
-
-/** The result as `pull --output json` has it. */
-function resultJson(result: PullResult): object {
-  return { ...result, platform: formatPlatform(result.platform) };
 }
 
 /** A queue of messages for a stream. Where too many wait, the oldest are dropped. */
@@ -157,20 +145,10 @@ export class MessageQueue<T> implements AsyncIterable<T> {
   }
 }
 
-const STATES = {
-  queued: 'QUEUED',
-  resolving: 'RESOLVING',
-  transferring: 'TRANSFERRING',
-  done: 'DONE',
-  failed: 'FAILED',
-} as const;
-
-const LAYER_STATES = {
-  waiting: 'WAITING',
-  downloading: 'DOWNLOADING',
-  unpacking: 'UNPACKING',
-  done: 'DONE',
-} as const;
+/** As enums of proto files are written. */
+function upper<State extends string>(state: State): Uppercase<State> {
+  return state.toUpperCase() as Uppercase<State>;
+}
 
 /** @param waiting calls that wait for it */
 function transferMessage(progress: TransferProgress, waiting: number): TransferMessage {
@@ -178,7 +156,7 @@ function transferMessage(progress: TransferProgress, waiting: number): TransferM
   return {
     id,
     reference,
-    state: STATES[progress.state],
+    state: upper(progress.state),
     totalBytes: String(progress.totalBytes),
     presentBytes: String(progress.presentBytes),
     downloadedBytes: String(progress.downloadedBytes),
@@ -187,7 +165,7 @@ function transferMessage(progress: TransferProgress, waiting: number): TransferM
       digest,
       size: String(size),
       presentBytes: String(presentBytes),
-      state: LAYER_STATES[state],
+      state: upper(state),
     })),
     startedAt: String(progress.startedAt.getTime()),
     waiting,

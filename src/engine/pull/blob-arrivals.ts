@@ -228,7 +228,7 @@ interface ArrivalReaders {
 }
 
 /** How many bytes of its blob a writer has. */
-function arrivedIn(writer: IngestWriter): number {
+export function arrivedIn(writer: IngestWriter): number {
   const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
   return writer.descriptor.size - missing;
 }

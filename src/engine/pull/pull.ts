@@ -79,33 +79,33 @@ export interface PullOptions extends Abortable {
   /** A familiar or canonical name; `latest` when it has neither tag nor digest. */
   readonly reference: string | Reference;
   /** The platform to unpack; default: this machine's. */
-  readonly platform?: Platform;
+  readonly platform?: Platform | undefined;
   /** Download every platform's blobs, and unpack the one above. Default false. */
-  readonly allPlatforms?: boolean;
+  readonly allPlatforms?: boolean | undefined;
   /** Make snapshots of the layers. Default true. */
-  readonly unpack?: boolean;
+  readonly unpack?: boolean | undefined;
   /**
    * Verify every byte of a layer's blob before any of it is parsed; otherwise a layer is unpacked while it arrives, into a
    * directory that nobody sees before both digests were found right. Default false.
    */
-  readonly verifyFirst?: boolean;
+  readonly verifyFirst?: boolean | undefined;
   /**
    * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store remembers that they
    * were dropped, and later pulls of the image go without them too. Default false.
    */
-  readonly discardLayers?: boolean;
+  readonly discardLayers?: boolean | undefined;
   /**
    * Give the image no name: what was pulled stays for as long as somebody leases or holds it. Default false.
    */
-  readonly nameless?: boolean;
+  readonly nameless?: boolean | undefined;
   /** What says which signatures the image needs; without it, none. */
-  readonly policy?: PolicyFile;
+  readonly policy?: PolicyFile | undefined;
   /** What the image was asked for as, where the reference is a manifest that this leads to: by that name the policy knows it. */
-  readonly askedAs?: Reference;
+  readonly askedAs?: Reference | undefined;
   /** What this pull shares with others. Without it, it has one of its own. */
-  readonly budget?: PullBudget;
+  readonly budget?: PullBudget | undefined;
   /** Told what happens, at once and one event after the other. What it throws ends the pull. */
-  readonly onEvent?: (event: PullEvent) => void;
+  readonly onEvent?: ((event: PullEvent) => void) | undefined;
 }
 
 const DOCUMENT_CONCURRENCY = 8;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { isReading, RegistryFault } from '../http/registry-fault.js';
+import { isReading, RegistryFault } from '../http/answer.js';
 
 /** The users of a registry. */
 export interface Users {

@@ -2,9 +2,9 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
-import { SingleFlight } from '../../concurrency/index.js';
+import { type Deferred, deferred, SingleFlight } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Users } from './access.js';
 
 /** Where users are. */
@@ -56,35 +56,18 @@ export class Htpasswd implements Users {
   async verify(username: string, password: string): Promise<boolean> {
     await this.#refresh();
     const hash = this.#users.get(username);
-    const proof = this.#proofOf({ username, password, hash });
+    // Another one when any of the three is another.
+    const parts = JSON.stringify([username, password, hash ?? '']);
+    const proof = createHmac('sha256', this.#key).update(parts).digest();
     const known = this.#proofs.get(username);
     if (known !== undefined && timingSafeEqual(known, proof)) return true;
     // Clients ask for many things at once with the same password.
-    return await this.#checking.run(proof.toString('base64'), () =>
-      this.#check({ username, password, hash, proof }),
-    );
-  }
-
-  async #check(o: {
-    readonly username: string;
-    readonly password: string;
-    readonly hash: string | undefined;
-    readonly proof: Buffer;
-  }): Promise<boolean> {
-    const right = await this.#thread.compare(o.password, o.hash ?? NOBODY);
-    if (!right || o.hash === undefined) return false;
-    if (this.#users.get(o.username) === o.hash) this.#proofs.set(o.username, o.proof);
-    return true;
-  }
-
-  /** Another one when any of the three is another. */
-  #proofOf(o: {
-    readonly username: string;
-    readonly password: string;
-    readonly hash: string | undefined;
-  }): Buffer {
-    const parts = JSON.stringify([o.username, o.password, o.hash ?? '']);
-    return createHmac('sha256', this.#key).update(parts).digest();
+    return await this.#checking.run(proof.toString('base64'), async () => {
+      const right = await this.#thread.compare(password, hash ?? NOBODY);
+      if (!right || hash === undefined) return false;
+      if (this.#users.get(username) === hash) this.#proofs.set(username, proof);
+      return true;
+    });
   }
 
   async #refresh(): Promise<void> {
@@ -128,13 +111,8 @@ async function readUsers(file: string): Promise<ReadonlyMap<string, string>> {
     const colon = line.indexOf(':');
     const [username, hash] = [line.slice(0, colon), line.slice(colon + 1).trim()];
     if (colon < 1 || !BCRYPT.test(hash)) {
-      throw new LandfallError(
-        'INVALID_CONFIG',
-        `line ${index + 1} of ${file} is not a user with a bcrypt hash`,
-        {
-          hint: 'Make it with: htpasswd -B FILE USER.',
-        },
-      );
+      const message = `line ${index + 1} of ${file} is not a user with a bcrypt hash`;
+      throw new LandfallError('INVALID_CONFIG', message, { hint: 'Make it with: htpasswd -B FILE USER.' });
     }
     users.set(username, hash);
   }
@@ -179,10 +157,7 @@ interface Outcome {
  */
 export class BcryptThread {
   #worker: Worker | undefined;
-  readonly #waiting = new Map<
-    number,
-    { resolve: (right: boolean) => void; reject: (error: unknown) => void }
-  >();
+  readonly #waiting = new Map<number, Deferred<boolean>>();
   #last = 0;
 
   /** @throws {RegistryFault} 429 TOOMANYREQUESTS where too many wait already */
@@ -194,10 +169,10 @@ export class BcryptThread {
     }
     this.#last += 1;
     const id = this.#last;
-    return await new Promise<boolean>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.#started().postMessage({ id, password, hash });
-    });
+    const outcome = deferred<boolean>();
+    this.#waiting.set(id, outcome);
+    this.#started().postMessage({ id, password, hash });
+    return await outcome.promise;
   }
 
   #started(): Worker {

@@ -1,6 +1,6 @@
 import { LandfallError } from '../../errors.js';
 import { type Digest, isDigest, parseReference, repositoryName } from '../../spec/index.js';
-import { RegistryFault } from './registry-fault.js';
+import { RegistryFault } from './answer.js';
 
 /**
  * What a request asks for. `path` is the repository as the client wrote it, `repository` its canonical name.

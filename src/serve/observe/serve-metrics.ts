@@ -1,5 +1,4 @@
-import { type Counter, Histogram } from 'prom-client';
-import { ProgramMetrics, type ProgramMetricsOptions } from '../../observe/metrics-server.js';
+import { ProgramMetrics } from '../../observe/metrics-server.js';
 import type { ServedRequest } from './access-line.js';
 
 /** Numbers that are read at each scrape. */
@@ -15,34 +14,25 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
 
 /** What a registry server counts, for Prometheus. docs/serving.md lists it. */
 export class ServeMetrics extends ProgramMetrics {
-  readonly #requests: Counter<'method' | 'endpoint' | 'status'>;
-  readonly #durations: Histogram<'method' | 'endpoint'>;
-  readonly #sent: Counter;
-  readonly #received: Counter;
-
-  constructor(options: ProgramMetricsOptions) {
-    super(options);
-    this.#requests = this.counter(
-      'landfall_serve_requests_total',
-      'Requests that have ended, by method, endpoint and status.',
-      ['method', 'endpoint', 'status'],
-    );
-    this.#durations = new Histogram({
-      name: 'landfall_serve_request_duration_seconds',
-      help: 'How long requests took, from their head to the end of the answer.',
-      labelNames: ['method', 'endpoint'],
-      buckets: DURATIONS,
-      registers: [this.registry],
-    });
-    this.#sent = this.counter(
-      'landfall_serve_sent_bytes_total',
-      'Bytes of bodies that were given to clients, those of answers under way included.',
-    );
-    this.#received = this.counter(
-      'landfall_serve_received_bytes_total',
-      'Bytes of bodies that came from clients, by requests that have ended.',
-    );
-  }
+  readonly #requests = this.counter(
+    'landfall_serve_requests_total',
+    'Requests that have ended, by method, endpoint and status.',
+    ['method', 'endpoint', 'status'],
+  );
+  readonly #durations = this.histogram(
+    'landfall_serve_request_duration_seconds',
+    'How long requests took, from their head to the end of the answer.',
+    ['method', 'endpoint'],
+    DURATIONS,
+  );
+  readonly #sent = this.counter(
+    'landfall_serve_sent_bytes_total',
+    'Bytes of bodies that were given to clients, those of answers under way included.',
+  );
+  readonly #received = this.counter(
+    'landfall_serve_received_bytes_total',
+    'Bytes of bodies that came from clients, by requests that have ended.',
+  );
 
   /** Adds the gauges of requests and uploads. */
   follow({ requests, uploads }: InFlight): void {

@@ -48,6 +48,60 @@ function markupOf(value: HtmlValue): string {
 /** Controls but for tab and newline, and formats: what changes the direction or is of no width. */
 const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}]/gu;
 
+/** A part of a page, with its heading. */
+export function section(id: string, title: HtmlValue, body: Html): Html {
+  return html`<section aria-labelledby="${id}">
+    <h2 id="${id}">${title}</h2>
+    ${body}
+  </section>`;
+}
+
+/** Names and what they stand for. A value that is undefined is left out; `digest` may break anywhere. */
+export function pairs(rows: readonly (readonly [HtmlValue, HtmlValue, kind?: 'digest'])[]): Html {
+  return html`<div class="card">
+    <dl class="pairs">
+      ${rows
+        .filter(([, value]) => value !== undefined)
+        .map(
+          ([name, value, kind]) =>
+            html`<dt>${name}</dt>
+              ${kind === undefined ? html`<dd>${value}</dd>` : html`<dd class="digest">${value}</dd>`}`,
+        )}
+    </dl>
+  </div>`;
+}
+
+/** @param heads cells; {@link head} makes one @param below what stands below the rows */
+export function table(caption: string, heads: readonly Html[], rows: readonly Html[], below?: Html): Html {
+  return html`<div class="card">
+    <table class="wide">
+      <caption>
+        ${caption}
+      </caption>
+      <thead>
+        <tr>
+          ${heads}
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+    ${below}
+  </div>`;
+}
+
+/** The head of a column. */
+export function head(label: string, kind?: 'number'): Html {
+  return kind === undefined
+    ? html`<th scope="col">${label}</th>`
+    : html`<th scope="col" class="number">${label}</th>`;
+}
+
+export function code(text: string): Html {
+  return html`<code>${text}</code>`;
+}
+
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
 /** Bytes as people read them, in powers of 1000 as the command shows them: `3.4 MB`. */

@@ -6,7 +6,17 @@ import {
   compare,
   type ReferrerKind,
 } from './catalogue.js';
-import { countOf, formatAge, formatBytes, html, type Html, imagePath, repositoryPath } from './html.js';
+import {
+  countOf,
+  formatAge,
+  formatBytes,
+  head,
+  html,
+  type Html,
+  imagePath,
+  repositoryPath,
+  table,
+} from './html.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
 
 export interface ListPageOptions {
@@ -17,25 +27,25 @@ export interface ListPageOptions {
 }
 
 /** The first page: all images of the mirror. */
-export function homePage({ catalogue, query, address, now }: ListPageOptions): Html {
-  if (catalogue.images.length === 0) return emptyPage();
+export function homePage(options: ListPageOptions): Html {
+  const { images } = options.catalogue;
+  if (images.length === 0) return emptyPage();
   return html`<h1>What is in this mirror</h1>
     <p class="lead">Find an image, see what it is made of, and copy the command that pulls it from here.</p>
-    ${searchForm('/', query, 'Search names, tags, platforms and digests')}
-    ${imageTable({ list: selectImages(catalogue.images, query), query, path: '/', withRepository: true, address, now })}`;
+    ${searchForm('/', options.query, 'Search names, tags, platforms and digests')}
+    ${imageTable({ ...options, images, path: '/', withRepository: true })}`;
 }
 
 /** One repository and its tags; undefined where there is no such one. */
 export function repositoryPage(repository: string, options: ListPageOptions): Html | undefined {
-  const { catalogue, query, address, now } = options;
-  const images = catalogue.images.filter((image) => image.repository === repository);
+  const images = options.catalogue.images.filter((image) => image.repository === repository);
   if (images.length === 0) return undefined;
   const path = repositoryPath(repository);
   return html`${crumbs([{ label: 'All images', path: '/' }], repository)}
     <h1>${repository}</h1>
     <p class="lead">All that this mirror has of the repository.</p>
-    ${searchForm(path, query, 'Search tags, platforms and digests')}
-    ${imageTable({ list: selectImages(images, query), query, path, withRepository: false, address, now })}`;
+    ${searchForm(path, options.query, 'Search tags, platforms and digests')}
+    ${imageTable({ ...options, images, path, withRepository: false })}`;
 }
 
 /** Where a page stands. @param here the page itself */
@@ -85,19 +95,12 @@ function emptyPage(): Html {
 }
 
 /** The number of what a mirror holds, for the head of a page. */
-export function catalogueFacts({ images, repositories }: Catalogue, size: string): readonly Html[] {
-  const fact = (count: number | string, what: string): Html =>
-    html`<b>${typeof count === 'number' ? count.toLocaleString('en') : count}</b> ${what}`;
+export function catalogueFacts({ images, repositories, size }: Catalogue): readonly Html[] {
   return [
-    fact(repositories, repositories === 1 ? 'repository' : 'repositories'),
-    fact(images.length, images.length === 1 ? 'image' : 'images'),
-    fact(size, 'in all'),
+    html`<b>${group(repositories)}</b> ${repositories === 1 ? 'repository' : 'repositories'}`,
+    html`<b>${group(images.length)}</b> ${images.length === 1 ? 'image' : 'images'}`,
+    html`<b>${formatBytes(size)}</b> in all`,
   ];
-}
-
-/** An image by its canonical name. */
-export function findImage({ images }: Catalogue, name: string): CatalogueImage | undefined {
-  return images.find((image) => image.name === name);
 }
 
 export const SORTS = ['name', 'size', 'layers', 'since'] as const;
@@ -183,57 +186,44 @@ const ORDERS: Readonly<Record<Sort, (a: CatalogueImage, b: CatalogueImage) => nu
   since: (a, b) => (a.since?.getTime() ?? 0) - (b.since?.getTime() ?? 0),
 };
 
-export interface ImageTableOptions {
-  readonly list: ListPage;
-  readonly query: ListQuery;
+interface ImageTableOptions extends ListPageOptions {
+  readonly images: readonly CatalogueImage[];
   /** Where the list lies. */
   readonly path: string;
   /** Whether each image is shown with its repository. */
   readonly withRepository: boolean;
-  readonly address: ServerAddress;
-  readonly now: Date;
 }
 
 /** Images as a table, one a row, with links that sort it and turn its pages. */
 function imageTable(options: ImageTableOptions): Html {
-  const { list, query, path } = options;
+  const { query, path } = options;
+  const list = selectImages(options.images, query);
   const whole = list.pages === 1;
   const first = (list.page - 1) * PAGE_SIZE + 1;
   const shown = whole
     ? countOf(list.total, 'image')
     : `Images ${group(first)} to ${group(first + list.images.length - 1)} of ${group(list.total)}`;
+  const heads = [
+    sortHeader(options, 'name', options.withRepository ? 'Image' : 'Tag'),
+    head('Platforms'),
+    sortHeader(options, 'size', 'Size'),
+    sortHeader(options, 'layers', 'Layers'),
+    sortHeader(options, 'since', 'In the mirror'),
+    head('Comes with'),
+    head('Get it'),
+  ];
+  const rows = list.images.map((image) => imageRow(image, options));
+  const nothing =
+    rows.length === 0
+      ? html`<div class="empty">
+          <p>Nothing in this mirror fits that.</p>
+          ${query.text === '' ? undefined : html`<p><a href="${path}">Show all</a></p>`}
+        </div>`
+      : html`<div class="empty" data-nothing hidden><p>Nothing on this page fits that.</p></div>`;
   return html`<p class="status" role="status" data-status="${whole ? 'whole' : 'part'}">
       ${query.text === '' ? shown : `${shown} for “${query.text}”`}
     </p>
-    <div class="card">
-      <table class="wide">
-        <caption>
-          Images
-        </caption>
-        <thead>
-          <tr>
-            ${sortHeader(options, 'name', options.withRepository ? 'Image' : 'Tag')}
-            <th scope="col">Platforms</th>
-            ${sortHeader(options, 'size', 'Size')} ${sortHeader(options, 'layers', 'Layers')}
-            ${sortHeader(options, 'since', 'In the mirror')}
-            <th scope="col">Comes with</th>
-            <th scope="col">Get it</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${list.images.map((image) => imageRow(image, options))}
-        </tbody>
-      </table>
-      ${
-        list.images.length === 0
-          ? html`<div class="empty">
-              <p>Nothing in this mirror fits that.</p>
-              ${query.text === '' ? undefined : html`<p><a href="${path}">Show all</a></p>`}
-            </div>`
-          : html`<div class="empty" data-nothing hidden><p>Nothing on this page fits that.</p></div>`
-      }
-    </div>
-    ${whole ? undefined : pageLinks(options)}`;
+    ${table('Images', heads, rows, nothing)} ${whole ? undefined : pageLinks(options, list)}`;
 }
 
 function sortHeader({ query, path }: ImageTableOptions, sort: Sort, label: string): Html {
@@ -294,22 +284,22 @@ function platformBadges(platforms: readonly string[]): readonly Html[] {
   ];
 }
 
-const NOUNS: Readonly<Record<ReferrerKind, readonly [one: string, several: string]>> = {
-  signature: ['signature', 'signatures'],
-  SBOM: ['SBOM', 'SBOMs'],
-  attestation: ['attestation', 'attestations'],
-  other: ['artifact', 'artifacts'],
-};
-
-const KINDS: readonly ReferrerKind[] = ['signature', 'SBOM', 'attestation', 'other'];
+/** In their order. */
+const NOUNS: readonly (readonly [ReferrerKind, one: string])[] = [
+  ['signature', 'signature'],
+  ['SBOM', 'SBOM'],
+  ['attestation', 'attestation'],
+  ['other', 'artifact'],
+];
 
 /** How many there are of each kind. */
 export function referrerBadges(referrers: readonly CatalogueReferrer[]): Html {
-  const counts = new Map<ReferrerKind, number>();
-  for (const { kind } of referrers) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  const sorted = [...counts].sort(([a], [b]) => KINDS.indexOf(a) - KINDS.indexOf(b));
+  const badges = NOUNS.map(([kind, noun]) => {
+    const count = referrers.filter((one) => one.kind === kind).length;
+    return count === 0 ? undefined : html`<li class="badge good">${countOf(count, noun)}</li>`;
+  });
   return html`<ul class="badges">
-    ${sorted.map(([kind, count]) => html`<li class="badge good">${countOf(count, ...NOUNS[kind])}</li>`)}
+    ${badges}
   </ul>`;
 }
 
@@ -320,8 +310,7 @@ function repositoryLabel({ familiar, reference }: CatalogueImage): string {
   return reference.digest !== undefined && reference.tag !== undefined ? name.replace(/:[^:/]*$/, '') : name;
 }
 
-function pageLinks({ list, query, path }: ImageTableOptions): Html {
-  const { page, pages } = list;
+function pageLinks({ query, path }: ImageTableOptions, { page, pages }: ListPage): Html {
   const to = (wanted: number, label: string, rel: string): Html =>
     wanted < 1 || wanted > pages
       ? html`<span></span>`

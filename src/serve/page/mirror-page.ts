@@ -1,9 +1,8 @@
 import type { BlobProvider } from '../../content/index.js';
 import type { Answer, PageRequest } from '../http/answer.js';
-import type { Catalogue } from './catalogue.js';
-import { formatBytes, html, type Html, nameInPath } from './html.js';
+import { html, type Html, nameInPath } from './html.js';
 import { imagePage, readDetails } from './image-page.js';
-import { catalogueFacts, findImage, homePage, readListQuery, repositoryPage } from './list-page.js';
+import { catalogueFacts, homePage, readListQuery, repositoryPage } from './list-page.js';
 import { pageAnswer } from './page-shell.js';
 import { serverAddress } from './pull-commands.js';
 import type { CatalogueSource } from './store-catalogue.js';
@@ -15,7 +14,7 @@ export interface MirrorPageOptions {
   /** Whether clients reach the server by TLS. */
   readonly secure: boolean;
   /** Default: the clock. */
-  readonly now?: () => Date;
+  readonly now?: (() => Date) | undefined;
 }
 
 /**
@@ -31,62 +30,25 @@ export class MirrorPage {
   }
 
   /** Undefined where no page lies at a path. See `Page` of the server. */
-  async answer(path: string, request: PageRequest): Promise<Answer | undefined> {
+  async answer(path: string, { query, headers }: PageRequest): Promise<Answer | undefined> {
     const repository = nameInPath(path, '/repositories/');
     const name = nameInPath(path, '/images/');
     if (path !== '/' && repository === undefined && name === undefined) return undefined;
-    const catalogue = await this.#options.catalogue.catalogue();
-    const page =
-      repository === undefined && name === undefined
-        ? { title: '', main: homePage(this.#list(catalogue, request)) }
-        : await this.#below(catalogue, { repository, name }, request);
-    const facts = catalogueFacts(catalogue, formatBytes(catalogue.size));
-    return pageAnswer(
-      { facts, ...(page ?? NOTHING), ...(page === undefined ? { status: 404 } : {}) },
-      request.headers,
-    );
-  }
-
-  async #below(
-    catalogue: Catalogue,
-    at: {
-      readonly repository: string | undefined;
-      readonly name: string | undefined;
-    },
-    request: PageRequest,
-  ): Promise<{ readonly title: string; readonly main: Html } | undefined> {
-    const { repository, name } = at;
-    if (repository !== undefined) {
-      const main = repositoryPage(repository, this.#list(catalogue, request));
-      return main === undefined ? undefined : { title: repository, main };
+    const { catalogue: source, blobs, secure, now = () => new Date() } = this.#options;
+    const catalogue = await source.catalogue();
+    const address = serverAddress(headers.host, secure);
+    const options = { catalogue, query: readListQuery(query), address, now: now() };
+    const image = catalogue.images.find((one) => one.name === name);
+    let main: Html | undefined;
+    if (path === '/') main = homePage(options);
+    else if (repository !== undefined) main = repositoryPage(repository, options);
+    else if (image !== undefined) {
+      const details = await readDetails(blobs, image.target);
+      main = imagePage({ ...options, image, details, platform: query.get('platform') });
     }
-    const image = name === undefined ? undefined : findImage(catalogue, name);
-    if (image === undefined) return undefined;
-    const main = imagePage({
-      image,
-      details: await readDetails(this.#options.blobs, image.target),
-      platform: request.query.get('platform') ?? undefined,
-      address: this.#address(request),
-      now: this.#now(),
-    });
-    return { title: image.familiar, main };
-  }
-
-  #list(catalogue: Catalogue, request: PageRequest): Parameters<typeof homePage>[0] {
-    return {
-      catalogue,
-      query: readListQuery(request.query),
-      address: this.#address(request),
-      now: this.#now(),
-    };
-  }
-
-  #address({ headers }: PageRequest): ReturnType<typeof serverAddress> {
-    return serverAddress(headers.host, this.#options.secure);
-  }
-
-  #now(): Date {
-    return this.#options.now?.() ?? new Date();
+    const facts = catalogueFacts(catalogue);
+    if (main === undefined) return pageAnswer({ facts, ...NOTHING, status: 404 }, headers);
+    return pageAnswer({ facts, title: repository ?? image?.familiar ?? '', main }, headers);
   }
 }
 

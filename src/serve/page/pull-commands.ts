@@ -34,27 +34,19 @@ export function pullCommands(reference: Reference, { host, secure }: ServerAddre
 /** The list of these commands, each with a button to copy it. */
 export function commandList(reference: Reference, address: ServerAddress): Html {
   const commands = pullCommands(reference, address);
-  const known = familiarReference(reference);
+  const note = html`<li class="note">
+    Names with the port of a registry can be pulled where this mirror is configured in hosts.toml:
+  </li>`;
+  const shown = commands.length > 0 ? commands : [`landfall pull ${familiarReference(reference)}`];
   return html`<ul class="commands">
-    ${commands.map(
+    ${commands.length > 0 ? undefined : note}
+    ${shown.map(
       (command) =>
         html`<li class="command">
           <code>${command}</code
           ><button type="button" class="copy" hidden aria-label="Copy ${command}">Copy</button>
         </li>`,
-    )}${
-      commands.length > 0
-        ? undefined
-        : html`<li class="note">
-              Names with the port of a registry can be pulled where this mirror is configured in hosts.toml:
-            </li>
-            <li class="command">
-              <code>landfall pull ${known}</code
-              ><button type="button" class="copy" hidden aria-label="Copy landfall pull ${known}">
-                Copy
-              </button>
-            </li>`
-    }
+    )}
   </ul>`;
 }
 

@@ -122,12 +122,18 @@ export class StoreCatalogue implements CatalogueSource {
   async #describe(digest: Digest): Promise<{ kind: ReferrerKind; type: string } | undefined> {
     const known = this.#described.get(digest);
     if (known !== undefined) return known;
-    const type = (await this.#finder.describe(digest))?.artifactType;
-    if (type === undefined) return undefined;
-    const described = { kind: referrerKind(type), type };
-    this.#described.set(digest, described);
+    const described = await describe(this.#finder, digest);
+    if (described !== undefined) this.#described.set(digest, described);
     return described;
   }
+}
+
+async function describe(
+  finder: ReferrerFinder,
+  digest: Digest,
+): Promise<{ kind: ReferrerKind; type: string } | undefined> {
+  const type = (await finder.describe(digest))?.artifactType;
+  return type === undefined ? undefined : { kind: referrerKind(type), type };
 }
 
 /**
@@ -178,10 +184,7 @@ export class SourceCatalogue implements CatalogueSource {
     return await makeCatalogue({
       images,
       documents: this.#facts,
-      describe: async (digest) => {
-        const type = (await this.#finder.describe(digest))?.artifactType;
-        return type === undefined ? undefined : { kind: referrerKind(type), type };
-      },
+      describe: (digest) => describe(this.#finder, digest),
     });
   }
 

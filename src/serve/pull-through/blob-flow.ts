@@ -1,13 +1,29 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import type { ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
+import type {
+  BlobInfo,
+  BlobProvider,
+  ByteRange,
+  ContentStore,
+  IngestWriter,
+  LeaseStore,
+} from '../../content/index.js';
+import { arrivedIn } from '../../engine/pull/blob-arrivals.js';
 import { downloadBlob } from '../../engine/pull/blob-download.js';
-import type { BudgetShare } from '../../engine/pull/pull-budget.js';
-import { type Abortable, isWrongContent } from '../../errors.js';
-import type { Fetcher } from '../../registry/index.js';
-import type { Descriptor } from '../../spec/index.js';
+import { type BudgetShare, PullBudget } from '../../engine/pull/pull-budget.js';
+import type { StoreParts } from '../../engine/store.js';
+import {
+  type Abortable,
+  isLandfallError,
+  isWrongContent,
+  type LandfallError,
+  TrustError,
+} from '../../errors.js';
+import type { Fetcher, RegistryClient } from '../../registry/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { Frontier } from '../../system/index.js';
+import { RegistryFault } from '../http/answer.js';
 
 export interface BlobFlowOptions {
   readonly content: ContentStore;
@@ -121,18 +137,26 @@ export class BlobFlow {
 
   /** One try to bring it; false where another one may do better. */
   async #attempt(): Promise<boolean> {
-    const { content, descriptor, source } = this.#options;
-    const writer = await content.ingest(descriptor, { signal: this.#stop.signal, source });
+    const { content, descriptor, source, fetcher, budget } = this.#options;
+    const { signal } = this.#stop;
+    const writer = await content.ingest(descriptor, { signal, source });
     if (writer === undefined) {
       this.#replaceCurrent().resolve(undefined);
       return true;
     }
     await using held = writer;
-    const resumed = held.frontier > 0 || arrivedIn(held) > 0;
+    const resumed = arrivedIn(held) > 0;
     const file = await GrowingFile.open(held);
     this.#replaceCurrent().resolve(file);
     try {
-      await this.#transfer(held);
+      await downloadBlob({
+        fetcher,
+        writer: held,
+        extra: budget.extra,
+        signal,
+        onBytes: () => undefined,
+        onRetry: () => undefined,
+      });
       await held.commit();
       this.#replaceCurrent().resolve(undefined);
       await file.end();
@@ -148,18 +172,6 @@ export class BlobFlow {
       await held.discard();
       return false;
     }
-  }
-
-  async #transfer(writer: IngestWriter): Promise<void> {
-    const { fetcher, budget } = this.#options;
-    await downloadBlob({
-      fetcher,
-      writer,
-      extra: budget.extra,
-      signal: this.#stop.signal,
-      onBytes: () => undefined,
-      onRetry: () => undefined,
-    });
   }
 
   /** Another try may bring the right bytes; and what an earlier process left may have been damaged since. */
@@ -183,12 +195,6 @@ function silent<T>(): Deferred<T> {
   const one = deferred<T>();
   one.promise.catch(() => undefined);
   return one;
-}
-
-/** How many bytes of its blob a writer has. */
-function arrivedIn(writer: IngestWriter): number {
-  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
-  return writer.descriptor.size - missing;
 }
 
 /**
@@ -318,4 +324,159 @@ class GrowingBlobStream extends Readable {
     this.#at += chunk.length;
     return chunk;
   }
+}
+
+export interface BlobFlowsOptions {
+  readonly store: Pick<StoreParts, 'content' | 'leases'>;
+  readonly registry: Pick<RegistryClient, 'repository'>;
+  /** Bounds how many blobs are on their way at once. Without it, a budget of its own. */
+  readonly budget?: PullBudget | undefined;
+  /** Called for each blob that has arrived. */
+  readonly onArrived: (digest: Digest) => void;
+}
+
+/** The blobs that are on their way, each once however many want it. */
+export class BlobFlows {
+  readonly #options: BlobFlowsOptions;
+  readonly #share: ReturnType<PullBudget['share']>;
+  readonly #flows = new Map<Digest, BlobFlow>();
+  /** Also those that were stopped and have not released their blob yet. */
+  readonly #running = new Set<BlobFlow>();
+
+  constructor(options: BlobFlowsOptions) {
+    this.#options = options;
+    this.#share = (options.budget ?? new PullBudget()).share();
+  }
+
+  /** @param source `registry/repository` */
+  join(descriptor: Descriptor, source: string): BlobFlow {
+    const known = this.#flows.get(descriptor.digest);
+    if (known !== undefined && !known.isStopped) return known;
+    const { store, registry, onArrived } = this.#options;
+    const { content, leases } = store;
+    const fetcher = registry.repository(parseReference(source));
+    const flow = new BlobFlow({ content, leases, fetcher, descriptor, source, budget: this.#share });
+    this.#flows.set(descriptor.digest, flow);
+    this.#running.add(flow);
+    const forget = (): void => {
+      this.#running.delete(flow);
+      if (this.#flows.get(descriptor.digest) === flow) this.#flows.delete(descriptor.digest);
+    };
+    void flow.done.then(() => {
+      forget();
+      onArrived(descriptor.digest);
+    }, forget);
+    return flow;
+  }
+
+  /** Stops all, keeps the partial blobs, and resolves when they have released the store. */
+  async close(): Promise<void> {
+    for (const flow of this.#running) flow.stop();
+    await Promise.allSettled([...this.#running].map(({ done }) => done));
+  }
+}
+
+export interface UpstreamBlobsOptions {
+  /** What is here. */
+  readonly blobs: BlobProvider;
+  readonly flows: BlobFlows;
+  /** `registry/repository` that what is not here is brought from. */
+  readonly repository: string;
+  /** Describes a blob that is not here; undefined where the upstream does not have it. */
+  readonly describe: (digest: Digest) => Promise<Descriptor | undefined>;
+}
+
+/** The blobs of one repository: those that are here, and those that are at its upstream. */
+export class UpstreamBlobs implements BlobProvider {
+  readonly #options: UpstreamBlobsOptions;
+  /** What was found for one request, which looks before it opens. */
+  readonly #described = new Map<Digest, Descriptor>();
+
+  constructor(options: UpstreamBlobsOptions) {
+    this.#options = options;
+  }
+
+  async info(digest: Digest): Promise<BlobInfo | undefined> {
+    const here = await this.#options.blobs.info(digest);
+    if (here !== undefined) return here;
+    const descriptor = await this.#describe(digest);
+    return descriptor === undefined
+      ? undefined
+      : { digest, size: descriptor.size, createdAt: new Date(), labels: {} };
+  }
+
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    const { blobs, flows, repository } = this.#options;
+    const { digest } = descriptor;
+    if ((await blobs.info(digest)) !== undefined) return await blobs.open(descriptor, range);
+    const known = (await this.#describe(digest)) ?? descriptor;
+    try {
+      return await flows.join(known, repository).open(range);
+    } catch (error) {
+      throw upstreamFault(error, 'BLOB_UNKNOWN');
+    }
+  }
+
+  path(digest: Digest): Promise<string> {
+    return this.#options.blobs.path(digest);
+  }
+
+  async #describe(digest: Digest): Promise<Descriptor | undefined> {
+    const known = this.#described.get(digest);
+    if (known !== undefined) return known;
+    try {
+      const descriptor = await this.#options.describe(digest);
+      if (descriptor !== undefined) this.#described.set(digest, descriptor);
+      return descriptor;
+    } catch (error) {
+      throw upstreamFault(error, 'BLOB_UNKNOWN');
+    }
+  }
+}
+
+/**
+ * The error for a client after a failure at an upstream. A refusal is not passed on as 401, since the client
+ * would then send the upstream's credentials here. Errors of this machine are thrown on as they are.
+ */
+export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFEST_UNKNOWN'): unknown {
+  if (!isLandfallError(error)) return error;
+  if (error instanceof TrustError) return refused(error);
+  const { message } = error;
+  switch (error.code) {
+    case 'NOT_FOUND':
+    case 'BLOB_NOT_FOUND':
+      return new RegistryFault(404, missing, message);
+    case 'UNAUTHORIZED':
+    case 'DENIED':
+      return new RegistryFault(403, 'DENIED', `the upstream refuses this mirror: ${message}`);
+    case 'RATE_LIMITED':
+      return new RegistryFault(429, 'TOOMANYREQUESTS', message, retryAfter(error));
+    case 'UNAVAILABLE':
+    case 'PROTOCOL':
+    case 'REDIRECT_REFUSED':
+    case 'DIGEST_MISMATCH':
+    case 'SIZE_MISMATCH':
+    case 'INVALID_MANIFEST':
+    case 'INVALID_DIGEST':
+    case 'LIMIT_EXCEEDED':
+    case 'UNSUPPORTED_MEDIA_TYPE':
+      return new RegistryFault(502, 'UNKNOWN', message);
+    case 'ABORTED':
+      return new RegistryFault(503, 'UNKNOWN', 'the upstream took too long, or this mirror ends');
+    default:
+      return error;
+  }
+}
+
+/** In seconds, as the upstream asked for it. */
+function retryAfter({ details }: LandfallError): Record<string, string> {
+  const milliseconds = details['retryAfterMs'];
+  return typeof milliseconds === 'number' ? { 'Retry-After': String(Math.ceil(milliseconds / 1000)) } : {};
+}
+
+/** A refusal of the signature policy, with the reason and the hint for the client. */
+function refused({ code, message, hint, details }: TrustError): RegistryFault {
+  // The list of all places that were tried stays here.
+  const detail = { code, hint, ...details, tried: undefined };
+  return new RegistryFault(403, 'DENIED', message, {}, [{ code: 'DENIED', message, detail }]);
 }

@@ -1,3 +1,4 @@
+import { Limiter } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/discard-layers.js';
 import { recordDocuments } from '../../engine/images/documents.js';
@@ -10,7 +11,7 @@ import {
   type ImageIndex,
   type ImageManifest,
 } from '../../spec/index.js';
-import type { BlobFlows } from './blob-flows.js';
+import type { BlobFlows } from './blob-flow.js';
 
 export type PendingStore = Pick<
   StoreParts,
@@ -24,6 +25,8 @@ interface Root {
   readonly name: string | undefined;
 }
 
+type Roots = ReadonlyMap<string, Root>;
+
 /** A manifest that was asked for and is not whole. */
 interface PendingImage {
   readonly descriptor: Descriptor;
@@ -32,23 +35,20 @@ interface PendingImage {
   readonly repository: string;
 }
 
-interface Pending extends PendingImage {
+/** A manifest, or an index that leads to manifests which may not have been asked for yet. */
+interface Pending {
+  readonly descriptor: Descriptor;
+  /** Undefined for an index. */
+  readonly image: PendingImage | undefined;
+  readonly children: readonly Descriptor[];
   readonly roots: Map<string, Root>;
   readonly lease: Lease;
   usedAt: number;
 }
 
-/** An index that leads to manifests which may not have been asked for yet. */
-interface PendingIndex {
-  readonly roots: Map<string, Root>;
-  readonly children: ReadonlyMap<Digest, Descriptor>;
-  readonly lease: Lease;
-  usedAt: number;
-}
-
-/** How long a pending image stays without progress, and how many may be pending. */
+/** How long a pending image stays without progress, and how many manifests and indexes may be pending. */
 const KEPT_MS = 60 * 60 * 1000;
-const MOST = 10_000;
+const MOST = 20_000;
 
 /**
  * The images that are not whole yet. Their names are given once all is here that a manifest lists, so that
@@ -57,12 +57,11 @@ const MOST = 10_000;
  */
 export class PendingImages {
   readonly #store: PendingStore;
-  readonly #manifests = new Map<Digest, Pending>();
-  readonly #indexes = new Map<Digest, PendingIndex>();
-  /** Which manifests wait for a blob. */
-  readonly #waiting = new Map<Digest, Set<Pending>>();
-  /** What is under way. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #pending = new Map<Digest, Pending>();
+  /** Which of them list a blob or a manifest. */
+  readonly #listing = new Map<Digest, Set<Pending>>();
+  /** One change at a time, so that none is made of what another one is changing. */
+  readonly #changes = new Limiter(1);
 
   constructor(store: PendingStore) {
     this.#store = store;
@@ -70,40 +69,27 @@ export class PendingImages {
 
   /** What a blob is said to be by a manifest that waits for it. */
   blob(digest: Digest): Descriptor | undefined {
-    for (const { manifest } of this.#waiting.get(digest) ?? []) {
-      const child = childrenOf(manifest).find((one) => one.digest === digest);
-      if (child !== undefined) return child;
-    }
-    return undefined;
+    return this.#listed(digest, ({ image }) => image !== undefined);
   }
 
   /** The descriptor of a manifest in an index that was asked for. */
   document(digest: Digest): Descriptor | undefined {
-    for (const { children } of this.#indexes.values()) {
-      const child = children.get(digest);
-      if (child !== undefined) return child;
-    }
-    return undefined;
+    return this.#listed(digest, isIndex);
   }
 
   /** The names that were asked for and lead to a manifest, and that it does not have yet. */
   names(digest: Digest): readonly string[] {
-    const roots = [this.#manifests.get(digest), ...this.#indexesWith(digest)].flatMap((one) => [
-      ...(one?.roots.values() ?? []),
-    ]);
-    return roots.flatMap(({ name }) => (name === undefined ? [] : [name]));
+    const leading = [digest, ...this.indexesOf(digest)].map((one) => this.#pending.get(one));
+    return leading.flatMap((one) => [...(one?.roots.values() ?? [])]).flatMap(({ name }) => name ?? []);
   }
 
   /** The indexes that were asked for and lead to a manifest. */
   indexesOf(digest: Digest): readonly Digest[] {
     const found = new Set<Digest>();
     // Each once, however many ways lead up to it: of indexes within indexes there may be very many.
-    let level: readonly Digest[] = [digest];
-    while (level.length > 0) {
-      const listed = level;
-      level = [...this.#indexes]
-        .filter(([index, { children }]) => !found.has(index) && listed.some((one) => children.has(one)))
-        .map(([index]) => index);
+    for (let level: readonly Digest[] = [digest]; level.length > 0;) {
+      const above = level.flatMap((one) => this.#indexesWith(one)).map(({ descriptor }) => descriptor.digest);
+      level = [...new Set(above)].filter((index) => !found.has(index));
       for (const index of level) found.add(index);
     }
     return [...found].reverse();
@@ -111,12 +97,12 @@ export class PendingImages {
 
   /** Whether a manifest was added, and is not recorded as whole. */
   has(digest: Digest): boolean {
-    return this.#manifests.has(digest) || this.#indexes.has(digest);
+    return this.#pending.has(digest);
   }
 
   /** The images that wait for a blob. */
   waitingFor(digest: Digest): readonly PendingImage[] {
-    return [...(this.#waiting.get(digest) ?? [])];
+    return [...(this.#listing.get(digest) ?? [])].flatMap(({ image }) => image ?? []);
   }
 
   /**
@@ -130,23 +116,32 @@ export class PendingImages {
     descriptor: Descriptor,
     { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string | undefined },
   ): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#changes.run(async () => {
       await this.#expire();
       const roots = await this.#rootsOf(repository, descriptor, name);
-      if (document.kind === 'index') await this.#addIndex(descriptor, document, roots);
-      else await this.#addManifest({ repository, descriptor, manifest: document }, roots);
+      const known = this.#pending.get(descriptor.digest);
+      if (known !== undefined) {
+        known.usedAt = Date.now();
+        addTo(known.roots, roots);
+      }
+      const isManifest = document.kind === 'manifest';
+      const image = isManifest ? { descriptor, manifest: document, repository } : undefined;
+      const pending = known ?? (await this.#begin(descriptor, image, childrenOf(document), roots));
+      // The index may be another name for manifests that are here already.
+      if (!isManifest) for (const { digest } of pending.children) await this.#adopt(digest, roots);
+      else if (known === undefined) await this.#settle(pending);
     });
   }
 
   /** A name leads elsewhere by now: what it led to does not get it any more. */
   unname(name: string): void {
-    for (const { roots } of [...this.#manifests.values(), ...this.#indexes.values()]) roots.delete(name);
+    for (const { roots } of this.#pending.values()) roots.delete(name);
   }
 
   /** A blob is here: images that it completes get their names. */
   async arrived(digest: Digest): Promise<void> {
-    await this.#inTurn(async () => {
-      for (const pending of this.#waiting.get(digest) ?? []) await this.#settle(pending);
+    await this.#changes.run(async () => {
+      for (const pending of this.#listing.get(digest) ?? []) await this.#settle(pending);
     });
   }
 
@@ -163,154 +158,117 @@ export class PendingImages {
 
   /** Releases all that is not whole. */
   async close(): Promise<void> {
-    await this.#inTurn(async () => {
-      for (const pending of [...this.#manifests.values()]) await this.#dropManifest(pending);
-      for (const [digest, index] of [...this.#indexes]) await this.#dropIndex(digest, index);
+    await this.#changes.run(async () => {
+      for (const pending of [...this.#pending.values()]) await this.#drop(pending);
     });
   }
 
-  /** A pending index itself, and those that lead to it. */
-  #indexesWith(digest: Digest): readonly PendingIndex[] {
-    return [digest, ...this.indexesOf(digest)].flatMap((one) => this.#indexes.get(one) ?? []);
+  #listed(digest: Digest, isWanted: (pending: Pending) => boolean): Descriptor | undefined {
+    const [first] = [...(this.#listing.get(digest) ?? [])].filter(isWanted);
+    return first?.children.find((child) => child.digest === digest);
   }
 
-  /** One change at a time, so that none is made of what another one is changing. */
-  #inTurn(change: () => Promise<void>): Promise<void> {
-    const next = this.#turn.then(change);
-    this.#turn = next.catch(() => undefined);
-    return next;
+  #indexesWith(digest: Digest): readonly Pending[] {
+    return [...(this.#listing.get(digest) ?? [])].filter(isIndex);
   }
 
   /** The roots of a manifest: itself by the name asked for, indexes that list it, or else its digest. */
-  async #rootsOf(
-    repository: string,
-    descriptor: Descriptor,
-    name: string | undefined,
-  ): Promise<Map<string, Root>> {
+  async #rootsOf(repository: string, descriptor: Descriptor, name: string | undefined): Promise<Roots> {
     const { digest } = descriptor;
     const roots = new Map<string, Root>();
     const add = (root: Root): void => void roots.set(root.name ?? root.target.digest, root);
     if (name !== undefined) add({ target: descriptor, name });
-    for (const index of this.#indexes.values()) {
-      if (!index.children.has(digest)) continue;
+    for (const index of this.#indexesWith(digest)) {
       index.usedAt = Date.now();
-      for (const root of index.roots.values()) add(root);
+      addTo(roots, index.roots);
     }
     for (const { digest: holder, mediaType } of await this.#store.documents.holders(digest)) {
       const info = await this.#store.content.info(holder);
-      if (info !== undefined)
-        add({ target: { mediaType, digest: holder, size: info.size }, name: undefined });
+      if (info === undefined) continue;
+      add({ target: { mediaType, digest: holder, size: info.size }, name: undefined });
     }
-    return roots.size === 0 ? ownRoot({ repository, descriptor }) : roots;
+    return roots.size === 0 ? ownRoot(repository, descriptor) : roots;
   }
 
-  async #addIndex(
+  async #begin(
     descriptor: Descriptor,
-    index: ImageIndex,
-    roots: ReadonlyMap<string, Root>,
-  ): Promise<void> {
-    const { digest } = descriptor;
-    const known = this.#indexes.get(digest);
-    const children = new Map(index.manifests.map((child) => [child.digest, child]));
-    if (known === undefined) {
-      const lease = await this.#leaseOf(digest);
-      this.#indexes.set(digest, { roots: new Map(roots), children, lease, usedAt: Date.now() });
-    } else {
-      known.usedAt = Date.now();
-      for (const [key, root] of roots) known.roots.set(key, root);
-    }
-    // The index may be another name for manifests that are here already.
-    for (const child of children.keys()) await this.#adopt(child, roots);
-  }
-
-  /** Gives the name of an index at once where a manifest below it is whole. */
-  async #adopt(child: Digest, roots: ReadonlyMap<string, Root>): Promise<void> {
-    const pending = this.#manifests.get(child);
-    if (pending !== undefined) for (const [key, root] of roots) pending.roots.set(key, root);
-    else if ((await this.#store.documents.get(child)) !== undefined) await this.#name(roots);
-  }
-
-  async #addManifest(image: PendingImage, roots: ReadonlyMap<string, Root>): Promise<void> {
-    const { digest } = image.descriptor;
-    const known = this.#manifests.get(digest);
-    if (known !== undefined) {
-      known.usedAt = Date.now();
-      for (const [key, root] of roots) known.roots.set(key, root);
-      return;
-    }
-    const children = childrenOf(image.manifest).map((child) => child.digest);
-    // Leased before they are looked for, so that no collection comes in between.
-    const lease = await this.#leaseOf(digest, ...children);
-    const pending = { ...image, roots: new Map(roots), lease, usedAt: Date.now() };
-    this.#manifests.set(digest, pending);
-    for (const child of children) {
-      const waiting = this.#waiting.get(child);
-      if (waiting === undefined) this.#waiting.set(child, new Set([pending]));
-      else waiting.add(pending);
-    }
-    await this.#settle(pending);
-  }
-
-  async #leaseOf(...digests: readonly Digest[]): Promise<Lease> {
+    image: PendingImage | undefined,
+    children: readonly Descriptor[],
+    roots: Roots,
+  ): Promise<Pending> {
     const lease = await this.#store.leases.create();
     try {
-      await lease.addBlob(...digests);
+      // Leased before they are looked for, so that no collection comes in between.
+      const blobs = image === undefined ? [] : children.map(({ digest }) => digest);
+      await lease.addBlob(descriptor.digest, ...blobs);
     } catch (error) {
       await lease[Symbol.asyncDispose]();
       throw error;
     }
-    return lease;
+    const pending = { descriptor, image, children, roots: new Map(roots), lease, usedAt: Date.now() };
+    this.#pending.set(descriptor.digest, pending);
+    for (const { digest } of children) {
+      const listing = this.#listing.get(digest);
+      if (listing === undefined) this.#listing.set(digest, new Set([pending]));
+      else listing.add(pending);
+    }
+    return pending;
+  }
+
+  /** Gives the name of an index at once where a manifest below it is whole. */
+  async #adopt(child: Digest, roots: Roots): Promise<void> {
+    const pending = this.#pending.get(child);
+    if (pending?.image !== undefined) addTo(pending.roots, roots);
+    else if ((await this.#store.documents.get(child)) !== undefined) await this.#name(roots);
   }
 
   /** Gives the names, should all be here. */
   async #settle(pending: Pending): Promise<void> {
+    const { descriptor, image, roots } = pending;
+    if (image === undefined) return;
     pending.usedAt = Date.now();
-    if ((await this.missing(pending.manifest)).length > 0) return;
-    if (this.#manifests.get(pending.descriptor.digest) !== pending) return;
-    await this.#name(pending.roots.size > 0 ? pending.roots : ownRoot(pending));
-    await this.#dropManifest(pending);
+    if ((await this.missing(image.manifest)).length > 0) return;
+    if (this.#pending.get(descriptor.digest) !== pending) return;
+    await this.#name(roots.size > 0 ? roots : ownRoot(image.repository, descriptor));
+    await this.#drop(pending);
   }
 
-  async #name(roots: ReadonlyMap<string, Root>): Promise<void> {
+  async #name(roots: Roots): Promise<void> {
     for (const { target, name } of roots.values()) {
       await recordDocuments(this.#store, target);
       if (name !== undefined) await this.#store.images.put({ name, target });
     }
   }
 
-  async #dropManifest(pending: Pending): Promise<void> {
-    this.#manifests.delete(pending.descriptor.digest);
-    for (const { digest } of childrenOf(pending.manifest)) {
-      const waiting = this.#waiting.get(digest);
-      waiting?.delete(pending);
-      if (waiting?.size === 0) this.#waiting.delete(digest);
+  async #drop(pending: Pending): Promise<void> {
+    this.#pending.delete(pending.descriptor.digest);
+    for (const { digest } of pending.children) {
+      const listing = this.#listing.get(digest);
+      listing?.delete(pending);
+      if (listing?.size === 0) this.#listing.delete(digest);
     }
     await pending.lease[Symbol.asyncDispose]();
   }
 
-  async #dropIndex(digest: Digest, { lease }: PendingIndex): Promise<void> {
-    this.#indexes.delete(digest);
-    await lease[Symbol.asyncDispose]();
-  }
-
   async #expire(): Promise<void> {
     const before = Date.now() - KEPT_MS;
-    for (const pending of [...this.#manifests.values()]) {
-      if (pending.usedAt < before || this.#manifests.size > MOST) await this.#dropManifest(pending);
-    }
-    for (const [digest, index] of [...this.#indexes]) {
-      if (index.usedAt < before || this.#indexes.size > MOST) await this.#dropIndex(digest, index);
-    }
+    for (const pending of [...this.#pending.values()])
+      if (pending.usedAt < before || this.#pending.size > MOST) await this.#drop(pending);
   }
 }
 
+function isIndex({ image }: Pending): boolean {
+  return image === undefined;
+}
+
+function addTo(roots: Map<string, Root>, others: Roots): void {
+  for (const [key, root] of others) roots.set(key, root);
+}
+
 /** What nothing else leads to is named by its digest. */
-function ownRoot({
-  repository,
-  descriptor,
-}: Pick<PendingImage, 'repository' | 'descriptor'>): Map<string, Root> {
-  const name = `${repository}@${descriptor.digest}`;
-  return new Map([[name, { target: descriptor, name }]]);
+function ownRoot(repository: string, target: Descriptor): Roots {
+  const name = `${repository}@${target.digest}`;
+  return new Map([[name, { target, name }]]);
 }
 
 export interface ImageCompletionOptions {

@@ -7,13 +7,12 @@ import { TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
-import type { RequestSource, ServeSource } from '../pull/serve-source.js';
-import { BlobFlows, UpstreamBlobs } from './blob-flows.js';
+import { blobsOf, type RequestSource, type ServeSource } from '../pull/serve-source.js';
+import { BlobFlows, UpstreamBlobs, upstreamFault } from './blob-flow.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
 import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
-import { upstreamFault } from './upstream-fault.js';
 import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
 
 export interface PullThroughOptions {
@@ -25,8 +24,8 @@ export interface PullThroughOptions {
   /** The registries that content is brought from: `docker.io`, `reg.lan:5000`. */
   readonly upstreams: readonly string[];
   /** How long the target of a tag is taken to hold, in ms. Default: {@link DEFAULT_PULL_THROUGH_TTL_MS}. */
-  readonly ttlMs?: number;
-  readonly budget?: PullBudget;
+  readonly ttlMs?: number | undefined;
+  readonly budget?: PullBudget | undefined;
   /** The policy for signatures of an upstream's images; absent where they need none. */
   readonly policy?: PolicyFile | undefined;
   /** By which this mirror knows its own requests, should a hosts.toml lead them back to it. */
@@ -37,13 +36,63 @@ export interface PullThroughOptions {
 /** The media type of a blob that no manifest describes. */
 const OCTETS = 'application/octet-stream';
 
+/** A source that answers as another does. What it answers otherwise is assigned to it, or overridden. */
+class DelegatedSource implements ServeSource {
+  readonly blobs: BlobProvider;
+  readonly #source: ServeSource;
+
+  constructor(source: ServeSource) {
+    this.#source = source;
+    this.blobs = source.blobs;
+  }
+
+  get restoring(): BlobProvider {
+    return this.#source.restoring ?? this.blobs;
+  }
+
+  resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
+    return this.#source.resolve(repository, tag);
+  }
+
+  tags(repository: string): Promise<readonly string[] | undefined> {
+    return this.#source.tags(repository);
+  }
+
+  targets(repository: string): Promise<readonly Descriptor[]> {
+    return this.#source.targets(repository);
+  }
+
+  async keptBeside(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
+    return (await this.#source.keptBeside?.(repository, subject)) ?? [];
+  }
+
+  repositories(): Promise<readonly string[]> {
+    return this.#source.repositories();
+  }
+
+  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
+    return (await this.#source.isWithheld?.(repository, blob)) ?? false;
+  }
+
+  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
+    return (await this.#source.hasManifest?.(repository, manifest)) ?? true;
+  }
+
+  async mediaTypeOf(digest: Digest): Promise<string | undefined> {
+    return await this.#source.mediaTypeOf?.(digest);
+  }
+
+  blobsOf(repository: string): BlobProvider {
+    return blobsOf(this.#source, repository);
+  }
+}
+
 /**
  * A source that is filled on demand: content of an upstream's repository that is not here is fetched into the
  * store, and served to all clients while it arrives. Everything else is answered from the store. Its maker
  * closes it.
  */
-export class PullThrough implements ServeSource, AsyncDisposable {
-  readonly blobs: BlobProvider;
+export class PullThrough extends DelegatedSource implements AsyncDisposable {
   readonly #options: PullThroughOptions;
   readonly #upstreams: ReadonlySet<string>;
   readonly #stop = new AbortController();
@@ -56,19 +105,11 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   readonly #completion: ImageCompletion;
 
   constructor(options: PullThroughOptions) {
-    const {
-      store,
-      registry,
-      local,
-      policy,
-      budget,
-      onWarning,
-      ttlMs = DEFAULT_PULL_THROUGH_TTL_MS,
-    } = options;
+    super(options.local);
+    const { store, registry, policy, budget, onWarning, ttlMs = DEFAULT_PULL_THROUGH_TTL_MS } = options;
     const { signal } = this.#stop;
     this.#options = options;
     this.#upstreams = new Set(options.upstreams);
-    this.blobs = local.blobs;
     const pending = new PendingImages(store);
     this.#pending = pending;
     const shared = { store, registry, pending, signal };
@@ -77,60 +118,14 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     this.#documents = new UpstreamDocuments(upstream);
     this.#tags = new UpstreamTags(upstream, this.#documents);
     this.#lists = new UpstreamLists(upstream, this.#documents);
-    this.#flows = new BlobFlows({
-      store,
-      registry,
-      budget,
-      onArrived: (digest) => this.#completion.arrived(digest),
-    });
-    this.#completion = new ImageCompletion({
-      pending,
-      flows: this.#flows,
-      signal,
-      onWarning,
-    });
-  }
-
-  get restoring(): BlobProvider {
-    return this.#options.local.restoring ?? this.blobs;
-  }
-
-  resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
-    return this.#options.local.resolve(repository, tag);
-  }
-
-  tags(repository: string): Promise<readonly string[] | undefined> {
-    return this.#options.local.tags(repository);
-  }
-
-  targets(repository: string): Promise<readonly Descriptor[]> {
-    return this.#options.local.targets(repository);
-  }
-
-  async keptBeside(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
-    return (await this.#options.local.keptBeside?.(repository, subject)) ?? [];
-  }
-
-  repositories(): Promise<readonly string[]> {
-    return this.#options.local.repositories();
-  }
-
-  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
-    return (await this.#options.local.isWithheld?.(repository, blob)) ?? false;
+    const onArrived = (digest: Digest): void => this.#completion.arrived(digest);
+    this.#flows = new BlobFlows({ store, registry, budget, onArrived });
+    this.#completion = new ImageCompletion({ pending, flows: this.#flows, signal, onWarning });
   }
 
   /** What an upstream has of it is not known before it is asked. */
-  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
-    if (this.#isUpstreams(repository)) return true;
-    return (await this.#options.local.hasManifest?.(repository, manifest)) ?? true;
-  }
-
-  async mediaTypeOf(digest: Digest): Promise<string | undefined> {
-    return await this.#options.local.mediaTypeOf?.(digest);
-  }
-
-  blobsOf(repository: string): BlobProvider {
-    return this.#options.local.blobsOf?.(repository) ?? this.restoring;
+  override async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
+    return this.#isUpstreams(repository) || (await super.hasManifest(repository, manifest));
   }
 
   /** @throws {RegistryFault} what the upstream says, where nothing is here that could be given instead */
@@ -140,7 +135,7 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     if (!this.#isUpstreams(repository)) {
       const { store, policy } = this.#options;
       const isUpstreams = (name: string): boolean => this.#isUpstreams(name);
-      if (policy !== undefined) await requireNotForeign({ store, policy, isUpstreams }, repository, route);
+      if (policy !== undefined) await requireNotForeign(store, policy, { isUpstreams, repository }, route);
       return { source: this, headers: {} };
     }
     if (this.#isOwn(headers)) {
@@ -202,7 +197,13 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     } catch (error) {
       throw this.#faultOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN');
     }
-    return this.#answer({ blobsOf: () => this.#upstreamBlobs(repository) });
+    const blobs = new UpstreamBlobs({
+      blobs: this.blobs,
+      flows: this.#flows,
+      repository,
+      describe: (one) => this.#describe(repository, one),
+    });
+    return this.#answer({ blobsOf: () => blobs });
   }
 
   /** The error for the client; a refusal of the policy is logged too. */
@@ -222,27 +223,15 @@ export class PullThrough implements ServeSource, AsyncDisposable {
     const { items, warning } = await this.#lists.referrers(repository, subject);
     const brought = await Promise.all(items.map((digest) => this.#documents.describe(digest)));
     const further = brought.filter((descriptor) => descriptor !== undefined);
-    const targets = async (): Promise<readonly Descriptor[]> => [
-      ...(await this.targets(repository)),
-      ...further,
-    ];
-    return this.#answer({ targets }, warning);
+    const targets = [...(await this.targets(repository)), ...further];
+    return this.#answer({ targets: () => Promise.resolve(targets) }, warning);
   }
 
   #answer(changes: Partial<ServeSource>, warning?: string): RequestSource {
     return {
-      source: changedSource(this, changes),
+      source: Object.assign(new DelegatedSource(this), changes),
       headers: warning === undefined ? {} : { Warning: warningHeader(warning) },
     };
-  }
-
-  #upstreamBlobs(repository: string): UpstreamBlobs {
-    return new UpstreamBlobs({
-      blobs: this.blobs,
-      flows: this.#flows,
-      repository,
-      describe: (digest) => this.#describe(repository, digest),
-    });
   }
 
   /** From whatever lists it here, else from the upstream. */
@@ -273,23 +262,6 @@ export class PullThrough implements ServeSource, AsyncDisposable {
   #isOwn(headers: IncomingHttpHeaders): boolean {
     return headers['user-agent']?.includes(this.#options.mark) === true;
   }
-}
-
-/** A source that answers some questions otherwise. */
-function changedSource(source: PullThrough, changes: Partial<ServeSource>): ServeSource {
-  return {
-    blobs: source.blobs,
-    restoring: source.restoring,
-    resolve: (repository, tag) => source.resolve(repository, tag),
-    tags: (repository) => source.tags(repository),
-    targets: (repository) => source.targets(repository),
-    keptBeside: (repository, subject) => source.keptBeside(repository, subject),
-    repositories: () => source.repositories(),
-    isWithheld: (repository, blob) => source.isWithheld(repository, blob),
-    mediaTypeOf: (digest) => source.mediaTypeOf(digest),
-    blobsOf: (repository) => source.blobsOf(repository),
-    ...changes,
-  };
 }
 
 /** distribution-spec: Warnings. What is no printable ASCII, or would end the text, is left out. */

@@ -1,4 +1,4 @@
-import { Limiter, SingleFlight } from '../../concurrency/index.js';
+import { Limiter, RecentMap, SingleFlight } from '../../concurrency/index.js';
 import { imagesWithBlob, readDocument } from '../../content/index.js';
 import { touchImage } from '../../engine/images/find-image.js';
 import { BlobArrivals } from '../../engine/pull/blob-arrivals.js';
@@ -6,7 +6,7 @@ import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { StoreParts } from '../../engine/store.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import { isMisdescribed, type RegistryClient } from '../../registry/index.js';
-import { type Descriptor, type Digest, isDigest, parseReference } from '../../spec/index.js';
+import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import type { PendingImages } from './pending-images.js';
 import type { UpstreamGate } from './upstream-gate.js';
 
@@ -57,16 +57,14 @@ export class UpstreamDocuments {
       await this.#fetch(repository, descriptor);
       // What is refused has no name, and goes with the next collection.
       await this.#options.gate?.admit(repository, descriptor.digest, tagIn(name));
-      await this.#takeIn(repository, descriptor.digest, { descriptor, name });
+      await this.#takeIn(repository, descriptor.digest, descriptor, name);
     });
   }
 
   /** The descriptor of a manifest that is here; undefined where it is not here, or is no manifest. */
   async describe(digest: Digest): Promise<Descriptor | undefined> {
     const found = await readDocument(this.#options.store.content, digest);
-    return found === undefined
-      ? undefined
-      : { mediaType: found.document.mediaType, digest, size: found.size };
+    return found && { mediaType: found.document.mediaType, digest, size: found.size };
   }
 
   async #fetch(repository: string, descriptor: Descriptor): Promise<void> {
@@ -85,17 +83,14 @@ export class UpstreamDocuments {
     await arrivals.start(descriptor, 'manifest').done;
   }
 
-  async #takeIn(
-    repository: string,
-    digest: Digest,
-    from: { readonly descriptor?: Descriptor; readonly name?: string | undefined } = {},
-  ): Promise<void> {
-    const found = await readDocument(this.#options.store.content, digest, from.descriptor?.mediaType);
+  /** @param as the descriptor that led to it; its own where none did */
+  async #takeIn(repository: string, digest: Digest, as?: Descriptor, name?: string): Promise<void> {
+    const found = await readDocument(this.#options.store.content, digest, as?.mediaType);
     // A blob that is no manifest is no image either; the answer is a 404.
     if (found === undefined) return;
     const { document, size } = found;
-    const descriptor = from.descriptor ?? { mediaType: document.mediaType, digest, size };
-    await this.#options.pending.add(repository, descriptor, { document, name: from.name });
+    const descriptor = as ?? { mediaType: document.mediaType, digest, size };
+    await this.#options.pending.add(repository, descriptor, { document, name });
   }
 }
 
@@ -115,13 +110,20 @@ const PATIENCE_MS = 5_000;
 const REST_MS = 10_000;
 /** How often the use of an image is noted. */
 const TOUCH_MS = 60_000;
+/** So many tags are remembered; the oldest go. What is forgotten is only asked for sooner. */
+const MOST_SEEN = 50_000;
+
+/** What an upstream has said of a tag, and until when it is not asked again, by `performance.now()`. */
+interface SeenTag extends TagTarget {
+  readonly until: number;
+}
 
 /** Tags, as upstreams resolve them. While one cannot be asked, what is here is what its tags lead to. */
 export class UpstreamTags {
   readonly #options: UpstreamOptions;
   readonly #documents: UpstreamDocuments;
-  readonly #memory = new TagMemory();
-  readonly #touched = new TagMemory();
+  readonly #seen = new RecentMap<string, SeenTag>(MOST_SEEN);
+  readonly #touchedUntil = new RecentMap<string, number>(MOST_SEEN);
   readonly #flights = new SingleFlight<string, TagTarget>();
 
   constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
@@ -138,64 +140,69 @@ export class UpstreamTags {
     const name = `${repository}:${tag}`;
     const known = await this.#known(name);
     const found = known ?? (await this.#flights.run(name, () => this.#ask(repository, tag)));
-    if (this.#touched.fresh(name) === undefined) {
-      this.#touched.note(name, { target: undefined, forMs: TOUCH_MS });
-      await touchImage(this.#options.store, name);
-    }
+    await this.#touch(name, () => [name]);
     return found;
   }
 
   /** Notes that the images are used that a manifest is part of. */
   async used(digest: Digest): Promise<void> {
-    if (this.#touched.fresh(digest) !== undefined) return;
-    this.#touched.note(digest, { target: undefined, forMs: TOUCH_MS });
-    const { store } = this.#options;
-    for (const name of await imagesWithBlob(store.database, digest)) await touchImage(store, name);
+    await this.#touch(digest, () => imagesWithBlob(this.#options.store.database, digest));
+  }
+
+  async #touch(key: string, names: () => readonly string[] | Promise<readonly string[]>): Promise<void> {
+    if (performance.now() < (this.#touchedUntil.get(key) ?? 0)) return;
+    this.#touchedUntil.set(key, performance.now() + TOUCH_MS);
+    for (const name of await names()) await touchImage(this.#options.store, name);
   }
 
   async #known(name: string): Promise<TagTarget | undefined> {
-    const seen = this.#memory.fresh(name);
-    if (seen?.target === undefined) return undefined;
+    const seen = this.#seen.get(name);
+    if (seen === undefined || performance.now() >= seen.until) return undefined;
     // It may have been collected meanwhile.
-    if ((await this.#options.store.content.info(seen.target.digest)) === undefined) return undefined;
-    return { target: seen.target, warning: seen.warning };
+    return (await this.#options.store.content.info(seen.target.digest)) === undefined ? undefined : seen;
   }
 
   async #ask(repository: string, tag: string): Promise<TagTarget> {
-    const { store, registry, pending, ttlMs, signal } = this.#options;
+    const { ttlMs, signal, onWarning } = this.#options;
     const name = `${repository}:${tag}`;
     const here = await this.#here(name);
-    const patience = here === undefined ? [] : [AbortSignal.timeout(PATIENCE_MS)];
-    const signals = [...(signal === undefined ? [] : [signal]), ...patience];
+    const signals = [...(signal === undefined ? [] : [signal])];
+    if (here !== undefined) signals.push(AbortSignal.timeout(PATIENCE_MS));
     try {
-      const reference = { ...parseReference(repository), tag };
-      const ask = async (byGet: boolean): Promise<Descriptor> => {
-        const asking = { signal: AbortSignal.any(signals), byGet };
-        const target = await registry.resolver().resolve(reference, asking);
-        pending.unname(name);
-        const named = (await store.catalog.get(name))?.target;
-        try {
-          if (named?.digest !== target.digest) await this.#documents.bring(repository, target, name);
-        } catch (error) {
-          // HEAD and GET of this registry disagree.
-          if (!byGet && isMisdescribed(error, target)) return await ask(true);
-          throw error;
-        }
-        return target;
-      };
-      const target = await ask(false);
-      this.#memory.note(name, { target, forMs: ttlMs });
-      return { target };
+      const target = await this.#bring(repository, tag, AbortSignal.any(signals), false);
+      return this.#note(name, { target }, ttlMs);
     } catch (error) {
       // What a policy refuses is not made up for by what the tag was before.
       if (here === undefined || !isLandfallError(error) || error instanceof TrustError) throw error;
       const { registry: host } = parseReference(repository);
       const reason = error.code === 'ABORTED' ? 'it does not answer' : error.message;
       const warning = `${name} is given as it was last seen here, since ${host} could not say what it is now: ${reason}`;
-      this.#memory.note(name, { target: here, forMs: Math.min(REST_MS, ttlMs), warning });
-      this.#options.onWarning(warning);
-      return { target: here, warning };
+      onWarning(warning);
+      return this.#note(name, { target: here, warning }, Math.min(REST_MS, ttlMs));
     }
+  }
+
+  /** @param byGet whether HEAD is not to be believed */
+  async #bring(repository: string, tag: string, signal: AbortSignal, byGet: boolean): Promise<Descriptor> {
+    const { store, registry, pending } = this.#options;
+    const name = `${repository}:${tag}`;
+    const reference = { ...parseReference(repository), tag };
+    const target = await registry.resolver().resolve(reference, { signal, byGet });
+    pending.unname(name);
+    const named = (await store.catalog.get(name))?.target;
+    try {
+      if (named?.digest !== target.digest) await this.#documents.bring(repository, target, name);
+    } catch (error) {
+      // HEAD and GET of this registry disagree.
+      if (!byGet && isMisdescribed(error, target)) return await this.#bring(repository, tag, signal, true);
+      throw error;
+    }
+    return target;
+  }
+
+  #note(name: string, found: TagTarget, forMs: number): TagTarget {
+    this.#seen.set(name, { ...found, until: performance.now() + forMs });
+    return found;
   }
 
   /**
@@ -204,50 +211,12 @@ export class UpstreamTags {
    */
   async #here(name: string): Promise<Descriptor | undefined> {
     const { store, pending } = this.#options;
-    const last = this.#memory.last(name);
+    const last = this.#seen.get(name)?.target;
     const whole = last === undefined || pending.has(last.digest) ? undefined : last;
     for (const target of [whole, (await store.catalog.get(name))?.target, last]) {
       if (target !== undefined && (await store.content.info(target.digest)) !== undefined) return target;
     }
     return undefined;
-  }
-}
-
-interface Seen {
-  /** The last known target of the tag. */
-  readonly target: Descriptor | undefined;
-  /** By `performance.now()`: until then the upstream is not asked. */
-  readonly until: number;
-  /** Why what is here is given in the place of an answer from there. */
-  readonly warning: string | undefined;
-}
-
-/** So many tags are remembered; the oldest go. What is forgotten is only asked for sooner. */
-const MOST = 50_000;
-
-/** What upstreams have said of tags lately. */
-class TagMemory {
-  readonly #seen = new Map<string, Seen>();
-
-  /** What holds of a name at the moment; undefined where its upstream is to be asked. */
-  fresh(name: string): Seen | undefined {
-    const seen = this.#seen.get(name);
-    return seen !== undefined && performance.now() < seen.until ? seen : undefined;
-  }
-
-  /** The last target of a name, however old; undefined where there was none. */
-  last(name: string): Descriptor | undefined {
-    return this.#seen.get(name)?.target;
-  }
-
-  note(
-    name: string,
-    { target, forMs, warning }: { target: Descriptor | undefined; forMs: number; warning?: string },
-  ): void {
-    this.#seen.delete(name);
-    this.#seen.set(name, { target, until: performance.now() + forMs, warning });
-    const [oldest] = this.#seen.keys();
-    if (this.#seen.size > MOST && oldest !== undefined) this.#seen.delete(oldest);
   }
 }
 
@@ -267,17 +236,19 @@ const MOST_LISTS = 1_000;
 export class UpstreamLists {
   readonly #options: UpstreamOptions;
   readonly #documents: UpstreamDocuments;
-  readonly #flights = new SingleFlight<string, UpstreamList<string>>();
-  readonly #known = new Map<string, { readonly list: UpstreamList<string>; readonly until: number }>();
+  readonly #tags: RememberedLists<string>;
+  readonly #referrers: RememberedLists<Digest>;
 
   constructor(options: UpstreamOptions, documents: UpstreamDocuments) {
     this.#options = options;
     this.#documents = documents;
+    this.#tags = new RememberedLists(options);
+    this.#referrers = new RememberedLists(options);
   }
 
   async tags(repository: string): Promise<UpstreamList<string>> {
     const { registry, signal } = this.#options;
-    return await this.#list(`tags of ${repository}`, async () => ({
+    return await this.#tags.list(`tags of ${repository}`, async () => ({
       items: await atMost(MOST_TAGS, registry.repository(parseReference(repository)).tags({ signal })),
     }));
   }
@@ -285,44 +256,51 @@ export class UpstreamLists {
   /** The documents that refer to a digest, which are here when it resolves, as far as they could be had. */
   async referrers(repository: string, subject: Digest): Promise<UpstreamList<Digest>> {
     const { registry, signal } = this.#options;
-    const what = `referrers of ${repository}@${subject}`;
-    const { items, ...rest } = await this.#list(what, async () => {
+    return await this.#referrers.list(`referrers of ${repository}@${subject}`, async () => {
       const listed = registry.repository(parseReference(repository)).referrers(subject, { signal });
-      const brought: Digest[] = [];
+      const items: Digest[] = [];
       let failure: unknown;
       for (const descriptor of await atMost(MOST_REFERRERS, listed)) {
         try {
           await this.#documents.bring(repository, bare(descriptor));
-          brought.push(descriptor.digest);
+          items.push(descriptor.digest);
         } catch (error) {
           failure = error;
         }
       }
-      return { items: brought, warning: failure === undefined ? undefined : this.#warn(what, failure) };
+      return { items, failure };
     });
-    return { items: items.filter((item) => isDigest(item)), ...rest };
+  }
+}
+
+/** Lists as they were found a moment ago. */
+class RememberedLists<T> {
+  readonly #options: UpstreamOptions;
+  readonly #flights = new SingleFlight<string, UpstreamList<T>>();
+  readonly #known = new RecentMap<string, { readonly list: UpstreamList<T>; readonly until: number }>(
+    MOST_LISTS,
+  );
+
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
   }
 
-  async #list(what: string, ask: () => Promise<UpstreamList<string>>): Promise<UpstreamList<string>> {
+  /** @param ask gives the list, and why it lacks something */
+  async list(
+    what: string,
+    ask: () => Promise<{ readonly items: readonly T[]; readonly failure?: unknown }>,
+  ): Promise<UpstreamList<T>> {
     const known = this.#known.get(what);
     if (known !== undefined && performance.now() < known.until) return known.list;
     return await this.#flights.run(what, async () => {
-      const list = await this.#ask(what, ask);
-      this.#known.delete(what);
+      const { items, failure } = await ask().catch((error: unknown) => ({
+        items: [],
+        failure: isLandfallError(error) && error.code === 'NOT_FOUND' ? undefined : error,
+      }));
+      const list = { items, warning: failure === undefined ? undefined : this.#warn(what, failure) };
       this.#known.set(what, { list, until: performance.now() + this.#options.ttlMs });
-      const [oldest] = this.#known.keys();
-      if (this.#known.size > MOST_LISTS && oldest !== undefined) this.#known.delete(oldest);
       return list;
     });
-  }
-
-  async #ask(what: string, ask: () => Promise<UpstreamList<string>>): Promise<UpstreamList<string>> {
-    try {
-      return await ask();
-    } catch (error) {
-      if (isLandfallError(error) && error.code === 'NOT_FOUND') return { items: [] };
-      return { items: [], warning: this.#warn(what, error) };
-    }
   }
 
   /** Says why a list lacks something. A fault of this program is thrown on. */

@@ -21,7 +21,7 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
 import type { PendingImages } from './pending-images.js';
 
@@ -158,11 +158,16 @@ export class UpstreamGate {
     if (await accompaniesBy(tagsOf(governed, tag), found, read)) return;
     const above = await Promise.all((await this.#above(digest)).map((one) => this.#document(one)));
     const paths = [[...above.map(({ descriptor }) => descriptor), found.descriptor], childrenIn(found)];
+    const sources = [registrySignatures(registry, parseReference(repository))];
     let refusal: unknown;
-    for (const path of paths.filter(({ length }) => length > 0)) {
-      for (const one of governed) {
+    for (const path of paths) {
+      const [target] = path;
+      if (target === undefined) continue;
+      for (const { image, ruling } of governed) {
         try {
-          await this.#verifyPath(repository, one, { path, read });
+          const asked = { ruling, image, target, paths: () => Promise.resolve([path]), read, sources };
+          const admission = await admitImage({ ...asked, store, signal });
+          await recordAdmission(store, admission, { source: repository, signal });
           return;
         } catch (error) {
           // What cannot be asked for under one name cannot be under another.
@@ -172,27 +177,6 @@ export class UpstreamGate {
       }
     }
     throw refusal;
-  }
-
-  async #verifyPath(
-    repository: string,
-    { image, ruling }: Governed,
-    { path, read }: { readonly path: readonly Descriptor[]; readonly read: DocumentBytes },
-  ): Promise<void> {
-    const { store, registry, signal } = this.#options;
-    const [target] = path;
-    if (target === undefined) return;
-    const admission = await admitImage({
-      ruling,
-      image,
-      target,
-      paths: () => Promise.resolve([path]),
-      read,
-      sources: [registrySignatures(registry, parseReference(repository))],
-      store,
-      signal,
-    });
-    await recordAdmission(store, admission, { source: repository, signal });
   }
 
   /**
@@ -309,42 +293,29 @@ async function isOpenToAll(policy: PolicyFile): Promise<boolean> {
   }
 }
 
-export interface ForeignContentOptions {
-  readonly store: Store;
-  readonly policy: PolicyFile;
-  /** Whether a repository is an upstream's. */
-  readonly isUpstreams: (repository: string) => boolean;
-}
-
 /**
  * Keeps content of an upstream from being served by its digest under another repository, for which no policy
  * holds: there it exists only where an image of that repository has it.
  *
- * @param repository `registry/repository`, no upstream's
+ * @param at `isUpstreams`: whether a repository is an upstream's; `repository`: none of these
  * @throws RegistryFault 404
  */
 export async function requireNotForeign(
-  options: ForeignContentOptions,
-  repository: string,
+  store: Store,
+  policy: PolicyFile,
+  at: { readonly isUpstreams: (repository: string) => boolean; readonly repository: string },
   route: Route,
 ): Promise<void> {
   if ((route.kind !== 'manifest' && route.kind !== 'blob') || !('digest' in route)) return;
-  if (await isOpenToAll(options.policy)) return;
-  if (!(await isForeign(options, repository, route.digest))) return;
-  const code = route.kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN';
-  throw new RegistryFault(404, code, `there is no ${route.kind} ${route.digest} in ${repository}`);
-}
-
-async function isForeign(
-  { store, isUpstreams }: ForeignContentOptions,
-  repository: string,
-  digest: Digest,
-): Promise<boolean> {
+  const { digest } = route;
+  if (await isOpenToAll(policy)) return;
   const info = await store.content.info(digest);
   // What was dropped once it was unpacked is brought again from where it came.
   const source = (info ?? (await discardedBlobs(store).get(digest)))?.source;
-  if (source === undefined || !isUpstreams(source)) return false;
-  if (info !== undefined && (await repositoryState(store, digest, repository)) === 'pushed') return false;
+  if (source === undefined || !at.isUpstreams(source)) return;
+  if (info !== undefined && (await repositoryState(store, digest, at.repository)) === 'pushed') return;
   const names = await imagesWithBlob(store.database, digest);
-  return !names.some((name) => repositoryName(parseReference(name)) === repository);
+  if (names.some((name) => repositoryName(parseReference(name)) === at.repository)) return;
+  const code = route.kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN';
+  throw new RegistryFault(404, code, `there is no ${route.kind} ${digest} in ${at.repository}`);
 }

@@ -20,7 +20,7 @@ import { type ErrorCode, LandfallError } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference, repositoryName } from '../../spec/index.js';
-import { RegistryFault } from '../http/registry-fault.js';
+import { RegistryFault } from '../http/answer.js';
 import type { ServeSource } from './serve-source.js';
 
 export interface StoreSourceOptions {

@@ -1,17 +1,5 @@
-import type { IncomingMessage } from 'node:http';
-import type { Limiter } from '../../concurrency/index.js';
 import type { Uploads } from '../../content/index.js';
-import {
-  type Descriptor,
-  type Digest,
-  type ImageIndex,
-  type ImageManifest,
-  isDigest,
-  isVerifiable,
-} from '../../spec/index.js';
-import { type Answer, emptyAnswer } from '../http/answer.js';
-import { RegistryFault } from '../http/registry-fault.js';
-import type { RepositoryPath } from '../http/route.js';
+import type { Descriptor, Digest, ImageIndex, ImageManifest } from '../../spec/index.js';
 
 /** A manifest that was read whole, and is what its digest says. */
 export interface PushedManifest {
@@ -64,42 +52,4 @@ export interface ServeTarget {
   /** Deletes a manifest, with all tags of the repository that point to it. */
   deleteManifest(repository: string, digest: Digest): Promise<Deletion>;
   deleteBlob(repository: string, digest: Digest): Promise<Deletion>;
-}
-
-/** A request that changes something, and its limits. */
-export interface PushRequest {
-  readonly target: ServeTarget;
-  readonly request: IncomingMessage;
-  /** Of one blob, in bytes; Infinity for no limit. */
-  readonly mostUploadBytes: number;
-  /** Limits how many whole manifests are in memory. */
-  readonly manifests: Limiter;
-}
-
-/**
- * Where a client finds something of a repository, by the path it knows that by: relative, so that it holds
- * behind a proxy.
- */
-export function locationOf({ path, ns }: RepositoryPath, rest: string): string {
-  const query = ns === undefined ? '' : `?${new URLSearchParams({ ns }).toString()}`;
-  return `/v2/${path}/${rest}${query}`;
-}
-
-/** 201, with the place of a blob that a repository has now. */
-export function blobCreated(route: RepositoryPath, digest: Digest): Answer {
-  return emptyAnswer(201, {
-    Location: locationOf(route, `blobs/${digest}`),
-    'Docker-Content-Digest': digest,
-  });
-}
-
-/**
- * The digest in a query, against which the pushed bytes are verified.
- *
- * @throws {RegistryFault} 400 DIGEST_INVALID: malformed, or of an algorithm that cannot be computed here
- */
-export function verifiableDigest(text: string): Digest {
-  if (!isDigest(text)) throw new RegistryFault(400, 'DIGEST_INVALID', 'the digest is malformed');
-  if (isVerifiable(text)) return text;
-  throw new RegistryFault(400, 'DIGEST_INVALID', 'only sha256 and sha512 digests can be pushed here');
 }

@@ -22,7 +22,7 @@ import {
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
-import { readManifestBytes } from '../pull/answer-manifest.js';
+import { readManifestBytes } from '../pull/answer-pull.js';
 import type { Deletion, PushedManifest, ServeTarget } from './serve-target.js';
 
 const HOUR_MS = 60 * 60 * 1000;

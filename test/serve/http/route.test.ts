@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { RegistryFault } from '../../../src/serve/http/registry-fault.js';
+import { RegistryFault } from '../../../src/serve/http/answer.js';
 import { parseRoute, type Route } from '../../../src/serve/http/route.js';
 
 const digest = `sha256:${'a'.repeat(64)}`;

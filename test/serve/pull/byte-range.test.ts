@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { type RangeAnswer, readRange } from '../../../src/serve/pull/answer-blob.js';
+import { type RangeAnswer, readRange } from '../../../src/serve/pull/answer-pull.js';
 
 const rows: [name: string, header: string | undefined, size: number, answer: RangeAnswer][] = [
   ['no header', undefined, 10, 'whole'],
