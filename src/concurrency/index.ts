@@ -1,10 +1,11 @@
 /**
  * What operations that run beside one another share, each thing once for all. `waiting` ends a wait by a
  * signal, `limiter` bounds how many actions run at once, `single-flight` does work once that is wanted
- * several times.
+ * several times, and `caller-callback` ends an operation with what its caller throws.
  *
- *     waiting -> limiter, single-flight
+ *     waiting -> limiter, single-flight; caller-callback
  */
+export { type Telling, tellingCaller } from './caller-callback.js';
 export { KeyedLimiter, Limiter, mapLimited } from './limiter.js';
 export { ResultCache, SingleFlight } from './single-flight.js';
 export {

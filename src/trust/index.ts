@@ -1,3 +1,4 @@
+// policy -> signatures -> verify-image
 export {
   findPolicyFile,
   type FindPolicyOptions,

@@ -16,7 +16,7 @@ import { dirname, join, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Abortable, LandfallError, systemCode } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import { lock } from '../../system/index.js';
 import {
   type AuthFile,

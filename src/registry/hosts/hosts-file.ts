@@ -1,10 +1,10 @@
 import { dirname, posix, resolve } from 'node:path';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import type { CertificatePaths, KeyPairPaths } from './certificates.js';
-import { parseGoDuration } from './go-duration.js';
+import { parseGoDuration } from '../../formats/go-duration.js';
 import { ALL_CAPABILITIES, type HostCapability, type HostConfig, isLoopback } from './host-config.js';
 import { type LandfallFields, readLandfallFields } from './landfall-fields.js';
-import { parseToml, type TomlTable } from './toml-table.js';
+import { parseToml, type TomlTable } from '../../formats/toml-table.js';
 
 export interface HostsFile {
   /** In the order of the file, which is the order in which they are asked. */

@@ -1,6 +1,6 @@
 import type { Credentials } from '../auth/credentials.js';
 import type { RewriteRule } from './host-config.js';
-import type { TomlTable } from './toml-table.js';
+import type { TomlTable } from '../../formats/toml-table.js';
 
 /** What landfall adds to a host's fields. */
 export interface LandfallFields {
