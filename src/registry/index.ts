@@ -4,6 +4,8 @@ export {
   type AuthFileOptions,
   authFilePlaces,
   credentialsFromAuthConfig,
+  defaultCredentials,
+  type DefaultCredentialsOptions,
 } from './auth/auth-file.js';
 export { ByteRateLimit } from './http/byte-rate-limit.js';
 export { type CheckedCredentials, RegistryClient, type RegistryClientOptions } from './registry-client.js';
@@ -18,7 +20,6 @@ export {
 } from './auth/credential-store.js';
 export type { PartBody } from './blob-body.js';
 export type { Credentials, CredentialsProvider } from './auth/credentials.js';
-export { defaultCredentials, type DefaultCredentialsOptions } from './auth/docker-config.js';
 export { connectedHosts, type ConnectedHostsOptions } from './hosts/connected-hosts.js';
 export type { FetchedPart, Fetcher, FetchOptions } from './fetcher.js';
 export * from './hosts/host-config.js';

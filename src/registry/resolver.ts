@@ -17,11 +17,10 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
-import type { SeenManifests } from './body-of-part.js';
+import type { SeenManifests } from './blob-body.js';
 import { schema1Error } from './fetcher.js';
-import { HeadRequests } from './hosts/head-requests.js';
+import { HeadRequests, type RegistryRequest } from './hosts/registry-host.js';
 import type { HostChain, HostTurn } from './hosts/host-chain.js';
-import type { RegistryRequest } from './hosts/registry-host.js';
 import { ERROR_BODY_BYTES } from './http/error-response.js';
 import {
   appliedEncoding,
