@@ -10,7 +10,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['native-module'],
   ['spec'],
   ['concurrency'],
-  ['system', 'metadata', 'observe'],
+  ['system', 'metadata', 'observe', 'formats'],
   ['registry', 'content', 'unpack', 'trust'],
   ['engine'],
   ['transfer', 'serve', 'daemon'],
@@ -24,7 +24,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   system: ['koffi'],
   metadata: ['sqlite3'],
   observe: ['prom-client'],
-  registry: ['undici', 'smol-toml'],
+  formats: ['smol-toml'],
+  registry: ['undici'],
   unpack: ['zstd-napi'],
   trust: [
     '@sigstore/bundle',

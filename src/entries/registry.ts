@@ -4,9 +4,9 @@
  * @module landfall/registry
  */
 export { openRegistry } from '../library/open-registry.js';
-export { type AuthFileOptions } from '../registry/auth/auth-file.js';
-export type { RewriteRule } from '../registry/hosts/host-config.js';
-export type { ConnectionOptions } from '../registry/http/http.js';
+export { type AuthFileOptions } from '../registry/index.js';
+export type { RewriteRule } from '../registry/index.js';
+export type { ConnectionOptions } from '../registry/index.js';
 export {
   ByteRateLimit,
   type CheckedCredentials,

@@ -2,7 +2,7 @@ import { mapLimited } from '../concurrency/index.js';
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
+import { tellingCaller } from '../concurrency/index.js';
 import {
   type CopyEvent,
   type CopyReport,

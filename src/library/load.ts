@@ -3,7 +3,7 @@ import type { Store } from '../engine/store.js';
 import { unpackPresent } from '../engine/files/unpack-present.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
+import { tellingCaller } from '../concurrency/index.js';
 import {
   ArchiveLoader,
   type CopyEvent,

@@ -1,6 +1,6 @@
 import { LandfallError } from '../errors.js';
 import { isDigest } from '../spec/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
+import { tellingCaller } from '../concurrency/index.js';
 import {
   ArchiveDestination,
   type ArchiveFormat,

@@ -4,7 +4,7 @@ import type { Store } from '../engine/store.js';
 import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import type { RegistryClientOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
+import { tellingCaller } from '../concurrency/index.js';
 import type {
   MirrorFile,
   RepositoryPrune,

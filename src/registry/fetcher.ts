@@ -12,8 +12,17 @@ import {
   LIMITS,
   shortDigest,
 } from '../spec/index.js';
-import type { BlobBody, BlobPace, PartBody } from './blob-body.js';
-import { bodyOf, bodyOfPart, inlineData, type Part, PartStream, type SeenManifests } from './body-of-part.js';
+import {
+  type BlobBody,
+  type BlobPace,
+  bodyOf,
+  bodyOfPart,
+  inlineData,
+  type Part,
+  type PartBody,
+  PartStream,
+  type SeenManifests,
+} from './blob-body.js';
 import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import { collectBeginning, type HttpResponse, type HttpSender, parseUrl } from './http/http.js';

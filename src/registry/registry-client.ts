@@ -8,7 +8,7 @@ import { RegistryHost } from './hosts/registry-host.js';
 import { collectBeginning, type ConnectionKeeper, type HttpSender } from './http/http.js';
 import type { RetryOptions } from './http/retry.js';
 import { Transport, type TransportOptions } from './http/transport.js';
-import { SeenManifests } from './body-of-part.js';
+import { SeenManifests } from './blob-body.js';
 import { listCatalog, type ListOptions } from './lists/tag-list.js';
 import { RemoteRepository } from './remote-repository.js';
 import { RemoteResolver, type Resolver } from './resolver.js';

@@ -8,7 +8,7 @@ import {
   RemoteFetcher,
   type RemoteFetcherOptions,
 } from './fetcher.js';
-import { HeadRequests } from './hosts/head-requests.js';
+import { HeadRequests } from './hosts/registry-host.js';
 import { listReferrers, type ReferrersOptions, type ReferrersTarget } from './lists/referrers.js';
 import { type ListOptions, listTags } from './lists/tag-list.js';
 import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';

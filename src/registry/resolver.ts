@@ -17,6 +17,11 @@ import {
   parseManifest,
   type Reference,
 } from '../spec/index.js';
+import type { SeenManifests } from './blob-body.js';
+import { schema1Error } from './fetcher.js';
+import { HeadRequests, type RegistryRequest } from './hosts/registry-host.js';
+import type { HostChain, HostTurn } from './hosts/host-chain.js';
+import { ERROR_BODY_BYTES } from './http/error-response.js';
 import {
   appliedEncoding,
   collectBeginning,
@@ -26,12 +31,6 @@ import {
   type HttpResponse,
   redactUrl,
 } from './http/http.js';
-import { schema1Error } from './fetcher.js';
-import type { HostChain, HostTurn } from './hosts/host-chain.js';
-import { ERROR_BODY_BYTES } from './http/error-response.js';
-import { HeadRequests } from './hosts/head-requests.js';
-import type { SeenManifests } from './body-of-part.js';
-import type { RegistryRequest } from './hosts/registry-host.js';
 
 /**
  * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what
@@ -181,4 +180,18 @@ function notARegistry(response: HttpResponse): RegistryError {
     hint: 'Check the host and the port, and that no proxy asks for a login.',
     details: { method: 'GET', url: redactUrl(response.url), status: response.status },
   });
+}
+
+/**
+ * Whether an error says that a manifest cannot be had as it was described: it is not there, or of another
+ * length. Then HEAD was wrong, or the registry has manifests by their tags alone, and GET tells more; see `Resolver.resolve`.
+ */
+export function isMisdescribed(error: unknown, { digest }: Pick<Descriptor, 'digest'>): boolean {
+  if (error instanceof ContentError) {
+    return error.code === 'SIZE_MISMATCH' && error.details.digest === digest;
+  }
+  if (!(error instanceof RegistryError) || (error.code !== 'NOT_FOUND' && error.code !== 'PROTOCOL'))
+    return false;
+  const { method, url = '' } = error.details;
+  return method === 'GET' && url.endsWith(`/manifests/${digest}`);
 }

@@ -1,6 +1,5 @@
 import { SpecError } from '../errors.js';
 import { type Descriptor, parseDescriptor } from './descriptor.js';
-import { type ImageIndex, readImageIndex } from './image-index.js';
 import {
   invalidField,
   type JsonObject,
@@ -158,4 +157,33 @@ function schema1(): SpecError {
 /** What a document consists of: the config and then the layers, or the entries of an index. Never its subject. */
 export function childrenOf(document: ImageManifest | ImageIndex): Descriptor[] {
   return document.kind === 'index' ? [...document.manifests] : [document.config, ...document.layers];
+}
+
+/** An OCI image index or a Docker manifest list (image-spec: image-index.md). Its entries may be indexes again. */
+export interface ImageIndex {
+  /** Tells indexes and manifests apart. */
+  readonly kind: 'index';
+  /** Its own. */
+  readonly mediaType: string;
+  /** All entries, those of unknown media type or without a platform included. */
+  readonly manifests: readonly Descriptor[];
+  /** What kind of artifact it describes. */
+  readonly artifactType?: string;
+  /** What it refers to (image-spec: the `subject` property). */
+  readonly subject?: Descriptor;
+  /** What its publisher says of it. */
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** The index that a parsed document is. Unknown fields stay on the object. */
+function readImageIndex(raw: JsonObject, mediaType: string): ImageIndex {
+  const subject = optionalObject(raw, 'subject', '');
+  return withFields<ImageIndex>(raw, {
+    kind: 'index',
+    mediaType,
+    manifests: optionalList(raw, 'manifests', '', LIMITS.indexManifests, parseDescriptor) ?? [],
+    artifactType: optionalString(raw, 'artifactType', ''),
+    subject: subject === undefined ? undefined : parseDescriptor(subject, 'subject'),
+    annotations: optionalStringMap(raw, 'annotations', ''),
+  });
 }

@@ -265,7 +265,7 @@ export function closestPlatform<T extends { readonly platform: Platform }>(
 }
 
 /** A processor in normal form; '' is the usual variant. */
-export interface Processor {
+interface Processor {
   readonly architecture: string;
   readonly variant: string;
 }

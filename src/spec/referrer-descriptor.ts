@@ -1,6 +1,5 @@
 import type { Descriptor } from './descriptor.js';
-import type { ImageIndex } from './image-index.js';
-import type { ImageManifest } from './manifest.js';
+import type { ImageIndex, ImageManifest } from './manifest.js';
 
 /**
  * How a list of referrers names a manifest or an index: with its type of artifact and its own annotations

@@ -1,11 +1,12 @@
+// policy -> signatures -> verify-image
 export {
   findPolicyFile,
   type FindPolicyOptions,
   type FoundPolicy,
   lastingPolicy,
-} from './policy/find-policy.js';
-export { PolicyDirectory } from './policy/policy-directory.js';
-export { PolicyFile } from './policy/policy-file.js';
+  PolicyDirectory,
+  PolicyFile,
+} from './policy/policy-file.js';
 export {
   fileImage,
   type FileImage,
@@ -13,9 +14,13 @@ export {
   type PolicyTransport,
   registryImage,
 } from './policy/policy-image.js';
-export type { SignatureRequirement, SignatureRuling } from './policy/signature-ruling.js';
-export type { FoundSignature, SignatureManifest, SignatureSet } from './signatures/found-signature.js';
-export type { SignatureSource } from './signatures/signature-reader.js';
+export type { SignatureRequirement, SignatureRuling } from './policy/requirement.js';
+export type {
+  FoundSignature,
+  SignatureManifest,
+  SignatureSet,
+  SignatureSource,
+} from './signatures/find-signatures.js';
 export {
   type MetRequirement,
   type VerifiedImage,

@@ -13,11 +13,14 @@ import {
 } from '../errors.js';
 import type { Digest } from '../spec/index.js';
 import { matchesIdentity, type PolicyImage } from './policy/policy-image.js';
-import type { SignatureRequirement, SignatureRuling } from './policy/signature-ruling.js';
+import type { SignatureRequirement, SignatureRuling } from './policy/requirement.js';
 import type { SignatureVerdict } from './signatures/check-signature.js';
-import { findSignatures } from './signatures/find-signatures.js';
-import type { FoundSignature, SignatureSet } from './signatures/found-signature.js';
-import type { SignatureSource } from './signatures/signature-reader.js';
+import {
+  findSignatures,
+  type FoundSignature,
+  type SignatureSet,
+  type SignatureSource,
+} from './signatures/find-signatures.js';
 
 /** That a requirement is met, and by what. */
 export interface MetRequirement {

@@ -2,7 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseToml } from '../../src/registry/hosts/toml-table.js';
+import { parseToml } from '../../src/formats/toml-table.js';
 import { peerOutput, runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 

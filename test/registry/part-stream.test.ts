@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import type { PartBody } from '../../src/registry/blob-body.js';
-import { PartStream } from '../../src/registry/body-of-part.js';
+import { type PartBody, PartStream } from '../../src/registry/blob-body.js';
 
 /** A body with these batches, and then an error or its end. */
 class FakeBody implements PartBody {

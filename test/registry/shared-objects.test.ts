@@ -2,10 +2,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { RegistryError } from '../../src/errors.js';
-import type { FailoverOptions } from '../../src/registry/hosts/host-health.js';
+import {
+  type FailoverOptions,
+  HostGate,
+  HostHealth,
+  HostHealths,
+} from '../../src/registry/hosts/host-health.js';
 import { HostChain } from '../../src/registry/hosts/host-chain.js';
-import { HostGate } from '../../src/registry/hosts/host-gate.js';
-import { HostHealth, HostHealths } from '../../src/registry/hosts/host-health.js';
 import { RegistryHost } from '../../src/registry/hosts/registry-host.js';
 import { collectBody } from '../../src/registry/http/http.js';
 import { ByteRateLimit } from '../../src/registry/http/byte-rate-limit.js';

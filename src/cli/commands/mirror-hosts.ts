@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { LandfallError } from '../../errors.js';
-import { defaultHost, isLoopback } from '../../registry/hosts/host-config.js';
+import { defaultHost, isLoopback } from '../../registry/index.js';
 import { answer, type CommandContext } from '../output/command-context.js';
 import type { ExitCode } from '../output/exit-codes.js';
 import type { ListenAt } from '../options/options.js';

@@ -341,7 +341,7 @@ export class StoreNames {
   }
 
   async #read(): Promise<readonly NamedImage[]> {
-    const { familiarReference, parseReference } = await import('../../spec/reference.js');
+    const { familiarReference, parseReference } = await import('../../spec/index.js');
     const names = await Promise.all((await this.#roots()).map(imageNames));
     return [...new Set(names.flat())].flatMap((canonical): NamedImage[] => {
       try {

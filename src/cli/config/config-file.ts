@@ -4,7 +4,7 @@ import { isPlainObject } from '@sindresorhus/is';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parse, TomlError } from 'smol-toml';
 import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
-import { lineOf } from '../../registry/hosts/toml-table.js';
+import { lineOf } from '../../formats/toml-table.js';
 import { quoted } from '../../spec/index.js';
 import type { ConfigPlace, GivenValue } from './origin.js';
 import { keyOf, kindOf, type OptionKind, parseTexts, refusalOf, takesPath } from './option-kind.js';

@@ -1,5 +1,5 @@
 import { LandfallError } from '../../errors.js';
-import { parseGoDuration } from '../../registry/hosts/go-duration.js';
+import { parseGoDuration } from '../../formats/go-duration.js';
 
 const DAYS = /(\d+\.?\d*|\.\d+)d/;
 

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { LandfallError, systemCode } from '../../errors.js';
-import { parseToml, type TomlTable } from '../../registry/hosts/toml-table.js';
+import { parseToml, type TomlTable } from '../../formats/toml-table.js';
 import type { Capability } from '../../system/index.js';
 
 /** A line that a configuration needs. */

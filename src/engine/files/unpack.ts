@@ -10,7 +10,7 @@ import {
   type Platform,
   unpackLimits,
 } from '../../spec/index.js';
-import { tellingCaller } from '../../system/caller-callback.js';
+import { tellingCaller } from '../../concurrency/index.js';
 import {
   bundleConfig,
   CALLERS,

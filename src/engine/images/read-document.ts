@@ -325,7 +325,7 @@ async function resolve(options: ResolveOptions, byGet: boolean): Promise<Descrip
   } catch (error) {
     if (byGet) throw error;
     // What only looks into a store loads nothing of the registry.
-    const { isMisdescribed } = await import('../../registry/misdescribed.js');
+    const { isMisdescribed } = await import('../../registry/index.js');
     if (!isMisdescribed(error, target)) throw error;
     return await resolve(options, true);
   }

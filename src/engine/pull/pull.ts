@@ -2,7 +2,7 @@ import { Limiter } from '../../concurrency/index.js';
 import type { CatalogImage, Lease } from '../../content/index.js';
 import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
-import { isMisdescribed } from '../../registry/misdescribed.js';
+import { isMisdescribed } from '../../registry/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -13,7 +13,7 @@ import {
   type Reference,
   repositoryName,
 } from '../../spec/index.js';
-import { tellingCaller } from '../../system/caller-callback.js';
+import { tellingCaller } from '../../concurrency/index.js';
 import type { PolicyFile } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';

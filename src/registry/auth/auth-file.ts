@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
+import { SingleFlight } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
-import type { Credentials, CredentialsProvider } from './credentials.js';
+import { CredentialHelper } from './credential-helper.js';
+import { type Credentials, type CredentialsProvider, fromPair } from './credentials.js';
 
 /** What a file says of credentials, whichever of its forms it has. Entries are looked into when they are needed. */
 export interface AuthFile {
@@ -83,14 +85,6 @@ function decodeAuth(auth: string): Credentials | undefined {
   return fromPair(text.slice(0, colon), text.slice(colon + 1).replace(/\0+$/, ''));
 }
 
-/** Docker's helpers give an identity token as the password of a user of this name. */
-export const TOKEN_USER = '<token>';
-
-/** A user and a password, or the token that stands in its place. */
-export function fromPair(username: string, password: string): Credentials {
-  return username === TOKEN_USER ? { identityToken: password } : { username, password };
-}
-
 function parseObject(text: string, path: string): Record<string, unknown> {
   // Docker takes an empty file for one that says nothing.
   if (text.trim() === '') return {};
@@ -139,9 +133,6 @@ function malformed(path: string, fault: string): LandfallError<'INVALID_CONFIG'>
     details: { path },
   });
 }
-
-/** Docker Hub's names in the stores of credentials; the first one is docker's own. */
-export const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
 
 const DOCKER_HUB: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
@@ -333,4 +324,86 @@ function credentialsOf(config: AuthConfig): Credentials | undefined {
   }
   if (registryToken !== '') return { registryToken };
   return username === '' ? undefined : { username, password };
+}
+
+/** Where credentials are looked for. */
+export interface DefaultCredentialsOptions extends AuthFileOptions {
+  /** Until a credential helper must have answered, in milliseconds. Default 60,000. */
+  readonly helperTimeoutMs?: number;
+}
+
+/**
+ * Credentials as other tools have stored them: in `authFile`, which must exist; else in `$REGISTRY_AUTH_FILE`; else in
+ * docker's config.json, then in containers' auth.json; then in `furtherFiles`. The first that has an answer gives it. Within a file the entry with
+ * the longest path that the repository lies below counts, then the registry's credential helper, then its own entry.
+ * Files and helpers are asked each time, so a login while a program runs is noticed.
+ *
+ * Errors of the provider: INVALID_CONFIG for a file that cannot be read or is not of its form; and, where no other place
+ * has the answer, for a credential helper that is missing or fails, as docker does: to go on as nobody would only
+ * hide it until something private is asked for.
+ */
+export function defaultCredentials(options: DefaultCredentialsOptions = {}): CredentialsProvider {
+  const { paths, named } = authFilePlaces(options);
+  // Many repositories of one registry may be wanted at one moment.
+  const helped = new SingleFlight<string, Credentials | undefined>();
+  const askHelper = async (
+    suffix: string,
+    file: string,
+    registry: string,
+  ): Promise<Credentials | undefined> => {
+    const { env = process.env, helperTimeoutMs } = options;
+    const helper = new CredentialHelper(suffix, file, { env, timeoutMs: helperTimeoutMs });
+    return await helped.run(`${suffix} ${registry}`, (signal) => helper.get(registry, { signal }));
+  };
+  return async (registry, repository) => {
+    const failures: unknown[] = [];
+    const host = parseAuthKey(registry).host;
+    for (const path of paths) {
+      const file = await readAuthFile(path);
+      if (file === undefined && named && path === paths[0]) throw absent(path);
+      if (file === undefined) continue;
+      const found = await findIn(file, registry, repository, async (suffix) => {
+        try {
+          return await askHelper(suffix, path, host);
+        } catch (error) {
+          failures.push(error);
+          return undefined;
+        }
+      });
+      if (found !== undefined) return found;
+    }
+    if (failures.length > 0) throw failures[0];
+    return undefined;
+  };
+}
+
+async function findIn(
+  file: AuthFile,
+  registry: string,
+  repository: string | undefined,
+  ask: (suffix: string) => Promise<Credentials | undefined>,
+): Promise<Credentials | undefined> {
+  const keys = matchingKeys(Object.keys(file.auths), registry, repository);
+  const first = (candidates: readonly string[]): Credentials | undefined => {
+    for (const key of candidates) {
+      const found = entryCredentials(file, key);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  const { host } = parseAuthKey(registry);
+  // A helper knows whole registries only. Patterns come last: they are nobody's own entry.
+  const isNarrow = (key: string): boolean => parseAuthKey(key).path !== '' && parseAuthKey(key).host === host;
+  const narrow = first(keys.filter(isNarrow));
+  if (narrow !== undefined) return narrow;
+  const suffix = helperOf(file, registry);
+  const helped = suffix === undefined ? undefined : await ask(suffix);
+  return helped ?? first(keys.filter((key) => !isNarrow(key)));
+}
+
+function absent(path: string): LandfallError<'INVALID_CONFIG'> {
+  return new LandfallError('INVALID_CONFIG', `${path} cannot be read (ENOENT)`, {
+    hint: 'Give another file with --authfile, or make this one readable.',
+    details: { path },
+  });
 }

@@ -2,8 +2,7 @@ import { spawn } from 'node:child_process';
 
 import { isPlainObject } from '@sindresorhus/is';
 import { type Abortable, abortedError, LandfallError, systemCode, throwIfAborted } from '../../errors.js';
-import { DOCKER_HUB_KEY, fromPair, TOKEN_USER } from './auth-file.js';
-import type { Credentials } from './credentials.js';
+import { type Credentials, DOCKER_HUB_KEY, fromPair, TOKEN_USER } from './credentials.js';
 
 export interface HelperOptions {
   /** `PATH` among it, where the program is looked for. */

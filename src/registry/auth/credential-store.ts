@@ -16,13 +16,12 @@ import { dirname, join, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Abortable, LandfallError, systemCode } from '../../errors.js';
 import { parseReference } from '../../spec/index.js';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import { lock } from '../../system/index.js';
 import {
   type AuthFile,
   type AuthFileOptions,
   authFilePlaces,
-  DOCKER_HUB_KEY,
   entryCredentials,
   helperOf,
   parseAuthFile,
@@ -32,7 +31,7 @@ import {
   unreadable,
 } from './auth-file.js';
 import { CredentialHelper } from './credential-helper.js';
-import type { Credentials } from './credentials.js';
+import { type Credentials, DOCKER_HUB_KEY } from './credentials.js';
 
 export interface CredentialStoreOptions extends AuthFileOptions, Abortable {
   /** Until a credential helper must have answered, in milliseconds. Default 60,000. */

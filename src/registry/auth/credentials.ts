@@ -37,3 +37,14 @@ function secretParts(credentials: Credentials | undefined): string[] {
   if ('registryToken' in credentials) return [credentials.registryToken];
   return [credentials.password, basicAuthorization(credentials).slice('Basic '.length)];
 }
+
+/** Docker's helpers give an identity token as the password of a user of this name. */
+export const TOKEN_USER = '<token>';
+
+/** A user and a password, or the token that stands in its place. */
+export function fromPair(username: string, password: string): Credentials {
+  return username === TOKEN_USER ? { identityToken: password } : { username, password };
+}
+
+/** Docker Hub's name in docker's own store of credentials. */
+export const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';

@@ -3,8 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { ResultCache } from '../../concurrency/index.js';
 import { LandfallError, systemCode } from '../../errors.js';
 import type { ConnectionOptions } from '../http/http.js';
-import { dockerCerts, readCertificates } from './certificates.js';
-import { FileTrace } from './file-trace.js';
+import { dockerCerts, FileTrace, readCertificates } from './hosts-directory.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './host-config.js';
 
 /** How a registry itself is spoken to, where somebody says so besides its configuration. Paths are absolute. */

@@ -1,5 +1,5 @@
 import { SpecError } from '../../errors.js';
-import { quoted } from '../../spec/quoted.js';
+import { quoted } from '../../spec/index.js';
 import type { Credentials, CredentialsProvider } from '../auth/credentials.js';
 import type { ConnectionOptions } from '../http/http.js';
 

@@ -1,9 +1,7 @@
 import { performance } from 'node:perf_hooks';
-
-import { WaitingLine } from '../../concurrency/index.js';
-import type { Abortable } from '../../errors.js';
-import { throwIfAborted } from '../../errors.js';
-import type { RegistryHost } from './registry-host.js';
+import { LONGEST_TIMER_MS, WaitingLine } from '../../concurrency/index.js';
+import { type Abortable, RegistryError, throwIfAborted } from '../../errors.js';
+import { MAX_RETRY_AFTER_MS } from '../http/retry.js';
 
 /** When a host is left for the next one. */
 export interface FailoverOptions {
@@ -102,15 +100,169 @@ export class HostHealth {
 /** The health of hosts, for as long as their configuration stays the same. */
 export class HostHealths {
   readonly #options: FailoverOptions;
-  readonly #healths = new WeakMap<RegistryHost, HostHealth>();
+  readonly #healths = new WeakMap<object, HostHealth>();
 
   constructor(options: FailoverOptions = {}) {
     this.#options = options;
   }
 
-  of(host: RegistryHost): HostHealth {
+  of(host: object): HostHealth {
     let health = this.#healths.get(host);
     if (health === undefined) this.#healths.set(host, (health = new HostHealth(this.#options)));
     return health;
+  }
+}
+
+export interface HostGateOptions {
+  /** Of the host, in messages. Default `the host`. */
+  readonly name?: string;
+  /** A host that wants to be left alone for longer is not waited for. Default 120,000. */
+  readonly maxRetryAfterMs?: number | undefined;
+  /** Requests at once, the reading of their bodies included. Default: no bound. */
+  readonly maxConnections?: number | undefined;
+  readonly requestsPerSecond?: number | undefined;
+}
+
+/** After a 429 the bound rises by one for so many answers that were none. */
+const ANSWERS_PER_STEP = 4;
+
+/**
+ * What all requests to one host pass through: it bounds how many are under way and how many start per second. When the
+ * host answers 429, the bound is halved for everybody and nothing starts before the time that it named; the bound rises
+ * again while it answers. Where that time is further off than is waited for, what would wait is refused instead; after the
+ * longest wait one request finds out whether the host still means it.
+ */
+export class HostGate {
+  readonly #name: string;
+  readonly #maxRetryAfterMs: number;
+  readonly #maxConnections: number;
+  readonly #intervalMs: number;
+  #bound: number;
+  #active = 0;
+  #answers = 0;
+  #slowedAt = Number.NEGATIVE_INFINITY;
+  /** By `performance.now()`: when the next request may start. */
+  #opensAt = 0;
+  /** By the same clock: the time that the host named, where it is not waited for. */
+  #refusedUntil: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #line = new WaitingLine();
+
+  constructor(options: HostGateOptions = {}) {
+    this.#name = options.name ?? 'the host';
+    this.#maxRetryAfterMs = options.maxRetryAfterMs ?? MAX_RETRY_AFTER_MS;
+    this.#maxConnections = options.maxConnections ?? Number.POSITIVE_INFINITY;
+    this.#intervalMs = options.requestsPerSecond === undefined ? 0 : 1000 / options.requestsPerSecond;
+    this.#bound = this.#maxConnections;
+  }
+
+  /** How many may be under way at the moment. */
+  get bound(): number {
+    return this.#bound;
+  }
+
+  /** How many are under way. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** How many wait to be. */
+  get waiting(): number {
+    return this.#line.size;
+  }
+
+  /**
+   * Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no harm.
+   *
+   * @throws {RegistryError} RATE_LIMITED where the host wants to be left alone for longer than is waited for
+   */
+  async enter({ signal }: Abortable = {}): Promise<() => void> {
+    throwIfAborted(signal);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    const turn = this.#line.wait(undefined, { signal });
+    this.#admit();
+    try {
+      await turn;
+    } catch (error) {
+      this.#admit();
+      throw error;
+    }
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      this.#active -= 1;
+      this.#admit();
+    };
+  }
+
+  /**
+   * The host answered 429.
+   *
+   * @param retryAfterMs for how long it wants to be left alone, if it said so
+   * @param startedAt when the request started, by `performance.now()`: several that were refused together count once
+   */
+  slowDown(retryAfterMs: number | undefined, startedAt: number): void {
+    const now = performance.now();
+    if (retryAfterMs !== undefined) this.#close(now, retryAfterMs);
+    this.#answers = 0;
+    if (startedAt < this.#slowedAt) return;
+    this.#slowedAt = now;
+    // The one that was refused is under way still.
+    const underWay = Math.min(this.#bound, Math.max(1, this.#active));
+    this.#bound = Math.max(1, Math.floor(underWay / 2));
+  }
+
+  /** The host answered, and not 429. */
+  speedUp(): void {
+    if (this.#bound >= this.#maxConnections) return;
+    this.#answers += 1;
+    if (this.#answers < ANSWERS_PER_STEP) return;
+    this.#answers = 0;
+    this.#bound += 1;
+    this.#admit();
+  }
+
+  #close(now: number, retryAfterMs: number): void {
+    this.#opensAt = Math.max(this.#opensAt, now + Math.min(retryAfterMs, this.#maxRetryAfterMs));
+    if (retryAfterMs <= this.#maxRetryAfterMs) return;
+    this.#refusedUntil = now + retryAfterMs;
+    clearTimeout(this.#timer);
+    const refusal = this.#refusal();
+    if (refusal === undefined) return;
+    for (const waiter of [...this.#line]) waiter.refuse(refusal);
+  }
+
+  /** What is said instead of waiting; undefined once one may be asked again. */
+  #refusal(): RegistryError | undefined {
+    const now = performance.now();
+    if (now >= this.#opensAt) this.#refusedUntil = undefined;
+    if (this.#refusedUntil === undefined) return undefined;
+    return new RegistryError('RATE_LIMITED', `${this.#name} limits how often it may be asked`, {
+      retryable: true,
+      details: { retryAfterMs: Math.ceil(this.#refusedUntil - now) },
+    });
+  }
+
+  #admit(): void {
+    while (this.#active < this.#bound && this.#line.size > 0) {
+      const wait = this.#opensAt - performance.now();
+      if (wait > 0) {
+        this.#admitIn(wait);
+        return;
+      }
+      this.#active += 1;
+      this.#opensAt = Math.max(this.#opensAt, performance.now()) + this.#intervalMs;
+      this.#line.admitFirst();
+    }
+    // It may be set for minutes, and would keep the process alive for nothing.
+    if (this.#line.size === 0) clearTimeout(this.#timer);
+  }
+
+  #admitIn(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    // Timers may fire a little early, and cannot be set for months; then it is set once more.
+    this.#timer = setTimeout(() => this.#admit(), Math.min(Math.ceil(milliseconds), LONGEST_TIMER_MS));
   }
 }

@@ -1,14 +1,15 @@
 import { isUtf8 } from 'node:buffer';
+import { createHash, X509Certificate } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import tls from 'node:tls';
 import { SingleFlight } from '../../concurrency/index.js';
-import { LandfallError } from '../../errors.js';
-import { defaultCredentials } from '../auth/docker-config.js';
-import { dockerCerts, readCertificates } from './certificates.js';
-import { FileTrace } from './file-trace.js';
+import { LandfallError, systemCode } from '../../errors.js';
+import { defaultCredentials } from '../auth/auth-file.js';
+import type { ConnectionOptions } from '../http/http.js';
 import { defaultHost, type HostConfig, type HostsProvider, isAtRegistry } from './host-config.js';
-import type { HostEntry } from './hosts-file.js';
-import type { LandfallFields } from './landfall-fields.js';
+import type { CertificatePaths, HostEntry, LandfallFields } from './hosts-file.js';
 
 /** Who is told of what is odd. */
 export interface HostsDirectoryOptions {
@@ -200,4 +201,209 @@ function credentialsAt(base: URL, given: LandfallFields['credentials']): HostCon
   if (typeof given === 'string' || !('file' in given)) return given;
   const find = defaultCredentials({ authFile: given.file });
   return (_registry, ...about) => find(base.host, ...about);
+}
+
+const MAX_FILE_BYTES = 1 << 20;
+// Coarse clocks give two writes one time: what changed so shortly before it was read may have changed after it unseen.
+const UNSETTLED_MS = 2_000;
+
+const ABSENT = 'absent';
+const UNSETTLED = 'unsettled';
+
+/** Makes the error for a path, from what is wrong with it in words. */
+export type FileFault = (path: string, what: string, cause?: unknown) => LandfallError;
+
+interface Identity {
+  readonly isDirectory: boolean;
+  readonly isFile: boolean;
+  readonly size: number;
+  readonly isSettled: boolean;
+  readonly text: string;
+}
+
+/**
+ * Reads files and remembers all that was looked for, there or not, so that it can be told whether anything changed since.
+ * What cannot be read is INVALID_CONFIG; what is absent is not.
+ */
+export class FileTrace {
+  readonly #identities = new Map<string, string>();
+  readonly #content = createHash('sha256');
+
+  async hasDirectory(path: string): Promise<boolean> {
+    const identity = await this.#look(path);
+    if (identity === undefined) return false;
+    if (!identity.isDirectory) throw unreadable(path, 'is not a directory');
+    return true;
+  }
+
+  /** Names of the files in a directory; what is no file, nor a link, is left out. */
+  async list(path: string): Promise<readonly string[]> {
+    await this.#look(path);
+    const entries = await withFault(path, unreadable, () => readdir(path, { withFileTypes: true }));
+    const names = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+    this.#content.update(`${[...names].sort().join('/')}\0`);
+    return names;
+  }
+
+  /** @param fault makes the error for a file that is there and cannot be read */
+  async read(path: string, fault: FileFault = unreadable): Promise<Buffer | undefined> {
+    const identity = await this.#look(path, fault);
+    if (identity === undefined) return undefined;
+    // A device or a pipe might never end.
+    if (!identity.isFile) throw fault(path, 'is not a file');
+    if (identity.size > MAX_FILE_BYTES) throw fault(path, `has more than ${MAX_FILE_BYTES} bytes`);
+    const content = await withFault(path, fault, () => readFile(path));
+    this.#content.update(`${content.length}\0`).update(content);
+    return content;
+  }
+
+  /** Stands for all that was read: equal where paths and contents are. Call it once, at the end. */
+  fingerprint(): string {
+    return this.#content.digest('hex');
+  }
+
+  /** Whether everything is as it was: modification time, size, inode. */
+  async isUnchanged(): Promise<boolean> {
+    const checks = [...this.#identities].map(async ([path, before]) => {
+      try {
+        return ((await identify(path))?.text ?? ABSENT) === before;
+      } catch {
+        return false;
+      }
+    });
+    return (await Promise.all(checks)).every((same) => same);
+  }
+
+  async #look(path: string, fault: FileFault = unreadable): Promise<Identity | undefined> {
+    const identity = await withFault(path, fault, () => identify(path));
+    // Before it is read: a change in between is then seen at the next check.
+    const settled = identity?.isSettled === false ? UNSETTLED : identity?.text;
+    this.#identities.set(path, settled ?? ABSENT);
+    this.#content.update(`${path}\0${identity === undefined ? ABSENT : 'there'}\0`);
+    return identity;
+  }
+}
+
+async function withFault<T>(path: string, fault: FileFault, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    throw fault(path, `cannot be read (${systemCode(cause) ?? 'unknown error'})`, cause);
+  }
+}
+
+async function identify(path: string): Promise<Identity | undefined> {
+  try {
+    const found = await stat(path, { bigint: true });
+    return {
+      isDirectory: found.isDirectory(),
+      isFile: found.isFile(),
+      size: Number(found.size),
+      isSettled: Math.abs(Date.now() - Number(found.mtimeMs)) > UNSETTLED_MS,
+      text: `${found.dev} ${found.ino} ${found.size} ${found.mtimeNs}`,
+    };
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function unreadable(path: string, what: string, cause?: unknown): LandfallError<'INVALID_CONFIG'> {
+  return new LandfallError('INVALID_CONFIG', `${path} ${what}`, {
+    hint: 'Make it readable, or take it away.',
+    details: { file: path },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** Makes the error for a file that was named as `ca` or `client`. */
+export type CertificateFault = (
+  key: 'ca' | 'client',
+  path: string,
+  what: string,
+  cause?: unknown,
+) => LandfallError;
+
+/** Reads certificates and keys, and sees that they can be used: a connection would not say which file is at fault. */
+export async function readCertificates(
+  { ca, client }: CertificatePaths,
+  trace: FileTrace,
+  fault: CertificateFault,
+): Promise<Pick<ConnectionOptions, 'ca' | 'client'>> {
+  const read = async (key: 'ca' | 'client', path: string): Promise<Buffer> => {
+    const content = await trace.read(path, (_path, what, cause) => fault(key, path, what, cause));
+    if (content === undefined) throw fault(key, path, 'is not there');
+    return content;
+  };
+  const authorities: string[] = [];
+  for (const path of ca) {
+    const found = certificatesIn(await read('ca', path));
+    if (found.length === 0) throw fault('ca', path, 'holds no certificate in PEM');
+    authorities.push(...found);
+  }
+  const pairs: { cert: Buffer; key: Buffer }[] = [];
+  for (const paths of client) {
+    const pair = { cert: await read('client', paths.cert), key: await read('client', paths.key) };
+    const wrong = keyPairFault(pair.cert, pair.key);
+    if (wrong !== undefined) throw fault('client', paths.cert, wrong.what, wrong.cause);
+    pairs.push(pair);
+  }
+  return {
+    ...(authorities.length === 0 ? {} : { ca: authorities }),
+    ...(pairs.length === 0 ? {} : { client: pairs }),
+  };
+}
+
+const BLOCK = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs;
+
+/** The certificates in a PEM file, one text each. What is none is passed over, as Go does; Node would stop there. */
+function certificatesIn(pem: Buffer): readonly string[] {
+  return (pem.toString('latin1').match(BLOCK) ?? []).filter(isCertificate);
+}
+
+function isCertificate(block: string): boolean {
+  try {
+    return new X509Certificate(block).serialNumber !== '';
+  } catch {
+    return false;
+  }
+}
+
+/** What is wrong with a client's certificate and key, in words; undefined when they belong together. */
+function keyPairFault(cert: Buffer, key: Buffer): { what: string; cause: unknown } | undefined {
+  if (certificatesIn(cert).length === 0) return { what: 'holds no certificate in PEM', cause: undefined };
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key.toString('latin1'))) {
+    return { what: 'has no private key in PEM', cause: undefined };
+  }
+  try {
+    tls.createSecureContext({ cert, key });
+    return undefined;
+  } catch (cause) {
+    const code = systemCode(cause);
+    if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH')
+      return { what: 'has the key of another certificate', cause };
+    return {
+      what: `has a key that cannot be used (${code ?? 'unknown error'}); it must not be encrypted`,
+      cause,
+    };
+  }
+}
+
+/**
+ * Certificates as docker lays them into a registry's directory: `*.crt` are authorities that are trusted; `*.cert` are
+ * shown to the registry, with the key from the `.key` of the same name, or from their own file when there is none.
+ *
+ * @param names what lies in the directory, its directories left out
+ */
+export function dockerCerts(directory: string, names: readonly string[]): CertificatePaths {
+  const sorted = [...names].sort();
+  return {
+    ca: sorted.filter((name) => name.endsWith('.crt')).map((name) => join(directory, name)),
+    client: sorted
+      .filter((name) => name.endsWith('.cert'))
+      .map((cert) => {
+        const key = `${cert.slice(0, -'.cert'.length)}.key`;
+        return { cert: join(directory, cert), key: join(directory, names.includes(key) ? key : cert) };
+      }),
+  };
 }

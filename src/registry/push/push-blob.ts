@@ -1,6 +1,6 @@
 import { type Abortable, ContentError, LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, shortDigest } from '../../spec/index.js';
-import { type BlobAnswer, HeadRequests } from '../hosts/head-requests.js';
+import { type BlobAnswer, HeadRequests } from '../hosts/registry-host.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { BlobUpload, type UploadTarget, type UploadTry, writing } from './blob-upload.js';
 import type { SourceFault, VerifiedSource } from './verified-source.js';

@@ -11,7 +11,7 @@ import {
   LIMITS,
   shortDigest,
 } from '../../spec/index.js';
-import { HeadRequests } from '../hosts/head-requests.js';
+import { HeadRequests } from '../hosts/registry-host.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import {
   appliedEncoding,

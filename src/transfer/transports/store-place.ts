@@ -22,7 +22,7 @@ import {
   repositoryName,
   shortDigest,
 } from '../../spec/index.js';
-import { registryImage } from '../../trust/policy/policy-image.js';
+import { registryImage } from '../../trust/index.js';
 import type {
   DestinationPlace,
   DestinationRepository,

@@ -1,10 +1,15 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { TrustError } from '../../errors.js';
 import { formatReference, parseReference, quoted, repositoryName } from '../../spec/index.js';
-import { type PemBlock, readPem } from './policy-bytes.js';
+import { type PemBlock, readPem } from './pem.js';
 import { readRegularFile } from './regular-file.js';
-import type { PolicyBytes, PolicySigners, SigstoreSigned } from './requirement.js';
-import type { SignatureRequirement, TrustRoots } from './signature-ruling.js';
+import type {
+  PolicyBytes,
+  PolicySigners,
+  SignatureRequirement,
+  SigstoreSigned,
+  TrustRoots,
+} from './requirement.js';
 import type { SignedIdentity } from './policy-image.js';
 
 /**

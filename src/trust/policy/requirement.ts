@@ -1,4 +1,5 @@
-import type { PolicyImage, SignedIdentity } from './policy-image.js';
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import type { SignedIdentity } from './policy-image.js';
 
 /*
  * What a policy asks for, parsed: containers-policy.json(5), Policy Requirements.
@@ -68,24 +69,45 @@ export interface Policy {
   readonly transports: ReadonlyMap<string, ReadonlyMap<string, PolicyRule>>;
 }
 
-/** The rule of a policy that governs an image. */
-export interface GoverningRule {
-  readonly rule: PolicyRule;
+/** What a requirement trusts, read from where the policy says. */
+export type TrustRoots =
+  | { readonly kind: 'keys'; readonly keys: readonly KeyObject[] }
+  | {
+      readonly kind: 'fulcio';
+      readonly ca: readonly X509Certificate[];
+      readonly oidcIssuer: string;
+      readonly subjectEmail: string;
+    }
+  | {
+      readonly kind: 'pki';
+      readonly roots: readonly X509Certificate[];
+      readonly intermediates: readonly X509Certificate[];
+      readonly subjectEmail: string | undefined;
+      readonly subjectHostname: string | undefined;
+    };
+
+/** A requirement that a signature can meet, with all that it takes to say whether it does. */
+export interface SignatureRequirement {
+  readonly requirement: SigstoreSigned;
+  readonly roots: TrustRoots;
+  readonly rekorKeys: readonly KeyObject[];
+  /**
+   * `sha256:…` of all that it asks for, the bytes of keys and certificates included: equal for requirements that are met by the same
+   * signatures, whatever files they are written in.
+   */
+  readonly fingerprint: string;
+  /** For people: `a signature by the key sha256:3f2a…`, `a signature by ci@example.com (https://issuer.example)`. */
+  readonly description: string;
+}
+
+/** What a policy says of one image, where it asks for signatures. */
+export interface SignatureRuling {
+  /** Path of the policy's file. */
+  readonly policy: string;
   /** `docker:quay.io/team`, `docker:` for a transport's own default, `default`. */
   readonly scope: string;
-}
-
-/** Finds the most specific rule, which alone counts: those of wider scopes are not looked at. */
-export function governingRule(policy: Policy, { transport, scopes }: PolicyImage): GoverningRule {
-  const rules = policy.transports.get(transport);
-  for (const scope of [...scopes, '']) {
-    const rule = rules?.get(scope);
-    if (rule !== undefined) return { rule, scope: `${transport}:${scope}` };
-  }
-  return { rule: policy.default, scope: 'default' };
-}
-
-/** Whether a rule lets in whatever comes, signed or not. */
-export function acceptsAnything({ requirements }: PolicyRule): boolean {
-  return requirements.every(({ type }) => type === 'insecureAcceptAnything');
+  /** From 1. */
+  readonly line: number;
+  /** All of them are to be met; at least one. */
+  readonly requirements: readonly SignatureRequirement[];
 }

@@ -7,8 +7,8 @@ import {
   type VerifiableAlgorithm,
 } from '../../spec/index.js';
 import { matchesIdentity, type PolicyImage } from '../policy/policy-image.js';
-import type { SignatureRequirement } from '../policy/signature-ruling.js';
-import type { FoundSignature } from './found-signature.js';
+import type { SignatureRequirement } from '../policy/requirement.js';
+import type { FoundSignature } from './find-signatures.js';
 import { Refusal, type RefusalKind, type SignedClaim, type SignedMaterial } from './signed-material.js';
 import { parseSigstoreBundle } from './sigstore-bundle.js';
 import { SimpleSigning } from './simple-signing.js';

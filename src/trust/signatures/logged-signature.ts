@@ -4,7 +4,7 @@ import type { TransparencyLogEntry } from '@sigstore/bundle';
 import { VerificationError, Verifier } from '@sigstore/verify';
 
 import { quoted } from '../../spec/index.js';
-import { readPem } from '../policy/policy-bytes.js';
+import { readPem } from '../policy/pem.js';
 import {
   base64Of,
   objectOf,

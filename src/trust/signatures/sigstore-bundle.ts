@@ -21,8 +21,7 @@ import {
   type SignedClaim,
   type SignedMaterial,
 } from './signed-material.js';
-import { SIGN_PREDICATE } from './signature-types.js';
-import type { FoundSignature } from './found-signature.js';
+import { type FoundSignature, SIGN_PREDICATE } from './find-signatures.js';
 import { BundleSignature } from './simple-signing.js';
 
 /*

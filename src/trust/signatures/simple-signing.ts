@@ -1,7 +1,7 @@
 import { createHash, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 import type { TransparencyLogEntry } from '@sigstore/bundle';
 import { isDigest, quoted } from '../../spec/index.js';
-import { readPem } from '../policy/policy-bytes.js';
+import { readPem } from '../policy/pem.js';
 import {
   base64Of,
   exactFields,
@@ -14,7 +14,7 @@ import {
   type SignedMaterial,
   stringOf,
 } from './signed-material.js';
-import type { FoundSignature } from './found-signature.js';
+import type { FoundSignature } from './find-signatures.js';
 
 /*
  * cosign's signatures: a payload in a layer, all else in its annotations (cosign: SIGNATURE_SPEC.md).

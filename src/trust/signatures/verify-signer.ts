@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 
 import { quoted } from '../../spec/index.js';
 import { keyName, shortKeyName, spkiOf } from '../policy/load-requirement.js';
-import type { SignatureRequirement, TrustRoots } from '../policy/signature-ruling.js';
+import type { SignatureRequirement, TrustRoots } from '../policy/requirement.js';
 import { CertificateFacts, checkCertificatePath } from './certificate-path.js';
 import { verifyLogged, verifySignedBy } from './logged-signature.js';
 import { Refusal, type SignatureContent, type SignedMaterial } from './signed-material.js';

@@ -14,7 +14,7 @@ import {
   parseLoginTarget,
   storeCredentials,
 } from '../../../src/registry/auth/credential-store.js';
-import { defaultCredentials } from '../../../src/registry/auth/docker-config.js';
+import { defaultCredentials } from '../../../src/registry/auth/auth-file.js';
 import { placeHelper, placeKeepingHelper } from '../../support/fake-helper.js';
 import { needsPeer } from '../../support/peers.js';
 import { failure } from '../../support/registry-fixture.js';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { dockerCerts } from '../../../src/registry/hosts/certificates.js';
+import { dockerCerts } from '../../../src/registry/hosts/hosts-directory.js';
 
 const in_ = (name: string): string => `/certs.d/reg.lan/${name}`;
 

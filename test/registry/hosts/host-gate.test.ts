@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 
-import { HostGate } from '../../../src/registry/hosts/host-gate.js';
+import { HostGate } from '../../../src/registry/hosts/host-health.js';
 import { Random } from '../../fuzz/random.js';
 import { useFakeClock } from '../../support/fake-clock.js';
 import { failure } from '../../support/registry-fixture.js';

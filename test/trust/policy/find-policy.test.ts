@@ -8,7 +8,7 @@ import {
   findPolicyFile,
   type FindPolicyOptions,
   lastingPolicy,
-} from '../../../src/trust/policy/find-policy.js';
+} from '../../../src/trust/policy/policy-file.js';
 import { registryImage } from '../../../src/trust/policy/policy-image.js';
 
 let dir: string;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { type JsonNode, readJsonTree } from '../../../src/trust/policy/json-tree.js';
+import { type JsonNode, readJsonTree } from '../../../src/trust/policy/policy-json.js';
 
 /** What the tree has of a value; of what is neither text nor holds any, nothing. */
 function valueOf(node: JsonNode): unknown {

@@ -6,8 +6,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { loadRequirement } from '../../../src/trust/policy/load-requirement.js';
-import type { PolicyBytes, PolicySigners, SigstoreSigned } from '../../../src/trust/policy/requirement.js';
-import type { SignatureRequirement } from '../../../src/trust/policy/signature-ruling.js';
+import type {
+  PolicyBytes,
+  PolicySigners,
+  SignatureRequirement,
+  SigstoreSigned,
+} from '../../../src/trust/policy/requirement.js';
 import type { SignedIdentity } from '../../../src/trust/policy/policy-image.js';
 import { CertificateAuthority } from '../../support/certificate-authority.js';
 

@@ -4,8 +4,7 @@ import { join, relative } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { PolicyDirectory } from '../../../src/trust/policy/policy-directory.js';
-import { PolicyFile } from '../../../src/trust/policy/policy-file.js';
+import { PolicyDirectory, PolicyFile } from '../../../src/trust/policy/policy-file.js';
 
 const fallback = new PolicyFile('/etc/containers/policy.json');
 const LONGEST = 'a'.repeat(63);

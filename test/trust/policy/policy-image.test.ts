@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { formatReference, parseReference } from '../../../src/spec/index.js';
 import { parsePolicy } from '../../../src/trust/policy/parse-policy.js';
-import { governingRule } from '../../../src/trust/policy/requirement.js';
+import { governingRule } from '../../../src/trust/policy/policy-file.js';
 import { fileImage, type PolicyImage, registryImage } from '../../../src/trust/policy/policy-image.js';
 
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;

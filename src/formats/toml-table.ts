@@ -1,7 +1,7 @@
 import { isPlainObject } from '@sindresorhus/is';
 import { parse, TomlError } from 'smol-toml';
-import { LandfallError } from '../../errors.js';
-import { quoted } from '../../spec/quoted.js';
+import { LandfallError } from '../errors.js';
+import { quoted } from '../spec/index.js';
 
 interface Source {
   readonly file: string;

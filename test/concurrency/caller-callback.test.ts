@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 
 import { abortedError } from '../../src/errors.js';
-import { tellingCaller } from '../../src/system/caller-callback.js';
+import { tellingCaller } from '../../src/concurrency/caller-callback.js';
 
 const thrown = new Error('the caller fails');
 
