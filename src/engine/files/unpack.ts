@@ -7,7 +7,9 @@ import {
   createDigester,
   type Descriptor,
   type Digest,
+  hostPlatform,
   type Platform,
+  platformMatcher,
   unpackLimits,
 } from '../../spec/index.js';
 import { tellingCaller } from '../../system/caller-callback.js';
@@ -32,7 +34,14 @@ import {
   unpackTree,
   type WorkerPool,
 } from '../../unpack/index.js';
-import { type ImageLayer, requireUnpackable, type LoadedImage, loadImage } from '../images/image.js';
+import {
+  type ImageLayer,
+  type LoadedImage,
+  loadImage,
+  manifestsHere,
+  requireUnpackable,
+} from '../images/image.js';
+import { settleStore, type Store } from '../store.js';
 
 export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** A store's content, or an OCI layout. */
@@ -214,4 +223,54 @@ function warningsOf({ process: { user } }: RuntimeConfig, mappings: IdMappings |
   return [
     `the image runs as ${missing.join(', ')}, which the user namespace does not have; no runtime starts it so`,
   ];
+}
+
+export interface UnpackPresentOptions extends Abortable {
+  /** Default: this machine's. */
+  readonly platform?: Platform | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface UnpackedPresent {
+  readonly platform: Platform;
+  readonly chainId: Digest | undefined;
+}
+
+/**
+ * Makes snapshots of the layers of an image whose blobs are in the store and that has a name there, as a pull does. Undefined where
+ * it has no manifest for the platform, or is no container image.
+ *
+ * Errors: those of the unpacker; NO_SPACE, FILESYSTEM; ABORTED.
+ */
+export async function unpackPresent(
+  store: Store,
+  target: Descriptor,
+  { platform = hostPlatform(), signal, onWarning }: UnpackPresentOptions = {},
+): Promise<UnpackedPresent | undefined> {
+  const { matches, compare } = platformMatcher(platform);
+  const here = await manifestsHere(store.content, target);
+  const [image] = here
+    .filter((manifest) => matches(manifest.platform))
+    .sort((a, b) => compare(a.platform, b.platform));
+  if (image === undefined) return undefined;
+  requireUnpackable(image.layers, store.limits);
+  await using lease = await store.leases.create();
+  await lease.addBlob(...image.layers.map(({ descriptor }) => descriptor.digest));
+  await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+  await store.unpacker.unpack(
+    image.layers.map(({ descriptor, diffId }) => ({
+      descriptor,
+      diffId,
+      // What is committed was verified.
+      open: async () => ({ path: await store.content.path(descriptor.digest), verified: Promise.resolve() }),
+    })),
+    {
+      signal,
+      onEvent: (event) => {
+        if (event.type === 'warning') onWarning?.(event.message);
+      },
+    },
+  );
+  await settleStore(store);
+  return { platform: image.platform, chainId: image.layers.at(-1)?.chainId };
 }

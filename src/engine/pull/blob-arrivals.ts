@@ -1,10 +1,10 @@
-import { type Deferred, deferred, type Limiter } from '../../concurrency/index.js';
+import { type Deferred, deferred, Limiter } from '../../concurrency/index.js';
 import type { BlobProvider, ContentStore, IngestWriter, Lease } from '../../content/index.js';
 import { type Abortable, ContentError, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
 import type { LayerSource } from '../../unpack/index.js';
-import { downloadBlob } from './blob-download.js';
+import { arrivedIn, downloadBlob } from './blob-download.js';
 import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-report.js';
 
@@ -16,9 +16,7 @@ export interface BlobArrivalsOptions extends Abortable {
   readonly source: string;
   /** Bounds how many layers are on their way at once. */
   readonly budget: BudgetShare;
-  /** Bounds the same for manifests and configs, which never wait behind a layer. */
-  readonly documentLimit: Limiter;
-  readonly onEvent: (event: PullEventBody) => void;
+  readonly onEvent?: ((event: PullEventBody) => void) | undefined;
 }
 
 /** A blob on its way: `readable` settles when its bytes may be read behind a frontier, `done` when it is verified. */
@@ -31,6 +29,9 @@ export interface BlobArrival {
 /** What is small, and waited for before anything else can go on. */
 const DOCUMENTS: ReadonlySet<BlobRole> = new Set(['index', 'manifest', 'config']);
 
+/** Manifests and configs that are on their way at once: they never wait behind a layer. */
+const DOCUMENT_CONCURRENCY = 8;
+
 /** Progress is told at most so often for a blob, in ms. */
 const PROGRESS_INTERVAL_MS = 50;
 
@@ -41,6 +42,7 @@ const PROGRESS_INTERVAL_MS = 50;
 export class BlobArrivals {
   readonly #options: BlobArrivalsOptions;
   readonly #arrivals = new Map<Digest, BlobArrival>();
+  readonly #documents = new Limiter(DOCUMENT_CONCURRENCY);
   #bytesDownloaded = 0;
 
   constructor(options: BlobArrivalsOptions) {
@@ -58,10 +60,9 @@ export class BlobArrivals {
     if (known !== undefined) return known;
     const readable = deferred<LayerSource>();
     const arrive = (): Promise<void> => this.#arrive(descriptor, role, readable);
-    const { budget, documentLimit, signal } = this.#options;
-    const isDocument = DOCUMENTS.has(role);
-    const done = isDocument
-      ? documentLimit.run(arrive, { signal })
+    const { budget, signal } = this.#options;
+    const done = DOCUMENTS.has(role)
+      ? this.#documents.run(arrive, { signal })
       : budget.download({ bytes: descriptor.size, signal }, arrive);
     done.catch(readable.reject);
     // Who waits for neither must not bring the process down: the pull reports the first failure itself.
@@ -198,7 +199,7 @@ export class BlobArrivals {
       fetcher,
       writer,
       signal,
-      ...(DOCUMENTS.has(role) ? {} : { extra: budget.extra }),
+      extra: DOCUMENTS.has(role) ? undefined : budget.extra,
       onBytes: (bytes) => {
         this.#bytesDownloaded += bytes;
         arrived += bytes;
@@ -217,7 +218,7 @@ export class BlobArrivals {
     state: Extract<PullEventBody, { type: 'blob' }>['state'],
     bytes: number,
   ): void {
-    this.#options.onEvent({ type: 'blob', role, digest, size, state, bytes });
+    this.#options.onEvent?.({ type: 'blob', role, digest, size, state, bytes });
   }
 }
 
@@ -225,12 +226,6 @@ export class BlobArrivals {
 interface ArrivalReaders {
   readonly readable: Pick<Deferred<LayerSource>, 'resolve'>;
   readonly next: Promise<LayerSource | undefined>;
-}
-
-/** How many bytes of its blob a writer has. */
-function arrivedIn(writer: IngestWriter): number {
-  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
-  return writer.descriptor.size - missing;
 }
 
 /**

@@ -26,9 +26,8 @@ import {
 } from '../../trust/index.js';
 import { type DocumentBytes, documentBytes, onceEach, readVerified } from '../images/read-document.js';
 import type { Store } from '../store.js';
-import { KeptSignatures } from './kept-signatures.js';
 import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
-import { registrySignatures } from './registry-signatures.js';
+import { KeptSignatures, registrySignatures } from './signature-sources.js';
 
 export interface AdmitImageOptions extends Abortable {
   /** What the policy says of the image: see `PolicyFile.rulingFor`. */
@@ -113,9 +112,9 @@ function metOf({ requirement, digest, signedBy, format, identity, signature }: V
 
 export interface RecordAdmissionOptions extends Abortable {
   /** Protects what is kept until the image that it is for has its name. Default: one of its own, which ends with the call. */
-  readonly lease?: Lease;
+  readonly lease?: Lease | undefined;
   /** `registry/repository`, recorded with each blob. */
-  readonly source?: string;
+  readonly source?: string | undefined;
 }
 
 /**

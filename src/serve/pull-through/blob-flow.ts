@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../../concurrency/index.js';
 import type { ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
-import { downloadBlob } from '../../engine/pull/blob-download.js';
+import { arrivedIn, downloadBlob } from '../../engine/pull/blob-download.js';
 import type { BudgetShare } from '../../engine/pull/pull-budget.js';
 import { type Abortable, isWrongContent } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
@@ -157,8 +157,6 @@ export class BlobFlow {
       writer,
       extra: budget.extra,
       signal: this.#stop.signal,
-      onBytes: () => undefined,
-      onRetry: () => undefined,
     });
   }
 
@@ -183,12 +181,6 @@ function silent<T>(): Deferred<T> {
   const one = deferred<T>();
   one.promise.catch(() => undefined);
   return one;
-}
-
-/** How many bytes of its blob a writer has. */
-function arrivedIn(writer: IngestWriter): number {
-  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
-  return writer.descriptor.size - missing;
 }
 
 /**
