@@ -4,7 +4,6 @@ import type { Readable } from 'node:stream';
 import type { BlobProvider } from '../../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import {
-  createDigester,
   type Descriptor,
   type Digest,
   hostPlatform,
@@ -41,6 +40,7 @@ import {
   manifestsHere,
   requireUnpackable,
 } from '../images/image.js';
+import { digestIn } from '../images/read-document.js';
 import { settleStore, type Store } from '../store.js';
 
 export interface UnpackImageOptions extends Abortable, ExtractionOptions {
@@ -81,16 +81,14 @@ async function unpackTelling(options: UnpackImageOptions): Promise<UnpackImageRe
   const { content, target, platform, directory, pool, signal, onEvent } = options;
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(options.limits));
-  const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => {
-    return {
-      descriptor,
-      diffId,
-      open: async () => ({
-        path: await content.path(descriptor.digest),
-        verified: verifyBlob(content, descriptor, signal),
-      }),
-    };
-  });
+  const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => ({
+    descriptor,
+    diffId,
+    open: async () => ({
+      path: await content.path(descriptor.digest),
+      verified: verifyBlob(content, descriptor, { signal }),
+    }),
+  }));
   await unpackTree(inputs, directory, { ...options, pool, signal, onEvent });
   return resultOf(image);
 }
@@ -102,17 +100,8 @@ function resultOf(image: LoadedImage): UnpackImageResult {
 }
 
 /** A layout on disk was verified by nobody, and a store's blob may have rotted since. */
-async function verifyBlob(
-  content: BlobProvider,
-  descriptor: Descriptor,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const digester = createDigester(descriptor.digest);
-  for await (const chunk of await content.open(descriptor)) {
-    throwIfAborted(signal);
-    digester.update(chunk as Buffer);
-  }
-  refuseOtherDigest(descriptor.digest, digester.digest());
+async function verifyBlob(content: BlobProvider, descriptor: Descriptor, o: Abortable): Promise<void> {
+  refuseOtherDigest(descriptor.digest, await digestIn(content, descriptor, o));
 }
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;

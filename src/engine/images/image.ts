@@ -32,7 +32,6 @@ import {
 } from '../../spec/index.js';
 import type { StoreParts } from '../store.js';
 import {
-  documentLimit,
   isSilent,
   noMatchingPlatform,
   readConfig,
@@ -57,20 +56,16 @@ export interface FetchedImage {
   /** Absent for an artifact, which is carried but has no root file system. */
   readonly config?: ImageConfig;
   readonly platform: Platform;
+  /** Bottom first. */
   readonly layers: readonly ImageLayer[];
 }
 
 /** An image in a store or a layout, for one platform. */
-export interface LoadedImage {
+export interface LoadedImage extends FetchedImage {
   readonly index?: ImageIndex;
-  readonly manifestDescriptor: Descriptor;
-  readonly manifest: ImageManifest;
   readonly config: ImageConfig;
-  readonly platform: Platform;
   /** The config's digest. */
   readonly imageId: Digest;
-  /** Bottom first. */
-  readonly layers: readonly ImageLayer[];
   /** Of the topmost layer; absent for an image without layers. */
   readonly chainId: Digest | undefined;
 }
@@ -116,8 +111,7 @@ async function listedFor(
 ): Promise<Descriptor> {
   const { target, wanted, here } = o;
   try {
-    const read = (d: Descriptor): Promise<Buffer> => readVerified(content, d, documentLimit(d));
-    return (await selectManifest(target, wanted, read)).descriptor;
+    return (await selectManifest(target, wanted, (d) => readVerified(content, d))).descriptor;
   } catch (error) {
     if (here.length === 0 || !isLandfallError(error)) throw error;
     if (error.code === 'BLOB_NOT_FOUND') throw notHere(o, error);
@@ -212,13 +206,22 @@ async function manifestsBelow(
     }
     return below;
   }
-  if (!isConfigType(document.config.mediaType)) return [];
-  if ((await content.info(document.config.digest)) === undefined) return [];
-  const config = await readConfig(content, document.config);
+  const image = await readRunnable(content, document);
+  return image === undefined ? [] : [{ descriptor: target, manifest: document, ...image }];
+}
+
+/** What the config of a manifest says. Undefined where it is not here, and for an artifact or an attestation. */
+async function readRunnable(
+  content: BlobProvider,
+  manifest: ImageManifest,
+): Promise<Pick<LocalManifest, 'platform' | 'layers'> | undefined> {
+  if (!isConfigType(manifest.config.mediaType)) return undefined;
+  if ((await content.info(manifest.config.digest)) === undefined) return undefined;
+  const config = await readConfig(content, manifest.config);
   const platform = normalizePlatform(platformOf(config));
   // An attestation has a config of an image's type, but no platform that anything could run.
-  if (platform.os === 'unknown' || platform.architecture === 'unknown') return [];
-  return [{ descriptor: target, manifest: document, platform, layers: imageLayers(document, config) }];
+  if (platform.os === 'unknown' || platform.architecture === 'unknown') return undefined;
+  return { platform, layers: imageLayers(manifest, config) };
 }
 
 /** The platforms of an image that are here. */
@@ -272,7 +275,7 @@ export function requireUnpackable(
   );
 }
 
-export interface RecordDocumentsOptions {
+interface RecordDocumentsOptions {
   /**
    * What becomes of a manifest below an index that is here without all that it lists: it was left by a pull that did not
    * end, unless its content was lost. `skip` says the former, and is the default.
@@ -289,10 +292,10 @@ export interface RecordDocumentsOptions {
 export async function recordDocuments(
   store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
   target: Descriptor,
-  options: RecordDocumentsOptions = {},
+  { incomplete = 'skip' }: RecordDocumentsOptions = {},
 ): Promise<void> {
   const found: DocumentFacts[] = [];
-  await survey(store, target, { found, incomplete: options.incomplete ?? 'skip', depth: 0 });
+  await survey(store, target, { found, incomplete, depth: 0 });
   await store.documents.put(found);
 }
 
@@ -318,16 +321,10 @@ export async function recordMissingDocuments(
   return unreadable;
 }
 
-interface Survey {
-  readonly found: DocumentFacts[];
-  readonly incomplete: 'skip' | 'record';
-  readonly depth: number;
-}
-
 async function survey(
   store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
   descriptor: Descriptor,
-  o: Survey,
+  o: Required<RecordDocumentsOptions> & { readonly found: DocumentFacts[]; readonly depth: number },
 ): Promise<void> {
   const { digest, mediaType } = descriptor;
   const isIndex = isIndexType(mediaType);
@@ -368,47 +365,39 @@ async function isWhole(
   return true;
 }
 
-function factsOf({ digest, mediaType }: Descriptor, document: ImageIndex | ImageManifest): DocumentFacts {
-  const subject = document.subject?.digest;
+/** What a document says of itself: all there is to know of an index or an artifact. */
+export function factsOf(
+  { digest, mediaType }: Descriptor,
+  document: ImageIndex | ImageManifest,
+): DocumentFacts {
   return {
     digest,
     mediaType,
-    ...(subject === undefined ? {} : { subject }),
+    subject: document.subject?.digest,
     children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
     chainIds: [],
   };
 }
 
+/** The same of a manifest, with what only its config says, where that can be read. */
 async function factsOfManifest(
   content: BlobProvider,
   descriptor: Descriptor,
   manifest: ImageManifest,
 ): Promise<DocumentFacts> {
   const facts = factsOf(descriptor, manifest);
-  const image = await imageFacts(content, manifest);
-  return image === undefined ? facts : { ...facts, ...image };
-}
-
-/** What only an image manifest has, and only its config tells. Undefined for an artifact or an attestation. */
-async function imageFacts(
-  content: BlobProvider,
-  manifest: ImageManifest,
-): Promise<{ platform: string; imageId: Digest; chainIds: readonly Digest[] } | undefined> {
-  if (!isConfigType(manifest.config.mediaType)) return undefined;
-  if ((await content.info(manifest.config.digest)) === undefined) return undefined;
   try {
-    const config = await readConfig(content, manifest.config);
-    const platform = normalizePlatform(platformOf(config));
-    // An attestation has a config of an image's type, but no platform that anything could run.
-    if (platform.os === 'unknown' || platform.architecture === 'unknown') return undefined;
+    const image = await readRunnable(content, manifest);
+    if (image === undefined) return facts;
     return {
-      platform: formatPlatform(platform),
+      ...facts,
+      platform: formatPlatform(image.platform),
       imageId: manifest.config.digest,
-      chainIds: imageLayers(manifest, config).map(({ chainId }) => chainId),
+      chainIds: image.layers.map(({ chainId }) => chainId),
     };
   } catch (error) {
     // Its blobs are known all the same.
-    if (error instanceof LandfallError) return undefined;
+    if (error instanceof LandfallError) return facts;
     throw error;
   }
 }

@@ -2,8 +2,9 @@ import { type Deferred, deferred, Limiter } from '../../concurrency/index.js';
 import type { BlobProvider, ContentStore, IngestWriter, Lease } from '../../content/index.js';
 import { type Abortable, ContentError, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
-import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
+import type { Descriptor, Digest } from '../../spec/index.js';
 import type { LayerSource } from '../../unpack/index.js';
+import { digestIn } from '../images/read-document.js';
 import { arrivedIn, downloadBlob } from './blob-download.js';
 import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-report.js';
@@ -251,15 +252,11 @@ async function presentLayer(
 }
 
 async function verify(content: BlobProvider, descriptor: Descriptor, o: Abortable): Promise<void> {
-  const digester = createDigester(descriptor.digest);
-  for await (const chunk of await content.open(descriptor)) {
-    throwIfAborted(o.signal);
-    digester.update(chunk as Buffer);
-  }
-  const actual = digester.digest();
-  if (actual === descriptor.digest) return;
-  throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
+  const { digest } = descriptor;
+  const actual = await digestIn(content, descriptor, o);
+  if (actual === digest) return;
+  throw new ContentError('DIGEST_MISMATCH', `blob ${digest} reads as ${actual}`, {
     hint: 'The stored blob is damaged: run `landfall fsck --repair`.',
-    details: { digest: descriptor.digest, expected: descriptor.digest, actual },
+    details: { digest, expected: digest, actual },
   });
 }

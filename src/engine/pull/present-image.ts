@@ -15,14 +15,7 @@ import { discardedBlobs } from '../images/layer-blobs.js';
 import { settleStore, type Store } from '../store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import { type BlobRole, type Fetched, imageEvent, type PullEventBody } from './pull-report.js';
-import {
-  documentLimit,
-  isSilent,
-  readConfig,
-  readManifest,
-  readVerified,
-  selectManifest,
-} from '../images/read-document.js';
+import { isSilent, readConfig, readManifest, readVerified, selectManifest } from '../images/read-document.js';
 
 export interface PresentImageOptions {
   /** Default: this machine's. */
@@ -107,7 +100,7 @@ async function readImage(
   const { descriptor, manifest, index } = await selectManifest(
     target,
     platform,
-    (d) => readVerified(content, d, documentLimit(d)),
+    (d) => readVerified(content, d),
     async (d) => {
       const document = await readManifest(content, d);
       onRead(document.kind, d);
