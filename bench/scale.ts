@@ -22,7 +22,7 @@ import { renderTable } from '../src/cli/format/table.js';
 import { collectGarbage } from '../src/engine/upkeep/collect-garbage.js';
 import { listImages } from '../src/engine/images/images.js';
 import { openStore, type Store } from '../src/engine/store.js';
-import { removeImage } from '../src/engine/images/remove.js';
+import { removeImage } from '../src/engine/images/names.js';
 import { integerOf } from '../src/metadata/index.js';
 import type { Sample } from './contract.js';
 import { measureCommand } from './measure.js';

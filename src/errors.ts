@@ -234,43 +234,13 @@ export interface TrustErrorDetails extends Record<string, string | number | read
 /** Why an image is not to be used under a signature policy. */
 export class TrustError extends LandfallError<TrustErrorCode | CommonErrorCode, TrustErrorDetails> {}
 
+const CLASSES = { SpecError, RegistryError, ContentError, UnpackError, TrustError };
+
 /** The inverse of {@link LandfallError.toJSON}, since structured cloning keeps neither class nor code. */
-export function errorFromJSON(json: ErrorJson): LandfallError {
-  const options = {
-    retryable: json.retryable,
-    hint: json.hint,
-    ...(json.details === undefined ? {} : { details: json.details }),
-  };
-  switch (json.name) {
-    case 'SpecError':
-      return new SpecError(json.code as SpecErrorCode, json.message, options);
-    case 'RegistryError':
-      return new RegistryError(
-        json.code as RegistryErrorCode,
-        json.message,
-        options as ErrorOptions<RegistryErrorDetails>,
-      );
-    case 'ContentError':
-      return new ContentError(
-        json.code as ContentErrorCode,
-        json.message,
-        options as ErrorOptions<ContentErrorDetails>,
-      );
-    case 'UnpackError':
-      return new UnpackError(
-        json.code as UnpackErrorCode,
-        json.message,
-        options as ErrorOptions<UnpackErrorDetails>,
-      );
-    case 'TrustError':
-      return new TrustError(
-        json.code as TrustErrorCode,
-        json.message,
-        options as ErrorOptions<TrustErrorDetails>,
-      );
-    default:
-      return new LandfallError(json.code, json.message, options);
-  }
+export function errorFromJSON({ name, code, message, retryable, hint, details }: ErrorJson): LandfallError {
+  const Class = Object.hasOwn(CLASSES, name) ? CLASSES[name as keyof typeof CLASSES] : LandfallError;
+  // What was written by `toJSON` has the code and the details of its class.
+  return new (Class as typeof LandfallError)(code, message, { retryable, hint, ...(details && { details }) });
 }
 
 /** The error for a signal that was aborted; its reason is kept as the cause. */

@@ -84,10 +84,8 @@ export {
   type StoreOptions,
   type SyncMode,
 } from './engine/store.js';
-export { pinImage, tagImage } from './engine/images/tag.js';
-export type { PulledSignature } from './engine/trust/registry-signatures.js';
-export { type RemovedImage, removeImage } from './engine/images/remove.js';
-export { resolveImage } from './engine/images/find-image.js';
+export { pinImage, type RemovedImage, removeImage, resolveImage, tagImage } from './engine/images/names.js';
+export type { PulledSignature } from './engine/trust/signature-sources.js';
 export {
   copy,
   copyEvents,

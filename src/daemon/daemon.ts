@@ -1,4 +1,4 @@
-import type { RemovedImage } from '../engine/images/remove.js';
+import type { RemovedImage } from '../engine/images/names.js';
 import { PullBudget } from '../engine/pull/pull-budget.js';
 import type { Store } from '../engine/store.js';
 import type { ServiceDefinition } from '@grpc/grpc-js';

@@ -23,7 +23,6 @@ import {
   hasUnsynced,
   IN_DOUBT,
   type MetadataDatabase,
-  type OpenDatabaseOptions,
   settleUnsynced,
 } from '../metadata/index.js';
 import { type UnpackLimits, unpackLimits } from '../spec/index.js';
@@ -126,7 +125,9 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
   const { sync = 'full', inflate = 'auto' } = options;
   const root = resolve(options.root ?? defaultRoot());
   const limits = unpackLimits(options.limits);
-  const durability = durabilityOf(sync);
+  // This boot's mark for what is not to be synced (src/metadata/unsynced.ts).
+  const unsynced = sync === 'full' ? undefined : bootId();
+  const unsyncedBlobs = sync === 'none' ? unsynced : undefined;
   // All that can refuse an option comes before anything is opened that would stay open. No thread begins yet.
   const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
   const Snapshots =
@@ -134,14 +135,14 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
       ? OverlaySnapshotter
       : NativeSnapshotter;
   throwIfAborted(options.signal);
-  const database = await openLayout(root, { synced: durability.database });
+  const database = await openLayout(root, { synced: sync === 'none' ? 'checkpoint' : 'transaction' });
   const additional = await prepareOpened(root, database, options).catch(async (error: unknown) => {
     await database.close();
     throw error;
   });
-  const snapshotter = new Snapshots({ root, database, pool, additional, unsynced: durability.snapshots });
-  const localContent = new LocalContentStore(root, database, { unsynced: durability.blobs });
-  const images = new ImageStore(root, database, { unsynced: durability.index });
+  const snapshotter = new Snapshots({ root, database, pool, additional, unsynced });
+  const localContent = new LocalContentStore(root, database, { unsynced: unsyncedBlobs });
+  const images = new ImageStore(root, database, { unsynced });
   const close = async (): Promise<void> => {
     await pool.close();
     await Promise.all([database, ...additional.map((other) => other.database)].map((one) => one.close()));
@@ -202,26 +203,6 @@ export async function preferredSnapshotter(): Promise<SnapshotterKind> {
  * next boot, and the next pull brings it again.
  */
 export type SyncMode = 'full' | 'blobs' | 'none';
-
-/** What that means for each part of a store: this boot's mark for what is not to be synced (src/metadata/unsynced.ts). */
-export interface Durability {
-  readonly blobs: string | undefined;
-  readonly snapshots: string | undefined;
-  /** Of `index.json`. */
-  readonly index: string | undefined;
-  readonly database: NonNullable<OpenDatabaseOptions['synced']>;
-}
-
-function durabilityOf(mode: SyncMode): Durability {
-  switch (mode) {
-    case 'full':
-      return { blobs: undefined, snapshots: undefined, index: undefined, database: 'transaction' };
-    case 'blobs':
-      return { blobs: undefined, snapshots: bootId(), index: bootId(), database: 'transaction' };
-    case 'none':
-      return { blobs: bootId(), snapshots: bootId(), index: bootId(), database: 'checkpoint' };
-  }
-}
 
 /**
  * Brings to the disk what is here because of others who did not, as far as a store's own mode promises it. Call it before

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { OciLayout } from '../content/index.js';
-import { resolveImage } from '../engine/images/find-image.js';
+import { resolveImage } from '../engine/images/names.js';
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';

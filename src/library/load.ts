@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Store } from '../engine/store.js';
-import { unpackPresent } from '../engine/files/unpack-present.js';
+import { unpackPresent } from '../engine/files/unpack.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';

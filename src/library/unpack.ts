@@ -9,7 +9,7 @@ import {
   type UnpackImageOptions,
   type UnpackImageResult,
 } from '../engine/files/unpack.js';
-import { resolveImage } from '../engine/images/find-image.js';
+import { resolveImage } from '../engine/images/names.js';
 import type { Store } from '../engine/store.js';
 import { throwIfAborted } from '../errors.js';
 import type { Platform } from '../spec/index.js';

@@ -5,7 +5,7 @@ import type { ElementHandle, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { openStore } from '../../src/engine/store.js';
-import { recordDocuments } from '../../src/engine/images/documents.js';
+import { recordDocuments } from '../../src/engine/images/image.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { HeadlessBrowser } from '../support/browser.js';
 import { needsPeer } from '../support/peers.js';

@@ -1,4 +1,4 @@
-import { recordDocuments } from '../../src/engine/images/documents.js';
+import { recordDocuments } from '../../src/engine/images/image.js';
 import type { Store } from '../../src/engine/store.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { makeTar } from './tiny-image.js';

@@ -1,6 +1,6 @@
 import type { Verification } from '../../content/index.js';
 import type { LoadedImage } from '../../engine/images/image.js';
-import type { LayerPresence } from '../../engine/images/layer-presence.js';
+import type { LayerPresence } from '../../engine/images/layer-blobs.js';
 import {
   type ContainerConfig,
   type Descriptor,

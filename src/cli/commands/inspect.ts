@@ -1,7 +1,7 @@
 import { platformsOf } from '../../engine/images/image.js';
-import { layerPresence } from '../../engine/images/layer-presence.js';
+import { layerPresence } from '../../engine/images/layer-blobs.js';
 import { readVerified } from '../../engine/images/read-document.js';
-import { knownVerifications } from '../../engine/trust/registry-signatures.js';
+import { knownVerifications } from '../../engine/trust/signature-sources.js';
 import { LandfallError } from '../../errors.js';
 import { LIMITS, parsePlatform, type Platform } from '../../spec/index.js';
 import { imageGraph } from '../../transfer/transports/image-graph.js';

@@ -1,5 +1,5 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { type UnpackedPresent, unpackPresent } from '../../engine/files/unpack-present.js';
+import { type UnpackedPresent, unpackPresent } from '../../engine/files/unpack.js';
 import { ContentError, LandfallError } from '../../errors.js';
 import {
   type Descriptor,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';

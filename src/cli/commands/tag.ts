@@ -1,5 +1,4 @@
-import { pinImage, tagImage } from '../../engine/images/tag.js';
-import { removeImage } from '../../engine/images/remove.js';
+import { pinImage, removeImage, tagImage } from '../../engine/images/names.js';
 import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy/copy.js';

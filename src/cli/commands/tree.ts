@@ -1,9 +1,4 @@
-import {
-  childForPlatform,
-  documentLimit,
-  readManifest,
-  readVerified,
-} from '../../engine/images/read-document.js';
+import { childForPlatform, readManifest, readVerified } from '../../engine/images/read-document.js';
 import {
   type Descriptor,
   type Digest,
@@ -55,7 +50,7 @@ async function requirePlatform(
 ): Promise<void> {
   const document = await readManifest(content, target);
   if (document.kind === 'manifest') return;
-  await childForPlatform(target, document, platform, (d) => readVerified(content, d, documentLimit(d)));
+  await childForPlatform(target, document, platform, (d) => readVerified(content, d));
 }
 
 /** What `tree` tells of each thing; the JSON output has these keys. */

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { ResultCache } from '../../concurrency/index.js';
 import { type BlobProvider, OciLayout } from '../../content/index.js';
-import { resolveImage } from '../../engine/images/find-image.js';
+import { resolveImage } from '../../engine/images/names.js';
 import { openStore, type Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';

@@ -1,4 +1,4 @@
-import { unpackedLayers } from '../../engine/images/layer-presence.js';
+import { unpackedLayers } from '../../engine/images/layer-blobs.js';
 import type { Store } from '../../engine/store.js';
 import type { Descriptor } from '../../spec/index.js';
 import { ImageViews, type ImageViewsOptions, type LayeredSource } from '../../transfer/image-views.js';

@@ -1,6 +1,6 @@
 import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
-import { discardedBlobs, noteDiscarded } from '../../engine/images/discard-layers.js';
-import { resolveImage, touchImage } from '../../engine/images/find-image.js';
+import { discardedBlobs, noteDiscarded } from '../../engine/images/layer-blobs.js';
+import { resolveImage, touchImage } from '../../engine/images/names.js';
 import { type LoadedImage, loadImage } from '../../engine/images/image.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store } from '../../engine/store.js';

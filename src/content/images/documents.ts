@@ -28,7 +28,7 @@ export interface DocumentFacts {
   readonly digest: Digest;
   readonly mediaType: string;
   /** What a referrer refers to; also what a signature is for that refers to it by its tag alone. */
-  readonly subject?: Digest;
+  readonly subject?: Digest | undefined;
   /** Of an image manifest whose config is known, as text. */
   readonly platform?: string;
   /** The digest of an image manifest's config. */

@@ -22,7 +22,7 @@ export interface Verification {
   /** For people: the key, or whom the certificate was for. */
   readonly signedBy: string;
   /** What the signature says that it is for; undefined where it does not say. */
-  readonly identity?: string;
+  readonly identity?: string | undefined;
   readonly format: string;
   /** Of the signature's manifest. */
   readonly signature: Digest;
@@ -83,7 +83,6 @@ export async function forgetVerifications(statements: Statements, digests: Itera
 }
 
 function verificationOf(row: Row): Verification {
-  const identity = optionalTextOf(row, 'identity');
   return {
     digest: parseDigest(textOf(row, 'digest')),
     name: textOf(row, 'name'),
@@ -91,7 +90,7 @@ function verificationOf(row: Row): Verification {
     policy: textOf(row, 'policy'),
     scope: textOf(row, 'scope'),
     signedBy: textOf(row, 'signed_by'),
-    ...(identity === undefined ? {} : { identity }),
+    identity: optionalTextOf(row, 'identity'),
     format: textOf(row, 'format'),
     signature: parseDigest(textOf(row, 'signature')),
     verifiedAt: dateOf(row, 'verified_at'),

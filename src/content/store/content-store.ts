@@ -93,7 +93,7 @@ export interface ContentStore extends BlobProvider {
 /** How a blob arrives. */
 export interface IngestOptions extends Abortable {
   /** Where the bytes come from (`registry/repository`), recorded for a later repair. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Called now and then while the blob is in flight elsewhere, with how far that is. */
   readonly onWait?: (progress: IngestProgress) => void;
 }

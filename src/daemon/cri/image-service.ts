@@ -1,9 +1,9 @@
 import type { Verification } from '../../content/index.js';
 import { loadImage } from '../../engine/images/image.js';
 import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
-import { type RemovedImage, removeImage } from '../../engine/images/remove.js';
+import { type RemovedImage, removeImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
-import { knownVerifications } from '../../engine/trust/registry-signatures.js';
+import { knownVerifications } from '../../engine/trust/signature-sources.js';
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { formatPlatform } from '../../spec/index.js';
 import type { StreamingMethod, UnaryMethod } from '../grpc/calls.js';

@@ -1,4 +1,4 @@
-import type { RemovedImage } from '../../engine/images/remove.js';
+import type { RemovedImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { recordedUsage } from '../../engine/upkeep/disk-usage.js';
 import { isLandfallError } from '../../errors.js';

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { RecentMap } from '../../concurrency/index.js';
 import { collectGarbage } from '../../engine/upkeep/collect-garbage.js';
-import { letGoOfSnapshot } from '../../engine/images/remove.js';
+import { letGoOfSnapshot } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';

@@ -6,7 +6,7 @@ import { formatPlatform, isRunnablePlatform, type Platform } from '../../spec/in
 import { isMountPoint, mountFromSpec, unmount } from '../../system/index.js';
 import type { Mount } from '../../unpack/index.js';
 import { requireUnpackable, loadImage } from '../images/image.js';
-import { resolveImage, touchImage } from '../images/find-image.js';
+import { resolveImage, touchImage } from '../images/names.js';
 import type { Store } from '../store.js';
 
 /** Which mounts of an image are wanted. */

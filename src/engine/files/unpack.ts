@@ -4,10 +4,11 @@ import type { Readable } from 'node:stream';
 import type { BlobProvider } from '../../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import {
-  createDigester,
   type Descriptor,
   type Digest,
+  hostPlatform,
   type Platform,
+  platformMatcher,
   unpackLimits,
 } from '../../spec/index.js';
 import { tellingCaller } from '../../concurrency/index.js';
@@ -32,7 +33,15 @@ import {
   unpackTree,
   type WorkerPool,
 } from '../../unpack/index.js';
-import { type ImageLayer, requireUnpackable, type LoadedImage, loadImage } from '../images/image.js';
+import {
+  type ImageLayer,
+  type LoadedImage,
+  loadImage,
+  manifestsHere,
+  requireUnpackable,
+} from '../images/image.js';
+import { digestIn } from '../images/read-document.js';
+import { settleStore, type Store } from '../store.js';
 
 export interface UnpackImageOptions extends Abortable, ExtractionOptions {
   /** A store's content, or an OCI layout. */
@@ -72,16 +81,14 @@ async function unpackTelling(options: UnpackImageOptions): Promise<UnpackImageRe
   const { content, target, platform, directory, pool, signal, onEvent } = options;
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(options.limits));
-  const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => {
-    return {
-      descriptor,
-      diffId,
-      open: async () => ({
-        path: await content.path(descriptor.digest),
-        verified: verifyBlob(content, descriptor, signal),
-      }),
-    };
-  });
+  const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => ({
+    descriptor,
+    diffId,
+    open: async () => ({
+      path: await content.path(descriptor.digest),
+      verified: verifyBlob(content, descriptor, { signal }),
+    }),
+  }));
   await unpackTree(inputs, directory, { ...options, pool, signal, onEvent });
   return resultOf(image);
 }
@@ -93,17 +100,8 @@ function resultOf(image: LoadedImage): UnpackImageResult {
 }
 
 /** A layout on disk was verified by nobody, and a store's blob may have rotted since. */
-async function verifyBlob(
-  content: BlobProvider,
-  descriptor: Descriptor,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const digester = createDigester(descriptor.digest);
-  for await (const chunk of await content.open(descriptor)) {
-    throwIfAborted(signal);
-    digester.update(chunk as Buffer);
-  }
-  refuseOtherDigest(descriptor.digest, digester.digest());
+async function verifyBlob(content: BlobProvider, descriptor: Descriptor, o: Abortable): Promise<void> {
+  refuseOtherDigest(descriptor.digest, await digestIn(content, descriptor, o));
 }
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
@@ -214,4 +212,54 @@ function warningsOf({ process: { user } }: RuntimeConfig, mappings: IdMappings |
   return [
     `the image runs as ${missing.join(', ')}, which the user namespace does not have; no runtime starts it so`,
   ];
+}
+
+export interface UnpackPresentOptions extends Abortable {
+  /** Default: this machine's. */
+  readonly platform?: Platform | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface UnpackedPresent {
+  readonly platform: Platform;
+  readonly chainId: Digest | undefined;
+}
+
+/**
+ * Makes snapshots of the layers of an image whose blobs are in the store and that has a name there, as a pull does. Undefined where
+ * it has no manifest for the platform, or is no container image.
+ *
+ * Errors: those of the unpacker; NO_SPACE, FILESYSTEM; ABORTED.
+ */
+export async function unpackPresent(
+  store: Store,
+  target: Descriptor,
+  { platform = hostPlatform(), signal, onWarning }: UnpackPresentOptions = {},
+): Promise<UnpackedPresent | undefined> {
+  const { matches, compare } = platformMatcher(platform);
+  const here = await manifestsHere(store.content, target);
+  const [image] = here
+    .filter((manifest) => matches(manifest.platform))
+    .sort((a, b) => compare(a.platform, b.platform));
+  if (image === undefined) return undefined;
+  requireUnpackable(image.layers, store.limits);
+  await using lease = await store.leases.create();
+  await lease.addBlob(...image.layers.map(({ descriptor }) => descriptor.digest));
+  await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+  await store.unpacker.unpack(
+    image.layers.map(({ descriptor, diffId }) => ({
+      descriptor,
+      diffId,
+      // What is committed was verified.
+      open: async () => ({ path: await store.content.path(descriptor.digest), verified: Promise.resolve() }),
+    })),
+    {
+      signal,
+      onEvent: (event) => {
+        if (event.type === 'warning') onWarning?.(event.message);
+      },
+    },
+  );
+  await settleStore(store);
+  return { platform: image.platform, chainId: image.layers.at(-1)?.chainId };
 }

@@ -1,7 +1,15 @@
-import type { BlobProvider } from '../../content/index.js';
-import { ContentError, isLandfallError, SpecError } from '../../errors.js';
+import type { BlobProvider, DocumentFacts } from '../../content/index.js';
+import {
+  type Abortable,
+  ContentError,
+  isLandfallError,
+  LandfallError,
+  SpecError,
+  throwIfAborted,
+} from '../../errors.js';
 import {
   chainIds,
+  childrenOf,
   closestPlatform,
   type Descriptor,
   type Digest,
@@ -22,8 +30,8 @@ import {
   platformOf,
   type UnpackLimits,
 } from '../../spec/index.js';
+import type { StoreParts } from '../store.js';
 import {
-  documentLimit,
   isSilent,
   noMatchingPlatform,
   readConfig,
@@ -48,20 +56,16 @@ export interface FetchedImage {
   /** Absent for an artifact, which is carried but has no root file system. */
   readonly config?: ImageConfig;
   readonly platform: Platform;
+  /** Bottom first. */
   readonly layers: readonly ImageLayer[];
 }
 
 /** An image in a store or a layout, for one platform. */
-export interface LoadedImage {
+export interface LoadedImage extends FetchedImage {
   readonly index?: ImageIndex;
-  readonly manifestDescriptor: Descriptor;
-  readonly manifest: ImageManifest;
   readonly config: ImageConfig;
-  readonly platform: Platform;
   /** The config's digest. */
   readonly imageId: Digest;
-  /** Bottom first. */
-  readonly layers: readonly ImageLayer[];
   /** Of the topmost layer; absent for an image without layers. */
   readonly chainId: Digest | undefined;
 }
@@ -107,8 +111,7 @@ async function listedFor(
 ): Promise<Descriptor> {
   const { target, wanted, here } = o;
   try {
-    const read = (d: Descriptor): Promise<Buffer> => readVerified(content, d, documentLimit(d));
-    return (await selectManifest(target, wanted, read)).descriptor;
+    return (await selectManifest(target, wanted, (d) => readVerified(content, d))).descriptor;
   } catch (error) {
     if (here.length === 0 || !isLandfallError(error)) throw error;
     if (error.code === 'BLOB_NOT_FOUND') throw notHere(o, error);
@@ -203,13 +206,22 @@ async function manifestsBelow(
     }
     return below;
   }
-  if (!isConfigType(document.config.mediaType)) return [];
-  if ((await content.info(document.config.digest)) === undefined) return [];
-  const config = await readConfig(content, document.config);
+  const image = await readRunnable(content, document);
+  return image === undefined ? [] : [{ descriptor: target, manifest: document, ...image }];
+}
+
+/** What the config of a manifest says. Undefined where it is not here, and for an artifact or an attestation. */
+async function readRunnable(
+  content: BlobProvider,
+  manifest: ImageManifest,
+): Promise<Pick<LocalManifest, 'platform' | 'layers'> | undefined> {
+  if (!isConfigType(manifest.config.mediaType)) return undefined;
+  if ((await content.info(manifest.config.digest)) === undefined) return undefined;
+  const config = await readConfig(content, manifest.config);
   const platform = normalizePlatform(platformOf(config));
   // An attestation has a config of an image's type, but no platform that anything could run.
-  if (platform.os === 'unknown' || platform.architecture === 'unknown') return [];
-  return [{ descriptor: target, manifest: document, platform, layers: imageLayers(document, config) }];
+  if (platform.os === 'unknown' || platform.architecture === 'unknown') return undefined;
+  return { platform, layers: imageLayers(manifest, config) };
 }
 
 /** The platforms of an image that are here. */
@@ -261,4 +273,131 @@ export function requireUnpackable(
     `layer ${odd.descriptor.digest} is ${odd.descriptor.mediaType}, which is no file system layer`,
     { hint: 'Use --no-unpack to keep the image without unpacking it.' },
   );
+}
+
+interface RecordDocumentsOptions {
+  /**
+   * What becomes of a manifest below an index that is here without all that it lists: it was left by a pull that did not
+   * end, unless its content was lost. `skip` says the former, and is the default.
+   */
+  readonly incomplete?: 'skip' | 'record';
+}
+
+/**
+ * Records what the indexes and manifests from a target down say, as far as they are here. The target itself always is
+ * recorded. Call it before a name is given to the target, while everything is leased.
+ *
+ * Errors: those of reading documents; of those below the target only where they are not damaged.
+ */
+export async function recordDocuments(
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+  target: Descriptor,
+  { incomplete = 'skip' }: RecordDocumentsOptions = {},
+): Promise<void> {
+  const found: DocumentFacts[] = [];
+  await survey(store, target, { found, incomplete, depth: 0 });
+  await store.documents.put(found);
+}
+
+/**
+ * Records the documents of images of which nothing is recorded. Returns the names of those whose target cannot be read, by
+ * that target.
+ */
+export async function recordMissingDocuments(
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+  o: Abortable = {},
+): Promise<ReadonlyMap<Digest, string>> {
+  const unreadable = new Map<Digest, string>();
+  for (const { name, target } of await store.documents.unrecorded()) {
+    throwIfAborted(o.signal);
+    try {
+      await recordDocuments(store, target);
+      if ((await store.documents.get(target.digest)) === undefined) unreadable.set(target.digest, name);
+    } catch (error) {
+      if (!(error instanceof LandfallError)) throw error;
+      unreadable.set(target.digest, name);
+    }
+  }
+  return unreadable;
+}
+
+async function survey(
+  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+  descriptor: Descriptor,
+  o: Required<RecordDocumentsOptions> & { readonly found: DocumentFacts[]; readonly depth: number },
+): Promise<void> {
+  const { digest, mediaType } = descriptor;
+  const isIndex = isIndexType(mediaType);
+  if (!isIndex && !isManifestType(mediaType)) return;
+  if (o.depth > LIMITS.indexDepth || (await store.content.info(digest)) === undefined) return;
+  const known = await store.documents.get(digest);
+  if (!isIndex && known?.platform !== undefined) return;
+  const document = await readManifest(store.content, descriptor);
+  const below = o.depth > 0;
+  if (document.kind === 'manifest') {
+    if (below && o.incomplete === 'skip' && !(await isWhole(store, document))) return;
+    o.found.push(await factsOfManifest(store.content, descriptor, document));
+    return;
+  }
+  if (known === undefined) o.found.push(factsOf(descriptor, document));
+  for (const child of document.manifests) {
+    try {
+      await survey(store, child, { ...o, depth: o.depth + 1 });
+    } catch (error) {
+      // One platform that is damaged is no reason to know nothing of the others.
+      if (!(error instanceof LandfallError)) throw error;
+    }
+  }
+}
+
+/** Whether all that a manifest lists came once: it is here, or damaged, or was dropped on purpose. */
+async function isWhole(
+  { content, database }: Pick<StoreParts, 'content' | 'database'>,
+  manifest: ImageManifest,
+): Promise<boolean> {
+  for (const { digest } of childrenOf(manifest)) {
+    const came = await database.get(
+      'SELECT 1 FROM blobs WHERE digest = ?1 UNION ALL SELECT 1 FROM discarded WHERE digest = ?1',
+      [digest],
+    );
+    if (came === undefined && (await content.info(digest)) === undefined) return false;
+  }
+  return true;
+}
+
+/** What a document says of itself: all there is to know of an index or an artifact. */
+export function factsOf(
+  { digest, mediaType }: Descriptor,
+  document: ImageIndex | ImageManifest,
+): DocumentFacts {
+  return {
+    digest,
+    mediaType,
+    subject: document.subject?.digest,
+    children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
+    chainIds: [],
+  };
+}
+
+/** The same of a manifest, with what only its config says, where that can be read. */
+async function factsOfManifest(
+  content: BlobProvider,
+  descriptor: Descriptor,
+  manifest: ImageManifest,
+): Promise<DocumentFacts> {
+  const facts = factsOf(descriptor, manifest);
+  try {
+    const image = await readRunnable(content, manifest);
+    if (image === undefined) return facts;
+    return {
+      ...facts,
+      platform: formatPlatform(image.platform),
+      imageId: manifest.config.digest,
+      chainIds: image.layers.map(({ chainId }) => chainId),
+    };
+  } catch (error) {
+    // Its blobs are known all the same.
+    if (error instanceof LandfallError) return facts;
+    throw error;
+  }
 }

@@ -11,7 +11,7 @@ import {
   textOf,
 } from '../../metadata/index.js';
 import { type Digest, parseDigest } from '../../spec/index.js';
-import { recordMissingDocuments } from './documents.js';
+import { recordMissingDocuments } from './image.js';
 import type { Store } from '../store.js';
 
 /** An image, with what it takes in the store that has its name. Names of one target are one image there. */

@@ -9,6 +9,7 @@ import {
   type LandfallError,
   RegistryError,
   SpecError,
+  throwIfAborted,
 } from '../../errors.js';
 import type { Fetcher, RegistryClient } from '../../registry/index.js';
 import {
@@ -46,17 +47,11 @@ export type ImageDocument = ImageManifest | ImageIndex;
 export async function readVerified(
   content: Pick<BlobProvider, 'open'>,
   descriptor: Descriptor,
-  maxBytes: number,
+  maxBytes: number = documentLimit(descriptor),
 ): Promise<Buffer> {
   refuseLarger(descriptor, maxBytes);
-  const digester = createDigester(descriptor.digest);
   const chunks: Buffer[] = [];
-  for await (const chunk of await content.open(descriptor)) {
-    const bytes = chunk as Buffer;
-    digester.update(bytes);
-    chunks.push(bytes);
-  }
-  const actual = digester.digest();
+  const actual = await digestIn(content, descriptor, {}, (chunk) => chunks.push(chunk));
   if (actual !== descriptor.digest) {
     throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
       details: { digest: descriptor.digest, expected: descriptor.digest, actual },
@@ -64,6 +59,22 @@ export async function readVerified(
     });
   }
   return Buffer.concat(chunks);
+}
+
+/** The digest of what a blob reads as. Errors: those of opening and reading it; ABORTED. */
+export async function digestIn(
+  content: Pick<BlobProvider, 'open'>,
+  descriptor: Descriptor,
+  { signal }: Abortable,
+  onChunk?: (chunk: Buffer) => void,
+): Promise<Digest> {
+  const digester = createDigester(descriptor.digest);
+  for await (const chunk of await content.open(descriptor)) {
+    throwIfAborted(signal);
+    digester.update(chunk as Buffer);
+    onChunk?.(chunk as Buffer);
+  }
+  return digester.digest();
 }
 
 /** Reads and parses a manifest or index (image-spec: manifest.md, image-index.md). */
@@ -79,7 +90,7 @@ export async function readConfig(content: BlobProvider, descriptor: Descriptor):
   return parseImageConfig(await readVerified(content, descriptor, LIMITS.configBytes));
 }
 
-/** How many bytes a document may have. */
+/** How many bytes a manifest, an index or a config may have. */
 export function documentLimit({ mediaType }: Descriptor): number {
   return isConfigType(mediaType) ? LIMITS.configBytes : LIMITS.manifestBytes;
 }
@@ -276,16 +287,15 @@ export function documentBytes(
   options: Abortable,
 ): DocumentBytes {
   return async (descriptor) => {
-    const limit = documentLimit(descriptor);
     if ((await content.info(descriptor.digest)) !== undefined) {
       try {
-        return await readVerified(content, descriptor, limit);
+        return await readVerified(content, descriptor);
       } catch (error) {
         // A damaged blob is fetched again by the pull that needs it.
         if (!isLandfallError(error)) throw error;
       }
     }
-    return await fetchVerified(source, descriptor, limit, options);
+    return await fetchVerified(source, descriptor, options);
   };
 }
 
@@ -306,98 +316,63 @@ export interface ResolveOptions extends Abortable {
  * What a reference leads to at its registry; nothing is kept. Without a platform that is what the name points to, often an
  * index. Errors: those of the resolver and the fetcher; NO_MATCHING_PLATFORM, INVALID_MANIFEST, LIMIT_EXCEEDED.
  */
-export async function resolveReference(options: ResolveOptions): Promise<Descriptor> {
-  return await resolve(options, false);
-}
-
-/** Once more by GET, where the manifest could not be had as HEAD had described it. */
-async function resolve(options: ResolveOptions, byGet: boolean): Promise<Descriptor> {
+export async function resolveReference(options: ResolveOptions, byGet = false): Promise<Descriptor> {
   const { registry, reference, platform, signal } = options;
   const target = await registry.resolver().resolve(reference, { signal, byGet });
   if (platform === undefined) return target;
   const repository = registry.repository(reference);
+  const read = (descriptor: Descriptor): Promise<Buffer> => fetchVerified(repository, descriptor, { signal });
   try {
-    const selected = await selectManifest(target, platform, (d) =>
-      fetchVerified(repository, d, documentLimit(d), { signal }),
-    );
-    if (selected.index === undefined) await checkPlatform(repository, selected, platform, { signal });
-    return selected.descriptor;
+    const { descriptor, manifest, index } = await selectManifest(target, platform, read);
+    // No index says for what a single manifest is, so its config is asked; an artifact is for every platform.
+    if (index === undefined && isConfigType(manifest.config.mediaType)) {
+      const actual = normalizePlatform(platformOf(parseImageConfig(await read(manifest.config))));
+      if (!platformMatcher(platform).matches(actual))
+        throw noMatchingPlatform(descriptor, platform, [actual]);
+    }
+    return descriptor;
   } catch (error) {
     if (byGet) throw error;
     // What only looks into a store loads nothing of the registry.
     const { isMisdescribed } = await import('../../registry/index.js');
     if (!isMisdescribed(error, target)) throw error;
-    return await resolve(options, true);
+    // Once more by GET, since the manifest could not be had as HEAD had described it.
+    return await resolveReference(options, true);
   }
-}
-
-/** No index says for what a single manifest is, so its config is asked; an artifact is for every platform. */
-async function checkPlatform(
-  source: DocumentSource,
-  { descriptor, manifest }: SelectedManifest,
-  wanted: Platform,
-  options: Abortable,
-): Promise<void> {
-  if (!isConfigType(manifest.config.mediaType)) return;
-  const actual = normalizePlatform(platformOf(await fetchConfig(source, manifest.config, options)));
-  if (platformMatcher(wanted).matches(actual)) return;
-  throw noMatchingPlatform(descriptor, wanted, [actual]);
 }
 
 /** Where documents come from, and what is told when one was not what it should be. */
 type DocumentSource = Pick<Fetcher, 'fetch' | 'distrust'>;
 
-/**
- * A manifest or an index straight from its registry, kept nowhere (image-spec: manifest.md, image-index.md).
- * Errors: those of {@link Fetcher}; DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, INVALID_MANIFEST.
- */
-export async function fetchDocument(
-  source: DocumentSource,
-  descriptor: Descriptor,
-  options: Abortable = {},
-): Promise<ImageDocument> {
-  const bytes = await fetchVerified(source, descriptor, LIMITS.manifestBytes, options);
-  return parseManifest(bytes, descriptor.mediaType);
-}
-
-/** The same of an image config (image-spec: config.md). */
-async function fetchConfig(
-  source: DocumentSource,
-  descriptor: Descriptor,
-  options: Abortable = {},
-): Promise<ImageConfig> {
-  return parseImageConfig(await fetchVerified(source, descriptor, LIMITS.configBytes, options));
-}
-
 /** How many bodies of a document may break off. Until the first byte, the source itself tries again. */
 const BROKEN_BODIES = 3;
 
-/** The bytes of a document, verified. Errors: as {@link fetchDocument}, INVALID_MANIFEST excepted. */
+/**
+ * The bytes of a manifest, an index or a config straight from its registry, verified (image-spec: manifest.md, config.md).
+ * Errors: those of {@link Fetcher}; DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED.
+ */
 export async function fetchVerified(
   source: DocumentSource,
   descriptor: Descriptor,
-  maxBytes: number,
   options: Abortable,
+  maxBytes: number = documentLimit(descriptor),
 ): Promise<Buffer> {
   refuseLarger(descriptor, maxBytes);
+  const { digest } = descriptor;
   for (let broken = 0; ;) {
     const body = await source.fetch(descriptor, options);
     try {
       const bytes = await buffer(body);
-      const actual = createDigester(descriptor.digest).update(bytes).digest();
-      if (actual === descriptor.digest) return bytes;
-      throw mismatch(descriptor.digest, actual);
+      const actual = createDigester(digest).update(bytes).digest();
+      if (actual === digest) return bytes;
+      throw new ContentError('DIGEST_MISMATCH', `what the registry sent for ${digest} is ${actual}`, {
+        details: { digest, expected: digest, actual },
+        hint: 'The registry, or a proxy before it, has changed the content; do not trust it.',
+      });
     } catch (error) {
       if (isWrongContent(error) && (await source.distrust(descriptor))) continue;
       broken += 1;
       if (!(error instanceof RegistryError) || !error.retryable || broken === BROKEN_BODIES) throw error;
     }
   }
-}
-
-function mismatch(expected: Digest, actual: Digest): ContentError {
-  return new ContentError('DIGEST_MISMATCH', `what the registry sent for ${expected} is ${actual}`, {
-    details: { digest: expected, expected, actual },
-    hint: 'The registry, or a proxy before it, has changed the content; do not trust it.',
-  });
 }

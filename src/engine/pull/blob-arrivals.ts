@@ -1,10 +1,11 @@
-import { type Deferred, deferred, type Limiter } from '../../concurrency/index.js';
+import { type Deferred, deferred, Limiter } from '../../concurrency/index.js';
 import type { BlobProvider, ContentStore, IngestWriter, Lease } from '../../content/index.js';
 import { type Abortable, ContentError, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
-import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
+import type { Descriptor, Digest } from '../../spec/index.js';
 import type { LayerSource } from '../../unpack/index.js';
-import { downloadBlob } from './blob-download.js';
+import { digestIn } from '../images/read-document.js';
+import { arrivedIn, downloadBlob } from './blob-download.js';
 import type { BudgetShare } from './pull-budget.js';
 import type { BlobRole, PullEventBody } from './pull-report.js';
 
@@ -16,9 +17,7 @@ export interface BlobArrivalsOptions extends Abortable {
   readonly source: string;
   /** Bounds how many layers are on their way at once. */
   readonly budget: BudgetShare;
-  /** Bounds the same for manifests and configs, which never wait behind a layer. */
-  readonly documentLimit: Limiter;
-  readonly onEvent: (event: PullEventBody) => void;
+  readonly onEvent?: ((event: PullEventBody) => void) | undefined;
 }
 
 /** A blob on its way: `readable` settles when its bytes may be read behind a frontier, `done` when it is verified. */
@@ -31,6 +30,9 @@ export interface BlobArrival {
 /** What is small, and waited for before anything else can go on. */
 const DOCUMENTS: ReadonlySet<BlobRole> = new Set(['index', 'manifest', 'config']);
 
+/** Manifests and configs that are on their way at once: they never wait behind a layer. */
+const DOCUMENT_CONCURRENCY = 8;
+
 /** Progress is told at most so often for a blob, in ms. */
 const PROGRESS_INTERVAL_MS = 50;
 
@@ -41,6 +43,7 @@ const PROGRESS_INTERVAL_MS = 50;
 export class BlobArrivals {
   readonly #options: BlobArrivalsOptions;
   readonly #arrivals = new Map<Digest, BlobArrival>();
+  readonly #documents = new Limiter(DOCUMENT_CONCURRENCY);
   #bytesDownloaded = 0;
 
   constructor(options: BlobArrivalsOptions) {
@@ -58,10 +61,9 @@ export class BlobArrivals {
     if (known !== undefined) return known;
     const readable = deferred<LayerSource>();
     const arrive = (): Promise<void> => this.#arrive(descriptor, role, readable);
-    const { budget, documentLimit, signal } = this.#options;
-    const isDocument = DOCUMENTS.has(role);
-    const done = isDocument
-      ? documentLimit.run(arrive, { signal })
+    const { budget, signal } = this.#options;
+    const done = DOCUMENTS.has(role)
+      ? this.#documents.run(arrive, { signal })
       : budget.download({ bytes: descriptor.size, signal }, arrive);
     done.catch(readable.reject);
     // Who waits for neither must not bring the process down: the pull reports the first failure itself.
@@ -198,7 +200,7 @@ export class BlobArrivals {
       fetcher,
       writer,
       signal,
-      ...(DOCUMENTS.has(role) ? {} : { extra: budget.extra }),
+      extra: DOCUMENTS.has(role) ? undefined : budget.extra,
       onBytes: (bytes) => {
         this.#bytesDownloaded += bytes;
         arrived += bytes;
@@ -217,7 +219,7 @@ export class BlobArrivals {
     state: Extract<PullEventBody, { type: 'blob' }>['state'],
     bytes: number,
   ): void {
-    this.#options.onEvent({ type: 'blob', role, digest, size, state, bytes });
+    this.#options.onEvent?.({ type: 'blob', role, digest, size, state, bytes });
   }
 }
 
@@ -225,12 +227,6 @@ export class BlobArrivals {
 interface ArrivalReaders {
   readonly readable: Pick<Deferred<LayerSource>, 'resolve'>;
   readonly next: Promise<LayerSource | undefined>;
-}
-
-/** How many bytes of its blob a writer has. */
-export function arrivedIn(writer: IngestWriter): number {
-  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
-  return writer.descriptor.size - missing;
 }
 
 /**
@@ -256,15 +252,11 @@ async function presentLayer(
 }
 
 async function verify(content: BlobProvider, descriptor: Descriptor, o: Abortable): Promise<void> {
-  const digester = createDigester(descriptor.digest);
-  for await (const chunk of await content.open(descriptor)) {
-    throwIfAborted(o.signal);
-    digester.update(chunk as Buffer);
-  }
-  const actual = digester.digest();
-  if (actual === descriptor.digest) return;
-  throw new ContentError('DIGEST_MISMATCH', `blob ${descriptor.digest} reads as ${actual}`, {
+  const { digest } = descriptor;
+  const actual = await digestIn(content, descriptor, o);
+  if (actual === digest) return;
+  throw new ContentError('DIGEST_MISMATCH', `blob ${digest} reads as ${actual}`, {
     hint: 'The stored blob is damaged: run `landfall fsck --repair`.',
-    details: { digest: descriptor.digest, expected: descriptor.digest, actual },
+    details: { digest, expected: digest, actual },
   });
 }

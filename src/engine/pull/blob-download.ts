@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { pause } from '../../concurrency/index.js';
-import { ByteRanges, type ByteSpan } from '../../content/index.js';
-import type { IngestWriter } from '../../content/index.js';
+import { ByteRanges, type ByteSpan, type IngestWriter } from '../../content/index.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import type { Fetcher } from '../../registry/index.js';
 import type { ExtraConnection, ExtraConnections, KnownDownload } from './pull-budget.js';
@@ -13,8 +12,8 @@ export interface BlobDownloadOptions extends Abortable {
   /** Where further connections for a large blob come from. Without it, there is one. */
   readonly extra?: Pick<ExtraConnections, 'add'> | undefined;
   /** Called with the length of what has come. */
-  readonly onBytes: (bytes: number) => void;
-  readonly onRetry: () => void;
+  readonly onBytes?: (bytes: number) => void;
+  readonly onRetry?: () => void;
 }
 
 /** How often a body may break off before it has brought a byte that is missing, and the first pause after that, in ms. */
@@ -35,6 +34,12 @@ const FRUITFUL_BYTES = 64 * 1024;
  */
 export async function downloadBlob(options: BlobDownloadOptions): Promise<void> {
   await new BlobDownload(options).run();
+}
+
+/** How many bytes of its blob a writer has. */
+export function arrivedIn(writer: IngestWriter): number {
+  const missing = writer.missing().reduce((sum, { start, end }) => sum + end - start, 0);
+  return writer.descriptor.size - missing;
 }
 
 class BlobDownload {
@@ -90,7 +95,7 @@ class BlobDownload {
         // Without a body the fetcher has asked as often as is of use.
         if (!body.isHere || !isRetryable(error) || fruitless >= FRUITLESS_BODIES) throw error;
         this.#plan.renew(this.#options.writer.missing());
-        this.#options.onRetry();
+        this.#options.onRetry?.();
         if (came < FRUITFUL_BYTES) await pause(pauseAfter(fruitless), this.#options);
       }
     }
@@ -167,7 +172,7 @@ class BlobDownload {
           const batch = await body.next();
           if (batch === undefined) return;
           const bytes = batch.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-          onBytes(bytes);
+          onBytes?.(bytes);
           this.#known?.came(bytes);
           await writer.write(at, ...batch);
           at += bytes;

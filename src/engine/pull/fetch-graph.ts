@@ -6,6 +6,7 @@ import {
   type Descriptor,
   type Digest,
   formatPlatform,
+  hostPlatform,
   type ImageManifest,
   isConfigType,
   isIndexType,
@@ -16,7 +17,7 @@ import {
   platformMatcher,
   platformOf,
 } from '../../spec/index.js';
-import { discardedBlobs } from '../images/discard-layers.js';
+import { discardedBlobs } from '../images/layer-blobs.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import {
   type DocumentBytes,
@@ -36,9 +37,8 @@ export interface FetchGraphOptions {
   readonly arrivals: BlobArrivals;
   /** Gives what is only looked at, to see for which platform it is, and is not kept. */
   readonly read: DocumentBytes;
-  readonly platform: Platform;
-  /** The caller asked for this platform, so another one is an error and not a remark. */
-  readonly platformRequired: boolean;
+  /** Another one is an error then. Default: this machine's, and another one is a remark. */
+  readonly platform: Platform | undefined;
   readonly onWarning: (message: string) => void;
   /** Told of the manifest that was chosen, while its config is on its way. */
   readonly onManifest?: (manifest: ImageManifest, descriptor: Descriptor) => void;
@@ -46,11 +46,12 @@ export interface FetchGraphOptions {
 
 /** Fetches index, manifest and config of the wanted platform. Its layers are not begun. */
 export async function fetchImage(target: Descriptor, options: FetchGraphOptions): Promise<FetchedImage> {
-  const { descriptor, manifest } = await selectManifest(target, options.platform, options.read, (d) =>
+  const platform = options.platform ?? hostPlatform();
+  const { descriptor, manifest } = await selectManifest(target, platform, options.read, (d) =>
     fetchDocument(d, options),
   );
   if (!isConfigType(manifest.config.mediaType)) {
-    return { manifestDescriptor: descriptor, manifest, platform: options.platform, layers: [] };
+    return { manifestDescriptor: descriptor, manifest, platform, layers: [] };
   }
   refuseLarger(manifest.config, LIMITS.configBytes);
   options.onManifest?.(manifest, descriptor);
@@ -133,10 +134,11 @@ function roleIn(manifest: ImageManifest, child: Descriptor): BlobRole {
 
 /** A single manifest carries no platform, so its config is asked. */
 function checkPlatform(target: Descriptor, actual: Platform, options: FetchGraphOptions): void {
-  if (platformMatcher(options.platform).matches(normalizePlatform(actual))) return;
-  if (options.platformRequired) throw noMatchingPlatform(target, options.platform, [actual]);
+  const { platform = hostPlatform() } = options;
+  if (platformMatcher(platform).matches(normalizePlatform(actual))) return;
+  if (options.platform !== undefined) throw noMatchingPlatform(target, platform, [actual]);
   options.onWarning(
-    `the image is for ${formatPlatform(actual)}, this machine is ${formatPlatform(options.platform)}`,
+    `the image is for ${formatPlatform(actual)}, this machine is ${formatPlatform(platform)}`,
   );
 }
 

@@ -11,18 +11,11 @@ import {
   platformMatcher,
   platformOf,
 } from '../../spec/index.js';
-import { discardedBlobs } from '../images/discard-layers.js';
+import { discardedBlobs } from '../images/layer-blobs.js';
 import { settleStore, type Store } from '../store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
-import type { BlobRole, Fetched, PullEventBody } from './pull-report.js';
-import {
-  documentLimit,
-  isSilent,
-  readConfig,
-  readManifest,
-  readVerified,
-  selectManifest,
-} from '../images/read-document.js';
+import { type BlobRole, type Fetched, imageEvent, type PullEventBody } from './pull-report.js';
+import { isSilent, readConfig, readManifest, readVerified, selectManifest } from '../images/read-document.js';
 
 export interface PresentImageOptions {
   /** Default: this machine's. */
@@ -107,7 +100,7 @@ async function readImage(
   const { descriptor, manifest, index } = await selectManifest(
     target,
     platform,
-    (d) => readVerified(content, d, documentLimit(d)),
+    (d) => readVerified(content, d),
     async (d) => {
       const document = await readManifest(content, d);
       onRead(document.kind, d);
@@ -172,24 +165,15 @@ function fetchedOf(image: FetchedImage, unpack: boolean): Fetched {
 
 /** In the order in which an ordinary pull tells them. */
 function eventsOf(
-  { manifestDescriptor: { digest }, platform, layers }: FetchedImage,
+  image: FetchedImage,
   blobs: readonly BlobEvent[],
   unpack: boolean,
 ): readonly PullEventBody[] {
   return [
     ...blobs.filter(({ role }) => role !== 'layer'),
-    {
-      type: 'image',
-      digest,
-      platform,
-      layers: layers.map(({ descriptor, diffId }) => ({
-        digest: descriptor.digest,
-        size: descriptor.size,
-        diffId,
-      })),
-    },
+    imageEvent(image),
     ...blobs.filter(({ role }) => role === 'layer'),
-    ...(unpack ? layers : []).map(({ descriptor, diffId, chainId }): PullEventBody => ({
+    ...(unpack ? image.layers : []).map(({ descriptor, diffId, chainId }): PullEventBody => ({
       type: 'layer',
       digest: descriptor.digest,
       diffId,

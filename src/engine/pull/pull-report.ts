@@ -1,6 +1,6 @@
 import type { Digest, Platform } from '../../spec/index.js';
 import type { Decompressor, OmittedDevice, UnpackedLayer, UnpackEvent } from '../../unpack/index.js';
-import type { PulledSignature } from '../trust/registry-signatures.js';
+import type { PulledSignature } from '../trust/signature-sources.js';
 import type { FetchedImage } from '../images/image.js';
 
 /** What a blob of an image is for. */
@@ -159,6 +159,11 @@ export class PullTeller {
   tell(body: PullEventBody): void {
     const { reference, start, onEvent } = this.#options;
     onEvent?.({ reference, at: inMicroseconds(performance.now() - start), ...body });
+    if (body.type !== 'image') return;
+    const untold = this.#untold ?? [];
+    this.#untold = undefined;
+    for (const { body: blob, since } of untold)
+      this.tell({ ...blob, heldMs: inMicroseconds(performance.now() - since) });
   }
 
   tellBlob(body: PullEventBody): void {
@@ -166,20 +171,24 @@ export class PullTeller {
       this.#untold.push({ body, since: performance.now() });
     else this.tell(body);
   }
+}
 
-  tellImage(image: FetchedImage): void {
-    const { digest } = image.manifestDescriptor;
-    const layers = image.layers.map(({ descriptor, diffId }) => ({
+/** The platform that was chosen, and its layers. */
+export function imageEvent({
+  manifestDescriptor: { digest },
+  platform,
+  layers,
+}: FetchedImage): PullEventBody {
+  return {
+    type: 'image',
+    digest,
+    platform,
+    layers: layers.map(({ descriptor, diffId }) => ({
       digest: descriptor.digest,
       size: descriptor.size,
       diffId,
-    }));
-    this.tell({ type: 'image', digest, platform: image.platform, layers });
-    const untold = this.#untold ?? [];
-    this.#untold = undefined;
-    for (const { body, since } of untold)
-      this.tell({ ...body, heldMs: inMicroseconds(performance.now() - since) });
-  }
+    })),
+  };
 }
 
 /** Milliseconds with no more digits than a clock has. */

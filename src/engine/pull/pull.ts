@@ -1,4 +1,3 @@
-import { Limiter } from '../../concurrency/index.js';
 import type { CatalogImage, Lease } from '../../content/index.js';
 import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
@@ -14,11 +13,16 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { tellingCaller } from '../../concurrency/index.js';
-import type { PolicyFile } from '../../trust/index.js';
+import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
+import { artifactError, type FetchedImage, recordDocuments, requireUnpackable } from '../images/image.js';
+import { discardedBlobs, noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
+import { type DocumentBytes, documentBytes } from '../images/read-document.js';
+import { settleStore, type Store } from '../store.js';
+import { type Admission, admitImage, recordAdmission } from '../trust/admit-image.js';
+import { pathsToAll, pathTo, pathToPlatform } from '../trust/manifest-paths.js';
+import { registrySignatures, signaturesOf } from '../trust/signature-sources.js';
 import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
-import { discardedBlobs, discardLayers, noteDiscarded, unneededLayers } from '../images/discard-layers.js';
-import { recordDocuments } from '../images/documents.js';
 import {
   blobsOf,
   EarlyLayers,
@@ -27,20 +31,17 @@ import {
   fetchImage,
   requireSpace,
 } from './fetch-graph.js';
-import { artifactError, type FetchedImage, requireUnpackable } from '../images/image.js';
 import { usePresentImage } from './present-image.js';
 import { type BudgetShare, PullBudget } from './pull-budget.js';
 import {
   type Fetched,
   fromUnpackEvent,
+  imageEvent,
   pulledLayers,
   type PullEvent,
   type PullResult,
   PullTeller,
 } from './pull-report.js';
-import { documentBytes } from '../images/read-document.js';
-import { settleStore, type Store } from '../store.js';
-import { PullGate } from '../trust/pull-gate.js';
 
 /**
  * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack, record. Layers download
@@ -56,20 +57,7 @@ export async function pull(options: PullOptions): Promise<PullResult> {
       hint: 'Use either --discard-layers or --no-unpack.',
     });
   }
-  return await tellingCaller(options, (telling) => pullResolved({ ...options, ...telling }, false));
-}
-
-/** Once more by GET, where the manifest could not be had as HEAD had described it. */
-async function pullResolved(options: PullOptions, byGet: boolean): Promise<PullResult> {
-  const session = new PullSession(options);
-  const gate = await session.gate();
-  const target = await session.resolve(byGet);
-  try {
-    return await session.bring(target, gate);
-  } catch (error) {
-    if (byGet || !isMisdescribed(error, target)) throw error;
-    return await pullResolved(options, true);
-  }
+  return await tellingCaller(options, (telling) => new PullSession({ ...options, ...telling }).run(false));
 }
 
 export interface PullOptions extends Abortable {
@@ -108,8 +96,6 @@ export interface PullOptions extends Abortable {
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
 }
 
-const DOCUMENT_CONCURRENCY = 8;
-
 /** One pull under way: its steps, and what they share. */
 class PullSession {
   readonly #options: PullOptions;
@@ -123,46 +109,54 @@ class PullSession {
   readonly #omitted: OmittedDevice[] = [];
   /** What had the name when the pull began. */
   #known: CatalogImage | undefined;
+  #admission: Admission | undefined;
   #resolveMs = 0;
   #fetchMs = 0;
   #unpackMs = 0;
 
   constructor(options: PullOptions) {
+    const { reference, onEvent, budget = new PullBudget(), signal } = options;
     this.#options = options;
     this.#reference =
-      typeof options.reference === 'string'
-        ? parseReference(options.reference, { defaultTag: true })
-        : options.reference;
+      typeof reference === 'string' ? parseReference(reference, { defaultTag: true }) : reference;
     this.#name = formatReference(this.#reference);
-    this.#teller = new PullTeller({
-      reference: this.#name,
-      start: this.#start,
-      onEvent: options.onEvent,
-    });
-    this.#budget = (options.budget ?? new PullBudget()).share();
-    this.#signal =
-      options.signal === undefined
-        ? this.#failed.signal
-        : AbortSignal.any([options.signal, this.#failed.signal]);
+    this.#teller = new PullTeller({ reference: this.#name, start: this.#start, onEvent });
+    this.#budget = budget.share();
+    this.#signal = AbortSignal.any([this.#failed.signal, ...(signal === undefined ? [] : [signal])]);
   }
 
-  /** What a policy has to say before anything is asked of the registry. */
-  async gate(): Promise<PullGate> {
-    const { policy, store, registry, askedAs, platform, allPlatforms } = this.#options;
-    return await PullGate.of({
-      store,
-      registry,
-      reference: this.#reference,
-      policy,
-      askedAs,
-      platform,
-      allPlatforms,
-      signal: this.#signal,
-    });
+  /** The steps of a pull, in their order: resolve, admit, fetch and unpack, record. */
+  async run(byGet: boolean): Promise<PullResult> {
+    const { store, policy, askedAs, unpack } = this.#options;
+    // What the policy asks for is read before anything is asked of the registry.
+    const ruling = await policy?.rulingFor(registryImage(askedAs ?? this.#reference));
+    const target = await this.#resolve(byGet);
+    try {
+      if (ruling !== undefined) await this.#admit(target, ruling);
+      const present = await this.#present(target);
+      if (present !== undefined) {
+        await this.#recordAdmission();
+        return await this.#result(target, present, 0);
+      }
+      if (unpack !== false) {
+        store.unpacker.requireInflate();
+        store.unpacker.prepare();
+      }
+      // Kept until all is done: what a name reaches needs no lease, but nothing has a name before `#record`.
+      await using lease = await store.leases.create();
+      const fetched = await this.#fetchAndUnpack(target, lease);
+      await this.#recordAdmission(lease);
+      await this.#record(target);
+      return await this.#result(target, fetched, await this.#discard(fetched, lease));
+    } catch (error) {
+      if (byGet || !isMisdescribed(error, target)) throw error;
+    }
+    // Once more by GET, since the manifest could not be had as HEAD had described it.
+    return await new PullSession(this.#options).run(true);
   }
 
   /** The reference's target; one HEAD, or nothing at all where a digest names what is here. By GET where HEAD was wrong. */
-  async resolve(byGet: boolean): Promise<Descriptor> {
+  async #resolve(byGet: boolean): Promise<Descriptor> {
     this.#teller.tell({ type: 'resolving' });
     this.#known = await this.#options.store.catalog.get(this.#name);
     const target =
@@ -175,26 +169,21 @@ class PullSession {
     return target;
   }
 
-  /** The steps of a pull, in their order. */
-  async bring(target: Descriptor, gate: PullGate): Promise<PullResult> {
-    const { store, unpack } = this.#options;
-    await gate.admit(target);
-    const present = await this.#present(target);
-    if (present !== undefined) {
-      await gate.record();
-      return await this.#result(target, { fetched: present, bytesDiscarded: 0, gate });
-    }
-    if (unpack !== false) {
-      store.unpacker.requireInflate();
-      store.unpacker.prepare();
-    }
-    // Kept until all is done: what a name reaches needs no lease, but nothing has a name before `#record`.
-    await using lease = await store.leases.create();
-    const fetched = await this.#fetchAndUnpack(target, lease);
-    await gate.record(lease);
-    await this.#record(target);
-    const bytesDiscarded = await this.#discard(fetched, lease);
-    return await this.#result(target, { fetched, bytesDiscarded, gate });
+  /** Has the signatures verified that the policy asks for, before a blob is asked for. */
+  async #admit(target: Descriptor, ruling: SignatureRuling): Promise<void> {
+    const { store, registry, askedAs, allPlatforms, platform = hostPlatform() } = this.#options;
+    const ofPlatform = allPlatforms === true ? pathsToAll : pathToPlatform(platform);
+    this.#admission = await admitImage({
+      ruling,
+      image: registryImage(askedAs ?? this.#reference),
+      target:
+        askedAs === undefined ? target : await registry.resolver().resolve(askedAs, { signal: this.#signal }),
+      paths: askedAs === undefined ? ofPlatform : pathTo(target),
+      read: this.#documents(),
+      sources: [registrySignatures(registry, this.#reference)],
+      store,
+      signal: this.#signal,
+    });
   }
 
   /** Everything, where it is here and has the name already. */
@@ -208,38 +197,63 @@ class PullSession {
     return present?.fetched;
   }
 
-  /** Both at once: the unpacker reads each layer behind its download's frontier. The first failure stops all. */
+  /** Both at once: the unpacker reads each layer behind its download's offset. The first failure stops all. */
   async #fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
+    const { store, registry, platform, allPlatforms, unpack = true } = this.#options;
     const present = new Set<Digest>();
-    const arrivals = this.#arrivals(lease, present);
-    const early = this.#early(arrivals, lease);
+    const arrivals = new BlobArrivals({
+      content: store.content,
+      fetcher: registry.repository(this.#reference),
+      lease,
+      source: repositoryName(this.#reference),
+      budget: this.#budget,
+      signal: this.#signal,
+      onEvent: (event) => {
+        if (event.type === 'blob' && event.state === 'present') present.add(event.digest);
+        this.#teller.tellBlob(event);
+      },
+    });
+    const early = new EarlyLayers({ store, arrivals, lease, unpack, signal: this.#signal });
+    const graph: FetchGraphOptions = {
+      content: store.content,
+      arrivals,
+      read: this.#documents(),
+      platform,
+      onManifest: (manifest, descriptor) => {
+        if (this.#isSettledBy(descriptor, target)) early.begin(manifest);
+      },
+      onWarning: (message) => this.#teller.tell({ type: 'warning', message }),
+    };
     let unpacking: Promise<readonly UnpackedLayer[]> = Promise.resolve([]);
     try {
-      const graph = this.#graph(arrivals, (manifest, descriptor) => {
-        if (this.#isSettledBy(descriptor, target)) early.begin(manifest);
-      });
       const image = await fetchImage(target, graph);
-      if (this.#unpacks(image)) requireUnpackable(image.layers, this.#options.store.limits);
-      this.#teller.tellImage(image);
-      const others = this.#options.allPlatforms === true ? await fetchDocuments(target, graph) : [];
+      if (unpack) {
+        if (image.config === undefined) {
+          throw artifactError(this.#name, image.manifest, 'Use --no-unpack to keep it without unpacking it.');
+        }
+        requireUnpackable(image.layers, store.limits);
+      }
+      this.#teller.tell(imageEvent(image));
+      const others = allPlatforms === true ? await fetchDocuments(target, graph) : [];
       const unneeded = await this.#unneeded(image, lease);
       const blobs = [...blobsOf(image), ...others].filter(
         ({ descriptor }) => !unneeded.has(descriptor.digest),
       );
-      await this.#requireSpace(
-        blobs.map(({ descriptor }) => descriptor),
-        early,
-      );
+      const descriptors = blobs.map(({ descriptor }) => descriptor);
+      if (!(await early.include(descriptors))) {
+        const { root, content } = store;
+        await requireSpace({ root, content, descriptors, signal: this.#signal });
+      }
       for (const digest of unneeded) present.add(digest);
       const begun = blobs.map(({ descriptor, role }) => arrivals.start(descriptor, role));
-      unpacking = this.#unpack(image, arrivals);
+      if (unpack) unpacking = this.#unpack(image, arrivals);
       unpacking.catch((error: unknown) => {
         this.#failed.abort(error);
       });
       await Promise.all(begun.map((arrival) => arrival.done));
       this.#fetchMs = performance.now() - this.#start - this.#resolveMs;
       const unpacked = await unpacking;
-      // What was begun late is verified by now, and has only to let go of its lock.
+      // What was begun late is verified by now, and has only to release its lock.
       await arrivals.settle();
       return { image, unpacked, present, bytesDownloaded: arrivals.bytesDownloaded };
     } catch (error) {
@@ -249,6 +263,52 @@ class PullSession {
       await Promise.allSettled([arrivals.settle(), unpacking]);
       throw this.#failed.signal.reason;
     }
+  }
+
+  /**
+   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the config says for which
+   * platform it is; and a pull that discards layer blobs needs it to know what it can go without.
+   */
+  #isSettledBy(manifest: Descriptor, target: Descriptor): boolean {
+    const { platform, allPlatforms = false, discardLayers: discard = false } = this.#options;
+    return !allPlatforms && !discard && (platform === undefined || manifest.digest !== target.digest);
+  }
+
+  /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */
+  async #unneeded(image: FetchedImage, lease: Lease): Promise<ReadonlySet<Digest>> {
+    const { store, unpack, discardLayers: discard = false } = this.#options;
+    await lease.addBlob(...image.manifest.layers.map(({ digest }) => digest));
+    if (unpack === false) return new Set();
+    await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
+    const source = repositoryName(this.#reference);
+    await noteDiscarded(store, image.manifest.layers, source);
+    return await unneededLayers(store, image.layers, { discard, source });
+  }
+
+  async #unpack(image: FetchedImage, arrivals: BlobArrivals): Promise<readonly UnpackedLayer[]> {
+    const { store, verifyFirst } = this.#options;
+    const begun = performance.now();
+    const unpacked = await store.unpacker.unpack(
+      image.layers.map(({ descriptor, diffId }) => ({
+        descriptor,
+        diffId,
+        open: () => {
+          // A blob that was not needed is begun here, should its snapshot be gone by now.
+          const arrival = arrivals.start(descriptor, 'layer');
+          return verifyFirst === true ? whenVerified(arrival) : arrival.readable;
+        },
+      })),
+      {
+        signal: this.#signal,
+        takeTurn: this.#budget.unpack,
+        onEvent: (event) => {
+          if (event.type === 'omitted') this.#omitted.push(...event.devices);
+          this.#teller.tell(fromUnpackEvent(event));
+        },
+      },
+    );
+    this.#unpackMs = performance.now() - begun;
+    return unpacked;
   }
 
   /** Only now does the image become visible. */
@@ -261,21 +321,32 @@ class PullSession {
     await store.images.put({ name: this.#name, target, discardLayers });
   }
 
+  /** Remembers what was verified, and keeps the signatures. */
+  async #recordAdmission(lease?: Lease): Promise<void> {
+    if (this.#admission === undefined) return;
+    const source = repositoryName(this.#reference);
+    await recordAdmission(this.#options.store, this.#admission, { lease, source, signal: this.#signal });
+  }
+
+  /**
+   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before leaves it so; one
+   * that brings other content, or all blobs, does not.
+   */
+  async #discardsLayers(target: Descriptor): Promise<boolean> {
+    const { store, unpack, discardLayers = false } = this.#options;
+    if (discardLayers || unpack === false) return discardLayers;
+    const known = await store.images.get(this.#name);
+    return known?.target.digest === target.digest && known.discardLayers;
+  }
+
   /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
   async #discard({ image }: Fetched, lease: Lease): Promise<number> {
     if (this.#options.discardLayers !== true) return 0;
-    return await discardLayers(this.#options.store, image.layers, lease);
+    const digests = new Set(image.layers.map(({ descriptor }) => descriptor.digest));
+    return await discardedBlobs(this.#options.store).discard([...digests], { leaseId: lease.id });
   }
 
-  async #result(
-    target: Descriptor,
-    done: { readonly fetched: Fetched; readonly bytesDiscarded: number; readonly gate: PullGate },
-  ): Promise<PullResult> {
-    const {
-      fetched,
-      bytesDiscarded,
-      gate: { signatures },
-    } = done;
+  async #result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
     const discarded = await discardedBlobs(this.#options.store).among(digests);
@@ -295,118 +366,14 @@ class PullSession {
       resolveMs: Math.round(this.#resolveMs),
       fetchMs: Math.round(this.#fetchMs),
       unpackMs: Math.round(this.#unpackMs),
-      ...(signatures === undefined ? {} : { signatures }),
+      ...(this.#admission === undefined ? {} : { signatures: signaturesOf(this.#admission) }),
     };
   }
 
-  #arrivals(lease: Lease, present: Set<Digest>): BlobArrivals {
+  /** Manifests and configs that are only looked at. */
+  #documents(): DocumentBytes {
     const { store, registry } = this.#options;
-    return new BlobArrivals({
-      content: store.content,
-      fetcher: registry.repository(this.#reference),
-      lease,
-      source: repositoryName(this.#reference),
-      budget: this.#budget,
-      documentLimit: new Limiter(DOCUMENT_CONCURRENCY),
-      signal: this.#signal,
-      onEvent: (event) => {
-        if (event.type === 'blob' && event.state === 'present') present.add(event.digest);
-        this.#teller.tellBlob(event);
-      },
-    });
-  }
-
-  /**
-   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the config says for which
-   * platform it is; and a lean pull needs it to know what it can go without.
-   */
-  #isSettledBy(manifest: Descriptor, target: Descriptor): boolean {
-    const { platform, allPlatforms = false, discardLayers: discard = false } = this.#options;
-    return !allPlatforms && !discard && (platform === undefined || manifest.digest !== target.digest);
-  }
-
-  #early(arrivals: BlobArrivals, lease: Lease): EarlyLayers {
-    const { store, unpack = true } = this.#options;
-    return new EarlyLayers({ store, arrivals, lease, unpack, signal: this.#signal });
-  }
-
-  #graph(
-    arrivals: BlobArrivals,
-    onManifest: NonNullable<FetchGraphOptions['onManifest']>,
-  ): FetchGraphOptions {
-    const { store, registry } = this.#options;
-    return {
-      content: store.content,
-      arrivals,
-      read: documentBytes(store.content, registry.repository(this.#reference), { signal: this.#signal }),
-      platform: this.#options.platform ?? hostPlatform(),
-      platformRequired: this.#options.platform !== undefined,
-      onManifest,
-      onWarning: (message) => {
-        this.#teller.tell({ type: 'warning', message });
-      },
-    };
-  }
-
-  #unpacks(image: FetchedImage): boolean {
-    if (this.#options.unpack === false) return false;
-    if (image.config !== undefined) return true;
-    throw artifactError(this.#name, image.manifest, 'Use --no-unpack to keep it without unpacking it.');
-  }
-
-  /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */
-  async #unneeded(image: FetchedImage, lease: Lease): Promise<ReadonlySet<Digest>> {
-    const { store, unpack, discardLayers: discard = false } = this.#options;
-    await lease.addBlob(...image.manifest.layers.map(({ digest }) => digest));
-    if (unpack === false) return new Set();
-    await lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
-    const source = repositoryName(this.#reference);
-    await noteDiscarded(store, image.manifest.layers, source);
-    return await unneededLayers(store, image.layers, { discard, source });
-  }
-
-  async #requireSpace(descriptors: readonly Descriptor[], early: EarlyLayers): Promise<void> {
-    if (await early.include(descriptors)) return;
-    const { root, content } = this.#options.store;
-    await requireSpace({ root, content, descriptors, signal: this.#signal });
-  }
-
-  async #unpack(image: FetchedImage, arrivals: BlobArrivals): Promise<readonly UnpackedLayer[]> {
-    if (this.#options.unpack === false) return [];
-    const begun = performance.now();
-    const unpacked = await this.#options.store.unpacker.unpack(
-      // A blob that was not needed is begun here, should its snapshot be gone by now.
-      image.layers.map(({ descriptor, diffId }) => ({
-        descriptor,
-        diffId,
-        open: () => this.#open(arrivals.start(descriptor, 'layer')),
-      })),
-      {
-        signal: this.#signal,
-        takeTurn: this.#budget.unpack,
-        onEvent: (event) => {
-          if (event.type === 'omitted') this.#omitted.push(...event.devices);
-          this.#teller.tell(fromUnpackEvent(event));
-        },
-      },
-    );
-    this.#unpackMs = performance.now() - begun;
-    return unpacked;
-  }
-
-  #open(arrival: BlobArrival): Promise<LayerSource> {
-    return this.#options.verifyFirst === true ? verifyFirst(arrival) : arrival.readable;
-  }
-
-  /**
-   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before leaves it so; one
-   * that brings other content, or all blobs, does not.
-   */
-  async #discardsLayers(target: Descriptor): Promise<boolean> {
-    const { store, unpack, discardLayers = false } = this.#options;
-    if (discardLayers || unpack === false) return discardLayers;
-    const known = await store.images.get(this.#name);
-    return known?.target.digest === target.digest && known.discardLayers;
+    return documentBytes(store.content, registry.repository(this.#reference), { signal: this.#signal });
   }
 }
 
@@ -415,7 +382,7 @@ class PullSession {
  *
  * Errors: those of its arrival; DIGEST_MISMATCH where nobody has the right bytes
  */
-async function verifyFirst(arrival: BlobArrival): Promise<LayerSource> {
+async function whenVerified(arrival: BlobArrival): Promise<LayerSource> {
   await arrival.done;
   for (let source = await arrival.readable; ;) {
     try {

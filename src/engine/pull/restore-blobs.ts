@@ -1,9 +1,8 @@
-import { Limiter } from '../../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { BlobArrivals } from './blob-arrivals.js';
-import { discardedBlobs } from '../images/discard-layers.js';
+import { discardedBlobs } from '../images/layer-blobs.js';
 import { PullBudget } from './pull-budget.js';
 import type { PullEventBody } from './pull-report.js';
 import type { StoreParts } from '../store.js';
@@ -14,9 +13,6 @@ export interface RestoreBlobsOptions extends Abortable {
   /** Told how the blobs arrive. */
   readonly onEvent?: (event: PullEventBody) => void;
 }
-
-/** Of manifests and configs, at once. */
-const DOCUMENT_CONCURRENCY = 8;
 
 /**
  * Fetches blobs that were discarded again from where they came, verified, into the store; they are no longer discarded
@@ -32,7 +28,7 @@ export async function restoreBlobs(
   descriptors: readonly Descriptor[],
   options: RestoreBlobsOptions = {},
 ): Promise<void> {
-  const { signal, onEvent = () => undefined } = options;
+  const { signal, onEvent } = options;
   await using lease = await store.leases.create();
   await lease.addBlob(...descriptors.map(({ digest }) => digest));
   const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
@@ -49,7 +45,6 @@ export async function restoreBlobs(
       lease,
       source,
       budget,
-      documentLimit: new Limiter(DOCUMENT_CONCURRENCY),
       signal: scope,
       onEvent,
     });

@@ -1,13 +1,12 @@
 import { buffer } from 'node:stream/consumers';
 import type { Lease, Verification } from '../../content/index.js';
-import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
+import { type Abortable, isLandfallError, isWrongContent, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
   childrenOf,
   type Descriptor,
   type Digest,
   formatReference,
-  type ImageManifest,
   LIMITS,
   MEDIA_TYPES,
   parseManifest,
@@ -24,11 +23,11 @@ import {
   type SignatureSource,
   verifyImage,
 } from '../../trust/index.js';
+import { factsOf } from '../images/image.js';
 import { type DocumentBytes, documentBytes, onceEach, readVerified } from '../images/read-document.js';
 import type { Store } from '../store.js';
-import { KeptSignatures } from './kept-signatures.js';
 import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
-import { registrySignatures } from './registry-signatures.js';
+import { KeptSignatures, registrySignatures } from './signature-sources.js';
 
 export interface AdmitImageOptions extends Abortable {
   /** What the policy says of the image: see `PolicyFile.rulingFor`. */
@@ -113,9 +112,9 @@ function metOf({ requirement, digest, signedBy, format, identity, signature }: V
 
 export interface RecordAdmissionOptions extends Abortable {
   /** Protects what is kept until the image that it is for has its name. Default: one of its own, which ends with the call. */
-  readonly lease?: Lease;
+  readonly lease?: Lease | undefined;
   /** `registry/repository`, recorded with each blob. */
-  readonly source?: string;
+  readonly source?: string | undefined;
 }
 
 /**
@@ -159,7 +158,7 @@ function verificationOf({ ruling, image }: Admission, met: MetRequirement): Veri
     policy: ruling.policy,
     scope: ruling.scope,
     signedBy,
-    ...(identity === undefined ? {} : { identity }),
+    identity,
     format,
     signature,
     verifiedAt: new Date(),
@@ -200,7 +199,7 @@ async function keep(
     if (content === undefined || !(await put(store, child, content, options))) return;
   }
   await put(store, descriptor, bytes, options);
-  await store.documents.put([factsOf(subject, descriptor, document)]);
+  await store.documents.put([{ ...factsOf(descriptor, document), subject }]);
 }
 
 /** Undefined where it is here, or cannot be had. */
@@ -226,7 +225,7 @@ async function put(
   bytes: Buffer,
   { source, signal }: RecordAdmissionOptions,
 ): Promise<boolean> {
-  const writer = await content.ingest(descriptor, { signal, ...(source === undefined ? {} : { source }) });
+  const writer = await content.ingest(descriptor, { signal, source });
   if (writer === undefined) return true;
   await using held = writer;
   try {
@@ -234,24 +233,9 @@ async function put(
     await held.commit();
     return true;
   } catch (error) {
-    if (!isLandfallError(error)) throw error;
-    if (error.code !== 'DIGEST_MISMATCH' && error.code !== 'SIZE_MISMATCH') throw error;
-    return false;
+    if (isWrongContent(error)) return false;
+    throw error;
   }
-}
-
-function factsOf(
-  subject: Digest,
-  { digest, mediaType }: Descriptor,
-  document: ImageManifest,
-): Parameters<Store['documents']['put']>[0][number] {
-  return {
-    digest,
-    mediaType,
-    subject,
-    children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
-    chainIds: [],
-  };
 }
 
 export interface AdmitKnownOptions extends Abortable {

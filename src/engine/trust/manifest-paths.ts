@@ -108,7 +108,7 @@ export async function chainsOfManifest(
   const repository = registry.repository(reference);
   const read = async (descriptor: Descriptor, maxBytes: number): Promise<Buffer> =>
     (await content.info(descriptor.digest)) === undefined
-      ? await fetchVerified(repository, descriptor, maxBytes, { signal })
+      ? await fetchVerified(repository, descriptor, { signal }, maxBytes)
       : await readVerified(content, descriptor, maxBytes);
   const descriptor = await registry.resolver().resolve(reference, { signal });
   const manifest = parseManifest(await read(descriptor, LIMITS.manifestBytes), descriptor.mediaType);

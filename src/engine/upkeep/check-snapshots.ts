@@ -3,7 +3,7 @@ import { imagesWithChain } from '../../content/index.js';
 import { LandfallError } from '../../errors.js';
 import type { CheckedSnapshot, LayerInput, SnapshotCheckRun } from '../../unpack/index.js';
 import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
-import { fetchAnew } from './repair-blob.js';
+import { fetchAnew } from './check-blobs.js';
 
 /**
  * Each snapshot of a layer is held against its layer, which is unpacked again for it, parents first; with `quick` only what

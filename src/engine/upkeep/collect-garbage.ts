@@ -19,7 +19,7 @@ import { type Statements, textOf, type Transaction } from '../../metadata/index.
 import { type Descriptor, type Digest, isIndexType, parseDigest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type { SweptSnapshots } from '../../unpack/index.js';
-import { recordMissingDocuments } from '../images/documents.js';
+import { recordMissingDocuments } from '../images/image.js';
 import { settleStore, type Store } from '../store.js';
 
 export interface CollectGarbageOptions extends Abortable {

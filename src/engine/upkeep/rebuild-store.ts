@@ -15,8 +15,8 @@ import {
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { DamagedDatabase, MetadataDatabase } from '../../metadata/index.js';
 import { rebuildSnapshots, type RebuiltSnapshots, SetAside } from '../../unpack/index.js';
-import { recordDocuments } from '../images/documents.js';
-import { inferDiscarded } from '../images/discard-layers.js';
+import { recordDocuments } from '../images/image.js';
+import { inferDiscarded } from '../images/layer-blobs.js';
 
 export type RebuildStep = 'blobs' | 'images' | 'snapshots' | 'documents' | 'database';
 

@@ -1,7 +1,7 @@
 import { Limiter } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
-import { recordDocuments } from '../../engine/images/documents.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
+import { recordDocuments } from '../../engine/images/image.js';
 import type { StoreParts } from '../../engine/store.js';
 import { isLandfallError } from '../../errors.js';
 import {

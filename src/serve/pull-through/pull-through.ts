@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import type { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';

@@ -1,6 +1,6 @@
-import { Limiter, RecentMap, SingleFlight } from '../../concurrency/index.js';
+import { RecentMap, SingleFlight } from '../../concurrency/index.js';
 import { imagesWithBlob, readDocument } from '../../content/index.js';
-import { touchImage } from '../../engine/images/find-image.js';
+import { touchImage } from '../../engine/images/names.js';
 import { BlobArrivals } from '../../engine/pull/blob-arrivals.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { StoreParts } from '../../engine/store.js';
@@ -76,8 +76,6 @@ export class UpstreamDocuments {
       lease,
       source: repository,
       budget: this.#budget.share(),
-      documentLimit: new Limiter(1),
-      onEvent: () => undefined,
       signal,
     });
     await arrivals.start(descriptor, 'manifest').done;

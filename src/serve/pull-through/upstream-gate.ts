@@ -1,12 +1,12 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { imagesListing, imagesWithBlob, readDocument, repositoryState } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { type DocumentBytes, documentBytes, readVerified } from '../../engine/images/read-document.js';
 import type { Store } from '../../engine/store.js';
 import { accompanies } from '../../engine/trust/accompaniment.js';
 import { admitImage, admitKnown, recordAdmission } from '../../engine/trust/admit-image.js';
 import { indexesAbove } from '../../engine/trust/manifest-paths.js';
-import { registrySignatures } from '../../engine/trust/registry-signatures.js';
+import { registrySignatures } from '../../engine/trust/signature-sources.js';
 import { type Abortable, isLandfallError, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {

@@ -12,10 +12,10 @@ import {
   tagTable,
   type TagTable,
 } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store } from '../../engine/store.js';
-import { KeptSignatures, signedByTag } from '../../engine/trust/kept-signatures.js';
+import { KeptSignatures, signedByTag } from '../../engine/trust/signature-sources.js';
 import { type ErrorCode, LandfallError } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
 import type { RegistryClient } from '../../registry/index.js';

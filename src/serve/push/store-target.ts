@@ -8,8 +8,8 @@ import {
   repositoryState,
   Uploads,
 } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
-import { recordDocuments } from '../../engine/images/documents.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
+import { recordDocuments } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
 import { SpecError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';

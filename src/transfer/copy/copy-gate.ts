@@ -1,12 +1,11 @@
 import { accompanies } from '../../engine/trust/accompaniment.js';
 import type { Admission, AdmitImageOptions } from '../../engine/trust/admit-image.js';
 import type { ManifestPath, ManifestPaths } from '../../engine/trust/manifest-paths.js';
-import { signaturesOf } from '../../engine/trust/registry-signatures.js';
+import { type PulledSignature, signaturesOf } from '../../engine/trust/signature-sources.js';
 import { isLandfallError, SpecError, throwIfAborted, TrustError } from '../../errors.js';
 import { type Descriptor, type Digest, isIndexType, LIMITS, parseManifest } from '../../spec/index.js';
 import type { PolicyImage, SignatureRuling, SignatureSource } from '../../trust/index.js';
 import type { DocumentBytes } from '../../engine/images/read-document.js';
-import type { PulledSignature } from '../../engine/trust/registry-signatures.js';
 import { chosenPath, selectEntries } from './select-platforms.js';
 import type { CopyRequest, PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';

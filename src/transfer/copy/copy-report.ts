@@ -1,5 +1,5 @@
 import type { Descriptor } from '../../spec/index.js';
-import type { PulledSignature } from '../../engine/trust/registry-signatures.js';
+import type { PulledSignature } from '../../engine/trust/signature-sources.js';
 import type { PutOutcome } from '../transports/destination.js';
 
 /** What became of one manifest or blob. `planned`: it would have been put, in a run that only looks. */

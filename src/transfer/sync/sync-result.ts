@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { PulledSignature } from '../../engine/trust/registry-signatures.js';
+import type { PulledSignature } from '../../engine/trust/signature-sources.js';
 import { LandfallError, SpecError, systemCode } from '../../errors.js';
 import { type Descriptor, type Digest, parseDigest, parseJson } from '../../spec/index.js';
 import type { ContentOutcome, CopyEvent, CopyReport } from '../copy/copy-report.js';

@@ -1,7 +1,6 @@
 import { mapLimited } from '../../concurrency/index.js';
 import type { BlobProvider } from '../../content/index.js';
 import {
-  documentLimit,
   type ImageDocument,
   isSilent,
   MAX_SILENT,
@@ -168,7 +167,7 @@ class GraphReading {
     const others = new Set<Descriptor>();
     // More of them than any image has are no images, and all shown.
     if (!manifests.some(isFor) && manifests.filter(isSilent).length <= MAX_SILENT) {
-      const silent = await silentEntries(document, (d) => readVerified(content, d, documentLimit(d)));
+      const silent = await silentEntries(document, (d) => readVerified(content, d));
       for (const { entry, platforms } of silent)
         if (platforms.length > 0 && !platforms.some(matches)) others.add(entry);
     }

@@ -1,13 +1,13 @@
 import { addAbortSignal, type Readable } from 'node:stream';
 import type { IngestWriter, Lease } from '../../content/index.js';
 import type { Store } from '../../engine/store.js';
-import { KeptSignatures } from '../../engine/trust/kept-signatures.js';
+import { KeptSignatures } from '../../engine/trust/signature-sources.js';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '../../errors.js';
 import type { FetchOptions, RegistryClient } from '../../registry/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
-import { recordDocuments } from '../../engine/images/documents.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
+import { recordDocuments } from '../../engine/images/image.js';
 import { readManifest } from '../../engine/images/read-document.js';
-import { removeImage } from '../../engine/images/remove.js';
+import { removeImage } from '../../engine/images/names.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import {
   type Descriptor,

@@ -1,12 +1,11 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { accompanies } from '../../engine/trust/accompaniment.js';
-import { signaturesOf } from '../../engine/trust/registry-signatures.js';
+import { type PulledSignature, signaturesOf } from '../../engine/trust/signature-sources.js';
 import { type Abortable, isLandfallError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../../spec/index.js';
 import type { PolicyFile, SignatureRuling } from '../../trust/index.js';
 import { chosenPaths, explainUnsigned } from '../copy/copy-gate.js';
 import type { DocumentBytes } from '../../engine/images/read-document.js';
-import type { PulledSignature } from '../../engine/trust/registry-signatures.js';
 import type { GovernedImage, SourceRepository } from '../transports/destination.js';
 import { DocumentReader } from '../transports/document-reader.js';
 import type { VerifyRoot } from './verify.js';

@@ -9,8 +9,7 @@ import {
 } from '../../../src/daemon/containerd/containerd-images.js';
 import { OwnOffers } from '../../../src/daemon/containerd/labels.js';
 import { NodeImages } from '../../../src/daemon/cri/node-images.js';
-import { removeImage } from '../../../src/engine/images/remove.js';
-import { tagImage } from '../../../src/engine/images/tag.js';
+import { removeImage, tagImage } from '../../../src/engine/images/names.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { chainIds, formatPlatform, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { FakeContainerd } from '../../support/fake-containerd.js';

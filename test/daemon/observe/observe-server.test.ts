@@ -8,7 +8,7 @@ import { DaemonMetrics } from '../../../src/daemon/observe/metrics.js';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
-import type { RemovedImage } from '../../../src/engine/images/remove.js';
+import type { RemovedImage } from '../../../src/engine/images/names.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { MetricsServer } from '../../../src/observe/metrics-server.js';
 import { imageSteps } from '../../support/image-steps.js';

@@ -8,7 +8,7 @@ import type { InfoMessage, TimestampMessage } from '../../../src/daemon/snapshot
 import type { LeftLayer } from '../../../src/daemon/snapshots/snapshots-service.js';
 import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { removeImage } from '../../../src/engine/images/remove.js';
+import { removeImage } from '../../../src/engine/images/names.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Digest } from '../../../src/spec/index.js';
 import { deferred } from '../../../src/concurrency/index.js';

@@ -2,9 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveImage, resolveOwnImage } from '../../../src/engine/images/find-image.js';
+import { resolveImage, resolveOwnImage, tagImage } from '../../../src/engine/images/names.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { tagImage } from '../../../src/engine/images/tag.js';
 import { encodedOf } from '../../../src/spec/index.js';
 import { putImage, type StoredImage } from '../../support/stored-image.js';
 

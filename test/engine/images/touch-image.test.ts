@@ -7,7 +7,7 @@ import { main } from '../../../src/cli/main.js';
 import { imageMounts } from '../../../src/engine/files/mount.js';
 import { listImages } from '../../../src/engine/images/images.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { touchImage } from '../../../src/engine/images/find-image.js';
+import { touchImage } from '../../../src/engine/images/names.js';
 import { ContentError } from '../../../src/errors.js';
 import { FakeSignals, fakeSurroundings } from '../../cli/fake-surroundings.js';
 import { putImage } from '../../support/stored-image.js';

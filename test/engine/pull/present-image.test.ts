@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { pull, type PullOptions } from '../../../src/engine/pull/pull.js';
 import type { PullEvent, PullResult } from '../../../src/engine/pull/pull-report.js';
-import { removeImage } from '../../../src/engine/images/remove.js';
+import { removeImage } from '../../../src/engine/images/names.js';
 import type { RegistryClient } from '../../../src/registry/index.js';
 import { chainIds, type Digest, parsePlatform } from '../../../src/spec/index.js';
 import { type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';

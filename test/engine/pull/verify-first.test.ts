@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { pull } from '../../../src/engine/pull/pull.js';
 import type { PullEvent } from '../../../src/engine/pull/pull-report.js';
-import { removeImage } from '../../../src/engine/images/remove.js';
+import { removeImage } from '../../../src/engine/images/names.js';
 import { RegistryClient } from '../../../src/registry/index.js';
 import type { Descriptor } from '../../../src/spec/index.js';
 import { type Lie, type LyingRegistry, startLyingRegistry } from '../../support/lying-registry.js';

@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Verification } from '../../../src/content/index.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { indexesAbove } from '../../../src/engine/trust/manifest-paths.js';
-import { knownVerifications } from '../../../src/engine/trust/registry-signatures.js';
+import { knownVerifications } from '../../../src/engine/trust/signature-sources.js';
 import { type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { putImage, putIndex, putJson } from '../../support/stored-image.js';
-import { recordDocuments } from '../../../src/engine/images/documents.js';
+import { recordDocuments } from '../../../src/engine/images/image.js';
 
 const NAME = 'registry.example/team/app:1';
 

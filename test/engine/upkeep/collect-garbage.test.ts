@@ -8,8 +8,7 @@ import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import { diskUsage } from '../../../src/engine/upkeep/disk-usage.js';
 import { listImages } from '../../../src/engine/images/images.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { pinImage } from '../../../src/engine/images/tag.js';
-import { removeImage } from '../../../src/engine/images/remove.js';
+import { pinImage, removeImage } from '../../../src/engine/images/names.js';
 import { chainIds, type Digest, digestOf } from '../../../src/spec/index.js';
 import { putBlob, putImage, putIndex, type StoredImage } from '../../support/stored-image.js';
 

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { collectGarbage } from '../../../src/engine/upkeep/collect-garbage.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
-import { pinImage, tagImage } from '../../../src/engine/images/tag.js';
+import { pinImage, tagImage } from '../../../src/engine/images/names.js';
 import { pull } from '../../../src/engine/pull/pull.js';
 import type { PullEvent, PullResult } from '../../../src/engine/pull/pull-report.js';
 import {

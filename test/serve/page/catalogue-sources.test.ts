@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { OciLayout } from '../../../src/content/index.js';
-import { recordDocuments } from '../../../src/engine/images/documents.js';
+import { recordDocuments } from '../../../src/engine/images/image.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { LayoutSource } from '../../../src/serve/index.js';
 import { SourceCatalogue, StoreCatalogue } from '../../../src/serve/page/store-catalogue.js';

@@ -2,12 +2,15 @@ import {
   type BlobFault,
   blobPath,
   checkBlobs,
+  checkDatabase,
+  discardQuarantined,
   findMissingBlobs,
   imagesWithBlob,
   imagesWithChain,
+  quarantineBlob,
 } from '../../content/index.js';
 import { LandfallError, throwIfAborted } from '../../errors.js';
-import { integerOf, textOf } from '../../metadata/index.js';
+import { integerOf, optionalTextOf, textOf } from '../../metadata/index.js';
 import {
   childrenOf,
   type Descriptor,
@@ -15,12 +18,14 @@ import {
   isConfigType,
   isIndexType,
   isManifestType,
+  parseReference,
+  repositoryName,
 } from '../../spec/index.js';
-import { recordDocuments, recordMissingDocuments } from '../images/documents.js';
+import { recordDocuments, recordMissingDocuments } from '../images/image.js';
 import { readConfig, readManifest } from '../images/read-document.js';
-import { checkDatabaseFile } from './check-store-files.js';
-import { describeBlob, type FsckRun } from './fsck-run.js';
-import { repairBlob } from './repair-blob.js';
+import { BlobArrivals } from '../pull/blob-arrivals.js';
+import { PullBudget } from '../pull/pull-budget.js';
+import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 
 /**
  * Each image's index, manifests and configs can be read, and what they list is here. A manifest below an index counts if
@@ -153,7 +158,18 @@ class ManifestCheck {
 /** The database itself, and its rows against the disk. What the disk has and no row names, `orphans` tells. */
 export async function databaseStep(run: FsckRun): Promise<number> {
   const { store, signal } = run;
-  if (!(await checkDatabaseFile(run))) return 1;
+  for (const detail of await checkDatabase(store.database, { quick: run.quick })) {
+    const { file: path } = store.database;
+    const problem = run.report({
+      kind: 'database-damaged',
+      subject: 'metadata.db',
+      path,
+      detail,
+      images: [],
+    });
+    if (run.repair) run.settle(problem, 'unrepaired', 'rebuild it: landfall fsck --rebuild');
+  }
+  if (run.problems.some(({ kind }) => kind === 'database-damaged')) return 1;
   // An older program recorded nothing of what its images consist of.
   await recordMissingDocuments(store, { signal });
   const { checked, faults } = await findMissingBlobs(store.root, store.database, { signal });
@@ -205,4 +221,92 @@ async function findLostSnapshots(run: FsckRun): Promise<number> {
     run.lostSnapshots.set(number, problem);
   }
   return snapshots.length;
+}
+
+/**
+ * Fetches a damaged blob again from where it came, or else from the repositories of the images that need it. The damaged
+ * file is put out of the way first, as other programs read it where it lies, and goes when there is a sound one. The row
+ * stays all the while: it says where the blob came from, and without a file it counts as absent.
+ */
+async function repairBlob(run: FsckRun, problem: OpenProblem, descriptor: Descriptor): Promise<void> {
+  const { store } = run;
+  const { digest } = descriptor;
+  const leased = await store.leases.resources();
+  const isNeeded = problem.images.length > 0 || leased.blobs.has(digest);
+  let away: string | undefined;
+  try {
+    away = await quarantineBlob(store.root, digest);
+  } catch (error) {
+    run.settle(problem, 'unrepaired', run.reasonOf(error));
+    return;
+  }
+  const failure = await fetchAnew(run, descriptor, problem.images);
+  if (failure === undefined) {
+    if (away !== undefined) await discardQuarantined(away);
+    run.settle(problem, 'repaired');
+    return;
+  }
+  if (away !== undefined) problem.path = away;
+  const reason = isNeeded ? failure : `${failure}; nothing is known to need it, and gc makes an end of it`;
+  run.settle(problem, away === undefined ? 'unrepaired' : 'quarantined', reason);
+}
+
+/** Why it could not be fetched; undefined when it is here. */
+export async function fetchAnew(
+  run: FsckRun,
+  descriptor: Descriptor,
+  images: readonly string[],
+): Promise<string | undefined> {
+  const { registry } = run;
+  if (registry === undefined) return 'there is no registry to fetch it from';
+  const sources = await sourcesOf(run, descriptor.digest, images);
+  if (sources.length === 0) return 'nobody knows where it came from';
+  const reasons: string[] = [];
+  for (const source of sources) {
+    try {
+      await fetchFrom(run, registry.repository(parseReference(source)), descriptor, source);
+      return undefined;
+    } catch (error) {
+      reasons.push(`${source}: ${run.reasonOf(error)}`);
+    }
+  }
+  return `it cannot be fetched again: ${reasons.join('; ')}`;
+}
+
+async function fetchFrom(
+  { store, lease, signal }: FsckRun,
+  fetcher: ConstructorParameters<typeof BlobArrivals>[0]['fetcher'],
+  descriptor: Descriptor,
+  source: string,
+): Promise<void> {
+  const arrivals = new BlobArrivals({
+    content: store.localContent,
+    fetcher,
+    lease,
+    source,
+    budget: new PullBudget().share(),
+    signal,
+  });
+  await arrivals.start(descriptor, roleOf(descriptor)).done;
+  await arrivals.settle();
+}
+
+function roleOf({ mediaType }: Descriptor): 'index' | 'manifest' | 'other' {
+  if (isIndexType(mediaType)) return 'index';
+  return isManifestType(mediaType) ? 'manifest' : 'other';
+}
+
+/** `registry/repository` each: the recorded one first. */
+async function sourcesOf(
+  { store }: FsckRun,
+  digest: Digest,
+  images: readonly string[],
+): Promise<readonly string[]> {
+  const rows = await store.database.all(
+    'SELECT source FROM blobs WHERE digest = ?1 UNION ALL SELECT source FROM discarded WHERE digest = ?1',
+    [digest],
+  );
+  const recorded = rows.flatMap((row) => optionalTextOf(row, 'source') ?? []);
+  const repositories = images.map((name) => repositoryName(parseReference(name)));
+  return [...new Set([...recorded, ...repositories])];
 }
