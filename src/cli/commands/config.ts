@@ -1,5 +1,4 @@
 import type { Command, Option } from 'commander';
-import { LandfallError } from '../../errors.js';
 import { quoted } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
 import {
@@ -14,7 +13,7 @@ import {
 import { variablesOf } from '../config/configuration.js';
 import { exitCodeOf } from '../output/exit-codes.js';
 import { printable } from '../format/table.js';
-import { keyOf, kindOf, type OptionKind, refusalOf } from '../config/option-kind.js';
+import { invalidConfig, keyOf, kindOf, type OptionKind, refusalOf } from '../config/settings.js';
 import { suggest } from '../config/suggest.js';
 
 export interface ConfigFlags {
@@ -23,17 +22,16 @@ export interface ConfigFlags {
   readonly quiet?: boolean;
 }
 
-export interface ConfigOptions {
-  /** The whole command line, whose options are the keys. */
-  readonly program: Command;
-  readonly context: CommandContext;
-}
-
-/** Explains also what is wrong: then all that holds is shown, and the faults are told. */
+/**
+ * Explains also what is wrong: then all that holds is shown, and the faults are told.
+ *
+ * @param program the whole command line, whose options are the keys
+ */
 export async function configCommand(
   keys: readonly string[],
   flags: ConfigFlags,
-  { program, context }: ConfigOptions,
+  context: CommandContext,
+  program: Command,
 ): CommandResult {
   refuseTogether(keys, flags);
   if (flags.template === true) {
@@ -76,13 +74,10 @@ function refuseTogether(keys: readonly string[], { files, template, quiet }: Con
     ...(files === true ? ['--files'] : []),
     ...(template === true ? ['--template'] : []),
   ];
-  if (asked.length > 1) {
-    throw new LandfallError('INVALID_CONFIG', `${asked.join(' and ')} exclude each other`, {
-      hint: 'Use one of them.',
-    });
-  }
+  if (asked.length > 1)
+    throw invalidConfig(`${asked.join(' and ')} exclude each other`, { hint: 'Use one of them.' });
   if (quiet === true && (files === true || template === true)) {
-    throw new LandfallError('INVALID_CONFIG', `--quiet and ${asked.join('')} exclude each other`, {
+    throw invalidConfig(`--quiet and ${asked.join('')} exclude each other`, {
       hint: 'Use --quiet for values.',
     });
   }
@@ -108,7 +103,7 @@ function chosen(
     if (found.length > 0) return found;
     const known = new Set(values.flatMap(({ key }) => [key, key.split('.')[0] ?? '']));
     const [meant] = suggest(wanted, [...known]);
-    throw new LandfallError('INVALID_CONFIG', `there is no key ${quoted(wanted)}`, {
+    throw invalidConfig(`there is no key ${quoted(wanted)}`, {
       hint: `${meant === undefined ? '' : `Did you mean ${meant}? `}\`landfall config --template\` shows all keys.`,
     });
   });

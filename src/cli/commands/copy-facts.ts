@@ -1,7 +1,7 @@
-import { LandfallError } from '../../errors.js';
 import { type Descriptor, formatPlatform, parsePlatform } from '../../spec/index.js';
 import type { ContentOutcome, CopyReport } from '../../transfer/copy/copy-report.js';
 import type { CopyRequest, PlatformChoice } from '../../transfer/copy/copy-request.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** So many blobs or manifests, of so many bytes. */
 export interface ContentCount {
@@ -77,13 +77,10 @@ export function copyChoice(
   { all = false, platform, rewriteIndex = false, referrers, artifactType, cosignTags = true }: CopyFlags,
   byDefault: PlatformChoice,
 ): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
-  if (all && platform !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--all and --platform exclude each other', {
-      hint: 'Use one of them.',
-    });
-  }
+  if (all && platform !== undefined)
+    throw invalidConfig('--all and --platform exclude each other', { hint: 'Use one of them.' });
   if (rewriteIndex && platform === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--rewrite-index needs --platform', {
+    throw invalidConfig('--rewrite-index needs --platform', {
       hint: 'Name the platforms that the new index is to have.',
     });
   }

@@ -12,6 +12,7 @@ import { printable } from '../format/table.js';
 import { ImagePlaces, type ImagePlacesOptions } from '../images/image-places.js';
 import { policyOf } from '../images/policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface CopyCommandFlags extends CopyFlags {
   readonly dryRun?: boolean;
@@ -30,7 +31,7 @@ export async function copyCommand(
   const { srcCreds: sourceCreds, destCreds: destinationCreds, quiet = false } = flags;
   const toStdout = isStandardOutput(destination);
   if (toStdout && context.stdout.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+    throw invalidConfig('an archive is not written to a terminal', {
       hint: 'Name a file, or lead the output into another program.',
     });
   }
@@ -98,13 +99,9 @@ function isStandardOutput(destination: string): boolean {
 /** An archive is written anew each time, so that there is nothing to compare with. */
 function refuseDryArchive(kind: string, dryRun: boolean): void {
   if (!dryRun || kind !== 'archive') return;
-  throw new LandfallError(
-    'INVALID_CONFIG',
-    'an archive is written whole each time, so --dry-run says nothing',
-    {
-      hint: 'Leave out --dry-run, or name another destination.',
-    },
-  );
+  throw invalidConfig('an archive is written whole each time, so --dry-run says nothing', {
+    hint: 'Leave out --dry-run, or name another destination.',
+  });
 }
 
 export interface PushFlags extends CopyFlags {
@@ -135,7 +132,7 @@ function destinationOf(text: string): string {
   const place = parseImagePlace(text);
   if (place.kind === 'registry') return text;
   if (place.kind !== 'store') {
-    throw new LandfallError('INVALID_CONFIG', `${text} is not at a registry`, {
+    throw invalidConfig(`${text} is not at a registry`, {
       hint: 'Use landfall copy for layouts and archives.',
     });
   }

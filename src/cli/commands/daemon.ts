@@ -11,7 +11,7 @@ import {
   wantsTracing,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
-import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
+import { isLandfallError, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
@@ -28,6 +28,7 @@ import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
 import { messageOf } from '../output/render-error.js';
 import { version } from '../output/version.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface DaemonFlags {
   readonly cri?: string;
@@ -79,7 +80,7 @@ interface DaemonPlan {
 function planOf(flags: DaemonFlags): DaemonPlan {
   const { cri = DEFAULT_SOCKET, snapshotter, containerd, progressTimeout = DEFAULT_PROGRESS_TIMEOUT } = flags;
   if (containerd !== undefined && snapshotter === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--containerd needs --snapshotter', {
+    throw invalidConfig('--containerd needs --snapshotter', {
       hint: 'containerd finds the layers of the images that it is given only through that.',
     });
   }
@@ -299,9 +300,9 @@ export function pinnedBy(patterns: readonly string[]): (name: string) => boolean
     try {
       return formatReference(parseReference(pattern, { defaultTag: true }));
     } catch (cause) {
-      throw new LandfallError('INVALID_CONFIG', `--pin: ${messageOf(cause)}`, {
-        cause,
+      throw invalidConfig(`--pin: ${messageOf(cause)}`, {
         hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
+        cause,
       });
     }
   });

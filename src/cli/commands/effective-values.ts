@@ -7,10 +7,17 @@ import { authFilePlaces } from '../../registry/auth/auth-file.js';
 import { LIMITS, type UnpackLimit } from '../../spec/index.js';
 import type { CommandContext } from '../output/command-context.js';
 import { renderTable } from '../format/table.js';
-import { keyOf, kindOf, refusalOf } from '../config/option-kind.js';
-import { type ConfigScope, describeOrigin, type GivenValue, type Origin } from '../config/origin.js';
+import {
+  type ConfigScope,
+  describeOrigin,
+  type GivenValue,
+  keyOf,
+  kindOf,
+  LIMITS_BY_NAME,
+  type Origin,
+  refusalOf,
+} from '../config/settings.js';
 import { foundPolicy } from '../images/policy-of.js';
-import { LIMITS_BY_NAME } from '../config/settings.js';
 
 type SettingValue = string | number | boolean | readonly string[] | null;
 

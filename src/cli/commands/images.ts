@@ -1,5 +1,4 @@
 import { type ImageSummary, listImages } from '../../engine/images/images.js';
-import { LandfallError } from '../../errors.js';
 import { familiarReference, parseReference, shortDigest } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { formatAge, formatSize } from '../format/size.js';
@@ -7,6 +6,7 @@ import { renderTable } from '../format/table.js';
 import { matchesGlob } from './glob.js';
 import { tableWidth } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface ImagesFlags {
   readonly quiet?: boolean;
@@ -97,7 +97,7 @@ export function parseImageFilter(text: string): ImageFilter {
   if (key === 'label') return labelFilter(value);
   if (key === 'pinned' && (value === 'true' || value === 'false'))
     return ({ pinned }) => pinned === (value === 'true');
-  throw new LandfallError('INVALID_CONFIG', `${JSON.stringify(text)} is not a filter`, {
+  throw invalidConfig(`${JSON.stringify(text)} is not a filter`, {
     hint: 'Write --filter reference=GLOB, label=KEY, label=KEY=VALUE or pinned=true; for example reference=debian:*.',
   });
 }

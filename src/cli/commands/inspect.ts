@@ -2,7 +2,6 @@ import { platformsOf } from '../../engine/images/image.js';
 import { layerPresence } from '../../engine/images/layer-presence.js';
 import { readVerified } from '../../engine/images/read-document.js';
 import { knownVerifications } from '../../engine/trust/registry-signatures.js';
-import { LandfallError } from '../../errors.js';
 import { LIMITS, parsePlatform, type Platform } from '../../spec/index.js';
 import { imageGraph } from '../../transfer/transports/image-graph.js';
 import { loadImageAnywhere } from '../../transfer/copy/repository-content.js';
@@ -19,6 +18,7 @@ import {
   type StepFacts,
 } from './image-facts.js';
 import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface InspectFlags {
   readonly platform?: string;
@@ -33,7 +33,7 @@ export async function inspectCommand(
   context: CommandContext,
 ): CommandResult {
   if (flags.raw === true && flags.config === true) {
-    throw new LandfallError('INVALID_CONFIG', '--raw and --config exclude each other', {
+    throw invalidConfig('--raw and --config exclude each other', {
       hint: 'Ask for the manifest or for the config.',
     });
   }

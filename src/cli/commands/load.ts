@@ -1,6 +1,6 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { type UnpackedPresent, unpackPresent } from '../../engine/files/unpack-present.js';
-import { ContentError, LandfallError } from '../../errors.js';
+import { ContentError, type LandfallError } from '../../errors.js';
 import {
   type Descriptor,
   formatPlatform,
@@ -25,6 +25,7 @@ import { policyOf } from '../images/policy-of.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface LoadFlags {
   readonly input?: string;
@@ -42,7 +43,7 @@ export async function loadCommand(flags: LoadFlags, context: CommandContext): Co
   const { input = '-', quiet = false } = flags;
   const { signal, stdin, env } = context;
   if (input === '-' && stdin.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not read from a terminal', {
+    throw invalidConfig('an archive is not read from a terminal', {
       hint: 'Name a file with -i, or lead an archive into this command.',
     });
   }
@@ -119,7 +120,7 @@ function nothingToLoad(archive: Archive, nameless: number): LandfallError {
       hint: 'Have it written again, with the images that are wanted.',
     });
   }
-  return new LandfallError('INVALID_CONFIG', `no image of ${archive.location} has a name`, {
+  return invalidConfig(`no image of ${archive.location} has a name`, {
     hint: 'Give it one: landfall load --name REF.',
   });
 }

@@ -1,5 +1,4 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { LandfallError } from '../../errors.js';
 import { formatPlatform, isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../../transfer/transports/archives/archive.js';
@@ -13,6 +12,7 @@ import { printable } from '../format/table.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface SaveFlags extends CopyFlags {
   readonly file: string;
@@ -89,17 +89,14 @@ async function collect(
 
 function refuseImpossible(flags: SaveFlags, { stdout }: CommandContext): void {
   if (flags.file === '-' && stdout.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+    throw invalidConfig('an archive is not written to a terminal', {
       hint: 'Name a file with -o, or lead the output into another program.',
     });
   }
-  if (flags.file === '-' && flags.split !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', 'what goes to standard output cannot be split', {
-      hint: 'Name a file with -o.',
-    });
-  }
+  if (flags.file === '-' && flags.split !== undefined)
+    throw invalidConfig('what goes to standard output cannot be split', { hint: 'Name a file with -o.' });
   if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive of Docker alone cannot hold referrers', {
+    throw invalidConfig('an archive of Docker alone cannot hold referrers', {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
   }

@@ -1,9 +1,10 @@
-import { isLandfallError, LandfallError } from '../../errors.js';
+import { isLandfallError } from '../../errors.js';
 import type { ServeLimits } from '../../serve/index.js';
 import { DEFAULT_PULL_THROUGH_TTL_MS } from '../../serve/index.js';
 import { parseReference } from '../../spec/index.js';
 import { type ListenAt, parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface ServeFlags extends PullThroughFlags {
   /** `HOST:PORT`. */
@@ -41,7 +42,7 @@ export const DEFAULT_LISTEN = '127.0.0.1:5000';
 export function servePlan(source: string | undefined, flags: ServeFlags): ServePlan {
   const { writable = false, metrics } = flags;
   if (writable && source !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', `${source} can only be read`, {
+    throw invalidConfig(`${source} can only be read`, {
       hint: 'Leave it out to take pushes into the store, or leave --writable out.',
     });
   }
@@ -57,12 +58,12 @@ export function servePlan(source: string | undefined, flags: ServeFlags): ServeP
 
 function refuseHalves({ tlsCert, tlsKey, htpasswd, anonymousRead }: ServeFlags): void {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
-    throw new LandfallError('INVALID_CONFIG', '--tls-cert and --tls-key go together', {
+    throw invalidConfig('--tls-cert and --tls-key go together', {
       hint: 'Give the certificate and its key, or neither.',
     });
   }
   if (anonymousRead === true && htpasswd === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--anonymous-read needs --htpasswd', {
+    throw invalidConfig('--anonymous-read needs --htpasswd', {
       hint: 'Without passwords everybody may read as it is.',
     });
   }
@@ -72,7 +73,7 @@ function limitsOf(flags: ServeFlags): Partial<ServeLimits> {
   const { maxUploadSize, maxRequests, maxConnections, clientTimeout } = flags;
   const stallMs = clientTimeout === undefined ? undefined : parseDuration('--client-timeout', clientTimeout);
   if (stallMs !== undefined && stallMs < 1000) {
-    throw new LandfallError('INVALID_CONFIG', '--client-timeout is shorter than a second', {
+    throw invalidConfig('--client-timeout is shorter than a second', {
       hint: 'A client may have to wait for its own network for that long.',
     });
   }
@@ -114,21 +115,18 @@ export function pullThroughPlan(
 ): PullThroughPlan | undefined {
   const { pullThrough = false, pullThroughTtl, printHosts = false } = flags;
   if (pullThrough && source !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', `${source} can only be read`, {
+    throw invalidConfig(`${source} can only be read`, {
       hint: 'Leave it out to fill the store, or leave --pull-through out.',
     });
   }
-  if (!pullThrough && pullThroughTtl !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--pull-through-ttl needs --pull-through');
-  }
+  if (!pullThrough && pullThroughTtl !== undefined)
+    throw invalidConfig('--pull-through-ttl needs --pull-through');
   if (!pullThrough && !printHosts && flags.upstream !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--upstream needs --pull-through', {
+    throw invalidConfig('--upstream needs --pull-through', {
       hint: 'Without it, only what is here is served.',
     });
   }
-  if (!printHosts && flags.advertise !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--advertise needs --print-hosts');
-  }
+  if (!printHosts && flags.advertise !== undefined) throw invalidConfig('--advertise needs --print-hosts');
   const upstreams = upstreamsOf(flags);
   if (!pullThrough) return undefined;
   const ttlMs =
@@ -158,11 +156,7 @@ export function parseUpstream(text: string): string {
       if (!isLandfallError(error)) throw error;
     }
   }
-  throw new LandfallError(
-    'INVALID_CONFIG',
-    `--upstream: ${JSON.stringify(text.replace(/^.*@/s, '***@'))} is not a registry`,
-    {
-      hint: 'Write HOST or HOST:PORT, as image names begin: docker.io, quay.io, registry.lan:5000.',
-    },
-  );
+  throw invalidConfig(`--upstream: ${JSON.stringify(text.replace(/^.*@/s, '***@'))} is not a registry`, {
+    hint: 'Write HOST or HOST:PORT, as image names begin: docker.io, quay.io, registry.lan:5000.',
+  });
 }

@@ -5,7 +5,6 @@ import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/discard-layers.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
-import { LandfallError } from '../../errors.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import {
   Access,
@@ -40,6 +39,7 @@ import { messageOf } from '../output/render-error.js';
 import { parseSourceName } from '../images/source-name.js';
 import { version } from '../output/version.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export type { ServeFlags };
 
@@ -82,7 +82,7 @@ export async function serveCommand(
 async function openSource(name: string): Promise<{ directory: string; layout: OciLayout }> {
   const source = parseSourceName(name);
   if (source.kind !== 'oci' || source.name !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', `${name} cannot be served`, {
+    throw invalidConfig(`${name} cannot be served`, {
       hint: 'Leave it out to serve the store, or name a whole layout: landfall serve oci:DIR.',
     });
   }

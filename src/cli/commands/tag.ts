@@ -1,6 +1,5 @@
 import { pinImage, tagImage } from '../../engine/images/tag.js';
 import { removeImage } from '../../engine/images/remove.js';
-import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy/copy.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
@@ -12,6 +11,7 @@ import { ImagePlaces } from '../images/image-places.js';
 import { errorFacts } from '../output/render-error.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** One more name for an image of the store, or one more tag for an image at a registry. */
 export async function tagCommand(source: string, name: string, context: CommandContext): CommandResult {
@@ -55,7 +55,7 @@ function remoteTag({ registry, repository }: Reference, text: string): Reference
   const place = /[/:@]/.test(text) ? parseImagePlace(text) : undefined;
   if (place === undefined) return parseReference(`${home}:${text}`);
   if (place.kind === 'registry' && repositoryName(place.reference) === home) return place.reference;
-  throw new LandfallError('INVALID_CONFIG', `${text} is no tag in ${home}`, {
+  throw invalidConfig(`${text} is no tag in ${home}`, {
     hint: 'Give the tag alone, or use landfall copy to another repository.',
   });
 }

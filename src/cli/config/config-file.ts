@@ -3,13 +3,22 @@ import { dirname, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parse, TomlError } from 'smol-toml';
-import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { isLandfallError, type LandfallError, systemCode } from '../../errors.js';
 import { lineOf } from '../../registry/hosts/toml-table.js';
 import { quoted } from '../../spec/index.js';
-import type { ConfigPlace, GivenValue } from './origin.js';
-import { keyOf, kindOf, type OptionKind, parseTexts, refusalOf, takesPath } from './option-kind.js';
+import {
+  type ConfigPlace,
+  type GivenValue,
+  invalidConfig,
+  keyOf,
+  kindOf,
+  type OptionKind,
+  parseTexts,
+  refusalOf,
+  takesPath,
+  UNPACK_LIMIT_NAMES,
+} from './settings.js';
 import { suggest } from './suggest.js';
-import { UNPACK_LIMIT_NAMES } from './settings.js';
 
 /** What of a configuration file holds, and all that is wrong with it: INVALID_CONFIG with file and line. */
 export interface ConfigFile {
@@ -159,10 +168,7 @@ class ConfigReader {
     const line = this.#document.lineOf(keys);
     const key = keys.map((part) => (/^[\w-]+$/.test(part) ? part : quoted(part))).join('.');
     this.#faults.push(
-      new LandfallError('INVALID_CONFIG', `${path}:${line}: ${key} ${what}`, {
-        hint,
-        details: { file: path, line, key },
-      }),
+      invalidConfig(`${path}:${line}: ${key} ${what}`, { hint, details: { file: path, line, key } }),
     );
   }
 }
@@ -215,7 +221,7 @@ export function readToml(path: string): TomlDocument {
     const { line, column } = error;
     // Without the cause, and only the first line: the rest quotes the file.
     const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
-    throw new LandfallError('INVALID_CONFIG', `${path}:${line}:${column}: not TOML: ${what}`, {
+    throw invalidConfig(`${path}:${line}:${column}: not TOML: ${what}`, {
       hint: 'Mend the file; `landfall config --template` shows one that is right.',
       details: { file: path, line, column },
     });
@@ -266,9 +272,9 @@ function headOf(fd: number, most: number): Buffer {
 }
 
 function unreadable(path: string, what: string, cause?: unknown): LandfallError {
-  return new LandfallError('INVALID_CONFIG', `the configuration file ${path} ${what}`, {
-    ...(cause === undefined ? {} : { cause }),
+  return invalidConfig(`the configuration file ${path} ${what}`, {
     hint: 'Mend the file, name another one with --config, or none with --config /dev/null.',
+    ...(cause === undefined ? {} : { cause }),
     details: { file: path },
   });
 }

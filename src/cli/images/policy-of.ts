@@ -1,6 +1,6 @@
 import type { FoundPolicy, PolicyFile } from '../../trust/index.js';
 import type { CommandContext } from '../output/command-context.js';
-import type { Origin } from '../config/origin.js';
+import type { Origin } from '../config/settings.js';
 
 /**
  * The signature policy of this run: that of `--policy`, then of `LANDFALL_POLICY`, then the user's, then the system's; undefined where there

@@ -2,10 +2,11 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { FileOutput, outputError } from '../../content/index.js';
-import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
+import { systemCode, throwIfAborted } from '../../errors.js';
 import { answer, type CommandContext } from './command-context.js';
 import { formatSize } from '../format/size.js';
 import { printable } from '../format/table.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface BytesOutput {
   /** Where to; `-` and nothing are standard output. */
@@ -44,7 +45,7 @@ async function* onlyText(
   let before = 0;
   for await (const chunk of bytes) {
     if (!isText(chunk, before)) {
-      throw new LandfallError('INVALID_CONFIG', `${what} is not text, and is not written to a terminal`, {
+      throw invalidConfig(`${what} is not text, and is not written to a terminal`, {
         hint: 'Name a file with -o, or lead the output into another program.',
       });
     }
@@ -97,7 +98,7 @@ class StandardOutput implements ArchiveOutput {
 
   constructor(context: CommandContext) {
     if (context.stdout.isTTY === true) {
-      throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
+      throw invalidConfig('an archive is not written to a terminal', {
         hint: 'Name a file with -o, or lead the output into another program.',
       });
     }

@@ -2,8 +2,18 @@ import { shortDigest } from '../../spec/index.js';
 import { countOf, formatRate, formatSize } from '../format/size.js';
 import { printable } from '../format/table.js';
 import { element, fitTextStart, formatSpan, textAt, textWidth, type TimeAxis, tooltip } from './svg.js';
-import type { LayerStep, Span, TimedBlob, TimedLayer, TimedPull, Timeline } from './timeline.js';
-import { lengthOf, type PullStep, stepWords, whereTimeWent } from './where-time-went.js';
+import {
+  type LayerStep,
+  lengthOf,
+  type PullStep,
+  type Span,
+  stepWords,
+  type TimedBlob,
+  type TimedLayer,
+  type TimedPull,
+  type Timeline,
+  whereTimeWent,
+} from './timeline.js';
 
 /** Where a line is, and what it is measured by. */
 export interface RowPlace {

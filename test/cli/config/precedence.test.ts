@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { createProgram } from '../../../src/cli/program.js';
 import { variablesOf } from '../../../src/cli/config/configuration.js';
-import { keyOf, refusalOf } from '../../../src/cli/config/option-kind.js';
+import { keyOf, refusalOf } from '../../../src/cli/config/settings.js';
 import type { SettingFacts } from '../../../src/cli/commands/effective-values.js';
 import { Configured } from './configured.js';
 
