@@ -12,7 +12,7 @@ import {
 } from './effective-values.js';
 import { variablesOf } from '../config/configuration.js';
 import { exitCodeOf } from '../output/exit-codes.js';
-import { printable } from '../format/table.js';
+import { printable, wrapWords } from '../format/table.js';
 import { invalidConfig, keyOf, kindOf, type OptionKind, refusalOf } from '../config/settings.js';
 import { suggest } from '../config/suggest.js';
 
@@ -151,7 +151,7 @@ function keyLines(command: Command, name: string): string[][] {
     .filter((option) => !option.hidden && refusalOf(name, option) === undefined)
     .map((option) => [
       '',
-      ...wrapped(option.description).map((line) => `# ${line}`),
+      ...wrapWords(option.description, WIDTH).map((line) => `# ${line}`),
       `#${keyOf(option)} = ${sampleOf(option, kindOf(option))}`,
     ]);
 }
@@ -174,15 +174,4 @@ function sampleOf(option: Option, kind: OptionKind): string {
     case 'table':
       return '{ layer-bytes = "20G", entries-per-layer = 500000 }';
   }
-}
-
-function wrapped(text: string): string[] {
-  const lines = [''];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1) ?? '';
-    if (last === '') lines[lines.length - 1] = word;
-    else if (last.length + 1 + word.length <= WIDTH) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

@@ -11,7 +11,7 @@ import {
   wantsTracing,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
-import { isLandfallError, TrustError } from '../../errors.js';
+import { TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
@@ -25,7 +25,7 @@ import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';
 import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
-import { messageOf } from '../output/render-error.js';
+import { type ErrorFacts, errorFacts, messageOf } from '../output/render-error.js';
 import { version } from '../output/version.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
@@ -218,23 +218,15 @@ function tellWhere(
 ): void {
   const cri = `unix://${socket}`;
   const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
-  const addresses = {
-    ...(snapshotter === undefined ? {} : { snapshotter: `unix://${snapshotter}` }),
-    ...(containerd === undefined ? {} : { containerd: `unix://${containerd}` }),
-  };
-  const held = {
-    ...(policy === undefined ? {} : { policy }),
-    ...(policies === undefined ? {} : { policyDir: policies.path }),
-  };
+  const [snapshots, images] = [snapshotter, containerd].map((path) => path && `unix://${path}`);
   const facts = {
-    ...{ root, cri, ...addresses, pid: process.pid },
-    ...held,
-    ...(metrics === undefined ? {} : { metrics }),
+    ...{ root, cri, snapshotter: snapshots, containerd: images, pid: process.pid },
+    ...{ policy, policyDir: policies?.path, metrics },
   };
   answer(context, facts, () => {
     const lines = [`serving ${root} at ${cri}`];
-    if (snapshotter !== undefined) lines.push(`snapshots for containerd at unix://${snapshotter}`);
-    if (containerd !== undefined) lines.push(`images for the containerd at unix://${containerd}`);
+    if (snapshots !== undefined) lines.push(`snapshots for containerd at ${snapshots}`);
+    if (images !== undefined) lines.push(`images for the containerd at ${images}`);
     if (policy !== undefined) lines.push(`images need what ${policy} asks for`);
     if (policies !== undefined)
       lines.push(`those of a namespace, what its file in ${policies.path} asks for`);
@@ -264,9 +256,7 @@ export function endFacts({ id, reference, durationMs, outcome, progress }: Ended
     reference,
     durationMs: Math.round(durationMs),
     bytesDownloaded: progress.downloadedBytes,
-    ...('error' in outcome
-      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
-      : {}),
+    ...('error' in outcome ? { error: codeOf(outcome.error) } : {}),
   };
 }
 
@@ -285,8 +275,11 @@ export function leftLine(chainId: Digest, { image, reason }: LeftLayer): string 
 
 /** The same for programs. */
 export function leftFacts(chainId: Digest, { image, reason }: LeftLayer): LogFacts {
-  const error = isLandfallError(reason) ? reason.code : 'INTERNAL';
-  return { ...(image === undefined ? {} : { image }), chainId, error };
+  return { ...(image === undefined ? {} : { image }), chainId, error: codeOf(reason) };
+}
+
+function codeOf(error: unknown): ErrorFacts['code'] {
+  return errorFacts(error).code;
 }
 
 /**

@@ -153,8 +153,8 @@ interface HostFacts {
   readonly credentials: string;
   readonly verified: boolean;
   readonly clientCertificate: boolean;
-  readonly maxConnections?: number;
-  readonly requestsPerSecond?: number;
+  readonly maxConnections: number | undefined;
+  readonly requestsPerSecond: number | undefined;
   readonly why: string;
 }
 
@@ -167,8 +167,8 @@ function factsOf(host: HostConfig): HostFacts {
     credentials: typeof credentials === 'string' ? credentials : 'configured',
     verified: base.protocol === 'https:' && connection.insecure !== true,
     clientCertificate: (connection.client ?? []).length > 0,
-    ...(maxConnections === undefined ? {} : { maxConnections }),
-    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
+    maxConnections,
+    requestsPerSecond,
     why,
   };
 }

@@ -16,7 +16,7 @@ import { foundPolicy, mayBeDaemons } from '../images/policy-of.js';
 import { withStore } from '../images/with-store.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { errorFacts, messageOf } from '../output/render-error.js';
-import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';
 import { TimelineFiles } from '../timeline/timeline-files.js';
@@ -139,6 +139,7 @@ async function pullAll(
     return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);
   }
   const { settings, signal } = context;
+  const { platform, ...work } = plan;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(
@@ -152,11 +153,8 @@ async function pullAll(
         store,
         registry,
         reference,
-        ...(plan.platform === undefined ? {} : { platform: plan.platform }),
-        allPlatforms: plan.allPlatforms,
-        unpack: plan.unpack,
-        verifyFirst: plan.verifyFirst,
-        discardLayers: plan.discardLayers,
+        ...work,
+        ...(platform === undefined ? {} : { platform }),
         ...(policy === undefined ? {} : { policy: policy.file }),
         budget,
         signal,
@@ -209,7 +207,7 @@ function toJson(outcome: Outcome<PullReport>): object {
 }
 
 function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): string {
-  const reports = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  const reports = valuesOf(outcomes);
   if (quiet) return reports.map(({ result }) => `${result.digest}\n`).join('');
   return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
 }

@@ -153,11 +153,8 @@ interface Where {
 
 function tellWhere({ what, url, host, port, writable, metricsAt }: Where, context: CommandContext): void {
   const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
-  const facts = { source: what, url, host, port, writable, ...(metrics === undefined ? {} : { metrics }) };
-  answer(context, facts, () => {
-    const lines = [`serving ${printable(what)} at ${url}`];
-    if (metrics !== undefined) lines.push(`metrics at ${metrics}`);
-    return `${lines.join('\n')}\n`;
+  answer(context, { source: what, url, host, port, writable, metrics }, () => {
+    return `serving ${printable(what)} at ${url}\n${metrics === undefined ? '' : `metrics at ${metrics}\n`}`;
   });
 }
 

@@ -27,7 +27,8 @@ import { countOf, formatSize } from '../format/size.js';
 import { printable, renderTable, type TableColumn } from '../format/table.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/policy-of.js';
-import { openSyncDisplay, type SyncDisplay } from '../progress/sync-display.js';
+import type { EventDisplay } from '../progress/event-display.js';
+import { openSyncDisplay } from '../progress/sync-display.js';
 import { errorFacts } from '../output/render-error.js';
 import { type Outcome, reportFailures } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
@@ -175,7 +176,10 @@ async function run(
 async function mayPrune(
   prunes: readonly RepositoryPrune[],
   { yes = false }: SyncFlags,
-  { context, display }: { readonly context: CommandContext; readonly display: SyncDisplay },
+  {
+    context,
+    display,
+  }: { readonly context: CommandContext; readonly display: Pick<EventDisplay<never>, 'finish'> },
 ): Promise<boolean> {
   display.finish();
   context.log.write(renderPrunes(prunes));
@@ -233,18 +237,9 @@ export interface SyncReport {
 }
 
 /** How many images there are of each outcome, and how much was moved. */
-export interface SyncTotals {
-  readonly images: number;
-  readonly copied: number;
-  readonly exists: number;
-  readonly planned: number;
-  readonly unchanged: number;
-  readonly failed: number;
-  readonly bytes: number;
-  readonly pruned: number;
-}
+type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
 
-export function syncTotals({ images, pruned }: SyncResult): SyncTotals {
+function syncTotals({ images, pruned }: SyncResult): SyncTotals {
   const of = (outcome: SyncedImage['outcome']): number =>
     images.filter((image) => image.outcome === outcome).length;
   return {

@@ -3,6 +3,7 @@ import { judgeImages, type PolicyVerdict } from '../../transfer/verify/judge-ima
 import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
 import { verify, type VerifyReport } from '../../transfer/verify/verify.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { omittedJson } from './copy-facts.js';
 import { EXIT_CODES, type ExitCode, exitCodeOf } from '../output/exit-codes.js';
 import { countOf, formatSize } from '../format/size.js';
 import { printable } from '../format/table.js';
@@ -67,7 +68,8 @@ export function verifiedJson(verified: VerifiedImages): object {
   return {
     source,
     whole: faults.length === 0,
-    ...(judged === undefined ? {} : { policy: judged.policy, refused: refusalsOf(verified).length }),
+    policy: judged?.policy,
+    refused: judged && refusalsOf(verified).length,
     images: images.map(({ name, target: { digest, mediaType } }, at) => {
       return { name, digest, mediaType, ...verdictJson(judged?.verdicts[at]) };
     }),
@@ -75,11 +77,7 @@ export function verifiedJson(verified: VerifiedImages): object {
     blobs,
     bytes,
     ...Object.fromEntries(KINDS.map((kind) => [kind, faultsOf(faults, kind).map(faultJson)])),
-    leftOut: leftOut.map(({ digest, size, platform }) => ({
-      digest,
-      size,
-      ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
-    })),
+    leftOut: leftOut.map(omittedJson),
   };
 }
 
@@ -114,17 +112,11 @@ function refusalsOf({ judged }: VerifiedImages): readonly PolicyVerdict[] {
 }
 
 function verdictJson(verdict: PolicyVerdict | undefined): object {
-  if (verdict === undefined) return {};
-  switch (verdict.outcome) {
-    case 'signed':
-      return { verdict: verdict.outcome, signatures: verdict.signatures };
-    case 'refused':
-      return { verdict: verdict.outcome, error: errorFacts(verdict.error) };
-    case 'accepted':
-    case 'accompanies':
-    case 'part':
-      return { verdict: verdict.outcome };
-  }
+  return {
+    verdict: verdict?.outcome,
+    signatures: verdict?.outcome === 'signed' ? verdict.signatures : undefined,
+    error: verdict?.outcome === 'refused' ? errorFacts(verdict.error) : undefined,
+  };
 }
 
 /** Of each image by itself, but for what accompanies one, or is a part of one. */
@@ -152,14 +144,8 @@ function faultsOf(faults: readonly VerifyFault[], kind: VerifyFaultKind): Verify
 }
 
 function faultJson({ code, message, descriptor, images }: VerifyFault): object {
-  return {
-    ...(descriptor === undefined
-      ? {}
-      : { digest: descriptor.digest, mediaType: descriptor.mediaType, size: descriptor.size }),
-    code,
-    message,
-    images,
-  };
+  const { digest, mediaType, size } = descriptor ?? {};
+  return { digest, mediaType, size, code, message, images };
 }
 
 function faultLines({ kind, message, descriptor, images }: VerifyFault): string[] {

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
@@ -230,9 +230,7 @@ export function readToml(path: string): TomlDocument {
 
 function readText(path: string): string {
   const bytes = bytesOf(path);
-  if (bytes.length > LARGEST_BYTES) {
-    throw unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
-  }
+  if (bytes.length > LARGEST_BYTES) throw tooLarge(path);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -240,12 +238,15 @@ function readText(path: string): string {
   }
 }
 
-/** No more of it than is needed to know that there is too much. A pipe or a device would keep Node from hearing signals. */
+/** A pipe or a device would keep Node from hearing signals. */
 function bytesOf(path: string): Buffer {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return fstatSync(fd).isFile() ? headOf(fd, LARGEST_BYTES + 1) : irregular(path);
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) throw unreadable(path, 'is no regular file');
+      if (stats.size > LARGEST_BYTES) throw tooLarge(path);
+      return readFileSync(fd);
     } finally {
       closeSync(fd);
     }
@@ -257,18 +258,8 @@ function bytesOf(path: string): Buffer {
   }
 }
 
-function irregular(path: string): never {
-  throw unreadable(path, 'is no regular file');
-}
-
-function headOf(fd: number, most: number): Buffer {
-  const bytes = Buffer.allocUnsafe(most);
-  let length = 0;
-  for (;;) {
-    const read = readSync(fd, bytes, length, most - length, null);
-    length += read;
-    if (read === 0 || length === most) return bytes.subarray(0, length);
-  }
+function tooLarge(path: string): LandfallError {
+  return unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
 }
 
 function unreadable(path: string, what: string, cause?: unknown): LandfallError {

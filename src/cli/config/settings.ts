@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
-import path from 'node:path';
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError, type Option } from 'commander';
 import { defaultRoot } from '../../engine/default-root.js';
@@ -28,68 +27,70 @@ export const LOG_FORMATS: readonly LogFormat[] = ['text', 'json'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 /** The global options as they were typed, or said by the environment or a file; the parser has checked each by itself. */
-export interface GlobalFlags {
+export interface GlobalFlags extends OptionalSettings, Partial<DefaultedSettings> {
   /** Path of the one configuration file that is read. */
   readonly config?: string;
   readonly root?: string;
   readonly additionalRoot?: readonly string[];
-  readonly snapshots?: SnapshotterKind;
   readonly hostsDir?: readonly string[];
-  readonly plainHttp?: boolean;
-  readonly insecure?: boolean;
-  readonly ca?: string;
-  readonly authfile?: string;
-  readonly creds?: string;
-  readonly policy?: string;
-  readonly concurrency?: number;
-  readonly limitRate?: number;
-  readonly maxRetryAfter?: number;
   readonly unpackLimit?: Partial<UnpackLimits>;
-  readonly inflate?: InflateChoice;
-  readonly progress?: ProgressMode;
-  readonly output?: OutputFormat;
-  readonly logLevel?: LogLevel;
-  readonly logFormat?: LogFormat;
 }
 
 /** What holds for this run, once options, environment and defaults are put together. */
-export interface Settings {
+export interface Settings extends OptionalSettings, DefaultedSettings {
   /** Absolute path of the store. */
   readonly root: string;
   /** Absolute paths of stores that are only read, the first that has a thing counts. */
   readonly additionalRoots: readonly string[];
-  /** How layers are kept unpacked; undefined leaves it to the machine. */
-  readonly snapshots: SnapshotterKind | undefined;
   /** Absolute paths of directories in containerd's form, the first that knows a registry counts. */
   readonly hostsDirs: readonly string[];
-  readonly plainHttp: boolean;
-  readonly insecure: boolean;
-  /** Path of a PEM file. */
-  readonly ca: string | undefined;
-  /** Path of a docker-style credentials file. */
-  readonly authfile: string | undefined;
-  /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
-  readonly creds: string | undefined;
-  /** Path of a signature policy; undefined leaves it to the environment, the user and the system. */
-  readonly policy: string | undefined;
-  readonly concurrency: number | undefined;
-  /** Bytes per second. */
-  readonly limitRate: number | undefined;
-  /** Seconds. */
-  readonly maxRetryAfter: number | undefined;
   /** Bounds on what is unpacked that differ from the defaults. */
   readonly limits: Partial<UnpackLimits>;
+  /** Whether nothing is asked for that a daemon on the root may do otherwise, so that it can do the work. */
+  readonly daemonMayPull: boolean;
+  /** Where the values of options come from, also those of the command's own. */
+  readonly origins: Origins;
+}
+
+/** What may be left open. */
+interface OptionalSettings {
+  /** How layers are kept unpacked; undefined leaves it to the machine. */
+  readonly snapshots?: SnapshotterKind | undefined;
+  /** Path of a PEM file. */
+  readonly ca?: string | undefined;
+  /** Path of a docker-style credentials file. */
+  readonly authfile?: string | undefined;
+  /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
+  readonly creds?: string | undefined;
+  /** Path of a signature policy; undefined leaves it to the environment, the user and the system. */
+  readonly policy?: string | undefined;
+  readonly concurrency?: number | undefined;
+  /** Bytes per second. */
+  readonly limitRate?: number | undefined;
+  /** Seconds. */
+  readonly maxRetryAfter?: number | undefined;
+}
+
+interface DefaultedSettings {
+  readonly plainHttp: boolean;
+  readonly insecure: boolean;
   /** What inflates gzip layers. */
   readonly inflate: InflateChoice;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Whether nothing is asked for that a daemon on the root may do otherwise, so that it can do the work. */
-  readonly daemonMayPull: boolean;
-  /** Where the values of options come from, also those of the command's own. */
-  readonly origins: Origins;
 }
+
+const DEFAULTS: DefaultedSettings = {
+  plainHttp: false,
+  insecure: false,
+  inflate: 'auto',
+  progress: 'auto',
+  output: 'text',
+  logLevel: 'info',
+  logFormat: 'text',
+};
 
 export interface SettingsSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -126,26 +127,20 @@ export function resolveSettings(
   around: SettingsSurroundings,
   origins: Origins = typed(flags),
 ): Settings {
+  const {
+    root,
+    additionalRoot = [],
+    hostsDir = DEFAULT_HOSTS_DIRS,
+    unpackLimit: limits = {},
+    ...others
+  } = flags;
   return {
-    root: path.resolve(flags.root ?? defaultRoot(around)),
-    additionalRoots: (flags.additionalRoot ?? []).map((directory) => path.resolve(directory)),
-    snapshots: flags.snapshots,
-    hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
-    plainHttp: flags.plainHttp ?? false,
-    insecure: flags.insecure ?? false,
-    ca: flags.ca,
-    authfile: flags.authfile,
-    creds: flags.creds,
-    policy: flags.policy,
-    concurrency: flags.concurrency,
-    limitRate: flags.limitRate,
-    maxRetryAfter: flags.maxRetryAfter,
-    limits: flags.unpackLimit ?? {},
-    inflate: flags.inflate ?? 'auto',
-    progress: flags.progress ?? 'auto',
-    output: flags.output ?? 'text',
-    logLevel: flags.logLevel ?? 'info',
-    logFormat: flags.logFormat ?? 'text',
+    ...DEFAULTS,
+    ...others,
+    root: resolve(root ?? defaultRoot(around)),
+    additionalRoots: additionalRoot.map((directory) => resolve(directory)),
+    hostsDirs: hostsDir.map((directory) => resolve(directory)),
+    limits,
     daemonMayPull: DAEMONS_OWN.every((name) => isDaemonsToo(keyOfAttribute(name), origins)),
     origins,
   };

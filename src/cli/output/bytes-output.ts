@@ -97,30 +97,27 @@ class StandardOutput implements ArchiveOutput {
   readonly #context: CommandContext;
 
   constructor(context: CommandContext) {
-    if (context.stdout.isTTY === true) {
-      throw invalidConfig('an archive is not written to a terminal', {
-        hint: 'Name a file with -o, or lead the output into another program.',
-      });
-    }
+    refuseTerminal(context);
     this.#context = context;
   }
 
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const { stdout, signal } = this.#context;
-    const counted = new CountedArchive(archive);
-    try {
-      await pipeline(counted.chunks(), stdout, { signal, end: false });
-    } catch (error) {
-      throwIfAborted(signal);
-      // A reader that has seen enough, as `head` does, is no failure.
-      if (systemCode(error) !== 'EPIPE') throw outputError(error, 'standard output');
-    }
-    return counted.bytes;
+    const counted = new CountedBytes(archive);
+    await writeAll(this.#context, counted);
+    return counted.total;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
+  async [Symbol.asyncDispose](): Promise<void> {
+    // It is not ours to close.
   }
+}
+
+/** @throws {LandfallError} INVALID_CONFIG where standard output is a terminal */
+export function refuseTerminal(
+  { stdout }: Pick<CommandContext, 'stdout'>,
+  hint = 'Name a file with -o, or lead the output into another program.',
+): void {
+  if (stdout.isTTY === true) throw invalidConfig('an archive is not written to a terminal', { hint });
 }
 
 class NamedFile implements ArchiveOutput {
@@ -135,10 +132,10 @@ class NamedFile implements ArchiveOutput {
   }
 
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const counted = new CountedArchive(archive);
-    for await (const chunk of counted.chunks()) await this.#output.write(chunk);
+    const counted = new CountedBytes(archive);
+    for await (const chunk of counted) await this.#output.write(chunk);
     await this.#output.finish();
-    return counted.bytes;
+    return counted.total;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,17 +143,17 @@ class NamedFile implements ArchiveOutput {
   }
 }
 
-class CountedArchive {
-  bytes = 0;
-  readonly #archive: AsyncIterable<Buffer>;
+class CountedBytes {
+  total = 0;
+  readonly #bytes: AsyncIterable<Buffer>;
 
-  constructor(archive: AsyncIterable<Buffer>) {
-    this.#archive = archive;
+  constructor(bytes: AsyncIterable<Buffer>) {
+    this.#bytes = bytes;
   }
 
-  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of this.#archive) {
-      this.bytes += chunk.length;
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of this.#bytes) {
+      this.total += chunk.length;
       yield chunk;
     }
   }

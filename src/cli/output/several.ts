@@ -16,6 +16,11 @@ export async function outcomeOf<T>(subject: string, attempt: () => Promise<T>): 
   }
 }
 
+/** What came of those that did not fail. */
+export function valuesOf<T>(outcomes: readonly Outcome<T>[]): readonly T[] {
+  return outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+}
+
 /** Reports every failure on standard error; answers with the exit code of the first. */
 export function reportFailures(outcomes: readonly Outcome<unknown>[], context: CommandContext): ExitCode {
   const failures = outcomes.filter((outcome) => 'error' in outcome);

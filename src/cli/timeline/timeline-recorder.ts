@@ -260,7 +260,7 @@ class RecordedPull {
     const own = new Set(layers.map(({ digest }) => digest));
     const blobs = [...this.#blobs.values()].filter(({ digest }) => !own.has(digest));
     const isDocument = ({ role }: RecordedBlob): boolean => role !== 'layer' && role !== 'other';
-    const resolveStart = this.#resolvingAt;
+    const start = this.#resolvingAt;
     const settled = layers.map(({ settledAt }) => settledAt);
     const last = Math.max(...settled.map((at) => at ?? -Infinity));
     return {
@@ -268,19 +268,18 @@ class RecordedPull {
       start: this.#start,
       end,
       outcome: this.#outcome,
-      ...(this.#error === undefined ? {} : { error: this.#error }),
-      ...(this.#digest === undefined ? {} : { digest: this.#digest }),
-      ...(this.#platform === undefined ? {} : { platform: this.#platform }),
-      ...(resolveStart === undefined
-        ? {}
-        : { resolve: { start: resolveStart, end: this.#resolvedAt ?? end } }),
+      error: this.#error,
+      digest: this.#digest,
+      platform: this.#platform,
+      resolve: start === undefined ? undefined : { start, end: this.#resolvedAt ?? end },
       documents: blobs.filter(isDocument).map((blob) => blob.timed(end)),
       layers,
       others: blobs.filter((blob) => !isDocument(blob)).map((blob) => blob.timed(end)),
       // Where a layer is not settled, the pull did not come to this.
-      ...(layers.length > 0 && settled.every((at) => at !== undefined) && end > last
-        ? { record: { start: last, end } }
-        : {}),
+      record:
+        layers.length > 0 && settled.every((at) => at !== undefined) && end > last
+          ? { start: last, end }
+          : undefined,
       warnings: this.#warnings,
     };
   }
@@ -299,8 +298,8 @@ class RecordedPull {
       const blob = this.#blobs.get(digest);
       const changes = (chainId === undefined ? undefined : this.#unpacks.get(chainId)) ?? new StateChanges();
       const hereAt = blob?.hereAt;
-      const { presentAt, ...timed } = blob?.timed(end) ?? {
-        ...{ role: 'layer' as const, digest, size, bytes: 0, steps: [], retries: [] },
+      const timed: TimedBlob = blob?.timed(end) ?? {
+        ...{ role: 'layer', digest, size, bytes: 0, steps: [], retries: [] },
       };
       const reusedAt = changes.last('present')?.at;
       const unpackedAt = changes.last('unpacked')?.at ?? reusedAt;
@@ -311,10 +310,9 @@ class RecordedPull {
         ...timed,
         number: index + 1,
         steps: [...timed.steps, ...steps],
-        ...(presentAt === undefined ? {} : { presentAt }),
-        ...(reusedAt === undefined ? {} : { reusedAt }),
-        ...(parentsAt === Infinity ? {} : { readyAt: parentsAt }),
-        ...(settledAt === undefined ? {} : { settledAt }),
+        reusedAt,
+        readyAt: parentsAt === Infinity ? undefined : parentsAt,
+        settledAt,
       };
     });
   }
@@ -387,7 +385,6 @@ class RecordedBlob {
   }
 
   timed(end: number): TimedBlob {
-    const presentAt = this.changes.last('present')?.at;
     return {
       role: this.role,
       digest: this.digest,
@@ -395,7 +392,7 @@ class RecordedBlob {
       bytes: this.#downloaded,
       steps: blobSteps(this.changes, end),
       retries: retriesOf(this.changes, end),
-      ...(presentAt === undefined ? {} : { presentAt }),
+      presentAt: this.changes.last('present')?.at,
     };
   }
 }
@@ -414,7 +411,7 @@ function blobSteps(changes: StateChanges<BlobState>, end: number): readonly Laye
     const isOneWith = before?.kind === 'download' && step.kind === 'download' && before.end === start;
     if (isOneWith) steps.pop();
     const begun = isOneWith ? before.start : start;
-    steps.push({ ...step, start: begun, end: until, ...(last ? { open: true } : {}) });
+    steps.push({ ...step, start: begun, end: until, open: last });
   }
   return steps.filter(isSeen);
 }
@@ -442,7 +439,7 @@ function retriesOf(changes: StateChanges<BlobState>, end: number): readonly Span
     .map(({ start, end: until }) => ({ start, end: until }));
 }
 
-export interface UnpackStepsOptions {
+interface UnpackStepsOptions {
   readonly changes: StateChanges<UnpackState>;
   /** When the blob was here; undefined where it never was, or did not have to be. */
   readonly hereAt: number | undefined;
@@ -457,27 +454,21 @@ function unpackSteps({ changes, hereAt, parentsAt, end }: UnpackStepsOptions): r
   const begun = changes.first('unpacking')?.at;
   const settled = changes.last('committed', 'present');
   const until = settled?.at ?? end;
-  const isOpen = settled === undefined ? ({ open: true } as const) : {};
+  const open = settled === undefined;
   const steps: LayerStep[] = [];
   if (hereAt !== undefined) {
-    const waited = { kind: 'wait', waitedFor: 'unpack', start: hereAt, end: begun ?? until } as const;
-    steps.push(begun === undefined ? { ...waited, ...isOpen } : waited);
+    const isLast = open && begun === undefined;
+    steps.push({ kind: 'wait', waitedFor: 'unpack', start: hereAt, end: begun ?? until, open: isLast });
   }
   if (begun === undefined) return steps.filter(isSeen);
   const unpacked = changes.last('unpacked')?.at;
-  if (unpacked === undefined) return [...steps, { kind: 'unpack', start: begun, end: until, ...isOpen }];
+  if (unpacked === undefined) return [...steps, { kind: 'unpack', start: begun, end: until, open }];
   const ready = Math.min(until, Math.max(unpacked, parentsAt));
-  const neverReady = Math.max(unpacked, parentsAt) >= until && settled === undefined;
+  const neverReady = open && Math.max(unpacked, parentsAt) >= until;
   steps.push(
     { kind: 'unpack', start: begun, end: unpacked },
-    {
-      kind: 'wait',
-      waitedFor: 'parents',
-      start: unpacked,
-      end: ready,
-      ...(neverReady ? { open: true } : {}),
-    },
-    { kind: 'commit', start: ready, end: until, ...isOpen },
+    { kind: 'wait', waitedFor: 'parents', start: unpacked, end: ready, open: neverReady },
+    { kind: 'commit', start: ready, end: until, open },
   );
   return steps.filter(isSeen);
 }
@@ -486,7 +477,7 @@ function isSeen({ start, end }: Span): boolean {
   return end > start;
 }
 
-export interface StateChange<S extends string> {
+interface StateChange<S extends string> {
   readonly state: S;
   readonly at: number;
   readonly bytes: number;
@@ -498,11 +489,6 @@ const MOST = 2000;
 /** When something came into each of its states. Events that only say how far it is leave no trace but the last one. */
 class StateChanges<S extends string> {
   readonly #changes: StateChange<S>[] = [];
-
-  /** Oldest first. */
-  get all(): readonly StateChange<S>[] {
-    return this.#changes;
-  }
 
   add(state: S, at: number, bytes: number): void {
     const last = this.#changes.at(-1);

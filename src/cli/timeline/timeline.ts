@@ -21,14 +21,14 @@ export type LayerStepKind = 'wait' | 'elsewhere' | 'download' | 'unpack' | 'comm
  * What a layer waits for: a free connection, a free thread (or the end of an unpacking of the same layer by another pull), or that
  * the layers below it are unpacked, since layers are committed in order.
  */
-type WaitedFor = 'download' | 'unpack' | 'parents';
+export type WaitedFor = 'download' | 'unpack' | 'parents';
 
 export interface LayerStep extends Span {
   readonly kind: LayerStepKind;
   /** Of `wait` only. */
-  readonly waitedFor?: WaitedFor;
+  readonly waitedFor?: WaitedFor | undefined;
   /** It was not over when the pull ended. */
-  readonly open?: true;
+  readonly open?: boolean;
 }
 
 /** A blob that is no layer to be unpacked: an index, a manifest, a config, or what other platforms need. */
@@ -42,18 +42,18 @@ export interface TimedBlob {
   /** Pauses and new requests after a download broke. */
   readonly retries: readonly Span[];
   /** When it was seen to be here already. */
-  readonly presentAt?: number;
+  readonly presentAt?: number | undefined;
 }
 
 export interface TimedLayer extends TimedBlob {
   /** Counted from the bottom, from 1. */
   readonly number: number;
   /** When the layer was seen to be unpacked already. */
-  readonly reusedAt?: number;
+  readonly reusedAt?: number | undefined;
   /** When it could be committed as far as it and the layers below are concerned. */
-  readonly readyAt?: number;
+  readonly readyAt?: number | undefined;
   /** When nothing was left to do for it. */
-  readonly settledAt?: number;
+  readonly settledAt?: number | undefined;
 }
 
 export interface TimedNote {
@@ -69,12 +69,12 @@ export interface TimedPull extends Span {
   readonly reference: string;
   readonly outcome: PullOutcome;
   /** Why it failed. */
-  readonly error?: string;
-  readonly digest?: Digest;
+  readonly error?: string | undefined;
+  readonly digest?: Digest | undefined;
   /** `linux/arm64` */
-  readonly platform?: string;
+  readonly platform?: string | undefined;
   /** Until the target was known; absent when the pull ended before it asked. */
-  readonly resolve?: Span;
+  readonly resolve?: Span | undefined;
   /** Index, manifest and config, in the order in which they were asked for. */
   readonly documents: readonly TimedBlob[];
   /** Bottom first. */
@@ -82,7 +82,7 @@ export interface TimedPull extends Span {
   /** Of other platforms. */
   readonly others: readonly TimedBlob[];
   /** From the last layer to the end: the image becomes durable and gets its name. */
-  readonly record?: Span;
+  readonly record?: Span | undefined;
   readonly warnings: readonly TimedNote[];
 }
 
@@ -111,8 +111,8 @@ type PullStepKind = 'resolve' | 'check' | 'documents' | LayerStep['kind'] | 'rec
 export interface PullStep extends Span {
   readonly kind: PullStepKind;
   /** Of a step of a layer. */
-  readonly layer?: TimedLayer;
-  readonly waitedFor?: WaitedFor;
+  readonly layer?: TimedLayer | undefined;
+  readonly waitedFor?: WaitedFor | undefined;
 }
 
 /**
@@ -226,36 +226,30 @@ function begunAt({ steps, presentAt }: Pick<TimedLayer, 'steps' | 'presentAt'>):
   return first === undefined ? [] : [first];
 }
 
+/** What each step is called in a sentence; it is given the name of the layer. */
+const STEPS: Readonly<Record<PullStepKind, (layer: string, waitedFor: WaitedFor | undefined) => string>> = {
+  resolve: () => 'asking what the name stands for',
+  check: () => 'checking what is here and allowed',
+  documents: () => 'fetching manifests and config',
+  wait: (layer, waitedFor = 'download') => WAITS[waitedFor] + layer,
+  elsewhere: (layer) => `waiting for another pull to bring ${layer}`,
+  download: (layer) => `downloading ${layer}`,
+  unpack: (layer) => `unpacking ${layer}`,
+  commit: (layer) => `committing ${layer}`,
+  record: () => 'recording the image',
+};
+const WAITS: Readonly<Record<WaitedFor, string>> = {
+  unpack: 'waiting to unpack ',
+  parents: 'waiting for the layers below ',
+  download: 'waiting to download ',
+};
+
 /** What a pull was waiting for, as it stands in a sentence: `downloading layer 3`. */
 export function stepWords(
   { kind, layer, waitedFor }: PullStep,
   layerName: (layer: TimedLayer) => string = layerWords,
 ): string {
-  const name = layer === undefined ? 'the layers' : layerName(layer);
-  switch (kind) {
-    case 'resolve':
-      return 'asking what the name stands for';
-    case 'check':
-      return 'checking what is here and allowed';
-    case 'documents':
-      return 'fetching manifests and config';
-    case 'wait':
-      return waitedFor === 'unpack'
-        ? `waiting to unpack ${name}`
-        : waitedFor === 'parents'
-          ? `waiting for the layers below ${name}`
-          : `waiting to download ${name}`;
-    case 'elsewhere':
-      return `waiting for another pull to bring ${name}`;
-    case 'download':
-      return `downloading ${name}`;
-    case 'unpack':
-      return `unpacking ${name}`;
-    case 'commit':
-      return `committing ${name}`;
-    case 'record':
-      return 'recording the image';
-  }
+  return STEPS[kind](layer === undefined ? 'the layers' : layerName(layer), waitedFor);
 }
 
 function layerWords({ number }: TimedLayer): string {
