@@ -36,7 +36,7 @@ const GROUPS: readonly CodeSplittingGroup[] = [
   { name: 'spec', test: /\/src\/spec\// },
   {
     name: 'command',
-    test: /\/commander\/|\/src\/cli\/(format\/|(config\/(configuration|settings)|options\/options|output\/(command-context|exit-codes|log|render-error|several|terminal))\.js$)/,
+    test: /\/commander\/|\/src\/cli\/(format\/|(config\/(configuration|settings)|options\/options|output\/(command-context|exit-codes|log|several|terminal))\.js$)/,
   },
   {
     name: 'engine',

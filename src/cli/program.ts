@@ -9,7 +9,7 @@ import {
   SNAPSHOTTERS,
   UNPACK_LIMIT_NAMES,
 } from './config/settings.js';
-import { paint } from './format/table.js';
+import { paint } from './format/text.js';
 import { addImageCommands } from './image-commands.js';
 import { addNodeCommands } from './node-commands.js';
 import { formatHelp } from './options/help.js';

@@ -7,11 +7,10 @@ import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-facts.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
 import { ImagePlaces, type ImagePlacesOptions } from '../images/image-places.js';
-import { policyOf } from '../images/policy-of.js';
+import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { invalidConfig } from '../config/settings.js';
 

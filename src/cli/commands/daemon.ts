@@ -16,18 +16,23 @@ import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  type ErrorFacts,
+  errorFacts,
+  messageOf,
+} from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { formatDuration, formatSize } from '../format/size.js';
+import { formatDuration, formatSize } from '../format/text.js';
 import { matchesGlob } from './glob.js';
 import type { LogFacts } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';
-import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
-import { type ErrorFacts, errorFacts, messageOf } from '../output/render-error.js';
+import { lastingPolicyOf, policyOf, withStore } from '../images/with-store.js';
 import { version } from '../output/version.js';
-import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface DaemonFlags {

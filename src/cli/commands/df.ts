@@ -1,7 +1,6 @@
 import { diskUsage, type DiskUsage } from '../../engine/upkeep/disk-usage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { paint, renderShares, renderTable } from '../format/table.js';
+import { formatSize, paint, renderShares, renderTable } from '../format/text.js';
 import { showsUnicode, wantsColor } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
 

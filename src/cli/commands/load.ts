@@ -13,12 +13,10 @@ import {
 import { StorePlace } from '../../transfer/transports/store-place.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyCounts, omittedJson, omittedNames } from './copy-facts.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
-import { policyOf } from '../images/policy-of.js';
+import { countOf, formatSize, printable } from '../format/text.js';
+import { policyOf, withStore } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
-import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface LoadFlags {

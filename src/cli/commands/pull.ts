@@ -9,13 +9,16 @@ import {
   parseReference,
   withoutCredentials,
 } from '../../spec/index.js';
-import { countOf, formatDuration, formatRate, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatDuration, formatRate, formatSize, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
-import { foundPolicy, mayBeDaemons } from '../images/policy-of.js';
-import { withStore } from '../images/with-store.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { errorFacts, messageOf } from '../output/render-error.js';
+import { foundPolicy, mayBeDaemons, withStore } from '../images/with-store.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  errorFacts,
+  messageOf,
+} from '../output/command-context.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';

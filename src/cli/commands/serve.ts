@@ -27,18 +27,21 @@ import {
   StoreTarget,
   TlsFiles,
 } from '../../serve/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { answer, type CommandContext, type CommandResult, messageOf } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import type { Log } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
-import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
-import { printHosts } from './mirror-hosts.js';
-import { type PullThroughPlan, type ServeFlags, type ServePlan, servePlan } from './serve-plan.js';
-import { messageOf } from '../output/render-error.js';
+import { lastingPolicyOf, policyOf, withStore } from '../images/with-store.js';
+import {
+  printHosts,
+  type PullThroughPlan,
+  type ServeFlags,
+  type ServePlan,
+  servePlan,
+} from './serve-plan.js';
 import { parseSourceName } from '../images/source-name.js';
 import { version } from '../output/version.js';
-import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
 
 export type { ServeFlags };
@@ -241,13 +244,15 @@ export function storePage(store: Store, secure: boolean): Page {
   const { database, documents, catalog: images, content, additional } = store;
   const known = [documents, ...additional.map((other) => other.documents)];
   const catalogue = new StoreCatalogue({ database, documents: known, images, content });
-  const page = new MirrorPage({ catalogue, blobs: content, secure });
-  return (path, request) => page.answer(path, request);
+  return pageOf(new MirrorPage({ catalogue, blobs: content, secure }));
 }
 
 /** The pages of a source that has no database, such as a layout. */
 export function sourcePage(source: ServeSource, secure: boolean): Page {
-  const page = new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure });
+  return pageOf(new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure }));
+}
+
+function pageOf(page: MirrorPage): Page {
   return (path, request) => page.answer(path, request);
 }
 

@@ -22,14 +22,18 @@ import {
   type SyncResult,
 } from '../../transfer/sync/index.js';
 import { askTerminal } from '../images/ask-terminal.js';
-import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable, renderTable, type TableColumn } from '../format/table.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  errorFacts,
+  reportError,
+} from '../output/command-context.js';
+import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
-import { policyOf } from '../images/policy-of.js';
+import { policyOf } from '../images/with-store.js';
 import type { EventDisplay } from '../progress/event-display.js';
 import { openSyncDisplay } from '../progress/sync-display.js';
-import { errorFacts } from '../output/render-error.js';
 import { type Outcome, reportFailures } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';

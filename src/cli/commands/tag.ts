@@ -5,11 +5,9 @@ import { formatReference, parseReference, type Reference, repositoryName } from 
 import { resolveSource } from '../../transfer/copy/copy.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { formatSize, printable } from '../format/text.js';
 import { ImagePlaces } from '../images/image-places.js';
-import { errorFacts } from '../output/render-error.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';

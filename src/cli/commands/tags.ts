@@ -10,7 +10,7 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { invalidConfig } from '../config/settings.js';
 

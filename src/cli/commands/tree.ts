@@ -14,8 +14,7 @@ import {
 } from '../../spec/index.js';
 import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { branches, drawTree, printable } from '../format/table.js';
+import { branches, drawTree, formatSize, printable } from '../format/text.js';
 import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';
 

@@ -82,7 +82,10 @@ interface DefaultedSettings {
   readonly logFormat: LogFormat;
 }
 
-const DEFAULTS: DefaultedSettings = {
+const DEFAULTS: OptionalSettings & DefaultedSettings = {
+  // Left to the machine.
+  snapshots: undefined,
+  concurrency: undefined,
   plainHttp: false,
   insecure: false,
   inflate: 'auto',

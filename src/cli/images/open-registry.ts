@@ -13,8 +13,7 @@ import {
 import { parseReference } from '../../spec/index.js';
 import { askTerminal, readPassword } from './ask-terminal.js';
 import type { CommandContext } from '../output/command-context.js';
-import { formatDuration } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatDuration, printable } from '../format/text.js';
 import { version } from '../output/version.js';
 import { invalidConfig } from '../config/settings.js';
 

@@ -4,8 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { FileOutput, outputError } from '../../content/index.js';
 import { systemCode, throwIfAborted } from '../../errors.js';
 import { answer, type CommandContext } from './command-context.js';
-import { formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatSize, printable } from '../format/text.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface BytesOutput {

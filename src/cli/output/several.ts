@@ -1,6 +1,5 @@
 import { withoutCredentials } from '../../spec/index.js';
-import { type CommandContext, reportError } from './command-context.js';
-import { messageOf } from './render-error.js';
+import { type CommandContext, messageOf, reportError } from './command-context.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 
 /** What became of one of several arguments. */

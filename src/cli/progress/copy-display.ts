@@ -1,8 +1,7 @@
 import type { Digest } from '../../spec/index.js';
 import type { CopyEvent } from '../../transfer/copy/copy-report.js';
 import type { CommandContext } from '../output/command-context.js';
-import { printable } from '../format/table.js';
-import { formatPart, formatRate, formatSize } from '../format/size.js';
+import { formatPart, formatRate, formatSize, printable } from '../format/text.js';
 import { type EventDisplay, openEventDisplay, type Tally } from './event-display.js';
 import { rateOf, type Samples, withSample } from './rate.js';
 

@@ -1,4 +1,4 @@
-import { fitEnd } from '../format/table.js';
+import { fitEnd } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
 import { canDraw, columnsOf } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';

@@ -1,15 +1,35 @@
 import { shortDigest } from '../../spec/index.js';
-import { countOf, formatPart, formatRate, formatSize } from '../format/size.js';
-import { ASCII_BAR, fitEnd, fitStart, paint, printable, renderBar, UNICODE_BAR } from '../format/table.js';
+import {
+  ASCII_BAR,
+  countOf,
+  fitEnd,
+  fitStart,
+  formatPart,
+  formatRate,
+  formatSize,
+  paint,
+  printable,
+  renderBar,
+  UNICODE_BAR,
+} from '../format/text.js';
+import type { CommandContext } from '../output/command-context.js';
+import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../output/terminal.js';
+import { LiveLines } from './live-lines.js';
 import {
   downloadedBytes,
+  emptyPullModel,
   isSettled,
   type LayerProgress,
   layerState,
   type LayerState,
+  PendingEvents,
+  type ProgressDisplay,
+  type ProgressDisplayOptions,
+  type ProgressEvent,
   type PullModel,
   type PullProgress,
   pullTotals,
+  reducePull,
 } from './pull-model.js';
 import { rateOf } from './rate.js';
 
@@ -227,4 +247,58 @@ function colorOf(state: LayerState): Color | undefined {
 
 function painted(color: Color | undefined, text: string, wanted: boolean): string {
   return color === undefined || !wanted || text === '' ? text : paint(color, text);
+}
+
+/** Milliseconds between frames. */
+const FRAME = 80;
+
+export function openBarsDisplay(context: CommandContext, options: ProgressDisplayOptions): ProgressDisplay {
+  return new BarsDisplay(context, options);
+}
+
+/** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
+class BarsDisplay implements ProgressDisplay {
+  readonly #context: CommandContext;
+  readonly #lines: LiveLines;
+  readonly #pending = new PendingEvents();
+  readonly #timer: NodeJS.Timeout;
+  readonly #begun: number = performance.now();
+  readonly #release: () => void;
+  #model: PullModel;
+  #finished = false;
+
+  constructor(context: CommandContext, options: ProgressDisplayOptions) {
+    this.#context = context;
+    this.#model = emptyPullModel(options);
+    this.#lines = new LiveLines(context.stderr, { onResize: () => this.#frame() });
+    this.#timer = setInterval(() => this.#frame(), FRAME).unref();
+    this.#release = context.log.divert((text) => this.#lines.above(text));
+  }
+
+  show(event: ProgressEvent): void {
+    this.#pending.add(event);
+  }
+
+  finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    clearInterval(this.#timer);
+    this.#frame();
+    this.#lines.close();
+    this.#release();
+  }
+
+  #frame(): void {
+    for (const event of this.#pending.take()) this.#model = reducePull(this.#model, event);
+    if (this.#model.pulls.length === 0) return;
+    const { stderr, env } = this.#context;
+    const lines = renderPulls(this.#model, {
+      width: columnsOf(stderr, env),
+      height: rowsOf(stderr),
+      now: performance.now() - this.#begun,
+      unicode: showsUnicode(env),
+      color: wantsColor(stderr, env),
+    });
+    this.#lines.draw(lines);
+  }
 }

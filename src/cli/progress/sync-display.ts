@@ -1,7 +1,6 @@
 import type { SyncedImage, SyncEvent } from '../../transfer/sync/index.js';
 import type { CommandContext } from '../output/command-context.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatSize, printable } from '../format/text.js';
 import { type EventDisplay, openEventDisplay, type Tally } from './event-display.js';
 
 /** The display that `--progress` asks for. Warnings are told in any case. */

@@ -1,6 +1,5 @@
 import { shortDigest } from '../../spec/index.js';
-import { countOf, formatRate, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatRate, formatSize, printable } from '../format/text.js';
 import { element, fitTextStart, formatSpan, textAt, textWidth, type TimeAxis, tooltip } from './svg.js';
 import {
   type LayerStep,

@@ -1,5 +1,5 @@
 import { shortDigest } from '../../spec/index.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { version } from '../output/version.js';
 import { blobName, isBelow } from './render-row.js';
 import { timelineHeadline } from './timeline-headline.js';

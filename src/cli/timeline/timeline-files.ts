@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { FileOutput } from '../../content/index.js';
-import { messageOf } from '../output/render-error.js';
+import { messageOf } from '../output/command-context.js';
 import type { Log } from '../output/log.js';
 import type { TimedRequest } from './timeline-recorder.js';
 import type { Timeline } from './timeline.js';

@@ -1,4 +1,4 @@
-import { countOf } from '../format/size.js';
+import { countOf } from '../format/text.js';
 import { formatSpan } from './svg.js';
 import { decisivePull, lengthOf, longestStep, stepWords, type TimedPull, type Timeline } from './timeline.js';
 
