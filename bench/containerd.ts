@@ -9,7 +9,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { renderTable } from '../src/cli/format/table.js';
+import { renderTable } from '../src/cli/format/text.js';
 import { ContainerdConnection } from '../src/daemon/containerd/connection.js';
 import { whyNoCriClient } from './cri/cri-client.js';
 import { type Engine, startContainerd, startLandfall } from './cri/engines.js';

@@ -1,4 +1,4 @@
-import { formatRate, formatSize } from '../src/cli/format/size.js';
+import { formatRate, formatSize } from '../src/cli/format/text.js';
 import type { Figure, Sample } from './contract.js';
 
 /** One figure of one run; undefined where this contestant does not tell it. */

@@ -1,4 +1,4 @@
-import { renderTable, type TableColumn } from '../src/cli/format/table.js';
+import { renderTable, type TableColumn } from '../src/cli/format/text.js';
 import type { Figure } from './contract.js';
 import { formatFigure } from './figures.js';
 import type { CaseRecord, ContestantRecord } from './record.js';

@@ -32,11 +32,11 @@ const ITS_OWN = /(?<== )(?:new Intl\.ListFormat|Object\.assign)(?=\()/g;
  */
 const GROUPS: readonly CodeSplittingGroup[] = [
   { name: 'errors', test: /\/src\/errors\.js$/ },
-  { name: 'version', test: /\/src\/cli\/version\.js$/ },
+  { name: 'version', test: /\/src\/cli\/output\/version\.js$/ },
   { name: 'spec', test: /\/src\/spec\// },
   {
     name: 'command',
-    test: /\/commander\/|\/src\/cli\/(format\/|(command-context|configuration|error-facts|exit-codes|log|option-kind|options|origin|settings|several|shadowing-command|terminal|unpack-limit)\.js$)/,
+    test: /\/commander\/|\/src\/cli\/(format\/|(config\/(configuration|settings)|options\/options|output\/(command-context|exit-codes|log|several|terminal))\.js$)/,
   },
   {
     name: 'engine',

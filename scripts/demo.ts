@@ -2,8 +2,7 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { formatSize } from '../src/cli/format/size.js';
-import { renderTable } from '../src/cli/format/table.js';
+import { formatSize, renderTable } from '../src/cli/format/text.js';
 import { systemCode } from '../src/errors.js';
 import { type Digest, shortDigest } from '../src/spec/index.js';
 import { CommandFailed, runForJson, runShown, startRegistry } from './landfall-process.js';

@@ -1,4 +1,4 @@
-import { SYSTEM_CONFIG } from '../src/cli/config/origin.js';
+import { SYSTEM_CONFIG } from '../src/cli/config/settings.js';
 import type { ExitCode } from '../src/cli/output/exit-codes.js';
 
 /** What a manual page says of a thing. */

@@ -1,8 +1,7 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { countOf, formatSize } from '../src/cli/format/size.js';
-import { renderTable } from '../src/cli/format/table.js';
+import { countOf, formatSize, renderTable } from '../src/cli/format/text.js';
 
 /** What lies where below the root of a store, and what each part is for. */
 export function renderStore(root: string): string {

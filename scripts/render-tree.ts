@@ -1,8 +1,7 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 
-import { branches, drawTree, fitEnd, printable } from '../src/cli/format/table.js';
-import { formatMode, formatSize } from '../src/cli/format/size.js';
+import { branches, drawTree, fitEnd, formatMode, formatSize, printable } from '../src/cli/format/text.js';
 
 export interface TreeLimits {
   /** Directories within directories that are opened. */

@@ -1,4 +1,4 @@
-import { wrapWords } from '../src/cli/format/table.js';
+import { wrapWords } from '../src/cli/format/text.js';
 
 const WIDEST = 79;
 

@@ -4,15 +4,16 @@ import { type CommandContext, reportError, type Surroundings } from './output/co
 import { Configuration } from './config/configuration.js';
 import { type ExitCode, exitCodeOf } from './output/exit-codes.js';
 import { Log } from './output/log.js';
-import { type Origins, withOrigins } from './config/origin.js';
-import { createProgram } from './program.js';
 import {
   type GlobalFlags,
+  type Origins,
   OUTPUT_FORMATS,
   type OutputFormat,
   resolveSettings,
   type Settings,
+  withOrigins,
 } from './config/settings.js';
+import { createProgram } from './program.js';
 import { columnsOf, wantsColor } from './output/terminal.js';
 
 /** They work where a configuration file is broken: one explains what is wrong, the other has no use for settings. */

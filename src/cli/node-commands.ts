@@ -1,33 +1,12 @@
-import { Argument, type Command, Option } from 'commander';
+import { Argument } from 'commander';
 import type { ConfigFlags } from './commands/config.js';
-import type { DaemonFlags } from './commands/daemon.js';
-import type { DoctorFlags } from './commands/doctor.js';
-import type { FsckFlags } from './commands/fsck.js';
-import type { GcFlags } from './commands/gc.js';
-import type { PullsFlags } from './commands/pulls.js';
-import { addExamples, collect, parsePositive, SHELLS, type Shell } from './options/options.js';
-import type { RunCommand } from './options/run-command.js';
 import { SYNC_MODES } from './config/settings.js';
+import { collect, type LandfallCommand, parsePositive, SHELLS } from './options/options.js';
+import type { CommandContext } from './output/command-context.js';
 
-/** The commands for the node of a cluster. */
-export function addNodeCommands(program: Command, run: RunCommand): void {
-  for (const add of [addDaemon, addPulls]) add(program, run);
-}
-
-function addPulls(program: Command, run: RunCommand): void {
-  const command = program
-    .command('pulls')
-    .summary('show what the daemon pulls')
-    .description('Shows what the daemon on this root pulls at the moment, and how far it is.')
-    .option('--watch', 'go on showing it until interrupted')
-    .action((flags: PullsFlags) =>
-      run(async (context) => (await import('./commands/pulls.js')).pullsCommand(flags, context)),
-    );
-  addExamples(command, ['landfall pulls', 'landfall pulls --watch', 'landfall pulls --watch --output json']);
-}
-
-function addDaemon(program: Command, run: RunCommand): void {
-  const command = program
+/** The commands for a node, its store and its settings. */
+export function addNodeCommands(program: LandfallCommand): void {
+  program
     .command('daemon')
     .summary("serve a node's images over gRPC")
     .description(
@@ -76,41 +55,34 @@ function addDaemon(program: Command, run: RunCommand): void {
       "signature policies of Kubernetes' namespaces, NAMESPACE.json; for the others, that of --policy (default: none)",
     )
     .option('--discard-layers', 'drop the blob of each layer once it is unpacked')
-    .addOption(
-      new Option('--sync <what>', 'what survives a power cut once a pull is done (default: full)').choices(
-        SYNC_MODES,
-      ),
-    )
+    .choice('--sync <what>', 'what survives a power cut once a pull is done (default: full)', SYNC_MODES)
     .option(
       '--metrics <host:port>',
       'serve metrics for Prometheus, /healthz and /readyz there, over HTTP (default: nowhere)',
     )
-    .action((flags: DaemonFlags) =>
-      run(async (context) => (await import('./commands/daemon.js')).daemonCommand(flags, context)),
-    );
-  addExamples(command, [
-    'landfall daemon',
-    "landfall daemon --cri unix:///run/landfall.sock --pin 'registry.k8s.io/pause:*'",
-    'landfall daemon --max-parallel-pulls 4 --discard-layers',
-  ]);
-}
+    .examples(
+      'landfall daemon',
+      "landfall daemon --cri unix:///run/landfall.sock --pin 'registry.k8s.io/pause:*'",
+      'landfall daemon --max-parallel-pulls 4 --discard-layers',
+    )
+    .runs(async () => (await import('./commands/daemon.js')).daemonCommand);
 
-/** The commands that look after the store as a whole, and after what this machine gives it. */
-export function addStoreCommands(program: Command, run: RunCommand): void {
-  for (const add of [addDf, addGc, addFsck, addDoctor]) add(program, run);
-}
+  program
+    .command('pulls')
+    .summary('show what the daemon pulls')
+    .description('Shows what the daemon on this root pulls at the moment, and how far it is.')
+    .option('--watch', 'go on showing it until interrupted')
+    .examples('landfall pulls', 'landfall pulls --watch', 'landfall pulls --watch --output json')
+    .runs(async () => (await import('./commands/pulls.js')).pullsCommand);
 
-function addDf(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('df')
     .summary('show what the store takes on the disk')
     .description('Shows what the store takes on the disk, and what `landfall gc` would free of it.')
-    .action(() => run(async (context) => (await import('./commands/df.js')).dfCommand(context)));
-  addExamples(command, ['landfall df', 'landfall df --output json']);
-}
+    .examples('landfall df', 'landfall df --output json')
+    .runs(async () => (await import('./commands/df.js')).dfCommand);
 
-function addGc(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('gc')
     .summary('remove what no image needs')
     .description('Removes blobs, snapshots and expired partial downloads that no image needs.')
@@ -120,28 +92,20 @@ function addGc(program: Command, run: RunCommand): void {
       '--partials-older-than <duration>',
       'remove partial downloads that nobody went on with for so long (default: 24h)',
     )
-    .action((flags: GcFlags) =>
-      run(async (context) => (await import('./commands/gc.js')).gcCommand(flags, context)),
-    );
-  addExamples(command, ['landfall gc --dry-run', 'landfall gc', 'landfall gc --unused-for 30d']);
-}
+    .examples('landfall gc --dry-run', 'landfall gc', 'landfall gc --unused-for 30d')
+    .runs(async () => (await import('./commands/gc.js')).gcCommand);
 
-function addFsck(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('fsck')
     .summary('check the store, and repair it')
     .description('Checks all that the store holds. Only with --repair or --rebuild is anything changed.')
     .option('--quick', 'check all but the contents of blobs and snapshots')
     .option('--repair', 'fetch damaged blobs again, and unpack damaged snapshots again')
     .option('--rebuild', 'make a new database from what lies on the disk')
-    .action((flags: FsckFlags) =>
-      run(async (context) => (await import('./commands/fsck.js')).fsckCommand(flags, context)),
-    );
-  addExamples(command, ['landfall fsck --quick', 'landfall fsck --repair', 'landfall fsck --rebuild']);
-}
+    .examples('landfall fsck --quick', 'landfall fsck --repair', 'landfall fsck --rebuild')
+    .runs(async () => (await import('./commands/fsck.js')).fsckCommand);
 
-function addDoctor(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('doctor')
     .summary('show what this machine can do')
     .description('Shows what this machine can do for landfall, and what landfall does where it cannot.')
@@ -150,59 +114,47 @@ function addDoctor(program: Command, run: RunCommand): void {
       '--containerd [file]',
       "show instead the lines that containerd's configuration lacks for landfall to be its snapshotter (default: /etc/containerd/config.toml)",
     )
-    .action((flags: DoctorFlags) =>
-      run(async (context) => (await import('./commands/doctor.js')).doctorCommand(flags, context)),
-    );
-  addExamples(command, [
-    'landfall doctor',
-    'landfall doctor --hosts quay.io/team/app',
-    'landfall doctor --containerd',
-    'landfall --root /srv/landfall doctor --output json',
-  ]);
-}
+    .examples(
+      'landfall doctor',
+      'landfall doctor --hosts quay.io/team/app',
+      'landfall doctor --containerd',
+      'landfall --root /srv/landfall doctor --output json',
+    )
+    .runs(async () => (await import('./commands/doctor.js')).doctorCommand);
 
-/** The command that tells what holds, and why. */
-export function addConfigCommands(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('config')
     .summary('show which settings hold, and where each comes from')
     .description(
       'Shows the value of each setting and where it comes from: an option, a variable of the environment, a line of a configuration file, or the default.',
     )
-    .addArgument(new Argument('[key...]', 'only these: root, pull.platform, or pull for all of its table'))
+    .argument('[key...]', 'only these: root, pull.platform, or pull for all of its table')
     .option('--files', 'show instead which configuration files are looked for, and what of them is there')
     .option('--template', 'print instead a configuration file with all keys, each as a comment')
     .option('-q, --quiet', 'print only the values')
-    .action((keys: string[], flags: ConfigFlags) =>
-      run(async (context) =>
-        (await import('./commands/config.js')).configCommand(keys, flags, { program, context }),
-      ),
-    );
-  addExamples(command, [
-    'landfall config',
-    'landfall config root hosts-dir unpack-limit',
-    'landfall config --files',
-    'landfall config --template',
-  ]);
-}
+    .examples(
+      'landfall config',
+      'landfall config root hosts-dir unpack-limit',
+      'landfall config --files',
+      'landfall config --template',
+    )
+    .runs(async () => {
+      const { configCommand } = await import('./commands/config.js');
+      return (keys: string[], flags: ConfigFlags, context: CommandContext) =>
+        configCommand(keys, flags, context, program);
+    });
 
-/** The shells that words are completed in. */
-
-/** The command by which shells learn to complete landfall's words. */
-export function addCompletionCommands(program: Command, run: RunCommand): void {
-  const command = program
+  program
     .command('completion')
     .summary('print the script by which a shell completes words')
     .description(
       'Prints the script by which a shell completes commands, options, their values, files and the images of the store when Tab is pressed.',
     )
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
-    .action((shell: Shell) =>
-      run(async (context) => (await import('./commands/completion.js')).completionCommand(shell, context)),
-    );
-  addExamples(command, [
-    'landfall completion bash > ~/.local/share/bash-completion/completions/landfall',
-    'landfall completion zsh > /usr/local/share/zsh/site-functions/_landfall',
-    'landfall completion fish > ~/.config/fish/completions/landfall.fish',
-  ]);
+    .examples(
+      'landfall completion bash > ~/.local/share/bash-completion/completions/landfall',
+      'landfall completion zsh > /usr/local/share/zsh/site-functions/_landfall',
+      'landfall completion fish > ~/.config/fish/completions/landfall.fish',
+    )
+    .runs(async () => (await import('./commands/completion.js')).completionCommand);
 }

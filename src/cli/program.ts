@@ -1,27 +1,31 @@
-import { Command, type Option, type ParseOptionsResult } from 'commander';
+import type { Command, ParseOptionsResult } from 'commander';
 import {
-  addArchiveCommands,
-  addPullCommands,
-  addRegistryCommands,
-  addSyncCommands,
-  addTransferCommands,
-} from './transfer-commands.js';
-import {
-  addCompletionCommands,
-  addConfigCommands,
-  addNodeCommands,
-  addStoreCommands,
-} from './node-commands.js';
-import { type Examples, setExamples } from './options/options.js';
+  collectLimit,
+  INFLATE_CHOICES,
+  LOG_FORMATS,
+  LOG_LEVELS,
+  OUTPUT_FORMATS,
+  PROGRESS_MODES,
+  SNAPSHOTTERS,
+  UNPACK_LIMIT_NAMES,
+} from './config/settings.js';
+import { paint } from './format/text.js';
+import { addImageCommands } from './image-commands.js';
+import { addNodeCommands } from './node-commands.js';
 import { formatHelp } from './options/help.js';
-import { paint } from './format/table.js';
-import { addGlobalOptions } from './options/global-options.js';
-import { addImageCommands, addMountCommands, addNameCommands, addUnpackCommands } from './image-commands.js';
-import { commandOf, readLine } from './options/line-words.js';
-import { keyOf, kindOf } from './config/option-kind.js';
-import type { RunCommand } from './options/run-command.js';
-import { addServeCommands } from './serve-commands.js';
+import {
+  collect,
+  commandOf,
+  type Examples,
+  LandfallCommand,
+  parseLimit,
+  parsePositive,
+  parseRate,
+  readLine,
+  type RunCommand,
+} from './options/options.js';
 import { versionLine } from './output/version.js';
+import { addTransferCommands } from './transfer-commands.js';
 
 /** By the jobs that people come with. */
 const EXAMPLES: readonly Examples[] = [
@@ -50,7 +54,7 @@ const EXAMPLES: readonly Examples[] = [
 
 /** The whole command line: what `--help` says and what docs/cli.md is held against. */
 export function createProgram(run: RunCommand): Command {
-  const program = new ShadowingCommand('landfall')
+  const program = new ShadowingCommand('landfall', run)
     .description('Brings container images ashore: pulls them from a registry, verifies and unpacks them.')
     .version(versionLine(), '-V, --version', 'print the version')
     .usage('[options] [command]')
@@ -60,65 +64,12 @@ export function createProgram(run: RunCommand): Command {
     .showSuggestionAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: () => undefined });
+  program.exampleGroups = EXAMPLES;
   addGlobalOptions(program);
-  addPullCommands(program, run);
-  addImageCommands(program, run);
-  addNameCommands(program, run);
-  addUnpackCommands(program, run);
-  addMountCommands(program, run);
-  addServeCommands(program, run);
-  addTransferCommands(program, run);
-  addRegistryCommands(program, run);
-  addArchiveCommands(program, run);
-  addSyncCommands(program, run);
-  addNodeCommands(program, run);
-  addStoreCommands(program, run);
-  addConfigCommands(program, run);
-  addCompletionCommands(program, run);
-  setExamples(program, EXAMPLES);
+  addImageCommands(program);
+  addTransferCommands(program);
+  addNodeCommands(program);
   return program;
-}
-
-/** A word that says of a switch which way it stands. */
-interface Position {
-  readonly option: Option;
-  readonly isOn: boolean;
-}
-
-/**
- * A command whose switches may be typed with a value, `--plain-http=false`, so that one run can do without what a configuration
- * file or the environment has switched on. The parser by itself knows them only as they are written in the help.
- */
-class SwitchCommand extends Command {
-  override createCommand(name?: string): Command {
-    return new SwitchCommand(name);
-  }
-
-  override parseOptions(argv: string[]): ParseOptionsResult {
-    const end = argv.indexOf('--');
-    const typed: Position[] = [];
-    const words = argv.filter((word, at) => {
-      const position = end < 0 || at < end ? positionOf(this.options, word) : undefined;
-      // The last word on a switch counts, in whichever form.
-      if (position !== undefined && !isNamed(position.option, argv.slice(at, end < 0 ? undefined : end))) {
-        typed.push(position);
-      }
-      return position === undefined;
-    });
-    const parsed = super.parseOptions(words);
-    for (const { option, isOn } of typed) this.setOptionValueWithSource(option.attributeName(), isOn, 'cli');
-    return parsed;
-  }
-}
-
-function positionOf(options: readonly Option[], word: string): Position | undefined {
-  const [, key, value] = /^--([^=]+)=(true|false)$/.exec(word) ?? [];
-  const option = options.find((one) => keyOf(one) === key && kindOf(one) === 'switch');
-  return option === undefined ? undefined : { option, isOn: value === 'true' };
-}
-
-function isNamed({ long, short }: Option, words: readonly string[]): boolean {
-  return words.some((word) => word === long || word === short);
 }
 
 /** Begins a word that is no option of anybody, so that it is left to the command. No shell can pass it on. */
@@ -128,7 +79,7 @@ const LEFT = '-\0';
  * A program whose commands may have an option of the same name as one of its own. Behind such a command's name the word is the
  * command's: `landfall --config FILE inspect --config REF`. The parser alone would take both for the program's.
  */
-class ShadowingCommand extends SwitchCommand {
+class ShadowingCommand extends LandfallCommand {
   override parseOptions(argv: string[]): ParseOptionsResult {
     const own = shadowed(this, argv);
     if (own.size === 0) return super.parseOptions(argv);
@@ -162,4 +113,72 @@ function nameAt(program: Command, argv: readonly string[]): number {
 
 function restored(word: string): string {
   return word.startsWith(LEFT) ? word.slice(LEFT.length) : word;
+}
+
+/** The options that stand before or after the name of any command. */
+function addGlobalOptions(program: LandfallCommand): void {
+  program
+    .option(
+      '--config <file>',
+      'read this configuration file and no other; /dev/null for none (default: $LANDFALL_CONFIG, then those of the user and of the system)',
+    )
+    .option(
+      '--root <dir>',
+      'the store (default: $LANDFALL_ROOT, then /var/lib/landfall or $XDG_DATA_HOME/landfall)',
+    )
+    .option(
+      '--additional-root <dir>',
+      'a store that is only read, whose images and layers are used where they lie; may be given several times (default: $LANDFALL_ADDITIONAL_ROOTS, with colons between them)',
+      collect,
+    )
+    .choice(
+      '--snapshots <form>',
+      'how layers are kept unpacked (default: $LANDFALL_SNAPSHOTS, then overlay where the kernel has it)',
+      SNAPSHOTTERS,
+    )
+    .option(
+      '--hosts-dir <dir>',
+      "mirrors as containerd's certs.d configures them; may be given several times (default: /etc/landfall/certs.d, then /etc/containerd/certs.d)",
+      collect,
+    )
+    .option('--plain-http', 'speak HTTP without TLS to the registry')
+    .option('--insecure', "do not verify the registry's certificate")
+    .option('--ca <file>', 'trust the certificate authorities in this PEM file too')
+    .option(
+      '--authfile <file>',
+      "credentials as docker keeps them (default: $REGISTRY_AUTH_FILE, then docker's own)",
+    )
+    .option(
+      '--creds <user[:password]>',
+      'credentials; without a password it is asked for, or read from standard input',
+    )
+    .option(
+      '--policy <file>',
+      "which signatures images need, as containers-policy.json(5) says it (default: $LANDFALL_POLICY, then the user's, then /etc/containers/policy.json)",
+    )
+    .option(
+      '--concurrency <n>',
+      'layers that are downloaded and unpacked at once (default: by the cores)',
+      parsePositive,
+    )
+    .option('--limit-rate <bytes>', 'download no more bytes per second, for example 10M', parseRate)
+    .option(
+      '--max-retry-after <seconds>',
+      'how long a registry may ask to be left alone before that is an error (default: 120)',
+      parseLimit,
+    )
+    .option(
+      '--unpack-limit <name=value>',
+      `refuse layers that have more than so much, or less strictly than by default: ${UNPACK_LIMIT_NAMES.join(', ')}; may be given several times`,
+      collectLimit,
+    )
+    .choice(
+      '--inflate <by>',
+      'what inflates gzip layers (default: $LANDFALL_INFLATE, then auto: isa-l where it is installed)',
+      INFLATE_CHOICES,
+    )
+    .choice('--progress <how>', 'how to show progress (default: auto)', PROGRESS_MODES)
+    .choice('--output <form>', 'the form of what is answered (default: text)', OUTPUT_FORMATS)
+    .choice('--log-level <level>', 'how much to tell (default: info)', LOG_LEVELS)
+    .choice('--log-format <form>', 'the form of what is told on the way (default: text)', LOG_FORMATS);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { CommandLine } from '../../src/cli/command-line.js';
 import { main } from '../../src/cli/main.js';
-import { renderError } from '../../src/cli/output/render-error.js';
+import { renderError } from '../../src/cli/output/command-context.js';
 import { ContentError, RegistryError } from '../../src/errors.js';
 import { CapturedStream, FakeSignals, fakeSurroundings } from './fake-surroundings.js';
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { imageFacts, type ImageFactsOptions } from '../../src/cli/commands/image-facts.js';
-import { renderImageFacts } from '../../src/cli/commands/inspect.js';
+import { imageFacts, type ImageFactsOptions, renderImageFacts } from '../../src/cli/commands/inspect.js';
 import type { LoadedImage } from '../../src/engine/images/image.js';
 import { MEDIA_TYPES } from '../../src/spec/index.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';

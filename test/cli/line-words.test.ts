@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readLine } from '../../src/cli/options/line-words.js';
+import { readLine } from '../../src/cli/options/options.js';
 import { createProgram } from '../../src/cli/program.js';
 
 const program = createProgram(() => Promise.resolve());

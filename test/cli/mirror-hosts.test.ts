@@ -3,8 +3,7 @@ import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-import { mirrorHosts, mirrorUrl } from '../../src/cli/commands/mirror-hosts.js';
-import { parseUpstream } from '../../src/cli/commands/serve-plan.js';
+import { mirrorHosts, mirrorUrl, parseUpstream } from '../../src/cli/commands/serve-plan.js';
 import { hostsFromDirectories } from '../../src/registry/index.js';
 
 const PLAIN = { ca: undefined, skipVerify: false, plainHttp: false };

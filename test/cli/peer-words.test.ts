@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { commandOf } from '../../src/cli/options/line-words.js';
+import { commandOf } from '../../src/cli/options/options.js';
 import { peerCommand, peerOption, peerUse } from '../../src/cli/options/peer-words.js';
 import { createProgram } from '../../src/cli/program.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderError, renderErrorJson } from '../../src/cli/output/render-error.js';
+import { renderError, renderErrorJson } from '../../src/cli/output/command-context.js';
 import { ContentError, LandfallError, RegistryError } from '../../src/errors.js';
 
 describe('an error for people', () => {

@@ -5,7 +5,7 @@ import {
   pullReportJson,
   renderPullSummary,
   renderPullTotal,
-} from '../../src/cli/commands/pull-report.js';
+} from '../../src/cli/commands/pull.js';
 import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
 import { layerDigest, recorderOf, type ToldPull } from './timeline/told-pull.js';

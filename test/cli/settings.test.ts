@@ -1,8 +1,7 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Origin } from '../../src/cli/config/origin.js';
-import { type GlobalFlags, resolveSettings } from '../../src/cli/config/settings.js';
+import { type GlobalFlags, type Origin, resolveSettings } from '../../src/cli/config/settings.js';
 
 describe('the root of the store', () => {
   test.each([

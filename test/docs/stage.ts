@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { renderError } from '../../src/cli/output/render-error.js';
+import { renderError } from '../../src/cli/output/command-context.js';
 import { type CommandOptions, landfall } from '../support/landfall-command.js';
 
 /** What the page shows of one error: the command that was typed, when there is one, and what it printed. */

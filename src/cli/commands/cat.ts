@@ -1,4 +1,3 @@
-import { LandfallError } from '../../errors.js';
 import { quoted } from '../../spec/index.js';
 import { fromBytePath, toBytePath } from '../../system/index.js';
 import { findPath, type FoundPath, type ViewedFile } from '../../unpack/index.js';
@@ -6,6 +5,7 @@ import { writeBytes } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages } from '../images/opened-images.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface CatFlags {
   readonly platform?: string;
@@ -38,7 +38,7 @@ function fileOf({ node, path }: FoundPath, typed: string): ViewedFile {
   if (node.kind === 'file' && node.file.type === 'file') return node;
   const what = node.kind === 'file' ? NAMES[node.file.type] : NAMES[node.kind];
   const absolute = `/${fromBytePath(path)}`;
-  throw new LandfallError('INVALID_CONFIG', `${quoted(typed)} is ${what}, and has no content`, {
+  throw invalidConfig(`${quoted(typed)} is ${what}, and has no content`, {
     hint:
       node.kind === 'directory'
         ? `List it with \`landfall ls\`.`

@@ -1,7 +1,7 @@
-import { LandfallError } from '../../errors.js';
 import { type Descriptor, formatPlatform, parsePlatform } from '../../spec/index.js';
 import type { ContentOutcome, CopyReport } from '../../transfer/copy/copy-report.js';
 import type { CopyRequest, PlatformChoice } from '../../transfer/copy/copy-request.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** So many blobs or manifests, of so many bytes. */
 export interface ContentCount {
@@ -10,12 +10,7 @@ export interface ContentCount {
 }
 
 /** What a copy did, in numbers. */
-export interface CopyCounts {
-  readonly copied: ContentCount;
-  readonly mounted: ContentCount;
-  readonly exists: ContentCount;
-  readonly planned: ContentCount;
-}
+export type CopyCounts = Readonly<Record<Exclude<ContentOutcome, 'left-out'>, ContentCount>>;
 
 /** Of an image and all that refers to it. */
 export function copyCounts(report: CopyReport): CopyCounts {
@@ -39,17 +34,23 @@ export function copyJson(report: CopyReport): object {
     digest: target.digest,
     mediaType: target.mediaType,
     size: target.size,
-    ...(resolved.digest === target.digest ? {} : { sourceDigest: resolved.digest }),
+    sourceDigest: resolved.digest === target.digest ? undefined : resolved.digest,
     outcome,
     contents: copyCounts({ ...report, referrers: [] }),
     omitted: omitted.map(omittedJson),
     referrers: referrers.map(copyJson),
-    ...(signatures === undefined ? {} : { signatures }),
+    signatures,
   };
 }
 
-function omittedJson({ digest, size, platform }: Descriptor): object {
-  return { digest, size, ...(platform === undefined ? {} : { platform: formatPlatform(platform) }) };
+/** Something that was left out, or is missing. */
+export function omittedJson({ digest, size, platform }: Descriptor): object {
+  return { digest, size, platform: platform && formatPlatform(platform) };
+}
+
+/** The same for people: by its platform where it has one. */
+export function omittedNames(omitted: readonly Descriptor[]): string {
+  return omitted.map(({ platform, digest }) => (platform && formatPlatform(platform)) ?? digest).join(', ');
 }
 
 function allContents(report: CopyReport): CopyReport['contents'] {
@@ -77,13 +78,10 @@ export function copyChoice(
   { all = false, platform, rewriteIndex = false, referrers, artifactType, cosignTags = true }: CopyFlags,
   byDefault: PlatformChoice,
 ): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
-  if (all && platform !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--all and --platform exclude each other', {
-      hint: 'Use one of them.',
-    });
-  }
+  if (all && platform !== undefined)
+    throw invalidConfig('--all and --platform exclude each other', { hint: 'Use one of them.' });
   if (rewriteIndex && platform === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--rewrite-index needs --platform', {
+    throw invalidConfig('--rewrite-index needs --platform', {
       hint: 'Name the platforms that the new index is to have.',
     });
   }

@@ -1,17 +1,18 @@
 import { LandfallError } from '../../errors.js';
-import { familiarReference, formatPlatform, parseReference } from '../../spec/index.js';
+import { familiarReference, parseReference } from '../../spec/index.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copyResolved, resolveSource } from '../../transfer/copy/copy.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyChoice, copyCounts, type CopyFlags, copyJson } from './copy-facts.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-facts.js';
+import { countOf, formatSize, printable } from '../format/text.js';
+import { refuseTerminal } from '../output/bytes-output.js';
 import { ImagePlaces, type ImagePlacesOptions } from '../images/image-places.js';
-import { policyOf } from '../images/policy-of.js';
+import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface CopyCommandFlags extends CopyFlags {
   readonly dryRun?: boolean;
@@ -29,11 +30,7 @@ export async function copyCommand(
 ): CommandResult {
   const { srcCreds: sourceCreds, destCreds: destinationCreds, quiet = false } = flags;
   const toStdout = isStandardOutput(destination);
-  if (toStdout && context.stdout.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
-      hint: 'Name a file, or lead the output into another program.',
-    });
-  }
+  if (toStdout) refuseTerminal(context, 'Name a file, or lead the output into another program.');
   const policy = await policyOf(context);
   const report = await copyImage(
     source,
@@ -79,7 +76,7 @@ export async function copyImage(
       recheck,
       policy,
       signal,
-      ...(concurrency === undefined ? {} : { concurrency }),
+      concurrency,
       onEvent: (event) => display.show(event),
     });
     const report = await copyResolved(from, to, { ...choice, from: name, resolved, tag }, session);
@@ -98,13 +95,9 @@ function isStandardOutput(destination: string): boolean {
 /** An archive is written anew each time, so that there is nothing to compare with. */
 function refuseDryArchive(kind: string, dryRun: boolean): void {
   if (!dryRun || kind !== 'archive') return;
-  throw new LandfallError(
-    'INVALID_CONFIG',
-    'an archive is written whole each time, so --dry-run says nothing',
-    {
-      hint: 'Leave out --dry-run, or name another destination.',
-    },
-  );
+  throw invalidConfig('an archive is written whole each time, so --dry-run says nothing', {
+    hint: 'Leave out --dry-run, or name another destination.',
+  });
 }
 
 export interface PushFlags extends CopyFlags {
@@ -135,7 +128,7 @@ function destinationOf(text: string): string {
   const place = parseImagePlace(text);
   if (place.kind === 'registry') return text;
   if (place.kind !== 'store') {
-    throw new LandfallError('INVALID_CONFIG', `${text} is not at a registry`, {
+    throw invalidConfig(`${text} is not at a registry`, {
       hint: 'Use landfall copy for layouts and archives.',
     });
   }
@@ -148,7 +141,7 @@ export function renderCopy(report: CopyReport): string {
   const facts: [string, string][] = [['digest', target.digest]];
   if (resolved.digest !== target.digest) facts.push(['source', `${resolved.digest}, which is an index`]);
   facts.push(['content', contentLine(report)]);
-  if (omitted.length > 0) facts.push(['left out', omittedNames(report)]);
+  if (omitted.length > 0) facts.push(['left out', omittedNames(omitted)]);
   if (referrers.length > 0) facts.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
   const signers = new Set(signatures.map(({ signedBy }) => signedBy));
   if (signers.size > 0) facts.push(['signed by', [...signers].join(', ')]);
@@ -166,12 +159,6 @@ function contentLine(report: CopyReport): string {
   if (mounted.count > 0) parts.push(`${mounted.count} mounted (${formatSize(mounted.bytes)})`);
   if (exists.count > 0) parts.push(`${exists.count} already there`);
   return parts.join(', ');
-}
-
-function omittedNames({ omitted }: CopyReport): string {
-  return omitted
-    .map(({ platform, digest }) => (platform === undefined ? digest : formatPlatform(platform)))
-    .join(', ');
 }
 
 function countReferrers(referrers: readonly CopyReport[]): number {

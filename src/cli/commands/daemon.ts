@@ -11,23 +11,29 @@ import {
   wantsTracing,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
-import { isLandfallError, LandfallError, TrustError } from '../../errors.js';
+import { TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  type ErrorFacts,
+  errorFacts,
+  messageOf,
+} from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { formatDuration, formatSize } from '../format/size.js';
+import { formatDuration, formatSize } from '../format/text.js';
 import { matchesGlob } from './glob.js';
 import type { LogFacts } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';
-import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
-import { messageOf } from '../output/render-error.js';
+import { lastingPolicyOf, policyOf, withStore } from '../images/with-store.js';
 import { version } from '../output/version.js';
-import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface DaemonFlags {
   readonly cri?: string;
@@ -79,7 +85,7 @@ interface DaemonPlan {
 function planOf(flags: DaemonFlags): DaemonPlan {
   const { cri = DEFAULT_SOCKET, snapshotter, containerd, progressTimeout = DEFAULT_PROGRESS_TIMEOUT } = flags;
   if (containerd !== undefined && snapshotter === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--containerd needs --snapshotter', {
+    throw invalidConfig('--containerd needs --snapshotter', {
       hint: 'containerd finds the layers of the images that it is given only through that.',
     });
   }
@@ -217,23 +223,15 @@ function tellWhere(
 ): void {
   const cri = `unix://${socket}`;
   const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
-  const addresses = {
-    ...(snapshotter === undefined ? {} : { snapshotter: `unix://${snapshotter}` }),
-    ...(containerd === undefined ? {} : { containerd: `unix://${containerd}` }),
-  };
-  const held = {
-    ...(policy === undefined ? {} : { policy }),
-    ...(policies === undefined ? {} : { policyDir: policies.path }),
-  };
+  const [snapshots, images] = [snapshotter, containerd].map((path) => path && `unix://${path}`);
   const facts = {
-    ...{ root, cri, ...addresses, pid: process.pid },
-    ...held,
-    ...(metrics === undefined ? {} : { metrics }),
+    ...{ root, cri, snapshotter: snapshots, containerd: images, pid: process.pid },
+    ...{ policy, policyDir: policies?.path, metrics },
   };
   answer(context, facts, () => {
     const lines = [`serving ${root} at ${cri}`];
-    if (snapshotter !== undefined) lines.push(`snapshots for containerd at unix://${snapshotter}`);
-    if (containerd !== undefined) lines.push(`images for the containerd at unix://${containerd}`);
+    if (snapshots !== undefined) lines.push(`snapshots for containerd at ${snapshots}`);
+    if (images !== undefined) lines.push(`images for the containerd at ${images}`);
     if (policy !== undefined) lines.push(`images need what ${policy} asks for`);
     if (policies !== undefined)
       lines.push(`those of a namespace, what its file in ${policies.path} asks for`);
@@ -263,9 +261,7 @@ export function endFacts({ id, reference, durationMs, outcome, progress }: Ended
     reference,
     durationMs: Math.round(durationMs),
     bytesDownloaded: progress.downloadedBytes,
-    ...('error' in outcome
-      ? { error: isLandfallError(outcome.error) ? outcome.error.code : 'INTERNAL' }
-      : {}),
+    ...('error' in outcome ? { error: codeOf(outcome.error) } : {}),
   };
 }
 
@@ -284,8 +280,11 @@ export function leftLine(chainId: Digest, { image, reason }: LeftLayer): string 
 
 /** The same for programs. */
 export function leftFacts(chainId: Digest, { image, reason }: LeftLayer): LogFacts {
-  const error = isLandfallError(reason) ? reason.code : 'INTERNAL';
-  return { ...(image === undefined ? {} : { image }), chainId, error };
+  return { ...(image === undefined ? {} : { image }), chainId, error: codeOf(reason) };
+}
+
+function codeOf(error: unknown): ErrorFacts['code'] {
+  return errorFacts(error).code;
 }
 
 /**
@@ -299,9 +298,9 @@ export function pinnedBy(patterns: readonly string[]): (name: string) => boolean
     try {
       return formatReference(parseReference(pattern, { defaultTag: true }));
     } catch (cause) {
-      throw new LandfallError('INVALID_CONFIG', `--pin: ${messageOf(cause)}`, {
-        cause,
+      throw invalidConfig(`--pin: ${messageOf(cause)}`, {
         hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
+        cause,
       });
     }
   });

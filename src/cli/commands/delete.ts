@@ -1,8 +1,7 @@
 import { isDigest } from '../../spec/index.js';
 import { LandfallError } from '../../errors.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { errorFacts } from '../output/render-error.js';
-import { printable } from '../format/table.js';
+import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { printable } from '../format/text.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';

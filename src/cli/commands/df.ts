@@ -1,8 +1,6 @@
-import { styleText } from 'node:util';
 import { diskUsage, type DiskUsage } from '../../engine/upkeep/disk-usage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { renderShares, renderTable } from '../format/table.js';
+import { formatSize, paint, renderShares, renderTable } from '../format/text.js';
 import { showsUnicode, wantsColor } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
 
@@ -75,20 +73,18 @@ function percentOf(part: number, whole: number): string {
 
 function barOf(usage: DiskUsage, { width, unicode, color }: RenderDiskUsageOptions): string {
   const parts = partsOf(usage).filter(({ bytes }) => bytes > 0);
-  const paint = (text: string, at: number): string => {
+  const painted = (text: string, at: number): string => {
     const own = parts[at]?.color;
-    return !color || own === undefined || text === ''
-      ? text
-      : styleText(own, text, { validateStream: false });
+    return !color || own === undefined || text === '' ? text : paint(own, text);
   };
   const markOf = (part: Part): string => (unicode ? part.unicode : part.ascii);
   const bar = renderShares(
     parts.map((part) => ({ amount: part.bytes, mark: markOf(part) })),
     Math.max(1, width - 2),
-    paint,
+    painted,
   );
   const legend = parts.map(
-    (part, at) => `  ${paint(markOf(part), at)} ${part.name} ${formatSize(part.bytes)}\n`,
+    (part, at) => `  ${painted(markOf(part), at)} ${part.name} ${formatSize(part.bytes)}\n`,
   );
   return `[${bar}]\n${legend.join('')}`;
 }
@@ -108,12 +104,7 @@ function partsOf(usage: DiskUsage): readonly Part[] {
       color: 'magenta',
     },
     // Also what the file system keeps for itself and for root.
-    {
-      name: 'used by others',
-      bytes: capacityBytes - freeBytes - total,
-      unicode: '░',
-      ascii: '-',
-    },
+    { name: 'used by others', bytes: capacityBytes - freeBytes - total, unicode: '░', ascii: '-' },
     { name: 'free', bytes: freeBytes, unicode: '·', ascii: '.' },
   ];
 }

@@ -3,8 +3,7 @@ import { compareStacks, type TreeChange, type TreeEntry } from '../../unpack/ind
 import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, type NodeFacts, nodeFacts, type PathFacts, pathFacts } from './tree-entry-facts.js';
-import { formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatSize, printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
 

@@ -5,12 +5,10 @@ import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
 import { probeSystem } from '../../system/index.js';
 import type { FoundPolicy } from '../../trust/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { printable, renderTable } from '../format/table.js';
+import { answer, type CommandContext, type CommandResult, messageOf } from '../output/command-context.js';
+import { formatSize, printable, renderTable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
-import { foundPolicy } from '../images/policy-of.js';
-import { messageOf } from '../output/render-error.js';
+import { foundPolicy } from '../images/with-store.js';
 import { tableWidth } from '../output/terminal.js';
 
 export interface DoctorFlags {
@@ -153,8 +151,8 @@ interface HostFacts {
   readonly credentials: string;
   readonly verified: boolean;
   readonly clientCertificate: boolean;
-  readonly maxConnections?: number;
-  readonly requestsPerSecond?: number;
+  readonly maxConnections: number | undefined;
+  readonly requestsPerSecond: number | undefined;
   readonly why: string;
 }
 
@@ -167,8 +165,8 @@ function factsOf(host: HostConfig): HostFacts {
     credentials: typeof credentials === 'string' ? credentials : 'configured',
     verified: base.protocol === 'https:' && connection.insecure !== true,
     clientCertificate: (connection.client ?? []).length > 0,
-    ...(maxConnections === undefined ? {} : { maxConnections }),
-    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
+    maxConnections,
+    requestsPerSecond,
     why,
   };
 }

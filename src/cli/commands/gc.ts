@@ -1,7 +1,6 @@
 import { collectGarbage, type GarbageReport } from '../../engine/upkeep/collect-garbage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatSize, printable } from '../format/text.js';
 import { parseDuration } from '../options/parse-duration.js';
 import { withStore } from '../images/with-store.js';
 

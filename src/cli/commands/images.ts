@@ -1,12 +1,11 @@
 import { type ImageSummary, listImages } from '../../engine/images/images.js';
-import { LandfallError } from '../../errors.js';
 import { familiarReference, parseReference, shortDigest } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatAge, formatSize } from '../format/size.js';
-import { renderTable } from '../format/table.js';
+import { formatAge, formatSize, renderTable, type TableOptions } from '../format/text.js';
 import { matchesGlob } from './glob.js';
 import { tableWidth } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface ImagesFlags {
   readonly quiet?: boolean;
@@ -27,20 +26,11 @@ export async function imagesCommand(flags: ImagesFlags, context: CommandContext)
   return 0;
 }
 
-export interface RenderImagesOptions {
-  /** Columns; absent: as wide as it gets. */
-  readonly width?: number | undefined;
-}
-
 /**
  * Images as a table. SIZE is what an image takes on the disk, blobs and unpacked layers; UNIQUE of that what no other image
  * needs, SHARED the rest.
  */
-export function renderImages(
-  images: readonly ImageSummary[],
-  now: Date,
-  options: RenderImagesOptions = {},
-): string {
+export function renderImages(images: readonly ImageSummary[], now: Date, options: TableOptions = {}): string {
   const somewhereElse = images.some(({ additionalRoot }) => additionalRoot !== undefined);
   return renderTable(
     [
@@ -97,7 +87,7 @@ export function parseImageFilter(text: string): ImageFilter {
   if (key === 'label') return labelFilter(value);
   if (key === 'pinned' && (value === 'true' || value === 'false'))
     return ({ pinned }) => pinned === (value === 'true');
-  throw new LandfallError('INVALID_CONFIG', `${JSON.stringify(text)} is not a filter`, {
+  throw invalidConfig(`${JSON.stringify(text)} is not a filter`, {
     hint: 'Write --filter reference=GLOB, label=KEY, label=KEY=VALUE or pinned=true; for example reference=debian:*.',
   });
 }

@@ -1,13 +1,7 @@
 import { mapLimited } from '../../concurrency/index.js';
 import { type UnpackedPresent, unpackPresent } from '../../engine/files/unpack.js';
-import { ContentError, LandfallError } from '../../errors.js';
-import {
-  type Descriptor,
-  formatPlatform,
-  formatReference,
-  hostPlatform,
-  parsePlatform,
-} from '../../spec/index.js';
+import { ContentError, type LandfallError } from '../../errors.js';
+import { formatPlatform, formatReference, hostPlatform, parsePlatform } from '../../spec/index.js';
 import type { Archive, ArchiveFormat } from '../../transfer/transports/archives/archive.js';
 import { openArchive } from '../../transfer/transports/archives/open-archive.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
@@ -18,13 +12,12 @@ import {
 } from '../../transfer/copy/load-archive.js';
 import { StorePlace } from '../../transfer/transports/store-place.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyCounts } from './copy-facts.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
-import { policyOf } from '../images/policy-of.js';
+import { copyCounts, omittedJson, omittedNames } from './copy-facts.js';
+import { countOf, formatSize, printable } from '../format/text.js';
+import { policyOf, withStore } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
-import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
-import { withStore } from '../images/with-store.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface LoadFlags {
   readonly input?: string;
@@ -42,7 +35,7 @@ export async function loadCommand(flags: LoadFlags, context: CommandContext): Co
   const { input = '-', quiet = false } = flags;
   const { signal, stdin, env } = context;
   if (input === '-' && stdin.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not read from a terminal', {
+    throw invalidConfig('an archive is not read from a terminal', {
       hint: 'Name a file with -i, or lead an archive into this command.',
     });
   }
@@ -51,7 +44,7 @@ export async function loadCommand(flags: LoadFlags, context: CommandContext): Co
     spoolDirectory: env['TMPDIR'],
   });
   const outcomes = await loadAll(archive, flags, context);
-  const loaded = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  const loaded = valuesOf(outcomes);
   for (const one of loaded) {
     const absent = whatIsAbsent(one);
     if (absent !== undefined) context.log.warn(`${printable(one.name)}: ${absent}`);
@@ -119,7 +112,7 @@ function nothingToLoad(archive: Archive, nameless: number): LandfallError {
       hint: 'Have it written again, with the images that are wanted.',
     });
   }
-  return new LandfallError('INVALID_CONFIG', `no image of ${archive.location} has a name`, {
+  return invalidConfig(`no image of ${archive.location} has a name`, {
     hint: 'Give it one: landfall load --name REF.',
   });
 }
@@ -158,8 +151,8 @@ export function renderLoaded({ archive, images }: LoadedImages): string {
 /** What is not there of an image, for people; undefined where nothing is missing. */
 export function whatIsAbsent({ missing, leftOut }: LoadedImage): string | undefined {
   const parts = [
-    ...(missing.length === 0 ? [] : [`the archive lacks ${namesOf(missing)}`]),
-    ...(leftOut.length === 0 ? [] : [`left out on purpose: ${namesOf(leftOut)}`]),
+    ...(missing.length === 0 ? [] : [`the archive lacks ${omittedNames(missing)}`]),
+    ...(leftOut.length === 0 ? [] : [`left out on purpose: ${omittedNames(leftOut)}`]),
   ];
   return parts.length === 0 ? undefined : parts.join('; ');
 }
@@ -171,22 +164,12 @@ function imageJson({ name, report, unpacked, missing, leftOut }: LoadedImage): o
     digest: target.digest,
     mediaType: target.mediaType,
     outcome,
-    ...(unpacked === undefined ? {} : { platform: formatPlatform(unpacked.platform) }),
-    ...(unpacked?.chainId === undefined ? {} : { chainId: unpacked.chainId }),
+    platform: unpacked && formatPlatform(unpacked.platform),
+    chainId: unpacked?.chainId,
     contents: copyCounts(report),
     referrers: referrers.length,
-    missing: missing.map(absentJson),
-    leftOut: leftOut.map(absentJson),
-    ...(signatures === undefined ? {} : { signatures }),
+    missing: missing.map(omittedJson),
+    leftOut: leftOut.map(omittedJson),
+    signatures,
   };
-}
-
-function absentJson({ digest, size, platform }: Descriptor): object {
-  return { digest, size, ...(platform === undefined ? {} : { platform: formatPlatform(platform) }) };
-}
-
-function namesOf(absent: readonly Descriptor[]): string {
-  return absent
-    .map(({ platform, digest }) => (platform === undefined ? digest : formatPlatform(platform)))
-    .join(', ');
 }

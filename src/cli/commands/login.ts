@@ -1,4 +1,3 @@
-import { LandfallError } from '../../errors.js';
 import {
   eraseCredentials,
   type KeptAt,
@@ -8,8 +7,9 @@ import {
 } from '../../registry/index.js';
 import { askTerminal, readPassword } from '../images/ask-terminal.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface LoginFlags {
   readonly username?: string;
@@ -21,7 +21,7 @@ export async function loginCommand(host: string, flags: LoginFlags, context: Com
   const { settings, env, uid, signal, log } = context;
   const target = parseLoginTarget(host);
   if (settings.creds !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--creds is for one command; login keeps what it is told', {
+    throw invalidConfig('--creds is for one command; login keeps what it is told', {
       hint: 'Use --username, and --password-stdin or the prompt.',
     });
   }
@@ -45,18 +45,15 @@ async function credentialsFor(
   context: CommandContext,
 ): Promise<{ username: string; password: string }> {
   if (given === '' || given?.includes(':') === true) {
-    throw new LandfallError('INVALID_CONFIG', '--username is not the name of a user', {
+    throw invalidConfig('--username is not the name of a user', {
       hint: 'Write --username USER; the password is asked for.',
     });
   }
   const terminal = context.stdin.isTTY === true;
-  if (given === undefined && (passwordStdin || !terminal)) {
-    throw new LandfallError('INVALID_CONFIG', 'nobody says who logs in', {
-      hint: 'Name the user with --username.',
-    });
-  }
+  if (given === undefined && (passwordStdin || !terminal))
+    throw invalidConfig('nobody says who logs in', { hint: 'Name the user with --username.' });
   if (!passwordStdin && !terminal) {
-    throw new LandfallError('INVALID_CONFIG', 'there is no terminal to ask for the password', {
+    throw invalidConfig('there is no terminal to ask for the password', {
       hint: `Pipe it: landfall login --username ${given ?? 'USER'} --password-stdin ${target.name} < password-file.`,
     });
   }

@@ -12,7 +12,7 @@ import {
   pathFacts,
   type PathFacts,
 } from './tree-entry-facts.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
 import { writeAll } from '../output/bytes-output.js';

@@ -1,7 +1,7 @@
 import { imageMounts, mountImage, unmountImage } from '../../engine/files/mount.js';
 import { parsePlatform } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { withStore } from '../images/with-store.js';
 
 export interface MountFlags {

@@ -1,27 +1,43 @@
-import type { Store, SyncMode } from '../../engine/store.js';
-import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
+import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { pull } from '../../engine/pull/pull.js';
-import { LandfallError } from '../../errors.js';
-import { formatReference, parsePlatform, parseReference, withoutCredentials } from '../../spec/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { errorFacts, messageOf } from '../output/render-error.js';
+import type { Store, SyncMode } from '../../engine/store.js';
+import {
+  formatPlatform,
+  formatReference,
+  parsePlatform,
+  parseReference,
+  withoutCredentials,
+} from '../../spec/index.js';
+import { countOf, formatDuration, formatRate, formatSize, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
+import { foundPolicy, mayBeDaemons, withStore } from '../images/with-store.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  errorFacts,
+  messageOf,
+} from '../output/command-context.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';
-import { foundPolicy, mayBeDaemons } from '../images/policy-of.js';
-import type { PullPlan } from './pull-by-daemon.js';
-import {
-  type PullReport,
-  pullReport,
-  pullReportJson,
-  renderPullSummary,
-  renderPullTotal,
-} from './pull-report.js';
-import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
-import { RequestRecord, TimelineRecorder } from '../timeline/timeline-recorder.js';
 import { TimelineFiles } from '../timeline/timeline-files.js';
-import { withStore } from '../images/with-store.js';
+import { RequestRecord, TimelineRecorder } from '../timeline/timeline-recorder.js';
+import {
+  decisivePull,
+  type LayerStepKind,
+  layerWithDigest,
+  lengthOf,
+  longestStep,
+  type PullStep,
+  stepName,
+  stepWords,
+  type TimedLayer,
+  type TimedPull,
+} from '../timeline/timeline.js';
+import type { PullPlan } from './pull-by-daemon.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface PullFlags {
   readonly platform?: string;
@@ -49,7 +65,7 @@ export async function pullCommand(
     discardLayers: flags.discardLayers ?? false,
   };
   if (plan.discardLayers && !plan.unpack) {
-    throw new LandfallError('INVALID_CONFIG', '--discard-layers and --no-unpack exclude each other', {
+    throw invalidConfig('--discard-layers and --no-unpack exclude each other', {
       hint: 'Only what is unpacked can do without its layers.',
     });
   }
@@ -126,6 +142,7 @@ async function pullAll(
     return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);
   }
   const { settings, signal } = context;
+  const { platform, ...work } = plan;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(
@@ -139,11 +156,8 @@ async function pullAll(
         store,
         registry,
         reference,
-        ...(plan.platform === undefined ? {} : { platform: plan.platform }),
-        allPlatforms: plan.allPlatforms,
-        unpack: plan.unpack,
-        verifyFirst: plan.verifyFirst,
-        discardLayers: plan.discardLayers,
+        ...work,
+        ...(platform === undefined ? {} : { platform }),
         ...(policy === undefined ? {} : { policy: policy.file }),
         budget,
         signal,
@@ -196,7 +210,161 @@ function toJson(outcome: Outcome<PullReport>): object {
 }
 
 function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): string {
-  const reports = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  const reports = valuesOf(outcomes);
   if (quiet) return reports.map(({ result }) => `${result.digest}\n`).join('');
   return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
+}
+
+/** What became of a pull, and how long each part of it took. */
+export interface PullReport {
+  readonly result: PullResult;
+  readonly timed: TimedPull;
+  /** Bytes of the layers' blobs that it did not have to bring. */
+  readonly bytesReused: number;
+  /** What it waited for the longest. */
+  readonly slowest: PullStep | undefined;
+}
+
+export function pullReport(result: PullResult, recorder: TimelineRecorder): PullReport {
+  const timed = recorder.pull(result.reference);
+  const bytesReused = recorder.bytesReused(result.reference);
+  return { result, timed, bytesReused, slowest: longestStep(timed) };
+}
+
+/** A pull as `--output json` has it. */
+export function pullReportJson({ result, timed, bytesReused, slowest }: PullReport): object {
+  const { reference, digest, mediaType, platform, layers, ...rest } = result;
+  const timedLayers = new Map(timed.layers.map((layer) => [layer.number, layer]));
+  return {
+    reference,
+    digest,
+    mediaType,
+    platform: formatPlatform(platform),
+    ...rest,
+    layers: layers.map((layer, at) => ({ ...layer, ...layerTimes(timedLayers.get(at + 1)) })),
+    bytesReused,
+    durationMs: Math.round(lengthOf(timed)),
+    ...(slowest === undefined ? {} : { slowest: slowestJson(slowest) }),
+  };
+}
+
+function slowestJson(step: PullStep): object {
+  const { kind, layer } = step;
+  return {
+    step: stepName(kind),
+    ...(layer === undefined ? {} : { layer: layer.number, digest: layer.digest }),
+    durationMs: Math.round(lengthOf(step)),
+  };
+}
+
+function layerTimes(layer: TimedLayer | undefined): object {
+  const sum = (...kinds: readonly LayerStepKind[]): number =>
+    Math.round(
+      (layer?.steps ?? [])
+        .filter(({ kind }) => kinds.includes(kind))
+        .reduce((total, step) => total + lengthOf(step), 0),
+    );
+  return {
+    waitMs: sum('wait', 'elsewhere'),
+    downloadMs: sum('download'),
+    unpackMs: sum('unpack'),
+    commitMs: sum('commit'),
+  };
+}
+
+/** What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took longest. */
+export function renderPullSummary(report: PullReport): string {
+  const { result } = report;
+  const isUpToDate = result.bytesDownloaded === 0 && newLayers(result).length === 0;
+  const lines = [
+    `digest    ${result.digest}`,
+    `platform  ${printable(formatPlatform(result.platform))}`,
+    ...signers(result).map((signer) => `signed    by ${printable(signer)}`),
+    ...(isUpToDate ? [upToDateLine(report)] : workLines(report)),
+    ...freedLines(result),
+  ];
+  return `${printable(result.reference)}\n${lines.map((line) => `  ${line}\n`).join('')}`;
+}
+
+/** What several pulls did together, in two lines at most; nothing where there was only one. */
+export function renderPullTotal(reports: readonly PullReport[], asked: number): string {
+  if (asked < 2 || reports.length === 0) return '';
+  const results = reports.map(({ result }) => result);
+  const bytes = sumOf(results.map(({ bytesDownloaded }) => bytesDownloaded));
+  const layers = sumOf(results.map((result) => result.layers.length));
+  const fresh = sumOf(results.map((result) => newLayers(result).length));
+  const reused = sumOf(reports.map(({ bytesReused }) => bytesReused));
+  const start = Math.min(...reports.map(({ timed }) => timed.start));
+  const ms = Math.max(...reports.map(({ timed }) => timed.end)) - start;
+  const decisive = decisivePull(reports.map(({ timed }) => timed));
+  const last = reports.find(({ timed }) => timed === decisive);
+  const images = reports.length < asked ? `${reports.length} of ${asked} images` : `${asked} images`;
+  const moved =
+    bytes === 0 ? 'nothing was downloaded' : `${formatSize(bytes)} downloaded${rate(bytes, ms, ' at ')}`;
+  const kept = `${layers - fresh} reused${sizeOf(reused)}`;
+  return [
+    `${images} in ${formatDuration(ms)}: ${moved}; ${countOf(fresh, 'layer')} new, ${kept}\n`,
+    ...(bytes === 0 || last === undefined ? [] : [slowestOf(last)]),
+  ].join('');
+}
+
+function slowestOf({ result, slowest }: PullReport): string {
+  if (slowest === undefined) return '';
+  const took = formatDuration(lengthOf(slowest));
+  return `  longest   ${took} ${stepWords(slowest, layerWithDigest)} of ${printable(result.reference)}\n`;
+}
+
+function upToDateLine({ result, timed, bytesReused }: PullReport): string {
+  const here = `${countOf(result.layers.length, 'layer')} already present`;
+  const size = bytesReused === 0 ? '' : `, ${formatSize(bytesReused)}`;
+  return `up to date: nothing was downloaded (${here}${size}, ${formatDuration(lengthOf(timed))})`;
+}
+
+function workLines({ result, timed, bytesReused, slowest }: PullReport): readonly string[] {
+  const { bytesDownloaded, fetchMs, unpackMs, chainId } = result;
+  const fresh = newLayers(result);
+  const kept = `${result.layers.length - fresh.length} reused${sizeOf(bytesReused)}`;
+  const unpacked = sumOf(fresh.map(({ size }) => size));
+  const part = slowest === undefined ? '' : `, of which ${formatDuration(lengthOf(slowest))} `;
+  return [
+    `layers    ${fresh.length} new, ${kept}`,
+    bytesDownloaded === 0
+      ? 'download  nothing was downloaded'
+      : `download  ${formatSize(bytesDownloaded)} in ${formatDuration(fetchMs)}${rate(bytesDownloaded, fetchMs, ', ')}`,
+    ...(chainId === undefined || fresh.length === 0
+      ? []
+      : [
+          `unpack    ${formatSize(unpacked)} in ${formatDuration(unpackMs)}${rate(unpacked, unpackMs, ', ')}`,
+        ]),
+    `time      ${formatDuration(lengthOf(timed))}${part}${slowest === undefined ? '' : stepWords(slowest, layerWithDigest)}`,
+  ];
+}
+
+function freedLines({ bytesDiscarded, layers }: PullResult): readonly string[] {
+  if (bytesDiscarded === 0) return [];
+  const discarded = layers.filter((layer) => layer.discarded).length;
+  return [
+    `freed     ${formatSize(bytesDiscarded)} of disk: ${countOf(discarded, 'layer')} kept unpacked only`,
+  ];
+}
+
+function newLayers({ layers }: PullResult): PullResult['layers'] {
+  return layers.filter(({ reused }) => !reused);
+}
+
+function signers({ signatures = [] }: PullResult): readonly string[] {
+  return [...new Set(signatures.map(({ signedBy }) => signedBy))];
+}
+
+function sizeOf(bytes: number): string {
+  return bytes === 0 ? '' : ` (${formatSize(bytes)})`;
+}
+
+/** A rate over a few milliseconds says nothing. */
+function rate(bytes: number, milliseconds: number, before: string): string {
+  return milliseconds < 100 ? '' : `${before}${formatRate((bytes * 1000) / milliseconds)}`;
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
 }

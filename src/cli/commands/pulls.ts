@@ -2,8 +2,16 @@ import { DaemonClient, findDaemon, type TransferMessage } from '../../daemon/ind
 import { LandfallError } from '../../errors.js';
 import { familiarReference, parseReference } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatPart, formatRate } from '../format/size.js';
-import { ASCII_BAR, renderBar, renderTable, UNICODE_BAR } from '../format/table.js';
+import {
+  ASCII_BAR,
+  formatPart,
+  formatRate,
+  renderBar,
+  renderTable,
+  type TableOptions,
+  UNICODE_BAR,
+} from '../format/text.js';
+import type { EventDisplay } from '../progress/event-display.js';
 import { LiveLines } from '../progress/live-lines.js';
 import { canDraw, columnsOf, rowsOf, showsUnicode, tableWidth } from '../output/terminal.js';
 
@@ -45,13 +53,8 @@ async function watchTransfers(client: DaemonClient, context: CommandContext): Co
   return 0;
 }
 
-interface Board {
-  show(changed: readonly TransferMessage[]): void;
-  finish(): void;
-}
-
 /** All that is in flight, redrawn in place. What has ended stays above it. */
-function openBoard(context: CommandContext): Board {
+function openBoard(context: CommandContext): EventDisplay<readonly TransferMessage[]> {
   const { stdout } = context;
   const inFlight = new Map<string, TransferMessage>();
   const frame = (): void => lines.draw(boardLines([...inFlight.values()], context));
@@ -123,9 +126,7 @@ function transferJson(transfer: TransferMessage): object {
   };
 }
 
-export interface RenderTransfersOptions {
-  /** Columns; absent: as wide as it gets. */
-  readonly width?: number | undefined;
+export interface RenderTransfersOptions extends TableOptions {
   readonly unicode: boolean;
 }
 
@@ -162,7 +163,7 @@ export function renderTransfers(
         String(waiting),
       ];
     }),
-    width === undefined ? {} : { width },
+    { width },
   );
 }
 

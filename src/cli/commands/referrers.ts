@@ -7,8 +7,7 @@ import {
   shortDigest,
 } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { branches, drawTree, printable } from '../format/table.js';
+import { branches, drawTree, formatSize, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseRegistryName } from './tags.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';

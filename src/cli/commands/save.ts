@@ -1,18 +1,18 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { LandfallError } from '../../errors.js';
-import { formatPlatform, isDigest } from '../../spec/index.js';
+import { isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../../transfer/transports/archives/archive.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copy } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyChoice, type CopyFlags, copyJson } from './copy-facts.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-facts.js';
+import { countOf, formatSize, printable } from '../format/text.js';
+import { refuseTerminal } from '../output/bytes-output.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
-import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface SaveFlags extends CopyFlags {
   readonly file: string;
@@ -57,7 +57,7 @@ export async function saveCommand(
   const failed = reportFailures(outcomes, context);
   if (failed !== 0) return failed;
   if (toStdout) return 0;
-  const reports = outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
+  const reports = valuesOf(outcomes);
   const saved = { file, format, size: archive.bytesWritten, parts: archive.parts, reports };
   answer(context, savedJson(saved), () =>
     quiet ? reports.map(({ target }) => `${target.digest}\n`).join('') : renderSaved(saved),
@@ -87,19 +87,12 @@ async function collect(
   );
 }
 
-function refuseImpossible(flags: SaveFlags, { stdout }: CommandContext): void {
-  if (flags.file === '-' && stdout.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
-      hint: 'Name a file with -o, or lead the output into another program.',
-    });
-  }
-  if (flags.file === '-' && flags.split !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', 'what goes to standard output cannot be split', {
-      hint: 'Name a file with -o.',
-    });
-  }
+function refuseImpossible(flags: SaveFlags, context: CommandContext): void {
+  if (flags.file === '-') refuseTerminal(context);
+  if (flags.file === '-' && flags.split !== undefined)
+    throw invalidConfig('what goes to standard output cannot be split', { hint: 'Name a file with -o.' });
   if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
-    throw new LandfallError('INVALID_CONFIG', 'an archive of Docker alone cannot hold referrers', {
+    throw invalidConfig('an archive of Docker alone cannot hold referrers', {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
   }
@@ -118,21 +111,16 @@ export interface SavedImages {
 
 /** As docs/json-output.md has it. */
 export function savedJson({ file, format, size, parts, reports }: SavedImages): object {
-  return { file, format, size, ...(parts.length === 0 ? {} : { parts }), images: reports.map(copyJson) };
+  const written = parts.length === 0 ? undefined : parts;
+  return { file, format, size, parts: written, images: reports.map(copyJson) };
 }
 
 export function renderSaved({ file, size, parts, reports }: SavedImages): string {
   const into = parts.length === 0 ? '' : `, ${countOf(parts.length, 'part')}`;
-  const lines = reports.flatMap((report) => {
-    const { source, target, omitted } = report;
-    const left = omitted.map(({ platform, digest }) =>
-      platform === undefined ? digest : formatPlatform(platform),
-    );
-    return [
-      `${printable(source)} ${target.digest}`,
-      ...(left.length === 0 ? [] : [`  left out: ${printable(left.join(', '))}`]),
-    ];
-  });
+  const lines = reports.flatMap(({ source, target, omitted }) => [
+    `${printable(source)} ${target.digest}`,
+    ...(omitted.length === 0 ? [] : [`  left out: ${printable(omittedNames(omitted))}`]),
+  ]);
   lines.push(`saved ${countOf(reports.length, 'image')} to ${printable(file)} (${formatSize(size)}${into})`);
   return lines.map((line) => `${line}\n`).join('');
 }

@@ -5,7 +5,6 @@ import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
-import { LandfallError } from '../../errors.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import {
   Access,
@@ -28,18 +27,22 @@ import {
   StoreTarget,
   TlsFiles,
 } from '../../serve/index.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
+import { answer, type CommandContext, type CommandResult, messageOf } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import type { Log } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
-import { lastingPolicyOf, policyOf } from '../images/policy-of.js';
-import { printHosts } from './mirror-hosts.js';
-import { type PullThroughPlan, type ServeFlags, type ServePlan, servePlan } from './serve-plan.js';
-import { messageOf } from '../output/render-error.js';
+import { lastingPolicyOf, policyOf, withStore } from '../images/with-store.js';
+import {
+  printHosts,
+  type PullThroughPlan,
+  type ServeFlags,
+  type ServePlan,
+  servePlan,
+} from './serve-plan.js';
 import { parseSourceName } from '../images/source-name.js';
 import { version } from '../output/version.js';
-import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 export type { ServeFlags };
 
@@ -82,7 +85,7 @@ export async function serveCommand(
 async function openSource(name: string): Promise<{ directory: string; layout: OciLayout }> {
   const source = parseSourceName(name);
   if (source.kind !== 'oci' || source.name !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', `${name} cannot be served`, {
+    throw invalidConfig(`${name} cannot be served`, {
       hint: 'Leave it out to serve the store, or name a whole layout: landfall serve oci:DIR.',
     });
   }
@@ -153,11 +156,8 @@ interface Where {
 
 function tellWhere({ what, url, host, port, writable, metricsAt }: Where, context: CommandContext): void {
   const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
-  const facts = { source: what, url, host, port, writable, ...(metrics === undefined ? {} : { metrics }) };
-  answer(context, facts, () => {
-    const lines = [`serving ${printable(what)} at ${url}`];
-    if (metrics !== undefined) lines.push(`metrics at ${metrics}`);
-    return `${lines.join('\n')}\n`;
+  answer(context, { source: what, url, host, port, writable, metrics }, () => {
+    return `serving ${printable(what)} at ${url}\n${metrics === undefined ? '' : `metrics at ${metrics}\n`}`;
   });
 }
 
@@ -244,13 +244,15 @@ export function storePage(store: Store, secure: boolean): Page {
   const { database, documents, catalog: images, content, additional } = store;
   const known = [documents, ...additional.map((other) => other.documents)];
   const catalogue = new StoreCatalogue({ database, documents: known, images, content });
-  const page = new MirrorPage({ catalogue, blobs: content, secure });
-  return (path, request) => page.answer(path, request);
+  return pageOf(new MirrorPage({ catalogue, blobs: content, secure }));
 }
 
 /** The pages of a source that has no database, such as a layout. */
 export function sourcePage(source: ServeSource, secure: boolean): Page {
-  const page = new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure });
+  return pageOf(new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure }));
+}
+
+function pageOf(page: MirrorPage): Page {
   return (path, request) => page.answer(path, request);
 }
 

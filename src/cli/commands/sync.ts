@@ -3,7 +3,7 @@ import path from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { FileOutput } from '../../content/index.js';
 import { openStore } from '../../engine/store.js';
-import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { isLandfallError, systemCode } from '../../errors.js';
 import { shortDigest } from '../../spec/index.js';
 import {
   type EarlierReport,
@@ -22,16 +22,22 @@ import {
   type SyncResult,
 } from '../../transfer/sync/index.js';
 import { askTerminal } from '../images/ask-terminal.js';
-import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
-import { countOf, formatSize } from '../format/size.js';
-import { printable, renderTable, type TableColumn } from '../format/table.js';
+import {
+  answer,
+  type CommandContext,
+  type CommandResult,
+  errorFacts,
+  reportError,
+} from '../output/command-context.js';
+import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
-import { policyOf } from '../images/policy-of.js';
-import { openSyncDisplay, type SyncDisplay } from '../progress/sync-display.js';
-import { errorFacts } from '../output/render-error.js';
+import { policyOf } from '../images/with-store.js';
+import type { EventDisplay } from '../progress/event-display.js';
+import { openSyncDisplay } from '../progress/sync-display.js';
 import { type Outcome, reportFailures } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface SyncFlags {
   readonly file: string;
@@ -82,7 +88,7 @@ async function readFileOf(flags: SyncFlags, context: CommandContext): Promise<Mi
   for (const note of file.notes) context.log.info(note);
   for (const warning of file.warnings) context.log.warn(warning);
   if (flags.scoped === true && flags.to === undefined) {
-    throw new LandfallError('INVALID_CONFIG', '--scoped is for destinations that --to names', {
+    throw invalidConfig('--scoped is for destinations that --to names', {
       hint: 'In the file, write path: "{registry}/{repository}" at the destination.',
     });
   }
@@ -101,11 +107,11 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (cause) {
-    throw new LandfallError(
-      'INVALID_CONFIG',
-      `${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`,
-      { cause, hint: 'Name the file that says what is wanted with --file.', details: { path: file } },
-    );
+    throw invalidConfig(`${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
+      hint: 'Name the file that says what is wanted with --file.',
+      cause,
+      details: { path: file },
+    });
   }
 }
 
@@ -114,13 +120,9 @@ function refuseToAsk(
   { prune = false, yes = false, dryRun = false }: SyncFlags,
   context: CommandContext,
 ): void {
-  if (!prune && yes) {
-    throw new LandfallError('INVALID_CONFIG', '--yes is for --prune', {
-      hint: 'Add --prune, or leave it out.',
-    });
-  }
+  if (!prune && yes) throw invalidConfig('--yes is for --prune', { hint: 'Add --prune, or leave it out.' });
   if (!prune || yes || dryRun || isAttended(context)) return;
-  throw new LandfallError('INVALID_CONFIG', '--prune would ask, and there is no terminal', {
+  throw invalidConfig('--prune would ask, and there is no terminal', {
     hint: 'Look at what --prune --dry-run says, then add --yes.',
   });
 }
@@ -133,7 +135,7 @@ async function sinceOf(file: string): Promise<EarlierReport> {
   const report = await readEarlierReport(file);
   if (report !== undefined && !report.dryRun) return report;
   const why = report === undefined ? 'is not there' : 'is of a run that only looked';
-  throw new LandfallError('INVALID_CONFIG', `${file} ${why}`, {
+  throw invalidConfig(`${file} ${why}`, {
     hint: 'Give what --report wrote in the run that made the last delivery.',
   });
 }
@@ -178,7 +180,10 @@ async function run(
 async function mayPrune(
   prunes: readonly RepositoryPrune[],
   { yes = false }: SyncFlags,
-  { context, display }: { readonly context: CommandContext; readonly display: SyncDisplay },
+  {
+    context,
+    display,
+  }: { readonly context: CommandContext; readonly display: Pick<EventDisplay<never>, 'finish'> },
 ): Promise<boolean> {
   display.finish();
   context.log.write(renderPrunes(prunes));
@@ -236,18 +241,9 @@ export interface SyncReport {
 }
 
 /** How many images there are of each outcome, and how much was moved. */
-export interface SyncTotals {
-  readonly images: number;
-  readonly copied: number;
-  readonly exists: number;
-  readonly planned: number;
-  readonly unchanged: number;
-  readonly failed: number;
-  readonly bytes: number;
-  readonly pruned: number;
-}
+type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
 
-export function syncTotals({ images, pruned }: SyncResult): SyncTotals {
+function syncTotals({ images, pruned }: SyncResult): SyncTotals {
   const of = (outcome: SyncedImage['outcome']): number =>
     images.filter((image) => image.outcome === outcome).length;
   return {

@@ -1,16 +1,15 @@
 import { pinImage, removeImage, tagImage } from '../../engine/images/names.js';
-import { LandfallError } from '../../errors.js';
+import type { Store } from '../../engine/store.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy/copy.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { formatSize, printable } from '../format/text.js';
 import { ImagePlaces } from '../images/image-places.js';
-import { errorFacts } from '../output/render-error.js';
-import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** One more name for an image of the store, or one more tag for an image at a registry. */
 export async function tagCommand(source: string, name: string, context: CommandContext): CommandResult {
@@ -54,67 +53,57 @@ function remoteTag({ registry, repository }: Reference, text: string): Reference
   const place = /[/:@]/.test(text) ? parseImagePlace(text) : undefined;
   if (place === undefined) return parseReference(`${home}:${text}`);
   if (place.kind === 'registry' && repositoryName(place.reference) === home) return place.reference;
-  throw new LandfallError('INVALID_CONFIG', `${text} is no tag in ${home}`, {
+  throw invalidConfig(`${text} is no tag in ${home}`, {
     hint: 'Give the tag alone, or use landfall copy to another repository.',
   });
 }
 
-type Removed = Awaited<ReturnType<typeof removeImage>>;
-
-export async function rmiCommand(names: readonly string[], context: CommandContext): CommandResult {
-  const outcomes = await withStore(context, async (store) => {
-    const done: Outcome<Removed>[] = [];
-    // One after the other, so that what two images share is freed with the second.
-    for (const name of names) done.push(await outcomeOf(name, () => removeImage(store, name)));
-    return done;
+export function rmiCommand(names: readonly string[], context: CommandContext): CommandResult {
+  // What two images share is freed with the second.
+  return eachInStore(names, context, {
+    act: (store, name) => removeImage(store, name),
+    json: (removed) => removed,
+    text: ({ name, freed }) => `removed ${name} (freed ${formatSize(freed)})\n`,
   });
-  answer(
-    context,
-    outcomes.map((outcome) =>
-      'value' in outcome ? outcome.value : { name: outcome.subject, error: errorFacts(outcome.error) },
-    ),
-    () =>
-      outcomes
-        .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
-        .map(({ name, freed }) => `removed ${name} (freed ${formatSize(freed)})\n`)
-        .join(''),
-  );
-  return reportFailures(outcomes, context);
 }
-
-type Pinned = Awaited<ReturnType<typeof pinImage>>;
 
 export function pinCommand(names: readonly string[], context: CommandContext): CommandResult {
   return setPinned(names, true, context);
 }
 
-/** Of `pin` and of `unpin`. */
-export async function setPinned(
-  names: readonly string[],
-  pinned: boolean,
-  context: CommandContext,
-): CommandResult {
-  const outcomes = await withStore(context, async (store) => {
-    const done: Outcome<Pinned>[] = [];
-    for (const name of names) done.push(await outcomeOf(name, () => pinImage(store, name, pinned)));
-    return done;
-  });
-  answer(
-    context,
-    outcomes.map((outcome) =>
-      'value' in outcome
-        ? { name: outcome.value.name, digest: outcome.value.target.digest, pinned: outcome.value.pinned }
-        : { name: outcome.subject, error: errorFacts(outcome.error) },
-    ),
-    () =>
-      outcomes
-        .flatMap((outcome) => ('value' in outcome ? [outcome.value] : []))
-        .map((image) => `${image.pinned ? 'pinned' : 'unpinned'} ${printable(image.name)}\n`)
-        .join(''),
-  );
-  return reportFailures(outcomes, context);
-}
-
 export function unpinCommand(names: readonly string[], context: CommandContext): CommandResult {
   return setPinned(names, false, context);
+}
+
+function setPinned(names: readonly string[], wanted: boolean, context: CommandContext): CommandResult {
+  return eachInStore(names, context, {
+    act: (store, name) => pinImage(store, name, wanted),
+    json: ({ name, target, pinned }) => ({ name, digest: target.digest, pinned }),
+    text: ({ name, pinned }) => `${pinned ? 'pinned' : 'unpinned'} ${printable(name)}\n`,
+  });
+}
+
+/** What is done to each of several images, and what is answered of it. */
+interface EachInStore<T> {
+  readonly act: (store: Store, name: string) => Promise<T>;
+  readonly json: (done: T) => object;
+  readonly text: (done: T) => string;
+}
+
+/** One after the other, whatever becomes of one. */
+async function eachInStore<T>(
+  names: readonly string[],
+  context: CommandContext,
+  { act, json, text }: EachInStore<T>,
+): CommandResult {
+  const outcomes = await withStore(context, async (store) => {
+    const done: Outcome<T>[] = [];
+    for (const name of names) done.push(await outcomeOf(name, () => act(store, name)));
+    return done;
+  });
+  const facts = outcomes.map((outcome) =>
+    'value' in outcome ? json(outcome.value) : { name: outcome.subject, error: errorFacts(outcome.error) },
+  );
+  answer(context, facts, () => valuesOf(outcomes).map(text).join(''));
+  return reportFailures(outcomes, context);
 }

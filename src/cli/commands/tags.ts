@@ -10,8 +10,9 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface TagsFlags {
   /** At most so many. */
@@ -94,7 +95,7 @@ export function parseRepositoryName(text: string): Reference {
   const bare = { registry: named.registry, repository: named.repository };
   const { tag, digest } = parseReference(text.startsWith(TRANSPORT) ? text.slice(TRANSPORT.length) : text);
   if (tag === undefined && digest === undefined) return bare;
-  throw new LandfallError('INVALID_CONFIG', `${quoted(text)} is an image, not a repository`, {
+  throw invalidConfig(`${quoted(text)} is an image, not a repository`, {
     hint: 'Leave out the tag and the digest.',
   });
 }

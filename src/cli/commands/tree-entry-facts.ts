@@ -1,7 +1,6 @@
 import { type BytePath, fromBytePath, toBytePath } from '../../system/index.js';
 import type { TreeEntry } from '../../unpack/index.js';
-import { formatMode, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatMode, formatSize, printable } from '../format/text.js';
 
 /** Where a file of an image is, as the JSON outputs tell it. */
 export interface PathFacts {

@@ -9,8 +9,7 @@ import {
 } from '../../spec/index.js';
 import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
-import { branches, drawTree, printable } from '../format/table.js';
+import { branches, drawTree, formatSize, printable } from '../format/text.js';
 import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';
 
@@ -53,41 +52,13 @@ async function requirePlatform(
   await childForPlatform(target, document, platform, (d) => readVerified(content, d));
 }
 
-/** What `tree` tells of each thing; the JSON output has these keys. */
-export interface GraphFacts {
-  readonly role: GraphNode['role'];
-  readonly mediaType: string;
-  readonly digest: string;
-  /** Bytes. */
-  readonly size: number;
-  readonly platform?: string;
-  readonly artifactType?: string;
-  readonly tag?: string;
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly uses: number;
-  readonly repeated: boolean;
-  /** Absent where it is not known without fetching it. */
-  readonly here?: boolean;
-  readonly children: readonly GraphFacts[];
-  readonly referrers: readonly GraphFacts[];
-}
-
-export function graphFacts(node: GraphNode, { isLocal }: { readonly isLocal: boolean }): GraphFacts {
+/** What `tree` tells of each thing: docs/json-output.md. It is not said to be here where that is not known without fetching it. */
+export function graphFacts(node: GraphNode, { isLocal }: { readonly isLocal: boolean }): object {
   const { role, descriptor, artifactType, tag, uses, isRepeated, isMissing } = node;
   const { mediaType, digest, size, annotations } = descriptor;
-  const platform = platformText(descriptor);
   return {
-    role,
-    mediaType,
-    digest,
-    size,
-    ...(platform === undefined ? {} : { platform }),
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(tag === undefined ? {} : { tag }),
-    ...(annotations === undefined ? {} : { annotations }),
-    uses,
-    repeated: isRepeated,
-    ...(isLocal && isMissing !== undefined ? { here: !isMissing } : {}),
+    ...{ role, mediaType, digest, size, platform: platformText(descriptor), artifactType, tag, annotations },
+    ...{ uses, repeated: isRepeated, here: isLocal && isMissing !== undefined ? !isMissing : undefined },
     children: node.children.map((child) => graphFacts(child, { isLocal })),
     referrers: node.referrers.map((referrer) => graphFacts(referrer, { isLocal })),
   };

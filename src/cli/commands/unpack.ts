@@ -4,8 +4,7 @@ import { type Digest, formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type OmittedDevice, type Ownership } from '../../unpack/index.js';
 import { openArchiveOutput } from '../output/bytes-output.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { countOf } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, printable } from '../format/text.js';
 import type { IdMapFlags } from '../options/options.js';
 import { type LocalImageResult, withLocalImage } from '../images/with-local-image.js';
 

@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import type { Command, Option } from 'commander';
 import type { Surroundings } from '../output/command-context.js';
 import { groupCommands } from '../options/help.js';
-import { type LineWords, optionsOf, readLine, takesValue } from '../options/line-words.js';
+import { type LineWords, optionsOf, readLine, takesValue } from '../options/options.js';
 import type { GlobalFlags } from '../config/settings.js';
 import {
   argumentValues,

@@ -208,7 +208,7 @@ function own<T>(words: Readonly<Record<string, T>>, key: string): T | undefined 
 export interface CompletionWord {
   readonly word: string;
   /** In a few words. */
-  readonly description?: string;
+  readonly description?: string | undefined;
 }
 
 /** Paths that a shell completes by itself, as it quotes them and knows what `~` is. */
@@ -227,7 +227,7 @@ export interface Completions {
 export const NOTHING: Completions = { words: [] };
 
 function wordsOf(words: readonly string[], description?: string): Completions {
-  return { words: words.map((word) => ({ word, ...(description === undefined ? {} : { description }) })) };
+  return { words: words.map((word) => ({ word, description })) };
 }
 
 function joined(all: readonly Completions[]): Completions {
@@ -311,28 +311,24 @@ export class StoreNames {
 
   /** As people write them, or in full where that is how the typed word begins. */
   async images(typed: string): Promise<string[]> {
-    return fitting(
-      await this.#all(),
-      typed,
-      ({ familiar }) => familiar,
-      ({ canonical }) => canonical,
-    );
+    return await this.#fitting(typed, (name) => name);
   }
 
   /** The same without tags. */
   async repositories(typed: string): Promise<string[]> {
-    const cut = (name: string): string => name.replace(/@.*$/, '').replace(/:[^/:]*$/, '');
-    return fitting(
-      await this.#all(),
-      typed,
-      ({ familiar }) => cut(familiar),
-      ({ canonical }) => cut(canonical),
-    );
+    return await this.#fitting(typed, (name) => name.replace(/@.*$/, '').replace(/:[^/:]*$/, ''));
   }
 
   /** The registries that the images come from. */
   async hosts(): Promise<string[]> {
     return [...new Set((await this.#all()).map(({ canonical }) => canonical.split('/')[0] ?? ''))];
+  }
+
+  async #fitting(typed: string, cut: (name: string) => string): Promise<string[]> {
+    const names = (await this.#all()).map(({ familiar, canonical }) =>
+      cut(cut(familiar).startsWith(typed) ? familiar : canonical),
+    );
+    return [...new Set(names)];
   }
 
   #all(): Promise<readonly NamedImage[]> {
@@ -357,14 +353,4 @@ export class StoreNames {
 interface NamedImage {
   readonly canonical: string;
   readonly familiar: string;
-}
-
-function fitting(
-  all: readonly NamedImage[],
-  typed: string,
-  short: (name: NamedImage) => string,
-  long: (name: NamedImage) => string,
-): string[] {
-  const names = all.map((name) => (short(name).startsWith(typed) ? short(name) : long(name)));
-  return [...new Set(names)];
 }

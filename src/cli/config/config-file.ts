@@ -1,15 +1,24 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isPlainObject } from '@sindresorhus/is';
 import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parse, TomlError } from 'smol-toml';
-import { isLandfallError, LandfallError, systemCode } from '../../errors.js';
+import { isLandfallError, type LandfallError, systemCode } from '../../errors.js';
 import { lineOf } from '../../formats/toml-table.js';
 import { quoted } from '../../spec/index.js';
-import type { ConfigPlace, GivenValue } from './origin.js';
-import { keyOf, kindOf, type OptionKind, parseTexts, refusalOf, takesPath } from './option-kind.js';
+import {
+  type ConfigPlace,
+  type GivenValue,
+  invalidConfig,
+  keyOf,
+  kindOf,
+  type OptionKind,
+  parseTexts,
+  refusalOf,
+  takesPath,
+  UNPACK_LIMIT_NAMES,
+} from './settings.js';
 import { suggest } from './suggest.js';
-import { UNPACK_LIMIT_NAMES } from './settings.js';
 
 /** What of a configuration file holds, and all that is wrong with it: INVALID_CONFIG with file and line. */
 export interface ConfigFile {
@@ -159,10 +168,7 @@ class ConfigReader {
     const line = this.#document.lineOf(keys);
     const key = keys.map((part) => (/^[\w-]+$/.test(part) ? part : quoted(part))).join('.');
     this.#faults.push(
-      new LandfallError('INVALID_CONFIG', `${path}:${line}: ${key} ${what}`, {
-        hint,
-        details: { file: path, line, key },
-      }),
+      invalidConfig(`${path}:${line}: ${key} ${what}`, { hint, details: { file: path, line, key } }),
     );
   }
 }
@@ -215,7 +221,7 @@ export function readToml(path: string): TomlDocument {
     const { line, column } = error;
     // Without the cause, and only the first line: the rest quotes the file.
     const what = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
-    throw new LandfallError('INVALID_CONFIG', `${path}:${line}:${column}: not TOML: ${what}`, {
+    throw invalidConfig(`${path}:${line}:${column}: not TOML: ${what}`, {
       hint: 'Mend the file; `landfall config --template` shows one that is right.',
       details: { file: path, line, column },
     });
@@ -224,9 +230,7 @@ export function readToml(path: string): TomlDocument {
 
 function readText(path: string): string {
   const bytes = bytesOf(path);
-  if (bytes.length > LARGEST_BYTES) {
-    throw unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
-  }
+  if (bytes.length > LARGEST_BYTES) throw tooLarge(path);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -234,12 +238,15 @@ function readText(path: string): string {
   }
 }
 
-/** No more of it than is needed to know that there is too much. A pipe or a device would keep Node from hearing signals. */
+/** A pipe or a device would keep Node from hearing signals. */
 function bytesOf(path: string): Buffer {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return fstatSync(fd).isFile() ? headOf(fd, LARGEST_BYTES + 1) : irregular(path);
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) throw unreadable(path, 'is no regular file');
+      if (stats.size > LARGEST_BYTES) throw tooLarge(path);
+      return readFileSync(fd);
     } finally {
       closeSync(fd);
     }
@@ -251,24 +258,14 @@ function bytesOf(path: string): Buffer {
   }
 }
 
-function irregular(path: string): never {
-  throw unreadable(path, 'is no regular file');
-}
-
-function headOf(fd: number, most: number): Buffer {
-  const bytes = Buffer.allocUnsafe(most);
-  let length = 0;
-  for (;;) {
-    const read = readSync(fd, bytes, length, most - length, null);
-    length += read;
-    if (read === 0 || length === most) return bytes.subarray(0, length);
-  }
+function tooLarge(path: string): LandfallError {
+  return unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
 }
 
 function unreadable(path: string, what: string, cause?: unknown): LandfallError {
-  return new LandfallError('INVALID_CONFIG', `the configuration file ${path} ${what}`, {
-    ...(cause === undefined ? {} : { cause }),
+  return invalidConfig(`the configuration file ${path} ${what}`, {
     hint: 'Mend the file, name another one with --config, or none with --config /dev/null.',
+    ...(cause === undefined ? {} : { cause }),
     details: { file: path },
   });
 }

@@ -1,15 +1,19 @@
 import { type Command, InvalidArgumentError, type Option } from 'commander';
-import { isLandfallError, LandfallError } from '../../errors.js';
-import { keyOf, keyOfAttribute, kindOf, parseTexts } from './option-kind.js';
+import { isLandfallError, type LandfallError } from '../../errors.js';
 import {
   type ConfigPlace,
   configPlaces,
   type GivenValue,
   type GivenValues,
   homeOf,
+  invalidConfig,
+  keyOf,
+  keyOfAttribute,
+  kindOf,
   type Origin,
   type Origins,
-} from './origin.js';
+  parseTexts,
+} from './settings.js';
 
 /** The library reads it by itself, after it was asked whether there is something more to the point. */
 const READ_BY_LIBRARY = 'REGISTRY_AUTH_FILE';
@@ -210,7 +214,7 @@ function fault(
   { message }: InvalidArgumentError,
 ): LandfallError {
   const choices = kindOf(option) === 'switch' ? ['true', 'false'] : option.argChoices;
-  return new LandfallError('INVALID_CONFIG', `${variable} is ${text}`, {
+  return invalidConfig(`${variable} is ${text}`, {
     hint:
       choices === undefined
         ? `${message} Set it otherwise, or unset it.`

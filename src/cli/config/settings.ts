@@ -1,11 +1,17 @@
-import path from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { InvalidArgumentError, type Option } from 'commander';
 import { defaultRoot } from '../../engine/default-root.js';
 import type { SnapshotterKind, SyncMode } from '../../engine/store.js';
+import { type ErrorOptions, isLandfallError, LandfallError } from '../../errors.js';
 import type { UnpackLimit, UnpackLimits } from '../../spec/index.js';
 import type { InflateChoice } from '../../unpack/index.js';
-import { keyOfAttribute } from './option-kind.js';
-import type { Origin, Origins } from './origin.js';
+
+/** Something that an option, a variable or a file says, and that cannot be. */
+export function invalidConfig(message: string, options: ErrorOptions = {}): LandfallError<'INVALID_CONFIG'> {
+  return new LandfallError('INVALID_CONFIG', message, options);
+}
 
 export type OutputFormat = 'text' | 'json';
 export type ProgressMode = 'auto' | 'plain' | 'json' | 'none';
@@ -21,68 +27,73 @@ export const LOG_FORMATS: readonly LogFormat[] = ['text', 'json'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
 /** The global options as they were typed, or said by the environment or a file; the parser has checked each by itself. */
-export interface GlobalFlags {
+export interface GlobalFlags extends OptionalSettings, Partial<DefaultedSettings> {
   /** Path of the one configuration file that is read. */
   readonly config?: string;
   readonly root?: string;
   readonly additionalRoot?: readonly string[];
-  readonly snapshots?: SnapshotterKind;
   readonly hostsDir?: readonly string[];
-  readonly plainHttp?: boolean;
-  readonly insecure?: boolean;
-  readonly ca?: string;
-  readonly authfile?: string;
-  readonly creds?: string;
-  readonly policy?: string;
-  readonly concurrency?: number;
-  readonly limitRate?: number;
-  readonly maxRetryAfter?: number;
   readonly unpackLimit?: Partial<UnpackLimits>;
-  readonly inflate?: InflateChoice;
-  readonly progress?: ProgressMode;
-  readonly output?: OutputFormat;
-  readonly logLevel?: LogLevel;
-  readonly logFormat?: LogFormat;
 }
 
 /** What holds for this run, once options, environment and defaults are put together. */
-export interface Settings {
+export interface Settings extends OptionalSettings, DefaultedSettings {
   /** Absolute path of the store. */
   readonly root: string;
   /** Absolute paths of stores that are only read, the first that has a thing counts. */
   readonly additionalRoots: readonly string[];
-  /** How layers are kept unpacked; undefined leaves it to the machine. */
-  readonly snapshots: SnapshotterKind | undefined;
   /** Absolute paths of directories in containerd's form, the first that knows a registry counts. */
   readonly hostsDirs: readonly string[];
-  readonly plainHttp: boolean;
-  readonly insecure: boolean;
-  /** Path of a PEM file. */
-  readonly ca: string | undefined;
-  /** Path of a docker-style credentials file. */
-  readonly authfile: string | undefined;
-  /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
-  readonly creds: string | undefined;
-  /** Path of a signature policy; undefined leaves it to the environment, the user and the system. */
-  readonly policy: string | undefined;
-  readonly concurrency: number | undefined;
-  /** Bytes per second. */
-  readonly limitRate: number | undefined;
-  /** Seconds. */
-  readonly maxRetryAfter: number | undefined;
   /** Bounds on what is unpacked that differ from the defaults. */
   readonly limits: Partial<UnpackLimits>;
+  /** Whether nothing is asked for that a daemon on the root may do otherwise, so that it can do the work. */
+  readonly daemonMayPull: boolean;
+  /** Where the values of options come from, also those of the command's own. */
+  readonly origins: Origins;
+}
+
+/** What may be left open. */
+interface OptionalSettings {
+  /** How layers are kept unpacked; undefined leaves it to the machine. */
+  readonly snapshots?: SnapshotterKind | undefined;
+  /** Path of a PEM file. */
+  readonly ca?: string | undefined;
+  /** Path of a docker-style credentials file. */
+  readonly authfile?: string | undefined;
+  /** `USER:PASSWORD`, or `USER` alone when the password is to be read from standard input. */
+  readonly creds?: string | undefined;
+  /** Path of a signature policy; undefined leaves it to the environment, the user and the system. */
+  readonly policy?: string | undefined;
+  readonly concurrency?: number | undefined;
+  /** Bytes per second. */
+  readonly limitRate?: number | undefined;
+  /** Seconds. */
+  readonly maxRetryAfter?: number | undefined;
+}
+
+interface DefaultedSettings {
+  readonly plainHttp: boolean;
+  readonly insecure: boolean;
   /** What inflates gzip layers. */
   readonly inflate: InflateChoice;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
-  /** Whether nothing is asked for that a daemon on the root may do otherwise, so that it can do the work. */
-  readonly daemonMayPull: boolean;
-  /** Where the values of options come from, also those of the command's own. */
-  readonly origins: Origins;
 }
+
+const DEFAULTS: OptionalSettings & DefaultedSettings = {
+  // Left to the machine.
+  snapshots: undefined,
+  concurrency: undefined,
+  plainHttp: false,
+  insecure: false,
+  inflate: 'auto',
+  progress: 'auto',
+  output: 'text',
+  logLevel: 'info',
+  logFormat: 'text',
+};
 
 export interface SettingsSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -119,26 +130,20 @@ export function resolveSettings(
   around: SettingsSurroundings,
   origins: Origins = typed(flags),
 ): Settings {
+  const {
+    root,
+    additionalRoot = [],
+    hostsDir = DEFAULT_HOSTS_DIRS,
+    unpackLimit: limits = {},
+    ...others
+  } = flags;
   return {
-    root: path.resolve(flags.root ?? defaultRoot(around)),
-    additionalRoots: (flags.additionalRoot ?? []).map((directory) => path.resolve(directory)),
-    snapshots: flags.snapshots,
-    hostsDirs: (flags.hostsDir ?? DEFAULT_HOSTS_DIRS).map((directory) => path.resolve(directory)),
-    plainHttp: flags.plainHttp ?? false,
-    insecure: flags.insecure ?? false,
-    ca: flags.ca,
-    authfile: flags.authfile,
-    creds: flags.creds,
-    policy: flags.policy,
-    concurrency: flags.concurrency,
-    limitRate: flags.limitRate,
-    maxRetryAfter: flags.maxRetryAfter,
-    limits: flags.unpackLimit ?? {},
-    inflate: flags.inflate ?? 'auto',
-    progress: flags.progress ?? 'auto',
-    output: flags.output ?? 'text',
-    logLevel: flags.logLevel ?? 'info',
-    logFormat: flags.logFormat ?? 'text',
+    ...DEFAULTS,
+    ...others,
+    root: resolve(root ?? defaultRoot(around)),
+    additionalRoots: additionalRoot.map((directory) => resolve(directory)),
+    hostsDirs: hostsDir.map((directory) => resolve(directory)),
+    limits,
     daemonMayPull: DAEMONS_OWN.every((name) => isDaemonsToo(keyOfAttribute(name), origins)),
     origins,
   };
@@ -182,21 +187,268 @@ export const LIMITS_BY_NAME: ReadonlyMap<string, UnpackLimit> = new Map(
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
+/** How much a letter behind a number stands for, in powers of 1024. */
+export function unitOf(letter: string): number {
+  return UNITS[letter.toUpperCase()] ?? 0;
+}
+
+/** A whole number of at most 12 digits, with a unit or without: `4G`, `650M`; undefined for anything else. */
+export function parseSize(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d{1,12})([KMGT]?)$/i.exec(text) ?? [];
+  const size = Number(digits) * unitOf(unit);
+  return Number.isSafeInteger(size) ? size : undefined;
+}
+
 /** For help texts. */
 export const UNPACK_LIMIT_NAMES: readonly string[] = Object.values(NAMES);
 
 /** `NAME=VALUE` of one limit, added to those that came before; the later of two of one name counts. */
 export function collectLimit(text: string, before: Partial<UnpackLimits> = {}): Partial<UnpackLimits> {
-  const [, name = '', digits = '', unit = ''] = /^([a-z-]+)=(\d{1,12})([KMGT]?)$/i.exec(text) ?? [];
+  const [, name = '', size = ''] = /^([a-z-]+)=(\d{1,12}[KMGT]?)$/i.exec(text) ?? [];
   const limit = LIMITS_BY_NAME.get(name);
-  const value = Number(digits) * (UNITS[unit.toUpperCase()] ?? 0);
+  const value = parseSize(size) ?? 0;
   if (limit === undefined) {
     throw new InvalidArgumentError(
       `Write NAME=NUMBER, with one of the names ${UNPACK_LIMIT_NAMES.join(', ')}.`,
     );
   }
-  if (value < 1 || !Number.isSafeInteger(value)) {
+  if (value < 1) {
     throw new InvalidArgumentError('It is not a positive whole number, such as 1000 or 20G.');
   }
   return { ...before, [limit]: value };
+}
+
+/** What an option takes: nothing, one of a few words, a number, text, several texts, or several numbers by name. */
+export type OptionKind = 'switch' | 'choice' | 'number' | 'text' | 'list' | 'table';
+
+/** Of these, every parser of an option takes one. */
+const SAMPLES: readonly string[] = ['1', '1M', 'layers=1', '0:1:1'];
+
+/** Asks the option's own parser, so that what an option takes is said in one place. */
+export function kindOf(option: Option): OptionKind {
+  if (option.negate || option.isBoolean()) return 'switch';
+  if (option.argChoices !== undefined) return 'choice';
+  const made = parsedSample(option);
+  if (Array.isArray(made)) return 'list';
+  if (typeof made === 'object') return 'table';
+  return typeof made === 'number' ? 'number' : 'text';
+}
+
+/** Whether the option names a file or a directory, as its help says. */
+export function takesPath(option: Option): boolean {
+  return /[<[](?:dir|file)[\]>]/.test(option.flags);
+}
+
+/** How a configuration file calls an option: by its long name, `unpack` for `--no-unpack`. */
+export function keyOf(option: Option): string {
+  return option.negate ? option.name().replace(/^no-/, '') : option.name();
+}
+
+/** The same of a flag as the commands have it: `plain-http` for `plainHttp`. */
+export function keyOfAttribute(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function parsedSample(option: Option): unknown {
+  for (const sample of SAMPLES) {
+    try {
+      return parseTexts(option, [sample]);
+    } catch {
+      // It takes something else.
+    }
+  }
+  return undefined;
+}
+
+/**
+ * What the option's own parser makes of the texts, in order, as if it had been given so often.
+ *
+ * @throws {InvalidArgumentError} commander's, or whatever else the parser throws
+ */
+export function parseTexts(option: Option, texts: readonly string[]): unknown {
+  const { parseArg } = option;
+  return texts.reduce<unknown>(
+    (before, text) => (parseArg === undefined ? text : parseArg(text, before)),
+    undefined,
+  );
+}
+
+/** Why an option is taken from the command line only, and what to do instead. */
+export interface Refusal {
+  readonly why: string;
+  readonly hint: string;
+}
+
+const ANSWERS: Refusal = { why: 'answers by itself', hint: 'Take it out.' };
+
+const CONFIG: Refusal = {
+  why: 'names the file that is read in place of this one',
+  hint: 'Give --config on the command line, or set LANDFALL_CONFIG.',
+};
+
+const SECRET: Refusal = {
+  why: 'is a password, which belongs into no configuration',
+  hint: 'Log in with `landfall login`, or name a file of credentials: authfile = "FILE".',
+};
+
+const ONE_RUN: Refusal = {
+  why: 'says what one run reads, writes or does in place of its usual work',
+  hint: 'Give it on the command line.',
+};
+
+const CONFIRMS: Refusal = {
+  why: 'has things deleted or changed that a run without it leaves alone',
+  hint: 'Give it on the command line, each time.',
+};
+
+/** By the command, empty for the global options, and the key. Besides these, what a command cannot do without. */
+export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, Refusal>>>> = {
+  '': { version: ANSWERS, config: CONFIG, creds: SECRET },
+  pull: { trace: ONE_RUN, timeline: ONE_RUN },
+  inspect: { raw: ONE_RUN, config: ONE_RUN },
+  cat: { file: ONE_RUN },
+  blob: { file: ONE_RUN },
+  export: { file: ONE_RUN },
+  load: { input: ONE_RUN, name: ONE_RUN },
+  copy: { 'src-creds': SECRET, 'dest-creds': SECRET },
+  sync: { prune: CONFIRMS, yes: CONFIRMS, report: ONE_RUN, since: ONE_RUN, shard: ONE_RUN },
+  login: { username: ONE_RUN, 'password-stdin': ONE_RUN },
+  logout: { all: CONFIRMS },
+  serve: { 'print-hosts': ONE_RUN },
+  fsck: { repair: CONFIRMS, rebuild: CONFIRMS },
+  doctor: { hosts: ONE_RUN, containerd: ONE_RUN },
+  config: { files: ONE_RUN, template: ONE_RUN, quiet: ONE_RUN },
+};
+
+/**
+ * Why a configuration file may not say what the option is; undefined where it may.
+ *
+ * @param command empty for the global options
+ */
+export function refusalOf(command: string, option: Option): Refusal | undefined {
+  // The command line is refused before a file is looked at.
+  if (option.mandatory) return ONE_RUN;
+  const refused = REFUSED_OPTIONS[command];
+  const key = keyOf(option);
+  return refused !== undefined && Object.hasOwn(refused, key) ? refused[key] : undefined;
+}
+
+/** Whose configuration file it is: the system's, the user's, or one that was named in place of both. */
+export type ConfigScope = 'system' | 'user' | 'named';
+
+/** Where the value of an option comes from. */
+export type Origin =
+  | { readonly from: 'option' }
+  | { readonly from: 'environment'; readonly variable: string }
+  | {
+      readonly from: 'file';
+      readonly scope: ConfigScope;
+      readonly path: string;
+      /** From 1. It is looked for only when it is asked for. */
+      readonly line: () => number;
+    }
+  | { readonly from: 'default' };
+
+/** Origins by the keys of a configuration file, such as `root` and `pull.platform`; what is not there is a default. */
+export type Origins = ReadonlyMap<string, Origin>;
+
+/** As it is told to people: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
+export function describeOrigin(origin: Origin, long: string): string {
+  switch (origin.from) {
+    case 'option':
+      return long;
+    case 'environment':
+      return `$${origin.variable}`;
+    case 'file':
+      return `${origin.path}:${origin.line()}`;
+    case 'default':
+      return 'default';
+  }
+}
+
+/** A value that an option has without having been typed. */
+export interface GivenValue {
+  /** As a configuration file calls it: `root`, `pull.platform`, `unpack-limit.layers`. */
+  readonly key: string;
+  readonly option: Option;
+  /** What the option's parser made of it; of a table, only what the key names. */
+  readonly value: unknown;
+  /** What a file has it made of. */
+  readonly texts?: readonly string[];
+  readonly origin: Origin;
+}
+
+/** By their keys, each with the one that counts. */
+export type GivenValues = ReadonlyMap<string, GivenValue>;
+
+/** A place where a configuration file is looked for. */
+export interface ConfigPlace {
+  /** Absolute. */
+  readonly path: string;
+  readonly scope: ConfigScope;
+  /** Whether there is something. What lies below a directory that this user may not enter counts as absent. */
+  readonly isThere: boolean;
+}
+
+export const SYSTEM_CONFIG = '/etc/landfall/config.toml';
+
+/**
+ * Where configuration files are looked for, the one that counts most last: the one that is named, alone; else the system's
+ * and the user's.
+ *
+ * @param named by `--config` or `$LANDFALL_CONFIG`, relative to the working directory
+ * @throws {LandfallError} INVALID_CONFIG for a name that is empty
+ */
+export function configPlaces(
+  named: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  system: string = SYSTEM_CONFIG,
+): readonly ConfigPlace[] {
+  if (named === '') {
+    throw invalidConfig('the name of the configuration file is empty', {
+      hint: 'Name a file with --config, or /dev/null for none.',
+    });
+  }
+  if (named !== undefined) {
+    const path = resolve(named);
+    // What is named has to be there; this one is known to be empty.
+    return [{ path, scope: 'named', isThere: path !== '/dev/null' }];
+  }
+  const home = given(env['XDG_CONFIG_HOME']) ?? join(homeOf(env), '.config');
+  return [placeOf(system, 'system'), placeOf(resolve(home, 'landfall/config.toml'), 'user')];
+}
+
+/** The user's home directory. */
+export function homeOf(env: Readonly<Record<string, string | undefined>>): string {
+  return given(env['HOME']) ?? homedir();
+}
+
+function placeOf(path: string, scope: ConfigScope): ConfigPlace {
+  return { path, scope, isThere: existsSync(path) };
+}
+
+function given(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}
+
+/**
+ * Says of an option that is wrong, or does not go with another one, where it comes from if nobody typed it. Messages are for
+ * people; what is found in none is no loss.
+ */
+export function withOrigins(error: unknown, origins: Origins): unknown {
+  if (!isLandfallError(error) || error.code !== 'INVALID_CONFIG') return error;
+  const said = `${error.message} ${error.hint}`;
+  const told = [...origins].flatMap(([key, origin]) => {
+    const long = `--${key.split('.').at(-1) ?? ''}`;
+    if (origin.from === 'option' || !new RegExp(`${long}(?![\\w-])`).test(said)) return [];
+    const place = describeOrigin(origin, long);
+    return error.message.includes(place) ? [] : [`${long} comes from ${place}`];
+  });
+  if (told.length === 0) return error;
+  return new LandfallError(error.code, `${error.message} (${told.join(', ')})`, {
+    cause: error.cause,
+    retryable: error.retryable,
+    hint: error.hint,
+    details: error.details,
+  });
 }

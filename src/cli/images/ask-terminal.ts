@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
-import { abortedError, LandfallError } from '../../errors.js';
+import { abortedError, type LandfallError } from '../../errors.js';
 import type { CommandContext } from '../output/command-context.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** A terminal that is read from, of which each key is heard at once in raw mode. */
 interface TerminalInput extends Readable {
@@ -34,7 +35,7 @@ export async function askTerminal(
   try {
     const line = await readLine(stdin, signal);
     if (line !== '') return line;
-    throw new LandfallError('INVALID_CONFIG', `nothing was typed for ${question.replace(/:? *$/, '')}`, {
+    throw invalidConfig(`nothing was typed for ${question.replace(/:? *$/, '')}`, {
       hint: 'Run it again and type it.',
     });
   } finally {
@@ -110,7 +111,7 @@ class TypedLine {
 }
 
 function tooLong(): LandfallError<'INVALID_CONFIG'> {
-  return new LandfallError('INVALID_CONFIG', 'what was typed is too long', { hint: 'Type one line.' });
+  return invalidConfig('what was typed is too long', { hint: 'Type one line.' });
 }
 
 const LONGEST_PASSWORD = 64 * 1024;
@@ -130,11 +131,7 @@ export async function readPassword(
   { stdin }: Pick<CommandContext, 'stdin'>,
   { option = '--creds' }: ReadPasswordOptions = {},
 ): Promise<string> {
-  if (stdin.isTTY === true) {
-    throw new LandfallError('INVALID_CONFIG', onTerminal[option], {
-      hint: hints[option],
-    });
-  }
+  if (stdin.isTTY === true) throw invalidConfig(onTerminal[option], { hint: hints[option] });
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of stdin) {
@@ -147,7 +144,7 @@ export async function readPassword(
     .toString('utf8')
     .replace(/\r?\n$/, '');
   if (password !== '' && length <= LONGEST_PASSWORD) return password;
-  throw new LandfallError('INVALID_CONFIG', `standard input does not hold the password for ${option}`, {
+  throw invalidConfig(`standard input does not hold the password for ${option}`, {
     hint:
       option === '--creds'
         ? 'Write --creds USER:PASSWORD, or pipe the password into standard input.'

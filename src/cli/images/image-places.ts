@@ -3,7 +3,6 @@ import { ResultCache } from '../../concurrency/index.js';
 import { type BlobProvider, OciLayout } from '../../content/index.js';
 import { resolveImage } from '../../engine/images/names.js';
 import { openStore, type Store } from '../../engine/store.js';
-import { LandfallError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { parseReference, repositoryName } from '../../spec/index.js';
 import type { DestinationPlace, DestinationRepository, SourceRepository } from '../../transfer/index.js';
@@ -12,6 +11,7 @@ import type { RegistryPlace } from '../../transfer/transports/registry-place.js'
 import type { StorePlace } from '../../transfer/transports/store-place.js';
 import type { CommandContext } from '../output/command-context.js';
 import { digestGiven, type ImagePlace, parseImagePlace } from '../../transfer/transports/image-place.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface SourceImage {
   /** Canonical in the store, as it was typed elsewhere. */
@@ -166,11 +166,9 @@ export class ImagePlaces implements AsyncDisposable {
   #refuseAnother(host: string): void {
     this.#credsHost ??= host;
     if (this.#credsHost === host) return;
-    throw new LandfallError(
-      'INVALID_CONFIG',
-      `--creds is for one registry, not for ${this.#credsHost} and ${host}`,
-      { hint: 'Use --src-creds and --dest-creds where there are these, or --authfile.' },
-    );
+    throw invalidConfig(`--creds is for one registry, not for ${this.#credsHost} and ${host}`, {
+      hint: 'Use --src-creds and --dest-creds where there are these, or --authfile.',
+    });
   }
 
   async #storePlace(store: Store): Promise<StorePlace> {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { LandfallError, systemCode } from '../../errors.js';
+import { systemCode } from '../../errors.js';
 import {
   ByteRateLimit,
   type Credentials,
@@ -13,9 +13,9 @@ import {
 import { parseReference } from '../../spec/index.js';
 import { askTerminal, readPassword } from './ask-terminal.js';
 import type { CommandContext } from '../output/command-context.js';
-import { formatDuration } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatDuration, printable } from '../format/text.js';
 import { version } from '../output/version.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface OpenRegistryOptions extends Pick<
   RegistryClientOptions,
@@ -73,14 +73,10 @@ async function readCa(file: string): Promise<Buffer> {
   try {
     return await readFile(file);
   } catch (cause) {
-    throw new LandfallError(
-      'INVALID_CONFIG',
-      `${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`,
-      {
-        cause,
-        hint: 'Give a PEM file with --ca.',
-      },
-    );
+    throw invalidConfig(`${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
+      hint: 'Give a PEM file with --ca.',
+      cause,
+    });
   }
 }
 
@@ -99,13 +95,9 @@ export async function credentialsFor(
     return defaultCredentials({ authFile: settings.authfile, furtherFiles, env, uid: context.uid });
   const registries = [...new Set(references.flatMap(registryOf))];
   if (registries.length > 1) {
-    throw new LandfallError(
-      'INVALID_CONFIG',
-      `--creds is for one registry, not for ${registries.join(' and ')}`,
-      {
-        hint: 'Pull from one registry at a time, or use --authfile.',
-      },
-    );
+    throw invalidConfig(`--creds is for one registry, not for ${registries.join(' and ')}`, {
+      hint: 'Pull from one registry at a time, or use --authfile.',
+    });
   }
   const credentials = await parseCredentials(settings.creds, context);
   return (registry) => Promise.resolve(registries.includes(registry) ? credentials : undefined);
@@ -124,7 +116,7 @@ async function parseCredentials(text: string, context: CommandContext): Promise<
   const colon = text.indexOf(':');
   const username = colon < 0 ? text : text.slice(0, colon);
   if (username === '') {
-    throw new LandfallError('INVALID_CONFIG', '--creds does not name a user', {
+    throw invalidConfig('--creds does not name a user', {
       hint: 'Write --creds USER:PASSWORD, or --creds USER with the password on standard input.',
     });
   }

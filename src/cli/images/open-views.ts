@@ -4,7 +4,7 @@ import type { Descriptor } from '../../spec/index.js';
 import { ImageViews, type ImageViewsOptions, type LayeredSource } from '../../transfer/image-views.js';
 import { requireInflate } from '../../unpack/index.js';
 import type { CommandContext } from '../output/command-context.js';
-import { formatSize } from '../format/size.js';
+import { formatSize } from '../format/text.js';
 import type { OpenedImages, OpenedLayers } from './opened-images.js';
 
 /** What takes long enough to be told of, in bytes. */

@@ -23,6 +23,7 @@ import type { SourceRepository } from '../../transfer/transports/destination.js'
 import type { CommandContext } from '../output/command-context.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces, type SourceImage } from './image-places.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** An image that a command looks at, wherever it lies. */
 export interface OpenedImage {
@@ -217,7 +218,7 @@ export function parseBlobName(text: string): NamedBlob {
   const at = text.lastIndexOf('@');
   const digest = text.slice(at + 1);
   if (at > 0 && isDigest(digest)) return { place: text.slice(0, at), digest };
-  throw new LandfallError('INVALID_CONFIG', `${quoted(text)} does not name a blob`, {
+  throw invalidConfig(`${quoted(text)} does not name a blob`, {
     hint: 'Write REPOSITORY@DIGEST, for example alpine@sha256: and 64 hexadecimal digits.',
   });
 }

@@ -1,4 +1,5 @@
 import { LandfallError } from '../../errors.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** Where an image is read: the local store, or an OCI layout directory. */
 export type SourceName =
@@ -33,7 +34,7 @@ function parseLayoutName(text: string): SourceName {
   const directory = colon < 0 ? text : text.slice(0, colon);
   const name = colon < 0 ? undefined : text.slice(colon + 1);
   if (directory === '' || name === '') {
-    throw new LandfallError('INVALID_CONFIG', `oci:${text} does not name an OCI layout`, {
+    throw invalidConfig(`oci:${text} does not name an OCI layout`, {
       hint: 'Write oci:DIR, or oci:DIR:TAG when the layout holds several images.',
     });
   }

@@ -1,17 +1,17 @@
 import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
+import type { UnpackImageOptions } from '../../engine/files/unpack.js';
 import { discardedBlobs, noteDiscarded } from '../../engine/images/layer-blobs.js';
 import { resolveImage, touchImage } from '../../engine/images/names.js';
 import { type LoadedImage, loadImage } from '../../engine/images/image.js';
+import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull/pull-report.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store } from '../../engine/store.js';
-import type { UnpackImageOptions } from '../../engine/files/unpack.js';
 import { type Descriptor, parsePlatform } from '../../spec/index.js';
-import { type OmittedDevice, requireInflate, WorkerPool } from '../../unpack/index.js';
+import { type OmittedDevice, requireInflate, type UnpackEvent, WorkerPool } from '../../unpack/index.js';
+import { countOf } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
-import { countOf } from '../format/size.js';
-import { openRegistry } from './open-registry.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
-import { unpackEvents } from '../progress/unpack-events.js';
+import { openRegistry } from './open-registry.js';
 import { parseSourceName } from './source-name.js';
 import { withStore } from './with-store.js';
 
@@ -81,15 +81,13 @@ async function holdLayers(
   await restoreBlobs(store, registry, layers, { signal: context.signal });
 }
 
-/** An image that a command reads, wherever it lies. */
-export interface OpenedSource {
-  /** Canonical in the store, as it was typed in a layout. */
+/** An image that a command reads; `name` is canonical in the store, as it was typed in a layout. */
+interface OpenedSource {
   readonly name: string;
   readonly content: BlobProvider;
   readonly target: Descriptor;
-  /** The store that it lies in; absent for a layout. */
+  /** Absent for a layout. */
   readonly store?: Store;
-  /** For unpacking. */
   readonly pool: WorkerPool;
 }
 
@@ -118,4 +116,30 @@ async function withSource<T>(
   } finally {
     await pool.close();
   }
+}
+
+/**
+ * Turns the events of unpacking a local image into those of a pull that has every blob already, so that the same
+ * displays show both. Tells at once what is to be done; the function that it returns takes the rest.
+ */
+function unpackEvents(
+  reference: string,
+  image: LoadedImage,
+  tell: (event: PullEvent) => void,
+): (event: UnpackEvent) => void {
+  const begun = performance.now();
+  const say = (body: PullEventBody): void => {
+    tell({ reference, at: Math.round(performance.now() - begun), ...body });
+  };
+  const { digest, mediaType, size } = image.manifestDescriptor;
+  say({ type: 'resolved', digest, mediaType, size });
+  const layers = image.layers.map(({ descriptor, diffId }) => {
+    return { digest: descriptor.digest, size: descriptor.size, diffId };
+  });
+  say({ type: 'image', digest, platform: image.platform, layers });
+  for (const layer of layers) {
+    const here = { digest: layer.digest, size: layer.size, bytes: layer.size } as const;
+    say({ type: 'blob', role: 'layer', state: 'present', ...here });
+  }
+  return (event) => say(fromUnpackEvent(event));
 }

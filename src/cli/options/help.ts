@@ -1,6 +1,6 @@
 import type { Argument, Command, Help, Option } from 'commander';
 import { type Examples, examplesOf } from './options.js';
-import { wrapShell, wrapWords } from '../format/table.js';
+import { wrapShell, wrapWords } from '../format/text.js';
 
 /** Lines that are longer than this are hard to read, however wide the terminal is. */
 const WIDEST = 100;

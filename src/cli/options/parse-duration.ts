@@ -1,5 +1,5 @@
-import { LandfallError } from '../../errors.js';
 import { parseGoDuration } from '../../formats/go-duration.js';
+import { invalidConfig } from '../config/settings.js';
 
 const DAYS = /(\d+\.?\d*|\.\d+)d/;
 
@@ -10,7 +10,7 @@ const DAYS = /(\d+\.?\d*|\.\d+)d/;
 export function parseDuration(option: string, text: string): number {
   const milliseconds = parseGoDuration(text.replace(DAYS, (_, days: string) => `${Number(days) * 24}h`));
   if (milliseconds !== undefined && milliseconds >= 0) return milliseconds;
-  throw new LandfallError('INVALID_CONFIG', `${option}: ${JSON.stringify(text)} is not a duration`, {
+  throw invalidConfig(`${option}: ${JSON.stringify(text)} is not a duration`, {
     hint: 'Write for example 720h, 30d or 1h30m.',
   });
 }

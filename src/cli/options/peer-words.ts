@@ -1,273 +1,128 @@
 /** What those who know docker, podman, skopeo, crane, regctl, oras, ctr, crictl or umoci type, and what is typed here. */
 
-const IMAGES = '`landfall images` lists the images of the store.';
-const INSPECT = '`landfall inspect REF` shows what an image is made of.';
-const RAW = '`landfall inspect --raw REF` prints an index or a manifest, `--config` the config.';
-const RMI =
-  '`landfall rmi NAME` removes images of the store, `landfall delete docker://REF` one at a registry.';
-const GC = '`landfall gc` removes what no image needs.';
-const DF = '`landfall df` shows what the store takes.';
-const TAGS = '`landfall tags REPO` lists the tags of a repository.';
-const TAG = '`landfall tag SOURCE NAME` gives an image one more name.';
-const DIGEST = '`landfall resolve REF` prints a digest.';
-const COPY = '`landfall copy SOURCE DESTINATION` copies an image from any place to any other.';
-const PULL = '`landfall pull REF` pulls images.';
-const PUSH = '`landfall push REF` pushes images.';
-const SAVE = '`landfall save REF -o FILE` writes images into an archive.';
-const LOAD = '`landfall load -i FILE` reads images from an archive.';
-const LOGIN = '`landfall login HOST` logs in to a registry.';
-const LOGOUT = '`landfall logout HOST` logs out of a registry.';
-const SERVE = '`landfall serve` is a registry over the store.';
-const DOCTOR = '`landfall doctor` shows what this machine can do.';
-const REFERRERS = '`landfall referrers REF` shows what refers to an image.';
-const VERIFY = '`landfall verify SOURCE` proves images whole.';
-const BLOB = '`landfall blob REPO@DIGEST` prints the bytes of a blob.';
-const MOUNT = '`landfall mount REF DIR` mounts an image.';
-const UMOUNT = '`landfall umount DIR` unmounts an image.';
-const EXPORT = '`landfall export REF -o FILE` writes the files of an image as a tar.';
-const CATALOG = '`landfall verify docker://HOST/` goes through all repositories of a registry.';
-const NO_RUN = 'landfall runs no containers; `landfall bundle REF DIR` makes what runc starts.';
-const NO_BUILD = 'landfall builds and changes no images.';
-const NO_SIGNING = 'landfall makes no signatures, cosign does; --policy says which ones images need.';
+/** Each hint with the commands of peers that it is for: by their first word, or by two where the second one tells. */
+const COMMANDS: ReadonlyMap<string, string> = byName({
+  '`landfall images` lists the images of the store.':
+    'list, ls-images, img, i, image ls, images ls, images list, image list, i ls',
+  'The commands for images have no word before them: `landfall pull`, `images`, `inspect`, `rmi`.': 'image',
+  '`landfall inspect REF` shows what an image is made of.':
+    'image exists, image inspect, image history, inspecti, stat, show, history',
+  '`landfall verify SOURCE` proves images whole.': 'image check, images check, validate',
+  '`landfall inspect --raw REF` prints an index or a manifest, `--config` the config.':
+    'image config, image manifest, buildx imagetools, manifest, manifest inspect, manifest fetch, manifest get, manifest fetch-config',
+  '`landfall tree REF` shows index, manifests and layers as a tree.': 'image tree',
+  '`landfall diff A B` shows the files that differ.': 'image diff',
+  '`landfall resolve REF` prints a digest.':
+    'image digest, manifest digest, manifest head, digest, manifest-digest, head',
+  '`landfall rmi NAME` removes images of the store, `landfall delete docker://REF` one at a registry.':
+    'image rm, image remove, image delete, images rm, images remove, images delete, i rm, rm, remove, del, manifest delete',
+  '`landfall pull REF` pulls images.': 'image pull, images pull, i pull, download',
+  '`landfall push REF` pushes images.': 'image push, images push',
+  '`landfall tag SOURCE NAME` gives an image one more name.': 'image tag, images tag',
+  '`landfall copy SOURCE DESTINATION` copies an image from any place to any other.':
+    'image copy, cp, transfer',
+  '`landfall save REF -o FILE` writes images into an archive.':
+    'image save, image export, images export, layers, backup, archive',
+  '`landfall load -i FILE` reads images from an archive.':
+    'image load, image import, images import, import, restore',
+  '`landfall mount REF DIR` mounts an image.': 'image mount, images mount',
+  '`landfall umount DIR` unmounts an image.': 'image unmount, image umount, images unmount, unmount',
+  '`landfall gc` removes what no image needs.': 'image prune, images prune, prune, system prune',
+  'landfall builds and changes no images.':
+    'image build, manifest create, build, buildx, commit, append, mutate, rebase, repack, insert, index',
+  'landfall makes no signatures, cosign does; --policy says which ones images need.':
+    'image sign, sign, standalone-sign',
+  '`--policy FILE` says which signatures images need.': 'image trust',
+  '`landfall df` shows what the store takes.': 'system df, imagefsinfo, content ls',
+  '`landfall doctor` shows what this machine can do, `landfall df` what the store takes.': 'system',
+  '`landfall doctor` shows what this machine can do.': 'info',
+  'landfall runs no containers; `landfall bundle REF DIR` makes what runc starts.':
+    'inspectp, run, create, start, stop, exec, ps, container, containers, c, task, tasks, t',
+  '`landfall tags REPO` lists the tags of a repository.': 'list-tags, tag ls, repo tags, repo',
+  '`landfall verify docker://HOST/` goes through all repositories of a registry.': 'repo ls, catalog',
+  'landfall searches no registry; `landfall tags REPO` lists the tags of a repository.': 'search',
+  '`landfall sync -f FILE` mirrors sets of images, `landfall copy SOURCE DESTINATION` one.': 'mirror',
+  '`landfall pull --no-unpack REF` downloads an image and unpacks nothing.': 'fetch, content fetch',
+  '`landfall blob REPO@DIGEST` prints the bytes of a blob.': 'content get, content, blob get, blob fetch',
+  '`landfall login HOST` logs in to a registry, `landfall logout HOST` out of it.': 'auth',
+  '`landfall login HOST` logs in to a registry.': 'auth login, registry login',
+  '`landfall logout HOST` logs out of a registry.': 'auth logout, registry logout',
+  '`landfall serve` is a registry over the store.': 'registry serve, registry',
+  '`landfall fsck` checks the store, `landfall verify SOURCE` proves images whole.': 'check',
+  '`landfall fsck --repair` repairs the store.': 'repair',
+  '`landfall referrers REF` shows what refers to an image.':
+    'discover, artifact, artifact list, artifact tree',
+  'landfall makes no artifacts, oras does; `landfall referrers REF` shows those of an image.': 'attach',
+  '`landfall mounts REF` prints the mounts of an image, `landfall df` what all take.': 'snapshot, snapshots',
+  '`landfall unpack REF DIR` writes the files of an image into a directory.': 'extract, raw unpack',
+  '`landfall export REF -o FILE` writes the files of an image as a tar.': 'flatten',
+  '`landfall --version` prints the version.': 'version',
+  '`landfall verify --policy FILE SOURCE` verifies signatures.': 'standalone-verify',
+  '`landfall serve --pull-through` fills the store on demand.': 'proxy',
+});
 
-/** Commands: by their first word, or by two where the second one tells. */
-const COMMANDS: Readonly<Record<string, string>> = {
-  list: IMAGES,
-  'ls-images': IMAGES,
-  image: 'The commands for images have no word before them: `landfall pull`, `images`, `inspect`, `rmi`.',
-  img: IMAGES,
-  i: IMAGES,
-  'image ls': IMAGES,
-  'images ls': IMAGES,
-  'images list': IMAGES,
-  'image list': IMAGES,
-  'i ls': IMAGES,
-  'image exists': INSPECT,
-  'image check': VERIFY,
-  'images check': VERIFY,
-  'image inspect': INSPECT,
-  'image history': INSPECT,
-  'image config': RAW,
-  'image manifest': RAW,
-  'image tree': '`landfall tree REF` shows index, manifests and layers as a tree.',
-  'image diff': '`landfall diff A B` shows the files that differ.',
-  'image digest': DIGEST,
-  'image rm': RMI,
-  'image remove': RMI,
-  'image delete': RMI,
-  'images rm': RMI,
-  'images remove': RMI,
-  'images delete': RMI,
-  'i rm': RMI,
-  'image pull': PULL,
-  'images pull': PULL,
-  'i pull': PULL,
-  'image push': PUSH,
-  'images push': PUSH,
-  'image tag': TAG,
-  'images tag': TAG,
-  'image copy': COPY,
-  'image save': SAVE,
-  'image load': LOAD,
-  'image import': LOAD,
-  'images import': LOAD,
-  'image export': SAVE,
-  'images export': SAVE,
-  'image mount': MOUNT,
-  'images mount': MOUNT,
-  'image unmount': UMOUNT,
-  'image umount': UMOUNT,
-  'images unmount': UMOUNT,
-  'image prune': GC,
-  'images prune': GC,
-  'image build': NO_BUILD,
-  'image sign': NO_SIGNING,
-  'image trust': '`--policy FILE` says which signatures images need.',
-  'buildx imagetools': RAW,
-  rm: RMI,
-  remove: RMI,
-  del: RMI,
-  prune: GC,
-  'system prune': GC,
-  'system df': DF,
-  system: `${DOCTOR.slice(0, -1)}, \`landfall df\` what the store takes.`,
-  imagefsinfo: DF,
-  info: DOCTOR,
-  inspecti: INSPECT,
-  inspectp: NO_RUN,
-  stat: INSPECT,
-  show: INSPECT,
-  history: INSPECT,
-  manifest: RAW,
-  'manifest inspect': RAW,
-  'manifest fetch': RAW,
-  'manifest get': RAW,
-  'manifest fetch-config': RAW,
-  'manifest delete': RMI,
-  'manifest create': NO_BUILD,
-  'manifest digest': DIGEST,
-  'manifest head': DIGEST,
-  layers: SAVE,
-  'list-tags': TAGS,
-  'tag ls': TAGS,
-  'repo tags': TAGS,
-  'repo ls': CATALOG,
-  repo: TAGS,
-  catalog: CATALOG,
-  search: 'landfall searches no registry; `landfall tags REPO` lists the tags of a repository.',
-  digest: DIGEST,
-  'manifest-digest': DIGEST,
-  head: DIGEST,
-  cp: COPY,
-  transfer: COPY,
-  mirror: '`landfall sync -f FILE` mirrors sets of images, `landfall copy SOURCE DESTINATION` one.',
-  fetch: '`landfall pull --no-unpack REF` downloads an image and unpacks nothing.',
-  download: PULL,
-  'content fetch': '`landfall pull --no-unpack REF` downloads an image and unpacks nothing.',
-  'content get': BLOB,
-  'content ls': DF,
-  content: BLOB,
-  'blob get': BLOB,
-  'blob fetch': BLOB,
-  import: LOAD,
-  restore: LOAD,
-  backup: SAVE,
-  archive: SAVE,
-  auth: '`landfall login HOST` logs in to a registry, `landfall logout HOST` out of it.',
-  'auth login': LOGIN,
-  'auth logout': LOGOUT,
-  'registry login': LOGIN,
-  'registry logout': LOGOUT,
-  'registry serve': SERVE,
-  registry: SERVE,
-  validate: VERIFY,
-  check: '`landfall fsck` checks the store, `landfall verify SOURCE` proves images whole.',
-  repair: '`landfall fsck --repair` repairs the store.',
-  discover: REFERRERS,
-  artifact: REFERRERS,
-  'artifact list': REFERRERS,
-  'artifact tree': REFERRERS,
-  attach: 'landfall makes no artifacts, oras does; `landfall referrers REF` shows those of an image.',
-  unmount: UMOUNT,
-  snapshot: '`landfall mounts REF` prints the mounts of an image, `landfall df` what all take.',
-  snapshots: '`landfall mounts REF` prints the mounts of an image, `landfall df` what all take.',
-  extract: '`landfall unpack REF DIR` writes the files of an image into a directory.',
-  flatten: EXPORT,
-  'raw unpack': '`landfall unpack REF DIR` writes the files of an image into a directory.',
-  version: '`landfall --version` prints the version.',
-  run: NO_RUN,
-  create: NO_RUN,
-  start: NO_RUN,
-  stop: NO_RUN,
-  exec: NO_RUN,
-  ps: NO_RUN,
-  container: NO_RUN,
-  containers: NO_RUN,
-  c: NO_RUN,
-  task: NO_RUN,
-  tasks: NO_RUN,
-  t: NO_RUN,
-  build: NO_BUILD,
-  buildx: NO_BUILD,
-  commit: NO_BUILD,
-  append: NO_BUILD,
-  mutate: NO_BUILD,
-  rebase: NO_BUILD,
-  repack: NO_BUILD,
-  insert: NO_BUILD,
-  index: NO_BUILD,
-  sign: NO_SIGNING,
-  'standalone-sign': NO_SIGNING,
-  'standalone-verify': '`landfall verify --policy FILE SOURCE` verifies signatures.',
-  proxy: '`landfall serve --pull-through` fills the store on demand.',
-};
+/** The same for commands that there are here too, but which take other words. */
+const OTHERWISE: ReadonlyMap<string, string> = byName({
+  '`landfall inspect --raw REF` prints an index or a manifest, `--config` the config.': 'config',
+  '`landfall tags REPO` lists the tags of a repository, `landfall images` the images of the store.': 'ls',
+  '`landfall blob REPO@DIGEST` prints the bytes of a blob.': 'blob',
+  '`landfall bundle REF DIR` makes a runtime bundle, `landfall unpack REF DIR` writes the files alone.':
+    'unpack',
+});
 
-/** What there is a command for here too, but which takes other words. */
-const OTHERWISE: Readonly<Record<string, string>> = {
-  config: RAW,
-  ls: `${TAGS.slice(0, -1)}, \`landfall images\` the images of the store.`,
-  blob: BLOB,
-  unpack:
-    '`landfall bundle REF DIR` makes a runtime bundle, `landfall unpack REF DIR` writes the files alone.',
-};
+/** The same for options. */
+const OPTIONS: ReadonlyMap<string, string> = byName({
+  '--plain-http speaks HTTP, --insecure trusts any certificate.':
+    '--tls-verify, --src-tls-verify, --dest-tls-verify, --skip-verify, -k',
+  '--src-creds gives credentials for the source alone.': '--src-no-creds',
+  '--authfile FILE has the credentials of all registries.':
+    '--src-authfile, --dest-authfile, --registry-config',
+  '--ca FILE trusts one more authority; --hosts-dir has what is configured by host.':
+    '--cert-dir, --src-cert-dir, --dest-cert-dir',
+  '--creds USER[:PASSWORD] gives credentials.': '--user, --username',
+  '`landfall login` asks for a password; --creds USER reads one from standard input.': '--password, -p',
+  '--platform OS/ARCH chooses a platform.':
+    '--override-os, --override-arch, --override-variant, --os, --arch',
+  '--all copies all platforms.': '--multi-arch',
+  '--all, or --all-platforms of pull, means all platforms.': '-a',
+  '`landfall sync -f FILE` copies many tags; `landfall tags REPO` lists them.': '--all-tags',
+  '--output json prints all of it, for programs.': '--format, --json, --no-trunc, --digests, -o, --pretty',
+  '--log-level debug tells more.': '--verbose, --debug, -D',
+  '-V prints the version, --log-level debug tells more.': '-v',
+  '-q prints only digests; --progress none shows no progress.': '--silent',
+  '--progress none shows no progress.': '--no-progress',
+  '--concurrency N says how many layers are downloaded at once.':
+    '--jobs, -j, --parallel, --max-concurrent-downloads',
+  '`landfall rmi` needs no force; what is in use stays.': '--force',
+  '--cri ADDRESS of `landfall daemon` says where it listens; other commands use --root.': '--address',
+  'A store has no namespaces; --root DIR chooses another store.': '--namespace, -n',
+  '--root DIR chooses the store.': '--data-root',
+  '--snapshots overlay or native says how layers are kept.': '--storage-driver, --snapshotter',
+  'Without a policy every image is accepted; --policy FILE names one.':
+    '--insecure-policy, --disable-content-trust',
+  'landfall makes no signatures, cosign does; --policy says which ones images need.': '--sign-by',
+  '--referrers copies also what refers to an image.': '--recursive',
+  '--referrers copies also what refers to an image, cosign’s tags included.': '--digest-tags',
+});
 
-const NO_TLS = '--plain-http speaks HTTP, --insecure trusts any certificate.';
-const OUTPUT = '--output json prints all of it, for programs.';
-const PLATFORM = '--platform OS/ARCH chooses a platform.';
-const DEBUG = '--log-level debug tells more.';
-
-/** Options. */
-const OPTIONS: Readonly<Record<string, string>> = {
-  '--tls-verify': NO_TLS,
-  '--src-tls-verify': NO_TLS,
-  '--dest-tls-verify': NO_TLS,
-  '--skip-verify': NO_TLS,
-  '-k': NO_TLS,
-  '--src-no-creds': '--src-creds gives credentials for the source alone.',
-  '--src-authfile': '--authfile FILE has the credentials of all registries.',
-  '--dest-authfile': '--authfile FILE has the credentials of all registries.',
-  '--registry-config': '--authfile FILE has the credentials of all registries.',
-  '--cert-dir': '--ca FILE trusts one more authority; --hosts-dir has what is configured by host.',
-  '--src-cert-dir': '--ca FILE trusts one more authority; --hosts-dir has what is configured by host.',
-  '--dest-cert-dir': '--ca FILE trusts one more authority; --hosts-dir has what is configured by host.',
-  '--user': '--creds USER[:PASSWORD] gives credentials.',
-  '--username': '--creds USER[:PASSWORD] gives credentials.',
-  '--password': '`landfall login` asks for a password; --creds USER reads one from standard input.',
-  '-p': '`landfall login` asks for a password; --creds USER reads one from standard input.',
-  '--override-os': PLATFORM,
-  '--override-arch': PLATFORM,
-  '--override-variant': PLATFORM,
-  '--os': PLATFORM,
-  '--arch': PLATFORM,
-  '--multi-arch': '--all copies all platforms.',
-  '-a': '--all, or --all-platforms of pull, means all platforms.',
-  '--all-tags': '`landfall sync -f FILE` copies many tags; `landfall tags REPO` lists them.',
-  '--format': OUTPUT,
-  '--json': OUTPUT,
-  '--no-trunc': OUTPUT,
-  '--digests': OUTPUT,
-  '-o': OUTPUT,
-  '--pretty': OUTPUT,
-  '--verbose': DEBUG,
-  '--debug': DEBUG,
-  '-v': '-V prints the version, --log-level debug tells more.',
-  '-D': DEBUG,
-  '--silent': '-q prints only digests; --progress none shows no progress.',
-  '--no-progress': '--progress none shows no progress.',
-  '--jobs': '--concurrency N says how many layers are downloaded at once.',
-  '-j': '--concurrency N says how many layers are downloaded at once.',
-  '--parallel': '--concurrency N says how many layers are downloaded at once.',
-  '--max-concurrent-downloads': '--concurrency N says how many layers are downloaded at once.',
-  '--force': '`landfall rmi` needs no force; what is in use stays.',
-  '--address': '--cri ADDRESS of `landfall daemon` says where it listens; other commands use --root.',
-  '--namespace': 'A store has no namespaces; --root DIR chooses another store.',
-  '-n': 'A store has no namespaces; --root DIR chooses another store.',
-  '--data-root': '--root DIR chooses the store.',
-  '--storage-driver': '--snapshots overlay or native says how layers are kept.',
-  '--snapshotter': '--snapshots overlay or native says how layers are kept.',
-  '--insecure-policy': 'Without a policy every image is accepted; --policy FILE names one.',
-  '--disable-content-trust': 'Without a policy every image is accepted; --policy FILE names one.',
-  '--sign-by': NO_SIGNING,
-  '--recursive': '--referrers copies also what refers to an image.',
-  '--digest-tags': '--referrers copies also what refers to an image, cosign’s tags included.',
-};
+function byName(hints: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(hints).flatMap(([hint, names]) => names.split(', ').map((name) => [name, hint])),
+  );
+}
 
 /** What to type here in place of a command of a peer; undefined where none has it. */
 export function peerCommand(words: readonly string[]): string | undefined {
   const [first = '', second = ''] = words;
-  return own(COMMANDS, `${first} ${second}`) ?? own(COMMANDS, first);
+  return COMMANDS.get(`${first} ${second}`) ?? COMMANDS.get(first);
 }
 
 /** The same for a command that there is here, with words that it does not take or too few. */
 export function peerUse(name: string, operands: readonly string[]): string | undefined {
-  return own(COMMANDS, `${name} ${operands[0] ?? ''}`) ?? own(OTHERWISE, name);
+  return COMMANDS.get(`${name} ${operands[0] ?? ''}`) ?? OTHERWISE.get(name);
 }
 
 /** What to type here in place of an option of a peer; undefined where none has it. */
 export function peerOption(flag: string): string | undefined {
-  return own(OPTIONS, flag);
-}
-
-function own(words: Readonly<Record<string, string>>, key: string): string | undefined {
-  return Object.hasOwn(words, key) ? words[key] : undefined;
+  return OPTIONS.get(flag);
 }

@@ -1,8 +1,9 @@
 import type { Command, CommanderError } from 'commander';
-import { LandfallError } from '../../errors.js';
-import { type LineWords, optionsOf, readLine } from './line-words.js';
+import { type LandfallError } from '../../errors.js';
+import { type LineWords, optionsOf, readLine } from './options.js';
 import { peerCommand, peerOption, peerUse } from './peer-words.js';
 import { suggest } from '../config/suggest.js';
+import { invalidConfig } from '../config/settings.js';
 
 /** A line that asks for the help of a command that there is not; the parser would answer with all of the help. */
 export function unknownTopic(program: Command, argv: readonly string[]): LandfallError | undefined {
@@ -30,9 +31,7 @@ function withoutSecret(message: string): string {
 function wrongUsage(message: string, said: string | undefined, command: string | undefined): LandfallError {
   const help = `\`landfall ${command === undefined ? '' : `${command} `}--help\`.`;
   const further = said?.endsWith('?') === true ? 'Else see' : 'See also';
-  return new LandfallError('INVALID_CONFIG', message, {
-    hint: said === undefined ? `See ${help}` : `${said} ${further} ${help}`,
-  });
+  return invalidConfig(message, { hint: said === undefined ? `See ${help}` : `${said} ${further} ${help}` });
 }
 
 /** What somebody may have wanted, in one sentence; undefined where nobody knows. */

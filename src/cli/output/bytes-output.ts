@@ -2,10 +2,10 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { FileOutput, outputError } from '../../content/index.js';
-import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
+import { systemCode, throwIfAborted } from '../../errors.js';
 import { answer, type CommandContext } from './command-context.js';
-import { formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatSize, printable } from '../format/text.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface BytesOutput {
   /** Where to; `-` and nothing are standard output. */
@@ -44,7 +44,7 @@ async function* onlyText(
   let before = 0;
   for await (const chunk of bytes) {
     if (!isText(chunk, before)) {
-      throw new LandfallError('INVALID_CONFIG', `${what} is not text, and is not written to a terminal`, {
+      throw invalidConfig(`${what} is not text, and is not written to a terminal`, {
         hint: 'Name a file with -o, or lead the output into another program.',
       });
     }
@@ -96,30 +96,27 @@ class StandardOutput implements ArchiveOutput {
   readonly #context: CommandContext;
 
   constructor(context: CommandContext) {
-    if (context.stdout.isTTY === true) {
-      throw new LandfallError('INVALID_CONFIG', 'an archive is not written to a terminal', {
-        hint: 'Name a file with -o, or lead the output into another program.',
-      });
-    }
+    refuseTerminal(context);
     this.#context = context;
   }
 
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const { stdout, signal } = this.#context;
-    const counted = new CountedArchive(archive);
-    try {
-      await pipeline(counted.chunks(), stdout, { signal, end: false });
-    } catch (error) {
-      throwIfAborted(signal);
-      // A reader that has seen enough, as `head` does, is no failure.
-      if (systemCode(error) !== 'EPIPE') throw outputError(error, 'standard output');
-    }
-    return counted.bytes;
+    const counted = new CountedBytes(archive);
+    await writeAll(this.#context, counted);
+    return counted.total;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
+  async [Symbol.asyncDispose](): Promise<void> {
+    // It is not ours to close.
   }
+}
+
+/** @throws {LandfallError} INVALID_CONFIG where standard output is a terminal */
+export function refuseTerminal(
+  { stdout }: Pick<CommandContext, 'stdout'>,
+  hint = 'Name a file with -o, or lead the output into another program.',
+): void {
+  if (stdout.isTTY === true) throw invalidConfig('an archive is not written to a terminal', { hint });
 }
 
 class NamedFile implements ArchiveOutput {
@@ -134,10 +131,10 @@ class NamedFile implements ArchiveOutput {
   }
 
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const counted = new CountedArchive(archive);
-    for await (const chunk of counted.chunks()) await this.#output.write(chunk);
+    const counted = new CountedBytes(archive);
+    for await (const chunk of counted) await this.#output.write(chunk);
     await this.#output.finish();
-    return counted.bytes;
+    return counted.total;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -145,17 +142,17 @@ class NamedFile implements ArchiveOutput {
   }
 }
 
-class CountedArchive {
-  bytes = 0;
-  readonly #archive: AsyncIterable<Buffer>;
+class CountedBytes {
+  total = 0;
+  readonly #bytes: AsyncIterable<Buffer>;
 
-  constructor(archive: AsyncIterable<Buffer>) {
-    this.#archive = archive;
+  constructor(bytes: AsyncIterable<Buffer>) {
+    this.#bytes = bytes;
   }
 
-  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of this.#archive) {
-      this.bytes += chunk.length;
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of this.#bytes) {
+      this.total += chunk.length;
       yield chunk;
     }
   }

@@ -1,10 +1,16 @@
 import type { Readable } from 'node:stream';
-import type { Abortable } from '../../errors.js';
+import {
+  type Abortable,
+  type ErrorCode,
+  type ErrorDetails,
+  isLandfallError,
+  systemCode,
+} from '../../errors.js';
 import type { Configuration } from '../config/configuration.js';
+import type { Settings } from '../config/settings.js';
+import { fitEnd, paint, printable } from '../format/text.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Log } from './log.js';
-import { renderError, renderErrorJson } from './render-error.js';
-import type { Settings } from '../config/settings.js';
 import type { TerminalStream } from './terminal.js';
 
 /** What of the process the commands see; tests give their own. */
@@ -47,4 +53,92 @@ export function reportError(
     settings.output === 'json' ? renderErrorJson(error) : renderError(error, { subject, color: log.color }),
   );
   if (log.shows('debug') && error instanceof Error) log.write(`${error.stack ?? ''}\n`);
+}
+
+export interface RenderErrorOptions {
+  /** Which of several arguments it was; told when the message does not name it. */
+  readonly subject?: string | undefined;
+  /** Default: none. */
+  readonly color?: boolean | undefined;
+}
+
+/**
+ * An error for people, in three lines at most: what failed, why when that adds something, what to do. Every line ends
+ * with a line feed.
+ */
+export function renderError(error: unknown, options: RenderErrorOptions = {}): string {
+  const { message, hint } = errorFacts(error);
+  const { subject } = options;
+  const named = subject === undefined || message.includes(subject) ? message : `${subject}: ${message}`;
+  const why = causeThatAdds(error, message);
+  const mark = (style: Parameters<typeof paint>[0], text: string): string =>
+    options.color === true ? paint(style, text) : text;
+  return [
+    `${mark(['bold', 'red'], 'landfall:')} ${lineOf(named, LONGEST_MESSAGE)}`,
+    ...(why === undefined ? [] : [`  ${lineOf(why, LONGEST_WHY)}`]),
+    `  ${mark('cyan', 'hint:')} ${lineOf(hint, LONGEST_MESSAGE)}`,
+  ]
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** Text that others had a hand in, as one line of bounded length. */
+function lineOf(text: string, longest: number): string {
+  return fitEnd(printable(text.trim()), longest);
+}
+
+/** An error for programs: one JSON object on one line. */
+export function renderErrorJson(error: unknown): string {
+  return `${JSON.stringify(errorFacts(error))}\n`;
+}
+
+/** A message may hold what a registry said, or the names of many things. */
+const LONGEST_MESSAGE = 2000;
+const LONGEST_WHY = 300;
+
+/** The message of the nearest cause that says something which the error's own message does not. */
+function causeThatAdds(error: unknown, told: string): string | undefined {
+  let cause = error instanceof Error ? error.cause : undefined;
+  for (let depth = 0; cause !== undefined && depth < 8; depth += 1) {
+    const text = messageOf(cause).trim();
+    if (text !== '' && !told.includes(text)) return text;
+    cause = cause instanceof Error ? cause.cause : undefined;
+  }
+  return undefined;
+}
+
+/** What can be told of a failure. These are the keys of the JSON object on standard error. */
+export interface ErrorFacts {
+  /** `INTERNAL` marks what landfall did not foresee: a defect of its own. */
+  readonly code: ErrorCode | 'INTERNAL';
+  readonly message: string;
+  readonly hint: string;
+  readonly details?: ErrorDetails;
+  readonly retryable: boolean;
+}
+
+/** The facts of anything that was thrown, in the order in which JSON shows them. */
+export function errorFacts(error: unknown): ErrorFacts {
+  if (isLandfallError(error)) {
+    return {
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
+      ...(Object.keys(error.details).length === 0 ? {} : { details: error.details }),
+      retryable: error.retryable,
+    };
+  }
+  const code = systemCode(error);
+  return {
+    code: 'INTERNAL',
+    message: `internal error: ${messageOf(error)}`,
+    hint: 'This is a defect in landfall: run it again with --log-level debug and report what it prints.',
+    ...(code === undefined ? {} : { details: { systemCode: code } }),
+    retryable: false,
+  };
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { paint, printable } from '../format/table.js';
+import { paint, printable } from '../format/text.js';
 import { LOG_LEVELS, type LogFormat, type LogLevel } from '../config/settings.js';
 
 /** Where finished lines go; each text ends with a line feed. */

@@ -1,6 +1,5 @@
 import { withoutCredentials } from '../../spec/index.js';
-import { type CommandContext, reportError } from './command-context.js';
-import { messageOf } from './render-error.js';
+import { type CommandContext, messageOf, reportError } from './command-context.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 
 /** What became of one of several arguments. */
@@ -14,6 +13,11 @@ export async function outcomeOf<T>(subject: string, attempt: () => Promise<T>): 
   } catch (error) {
     return { subject, error };
   }
+}
+
+/** What came of those that did not fail. */
+export function valuesOf<T>(outcomes: readonly Outcome<T>[]): readonly T[] {
+  return outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
 }
 
 /** Reports every failure on standard error; answers with the exit code of the first. */

@@ -1,6 +1,5 @@
 import { shortDigest } from '../../spec/index.js';
-import { countOf, formatPart, formatRate, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatPart, formatRate, formatSize, printable } from '../format/text.js';
 import type { Log } from '../output/log.js';
 import type { ProgressDisplay } from './pull-model.js';
 import {

@@ -24,7 +24,7 @@ export async function openProgressDisplay(
       return new PlainDisplay(context.log, options);
     }
     case 'bars': {
-      const { openBarsDisplay } = await import('./bars-display.js');
+      const { openBarsDisplay } = await import('./render-pull.js');
       return openBarsDisplay(context, options);
     }
   }

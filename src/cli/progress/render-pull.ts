@@ -1,16 +1,35 @@
-import { styleText } from 'node:util';
 import { shortDigest } from '../../spec/index.js';
-import { countOf, formatPart, formatRate, formatSize } from '../format/size.js';
-import { ASCII_BAR, fitEnd, fitStart, printable, renderBar, UNICODE_BAR } from '../format/table.js';
+import {
+  ASCII_BAR,
+  countOf,
+  fitEnd,
+  fitStart,
+  formatPart,
+  formatRate,
+  formatSize,
+  paint,
+  printable,
+  renderBar,
+  UNICODE_BAR,
+} from '../format/text.js';
+import type { CommandContext } from '../output/command-context.js';
+import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../output/terminal.js';
+import { LiveLines } from './live-lines.js';
 import {
   downloadedBytes,
+  emptyPullModel,
   isSettled,
   type LayerProgress,
   layerState,
   type LayerState,
+  PendingEvents,
+  type ProgressDisplay,
+  type ProgressDisplayOptions,
+  type ProgressEvent,
   type PullModel,
   type PullProgress,
   pullTotals,
+  reducePull,
 } from './pull-model.js';
 import { rateOf } from './rate.js';
 
@@ -142,13 +161,6 @@ interface LayerRow {
   readonly state: LayerState;
 }
 
-export interface RenderLayerOptions {
-  readonly width: number;
-  readonly now: number;
-  readonly unicode: boolean;
-  readonly color: boolean;
-}
-
 const DIGEST = 12;
 const SIZES = 12;
 const RATE = 9;
@@ -158,7 +170,7 @@ const WIDEST_BAR = 40;
 const NARROWEST_BAR = 8;
 
 /** `  4bcff63911fc  [####====....]  12.3/45.0 MB  8.1 MB/s  downloading`; what does not fit is left out, rate first. */
-function renderLayer(row: LayerRow, options: RenderLayerOptions): string {
+function renderLayer(row: LayerRow, options: RenderOptions): string {
   const width = options.width - 1;
   const stateWidth = width >= 100 ? WIDE_STATE : STATE;
   const fixed = 2 + DIGEST + 2 + SIZES + 2 + stateWidth;
@@ -172,13 +184,13 @@ function renderLayer(row: LayerRow, options: RenderLayerOptions): string {
     `[${paintedBar(row, bar, options)}]`,
     sizesOf(row).padStart(SIZES),
     ...(withRate ? [rateText(row, options.now).padStart(RATE)] : []),
-    paint(colorOf(row.state), label, options.color),
+    painted(colorOf(row.state), label, options.color),
   ]
     .join('  ')
     .trimEnd();
 }
 
-function paintedBar(row: LayerRow, width: number, { unicode, color }: RenderLayerOptions): string {
+function paintedBar(row: LayerRow, width: number, { unicode, color }: RenderOptions): string {
   const { layer, pull } = row;
   const whole = Math.max(1, layer.size);
   const settled = isSettled(row.state);
@@ -187,7 +199,7 @@ function paintedBar(row: LayerRow, width: number, { unicode, color }: RenderLaye
     unpacked: settled ? 1 : layer.unpacked / whole,
   };
   const bar = renderBar(part, width, unicode ? UNICODE_BAR : ASCII_BAR);
-  return `${paint('green', bar.unpacked, color)}${paint('cyan', bar.downloaded, color)}${bar.missing}`;
+  return `${painted('green', bar.unpacked, color)}${painted('cyan', bar.downloaded, color)}${bar.missing}`;
 }
 
 function sizesOf({ state, pull, layer }: LayerRow): string {
@@ -226,16 +238,67 @@ function stateLabel({ state, pull, layer }: LayerRow, width: number): string {
   }
 }
 
-type Color = 'green' | 'cyan' | 'yellow' | undefined;
+type Color = 'green' | 'cyan' | 'yellow';
 
-function colorOf(state: LayerState): Color {
+function colorOf(state: LayerState): Color | undefined {
   if (state === 'retrying') return 'yellow';
   return isSettled(state) ? 'green' : undefined;
 }
 
-function paint(color: Color, text: string, wanted: boolean): string {
-  // Whether to paint was decided before, from the stream and NO_COLOR.
-  return color === undefined || !wanted || text === ''
-    ? text
-    : styleText(color, text, { validateStream: false });
+function painted(color: Color | undefined, text: string, wanted: boolean): string {
+  return color === undefined || !wanted || text === '' ? text : paint(color, text);
+}
+
+/** Milliseconds between frames. */
+const FRAME = 80;
+
+export function openBarsDisplay(context: CommandContext, options: ProgressDisplayOptions): ProgressDisplay {
+  return new BarsDisplay(context, options);
+}
+
+/** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
+class BarsDisplay implements ProgressDisplay {
+  readonly #context: CommandContext;
+  readonly #lines: LiveLines;
+  readonly #pending = new PendingEvents();
+  readonly #timer: NodeJS.Timeout;
+  readonly #begun: number = performance.now();
+  readonly #release: () => void;
+  #model: PullModel;
+  #finished = false;
+
+  constructor(context: CommandContext, options: ProgressDisplayOptions) {
+    this.#context = context;
+    this.#model = emptyPullModel(options);
+    this.#lines = new LiveLines(context.stderr, { onResize: () => this.#frame() });
+    this.#timer = setInterval(() => this.#frame(), FRAME).unref();
+    this.#release = context.log.divert((text) => this.#lines.above(text));
+  }
+
+  show(event: ProgressEvent): void {
+    this.#pending.add(event);
+  }
+
+  finish(): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    clearInterval(this.#timer);
+    this.#frame();
+    this.#lines.close();
+    this.#release();
+  }
+
+  #frame(): void {
+    for (const event of this.#pending.take()) this.#model = reducePull(this.#model, event);
+    if (this.#model.pulls.length === 0) return;
+    const { stderr, env } = this.#context;
+    const lines = renderPulls(this.#model, {
+      width: columnsOf(stderr, env),
+      height: rowsOf(stderr),
+      now: performance.now() - this.#begun,
+      unicode: showsUnicode(env),
+      color: wantsColor(stderr, env),
+    });
+    this.#lines.draw(lines);
+  }
 }

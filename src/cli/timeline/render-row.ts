@@ -1,9 +1,19 @@
 import { shortDigest } from '../../spec/index.js';
-import { countOf, formatRate, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { countOf, formatRate, formatSize, printable } from '../format/text.js';
 import { element, fitTextStart, formatSpan, textAt, textWidth, type TimeAxis, tooltip } from './svg.js';
-import type { LayerStep, Span, TimedBlob, TimedLayer, TimedPull, Timeline } from './timeline.js';
-import { lengthOf, type PullStep, stepWords, whereTimeWent } from './where-time-went.js';
+import {
+  type LayerStep,
+  lengthOf,
+  type PullStep,
+  type Span,
+  stepWords,
+  type TimedBlob,
+  type TimedLayer,
+  type TimedPull,
+  type Timeline,
+  type WaitedFor,
+  whereTimeWent,
+} from './timeline.js';
 
 /** Where a line is, and what it is measured by. */
 export interface RowPlace {
@@ -74,7 +84,13 @@ function renderPullStep(step: PullStep, place: RowPlace): string {
     'g',
     {},
     tooltip(`${words}: ${formatSpan(lengthOf(step))}; ${spanWords(step)}`),
-    element('rect', { class: colourOf(step.kind), x, y: top, width, height: place.height - 2 * MARGIN }),
+    element('rect', {
+      class: OTHER.includes(step.kind) ? 'other' : step.kind,
+      x,
+      y: top,
+      width,
+      height: place.height - 2 * MARGIN,
+    }),
     ...(text !== undefined ? [textAt(x + width / 2, baseOf(place), text, { class: 'inside middle' })] : []),
   );
 }
@@ -83,21 +99,7 @@ function shortWords({ kind, layer }: PullStep): string {
   return layer === undefined ? kind : `${kind} ${layer.number}`;
 }
 
-function colourOf(kind: PullStep['kind']): string {
-  switch (kind) {
-    case 'resolve':
-    case 'check':
-    case 'documents':
-    case 'record':
-      return 'other';
-    case 'wait':
-    case 'elsewhere':
-    case 'download':
-    case 'unpack':
-    case 'commit':
-      return kind;
-  }
-}
+const OTHER: readonly PullStep['kind'][] = ['resolve', 'check', 'documents', 'record'];
 
 /** A blob: what brings it in the upper half, what is made of it in the lower, so that it is seen what happens at once. */
 function renderBlob(blob: TimedBlob | TimedLayer, place: RowPlace): string {
@@ -129,16 +131,18 @@ function renderBlob(blob: TimedBlob | TimedLayer, place: RowPlace): string {
 
 function renderStep(step: LayerStep, blob: TimedBlob | TimedLayer, place: RowPlace): string {
   const { x, width } = across(step, place.axis);
-  const isLower =
-    step.kind === 'unpack' ||
-    step.kind === 'commit' ||
-    (step.kind === 'wait' && step.waitedFor !== 'download');
+
   const half = (place.height - 2 * MARGIN) / 2;
-  const lane = place.top + MARGIN + (isLower ? half : 0);
+  const lane = place.top + MARGIN + (isBelow(step) ? half : 0);
   // Where nothing happens there is a line only.
   const [y, height] = step.kind === 'wait' ? [lane + half / 2 - 0.75, 1.5] : [lane, half];
   const name = step.open === true ? `${step.kind} open` : step.kind;
   return element('rect', { class: name, x, y, width, height }, tooltip(stepTooltip(step, blob)));
+}
+
+/** Whether it is about unpacking, which goes on beside a download. */
+export function isBelow({ kind, waitedFor }: LayerStep): boolean {
+  return kind === 'unpack' || kind === 'commit' || (kind === 'wait' && waitedFor !== 'download');
 }
 
 function renderRetry(retry: Span, place: RowPlace): string {
@@ -263,21 +267,18 @@ function spanWords({ start, end }: Span): string {
   return `from ${formatSpan(start)} to ${formatSpan(end)}`;
 }
 
-function stepTold({ kind, waitedFor }: LayerStep): string {
-  switch (kind) {
-    case 'wait':
-      return waitedFor === 'parents'
-        ? 'waits for the layers below'
-        : waitedFor === 'unpack'
-          ? 'waits to be unpacked'
-          : 'waits to be downloaded';
-    case 'elsewhere':
-      return 'another pull brings it';
-    case 'download':
-      return 'downloaded';
-    case 'unpack':
-      return 'unpacked';
-    case 'commit':
-      return 'committed';
-  }
+const TOLD: Readonly<Record<Exclude<LayerStep['kind'], 'wait'>, string>> = {
+  elsewhere: 'another pull brings it',
+  download: 'downloaded',
+  unpack: 'unpacked',
+  commit: 'committed',
+};
+const WAITS: Readonly<Record<WaitedFor, string>> = {
+  parents: 'waits for the layers below',
+  unpack: 'waits to be unpacked',
+  download: 'waits to be downloaded',
+};
+
+function stepTold({ kind, waitedFor = 'download' }: LayerStep): string {
+  return kind === 'wait' ? WAITS[waitedFor] : TOLD[kind];
 }

@@ -1,5 +1,4 @@
-import { formatRate, formatSize } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatRate, formatSize, printable } from '../format/text.js';
 import { renderRow, type TimelineRow, timelineRows } from './render-row.js';
 import {
   element,

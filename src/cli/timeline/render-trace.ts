@@ -1,7 +1,7 @@
 import { shortDigest } from '../../spec/index.js';
-import { printable } from '../format/table.js';
+import { printable } from '../format/text.js';
 import { version } from '../output/version.js';
-import { blobName } from './render-row.js';
+import { blobName, isBelow } from './render-row.js';
 import { timelineHeadline } from './timeline-headline.js';
 import type { TimedRequest } from './timeline-recorder.js';
 import type { LayerStep, Throughput, TimedBlob, TimedLayer, TimedPull, Timeline } from './timeline.js';
@@ -29,7 +29,7 @@ export function renderTrace(timeline: Timeline, requests: readonly TimedRequest[
       begun: timeline.begun.toISOString(),
       outcome: timeline.pulls.find(({ outcome }) => outcome !== 'done')?.outcome ?? 'done',
       headline: sentence,
-      ...(reason === undefined ? {} : { error: reason }),
+      error: reason,
     })},`,
     `"traceEvents": [`,
     events.map((event) => JSON.stringify(event)).join(',\n'),
@@ -85,21 +85,12 @@ function blobEvents(blob: TimedBlob | TimedLayer, upper: Track, hosts: Hosts): r
     ...(below.length === 0 ? [] : nameTrack(lower, `${title} unpack`)),
     ...spans,
     ...retries,
-    ...(present === undefined
-      ? []
-      : [
-          momentEvent(
-            upper,
-            { name: 'present', cat: blob.role, at: present },
-            { digest: blob.digest, size: blob.size },
-          ),
-        ]),
+    ...(present === undefined ? [] : [presentEvent(blob, present, upper)]),
   ];
 }
 
-/** Whether it is about unpacking, which goes on beside a download. */
-function isBelow({ kind, waitedFor }: LayerStep): boolean {
-  return kind === 'unpack' || kind === 'commit' || (kind === 'wait' && waitedFor !== 'download');
+function presentEvent({ role, digest, size }: TimedBlob, at: number, track: Track): TraceEvent {
+  return momentEvent(track, { name: 'present', cat: role, at }, { digest, size });
 }
 
 function stepArgs(step: LayerStep, blob: TimedBlob, hosts: Hosts): TraceEvent['args'] {
@@ -108,8 +99,8 @@ function stepArgs(step: LayerStep, blob: TimedBlob, hosts: Hosts): TraceEvent['a
     digest: blob.digest,
     size: blob.size,
     ...(isDownload ? { bytes: blob.bytes, retries: blob.retries.length, host: hosts.get(blob.digest) } : {}),
-    ...(step.waitedFor === undefined ? {} : { waitedFor: step.waitedFor }),
-    ...(step.open === true ? { unfinished: true } : {}),
+    waitedFor: step.waitedFor,
+    unfinished: step.open === true ? true : undefined,
   };
 }
 
@@ -184,17 +175,19 @@ export interface Track {
   readonly tid: number;
 }
 
-export function nameProcess(pid: number, name: string): readonly TraceEvent[] {
-  return [
-    { name: 'process_name', ph: 'M', pid, tid: 0, ts: 0, args: { name } },
-    { name: 'process_sort_index', ph: 'M', pid, tid: 0, ts: 0, args: { sort_index: pid } },
-  ];
+function nameProcess(pid: number, name: string): readonly TraceEvent[] {
+  return named('process', { pid, tid: 0 }, name, pid);
 }
 
-export function nameTrack({ pid, tid }: Track, name: string): readonly TraceEvent[] {
+function nameTrack(track: Track, name: string): readonly TraceEvent[] {
+  return named('thread', track, name, track.tid);
+}
+
+/** Its name, and where it stands among others. */
+function named(what: string, track: Track, name: string, at: number): readonly TraceEvent[] {
   return [
-    { name: 'thread_name', ph: 'M', pid, tid, ts: 0, args: { name } },
-    { name: 'thread_sort_index', ph: 'M', pid, tid, ts: 0, args: { sort_index: tid } },
+    { name: `${what}_name`, ph: 'M', ...track, ts: 0, args: { name } },
+    { name: `${what}_sort_index`, ph: 'M', ...track, ts: 0, args: { sort_index: at } },
   ];
 }
 

@@ -1,5 +1,4 @@
-import { formatDuration } from '../format/size.js';
-import { printable } from '../format/table.js';
+import { formatDuration, printable } from '../format/text.js';
 
 type Attributes = Readonly<Record<string, string | number | undefined>>;
 

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { FileOutput } from '../../content/index.js';
-import { LandfallError } from '../../errors.js';
-import { messageOf } from '../output/render-error.js';
+import { messageOf } from '../output/command-context.js';
 import type { Log } from '../output/log.js';
 import type { TimedRequest } from './timeline-recorder.js';
 import type { Timeline } from './timeline.js';
+import { invalidConfig } from '../config/settings.js';
 
 export interface TimelineFileNames {
   readonly trace?: string | undefined;
@@ -28,7 +28,7 @@ export class TimelineFiles implements AsyncDisposable {
   static async open({ trace, timeline }: TimelineFileNames): Promise<TimelineFiles> {
     const [traceFile, pictureFile] = [fileOf('--trace', trace), fileOf('--timeline', timeline)];
     if (traceFile !== undefined && traceFile === pictureFile) {
-      throw new LandfallError('INVALID_CONFIG', '--trace and --timeline name the same file', {
+      throw invalidConfig('--trace and --timeline name the same file', {
         hint: 'Give each a name of its own, such as pull.json and pull.svg.',
       });
     }
@@ -81,7 +81,7 @@ async function written(
 function fileOf(option: string, name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   if (name !== '-' && name !== '') return path.resolve(name);
-  throw new LandfallError('INVALID_CONFIG', `${option} takes the name of a file`, {
+  throw invalidConfig(`${option} takes the name of a file`, {
     hint: 'Standard output has what the pull answers; write it to a file.',
   });
 }

@@ -1,7 +1,6 @@
-import { countOf } from '../format/size.js';
+import { countOf } from '../format/text.js';
 import { formatSpan } from './svg.js';
-import { decisivePull, lengthOf, longestStep, stepWords } from './where-time-went.js';
-import type { Timeline, TimedPull } from './timeline.js';
+import { decisivePull, lengthOf, longestStep, stepWords, type TimedPull, type Timeline } from './timeline.js';
 
 export interface Headline {
   /** One sentence that says where the time went. */

@@ -1,11 +1,24 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import type { BlobInfo, BlobProvider, ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
+import type {
+  BlobInfo,
+  BlobProvider,
+  ByteRange,
+  ContentStore,
+  IngestWriter,
+  LeaseStore,
+} from '../../content/index.js';
 import { arrivedIn, downloadBlob } from '../../engine/pull/blob-download.js';
 import { type BudgetShare, PullBudget } from '../../engine/pull/pull-budget.js';
 import type { StoreParts } from '../../engine/store.js';
-import { type Abortable, isLandfallError, isWrongContent, type LandfallError, TrustError } from '../../errors.js';
+import {
+  type Abortable,
+  isLandfallError,
+  isWrongContent,
+  type LandfallError,
+  TrustError,
+} from '../../errors.js';
 import type { Fetcher, RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { Frontier } from '../../system/index.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kindsOfArgument, kindsOfOption } from '../../../src/cli/completion/value-words.js';
-import { takesValue } from '../../../src/cli/options/line-words.js';
+import { takesValue } from '../../../src/cli/options/options.js';
 import { main } from '../../../src/cli/main.js';
 import { createProgram } from '../../../src/cli/program.js';
 import { FakeSignals, fakeSurroundings } from '../fake-surroundings.js';

@@ -3,7 +3,7 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
-import { keyOf, kindOf, REFUSED_OPTIONS } from '../../../src/cli/config/option-kind.js';
+import { keyOf, kindOf, REFUSED_OPTIONS } from '../../../src/cli/config/settings.js';
 import { configTemplate } from '../../../src/cli/commands/config.js';
 import { configKeys } from '../../../src/cli/config/config-file.js';
 import { createProgram } from '../../../src/cli/program.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { main } from '../../../src/cli/main.js';
-import type { SettingFacts } from '../../../src/cli/commands/effective-values.js';
+import type { SettingFacts } from '../../../src/cli/commands/config.js';
 import type { Ran } from '../commands/serve-lists.js';
 import { FakeSignals, fakeSurroundings } from '../fake-surroundings.js';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Command, Option } from 'commander';
 import { describe, expect, test } from 'vitest';
 
-import { keyOf, kindOf, type OptionKind, refusalOf, takesPath } from '../../../src/cli/config/option-kind.js';
+import { keyOf, kindOf, type OptionKind, refusalOf, takesPath } from '../../../src/cli/config/settings.js';
 import { configKeys } from '../../../src/cli/config/config-file.js';
 import { variablesOf } from '../../../src/cli/config/configuration.js';
 import { createProgram } from '../../../src/cli/program.js';

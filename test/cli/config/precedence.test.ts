@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 
 import { createProgram } from '../../../src/cli/program.js';
 import { variablesOf } from '../../../src/cli/config/configuration.js';
-import { keyOf, refusalOf } from '../../../src/cli/config/option-kind.js';
-import type { SettingFacts } from '../../../src/cli/commands/effective-values.js';
+import { keyOf, refusalOf } from '../../../src/cli/config/settings.js';
+import type { SettingFacts } from '../../../src/cli/commands/config.js';
 import { Configured } from './configured.js';
 
 /** One value for each origin: as it is written there, and as `landfall config` tells it. */

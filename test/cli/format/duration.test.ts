@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatAge, formatDuration } from '../../../src/cli/format/size.js';
+import { formatAge, formatDuration } from '../../../src/cli/format/text.js';
 
 test.each([
   [0, '0 ms'],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderShares, shareCells } from '../../../src/cli/format/table.js';
+import { renderShares, shareCells } from '../../../src/cli/format/text.js';
 
 describe('the cells of a bar', () => {
   test.each<[amounts: number[], width: number, cells: number[]]>([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderTable, type TableColumn } from '../../../src/cli/format/table.js';
+import { renderTable, type TableColumn } from '../../../src/cli/format/text.js';
 
 const COLUMNS: readonly TableColumn[] = [
   { title: 'NAME', shrinks: true },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { wrapShell, wrapWords } from '../../../src/cli/format/table.js';
+import { wrapShell, wrapWords } from '../../../src/cli/format/text.js';
 
 describe('words in lines', () => {
   test.each<[string, string, number, string[]]>([

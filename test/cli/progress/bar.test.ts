@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ASCII_BAR, renderBar } from '../../../src/cli/format/table.js';
+import { ASCII_BAR, renderBar } from '../../../src/cli/format/text.js';
 
 test.each([
   [0, 0, '..........'],

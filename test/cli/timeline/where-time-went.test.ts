@@ -3,9 +3,9 @@ import {
   longestStep,
   type PullStep,
   stepWords,
+  type TimedPull,
   whereTimeWent,
-} from '../../../src/cli/timeline/where-time-went.js';
-import type { TimedPull } from '../../../src/cli/timeline/timeline.js';
+} from '../../../src/cli/timeline/timeline.js';
 import { timelineHeadline } from '../../../src/cli/timeline/timeline-headline.js';
 import { largePull, timelineOf, type ToldPull } from './told-pull.js';
 
