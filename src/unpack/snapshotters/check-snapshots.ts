@@ -12,7 +12,7 @@ import { parseDigest } from '../../spec/index.js';
 import type { LayerInput } from '../jobs/layer-input.js';
 import type { CheckedSnapshot, HoldOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
-import { applyOptions, extractLayer } from '../workers/extract-layer.js';
+import { applyOptions, extractLayer } from '../unpacker.js';
 import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
 import {
   readSnapshotFile,

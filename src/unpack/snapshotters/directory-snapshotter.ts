@@ -3,6 +3,7 @@ import { type Abortable, LandfallError } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
+import type { IdMappings } from '../bundle/runtime-config.js';
 import type {
   CommitLayer,
   CommittedLayer,
@@ -14,19 +15,24 @@ import type {
   SweepOptions,
   SweptSnapshots,
 } from '../layer-snapshotter.js';
-import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
-import type { IdMappings } from '../bundle/runtime-config.js';
+import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
-import { commitLayers, type CompleteLayer, type SnapshotParts } from './commit-layers.js';
-import { hasChildren, HeldSnapshots } from './held-snapshots.js';
-import { idMappingsOn } from './id-mappings.js';
-import { PrivateDirectories } from './private-directories.js';
-import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
-import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
 import {
+  commitLayers,
+  type CompleteLayer,
+  PrivateDirectories,
+  type SnapshotParts,
+  Writeback,
+  type WritebackOptions,
+} from './commit-layers.js';
+import { idMappingsOn } from './id-mappings.js';
+import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
+import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
+import {
+  holderIn,
   infoOf,
   isUnpacking,
   labelsFor,
@@ -35,10 +41,10 @@ import {
   snapshotNotFound,
   type SnapshotRecord,
   SnapshotRecords,
+  unheld,
   wrongKind,
 } from './snapshot-records.js';
-import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
-import { Writeback, type WritebackOptions } from './writeback.js';
+import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
 
 export interface SnapshotterOptions {
   /** The store's root; snapshots lie in `<root>/snapshots`. */
@@ -419,4 +425,62 @@ function cannotMap(snapshotter: string): LandfallError {
       hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration.',
     },
   );
+}
+
+interface HeldSnapshotsOptions {
+  readonly database: MetadataDatabase;
+  readonly directories: SnapshotDirectories;
+  readonly records: SnapshotRecords;
+}
+
+/** What other programs hold of a snapshotter's snapshots. A chain is also everybody else's, so it is only let go of. */
+class HeldSnapshots {
+  readonly #options: HeldSnapshotsOptions;
+
+  constructor(options: HeldSnapshotsOptions) {
+    this.#options = options;
+  }
+
+  async hold(
+    chainId: Digest,
+    { by, parent, labels, image }: HoldChainOptions,
+  ): Promise<SnapshotInfo | undefined> {
+    const { database, directories, records } = this.#options;
+    const added = labelsFor({ labels, heldBy: by, image });
+    for (;;) {
+      const record = await records.findChain(database, chainId);
+      if (record === undefined || record.parent !== parent || !directories.exists(record.number))
+        return undefined;
+      const labels = { ...record.labels, ...added };
+      // Whoever asks for a container's layers once more finds all of it as it is, and waits for no writer.
+      if (has(record, added) || (await records.changeLabels(database, record, labels)))
+        return infoOf({ ...record, labels });
+    }
+  }
+
+  /** @returns the chains that it stood for, of which the holder has let go; undefined where it is the holder's own */
+  async letGoOfChain(name: string, by: string): Promise<readonly Digest[] | undefined> {
+    const { database, records } = this.#options;
+    return await database.transaction(async (tx) => {
+      const record = await records.find(tx, name);
+      // To a program that does not hold it, it is not there.
+      if (record === undefined || holderIn(record.labels) !== by) throw snapshotNotFound(name);
+      const chains = await records.chainsOf(tx, record.number);
+      if (chains.length === 0) return undefined;
+      if (await records.hasChildrenOf(tx, record.number, by)) throw hasChildren(name);
+      await records.setLabels(tx, record.number, unheld(record.labels));
+      return chains;
+    });
+  }
+}
+
+/** A snapshot that cannot go yet. */
+function hasChildren(name: string): LandfallError {
+  return new LandfallError('IN_USE', `cannot remove snapshot ${name}, which is the parent of others`, {
+    hint: 'Remove those first.',
+  });
+}
+
+function has(record: SnapshotRecord, labels: SnapshotRecord['labels']): boolean {
+  return Object.entries(labels).every(([label, value]) => record.labels[label] === value);
 }
