@@ -1,18 +1,19 @@
 import { KeyedLimiter, Limiter, untilAborted } from '../concurrency/index.js';
 import { type Abortable, abortedError, isWrongContent, throwIfAborted } from '../errors.js';
-import { algorithmOf, type Digest, unpackLimits } from '../spec/index.js';
+import { algorithmOf, chainIds, type Digest, unpackLimits } from '../spec/index.js';
 import { Frontier } from '../system/index.js';
-import type { Decompressor } from './compression/decompress.js';
 import { requireInflate } from './compression/inflate-choice.js';
 import type { ApplyOptions, ApplyResult } from './jobs/apply-job.js';
-import {
-  LayerEvents,
-  type ExtractionOptions,
-  type LayerInput,
-  type LayerSource,
-  type TakeTurn,
-  type UnpackOptions,
+import type {
+  ExtractionOptions,
+  LayerInput,
+  LayerSource,
+  LayerState,
+  TakeTurn,
+  UnpackOptions,
 } from './jobs/layer-input.js';
+import type { OmittedDevice } from './jobs/apply-job.js';
+import type { Decompressor } from './compression/decompress.js';
 import { ImageBudget, type LayerBudget } from './jobs/shared-memory.js';
 import type { CommitLayer, CommittedLayer, LayerCommitter } from './layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from './terms/layer-changes.js';
@@ -378,4 +379,45 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
 /** Whether no more of a blob comes: threads learn that before the error of the source is here. */
 function isGivenUp({ shared }: LayerSource): boolean {
   return shared !== undefined && new Frontier(shared).state === 'failed';
+}
+
+type ReportedLayer = Pick<LayerInput, 'descriptor' | 'diffId'>;
+
+/** Emits what happens to the layers of one image. */
+export class LayerEvents {
+  readonly chainIds: readonly Digest[];
+  readonly #layers: readonly ReportedLayer[];
+  readonly #onEvent: UnpackOptions['onEvent'];
+
+  constructor(layers: readonly ReportedLayer[], onEvent: UnpackOptions['onEvent']) {
+    this.#layers = layers;
+    this.chainIds = chainIds(layers.map(({ diffId }) => diffId));
+    this.#onEvent = onEvent;
+  }
+
+  /** @param bytes - of the blob that were read so far */
+  state(index: number, state: LayerState, bytes?: number, decompressor?: Decompressor): void {
+    const layer = this.#layers[index];
+    const chainId = this.chainIds[index];
+    if (layer === undefined || chainId === undefined) return;
+    const { descriptor, diffId } = layer;
+    this.#onEvent?.({
+      type: 'layer',
+      digest: descriptor.digest,
+      diffId,
+      chainId,
+      state,
+      ...(bytes === undefined ? {} : { bytes }),
+      ...(decompressor === undefined ? {} : { decompressor }),
+      at: performance.now(),
+    });
+  }
+
+  warn({ descriptor }: ReportedLayer, messages: readonly string[]): void {
+    for (const message of messages) this.#onEvent?.({ type: 'warning', digest: descriptor.digest, message });
+  }
+
+  omitted({ descriptor }: ReportedLayer, devices: readonly OmittedDevice[]): void {
+    if (devices.length > 0) this.#onEvent?.({ type: 'omitted', digest: descriptor.digest, devices });
+  }
 }

@@ -5,7 +5,7 @@ import { ImageBudget } from '../jobs/shared-memory.js';
 import type { ImageDirectory } from './image-tree.js';
 import { readImageTree, type ReadImageTreeOptions } from './read-image-tree.js';
 import { readLayer, type StoredLayer } from './stored-layer.js';
-import { LayerEvents } from '../jobs/layer-input.js';
+import { LayerEvents } from '../unpacker.js';
 import { bytesOf, paddingOf } from './encode-header.js';
 import { planExport, type PlannedFile, type PlannedMember, positionOf } from './export-plan.js';
 import { TreeArchive } from './tree-archive.js';

@@ -3,7 +3,8 @@ import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
 import { layerError, Warnings } from '../terms/layer-fault.js';
-import { LayerEvents, type UnpackOptions } from '../jobs/layer-input.js';
+import type { UnpackOptions } from '../jobs/layer-input.js';
+import { LayerEvents } from '../unpacker.js';
 import { ImageBudget } from '../jobs/shared-memory.js';
 import { becomesDirectory, missingLinkTarget } from '../layer/layer-paths.js';
 import {

@@ -5,14 +5,9 @@ import { Limiter } from '../../concurrency/index.js';
 import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
 import { AT_FDCWD, fstatat, type Stat, toBytePath } from '../../system/index.js';
 import { filesystemError } from '../terms/layer-fault.js';
-import { applyOptions, extractLayer } from '../unpacker.js';
+import { applyOptions, extractLayer, LayerEvents } from '../unpacker.js';
 import { ImageBudget } from '../jobs/shared-memory.js';
-import {
-  type ExtractionOptions,
-  LayerEvents,
-  type LayerInput,
-  type UnpackOptions,
-} from '../jobs/layer-input.js';
+import type { ExtractionOptions, LayerInput, UnpackOptions } from '../jobs/layer-input.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
 import { removeDirectory } from '../snapshotters/remove-directory.js';
 import { restoreDirectory } from '../disk/file-attributes.js';

@@ -1,5 +1,5 @@
 import type { Abortable } from '../../errors.js';
-import { chainIds, type Descriptor, type Digest, type UnpackLimits } from '../../spec/index.js';
+import type { Descriptor, Digest, UnpackLimits } from '../../spec/index.js';
 import type { Decompressor } from '../compression/decompress.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
 import type { Ownership } from '../terms/ownership.js';
@@ -94,45 +94,4 @@ export interface UnpackOptions extends Abortable {
   readonly onEvent?: ((event: UnpackEvent) => void) | undefined;
   /** Whose turn it is to be unpacked, where several images are at once. Default: whoever is here first. */
   readonly takeTurn?: TakeTurn | undefined;
-}
-
-type ReportedLayer = Pick<LayerInput, 'descriptor' | 'diffId'>;
-
-/** Emits what happens to the layers of one image. */
-export class LayerEvents {
-  readonly chainIds: readonly Digest[];
-  readonly #layers: readonly ReportedLayer[];
-  readonly #onEvent: UnpackOptions['onEvent'];
-
-  constructor(layers: readonly ReportedLayer[], onEvent: UnpackOptions['onEvent']) {
-    this.#layers = layers;
-    this.chainIds = chainIds(layers.map(({ diffId }) => diffId));
-    this.#onEvent = onEvent;
-  }
-
-  /** @param bytes - of the blob that were read so far */
-  state(index: number, state: LayerState, bytes?: number, decompressor?: Decompressor): void {
-    const layer = this.#layers[index];
-    const chainId = this.chainIds[index];
-    if (layer === undefined || chainId === undefined) return;
-    const { descriptor, diffId } = layer;
-    this.#onEvent?.({
-      type: 'layer',
-      digest: descriptor.digest,
-      diffId,
-      chainId,
-      state,
-      ...(bytes === undefined ? {} : { bytes }),
-      ...(decompressor === undefined ? {} : { decompressor }),
-      at: performance.now(),
-    });
-  }
-
-  warn({ descriptor }: ReportedLayer, messages: readonly string[]): void {
-    for (const message of messages) this.#onEvent?.({ type: 'warning', digest: descriptor.digest, message });
-  }
-
-  omitted({ descriptor }: ReportedLayer, devices: readonly OmittedDevice[]): void {
-    if (devices.length > 0) this.#onEvent?.({ type: 'omitted', digest: descriptor.digest, devices });
-  }
 }

@@ -13,13 +13,7 @@ import {
   type SnapshotFile,
   writeSnapshotFile,
 } from './snapshot-directories.js';
-import {
-  infoOf,
-  snapshotNotFound,
-  type SnapshotRecord,
-  type SnapshotRecords,
-  UNPACKING_LABEL,
-} from './snapshot-records.js';
+import { infoOf, snapshotNotFound, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 
 /** What a snapshotter is made of: rows, directories, and the threads that work on them. */
 export interface SnapshotParts {
@@ -271,9 +265,8 @@ export class PrivateDirectories {
   ): Promise<{ readonly key: string; readonly number: number }> {
     const { database, directories, records } = this.#options;
     const key = `unpacking-${randomUUID()}`;
-    const labels = { [UNPACKING_LABEL]: 'true' };
     const make = async (tx: Statements): Promise<number> => {
-      const number = await records.insert(tx, { name: key, kind: 'active', parentNumber, labels });
+      const number = await records.insert(tx, { name: key, kind: 'active', parentNumber, unpacking: true });
       directories.create(number, names);
       const lock = directories.tryLock(number);
       if (lock === undefined)

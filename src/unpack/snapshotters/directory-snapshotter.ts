@@ -32,16 +32,12 @@ import { idMappingsOn } from './id-mappings.js';
 import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
 import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
 import {
-  holderIn,
+  checkLabels,
   infoOf,
-  isUnpacking,
-  labelsFor,
   nameTaken,
-  reservedIn,
   snapshotNotFound,
   type SnapshotRecord,
   SnapshotRecords,
-  unheld,
   wrongKind,
 } from './snapshot-records.js';
 import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
@@ -67,7 +63,7 @@ interface WantedSnapshot {
   readonly kind: 'active' | 'view';
   readonly key: string;
   readonly parent: string | undefined;
-  readonly labels: Labels;
+  readonly given: Labelled;
   /** Of the directories in it. */
   readonly names: readonly string[];
 }
@@ -94,7 +90,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
   readonly #private: PrivateDirectories;
-  readonly #held: HeldSnapshots;
   readonly #adoption: ChainAdoption | undefined;
   readonly #parts: SnapshotParts;
 
@@ -107,7 +102,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const { database, pool, directories, records } = this;
     const { unsynced, additional = [] } = o;
     const writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
-    this.#held = new HeldSnapshots({ database, directories, records });
     this.#private = new PrivateDirectories({
       database,
       directories,
@@ -158,14 +152,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const [, ...parents] = await this.records.lineage(this.database, record.number);
     const parent =
       record.parent === undefined ? undefined : await this.records.find(this.database, record.parent);
-    const mappings = this.mapsIds ? idMappingsOn(parent?.labels, record.labels) : undefined;
+    const mappings = this.mapsIds ? idMappingsOn(parent, record.labels) : undefined;
     return this.mountsOf(record.number, record.kind, parents, mappings);
   }
 
-  async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
+  async commit(key: string, name: string, { labels = {} }: Pick<Labelled, 'labels'> = {}): Promise<void> {
     const record = await this.#getActive(this.database, key);
     const { parent } = record;
-    const labels = { ...labelsFor(o), ...reservedIn(record.labels) };
+    checkLabels(labels);
     await this.#refuseTaken(this.database, name);
     await writeSnapshotFile(this.directories.path(record.number), {
       name,
@@ -186,15 +180,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async stat(id: string): Promise<SnapshotInfo | undefined> {
     const record = await this.records.find(this.database, id);
-    return record === undefined || isUnpacking(record) ? undefined : infoOf(record);
+    return record === undefined || record.unpacking ? undefined : infoOf(record);
   }
 
-  update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo> {
-    const labels = labelsFor(change);
+  update(id: string, { labels }: { readonly labels: Labels }): Promise<SnapshotInfo> {
+    checkLabels(labels);
     return this.database.transaction(async (tx) => {
-      const record = await this.#get(tx, id);
-      const { number } = record;
-      await this.records.setLabels(tx, number, { ...labels, ...reservedIn(record.labels) });
+      const { number } = await this.#get(tx, id);
+      await this.records.setLabels(tx, number, labels);
       return infoOf(await this.#get(tx, id));
     });
   }
@@ -232,7 +225,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     let after = 0;
     for (;;) {
       const page = await this.records.page(this.database, { after, limit: PAGE, heldBy });
-      for (const record of page) if (!isUnpacking(record)) yield infoOf(record);
+      for (const record of page) if (!record.unpacking) yield infoOf(record);
       const end = page.at(-1);
       if (end === undefined) return;
       after = end.number;
@@ -240,16 +233,40 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async holdChain(chainId: Digest, o: HoldChainOptions): Promise<SnapshotInfo | undefined> {
+    checkLabels(o.labels);
     // It may be in an additional store only.
     if (this.#adoption !== undefined) await this.findChain(chainId);
-    return await this.#held.hold(chainId, o);
+    const find = async (db: Statements): Promise<SnapshotRecord | undefined> => {
+      const record = await this.records.findChain(db, chainId);
+      return record?.parent === o.parent && this.#hasContent(record) ? record : undefined;
+    };
+    const found = await find(this.database);
+    // A request for the layers of one more container finds all as it is, and waits for no writer.
+    if (found === undefined || isRetained(found, o)) return found === undefined ? undefined : infoOf(found);
+    return await this.database.transaction(async (tx) => {
+      const record = await find(tx);
+      if (record === undefined) return undefined;
+      const labels = { ...record.labels, ...o.labels };
+      await this.records.retain(tx, record.number, { ...o, labels });
+      return infoOf(await this.#get(tx, record.name));
+    });
   }
 
   async letGo(name: string, by: string): Promise<readonly Digest[]> {
-    const chains = await this.#held.letGoOfChain(name, by);
-    if (chains !== undefined) return chains;
-    await this.remove(name);
-    return [];
+    const chains = await this.database.transaction(async (tx) => {
+      const record = await this.records.find(tx, name);
+      // To a program that does not retain it, it is not there.
+      if (record?.heldBy !== by) throw snapshotNotFound(name);
+      const chains = await this.records.chainsOf(tx, record.number);
+      // A chain is of use to others too, so only the reference goes.
+      if (chains.length > 0) {
+        if (await this.records.hasChildrenOf(tx, record.number, by)) throw hasChildren(name);
+        await this.records.release(tx, record.number);
+      }
+      return chains;
+    });
+    if (chains.length === 0) await this.remove(name);
+    return chains;
   }
 
   async findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
@@ -261,7 +278,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async #findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
     const record = await this.records.findChain(this.database, chainId);
-    return record !== undefined && this.directories.exists(record.number) ? infoOf(record) : undefined;
+    return this.#hasContent(record) ? infoOf(record) : undefined;
+  }
+
+  #hasContent(record: SnapshotRecord | undefined): record is SnapshotRecord {
+    return record !== undefined && this.directories.exists(record.number);
   }
 
   async beginLayer(): Promise<LayerDirectory> {
@@ -334,18 +355,19 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   ): Promise<readonly Mount[]> {
     // A view shows its parent as it is; without a parent it has an empty directory of its own.
     const names = kind === 'active' ? this.activeNames : ['fs'];
-    const wanted = { kind, key, parent, labels: labelsFor(o), names };
+    checkLabels(o.labels ?? {});
+    const wanted = { kind, key, parent, given: o, names };
     return await (kind === 'view' || this.fillsAtOnce ? this.#makeAtOnce(wanted) : this.#makeApart(wanted));
   }
 
   /** In one transaction. A crash before its end leaves a directory without a row. */
   async #makeAtOnce(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
+    const { kind, key, given, names } = wanted;
     let created: number | undefined;
     try {
       const { number, lineage, mappings } = await this.database.transaction(async (tx) => {
         const { parentNumber, lineage, mappings } = await this.#parentOf(tx, wanted);
-        const number = await this.records.insert(tx, { name: key, kind, parentNumber, labels });
+        const number = await this.records.insert(tx, { ...given, name: key, kind, parentNumber });
         created = number;
         this.directories.create(number, names);
         faultPoint('prepare:begun');
@@ -366,7 +388,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   /** In a private directory, since filling it takes long. */
   async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
+    const { kind, key, given, names } = wanted;
     const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
     const opened = await this.#private.begin(names, parentNumber);
     faultPoint('prepare:begun');
@@ -375,7 +397,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       faultPoint('prepare:filled');
       await this.database.transaction(async (tx) => {
         await this.#refuseTaken(tx, key);
-        await this.records.publish(tx, opened.number, { name: key, kind, labels });
+        await this.records.publish(tx, opened.number, { ...given, name: key, kind });
       });
       faultPoint('prepare:published');
       this.#private.release(opened.key);
@@ -387,21 +409,21 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   /** Refuses a key that is taken. */
-  async #parentOf(db: Statements, { key, parent, labels }: WantedSnapshot): Promise<Parent> {
+  async #parentOf(db: Statements, { key, parent, given }: WantedSnapshot): Promise<Parent> {
     const found = await this.records.findAmong(db, parent === undefined ? [key] : [key, parent]);
     if (found.has(key)) throw nameTaken(key);
     const record = parent === undefined ? undefined : found.get(parent);
-    const mappings = idMappingsOn(record?.labels, labels);
+    const mappings = idMappingsOn(record, given.labels ?? {});
     if (mappings !== undefined && !this.mapsIds) throw cannotMap(this.kind);
     if (parent === undefined) return { parentNumber: undefined, lineage: [], mappings };
-    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
+    if (record === undefined || record.unpacking) throw snapshotNotFound(parent);
     if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
     return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number), mappings };
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {
     const record = await this.records.find(db, name);
-    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(name);
+    if (record === undefined || record.unpacking) throw snapshotNotFound(name);
     return record;
   }
 
@@ -427,53 +449,6 @@ function cannotMap(snapshotter: string): LandfallError {
   );
 }
 
-interface HeldSnapshotsOptions {
-  readonly database: MetadataDatabase;
-  readonly directories: SnapshotDirectories;
-  readonly records: SnapshotRecords;
-}
-
-/** What other programs hold of a snapshotter's snapshots. A chain is also everybody else's, so it is only let go of. */
-class HeldSnapshots {
-  readonly #options: HeldSnapshotsOptions;
-
-  constructor(options: HeldSnapshotsOptions) {
-    this.#options = options;
-  }
-
-  async hold(
-    chainId: Digest,
-    { by, parent, labels, image }: HoldChainOptions,
-  ): Promise<SnapshotInfo | undefined> {
-    const { database, directories, records } = this.#options;
-    const added = labelsFor({ labels, heldBy: by, image });
-    for (;;) {
-      const record = await records.findChain(database, chainId);
-      if (record === undefined || record.parent !== parent || !directories.exists(record.number))
-        return undefined;
-      const labels = { ...record.labels, ...added };
-      // Whoever asks for a container's layers once more finds all of it as it is, and waits for no writer.
-      if (has(record, added) || (await records.changeLabels(database, record, labels)))
-        return infoOf({ ...record, labels });
-    }
-  }
-
-  /** @returns the chains that it stood for, of which the holder has let go; undefined where it is the holder's own */
-  async letGoOfChain(name: string, by: string): Promise<readonly Digest[] | undefined> {
-    const { database, records } = this.#options;
-    return await database.transaction(async (tx) => {
-      const record = await records.find(tx, name);
-      // To a program that does not hold it, it is not there.
-      if (record === undefined || holderIn(record.labels) !== by) throw snapshotNotFound(name);
-      const chains = await records.chainsOf(tx, record.number);
-      if (chains.length === 0) return undefined;
-      if (await records.hasChildrenOf(tx, record.number, by)) throw hasChildren(name);
-      await records.setLabels(tx, record.number, unheld(record.labels));
-      return chains;
-    });
-  }
-}
-
 /** A snapshot that cannot go yet. */
 function hasChildren(name: string): LandfallError {
   return new LandfallError('IN_USE', `cannot remove snapshot ${name}, which is the parent of others`, {
@@ -481,6 +456,13 @@ function hasChildren(name: string): LandfallError {
   });
 }
 
-function has(record: SnapshotRecord, labels: SnapshotRecord['labels']): boolean {
-  return Object.entries(labels).every(([label, value]) => record.labels[label] === value);
+/** Whether a record has all that a program retains it with. */
+function isRetained(record: SnapshotRecord, { by, labels, image }: HoldChainOptions): boolean {
+  return (
+    record.heldBy === by &&
+    Object.entries(labels).every(([label, value]) => record.labels[label] === value) &&
+    (image === undefined ||
+      record.images?.some(({ name, path }) => name === image.name && path.join() === image.path.join()) ===
+        true)
+  );
 }
