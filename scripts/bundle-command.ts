@@ -14,7 +14,7 @@ import { removeStale } from './remove-stale.js';
 const DIST = join(import.meta.dirname, '..');
 const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
-/** It lies among the chunks, since `src/unpack/workers/worker-url.ts` looks for it beside the file that it became a part of. */
+/** It lies among the chunks, since `src/unpack/workers/worker-pool.ts` looks for it beside the file that it became a part of. */
 const WORKER = join(CHUNKS, 'worker.js');
 /** The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc/grpc-server.ts` became a part of. */
 const PROTOS = 'protos';

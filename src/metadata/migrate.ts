@@ -262,6 +262,37 @@ WHERE names.value <> '';
 UPDATE blobs SET labels = json_remove(labels, '$."landfall.pushed-to"', '$."landfall.deleted-from"')
 WHERE json_valid(labels) AND digest IN (SELECT digest FROM blob_repositories);
 
+-- A row that is a layer in the making, and no snapshot yet; the other program that retains a snapshot; and whether that
+-- program gave all that its parent has to the owners of a user namespace.
+ALTER TABLE snapshots ADD COLUMN unpacking INTEGER NOT NULL DEFAULT 0 CHECK (unpacking IN (0, 1));
+ALTER TABLE snapshots ADD COLUMN retained_by TEXT;
+ALTER TABLE snapshots ADD COLUMN remapped INTEGER NOT NULL DEFAULT 0 CHECK (remapped IN (0, 1));
+-- Images that end with a snapshot that another program retains.
+CREATE TABLE snapshot_images (
+  id          INTEGER PRIMARY KEY,
+  snapshot_id INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+  name        TEXT NOT NULL,               -- canonical reference
+  path        TEXT NOT NULL,               -- digests from the index to the manifest, separated by spaces
+  UNIQUE (snapshot_id, name)
+) STRICT;
+INSERT INTO snapshot_images (snapshot_id, name, path)
+SELECT snapshots.id, substr(given.key, 16), given.value
+FROM snapshots, json_each(iif(json_valid(labels), labels, '{}')) AS given WHERE given.key GLOB 'landfall/image/*';
+UPDATE snapshots SET
+  unpacking = coalesce(labels ->> '$."landfall/unpacking"' = 'true', 0),
+  retained_by = labels ->> '$."landfall/held-by"',
+  remapped = labels -> '$."landfall/remapped"' IS NOT NULL,
+  labels = (SELECT json_group_object(key, value) FROM json_each(labels) WHERE key NOT GLOB 'landfall/*')
+WHERE iif(json_valid(labels), instr(labels, '"landfall/') > 0, 0);
+
+CREATE TRIGGER snapshots_by_older_insert BEFORE INSERT ON snapshots
+WHEN instr(NEW.labels, '"landfall/') > 0 BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+CREATE TRIGGER snapshots_by_older_update BEFORE UPDATE OF name, labels ON snapshots
+WHEN instr(NEW.labels, '"landfall/') > 0 OR (OLD.unpacking = 1 AND NEW.unpacking = 1 AND NEW.name <> OLD.name)
+BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+CREATE TRIGGER snapshots_by_older_delete BEFORE DELETE ON snapshots
+WHEN OLD.retained_by IS NOT NULL BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
+
 CREATE TRIGGER images_by_older_insert BEFORE INSERT ON images
 WHEN instr(NEW.labels, '"landfall/discard-layers"') > 0 BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
 CREATE TRIGGER images_by_older_update BEFORE UPDATE OF labels ON images

@@ -12,10 +12,10 @@ export {
   unpackTree,
   type UnpackTreeOptions,
 } from './files/unpack-tree.js';
-export type { ExtractionOptions } from './workers/extract-layer.js';
-export { filesystemError } from './terms/archive-error.js';
-export { refuseOtherDigest } from './jobs/layer-error.js';
+export { type UnpackedLayer, Unpacker, type UnpackerOptions } from './unpacker.js';
+export { filesystemError, refuseOtherDigest } from './terms/layer-fault.js';
 export type {
+  ExtractionOptions,
   LayerEvent,
   LayerInput,
   LayerOmission,
@@ -55,7 +55,7 @@ export type {
   Usage,
 } from './snapshotter.js';
 export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
-export { putAwayDoubtfulSnapshots } from './snapshotters/writeback.js';
+export { putAwayDoubtfulSnapshots } from './snapshotters/commit-layers.js';
 export { NativeSnapshotter } from './snapshotters/native.js';
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
 export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';
@@ -68,9 +68,7 @@ export {
   type OwnerRule,
   PRESERVED,
 } from './terms/ownership.js';
-export { Unpacker, type UnpackedLayer, type UnpackerOptions } from './unpacker.js';
-export { WorkerPool, type WorkerPoolOptions } from './workers/worker-pool.js';
-export type { RunOptions } from './workers/worker-thread.js';
+export { type RunOptions, WorkerPool, type WorkerPoolOptions } from './workers/worker-pool.js';
 export { type ComposedEntry, composeEntry, ExtendedHeaderReader } from './tar/extended-headers.js';
 export { archiveBytes, BLOCK_BYTES, isZero, readTarHeader, type TarHeader } from './tar/tar-header.js';
 export {

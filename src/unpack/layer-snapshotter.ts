@@ -1,16 +1,16 @@
 import type { Abortable } from '../errors.js';
 import type { Statements } from '../metadata/index.js';
 import type { Digest } from '../spec/index.js';
-import type { ExtractionOptions } from './workers/extract-layer.js';
+
 import type { LayerChanges, LayerDirectory } from './terms/layer-changes.js';
-import type { LayerInput } from './jobs/layer-input.js';
+import type { ExtractionOptions, LayerInput } from './jobs/layer-input.js';
 import type { Labels, Mount, SnapshotImage, SnapshotInfo, SnapshotKind, Snapshotter } from './snapshotter.js';
 
 /** One layer that is extracted and whose diffId was found right, ready to be committed on its parent. */
 export interface CommitLayer {
   readonly directory: LayerDirectory;
   /** Chain ID of the parent, committed before; absent for the bottom layer. */
-  readonly parentChainId?: Digest;
+  readonly parentChainId?: Digest | undefined;
   readonly chainId: Digest;
   readonly diffId: Digest;
   readonly changes: LayerChanges;

@@ -38,12 +38,12 @@ export interface SnapshotInfo {
   readonly name: string;
   readonly kind: SnapshotKind;
   /** The parent's name; absent for a bottom layer. */
-  readonly parent?: string;
+  readonly parent?: string | undefined;
   readonly labels: Labels;
-  /** The other program that holds it. */
-  readonly heldBy?: string;
+  /** The other program that retains it. */
+  readonly heldBy?: string | undefined;
   /** The images that are known to end with it, where there are any; see {@link Labelled.image}. */
-  readonly images?: readonly SnapshotImage[];
+  readonly images?: readonly SnapshotImage[] | undefined;
   /**
    * Microseconds since 1970: the milliseconds of a Date may be before the clock that a caller has just read.
    */
@@ -80,7 +80,8 @@ export interface Snapshotter {
   view(key: string, parent?: string, options?: Labelled): Promise<readonly Mount[]>;
   /** The mounts of an active snapshot or a view. */
   mounts(key: string): Promise<readonly Mount[]>;
-  commit(key: string, name: string, options?: Labelled): Promise<void>;
+  /** What {@link Labelled} says beside labels stays as it was given for the key. */
+  commit(key: string, name: string, options?: Pick<Labelled, 'labels'>): Promise<void>;
   stat(id: string): Promise<SnapshotInfo | undefined>;
   update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo>;
   usage(id: string): Promise<Usage>;

@@ -1,14 +1,24 @@
-import { KeyedLimiter, Limiter } from '../concurrency/index.js';
-import { abortedError, isWrongContent, throwIfAborted } from '../errors.js';
-import { chainIds, type Digest } from '../spec/index.js';
-import { type Decompressor } from './compression/decompress.js';
+import { KeyedLimiter, Limiter, untilAborted } from '../concurrency/index.js';
+import { type Abortable, abortedError, isWrongContent, throwIfAborted } from '../errors.js';
+import { algorithmOf, chainIds, type Digest, unpackLimits } from '../spec/index.js';
+import { Frontier } from '../system/index.js';
 import { requireInflate } from './compression/inflate-choice.js';
+import type { ApplyOptions, ApplyResult } from './jobs/apply-job.js';
+import type {
+  ExtractionOptions,
+  LayerInput,
+  LayerSource,
+  LayerState,
+  TakeTurn,
+  UnpackOptions,
+} from './jobs/layer-input.js';
 import type { OmittedDevice } from './jobs/apply-job.js';
-import type { LayerInput, LayerSource, LayerState, TakeTurn, UnpackOptions } from './jobs/layer-input.js';
+import type { Decompressor } from './compression/decompress.js';
+import { ImageBudget, type LayerBudget } from './jobs/shared-memory.js';
 import type { CommitLayer, CommittedLayer, LayerCommitter } from './layer-snapshotter.js';
-import { ImageBudget, type LayerBudget } from './terms/image-budget.js';
 import type { LayerChanges, LayerDirectory } from './terms/layer-changes.js';
-import { applyOptions, type ExtractionOptions, extractLayer } from './workers/extract-layer.js';
+import { isContentError, refuseOtherDiffId } from './terms/layer-fault.js';
+import { defaultOwnership } from './terms/ownership.js';
 import type { WorkerPool } from './workers/worker-pool.js';
 
 export interface UnpackerOptions extends ExtractionOptions {
@@ -71,22 +81,20 @@ export class Unpacker {
     throwIfAborted(o.signal);
     const failed = new AbortController();
     const signal = o.signal === undefined ? failed.signal : AbortSignal.any([o.signal, failed.signal]);
-    const ids = chainIds(layers.map(({ diffId }) => diffId));
+    const events = new LayerEvents(layers, o.onEvent);
     const budget = new ImageBudget(layers.length);
     using commits = new GroupCommit(this.#options.snapshotter, signal);
     let failure: { readonly error: unknown } | undefined;
     const outcomes = await Promise.all(
       layers.map(async (layer, index) => {
         try {
-          return await this.#layer(layer, {
-            onEvent: o.onEvent,
-            takeTurn: o.takeTurn ?? whoeverIsHere,
-            signal,
-            index,
-            ...chainsAt(ids, index),
-            commits,
-            budget: budget.layer(index),
-          });
+          const chainId = events.chainIds[index];
+          if (chainId === undefined) throw new RangeError(`there is no chain ID at ${index}`);
+          const parentChainId = events.chainIds[index - 1];
+          const takeTurn = o.takeTurn ?? whoeverIsHere;
+          const share = budget.layer(index);
+          const context = { events, takeTurn, signal, index, chainId, parentChainId, commits, budget: share };
+          return await this.#chains.run(chainId, () => this.#findOrUnpack(layer, context), context);
         } catch (error) {
           failure ??= { error };
           failed.abort();
@@ -99,18 +107,14 @@ export class Unpacker {
     return outcomes.filter((outcome) => outcome !== undefined);
   }
 
-  /** Waits for whoever unpacks this chain already; where that fails, or nobody does, does it itself. */
-  async #layer(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
-    return await this.#chains.run(context.chainId, () => this.#findOrUnpack(layer, context), context);
-  }
-
+  /** Runs when nothing else unpacks this chain: what waited for it finds it here. */
   async #findOrUnpack(layer: LayerInput, context: LayerContext): Promise<UnpackedLayer> {
-    const { chainId, signal } = context;
+    const { chainId, signal, events, index } = context;
     if ((await this.#options.snapshotter.findChain(chainId)) !== undefined)
       return this.#present(layer, context);
     const { extracted, begun } = await this.#extractFrom(await layer.open({ signal }), layer, context);
     const { decompressor } = extracted;
-    tell(layer, context, 'unpacked', layer.descriptor.size, decompressor);
+    events.state(index, 'unpacked', layer.descriptor.size, decompressor);
     await this.#commit(layer, extracted, context);
     const durationMs = performance.now() - begun;
     return { chainId, diffId: layer.diffId, reused: false, decompressor, durationMs };
@@ -142,11 +146,11 @@ export class Unpacker {
   }
 
   async #extract(layer: LayerInput, source: LayerSource, context: LayerContext): Promise<ExtractedLayer> {
-    const { signal } = context;
+    const { signal, events, index } = context;
     throwIfAborted(signal);
     const directory = await this.#options.snapshotter.beginLayer();
     try {
-      tell(layer, context, 'unpacking', 0);
+      events.state(index, 'unpacking', 0);
       const result = await extractLayer({
         layer,
         source,
@@ -155,10 +159,10 @@ export class Unpacker {
         options: applyOptions(this.#options),
         budget: context.budget,
         signal,
-        onProgress: (bytes) => tell(layer, context, 'unpacking', bytes),
+        onProgress: (bytes) => events.state(index, 'unpacking', bytes),
       });
-      warn(layer, context, result.warnings);
-      tellOmitted(layer, context, result.omitted);
+      events.warn(layer, result.warnings);
+      events.omitted(layer, result.omitted);
       return { directory, changes: result.changes, decompressor: result.decompressor };
     } catch (error) {
       await this.#abandon(directory);
@@ -167,22 +171,17 @@ export class Unpacker {
   }
 
   async #commit(layer: LayerInput, extracted: ExtractedLayer, context: LayerContext): Promise<void> {
-    const { index, chainId, parentChainId, commits } = context;
+    const { index, chainId, parentChainId, commits, events } = context;
     const { directory, changes } = extracted;
+    const { diffId } = layer;
     try {
-      const { warnings } = await commits.add(index, {
-        directory,
-        changes,
-        chainId,
-        diffId: layer.diffId,
-        ...(parentChainId === undefined ? {} : { parentChainId }),
-      });
-      warn(layer, context, warnings);
+      const { warnings } = await commits.add(index, { directory, changes, chainId, diffId, parentChainId });
+      events.warn(layer, warnings);
     } catch (error) {
       await this.#abandon(directory);
       throw error;
     }
-    tell(layer, context, 'committed', layer.descriptor.size);
+    events.state(index, 'committed', layer.descriptor.size);
   }
 
   /** What cannot be removed now is found by the next collection, and is no reason to hide why it had to go. */
@@ -191,9 +190,10 @@ export class Unpacker {
   }
 
   #present(layer: LayerInput, context: LayerContext): UnpackedLayer {
-    context.commits.skip(context.index);
-    tell(layer, context, 'present');
-    return { chainId: context.chainId, diffId: layer.diffId, reused: true, durationMs: 0 };
+    const { chainId, commits, events, index } = context;
+    commits.skip(index);
+    events.state(index, 'present');
+    return { chainId, diffId: layer.diffId, reused: true, durationMs: 0 };
   }
 }
 
@@ -207,50 +207,15 @@ interface ExtractedLayer {
 
 /** A layer's place in the image that is being unpacked. */
 interface LayerContext {
-  readonly onEvent: UnpackOptions['onEvent'];
+  readonly events: LayerEvents;
   readonly takeTurn: TakeTurn;
   /** Aborted by the caller, or when another layer of the image failed. */
   readonly signal: AbortSignal;
   readonly index: number;
   readonly chainId: Digest;
-  readonly parentChainId?: Digest;
+  readonly parentChainId: Digest | undefined;
   readonly commits: GroupCommit;
   readonly budget: LayerBudget;
-}
-
-function chainsAt(ids: readonly Digest[], index: number): Pick<LayerContext, 'chainId' | 'parentChainId'> {
-  const chainId = ids[index];
-  if (chainId === undefined) throw new RangeError(`${ids.length} chain IDs have none at ${index}`);
-  const parentChainId = ids[index - 1];
-  return { chainId, ...(parentChainId === undefined ? {} : { parentChainId }) };
-}
-
-function tell(
-  layer: LayerInput,
-  context: LayerContext,
-  state: LayerState,
-  bytes?: number,
-  decompressor?: Decompressor,
-): void {
-  context.onEvent?.({
-    type: 'layer',
-    digest: layer.descriptor.digest,
-    diffId: layer.diffId,
-    chainId: context.chainId,
-    state,
-    ...(bytes === undefined ? {} : { bytes }),
-    ...(decompressor === undefined ? {} : { decompressor }),
-    at: performance.now(),
-  });
-}
-
-function warn(layer: LayerInput, context: LayerContext, messages: readonly string[]): void {
-  for (const message of messages)
-    context.onEvent?.({ type: 'warning', digest: layer.descriptor.digest, message });
-}
-
-function tellOmitted(layer: LayerInput, context: LayerContext, devices: readonly OmittedDevice[]): void {
-  if (devices.length > 0) context.onEvent?.({ type: 'omitted', digest: layer.descriptor.digest, devices });
 }
 
 interface Ready {
@@ -340,4 +305,119 @@ class GroupCommit implements Disposable {
     for (const { reject } of this.#ready.values()) reject(abortedError(this.#signal));
     this.#ready.clear();
   };
+}
+
+export function applyOptions(o: ExtractionOptions): ApplyOptions {
+  return {
+    ownership: o.ownership ?? defaultOwnership(),
+    devices: o.devices ?? true,
+    limits: unpackLimits(o.limits),
+    inflate: o.inflate ?? 'auto',
+  };
+}
+
+export interface Extraction extends Abortable {
+  readonly layer: LayerInput;
+  readonly source: LayerSource;
+  readonly directory: Pick<LayerDirectory, 'path'>;
+  readonly pool: Pick<WorkerPool, 'run'>;
+  readonly options: ApplyOptions;
+  /** The layer's share of its image's bytes; absent where it stands for itself. */
+  readonly budget?: LayerBudget | undefined;
+  readonly onProgress?: ((bytes: number) => void) | undefined;
+}
+
+/**
+ * Fills a directory with a layer while its blob arrives, and returns only when the blob's digest and the layer's diffId
+ * were both found right. When it rejects, nothing touches the directory any more.
+ *
+ * A blob that turns out wrong is what is reported, even where the damage broke the archive first.
+ * Errors: those of the source; DIFF_ID_MISMATCH; those of the worker; ABORTED.
+ */
+export async function extractLayer(e: Extraction): Promise<ApplyResult> {
+  const { layer, source, signal } = e;
+  const { descriptor, diffId } = layer;
+  let failure: { readonly reason: unknown } | undefined;
+  // The rest of a blob that turned out wrong is of no use.
+  const wrong = new AbortController();
+  source.verified.catch((reason: unknown) => {
+    failure = { reason };
+    wrong.abort();
+  });
+  try {
+    const result = await e.pool.run(
+      {
+        kind: 'apply',
+        digest: descriptor.digest,
+        diffIdAlgorithm: algorithmOf(diffId) === 'sha512' ? 'sha512' : 'sha256',
+        mediaType: descriptor.mediaType,
+        blobPath: source.path,
+        committedPath: source.committedPath,
+        blobSize: descriptor.size,
+        frontier: source.shared,
+        directory: e.directory.path,
+        options: e.options,
+        budget: e.budget,
+      },
+      {
+        signal: signal === undefined ? wrong.signal : AbortSignal.any([signal, wrong.signal]),
+        onProgress: e.onProgress,
+      },
+    );
+    await untilAborted(source.verified, signal);
+    refuseOtherDiffId(layer, result.diffId);
+    return result;
+  } catch (error) {
+    throwIfAborted(signal);
+    if (failure !== undefined) throw failure.reason;
+    // What is wrong with the content may be the fault of the bytes, which is known when all of them are here.
+    if (isGivenUp(source) || isContentError(error)) await untilAborted(source.verified, signal);
+    throw error;
+  }
+}
+
+/** Whether no more of a blob comes: threads learn that before the error of the source is here. */
+function isGivenUp({ shared }: LayerSource): boolean {
+  return shared !== undefined && new Frontier(shared).state === 'failed';
+}
+
+type ReportedLayer = Pick<LayerInput, 'descriptor' | 'diffId'>;
+
+/** Emits what happens to the layers of one image. */
+export class LayerEvents {
+  readonly chainIds: readonly Digest[];
+  readonly #layers: readonly ReportedLayer[];
+  readonly #onEvent: UnpackOptions['onEvent'];
+
+  constructor(layers: readonly ReportedLayer[], onEvent: UnpackOptions['onEvent']) {
+    this.#layers = layers;
+    this.chainIds = chainIds(layers.map(({ diffId }) => diffId));
+    this.#onEvent = onEvent;
+  }
+
+  /** @param bytes - of the blob that were read so far */
+  state(index: number, state: LayerState, bytes?: number, decompressor?: Decompressor): void {
+    const layer = this.#layers[index];
+    const chainId = this.chainIds[index];
+    if (layer === undefined || chainId === undefined) return;
+    const { descriptor, diffId } = layer;
+    this.#onEvent?.({
+      type: 'layer',
+      digest: descriptor.digest,
+      diffId,
+      chainId,
+      state,
+      ...(bytes === undefined ? {} : { bytes }),
+      ...(decompressor === undefined ? {} : { decompressor }),
+      at: performance.now(),
+    });
+  }
+
+  warn({ descriptor }: ReportedLayer, messages: readonly string[]): void {
+    for (const message of messages) this.#onEvent?.({ type: 'warning', digest: descriptor.digest, message });
+  }
+
+  omitted({ descriptor }: ReportedLayer, devices: readonly OmittedDevice[]): void {
+    if (devices.length > 0) this.#onEvent?.({ type: 'omitted', digest: descriptor.digest, devices });
+  }
 }

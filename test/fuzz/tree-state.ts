@@ -21,7 +21,7 @@ import {
 } from '../../src/system/index.js';
 import { isOverlayXattr } from '../../src/unpack/disk/file-attributes.js';
 import { lendAccess, readNames } from '../../src/unpack/disk/tree-walk.js';
-import { isWhiteoutName } from '../../src/unpack/layer/whiteout-name.js';
+import { isWhiteoutName } from '../../src/unpack/layer/check-entry.js';
 import { Violation } from './violation.js';
 
 /** Of a longer file only so many bytes of its beginning are looked at: most of what a layer claims is holes. */

@@ -1,6 +1,6 @@
 import { type ErrorCode, LandfallError, systemCode } from '../../src/errors.js';
 import { SystemError } from '../../src/system/index.js';
-import { filesystemError } from '../../src/unpack/terms/archive-error.js';
+import { filesystemError } from '../../src/unpack/terms/layer-fault.js';
 
 /** What must not happen, whatever the input. */
 export type ViolationKind =

@@ -83,6 +83,55 @@ describe('a database that an older program wrote', () => {
     expect(await backups()).toEqual([expect.stringMatching(/^metadata\.db\.backup-v2-/)]);
   });
 
+  it('has in columns and rows what labels of snapshots said, and refuses a program that still runs', async () => {
+    await rm(file);
+    const older = await SqliteConnection.open(file, 'create');
+    await older.get('PRAGMA journal_mode = WAL');
+    for (const { version, sql } of MIGRATIONS.filter((step) => step.version <= 5)) {
+      await older.exec(`${sql}; PRAGMA user_version = ${version};`);
+    }
+    const insert = `INSERT INTO snapshots (snapshotter, name, kind, labels, created_at, updated_at)
+      VALUES ('overlay', ?, ?, ?, 1, 1)`;
+    await older.run(insert, ['unpacking-1', 'active', '{"landfall/unpacking":"true"}']);
+    const held = {
+      'a.b/c': 'd',
+      'landfall/held-by': 'containerd',
+      'landfall/remapped': '',
+      'landfall/image/x.io/b:2': 'sha256:1 sha256:2',
+      'landfall/image/x.io/a:1': 'sha256:3',
+    };
+    await older.run(insert, ['held', 'committed', JSON.stringify(held)]);
+    await older.run(insert, ['plain', 'committed', '{"k":"v"}']);
+    await older.run(insert, ['odd', 'committed', 'no JSON']);
+    const database = await MetadataDatabase.open(file);
+    const read = 'SELECT name, labels, unpacking, retained_by, remapped FROM snapshots ORDER BY id';
+    expect(await database.all(read)).toEqual([
+      { name: 'unpacking-1', labels: '{}', unpacking: 1, retained_by: null, remapped: 0 },
+      { name: 'held', labels: '{"a.b/c":"d"}', unpacking: 0, retained_by: 'containerd', remapped: 1 },
+      { name: 'plain', labels: '{"k":"v"}', unpacking: 0, retained_by: null, remapped: 0 },
+      { name: 'odd', labels: 'no JSON', unpacking: 0, retained_by: null, remapped: 0 },
+    ]);
+    const images = 'SELECT snapshot_id, name, path FROM snapshot_images ORDER BY id';
+    expect(await database.all(images)).toEqual([
+      { snapshot_id: 2, name: 'x.io/b:2', path: 'sha256:1 sha256:2' },
+      { snapshot_id: 2, name: 'x.io/a:1', path: 'sha256:3' },
+    ]);
+    const restart = /newer landfall has changed the schema of this store: restart this process/;
+    for (const [sql, ...values] of [
+      [insert, 'unpacking-2', 'active', '{"landfall/unpacking":"true"}'],
+      ['UPDATE snapshots SET labels = ? WHERE id = 3', '{"landfall/held-by":"containerd"}'],
+      ["UPDATE snapshots SET name = 'chain', kind = 'committed', labels = ? WHERE id = 1", '{}'],
+      ['DELETE FROM snapshots WHERE id = ?', 2],
+    ] as const) {
+      await expect(older.run(sql, values)).rejects.toThrow(restart);
+    }
+    await older.close();
+    await database.run('UPDATE snapshots SET retained_by = NULL WHERE id = 2');
+    await database.run('DELETE FROM snapshots WHERE id = 2');
+    expect(await database.all(images)).toEqual([]);
+    await database.close();
+  });
+
   it('has in columns and rows what labels said, and refuses labels of a program that still runs', async () => {
     await rm(file);
     const older = await SqliteConnection.open(file, 'create');

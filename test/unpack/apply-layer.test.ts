@@ -11,7 +11,7 @@ import { Frontier } from '../../src/system/index.js';
 import type { ApplyJob, ApplyOptions } from '../../src/unpack/jobs/apply-job.js';
 import { applyLayer } from '../../src/unpack/layer/apply-layer.js';
 import { defaultOwnership } from '../../src/unpack/terms/ownership.js';
-import { activityWords, ThreadActivity } from '../../src/unpack/jobs/thread-activity.js';
+import { activityWords, ThreadActivity } from '../../src/unpack/jobs/shared-memory.js';
 import { listing } from '../support/extract-layer.js';
 import { isRoot, MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';

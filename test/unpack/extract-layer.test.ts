@@ -3,7 +3,7 @@ import { deferred } from '../../src/concurrency/index.js';
 import { ContentError, UnpackError } from '../../src/errors.js';
 import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { Frontier } from '../../src/system/index.js';
-import { applyOptions, extractLayer } from '../../src/unpack/workers/extract-layer.js';
+import { applyOptions, extractLayer } from '../../src/unpack/unpacker.js';
 import type { WorkerPool } from '../../src/unpack/workers/worker-pool.js';
 import { failure } from '../support/registry-fixture.js';
 

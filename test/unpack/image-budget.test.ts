@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ImageBudget, LayerBytes } from '../../src/unpack/terms/image-budget.js';
+import { ImageBudget, LayerBytes } from '../../src/unpack/jobs/shared-memory.js';
 
 const EXCEEDED = expect.objectContaining({ code: 'LIMIT_EXCEEDED' }) as Error;
 

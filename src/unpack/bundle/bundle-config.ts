@@ -17,7 +17,7 @@ import {
   S_IFREG,
   SystemError,
 } from '../../system/index.js';
-import { filesystemError } from '../terms/archive-error.js';
+import { filesystemError } from '../terms/layer-fault.js';
 import { openTree } from '../disk/tree-walk.js';
 import { convertConfig, type ConvertOptions } from './convert-config.js';
 import { resolveUser } from './process-user.js';

@@ -1,7 +1,6 @@
 import { compressionOf, type Digest, LIMITS, type UnpackLimits } from '../../spec/index.js';
 import { createInflater } from '../../system/index.js';
-import { limitExceeded } from '../terms/archive-error.js';
-import type { Warnings } from '../terms/warnings.js';
+import { limitExceeded, type Warnings } from '../terms/layer-fault.js';
 import { gunzip, gunzipByStream, type GunzipOptions } from './gunzip.js';
 import { type GzipDecompressor, gzipDecompressor, type InflateChoice } from './inflate-choice.js';
 import { unzstd } from './unzstd.js';

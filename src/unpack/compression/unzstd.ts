@@ -2,8 +2,8 @@ import type * as Binding from 'zstd-napi/binding.js';
 import { isLandfallError } from '../../errors.js';
 import { nativeModuleError } from '../../native-module.js';
 import type { Capability } from '../../system/index.js';
-import { badArchive, limitExceeded } from '../terms/archive-error.js';
-import { DecoderInput, requireZeros } from './decoder-input.js';
+import { badArchive, limitExceeded } from '../terms/layer-fault.js';
+import { DecoderInput, requireZeros } from './gunzip.js';
 
 const CHUNK_BYTES = 512 * 1024;
 /** 128 MiB, what the zstd command accepts without being asked (and with `--long`): bounds the decoder's memory. */

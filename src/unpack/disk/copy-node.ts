@@ -20,8 +20,7 @@ import {
   type Stat,
   symlinkat,
 } from '../../system/index.js';
-import { printable } from '../terms/archive-error.js';
-import type { WarningSink } from '../terms/warnings.js';
+import { printable, type WarningSink } from '../terms/layer-fault.js';
 import { copyAttributes, type Place } from './file-attributes.js';
 import { inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.js';
 

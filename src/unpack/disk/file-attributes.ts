@@ -4,18 +4,22 @@ import {
   type BytePath,
   fchmodat,
   fchownat,
+  fgetxattr,
   fromBytePath,
   lgetxattr,
   listxattr,
   lremovexattr,
   lsetxattr,
   procFdPath,
+  S_IFCHR,
   S_IFLNK,
   S_IFMT,
   type Stat,
   utimensat,
 } from '../../system/index.js';
-import type { WarningSink } from '../terms/warnings.js';
+import type { LayerForm } from '../terms/layer-changes.js';
+import type { WarningSink } from '../terms/layer-fault.js';
+import { inDirectoryBelow } from './tree-walk.js';
 
 /** A file by its directory and its name there; `.` is the directory itself. */
 export interface Place {
@@ -26,6 +30,29 @@ export interface Place {
 /** What overlayfs keeps of its own; it means something only in the directory where it was written. */
 export function isOverlayXattr(name: BytePath): boolean {
   return name.startsWith('trusted.overlay.') || name.startsWith('user.overlay.');
+}
+
+export function isSymlink(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFLNK;
+}
+
+/** As overlayfs has it: a character device 0:0. */
+export function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+/** What hides all that lower layers have in a directory, where its value is `y`. */
+export const OPAQUE_XATTR: Readonly<Record<LayerForm, BytePath>> = {
+  overlay: 'trusted.overlay.opaque',
+  userxattr: 'user.overlay.opaque',
+};
+
+/** Whether nothing below a directory of a layer shows through it. */
+export function isOpaque(rootfd: number, path: BytePath): boolean {
+  const opaque = inDirectoryBelow(rootfd, path, (fd) =>
+    Object.values(OPAQUE_XATTR).some((name) => fgetxattr(fd, name)?.toString('latin1') === 'y'),
+  );
+  return opaque?.result === true;
 }
 
 /**

@@ -1,11 +1,11 @@
 import { unpackLimits } from '../../spec/index.js';
 import { BLOCK_BYTES, type SparseSegment, type TarEntry } from '../tar/tar-header.js';
 import type { TarHandler } from '../tar/tar-reader.js';
-import { ImageBudget } from '../terms/image-budget.js';
+import { ImageBudget } from '../jobs/shared-memory.js';
 import type { ImageDirectory } from './image-tree.js';
 import { readImageTree, type ReadImageTreeOptions } from './read-image-tree.js';
 import { readLayer, type StoredLayer } from './stored-layer.js';
-import { LayerEvents } from '../jobs/layer-input.js';
+import { LayerEvents } from '../unpacker.js';
 import { bytesOf, paddingOf } from './encode-header.js';
 import { planExport, type PlannedFile, type PlannedMember, positionOf } from './export-plan.js';
 import { TreeArchive } from './tree-archive.js';
@@ -49,7 +49,7 @@ async function* writeTree(
     } finally {
       await reading.return();
     }
-    events.tell(index, 'committed', layer.descriptor.size);
+    events.state(index, 'committed', layer.descriptor.size);
   }
   yield* joined([archive.end()]);
 }

@@ -1,9 +1,8 @@
 import { LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import { limitExceeded } from '../terms/archive-error.js';
+import { limitExceeded } from '../terms/layer-fault.js';
 import type { TarEntryType, TarTime } from '../tar/tar-header.js';
-import { LayerNode } from '../layer/layer-node.js';
-import { type LayerPathLimits, LayerPaths, NOT_A_LINK } from '../layer/layer-paths.js';
+import { LayerNode, type LayerPathLimits, LayerPaths, NOT_A_LINK } from '../layer/layer-paths.js';
 
 /*
  * The merged root file system of an image in memory: names and attributes, no content. It is what unpacking the layers as root

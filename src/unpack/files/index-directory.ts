@@ -20,7 +20,7 @@ import {
   type BytePath,
   type Stat,
 } from '../../system/index.js';
-import { filesystemError } from '../terms/archive-error.js';
+import { filesystemError } from '../terms/layer-fault.js';
 import {
   costOfDirectory,
   costOfFile,
@@ -31,7 +31,7 @@ import {
   IndexedDirectory,
 } from './image-tree.js';
 import { isOverlayXattr } from '../disk/file-attributes.js';
-import { isOpaque, isWhiteout } from '../merge/lower-stack.js';
+import { isOpaque, isWhiteout } from '../disk/file-attributes.js';
 import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from '../disk/tree-walk.js';
 import { ContentDigest } from './content-digest.js';
 

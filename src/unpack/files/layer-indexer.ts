@@ -1,14 +1,12 @@
 import { UnpackError } from '../../errors.js';
 import type { UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import { atEntry, badArchive } from '../terms/archive-error.js';
-import { checkEntry } from '../layer/check-entry.js';
-import { AUFS_LINKS } from '../layer/whiteout-name.js';
+import { atEntry, badArchive, type Warnings } from '../terms/layer-fault.js';
+import { AUFS_LINKS, checkEntry } from '../layer/check-entry.js';
 import { keptXattrs } from '../layer/entry-attributes.js';
-import { type LayerLink, refuseDeletedTarget } from '../layer/layer-node.js';
+import { type LayerLink, refuseDeletedTarget } from '../layer/layer-paths.js';
 import type { TarEntry } from '../tar/tar-header.js';
 import type { TarHandler } from '../tar/tar-reader.js';
-import type { Warnings } from '../terms/warnings.js';
 import {
   costOfNote,
   type ImageAttributes,

@@ -11,11 +11,10 @@ import {
 } from '../../system/index.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
 import { inDirectoryBelow, lastName, lendAccess, openTree, parentPath } from '../disk/tree-walk.js';
-import { layerError } from '../jobs/layer-error.js';
+import { badArchive, filesystemError, layerError } from '../terms/layer-fault.js';
 import type { SparseSegment, TarEntry } from '../tar/tar-header.js';
 import type { TarHandler } from '../tar/tar-reader.js';
-import { badArchive, filesystemError } from '../terms/archive-error.js';
-import { ImageBudget } from '../terms/image-budget.js';
+import { ImageBudget } from '../jobs/shared-memory.js';
 import { readLayer } from './stored-layer.js';
 import type { ViewedFile } from './viewed-directory.js';
 

@@ -2,11 +2,11 @@ import { throwIfAborted } from '../../errors.js';
 import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
-import { layerError } from '../jobs/layer-error.js';
-import { LayerEvents, type UnpackOptions } from '../jobs/layer-input.js';
-import { ImageBudget } from '../terms/image-budget.js';
-import { becomesDirectory, missingLinkTarget } from '../layer/layer-node.js';
-import { Warnings } from '../terms/warnings.js';
+import { layerError, Warnings } from '../terms/layer-fault.js';
+import type { UnpackOptions } from '../jobs/layer-input.js';
+import { LayerEvents } from '../unpacker.js';
+import { ImageBudget } from '../jobs/shared-memory.js';
+import { becomesDirectory, missingLinkTarget } from '../layer/layer-paths.js';
 import {
   costOfDirectory,
   costOfFile,
@@ -46,14 +46,14 @@ export async function readImageTree(
   for (const [index, layer] of layers.entries()) {
     const warnings = new Warnings();
     const indexer = new LayerIndexer({ layer: index, limits, budget, warnings });
-    events.tell(index, 'unpacking', 0);
+    events.state(index, 'unpacking', 0);
     const { signal, inflate } = o;
     const reading = { limits, budget: imageBudget.layer(index), warnings, inflate, signal };
-    for await (const bytes of readLayer(layer, indexer, reading)) events.tell(index, 'unpacking', bytes);
+    for await (const bytes of readLayer(layer, indexer, reading)) events.state(index, 'unpacking', bytes);
     const merge = (read: IndexedLayer): void => mergeIndexedLayer(root, read, { budget, warnings });
     finishing(layer, () => merge(indexer.finish()));
     events.warn(layer, warnings.list());
-    events.tell(index, 'unpacked', layer.descriptor.size);
+    events.state(index, 'unpacked', layer.descriptor.size);
   }
   return root;
 }

@@ -10,10 +10,15 @@ import {
 } from '../../spec/index.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
 import { type InflateChoice } from '../compression/inflate-choice.js';
-import { isContentError, layerError, refuseOtherDiffId, refuseOtherDigest } from '../jobs/layer-error.js';
+import {
+  isContentError,
+  layerError,
+  refuseOtherDiffId,
+  refuseOtherDigest,
+  Warnings,
+} from '../terms/layer-fault.js';
 import { type TarHandler, TarReader } from '../tar/tar-reader.js';
-import { type LayerBudget, LayerBytes } from '../terms/image-budget.js';
-import { Warnings } from '../terms/warnings.js';
+import { type LayerBudget, LayerBytes } from '../jobs/shared-memory.js';
 
 /** A layer that lies somewhere whole, and can be read as often as is needed. */
 export interface StoredLayer {

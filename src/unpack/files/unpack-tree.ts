@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { Limiter } from '../../concurrency/index.js';
 import { LandfallError, systemCode, throwIfAborted } from '../../errors.js';
 import { AT_FDCWD, fstatat, type Stat, toBytePath } from '../../system/index.js';
-import { filesystemError } from '../terms/archive-error.js';
-import { applyOptions, type ExtractionOptions, extractLayer } from '../workers/extract-layer.js';
-import { ImageBudget } from '../terms/image-budget.js';
-import { LayerEvents, type LayerInput, type UnpackOptions } from '../jobs/layer-input.js';
+import { filesystemError } from '../terms/layer-fault.js';
+import { applyOptions, extractLayer, LayerEvents } from '../unpacker.js';
+import { ImageBudget } from '../jobs/shared-memory.js';
+import type { ExtractionOptions, LayerInput, UnpackOptions } from '../jobs/layer-input.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
 import { removeDirectory } from '../snapshotters/remove-directory.js';
 import { restoreDirectory } from '../disk/file-attributes.js';
@@ -120,7 +120,7 @@ class StagedTree {
     source.verified.catch(() => undefined);
     const path = this.#layerPath(index);
     await this.#makeDirectory(path);
-    this.#events.tell(index, 'unpacking', 0);
+    this.#events.state(index, 'unpacking', 0);
     const result = await extractLayer({
       layer,
       source,
@@ -129,11 +129,11 @@ class StagedTree {
       options: applyOptions(this.#options),
       budget: this.#budget.layer(index),
       signal: this.#signal,
-      onProgress: (bytes) => this.#events.tell(index, 'unpacking', bytes),
+      onProgress: (bytes) => this.#events.state(index, 'unpacking', bytes),
     });
     this.#events.warn(layer, result.warnings);
     this.#events.omitted(layer, result.omitted);
-    this.#events.tell(index, 'unpacked', layer.descriptor.size, result.decompressor);
+    this.#events.state(index, 'unpacked', layer.descriptor.size, result.decompressor);
     return result.changes;
   }
 
@@ -143,7 +143,7 @@ class StagedTree {
     const { warnings } = await this.#options.pool.run(job, { signal: this.#signal });
     await removeDirectory(directory);
     this.#events.warn(layer, warnings);
-    this.#events.tell(index, 'committed', layer.descriptor.size);
+    this.#events.state(index, 'committed', layer.descriptor.size);
   }
 
   get #root(): string {

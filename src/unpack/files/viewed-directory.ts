@@ -1,6 +1,6 @@
 import type { BytePath } from '../../system/index.js';
 import { type ImageAttributes, type ImageFile, type IndexedDirectory, UNLISTED } from './image-tree.js';
-import { type LayerLink, missingLinkTarget } from '../layer/layer-node.js';
+import { type LayerLink, missingLinkTarget } from '../layer/layer-paths.js';
 import type { LayerReader, ReadLayer, ViewableLayer } from './layer-reader.js';
 
 /** Anything but a directory, and the layer that its content is in. */

@@ -2,7 +2,7 @@ import type { ErrorJson } from '../../errors.js';
 import type { Digest, UnpackLimits, VerifiableAlgorithm } from '../../spec/index.js';
 import type { Compression, Decompressor } from '../compression/decompress.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
-import type { LayerBudget } from '../terms/image-budget.js';
+import type { LayerBudget } from './shared-memory.js';
 import type { LayerChanges, LayerForm } from '../terms/layer-changes.js';
 import type { Ownership } from '../terms/ownership.js';
 
@@ -15,17 +15,17 @@ export interface ApplyJob {
   /** The compressed blob, whole or growing. */
   readonly blobPath: string;
   /** Where the blob lies once it is committed, which may be before its file was opened at `blobPath`. */
-  readonly committedPath?: string;
+  readonly committedPath?: string | undefined;
   /** Bytes of the whole blob. */
   readonly blobSize: number;
   /** The blob's frontier while it grows; absent when it is whole. */
-  readonly frontier?: SharedArrayBuffer;
+  readonly frontier?: SharedArrayBuffer | undefined;
   /** An empty directory. */
   readonly directory: string;
   /** Of the diffId that the result is to be held against. Default sha256. */
   readonly diffIdAlgorithm?: VerifiableAlgorithm;
   /** The layer's share of its image's bytes; absent where it stands for itself. */
-  readonly budget?: LayerBudget;
+  readonly budget?: LayerBudget | undefined;
   readonly options: ApplyOptions;
 }
 

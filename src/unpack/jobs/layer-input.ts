@@ -1,7 +1,21 @@
 import type { Abortable } from '../../errors.js';
-import { chainIds, type Descriptor, type Digest } from '../../spec/index.js';
+import type { Descriptor, Digest, UnpackLimits } from '../../spec/index.js';
 import type { Decompressor } from '../compression/decompress.js';
+import type { InflateChoice } from '../compression/inflate-choice.js';
+import type { Ownership } from '../terms/ownership.js';
 import type { OmittedDevice } from './apply-job.js';
+
+/** What whoever unpacks may choose; the defaults are what this process can do. */
+export interface ExtractionOptions {
+  /** What becomes of owners. Default: those of the image where this process can give files away, else the caller. */
+  readonly ownership?: Ownership;
+  /** Whether device nodes are made, where they can be. Default true. */
+  readonly devices?: boolean;
+  /** Those that are not given are LIMITS of src/spec. */
+  readonly limits?: Partial<UnpackLimits>;
+  /** What inflates gzip layers. Default `auto`. */
+  readonly inflate?: InflateChoice | undefined;
+}
 
 /** A layer that is to be unpacked. */
 export interface LayerInput {
@@ -15,9 +29,9 @@ export interface LayerSource {
   /** The blob, whole or growing. */
   readonly path: string;
   /** Where a growing blob goes when it is committed; who opens it late finds it there. */
-  readonly committedPath?: string;
+  readonly committedPath?: string | undefined;
   /** The buffer of its `Frontier` while it grows; absent when it is whole. */
-  readonly shared?: SharedArrayBuffer;
+  readonly shared?: SharedArrayBuffer | undefined;
   /** Resolves when the blob's digest was found right, rejects otherwise. */
   readonly verified: Promise<void>;
   /** After `verified` has settled: the same blob fetched anew because its bytes were wrong; undefined when it is not. */
@@ -80,38 +94,4 @@ export interface UnpackOptions extends Abortable {
   readonly onEvent?: ((event: UnpackEvent) => void) | undefined;
   /** Whose turn it is to be unpacked, where several images are at once. Default: whoever is here first. */
   readonly takeTurn?: TakeTurn | undefined;
-}
-
-type ToldLayer = Pick<LayerInput, 'descriptor' | 'diffId'>;
-
-/** Tells what happens to the layers of one image. */
-export class LayerEvents {
-  readonly #layers: readonly ToldLayer[];
-  readonly #chainIds: readonly Digest[];
-  readonly #onEvent: UnpackOptions['onEvent'];
-
-  constructor(layers: readonly ToldLayer[], onEvent: UnpackOptions['onEvent']) {
-    this.#layers = layers;
-    this.#chainIds = chainIds(layers.map(({ diffId }) => diffId));
-    this.#onEvent = onEvent;
-  }
-
-  /** @param bytes - of the blob that were read so far */
-  tell(index: number, state: LayerState, bytes: number, decompressor?: Decompressor): void {
-    const layer = this.#layers[index];
-    const chainId = this.#chainIds[index];
-    if (layer === undefined || chainId === undefined) return;
-    const { descriptor, diffId } = layer;
-    const at = performance.now();
-    const by = decompressor === undefined ? {} : { decompressor };
-    this.#onEvent?.({ type: 'layer', digest: descriptor.digest, diffId, chainId, state, bytes, ...by, at });
-  }
-
-  warn({ descriptor }: ToldLayer, messages: readonly string[]): void {
-    for (const message of messages) this.#onEvent?.({ type: 'warning', digest: descriptor.digest, message });
-  }
-
-  omitted({ descriptor }: ToldLayer, devices: readonly OmittedDevice[]): void {
-    if (devices.length > 0) this.#onEvent?.({ type: 'omitted', digest: descriptor.digest, devices });
-  }
 }

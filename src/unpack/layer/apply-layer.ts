@@ -6,12 +6,10 @@ import { Digester } from '../../spec/index.js';
 import { Frontier } from '../../system/index.js';
 import { TarReader } from '../tar/tar-reader.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
-import { LayerBytes } from '../terms/image-budget.js';
-import { layerError } from '../jobs/layer-error.js';
+import { LayerBytes, type ThreadActivity } from '../jobs/shared-memory.js';
+import { layerError, Warnings } from '../terms/layer-fault.js';
 import { LayerWriter } from './layer-writer.js';
-import { Warnings } from '../terms/warnings.js';
 import type { ApplyJob, ApplyResult } from '../jobs/apply-job.js';
-import type { ThreadActivity } from '../jobs/thread-activity.js';
 
 export interface ApplyLayerOptions extends Abortable {
   /** Compressed bytes consumed so far. */

@@ -1,18 +1,62 @@
 import { UnpackError } from '../../errors.js';
 import type { UnpackLimits } from '../../spec/index.js';
-import { type BytePath, fromBytePath } from '../../system/index.js';
-import { badArchive, limitExceeded, printable } from '../terms/archive-error.js';
+import type { BytePath } from '../../system/index.js';
 import type { TarEntry } from '../tar/tar-header.js';
-import type { Warnings } from '../terms/warnings.js';
-import type { OmittedDevice } from '../jobs/apply-job.js';
-import type { LayerNode } from './layer-node.js';
-import type { LayerTree } from './layer-tree.js';
+import { badArchive, limitExceeded } from '../terms/layer-fault.js';
+
+/** What an entry's path means (image-spec layer.md: Whiteouts). */
+export type EntryMeaning =
+  | { readonly kind: 'entry' }
+  /** Hides a name of the lower layers. */
+  | { readonly kind: 'whiteout'; readonly hidden: BytePath }
+  /** Hides everything that the lower layers have in the directory. */
+  | { readonly kind: 'opaque' }
+  /** Book-keeping of aufs, which older engines left in their layers. */
+  | { readonly kind: 'skipped' };
+
+/** What an entry's name begins with that hides the rest of it. */
+export const WHITEOUT_PREFIX = '.wh.';
+const META_PREFIX = '.wh..wh.';
+const OPAQUE = '.wh..wh..opq';
+
+/**
+ * Where aufs kept the files that have several names: layers of old engines have the files here, and hard links to them. So
+ * they are entries like others until the layer is whole, and go then; Docker and containerd read such layers too.
+ */
+export const AUFS_LINKS = '.wh..wh.plnk';
+
+/** Whether nothing in a file system of layers can have the name (image-spec layer.md: Whiteouts). */
+export function isWhiteoutName(name: BytePath): boolean {
+  return name.startsWith(WHITEOUT_PREFIX);
+}
+
+const ENTRY: EntryMeaning = { kind: 'entry' };
+
+/**
+ * @throws {UnpackError} BAD_ARCHIVE for a whiteout of nothing, `.` or `..`, and for a directory with a whiteout's name, which
+ *   layer.md says cannot exist
+ */
+export function meaningOf(components: readonly BytePath[]): EntryMeaning {
+  const last = components.length - 1;
+  for (const [i, component] of components.entries()) {
+    if (!isWhiteoutName(component)) continue;
+    if (component.startsWith(META_PREFIX)) {
+      if (component === AUFS_LINKS && i === 0 && last === 1) continue;
+      return i === last && component === OPAQUE ? { kind: 'opaque' } : { kind: 'skipped' };
+    }
+    if (i < last) throw badArchive('an entry lies in a directory with the name of a whiteout');
+    const hidden = component.slice(WHITEOUT_PREFIX.length);
+    if (hidden === '' || hidden === '.' || hidden === '..') throw badArchive('a whiteout hides no name');
+    return { kind: 'whiteout', hidden };
+  }
+  return ENTRY;
+}
 
 /** The kernel keeps 12 bits of a major number and 20 of a minor one (linux/kdev_t.h). */
 const MAX_MAJOR = 2 ** 12 - 1;
 const MAX_MINOR = 2 ** 20 - 1;
 
-type DeviceEntry = TarEntry & { readonly type: 'character' | 'block' };
+export type DeviceEntry = TarEntry & { readonly type: 'character' | 'block' };
 
 /**
  * Refuses what no layer may ask for, whatever it is put into.
@@ -49,40 +93,4 @@ function checkTarget(bytes: number, linkBytes: number): void {
   if (bytes === 0) throw badArchive('a symbolic link has no target');
   if (bytes < linkBytes) return;
   throw limitExceeded(`the target of a symbolic link has ${bytes} bytes`);
-}
-
-/** A list of devices has to stop somewhere; the warning says that there are any. */
-const TOLD = 1000;
-
-/** The device nodes of a layer that are not made. */
-export class OmittedDevices {
-  /** In the archive's order; only the first thousand of them. */
-  readonly told: OmittedDevice[] = [];
-  readonly #tree: LayerTree;
-  readonly #warnings: Warnings;
-  /** What would be at a name, in a directory as long as the layer has it. */
-  readonly #devices = new WeakMap<LayerNode, Map<BytePath, DeviceEntry>>();
-
-  constructor(tree: LayerTree, warnings: Warnings) {
-    this.#tree = tree;
-    this.#warnings = warnings;
-  }
-
-  /** Leaves a device out. What the lower layers have at the name must not show through. */
-  omit(parent: LayerNode, name: BytePath, device: DeviceEntry, reason: string): void {
-    const { path, type, major, minor } = device;
-    this.#tree.remove(parent, name);
-    parent.addWhiteout(name);
-    const devices = this.#devices.get(parent) ?? new Map<BytePath, DeviceEntry>();
-    this.#devices.set(parent, devices.set(name, device));
-    if (this.told.length < TOLD) {
-      this.told.push({ path: fromBytePath(parent.pathOf(name)), type, major, minor });
-    }
-    this.#warnings.once(type, `${type} devices are left out, ${reason}; the first is ${printable(path)}`);
-  }
-
-  /** The device that would be at a name where nothing is. */
-  at(parent: LayerNode, name: BytePath): DeviceEntry | undefined {
-    return this.#devices.get(parent)?.get(name);
-  }
 }

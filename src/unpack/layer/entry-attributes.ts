@@ -22,12 +22,11 @@ import {
   threadUmaskIsClear,
   utimensat,
 } from '../../system/index.js';
-import { limitExceeded, printable } from '../terms/archive-error.js';
+import { limitExceeded, printable, type Warnings } from '../terms/layer-fault.js';
 import type { TarEntry } from '../tar/tar-header.js';
 import { changesOwner, type Owner, ownerOf, type Ownership } from '../terms/ownership.js';
 import { xattrRefusal } from '../disk/file-attributes.js';
-import type { Warnings } from '../terms/warnings.js';
-import type { DirectoryAttributes } from './layer-node.js';
+import type { DirectoryAttributes } from './layer-paths.js';
 
 export const DEFAULT_ACL = 'system.posix_acl_default';
 

@@ -20,19 +20,17 @@ import {
 } from '../../system/index.js';
 import { copyNode, LINK_LIMIT_WARNING, linkUnlessFull } from '../disk/copy-node.js';
 import type { Place } from '../disk/file-attributes.js';
-import { filesystemError, printable } from '../terms/archive-error.js';
+import { filesystemError, printable, type Warnings } from '../terms/layer-fault.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
-import type { Warnings } from '../terms/warnings.js';
-import { type OmittedDevices } from './check-entry.js';
-import { AUFS_LINKS } from './whiteout-name.js';
+import { AUFS_LINKS } from './check-entry.js';
 import { DEFAULT_ACL, type EntryAttributes } from './entry-attributes.js';
 import {
   type DirectoryAttributes,
   type LayerLink,
   type LayerNode,
   refuseDeletedTarget,
-} from './layer-node.js';
-import type { LayerTree } from './layer-tree.js';
+} from './layer-paths.js';
+import type { LayerTree, OmittedDevices } from './layer-tree.js';
 
 /**
  * What can be done only when a layer's last entry is there: telling what it deletes, since whiteouts hide
@@ -220,9 +218,7 @@ export class HardLinks {
       return;
     }
     try {
-      const warnings = new Set<string>();
-      copyNode(from, to, stat, warnings);
-      for (const warning of warnings) this.#warnings.once(warning, warning);
+      copyNode(from, to, stat, this.#warnings);
       if (known !== undefined) this.#forget(key, known);
       this.#remember(key, { file, copy: open(to) });
     } catch (error) {

@@ -6,6 +6,7 @@ import {
   defaultResolver,
   fchownat,
   fchmodat,
+  fromBytePath,
   mkdirat,
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -18,11 +19,12 @@ import {
   type BytePath,
   type Resolver,
 } from '../../system/index.js';
-import { limitExceeded } from '../terms/archive-error.js';
+import type { OmittedDevice } from '../jobs/apply-job.js';
+import { limitExceeded, printable, type Warnings } from '../terms/layer-fault.js';
 import { type Owner, UNCHANGED } from '../terms/ownership.js';
+import type { DeviceEntry } from './check-entry.js';
 import { cannotOwn } from './entry-attributes.js';
-import { LayerNode } from './layer-node.js';
-import { type LayerPathLimits, LayerPaths, NOT_A_LINK } from './layer-paths.js';
+import { LayerNode, type LayerPathLimits, LayerPaths, NOT_A_LINK } from './layer-paths.js';
 
 /** Directories kept open. Entries come grouped by directory, so a few serve nearly all of them. */
 const OPEN_DIRECTORIES = 32;
@@ -217,5 +219,41 @@ export class LayerTree extends LayerPaths<LayerNode> {
       this.#forget(node);
       return;
     }
+  }
+}
+
+/** A list of devices has to stop somewhere; the warning says that there are any. */
+const TOLD = 1000;
+
+/** The device nodes of a layer that are not made. */
+export class OmittedDevices {
+  /** In the archive's order; only the first thousand of them. */
+  readonly told: OmittedDevice[] = [];
+  readonly #tree: LayerTree;
+  readonly #warnings: Warnings;
+  /** What would be at a name, in a directory as long as the layer has it. */
+  readonly #devices = new WeakMap<LayerNode, Map<BytePath, DeviceEntry>>();
+
+  constructor(tree: LayerTree, warnings: Warnings) {
+    this.#tree = tree;
+    this.#warnings = warnings;
+  }
+
+  /** Leaves a device out. What the lower layers have at the name must not show through. */
+  omit(parent: LayerNode, name: BytePath, device: DeviceEntry, reason: string): void {
+    const { path, type, major, minor } = device;
+    this.#tree.remove(parent, name);
+    parent.addWhiteout(name);
+    const devices = this.#devices.get(parent) ?? new Map<BytePath, DeviceEntry>();
+    this.#devices.set(parent, devices.set(name, device));
+    if (this.told.length < TOLD) {
+      this.told.push({ path: fromBytePath(parent.pathOf(name)), type, major, minor });
+    }
+    this.#warnings.once(type, `${type} devices are left out, ${reason}; the first is ${printable(path)}`);
+  }
+
+  /** The device that would be at a name where nothing is. */
+  at(parent: LayerNode, name: BytePath): DeviceEntry | undefined {
+    return this.#devices.get(parent)?.get(name);
   }
 }

@@ -17,18 +17,24 @@ import {
   symlinkat,
   write,
 } from '../../system/index.js';
-import { atEntry, badArchive, filesystemError, limitExceeded, printable } from '../terms/archive-error.js';
+import {
+  atEntry,
+  badArchive,
+  filesystemError,
+  limitExceeded,
+  printable,
+  Warnings,
+} from '../terms/layer-fault.js';
 import type { SparseSegment, TarEntry } from '../tar/tar-header.js';
 import type { TarHandler } from '../tar/tar-reader.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
 import { changesOwner, ownerOf, type Ownership } from '../terms/ownership.js';
-import { Warnings } from '../terms/warnings.js';
 import type { OmittedDevice } from '../jobs/apply-job.js';
-import { checkEntry, isDevice, OmittedDevices } from './check-entry.js';
+import { checkEntry, isDevice } from './check-entry.js';
 import { EntryAttributes } from './entry-attributes.js';
 import { finishLayer, HardLinks } from './finish-layer.js';
-import type { LayerNode } from './layer-node.js';
-import { LayerTree } from './layer-tree.js';
+import type { LayerNode } from './layer-paths.js';
+import { LayerTree, OmittedDevices } from './layer-tree.js';
 
 export interface LayerWriterOptions {
   readonly ownership: Ownership;

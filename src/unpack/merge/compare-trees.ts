@@ -24,7 +24,7 @@ import {
 } from '../../system/index.js';
 import type { CompareJob, CompareResult } from '../jobs/apply-job.js';
 import type { Place } from '../disk/file-attributes.js';
-import { isWhiteout } from './lower-stack.js';
+import { isWhiteout } from '../disk/file-attributes.js';
 import {
   isDirectory,
   joinPath,

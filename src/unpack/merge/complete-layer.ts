@@ -1,24 +1,27 @@
 import { closeSync } from 'node:fs';
-import { systemCode, throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
+import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
 import {
   AT_SYMLINK_NOFOLLOW,
+  type BytePath,
   fsetxattr,
+  fstat,
   fstatat,
   fstatatIfPresent,
   mkdirat,
   mknodat,
   S_IFCHR,
-  type BytePath,
   type Stat,
 } from '../../system/index.js';
-import { printable } from '../terms/archive-error.js';
-import type { CompleteJob, WarningsResult } from '../jobs/apply-job.js';
-import type { LayerChanges, LayerForm, PendingLink } from '../terms/layer-changes.js';
-import { Warnings } from '../terms/warnings.js';
 import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull } from '../disk/copy-node.js';
-import { copyAttributes, restoreDirectory, type Place } from '../disk/file-attributes.js';
-import { isSymlink, LowerStack, type LowerFile, OPAQUE_XATTR } from './lower-stack.js';
-import { becomesDirectory, missingLinkTarget } from '../layer/layer-node.js';
+import {
+  copyAttributes,
+  isOpaque,
+  isSymlink,
+  isWhiteout,
+  OPAQUE_XATTR,
+  type Place,
+  restoreDirectory,
+} from '../disk/file-attributes.js';
 import {
   ancestorPaths,
   inDirectoryBelow,
@@ -30,6 +33,10 @@ import {
   pathDepth,
   statBelow,
 } from '../disk/tree-walk.js';
+import type { CompleteJob, WarningsResult } from '../jobs/apply-job.js';
+import { becomesDirectory, missingLinkTarget } from '../layer/layer-paths.js';
+import type { LayerChanges, LayerForm, PendingLink } from '../terms/layer-changes.js';
+import { printable, Warnings } from '../terms/layer-fault.js';
 
 const YES = Buffer.from('y');
 
@@ -210,4 +217,86 @@ function withLower({ rootfd, path }: LowerFile, use: (place: Place) => void): vo
   const found = inDirectoryBelow(rootfd, parentPath(path), (dirfd) => use({ dirfd, name: lastName(path) }));
   if (found !== undefined) return;
   throw new UnpackError('FILESYSTEM', `${printable(path)} is not in the lower layer any more`);
+}
+
+/** A file of a lower layer, found by its path below that layer's open root. */
+interface LowerFile {
+  readonly rootfd: number;
+  readonly path: BytePath;
+  readonly stat: Stat;
+}
+
+/** What the layers below show at a path. */
+export interface LowerView {
+  /** The directories that are merged there, topmost first. */
+  readonly directories: readonly LowerFile[];
+  /** What is there instead, where it is not a directory. */
+  readonly file?: LowerFile;
+}
+
+const NOTHING: LowerView = { directories: [] };
+
+/**
+ * The layers below one that is being completed, seen as overlayfs merges them: a whiteout or a file ends the search, an
+ * opaque directory is the last that is merged, and what the layer itself whites out is not seen. No symlink is followed.
+ */
+class LowerStack implements Disposable {
+  readonly #roots: LowerFile[] = [];
+  readonly #views = new Map<BytePath, LowerView>();
+  readonly #whiteouts: ReadonlySet<BytePath>;
+  readonly #opaques: ReadonlySet<BytePath>;
+
+  /** @param directories - of the layers below, in an overlay form, topmost first */
+  constructor(directories: readonly string[], hidden: Pick<LayerChanges, 'whiteouts' | 'opaques'>) {
+    this.#whiteouts = new Set(hidden.whiteouts);
+    this.#opaques = new Set(hidden.opaques);
+    try {
+      for (const directory of directories) {
+        const rootfd = openTree(directory);
+        this.#roots.push({ rootfd, path: '', stat: fstat(rootfd) });
+        if (isOpaque(rootfd, '')) break;
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** What a path shows; a directory that the layer makes opaque still shows itself, but nothing below it. */
+  view(path: BytePath): LowerView {
+    if (path === '') return { directories: this.#roots };
+    let view = this.#views.get(path);
+    if (view === undefined) {
+      view = this.#whiteouts.has(path) ? NOTHING : this.#look(path);
+      this.#views.set(path, view);
+    }
+    return view;
+  }
+
+  /** Whether a whiteout of the layer has something to hide. */
+  isNeeded(whiteout: BytePath): boolean {
+    const { directories, file } = this.#look(whiteout);
+    return directories.length > 0 || file !== undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { rootfd } of this.#roots.splice(0)) closeSync(rootfd);
+  }
+
+  #look(path: BytePath): LowerView {
+    const parent = parentPath(path);
+    if (this.#opaques.has(parent)) return NOTHING;
+    const directories: LowerFile[] = [];
+    for (const { rootfd } of this.view(parent).directories) {
+      const stat = statBelow(rootfd, path);
+      if (stat === undefined) continue;
+      const found = { rootfd, path, stat };
+      if (!isDirectory(stat)) {
+        return directories.length > 0 || isWhiteout(stat) ? { directories } : { directories, file: found };
+      }
+      directories.push(found);
+      if (isOpaque(rootfd, path)) break;
+    }
+    return { directories };
+  }
 }

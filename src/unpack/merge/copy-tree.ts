@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { systemCode, type Abortable } from '../../errors.js';
 import { AT_SYMLINK_NOFOLLOW, fstatat, mkdirat, type BytePath, type Stat } from '../../system/index.js';
 import type { CopyTreeJob, WarningsResult } from '../jobs/apply-job.js';
-import { Warnings } from '../terms/warnings.js';
+import { Warnings } from '../terms/layer-fault.js';
 import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull } from '../disk/copy-node.js';
 import { copyAttributes, type Place } from '../disk/file-attributes.js';
 import {

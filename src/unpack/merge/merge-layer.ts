@@ -12,11 +12,11 @@ import {
 } from '../../system/index.js';
 import type { MergeJob, WarningsResult } from '../jobs/apply-job.js';
 import type { LayerChanges, PendingLink } from '../terms/layer-changes.js';
-import { Warnings } from '../terms/warnings.js';
+import { Warnings } from '../terms/layer-fault.js';
 import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull, linkUnlessFull } from '../disk/copy-node.js';
-import { copyAttributes, restoreDirectory, type Place } from '../disk/file-attributes.js';
-import { isSymlink } from './lower-stack.js';
-import { becomesDirectory, missingLinkTarget } from '../layer/layer-node.js';
+import { copyAttributes, isSymlink, restoreDirectory, type Place } from '../disk/file-attributes.js';
+
+import { becomesDirectory, missingLinkTarget } from '../layer/layer-paths.js';
 import {
   ancestorPaths,
   emptyDirectory,

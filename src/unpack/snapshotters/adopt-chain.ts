@@ -4,7 +4,7 @@ import { systemCode } from '../../errors.js';
 import { integerOf, type Row, type Statements, textOf } from '../../metadata/index.js';
 import { chainIds, type Digest, parseDigest } from '../../spec/index.js';
 import type { CommitLayer } from '../layer-snapshotter.js';
-import { filesystemError } from '../terms/archive-error.js';
+import { filesystemError } from '../terms/layer-fault.js';
 import { commitLayers, type SnapshotParts } from './commit-layers.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 

@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises';
 import type { Abortable } from '../../errors.js';
 import {
   integerOf,
-  labelsOf,
   type MetadataDatabase,
   optionalIntegerOf,
   type Row,
@@ -12,7 +11,7 @@ import { parseDigest } from '../../spec/index.js';
 import type { LayerInput } from '../jobs/layer-input.js';
 import type { CheckedSnapshot, HoldOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
-import { applyOptions, extractLayer } from '../workers/extract-layer.js';
+import { applyOptions, extractLayer } from '../unpacker.js';
 import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
 import {
   readSnapshotFile,
@@ -20,7 +19,7 @@ import {
   type SnapshotFile,
   writeSnapshotFile,
 } from './snapshot-directories.js';
-import { isUnpacking, snapshotNotFound } from './snapshot-records.js';
+import { snapshotNotFound } from './snapshot-records.js';
 
 /** How a snapshotter makes a layer anew. */
 export interface LayerMaking {
@@ -212,12 +211,12 @@ async function readGenerations(
       diffId: textOf(row, 'diff_id'),
     });
   }
-  const rows = await database.all('SELECT id, snapshotter, name, kind, parent_id, labels FROM snapshots');
+  const rows = await database.all('SELECT id, snapshotter, name, kind, parent_id, unpacking FROM snapshots');
   const byNumber = new Map(rows.map((row) => [integerOf(row, 'id'), row]));
   const depths = new Map<number, number>();
   const generations: CheckedSnapshot[][] = [];
   for (const [number, row] of byNumber) {
-    if (isUnpacking({ labels: labelsOf(row, 'labels') })) continue;
+    if (integerOf(row, 'unpacking') === 1) continue;
     const depth = depthOf(number, byNumber, depths);
     (generations[depth] ??= []).push(snapshotOf(row));
   }

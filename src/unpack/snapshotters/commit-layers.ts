@@ -1,19 +1,19 @@
-import { throwIfAborted, UnpackError, type Abortable } from '../../errors.js';
-import type { MetadataDatabase, Statements } from '../../metadata/index.js';
+import { randomUUID } from 'node:crypto';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { type Abortable, LandfallError, throwIfAborted, UnpackError } from '../../errors.js';
+import { IN_DOUBT, integerOf, type MetadataDatabase, type Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
-import { faultPoint } from '../../system/index.js';
+import { faultPoint, O_DIRECTORY, O_RDONLY, syncfsInBackground } from '../../system/index.js';
 import type { CommitLayer, CommittedLayer } from '../layer-snapshotter.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import {
   rewriteSnapshotFile,
-  type SnapshotDirectories,
+  SnapshotDirectories,
   type SnapshotFile,
   writeSnapshotFile,
 } from './snapshot-directories.js';
 import { infoOf, snapshotNotFound, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
-import type { PrivateDirectories } from './private-directories.js';
-import type { Writeback } from './writeback.js';
 
 /** What a snapshotter is made of: rows, directories, and the threads that work on them. */
 export interface SnapshotParts {
@@ -227,4 +227,218 @@ async function recordNew(
   await records.commit(tx, number, { name, parentNumber: parent?.number, labels: {} });
   await records.recordChain(tx, chainId, diffId, number);
   if (unsynced !== undefined) await records.setUnsynced(tx, number, unsynced);
+}
+
+/** A directory that this process fills, and the lock that says so to others. */
+interface PrivateDirectory {
+  readonly number: number;
+  readonly lock: number;
+}
+
+/** A power cut takes the process along, and what it was filling is garbage then, with a row or without. */
+const VOLATILE = { durable: false } as const;
+
+interface PrivateDirectoriesOptions {
+  readonly database: MetadataDatabase;
+  readonly directories: SnapshotDirectories;
+  readonly records: SnapshotRecords;
+  /** Counts them, where their content is to be synced. */
+  readonly writeback: Writeback | undefined;
+}
+
+/**
+ * The directories that this process fills, and that are not visible yet. The process locks each of them, and the kernel
+ * drops the lock with the process, so a collection knows at once which were abandoned.
+ */
+export class PrivateDirectories {
+  readonly #options: PrivateDirectoriesOptions;
+  readonly #byKey = new Map<string, PrivateDirectory>();
+
+  constructor(options: PrivateDirectoriesOptions) {
+    this.#options = options;
+  }
+
+  /** Made and locked in the transaction of its row, so that no collection finds it unlocked. */
+  async begin(
+    names: readonly string[],
+    parentNumber?: number,
+  ): Promise<{ readonly key: string; readonly number: number }> {
+    const { database, directories, records } = this.#options;
+    const key = `unpacking-${randomUUID()}`;
+    const make = async (tx: Statements): Promise<number> => {
+      const number = await records.insert(tx, { name: key, kind: 'active', parentNumber, unpacking: true });
+      directories.create(number, names);
+      const lock = directories.tryLock(number);
+      if (lock === undefined)
+        throw new LandfallError('IN_USE', `${directories.path(number)} is locked already`);
+      try {
+        this.#options.writeback?.begin();
+      } catch (error) {
+        closeSync(lock);
+        throw error;
+      }
+      this.#byKey.set(key, { number, lock });
+      return number;
+    };
+    try {
+      return { key, number: await database.transaction(make, VOLATILE) };
+    } catch (error) {
+      this.release(key);
+      throw error;
+    }
+  }
+
+  numberOf(key: string): number | undefined {
+    return this.#byKey.get(key)?.number;
+  }
+
+  /** Gives up the lock of a directory that is private no more. */
+  release(key: string): void {
+    const directory = this.#byKey.get(key);
+    if (directory === undefined) return;
+    this.#byKey.delete(key);
+    this.#options.writeback?.end();
+    closeSync(directory.lock);
+  }
+
+  /** Whatever becomes of it, the directory is locked no more: what is left of it is a later collection's. */
+  async abandon(key: string): Promise<void> {
+    const { database, directories, records } = this.#options;
+    const directory = this.#byKey.get(key);
+    if (directory === undefined) return;
+    try {
+      // First what takes space: on a full disk, the database has none to write to before.
+      const away = directories.discard(directory.number);
+      if (away !== undefined) await directories.sweep(away);
+      await database.transaction((tx) => records.delete(tx, directory.number), VOLATILE);
+    } finally {
+      this.release(key);
+    }
+  }
+}
+
+export interface WritebackOptions {
+  /** Of whose file system all is written; made where it is missing. */
+  readonly directory: string;
+  /** How a file system is synced, for tests. */
+  readonly syncfs?: ((fd: number) => Promise<void>) | undefined;
+}
+
+/**
+ * The pause between two rounds, in ms. By itself the kernel begins with what is half a minute old, when a pull is over. With
+ * this pause two layers of 330 MB on an ext4 that is as fast as memory left 0.05 s to be synced at the end, and without any
+ * writeback 0.58 s; the processor time is the same.
+ */
+const PAUSE_MS = 300;
+
+/**
+ * Writes what layers leave in the page cache to the disk while they still are unpacked, so that the sync before their commit
+ * finds little to do. It runs while there are {@link begin layers in the making}, on a thread of libuv's pool, a round after
+ * another; whoever wants to be sure joins the next one. Like that sync it cannot tell these files from all others of the
+ * file system: thousands of small ones are not worth a call each.
+ */
+export class Writeback {
+  readonly #directory: string;
+  readonly #syncfs: (fd: number) => Promise<void>;
+  #layers = 0;
+  /**
+   * Open from the first layer to the last, so that it is told of each write that failed in between, whoever has heard of it
+   * before (syncfs(2), since Linux 5.8).
+   */
+  #fd: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #last: Promise<void> = Promise.resolve();
+  /** Waits for the last one to end. */
+  #next: Promise<void> | undefined;
+  /** What a round was told, and so no later one: all layers in the making may lack something. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor({ directory, syncfs = syncfsInBackground }: WritebackOptions) {
+    this.#directory = directory;
+    this.#syncfs = syncfs;
+  }
+
+  /** A layer is about to be written. {@link end} belongs to each call. */
+  begin(): void {
+    if (this.#fd === undefined) {
+      mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      this.#fd = openSync(this.#directory, O_RDONLY | O_DIRECTORY);
+      this.#schedule();
+    }
+    // What could not be opened is not begun, and has no end.
+    this.#layers += 1;
+  }
+
+  /** A layer is committed, or given up. */
+  end(): void {
+    this.#layers -= 1;
+    if (this.#layers > 0) return;
+    clearTimeout(this.#timer);
+    const fd = this.#fd;
+    this.#fd = undefined;
+    this.#failure = undefined;
+    if (fd === undefined) return;
+    // Not while a call has it.
+    void Promise.allSettled([this.#last, this.#next]).then(() => closeSync(fd));
+  }
+
+  /**
+   * Makes all durable that was written before the call.
+   *
+   * @throws SystemError, also of what a round before could not write that ran since the first of the layers began
+   */
+  async sync(): Promise<void> {
+    this.begin();
+    try {
+      await this.#round();
+      if (this.#failure !== undefined) throw this.#failure.error;
+    } finally {
+      this.end();
+    }
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      void this.#round().then(() => {
+        if (this.#layers > 0) this.#schedule();
+      });
+    }, PAUSE_MS);
+    this.#timer.unref();
+  }
+
+  /** One that begins after the call: what runs already may have passed by what was written last. */
+  #round(): Promise<void> {
+    this.#next ??= this.#last.then(async () => {
+      if (this.#next !== undefined) this.#last = this.#next;
+      this.#next = undefined;
+      const fd = this.#fd;
+      if (fd === undefined) return;
+      try {
+        await this.#syncfs(fd);
+      } catch (error) {
+        this.#failure ??= { error };
+      }
+    });
+    return this.#next;
+  }
+}
+
+/**
+ * Puts the directories of snapshots away that are in doubt (src/metadata/unsynced.ts): each then counts as lost, is unpacked
+ * anew in its place by the next pull, and what was put away goes with the next collection. Their rows stay as they are; the
+ * caller has the store's root locked.
+ *
+ * @param boot this one
+ * @returns how many there are
+ */
+export async function putAwayDoubtfulSnapshots(
+  root: string,
+  database: MetadataDatabase,
+  boot: string,
+): Promise<number> {
+  const directories = new SnapshotDirectories(root);
+  const rows = await database.all(`SELECT id FROM snapshots WHERE ${IN_DOUBT}`, [boot]);
+  for (const row of rows) directories.discard(integerOf(row, 'id'));
+  return rows.length;
 }

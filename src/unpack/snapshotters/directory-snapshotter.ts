@@ -3,6 +3,7 @@ import { type Abortable, LandfallError } from '../../errors.js';
 import type { MetadataDatabase, Statements } from '../../metadata/index.js';
 import type { Digest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
+import type { IdMappings } from '../bundle/runtime-config.js';
 import type {
   CommitLayer,
   CommittedLayer,
@@ -14,31 +15,32 @@ import type {
   SweepOptions,
   SweptSnapshots,
 } from '../layer-snapshotter.js';
-import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { Labelled, Labels, Mount, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
-import type { IdMappings } from '../bundle/runtime-config.js';
+import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
-import { commitLayers, type CompleteLayer, type SnapshotParts } from './commit-layers.js';
-import { hasChildren, HeldSnapshots } from './held-snapshots.js';
-import { idMappingsOn } from './id-mappings.js';
-import { PrivateDirectories } from './private-directories.js';
-import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
-import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
 import {
+  commitLayers,
+  type CompleteLayer,
+  PrivateDirectories,
+  type SnapshotParts,
+  Writeback,
+  type WritebackOptions,
+} from './commit-layers.js';
+import { idMappingsOn } from './id-mappings.js';
+import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
+import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
+import {
+  checkLabels,
   infoOf,
-  isUnpacking,
-  labelsFor,
   nameTaken,
-  reservedIn,
   snapshotNotFound,
   type SnapshotRecord,
   SnapshotRecords,
   wrongKind,
 } from './snapshot-records.js';
-import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
-import { Writeback, type WritebackOptions } from './writeback.js';
+import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
 
 export interface SnapshotterOptions {
   /** The store's root; snapshots lie in `<root>/snapshots`. */
@@ -61,7 +63,7 @@ interface WantedSnapshot {
   readonly kind: 'active' | 'view';
   readonly key: string;
   readonly parent: string | undefined;
-  readonly labels: Labels;
+  readonly given: Labelled;
   /** Of the directories in it. */
   readonly names: readonly string[];
 }
@@ -88,7 +90,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
   readonly #private: PrivateDirectories;
-  readonly #held: HeldSnapshots;
   readonly #adoption: ChainAdoption | undefined;
   readonly #parts: SnapshotParts;
 
@@ -101,7 +102,6 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const { database, pool, directories, records } = this;
     const { unsynced, additional = [] } = o;
     const writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
-    this.#held = new HeldSnapshots({ database, directories, records });
     this.#private = new PrivateDirectories({
       database,
       directories,
@@ -152,14 +152,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const [, ...parents] = await this.records.lineage(this.database, record.number);
     const parent =
       record.parent === undefined ? undefined : await this.records.find(this.database, record.parent);
-    const mappings = this.mapsIds ? idMappingsOn(parent?.labels, record.labels) : undefined;
+    const mappings = this.mapsIds ? idMappingsOn(parent, record.labels) : undefined;
     return this.mountsOf(record.number, record.kind, parents, mappings);
   }
 
-  async commit(key: string, name: string, o: Labelled = {}): Promise<void> {
+  async commit(key: string, name: string, { labels = {} }: Pick<Labelled, 'labels'> = {}): Promise<void> {
     const record = await this.#getActive(this.database, key);
     const { parent } = record;
-    const labels = { ...labelsFor(o), ...reservedIn(record.labels) };
+    checkLabels(labels);
     await this.#refuseTaken(this.database, name);
     await writeSnapshotFile(this.directories.path(record.number), {
       name,
@@ -180,15 +180,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async stat(id: string): Promise<SnapshotInfo | undefined> {
     const record = await this.records.find(this.database, id);
-    return record === undefined || isUnpacking(record) ? undefined : infoOf(record);
+    return record === undefined || record.unpacking ? undefined : infoOf(record);
   }
 
-  update(id: string, change: { readonly labels: Labels }): Promise<SnapshotInfo> {
-    const labels = labelsFor(change);
+  update(id: string, { labels }: { readonly labels: Labels }): Promise<SnapshotInfo> {
+    checkLabels(labels);
     return this.database.transaction(async (tx) => {
-      const record = await this.#get(tx, id);
-      const { number } = record;
-      await this.records.setLabels(tx, number, { ...labels, ...reservedIn(record.labels) });
+      const { number } = await this.#get(tx, id);
+      await this.records.setLabels(tx, number, labels);
       return infoOf(await this.#get(tx, id));
     });
   }
@@ -226,7 +225,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     let after = 0;
     for (;;) {
       const page = await this.records.page(this.database, { after, limit: PAGE, heldBy });
-      for (const record of page) if (!isUnpacking(record)) yield infoOf(record);
+      for (const record of page) if (!record.unpacking) yield infoOf(record);
       const end = page.at(-1);
       if (end === undefined) return;
       after = end.number;
@@ -234,16 +233,40 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   async holdChain(chainId: Digest, o: HoldChainOptions): Promise<SnapshotInfo | undefined> {
+    checkLabels(o.labels);
     // It may be in an additional store only.
     if (this.#adoption !== undefined) await this.findChain(chainId);
-    return await this.#held.hold(chainId, o);
+    const find = async (db: Statements): Promise<SnapshotRecord | undefined> => {
+      const record = await this.records.findChain(db, chainId);
+      return record?.parent === o.parent && this.#hasContent(record) ? record : undefined;
+    };
+    const found = await find(this.database);
+    // A request for the layers of one more container finds all as it is, and waits for no writer.
+    if (found === undefined || isRetained(found, o)) return found === undefined ? undefined : infoOf(found);
+    return await this.database.transaction(async (tx) => {
+      const record = await find(tx);
+      if (record === undefined) return undefined;
+      const labels = { ...record.labels, ...o.labels };
+      await this.records.retain(tx, record.number, { ...o, labels });
+      return infoOf(await this.#get(tx, record.name));
+    });
   }
 
   async letGo(name: string, by: string): Promise<readonly Digest[]> {
-    const chains = await this.#held.letGoOfChain(name, by);
-    if (chains !== undefined) return chains;
-    await this.remove(name);
-    return [];
+    const chains = await this.database.transaction(async (tx) => {
+      const record = await this.records.find(tx, name);
+      // To a program that does not retain it, it is not there.
+      if (record?.heldBy !== by) throw snapshotNotFound(name);
+      const chains = await this.records.chainsOf(tx, record.number);
+      // A chain is of use to others too, so only the reference goes.
+      if (chains.length > 0) {
+        if (await this.records.hasChildrenOf(tx, record.number, by)) throw hasChildren(name);
+        await this.records.release(tx, record.number);
+      }
+      return chains;
+    });
+    if (chains.length === 0) await this.remove(name);
+    return chains;
   }
 
   async findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
@@ -255,7 +278,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   async #findChain(chainId: Digest): Promise<SnapshotInfo | undefined> {
     const record = await this.records.findChain(this.database, chainId);
-    return record !== undefined && this.directories.exists(record.number) ? infoOf(record) : undefined;
+    return this.#hasContent(record) ? infoOf(record) : undefined;
+  }
+
+  #hasContent(record: SnapshotRecord | undefined): record is SnapshotRecord {
+    return record !== undefined && this.directories.exists(record.number);
   }
 
   async beginLayer(): Promise<LayerDirectory> {
@@ -328,18 +355,19 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   ): Promise<readonly Mount[]> {
     // A view shows its parent as it is; without a parent it has an empty directory of its own.
     const names = kind === 'active' ? this.activeNames : ['fs'];
-    const wanted = { kind, key, parent, labels: labelsFor(o), names };
+    checkLabels(o.labels ?? {});
+    const wanted = { kind, key, parent, given: o, names };
     return await (kind === 'view' || this.fillsAtOnce ? this.#makeAtOnce(wanted) : this.#makeApart(wanted));
   }
 
   /** In one transaction. A crash before its end leaves a directory without a row. */
   async #makeAtOnce(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
+    const { kind, key, given, names } = wanted;
     let created: number | undefined;
     try {
       const { number, lineage, mappings } = await this.database.transaction(async (tx) => {
         const { parentNumber, lineage, mappings } = await this.#parentOf(tx, wanted);
-        const number = await this.records.insert(tx, { name: key, kind, parentNumber, labels });
+        const number = await this.records.insert(tx, { ...given, name: key, kind, parentNumber });
         created = number;
         this.directories.create(number, names);
         faultPoint('prepare:begun');
@@ -360,7 +388,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
 
   /** In a private directory, since filling it takes long. */
   async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
-    const { kind, key, labels, names } = wanted;
+    const { kind, key, given, names } = wanted;
     const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
     const opened = await this.#private.begin(names, parentNumber);
     faultPoint('prepare:begun');
@@ -369,7 +397,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       faultPoint('prepare:filled');
       await this.database.transaction(async (tx) => {
         await this.#refuseTaken(tx, key);
-        await this.records.publish(tx, opened.number, { name: key, kind, labels });
+        await this.records.publish(tx, opened.number, { ...given, name: key, kind });
       });
       faultPoint('prepare:published');
       this.#private.release(opened.key);
@@ -381,21 +409,21 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   }
 
   /** Refuses a key that is taken. */
-  async #parentOf(db: Statements, { key, parent, labels }: WantedSnapshot): Promise<Parent> {
+  async #parentOf(db: Statements, { key, parent, given }: WantedSnapshot): Promise<Parent> {
     const found = await this.records.findAmong(db, parent === undefined ? [key] : [key, parent]);
     if (found.has(key)) throw nameTaken(key);
     const record = parent === undefined ? undefined : found.get(parent);
-    const mappings = idMappingsOn(record?.labels, labels);
+    const mappings = idMappingsOn(record, given.labels ?? {});
     if (mappings !== undefined && !this.mapsIds) throw cannotMap(this.kind);
     if (parent === undefined) return { parentNumber: undefined, lineage: [], mappings };
-    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(parent);
+    if (record === undefined || record.unpacking) throw snapshotNotFound(parent);
     if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
     return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number), mappings };
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {
     const record = await this.records.find(db, name);
-    if (record === undefined || isUnpacking(record)) throw snapshotNotFound(name);
+    if (record === undefined || record.unpacking) throw snapshotNotFound(name);
     return record;
   }
 
@@ -418,5 +446,23 @@ function cannotMap(snapshotter: string): LandfallError {
     {
       hint: 'Take "remap-ids" out of landfall’s capabilities in containerd’s configuration.',
     },
+  );
+}
+
+/** A snapshot that cannot go yet. */
+function hasChildren(name: string): LandfallError {
+  return new LandfallError('IN_USE', `cannot remove snapshot ${name}, which is the parent of others`, {
+    hint: 'Remove those first.',
+  });
+}
+
+/** Whether a record has all that a program retains it with. */
+function isRetained(record: SnapshotRecord, { by, labels, image }: HoldChainOptions): boolean {
+  return (
+    record.heldBy === by &&
+    Object.entries(labels).every(([label, value]) => record.labels[label] === value) &&
+    (image === undefined ||
+      record.images?.some(({ name, path }) => name === image.name && path.join() === image.path.join()) ===
+        true)
   );
 }

@@ -2,7 +2,7 @@ import { LandfallError } from '../../errors.js';
 import { hasId, type IdMappings } from '../bundle/runtime-config.js';
 import { checkIdRanges, type IdRange, type Owner, ownerOf } from '../terms/ownership.js';
 import type { Labels, Mount } from '../snapshotter.js';
-import { isRemapped } from './snapshot-records.js';
+import type { SnapshotRecord } from './snapshot-records.js';
 
 /** The user namespace that a snapshot is for (containerd: core/snapshots/snapshotter.go). */
 const UID_LABEL = 'containerd.io/snapshot/uidmapping';
@@ -52,8 +52,11 @@ function rangesOf(label: string, value: string): readonly IdRange[] {
  *
  * @throws as {@link idMappingsIn}
  */
-export function idMappingsOn(parent: Labels | undefined, labels: Labels): IdMappings | undefined {
-  return parent !== undefined && isRemapped(parent) ? undefined : idMappingsIn(labels);
+export function idMappingsOn(
+  parent: Pick<SnapshotRecord, 'remapped'> | undefined,
+  labels: Labels,
+): IdMappings | undefined {
+  return parent?.remapped === true ? undefined : idMappingsIn(labels);
 }
 
 /** The host's owner of what is another one's inside; root's where the user namespace has no such owner. */

@@ -1,9 +1,9 @@
 import { chownSync, closeSync, existsSync, statSync } from 'node:fs';
 import { fstat, inUserNamespace, overlaySpec } from '../../system/index.js';
 import type { IdMappings } from '../bundle/runtime-config.js';
-import { copyAttributes } from '../disk/file-attributes.js';
+import { copyAttributes, isOpaque } from '../disk/file-attributes.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
-import { isOpaque } from '../merge/lower-stack.js';
+
 import type { Mount, SnapshotKind } from '../snapshotter.js';
 import { openTree } from '../disk/tree-walk.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';

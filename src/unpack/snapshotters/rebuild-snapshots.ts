@@ -5,6 +5,7 @@ import { type Abortable, systemCode, throwIfAborted } from '../../errors.js';
 import {
   type DamagedDatabase,
   integerOf,
+  labelsOf,
   type MetadataDatabase,
   type Row,
   type Statements,
@@ -12,9 +13,9 @@ import {
 } from '../../metadata/index.js';
 import { type Digest, digestOf, isDigest, parseDigest } from '../../spec/index.js';
 import { bootId } from '../../system/index.js';
-import type { Labels, SnapshotKind, Usage } from '../snapshotter.js';
+
 import { readSnapshotFile, SnapshotDirectories } from './snapshot-directories.js';
-import { columnsOf, isUnpacking, recordOf, type SnapshotRecord } from './snapshot-records.js';
+import { columnsOf, recordOf, RESERVED_LABELS, type SnapshotRecord } from './snapshot-records.js';
 
 export interface RebuiltSnapshots {
   readonly count: number;
@@ -70,7 +71,7 @@ export async function rebuildSnapshots(
 }
 
 function mayHoldData({ isEmpty, old }: FoundSnapshot): boolean {
-  return !isEmpty && !(old !== undefined && isUnpacking(old));
+  return !isEmpty && old?.unpacking !== true;
 }
 
 async function readOld(
@@ -79,17 +80,55 @@ async function readOld(
   if (old === undefined) return { snapshots: new Map(), last: 0, complete: false };
   const chains = await old.read('chains', 'snapshot_id', chainOf);
   const byNumber = new Map(chains.values.map(({ number, ...chain }) => [number, chain]));
+  const images = await readImages(old);
   const rows = await old.read('snapshots', 'id', (row): OldSnapshot => {
     // Older programs had no marks, and milliseconds only.
-    const record = recordOf({ unsynced: null, created_us: 0, updated_us: 0, ...row, parent: null });
-    const chain = byNumber.get(record.number);
-    return { ...record, snapshotter: textOf(row, 'snapshotter'), ...(chain === undefined ? {} : { chain }) };
+    const known = { unsynced: null, created_us: 0, updated_us: 0, ...fromLabels(row), ...row, parent: null };
+    const ofRow = JSON.stringify(images.byNumber.get(integerOf(row, 'id')) ?? []);
+    const record = recordOf({ images: ofRow, ...known, labels: givenLabels(row) });
+    return { ...record, snapshotter: textOf(row, 'snapshotter'), chain: byNumber.get(record.number) };
   });
   return {
     snapshots: new Map(rows.values.map((snapshot) => [snapshot.number, snapshot])),
     last: await old.lastNumber('snapshots'),
-    complete: rows.complete && chains.complete,
+    complete: rows.complete && chains.complete && images.complete,
   };
+}
+
+/** Names of images, each with the digests that lead to it, by the number of the snapshot. */
+async function readImages(
+  old: DamagedDatabase,
+): Promise<{ byNumber: ReadonlyMap<number, [name: string, path: string][]>; complete: boolean }> {
+  const byNumber = new Map<number, [name: string, path: string][]>();
+  if (!(await old.has('snapshot_images'))) return { byNumber, complete: true };
+  const { values, complete } = await old.read('snapshot_images', 'id', (row) => ({
+    number: integerOf(row, 'snapshot_id'),
+    image: [textOf(row, 'name'), textOf(row, 'path')] as [name: string, path: string],
+  }));
+  for (const { number, image } of values) byNumber.set(number, [...(byNumber.get(number) ?? []), image]);
+  return { byNumber, complete };
+}
+
+const IMAGE_LABEL = `${RESERVED_LABELS}image/`;
+
+/** What programs before schema 6 kept in the text of labels. */
+function fromLabels(row: Row): Row {
+  if (row['retained_by'] !== undefined) return {};
+  const labels = labelsOf(row, 'labels');
+  const images = Object.entries(labels)
+    .filter(([label]) => label.startsWith(IMAGE_LABEL))
+    .map(([label, path]) => [label.slice(IMAGE_LABEL.length), path]);
+  return {
+    unpacking: Number(labels[`${RESERVED_LABELS}unpacking`] === 'true'),
+    retained_by: labels[`${RESERVED_LABELS}held-by`] ?? null,
+    remapped: Number(`${RESERVED_LABELS}remapped` in labels),
+    images: JSON.stringify(images),
+  };
+}
+
+function givenLabels(row: Row): string {
+  const labels = Object.entries(labelsOf(row, 'labels'));
+  return JSON.stringify(Object.fromEntries(labels.filter(([label]) => !label.startsWith(RESERVED_LABELS))));
 }
 
 function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } {
@@ -101,15 +140,15 @@ function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } 
 }
 
 async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> {
-  const { number, snapshotter, name, kind, parentNumber, labels, createdAt, updatedAt, usage, chain } =
-    snapshot;
+  const { number, snapshotter, name, kind, parentNumber, createdAt, updatedAt, usage, chain } = snapshot;
+  const { labels, heldBy, remapped, images = [] } = snapshot;
   // What is whole in this boot is synced with all else before the new database is in place.
   const unsynced = snapshot.unsynced?.startsWith(bootId()) === true ? undefined : snapshot.unsynced;
   await tx.run(
     `INSERT INTO snapshots
-       (id, snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us,
-        bytes, inodes, unsynced)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, snapshotter, name, kind, parent_id, labels, retained_by, remapped,
+        created_at, created_us, updated_at, updated_us, bytes, inodes, unsynced)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     [
       number,
       snapshotter,
@@ -117,6 +156,8 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
       kind,
       parentNumber ?? null,
       JSON.stringify(labels),
+      heldBy ?? null,
+      Number(remapped),
       ...columnsOf(createdAt),
       ...columnsOf(updatedAt),
       usage?.size ?? 0,
@@ -124,6 +165,13 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
       unsynced ?? null,
     ],
   );
+  for (const image of images) {
+    await tx.run('INSERT INTO snapshot_images (snapshot_id, name, path) VALUES (?, ?, ?)', [
+      number,
+      image.name,
+      image.path.join(' '),
+    ]);
+  }
   if (chain === undefined) return;
   await tx.run('INSERT INTO chains (snapshotter, chain_id, diff_id, snapshot_id) VALUES (?, ?, ?, ?)', [
     snapshotter,
@@ -171,7 +219,7 @@ interface SnapshotChain {
 /** A row of a database that was lost or damaged. */
 interface OldSnapshot extends SnapshotRecord {
   readonly snapshotter: string;
-  readonly chain?: SnapshotChain;
+  readonly chain: SnapshotChain | undefined;
 }
 
 /** What `snapshot.json` says. */
@@ -255,24 +303,10 @@ async function isEmpty(path: string, entries: readonly Dirent[]): Promise<boolea
   return true;
 }
 
-/** What a directory says that it is. */
-interface ClaimedSnapshot {
-  readonly number: number;
-  readonly snapshotter: string;
-  readonly name: string;
-  readonly kind: SnapshotKind;
+/** What a directory says that it is. What the old database said of it is newer than what it says itself. */
+interface ClaimedSnapshot extends Omit<OldSnapshot, 'unpacking'> {
   /** The name or the chain of its parent, or its number, or both. */
   readonly parent: string | undefined;
-  readonly parentNumber: number | undefined;
-  readonly chain: SnapshotChain | undefined;
-  readonly labels: Labels;
-  /** Microseconds since 1970. */
-  readonly createdAt: number;
-  /** Microseconds since 1970. */
-  readonly updatedAt: number;
-  readonly usage: Usage | undefined;
-  /** See src/metadata/unsynced.ts. What the old database said of it is newer than what it says itself. */
-  readonly unsynced: string | undefined;
   /** Whether the old database knew it. */
   readonly recorded: boolean;
 }
@@ -286,45 +320,26 @@ export interface SettledSnapshots {
 
 /** What a directory is; undefined for one that was being filled, and for one of which nothing is known. */
 function claimOf({ number, file, old, updatedAt }: FoundSnapshot): ClaimedSnapshot | undefined {
-  if (old !== undefined && isUnpacking(old)) return undefined;
+  if (old?.unpacking === true) return undefined;
   // It says what it is before its commit is recorded, and until then it is not committed.
-  if (old !== undefined && (old.kind !== 'committed' || file === undefined)) return claimOfOld(old);
+  if (old !== undefined && (old.kind !== 'committed' || file === undefined))
+    return { ...old, parent: undefined, recorded: true };
   if (file === undefined) return undefined;
-  const { name, parent, chainId, diffId, snapshotter } = file;
-  const { unsynced } = old ?? file;
+  const { chainId, diffId, unsynced, ...described } = file;
   return {
     number,
-    snapshotter,
-    name,
-    kind: 'committed',
-    parent,
-    parentNumber: old?.parentNumber,
-    chain: chainId === undefined || diffId === undefined ? undefined : { chainId, diffId },
-    labels: old?.labels ?? {},
-    createdAt: old?.createdAt ?? updatedAt,
-    updatedAt: old?.updatedAt ?? updatedAt,
-    usage: old?.usage,
-    unsynced,
-    recorded: old !== undefined,
-  };
-}
-
-function claimOfOld(old: OldSnapshot): ClaimedSnapshot {
-  const { number, snapshotter, name, kind, parentNumber, chain, labels, createdAt, updatedAt, usage } = old;
-  return {
-    number,
-    snapshotter,
-    name,
-    kind,
-    parent: undefined,
-    parentNumber,
-    chain,
-    labels,
-    createdAt,
+    parentNumber: undefined,
+    labels: {},
+    remapped: false,
+    createdAt: updatedAt,
     updatedAt,
-    usage,
-    unsynced: old.unsynced,
-    recorded: true,
+    usage: undefined,
+    unsynced,
+    ...old,
+    ...described,
+    kind: 'committed',
+    chain: chainId === undefined || diffId === undefined ? undefined : { chainId, diffId },
+    recorded: old !== undefined,
   };
 }
 

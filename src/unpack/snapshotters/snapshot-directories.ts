@@ -28,7 +28,7 @@ import {
   toBytePath,
   tryLock,
 } from '../../system/index.js';
-import { filesystemError } from '../terms/archive-error.js';
+import { filesystemError } from '../terms/layer-fault.js';
 import { removeDirectory } from './remove-directory.js';
 
 const DISCARDED = '.discarded-';

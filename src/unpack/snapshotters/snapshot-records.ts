@@ -1,6 +1,7 @@
 import { LandfallError, UnpackError } from '../../errors.js';
 import {
   integerOf,
+  jsonOf,
   labelsOf,
   optionalIntegerOf,
   optionalTextOf,
@@ -10,6 +11,7 @@ import {
 } from '../../metadata/index.js';
 import { type Digest, parseDigest } from '../../spec/index.js';
 import { microsecondsNow } from '../../system/index.js';
+import type { HoldChainOptions } from '../layer-snapshotter.js';
 import type { Labelled, Labels, SnapshotImage, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 
 /** A snapshot that a caller named and that is not there. */
@@ -28,96 +30,37 @@ export function wrongKind(name: string, is: string, wanted: string): LandfallErr
   );
 }
 
-/*
- * Labels below `landfall/` say what a snapshot is, so they are nobody else's to set.
- */
-const RESERVED = 'landfall/';
+/** Labels that begin so are reserved: older programs kept in them what has columns now. */
+export const RESERVED_LABELS = 'landfall/';
 
-/** What marks a layer that is being unpacked: such a row is no snapshot yet, for nobody but its owner. */
-export const UNPACKING_LABEL = 'landfall/unpacking';
-
-/** The other program that holds a snapshot; it stays until that one lets go of it. */
-const HELD_BY_LABEL = 'landfall/held-by';
-
-/** That another program has changed the owners of a snapshot's content to those of a user namespace. */
-const REMAPPED_LABEL = 'landfall/remapped';
-
-/** With the name of an image behind it: that the image ends with this snapshot, and the digests that lead to it. */
-const IMAGE_LABEL = 'landfall/image/';
-
-/**
- * The labels of a new snapshot, with those that say who holds it and for which image it is.
- *
- * @throws LandfallError INVALID_CONFIG (one is reserved)
- */
-export function labelsFor({ labels = {}, heldBy, image, remapped = false }: Labelled): Labels {
-  const reserved = Object.keys(labels).find((label) => label.startsWith(RESERVED));
-  if (reserved !== undefined) {
-    throw new LandfallError('INVALID_CONFIG', `the label ${reserved} is reserved`, {
-      hint: `Choose a label that does not begin with ${RESERVED}.`,
-    });
-  }
-  return {
-    ...labels,
-    ...(heldBy === undefined ? {} : { [HELD_BY_LABEL]: heldBy }),
-    ...(remapped ? { [REMAPPED_LABEL]: '' } : {}),
-    ...(image === undefined ? {} : { [`${IMAGE_LABEL}${image.name}`]: image.path.join(' ') }),
-  };
-}
-
-/** Those of a snapshot's labels that stay whatever its other ones become. */
-export function reservedIn(labels: Labels): Labels {
-  return Object.fromEntries(Object.entries(labels).filter(([label]) => label.startsWith(RESERVED)));
-}
-
-/** Those of a snapshot's labels that somebody gave it. */
-function givenIn(labels: Labels): Labels {
-  return Object.fromEntries(Object.entries(labels).filter(([label]) => !label.startsWith(RESERVED)));
-}
-
-/** The other program that holds a snapshot with these labels. */
-export function holderIn(labels: Labels): string | undefined {
-  return labels[HELD_BY_LABEL];
-}
-
-/** Whether the owners of a snapshot with these labels are those of a user namespace. */
-export function isRemapped(labels: Labels): boolean {
-  return REMAPPED_LABEL in labels;
-}
-
-/** The images that end with a snapshot with these labels. */
-function imagesIn(labels: Labels): readonly SnapshotImage[] {
-  return Object.entries(labels)
-    .filter(([label]) => label.startsWith(IMAGE_LABEL))
-    .map(([label, path]) => ({
-      name: label.slice(IMAGE_LABEL.length),
-      path: path.split(' ').map((digest) => parseDigest(digest)),
-    }));
-}
-
-/** The labels of a snapshot that nobody else holds any more; for which images somebody did is of no use to others. */
-export function unheld(labels: Labels): Labels {
-  return Object.fromEntries(
-    Object.entries(labels).filter(([label]) => label !== HELD_BY_LABEL && !label.startsWith(IMAGE_LABEL)),
-  );
+/** @throws LandfallError INVALID_CONFIG (one is reserved) */
+export function checkLabels(labels: Labels): Labels {
+  const reserved = Object.keys(labels).find((label) => label.startsWith(RESERVED_LABELS));
+  if (reserved === undefined) return labels;
+  throw new LandfallError('INVALID_CONFIG', `the label ${reserved} is reserved`, {
+    hint: `Choose a label that does not begin with ${RESERVED_LABELS}.`,
+  });
 }
 
 /** A snapshot as the database has it; its number names its directory. */
 export interface SnapshotRecord extends SnapshotInfo {
   readonly number: number;
-  readonly parentNumber?: number;
-  /** Known once it was asked for, as what is committed does not change. */
-  readonly usage?: Usage;
-  /** The boot in which its content was written, where nobody has synced it; see src/metadata/unsynced.ts. */
-  readonly unsynced?: string;
+  readonly parentNumber: number | undefined;
+  /** A layer in the making: to all but its owner, such a row is no snapshot yet. */
+  readonly unpacking: boolean;
+  /** See {@link Labelled.remapped}. */
+  readonly remapped: boolean;
+  /** Measured when it is first needed, as what is committed does not change. */
+  readonly usage: Usage | undefined;
+  /** The boot in which its content was written, while that is not synced; see src/metadata/unsynced.ts. */
+  readonly unsynced: string | undefined;
 }
 
 const SELECT = `
-SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels,
-  s.created_at, s.created_us, s.updated_at, s.updated_us, s.bytes, s.inodes, s.unsynced
+SELECT s.id, s.name, s.kind, s.parent_id, p.name AS parent, s.labels, s.unpacking, s.retained_by, s.remapped,
+  s.created_at, s.created_us, s.updated_at, s.updated_us, s.bytes, s.inodes, s.unsynced,
+  (SELECT json_group_array(json_array(i.name, i.path) ORDER BY i.id) FROM snapshot_images i WHERE i.snapshot_id = s.id) AS images
 FROM snapshots s LEFT JOIN snapshots p ON p.id = s.parent_id`;
-
-const HOLDER = `s.labels ->> '$."${HELD_BY_LABEL}"'`;
 
 export interface PageOptions {
   /** A number. */
@@ -126,11 +69,11 @@ export interface PageOptions {
   readonly heldBy?: string | undefined;
 }
 
-export interface NewSnapshot {
+export interface NewSnapshot extends Labelled {
   readonly name: string;
   readonly kind: SnapshotKind;
   readonly parentNumber?: number | undefined;
-  readonly labels: Labels;
+  readonly unpacking?: boolean | undefined;
 }
 
 /** The rows of one snapshotter. Each method takes the database or the transaction in which it is to happen. */
@@ -170,7 +113,7 @@ export class SnapshotRecords {
   /** Up to `limit` records after a number, in the order in which they were made; of one holder, or of everybody. */
   async page(db: Statements, { after, limit, heldBy }: PageOptions): Promise<SnapshotRecord[]> {
     const rows = await db.all(
-      `${SELECT} WHERE s.snapshotter = ? AND s.id > ? AND (? IS NULL OR ${HOLDER} = ?) ORDER BY s.id LIMIT ?`,
+      `${SELECT} WHERE s.snapshotter = ? AND s.id > ? AND (? IS NULL OR s.retained_by = ?) ORDER BY s.id LIMIT ?`,
       [this.snapshotter, after, heldBy ?? null, heldBy ?? null, limit],
     );
     return rows.map(recordOf);
@@ -184,7 +127,7 @@ export class SnapshotRecords {
 
   /** Whether a holder has something on top of a snapshot. */
   async hasChildrenOf(db: Statements, number: number, heldBy: string): Promise<boolean> {
-    const query = `SELECT 1 AS found FROM snapshots s WHERE s.parent_id = ? AND ${HOLDER} = ? LIMIT 1`;
+    const query = `SELECT 1 AS found FROM snapshots s WHERE s.parent_id = ? AND s.retained_by = ? LIMIT 1`;
     return (await db.get(query, [number, heldBy])) !== undefined;
   }
 
@@ -209,43 +152,65 @@ export class SnapshotRecords {
 
   /** Its number. */
   async insert(db: Statements, snapshot: NewSnapshot): Promise<number> {
+    const { name, kind, parentNumber, labels = {}, heldBy, remapped = false, unpacking = false } = snapshot;
     const now = columnsOf(microsecondsNow());
     const { lastId } = await db.run(
-      `INSERT INTO snapshots
-         (snapshotter, name, kind, parent_id, labels, created_at, created_us, updated_at, updated_us)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO snapshots (snapshotter, name, kind, parent_id, labels, unpacking, retained_by, remapped,
+         created_at, created_us, updated_at, updated_us)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         this.snapshotter,
-        snapshot.name,
-        snapshot.kind,
-        snapshot.parentNumber ?? null,
-        JSON.stringify(snapshot.labels),
+        name,
+        kind,
+        parentNumber ?? null,
+        JSON.stringify(labels),
+        Number(unpacking),
+        heldBy ?? null,
+        Number(remapped),
         ...now,
         ...now,
       ],
     );
+    if (snapshot.image !== undefined) await this.#addImage(db, lastId, snapshot.image);
     return lastId;
   }
 
   /** Gives a private directory its key: from now on it is an active snapshot or a view. */
-  async publish(db: Statements, number: number, to: Omit<NewSnapshot, 'parentNumber'>): Promise<void> {
+  async publish(
+    db: Statements,
+    number: number,
+    { name, kind, labels = {}, heldBy, image, remapped = false }: Omit<NewSnapshot, 'parentNumber'>,
+  ): Promise<void> {
     const now = columnsOf(microsecondsNow());
     await db.run(
-      `UPDATE snapshots SET name = ?, kind = ?, labels = ?,
+      `UPDATE snapshots SET name = ?, kind = ?, labels = ?, unpacking = 0, retained_by = ?, remapped = ?,
          created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
-      [to.name, to.kind, JSON.stringify(to.labels), ...now, ...now, number],
+      [name, kind, JSON.stringify(labels), heldBy ?? null, Number(remapped), ...now, ...now, number],
     );
+    if (image !== undefined) await this.#addImage(db, number, image);
   }
 
   /** Makes an active snapshot a committed one, which is made only now, under a name that is free. */
-  async commit(db: Statements, number: number, to: Omit<NewSnapshot, 'kind'>): Promise<void> {
+  async commit(
+    db: Statements,
+    number: number,
+    { name, parentNumber, labels }: Pick<NewSnapshot, 'name' | 'parentNumber'> & { readonly labels: Labels },
+  ): Promise<void> {
     const now = columnsOf(microsecondsNow());
     await db.run(
-      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?,
+      `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, unpacking = 0,
          created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
-      [to.name, to.parentNumber ?? null, JSON.stringify(to.labels), ...now, ...now, number],
+      [name, parentNumber ?? null, JSON.stringify(labels), ...now, ...now, number],
+    );
+  }
+
+  async #addImage(db: Statements, number: number, { name, path }: SnapshotImage): Promise<void> {
+    await db.run(
+      `INSERT INTO snapshot_images (snapshot_id, name, path) VALUES (?, ?, ?)
+       ON CONFLICT (snapshot_id, name) DO UPDATE SET path = excluded.path`,
+      [number, name, path.join(' ')],
     );
   }
 
@@ -271,13 +236,20 @@ export class SnapshotRecords {
     ]);
   }
 
-  /** The same where they are still what a record has. @returns whether they were */
-  async changeLabels(db: Statements, { number, labels }: SnapshotRecord, to: Labels): Promise<boolean> {
-    const { changes } = await db.run(
-      'UPDATE snapshots SET labels = ?, updated_at = ?, updated_us = ? WHERE id = ? AND labels = ?',
-      [JSON.stringify(to), ...columnsOf(microsecondsNow()), number, JSON.stringify(labels)],
-    );
-    return changes > 0;
+  /** Notes that another program uses a committed snapshot. */
+  async retain(db: Statements, number: number, { by, labels, image }: HoldChainOptions): Promise<void> {
+    await db.run('UPDATE snapshots SET retained_by = ? WHERE id = ?', [by, number]);
+    if (image !== undefined) await this.#addImage(db, number, image);
+    await this.setLabels(db, number, labels);
+  }
+
+  /** Forgets with the other program the images that it named: they are of no use to others. */
+  async release(db: Statements, number: number): Promise<void> {
+    await db.run('UPDATE snapshots SET retained_by = NULL, updated_at = ?, updated_us = ? WHERE id = ?', [
+      ...columnsOf(microsecondsNow()),
+      number,
+    ]);
+    await db.run('DELETE FROM snapshot_images WHERE snapshot_id = ?', [number]);
   }
 
   /** Kept for what is committed. */
@@ -291,49 +263,45 @@ export class SnapshotRecords {
 
   /** With the chains that it stands for. */
   async delete(db: Statements, number: number): Promise<void> {
+    // What is retained is protected from programs that do not know the column.
+    await db.run('UPDATE snapshots SET retained_by = NULL WHERE id = ? AND retained_by IS NOT NULL', [
+      number,
+    ]);
     await db.run('DELETE FROM snapshots WHERE id = ?', [number]);
   }
 }
 
-export function isUnpacking(record: Pick<SnapshotRecord, 'labels'>): boolean {
-  return record.labels[UNPACKING_LABEL] === 'true';
-}
-
 /** What callers see of a record. */
 export function infoOf(record: SnapshotRecord): SnapshotInfo {
-  const { name, kind, parent, createdAt, updatedAt } = record;
-  const heldBy = holderIn(record.labels);
-  const images = imagesIn(record.labels);
-  return {
-    name,
-    kind,
-    ...(parent === undefined ? {} : { parent }),
-    labels: givenIn(record.labels),
-    ...(heldBy === undefined ? {} : { heldBy }),
-    ...(images.length === 0 ? {} : { images }),
-    createdAt,
-    updatedAt,
-  };
+  const { name, kind, parent, labels, heldBy, images, createdAt, updatedAt } = record;
+  return { name, kind, parent, labels, heldBy, images, createdAt, updatedAt };
 }
 
 export function recordOf(row: Row): SnapshotRecord {
-  const parent = optionalTextOf(row, 'parent');
-  const parentNumber = optionalIntegerOf(row, 'parent_id');
   const inodes = integerOf(row, 'inodes');
-  const unsynced = optionalTextOf(row, 'unsynced');
+  const images = imagesOf(row);
   return {
     number: integerOf(row, 'id'),
     name: textOf(row, 'name'),
     kind: kindOf(row),
-    ...(parent === undefined ? {} : { parent }),
-    ...(parentNumber === undefined ? {} : { parentNumber }),
+    parent: optionalTextOf(row, 'parent'),
+    parentNumber: optionalIntegerOf(row, 'parent_id'),
     labels: labelsOf(row, 'labels'),
+    heldBy: optionalTextOf(row, 'retained_by'),
+    images: images.length === 0 ? undefined : images,
+    unpacking: integerOf(row, 'unpacking') === 1,
+    remapped: integerOf(row, 'remapped') === 1,
     createdAt: integerOf(row, 'created_at') * 1000 + integerOf(row, 'created_us'),
     updatedAt: integerOf(row, 'updated_at') * 1000 + integerOf(row, 'updated_us'),
-    // A snapshot has at least its root, so no inodes mean that nobody has counted them.
-    ...(inodes === 0 ? {} : { usage: { inodes, size: integerOf(row, 'bytes') } }),
-    ...(unsynced === undefined ? {} : { unsynced }),
+    // A snapshot has at least its root, so without inodes it was never measured.
+    usage: inodes === 0 ? undefined : { inodes, size: integerOf(row, 'bytes') },
+    unsynced: optionalTextOf(row, 'unsynced'),
   };
+}
+
+function imagesOf(row: Row): SnapshotImage[] {
+  const images = jsonOf(row, 'images') as readonly (readonly [name: string, path: string])[];
+  return images.map(([name, path]) => ({ name, path: path.split(' ').map((digest) => parseDigest(digest)) }));
 }
 
 /** A time in microseconds as a row has it: milliseconds, and what is beyond them. */

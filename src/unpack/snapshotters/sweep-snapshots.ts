@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { type Abortable, throwIfAborted } from '../../errors.js';
 import {
   integerOf,
-  labelsOf,
   type MetadataDatabase,
   optionalIntegerOf,
   type Row,
@@ -20,7 +19,6 @@ import type {
 } from '../layer-snapshotter.js';
 import { measureUsage } from './measure-usage.js';
 import type { SnapshotDirectories } from './snapshot-directories.js';
-import { holderIn, isUnpacking } from './snapshot-records.js';
 
 interface Node {
   readonly number: number;
@@ -108,6 +106,8 @@ async function parentsOfOthers(
   return new Set(rows.map((row) => integerOf(row, 'parent_id')));
 }
 
+const SELECT = 'SELECT id, name, kind, parent_id, unpacking, retained_by, bytes, inodes FROM snapshots';
+
 /** All rows by number, oldest first; or those of some chains. */
 async function readNodes(tx: Statements, o: SweepOptions): Promise<Map<number, Node>> {
   const chains = new Map<number, string[]>();
@@ -119,12 +119,10 @@ async function readNodes(tx: Statements, o: SweepOptions): Promise<Map<number, N
   }
   const rows =
     o.among === undefined
-      ? await tx.all('SELECT id, name, kind, parent_id, labels, bytes, inodes FROM snapshots ORDER BY id')
-      : await tx.all(
-          `SELECT id, name, kind, parent_id, labels, bytes, inodes FROM snapshots
-           WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id`,
-          [JSON.stringify([...chains.keys()])],
-        );
+      ? await tx.all(`${SELECT} ORDER BY id`)
+      : await tx.all(`${SELECT} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id`, [
+          JSON.stringify([...chains.keys()]),
+        ]);
   const isRetained = (number: number, name: string): boolean =>
     [name, ...(chains.get(number) ?? [])].some((known) => o.retained.has(known));
   return new Map(rows.map((row) => [integerOf(row, 'id'), nodeOf(row, isRetained)]));
@@ -143,13 +141,12 @@ async function chainRows(tx: Statements, among: readonly Digest[] | undefined): 
 function nodeOf(row: Row, isRetained: (number: number, name: string) => boolean): Node {
   const number = integerOf(row, 'id');
   const name = textOf(row, 'name');
-  const labels = labelsOf(row, 'labels');
-  const isHeld = holderIn(labels) !== undefined;
+  const isHeld = row['retained_by'] !== null;
   return {
     number,
     name,
     parentNumber: optionalIntegerOf(row, 'parent_id'),
-    private: isUnpacking({ labels }),
+    private: integerOf(row, 'unpacking') === 1,
     wanted: textOf(row, 'kind') !== 'committed' || isHeld || isRetained(number, name),
     bytes: integerOf(row, 'inodes') === 0 ? undefined : integerOf(row, 'bytes'),
   };

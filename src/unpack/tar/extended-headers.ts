@@ -1,7 +1,7 @@
 import { UnpackError } from '../../errors.js';
 import { LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import { atEntry, badArchive, limitExceeded, printable } from '../terms/archive-error.js';
+import { atEntry, badArchive, limitExceeded, printable } from '../terms/layer-fault.js';
 import { parseSparsePairs } from './sparse-map.js';
 import type { SparseSegment, TarEntry, TarEntryType, TarHeader, TarTime } from './tar-header.js';
 

@@ -1,6 +1,6 @@
 import { LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
-import { badArchive, limitExceeded } from '../terms/archive-error.js';
+import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { BLOCK_BYTES, type SparseSegment } from './tar-header.js';
 
 /** One segment takes two numbers; so many bytes of map hold more segments than any honest file has. */

@@ -1,5 +1,5 @@
 import type { BytePath } from '../../system/index.js';
-import { badArchive } from '../terms/archive-error.js';
+import { badArchive } from '../terms/layer-fault.js';
 
 /** Everything in a tar archive is a multiple of this many bytes. */
 export const BLOCK_BYTES = 512;

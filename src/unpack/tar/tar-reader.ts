@@ -1,6 +1,6 @@
 import { UnpackError } from '../../errors.js';
 import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
-import { badArchive, limitExceeded } from '../terms/archive-error.js';
+import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { type ComposedEntry, composeEntry, ExtendedHeaderReader } from './extended-headers.js';
 import { checkCount, checkSparseMap, SparseMapReader } from './sparse-map.js';
 import {

@@ -284,7 +284,10 @@ describe('rebuildStore', () => {
       const older = await SqliteConnection.open(databaseFile(), 'write');
       await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
         DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
-        ALTER TABLE images DROP COLUMN discard_layers; PRAGMA user_version = 5;
+        ALTER TABLE images DROP COLUMN discard_layers; DROP TRIGGER snapshots_by_older_insert;
+        DROP TRIGGER snapshots_by_older_update; DROP TRIGGER snapshots_by_older_delete; DROP TABLE snapshot_images;
+        ALTER TABLE snapshots DROP COLUMN unpacking; ALTER TABLE snapshots DROP COLUMN retained_by;
+        ALTER TABLE snapshots DROP COLUMN remapped; PRAGMA user_version = 5;
         UPDATE images SET labels = '{"a":"b","landfall/discard-layers":"true"}';
         UPDATE blobs SET labels = '{"landfall.pushed-to":"x.io/a","k":"v","landfall.deleted-from":"x.io/b"}';`);
       await older.close();

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import type { Resolver } from '../../../src/system/index.js';
 import { MAX_ID, resolveUser } from '../../../src/unpack/bundle/process-user.js';
 import { readRootFile } from '../../../src/unpack/bundle/bundle-config.js';
-import { filesystemError } from '../../../src/unpack/terms/archive-error.js';
+import { filesystemError } from '../../../src/unpack/terms/layer-fault.js';
 import { openTree } from '../../../src/unpack/disk/tree-walk.js';
 import { END, file, symlink } from '../../support/tar-builder.js';
 import { extractLayer, PLAINLY, RESOLVERS } from '../extract-layer.js';

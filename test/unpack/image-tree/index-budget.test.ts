@@ -5,7 +5,7 @@ import { costOfTree, ImageDirectory, IndexBudget } from '../../../src/unpack/fil
 import { LayerIndexer } from '../../../src/unpack/files/layer-indexer.js';
 import { mergeIndexedLayer } from '../../../src/unpack/files/read-image-tree.js';
 import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
-import { Warnings } from '../../../src/unpack/terms/warnings.js';
+import { Warnings } from '../../../src/unpack/terms/layer-fault.js';
 import { exported } from '../../support/exported.js';
 import { runModel } from '../../support/layer-model.js';
 import { archiveOf, layerSequence } from '../../support/layer-operations.js';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { keptXattrs } from '../../../src/unpack/layer/entry-attributes.js';
 import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
-import { Warnings } from '../../../src/unpack/terms/warnings.js';
+import { Warnings } from '../../../src/unpack/terms/layer-fault.js';
 
 function keep(xattrs: Readonly<Record<string, string>>): { kept: string[]; warnings: string[] } {
   const entry: TarEntry = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LIMITS } from '../../../src/spec/index.js';
 import { entryComponents, LastDirectory } from '../../../src/unpack/layer/layer-paths.js';
-import { meaningOf } from '../../../src/unpack/layer/whiteout-name.js';
+import { meaningOf } from '../../../src/unpack/layer/check-entry.js';
 
 const PARENT = { name: 'the directory' };
 const PATH_LIMITS = { pathBytes: LIMITS.pathBytes, pathDepth: LIMITS.pathDepth };

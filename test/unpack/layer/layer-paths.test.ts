@@ -8,7 +8,7 @@ import { LayerIndexer } from '../../../src/unpack/files/layer-indexer.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
 import { CALLERS } from '../../../src/unpack/terms/ownership.js';
 import { type TarHandler, TarReader } from '../../../src/unpack/tar/tar-reader.js';
-import { Warnings } from '../../../src/unpack/terms/warnings.js';
+import { Warnings } from '../../../src/unpack/terms/layer-fault.js';
 import { archive, directory, file, symlink } from '../../support/tar-builder.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 

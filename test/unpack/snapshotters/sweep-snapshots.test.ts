@@ -8,7 +8,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { ContentError } from '../../../src/errors.js';
 import { parseDigest } from '../../../src/spec/index.js';
 import { NativeSnapshotter, type RemovedOrphans } from '../../../src/unpack/index.js';
-import { Writeback } from '../../../src/unpack/snapshotters/writeback.js';
+import { Writeback } from '../../../src/unpack/snapshotters/commit-layers.js';
 import { writableDirectory } from '../../suites/snapshotter.js';
 import { archive, file } from '../../support/tar-builder.js';
 import { createSnapshots, type SnapshotFixture, type SnapshotterKind } from '../../support/unpack-fixture.js';

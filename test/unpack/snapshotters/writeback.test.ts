@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import { Writeback } from '../../../src/unpack/snapshotters/writeback.js';
+import { Writeback } from '../../../src/unpack/snapshotters/commit-layers.js';
 
 /** Longer than any pause between two rounds. */
 const LONG_MS = 60_000;

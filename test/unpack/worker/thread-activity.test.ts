@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { activityWords, forgetActivity, ThreadActivity } from '../../../src/unpack/jobs/thread-activity.js';
+import { activityWords, forgetActivity, ThreadActivity } from '../../../src/unpack/jobs/shared-memory.js';
 
 describe('ThreadActivity', () => {
   const words = activityWords(2);

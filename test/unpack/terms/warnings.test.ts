@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Warnings } from '../../src/unpack/terms/warnings.js';
+import { Warnings } from '../../../src/unpack/terms/layer-fault.js';
 
 test('each kind is said once, about the first that had it', () => {
   const warnings = new Warnings();
