@@ -1,11 +1,19 @@
 import type { Verification } from '../../content/index.js';
 import { type LoadedImage, platformsOf } from '../../engine/images/image.js';
-import { layerPresence } from '../../engine/images/layer-blobs.js';
-import type { LayerPresence } from '../../engine/images/layer-presence.js';
+import { type LayerPresence, layerPresence } from '../../engine/images/layer-blobs.js';
 import { readVerified } from '../../engine/images/read-document.js';
 import { knownVerifications } from '../../engine/trust/signature-sources.js';
-import { type ContainerConfig, type Descriptor, type Digest, formatPlatform, isIndexType, isManifestType, LIMITS, parsePlatform, type Platform } from '../../spec/index.js';
-import { imageGraph } from '../../transfer/transports/image-graph.js';
+import {
+  type ContainerConfig,
+  type Descriptor,
+  type Digest,
+  formatPlatform,
+  isIndexType,
+  isManifestType,
+  LIMITS,
+  parsePlatform,
+  type Platform,
+} from '../../spec/index.js';
 import { loadImageAnywhere } from '../../transfer/copy/repository-content.js';
 import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { invalidConfig } from '../config/settings.js';

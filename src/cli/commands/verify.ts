@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/discard-layers.js';
-import { resolveImage } from '../../engine/images/find-image.js';
+import { discardedBlobs } from '../../engine/images/layer-blobs.js';
+import { resolveImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
-import { KeptSignatures } from '../../engine/trust/kept-signatures.js';
+import { KeptSignatures } from '../../engine/trust/signature-sources.js';
 import { LandfallError } from '../../errors.js';
 import {
   type Descriptor,

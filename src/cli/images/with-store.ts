@@ -37,7 +37,7 @@ export async function foundPolicy({
   settings,
   env,
 }: Pick<CommandContext, 'settings' | 'env'>): Promise<FoundPolicy | undefined> {
-  const { findPolicyFile } = await import('../../trust/policy/find-policy.js');
+  const { findPolicyFile } = await import('../../trust/index.js');
   const found = await findPolicyFile({ explicit: settings.policy, env });
   const chosen = settings.policy === undefined ? undefined : settings.origins.get('policy');
   return found === undefined || chosen === undefined ? found : { ...found, origin: chooserOf(chosen) };
@@ -63,7 +63,7 @@ export async function policyOf(context: CommandContext): Promise<PolicyFile | un
 
 /** The same for a command that serves until it is stopped: a policy that is put in place later governs from then on. */
 export async function lastingPolicyOf({ settings, env }: CommandContext): Promise<PolicyFile> {
-  const { lastingPolicy } = await import('../../trust/policy/find-policy.js');
+  const { lastingPolicy } = await import('../../trust/index.js');
   return lastingPolicy({ explicit: settings.policy, env });
 }
 
