@@ -28,8 +28,10 @@ const maxWorkers = Math.max(3, availableParallelism() - 1);
 const each = {
   // What configuration this machine has does not reach the command, where a test leaves it the environment.
   env: { LANDFALL_CONFIG: '/dev/null' },
-  testTimeout: 60_000,
-  hookTimeout: 180_000,
+  // So long that what comes to an end does so on a machine that is busy with more than these tests.
+  testTimeout: 120_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 30_000 } },
   maxWorkers,
 };
 

@@ -70,7 +70,8 @@ describe('a client that is slow is cut off', () => {
     );
     drip(socket);
     socket.resume();
-    await once(socket, 'close');
+    // What drips after that may be answered by a reset, which closes too.
+    await once(socket, 'close').catch(() => undefined);
   });
 
   test('with reading what it asked for', async () => {
@@ -87,7 +88,7 @@ describe('a client that is slow is cut off', () => {
 });
 
 test('a client that reads steadily is not cut off, however long it takes', async () => {
-  await start({ stallMs: 300, leastBytesPerSecond: 1000 });
+  await start({ stallMs: 1_000, leastBytesPerSecond: 1000 });
   const bytes = randomBytes(16 << 20);
   const { digest } = await registry.pushBlob('team/app', bytes);
   const socket = await open(
