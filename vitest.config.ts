@@ -23,8 +23,6 @@ const files = onlyPrivileges
       ownProcess: CHANGES_ITS_PROCESS.filter((glob) => PRIVILEGES_MATTER.includes(glob)),
     }
   : { units: UNITS, others: ['test/**/*.test.ts'], ownProcess: [...CHANGES_ITS_PROCESS] };
-// Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
-const maxWorkers = Math.max(3, availableParallelism() - 1);
 const each = {
   // What configuration this machine has does not reach the command, where a test leaves it the environment.
   env: { LANDFALL_CONFIG: '/dev/null' },
@@ -32,7 +30,6 @@ const each = {
   testTimeout: 120_000,
   hookTimeout: 240_000,
   expect: { poll: { timeout: 30_000 } },
-  maxWorkers,
 };
 
 const config: ViteUserConfig = defineConfig({
@@ -45,7 +42,8 @@ const config: ViteUserConfig = defineConfig({
     onConsoleLog: (text, type, entity) => {
       keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
     },
-    maxWorkers,
+    // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         // These files share the modules that they load: loading them anew costs more than most of them take.
