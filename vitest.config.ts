@@ -23,14 +23,13 @@ const files = onlyPrivileges
       ownProcess: CHANGES_ITS_PROCESS.filter((glob) => PRIVILEGES_MATTER.includes(glob)),
     }
   : { units: UNITS, others: ['test/**/*.test.ts'], ownProcess: [...CHANGES_ITS_PROCESS] };
-// Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
-const maxWorkers = Math.max(3, availableParallelism() - 1);
 const each = {
   // What configuration this machine has does not reach the command, where a test leaves it the environment.
   env: { LANDFALL_CONFIG: '/dev/null' },
-  testTimeout: 60_000,
-  hookTimeout: 180_000,
-  maxWorkers,
+  // So long that what comes to an end does so on a machine that is busy with more than these tests.
+  testTimeout: 120_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 30_000 } },
 };
 
 const config: ViteUserConfig = defineConfig({
@@ -43,7 +42,8 @@ const config: ViteUserConfig = defineConfig({
     onConsoleLog: (text, type, entity) => {
       keepRecord({ text, source: `${type} of a test`, test: nameOf(entity) });
     },
-    maxWorkers,
+    // Many tests wait half of their time for disks and processes, so that it takes three files at once to keep two cores busy.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         // These files share the modules that they load: loading them anew costs more than most of them take.

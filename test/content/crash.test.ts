@@ -182,7 +182,7 @@ describe('a process that dies, or is not alone', () => {
         onWait: (progress) => toldBeside.push(progress),
       });
       const progress = { bytes: bytesHere, size: SIZE };
-      await vi.waitFor(() => expect([told, toldBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])])); // prettier-ignore
+      await vi.waitFor(() => expect([told, toldBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])]), { timeout: 30_000 }); // prettier-ignore
       await process.kill();
       await using writer = await waiting;
       expect(writer?.frontier).toBe(bytesHere);

@@ -36,7 +36,9 @@ describe('IngestDirectory', () => {
     const first = await IngestDirectory.lock(path);
     const waiting = hold();
     // The one who waits has the lock file open that is about to be removed.
-    await vi.waitFor(async () => expect(await descriptorsOn(join(path, 'lock'))).toBe(2));
+    await vi.waitFor(async () => expect(await descriptorsOn(join(path, 'lock'))).toBe(2), {
+      timeout: 30_000,
+    });
     await first.remove();
     await Promise.all([waiting, hold(), hold()]);
     expect(most).toBe(1);

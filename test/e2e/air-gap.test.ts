@@ -7,10 +7,11 @@ import { RegistryClient } from '../../src/registry/index.js';
 import type { Digest } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { needsPeer } from '../support/peers.js';
+import { rounds } from '../support/rounds.js';
 import { digestAt, repositoriesOf, requestsOf, tagsOf } from '../support/registry-facts.js';
 import { landfall, landfallJson } from '../support/warm-command.js';
 
-const REPOSITORIES = 12;
+const REPOSITORIES = rounds({ short: 4, long: 12 });
 const TAGS = 5;
 
 interface SyncReport {
@@ -18,7 +19,7 @@ interface SyncReport {
 }
 
 describe.skipIf(needsPeer('docker-registry') !== undefined)(
-  '60 images in 12 repositories, across a gap',
+  `${REPOSITORIES * TAGS} images in ${REPOSITORIES} repositories, across a gap`,
   () => {
     let work: string;
     let near: DockerRegistry;

@@ -5,15 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContainerConfig } from '../../src/spec/index.js';
 import { makeBusyboxLayout } from '../support/busybox-image.js';
 import { DEBIAN_IMAGE_PEERS, debianImage } from '../support/debian-image.js';
-import {
-  type CommandResult,
-  landfall,
-  landfallJson,
-  peerOutput,
-  runCommand,
-} from '../support/landfall-command.js';
+import { type CommandResult, peerOutput, runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { removeTree } from '../support/unpack-fixture.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const MAPS = ['--uid-map', '0:100000:65536', '--gid-map', '0:200000:65536'];
 /** User, group, and additional groups, as the kernel has them. */

@@ -7,10 +7,10 @@ import { connectCri, whyNoCriClient } from '../support/cri-client.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { call, grpcClient } from '../support/grpc-client.js';
 import { imageSteps } from '../support/image-steps.js';
-import { landfall, landfallJson } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const MEBIBYTE = 1024 * 1024;
 const BYTES_PER_SECOND = 4 * MEBIBYTE;

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEBIAN_IMAGE_PEERS, type ServedDebianImage, serveDebianImage } from '../support/debian-image.js';
-import { LANDFALL, landfall, landfallJson, peerOutput, runCommand } from '../support/landfall-command.js';
+import { LANDFALL, peerOutput, runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { listTree, withoutUnlistedTimes } from '../support/tree-listing.js';
 import { UnprivilegedUser } from '../support/unprivileged-user.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', 'bsdtar', ...DEBIAN_IMAGE_PEERS);
 

@@ -205,10 +205,13 @@ describe.skipIf(missing !== undefined)('a mirror of a site, which serve fills on
     response.on('error', () => undefined);
     await once(response, 'data');
     response.resume();
-    await vi.waitFor(async () => {
-      const [partial] = await listPartials(join(work, 'mirror'));
-      expect(partial?.bytes).toBe(300_000);
-    });
+    await vi.waitFor(
+      async () => {
+        const [partial] = await listPartials(join(work, 'mirror'));
+        expect(partial?.bytes).toBe(300_000);
+      },
+      { timeout: 30_000 },
+    );
     await mirror.end('SIGKILL');
     await gone;
     expect(response.complete).toBe(false);

@@ -14,11 +14,12 @@ import { DEMO_NAME } from '../../fixtures/demo-image.js';
 import { OciLayout } from '../../src/content/index.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { LANDFALL, landfall, landfallJson, runCommand } from '../support/landfall-command.js';
+import { LANDFALL, runCommand } from '../support/landfall-command.js';
 import { NodeNamespace } from '../support/node-namespace.js';
 import { needsPeer } from '../support/peers.js';
 import { secret } from '../support/secrets.js';
 import { selfSigned } from '../support/self-signed.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 /*
  * `landfall serve --writable` as other programs push to it, pull from it and delete from it: the demo image, with two platforms.

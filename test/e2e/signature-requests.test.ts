@@ -6,7 +6,6 @@ import { RegistryClient } from '../../src/registry/index.js';
 import { formatPlatform, hostPlatform } from '../../src/spec/index.js';
 import { type CosignKey, cosignKey, cosignSign } from '../support/cosign.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
-import { landfall, landfallJson } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 import { PolicyRuns, type Verdict } from '../support/policy-runs.js';
 import { putImage } from '../support/put-artifact.js';
@@ -14,6 +13,7 @@ import { requestsOf } from '../support/registry-facts.js';
 import { policyFor, signature } from '../support/signature-policies.js';
 import { signatureTag } from '../support/simple-signing.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { landfall, landfallJson } from '../support/warm-command.js';
 
 describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('what a registry is asked', () => {
   let work: string;

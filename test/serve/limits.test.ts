@@ -44,7 +44,8 @@ describe('a client that is slow is cut off', () => {
     const socket = await open('GET /v2/ HTTP/1.1\r\nHost: x\r\nX-Slow: ');
     drip(socket);
     socket.resume();
-    await once(socket, 'close');
+    // What drips after that may be answered by a reset, which closes too.
+    await once(socket, 'close').catch(() => undefined);
   });
 
   test('with an upload, of which what came is kept', async () => {
@@ -54,7 +55,7 @@ describe('a client that is slow is cut off', () => {
     const socket = await open(`PATCH ${place} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n`);
     drip(socket);
     socket.resume();
-    await once(socket, 'close');
+    await once(socket, 'close').catch(() => undefined);
     // The client sees the connection end before the server has kept what came by it.
     const held = async (): Promise<unknown> => {
       const { status, headers } = await registry.send('GET', place);
@@ -70,7 +71,7 @@ describe('a client that is slow is cut off', () => {
     );
     drip(socket);
     socket.resume();
-    await once(socket, 'close');
+    await once(socket, 'close').catch(() => undefined);
   });
 
   test('with reading what it asked for', async () => {
@@ -87,7 +88,7 @@ describe('a client that is slow is cut off', () => {
 });
 
 test('a client that reads steadily is not cut off, however long it takes', async () => {
-  await start({ stallMs: 300, leastBytesPerSecond: 1000 });
+  await start({ stallMs: 1_000, leastBytesPerSecond: 1000 });
   const bytes = randomBytes(16 << 20);
   const { digest } = await registry.pushBlob('team/app', bytes);
   const socket = await open(

@@ -323,7 +323,9 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const waiting = store.ingest(descriptor, { onWait: (progress) => told.push(progress) });
         await writer?.write(0, bytes.subarray(0, 1000));
         await writer?.write(2000, bytes.subarray(2000, 2500));
-        await vi.waitFor(() => expect(told).toContainEqual({ bytes: 1500, size: bytes.length }));
+        await vi.waitFor(() => expect(told).toContainEqual({ bytes: 1500, size: bytes.length }), {
+          timeout: 30_000,
+        });
         await writer?.write(0, bytes);
         await writer?.commit();
         expect(await waiting).toBeUndefined();

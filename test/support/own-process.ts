@@ -1,7 +1,7 @@
 /**
  * Unit tests that get a process of their own, since they change or count what all of a process share, or replace modules: another file
- * in it would see that, or be counted too. Globs, so that a file may move within its folder; `listed-files.test.ts` holds that each
- * is of one file.
+ * in it would see that, or be counted too. Globs, so that a file may move within its folder; `listed-files.test.ts` holds that it
+ * is there.
  */
 export const CHANGES_ITS_PROCESS: readonly string[] = [
   // Modules that are replaced, or spied on.
@@ -18,7 +18,6 @@ export const CHANGES_ITS_PROCESS: readonly string[] = [
   'test/unpack/**/given-attributes.test.ts',
   'test/unpack/**/sweep-snapshots.test.ts',
   'test/unpack/**/link-limit.test.ts',
-  'test/daemon/**/shared-objects.test.ts',
   'test/daemon/**/shared-objects.test.ts',
   'test/engine/**/shared-objects.test.ts',
   'test/registry/**/shared-objects.test.ts',

@@ -66,8 +66,8 @@ describe('a test run', () => {
     await writeFile(
       join(directory, 'vitest.config.mjs'),
       `import base from ${JSON.stringify(join(REPOSITORY, 'vitest.config.ts'))};
-       const changed = { include: ['*.test.ts'], globalSetup: [${JSON.stringify(setup)}], reporters: ['dot'] };
-       export default { test: { ...base.test, ...changed } };`,
+       const changed = { projects: undefined, globalSetup: [${JSON.stringify(setup)}], reporters: ['dot'] };
+       export default { test: { ...base.test, ...changed, include: ['*.test.ts'] } };`,
     );
   });
   afterAll(async () => {

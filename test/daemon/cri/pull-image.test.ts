@@ -115,7 +115,7 @@ describe('PullImage under a signature policy', () => {
     await start(ANYTHING);
     const release = upstream.registry.hold();
     const loose = pullFor('default');
-    await vi.waitFor(() => expect(upstream.layerRequests().length).toBeGreaterThan(0));
+    await vi.waitFor(() => expect(upstream.layerRequests().length).toBeGreaterThan(0), { timeout: 30_000 });
     expect(await failing(pullFor('strict'))).toMatchObject(REFUSED);
     release();
     expect(await loose).toEqual({ imageRef: imageRef() });
@@ -225,7 +225,7 @@ describe('PullImage under a signature policy', () => {
     const transfers = connect('transfers-v1.proto', 'landfall.v1.Transfers');
     const pulled = all(stream(transfers, 'Pull', { reference: upstream.name('1') }));
     expect(await failing(pulled)).toMatchObject({ code: status.FAILED_PRECONDITION });
-    await vi.waitFor(() => expect(problems).toEqual(['SIGNATURE_MISSING']));
+    await vi.waitFor(() => expect(problems).toEqual(['SIGNATURE_MISSING']), { timeout: 30_000 });
     expect(upstream.layerRequests()).toEqual([]);
   });
 });

@@ -186,10 +186,10 @@ describe('the pulls of a daemon', () => {
     const others = deferred<undefined>();
     const busy = budget.share().download({ bytes: 1 }, () => others.promise);
     gate.resolve(undefined);
-    const pulls = begin({ progressTimeoutMs: 100, budget });
+    const pulls = begin({ progressTimeoutMs: 1_000, budget });
     const pull = pulls.pull(asked());
     await moving(pulls);
-    await sleep(500);
+    await sleep(1_500);
     expect(layerRequests()).toBe(0);
     others.resolve(undefined);
     await busy;
@@ -200,7 +200,7 @@ describe('the pulls of a daemon', () => {
     const budget = new PullBudget({ concurrency: 1 });
     const others = deferred<undefined>();
     const busy = budget.share().download({ bytes: 1 }, () => others.promise);
-    const pulls = begin({ progressTimeoutMs: 200, budget });
+    const pulls = begin({ progressTimeoutMs: 1_000, budget });
     const failed = failure(pulls.pull(asked()));
     await moving(pulls);
     others.resolve(undefined);

@@ -161,7 +161,7 @@ describe('what a pull leaves unsynced', () => {
         .spyOn(store.pool, 'run')
         .mockImplementation(() => new Promise((resolve) => ends.push(() => resolve(undefined as never))));
       const pulls = [pullInto(store), pullInto(store)];
-      await vi.waitFor(() => expect(ends).toHaveLength(2));
+      await vi.waitFor(() => expect(ends).toHaveLength(2), { timeout: 30_000 });
       ends[0]?.();
       await Promise.race(pulls);
       const left = await store.database.all('SELECT digest FROM blobs WHERE unsynced IS NOT NULL');

@@ -53,7 +53,7 @@ describe('connections to hosts whose configuration is replaced', () => {
       await edit(registry);
       await client.resolver().resolve(REFERENCE);
       // Those of the edits before; the last ones are kept.
-      await vi.waitFor(() => expect(registry.open).toBe(1));
+      await vi.waitFor(() => expect(registry.open).toBe(1), { timeout: 30_000 });
       expect(registry.connections).toBe(n);
     }
     await client.resolver().resolve(REFERENCE);
@@ -73,14 +73,14 @@ describe('connections to hosts whose configuration is replaced', () => {
     // One body is being read, and the other is waited for, when the file is edited.
     const reading = await client.repository(REFERENCE).fetch(blob);
     const waiting = client.repository(REFERENCE).fetch(blob);
-    await vi.waitFor(() => expect(registry.requests).toHaveLength(2));
+    await vi.waitFor(() => expect(registry.requests).toHaveLength(2), { timeout: 30_000 });
     await edit(registry);
     await client.resolver().resolve(REFERENCE);
     expect(registry.open).toBe(3);
     go();
     expect((await buffer(await waiting)).equals(bytes)).toBe(true);
     expect((await buffer(reading)).equals(bytes)).toBe(true);
-    await vi.waitFor(() => expect(registry.open).toBe(1));
+    await vi.waitFor(() => expect(registry.open).toBe(1), { timeout: 30_000 });
   });
 
   it('end with the client, whatever is under way over them', async () => {
@@ -92,7 +92,7 @@ describe('connections to hosts whose configuration is replaced', () => {
     await client.resolver().resolve(REFERENCE);
     await client.close();
     await expect(buffer(body)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await vi.waitFor(() => expect(registry.open).toBe(0));
+    await vi.waitFor(() => expect(registry.open).toBe(0), { timeout: 30_000 });
   });
 
   it('are not made to last by a host that an upload goes on with', async () => {
@@ -108,10 +108,10 @@ describe('connections to hosts whose configuration is replaced', () => {
       // Between the beginning of the upload and its end.
       await edit(registry, address);
       await client.hostsOf(address);
-      await vi.waitFor(() => expect(registry.open).toBe(0));
+      await vi.waitFor(() => expect(registry.open).toBe(0), { timeout: 30_000 });
       return Readable.from([bytes], { objectMode: false });
     });
-    await vi.waitFor(() => expect(registry.open).toBe(0));
+    await vi.waitFor(() => expect(registry.open).toBe(0), { timeout: 30_000 });
   });
 
   it('stay where another registry has the very same', async () => {

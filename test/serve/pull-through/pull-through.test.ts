@@ -32,7 +32,7 @@ describe('a mirror that is filled on demand', () => {
     }
   };
   const whole = (name: string, digest: string): Promise<void> =>
-    vi.waitFor(async () => expect(await named(name)).toBe(digest));
+    vi.waitFor(async () => expect(await named(name)).toBe(digest), { timeout: 30_000 });
 
   describe('by tag', () => {
     it('gives what the upstream has, and names it once all of it is here', async () => {
@@ -155,11 +155,14 @@ describe('a mirror that is filled on demand', () => {
       expect(mirror.upstream.asked(arm.layers[0]?.digest ?? '')).toBe(0);
       expect(await sound()).toEqual([]);
       await pull('all', arm);
-      await vi.waitFor(async () => {
-        expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
-          'linux/arm64',
-        );
-      });
+      await vi.waitFor(
+        async () => {
+          expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
+            'linux/arm64',
+          );
+        },
+        { timeout: 30_000 },
+      );
       expect(await sound()).toEqual([]);
     });
 
@@ -172,11 +175,14 @@ describe('a mirror that is filled on demand', () => {
       await mirror.close();
       await mirror.open();
       await pull('all', arm);
-      await vi.waitFor(async () => {
-        expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
-          'linux/arm64',
-        );
-      });
+      await vi.waitFor(
+        async () => {
+          expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
+            'linux/arm64',
+          );
+        },
+        { timeout: 30_000 },
+      );
     });
 
     it('gives an index a second name at once, where a part of it is here', async () => {
@@ -270,11 +276,14 @@ describe('a mirror that is filled on demand', () => {
       const client = await mirror.begin(digest);
       await client.received(100_000);
       client.leave();
-      await vi.waitFor(() => expect(mirror.upstream.cut).toBe(1));
-      await vi.waitFor(async () => {
-        const [partial] = await listPartials(mirror.store.root);
-        expect(partial).toMatchObject({ digest, bytes: 200_000, inFlight: false });
-      });
+      await vi.waitFor(() => expect(mirror.upstream.cut).toBe(1), { timeout: 30_000 });
+      await vi.waitFor(
+        async () => {
+          const [partial] = await listPartials(mirror.store.root);
+          expect(partial).toMatchObject({ digest, bytes: 200_000, inFlight: false });
+        },
+        { timeout: 30_000 },
+      );
       goOn();
       expect((await (await mirror.begin(digest)).end()).whole).toBe(true);
       expect(mirror.upstream.requests.at(-1)).toMatch(/ bytes=200000-/);
@@ -480,9 +489,12 @@ describe('a mirror that is filled on demand', () => {
     await head('manifests/1');
     await get(`manifests/${second.manifest.digest}`);
     for (const { digest } of [second.config, ...second.layers]) await get(`blobs/${digest}`);
-    await vi.waitFor(async () => {
-      expect(await mirror.store.documents.get(second.manifest.digest as never)).toBeDefined();
-    });
+    await vi.waitFor(
+      async () => {
+        expect(await mirror.store.documents.get(second.manifest.digest as never)).toBeDefined();
+      },
+      { timeout: 30_000 },
+    );
     expect(await named(':1')).toBe(first.manifest.digest);
   });
 

@@ -62,8 +62,9 @@ describe('a mirror under a signature policy', () => {
     const image = mirror.image('1', { layers: 2 });
     await mirror.sign(image.manifest, OURS);
     expect(await pull('1', image)).toEqual([200, 200, 200, 200, 200]);
-    await vi.waitFor(async () =>
-      expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+    await vi.waitFor(
+      async () => expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+      { timeout: 30_000 },
     );
   });
 
@@ -114,8 +115,9 @@ describe('a mirror under a signature policy', () => {
     await acceptAnything();
     const image = mirror.image('1');
     expect(await pull('1', image)).toEqual([200, 200, 200, 200]);
-    await vi.waitFor(async () =>
-      expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+    await vi.waitFor(
+      async () => expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+      { timeout: 30_000 },
     );
     await askForOurs();
     expect(await pull('1', image)).toEqual([403, 403, 403, 403]);
@@ -140,8 +142,9 @@ describe('a mirror under a signature policy', () => {
       return answers.map(({ status }) => status);
     };
     expect(await pull('1', image)).toEqual([200, 200, 200, 200]);
-    await vi.waitFor(async () =>
-      expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+    await vi.waitFor(
+      async () => expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+      { timeout: 30_000 },
     );
     expect(await under('?ns=other.example')).toEqual([200, 200, 200]);
     await askForOurs();
@@ -160,8 +163,9 @@ describe('a mirror under a signature policy', () => {
     const image = mirror.image('1');
     await mirror.sign(image.manifest, OURS);
     await pull('1', image);
-    await vi.waitFor(async () =>
-      expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+    await vi.waitFor(
+      async () => expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+      { timeout: 30_000 },
     );
     await mirror.close();
     await mirror.open();
@@ -218,8 +222,9 @@ describe('a mirror under a signature policy', () => {
       mirror.index('all', [amd, arm]);
       await mirror.sign(arm.manifest, OURS);
       expect(await pull('all', arm)).toEqual([200, 200, 200, 200]);
-      await vi.waitFor(async () =>
-        expect(await mirror.store.images.get(`${mirror.repository}:all`)).toBeDefined(),
+      await vi.waitFor(
+        async () => expect(await mirror.store.images.get(`${mirror.repository}:all`)).toBeDefined(),
+        { timeout: 30_000 },
       );
       expect(await outcome(`blobs/${amd.manifest.digest}`)).toEqual(REFUSED);
     });
@@ -285,8 +290,9 @@ describe('a mirror under a signature policy', () => {
     const image = mirror.image('1');
     await mirror.sign(image.manifest, OURS);
     await pull('1', image);
-    await vi.waitFor(async () =>
-      expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+    await vi.waitFor(
+      async () => expect(await mirror.store.images.get(`${mirror.repository}:1`)).toBeDefined(),
+      { timeout: 30_000 },
     );
     const { config, layers } = image;
     const annotations = { 'org.opencontainers.image.title': 'another' };
