@@ -7,9 +7,9 @@ import type { Credentials, RegistryClient } from '../registry/index.js';
 import type { PolicyDirectory, PolicyFile } from '../trust/index.js';
 import { ContainerdImages, type ContainerdImagesOptions } from './containerd/containerd-images.js';
 import { OwnOffers } from './containerd/labels.js';
-import { imageService, type ImageServiceOptions } from './cri/image-service.js';
+import { imageService } from './cri/image-service.js';
 import { NodeImages } from './cri/node-images.js';
-import { runtimeService, type RuntimeServiceOptions } from './cri/runtime-service.js';
+import { runtimeService } from './cri/runtime-service.js';
 import { writeDaemonFile } from './daemon-file.js';
 import { type CallOptions, streaming, type StreamingMethod, unary, type UnaryMethod } from './grpc/calls.js';
 import { GrpcServer, type ProtoFile, readProto, type ServedService, serviceOf } from './grpc/grpc-server.js';
@@ -126,8 +126,13 @@ export class Daemon {
       const signal = o.signal === undefined ? late : AbortSignal.any([o.signal, late]);
       await containerd?.settled(removed.name, { signal }).catch(() => undefined);
     };
-    const services = nodeServices({ ...options, images, pulls, credentials, onRemoved }, options);
-    const server = await GrpcServer.listen(options.socket, services);
+    const serving = { ...options, images, pulls, credentials, onRemoved };
+    const cri = 'runtime-v1.proto';
+    const server = await GrpcServer.listen(options.socket, [
+      served(cri, 'runtime.v1.RuntimeService', { ...runtimeService(options) }, options),
+      served(cri, 'runtime.v1.ImageService', { ...imageService(serving) }, options),
+      served('transfers-v1.proto', 'landfall.v1.Transfers', { ...transfersService(pulls) }, options),
+    ]);
     let snapshotter: SnapshotterParts | undefined;
     try {
       const offers = new OwnOffers();
@@ -214,18 +219,6 @@ async function startSnapshotter(
   const name = 'containerd.services.snapshots.v1.Snapshots';
   const services = [served('containerd-snapshots-v1.proto', name, methods, { onError })];
   return { remote, server: await GrpcServer.listen(snapshotter.socket, services) };
-}
-
-/** The services for a kubelet and for landfall's own commands: CRI's and landfall.v1.Transfers. */
-function nodeServices(
-  options: ImageServiceOptions & RuntimeServiceOptions,
-  calls: CallOptions,
-): readonly ServedService[] {
-  return [
-    served('runtime-v1.proto', 'runtime.v1.RuntimeService', { ...runtimeService(options) }, calls),
-    served('runtime-v1.proto', 'runtime.v1.ImageService', { ...imageService(options) }, calls),
-    served('transfers-v1.proto', 'landfall.v1.Transfers', { ...transfersService(options.pulls) }, calls),
-  ];
 }
 
 /** The methods of a service by their names in lowerCamelCase, each of the kind that the proto file says. */

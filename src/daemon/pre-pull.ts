@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { mapLimited } from '../concurrency/index.js';
 import { LandfallError, systemCode } from '../errors.js';
 import { formatReference, LIMITS } from '../spec/index.js';
 import { type NodeImages, nodeReference } from './cri/node-images.js';
@@ -69,8 +70,7 @@ export class PrePull implements AsyncDisposable {
   #look(): void {
     this.#looking = this.#bringAll().finally(() => {
       if (this.#stop.signal.aborted) return;
-      this.#timer = setTimeout(() => this.#look(), this.#untilNext());
-      this.#timer.unref();
+      this.#timer = setTimeout(() => this.#look(), this.#untilNext()).unref();
     });
   }
 
@@ -84,10 +84,7 @@ export class PrePull implements AsyncDisposable {
   async #bringAll(): Promise<void> {
     await this.#readAgain();
     const due = [...this.#wanted.values()].filter(({ nextTry }) => nextTry <= Date.now());
-    const workers = Array.from({ length: AT_ONCE }, async () => {
-      for (let next = due.shift(); next !== undefined; next = due.shift()) await this.#bring(next);
-    });
-    await Promise.all(workers);
+    await mapLimited(due, AT_ONCE, (wanted) => this.#bring(wanted));
   }
 
   async #bring(wanted: Wanted): Promise<void> {

@@ -49,13 +49,9 @@ export function unary<Request, Response>(
 ): handleUnaryCall<Request, Response> {
   return (call, answer) => {
     const ended = new AbortController();
-    call.on('cancelled', () => {
-      ended.abort();
-    });
+    call.on('cancelled', () => ended.abort());
     method(call.request, { signal: ended.signal }).then(
-      (response) => {
-        answer(null, response);
-      },
+      (response) => answer(null, response),
       (error: unknown) => {
         onError(name, error);
         answer(serviceError(error));
@@ -72,9 +68,7 @@ export function streaming<Request, Response>(
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
     const ended = new AbortController();
-    call.on('cancelled', () => {
-      ended.abort();
-    });
+    call.on('cancelled', () => ended.abort());
     send(call, method(call.request, { signal: ended.signal }), ended.signal).catch((error: unknown) => {
       onError(name, error);
       call.emit('error', serviceError(error));
@@ -96,7 +90,7 @@ async function send<Request, Response>(
 }
 
 /** Puts the hint beside the message, for a person at a cluster. */
-export function serviceError(error: unknown, code: status = grpcStatusOf(error)): ServiceError {
+export function serviceError(error: unknown): ServiceError {
   const metadata = new Metadata();
   const known = error instanceof StatusError ? error.cause : error;
   if (isLandfallError(known)) {
@@ -104,7 +98,7 @@ export function serviceError(error: unknown, code: status = grpcStatusOf(error))
     metadata.set(JSON_KEY, Buffer.from(JSON.stringify(known)));
   }
   const details = detailsOf(error);
-  return Object.assign(new Error(details), { code, details, metadata });
+  return Object.assign(new Error(details), { code: grpcStatusOf(error), details, metadata });
 }
 
 function detailsOf(error: unknown): string {

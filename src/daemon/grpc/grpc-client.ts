@@ -9,6 +9,7 @@ import {
   type ServiceDefinition,
   type ServiceError,
 } from '@grpc/grpc-js';
+import { deferred } from '../../concurrency/index.js';
 import { type Abortable, abortedError, throwIfAborted } from '../../errors.js';
 import { type ProtoFile, readProto, serviceOf } from './grpc-server.js';
 
@@ -49,29 +50,25 @@ export class GrpcClient implements Disposable {
   async unary<Response>(call: string, request: object, o: GrpcCallOptions = {}): Promise<Response> {
     const { path, requestSerialize, responseDeserialize } = this.#method(call);
     let cancel = (): void => undefined;
-    const abort = (): void => cancel();
     try {
       throwIfAborted(o.signal);
-      o.signal?.addEventListener('abort', abort, { once: true });
-      return await new Promise<Response>((resolve, reject) => {
-        const made = this.#client.makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          request,
-          o.metadata ?? new Metadata(),
-          optionsOf(o),
-          (error, answer) => {
-            if (error === null) resolve(answer as Response);
-            else reject(error);
-          },
-        );
-        cancel = () => made.cancel();
-      });
+      const answered = deferred<Response>();
+      const made = this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        o.metadata ?? new Metadata(),
+        optionsOf(o),
+        (error, answer) => (error === null ? answered.resolve(answer as Response) : answered.reject(error)),
+      );
+      cancel = () => made.cancel();
+      o.signal?.addEventListener('abort', cancel, { once: true });
+      return await answered.promise;
     } catch (error) {
       throw this.#raised(error, call, o);
     } finally {
-      o.signal?.removeEventListener('abort', abort);
+      o.signal?.removeEventListener('abort', cancel);
     }
   }
 

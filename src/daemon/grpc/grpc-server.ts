@@ -11,6 +11,7 @@ import {
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
+import { deferred } from '../../concurrency/index.js';
 import { prepareSocket } from './unix-socket.js';
 
 /** A service with what answers its calls. What it lacks is answered with UNIMPLEMENTED. */
@@ -54,7 +55,11 @@ export class GrpcServer {
     const protos = Object.fromEntries(services.flatMap(({ proto }) => Object.entries(proto)));
     new ReflectionService(protos).addToServer(server);
     const socket = await prepareSocket(path);
-    await bind(server, socket.temporary);
+    const bound = deferred<number>();
+    server.bindAsync(`unix:${socket.temporary}`, ServerCredentials.createInsecure(), (error, port) =>
+      error === null ? bound.resolve(port) : bound.reject(error),
+    );
+    await bound.promise;
     try {
       await socket.publish();
     } catch (error) {
@@ -72,26 +77,15 @@ export class GrpcServer {
   async stop(patienceMs: number): Promise<void> {
     for (const name of this.#names) this.#health.setStatus(name, 'NOT_SERVING');
     await unlink(this.path).catch(() => undefined);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => {
-        this.#server.forceShutdown();
-        resolve();
-      }, patienceMs);
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    const stopped = deferred<undefined>();
+    const timer = setTimeout(() => {
+      this.#server.forceShutdown();
+      stopped.resolve(undefined);
+    }, patienceMs);
+    this.#server.tryShutdown(() => stopped.resolve(undefined));
+    await stopped.promise;
+    clearTimeout(timer);
   }
-}
-
-async function bind(server: Server, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
 }
 
 /** Beside this file, or beside the part of the bundled command that it became a part of. */

@@ -1,3 +1,4 @@
+import { mapLimited } from '../../concurrency/index.js';
 import type { DocumentFacts } from '../../content/index.js';
 import {
   type Descriptor,
@@ -104,16 +105,14 @@ async function referrersOf(
   describe: CatalogueParts['describe'],
 ): Promise<Map<Digest, CatalogueReferrer[]>> {
   const found = new Map<Digest, CatalogueReferrer[]>();
-  const waiting = [...documents.values()].filter(({ subject }) => subject !== undefined);
-  const work = async (): Promise<void> => {
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const { digest, subject } = next;
-      const described = await describe(digest);
-      if (subject === undefined || described === undefined) continue;
-      push(found, subject, { digest, ...described });
-    }
-  };
-  await Promise.all(Array.from({ length: DESCRIBED_AT_ONCE }, work));
+  const referring = [...documents.values()].filter(({ subject }) => subject !== undefined);
+  await mapLimited(referring, DESCRIBED_AT_ONCE, async ({ digest, subject }) => {
+    const described = await describe(digest);
+    if (subject === undefined || described === undefined) return;
+    const list = found.get(subject) ?? [];
+    list.push({ digest, ...described });
+    found.set(subject, list);
+  });
   for (const list of found.values()) list.sort((a, b) => compare(a.digest, b.digest));
   return found;
 }
@@ -166,12 +165,6 @@ function reach(
 
 function repositoryOf(name: string): string {
   return repositoryName(parseReference(name));
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [value]);
-  else list.push(value);
 }
 
 function sum(numbers: Iterable<number>): number {
