@@ -17,8 +17,7 @@ import {
 } from '../../spec/index.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import type { Access } from '../hosts/registry-host.js';
-import { appliedEncoding, collectBeginning, collectBody, decodedBody } from '../http/http.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import { collectBeginning, wholeManifest } from '../http/http.js';
 import { referrersTag } from '../lists/referrers.js';
 import { putManifest } from './put-manifest.js';
 
@@ -38,8 +37,8 @@ export async function listsReferrers(
   { signal, access }: Abortable & { readonly access: Access },
 ): Promise<boolean> {
   try {
-    return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
-      const response = await host.request({
+    return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+      const response = await request({
         method: 'GET',
         repository,
         path: `referrers/${subject}`,
@@ -47,10 +46,8 @@ export async function listsReferrers(
         access: [access],
         expected: [200, 400, 404, 405, 406, 501],
         subject: `referrers of ${chain.registry}/${repository}@${subject}`,
-        attempt,
-        signal: turnSignal,
       });
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
       // There are frontends that answer any path with a page.
       return (
         response.status === 200 && (response.header('content-type') ?? '').includes(MEDIA_TYPES.ociIndex)
@@ -192,8 +189,8 @@ export async function readManifest(
 ): Promise<StoredManifest | undefined> {
   const separator = isDigest(at) ? '@' : ':';
   const subject = `${chain.registry}/${repository}${separator}${at}`;
-  return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
-    const response = await host.request({
+  return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+    const response = await request({
       method: 'GET',
       repository,
       path: `manifests/${at}`,
@@ -201,15 +198,12 @@ export async function readManifest(
       access: [access],
       expected: [200, 404],
       subject,
-      attempt,
-      signal: turnSignal,
     });
     if (response.status === 404) {
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
       return undefined;
     }
-    const source = decodedBody(response, appliedEncoding(response, undefined));
-    const bytes = await collectBody(source, LIMITS.manifestBytes, () => manifestTooLong(subject));
+    const bytes = await wholeManifest(response, `manifest ${subject}`);
     if (isDigest(at)) checkDigest(bytes, at, subject);
     return { bytes, mediaType: bareMediaType(response.header('content-type') ?? '') };
   });
@@ -222,11 +216,4 @@ function checkDigest(bytes: Buffer, expected: Digest, subject: string): void {
     hint: 'The registry, or a proxy before it, has changed the manifest; do not trust it.',
     details: { digest: expected, expected, actual },
   });
-}
-
-function manifestTooLong(subject: string): SpecError {
-  return new SpecError(
-    'LIMIT_EXCEEDED',
-    `the manifest ${subject} is longer than ${LIMITS.manifestBytes} bytes`,
-  );
 }
