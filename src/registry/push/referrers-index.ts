@@ -67,7 +67,7 @@ export async function addReferrer(
   entry: Descriptor,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex(chain, repository, subject, options, (entries) =>
+  await changeIndex({ chain, repository, subject, ...options }, (entries) =>
     entries.some(({ digest }) => digest === entry.digest) ? undefined : [...entries, entry],
   );
 }
@@ -80,10 +80,18 @@ export async function removeReferrer(
   referrer: Digest,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex(chain, repository, subject, options, (entries) => {
+  await changeIndex({ chain, repository, subject, ...options }, (entries) => {
     const others = entries.filter(({ digest }) => digest !== referrer);
     return others.length === entries.length ? undefined : others;
   });
+}
+
+/** Where the referrers of a digest are listed. */
+interface ReferrersList extends Abortable {
+  readonly chain: HostChain;
+  readonly repository: string;
+  readonly subject: Digest;
+  readonly access: Access;
 }
 
 /** Changes the entries of an index; undefined where nothing needs to be changed. */
@@ -92,33 +100,22 @@ type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descrip
 /** Changes of one list that this process makes follow one another, since the registry would keep only the last. */
 const TURNS = new KeyedLimiter<string>(1);
 
-async function changeIndex(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-  change: Change,
-): Promise<void> {
+async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
+  const { chain, repository, subject } = list;
   const key = `${chain.registry}/${repository}@${subject}`;
-  await TURNS.run(key, () => changeUntilItStays(chain, repository, subject, options, change), options);
+  await TURNS.run(key, () => changeUntilItStays(list, change), list);
 }
 
 /**
  * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written since, so a
  * change that another client has overwritten is made anew.
  */
-async function changeUntilItStays(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-  change: Change,
-): Promise<void> {
-  const { signal } = options;
+async function changeUntilItStays(list: ReferrersList, change: Change): Promise<void> {
+  const { chain, repository, subject, signal } = list;
   const tag = referrersTag(subject);
   for (let attempt = 0; attempt <= TRIES; attempt += 1) {
     if (attempt > 1) await pause(Math.random() * PAUSE_MS, { signal });
-    const index = await readIndex(chain, repository, subject, options);
+    const index = await readIndex(list);
     const manifests = change(entriesOf(index));
     if (manifests === undefined) return;
     if (attempt === TRIES) break;
@@ -135,13 +132,9 @@ async function changeUntilItStays(
 }
 
 /** The document as it is, so that what others have put into it stays; a new one where there is none. */
-async function readIndex(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-): Promise<JsonObject> {
-  const stored = await readManifest(chain, repository, referrersTag(subject), options);
+async function readIndex(list: ReferrersList): Promise<JsonObject> {
+  const { chain, repository, subject } = list;
+  const stored = await readManifest(chain, repository, referrersTag(subject), list);
   if (stored === undefined) {
     return { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
   }
