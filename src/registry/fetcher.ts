@@ -26,7 +26,7 @@ import {
 import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import { collectBeginning, type HttpResponse, type HttpSender, parseUrl } from './http/http.js';
-import { ERROR_BODY_BYTES, responseError } from './http/error-response.js';
+import { responseError } from './http/error-response.js';
 import { sendFollowing } from './http/redirect.js';
 import type { RegistryHost } from './hosts/registry-host.js';
 import { type RetryOptions, withRetry } from './http/retry.js';
@@ -180,7 +180,7 @@ export class RemoteFetcher implements Fetcher {
 
   async #request(
     { descriptor }: Part,
-    { host, attempt, signal, patienceMs }: HostTurn,
+    { host, request }: HostTurn,
     range: string | undefined,
   ): Promise<HttpResponse> {
     const { repository } = this.#options;
@@ -188,7 +188,7 @@ export class RemoteFetcher implements Fetcher {
     const { digest, mediaType } = descriptor;
     // Manifests are small, and some registries answer a range of one with a fault.
     const ranged = range !== undefined && !manifest;
-    return await host.request({
+    return await request({
       method: 'GET',
       repository,
       path: `${manifest ? 'manifests' : 'blobs'}/${digest}`,
@@ -196,12 +196,8 @@ export class RemoteFetcher implements Fetcher {
         accept: manifest ? [mediaType, ...ACCEPTED_MANIFEST_TYPES].join(', ') : '*/*',
         ...(ranged ? { range } : {}),
       },
-      access: [{ type: 'repository', name: repository, actions: 'pull' }],
       expected: ranged ? [200, 206, 416] : [200],
       subject: `${manifest ? 'manifest' : 'blob'} ${shortDigest(digest)} of ${host.registry}/${repository}`,
-      attempt,
-      signal,
-      patienceMs,
     });
   }
 
@@ -291,7 +287,7 @@ async function refusedBy(response: HttpResponse, { digest }: Descriptor): Promis
   return responseError({
     method: 'GET',
     response,
-    body: await collectBeginning(response, ERROR_BODY_BYTES),
+    body: await collectBeginning(response),
     subject: `blob ${shortDigest(digest)}`,
     authenticated: false,
     secrets: [],

@@ -1,49 +1,26 @@
-import type { Readable } from 'node:stream';
 import type { Abortable } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType, isManifestType, shortDigest } from '../spec/index.js';
-import {
-  type FetchedPart,
-  type Fetcher,
-  type FetchOptions,
-  RemoteFetcher,
-  type RemoteFetcherOptions,
-} from './fetcher.js';
-import { HeadRequests } from './hosts/registry-host.js';
-import { listReferrers, type ReferrersOptions, type ReferrersTarget } from './lists/referrers.js';
+import { RemoteFetcher, type RemoteFetcherOptions } from './fetcher.js';
+import { HeadRequests } from './hosts/host-chain.js';
+import { listReferrers, type ReferrersOptions } from './lists/referrers.js';
 import { type ListOptions, listTags } from './lists/tag-list.js';
 import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';
 import { hasBlob } from './push/push-blob.js';
-import { type Pusher, type PushOptions, RemotePusher } from './push/pusher.js';
+import { pushContent, type Pusher, type PushOptions } from './push/pusher.js';
 import { hasManifest, storedManifest } from './push/put-manifest.js';
 import type { OpenContent } from './push/verified-source.js';
 
 /** One repository of a registry, for one task. */
-export class RemoteRepository implements Fetcher, Pusher {
+export class RemoteRepository extends RemoteFetcher implements Pusher {
   /** `docker.io/library/alpine` */
   readonly name: string;
   readonly #options: RemoteFetcherOptions;
-  readonly #fetcher: Fetcher;
-  readonly #pusher: Pusher;
 
   /** @internal */
   constructor(options: RemoteFetcherOptions) {
+    super(options);
     this.name = `${options.chain.registry}/${options.repository}`;
     this.#options = options;
-    this.#fetcher = new RemoteFetcher(options);
-    this.#pusher = new RemotePusher(options);
-  }
-
-  /** See {@link Fetcher}. @throws as that says */
-  async fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable> {
-    return await this.#fetcher.fetch(descriptor, options);
-  }
-
-  async fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart> {
-    return await this.#fetcher.fetchPart(descriptor, options);
-  }
-
-  async distrust(descriptor: Descriptor): Promise<boolean> {
-    return await this.#fetcher.distrust(descriptor);
   }
 
   /** See {@link Pusher}. @throws as that says */
@@ -52,7 +29,8 @@ export class RemoteRepository implements Fetcher, Pusher {
     open: OpenContent,
     options?: PushOptions,
   ): Promise<'pushed' | 'mounted' | 'exists'> {
-    return await this.#pusher.push(descriptor, open, options);
+    const { chain, repository } = this.#options;
+    return await pushContent(chain, repository, descriptor, open, options);
   }
 
   /**
@@ -84,8 +62,19 @@ export class RemoteRepository implements Fetcher, Pusher {
    *
    * @throws `RegistryError` all codes but NOT_FOUND
    */
-  async blobSize(digest: Digest, options?: Abortable): Promise<number | undefined> {
-    return await blobSize(this.#options, digest, options);
+  async blobSize(digest: Digest, { signal }: Abortable = {}): Promise<number | undefined> {
+    const { chain, repository } = this.#options;
+    const heads = new HeadRequests();
+    return await chain.run({ capability: 'pull', signal }, async (turn) => {
+      const { size } = await heads.blob(turn, {
+        repository,
+        path: `blobs/${digest}`,
+        headers: { accept: '*/*' },
+        expected: [200],
+        subject: `blob ${shortDigest(digest)} of ${this.name}`,
+      });
+      return size;
+    });
   }
 
   /**
@@ -133,32 +122,4 @@ export class RemoteRepository implements Fetcher, Pusher {
   async deleteBlob(digest: Digest, options?: Abortable): Promise<void> {
     await deleteBlob(this.#options.chain, this.#options.repository, digest, options);
   }
-}
-
-/**
- * How many bytes a blob has, as the registry says to a HEAD (distribution-spec: Checking if content exists in the registry);
- * undefined where it does not say.
- *
- * @throws {RegistryError} all codes: NOT_FOUND where it is not there
- */
-async function blobSize(
-  { chain, repository }: ReferrersTarget,
-  digest: Digest,
-  { signal }: Abortable = {},
-): Promise<number | undefined> {
-  const heads = new HeadRequests();
-  return await chain.run({ capability: 'pull', signal }, async (turn) => {
-    const { size } = await heads.blob(turn.host, {
-      repository,
-      path: `blobs/${digest}`,
-      headers: { accept: '*/*' },
-      access: [{ type: 'repository', name: repository, actions: 'pull' }],
-      expected: [200],
-      subject: `blob ${shortDigest(digest)} of ${chain.registry}/${repository}`,
-      attempt: turn.attempt,
-      signal: turn.signal,
-      patienceMs: turn.patienceMs,
-    });
-    return size;
-  });
 }

@@ -19,17 +19,14 @@ import {
 } from '../spec/index.js';
 import type { SeenManifests } from './blob-body.js';
 import { schema1Error } from './fetcher.js';
-import { HeadRequests, type RegistryRequest } from './hosts/registry-host.js';
-import type { HostChain, HostTurn } from './hosts/host-chain.js';
-import { ERROR_BODY_BYTES } from './http/error-response.js';
+import { HeadRequests, type HostChain, type HostTurn, type TurnRequest } from './hosts/host-chain.js';
 import {
   appliedEncoding,
   collectBeginning,
-  collectBody,
   contentLength,
-  decodedBody,
   type HttpResponse,
   redactUrl,
+  wholeManifest,
 } from './http/http.js';
 
 /**
@@ -86,18 +83,16 @@ export class RemoteResolver implements Resolver {
 
   async #head(reference: Reference, turn: HostTurn, heads: HeadRequests): Promise<Descriptor | undefined> {
     // An answer to HEAD has no body, so GET says better why there is nothing.
-    const request = { ...this.#request(reference, turn), expected: [200, 404] };
-    const response = await heads.send(turn.host, request);
+    const request = { ...requestFor(reference), expected: [200, 404] };
+    const response = await heads.send(turn, request);
     if (response === undefined) return undefined;
-    await collectBeginning(response, ERROR_BODY_BYTES);
+    await collectBeginning(response);
     return response.status === 404 ? undefined : describedByHead(response, reference);
   }
 
   async #get(reference: Reference, turn: HostTurn): Promise<Descriptor> {
-    const response = await turn.host.request({ ...this.#request(reference, turn), method: 'GET' });
-    const tooLong = (): SpecError => manifestTooLong(reference);
-    const source = decodedBody(response, appliedEncoding(response, undefined));
-    const body = await collectBody(source, LIMITS.manifestBytes, tooLong);
+    const response = await turn.request({ ...requestFor(reference), method: 'GET' });
+    const body = await wholeManifest(response, `manifest of ${formatReference(reference)}`);
     const contentType = bareMediaType(response.header('content-type') ?? '');
     if (contentType === 'text/html') throw notARegistry(response);
     if (isDockerSchema1(contentType)) throw schema1Error(formatReference(reference));
@@ -107,21 +102,17 @@ export class RemoteResolver implements Resolver {
     this.#options.seen.add(reference, digest, body);
     return { mediaType, digest, size: body.length };
   }
+}
 
-  #request(reference: Reference, { attempt, signal, patienceMs }: HostTurn): Omit<RegistryRequest, 'method'> {
-    const { repository, tag, digest } = reference;
-    return {
-      repository,
-      path: `manifests/${digest ?? tag ?? 'latest'}`,
-      headers: { accept: ACCEPT },
-      access: [{ type: 'repository', name: repository, actions: 'pull' }],
-      expected: [200],
-      subject: formatReference(reference),
-      attempt,
-      signal,
-      patienceMs,
-    };
-  }
+function requestFor(reference: Reference): Omit<TurnRequest, 'method'> {
+  const { repository, tag, digest } = reference;
+  return {
+    repository,
+    path: `manifests/${digest ?? tag ?? 'latest'}`,
+    headers: { accept: ACCEPT },
+    expected: [200],
+    subject: formatReference(reference),
+  };
 }
 
 function isKnown(mediaType: string): boolean {
@@ -138,7 +129,10 @@ function describedByHead(response: HttpResponse, reference: Reference): Descript
   if (!isKnown(mediaType) || digest === undefined || size === undefined || size === 0 || encoded)
     return undefined;
   if (reference.digest !== undefined && reference.digest !== digest) return undefined;
-  if (size > LIMITS.manifestBytes) throw manifestTooLong(reference);
+  if (size > LIMITS.manifestBytes) {
+    const what = `the manifest of ${formatReference(reference)}`;
+    throw new SpecError('LIMIT_EXCEEDED', `${what} is longer than ${LIMITS.manifestBytes} bytes`);
+  }
   return { mediaType, digest, size };
 }
 
@@ -165,14 +159,6 @@ function verifiedDigest(body: Buffer, header: Digest | undefined, reference: Ref
   }
   const wanted = reference.digest ?? header;
   return wanted ?? digestOf(body);
-}
-
-function manifestTooLong(reference: Reference): SpecError {
-  const limit = LIMITS.manifestBytes;
-  return new SpecError(
-    'LIMIT_EXCEEDED',
-    `the manifest of ${formatReference(reference)} is longer than ${limit} bytes`,
-  );
 }
 
 function notARegistry(response: HttpResponse): RegistryError {

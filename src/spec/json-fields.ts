@@ -33,9 +33,7 @@ export function optionalObject(object: JsonObject, key: string, where: string): 
 
 export function optionalString(object: JsonObject, key: string, where: string): string | undefined {
   const value = object[key];
-  if (isAbsent(value)) return undefined;
-  if (typeof value !== 'string') throw invalidField(placeOf(where, key), 'must be a string');
-  return value;
+  return isAbsent(value) ? undefined : readString(value, placeOf(where, key));
 }
 
 export function requiredString(object: JsonObject, key: string, where: string): string {
@@ -90,10 +88,12 @@ export function optionalList<T>(
 }
 
 export function optionalStrings(object: JsonObject, key: string, where: string): string[] | undefined {
-  return optionalList(object, key, where, LIMITS.listItems, (value, place) => {
-    if (typeof value !== 'string') throw invalidField(place, 'must be a string');
-    return value;
-  });
+  return optionalList(object, key, where, LIMITS.listItems, readString);
+}
+
+function readString(value: unknown, place: string): string {
+  if (typeof value !== 'string') throw invalidField(place, 'must be a string');
+  return value;
 }
 
 /** Annotations or labels: an object whose values are strings. */
@@ -102,10 +102,7 @@ export function optionalStringMap(
   key: string,
   where: string,
 ): Record<string, string> | undefined {
-  return optionalMap(object, key, where, (value, place) => {
-    if (typeof value !== 'string') throw invalidField(place, 'must be a string');
-    return value;
-  });
+  return optionalMap(object, key, where, readString);
 }
 
 /** A set as Go writes one: an object whose values are empty objects. */
@@ -191,7 +188,7 @@ export function parseJson(bytes: Uint8Array, what: string, maxBytes: number): un
     );
   }
   const text = decode(bytes, what);
-  const { depth, members } = shapeOf(text);
+  const { depth, members } = jsonShape(text);
   if (depth > LIMITS.jsonDepth) {
     throw new SpecError(
       'LIMIT_EXCEEDED',
@@ -228,11 +225,20 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Depth and number of object members, by a look at the punctuation outside strings; exact where the text is JSON. */
-function shapeOf(text: string): { depth: number; members: number } {
+/**
+ * Depth and number of object members, and where the text becomes too deep, by a look at the punctuation outside strings;
+ * exact where the text is JSON.
+ */
+export function jsonShape(text: string): {
+  readonly depth: number;
+  readonly members: number;
+  /** Where nesting goes beyond {@link LIMITS}.jsonDepth. */
+  readonly tooDeepAt: number | undefined;
+} {
   let depth = 0;
   let deepest = 0;
   let members = 0;
+  let tooDeepAt: number | undefined;
   let inString = false;
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
@@ -246,11 +252,12 @@ function shapeOf(text: string): { depth: number; members: number } {
     } else if (char === OPEN_BRACKET || char === OPEN_BRACE) {
       depth += 1;
       if (depth > deepest) deepest = depth;
+      if (depth > LIMITS.jsonDepth) tooDeepAt ??= at;
     } else if (char === CLOSE_BRACKET || char === CLOSE_BRACE) {
       depth -= 1;
     }
   }
-  return { depth: deepest, members };
+  return { depth: deepest, members, tooDeepAt };
 }
 
 /** The members of all objects within a parsed value; drops `__proto__` after counting it. */

@@ -14,7 +14,6 @@ const READS_ENVIRONMENT: readonly string[] = [
   'src/library/open-registry.ts',
   'src/registry/auth/auth-file.ts',
   'src/registry/auth/credential-store.ts',
-  'src/registry/auth/docker-config.ts',
   // What tests kill it by.
   'src/system/fault-point.ts',
 ];

@@ -4,7 +4,7 @@ import type { CredentialsProvider } from '../../src/registry/index.js';
 import { HostChain } from '../../src/registry/hosts/host-chain.js';
 import { HostHealths } from '../../src/registry/hosts/host-health.js';
 import type { HostsProvider } from '../../src/registry/hosts/host-config.js';
-import { RemotePusher } from '../../src/registry/push/pusher.js';
+import { type Pusher, pushContent } from '../../src/registry/push/pusher.js';
 import { RegistryHosts } from '../../src/registry/registry-client.js';
 import { Transport } from '../../src/registry/http/transport.js';
 
@@ -19,7 +19,7 @@ export interface PushFixtureOptions {
 
 export interface PushFixture extends AsyncDisposable {
   readonly chain: HostChain;
-  readonly pusher: RemotePusher;
+  readonly pusher: Pusher;
 }
 
 /** What pushes to a registry, with pauses of milliseconds where real ones last seconds. */
@@ -47,7 +47,7 @@ export function pushFixture(registry: string, options: PushFixtureOptions = {}):
   });
   return {
     chain,
-    pusher: new RemotePusher({ chain, repository }),
+    pusher: { push: (...content) => pushContent(chain, repository, ...content) },
     [Symbol.asyncDispose]: () => transport.close(),
   };
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
-import { parseUrl } from '../http/http.js';
+import { BLANKS, COMMAS, EQUALS, HeaderCursor, parseUrl, TOKEN } from '../http/http.js';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
 import { isRefusal, type TokenRequest, TokenSource, type TokenSourceOptions } from './token.js';
 
@@ -30,7 +30,7 @@ interface Found {
 /** Answers one registry's challenges, and remembers how, so that only the first request for anything is refused. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
-  readonly #tokens: TokenSource;
+  #tokens: TokenSource | undefined;
   readonly #lookUps = new SingleFlight<string, Found>();
   /** By repository. */
   readonly #found = new Map<string | undefined, Found>();
@@ -43,7 +43,6 @@ export class Authenticator {
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
-    this.#tokens = new TokenSource(options);
   }
 
   /** The `Authorization` that a request will need by what was learnt so far; undefined when nothing was asked for yet. */
@@ -192,7 +191,7 @@ export class Authenticator {
     }
     if (credentials !== undefined && 'registryToken' in credentials)
       return `Bearer ${credentials.registryToken}`;
-    return `Bearer ${await this.#tokens.get(this.#tokenRequest(scheme, wanted), credentials, options)}`;
+    return `Bearer ${await this.#source().get(this.#tokenRequest(scheme, wanted), credentials, options)}`;
   }
 
   /** Forgets a token that was refused, and looks for its credentials anew: by now there may be better ones. */
@@ -200,7 +199,7 @@ export class Authenticator {
     const token = /^Bearer (.+)$/.exec(refused ?? '')?.[1];
     const found = this.#found.get(wanted.repository);
     if (token === undefined || found === undefined) return;
-    if (this.#tokens.drop(this.#tokenRequest(scheme, wanted), found.credentials, token)) found.stale = true;
+    if (this.#source().drop(this.#tokenRequest(scheme, wanted), found.credentials, token)) found.stale = true;
   }
 
   #fresh(repository: string | undefined): Found | undefined {
@@ -216,6 +215,11 @@ export class Authenticator {
       return found;
     };
     return await this.#lookUps.run(repository ?? '', start, options);
+  }
+
+  /** Made once a token is asked for, which many registries never do. */
+  #source(): TokenSource {
+    return (this.#tokens ??= new TokenSource(this.#options));
   }
 
   #tokenRequest({ realm, service }: Omit<TokenRequest, 'scopes'>, wanted: Wanted): TokenRequest {
@@ -258,12 +262,7 @@ interface Challenge {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const TOKEN68 = /[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|$))/y;
-const EQUALS = /[ \t]*=[ \t]*/y;
-const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
-const BLANKS = /[ \t]*/y;
-const COMMAS = /[ \t,]*/y;
 
 /**
  * All challenges of the header's lines, in order. One line may hold several, and each its parameters, all parted by
@@ -275,33 +274,25 @@ export function parseChallenges(lines: readonly string[]): Challenge[] {
 
 function parseLine(line: string): Challenge[] {
   const challenges: Challenge[] = [];
-  let at = 0;
-  const take = (pattern: RegExp): RegExpExecArray | undefined => {
-    pattern.lastIndex = at;
-    const match = pattern.exec(line);
-    if (match === null) return undefined;
-    at = pattern.lastIndex;
-    return match;
-  };
+  const at = new HeaderCursor(line);
   let parameters: Map<string, string> | undefined;
-  take(COMMAS);
-  while (at < line.length) {
-    const name = take(TOKEN)?.[0];
+  at.take(COMMAS);
+  while (!at.isAtEnd) {
+    const name = at.take(TOKEN)?.[0];
     if (name === undefined) break;
-    if (parameters !== undefined && take(EQUALS) !== undefined) {
-      const quoted = take(QUOTED)?.[1];
-      const value = quoted === undefined ? take(TOKEN)?.[0] : quoted.replace(/\\(.)/g, '$1');
+    if (parameters !== undefined && at.take(EQUALS) !== undefined) {
+      const value = at.takeQuoted() ?? at.take(TOKEN)?.[0];
       if (value === undefined) break;
       // The first of two holds: a second one would be somebody's attempt to override it.
       if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
     } else {
       parameters = new Map();
       challenges.push({ scheme: name.toLowerCase(), parameters });
-      take(BLANKS);
+      at.take(BLANKS);
       // `Negotiate oYG…==`: credentials of their own form, of no use here. A parameter looks alike up to its `=`.
-      take(TOKEN68);
+      at.take(TOKEN68);
     }
-    take(COMMAS);
+    at.take(COMMAS);
   }
   return challenges;
 }

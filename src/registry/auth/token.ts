@@ -3,16 +3,14 @@ import { isNonEmptyString, isPlainObject } from '@sindresorhus/is';
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
 import {
-  appliedEncoding,
   collectBeginning,
-  collectBody,
-  decodedBody,
   type HttpRequest,
   type HttpResponse,
   type HttpSender,
   redactUrl,
+  wholeBody,
 } from '../http/http.js';
-import { ERROR_BODY_BYTES, responseError } from '../http/error-response.js';
+import { responseError } from '../http/error-response.js';
 import { sendFollowing } from '../http/redirect.js';
 import { basicAuthorization, type Credentials, secretsOf } from './credentials.js';
 
@@ -230,15 +228,14 @@ async function exchangeToken(
     throw responseError({
       method: request.method,
       response,
-      body: await collectBeginning(response, ERROR_BODY_BYTES),
+      body: await collectBeginning(response),
       subject: wanted.scopes.length === 0 ? 'a token' : `a token for ${wanted.scopes.join(' ')}`,
       authenticated: grant.type !== 'get' || grant.login !== undefined,
       secrets: options.secrets,
     });
   }
   const malformed = (): RegistryError => notAToken(request, response);
-  const body = decodedBody(response, appliedEncoding(response, undefined));
-  return parseToken(await collectBody(body, ANSWER_BYTES, malformed), malformed);
+  return parseToken(await wholeBody(response, ANSWER_BYTES, malformed), malformed);
 }
 
 function httpRequest(

@@ -12,7 +12,8 @@ import {
 import { delayAfter, finalError, type RetryOptions } from '../http/retry.js';
 import type { HostCapability } from './host-config.js';
 import type { FailoverOptions, HostHealths } from './host-health.js';
-import type { RegistryHost } from './registry-host.js';
+import { collectBeginning, contentLength, type HttpResponse, parseContentRange } from '../http/http.js';
+import type { RegistryHost, RegistryRequest } from './registry-host.js';
 
 export interface HostChainOptions {
   /** As references name it. */
@@ -48,14 +49,17 @@ export interface BlobOutcome {
   readonly slow?: boolean;
 }
 
+/** A request without what the run knows of it. */
+export type TurnRequest = Omit<RegistryRequest, 'attempt' | 'signal' | 'patienceMs'>;
+
 /** One host's turn to be asked. */
 export interface HostTurn extends Abortable {
   readonly host: RegistryHost;
   readonly attempt: number;
   /** Whether another host could be asked instead, so that this one need not be waited for long. */
   readonly alternatives: boolean;
-  /** For {@link RegistryRequest.patienceMs}. */
-  readonly patienceMs: number | undefined;
+  /** As {@link RegistryHost.request}, as one try of the run. */
+  request(request: TurnRequest): Promise<HttpResponse>;
   /** Of a blob's body: so many bytes have come so far. */
   progressed(bytes: number): void;
   /** Of a blob's body: it was read to its end, or given up, or broke. Only the first call counts. */
@@ -189,12 +193,16 @@ export class HostChain {
         : (): void => undefined;
     if (leave === undefined) return undefined;
     let isOver = false;
+    const { signal } = run;
+    // What is pushed goes to one place, which may take its time.
+    const patienceMs =
+      alternatives && run.capability !== 'push' ? (this.#options.failover?.firstByteMs ?? 20_000) : undefined;
     return {
       host,
       attempt,
       alternatives,
-      signal: run.signal,
-      patienceMs: alternatives ? (this.#options.failover?.firstByteMs ?? 20_000) : undefined,
+      signal,
+      request: (request) => host.request({ ...request, attempt, signal, patienceMs }),
       progressed: (bytes) => health.delivered(bytes, false),
       over: ({ bytes, whole = false, error, slow = false }) => {
         if (isOver) return;
@@ -289,4 +297,83 @@ function hostsError(failures: readonly HostFailure[]): LandfallError {
 
 function said({ host, error }: HostFailure): string {
   return error.message.includes(host.name) ? error.message : `${host.name}: ${error.message}`;
+}
+
+type Head = Omit<TurnRequest, 'method'>;
+
+/** What a host says of a blob. */
+export interface BlobAnswer {
+  /** Among those that were expected, or of a part. */
+  readonly status: number;
+  /** Of the whole, in bytes; undefined where it does not say. */
+  readonly size: number | undefined;
+}
+
+/**
+ * The HEADs of one task, by which hosts are asked what they have. Some hosts, and more of the proxies before them, answer a
+ * HEAD wrongly or not at all and a GET well. Where it was refused, or has failed twice, the host is asked by GET for the rest
+ * of the task.
+ */
+export class HeadRequests {
+  readonly #failed = new Set<RegistryHost>();
+  /** Where a HEAD has failed in a way that may pass. */
+  readonly #failedOnce = new Set<RegistryHost>();
+
+  /**
+   * The answer to a HEAD; undefined where the same is to be asked by GET now.
+   *
+   * @throws {RegistryError} what a GET cannot help, and what may pass: then there is another try
+   */
+  async send(turn: HostTurn, request: Head): Promise<HttpResponse | undefined> {
+    const { host } = turn;
+    if (this.#failed.has(host)) return undefined;
+    try {
+      return await turn.request({ ...request, method: 'HEAD' });
+    } catch (error) {
+      if (!mayBeOfHead(error)) throw error;
+      // Once, as where a kept connection has just been closed, it may be chance; and registries count GETs, not HEADs.
+      if (!error.retryable || this.#failedOnce.has(host)) this.#failed.add(host);
+      this.#failedOnce.add(host);
+      if (error.retryable) throw error;
+      return undefined;
+    }
+  }
+
+  /** Asks for a blob by HEAD, or else by a GET for its first byte. @throws {RegistryError} */
+  async blob(turn: HostTurn, request: Head): Promise<BlobAnswer> {
+    const response =
+      (await this.send(turn, request)) ??
+      (await turn.request({
+        ...request,
+        method: 'GET',
+        headers: { ...request.headers, range: 'bytes=0-0' },
+        // An empty blob has no first byte.
+        expected: [...request.expected, 206, 416],
+      }));
+    // A host that knows no ranges begins to send it all.
+    await collectBeginning(response);
+    return { status: response.status, size: wholeLength(response) };
+  }
+
+  /** Asks a host by GET from now on: what it said to a HEAD is not so, or too little. */
+  distrust(host: RegistryHost): void {
+    this.#failed.add(host);
+  }
+}
+
+function wholeLength(response: HttpResponse): number | undefined {
+  if (response.status === 206) return parseContentRange(response.header('content-range'))?.total;
+  return response.status === 416 ? 0 : contentLength(response);
+}
+
+/**
+ * Whether a failure may be one of HEAD alone. That credentials were refused is none, and to show them once more would only
+ * lock the account sooner; nor is what a token server has said, or that there is no connection to be had.
+ */
+function mayBeOfHead(error: unknown): error is RegistryError {
+  if (!(error instanceof RegistryError) || error.details.method !== 'HEAD') return false;
+  const { code, retryable, details } = error;
+  if (code === 'UNAUTHORIZED') return details['challenges'] === 0;
+  if (code === 'ABORTED' || code === 'NOT_FOUND') return false;
+  return retryable || details.status !== undefined || code === 'PROTOCOL';
 }

@@ -2,16 +2,15 @@ import { performance } from 'node:perf_hooks';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { Authenticator } from '../auth/authenticate.js';
 import { type Credentials, type CredentialsProvider, secretsOf } from '../auth/credentials.js';
-import { ERROR_BODY_BYTES, parseWarnings, responseError } from '../http/error-response.js';
+import { responseError } from '../http/error-response.js';
 import {
   collectBeginning,
-  contentLength,
   holdsSecret,
   type HttpMethod,
   type HttpRequest,
   type HttpResponse,
   type HttpSender,
-  parseContentRange,
+  parseWarnings,
   redactUrl,
   WatchedResponse,
 } from '../http/http.js';
@@ -43,10 +42,11 @@ export interface Access {
 /** {@link Place.location} at another origin is shown no secret. */
 export interface RegistryRequest extends Abortable, Place {
   readonly method: HttpMethod;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Made anew for each sending. Its length is given in `headers`. */
-  readonly body?: MakeBody;
-  readonly access: readonly Access[];
+  readonly body?: MakeBody | undefined;
+  /** Default: to pull from the repository, where there is one. */
+  readonly access?: readonly Access[] | undefined;
   /** The statuses that are answers; any other is thrown. */
   readonly expected: readonly number[];
   /** What is asked for, in words. */
@@ -127,12 +127,14 @@ export class RegistryHost {
 
   async #authorized(request: RegistryRequest): Promise<HttpResponse> {
     const { signal, repository } = request;
-    const scopes = request.access.map((access) => this.#scopeOf(access));
+    const pulling: Access[] =
+      repository === undefined ? [] : [{ type: 'repository', name: repository, actions: 'pull' }];
+    const scopes = (request.access ?? pulling).map((access) => this.#scopeOf(access));
     let authorization = await this.#authenticator.authorization({ scopes, repository }, { signal });
     let followed = await this.#send(request, authorization);
     if (isRefused(followed)) {
       const { response } = followed;
-      const body = await collectBeginning(response, ERROR_BODY_BYTES);
+      const body = await collectBeginning(response);
       const answer = await this.#authenticator.answer(
         {
           lines: response.headers('www-authenticate'),
@@ -147,12 +149,12 @@ export class RegistryHost {
       followed = await this.#send(request, authorization);
       const instead = isRefused(followed) ? this.#authenticator.refusedInstead(repository) : undefined;
       if (instead !== undefined) {
-        await collectBeginning(followed.response, ERROR_BODY_BYTES);
+        await collectBeginning(followed.response);
         throw instead;
       }
     }
     if (request.expected.includes(followed.response.status)) return followed.response;
-    const body = await collectBeginning(followed.response, ERROR_BODY_BYTES);
+    const body = await collectBeginning(followed.response);
     throw await this.#refusal(request, followed, authorization, body);
   }
 
@@ -266,9 +268,9 @@ interface Place {
   readonly repository?: string | undefined;
   /** Below the repository, or below the root of the API. */
   readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>> | undefined;
   /** Instead of all that: an address that the host itself gave. */
-  readonly location?: URL;
+  readonly location?: URL | undefined;
 }
 
 /** Turns what is asked for into URLs at one host: its prefix, its own names of repositories, and `ns=` for a mirror. */
@@ -341,82 +343,4 @@ function hostCredentials(
   if (credentials === 'none' || stored === undefined) return undefined;
   const name = credentials === 'upstream' || role === 'upstream' ? registry : base.host;
   return (_registry, repository) => stored(name, repository);
-}
-
-type Head = Omit<RegistryRequest, 'method'>;
-
-/** What a host says of a blob. */
-export interface BlobAnswer {
-  /** Among those that were expected, or of a part. */
-  readonly status: number;
-  /** Of the whole, in bytes; undefined where it does not say. */
-  readonly size: number | undefined;
-}
-
-/**
- * The HEADs of one task, by which hosts are asked what they have. Some hosts, and more of the proxies before them, answer a
- * HEAD wrongly or not at all and a GET well. Where it was refused, or has failed twice, the host is asked by GET for the rest
- * of the task.
- */
-export class HeadRequests {
-  readonly #failed = new Set<RegistryHost>();
-  /** Where a HEAD has failed in a way that may pass. */
-  readonly #failedOnce = new Set<RegistryHost>();
-
-  /**
-   * The answer to a HEAD; undefined where the same is to be asked by GET now.
-   *
-   * @throws {RegistryError} what a GET cannot help, and what may pass: then there is another try
-   */
-  async send(host: RegistryHost, request: Head): Promise<HttpResponse | undefined> {
-    if (this.#failed.has(host)) return undefined;
-    try {
-      return await host.request({ ...request, method: 'HEAD' });
-    } catch (error) {
-      if (!mayBeOfHead(error)) throw error;
-      // Once, as where a kept connection has just been closed, it may be chance; and registries count GETs, not HEADs.
-      if (!error.retryable || this.#failedOnce.has(host)) this.#failed.add(host);
-      this.#failedOnce.add(host);
-      if (error.retryable) throw error;
-      return undefined;
-    }
-  }
-
-  /** Asks for a blob by HEAD, or else by a GET for its first byte. @throws {RegistryError} */
-  async blob(host: RegistryHost, request: Head): Promise<BlobAnswer> {
-    const response =
-      (await this.send(host, request)) ??
-      (await host.request({
-        ...request,
-        method: 'GET',
-        headers: { ...request.headers, range: 'bytes=0-0' },
-        // An empty blob has no first byte.
-        expected: [...request.expected, 206, 416],
-      }));
-    // A host that knows no ranges begins to send it all.
-    await collectBeginning(response, ERROR_BODY_BYTES);
-    return { status: response.status, size: wholeLength(response) };
-  }
-
-  /** Asks a host by GET from now on: what it said to a HEAD is not so, or too little. */
-  distrust(host: RegistryHost): void {
-    this.#failed.add(host);
-  }
-}
-
-function wholeLength(response: HttpResponse): number | undefined {
-  if (response.status === 206) return parseContentRange(response.header('content-range'))?.total;
-  return response.status === 416 ? 0 : contentLength(response);
-}
-
-/**
- * Whether a failure may be one of HEAD alone. That credentials were refused is none, and to show them once more would only
- * lock the account sooner; nor is what a token server has said, or that there is no connection to be had.
- */
-function mayBeOfHead(error: unknown): error is RegistryError {
-  if (!(error instanceof RegistryError) || error.details.method !== 'HEAD') return false;
-  const { code, retryable, details } = error;
-  if (code === 'UNAUTHORIZED') return details['challenges'] === 0;
-  if (code === 'ABORTED' || code === 'NOT_FOUND') return false;
-  return retryable || details.status !== undefined || code === 'PROTOCOL';
 }

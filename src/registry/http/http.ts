@@ -1,6 +1,7 @@
 import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { type Abortable, LandfallError, RegistryError } from '../../errors.js';
+import { type Abortable, LandfallError, RegistryError, SpecError } from '../../errors.js';
+import { LIMITS } from '../../spec/index.js';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -134,62 +135,66 @@ export interface BodySink {
 }
 
 /**
- * The whole body, where it is small.
+ * The whole body, where it is small, with a coding undone that was applied on the way.
  *
  * @param limit bytes; beyond it the connection is closed and `tooLong` is thrown
  */
-export async function collectBody(source: BodySource, limit: number, tooLong: () => Error): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  await new Promise<void>((resolve, reject) => {
-    source.start({
-      data: (chunk) => {
-        length += chunk.length;
-        if (length > limit) {
-          source.destroy();
-          reject(tooLong());
-          return true;
-        }
-        chunks.push(chunk);
-        return true;
-      },
-      end: resolve,
-      error: reject,
-    });
-  });
-  await connectionIsFree();
-  return Buffer.concat(chunks, length);
+export async function wholeBody(
+  response: HttpResponse,
+  limit: number,
+  tooLong: () => Error,
+): Promise<Buffer> {
+  return await collectBody(decodedBody(response, appliedEncoding(response, undefined)), limit, tooLong);
 }
 
-/**
- * undici offers a connection again one turn of the event loop after its answer has ended. Whoever asks sooner opens
- * another one, and pays for its handshake.
- */
-async function connectionIsFree(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
+/** A manifest or an index. @param what for messages: `manifest of quay.io/team/app:1` */
+export async function wholeManifest(response: HttpResponse, what: string): Promise<Buffer> {
+  const limit = LIMITS.manifestBytes;
+  const tooLong = (): Error => new SpecError('LIMIT_EXCEEDED', `the ${what} is longer than ${limit} bytes`);
+  return await wholeBody(response, limit, tooLong);
 }
+
+/** The same of bytes that are as they are. */
+export async function collectBody(source: BodySource, limit: number, tooLong: () => Error): Promise<Buffer> {
+  const { chunks, outcome } = await collected(source, limit);
+  if (outcome === 'more') throw tooLong();
+  if (outcome !== 'end') throw outcome;
+  return Buffer.concat(chunks);
+}
+
+/** Of an error's body, in bytes; more is noise or a trap. */
+const ERROR_BODY_BYTES: number = 64 * 1024;
 
 /** The first bytes of a body, whatever happens to the rest; read so that the connection can be used again. */
-export async function collectBeginning(source: BodySource, limit: number): Promise<Buffer> {
+export async function collectBeginning(source: BodySource, limit = ERROR_BODY_BYTES): Promise<Buffer> {
+  return Buffer.concat((await collected(source, limit)).chunks).subarray(0, limit);
+}
+
+async function collected(
+  source: BodySource,
+  limit: number,
+): Promise<{ readonly chunks: Buffer[]; readonly outcome: 'end' | 'more' | Error }> {
   const chunks: Buffer[] = [];
   let length = 0;
-  await new Promise<void>((resolve) => {
+  const outcome = await new Promise<'end' | 'more' | Error>((resolve) => {
     source.start({
       data: (chunk) => {
         chunks.push(chunk);
         length += chunk.length;
         if (length > limit) {
           source.destroy();
-          resolve();
+          resolve('more');
         }
         return true;
       },
-      end: resolve,
-      error: () => resolve(),
+      end: () => resolve('end'),
+      error: resolve,
     });
   });
-  await connectionIsFree();
-  return Buffer.concat(chunks, length).subarray(0, limit);
+  // undici offers a connection again one turn of the event loop after its answer has ended. Whoever asks sooner
+  // opens another one, and pays for its handshake.
+  await new Promise((resolve) => setImmediate(resolve));
+  return { chunks, outcome };
 }
 
 /** An answer that says once when it is over: read to its end, broken, or destroyed. */
@@ -346,4 +351,80 @@ export function parseContentRange(header: string | undefined): ContentRange | un
   const range = { start: Number(start), end: Number(end) };
   if (range.end < range.start) return undefined;
   return total === '*' ? range : { ...range, total: Number(total) };
+}
+
+/** A place within the line of a header, moved on by sticky patterns. */
+export class HeaderCursor {
+  readonly #line: string;
+  #at = 0;
+
+  constructor(line: string) {
+    this.#line = line;
+  }
+
+  take(pattern: RegExp): RegExpExecArray | undefined {
+    pattern.lastIndex = this.#at;
+    const match = pattern.exec(this.#line);
+    if (match === null) return undefined;
+    this.#at = pattern.lastIndex;
+    return match;
+  }
+
+  /** What is behind `"` and before the next one, without its escapes. */
+  takeQuoted(): string | undefined {
+    return this.take(QUOTED)?.[1]?.replace(/\\(.)/g, '$1');
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#line.length;
+  }
+
+  /** Whether the item of a list ends here. */
+  get isAtItemsEnd(): boolean {
+    return this.isAtEnd || this.#line[this.#at] === ',';
+  }
+}
+
+/** What parts the items of a list, several of which may be empty (RFC 9110, 5.6.1). */
+export const COMMAS: RegExp = /[ \t,]*/y;
+export const BLANKS: RegExp = /[ \t]*/y;
+export const EQUALS: RegExp = /[ \t]*=[ \t]*/y;
+/** RFC 9110, 5.6.2. */
+export const TOKEN: RegExp = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
+
+/** Of all lines together (distribution-spec: Warnings); a registry that sends more is not listened to further. */
+const MAX_CHARACTERS = 4096;
+/** Of one text: a few lines of a terminal. */
+const TEXT_LENGTH = 500;
+
+// RFC 7234, 5.5: warn-code SP warn-agent SP warn-text [SP warn-date], the last two quoted.
+const WARNING = /(\d{3}) +([^\s",]+) +"((?:[^"\\]|\\.)*)"( +"[^"]*")?[ \t]*(?=,|$)/y;
+/**
+ * The texts of the `Warning` headers that a registry means for people (distribution-spec: Warnings), each once and fit for
+ * a terminal. Those that have another code than 299 or name an agent were added by a cache on the way, and one with a date
+ * is not a registry's either; what comes after a fault in a line is left out.
+ */
+export function parseWarnings(lines: readonly string[]): string[] {
+  const texts = new Set<string>();
+  let left = MAX_CHARACTERS;
+  for (const line of lines) {
+    for (const text of textsOf(line.slice(0, left))) texts.add(text);
+    left -= Math.min(left, line.length);
+  }
+  return [...texts];
+}
+
+function textsOf(line: string): string[] {
+  const texts: string[] = [];
+  const at = new HeaderCursor(line);
+  for (;;) {
+    at.take(COMMAS);
+    const match = at.take(WARNING);
+    if (match === undefined) return texts;
+    const [, code, agent, quoted = '', date] = match;
+    if (code !== '299' || agent !== '-' || date !== undefined) continue;
+    const text = plainText(quoted.replace(/\\(.)/g, '$1'), TEXT_LENGTH);
+    if (text !== '') texts.push(text);
+  }
 }

@@ -9,7 +9,6 @@ import {
   parseUrl,
   redactUrl,
 } from './http.js';
-import { ERROR_BODY_BYTES } from './error-response.js';
 
 /** Real registries need one or two: to a mirror, to a bucket. */
 const MAX_REDIRECTS = 10;
@@ -58,7 +57,7 @@ export async function sendFollowing(
     );
     const location = response.header('location');
     if (!followed.has(response.status) || location === undefined) return { response, crossed };
-    await collectBeginning(response, ERROR_BODY_BYTES);
+    await collectBeginning(response);
     if (redirects === MAX_REDIRECTS) throw refused(request, `redirected more than ${MAX_REDIRECTS} times`);
     const url = urlOf(location, current);
     if (url.origin !== current.url.origin) crossed = true;

@@ -75,14 +75,7 @@ export class Transport implements HttpSender, ConnectionKeeper {
 
   constructor(options: TransportOptions = {}) {
     this.#options = options;
-    const { env = {} } = options;
-    this.#connections = new Connections({
-      insecure: options.insecure ?? false,
-      ca: options.ca,
-      perOrigin: options.maxConnectionsPerHost ?? DEFAULT_CONNECTIONS,
-      dialTimeoutMs: options.timeouts?.connectMs ?? 10_000,
-      proxyFor: (url) => proxyFor(url, env),
-    });
+    this.#connections = new Connections(options);
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
@@ -162,27 +155,11 @@ function target(
 ): { origin: string; path: string; headers: Record<string, string> } {
   const path = given ?? `${url.pathname}${url.search}`;
   if (proxy === undefined || !absolute) return { origin: url.origin, path, headers: { ...headers } };
-  const authorization = proxyAuthorization(proxy);
   return {
     origin: proxy.origin,
     path: `${url.origin}${path}`,
-    headers: {
-      ...headers,
-      host: url.host,
-      ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }),
-    },
+    headers: { ...headers, host: url.host, ...authorizationAt(proxy) },
   };
-}
-
-export interface ConnectionsOptions {
-  /** Takes any certificate, of whatever host. */
-  readonly insecure: boolean;
-  /** PEM, trusted besides the public authorities and a host's own. */
-  readonly ca: string | Buffer | undefined;
-  readonly perOrigin: number;
-  readonly dialTimeoutMs: number;
-  /** The proxy for a URL, or undefined to go there directly. */
-  readonly proxyFor: (url: URL) => URL | undefined;
 }
 
 const KEEP_ALIVE_MS = 15_000;
@@ -216,18 +193,18 @@ interface Pools {
 
 /** Pools of kept connections: one for each origin, by each way of connecting. */
 class Connections {
-  readonly #options: ConnectionsOptions;
+  readonly #options: TransportOptions;
   readonly #kept = new Map<ConnectionOptions, Map<string, Pools>>();
   /** What is no longer kept and has exchanges under way. */
   readonly #ending = new Set<Pools>();
   readonly #dropped = new WeakSet<ConnectionOptions>();
 
-  constructor(options: ConnectionsOptions) {
+  constructor(options: TransportOptions) {
     this.#options = options;
   }
 
   async to(url: URL, how: ConnectionOptions = ORDINARY): Promise<Way> {
-    const proxy = this.#options.proxyFor(url);
+    const proxy = proxyFor(url, this.#options.env ?? {});
     // A tunnel only for https, as every proxy expects: many refuse to CONNECT to port 80.
     const absolute = proxy !== undefined && url.protocol === 'http:';
     const key = proxy === undefined ? '' : `${proxy.href} ${absolute ? url.host : ''}`;
@@ -293,13 +270,13 @@ class Connections {
     // Loaded on first use: a command that asks no registry starts without it.
     const { Agent, buildConnector, Pool } = await import('undici');
     const connection = {
-      timeout: how.dialTimeoutMs ?? this.#options.dialTimeoutMs,
+      timeout: how.dialTimeoutMs ?? this.#options.timeouts?.connectMs ?? 10_000,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
     };
     const connector = buildConnector({ ...connection, ...this.#tlsOptions(how) });
     const agent = (connect: buildConnector.connector): Agent =>
       new Agent({
-        connections: this.#options.perOrigin,
+        connections: this.#options.maxConnectionsPerHost ?? DEFAULT_CONNECTIONS,
         keepAliveTimeout: KEEP_ALIVE_MS,
         maxHeaderSize: MAX_HEADER_BYTES,
         connect,
@@ -313,7 +290,7 @@ class Connections {
       headersTimeout: connection.timeout,
       maxHeaderSize: MAX_HEADER_BYTES,
     });
-    const tunnels = tunnelConnector({ proxy, toProxy: pool, inTunnel: connector });
+    const tunnels = tunnelConnector(proxy, pool, connector);
     return { agent: agent(tunnels), toProxy: pool };
   }
 
@@ -324,7 +301,7 @@ class Connections {
     return {
       // Made once: otherwise each connection would read all the authorities anew.
       ...(ordinary ? {} : { secureContext: secureContext(trusted, client) }),
-      ...(this.#options.insecure || how.insecure === true ? { rejectUnauthorized: false } : {}),
+      ...(this.#options.insecure === true || how.insecure === true ? { rejectUnauthorized: false } : {}),
     };
   }
 }
@@ -356,22 +333,20 @@ function connectorTo(proxy: URL, connector: buildConnector.connector): buildConn
   };
 }
 
-export interface TunnelOptions {
-  readonly proxy: URL;
-  /** Leads to the proxy. */
-  readonly toProxy: Dispatcher;
-  /** Makes a connection of TLS over one that stands. */
-  readonly inTunnel: buildConnector.connector;
+function authorizationAt(proxy: URL): { 'proxy-authorization'?: string } {
+  const authorization = proxyAuthorization(proxy);
+  return authorization === undefined ? {} : { 'proxy-authorization': authorization };
 }
 
 /** Connects to https origins through a proxy (RFC 9110, 9.3.6). Where the proxy is at fault it fails with {@link ProxyFailure}. */
-function tunnelConnector({ proxy, toProxy, inTunnel }: TunnelOptions): buildConnector.connector {
-  const authorization = proxyAuthorization(proxy);
+function tunnelConnector(
+  proxy: URL,
+  toProxy: Dispatcher,
+  /** Makes a connection of TLS over one that stands. */
+  inTunnel: buildConnector.connector,
+): buildConnector.connector {
   const connect = async (target: string): Promise<Socket> => {
-    const headers = {
-      host: target,
-      ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }),
-    };
+    const headers = { host: target, ...authorizationAt(proxy) };
     const { socket, statusCode } = await toProxy.connect({ origin: proxy.origin, path: target, headers });
     if (statusCode >= 200 && statusCode < 300 && socket instanceof Socket) return socket;
     socket.on('error', () => undefined);

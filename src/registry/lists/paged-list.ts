@@ -1,14 +1,17 @@
 import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import { parseJson } from '../../spec/index.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { HostChain, HostTurn } from '../hosts/host-chain.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
 import {
-  appliedEncoding,
-  collectBody,
-  decodedBody,
+  BLANKS,
+  COMMAS,
+  EQUALS,
+  HeaderCursor,
   type HttpResponse,
   parseUrl,
   redactUrl,
+  TOKEN,
+  wholeBody,
 } from '../http/http.js';
 
 /** One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters. */
@@ -20,9 +23,9 @@ const DEFAULT_MAX_PAGES = 10_000;
 export interface PagedList<T> {
   readonly repository?: string;
   readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string>> | undefined;
   readonly accept: string;
-  readonly access: Access;
+  readonly access?: Access;
   readonly expected: readonly number[];
   readonly maxPages?: number;
   /** In words, for messages: `the tags of quay.io/team/app`. */
@@ -80,33 +83,24 @@ interface Asked<T> {
   readonly seen: ReadonlySet<string>;
 }
 
-interface Turn extends Abortable {
-  readonly host: RegistryHost;
-  readonly attempt: number;
-  readonly patienceMs: number | undefined;
-}
-
 async function fetchPage<T>(
-  { host, attempt, patienceMs, signal }: Turn,
+  { host, request }: HostTurn,
   { list, from, location, seen }: Asked<T>,
 ): Promise<Page<T>> {
   const { subject } = list;
   if (from !== undefined && host.name !== from.name) {
     throw new RegistryError('NOT_FOUND', `${subject}: only ${from.name}, where they began, can go on`);
   }
-  const response = await host.request({
+  const response = await request({
     method: 'GET',
     repository: list.repository,
     path: list.path,
-    ...(list.query === undefined ? {} : { query: list.query }),
-    ...(location === undefined ? {} : { location }),
+    query: list.query,
+    location,
     headers: { accept: list.accept },
-    access: [list.access],
+    access: list.access === undefined ? undefined : [list.access],
     expected: list.expected,
     subject,
-    attempt,
-    patienceMs,
-    signal,
   });
   const next = nextPage(response, subject);
   if (next !== undefined && (next.href === response.url.href || seen.has(next.href))) {
@@ -149,8 +143,7 @@ export async function pageBody(
   subject: string,
   maxBytes: number = PAGE_BYTES,
 ): Promise<Buffer> {
-  const source = decodedBody(response, appliedEncoding(response, undefined));
-  return await collectBody(source, maxBytes, () =>
+  return await wholeBody(response, maxBytes, () =>
     malformedPage(response, subject, `is longer than ${maxBytes} bytes`),
   );
 }
@@ -200,15 +193,10 @@ export interface Link {
   readonly rel: readonly string[];
 }
 
-const COMMAS = /[ \t,]*/y;
 const TARGET = /<([^<>]*)>/y;
 const SEMICOLON = /[ \t]*;[ \t]*/y;
-const NAME = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
-const EQUALS = /[ \t]*=[ \t]*/y;
-const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 // Wider than a token: servers write URLs and media types without quotes.
 const BARE = /[^\s",;]*/y;
-const BLANKS = /[ \t]*/y;
 
 /**
  * All links of the header's lines, in order. What comes after a fault in a line is left out, and so is a link with
@@ -225,54 +213,29 @@ export function nextTarget(lines: readonly string[]): string | undefined {
 
 function parseLine(line: string): Link[] {
   const links: Link[] = [];
-  const at = new Cursor(line);
+  const at = new HeaderCursor(line);
   for (;;) {
     at.take(COMMAS);
     const target = at.take(TARGET)?.[1];
     if (target === undefined) return links;
     const parameters = parametersAt(at);
     at.take(BLANKS);
-    if (!at.endsItem()) return links;
+    if (!at.isAtItemsEnd) return links;
     const rel = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
     if (!parameters.has('anchor')) links.push({ target: target.trim(), rel: rel.filter((r) => r !== '') });
   }
 }
 
 /** Of two with one name the first counts, as the RFC says of `rel`. */
-function parametersAt(at: Cursor): ReadonlyMap<string, string> {
+function parametersAt(at: HeaderCursor): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   while (at.take(SEMICOLON) !== undefined) {
-    const name = at.take(NAME)?.[0].toLowerCase();
+    const name = at.take(TOKEN)?.[0].toLowerCase();
     // `<…>; rel="next";` is written by some, and means nothing more.
     if (name === undefined) continue;
-    let value = '';
-    if (at.take(EQUALS) !== undefined) {
-      const quoted = at.take(QUOTED)?.[1];
-      value = quoted?.replace(/\\(.)/g, '$1') ?? at.take(BARE)?.[0] ?? '';
-    }
+    const hasValue = at.take(EQUALS) !== undefined;
+    const value = hasValue ? (at.takeQuoted() ?? at.take(BARE)?.[0] ?? '') : '';
     if (!parameters.has(name)) parameters.set(name, value);
   }
   return parameters;
-}
-
-/** A place within a line that sticky patterns move on. */
-class Cursor {
-  readonly #line: string;
-  #at = 0;
-
-  constructor(line: string) {
-    this.#line = line;
-  }
-
-  take(pattern: RegExp): RegExpExecArray | undefined {
-    pattern.lastIndex = this.#at;
-    const match = pattern.exec(this.#line);
-    if (match === null) return undefined;
-    this.#at = pattern.lastIndex;
-    return match;
-  }
-
-  endsItem(): boolean {
-    return this.#at === this.#line.length || this.#line[this.#at] === ',';
-  }
 }

@@ -12,7 +12,7 @@ import {
   shortDigest,
 } from '../../spec/index.js';
 import { collectBeginning, type HttpResponse, redactUrl } from '../http/http.js';
-import { ERROR_BODY_BYTES, parseErrorBody } from '../http/error-response.js';
+import { parseErrorBody } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { pageBody, type PagedList, pagesOf } from './paged-list.js';
 
@@ -93,15 +93,14 @@ function byApi(
   return {
     repository,
     path: `referrers/${subject}`,
-    ...(artifactType === undefined ? {} : { query: { artifactType } }),
+    query: artifactType === undefined ? undefined : { artifactType },
     accept: MEDIA_TYPES.ociIndex,
-    access: { type: 'repository', name: repository, actions: 'pull' },
     expected: [200, ...WITHOUT_LIST],
     subject: words,
     read: async (response) => {
       // Some answer what they do not know with a page for people.
       if (response.status !== 200 || !isIndex(response)) {
-        await collectBeginning(response, ERROR_BODY_BYTES);
+        await collectBeginning(response);
         return undefined;
       }
       const descriptors = await readIndex(response, words);
@@ -120,13 +119,12 @@ async function* byTag(
     repository,
     path: `manifests/${referrersTag(subject)}`,
     accept: ACCEPTED_MANIFEST_TYPES.join(', '),
-    access: { type: 'repository', name: repository, actions: 'pull' },
     expected: [200, 404],
     subject: words,
     read: async (response) => {
       // A tag that is there for something else says that nobody keeps a list.
       if (response.status === 200 && isIndex(response)) return await readIndex(response, words);
-      const body = await collectBeginning(response, ERROR_BODY_BYTES);
+      const body = await collectBeginning(response);
       if (response.status === 404 && parseErrorBody(body, []).codes.includes('NAME_UNKNOWN')) {
         throw noRepository(response, words);
       }

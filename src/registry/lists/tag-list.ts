@@ -28,7 +28,6 @@ export async function* listTags(
       path: 'tags/list',
       query: listQuery(options),
       accept: 'application/json',
-      access: { type: 'repository', name: repository, actions: 'pull' },
       expected: [200],
       subject,
       read: (response) => readNames(response, 'tags', subject),

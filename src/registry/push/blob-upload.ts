@@ -3,7 +3,6 @@ import { type Abortable, ContentError, RegistryError } from '../../errors.js';
 import { algorithmOf, type Descriptor, type Digest, isDigest, isVerifiable } from '../../spec/index.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
 import { collectBeginning, type HttpResponse, parseUrl, redactUrl } from '../http/http.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
 
 /** A blob on its way into a repository. */
 export interface UploadTarget {
@@ -186,7 +185,7 @@ export class BlobUpload {
       signal,
       patienceMs: HEADERS_MS + Math.ceil(bytes / BYTES_PER_MS),
     });
-    await collectBeginning(response, ERROR_BODY_BYTES);
+    await collectBeginning(response);
     return response;
   }
 
@@ -224,7 +223,7 @@ async function start(
     attempt,
     signal,
   });
-  await collectBeginning(response, ERROR_BODY_BYTES);
+  await collectBeginning(response);
   return response;
 }
 

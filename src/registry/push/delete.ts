@@ -1,7 +1,6 @@
 import { type Abortable, RegistryError } from '../../errors.js';
 import { type Digest, parseManifest } from '../../spec/index.js';
 import { collectBeginning } from '../http/http.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import { listsReferrers, readManifest, removeReferrer } from './referrers-index.js';
 import type { Access } from '../hosts/registry-host.js';
@@ -85,20 +84,17 @@ async function remove(
 ): Promise<void> {
   /** Whether an earlier try got no answer, so that it may have deleted it. */
   let mayBeGone = false;
-  await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
+  await chain.run({ capability: 'push', signal }, async ({ host, request }) => {
     try {
-      const response = await host.request({
+      const response = await request({
         method: 'DELETE',
         repository,
         path,
-        headers: {},
         access: [deleting(repository)],
         expected: [200, 202, 204],
         subject,
-        attempt,
-        signal: turnSignal,
       });
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
       const { status } = error.details;

@@ -1,8 +1,13 @@
 import { type Abortable, ContentError, LandfallError, RegistryError } from '../../errors.js';
 import { type Descriptor, shortDigest } from '../../spec/index.js';
-import { type BlobAnswer, HeadRequests } from '../hosts/registry-host.js';
-import type { HostChain } from '../hosts/host-chain.js';
-import { BlobUpload, type UploadTarget, type UploadTry, writing } from './blob-upload.js';
+import {
+  type BlobAnswer,
+  HeadRequests,
+  type HostChain,
+  type HostRun,
+  type HostTurn,
+} from '../hosts/host-chain.js';
+import { BlobUpload, type UploadTarget, writing } from './blob-upload.js';
 import type { SourceFault, VerifiedSource } from './verified-source.js';
 
 export interface PushBlobOptions extends Abortable {
@@ -35,12 +40,12 @@ export async function pushBlob(
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
-  { signal, mountFrom = [], absent = false }: PushBlobOptions = {},
+  options: PushBlobOptions = {},
 ): Promise<Outcome> {
-  const target = uploadTarget(chain, repository, descriptor);
-  const push = new BlobPush(target, source, { mountFrom, absent });
+  const push = new BlobPush(uploadTarget(chain, repository, descriptor), source, options);
   try {
-    return await chain.run({ capability: 'push', signal }, (turn) => push.attempt(turn));
+    const run: HostRun = { capability: 'push', signal: options.signal };
+    return await chain.run(run, (turn) => push.attempt(turn));
   } catch (error) {
     source.close();
     await push.abandon();
@@ -74,7 +79,7 @@ interface Interrupted {
   readonly upload: BlobUpload;
   /** What the registry held before the try that broke. */
   readonly before: number;
-  readonly turn: UploadTry;
+  readonly turn: HostTurn;
 }
 
 /** A push, and what is known of it between its tries. */
@@ -97,21 +102,22 @@ class BlobPush {
   constructor(
     target: UploadTarget,
     source: VerifiedSource,
-    { mountFrom, absent }: Required<Pick<PushBlobOptions, 'mountFrom' | 'absent'>>,
+    { mountFrom = [], absent = false }: PushBlobOptions,
   ) {
     this.#target = target;
     this.#source = source;
-    this.#mountFrom = mountFrom ?? [];
-    this.#absent = absent ?? false;
+    this.#mountFrom = mountFrom.filter((from) => from !== target.repository).slice(0, MOUNT_TRIES);
+    this.#absent = absent;
   }
 
-  async attempt(turn: UploadTry): Promise<Outcome> {
+  async attempt(turn: HostTurn): Promise<Outcome> {
     if (this.#upload !== undefined && this.#upload.host !== turn.host) await this.abandon();
     if (this.#upload !== undefined && this.#unsure) await this.#ask(this.#upload, turn);
     if (this.#upload === undefined) {
       const absent = this.#absent;
       this.#absent = false;
-      if (!absent && (await this.#exists(turn))) return this.#closing ? 'pushed' : 'exists';
+      if (!absent && (await blobExists(this.#target, turn, this.#heads)))
+        return this.#closing ? 'pushed' : 'exists';
       const begun = await this.#begin(turn);
       if (begun === 'mounted') return begun;
       this.#upload = begun;
@@ -129,14 +135,9 @@ class BlobPush {
     if (upload !== undefined) await cancel(upload);
   }
 
-  async #exists(turn: UploadTry): Promise<boolean> {
-    return await blobExists(this.#target, turn, this.#heads);
-  }
-
-  async #begin(turn: UploadTry): Promise<BlobUpload | 'mounted'> {
-    const candidates = this.#mountFrom.filter((from) => from !== this.#target.repository);
+  async #begin(turn: HostTurn): Promise<BlobUpload | 'mounted'> {
     let begun: BlobUpload | undefined;
-    for (const from of candidates.slice(0, MOUNT_TRIES)) {
+    for (const from of this.#mountFrom) {
       if (begun !== undefined) await cancel(begun);
       begun = undefined;
       try {
@@ -152,7 +153,7 @@ class BlobPush {
   }
 
   /** Sends what is left for as long as each try gets further than the one before; then closes the upload. */
-  async #finish(upload: BlobUpload, turn: UploadTry): Promise<void> {
+  async #finish(upload: BlobUpload, turn: HostTurn): Promise<void> {
     for (;;) {
       const before = upload.held;
       try {
@@ -164,7 +165,7 @@ class BlobPush {
     }
   }
 
-  async #send(upload: BlobUpload, turn: UploadTry): Promise<void> {
+  async #send(upload: BlobUpload, turn: HostTurn): Promise<void> {
     const { size } = this.#target.descriptor;
     if (upload.held === 0 && size <= Math.min(SMALL_BLOB_BYTES, this.#pieces.bytes)) {
       const bytes = await this.#source.bytes();
@@ -190,8 +191,13 @@ class BlobPush {
     switch (kindOf(error)) {
       case 'final':
         // Some close an upload by themselves and refuse to be asked for it.
-        if (this.#closing && isAnswer(error) && (await this.#exists(turn))) return 'done';
-        if (!isStatus(error, 400) || upload.parts < 2) throw error;
+        if (
+          this.#closing &&
+          statusOf(error) !== undefined &&
+          (await blobExists(this.#target, turn, this.#heads))
+        )
+          return 'done';
+        if (statusOf(error) !== 400 || upload.parts < 2) throw error;
         // It takes chunks and does not put them together.
         this.#pieces.keepWhole();
         throw await this.#lost(upload, error);
@@ -224,7 +230,7 @@ class BlobPush {
   }
 
   /** Asks what the registry holds, where it can go on at all. @throws {@link error} where it cannot be asked */
-  async #gotFurther(upload: BlobUpload, before: number, turn: UploadTry, error: unknown): Promise<boolean> {
+  async #gotFurther(upload: BlobUpload, before: number, turn: HostTurn, error: unknown): Promise<boolean> {
     this.#unsure = true;
     try {
       await this.#ask(upload, turn);
@@ -236,7 +242,7 @@ class BlobPush {
   }
 
   /** Goes on from what the registry holds, or forgets an upload that the registry has forgotten or cannot go on with. */
-  async #ask(upload: BlobUpload, turn: UploadTry): Promise<void> {
+  async #ask(upload: BlobUpload, turn: HostTurn): Promise<void> {
     const held = this.#pieces.mayBreakUp ? await upload.askHeld(turn) : undefined;
     if (held === undefined) {
       this.#pieces.breakUp();
@@ -276,12 +282,8 @@ function isRetryable(error: unknown): boolean {
   return error instanceof LandfallError && error.retryable;
 }
 
-function isAnswer(error: unknown): boolean {
-  return error instanceof RegistryError && error.details.status !== undefined;
-}
-
-function isStatus(error: unknown, status: number): boolean {
-  return error instanceof RegistryError && error.details.status === status;
+function statusOf(error: unknown): number | undefined {
+  return error instanceof RegistryError ? error.details.status : undefined;
 }
 
 function lost(upload: BlobUpload, cause: unknown): RegistryError {
@@ -354,20 +356,18 @@ const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 +
  */
 async function blobExists(
   { repository, descriptor, subject }: UploadTarget,
-  { host, attempt, signal }: UploadTry,
+  turn: HostTurn,
   heads: HeadRequests,
 ): Promise<boolean> {
+  const { host } = turn;
   const { digest, size } = descriptor;
   const ask = async (): Promise<BlobAnswer> =>
-    await heads.blob(host, {
+    await heads.blob(turn, {
       repository,
       path: `blobs/${digest}`,
-      headers: {},
       access: [writing(repository)],
       expected: [200, ...REFUSALS],
       subject,
-      attempt,
-      signal,
     });
   try {
     let answer = await ask();

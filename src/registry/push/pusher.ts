@@ -49,42 +49,24 @@ export interface Pusher {
   ): Promise<'pushed' | 'mounted' | 'exists'>;
 }
 
-export interface RemotePusherOptions {
-  readonly chain: HostChain;
-  readonly repository: string;
-}
-
-export class RemotePusher implements Pusher {
-  readonly #chain: HostChain;
-  readonly #repository: string;
-
-  constructor({ chain, repository }: RemotePusherOptions) {
-    this.#chain = chain;
-    this.#repository = repository;
+/** See {@link Pusher.push}. */
+export async function pushContent(
+  chain: HostChain,
+  repository: string,
+  descriptor: Descriptor,
+  open: OpenContent,
+  { signal, mountFrom, tag, absent, onProgress }: PushOptions = {},
+): Promise<'pushed' | 'mounted' | 'exists'> {
+  const source = new VerifiedSource(descriptor, open, { signal, onProgress });
+  if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
+    return await pushManifest(chain, repository, descriptor, source, { signal, tag, absent });
   }
-
-  async push(
-    descriptor: Descriptor,
-    open: OpenContent,
-    { signal, mountFrom, tag, absent, onProgress }: PushOptions = {},
-  ): Promise<'pushed' | 'mounted' | 'exists'> {
-    const source = new VerifiedSource(descriptor, open, { signal, onProgress });
-    if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
-      return await pushManifest(this.#chain, this.#repository, descriptor, source, { signal, tag, absent });
-    }
-    if (tag !== undefined) {
-      throw new RegistryError('INVALID_CONFIG', `content of type ${descriptor.mediaType} can have no tag`, {
-        hint: 'Only manifests have tags.',
-      });
-    }
-    return await pushBlob(this.#chain, this.#repository, descriptor, source, { signal, mountFrom, absent });
+  if (tag !== undefined) {
+    throw new RegistryError('INVALID_CONFIG', `content of type ${descriptor.mediaType} can have no tag`, {
+      hint: 'Only manifests have tags.',
+    });
   }
-}
-
-export interface PushManifestOptions extends Abortable {
-  readonly tag?: string | undefined;
-  /** Whether it is known not to be there. */
-  readonly absent?: boolean | undefined;
+  return await pushBlob(chain, repository, descriptor, source, { signal, mountFrom, absent });
 }
 
 /**
@@ -98,7 +80,7 @@ async function pushManifest(
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
-  { signal, tag, absent = false }: PushManifestOptions = {},
+  { signal, tag, absent = false }: PushOptions,
 ): Promise<'pushed' | 'exists'> {
   const { digest, mediaType, size } = descriptor;
   if (size > LIMITS.manifestBytes) {

@@ -1,4 +1,4 @@
-import { type Abortable, RegistryError, SpecError } from '../../errors.js';
+import { type Abortable, RegistryError } from '../../errors.js';
 import {
   ACCEPTED_MANIFEST_TYPES,
   algorithmOf,
@@ -8,20 +8,10 @@ import {
   type Digest,
   digestOf,
   isDigest,
-  LIMITS,
   shortDigest,
 } from '../../spec/index.js';
-import { HeadRequests } from '../hosts/registry-host.js';
-import type { HostChain } from '../hosts/host-chain.js';
-import {
-  appliedEncoding,
-  collectBeginning,
-  collectBody,
-  contentLength,
-  decodedBody,
-  type HttpResponse,
-} from '../http/http.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import { HeadRequests, type HostChain } from '../hosts/host-chain.js';
+import { collectBeginning, contentLength, type HttpResponse, wholeManifest } from '../http/http.js';
 import { checkAnsweredDigest, writing } from './blob-upload.js';
 
 export interface ManifestBytes {
@@ -69,10 +59,10 @@ async function put(
   const { bytes, mediaType, digest, tag } = manifest;
   const name = tag === undefined ? `manifest ${shortDigest(digest)} of ` : '';
   const subject = `${name}${chain.registry}/${repository}${tag === undefined ? '' : `:${tag}`}`;
-  return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
+  return await chain.run({ capability: 'push', signal }, async ({ request }) => {
     let response: HttpResponse;
     try {
-      response = await host.request({
+      response = await request({
         method: 'PUT',
         repository,
         path: `manifests/${at}`,
@@ -82,13 +72,11 @@ async function put(
         access: [writing(repository)],
         expected: [200, 201, 202],
         subject,
-        attempt,
-        signal: turnSignal,
       });
     } catch (error) {
       throw explained(error);
     }
-    await collectBeginning(response, ERROR_BODY_BYTES);
+    await collectBeginning(response);
     checkAnsweredDigest(response, digest);
     return response;
   });
@@ -181,7 +169,7 @@ async function ask(
   const name = isDigest(at) ? shortDigest(at) : at;
   const subject = `manifest ${name} of ${chain.registry}/${repository}`;
   const heads = new HeadRequests();
-  return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
+  return await chain.run({ capability: 'push', signal }, async (turn) => {
     const request = {
       repository,
       path: `manifests/${at}`,
@@ -189,17 +177,14 @@ async function ask(
       access: [writing(repository)],
       expected: [200, ...REFUSALS],
       subject,
-      attempt,
-      signal: turnSignal,
     };
-    const head = await heads.send(host, request);
-    const response = head ?? (await host.request({ ...request, method: 'GET' }));
+    const head = await heads.send(turn, request);
+    const response = head ?? (await turn.request({ ...request, method: 'GET' }));
     if (head !== undefined || response.status !== 200) {
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
       return response.status === 200 ? storedBy(response) : undefined;
     }
-    const source = decodedBody(response, appliedEncoding(response, undefined));
-    const bytes = await collectBody(source, LIMITS.manifestBytes, () => tooLong(subject));
+    const bytes = await wholeManifest(response, subject);
     const digest = isDigest(at) ? createDigester(at).update(bytes).digest() : digestOf(bytes);
     return { ...storedBy(response), digest, size: bytes.length };
   });
@@ -212,8 +197,4 @@ function storedBy(response: HttpResponse): Stored {
     digest: isDigest(said) ? said : undefined,
     size: contentLength(response),
   };
-}
-
-function tooLong(subject: string): SpecError {
-  return new SpecError('LIMIT_EXCEEDED', `the ${subject} is longer than ${LIMITS.manifestBytes} bytes`);
 }

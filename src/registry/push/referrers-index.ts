@@ -17,8 +17,7 @@ import {
 } from '../../spec/index.js';
 import type { HostChain } from '../hosts/host-chain.js';
 import type { Access } from '../hosts/registry-host.js';
-import { appliedEncoding, collectBeginning, collectBody, decodedBody } from '../http/http.js';
-import { ERROR_BODY_BYTES } from '../http/error-response.js';
+import { collectBeginning, wholeManifest } from '../http/http.js';
 import { referrersTag } from '../lists/referrers.js';
 import { putManifest } from './put-manifest.js';
 
@@ -38,8 +37,8 @@ export async function listsReferrers(
   { signal, access }: Abortable & { readonly access: Access },
 ): Promise<boolean> {
   try {
-    return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
-      const response = await host.request({
+    return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+      const response = await request({
         method: 'GET',
         repository,
         path: `referrers/${subject}`,
@@ -47,10 +46,8 @@ export async function listsReferrers(
         access: [access],
         expected: [200, 400, 404, 405, 406, 501],
         subject: `referrers of ${chain.registry}/${repository}@${subject}`,
-        attempt,
-        signal: turnSignal,
       });
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
       // There are frontends that answer any path with a page.
       return (
         response.status === 200 && (response.header('content-type') ?? '').includes(MEDIA_TYPES.ociIndex)
@@ -70,7 +67,7 @@ export async function addReferrer(
   entry: Descriptor,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex(chain, repository, subject, options, (entries) =>
+  await changeIndex({ chain, repository, subject, ...options }, (entries) =>
     entries.some(({ digest }) => digest === entry.digest) ? undefined : [...entries, entry],
   );
 }
@@ -83,10 +80,18 @@ export async function removeReferrer(
   referrer: Digest,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex(chain, repository, subject, options, (entries) => {
+  await changeIndex({ chain, repository, subject, ...options }, (entries) => {
     const others = entries.filter(({ digest }) => digest !== referrer);
     return others.length === entries.length ? undefined : others;
   });
+}
+
+/** Where the referrers of a digest are listed. */
+interface ReferrersList extends Abortable {
+  readonly chain: HostChain;
+  readonly repository: string;
+  readonly subject: Digest;
+  readonly access: Access;
 }
 
 /** Changes the entries of an index; undefined where nothing needs to be changed. */
@@ -95,33 +100,22 @@ type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descrip
 /** Changes of one list that this process makes follow one another, since the registry would keep only the last. */
 const TURNS = new KeyedLimiter<string>(1);
 
-async function changeIndex(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-  change: Change,
-): Promise<void> {
+async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
+  const { chain, repository, subject } = list;
   const key = `${chain.registry}/${repository}@${subject}`;
-  await TURNS.run(key, () => changeUntilItStays(chain, repository, subject, options, change), options);
+  await TURNS.run(key, () => changeUntilItStays(list, change), list);
 }
 
 /**
  * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written since, so a
  * change that another client has overwritten is made anew.
  */
-async function changeUntilItStays(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-  change: Change,
-): Promise<void> {
-  const { signal } = options;
+async function changeUntilItStays(list: ReferrersList, change: Change): Promise<void> {
+  const { chain, repository, subject, signal } = list;
   const tag = referrersTag(subject);
   for (let attempt = 0; attempt <= TRIES; attempt += 1) {
     if (attempt > 1) await pause(Math.random() * PAUSE_MS, { signal });
-    const index = await readIndex(chain, repository, subject, options);
+    const index = await readIndex(list);
     const manifests = change(entriesOf(index));
     if (manifests === undefined) return;
     if (attempt === TRIES) break;
@@ -138,13 +132,9 @@ async function changeUntilItStays(
 }
 
 /** The document as it is, so that what others have put into it stays; a new one where there is none. */
-async function readIndex(
-  chain: HostChain,
-  repository: string,
-  subject: Digest,
-  options: Abortable & { readonly access: Access },
-): Promise<JsonObject> {
-  const stored = await readManifest(chain, repository, referrersTag(subject), options);
+async function readIndex(list: ReferrersList): Promise<JsonObject> {
+  const { chain, repository, subject } = list;
+  const stored = await readManifest(chain, repository, referrersTag(subject), list);
   if (stored === undefined) {
     return { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
   }
@@ -192,8 +182,8 @@ export async function readManifest(
 ): Promise<StoredManifest | undefined> {
   const separator = isDigest(at) ? '@' : ':';
   const subject = `${chain.registry}/${repository}${separator}${at}`;
-  return await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turnSignal }) => {
-    const response = await host.request({
+  return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+    const response = await request({
       method: 'GET',
       repository,
       path: `manifests/${at}`,
@@ -201,15 +191,12 @@ export async function readManifest(
       access: [access],
       expected: [200, 404],
       subject,
-      attempt,
-      signal: turnSignal,
     });
     if (response.status === 404) {
-      await collectBeginning(response, ERROR_BODY_BYTES);
+      await collectBeginning(response);
       return undefined;
     }
-    const source = decodedBody(response, appliedEncoding(response, undefined));
-    const bytes = await collectBody(source, LIMITS.manifestBytes, () => manifestTooLong(subject));
+    const bytes = await wholeManifest(response, `manifest ${subject}`);
     if (isDigest(at)) checkDigest(bytes, at, subject);
     return { bytes, mediaType: bareMediaType(response.header('content-type') ?? '') };
   });
@@ -222,11 +209,4 @@ function checkDigest(bytes: Buffer, expected: Digest, subject: string): void {
     hint: 'The registry, or a proxy before it, has changed the manifest; do not trust it.',
     details: { digest: expected, expected, actual },
   });
-}
-
-function manifestTooLong(subject: string): SpecError {
-  return new SpecError(
-    'LIMIT_EXCEEDED',
-    `the manifest ${subject} is longer than ${LIMITS.manifestBytes} bytes`,
-  );
 }

@@ -131,12 +131,7 @@ const REKOR_KEYS = [
  */
 export function parseRequirement(text: PolicyText, node: JsonNode): PolicyRequirement {
   const untyped = new PolicyObject(text, node, 'a requirement');
-  const named = untyped.string('type');
-  const type = TYPES.find((known) => known === named);
-  if (type === undefined) {
-    const { offset } = untyped.oneOf('type').value;
-    throw text.fault(offset, `there is no requirement ${quoted(named)}; it is ${listed(TYPES)}`);
-  }
+  const type = untyped.choice('type', TYPES, (named) => `there is no requirement ${named}`);
   const requirement = new PolicyObject(text, node, quoted(type));
   switch (type) {
     case 'insecureAcceptAnything':
@@ -162,11 +157,7 @@ const KEY_TYPES = ['GPGKeys', 'signedByGPGKeys', 'X509Certificates', 'signedByX5
 /** It is not verified here, but a file that peers refuse is not taken for one that is understood. */
 function checkSignedBy(text: PolicyText, requirement: PolicyObject): void {
   requirement.only('type', 'keyType', 'keyPath', 'keyPaths', 'keyData', 'signedIdentity');
-  const keyType = requirement.string('keyType');
-  if (!KEY_TYPES.includes(keyType)) {
-    const { offset } = requirement.oneOf('keyType').value;
-    throw text.fault(offset, `there is no "keyType" ${quoted(keyType)}; it is ${listed(KEY_TYPES)}`);
-  }
+  requirement.choice('keyType', KEY_TYPES, (named) => `there is no "keyType" ${named}`);
   policyBytesOf(text, requirement.oneOf('keyPath', 'keyPaths', 'keyData'));
   signedIdentityOf(text, requirement);
 }
@@ -264,15 +255,7 @@ const IDENTITY_TYPES: readonly SignedIdentity['type'][] = [
  */
 function parseSignedIdentity(text: PolicyText, node: JsonNode): SignedIdentity {
   const untyped = new PolicyObject(text, node, '"signedIdentity"');
-  const named = untyped.string('type');
-  const type = IDENTITY_TYPES.find((known) => known === named);
-  const typeField = untyped.oneOf('type');
-  if (type === undefined) {
-    throw text.fault(
-      typeField.value.offset,
-      `"signedIdentity" has no type ${quoted(named)}; it is ${listed(IDENTITY_TYPES)}`,
-    );
-  }
+  const type = untyped.choice('type', IDENTITY_TYPES, (named) => `"signedIdentity" has no type ${named}`);
   const identity = new PolicyObject(text, node, quoted(type));
   const offset = (key: string): number => identity.oneOf(key).value.offset;
   switch (type) {
@@ -365,4 +348,3 @@ function dataOf(text: PolicyText, field: JsonField): PolicyBytes {
   if (data === undefined) throw text.fault(offset, `${quoted(field.key)} has to be base64, with its padding`);
   return { data, line: text.lineOf(offset) };
 }
-

@@ -138,25 +138,12 @@ export function matchesIdentity(
   }
   const signed = referenceIn(claimed);
   if (signed === undefined) return `it is for ${quoted(claimed)}, which is no reference`;
-  switch (identity.type) {
-    case 'exactReference':
-      return matchesExactly(referenceIn(identity.dockerReference), signed);
-    case 'exactRepository':
-      return matchesRepository(referenceIn(identity.dockerRepository), signed);
-    case 'matchExact':
-    case 'matchRepoDigestOrExact':
-    case 'matchRepository':
-    case 'matchDigest':
-    case 'remapIdentity':
-      return matchesImage(identity, image, signed);
+  if (identity.type === 'exactReference')
+    return matchesExactly(referenceIn(identity.dockerReference), signed);
+  if (identity.type === 'exactRepository') {
+    return matchesRepository(referenceIn(identity.dockerRepository), signed);
   }
-}
-
-function matchesImage(
-  identity: Exclude<SignedIdentity, { type: 'exactReference' | 'exactRepository' }>,
-  { reference, name }: PolicyImage,
-  signed: Reference,
-): true | string {
+  const { reference, name } = image;
   if (reference === undefined) {
     return `it is for ${formatReference(signed)}, and ${name} has no name to hold that against`;
   }

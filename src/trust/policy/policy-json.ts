@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { TrustError } from '../../errors.js';
-import { LIMITS, quoted } from '../../spec/index.js';
+import { jsonShape, LIMITS, quoted } from '../../spec/index.js';
 import { MAX_POLICY_BYTES } from './requirement.js';
 
 const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md tells what it may hold.';
@@ -67,30 +67,9 @@ export async function parsePolicyJson(bytes: Uint8Array, file: string): Promise<
     const { offset, what } = syntaxFault(content);
     throw text.fault(offset, what, cause);
   }
-  const tooDeep = offsetBeyond(LIMITS.jsonDepth, content);
+  const tooDeep = jsonShape(content).tooDeepAt;
   if (tooDeep === undefined) return { text, root: readJsonTree(content) };
   throw text.fault(tooDeep, `the policy is nested more than ${LIMITS.jsonDepth} deep`);
-}
-
-/** Where JSON becomes too deep, by a look at the brackets outside strings, before anything follows it down there. */
-function offsetBeyond(limit: number, json: string): number | undefined {
-  let depth = 0;
-  let inString = false;
-  for (let at = 0; at < json.length; at += 1) {
-    const char = json[at];
-    if (inString) {
-      if (char === '\\') at += 1;
-      else if (char === '"') inString = false;
-    } else if (char === '"') {
-      inString = true;
-    } else if (char === '{' || char === '[') {
-      depth += 1;
-      if (depth > limit) return at;
-    } else if (char === '}' || char === ']') {
-      depth -= 1;
-    }
-  }
-  return undefined;
 }
 
 /** A value of a JSON text, and where it stands there. */
@@ -240,6 +219,15 @@ export class PolicyObject {
   /** A string that has to be there, and has to say something. */
   string(key: string): string {
     return stringOf(this.#text, this.oneOf(key));
+  }
+
+  /** A string that has to be one of these. */
+  choice<T extends string>(key: string, among: readonly T[], unknown: (named: string) => string): T {
+    const named = this.string(key);
+    const found = among.find((one) => one === named);
+    if (found !== undefined) return found;
+    const { offset } = this.oneOf(key).value;
+    throw this.#text.fault(offset, `${unknown(quoted(named))}; it is ${listed(among)}`);
   }
 
   optionalString(key: string): string | undefined {

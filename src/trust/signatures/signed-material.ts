@@ -2,6 +2,7 @@ import type { TransparencyLogEntry } from '@sigstore/bundle';
 import type { SignedEntity } from '@sigstore/verify';
 import { isLandfallError, TrustError } from '../../errors.js';
 import { type Digest, type JsonObject, type JsonValue, LIMITS, parseJson, quoted } from '../../spec/index.js';
+import { decodeBase64 } from '../policy/pem.js';
 
 /** What the verifier of sigstore asks of a signature: whether a key made it, and whether a log's entry is about it. */
 export type SignatureContent = SignedEntity['signature'];
@@ -96,11 +97,9 @@ export function stringOf(value: unknown, what: string): string {
   throw new Refusal(`${what} is no string`);
 }
 
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
 /** base64 with its padding, and with nothing between but line breaks (RFC 4648, 4). */
 export function base64Of(value: unknown, what: string): Buffer {
-  const text = stringOf(value, what).replace(/[\r\n]/g, '');
-  if (text === '' || !BASE64.test(text)) throw new Refusal(`${what} is not base64`);
-  return Buffer.from(text, 'base64');
+  const bytes = decodeBase64(stringOf(value, what).replace(/[\r\n]/g, ''));
+  if (bytes === undefined) throw new Refusal(`${what} is not base64`);
+  return bytes;
 }

@@ -50,32 +50,40 @@ export function parseSigstoreBundle(signature: FoundSignature): SignedMaterial {
   throw new Refusal('it is a sigstore bundle without a signature');
 }
 
+/** What is the same in both kinds of bundle. */
+abstract class BundleMaterial<B extends Bundle> {
+  protected readonly bundle: B;
+
+  constructor(bundle: B) {
+    this.bundle = bundle;
+  }
+
+  certificates(): SentCertificates | undefined {
+    return certificatesOf(this.bundle);
+  }
+
+  logEntries(): readonly TransparencyLogEntry[] {
+    return this.bundle.verificationMaterial.tlogEntries;
+  }
+}
+
 /** An in-toto statement in an envelope (https://github.com/secure-systems-lab/dsse). */
-class SignedStatement implements SignedMaterial {
+class SignedStatement extends BundleMaterial<BundleWithDsseEnvelope> implements SignedMaterial {
   readonly overManifest = false;
   readonly logKinds: readonly string[] = ['dsse', 'intoto'];
-  readonly #bundle: BundleWithDsseEnvelope;
   readonly #claims: readonly SignedClaim[];
 
   constructor(bundle: BundleWithDsseEnvelope) {
+    super(bundle);
     const { payloadType, payload } = bundle.content.dsseEnvelope;
     if (payloadType !== IN_TOTO) throw new Refusal(`its content is ${quoted(payloadType)}, no statement`);
-    this.#bundle = bundle;
     this.#claims = parseStatement(payload);
   }
 
   content(): SignatureContent {
-    const { payloadType, payload } = this.#bundle.content.dsseEnvelope;
-    const { signature } = toSignedEntity(withoutRest(this.#bundle));
+    const { payloadType, payload } = this.bundle.content.dsseEnvelope;
+    const { signature } = toSignedEntity(withoutRest(this.bundle));
     return new BundleSignature(signature, dsse.preAuthEncoding(payloadType, payload));
-  }
-
-  certificates(): SentCertificates | undefined {
-    return certificatesOf(this.#bundle);
-  }
-
-  logEntries(): readonly TransparencyLogEntry[] {
-    return this.#bundle.verificationMaterial.tlogEntries;
   }
 
   claims(): readonly SignedClaim[] {
@@ -90,35 +98,26 @@ const DIGESTS: ReadonlyMap<HashAlgorithm, string> = new Map([
 ]);
 
 /** A signature over the manifest's own bytes; it names nothing. */
-class SignedManifest implements SignedMaterial {
+class SignedManifest extends BundleMaterial<BundleWithMessageSignature> implements SignedMaterial {
   readonly overManifest = true;
   readonly logKinds: readonly string[] = ['hashedrekord'];
-  readonly #bundle: BundleWithMessageSignature;
   readonly #subject: Digest;
 
   constructor(bundle: BundleWithMessageSignature, subject: Digest) {
-    this.#bundle = bundle;
+    super(bundle);
     this.#subject = subject;
   }
 
   content(manifest: Buffer): SignatureContent {
-    const { algorithm, digest } = this.#bundle.content.messageSignature.messageDigest;
+    const { algorithm, digest } = this.bundle.content.messageSignature.messageDigest;
     const name = DIGESTS.get(algorithm);
     if (name === undefined) throw new Refusal('it is over a kind of digest that is not known');
     // A log's entry is held against this digest, so it has to be that of what was signed.
     if (!createHash(name).update(manifest).digest().equals(digest)) {
       throw new Refusal(`it is for ${name}:${digest.toString('hex')}`);
     }
-    const { signature } = toSignedEntity(withoutRest(this.#bundle), manifest);
+    const { signature } = toSignedEntity(withoutRest(this.bundle), manifest);
     return new BundleSignature(signature, manifest);
-  }
-
-  certificates(): SentCertificates | undefined {
-    return certificatesOf(this.#bundle);
-  }
-
-  logEntries(): readonly TransparencyLogEntry[] {
-    return this.#bundle.verificationMaterial.tlogEntries;
   }
 
   claims(): readonly SignedClaim[] {

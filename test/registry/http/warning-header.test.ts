@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { parseWarnings } from '../../../src/registry/http/error-response.js';
+import { parseWarnings } from '../../../src/registry/http/http.js';
 
 describe('the warnings of', () => {
   const rows: [name: string, lines: string[], texts: string[]][] = [

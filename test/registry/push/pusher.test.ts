@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { deleteBlob, deleteManifest, deleteTag } from '../../../src/registry/push/delete.js';
-import type { RemotePusher } from '../../../src/registry/push/pusher.js';
+import type { Pusher } from '../../../src/registry/push/pusher.js';
 import { readManifest } from '../../../src/registry/push/referrers-index.js';
 import { referrersTag } from '../../../src/registry/lists/referrers.js';
 import { writing } from '../../../src/registry/push/blob-upload.js';
@@ -47,7 +47,7 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('a push to
   });
 
   /** Pushes the image's one manifest and what it names. */
-  async function pushImage(pusher: RemotePusher, tag = 'v1'): Promise<string[]> {
+  async function pushImage(pusher: Pusher, tag = 'v1'): Promise<string[]> {
     const [{ manifest, config, layers }] = image.manifests;
     const bytesOf = ({ digest }: Descriptor): Buffer => image.blobs.get(digest) ?? Buffer.alloc(0);
     const outcomes: string[] = [];
