@@ -197,9 +197,7 @@ function idsOf({ rootless = false, uidMap, gidMap }: BundleImageOptions): {
     throw new LandfallError(
       'INVALID_CONFIG',
       'a user namespace takes both a map of users and one of groups',
-      {
-        hint: 'Give --uid-map and --gid-map, or --rootless.',
-      },
+      { hint: 'Give --uid-map and --gid-map, or --rootless.' },
     );
   }
   const ownership = { uid: uidMap ?? CALLERS.uid, gid: gidMap ?? CALLERS.gid };

@@ -65,9 +65,7 @@ export async function tagImage(
     throw new SpecError(
       'INVALID_REFERENCE',
       `${JSON.stringify(name)} names another digest than ${target.digest}`,
-      {
-        hint: 'Leave the digest out of the new name.',
-      },
+      { hint: 'Leave the digest out of the new name.' },
     );
   }
   await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
@@ -254,9 +252,7 @@ export async function resolveImage(
   throw new ContentError(
     'BLOB_NOT_FOUND',
     `there is no image ${JSON.stringify(name)} in the store at ${store.root}`,
-    {
-      hint: 'See `landfall images`, or pull it first.',
-    },
+    { hint: 'See `landfall images`, or pull it first.' },
   );
 }
 

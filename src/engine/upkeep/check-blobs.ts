@@ -257,38 +257,29 @@ export async function fetchAnew(
   descriptor: Descriptor,
   images: readonly string[],
 ): Promise<string | undefined> {
-  const { registry } = run;
+  const { store, registry, lease, signal } = run;
   if (registry === undefined) return 'there is no registry to fetch it from';
   const sources = await sourcesOf(run, descriptor.digest, images);
   if (sources.length === 0) return 'nobody knows where it came from';
   const reasons: string[] = [];
   for (const source of sources) {
     try {
-      await fetchFrom(run, registry.repository(parseReference(source)), descriptor, source);
+      const arrivals = new BlobArrivals({
+        content: store.localContent,
+        fetcher: registry.repository(parseReference(source)),
+        lease,
+        source,
+        budget: new PullBudget().share(),
+        signal,
+      });
+      await arrivals.start(descriptor, roleOf(descriptor)).done;
+      await arrivals.settle();
       return undefined;
     } catch (error) {
       reasons.push(`${source}: ${run.reasonOf(error)}`);
     }
   }
   return `it cannot be fetched again: ${reasons.join('; ')}`;
-}
-
-async function fetchFrom(
-  { store, lease, signal }: FsckRun,
-  fetcher: ConstructorParameters<typeof BlobArrivals>[0]['fetcher'],
-  descriptor: Descriptor,
-  source: string,
-): Promise<void> {
-  const arrivals = new BlobArrivals({
-    content: store.localContent,
-    fetcher,
-    lease,
-    source,
-    budget: new PullBudget().share(),
-    signal,
-  });
-  await arrivals.start(descriptor, roleOf(descriptor)).done;
-  await arrivals.settle();
 }
 
 function roleOf({ mediaType }: Descriptor): 'index' | 'manifest' | 'other' {

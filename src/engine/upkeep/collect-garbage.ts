@@ -8,7 +8,6 @@ import {
   forgetVerifications,
   type ImageRecord,
   onReserve,
-  type Reachable,
   removeOrphanBlobs,
   sweepTemporaries,
   type SweptBlob,
@@ -146,7 +145,13 @@ async function sweep(
     ...(await unkeptBlobs(transaction, (digest) => held.blobs.has(digest))),
     ...(await discardAgain(transaction, store.documents, { dryRun })),
   ];
-  if (!dryRun) await forget(store, { transaction, blobs, graph, held });
+  if (!dryRun) {
+    await dropBlobs(transaction, blobs);
+    await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
+    const unreached = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
+    for (const digest of unreached) await store.documents.delete(digest, transaction);
+    await forgetVerifications(transaction, unreached);
+  }
   faultPoint('gc:decided');
   return { images: [...gone], blobs, snapshots, warnings: [] };
 }
@@ -165,27 +170,6 @@ function keepAll(
         `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so nobody knows what it needs, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
     ),
   };
-}
-
-async function forget(
-  store: Store,
-  {
-    transaction,
-    blobs,
-    graph,
-    held,
-  }: {
-    readonly transaction: Transaction;
-    readonly blobs: readonly SweptBlob[];
-    readonly graph: DocumentGraph;
-    readonly held: Reachable;
-  },
-): Promise<void> {
-  await dropBlobs(transaction, blobs);
-  await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
-  const gone = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
-  for (const digest of gone) await store.documents.delete(digest, transaction);
-  await forgetVerifications(transaction, gone);
 }
 
 /** The images that nobody used for so long, and nobody keeps: neither pinned, nor is something mounted or running on them. */
