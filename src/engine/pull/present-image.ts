@@ -33,11 +33,13 @@ interface PresentImage {
 }
 
 /**
- * What a pull of a name comes to that stands for its target already and lacks nothing. Then nothing is leased, since a collection
- * leaves alone what a name reaches, and one row is written: that the image was used.
+ * What a pull of a name comes to that stands for its target already and lacks nothing. Then nothing is
+ * leased, since a collection leaves alone what a name reaches, and one row is written: that the image was
+ * used.
  *
- * Undefined where anything is missing, damaged or to be changed, or is not quite what was asked for: an ordinary pull says what
- * and why. Documents are verified, blobs of layers looked at only, as by an ordinary pull.
+ * Undefined where anything is missing, damaged or to be changed, or is not quite what was asked for: an
+ * ordinary pull says what and why. Documents are verified, blobs of layers looked at only, as by an
+ * ordinary pull.
  *
  * @param name what had the name before the registry was asked
  * @throws those of the database; UnpackError FILESYSTEM
@@ -52,7 +54,8 @@ export async function usePresentImage(
   if (digest !== target.digest || mediaType !== target.mediaType || size !== target.size) return undefined;
   if (name.additionalRoot !== undefined) return undefined;
   const { unpack, discardLayers } = options;
-  // Such pulls change how the image is kept: an image without layer blobs is to have them, or the other way round.
+  // Such pulls change how the image is kept: an image without layer blobs is to have them, or the other way
+  // round.
   if (unpack ? discardLayers && !name.discardLayers : name.discardLayers) return undefined;
   const present = await findPresentImage(store, target, options).catch((error: unknown) => {
     if (error instanceof LandfallError) return undefined;
