@@ -1,8 +1,8 @@
 /**
  * Every error that landfall raises on purpose. Branch on {@link LandfallError.code}, never on message text.
  *
- * A message says what failed and why; `hint` says what a person can do; `details` carries the same facts typed.
- * None of them ever holds a credential, a token or the query of a signed URL.
+ * A message says what failed and why; `hint` says what a person can do; `details` carries the same facts
+ * typed. None of them ever holds a credential, a token or the query of a signed URL.
  */
 
 /** Codes of a {@link SpecError}. */
@@ -98,7 +98,10 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   IN_USE: 'Stop what uses it first.',
 };
 
-/** An error that landfall raises on purpose. Its subclasses say which part failed, and its code what went wrong. */
+/**
+ * An error that landfall raises on purpose. Its subclasses say which part failed, and its code what went
+ * wrong.
+ */
 export class LandfallError<
   C extends ErrorCode = ErrorCode,
   D extends ErrorDetails = ErrorDetails,
@@ -155,7 +158,9 @@ export function isLandfallError(error: unknown): error is LandfallError {
   return error instanceof LandfallError;
 }
 
-/** Whether it says that bytes are not those that their descriptor names: another digest, too few, or too many. */
+/**
+ * Whether it says that bytes are not those that their descriptor names: another digest, too few, or too many.
+ */
 export function isWrongContent(error: unknown): error is LandfallError {
   return isLandfallError(error) && (error.code === 'DIGEST_MISMATCH' || error.code === 'SIZE_MISMATCH');
 }

@@ -11,7 +11,8 @@ export interface RootSurroundings {
 
 /**
  * Where the store lies when nobody names a place: `$LANDFALL_ROOT`, else `/var/lib/landfall` for root, and
- * `$XDG_DATA_HOME/landfall` or `~/.local/share/landfall` for everybody else. A variable that is empty counts as unset.
+ * `$XDG_DATA_HOME/landfall` or `~/.local/share/landfall` for everybody else. A variable that is empty
+ * counts as unset.
  *
  * @returns a path, which is absolute unless the variable is not
  */

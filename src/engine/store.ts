@@ -43,11 +43,14 @@ export type SnapshotterKind = 'overlay' | 'native';
 
 /** How a store is opened. */
 export interface StoreOptions extends Abortable {
-  /** Path of the store's root directory; made where it is missing. Default: {@link defaultRoot}, which is that of the command. */
+  /**
+   * Path of the store's root directory; made where it is missing. Default: {@link defaultRoot}, which is
+   * that of the command.
+   */
   readonly root?: string;
   /**
-   * Roots of stores whose blobs, snapshots and images are used where they lie, the first that has a thing counts; nothing is
-   * written below them.
+   * Roots of stores whose blobs, snapshots and images are used where they lie, the first that has a thing
+   * counts; nothing is written below them.
    */
   readonly additionalRoots?: readonly string[];
   /** Default: overlay where the kernel has it, else native. */
@@ -59,8 +62,9 @@ export interface StoreOptions extends Abortable {
   /** What inflates gzip layers; whether it is here is looked at when some are unpacked. Default `auto`. */
   readonly inflate?: InflateChoice;
   /**
-   * What of each pull is on the disk when it is reported done. One for the whole store, as it is opened, since blobs, database
-   * and snapshots are written by many hands for several pulls at once. Default `full`.
+   * What of each pull is on the disk when it is reported done. One for the whole store, as it is opened,
+   * since blobs, database and snapshots are written by many hands for several pulls at once. Default
+   * `full`.
    */
   readonly sync?: SyncMode;
   /** Called when something counts as lost, since the machine stopped before anybody had synced it. */
@@ -87,7 +91,10 @@ export interface StoreParts {
   readonly sync: SyncMode;
 }
 
-/** One image store on disk, opened: several may be open in one process, and several processes may use one root. */
+/**
+ * One image store on disk, opened: several may be open in one process, and several processes may use one
+ * root.
+ */
 export interface Store extends AsyncDisposable {
   /** Absolute path. */
   readonly root: string;
@@ -101,7 +108,10 @@ export interface Store extends AsyncDisposable {
   readonly inflate: InflateChoice;
   /** What of each pull is on the disk when it is reported done. */
   readonly sync: SyncMode;
-  /** Ends what runs for the store and closes its files. To be called when nothing uses the store any more; may be called twice. */
+  /**
+   * Ends what runs for the store and closes its files. To be called when nothing uses the store any more;
+   * may be called twice.
+   */
   close(): Promise<void>;
 }
 
@@ -115,11 +125,14 @@ export interface Store extends StoreParts {
 }
 
 /**
- * Opens a store, or makes a new one where there is none: `await using store = await openStore()`. Whoever opens it closes it.
+ * Opens a store, or makes a new one where there is none: `await using store = await openStore()`. Whoever
+ * opens it closes it.
  *
  * @throws
- * - {@link ContentError} FILESYSTEM (the root cannot be written), STORE_CORRUPT (its database is lost or damaged), LOCKED, NO_SPACE
- * - {@link LandfallError} UNSUPPORTED (a newer version of landfall wrote it), INVALID_CONFIG (an additional store cannot be used), ABORTED
+ * - {@link ContentError} FILESYSTEM (the root cannot be written), STORE_CORRUPT (its database is lost or
+ *   damaged), LOCKED, NO_SPACE
+ * - {@link LandfallError} UNSUPPORTED (a newer version of landfall wrote it), INVALID_CONFIG (an additional
+ *   store cannot be used), ABORTED
  */
 export async function openStore(options: StoreOptions = {}): Promise<Store> {
   const { sync = 'full', inflate = 'auto' } = options;
@@ -196,17 +209,18 @@ export async function preferredSnapshotter(): Promise<SnapshotterKind> {
 }
 
 /**
- * What of a pull is on the disk when it is reported done, and so survives a power cut. `full`: all of it. `blobs`: the blobs
- * and what the database says, but not the snapshots, as containerd does it. `none`: nothing for sure.
+ * What of a pull is on the disk when it is reported done, and so survives a power cut. `full`: all of it.
+ * `blobs`: the blobs and what the database says, but not the snapshots, as containerd does it. `none`:
+ * nothing for sure.
  *
- * Whatever it is, a cut leaves a database that is whole, and what it took is found and never shown: it counts as lost in the
- * next boot, and the next pull brings it again.
+ * Whatever it is, a cut leaves a database that is whole, and what it took is found and never shown: it
+ * counts as lost in the next boot, and the next pull brings it again.
  */
 export type SyncMode = 'full' | 'blobs' | 'none';
 
 /**
- * Brings to the disk what is here because of others who did not, as far as a store's own mode promises it. Call it before
- * anything is reported that stands on what was here already.
+ * Brings to the disk what is here because of others who did not, as far as a store's own mode promises it.
+ * Call it before anything is reported that stands on what was here already.
  *
  * @throws those of the database; UnpackError FILESYSTEM
  */
@@ -232,8 +246,9 @@ export interface LostContent {
 }
 
 /**
- * Gives up what was written in another boot and never synced, since nobody knows whether it is whole. It is the first thing
- * that is done with a store in a boot, so nobody sees any of it. Undefined where there is nothing of the kind.
+ * Gives up what was written in another boot and never synced, since nobody knows whether it is whole. It is
+ * the first thing that is done with a store in a boot, so nobody sees any of it. Undefined where there is
+ * nothing of the kind.
  *
  * @throws those of the database; ContentError FILESYSTEM, NO_SPACE
  */
@@ -246,7 +261,8 @@ async function giveUpDoubtful(root: string, database: MetadataDatabase): Promise
     const blobs = await putBackDoubtfulBlobs(root, database, boot);
     const snapshots = await putAwayDoubtfulSnapshots(root, database, boot);
     await database.transaction(async (transaction) => {
-      // They keep a mark: not even their absence is on the disk, and what takes their place need not be more durable.
+      // They keep a mark: not even their absence is on the disk, and what takes their place need not be
+      // more durable.
       await transaction.run(`UPDATE blobs SET unsynced = ?1 WHERE ${IN_DOUBT}`, [boot]);
       await transaction.run(`UPDATE snapshots SET unsynced = ?1, bytes = 0, inodes = 0 WHERE ${IN_DOUBT}`, [
         boot,

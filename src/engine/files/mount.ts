@@ -38,8 +38,8 @@ export interface UnmountedImage {
 }
 
 /**
- * The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init script). They hold nothing: what
- * they show may be collected once the image has no name any more.
+ * The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init
+ * script). They hold nothing: what they show may be collected once the image has no name any more.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @throws as {@link mountImage}, but for IN_USE and what mounting needs
@@ -65,9 +65,11 @@ const EMPTY: Mount = { type: 'tmpfs', source: 'tmpfs', options: ['ro', 'mode=755
  * @param directory where it is mounted; it has to be there
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image)
- * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE (an artifact, or layers of another kind)
- * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there from this store),
- *   INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot mount, or the user may not)
+ * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE (an artifact, or
+ *   layers of another kind)
+ * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there
+ *   from this store), INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot
+ *   mount, or the user may not)
  * - {@link LandfallError} ABORTED, before it is mounted
  */
 export async function mountImage(
@@ -100,10 +102,12 @@ export async function mountImage(
 }
 
 /**
- * Unmounts what {@link mountImage} mounted, and drops the snapshot that held it: also after a reboot, which has unmounted it.
+ * Unmounts what {@link mountImage} mounted, and drops the snapshot that held it: also after a reboot, which
+ * has unmounted it.
  *
  * @throws
- * - {@link UnpackError} SNAPSHOT_NOT_FOUND (no image of this store is mounted there), IN_USE (somebody uses it), FILESYSTEM
+ * - {@link UnpackError} SNAPSHOT_NOT_FOUND (no image of this store is mounted there), IN_USE (somebody uses
+ *   it), FILESYSTEM
  * - {@link LandfallError} ABORTED, before it is unmounted
  */
 export async function unmountImage(
@@ -131,8 +135,9 @@ export async function unmountImage(
 }
 
 /**
- * The snapshot of an image's topmost layer; undefined for an image without layers, whose root file system is empty. Looks for all
- * layers, not for the topmost alone: the lower ones may lie in an additional store that is gone.
+ * The snapshot of an image's topmost layer; undefined for an image without layers, whose root file system
+ * is empty. Looks for all layers, not for the topmost alone: the lower ones may lie in an additional store
+ * that is gone.
  */
 async function topSnapshot(
   store: Store,

@@ -108,13 +108,16 @@ export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' |
 
 /** What {@link exportImage} gives. */
 export interface ExportImageResult extends UnpackImageResult {
-  /** The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of no use. */
+  /**
+   * The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of
+   * no use.
+   */
   readonly archive: AsyncGenerator<Buffer, void, undefined>;
 }
 
 /**
- * An image's merged root file system as one tar, as {@link unpackImage} would leave it as root: without mounts, snapshots or
- * privileges. When it resolves, all layers are verified.
+ * An image's merged root file system as one tar, as {@link unpackImage} would leave it as root: without
+ * mounts, snapshots or privileges. When it resolves, all layers are verified.
  * Errors: those of reading the image, and of `exportTree`, the latter while the archive is read too.
  */
 export async function exportImage(options: ExportImageOptions): Promise<ExportImageResult> {
@@ -132,7 +135,9 @@ export async function exportImage(options: ExportImageOptions): Promise<ExportIm
 export interface BundleImageOptions extends Omit<UnpackImageOptions, 'ownership'> {
   /** For who is not root: a user namespace that has only the caller, as its root, and whose files all are. */
   readonly rootless?: boolean;
-  /** A user namespace with these IDs, to which the root file system is given too. Takes `gidMap` beside it. */
+  /**
+   * A user namespace with these IDs, to which the root file system is given too. Takes `gidMap` beside it.
+   */
   readonly uidMap?: readonly IdRange[] | undefined;
   /** The same for groups. Takes `uidMap` beside it. */
   readonly gidMap?: readonly IdRange[] | undefined;
@@ -151,13 +156,15 @@ export interface BundleImageResult extends UnpackImageResult {
 const ROOT = 'rootfs';
 
 /**
- * Makes an OCI runtime bundle (runtime-spec: bundle.md) in a directory that is absent or empty: `rootfs`, the image's
- * merged root file system, and `config.json`. On failure or abort the directory is left as it was found.
+ * Makes an OCI runtime bundle (runtime-spec: bundle.md) in a directory that is absent or empty: `rootfs`,
+ * the image's merged root file system, and `config.json`. On failure or abort the directory is left as it
+ * was found.
  *
- * A directory that is made for it is closed to other users, since the root file system may hold setuid programs; in a
- * user namespace of other IDs they may pass through it, since the container's root is one of them.
- * Errors: INVALID_CONFIG (the directory is not empty; `uidMap` without `gidMap`), UNSUPPORTED (not for Linux),
- * INVALID_MANIFEST (a config that nothing can run), and those of {@link unpackImage}.
+ * A directory that is made for it is closed to other users, since the root file system may hold setuid
+ * programs; in a user namespace of other IDs they may pass through it, since the container's root is one of
+ * them.
+ * Errors: INVALID_CONFIG (the directory is not empty; `uidMap` without `gidMap`), UNSUPPORTED (not for
+ * Linux), INVALID_MANIFEST (a config that nothing can run), and those of {@link unpackImage}.
  */
 export async function bundleImage(options: BundleImageOptions): Promise<BundleImageResult> {
   return await tellingCaller(options, (telling) => bundleTelling({ ...options, ...telling }));
@@ -197,9 +204,7 @@ function idsOf({ rootless = false, uidMap, gidMap }: BundleImageOptions): {
     throw new LandfallError(
       'INVALID_CONFIG',
       'a user namespace takes both a map of users and one of groups',
-      {
-        hint: 'Give --uid-map and --gid-map, or --rootless.',
-      },
+      { hint: 'Give --uid-map and --gid-map, or --rootless.' },
     );
   }
   const ownership = { uid: uidMap ?? CALLERS.uid, gid: gidMap ?? CALLERS.gid };
@@ -226,8 +231,8 @@ export interface UnpackedPresent {
 }
 
 /**
- * Makes snapshots of the layers of an image whose blobs are in the store and that has a name there, as a pull does. Undefined where
- * it has no manifest for the platform, or is no container image.
+ * Makes snapshots of the layers of an image whose blobs are in the store and that has a name there, as a
+ * pull does. Undefined where it has no manifest for the platform, or is no container image.
  *
  * Errors: those of the unpacker; NO_SPACE, FILESYSTEM; ABORTED.
  */

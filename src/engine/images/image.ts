@@ -93,7 +93,9 @@ export async function loadImage(
   return image;
 }
 
-/** What is taken where no platform is named; undefined where nothing is here, or none is closer than others. */
+/**
+ * What is taken where no platform is named; undefined where nothing is here, or none is closer than others.
+ */
 function chosenOf(here: readonly LocalManifest[]): Descriptor | undefined {
   // What an index says of a platform may tell apart what configs do not, such as the levels of arm.
   const offered = here.map(({ descriptor, platform }) => ({
@@ -104,7 +106,10 @@ function chosenOf(here: readonly LocalManifest[]): Descriptor | undefined {
   return (closest ?? (here.length === 1 ? here[0] : undefined))?.descriptor;
 }
 
-/** What the image lists for a platform, whatever is here of it. Errors: BLOB_NOT_FOUND where others are here, and that is not. */
+/**
+ * What the image lists for a platform, whatever is here of it. Errors: BLOB_NOT_FOUND where others are
+ * here, and that is not.
+ */
 async function listedFor(
   content: BlobProvider,
   o: { readonly target: Descriptor; readonly wanted: Platform; readonly here: readonly LocalManifest[] },
@@ -180,7 +185,9 @@ export interface LocalManifest {
   readonly layers: readonly ImageLayer[];
 }
 
-/** The image manifests below a target of which manifest and config are here, each once, in the index's order. */
+/**
+ * The image manifests below a target of which manifest and config are here, each once, in the index's order.
+ */
 export async function manifestsHere(
   content: BlobProvider,
   target: Descriptor,
@@ -210,7 +217,9 @@ async function manifestsBelow(
   return image === undefined ? [] : [{ descriptor: target, manifest: document, ...image }];
 }
 
-/** What the config of a manifest says. Undefined where it is not here, and for an artifact or an attestation. */
+/**
+ * What the config of a manifest says. Undefined where it is not here, and for an artifact or an attestation.
+ */
 async function readRunnable(
   content: BlobProvider,
   manifest: ImageManifest,
@@ -251,7 +260,10 @@ export function imageLayers(manifest: ImageManifest, config: ImageConfig): reado
   });
 }
 
-/** Refuses layers that are no file system changesets, and more of them than can be mounted; only unpacking minds. */
+/**
+ * Refuses layers that are no file system changesets, and more of them than can be mounted; only unpacking
+ * minds.
+ */
 export function requireUnpackable(
   layers: readonly Pick<ImageLayer, 'descriptor'>[],
   limits: UnpackLimits,
@@ -277,15 +289,15 @@ export function requireUnpackable(
 
 interface RecordDocumentsOptions {
   /**
-   * What becomes of a manifest below an index that is here without all that it lists: it was left by a pull that did not
-   * end, unless its content was lost. `skip` says the former, and is the default.
+   * What becomes of a manifest below an index that is here without all that it lists: it was left by a pull
+   * that did not end, unless its content was lost. `skip` says the former, and is the default.
    */
   readonly incomplete?: 'skip' | 'record';
 }
 
 /**
- * Records what the indexes and manifests from a target down say, as far as they are here. The target itself always is
- * recorded. Call it before a name is given to the target, while everything is leased.
+ * Records what the indexes and manifests from a target down say, as far as they are here. The target itself
+ * always is recorded. Call it before a name is given to the target, while everything is leased.
  *
  * Errors: those of reading documents; of those below the target only where they are not damaged.
  */
@@ -300,8 +312,8 @@ export async function recordDocuments(
 }
 
 /**
- * Records the documents of images of which nothing is recorded. Returns the names of those whose target cannot be read, by
- * that target.
+ * Records the documents of images of which nothing is recorded. Returns the names of those whose target
+ * cannot be read, by that target.
  */
 export async function recordMissingDocuments(
   store: Pick<StoreParts, 'content' | 'documents' | 'database'>,

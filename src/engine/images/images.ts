@@ -41,8 +41,9 @@ export interface ImageSummary extends ImageSizes {
 }
 
 /**
- * Every image that can be used, by name, those of additional stores included. One that is damaged is listed too, with what is
- * known of it. Layers that were unpacked since the last time are measured first, which may take a while.
+ * Every image that can be used, by name, those of additional stores included. One that is damaged is listed
+ * too, with what is known of it. Layers that were unpacked since the last time are measured first, which
+ * may take a while.
  *
  * @returns the images, in order of their names; sizes are in bytes
  * @throws {@link ContentError} FILESYSTEM, STORE_CORRUPT; {@link LandfallError} ABORTED
@@ -103,11 +104,13 @@ interface TargetFacts extends ImageSizes {
 }
 
 /**
- * What the target of each image takes in one store. Only documents are walked here; all that they list besides is added up by the
- * database, grouped by the documents that list it: a hundred thousand blobs are a few thousand groups.
+ * What the target of each image takes in one store. Only documents are walked here; all that they list
+ * besides is added up by the database, grouped by the documents that list it: a hundred thousand blobs are
+ * a few thousand groups.
  */
 export async function surveyTargets(database: MetadataDatabase): Promise<ReadonlyMap<Digest, TargetFacts>> {
-  // All at once: the database goes on with the next while what it has found is looked at, and the longest runs beside.
+  // All at once: the database goes on with the next while what it has found is looked at, and the longest
+  // runs beside.
   const [{ documents, users, sums: found }, listed, chains] = await Promise.all([
     walk(database),
     database.getBeside(LISTED).then(linesOf),
@@ -163,10 +166,14 @@ function addTo(users: readonly Sums[], what: 'size' | 'snapshotSize', bytes: num
 }
 
 /*
- * Many small rows come as the lines of one text: each row by itself costs more than all that is done with it afterwards.
+ * Many small rows come as the lines of one text: each row by itself costs more than all that is done with
+ * it afterwards.
  */
 
-/** Blobs that are here, by the documents that list them; without targets and referrers, which nobody need list. */
+/**
+ * Blobs that are here, by the documents that list them; without targets and referrers, which nobody need
+ * list.
+ */
 const LISTED = lines(
   "users || ' ' || size",
   `

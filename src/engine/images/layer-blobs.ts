@@ -23,15 +23,17 @@ export function discardedBlobs({ root, database, documents }: DiscardingStore): 
 }
 
 export interface UnneededOptions {
-  /** Whether the pull is to be lean: then a layer that is unpacked needs no blob, also if it never was here. */
+  /**
+   * Whether the image goes without layer blobs: then an unpacked layer needs none, also if it never was here.
+   */
   readonly discard: boolean;
   /** `registry/repository` that the pull is from. */
   readonly source: string;
 }
 
 /**
- * The layers whose blobs a pull need not bring: they are snapshots, and their blobs were dropped or would be. Lease
- * snapshots and blobs before asking, so that it stays true.
+ * The layers whose blobs a pull need not bring: they are snapshots, and their blobs were dropped or would
+ * be. Lease snapshots and blobs before asking, so that it stays true.
  */
 export async function unneededLayers(
   store: DiscardingStore & Pick<StoreParts, 'content' | 'snapshotter'>,
@@ -59,8 +61,8 @@ export async function unneededLayers(
 }
 
 /**
- * Takes over from additional stores what they go without on purpose: the main store does so too then, and knows where the
- * blobs came from. What is here is passed over.
+ * Takes over from additional stores what they go without on purpose: the main store does so too then, and
+ * knows where the blobs came from. What is here is passed over.
  *
  * @param source - `registry/repository`, for a blob of which that store does not know where it came from
  */
@@ -79,8 +81,9 @@ export async function noteDiscarded(
 }
 
 /**
- * Takes layers whose snapshot is here and whose blob is not for such as were dropped once they were unpacked, since a store
- * that lost its list of these would otherwise call each of them damaged. Returns how many.
+ * Takes layers whose snapshot is here and whose blob is not for such as were dropped once they were
+ * unpacked, since a store that lost its list of these would otherwise call each of them damaged. Returns
+ * how many.
  */
 export async function inferDiscarded(
   root: string,
@@ -109,7 +112,10 @@ async function isBlobHere(database: MetadataDatabase, digest: Digest): Promise<b
   return (await database.get('SELECT 1 FROM blobs WHERE digest = ?', [digest])) !== undefined;
 }
 
-/** Whether a chain has a snapshot whose files lie below this root. Those of an additional store have their blobs there. */
+/**
+ * Whether a chain has a snapshot whose files lie below this root. Those of an additional store have their
+ * blobs there.
+ */
 async function isUnpackedHere(root: string, database: MetadataDatabase, chainId: Digest): Promise<boolean> {
   for (const row of await database.all('SELECT snapshot_id FROM chains WHERE chain_id = ?', [chainId])) {
     const content = join(root, 'snapshots', String(integerOf(row, 'snapshot_id')), 'fs');
@@ -165,8 +171,9 @@ export interface UnpackedLayersOptions {
 }
 
 /**
- * The layers of an image, with the directories of those of which a store has no blob, but a snapshot. One that holds what is below it as well,
- * as native snapshots do, stands for all of these. Errors: those of the database.
+ * The layers of an image, with the directories of those of which a store has no blob, but a snapshot. One
+ * that holds what is below it as well, as native snapshots do, stands for all of these. Errors: those of
+ * the database.
  */
 export async function unpackedLayers(
   store: Store,

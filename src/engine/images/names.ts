@@ -46,7 +46,8 @@ import { readManifest } from './read-document.js';
  * @param name the new one
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image), FILESYSTEM
- * - {@link SpecError} INVALID_REFERENCE (also for a name with another digest, which only a pull can vouch for)
+ * - {@link SpecError} INVALID_REFERENCE (also for a name with another digest, which only a pull can vouch
+ *   for)
  * - {@link LandfallError} ABORTED, before the name is given
  */
 export async function tagImage(
@@ -65,9 +66,7 @@ export async function tagImage(
     throw new SpecError(
       'INVALID_REFERENCE',
       `${JSON.stringify(name)} names another digest than ${target.digest}`,
-      {
-        hint: 'Leave the digest out of the new name.',
-      },
+      { hint: 'Leave the digest out of the new name.' },
     );
   }
   await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
@@ -77,8 +76,8 @@ export async function tagImage(
 }
 
 /**
- * Copies the documents of an image that lies in an additional store, before the main store gives it a name. Layers stay
- * where they are, and those that it goes without are noted.
+ * Copies the documents of an image that lies in an additional store, before the main store gives it a name.
+ * Layers stay where they are, and those that it goes without are noted.
  *
  * @param lease - holds what is copied until it has a name
  * @param source - `registry/repository` of the image, as far as its name says it
@@ -116,8 +115,8 @@ async function* documentsHere(
 }
 
 /**
- * Keeps an image from being collected for not being used, or no longer does. A pinned image goes only when it is removed by
- * its name.
+ * Keeps an image from being collected for not being used, or no longer does. A pinned image goes only when
+ * it is removed by its name.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @throws
@@ -149,10 +148,12 @@ export interface RemovedImage {
 }
 
 /**
- * Removes a name from the store, and with the last name of an image what only that image used; pinned or not. It looks at what
- * this image reaches and at nothing else, so it takes as long in a large store as in a small one.
+ * Removes a name from the store, and with the last name of an image what only that image used; pinned or
+ * not. It looks at what this image reaches and at nothing else, so it takes as long in a large store as in
+ * a small one.
  *
- * The name goes in one transaction, after which it is not aborted any more, so that what has begun to go is gone.
+ * The name goes in one transaction, after which it is not aborted any more, so that what has begun to go is
+ * gone.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @throws
@@ -212,8 +213,8 @@ async function sweepTarget(
 }
 
 /**
- * Lets go of a snapshot that another program holds, and removes what nobody needs any more: at once, so that its space is free when
- * this resolves. A chain that an image or a lease of the store needs stays.
+ * Lets go of a snapshot that another program holds, and removes what nobody needs any more: at once, so
+ * that its space is free when this resolves. A chain that an image or a lease of the store needs stays.
  *
  * @returns bytes that were freed of layers; what only that program used is not counted
  * Errors: SNAPSHOT_NOT_FOUND, IN_USE (that program holds others on top of it).
@@ -235,8 +236,8 @@ export async function letGoOfSnapshot(store: Store, name: string, heldBy: string
 const SHORTEST_IMAGE_ID = 4;
 
 /**
- * Finds an image in the store, or in an additional one, by any name that a person would use: familiar or canonical
- * reference, target digest, image ID, or the beginning of one.
+ * Finds an image in the store, or in an additional one, by any name that a person would use: familiar or
+ * canonical reference, target digest, image ID, or the beginning of one.
  *
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image)
@@ -254,9 +255,7 @@ export async function resolveImage(
   throw new ContentError(
     'BLOB_NOT_FOUND',
     `there is no image ${JSON.stringify(name)} in the store at ${store.root}`,
-    {
-      hint: 'See `landfall images`, or pull it first.',
-    },
+    { hint: 'See `landfall images`, or pull it first.' },
   );
 }
 
@@ -329,8 +328,8 @@ async function imageIdOf(content: BlobProvider, target: Descriptor): Promise<Dig
 }
 
 /**
- * Notes that an image is being used, which is what `gc --unused-for` goes by. A store that cannot be written now, or an
- * additional one, is no reason for what uses the image to fail.
+ * Notes that an image is being used, which is what `gc --unused-for` goes by. A store that cannot be
+ * written now, or an additional one, is no reason for what uses the image to fail.
  */
 export async function touchImage(store: Pick<StoreParts, 'images'>, name: string): Promise<void> {
   try {

@@ -40,8 +40,8 @@ import {
 export type ImageDocument = ImageManifest | ImageIndex;
 
 /**
- * The bytes of a small blob. They are verified here once more, since a document steers everything after it and
- * an OCI layout on disk was verified by nobody.
+ * The bytes of a small blob. They are verified here once more, since a document steers everything after it
+ * and an OCI layout on disk was verified by nobody.
  * Errors: BLOB_NOT_FOUND, SIZE_MISMATCH, DIGEST_MISMATCH, LIMIT_EXCEEDED (larger than `maxBytes`).
  */
 export async function readVerified(
@@ -113,12 +113,13 @@ interface SelectedManifest {
 }
 
 /**
- * Follows an image's target to the manifest for a platform, through nested indexes (image-spec: image-index.md).
+ * Follows an image's target to the manifest for a platform, through nested indexes (image-spec:
+ * image-index.md).
  *
  * @param read gives what is only looked at, to see for which platform it is
  * @param document fetches or reads what leads to the manifest, and the manifest; default: by `read`
- * @throws {SpecError} NO_MATCHING_PLATFORM (details.available says which exist), LIMIT_EXCEEDED (indexes within indexes
- *   without end, or too many entries without a platform); those of `read` and `document`
+ * @throws {SpecError} NO_MATCHING_PLATFORM (details.available says which exist), LIMIT_EXCEEDED (indexes
+ *   within indexes without end, or too many entries without a platform); those of `read` and `document`
  */
 export async function selectManifest(
   target: Descriptor,
@@ -142,9 +143,9 @@ export async function selectManifest(
 }
 
 /**
- * What of an index leads on to the manifest for a platform: the closest of the entries that say their platform, which they need
- * not; else the closest of those that do not, as their configs say. Where nothing of the index is for any platform, an image or
- * an artifact is for all.
+ * What of an index leads on to the manifest for a platform: the closest of the entries that say their
+ * platform, which they need not; else the closest of those that do not, as their configs say. Where nothing
+ * of the index is for any platform, an image or an artifact is for all.
  *
  * @throws as {@link selectManifest}
  */
@@ -180,11 +181,15 @@ export interface SilentEntry {
   readonly fault?: LandfallError;
 }
 
-/** What is looked into of one image. Where honest tools write entries without platforms, there are a few of them. */
+/**
+ * What is looked into of one image. Where honest tools write entries without platforms, there are a few of
+ * them.
+ */
 export const MAX_SILENT = 100;
 
 /**
- * Looks into the entries of an index that say no platform: their configs do. One that is not there, or is broken, is passed over.
+ * Looks into the entries of an index that say no platform: their configs do. One that is not there, or is
+ * broken, is passed over.
  *
  * @throws {SpecError} LIMIT_EXCEEDED; those of reading that may pass, and what is damaged
  */
@@ -238,7 +243,10 @@ function isBroken(error: LandfallError): boolean {
   return error instanceof SpecError || error.code === 'NOT_FOUND' || error.code === 'BLOB_NOT_FOUND';
 }
 
-/** Of those that were looked into, the one that is closest to a platform, or lists what is; of equals the first. */
+/**
+ * Of those that were looked into, the one that is closest to a platform, or lists what is; of equals the
+ * first.
+ */
 export function closestSilent(silent: readonly SilentEntry[], platform: Platform): Descriptor | undefined {
   const offered = silent.flatMap(({ entry, platforms }) =>
     platforms.map((each) => ({ entry, platform: each })),
@@ -252,7 +260,10 @@ export function isSilent({ mediaType, platform }: Descriptor): boolean {
   return platform === undefined || (platform.os === '' && platform.architecture === '');
 }
 
-/** The platforms that an index offers, in its order and then in that of what was looked into; attestations are none. */
+/**
+ * The platforms that an index offers, in its order and then in that of what was looked into; attestations
+ * are none.
+ */
 export function availablePlatforms(index: ImageIndex, silent: readonly SilentEntry[] = []): Platform[] {
   const stated = index.manifests
     .filter((d) => isManifestType(d.mediaType) || isIndexType(d.mediaType))
@@ -313,8 +324,9 @@ export interface ResolveOptions extends Abortable {
 }
 
 /**
- * What a reference leads to at its registry; nothing is kept. Without a platform that is what the name points to, often an
- * index. Errors: those of the resolver and the fetcher; NO_MATCHING_PLATFORM, INVALID_MANIFEST, LIMIT_EXCEEDED.
+ * What a reference leads to at its registry; nothing is kept. Without a platform that is what the name
+ * points to, often an index. Errors: those of the resolver and the fetcher; NO_MATCHING_PLATFORM,
+ * INVALID_MANIFEST, LIMIT_EXCEEDED.
  */
 export async function resolveReference(options: ResolveOptions, byGet = false): Promise<Descriptor> {
   const { registry, reference, platform, signal } = options;
@@ -348,7 +360,8 @@ type DocumentSource = Pick<Fetcher, 'fetch' | 'distrust'>;
 const BROKEN_BODIES = 3;
 
 /**
- * The bytes of a manifest, an index or a config straight from its registry, verified (image-spec: manifest.md, config.md).
+ * The bytes of a manifest, an index or a config straight from its registry, verified (image-spec:
+ * manifest.md, config.md).
  * Errors: those of {@link Fetcher}; DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED.
  */
 export async function fetchVerified(

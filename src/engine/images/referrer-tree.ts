@@ -27,8 +27,8 @@ interface Growing extends Referrer {
 }
 
 /**
- * All that refers to a manifest, level by level, as its registry lists it. What was listed before is not looked at
- * again: content that names its subject by digest cannot go round, but a list can.
+ * All that refers to a manifest, level by level, as its registry lists it. What was listed before is not
+ * looked at again: content that names its subject by digest cannot go round, but a list can.
  *
  * Errors: those of {@link RemoteRepository.referrers}; LIMIT_EXCEEDED.
  */

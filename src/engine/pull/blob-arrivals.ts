@@ -20,7 +20,10 @@ export interface BlobArrivalsOptions extends Abortable {
   readonly onEvent?: ((event: PullEventBody) => void) | undefined;
 }
 
-/** A blob on its way: `readable` settles when its bytes may be read behind a frontier, `done` when it is verified. */
+/**
+ * A blob on its way: `readable` settles when its bytes may be read behind a offset, `done` when it is
+ * verified.
+ */
 export interface BlobArrival {
   readonly descriptor: Descriptor;
   readonly readable: Promise<LayerSource>;
@@ -37,8 +40,8 @@ const DOCUMENT_CONCURRENCY = 8;
 const PROGRESS_INTERVAL_MS = 50;
 
 /**
- * Brings the blobs of one image into the content store, each once however often the image names it. A download
- * that breaks goes on with what is missing; a blob that is here already costs no request.
+ * Brings the blobs of one image into the content store, each once however often the image names it. A
+ * download that breaks goes on with what is missing; a blob that is here already costs no request.
  */
 export class BlobArrivals {
   readonly #options: BlobArrivalsOptions;
@@ -110,7 +113,7 @@ export class BlobArrivals {
           next.resolve(undefined);
           return;
         }
-        // Who reads behind the frontier already is told of the new one by the old one.
+        // Readers behind the offset learn of the new one from the old one.
         if (outcome === 'was read') from = next;
       } catch (error) {
         from.reject(error);
@@ -120,7 +123,10 @@ export class BlobArrivals {
     }
   }
 
-  /** One try to bring a blob. Where its bytes were wrong and others can be had, it tells whether somebody may have read them. */
+  /**
+   * One try to bring a blob. Where its bytes were wrong and others can be had, it tells whether somebody
+   * may have read them.
+   */
   async #attempt(
     descriptor: Descriptor,
     role: BlobRole,
@@ -223,15 +229,18 @@ export class BlobArrivals {
   }
 }
 
-/** The bytes that readers behind the frontier wait for, and the bytes that replace them where they are wrong. */
+/**
+ * The bytes that readers behind the offset wait for, and the bytes that replace them where they are wrong.
+ */
 interface ArrivalReaders {
   readonly readable: Pick<Deferred<LayerSource>, 'resolve'>;
   readonly next: Promise<LayerSource | undefined>;
 }
 
 /**
- * A layer whose blob is here already, to be unpacked. It may have been damaged since it came, so it is digested once more
- * beside the unpacking, and fetched anew by `renew` if it turns out wrong; only if it is unpacked at all.
+ * A layer whose blob is here already, to be unpacked. It may have been damaged since it came, so it is
+ * digested once more beside the unpacking, and fetched anew by `renew` if it turns out wrong; only if it is
+ * unpacked at all.
  */
 async function presentLayer(
   content: BlobProvider,

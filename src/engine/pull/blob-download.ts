@@ -16,7 +16,10 @@ export interface BlobDownloadOptions extends Abortable {
   readonly onRetry?: () => void;
 }
 
-/** How often a body may break off before it has brought a byte that is missing, and the first pause after that, in ms. */
+/**
+ * How often a body may break off before it has brought a byte that is missing, and the first pause after
+ * that, in ms.
+ */
 const FRUITLESS_BODIES = 5;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 10_000;
@@ -24,11 +27,12 @@ const LONGEST_PAUSE_MS = 10_000;
 const FRUITFUL_BYTES = 64 * 1024;
 
 /**
- * Brings what is missing of one blob into its ingest. The fetcher retries until bytes flow, and where it gives up that is final;
- * this goes on where they stopped. Bytes that have come are not asked for again.
+ * Brings what is missing of one blob into its ingest. The fetcher retries until bytes flow, and where it
+ * gives up that is final; this goes on where they stopped. Bytes that have come are not asked for again.
  *
- * One connection asks for all of it. Where others come to its help, each asks for a part near the frontier, and the first
- * one ends where theirs begin. What one of them fails to bring is left to the first, so only what fails there fails all.
+ * One connection asks for all of it. Where others come to its help, each asks for a part near the offset,
+ * and the first one ends where theirs begin. What one of them fails to bring is left to the first, so only
+ * what fails there fails all.
  *
  * Errors: those of the fetcher and of the writer.
  */
@@ -101,7 +105,10 @@ class BlobDownload {
     }
   }
 
-  /** Whether something is missing after all: what another connection seemed to write already, and then could not. */
+  /**
+   * Whether something is missing after all: what another connection seemed to write already, and then could
+   * not.
+   */
   #isLeft(): boolean {
     this.#plan.renew(this.#options.writer.missing());
     return this.#plan.remaining > 0;
@@ -129,7 +136,10 @@ class BlobDownload {
     this.#helpers.add(helper);
   }
 
-  /** Brings one part after the other. Fails never: what it leaves is taken by the first connection, which then sees why. */
+  /**
+   * Brings one part after the other. Fails never: what it leaves is taken by the first connection, which
+   * then sees why.
+   */
   async #help(connection: ExtraConnection): Promise<void> {
     for (let part = this.#plan.take(); part !== undefined;) {
       try {
@@ -150,7 +160,8 @@ class BlobDownload {
   /**
    * One request for a part, and what comes of it.
    *
-   * @param begun called with the first byte, and whether the host sends what was asked for rather than everything
+   * @param begun called with the first byte, and whether the host sends what was asked for rather than
+   *   everything
    */
   async #bring(part: Part, begun: (isAsAsked: boolean) => void): Promise<void> {
     const { fetcher, writer, onBytes, onRetry } = this.#options;
@@ -212,7 +223,10 @@ export interface Part {
   readonly start: number;
   /** How far it has come. */
   at: number;
-  /** Where it ends. The plan moves it: towards the start for another connection, and on where nobody else wants what follows. */
+  /**
+   * Where it ends. The plan moves it: towards the start for another connection, and on where nobody else
+   * wants what follows.
+   */
   end: number;
   /** In milliseconds, of the plan's clock: when it was asked for, and then when it began to come. */
   begunAt: number;
@@ -220,14 +234,17 @@ export interface Part {
 
 /** A part should take about so long, in seconds: each costs a request. */
 const PART_SECONDS = 1;
-/** What takes less is not split any more, and a part that is younger says nothing about its connection, in seconds. */
+/**
+ * What takes less is not split any more, and a part that is younger says nothing about its connection, in
+ * seconds.
+ */
 const LEAST_SECONDS = 0.25;
 /** Bounds of the size of a part, in bytes. */
 const LEAST_BYTES = 1024 * 1024;
 const MOST_BYTES = 32 * 1024 * 1024;
 /**
- * No part begins so far beyond the frontier, in bytes: what lies there waits to be digested and unpacked, and should still be
- * in the kernel's cache when its turn comes.
+ * No part begins so far beyond the offset, in bytes: what lies there waits to be digested and unpacked,
+ * and should still be in the kernel's cache when its turn comes.
  */
 const AHEAD_BYTES = 256 * 1024 * 1024;
 /** A blob of which less is left is not worth another connection, in bytes, unless that takes long. */
@@ -240,9 +257,10 @@ const SEEN_SECONDS = 1;
 const LEAST_SLOW_BYTES = 32 * 1024;
 
 /**
- * Which connection brings which part of a blob. The first begins everything; where others come, it gives up what is not near
- * to it. Parts are given away in order, so that the frontier goes on, and with it whoever reads behind it; towards the end,
- * or where a slow part holds the frontier, parts under way are split again, so that all connections end together.
+ * Which connection brings which part of a blob. The first begins everything; where others come, it gives up
+ * what is not near to it. Parts are given away in order, so that the offset goes on, and with it whoever
+ * reads behind it; towards the end, or where a slow part holds the offset, parts under way are split
+ * again, so that all connections end together.
  *
  * It makes no request: it is told by {@link Part.at} how far each part has come.
  */
@@ -298,8 +316,8 @@ export class PartPlan {
   }
 
   /**
-   * The next part for one of several connections: the first that nobody has begun, or a piece of the one that would take
-   * longest. Undefined where nothing is left that is worth a request.
+   * The next part for one of several connections: the first that nobody has begun, or a piece of the one
+   * that would take longest. Undefined where nothing is left that is worth a request.
    */
   take(): Part | undefined {
     if (!this.#isNear(this.#left.spans[0])) this.#split();
@@ -326,7 +344,10 @@ export class PartPlan {
     return true;
   }
 
-  /** Lets a part go on to the end of the blob, also over what is here: its host sends all of it whatever is asked for. */
+  /**
+   * Lets a part go on to the end of the blob, also over what is here: its host sends all of it whatever is
+   * asked for.
+   */
   extendOverAll(part: Part, until: number): void {
     this.#left.remove(part.end, until);
     part.end = until;
@@ -379,7 +400,9 @@ export class PartPlan {
     return [...this.#active].filter(canBeSplit).sort((a, b) => ms(b) - ms(a))[0];
   }
 
-  /** Whether so much takes long, as far as that is known: by what its own part has shown, or else all of them. */
+  /**
+   * Whether so much takes long, as far as that is known: by what its own part has shown, or else all of them.
+   */
   #takesLong(bytes: number, part?: Part): boolean {
     const own = part === undefined ? undefined : this.#seen([part]);
     const seen = own !== undefined && own.ms >= SEEN_SECONDS * 1000 ? own : this.#seenOfAll();

@@ -74,7 +74,9 @@ export interface GraphBlob {
   readonly role: BlobRole;
 }
 
-/** What is still to come of an image: its layers; of an artifact, which has no config to be read, that too. */
+/**
+ * What is still to come of an image: its layers; of an artifact, which has no config to be read, that too.
+ */
 export function blobsOf({ manifest, config }: FetchedImage): readonly GraphBlob[] {
   return childrenOf(manifest)
     .map((descriptor) => ({ descriptor, role: roleIn(manifest, descriptor) }))
@@ -150,8 +152,8 @@ export interface EarlyLayersOptions extends Abortable {
 }
 
 /**
- * The layers of an image that are begun while its config is on its way, which saves a round trip. Nothing is unpacked before
- * the config says what each of them is to be.
+ * The layers of an image that are begun while its config is on its way, which saves a round trip. Nothing
+ * is unpacked before the config says what each of them is to be.
  */
 export class EarlyLayers {
   readonly #options: EarlyLayersOptions;
@@ -172,7 +174,8 @@ export class EarlyLayers {
    * Waits until none is begun any more.
    *
    * @returns whether all of some blobs were, and then there is space for them
-   * @throws what comes of beginning later too: LIMIT_EXCEEDED, UNSUPPORTED_MEDIA_TYPE, NO_SPACE; those of the database
+   * @throws what comes of beginning later too: LIMIT_EXCEEDED, UNSUPPORTED_MEDIA_TYPE, NO_SPACE; those of
+   *   the database
    */
   async include(blobs: readonly Descriptor[]): Promise<boolean> {
     const begun = await this.#begun;
@@ -214,12 +217,13 @@ export interface RequireSpaceOptions extends Abortable {
 }
 
 /**
- * Refuses what cannot fit: adds up the sizes of the blobs that are not here, less what partials of them have on disk
- * already, and holds that against what is free where the store lies.
+ * Refuses what cannot fit: adds up the sizes of the blobs that are not here, less what partials of them
+ * have on disk already, and holds that against what is free where the store lies.
  *
  * A look, not a reservation: others may take the space meanwhile, and then the write itself finds none.
  *
- * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`; FILESYSTEM; LandfallError ABORTED
+ * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`; FILESYSTEM;
+ *   LandfallError ABORTED
  */
 export async function requireSpace({
   root,

@@ -17,7 +17,7 @@ import { type FetchedImage, imageLayers, requireUnpackable } from '../images/ima
 import { type BlobRole, type Fetched, imageEvent, type PullEventBody } from './pull-report.js';
 import { isSilent, readConfig, readManifest, readVerified, selectManifest } from '../images/read-document.js';
 
-export interface PresentImageOptions {
+interface PresentImageOptions {
   /** Default: this machine's. */
   readonly platform?: Platform | undefined;
   readonly unpack: boolean;
@@ -27,17 +27,19 @@ export interface PresentImageOptions {
 type BlobEvent = Extract<PullEventBody, { type: 'blob' }>;
 
 /** What a pull would have brought, and what it would have told on the way. */
-export interface PresentImage {
+interface PresentImage {
   readonly fetched: Fetched;
   readonly events: readonly PullEventBody[];
 }
 
 /**
- * What a pull of a name comes to that stands for its target already and lacks nothing. Then nothing is leased, since a collection
- * leaves alone what a name reaches, and one row is written: that the image was used.
+ * What a pull of a name comes to that stands for its target already and lacks nothing. Then nothing is
+ * leased, since a collection leaves alone what a name reaches, and one row is written: that the image was
+ * used.
  *
- * Undefined where anything is missing, damaged or to be changed, or is not quite what was asked for: an ordinary pull says what
- * and why. Documents are verified, blobs of layers looked at only, as by an ordinary pull.
+ * Undefined where anything is missing, damaged or to be changed, or is not quite what was asked for: an
+ * ordinary pull says what and why. Documents are verified, blobs of layers looked at only, as by an
+ * ordinary pull.
  *
  * @param name what had the name before the registry was asked
  * @throws those of the database; UnpackError FILESYSTEM
@@ -48,28 +50,21 @@ export async function usePresentImage(
   target: Descriptor,
   options: PresentImageOptions,
 ): Promise<PresentImage | undefined> {
-  if (name.additionalRoot !== undefined || !isSameContent(name.target, target)) return undefined;
+  const { digest, mediaType, size } = name.target;
+  if (digest !== target.digest || mediaType !== target.mediaType || size !== target.size) return undefined;
+  if (name.additionalRoot !== undefined) return undefined;
   const { unpack, discardLayers } = options;
-  // Such pulls change how the image is kept: what was lean is to be whole, or the other way round.
+  // Such pulls change how the image is kept: an image without layer blobs is to have them, or the other way
+  // round.
   if (unpack ? discardLayers && !name.discardLayers : name.discardLayers) return undefined;
-  const present = await unlessUnfit(() => findPresentImage(store, target, options));
+  const present = await findPresentImage(store, target, options).catch((error: unknown) => {
+    if (error instanceof LandfallError) return undefined;
+    throw error;
+  });
   if (present === undefined) return undefined;
   await settleStore(store);
   // What was found is there still only if all the time the name has reached it.
   return (await store.images.touchUnchanged(name)) ? present : undefined;
-}
-
-function isSameContent(a: Descriptor, b: Descriptor): boolean {
-  return a.digest === b.digest && a.mediaType === b.mediaType && a.size === b.size;
-}
-
-async function unlessUnfit<T>(find: () => Promise<T | undefined>): Promise<T | undefined> {
-  try {
-    return await find();
-  } catch (error) {
-    if (error instanceof LandfallError) return undefined;
-    throw error;
-  }
 }
 
 async function findPresentImage(
@@ -85,7 +80,9 @@ async function findPresentImage(
   if (image === undefined) return undefined;
   if (unpack) requireUnpackable(image.layers, store.limits);
   const blobs = await layerBlobs(store, image, options);
-  if (blobs === undefined || (unpack && !(await hasAllChains(store, image)))) return undefined;
+  if (blobs === undefined) return undefined;
+  const chains = unpack ? image.layers.map(({ chainId }) => store.snapshotter.findChain(chainId)) : [];
+  if ((await Promise.all(chains)).includes(undefined)) return undefined;
   return { fetched: fetchedOf(image, unpack), events: eventsOf(image, [...documents, ...blobs], unpack) };
 }
 
@@ -131,7 +128,7 @@ function isSamePlatform(a: Platform, b: Platform): boolean {
 }
 
 /**
- * What is told of the layers' blobs. Of an image that is kept lean some were dropped on purpose, and nothing is told of those.
+ * What is told of the layers' blobs. Some may have been dropped on purpose, and nothing is told of those.
  * Undefined where one is missing, or is here though it is to be dropped.
  */
 async function layerBlobs(
@@ -146,11 +143,6 @@ async function layerBlobs(
   const infos = await Promise.all(kept.map(({ digest }) => store.content.info(digest)));
   if (!kept.every(({ size }, at) => infos[at]?.size === size)) return undefined;
   return kept.map((descriptor) => blobIsPresent('layer', descriptor));
-}
-
-async function hasAllChains(store: Store, { layers }: FetchedImage): Promise<boolean> {
-  const found = await Promise.all(layers.map(({ chainId }) => store.snapshotter.findChain(chainId)));
-  return found.every((snapshot) => snapshot !== undefined);
 }
 
 function fetchedOf(image: FetchedImage, unpack: boolean): Fetched {

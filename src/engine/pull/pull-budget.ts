@@ -5,11 +5,17 @@ import { type Abortable, LandfallError } from '../../errors.js';
 
 /** How much pulls with one budget do at once. */
 export interface PullBudgetOptions {
-  /** Blobs that are on their way at once, and layers that are unpacked at once. Default: {@link defaultConcurrency}. */
+  /**
+   * Blobs that are on their way at once, and layers that are unpacked at once. Default:
+   * {@link defaultConcurrency}.
+   */
   readonly concurrency?: number;
 }
 
-/** Many small layers far away are brought as fast as round trips can overlap, so it is no fewer, whatever the machine is. */
+/**
+ * Many small layers far away are brought as fast as round trips can overlap, so it is no fewer, whatever
+ * the machine is.
+ */
 const LEAST_CONCURRENCY = 8;
 /** As many connections are kept to one host (src/registry). */
 const MOST_CONCURRENCY = 16;
@@ -17,8 +23,8 @@ const MOST_CONCURRENCY = 16;
 const PER_CORE = 2;
 
 /**
- * What is smaller takes about as long as asking for it, so such layers go in the image's order: a layer is committed after those
- * below it.
+ * What is smaller takes about as long as asking for it, so such layers go in the image's order: a layer is
+ * committed after those below it.
  */
 const SMALL_BYTES = 4 * 1024 * 1024;
 
@@ -27,7 +33,9 @@ export function defaultConcurrency(cores: number = availableParallelism()): numb
   return Math.min(MOST_CONCURRENCY, Math.max(LEAST_CONCURRENCY, PER_CORE * cores));
 }
 
-/** What all pulls use together that are given the same one: connections for layers, and layers being unpacked. */
+/**
+ * What all pulls use together that are given the same one: connections for layers, and layers being unpacked.
+ */
 export class PullBudget {
   /** Blobs that are on their way at once, and layers that are unpacked at once. */
   readonly concurrency: number;
@@ -80,7 +88,9 @@ export interface BudgetShare {
 export interface SlotRequest extends Abortable {
   /** Owners with less under way come before others. */
   readonly owner: object;
-  /** How large it is: of one owner the largest comes first, since what takes longest should not begin last. */
+  /**
+   * How large it is: of one owner the largest comes first, since what takes longest should not begin last.
+   */
   readonly bytes: number;
 }
 
@@ -214,20 +224,32 @@ export interface NetworkClock {
   idle(): number;
 }
 
-/** How long it is watched what a number of connections brings. Anything that changes the number begins it anew. */
+/**
+ * How long it is watched what a number of connections brings. Anything that changes the number begins it
+ * anew.
+ */
 const WATCH_MS = 100;
 /** What more connections must bring of what they would bring if each were as good as those before. */
 const LEAST_GAIN = 0.3;
-/** It has brought nothing when it did not in so many watches: what comes in a tenth of a second goes up and down. */
+/**
+ * It has brought nothing when it did not in so many watches: what comes in a tenth of a second goes up and
+ * down.
+ */
 const WATCHES = 6;
 /** For how long nothing is tried after a try that brought nothing; twice as long after each further one. */
 const FIRST_REST_MS = 2_000;
 /** An event loop that is busier than this is itself what bytes wait for. */
 const LEAST_IDLE = 0.5;
-/** Bytes per second of a connection that is fast enough: no layer is unpacked faster, and others use other connections. */
+/**
+ * Bytes per second of a connection that is fast enough: no layer is unpacked faster, and others use other
+ * connections.
+ */
 const FAST_ENOUGH = 64 * 1024 * 1024;
 
-/** A number of connections that is being tried: what there was before, and for how many watches it has brought nothing. */
+/**
+ * A number of connections that is being tried: what there was before, and for how many watches it has
+ * brought nothing.
+ */
 interface Trial {
   readonly rate: number;
   readonly connections: number;
@@ -236,9 +258,10 @@ interface Trial {
 }
 
 /**
- * Gives large downloads further connections, for as long as that makes the whole faster: twice as many as before, and if what
- * comes grows with them, twice as many again. A network that gives one connection all it has is left with one, and so is a
- * process that cannot take more. A download that waits gets a slot that is used here when its part has come.
+ * Gives large downloads further connections, for as long as that makes the whole faster: twice as many as
+ * before, and if what comes grows with them, twice as many again. A network that gives one connection all
+ * it has is left with one, and so is a process that cannot take more. A download that waits gets a slot
+ * that is used here when its part has come.
  */
 export class ExtraConnections {
   readonly #slots: FairSlots;

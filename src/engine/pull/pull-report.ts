@@ -58,8 +58,8 @@ export interface PullBlob extends PullEventBase {
   /** Bytes of the whole. */
   readonly size: number;
   /**
-   * `elsewhere`: another pull or process is bringing it, and this one waits. `present`: it was here already, or another pull
-   * brought it.
+   * `elsewhere`: another pull or process is bringing it, and this one waits. `present`: it was here
+   * already, or another pull brought it.
    */
   readonly state: 'waiting' | 'elsewhere' | 'downloading' | 'retrying' | 'done' | 'present';
   /** How many of its bytes are here. */
@@ -146,7 +146,10 @@ export interface PullTellerOptions {
   readonly onEvent: ((event: PullEvent) => void) | undefined;
 }
 
-/** Tells what a pull does. Layers may move before it is known whose they are; the image is told before them all the same. */
+/**
+ * Tells what a pull does. Layers may move before it is known whose they are; the image is told before them
+ * all the same.
+ */
 export class PullTeller {
   readonly #options: PullTellerOptions;
   /** What there is to tell of layers and since when, until the image was told. */
@@ -208,7 +211,9 @@ export interface PulledLayer {
   readonly size: number;
   /** Neither downloaded nor unpacked by this pull. */
   readonly reused: boolean;
-  /** Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one. */
+  /**
+   * Its blob is not here, since it was dropped once the layer was unpacked, by this pull or an earlier one.
+   */
   readonly discarded: boolean;
   /** What decompressed it; absent where this pull did not unpack it. */
   readonly decompressor?: Decompressor;
@@ -238,7 +243,10 @@ export interface PullResult {
   readonly bytesDownloaded: number;
   /** Bytes of blobs that were dropped because their layers are unpacked. */
   readonly bytesDiscarded: number;
-  /** Milliseconds: until the target was known, until its last blob was here, and from the first layer to the last snapshot. */
+  /**
+   * Milliseconds: until the target was known, until its last blob was here, and from the first layer to the
+   * last snapshot.
+   */
   readonly resolveMs: number;
   /** From when the target was known until its last blob was here, in milliseconds. */
   readonly fetchMs: number;
@@ -255,7 +263,10 @@ export interface Fetched {
   readonly bytesDownloaded: number;
 }
 
-/** The layers of the image, bottom first, and what became of each. `discarded` are blobs that are not here on purpose. */
+/**
+ * The layers of the image, bottom first, and what became of each. `discarded` are blobs that are not here
+ * on purpose.
+ */
 export function pulledLayers(
   { image, unpacked, present }: Fetched,
   discarded: { has(digest: Digest): boolean },

@@ -44,12 +44,13 @@ import {
 } from './pull-report.js';
 
 /**
- * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack, record. Layers download
- * at the same time and are unpacked while they arrive; nothing is recorded before everything was verified. A pull that fails
- * or is aborted leaves no image, and partial blobs from which the next one goes on.
- * Errors: those of the policy and of `verifyImage`, before a blob is asked for; those of resolver, fetcher, content store and
- * unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun that could not end; INVALID_CONFIG (options that exclude
- * each other); UNSUPPORTED (what is to inflate is not here); ABORTED.
+ * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack,
+ * record. Layers download at the same time and are unpacked while they arrive; nothing is recorded before
+ * everything was verified. A pull that fails or is aborted leaves no image, and partial blobs from which
+ * the next one goes on.
+ * Errors: those of the policy and of `verifyImage`, before a blob is asked for; those of resolver, fetcher,
+ * content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun that could not end;
+ * INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here); ABORTED.
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
   if (options.discardLayers === true && options.unpack === false) {
@@ -73,13 +74,13 @@ export interface PullOptions extends Abortable {
   /** Make snapshots of the layers. Default true. */
   readonly unpack?: boolean | undefined;
   /**
-   * Verify every byte of a layer's blob before any of it is parsed; otherwise a layer is unpacked while it arrives, into a
-   * directory that nobody sees before both digests were found right. Default false.
+   * Verify every byte of a layer's blob before any of it is parsed; otherwise a layer is unpacked while it
+   * arrives, into a directory that nobody sees before both digests were found right. Default false.
    */
   readonly verifyFirst?: boolean | undefined;
   /**
-   * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store remembers that they
-   * were dropped, and later pulls of the image go without them too. Default false.
+   * Drop the blob of each layer once it is a snapshot, as far as no other image needs it. The store
+   * remembers that they were dropped, and later pulls of the image go without them too. Default false.
    */
   readonly discardLayers?: boolean | undefined;
   /**
@@ -88,7 +89,10 @@ export interface PullOptions extends Abortable {
   readonly nameless?: boolean | undefined;
   /** What says which signatures the image needs; without it, none. */
   readonly policy?: PolicyFile | undefined;
-  /** What the image was asked for as, where the reference is a manifest that this leads to: by that name the policy knows it. */
+  /**
+   * What the image was asked for as, where the reference is a manifest that this leads to: by that name the
+   * policy knows it.
+   */
   readonly askedAs?: Reference | undefined;
   /** What this pull shares with others. Without it, it has one of its own. */
   readonly budget?: PullBudget | undefined;
@@ -155,7 +159,10 @@ class PullSession {
     return await new PullSession(this.#options).run(true);
   }
 
-  /** The reference's target; one HEAD, or nothing at all where a digest names what is here. By GET where HEAD was wrong. */
+  /**
+   * The reference's target; one HEAD, or nothing at all where a digest names what is here. By GET where
+   * HEAD was wrong.
+   */
   async #resolve(byGet: boolean): Promise<Descriptor> {
     this.#teller.tell({ type: 'resolving' });
     this.#known = await this.#options.store.catalog.get(this.#name);
@@ -197,7 +204,9 @@ class PullSession {
     return present?.fetched;
   }
 
-  /** Both at once: the unpacker reads each layer behind its download's offset. The first failure stops all. */
+  /**
+   * Both at once: the unpacker reads each layer behind its download's offset. The first failure stops all.
+   */
   async #fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
     const { store, registry, platform, allPlatforms, unpack = true } = this.#options;
     const present = new Set<Digest>();
@@ -266,15 +275,19 @@ class PullSession {
   }
 
   /**
-   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the config says for which
-   * platform it is; and a pull that discards layer blobs needs it to know what it can go without.
+   * Whether a manifest is what will be pulled, and all of it. Of one that no index has chosen only the
+   * config says for which platform it is; and a pull that discards layer blobs needs it to know what it can
+   * go without.
    */
   #isSettledBy(manifest: Descriptor, target: Descriptor): boolean {
     const { platform, allPlatforms = false, discardLayers: discard = false } = this.#options;
     return !allPlatforms && !discard && (platform === undefined || manifest.digest !== target.digest);
   }
 
-  /** Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for, as blobs are. */
+  /**
+   * Leases all that the layers become, and says whose blobs need not come. Leased before it is looked for,
+   * as blobs are.
+   */
   async #unneeded(image: FetchedImage, lease: Lease): Promise<ReadonlySet<Digest>> {
     const { store, unpack, discardLayers: discard = false } = this.#options;
     await lease.addBlob(...image.manifest.layers.map(({ digest }) => digest));
@@ -329,8 +342,8 @@ class PullSession {
   }
 
   /**
-   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before leaves it so; one
-   * that brings other content, or all blobs, does not.
+   * Whether the image is to go without layer blobs. A plain pull of what was pulled without them before
+   * leaves it so; one that brings other content, or all blobs, does not.
    */
   async #discardsLayers(target: Descriptor): Promise<boolean> {
     const { store, unpack, discardLayers = false } = this.#options;
@@ -339,7 +352,9 @@ class PullSession {
     return known?.target.digest === target.digest && known.discardLayers;
   }
 
-  /** After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back. */
+  /**
+   * After the image was recorded, so that it is whole whenever this breaks off. Bytes that were given back.
+   */
   async #discard({ image }: Fetched, lease: Lease): Promise<number> {
     if (this.#options.discardLayers !== true) return 0;
     const digests = new Set(image.layers.map(({ descriptor }) => descriptor.digest));

@@ -15,12 +15,12 @@ export interface RestoreBlobsOptions extends Abortable {
 }
 
 /**
- * Fetches blobs that were discarded again from where they came, verified, into the store; they are no longer discarded
- * then. Where nobody noted where one came from, the repositories of the images that list it are asked. What is here, or
- * never was, is passed over.
+ * Fetches blobs that were discarded again from where they came, verified, into the store; they are no
+ * longer discarded then. Where nobody noted where one came from, the repositories of the images that list
+ * it are asked. What is here, or never was, is passed over.
  *
- * Errors: those of fetcher and content store, with a message that says why the blob is not here; BLOB_NOT_FOUND (nobody
- * knows where it came from); ABORTED.
+ * Errors: those of fetcher and content store, with a message that says why the blob is not here;
+ * BLOB_NOT_FOUND (nobody knows where it came from); ABORTED.
  */
 export async function restoreBlobs(
   store: Pick<StoreParts, 'root' | 'database' | 'documents' | 'content' | 'leases'>,

@@ -14,8 +14,8 @@ import {
 import type { DocumentBytes } from '../images/read-document.js';
 
 /*
- * What accompanies images: signatures, attestations, SBOMs, and whatever else refers to an image. Policies ask for signatures of images;
- * were they asked for of signatures too, none could ever be brought anywhere.
+ * What accompanies images: signatures, attestations, SBOMs, and whatever else refers to an image. Policies
+ * ask for signatures of images; were they asked for of signatures too, none could ever be brought anywhere.
  */
 
 /** By which clients find what refers to a digest: cosign's tags. */
@@ -34,16 +34,21 @@ const COSIGN_LAYERS: ReadonlySet<string> = new Set([
   'text/spdx+json',
 ]);
 
-/** Of layers that some program would unpack though they are of none of the types that are known here: encrypted ones, say. */
+/**
+ * Of layers that some program would unpack though they are of none of the types that are known here:
+ * encrypted ones, say.
+ */
 const LAYER_PREFIXES = ['application/vnd.oci.image.layer.', 'application/vnd.docker.image.rootfs.'] as const;
 
 /**
- * Whether a manifest is no image, but accompanies one, and so needs no signature itself: it was asked for by one of cosign's tags
- * (`sha256-….sig`, `.att`, `.sbom`), or by its digest alone and names a `subject`; and nobody could run it as an image, whatever it calls
- * itself. What has a tag of its own stands for itself, whatever it refers to: else a `subject`, which anybody can write down, would be a
- * way around every policy.
+ * Whether a manifest is no image, but accompanies one, and so needs no signature itself: it was asked for
+ * by one of cosign's tags (`sha256-….sig`, `.att`, `.sbom`), or by its digest alone and names a `subject`;
+ * and nobody could run it as an image, whatever it calls itself. What has a tag of its own stands for
+ * itself, whatever it refers to: else a `subject`, which anybody can write down, would be a way around
+ * every policy.
  *
- * @param tag by which it was asked for; undefined where that was its digest, alone or from a list of referrers
+ * @param tag by which it was asked for; undefined where that was its digest, alone or from a list of
+ *   referrers
  */
 export function isAccompaniment(document: ImageManifest | ImageIndex, tag?: string): boolean {
   if (document.kind === 'index') return false;
@@ -52,8 +57,8 @@ export function isAccompaniment(document: ImageManifest | ImageIndex, tag?: stri
 }
 
 /**
- * As {@link isAccompaniment}, for what is known by its descriptor; also for an index that is only a list of such: that of referrers
- * which clients keep under a tag, or one that has a `subject` itself.
+ * As {@link isAccompaniment}, for what is known by its descriptor; also for an index that is only a list of
+ * such: that of referrers which clients keep under a tag, or one that has a `subject` itself.
  *
  * Errors: those of reading and parsing it
  */
@@ -76,7 +81,9 @@ export async function accompanies(
   return true;
 }
 
-/** What a tag accompanies by which cosign finds what it has made for a digest; undefined for every other tag. */
+/**
+ * What a tag accompanies by which cosign finds what it has made for a digest; undefined for every other tag.
+ */
 export function subjectOfCosignTag(tag: string): Digest | undefined {
   const [, algorithm = '', encoded = ''] = COSIGN_TAG.exec(tag) ?? [];
   const digest = `${algorithm}:${encoded}`;
@@ -91,7 +98,8 @@ function isCosignTag(tag: string): boolean {
 function isRunnable({ config, layers }: ImageManifest, tag?: string): boolean {
   if (layers.some(({ mediaType }) => isImageLayer(mediaType))) return true;
   if (!isConfigType(bareMediaType(config.mediaType))) return false;
-  // Some believe the config alone, and find out by themselves what a layer is. cosign writes such a config only under its tags.
+  // Some believe the config alone, and find out by themselves what a layer is. cosign writes such a config
+  // only under its tags.
   if (tag === undefined || layers.length === 0) return true;
   return !layers.every(({ mediaType }) => COSIGN_LAYERS.has(mediaType));
 }

@@ -57,8 +57,8 @@ export interface Admission {
 }
 
 /**
- * Has an image verified by what a policy says of it, and by nothing else: no blob of it is asked for. What the store remembers, or can
- * be told from the signatures that it keeps, costs no request.
+ * Has an image verified by what a policy says of it, and by nothing else: no blob of it is asked for. What
+ * the store remembers, or can be told from the signatures that it keeps, costs no request.
  *
  * Errors: as `verifyImage`; NO_MATCHING_PLATFORM, and those of reading documents.
  */
@@ -111,15 +111,19 @@ function metOf({ requirement, digest, signedBy, format, identity, signature }: V
 }
 
 export interface RecordAdmissionOptions extends Abortable {
-  /** Protects what is kept until the image that it is for has its name. Default: one of its own, which ends with the call. */
+  /**
+   * Protects what is kept until the image that it is for has its name. Default: one of its own, which ends
+   * with the call.
+   */
   readonly lease?: Lease | undefined;
   /** `registry/repository`, recorded with each blob. */
   readonly source?: string | undefined;
 }
 
 /**
- * Remembers that an image was verified, where that is not known already, and keeps the signatures that were found for it, so that another policy can be held against
- * them without its registry. They stay for as long as what they are for.
+ * Remembers that an image was verified, where that is not known already, and keeps the signatures that were
+ * found for it, so that another policy can be held against them without its registry. They stay for as long
+ * as what they are for.
  *
  * Errors: those of the content store; ABORTED
  */
@@ -169,8 +173,9 @@ function verificationOf({ ruling, image }: Admission, met: MetRequirement): Veri
 const REQUEST_BYTES = LIMITS.allSignatureBytes / LIMITS.signatures;
 
 /**
- * What would have to be fetched for a manifest to be kept whole, in bytes. Anybody who may write to a repository can list there whatever
- * he likes beside what was read as a signature, which need not be one that holds.
+ * What would have to be fetched for a manifest to be kept whole, in bytes. Anybody who may write to a
+ * repository can list there whatever he likes beside what was read as a signature, which need not be one
+ * that holds.
  */
 function unreadBytes({ descriptor, blobs }: SignatureManifest): number {
   const bytes = blobs.get(descriptor.digest);
@@ -247,8 +252,9 @@ export interface AdmitKnownOptions extends Abortable {
 }
 
 /**
- * Says that an image may be used, from what a store remembers and the signatures that it keeps alone: nothing is asked of anybody, so that it
- * is the same without a network. What it tells from kept signatures is remembered.
+ * Says that an image may be used, from what a store remembers and the signatures that it keeps alone:
+ * nothing is asked of anybody, so that it is the same without a network. What it tells from kept signatures
+ * is remembered.
  *
  * Errors: as `verifyImage`
  */
@@ -291,8 +297,8 @@ export interface AdmitManifestOptions extends Abortable {
 }
 
 /**
- * Says that one manifest of an image may be used: by what is known here and otherwise by its registry, where what was asked for may be an
- * index that leads to it. What was found out is remembered.
+ * Says that one manifest of an image may be used: by what is known here and otherwise by its registry,
+ * where what was asked for may be an index that leads to it. What was found out is remembered.
  *
  * @returns what leads to the manifest, by which it is known from now on
  * Errors: as `verifyImage`, and those of resolving and of reading documents

@@ -24,7 +24,9 @@ import {
 import { imageLayers } from '../images/image.js';
 import type { StoreParts } from '../store.js';
 
-/** What leads from an image's target to a manifest that is to be used: the target first, the manifest last. */
+/**
+ * What leads from an image's target to a manifest that is to be used: the target first, the manifest last.
+ */
 export type ManifestPath = readonly Descriptor[];
 
 /** Finds the manifests of an image that are to be used. */
@@ -60,7 +62,9 @@ export const pathsToAll: ManifestPaths = async (target, read) => {
   return paths;
 };
 
-/** To one manifest, by whatever indexes lead to it; by itself where none does. Errors: as {@link pathsToAll}. */
+/**
+ * To one manifest, by whatever indexes lead to it; by itself where none does. Errors: as {@link pathsToAll}.
+ */
 export function pathTo(manifest: Descriptor): ManifestPaths {
   return async (target, read) => {
     const paths = await pathsToAll(target, read);
@@ -91,8 +95,8 @@ function requireDepth(target: Descriptor, { length }: ManifestPath): void {
 }
 
 /**
- * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are verified, so that nobody can
- * pass layers off as those of an image to which they do not belong.
+ * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are
+ * verified, so that nobody can pass layers off as those of an image to which they do not belong.
  *
  * Errors: those of resolving and of reading documents; INVALID_MANIFEST
  */
@@ -117,7 +121,10 @@ export async function chainsOfManifest(
   return imageLayers(manifest, config).map(({ chainId }) => chainId);
 }
 
-/** The indexes of a store that lead to a manifest, the nearest first: a signature for any of them counts for it. */
+/**
+ * The indexes of a store that lead to a manifest, the nearest first: a signature for any of them counts for
+ * it.
+ */
 export async function indexesAbove(
   documents: Pick<DocumentStore, 'holders'>,
   manifest: Digest,
@@ -136,8 +143,8 @@ export async function indexesAbove(
 }
 
 /**
- * The images of a store whose topmost layer a chain is, under each name that leads to them, or under which they were once verified: these
- * first. An image whose layers only begin so is another one.
+ * The images of a store whose topmost layer a chain is, under each name that leads to them, or under which
+ * they were once verified: these first. An image whose layers only begin so is another one.
  */
 export async function imagesEndingIn(
   { documents, database, verifications }: Pick<StoreParts, 'documents' | 'database' | 'verifications'>,

@@ -32,8 +32,9 @@ export interface SignatureKeeper {
 }
 
 /**
- * The signatures that a store keeps beside its images, whoever brought them: those that were found when an image was verified, and
- * those that were copied along with it. A signature is for a digest, so it does not matter in which repository it was.
+ * The signatures that a store keeps beside its images, whoever brought them: those that were found when an
+ * image was verified, and those that were copied along with it. A signature is for a digest, so it does not
+ * matter in which repository it was.
  */
 export class KeptSignatures implements SignatureSource {
   readonly location: string;
@@ -109,7 +110,9 @@ export class KeptSignatures implements SignatureSource {
   }
 }
 
-/** The signatures in an image's repository, asked for by the same hosts, mirrors and credentials as the image. */
+/**
+ * The signatures in an image's repository, asked for by the same hosts, mirrors and credentials as the image.
+ */
 export function registrySignatures(
   client: Pick<RegistryClient, 'resolver' | 'repository'>,
   { registry, repository }: Reference,
@@ -166,8 +169,8 @@ interface KnownIn {
 }
 
 /**
- * By whom an image is known to be signed: itself, or a manifest that its index leads to. The oldest first; nothing is verified, and
- * nothing of the image needs to be here.
+ * By whom an image is known to be signed: itself, or a manifest that its index leads to. The oldest first;
+ * nothing is verified, and nothing of the image needs to be here.
  */
 export async function knownVerifications(
   store: KnownIn,

@@ -28,8 +28,9 @@ import { PullBudget } from '../pull/pull-budget.js';
 import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 
 /**
- * Each image's index, manifests and configs can be read, and what they list is here. A manifest below an index counts if
- * its facts were recorded: the others are of platforms that were not pulled, or of a pull that did not end.
+ * Each image's index, manifests and configs can be read, and what they list is here. A manifest below an
+ * index counts if it was recorded: the others are of platforms that were not pulled, or of a pull
+ * that did not end.
  */
 export async function manifestsStep(run: FsckRun): Promise<number> {
   const check = new ManifestCheck(run, await digestsIn(run, 'blobs'), await digestsIn(run, 'discarded'));
@@ -155,7 +156,9 @@ class ManifestCheck {
   }
 }
 
-/** The database itself, and its rows against the disk. What the disk has and no row names, `orphans` tells. */
+/**
+ * The database itself, and its rows against the disk. What the disk has and no row names, `orphans` tells.
+ */
 export async function databaseStep(run: FsckRun): Promise<number> {
   const { store, signal } = run;
   for (const detail of await checkDatabase(store.database, { quick: run.quick })) {
@@ -224,9 +227,10 @@ async function findLostSnapshots(run: FsckRun): Promise<number> {
 }
 
 /**
- * Fetches a damaged blob again from where it came, or else from the repositories of the images that need it. The damaged
- * file is put out of the way first, as other programs read it where it lies, and goes when there is a sound one. The row
- * stays all the while: it says where the blob came from, and without a file it counts as absent.
+ * Fetches a damaged blob again from where it came, or else from the repositories of the images that need
+ * it. The damaged file is put out of the way first, as other programs read it where it lies, and goes when
+ * there is a sound one. The row stays all the while: it says where the blob came from, and without a file
+ * it counts as absent.
  */
 async function repairBlob(run: FsckRun, problem: OpenProblem, descriptor: Descriptor): Promise<void> {
   const { store } = run;
@@ -257,38 +261,29 @@ export async function fetchAnew(
   descriptor: Descriptor,
   images: readonly string[],
 ): Promise<string | undefined> {
-  const { registry } = run;
+  const { store, registry, lease, signal } = run;
   if (registry === undefined) return 'there is no registry to fetch it from';
   const sources = await sourcesOf(run, descriptor.digest, images);
   if (sources.length === 0) return 'nobody knows where it came from';
   const reasons: string[] = [];
   for (const source of sources) {
     try {
-      await fetchFrom(run, registry.repository(parseReference(source)), descriptor, source);
+      const arrivals = new BlobArrivals({
+        content: store.localContent,
+        fetcher: registry.repository(parseReference(source)),
+        lease,
+        source,
+        budget: new PullBudget().share(),
+        signal,
+      });
+      await arrivals.start(descriptor, roleOf(descriptor)).done;
+      await arrivals.settle();
       return undefined;
     } catch (error) {
       reasons.push(`${source}: ${run.reasonOf(error)}`);
     }
   }
   return `it cannot be fetched again: ${reasons.join('; ')}`;
-}
-
-async function fetchFrom(
-  { store, lease, signal }: FsckRun,
-  fetcher: ConstructorParameters<typeof BlobArrivals>[0]['fetcher'],
-  descriptor: Descriptor,
-  source: string,
-): Promise<void> {
-  const arrivals = new BlobArrivals({
-    content: store.localContent,
-    fetcher,
-    lease,
-    source,
-    budget: new PullBudget().share(),
-    signal,
-  });
-  await arrivals.start(descriptor, roleOf(descriptor)).done;
-  await arrivals.settle();
 }
 
 function roleOf({ mediaType }: Descriptor): 'index' | 'manifest' | 'other' {

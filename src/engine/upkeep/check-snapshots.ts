@@ -6,8 +6,9 @@ import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 import { fetchAnew } from './check-blobs.js';
 
 /**
- * Each snapshot of a layer is held against its layer, which is unpacked again for it, parents first; with `quick` only what
- * is known to be damaged is, to repair it. What another program made is looked at from outside only.
+ * Each snapshot of a layer is held against its layer, which is unpacked again for it, parents first; with
+ * `quick` only what is known to be damaged is, to repair it. What another program made is looked at from
+ * outside only.
  */
 export async function snapshotsStep(run: FsckRun): Promise<number> {
   await using check = await run.store.snapshotter.check();

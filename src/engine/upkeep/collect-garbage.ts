@@ -8,7 +8,6 @@ import {
   forgetVerifications,
   type ImageRecord,
   onReserve,
-  type Reachable,
   removeOrphanBlobs,
   sweepTemporaries,
   type SweptBlob,
@@ -27,7 +26,9 @@ export interface CollectGarbageOptions extends Abortable {
   readonly dryRun?: boolean;
   /** Partial downloads and pushes that nobody went on with for so long go too, in ms. Default 24 h. */
   readonly partialsOlderThanMs?: number;
-  /** Images that were not used for so long go too, unless they are pinned or mounted, in ms. Default: none. */
+  /**
+   * Images that were not used for so long go too, unless they are pinned or mounted, in ms. Default: none.
+   */
   readonly unusedForMs?: number;
 }
 
@@ -54,14 +55,17 @@ export interface GarbageReport {
 const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Removes what no image, lease, active snapshot or view holds: blobs, snapshots, abandoned unpack directories, and
- * partial downloads that nobody went on with. Safe beside pulls in any number of processes.
+ * Removes what no image, lease, active snapshot or view holds: blobs, snapshots, abandoned unpack
+ * directories, and partial downloads that nobody went on with. Safe beside pulls in any number of
+ * processes.
  *
- * What is held is decided in one write transaction, from what the database knows of documents, images and leases. A
- * pull leases what it needs before it looks for it, so either its lease is seen here or it finds the thing gone and
- * fetches it. Files and directories go afterwards; what a crash leaves of them, the next collection finds.
+ * What is held is decided in one write transaction, from what the database knows of documents, images and
+ * leases. A pull leases what it needs before it looks for it, so either its lease is seen here or it finds
+ * the thing gone and fetches it. Files and directories go afterwards; what a crash leaves of them, the next
+ * collection finds.
  *
- * @throws {@link ContentError} FILESYSTEM, STORE_CORRUPT, LOCKED; {@link LandfallError} ABORTED: what is gone by then is gone
+ * @throws {@link ContentError} FILESYSTEM, STORE_CORRUPT, LOCKED; {@link LandfallError} ABORTED: what is
+ *   gone by then is gone
  */
 export async function collectGarbage(
   store: Store,
@@ -146,7 +150,13 @@ async function sweep(
     ...(await unkeptBlobs(transaction, (digest) => held.blobs.has(digest))),
     ...(await discardAgain(transaction, store.documents, { dryRun })),
   ];
-  if (!dryRun) await forget(store, { transaction, blobs, graph, held });
+  if (!dryRun) {
+    await dropBlobs(transaction, blobs);
+    await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
+    const unreached = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
+    for (const digest of unreached) await store.documents.delete(digest, transaction);
+    await forgetVerifications(transaction, unreached);
+  }
   faultPoint('gc:decided');
   return { images: [...gone], blobs, snapshots, warnings: [] };
 }
@@ -167,28 +177,10 @@ function keepAll(
   };
 }
 
-async function forget(
-  store: Store,
-  {
-    transaction,
-    blobs,
-    graph,
-    held,
-  }: {
-    readonly transaction: Transaction;
-    readonly blobs: readonly SweptBlob[];
-    readonly graph: DocumentGraph;
-    readonly held: Reachable;
-  },
-): Promise<void> {
-  await dropBlobs(transaction, blobs);
-  await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
-  const gone = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
-  for (const digest of gone) await store.documents.delete(digest, transaction);
-  await forgetVerifications(transaction, gone);
-}
-
-/** The images that nobody used for so long, and nobody keeps: neither pinned, nor is something mounted or running on them. */
+/**
+ * The images that nobody used for so long, and nobody keeps: neither pinned, nor is something mounted or
+ * running on them.
+ */
 async function unusedImages(
   statements: Statements,
   images: readonly ImageRecord[],

@@ -143,8 +143,8 @@ export type FsckProblemKind =
   | 'index-differs';
 
 /**
- * `found`: nobody was to repair it. `quarantined`: it could not be repaired, and what was damaged was moved out of the way;
- * what it was is still missing.
+ * `found`: nobody was to repair it. `quarantined`: it could not be repaired, and what was damaged was moved
+ * out of the way; what it was is still missing.
  */
 export type FsckState = 'found' | 'repaired' | 'quarantined' | 'unrepaired';
 
@@ -214,8 +214,8 @@ export interface FsckReport {
 const OCTET_STREAM = 'application/octet-stream';
 
 /**
- * The descriptor of a blob of which only digest and size are known: a registry has indexes and manifests at another place
- * than other blobs, so it matters what it is.
+ * The descriptor of a blob of which only digest and size are known: a registry has indexes and manifests at
+ * another place than other blobs, so it matters what it is.
  */
 export async function describeBlob(
   { database, documents, content }: Pick<StoreParts, 'database' | 'documents' | 'content'>,

@@ -15,10 +15,12 @@ import { snapshotsStep } from './check-snapshots.js';
 import { type FsckOptions, type FsckReport, FsckRun } from './fsck-run.js';
 
 /**
- * Checks all that a store holds, in steps, and with `repair` mends what it can. Safe beside pulls and collections in any
- * number of processes. Nothing that an image needs is ever just removed: what cannot be repaired lies in `quarantine/`.
+ * Checks all that a store holds, in steps, and with `repair` mends what it can. Safe beside pulls and
+ * collections in any number of processes. Nothing that an image needs is ever just removed: what cannot be
+ * repaired lies in `quarantine/`.
  *
- * @throws {@link ContentError} LOCKED, NO_SPACE, FILESYSTEM (the check itself cannot go on); {@link LandfallError} ABORTED
+ * @throws {@link ContentError} LOCKED, NO_SPACE, FILESYSTEM (the check itself cannot go on);
+ *   {@link LandfallError} ABORTED
  */
 export async function fsck(store: Store, options: FsckOptions = {}): Promise<FsckReport> {
   await using lease = await store.leases.create();
@@ -56,7 +58,9 @@ async function layoutStep(run: FsckRun): Promise<number> {
   return LAYOUT_PARTS;
 }
 
-/** Files in `blobs/` and directories in `snapshots/` that the database does not name. A collection takes them. */
+/**
+ * Files in `blobs/` and directories in `snapshots/` that the database does not name. A collection takes them.
+ */
 async function orphansStep(run: FsckRun): Promise<number> {
   const { root, database, snapshotter } = run.store;
   const o = { signal: run.signal, dryRun: true };

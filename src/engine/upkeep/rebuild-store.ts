@@ -37,7 +37,10 @@ export interface RebuildReport {
   readonly lostImages: readonly NamedTarget[];
   /** How many blobs were recorded. */
   readonly blobs: number;
-  /** Files that do not hold what their names say. A pull, or a repair, of the images that need them replaces them. */
+  /**
+   * Files that do not hold what their names say. A pull, or a repair, of the images that need them replaces
+   * them.
+   */
   readonly damagedBlobs: readonly DamagedBlob[];
   /** How many snapshots were recorded. */
   readonly snapshots: number;
@@ -61,11 +64,13 @@ interface Rebuilt {
 }
 
 /**
- * Makes a new database for a store that has lost its own, out of `index.json`, the blobs and the snapshots; what the old
- * one still tells is taken over where it fits these. Every blob is digested again. Works on a root that cannot be opened.
+ * Makes a new database for a store that has lost its own, out of `index.json`, the blobs and the snapshots;
+ * what the old one still tells is taken over where it fits these. Every blob is digested again. Works on a
+ * root that cannot be opened.
  *
- * Errors: INVALID_CONFIG (there is no store, or its database has no fault), IN_USE (a process has it open), UNSUPPORTED (a
- * newer program wrote it), NO_SPACE, FILESYSTEM, ABORTED. All of them leave the store as it was.
+ * Errors: INVALID_CONFIG (there is no store, or its database has no fault), IN_USE (a process has it open),
+ * UNSUPPORTED (a newer program wrote it), NO_SPACE, FILESYSTEM, ABORTED. All of them leave the store as it
+ * was.
  */
 export async function rebuildStore(root: string, options: RebuildOptions = {}): Promise<RebuildReport> {
   const begun = performance.now();
