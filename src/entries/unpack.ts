@@ -4,7 +4,7 @@
  * @module landfall/unpack
  */
 export type * from '../unpack/bundle/runtime-config.js';
-export type { InflateLibrary } from '../system/inflater.js';
+export type { InflateLibrary } from '../system/index.js';
 export type { GzipDecompressor } from '../unpack/compression/inflate-choice.js';
 export type {
   Decompressor,
