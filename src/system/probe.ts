@@ -1,19 +1,25 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { release } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { isLandfallError, systemCode } from '../errors.js';
-import { mknodat, openat2 } from './at.js';
-import { libc, SystemError, toBytePath } from './libc.js';
-import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, O_RDWR, RESOLVE_IN_ROOT, S_IFCHR } from './stat.js';
-import { cloneOrCopyFile } from './copy.js';
-import { tryLock } from './flock.js';
-import { mountApiAvailable } from './mount-api.js';
-import { probeIdMappedMounts } from './probe-id-mapped-mounts.js';
-import { probeOverlay } from './probe-overlay.js';
-import { syncfs } from './sync.js';
-import { lgetxattr, lsetxattr } from './xattr.js';
+import { lgetxattr, lsetxattr, mknodat, openat2 } from './calls/at.js';
+import { cloneOrCopyFile } from './calls/copy.js';
+import { tryLock } from './calls/flock.js';
+import { libc, SystemError, toBytePath } from './calls/libc.js';
+import {
+  cloneTree,
+  FilesystemContext,
+  lacksMountCall,
+  mapMountOwners,
+  mountApiAvailable,
+} from './mounts/mount-api.js';
+import { appendLayers, createOverlay, LayerNames, type OverlayLayers } from './mounts/overlay-mount.js';
+import { AT_FDCWD, O_DIRECTORY, O_PATH, O_RDONLY, O_RDWR, RESOLVE_IN_ROOT, S_IFCHR } from './calls/stat.js';
+import { syncfs } from './calls/sync.js';
 
 /** Something that this machine can do or cannot. */
 export interface Capability {
@@ -248,4 +254,160 @@ function withOpen<T>(file: string, flags: number, use: (fd: number) => T): T {
 function refused(error: unknown, words: string): unknown {
   const denied = error instanceof SystemError && (error.code === 'EPERM' || error.code === 'EACCES');
   return denied ? new Error(words, { cause: error }) : error;
+}
+
+/** Two layers, an upper directory, a work directory and a place to mount them at. */
+const OVERLAY = { lower: ['above', 'below'], upper: 'upper', work: 'work', target: 'target' } as const;
+
+/**
+ * Mounts an overlay of directories below `directory`, where this process does not see it, and says how.
+ *
+ * @throws Error whose message says why it cannot
+ */
+export async function probeOverlay(directory: string): Promise<string> {
+  for (const name of [...OVERLAY.lower, OVERLAY.upper, OVERLAY.work, OVERLAY.target])
+    await mkdir(join(directory, name));
+  try {
+    return mountDetached(directory) ?? (await mountInChild(directory, ['-m'], ''));
+  } catch (error) {
+    if (systemCode(error) !== 'EPERM') throw error;
+    throw new Error(await adviceWithoutPrivilege(directory), { cause: error });
+  }
+}
+
+/** A mount that is attached nowhere and goes with its descriptor; undefined where this kernel has no such. */
+function mountDetached(directory: string): string | undefined {
+  const context = openOverlay();
+  if (context === undefined) return undefined;
+  using names = new LayerNames();
+  try {
+    const layers: OverlayLayers = {
+      lower: OVERLAY.lower.map((name) => join(directory, name)),
+      upper: join(directory, OVERLAY.upper),
+      work: join(directory, OVERLAY.work),
+    };
+    const plain = names.plain(layers);
+    if (!appendLayers(context, plain)) return undefined;
+    closeSync(createOverlay(context, plain, { readOnly: false }));
+    return 'mounted two layers and an upper directory, one layer at a time';
+  } catch (error) {
+    const reason = context.message();
+    if (lacksMountCall(error) || reason === undefined) throw error;
+    throw new Error(`the file system does not take it: ${reason}`, { cause: error });
+  } finally {
+    context.close();
+  }
+}
+
+function openOverlay(): FilesystemContext | undefined {
+  try {
+    return new FilesystemContext('overlay');
+  } catch (error) {
+    if (systemCode(error) === 'ENOSYS') return undefined;
+    if (systemCode(error) === 'ENODEV') throw new Error('the kernel has no overlayfs', { cause: error });
+    throw error;
+  }
+}
+
+async function adviceWithoutPrivilege(directory: string): Promise<string> {
+  try {
+    await mountInChild(directory, ['-Urm'], 'userxattr,');
+    return 'needs root (CAP_SYS_ADMIN), or a user namespace, in which it works: unshare -Urm';
+  } catch {
+    return 'needs root (CAP_SYS_ADMIN), and does not work in a user namespace either';
+  }
+}
+
+/** In a mount namespace of its own, which ends with the child, and the mount with it. */
+async function mountInChild(
+  directory: string,
+  namespaces: readonly string[],
+  option: string,
+): Promise<string> {
+  const options = `${option}lowerdir=${OVERLAY.lower.join(':')},upperdir=${OVERLAY.upper},workdir=${OVERLAY.work}`;
+  await run('unshare', [...namespaces, 'mount', '-t', 'overlay', 'overlay', '-o', options, OVERLAY.target], {
+    cwd: directory,
+    timeout: CHILD_TIMEOUT_MS,
+  });
+  return 'mounted two layers and an upper directory, in a mount namespace of its own';
+}
+
+/** From this kernel on, overlayfs takes such mounts as layers (containerd: overlayutils/check.go). */
+const FIRST = [5, 19] as const;
+/** Any will do. */
+const MAP = '0 100000 1';
+
+/**
+ * Finds whether the owners of a directory can be shown as those of a user namespace, in a mount that is attached
+ * nowhere.
+ *
+ * @throws Error whose message says why not
+ */
+export async function probeIdMappedMounts(directory: string): Promise<string> {
+  const [major = 0, minor = 0] = release().split('.').map(Number.parseFloat);
+  if (major < FIRST[0] || (major === FIRST[0] && minor < FIRST[1]))
+    throw new Error(`overlayfs takes them from Linux ${FIRST.join('.')} on, and this is ${release()}`);
+  await using namespace = await UserNamespace.start();
+  const tree = explained(() => cloneTree(directory, false));
+  try {
+    explained(() => mapMountOwners(tree, namespace.fd));
+  } finally {
+    closeSync(tree);
+  }
+  return 'mapped the owners of a directory';
+}
+
+function explained<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    const reasons = new Map([
+      ['EINVAL', 'the file system has none'],
+      ['EPERM', 'needs root (CAP_SYS_ADMIN)'],
+      ['ENOSYS', 'the kernel has none'],
+    ]);
+    const reason = reasons.get(systemCode(error) ?? '');
+    throw reason === undefined ? error : new Error(reason, { cause: error });
+  }
+}
+
+/** A user namespace, which lasts as long as a process of its own. */
+class UserNamespace implements AsyncDisposable {
+  readonly fd: number;
+  readonly #end: () => Promise<unknown>;
+
+  private constructor(fd: number, end: () => Promise<unknown>) {
+    this.fd = fd;
+    this.#end = end;
+  }
+
+  static async start(): Promise<UserNamespace> {
+    // It says a word once it is there, and ends with its input.
+    const child = spawn('unshare', ['--user', 'sh', '-c', 'echo && exec cat'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    const ended = new Promise<'ended'>((resolve) => {
+      child.once('error', () => resolve('ended'));
+      child.once('exit', () => resolve('ended'));
+    });
+    const end = async (): Promise<void> => {
+      child.stdin.end();
+      await ended;
+    };
+    try {
+      if ((await Promise.race([once(child.stdout, 'data'), ended])) === 'ended')
+        throw new Error('unshare(1) makes no user namespace to try them with');
+      const at = `/proc/${child.pid}`;
+      for (const map of ['uid_map', 'gid_map']) await writeFile(`${at}/${map}`, MAP);
+      return new UserNamespace(openSync(`${at}/ns/user`, 'r'), end);
+    } catch (error) {
+      await end();
+      throw systemCode(error) === 'EPERM' ? new Error('needs root (CAP_SYS_ADMIN)', { cause: error }) : error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    closeSync(this.fd);
+    await this.#end();
+  }
 }

@@ -20,13 +20,12 @@ const READS_ENVIRONMENT: readonly string[] = [
 
 /** What is remembered for the whole process, or thread: facts about the machine, which are the same for every store. */
 const REMEMBERS: Readonly<Record<string, readonly string[]>> = {
-  'src/system/beneath.ts': ['detected'],
+  'src/system/paths/beneath.ts': ['detected'],
   'src/system/fault-point.ts': ['left'],
-  'src/system/ffi.ts': ['koffi'],
-  'src/system/libc.ts': ['failure', 'koffi', 'loaded', 'names'],
+  'src/system/calls/libc.ts': ['failure', 'koffi', 'loaded', 'names'],
   'src/system/process-identity.ts': ['boot', 'place'],
-  'src/system/sync.ts': ['cleared'],
-  'src/system/xattr.ts': ['scratch'],
+  'src/system/calls/sync.ts': ['cleared'],
+  'src/system/calls/at.ts': ['scratch'],
 };
 
 const SOURCES: ReadonlyMap<string, ts.SourceFile> = new Map(

@@ -56,7 +56,7 @@ import {
   UTIME_OMIT,
   write,
 } from '../../src/system/index.js';
-import { libc } from '../../src/system/libc.js';
+import { libc } from '../../src/system/calls/libc.js';
 import { codeOf, isRoot, scratchDirectory } from './scratch.js';
 
 const scratch = scratchDirectory();

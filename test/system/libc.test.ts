@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { errnoName } from '../../src/system/libc.js';
+import { errnoName } from '../../src/system/calls/libc.js';
 import { fromBytePath, libcAvailable, toBytePath } from '../../src/system/index.js';
 
 const module = pathToFileURL(join(import.meta.dirname, '../../dist/src/system/index.js')).href;

@@ -10,8 +10,8 @@ import { URL } from 'node:url';
 
 const built = new URL('../../dist/src/system/', import.meta.url);
 const system = await import(new URL('index.js', built).href);
-const { bindByFlags } = await import(new URL('bind-mount.js', built).href);
-const { LayerNames, mountByOptions } = await import(new URL('overlay-mount.js', built).href);
+const { bindByFlags } = await import(new URL('mounts/bind-mount.js', built).href);
+const { LayerNames, mountByOptions } = await import(new URL('mounts/overlay-mount.js', built).href);
 
 const [name, directory] = process.argv.slice(2);
 const at = (...parts) => join(directory, ...parts);

@@ -2,11 +2,11 @@ import { lstatSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import * as at from '../../../src/system/at.js';
-import { O_TMPFILE } from '../../../src/system/stat.js';
-import * as stats from '../../../src/system/stat.js';
-import { SystemError } from '../../../src/system/libc.js';
-import { threadUmaskIsClear } from '../../../src/system/sync.js';
+import * as at from '../../../src/system/calls/at.js';
+import { O_TMPFILE } from '../../../src/system/calls/stat.js';
+import * as stats from '../../../src/system/calls/stat.js';
+import { SystemError } from '../../../src/system/calls/libc.js';
+import { threadUmaskIsClear } from '../../../src/system/calls/sync.js';
 import { LayerWriter } from '../../../src/unpack/layer/layer-writer.js';
 import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 import { CALLERS, type Ownership } from '../../../src/unpack/terms/ownership.js';
@@ -14,9 +14,9 @@ import { isRoot } from '../../support/needs-root.js';
 import { archive, device, directory, fifo, file, hardLink, symlink } from '../../support/tar-builder.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 
-vi.mock('../../../src/system/sync.js', { spy: true });
-vi.mock('../../../src/system/at.js', { spy: true });
-vi.mock('../../../src/system/stat.js', { spy: true });
+vi.mock('../../../src/system/calls/sync.js', { spy: true });
+vi.mock('../../../src/system/calls/at.js', { spy: true });
+vi.mock('../../../src/system/calls/stat.js', { spy: true });
 
 /** Every ID of the image becomes the caller's own, so that who is not root can see owners set and not set, too. */
 const OURS: Ownership = {
@@ -184,7 +184,7 @@ describe('everything is set', () => {
 
   it('where no file without a name can be made', async () => {
     clearUmask();
-    const { openat } = await vi.importActual<typeof at>('../../../src/system/at.js');
+    const { openat } = await vi.importActual<typeof at>('../../../src/system/calls/at.js');
     vi.mocked(at.openat).mockImplementation((dirfd, name, flags, mode) => {
       if ((flags & O_TMPFILE) === O_TMPFILE) throw new SystemError(95, 'openat');
       return openat(dirfd, name, flags, mode);
@@ -198,7 +198,7 @@ describe('everything is set', () => {
     { name: 'takes permissions away', as: { mode: 0o100755 }, calls: MODES },
   ])('where the file system $name', async ({ as, calls }) => {
     clearUmask();
-    const { fstat } = await vi.importActual<typeof stats>('../../../src/system/stat.js');
+    const { fstat } = await vi.importActual<typeof stats>('../../../src/system/calls/stat.js');
     vi.mocked(stats.fstat).mockImplementation((fd) => ({ ...fstat(fd), ...as }));
     expect(callsFor(PARTS)).toEqual(calls);
   });

@@ -1,8 +1,14 @@
-import { isLandfallError, LandfallError } from '../errors.js';
-import { InflateError, type InflateLibrary, type Inflater } from './inflater.js';
-import { bindIsal } from './isal-binding.js';
-import { bindZlib, type InflateBinding, NativeInflater } from './native-inflater.js';
-import type { Capability } from './probe.js';
+import { isLandfallError, LandfallError } from '../../errors.js';
+import {
+  bindIsal,
+  bindZlib,
+  type InflateBinding,
+  InflateError,
+  type InflateLibrary,
+  type Inflater,
+  NativeInflater,
+} from './inflater.js';
+import type { Capability } from '../probe.js';
 
 type Found = { readonly binding: InflateBinding } | { readonly failure: unknown };
 
@@ -42,7 +48,8 @@ export function requireInflater(library: InflateLibrary): InflateBinding {
 
 const NAMES: Readonly<Record<InflateLibrary, string>> = { 'isa-l': 'ISA-L', zlib: "Node's zlib" };
 const HINTS: Readonly<Record<InflateLibrary, string>> = {
-  'isa-l': "Install it (Debian's package is libisal2), or leave the choice to landfall: --inflate auto.",
+  'isa-l':
+    "Install it (Debian's package is libisal2, of 2.24 to 2.32), or leave the choice to landfall: --inflate auto.",
   zlib: 'Leave the choice to landfall: --inflate auto.',
 };
 

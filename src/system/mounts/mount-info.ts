@@ -1,5 +1,5 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { fromBytePath, toBytePath, type BytePath } from './libc.js';
+import { fromBytePath, toBytePath, type BytePath } from '../calls/libc.js';
 
 /** One mount of this process's mount namespace (proc_pid_mountinfo(5)). */
 export interface MountInfo {

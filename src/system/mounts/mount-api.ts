@@ -1,6 +1,14 @@
 import { closeSync, readSync } from 'node:fs';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC } from './stat.js';
-import { type BytePath, cString, libc, SYSCALL, systemError, SystemError, toBytePath } from './libc.js';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_CLOEXEC } from '../calls/stat.js';
+import {
+  type BytePath,
+  cString,
+  libc,
+  SYSCALL,
+  systemError,
+  SystemError,
+  toBytePath,
+} from '../calls/libc.js';
 
 /*
  * The mount API of Linux 5.2: a mount is made step by step through descriptors, and appears nowhere before it is

@@ -1,4 +1,4 @@
-import { LandfallError } from '../errors.js';
+import { LandfallError } from '../../errors.js';
 import { attributeOf, bindMount } from './bind-mount.js';
 import { mountOverlay, type OverlayLayers } from './overlay-mount.js';
 

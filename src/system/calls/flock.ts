@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
-import { pause } from '../concurrency/index.js';
-import { type Abortable, throwIfAborted } from '../errors.js';
+import { pause } from '../../concurrency/index.js';
+import { type Abortable, throwIfAborted } from '../../errors.js';
 import { errno, libc, systemError } from './libc.js';
 
 export type LockKind = 'exclusive' | 'shared';

@@ -1,11 +1,10 @@
 import { closeSync } from 'node:fs';
-import { LandfallError } from '../errors.js';
-import { openat } from './at.js';
+import { LandfallError } from '../../errors.js';
+import { openat, procFdPath } from '../calls/at.js';
 import { bindMount, mount2, mountError, mountFlags } from './bind-mount.js';
-import { SystemError, toBytePath } from './libc.js';
-import { AT_FDCWD, O_DIRECTORY, O_PATH } from './stat.js';
+import { SystemError, toBytePath } from '../calls/libc.js';
+import { AT_FDCWD, O_DIRECTORY, O_PATH } from '../calls/stat.js';
 import { attachMount, FilesystemContext, lacksMountCall, MOUNT_ATTR_RDONLY } from './mount-api.js';
-import { procFdPath } from './xattr.js';
 
 /** The directories of an overlay mount, as ordinary strings. */
 export interface OverlayLayers {

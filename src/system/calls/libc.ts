@@ -1,7 +1,8 @@
+import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import type * as Koffi from 'koffi';
-import { isLandfallError, LandfallError } from '../errors.js';
-import { ffi } from './ffi.js';
+import { isLandfallError, LandfallError } from '../../errors.js';
+import { nativeModuleError } from '../../native-module.js';
 
 /** The longest path that one system call takes, its terminating NUL included. */
 export const PATH_MAX = 4096;
@@ -162,6 +163,28 @@ const LIBRARIES: readonly string[] =
     : ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.so'];
 
 let koffi: typeof Koffi | undefined;
+
+/**
+ * The package that calls native code, loaded at the first call so that importing this module costs nothing.
+ *
+ * @throws LandfallError UNSUPPORTED where this is not Linux on x86_64 or arm64, or it has no binary for this machine
+ */
+export function ffi(): typeof Koffi {
+  if (koffi !== undefined) return koffi;
+  const { platform, arch } = process;
+  if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
+    throw new LandfallError('UNSUPPORTED', `the C library cannot be called on ${platform}/${arch}`, {
+      hint: 'Run landfall on Linux, x86_64 or arm64.',
+    });
+  }
+  try {
+    koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+    return koffi;
+  } catch (cause) {
+    throw nativeModuleError('koffi', cause);
+  }
+}
+
 let loaded: Libc | undefined;
 let failure: LandfallError | undefined;
 
@@ -231,8 +254,7 @@ export function encodePath(into: Buffer, path: BytePath, limit: number = PATH_MA
 }
 
 function load(): Libc {
-  koffi = ffi();
-  const library = openLibrary(koffi);
+  const library = openLibrary(ffi());
   const table: Record<string, Koffi.KoffiFunc<(...args: never) => unknown>> = {};
   const bind = (key: string, symbol: string, [result, ...args]: Signature): void => {
     table[key] = library.func(symbol, result, args);

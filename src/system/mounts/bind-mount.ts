@@ -1,6 +1,6 @@
 import { closeSync, realpathSync } from 'node:fs';
-import { isLandfallError, LandfallError, UnpackError } from '../errors.js';
-import { cString, libc, systemError, SystemError, toBytePath } from './libc.js';
+import { isLandfallError, LandfallError, UnpackError } from '../../errors.js';
+import { cString, libc, systemError, SystemError, toBytePath } from '../calls/libc.js';
 import {
   attachMount,
   cloneTree,

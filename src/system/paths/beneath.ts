@@ -1,5 +1,5 @@
 import { closeSync, statfsSync } from 'node:fs';
-import { openat, openat2, readlinkat } from './at.js';
+import { openat, openat2, procFdPath, readlinkat } from '../calls/at.js';
 import {
   O_CREAT,
   O_DIRECTORY,
@@ -10,10 +10,8 @@ import {
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
-} from './stat.js';
-import { PATH_MAX } from './libc.js';
-import { type BytePath, SystemError } from './libc.js';
-import { procFdPath } from './xattr.js';
+} from '../calls/stat.js';
+import { type BytePath, PATH_MAX, SystemError } from '../calls/libc.js';
 
 export interface BeneathOptions {
   /**
