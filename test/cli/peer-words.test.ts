@@ -59,9 +59,7 @@ describe('what they lead to', () => {
   });
 
   test('and options that there are', () => {
-    const hints = [...text.matchAll(/(?:: |= ?\n? *)(['"`])((?:(?!\1).)+)\1/g)].map(
-      ([, , hint = '']) => hint,
-    );
+    const hints = [...text.matchAll(/^ {2}(['"`])((?:(?!\1).)+)\1:/gm)].map(([, , hint = '']) => hint);
     const named = hints.flatMap((hint) => hint.match(/--[a-z][a-z-]+/g) ?? []);
     expect(named.length).toBeGreaterThan(25);
     for (const name of named) {

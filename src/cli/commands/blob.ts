@@ -8,10 +8,6 @@ import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { ImagePlaces } from '../images/image-places.js';
 import { parseBlobName } from '../images/opened-images.js';
 
-export interface BlobFlags {
-  readonly file?: string;
-}
-
 /** A blob that can be read, of which the size is known. */
 interface FoundBlob {
   readonly descriptor: Descriptor;
@@ -19,7 +15,11 @@ interface FoundBlob {
 }
 
 /** Writes the exact bytes of a blob; the last of them only when all were found to be right. */
-export async function blobCommand(text: string, flags: BlobFlags, context: CommandContext): CommandResult {
+export async function blobCommand(
+  text: string,
+  flags: { readonly file?: string },
+  context: CommandContext,
+): CommandResult {
   const { place, digest } = parseBlobName(text);
   await using places = new ImagePlaces(context);
   const { descriptor, open } = await findBlob(place, digest, places, context);

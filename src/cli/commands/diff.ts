@@ -2,7 +2,7 @@ import { fromBytePath, toBytePath } from '../../system/index.js';
 import { compareStacks, type TreeChange, type TreeEntry } from '../../unpack/index.js';
 import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { jsonWithList, type NodeFacts, nodeFacts, type PathFacts, pathFacts } from './tree-entry-facts.js';
+import { jsonWithList, nodeFacts, pathFacts } from './tree-entry-facts.js';
 import { formatSize, printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
@@ -102,7 +102,7 @@ export function renderDiff(
   return {
     text: async function* () {
       if (o.json) {
-        const facts = async function* (): AsyncGenerator<ChangeFacts, void, undefined> {
+        const facts = async function* (): AsyncGenerator<object, void, undefined> {
           for await (const change of counted()) yield changeFacts(change);
         };
         const sides = { before: o.before, after: o.after };
@@ -158,21 +158,12 @@ function sizeOf({ node }: TreeEntry): number | undefined {
 }
 
 /** The path stands once, outside. */
-interface ChangeFacts extends PathFacts {
-  readonly change: TreeChange['kind'];
-  readonly aspects?: readonly string[];
-  readonly before?: NodeFacts;
-  readonly after?: NodeFacts;
-}
-
-function changeFacts(change: TreeChange): ChangeFacts {
-  const before = change.kind === 'added' ? undefined : nodeFacts(change.before);
-  const after = change.kind === 'removed' ? undefined : nodeFacts(change.after);
+function changeFacts(change: TreeChange): object {
   return {
     change: change.kind,
     ...pathFacts(change.path),
-    ...(change.kind === 'changed' ? { aspects: change.aspects } : {}),
-    ...(before === undefined ? {} : { before }),
-    ...(after === undefined ? {} : { after }),
+    aspects: change.kind === 'changed' ? change.aspects : undefined,
+    before: change.kind === 'added' ? undefined : nodeFacts(change.before),
+    after: change.kind === 'removed' ? undefined : nodeFacts(change.after),
   };
 }

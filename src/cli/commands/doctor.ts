@@ -143,20 +143,8 @@ async function showHosts(text: string, context: CommandContext): CommandResult {
   return 0;
 }
 
-interface HostFacts {
-  readonly url: string;
-  readonly role: string;
-  readonly capabilities: readonly string[];
-  /** Whose, never which. */
-  readonly credentials: string;
-  readonly verified: boolean;
-  readonly clientCertificate: boolean;
-  readonly maxConnections: number | undefined;
-  readonly requestsPerSecond: number | undefined;
-  readonly why: string;
-}
-
-function factsOf(host: HostConfig): HostFacts {
+/** Of credentials it is said whose they are, never which. */
+function factsOf(host: HostConfig) {
   const { base, role, capabilities, credentials, connection, maxConnections, requestsPerSecond, why } = host;
   return {
     url: `${base.protocol}//${base.host}${base.pathname}`,

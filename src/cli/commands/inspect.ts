@@ -270,19 +270,9 @@ export interface ReferrerFacts {
 }
 
 /** That the image had a signature that a policy asked for. */
-export interface SignatureFacts {
-  /** Of the manifest or index that is signed. */
-  readonly digest: Digest;
-  /** What the image was called. */
-  readonly name: string;
-  readonly signedBy: string;
+export interface SignatureFacts extends Omit<Verification, 'requirement' | 'identity' | 'verifiedAt'> {
   /** What the signature says that it is for. */
   readonly identity: string | undefined;
-  readonly format: string;
-  /** Of the signature's manifest. */
-  readonly signature: Digest;
-  readonly policy: string;
-  readonly scope: string;
   /** RFC 3339. */
   readonly verifiedAt: string;
 }

@@ -3,15 +3,7 @@ import { fromBytePath, toBytePath, type BytePath } from '../../system/index.js';
 import type { ImageViews } from '../../transfer/image-views.js';
 import { entryOf, findPath, type TreeEntry, walkTree } from '../../unpack/index.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import {
-  jsonWithList,
-  longColumns,
-  nameWithTarget,
-  nodeFacts,
-  type NodeFacts,
-  pathFacts,
-  type PathFacts,
-} from './tree-entry-facts.js';
+import { jsonWithList, longColumns, nameWithTarget, nodeFacts, pathFacts } from './tree-entry-facts.js';
 import { printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
@@ -42,7 +34,7 @@ export async function lsCommand(
   const opened = await images.layers(source, flags.platform);
   await using views = await openViews(context, { images, opened: [opened] });
   const entries = (): AsyncIterable<Listed> => listed(views, path, flags, context);
-  await writeAll(context, render(entries, { opened, path, flags, context }));
+  await writeAll(context, render(entries, { ...sourceFacts(opened), path }, flags, context));
   return 0;
 }
 
@@ -66,19 +58,14 @@ async function* listed(
   }
 }
 
-interface Listing {
-  readonly opened: OpenedLayers;
-  readonly path: string;
-  readonly flags: LsFlags;
-  readonly context: CommandContext;
-}
-
 async function* render(
   entries: () => AsyncIterable<Listed>,
-  { opened, path, flags, context }: Listing,
+  head: object,
+  flags: LsFlags,
+  { settings }: CommandContext,
 ): AsyncGenerator<string | Buffer, void, undefined> {
-  if (context.settings.output === 'json') {
-    yield* jsonWithList({ ...sourceFacts(opened), path }, 'entries', facts(entries()));
+  if (settings.output === 'json') {
+    yield* jsonWithList(head, 'entries', facts(entries()));
   } else if (flags.null === true) {
     for await (const { label } of entries()) yield Buffer.from(`${label}\0`, 'latin1');
   } else if (flags.long === true) {
@@ -88,9 +75,7 @@ async function* render(
   }
 }
 
-async function* facts(
-  entries: AsyncIterable<Listed>,
-): AsyncGenerator<PathFacts & NodeFacts, void, undefined> {
+async function* facts(entries: AsyncIterable<Listed>): AsyncGenerator<object, void, undefined> {
   for await (const { entry } of entries) yield { ...pathFacts(entry.path), ...nodeFacts(entry) };
 }
 

@@ -4,15 +4,10 @@ import { answer, type CommandContext, type CommandResult } from '../output/comma
 import { printable } from '../format/text.js';
 import { withStore } from '../images/with-store.js';
 
-export interface MountFlags {
-  readonly platform?: string;
-  readonly rw?: boolean;
-}
-
 export async function mountCommand(
   name: string,
   directory: string,
-  flags: MountFlags,
+  flags: { readonly platform?: string; readonly rw?: boolean },
   context: CommandContext,
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
@@ -32,14 +27,10 @@ export async function umountCommand(directory: string, context: CommandContext):
   return 0;
 }
 
-export interface MountsFlags {
-  readonly platform?: string;
-}
-
 /** JSON whatever `--output` says: what reads this is a program. */
 export async function mountsCommand(
   name: string,
-  flags: MountsFlags,
+  flags: { readonly platform?: string },
   context: CommandContext,
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);

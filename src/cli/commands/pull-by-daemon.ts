@@ -1,6 +1,6 @@
 import { type DaemonAddress, DaemonClient } from '../../daemon/index.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
-import type { Credentials } from '../../registry/index.js';
+
 import { formatPlatform, parsePlatform, parseReference, type Platform } from '../../spec/index.js';
 import type { CommandContext } from '../output/command-context.js';
 import { credentialsFor } from '../images/open-registry.js';
@@ -42,7 +42,7 @@ export async function pullByDaemon(
       {
         reference,
         platform: platform === undefined ? '' : formatPlatform(platform),
-        ...(found === undefined ? {} : { credentials: messageOf(found) }),
+        ...(found === undefined ? {} : { credentials: { ...NO_CREDENTIALS, ...found } }),
         allPlatforms,
         noUnpack: !unpack,
         verifyFirst,
@@ -67,14 +67,7 @@ export async function pullByDaemon(
   );
 }
 
-function messageOf(credentials: Credentials): {
-  username: string;
-  password: string;
-  identityToken: string;
-  registryToken: string;
-} {
-  return { username: '', password: '', identityToken: '', registryToken: '', ...credentials };
-}
+const NO_CREDENTIALS = { username: '', password: '', identityToken: '', registryToken: '' };
 
 function resultOf(json: string): PullResult {
   const { platform, ...rest } = JSON.parse(json) as Omit<PullResult, 'platform'> & { platform: string };

@@ -15,12 +15,11 @@ import type { EventDisplay } from '../progress/event-display.js';
 import { LiveLines } from '../progress/live-lines.js';
 import { canDraw, columnsOf, rowsOf, showsUnicode, tableWidth } from '../output/terminal.js';
 
-export interface PullsFlags {
-  readonly watch?: boolean;
-}
-
 /** What the daemon of the root pulls at the moment; with `--watch`, until it is interrupted. */
-export async function pullsCommand({ watch = false }: PullsFlags, context: CommandContext): CommandResult {
+export async function pullsCommand(
+  { watch = false }: { readonly watch?: boolean },
+  context: CommandContext,
+): CommandResult {
   const { root } = context.settings;
   const daemon = await findDaemon(root);
   if (daemon === undefined) {

@@ -12,14 +12,10 @@ import { openRegistry } from '../images/open-registry.js';
 import { parseRegistryName } from './tags.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';
 
-export interface ReferrersFlags {
-  readonly artifactType?: string;
-}
-
 /** Shows what refers to an image at its registry, and what refers to that. */
 export async function referrersCommand(
   name: string,
-  { artifactType }: ReferrersFlags,
+  { artifactType }: { readonly artifactType?: string },
   context: CommandContext,
 ): CommandResult {
   const { signal, log, env } = context;
@@ -56,14 +52,6 @@ function referrerJson({ descriptor, referrers }: Referrer): object {
 
 const CREATED = 'org.opencontainers.image.created';
 
-interface Line {
-  /** The branches and the type. */
-  readonly title: string;
-  readonly digest: Digest;
-  readonly size: string;
-  readonly created: string;
-}
-
 /**
  * The tree of what refers to an image: type, digest, size of the manifest, and when it was made. All but the digests was
  * written by others.
@@ -89,13 +77,9 @@ export function renderReferrers(
   return `${[root, ...text].join('\n')}\n`;
 }
 
-function lineOf({ descriptor }: Referrer, branch: string): Line {
-  const { artifactType, mediaType, digest, size, annotations } = descriptor;
-  const type = printable(artifactType === undefined || artifactType === '' ? mediaType : artifactType);
-  return {
-    title: `${branch}${type}`,
-    digest,
-    size: formatSize(size),
-    created: printable(annotations?.[CREATED] ?? ''),
-  };
+/** Its title is the branches and the type. */
+function lineOf({ descriptor }: Referrer, branch: string) {
+  const { artifactType = '', mediaType, digest, size, annotations } = descriptor;
+  const title = `${branch}${printable(artifactType === '' ? mediaType : artifactType)}`;
+  return { title, digest, size: formatSize(size), created: printable(annotations?.[CREATED] ?? '') };
 }

@@ -48,7 +48,14 @@ export async function saveCommand(
       concurrency: context.settings.concurrency,
       onEvent: (event) => display.show(event),
     });
-    outcomes = await collect(references, { archive, places, session, flags });
+    const choice = copyChoice(flags, 'present');
+    const add = async (reference: string): Promise<CopyReport> => {
+      const { repository, from } = await places.source(reference);
+      const tag = from === '' || isDigest(from) ? undefined : from;
+      return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
+    };
+    // All of them, whatever becomes of one.
+    outcomes = await mapLimited(references, CONCURRENCY, (one) => outcomeOf(one, () => add(one)));
     // An archive that lacks what was asked for would be found out only where nothing can be done about it.
     if (outcomes.every((outcome) => 'value' in outcome)) await archive.finish({ signal });
   } finally {
@@ -63,28 +70,6 @@ export async function saveCommand(
     quiet ? reports.map(({ target }) => `${target.digest}\n`).join('') : renderSaved(saved),
   );
   return 0;
-}
-
-interface Collecting {
-  readonly archive: ArchiveDestination;
-  readonly places: ImagePlaces;
-  readonly session: CopySession;
-  readonly flags: SaveFlags;
-}
-
-/** All of them, whatever becomes of one. */
-async function collect(
-  references: readonly string[],
-  { archive, places, session, flags }: Collecting,
-): Promise<Outcome<CopyReport>[]> {
-  const choice = copyChoice(flags, 'present');
-  return await mapLimited(references, CONCURRENCY, (reference) =>
-    outcomeOf(reference, async () => {
-      const { repository, from } = await places.source(reference);
-      const tag = from === '' || isDigest(from) ? undefined : from;
-      return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
-    }),
-  );
 }
 
 function refuseImpossible(flags: SaveFlags, context: CommandContext): void {

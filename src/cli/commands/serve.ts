@@ -132,33 +132,18 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
       ...(target === undefined ? {} : { uploads: () => target.uploads.inFlight }),
     });
     const url = `${access.tls === undefined ? 'http' : 'https'}://${host}`;
-    tellWhere(
-      { what, url, host: address, port, writable: plan.writable, metricsAt: observed?.address },
-      context,
-    );
+    const metricsUrl = observed && `http://${observed.address}/metrics`;
+    const facts = { source: what, url, host: address, port, writable: plan.writable, metrics: metricsUrl };
+    answer(context, facts, () => {
+      const also = metricsUrl === undefined ? '' : `metrics at ${metricsUrl}\n`;
+      return `serving ${printable(what)} at ${url}\n${also}`;
+    });
     warnOfOpenDoors(served, address, context);
     if (!signal.aborted) await once(signal, 'abort');
   } finally {
     await server.close();
   }
   return EXIT_CODES.ABORTED;
-}
-
-interface Where {
-  readonly what: string;
-  readonly url: string;
-  readonly host: string;
-  readonly port: number;
-  readonly writable: boolean;
-  /** `HOST:PORT` */
-  readonly metricsAt: string | undefined;
-}
-
-function tellWhere({ what, url, host, port, writable, metricsAt }: Where, context: CommandContext): void {
-  const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
-  answer(context, { source: what, url, host, port, writable, metrics }, () => {
-    return `serving ${printable(what)} at ${url}\n${metrics === undefined ? '' : `metrics at ${metrics}\n`}`;
-  });
 }
 
 /** Who listens beyond this machine is told of what everybody there can do. */

@@ -14,13 +14,12 @@ import { printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { invalidConfig } from '../config/settings.js';
 
-export interface TagsFlags {
-  /** At most so many. */
-  readonly limit?: number;
-}
-
 /** Lists the tags of a repository, in the registry's order; as text while they come. */
-export async function tagsCommand(name: string, flags: TagsFlags, context: CommandContext): CommandResult {
+export async function tagsCommand(
+  name: string,
+  flags: { readonly limit?: number },
+  context: CommandContext,
+): CommandResult {
   const { signal, settings, stdout } = context;
   const reference = parseRepositoryName(name);
   const repository = repositoryName(reference);
@@ -37,14 +36,10 @@ export async function tagsCommand(name: string, flags: TagsFlags, context: Comma
   return 0;
 }
 
-export interface ResolveFlags {
-  readonly platform?: string;
-}
-
 /** Asks a registry what a name leads to. The text is the digest alone, so that a script can take it as it is. */
 export async function resolveCommand(
   name: string,
-  flags: ResolveFlags,
+  flags: { readonly platform?: string },
   context: CommandContext,
 ): CommandResult {
   const reference = parseRegistryName(name);

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/files/unpack.js';
-import { type Digest, formatPlatform } from '../../spec/index.js';
-import { checkIdRanges, defaultOwnership, type OmittedDevice, type Ownership } from '../../unpack/index.js';
+import { formatPlatform } from '../../spec/index.js';
+import { checkIdRanges, defaultOwnership, type Ownership } from '../../unpack/index.js';
 import { openArchiveOutput } from '../output/bytes-output.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { countOf, printable } from '../format/text.js';
@@ -24,20 +24,13 @@ export async function unpackCommand(
     unpackImage({ ...image, directory, ownership }),
   );
   const json = unpackedJson(directory, result);
-  answer(context, json, () => {
-    return `unpacked ${printable(json.name)} (${json.platform}, ${countOf(json.layers.length, 'layer')}) into ${printable(directory)}\n`;
-  });
+  answer(context, json, () => `unpacked ${shown(result)} into ${printable(directory)}\n`);
   return 0;
-}
-
-export interface ExportFlags {
-  readonly platform?: string;
-  readonly file?: string;
 }
 
 export async function exportCommand(
   sourceName: string,
-  flags: ExportFlags,
+  flags: { readonly platform?: string; readonly file?: string },
   context: CommandContext,
 ): CommandResult {
   await using output = await openArchiveOutput(flags.file, context);
@@ -51,9 +44,7 @@ export async function exportCommand(
   // Where the archive itself goes to standard output, nothing else does.
   if (file === undefined) return 0;
   const json = { ...imageJson(result), file, size };
-  answer(context, json, () => {
-    return `exported ${printable(json.name)} (${json.platform}, ${countOf(json.layers.length, 'layer')}) to ${printable(file)}\n`;
-  });
+  answer(context, json, () => `exported ${shown(result)} to ${printable(file)}\n`);
   return 0;
 }
 
@@ -78,47 +69,31 @@ export async function bundleCommand(
   for (const warning of warnings) context.log.warn(warning);
   const { args, cwd, user } = config.process;
   const json = { ...unpackedJson(directory, result), args, cwd, user, warnings };
-  answer(context, json, () => {
-    return `made a bundle of ${printable(json.name)} (${json.platform}, ${countOf(json.layers.length, 'layer')}) in ${printable(directory)}\n`;
-  });
+  answer(context, json, () => `made a bundle of ${shown(result)} in ${printable(directory)}\n`);
   return 0;
 }
 
+type Result = LocalImageResult<UnpackImageResult>;
+
 /** What is answered of an image whose layers were read: docs/json-output.md. */
-export interface ImageJson {
-  readonly name: string;
-  readonly digest: Digest;
-  readonly platform: string;
-  readonly imageId: Digest;
-  readonly chainId: Digest | undefined;
-  readonly layers: readonly {
-    readonly digest: Digest;
-    readonly diffId: Digest;
-    readonly chainId: Digest;
-    readonly size: number;
-  }[];
+function imageJson({ name, done }: Result, directory?: string): object {
+  const { digest, imageId, chainId } = done;
+  const layers = done.layers.map(({ descriptor: { digest: blob, size }, ...ids }) => ({
+    digest: blob,
+    ...ids,
+    size,
+  }));
+  return { name, digest, platform: formatPlatform(done.platform), imageId, chainId, directory, layers };
 }
 
 /** And of one that was unpacked into a directory. */
-export interface UnpackedJson extends ImageJson {
-  readonly directory: string;
-  readonly omittedDevices: readonly OmittedDevice[];
+function unpackedJson(directory: string, result: Result): object {
+  return { ...imageJson(result, directory), omittedDevices: result.omittedDevices };
 }
 
-export function imageJson({ name, done }: LocalImageResult<UnpackImageResult>): ImageJson {
-  const { digest, imageId, chainId } = done;
-  const layers = done.layers.map(({ descriptor, ...ids }) => ({
-    digest: descriptor.digest,
-    ...ids,
-    size: descriptor.size,
-  }));
-  const platform = formatPlatform(done.platform);
-  return { name, digest, platform, imageId, chainId, layers };
-}
-
-export function unpackedJson(directory: string, result: LocalImageResult<UnpackImageResult>): UnpackedJson {
-  const { layers, ...facts } = imageJson(result);
-  return { ...facts, directory, layers, omittedDevices: result.omittedDevices };
+/** `debian:trixie (linux/amd64, 3 layers)`. */
+function shown({ name, done }: Result): string {
+  return `${printable(name)} (${formatPlatform(done.platform)}, ${countOf(done.layers.length, 'layer')})`;
 }
 
 /**

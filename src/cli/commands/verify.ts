@@ -31,14 +31,9 @@ import { answer, type CommandContext, type CommandResult, errorFacts } from '../
 import { EXIT_CODES, type ExitCode, exitCodeOf } from '../output/exit-codes.js';
 import { omittedJson } from './copy-facts.js';
 
-export interface VerifyFlags {
-  readonly diffIds?: boolean;
-  readonly referrers?: boolean;
-}
-
 export async function verifyCommand(
   source: string | undefined,
-  flags: VerifyFlags,
+  flags: { readonly diffIds?: boolean; readonly referrers?: boolean },
   context: CommandContext,
 ): CommandResult {
   const { signal, settings } = context;

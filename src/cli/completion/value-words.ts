@@ -140,7 +140,7 @@ async function wordsOfKind(kind: Kind, typed: string, names: StoreNames): Promis
     case 'artifact-type':
       return wordsOf(ARTIFACT_TYPES);
     case 'directory':
-      return { words: [], paths: { kind: 'directories', prefix: '' } };
+      return directories();
     case 'file':
       return files();
     case 'filter':
@@ -180,6 +180,10 @@ function files(): Completions {
   return { words: [], paths: { kind: 'files', prefix: '' } };
 }
 
+function directories(): Completions {
+  return { words: [], paths: { kind: 'directories', prefix: '' } };
+}
+
 /** The scheme alone, until it is typed; then what may follow it. */
 function behind(scheme: string, typed: string, follows: () => Completions): Completions {
   return typed.startsWith(scheme) ? prefixed(scheme, follows()) : wordsOf([scheme]);
@@ -195,7 +199,7 @@ async function imagesBehind(scheme: string, typed: string, names: StoreNames): P
 async function layoutWords(typed: string): Promise<Completions> {
   const [, scheme, directory] = /^(oci:)([^:]+):/.exec(typed) ?? [];
   if (scheme === undefined || directory === undefined) {
-    return behind('oci:', typed, () => ({ words: [], paths: { kind: 'directories', prefix: '' } }));
+    return behind('oci:', typed, directories);
   }
   return prefixed(`${scheme}${directory}:`, wordsOf(await imageNames(directory)));
 }

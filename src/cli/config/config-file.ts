@@ -34,16 +34,11 @@ export interface ConfigFile {
  */
 export function readConfigFile(place: ConfigPlace, program: Command, home: string): ConfigFile {
   try {
-    return new ConfigReader(place, readToml(place.path), { program, home }).read();
+    return new ConfigReader(place, readToml(place.path), program, home).read();
   } catch (error) {
     if (!isLandfallError(error)) throw error;
     return { values: [], faults: [error] };
   }
-}
-
-interface ConfigReaderOptions {
-  readonly program: Command;
-  readonly home: string;
 }
 
 class ConfigReader {
@@ -54,7 +49,7 @@ class ConfigReader {
   readonly #values: GivenValue[] = [];
   readonly #faults: LandfallError[] = [];
 
-  constructor(place: ConfigPlace, document: TomlDocument, { program, home }: ConfigReaderOptions) {
+  constructor(place: ConfigPlace, document: TomlDocument, program: Command, home: string) {
     this.#place = place;
     this.#document = document;
     this.#program = program;

@@ -71,24 +71,17 @@ export class Configuration {
     const origins = new Map<string, Origin>();
     for (const one of new Set([program, command])) {
       const table = one === program ? '' : `${one.name()}.`;
-      for (const option of one.options) this.#applyTo(one, option, { table, origins });
+      for (const option of one.options) {
+        const apply = kindOf(option) === 'table' ? this.#applyTable : this.#applyTo;
+        apply.call(this, one, option, `${table}${keyOf(option)}`, origins);
+      }
     }
     return origins;
   }
 
-  #applyTo(
-    command: Command,
-    option: Option,
-    { table, origins }: { readonly table: string; readonly origins: Map<string, Origin> },
-  ): void {
-    const key = `${table}${keyOf(option)}`;
-    const typed = isTyped(command, option);
-    if (kindOf(option) === 'table') {
-      this.#applyTable(command, option, { key, origins });
-      return;
-    }
+  #applyTo(command: Command, option: Option, key: string, origins: Map<string, Origin>): void {
     const given = this.values.get(key);
-    if (typed) origins.set(key, { from: 'option' });
+    if (isTyped(command, option)) origins.set(key, { from: 'option' });
     else if (given !== undefined) {
       origins.set(key, given.origin);
       setValue(command, option, given);
@@ -96,11 +89,7 @@ export class Configuration {
   }
 
   /** Of a table each name counts by itself. */
-  #applyTable(
-    command: Command,
-    option: Option,
-    { key, origins }: { readonly key: string; readonly origins: Map<string, Origin> },
-  ): void {
+  #applyTable(command: Command, option: Option, key: string, origins: Map<string, Origin>): void {
     const attribute = option.attributeName();
     const typed = isTyped(command, option) ? (command.getOptionValue(attribute) as object) : undefined;
     const given = [...this.values.values()].filter((value) => value.key.startsWith(`${key}.`));
@@ -142,13 +131,6 @@ function setValue(command: Command, option: Option, { value, origin }: GivenValu
   );
 }
 
-const SWITCHES: ReadonlyMap<string, boolean> = new Map([
-  ['true', true],
-  ['1', true],
-  ['false', false],
-  ['0', false],
-]);
-
 /**
  * What the environment says of the global options that were not typed. An empty variable counts as unset.
  *
@@ -183,9 +165,9 @@ function valuesIn(option: Option, variable: string, text: string): GivenValue[] 
   const origin = { from: 'environment', variable } as const;
   switch (kindOf(option)) {
     case 'switch': {
-      const value = SWITCHES.get(text.toLowerCase());
-      if (value === undefined) throw new InvalidArgumentError('It is neither true nor false.');
-      return [{ key, option, value, origin }];
+      const value = /^(?:true|1)$/i.test(text);
+      if (value || /^(?:false|0)$/i.test(text)) return [{ key, option, value, origin }];
+      throw new InvalidArgumentError('It is neither true nor false.');
     }
     case 'list': {
       // As in PATH; none of the lists of global options has colons in its elements.

@@ -1,5 +1,5 @@
 import { formatRate, formatSize, printable } from '../format/text.js';
-import { renderRow, type TimelineRow, timelineRows } from './render-row.js';
+import { renderRow, type RowPlace, type TimelineRow, timelineRows } from './render-row.js';
 import {
   element,
   escapeXml,
@@ -188,20 +188,13 @@ text { fill: var(--text); font: 12px system-ui, 'Segoe UI', 'DejaVu Sans', sans-
 .rate { fill: var(--download); fill-opacity: 0.25; stroke: var(--download); stroke-width: 1 }
 `.replaceAll('\n', '\n  ');
 
-export interface ThroughputPlace {
-  readonly axis: TimeAxis;
-  readonly top: number;
-  readonly height: number;
-  readonly left: number;
-}
-
 /** So many steps can be told apart on the picture. */
 const MOST_STEPS = 120;
 
 /** How fast bytes came, as steps below the layers. */
 export function renderThroughput(
   throughput: Throughput,
-  { axis, top, height, left }: ThroughputPlace,
+  { axis, top, height, left }: Omit<RowPlace, 'right'>,
 ): string {
   const rates = ratesOf(throughput, axis.end);
   const most = Math.max(0, ...rates.map(({ rate }) => rate));
