@@ -4,13 +4,12 @@
  * @module landfall/registry
  */
 export { openRegistry } from '../library/open-registry.js';
-export { type AuthFileOptions } from '../registry/auth/auth-file.js';
-export type { RewriteRule } from '../registry/hosts/host-config.js';
-export type { ConnectionOptions } from '../registry/http/http.js';
 export {
+  type AuthFileOptions,
   ByteRateLimit,
   type CheckedCredentials,
   type Credentials,
+  type ConnectionOptions,
   type CredentialsProvider,
   defaultCredentials,
   type DefaultCredentialsOptions,
@@ -35,6 +34,7 @@ export {
   type RequestEvent,
   type Resolver,
   type RetryOptions,
+  type RewriteRule,
   type Timeouts,
   type TransportOptions,
 } from '../registry/index.js';

@@ -2,17 +2,11 @@ import { mapLimited } from '../concurrency/index.js';
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
-import {
-  type CopyEvent,
-  type CopyReport,
-  copyResolved,
-  CopySession,
-  type CopySessionOptions,
-  type PlatformChoice,
-  type ReferrerChoice,
-  resolveSource,
-} from '../transfer/index.js';
+import { tellingCaller } from '../system/index.js';
+import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
+import { copyResolved, resolveSource } from '../transfer/copy/copy.js';
+import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
+import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { ImagePlaces } from './image-places.js';
 

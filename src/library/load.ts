@@ -3,15 +3,12 @@ import type { Store } from '../engine/store.js';
 import { unpackPresent } from '../engine/files/unpack-present.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';
-import { tellingCaller } from '../system/caller-callback.js';
-import {
-  ArchiveLoader,
-  type CopyEvent,
-  type CopyReport,
-  CopySession,
-  openArchive,
-  StorePlace,
-} from '../transfer/index.js';
+import { tellingCaller } from '../system/index.js';
+import { ArchiveLoader } from '../transfer/copy/load-archive.js';
+import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
+import { CopySession } from '../transfer/copy/copy-session.js';
+import { openArchive } from '../transfer/transports/archives/open-archive.js';
+import { StorePlace } from '../transfer/transports/store-place.js';
 import type { PlannedImage } from '../transfer/copy/load-archive.js';
 import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';

@@ -22,7 +22,16 @@ export {
   type RootFs,
 } from './image-config.js';
 export { type ImageIndex } from './image-index.js';
-export { type JsonObject, type JsonValue, parseJson } from './json-fields.js';
+export {
+  type JsonObject,
+  type JsonValue,
+  optionalStrings,
+  parseJson,
+  readDigest,
+  readObject,
+  requiredSize,
+  requiredString,
+} from './json-fields.js';
 export { type Limit, LIMITS, type UnpackLimit, type UnpackLimits, unpackLimits } from './limits.js';
 export { childrenOf, type ImageManifest, parseManifest } from './manifest.js';
 export {

@@ -5,6 +5,7 @@
 export * from './at.js';
 export * from './beneath.js';
 export { bootId, canChangeOwners, inUserNamespace } from './process-identity.js';
+export { type Telling, tellingCaller } from './caller-callback.js';
 export { microsecondsNow } from './clock.js';
 export * from './libc.js';
 export * from './copy.js';

@@ -1,4 +1,4 @@
-import type { SyncedImage, SyncEvent } from '../../transfer/sync/index.js';
+import type { SyncedImage, SyncEvent } from '../../transfer/sync/sync-result.js';
 import type { CommandContext } from '../output/command-context.js';
 import { countOf, formatSize } from '../format/size.js';
 import { fitEnd, printable } from '../format/table.js';

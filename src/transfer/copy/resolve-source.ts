@@ -37,7 +37,7 @@ export async function resolveReadable(
     return target;
   } catch (error) {
     // Loaded only here: a command that looks at what is in the store starts without what knows registries.
-    const { isMisdescribed } = await import('../../registry/misdescribed.js');
+    const { isMisdescribed } = await import('../../registry/index.js');
     if (!isMisdescribed(error, target)) throw error;
     return (await source.resolve(from, { signal, byGet: true })) ?? target;
   }

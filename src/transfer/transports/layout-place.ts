@@ -37,7 +37,6 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { PolicyTransport, SignatureSource } from '../../trust/index.js';
-import { fileImage } from '../../trust/policy/policy-image.js';
 import type { GovernedImage, GovernedOptions, SourcePlace, SourceRepository } from './destination.js';
 
 /** What images are read from: an OCI layout directory, or an archive. */
@@ -120,6 +119,8 @@ export class LayoutPlace implements SourcePlace {
     const isReference = typeof name !== 'string';
     const text = isReference ? formatReference(name) : name;
     const named = isReference || !isDigest(text) ? text : undefined;
+    // Loaded only here: most copies are held against no policy.
+    const { fileImage } = await import('../../trust/index.js');
     return {
       image: await fileImage({ ...file, tag: named, name: `${this.name}:${text}` }),
       tag: isReference ? name.tag : named,

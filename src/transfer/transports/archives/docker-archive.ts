@@ -16,7 +16,7 @@ import {
   parseReference,
   platformOf,
 } from '../../../spec/index.js';
-import { optionalStrings, readObject, requiredString } from '../../../spec/json-fields.js';
+import { optionalStrings, readObject, requiredString } from '../../../spec/index.js';
 import type { Compression } from '../../../unpack/index.js';
 import {
   type ArchivedContent,

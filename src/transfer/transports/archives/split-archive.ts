@@ -10,7 +10,7 @@ import {
   UnpackError,
 } from '../../../errors.js';
 import { createDigester, type Digest, LIMITS, parseJson } from '../../../spec/index.js';
-import { readDigest, readObject, requiredSize, requiredString } from '../../../spec/json-fields.js';
+import { readDigest, readObject, requiredSize, requiredString } from '../../../spec/index.js';
 import {
   type ArchiveFile,
   ArchiveStream,
