@@ -4,13 +4,13 @@
  * @module landfall/registry
  */
 export { openRegistry } from '../library/open-registry.js';
-export { type AuthFileOptions } from '../registry/index.js';
-export type { RewriteRule } from '../registry/index.js';
-export type { ConnectionOptions } from '../registry/index.js';
+export type { AuthFileOptions, ConnectionOptions, RewriteRule } from '../registry/index.js';
 export {
+  type AuthFileOptions,
   ByteRateLimit,
   type CheckedCredentials,
   type Credentials,
+  type ConnectionOptions,
   type CredentialsProvider,
   defaultCredentials,
   type DefaultCredentialsOptions,
@@ -35,6 +35,7 @@ export {
   type RequestEvent,
   type Resolver,
   type RetryOptions,
+  type RewriteRule,
   type Timeouts,
   type TransportOptions,
 } from '../registry/index.js';

@@ -23,8 +23,8 @@ export {
 } from '../library/save.js';
 export type { PlannedPrune } from '../library/sync.js';
 export type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
+export type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 export type {
-  ArchiveFormat,
   ContentOutcome,
   ContentRole,
   CopiedContent,
@@ -33,21 +33,19 @@ export type {
   CopyEvent,
   CopyReport,
   CopyWarning,
-  PlatformChoice,
-  PutOutcome,
-  ReferrerChoice,
-} from '../transfer/index.js';
+} from '../transfer/copy/copy-report.js';
+export type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
+export type { PutOutcome } from '../transfer/transports/destination.js';
 export type { Position } from '../transfer/sync/mirror-file.js';
 export type { SyncedContent, SyncFailure, SyncOutcome } from '../transfer/sync/sync-result.js';
-export {
-  type Fault,
-  MirrorFileError,
-  type PrunedTag,
-  type SyncedImage,
-  type SyncEvent,
-  type SyncImageEnded,
-  type SyncPlanned,
-  type SyncResult,
-  type SyncTagPruned,
-  type UnprunedRepository,
-} from '../transfer/sync/index.js';
+export { type Fault, MirrorFileError } from '../transfer/sync/yaml-text.js';
+export type {
+  PrunedTag,
+  SyncedImage,
+  SyncEvent,
+  SyncImageEnded,
+  SyncPlanned,
+  SyncResult,
+  SyncTagPruned,
+  UnprunedRepository,
+} from '../transfer/sync/sync-result.js';

@@ -3,12 +3,12 @@
  *
  * @module landfall/unpack
  */
-export type * from '../unpack/bundle/runtime-config.js';
 export type { InflateLibrary } from '../system/index.js';
-export type { GzipDecompressor } from '../unpack/compression/inflate-choice.js';
 export type {
   Decompressor,
   ExtractionOptions,
+  GzipDecompressor,
+  IdMappings,
   IdRange,
   InflateChoice,
   LayerEvent,
@@ -19,5 +19,17 @@ export type {
   OmittedDevice,
   Ownership,
   OwnerRule,
+  RuntimeCapabilities,
+  RuntimeConfig,
+  RuntimeIdMapping,
+  RuntimeLimit,
+  RuntimeLinux,
+  RuntimeMount,
+  RuntimeNamespace,
+  RuntimeNamespaceType,
+  RuntimeProcess,
+  RuntimeResources,
+  RuntimeRoot,
+  RuntimeUser,
   UnpackEvent,
 } from '../unpack/index.js';

@@ -3,16 +3,10 @@ import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { tellingCaller } from '../concurrency/index.js';
-import {
-  type CopyEvent,
-  type CopyReport,
-  copyResolved,
-  CopySession,
-  type CopySessionOptions,
-  type PlatformChoice,
-  type ReferrerChoice,
-  resolveSource,
-} from '../transfer/index.js';
+import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
+import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
+import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
+import { copyResolved, resolveSource } from '../transfer/copy/copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { ImagePlaces } from './image-places.js';
 

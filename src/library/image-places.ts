@@ -5,17 +5,17 @@ import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import { parseReference, quoted, repositoryName } from '../spec/index.js';
-import {
-  ArchiveDestination,
-  type DestinationPlace,
-  type DestinationRepository,
-  LayoutDestination,
-  LayoutPlace,
-  openArchive,
-  RegistryPlace,
-  type SourceRepository,
-  StorePlace,
-} from '../transfer/index.js';
+import { ArchiveDestination } from '../transfer/transports/archives/archive-destination.js';
+import type {
+  DestinationPlace,
+  DestinationRepository,
+  SourceRepository,
+} from '../transfer/transports/destination.js';
+import { LayoutDestination } from '../transfer/transports/layout-destination.js';
+import { LayoutPlace } from '../transfer/transports/layout-place.js';
+import { openArchive } from '../transfer/transports/archives/open-archive.js';
+import { RegistryPlace } from '../transfer/transports/registry-place.js';
+import { StorePlace } from '../transfer/transports/store-place.js';
 import { transportOf } from '../transfer/transports/archives/archive.js';
 import { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/transports/image-place.js';
 import { openRegistry } from './open-registry.js';

@@ -4,14 +4,11 @@ import { unpackPresent } from '../engine/files/unpack.js';
 import { ContentError, LandfallError } from '../errors.js';
 import { type Digest, formatReference, type Platform } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
-import {
-  ArchiveLoader,
-  type CopyEvent,
-  type CopyReport,
-  CopySession,
-  openArchive,
-  StorePlace,
-} from '../transfer/index.js';
+import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
+import { CopySession } from '../transfer/copy/copy-session.js';
+import { ArchiveLoader } from '../transfer/copy/load-archive.js';
+import { openArchive } from '../transfer/transports/archives/open-archive.js';
+import { StorePlace } from '../transfer/transports/store-place.js';
 import type { PlannedImage } from '../transfer/copy/load-archive.js';
 import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';

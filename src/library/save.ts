@@ -1,16 +1,12 @@
 import { LandfallError } from '../errors.js';
 import { isDigest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
-import {
-  ArchiveDestination,
-  type ArchiveFormat,
-  copy,
-  type CopyEvent,
-  type CopyReport,
-  CopySession,
-  type PlatformChoice,
-  type ReferrerChoice,
-} from '../transfer/index.js';
+import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
+import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
+import { CopySession } from '../transfer/copy/copy-session.js';
+import { copy } from '../transfer/copy/copy.js';
+import { ArchiveDestination } from '../transfer/transports/archives/archive-destination.js';
+import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 import { copySubject, together, type TransferOptions } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';

@@ -5,13 +5,10 @@ import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
 import type { RegistryClientOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
-import type {
-  MirrorFile,
-  RepositoryPrune,
-  SyncEvent,
-  SyncOptions as TransferSyncOptions,
-  SyncResult,
-} from '../transfer/sync/index.js';
+import type { MirrorFile } from '../transfer/sync/mirror-file.js';
+import type { RepositoryPrune } from '../transfer/sync/plan-prunes.js';
+import type { SyncEvent, SyncResult } from '../transfer/sync/sync-result.js';
+import type { SyncOptions as TransferSyncOptions } from '../transfer/sync/sync.js';
 import { copySubject } from './copy.js';
 import { type EventStream, eventStream, type Told } from './event-stream.js';
 import { systemOptions } from './open-registry.js';
@@ -81,7 +78,9 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   const { file, store, registryOptions, prune, ...rest } = options;
   // Only who mirrors needs what reads such files.
-  const { OpenPlaces, readMirrorFile, sync: run } = await import('../transfer/sync/index.js');
+  const { readMirrorFile } = await import('../transfer/sync/read-mirror-file.js');
+  const { OpenPlaces } = await import('../transfer/sync/open-places.js');
+  const { sync: run } = await import('../transfer/sync/sync.js');
   throwIfAborted(rest.signal);
   const mirror = readMirrorFile(await readText(file), readOptions(file));
   const opened = storeFor(mirror, store);

@@ -12,7 +12,6 @@ export * from './calls/libc.js';
 export { notifySystemd } from './calls/systemd-notify.js';
 export * from './calls/stat.js';
 export * from './calls/sync.js';
-export * from './caller-callback.js';
 export * from './fault-point.js';
 export * from './frontier.js';
 export { createInflater, probeInflater, requireInflater } from './inflate/inflaters.js';

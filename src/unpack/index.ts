@@ -77,7 +77,12 @@ export {
   decompress,
   type Decompressor,
 } from './compression/decompress.js';
-export { type InflateChoice, probeInflate, requireInflate } from './compression/inflate-choice.js';
+export {
+  type GzipDecompressor,
+  type InflateChoice,
+  probeInflate,
+  requireInflate,
+} from './compression/inflate-choice.js';
 export { probeZstd } from './compression/unzstd.js';
 export { encodeHeader, paddingOf, PLAIN_FILE } from './files/encode-header.js';
 export { exportTree } from './files/export-tree.js';

@@ -7,20 +7,19 @@ import { isLandfallError, systemCode } from '../../errors.js';
 import { shortDigest } from '../../spec/index.js';
 import {
   type EarlierReport,
-  type MirrorDestination,
-  type MirrorFile,
-  MirrorFileError,
-  OpenPlaces,
-  parsePlaceName,
-  parseShard,
   type PrunedTag,
   readEarlierReport,
-  readMirrorFile,
-  type RepositoryPrune,
-  sync,
   type SyncedImage,
   type SyncResult,
-} from '../../transfer/sync/index.js';
+} from '../../transfer/sync/sync-result.js';
+import type { MirrorDestination, MirrorFile } from '../../transfer/sync/mirror-file.js';
+import { MirrorFileError } from '../../transfer/sync/yaml-text.js';
+import { OpenPlaces } from '../../transfer/sync/open-places.js';
+import { parsePlaceName } from '../../transfer/sync/place-name.js';
+import { parseShard } from '../../transfer/sync/shard.js';
+import { readMirrorFile } from '../../transfer/sync/read-mirror-file.js';
+import type { RepositoryPrune } from '../../transfer/sync/plan-prunes.js';
+import { sync } from '../../transfer/sync/sync.js';
 import { askTerminal } from '../images/ask-terminal.js';
 import {
   answer,

@@ -5,7 +5,11 @@ import { resolveImage } from '../../engine/images/names.js';
 import { openStore, type Store } from '../../engine/store.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { parseReference, repositoryName } from '../../spec/index.js';
-import type { DestinationPlace, DestinationRepository, SourceRepository } from '../../transfer/index.js';
+import type {
+  DestinationPlace,
+  DestinationRepository,
+  SourceRepository,
+} from '../../transfer/transports/destination.js';
 import type { LayoutPlace } from '../../transfer/transports/layout-place.js';
 import type { RegistryPlace } from '../../transfer/transports/registry-place.js';
 import type { StorePlace } from '../../transfer/transports/store-place.js';

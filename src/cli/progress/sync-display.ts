@@ -1,4 +1,4 @@
-import type { SyncedImage, SyncEvent } from '../../transfer/sync/index.js';
+import type { SyncedImage, SyncEvent } from '../../transfer/sync/sync-result.js';
 import type { CommandContext } from '../output/command-context.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { type EventDisplay, openEventDisplay, type Tally } from './event-display.js';

@@ -1,5 +1,5 @@
 import type { Abortable } from '../../errors.js';
-import { type Telling, tellingCaller } from '../../system/index.js';
+import { type Telling, tellingCaller } from '../../concurrency/index.js';
 import type { IngestProgress } from './content-store.js';
 
 /** The progress of a wait is reported at this interval, in ms. */

@@ -50,6 +50,8 @@ export async function copyResolved(
     return await copyOnce(source, destination, request, session);
   } catch (error) {
     const { from, resolved } = request;
+    // Loaded only here: a copy between files starts without what knows registries.
+    const { isMisdescribed } = await import('../../registry/index.js');
     if (!isMisdescribed(error, resolved)) throw error;
     // Of a registry's tag HEAD may have told something else than there is.
     const { signal } = session;

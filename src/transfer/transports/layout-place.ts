@@ -120,6 +120,8 @@ export class LayoutPlace implements SourcePlace {
     const isReference = typeof name !== 'string';
     const text = isReference ? formatReference(name) : name;
     const named = isReference || !isDigest(text) ? text : undefined;
+    // Loaded only here: most copies are held against no policy.
+    const { fileImage } = await import('../../trust/index.js');
     return {
       image: await fileImage({ ...file, tag: named, name: `${this.name}:${text}` }),
       tag: isReference ? name.tag : named,

@@ -131,9 +131,10 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
     return await this.#remote.distrust(descriptor);
   }
 
-  governed(tagOrDigest: string): Promise<GovernedImage> {
+  async governed(tagOrDigest: string): Promise<GovernedImage> {
     const reference = this.#referenceTo(tagOrDigest);
-    return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [this] });
+    const { registryImage } = await import('../../trust/index.js');
+    return { image: registryImage(reference), tag: reference.tag, signatures: [this] };
   }
 
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {

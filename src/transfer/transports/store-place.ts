@@ -199,10 +199,11 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
     }
   }
 
-  governed(tagOrDigest: string): Promise<GovernedImage> {
+  async governed(tagOrDigest: string): Promise<GovernedImage> {
     const reference = parseReference(this.#nameOf(tagOrDigest));
+    const { registryImage } = await import('../../trust/index.js');
     const { memory } = this;
-    return Promise.resolve({ image: registryImage(reference), tag: reference.tag, signatures: [], memory });
+    return { image: registryImage(reference), tag: reference.tag, signatures: [], memory };
   }
 
   async fetch(descriptor: Descriptor, { offset = 0, length, signal }: FetchOptions = {}): Promise<Readable> {
