@@ -4,7 +4,6 @@
  * @module landfall/registry
  */
 export { openRegistry } from '../library/open-registry.js';
-export type { AuthFileOptions, ConnectionOptions, RewriteRule } from '../registry/index.js';
 export {
   type AuthFileOptions,
   ByteRateLimit,

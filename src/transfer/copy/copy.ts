@@ -1,4 +1,3 @@
-import { isMisdescribed } from '../../registry/index.js';
 import type { Descriptor } from '../../spec/index.js';
 import { chooseTarget } from './select-platforms.js';
 import { CopyGate } from './copy-gate.js';

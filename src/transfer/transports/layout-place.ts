@@ -37,7 +37,6 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { PolicyTransport, SignatureSource } from '../../trust/index.js';
-import { fileImage } from '../../trust/index.js';
 import type { GovernedImage, GovernedOptions, SourcePlace, SourceRepository } from './destination.js';
 
 /** What images are read from: an OCI layout directory, or an archive. */

@@ -7,7 +7,6 @@ import {
   type RemoteRepository,
 } from '../../registry/index.js';
 import { type Descriptor, type Digest, isDigest, type Reference } from '../../spec/index.js';
-import { registryImage } from '../../trust/index.js';
 import type {
   DeleteTagOptions,
   DestinationPlace,

@@ -22,7 +22,6 @@ import {
   repositoryName,
   shortDigest,
 } from '../../spec/index.js';
-import { registryImage } from '../../trust/index.js';
 import type {
   DestinationPlace,
   DestinationRepository,

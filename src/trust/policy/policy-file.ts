@@ -316,4 +316,3 @@ export function governingRule(policy: Policy, { transport, scopes }: PolicyImage
 function acceptsAnything({ requirements }: PolicyRule): boolean {
   return requirements.every(({ type }) => type === 'insecureAcceptAnything');
 }
-
