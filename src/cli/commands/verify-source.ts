@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/discard-layers.js';
 import { resolveImage } from '../../engine/images/find-image.js';
 import type { Store } from '../../engine/store.js';
@@ -133,9 +132,7 @@ async function layoutSource(
   { directory, name }: Extract<ImagePlace, { kind: 'layout' }>,
   { signal }: CommandContext,
 ): Promise<VerifySource> {
-  const content = await OciLayout.open(directory);
-  const file = { transport: 'oci', path: directory } as const;
-  const place = new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file });
+  const place = await LayoutPlace.open(directory);
   const omitted = await readDeclarationFile(directory);
   return {
     name: place.name,
