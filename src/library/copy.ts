@@ -101,14 +101,26 @@ async function copyTelling(options: CopyOptions): Promise<CopyReport> {
  * @returns the events; it begins when the loop does, and throws what {@link copy} throws
  */
 export function copyEvents(options: CopyEventsOptions): EventStream<CopyProgress> {
-  const run = async ({ tell, signal }: Told<CopyProgress>): Promise<CopyProgress> => {
-    return { type: 'done', result: await copy({ ...options, signal, onEvent: tell }) };
-  };
-  return eventStream({ signal: options.signal, run, subject: copySubject });
+  return transferStream<CopyEvent, CopyReport>(options, (telling) => copy({ ...options, ...telling }));
+}
+
+/** The stream of an operation that reports by a callback; its last event is `done` and has the result. */
+export function transferStream<E extends { readonly type: string }, R>(
+  { signal: callers }: Abortable,
+  operation: (telling: { readonly signal: AbortSignal; readonly onEvent: (event: E) => void }) => Promise<R>,
+): EventStream<E | { readonly type: 'done'; readonly result: R }> {
+  return eventStream({
+    signal: callers,
+    run: async ({ tell, signal }: Told<E | { readonly type: 'done'; readonly result: R }>) => ({
+      type: 'done' as const,
+      result: await operation({ signal, onEvent: tell }),
+    }),
+    subject: copySubject,
+  });
 }
 
 /** Of how far content has come, only the latest of each state is worth telling. */
-export function copySubject(event: { readonly type: string } | CopyEvent): string | undefined {
+function copySubject(event: { readonly type: string } | CopyEvent): string | undefined {
   if (event.type !== 'content' || !('descriptor' in event)) return undefined;
   return `${event.state} ${event.descriptor.digest} ${event.destination}`;
 }

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { OciLayout } from '../content/index.js';
 import { resolveImage } from '../engine/images/names.js';
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
@@ -13,10 +12,9 @@ import type {
 } from '../transfer/transports/destination.js';
 import { LayoutDestination } from '../transfer/transports/layout-destination.js';
 import { LayoutPlace } from '../transfer/transports/layout-place.js';
-import { openArchive } from '../transfer/transports/archives/open-archive.js';
+import { openArchivePlace } from '../transfer/transports/archives/open-archive.js';
 import { RegistryPlace } from '../transfer/transports/registry-place.js';
 import { StorePlace } from '../transfer/transports/store-place.js';
-import { transportOf } from '../transfer/transports/archives/archive.js';
 import { digestGiven, type ImagePlace, parseImagePlace } from '../transfer/transports/image-place.js';
 import { openRegistry } from './open-registry.js';
 
@@ -131,17 +129,10 @@ export class ImagePlaces implements AsyncDisposable {
   }
 
   async #files(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
-    if (named.kind === 'layout') {
-      const path = resolve(named.directory);
-      const content = await OciLayout.open(path);
-      return this.#keep(
-        new LayoutPlace({ content, location: `oci:${path}`, path, file: { transport: 'oci', path } }),
-      );
-    }
-    const { file: path, format } = named;
-    const content = await openArchive({ file: path }, { signal: this.#options.signal });
-    const file = { transport: transportOf(content), path };
-    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${path}`, path, file }));
+    if (named.kind === 'layout') return this.#keep(await LayoutPlace.open(resolve(named.directory)));
+    const { file, format } = named;
+    const { signal } = this.#options;
+    return this.#keep(await openArchivePlace({ file }, `${format}-archive:${file}`, { signal }));
   }
 
   #keep<T extends AsyncDisposable>(opened: T): T {

@@ -10,8 +10,8 @@ import { ArchiveLoader } from '../transfer/copy/load-archive.js';
 import { openArchive } from '../transfer/transports/archives/open-archive.js';
 import { StorePlace } from '../transfer/transports/store-place.js';
 import type { PlannedImage } from '../transfer/copy/load-archive.js';
-import { copySubject, together, type TransferOptions } from './copy.js';
-import { type EventStream, eventStream, type Told } from './event-stream.js';
+import { together, type TransferOptions, transferStream } from './copy.js';
+import type { EventStream } from './event-stream.js';
 
 /** Which archive to bring into a store, and how. */
 export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'> {
@@ -109,10 +109,9 @@ async function loadTelling(options: LoadOptions): Promise<readonly LoadedImage[]
  * @returns the events; it begins when the loop does, and throws what {@link load} throws
  */
 export function loadEvents(options: LoadEventsOptions): EventStream<LoadProgress> {
-  const run = async ({ tell, signal }: Told<LoadProgress>): Promise<LoadProgress> => {
-    return { type: 'done', result: await load({ ...options, signal, onEvent: tell }) };
-  };
-  return eventStream({ signal: options.signal, run, subject: copySubject });
+  return transferStream<CopyEvent, readonly LoadedImage[]>(options, (telling) =>
+    load({ ...options, ...telling }),
+  );
 }
 
 async function loadOne(

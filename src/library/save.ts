@@ -8,8 +8,8 @@ import { copy } from '../transfer/copy/copy.js';
 import { ArchiveDestination } from '../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
-import { copySubject, together, type TransferOptions } from './copy.js';
-import { type EventStream, eventStream, type Told } from './event-stream.js';
+import { together, type TransferOptions, transferStream } from './copy.js';
+import type { EventStream } from './event-stream.js';
 import { ImagePlaces } from './image-places.js';
 
 /** Which images to write into one archive, and how. */
@@ -93,10 +93,7 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
  * @returns the events; it begins when the loop does, and throws what {@link save} throws
  */
 export function saveEvents(options: SaveEventsOptions): EventStream<SaveProgress> {
-  const run = async ({ tell, signal }: Told<SaveProgress>): Promise<SaveProgress> => {
-    return { type: 'done', result: await save({ ...options, signal, onEvent: tell }) };
-  };
-  return eventStream({ signal: options.signal, run, subject: copySubject });
+  return transferStream<CopyEvent, SavedArchive>(options, (telling) => save({ ...options, ...telling }));
 }
 
 function refuseImpossible({ sources, archive, splitBytes }: SaveOptions): void {

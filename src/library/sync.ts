@@ -9,8 +9,8 @@ import type { MirrorFile } from '../transfer/sync/mirror-file.js';
 import type { RepositoryPrune } from '../transfer/sync/plan-prunes.js';
 import type { SyncEvent, SyncResult } from '../transfer/sync/sync-result.js';
 import type { SyncOptions as TransferSyncOptions } from '../transfer/sync/sync.js';
-import { copySubject } from './copy.js';
-import { type EventStream, eventStream, type Told } from './event-stream.js';
+import { transferStream } from './copy.js';
+import type { EventStream } from './event-stream.js';
 import { systemOptions } from './open-registry.js';
 
 /** Tags of a repository that would go, since the mirror file asks for them no more. */
@@ -109,10 +109,7 @@ async function syncTelling(options: SyncOptions): Promise<SyncResult> {
  * @returns the events; it begins when the loop does, and throws what {@link sync} throws
  */
 export function syncEvents(options: SyncEventsOptions): EventStream<SyncProgress> {
-  const run = async ({ tell, signal }: Told<SyncProgress>): Promise<SyncProgress> => {
-    return { type: 'done', result: await sync({ ...options, signal, onEvent: tell }) };
-  };
-  return eventStream({ signal: options.signal, run, subject: copySubject });
+  return transferStream<SyncEvent, SyncResult>(options, (telling) => sync({ ...options, ...telling }));
 }
 
 function planned({ repository, tags }: RepositoryPrune): PlannedPrune {

@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { OciLayout } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { resolveImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
@@ -293,9 +292,7 @@ async function layoutSource(
   { directory, name }: Extract<ImagePlace, { kind: 'layout' }>,
   { signal }: CommandContext,
 ): Promise<VerifySource> {
-  const content = await OciLayout.open(directory);
-  const file = { transport: 'oci', path: directory } as const;
-  const place = new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file });
+  const place = await LayoutPlace.open(directory);
   const omitted = await readDeclarationFile(directory);
   return {
     name: place.name,

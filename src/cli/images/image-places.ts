@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { ResultCache } from '../../concurrency/index.js';
-import { type BlobProvider, OciLayout } from '../../content/index.js';
+import type { BlobProvider } from '../../content/index.js';
 import { resolveImage } from '../../engine/images/names.js';
 import { openStore, type Store } from '../../engine/store.js';
 import type { RegistryClient } from '../../registry/index.js';
@@ -183,21 +183,15 @@ export class ImagePlaces implements AsyncDisposable {
   }
 
   async #filePlace(named: Extract<ImagePlace, { kind: 'layout' | 'archive' }>): Promise<LayoutPlace> {
-    const { LayoutPlace } = await import('../../transfer/transports/layout-place.js');
     if (named.kind === 'layout') {
-      const { directory } = named;
-      const content = await OciLayout.open(directory);
-      const file = { transport: 'oci', path: directory } as const;
-      return this.#keep(new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file }));
+      const { LayoutPlace } = await import('../../transfer/transports/layout-place.js');
+      return this.#keep(await LayoutPlace.open(named.directory));
     }
-    const { transportOf } = await import('../../transfer/transports/archives/archive.js');
-    const { openArchive } = await import('../../transfer/transports/archives/open-archive.js');
+    const { openArchivePlace } = await import('../../transfer/transports/archives/open-archive.js');
     const { signal, stdin } = this.#context;
     const { file, format } = named;
-    const content = await openArchive(file === '-' ? { stream: stdin } : { file }, { signal });
-    const path = file === '-' ? undefined : file;
-    const facts = { transport: transportOf(content), path };
-    return this.#keep(new LayoutPlace({ content, location: `${format}-archive:${file}`, path, file: facts }));
+    const input = file === '-' ? { stream: stdin } : { file };
+    return this.#keep(await openArchivePlace(input, `${format}-archive:${file}`, { signal }));
   }
 
   async #fileDestination(

@@ -1,6 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
 import { ResultCache } from '../../concurrency/index.js';
-import { OciLayout } from '../../content/index.js';
 import type { Store } from '../../engine/store.js';
 import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
 import {
@@ -12,8 +11,7 @@ import {
   type RegistryClientOptions,
 } from '../../registry/index.js';
 import { ArchiveDestination } from '../transports/archives/archive-destination.js';
-import { transportOf } from '../transports/archives/archive.js';
-import { openArchive } from '../transports/archives/open-archive.js';
+import { openArchivePlace } from '../transports/archives/open-archive.js';
 import type {
   DestinationPlace,
   DestinationRepository,
@@ -90,18 +88,10 @@ export class OpenPlaces implements SyncPlaces, AsyncDisposable {
         const registry = await this.#client(place.host, connection);
         return new RegistryPlace({ registry, host: place.host });
       }
-      case 'layout': {
-        const content = await OciLayout.open(place.path);
-        const { path } = place;
-        const file = { transport: 'oci', path } as const;
-        return new LayoutPlace({ content, location: formatPlace(place), path, file });
-      }
-      case 'archive': {
-        const { path } = place;
-        const content = await openArchive({ file: path }, { signal });
-        const file = { transport: transportOf(content), path };
-        return new LayoutPlace({ content, location: formatPlace(place), path, file });
-      }
+      case 'layout':
+        return await LayoutPlace.open(place.path);
+      case 'archive':
+        return await openArchivePlace({ file: place.path }, formatPlace(place), { signal });
       case 'store': {
         const { root } = this.#options;
         if (await isThere(root)) return await this.#storePlace();

@@ -1,6 +1,7 @@
-import { type Abortable, ContentError, isLandfallError, LandfallError, RegistryError } from '../../errors.js';
+import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { type Descriptor, parseReference, repositoryName } from '../../spec/index.js';
 import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
+import { resolveSource } from '../copy/resolve-source.js';
 import type { SourceRepository } from '../transports/destination.js';
 import type {
   MirrorDestination,
@@ -67,19 +68,9 @@ export class PlannedRepository {
   async resolve(from: string, options: Abortable): Promise<Descriptor> {
     const known = this.#resolved.get(from);
     if (known !== undefined) return known;
-    const found = await this.repository.resolve(from, options);
-    if (found === undefined) throw this.#absent(from);
+    const found = await resolveSource(this.repository, from, options);
     this.#resolved.set(from, found);
     return found;
-  }
-
-  #absent(from: string): RegistryError | ContentError {
-    const { location, registry } = this.repository;
-    const message = `${location} has no ${from}`;
-    const hint = 'Check the spelling of repository and tag.';
-    return registry === undefined
-      ? new ContentError('BLOB_NOT_FOUND', message, { hint })
-      : new RegistryError('NOT_FOUND', message, { hint });
   }
 }
 

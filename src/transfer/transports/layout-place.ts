@@ -6,6 +6,7 @@ import {
   INDEX_FILE,
   namedEntries,
   type NamedEntry,
+  OciLayout,
   rawNamesOf,
   ReferrerFinder,
   type TagTable,
@@ -71,6 +72,12 @@ export class LayoutPlace implements SourcePlace {
   readonly #finder: ReferrerFinder;
   readonly found: DescriptorFinder;
   #known: ReadIndex | undefined;
+
+  /** An OCI layout directory. Errors: those of `OciLayout.open`. */
+  static async open(path: string): Promise<LayoutPlace> {
+    const content = await OciLayout.open(path);
+    return new LayoutPlace({ content, location: `oci:${path}`, path, file: { transport: 'oci', path } });
+  }
 
   constructor(options: LayoutPlaceOptions) {
     this.name = options.location;

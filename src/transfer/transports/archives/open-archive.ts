@@ -11,7 +11,8 @@ import {
   brokenArchive,
   openArchiveFile,
 } from './archive-file.js';
-import type { Archive } from './archive.js';
+import { type Archive, transportOf } from './archive.js';
+import { LayoutPlace } from '../layout-place.js';
 import { type Declaration, DECLARATION_FILE, parseDeclaration } from '../declaration.js';
 import { DOCKER_MANIFEST, DOCKER_REPOSITORIES, DockerArchive } from './docker-archive.js';
 import { openSplitArchive, PARTS_SUFFIX } from './split-archive.js';
@@ -49,6 +50,17 @@ export async function openArchive(input: ArchiveInput, o: OpenArchiveOptions = {
     await file[Symbol.asyncDispose]();
     throw archiveError(error, file.location, o.signal);
   }
+}
+
+/** The images of an archive to copy from. Errors: as {@link openArchive}. */
+export async function openArchivePlace(
+  input: ArchiveInput,
+  location: string,
+  o: OpenArchiveOptions = {},
+): Promise<LayoutPlace> {
+  const content = await openArchive(input, o);
+  const path = 'file' in input ? input.file : undefined;
+  return new LayoutPlace({ content, location, path, file: { transport: transportOf(content), path } });
 }
 
 async function openByName(name: string, o: OpenArchiveOptions): Promise<ArchiveFile> {
