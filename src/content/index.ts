@@ -5,10 +5,13 @@ export {
   type DocumentFacts,
   DocumentGraph,
   DocumentStore,
+  heldBlobs,
+  heldChains,
   imagesListing,
   imagesWithBlob,
   imagesWithChain,
   type Reachable,
+  reachedBy,
 } from './images/documents.js';
 export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
 export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
@@ -56,7 +59,7 @@ export {
   JoinedImages,
   type PutImage,
 } from './images/images.js';
-export { ByteRanges, type ByteSpan } from './store/byte-ranges.js';
+export { ByteRanges, type ByteSpan } from './store/arriving-bytes.js';
 export { readDocument } from './images/read-document.js';
 export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';
@@ -105,9 +108,8 @@ export {
   listPartials,
   partialProgress,
   type PartialBlob,
-} from './store/partials.js';
+} from './store/ingest-directory.js';
 export { putBackDoubtfulBlobs } from './store/blob-records.js';
-export { heldBlobs, heldChains, reachedBy } from './images/held.js';
 export {
   blobsAmong,
   dropBlobs,

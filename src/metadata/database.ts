@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { ContentError, systemCode } from '../errors.js';
@@ -24,6 +23,18 @@ export interface OpenDatabaseOptions {
   readonly busyTimeoutMs?: number;
   /** What of it survives a power cut. Default `transaction`. */
   readonly synced?: Synced;
+  /** Refuses what would wait for ever; see {@link TransactionScope}. Default: nothing does. */
+  readonly scope?: TransactionScope | undefined;
+}
+
+/**
+ * Tells a call that comes from inside a transaction's function from a call beside it, as an `AsyncLocalStorage` does. Inside of one
+ * the database, in place of the transaction, would wait for the transaction, and the transaction for it. It is for tests alone, since
+ * Node 20 and 22 follow it through every promise of the process.
+ */
+export interface TransactionScope {
+  run<T>(state: { readonly open: boolean }, body: () => T): T;
+  getStore(): { readonly open: boolean } | undefined;
 }
 
 /** What can be asked of a database, inside a transaction or outside of one. Parameters bind to `?` in order. */
@@ -51,6 +62,7 @@ interface OpenedDatabase {
   readonly schemaVersion: number;
   readonly busyTimeoutMs: number;
   readonly synced: Synced;
+  readonly scope?: TransactionScope | undefined;
   /** Of one that is only read: what is left to do when it was closed. */
   readonly onClose?: () => Promise<void>;
 }
@@ -77,7 +89,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   #current: Synced | undefined = 'transaction';
   readonly #readOnly: boolean;
   readonly #onClose: () => Promise<void>;
-  readonly #inside = new AsyncLocalStorage<{ open: boolean }>();
+  readonly #scope: TransactionScope | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -87,6 +99,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     this.#connection = connection;
     this.#busyTimeoutMs = o.busyTimeoutMs;
     this.#synced = o.synced;
+    this.#scope = o.scope;
     this.#readOnly = o.onClose !== undefined;
     this.#onClose = o.onClose ?? (() => Promise.resolve());
   }
@@ -99,7 +112,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    *   by a newer program), LOCKED, NO_SPACE, FILESYSTEM
    */
   static async open(file: string, o: OpenDatabaseOptions = {}): Promise<MetadataDatabase> {
-    const { create = true, busyTimeoutMs = BUSY_TIMEOUT_MS, synced = 'transaction' } = o;
+    const { create = true, busyTimeoutMs = BUSY_TIMEOUT_MS, synced = 'transaction', scope } = o;
     if (!create) await refuseMissing(file);
     const connection = await SqliteConnection.open(file, create ? 'create' : 'write');
     try {
@@ -109,7 +122,12 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       await connection.close().catch(() => undefined);
       throw error;
     }
-    return new MetadataDatabase(connection, file, { schemaVersion: SCHEMA_VERSION, busyTimeoutMs, synced });
+    return new MetadataDatabase(connection, file, {
+      schemaVersion: SCHEMA_VERSION,
+      busyTimeoutMs,
+      synced,
+      scope,
+    });
   }
 
   /**
@@ -219,7 +237,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       const scope = { open: true };
       try {
         await this.#refuseNewer();
-        const result = await this.#inside.run(scope, () => body(statementsWithin(connection, scope)));
+        const statements = statementsWithin(connection, scope);
+        const result = await (this.#scope?.run(scope, () => body(statements)) ?? body(statements));
         scope.open = false;
         await this.#patiently(() => connection.run('COMMIT'));
         return result;
@@ -228,9 +247,6 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
         // SQLite has rolled back by itself after some failures, and then says that there is nothing to roll back.
         await connection.run('ROLLBACK').catch(() => undefined);
         throw error;
-      } finally {
-        // Once there is a store, Node 20 and 22 follow it through every promise of the process.
-        this.#inside.disable();
       }
     });
   }
@@ -273,8 +289,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   #queue<T>(step: () => Promise<T>): Promise<T> {
     if (this.#closed !== undefined) return Promise.reject(new Error('the database is closed'));
-    // It would wait for the transaction, and the transaction for it.
-    if (this.#inside.getStore()?.open === true) {
+    if (this.#scope?.getStore()?.open === true) {
       return Promise.reject(new Error('inside a transaction, use the transaction and not the database'));
     }
     return this.#append(step);

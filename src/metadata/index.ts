@@ -9,6 +9,7 @@ export {
   settleUnsynced,
   type Statements,
   type Transaction,
+  type TransactionScope,
 } from './database.js';
 export { MIGRATIONS, type Migration, SCHEMA_VERSION } from './migrate.js';
 export { probeSqlite } from './probe-sqlite.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { ByteRanges } from '../../src/content/store/byte-ranges.js';
+import { ByteRanges } from '../../src/content/store/arriving-bytes.js';
 
 const offsets = (start: number, end: number): number[] =>
   Array.from({ length: end - start }, (_, i) => start + i);

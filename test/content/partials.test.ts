@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { expirePartials, listPartials } from '../../src/content/index.js';
-import { partialProgress } from '../../src/content/store/partials.js';
+import { partialProgress } from '../../src/content/store/ingest-directory.js';
 import { encodedOf } from '../../src/spec/index.js';
 import { begin, describing } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,7 +153,7 @@ describe('MetadataDatabase', () => {
     });
 
     it('says so when the database is used inside it, in place of waiting for ever', async () => {
-      const database = await open();
+      const database = await open({ scope: new AsyncLocalStorage() });
       await expect(database.transaction(() => database.get('SELECT 1'))).rejects.toThrow(
         'use the transaction',
       );

@@ -1,7 +1,8 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
-import { Frontier } from '../../system/index.js';
-import { ByteRanges, type ByteSpan } from './byte-ranges.js';
+import { Frontier, } from '../../system/index.js';
+import { type Telling, tellingCaller } from '../../concurrency/index.js';
+import type { IngestProgress } from './content-store.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
 export interface ByteSink {
@@ -210,4 +211,109 @@ export function cutChunks(chunks: readonly Uint8Array[], start: number, end: num
     if (at >= end) break;
   }
   return cut;
+}
+
+/** From `start` up to and without `end`. */
+export interface ByteSpan {
+  /** Bytes from the beginning. */
+  readonly start: number;
+  /** Bytes from the beginning. */
+  readonly end: number;
+}
+
+/** A set of byte offsets, as the few ranges it consists of. */
+export class ByteRanges {
+  /** Sorted, not empty, neither overlapping nor touching. */
+  #spans: readonly ByteSpan[] = [];
+
+  add(start: number, end: number): void {
+    if (end <= start) return;
+    const touches = (span: ByteSpan): boolean => span.start <= end && span.end >= start;
+    const joined = this.#spans.filter(touches);
+    const merged = {
+      start: Math.min(start, ...joined.map((span) => span.start)),
+      end: Math.max(end, ...joined.map((span) => span.end)),
+    };
+    this.#spans = [...this.#spans.filter((span) => !touches(span)), merged].sort((a, b) => a.start - b.start);
+  }
+
+  remove(start: number, end: number): void {
+    if (end <= start) return;
+    this.#spans = this.#spans.flatMap((span) => [
+      ...(span.start < Math.min(span.end, start)
+        ? [{ start: span.start, end: Math.min(span.end, start) }]
+        : []),
+      ...(Math.max(span.start, end) < span.end ? [{ start: Math.max(span.start, end), end: span.end }] : []),
+    ]);
+  }
+
+  /** What of a range is not in the set, in order. */
+  gaps(start: number, end: number): ByteSpan[] {
+    const gaps: ByteSpan[] = [];
+    let at = start;
+    for (const span of this.#spans) {
+      if (span.end <= at) continue;
+      if (span.start >= end) break;
+      if (span.start > at) gaps.push({ start: at, end: span.start });
+      at = span.end;
+    }
+    if (at < end) gaps.push({ start: at, end });
+    return gaps;
+  }
+
+  /** The ranges, in order; neither overlapping nor touching. */
+  get spans(): readonly ByteSpan[] {
+    return this.#spans;
+  }
+
+  /** How many offsets are in the set. */
+  get bytes(): number {
+    return this.#spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
+  /** Where the range that begins at 0 ends; 0 where there is none. */
+  get prefix(): number {
+    const first = this.#spans[0];
+    return first?.start === 0 ? first.end : 0;
+  }
+}
+
+/** The progress of a wait is reported at this interval, in ms. */
+const TELL_EVERY_MS = 200;
+
+/** A wait, and a look at the progress of what it waits for. */
+export interface Waiting<T> extends Abortable {
+  readonly wait: (o: Abortable) => Promise<T>;
+  /** Undefined where there is nothing to be told. */
+  readonly look: () => Promise<IngestProgress | undefined>;
+  readonly onWait?: ((progress: IngestProgress) => void) | undefined;
+  /** Gives back what came of the wait after all, where the callback has failed. */
+  readonly undo?: (value: T) => Promise<void>;
+}
+
+/**
+ * Tells now and then how far it is that is waited for, until it settles. A look that fails is left out; a callback that throws ends
+ * the wait, with what it throws.
+ */
+export async function whileWaiting<T>({ signal, wait, look, onWait, undo }: Waiting<T>): Promise<T> {
+  const waiting = async ({ onEvent: tell, ...o }: Telling<IngestProgress>): Promise<T> => {
+    if (tell === undefined) return await wait(o);
+    let settled = false;
+    const timer = setInterval(() => {
+      look().then(
+        (progress) => {
+          // A wait that has ended meanwhile reports nothing.
+          if (!settled && progress !== undefined) tell(progress);
+        },
+        () => undefined,
+      );
+    }, TELL_EVERY_MS);
+    try {
+      return await wait(o);
+    } finally {
+      settled = true;
+      clearInterval(timer);
+    }
+  };
+  return await tellingCaller({ signal, onEvent: onWait }, waiting, undo);
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
-import type { ByteSpan } from './byte-ranges.js';
+import type { ByteSpan } from './arriving-bytes.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;

@@ -8,6 +8,7 @@ import { createDigester, type Descriptor, type Digest } from '../../spec/index.j
 import { faultPoint } from '../../system/index.js';
 import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob, hasSyncedRow, recordBlob } from './blob-records.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
+import { whileWaiting } from './arriving-bytes.js';
 import type {
   BlobInfo,
   ByteRange,
@@ -17,6 +18,8 @@ import type {
   IngestWriter,
   Labels,
 } from './content-store.js';
+import { IngestDirectory, partialProgress } from './ingest-directory.js';
+import { LocalIngest, makeBlobDirectory } from './ingest.js';
 import {
   blobDirectory,
   blobPath,
@@ -25,10 +28,6 @@ import {
   syncDirectory,
   unlessMissing,
 } from './layout-files.js';
-import { IngestDirectory } from './ingest-directory.js';
-import { LocalIngest, makeBlobDirectory } from './ingest.js';
-import { partialProgress } from './partials.js';
-import { whileWaiting } from './while-waiting.js';
 
 export interface LocalContentStoreOptions {
   /** This boot, where what is committed is not to be synced; see src/metadata/unsynced.ts. */

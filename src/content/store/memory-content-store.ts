@@ -2,9 +2,8 @@ import { Readable } from 'node:stream';
 import { untilAborted } from '../../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
-import { ArrivingBytes, bytesIn, type ByteSink } from './arriving-bytes.js';
+import { ArrivingBytes, bytesIn, type ByteSink, type ByteSpan, whileWaiting } from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
-import type { ByteSpan } from './byte-ranges.js';
 import type {
   Labels,
   BlobInfo,
@@ -15,7 +14,6 @@ import type {
   IngestWriter,
 } from './content-store.js';
 import { stalePartial } from './ingest-directory.js';
-import { whileWaiting } from './while-waiting.js';
 
 interface StoredBlob {
   readonly info: BlobInfo;
