@@ -62,7 +62,7 @@ export function treeState(directory: string, o: TreeStateOptions = {}): TreeStat
     const giveBack = (stat.mode & S_IFMT) === S_IFLNK ? undefined : lendAccess(dirfd, name, stat);
     lines.push(describe(dirfd, name, path, stat));
     if ((stat.mode & S_IFMT) === S_IFDIR) visitNames(dirfd, name, path);
-    giveBack?.();
+    giveBack?.[Symbol.dispose]();
   };
   const visitNames = (dirfd: number, name: BytePath, path: BytePath): void => {
     const fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { systemCode } from '../../errors.js';
 import {
   type BytePath,
@@ -22,7 +21,7 @@ import {
 } from '../../system/index.js';
 import { printable, type WarningSink } from '../terms/layer-fault.js';
 import { copyAttributes, type Place } from './file-attributes.js';
-import { inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.js';
+import { Opened, inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.js';
 
 /**
  * Makes a second file like the given one, which is anything but a directory: content, owner, mode, xattrs and times.
@@ -31,33 +30,21 @@ import { inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.
  */
 export function copyNode(from: Place, to: Place, stat: Stat, warnings: WarningSink): boolean {
   const type = stat.mode & S_IFMT;
-  const giveBack = type === S_IFREG ? lendAccess(from.dirfd, from.name, stat) : undefined;
-  try {
-    if (type === S_IFREG) copyContent(from, to, stat);
-    else if (type === S_IFLNK) symlinkat(readlinkat(from.dirfd, from.name), to.dirfd, to.name);
-    else if (!makeSpecial(to, stat)) {
-      warnings.add(`device nodes cannot be made here, ${printable(from.name)} and any others are left out`);
-      return false;
-    }
-    copyAttributes(from, to, stat, warnings);
-    return true;
-  } finally {
-    giveBack?.();
+  using _lent = type === S_IFREG ? lendAccess(from.dirfd, from.name, stat) : undefined;
+  if (type === S_IFREG) copyContent(from, to, stat);
+  else if (type === S_IFLNK) symlinkat(readlinkat(from.dirfd, from.name), to.dirfd, to.name);
+  else if (!makeSpecial(to, stat)) {
+    warnings.add(`device nodes cannot be made here, ${printable(from.name)} and any others are left out`);
+    return false;
   }
+  copyAttributes(from, to, stat, warnings);
+  return true;
 }
 
 function copyContent(from: Place, to: Place, stat: Stat): void {
-  const source = openat(from.dirfd, from.name, O_RDONLY | O_NOFOLLOW);
-  try {
-    const target = openat(to.dirfd, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    try {
-      if (stat.size > 0) cloneOrCopyFile(source, target, stat.size);
-    } finally {
-      closeSync(target);
-    }
-  } finally {
-    closeSync(source);
-  }
+  using source = new Opened(openat(from.dirfd, from.name, O_RDONLY | O_NOFOLLOW));
+  using target = new Opened(openat(to.dirfd, to.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+  if (stat.size > 0) cloneOrCopyFile(source.fd, target.fd, stat.size);
 }
 
 function makeSpecial(to: Place, stat: Stat): boolean {

@@ -29,6 +29,19 @@ const OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 const OWNER_ALL = 0o700;
 const OWNER_READS = 0o400;
 
+/** A descriptor, closed at the end of its scope. */
+export class Opened implements Disposable {
+  readonly fd: number;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.fd);
+  }
+}
+
 /** Opens the top of a tree, which is a path of our own and may be reached through symlinks. */
 export function openTree(path: string): number {
   return openat(AT_FDCWD, toBytePath(path), O_RDONLY | O_DIRECTORY);
@@ -67,11 +80,8 @@ export function inDirectoryBelow<T>(
     return descend(rootfd, path.split('/'), use);
   }
   if (fd === undefined) return undefined;
-  try {
-    return { result: use(fd) };
-  } finally {
-    closeSync(fd);
-  }
+  using opened = new Opened(fd);
+  return { result: use(opened.fd) };
 }
 
 function descend<T>(
@@ -83,17 +93,9 @@ function descend<T>(
   if (name === undefined) return { result: use(dirfd) };
   const stat = fstatatIfPresent(dirfd, name, AT_SYMLINK_NOFOLLOW);
   if (stat === undefined || !isDirectory(stat)) return undefined;
-  const giveBack = lendAccess(dirfd, name, stat);
-  try {
-    const fd = openDirectory(dirfd, name);
-    try {
-      return descend(fd, rest, use);
-    } finally {
-      closeSync(fd);
-    }
-  } finally {
-    giveBack?.();
-  }
+  using _lent = lendAccess(dirfd, name, stat);
+  using opened = new Opened(openDirectory(dirfd, name));
+  return descend(opened.fd, rest, use);
 }
 
 /**
@@ -130,15 +132,15 @@ export function readNames(fd: number): BytePath[] {
 
 /**
  * Who is not root has only the rights that a file's own mode gives, and a layer's may have any. This gives its owner what it
- * takes to read the file, or to change the directory, and returns how to give back what was there; undefined where nothing
- * was needed.
+ * takes to read the file, or to change the directory; what is returned gives back what was there, and is undefined where
+ * nothing was needed.
  */
-export function lendAccess(dirfd: number, name: BytePath, stat: Stat): (() => void) | undefined {
+export function lendAccess(dirfd: number, name: BytePath, stat: Stat): Disposable | undefined {
   const mode = stat.mode & 0o7777;
   const needed = isDirectory(stat) ? OWNER_ALL : OWNER_READS;
   if (process.geteuid?.() === 0 || (mode & needed) === needed) return undefined;
   fchmodat(dirfd, name, mode | needed);
-  return () => fchmodat(dirfd, name, mode);
+  return { [Symbol.dispose]: () => fchmodat(dirfd, name, mode) };
 }
 
 /** Removes whatever is at a name, with all below it; absent is not an error. */
@@ -150,11 +152,9 @@ export function removeEntry(dirfd: number, name: BytePath): void {
     return;
   }
   lendAccess(dirfd, name, stat);
-  const fd = openDirectory(dirfd, name);
-  try {
-    for (const child of readNames(fd)) removeEntry(fd, child);
-  } finally {
-    closeSync(fd);
+  {
+    using opened = new Opened(openDirectory(dirfd, name));
+    emptyDirectory(opened.fd);
   }
   unlinkat(dirfd, name, AT_REMOVEDIR);
 }

@@ -1,4 +1,4 @@
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import type { Abortable } from '../../errors.js';
 import {
   AT_SYMLINK_NOFOLLOW,
@@ -32,7 +32,15 @@ import {
 } from './image-tree.js';
 import { isOverlayXattr } from '../disk/file-attributes.js';
 import { isOpaque, isWhiteout } from '../disk/file-attributes.js';
-import { isDirectory, lendAccess, openDirectory, openTree, Pace, readNames } from '../disk/tree-walk.js';
+import {
+  Opened,
+  isDirectory,
+  lendAccess,
+  openDirectory,
+  openTree,
+  Pace,
+  readNames,
+} from '../disk/tree-walk.js';
 import { ContentDigest } from './content-digest.js';
 
 export interface IndexDirectoryOptions extends Abortable {
@@ -64,15 +72,11 @@ const CHUNK_BYTES = 256 * 1024;
  */
 export async function indexDirectory(directory: string, o: IndexDirectoryOptions): Promise<IndexedTree> {
   try {
-    const fd = openTree(directory);
-    try {
-      const indexer = new DirectoryIndexer(o);
-      const root = new IndexedDirectory(0);
-      await indexer.directory(fd, root, fstat(fd), procFdPath(fd, '.'));
-      return { root, contents: indexer.contents, paths: indexer.paths };
-    } finally {
-      closeSync(fd);
-    }
+    using opened = new Opened(openTree(directory));
+    const indexer = new DirectoryIndexer(o);
+    const root = new IndexedDirectory(0);
+    await indexer.directory(opened.fd, root, fstat(opened.fd), procFdPath(opened.fd, '.'));
+    return { root, contents: indexer.contents, paths: indexer.paths };
   } catch (error) {
     throw filesystemError(error, `reading ${directory}`);
   }
@@ -122,17 +126,9 @@ class DirectoryIndexer {
     }
     const child = new IndexedDirectory(this.#entries, parent, name);
     parent.children.set(name, child);
-    const giveBack = lendAccess(dirfd, name, stat);
-    try {
-      const fd = openDirectory(dirfd, name);
-      try {
-        await this.directory(fd, child, stat, procFdPath(dirfd, name));
-      } finally {
-        closeSync(fd);
-      }
-    } finally {
-      giveBack?.();
-    }
+    using _lent = lendAccess(dirfd, name, stat);
+    using opened = new Opened(openDirectory(dirfd, name));
+    await this.directory(opened.fd, child, stat, procFdPath(dirfd, name));
   }
 
   /** Undefined for what no layer can have. */
@@ -174,22 +170,14 @@ class DirectoryIndexer {
 
   async #digest(dirfd: number, name: BytePath, stat: Stat): Promise<string> {
     const digest = new ContentDigest(stat.size);
-    const giveBack = lendAccess(dirfd, name, stat);
-    try {
-      const fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW);
-      try {
-        for (;;) {
-          const count = readSync(fd, this.#buffer);
-          if (count === 0) return digest.digest();
-          digest.update(this.#buffer.subarray(0, count));
-          // A file may be larger, and its hole far larger, than anybody who wants to stop would wait for.
-          await this.#pace.step();
-        }
-      } finally {
-        closeSync(fd);
-      }
-    } finally {
-      giveBack?.();
+    using _lent = lendAccess(dirfd, name, stat);
+    using opened = new Opened(openat(dirfd, name, O_RDONLY | O_NOFOLLOW));
+    for (;;) {
+      const count = readSync(opened.fd, this.#buffer);
+      if (count === 0) return digest.digest();
+      digest.update(this.#buffer.subarray(0, count));
+      // A file may be larger, and its hole far larger, than anybody who wants to stop would wait for.
+      await this.#pace.step();
     }
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, createReadStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import type { Abortable } from '../../errors.js';
 import { unpackLimits, type UnpackLimits } from '../../spec/index.js';
 import {
@@ -10,7 +10,7 @@ import {
   openat,
 } from '../../system/index.js';
 import type { InflateChoice } from '../compression/inflate-choice.js';
-import { inDirectoryBelow, lastName, lendAccess, openTree, parentPath } from '../disk/tree-walk.js';
+import { Opened, inDirectoryBelow, lastName, lendAccess, openTree, parentPath } from '../disk/tree-walk.js';
 import { badArchive, filesystemError, layerError } from '../terms/layer-fault.js';
 import type { SparseSegment, TarEntry } from '../tar/tar-header.js';
 import type { TarHandler } from '../tar/tar-reader.js';
@@ -167,20 +167,12 @@ async function* readUnpackedFile(
 }
 
 function openBelow(directory: string, path: BytePath): number {
-  const rootfd = openTree(directory);
-  try {
-    const name = lastName(path);
-    const opened = inDirectoryBelow(rootfd, parentPath(path), (dirfd) => {
-      const giveBack = lendAccess(dirfd, name, fstatat(dirfd, name, AT_SYMLINK_NOFOLLOW));
-      try {
-        return openat(dirfd, name, O_RDONLY | O_NOFOLLOW);
-      } finally {
-        giveBack?.();
-      }
-    });
-    if (opened === undefined) throw Object.assign(new Error('it is not there any more'), { code: 'ENOENT' });
-    return opened.result;
-  } finally {
-    closeSync(rootfd);
-  }
+  using rootfd = new Opened(openTree(directory));
+  const name = lastName(path);
+  const opened = inDirectoryBelow(rootfd.fd, parentPath(path), (dirfd) => {
+    using _lent = lendAccess(dirfd, name, fstatat(dirfd, name, AT_SYMLINK_NOFOLLOW));
+    return openat(dirfd, name, O_RDONLY | O_NOFOLLOW);
+  });
+  if (opened === undefined) throw Object.assign(new Error('it is not there any more'), { code: 'ENOENT' });
+  return opened.result;
 }

@@ -26,6 +26,7 @@ import type { CompareJob, CompareResult } from '../jobs/apply-job.js';
 import type { Place } from '../disk/file-attributes.js';
 import { isWhiteout } from '../disk/file-attributes.js';
 import {
+  Opened,
   isDirectory,
   joinPath,
   lendAccess,
@@ -47,19 +48,11 @@ const CHUNK_BYTES = 256 * 1024;
  * Errors: SystemError, ABORTED.
  */
 export async function compareTrees(job: CompareJob, o: Abortable = {}): Promise<CompareResult> {
-  const expected = openTree(job.expected);
-  try {
-    const actual = openTree(job.actual);
-    try {
-      const comparison = new TreeComparison(job.limit, o);
-      await comparison.entry({ dirfd: expected, name: '.' }, { dirfd: actual, name: '.' }, '');
-      return { differences: comparison.differences };
-    } finally {
-      closeSync(actual);
-    }
-  } finally {
-    closeSync(expected);
-  }
+  using expected = new Opened(openTree(job.expected));
+  using actual = new Opened(openTree(job.actual));
+  const comparison = new TreeComparison(job.limit, o);
+  await comparison.entry({ dirfd: expected.fd, name: '.' }, { dirfd: actual.fd, name: '.' }, '');
+  return { differences: comparison.differences };
 }
 
 class TreeComparison {
@@ -191,27 +184,27 @@ interface Found {
 class OpenDirectory implements Disposable {
   readonly fd: number;
   readonly names: ReadonlySet<BytePath>;
-  readonly #giveBack: (() => void) | undefined;
+  readonly #lent: Disposable | undefined;
 
   constructor({ place, stat }: Found) {
-    this.#giveBack = lendAccess(place.dirfd, place.name, stat);
+    this.#lent = lendAccess(place.dirfd, place.name, stat);
     this.fd = openDirectory(place.dirfd, place.name);
     this.names = new Set(readNames(this.fd));
   }
 
   [Symbol.dispose](): void {
     closeSync(this.fd);
-    this.#giveBack?.();
+    this.#lent?.[Symbol.dispose]();
   }
 }
 
 /** An open regular file, whatever its mode. */
 class OpenFile implements Disposable {
   readonly #fd: number;
-  readonly #giveBack: (() => void) | undefined;
+  readonly #lent: Disposable | undefined;
 
   constructor({ place, stat }: Found) {
-    this.#giveBack = lendAccess(place.dirfd, place.name, stat);
+    this.#lent = lendAccess(place.dirfd, place.name, stat);
     this.#fd = openat(place.dirfd, place.name, O_RDONLY | O_NOFOLLOW);
   }
 
@@ -221,7 +214,7 @@ class OpenFile implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
-    this.#giveBack?.();
+    this.#lent?.[Symbol.dispose]();
   }
 }
 

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { systemCode, type Abortable } from '../../errors.js';
 import { AT_SYMLINK_NOFOLLOW, fstatat, mkdirat, type BytePath, type Stat } from '../../system/index.js';
 import type { CopyTreeJob, WarningsResult } from '../jobs/apply-job.js';
@@ -6,6 +5,7 @@ import { Warnings } from '../terms/layer-fault.js';
 import { copyNode, LINK_LIMIT_WARNING, linkBelowUnlessFull } from '../disk/copy-node.js';
 import { copyAttributes, type Place } from '../disk/file-attributes.js';
 import {
+  Opened,
   isDirectory,
   joinPath,
   lendAccess,
@@ -20,19 +20,11 @@ import {
  * the file system has it. Errors: SystemError, ABORTED.
  */
 export async function copyTree(job: CopyTreeJob, o: Abortable = {}): Promise<WarningsResult> {
-  const source = openTree(job.source);
-  try {
-    const target = openTree(job.target);
-    try {
-      const copy = new TreeCopy(target, o);
-      await copy.directory({ dirfd: source, name: '.' }, { dirfd: target, name: '.' }, '');
-      return { warnings: copy.warnings.list() };
-    } finally {
-      closeSync(target);
-    }
-  } finally {
-    closeSync(source);
-  }
+  using source = new Opened(openTree(job.source));
+  using target = new Opened(openTree(job.target));
+  const copy = new TreeCopy(target.fd, o);
+  await copy.directory({ dirfd: source.fd, name: '.' }, { dirfd: target.fd, name: '.' }, '');
+  return { warnings: copy.warnings.list() };
 }
 
 class TreeCopy {
@@ -50,23 +42,16 @@ class TreeCopy {
   /** Fills a directory that exists. */
   async directory(from: Place, to: Place, path: BytePath): Promise<void> {
     const stat = fstatat(from.dirfd, from.name);
-    const giveBack = lendAccess(from.dirfd, from.name, stat);
-    const source = openDirectory(from.dirfd, from.name);
-    try {
-      const target = openDirectory(to.dirfd, to.name);
-      try {
-        for (const name of readNames(source)) {
-          await this.#pace.step();
-          await this.#entry({ dirfd: source, name }, { dirfd: target, name }, joinPath(path, name));
-        }
-      } finally {
-        closeSync(target);
+    using _lent = lendAccess(from.dirfd, from.name, stat);
+    using source = new Opened(openDirectory(from.dirfd, from.name));
+    {
+      using target = new Opened(openDirectory(to.dirfd, to.name));
+      for (const name of readNames(source.fd)) {
+        await this.#pace.step();
+        await this.#entry({ dirfd: source.fd, name }, { dirfd: target.fd, name }, joinPath(path, name));
       }
-      copyAttributes(from, to, stat, this.warnings);
-    } finally {
-      closeSync(source);
-      giveBack?.();
     }
+    copyAttributes(from, to, stat, this.warnings);
   }
 
   async #entry(from: Place, to: Place, path: BytePath): Promise<void> {

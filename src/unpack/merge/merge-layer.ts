@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { systemCode, type Abortable } from '../../errors.js';
 import {
   AT_REMOVEDIR,
@@ -18,6 +17,7 @@ import { copyAttributes, isSymlink, restoreDirectory, type Place } from '../disk
 
 import { becomesDirectory, missingLinkTarget } from '../layer/layer-paths.js';
 import {
+  Opened,
   ancestorPaths,
   emptyDirectory,
   inDirectoryBelow,
@@ -47,21 +47,13 @@ export function lowestChanges(changes: LayerChanges): LayerChanges {
  * nowhere), ABORTED.
  */
 export async function mergeLayer(job: MergeJob, o: Abortable = {}): Promise<WarningsResult> {
-  const layer = openTree(job.directory);
-  try {
-    const target = openTree(job.target);
-    try {
-      const merge = new LayerMerge(layer, target, job.changes, new Pace(o));
-      merge.remove();
-      merge.link();
-      await merge.move();
-      return { warnings: merge.warnings.list() };
-    } finally {
-      closeSync(target);
-    }
-  } finally {
-    closeSync(layer);
-  }
+  using layer = new Opened(openTree(job.directory));
+  using target = new Opened(openTree(job.target));
+  const merge = new LayerMerge(layer.fd, target.fd, job.changes, new Pace(o));
+  merge.remove();
+  merge.link();
+  await merge.move();
+  return { warnings: merge.warnings.list() };
 }
 
 class LayerMerge {
@@ -97,11 +89,8 @@ class LayerMerge {
     for (const link of this.#changes.pendingLinks) {
       const source = this.#openTarget(parentPath(link.target));
       if (source === undefined) throw missingLinkTarget(link, false);
-      try {
-        this.#linkFrom({ dirfd: source, name: lastName(link.target) }, link);
-      } finally {
-        closeSync(source);
-      }
+      using opened = new Opened(source);
+      this.#linkFrom({ dirfd: opened.fd, name: lastName(link.target) }, link);
     }
   }
 
@@ -160,12 +149,9 @@ class LayerMerge {
   #inTarget(path: BytePath, change: (dirfd: number) => void): void {
     const fd = this.#openTarget(path);
     if (fd === undefined) return;
-    try {
-      this.#keep({ dirfd: fd, name: '.' }, path);
-      change(fd);
-    } finally {
-      closeSync(fd);
-    }
+    using opened = new Opened(fd);
+    this.#keep({ dirfd: opened.fd, name: '.' }, path);
+    change(opened.fd);
   }
 
   #keep(place: Place, path: BytePath): Stat {
@@ -182,19 +168,13 @@ class LayerMerge {
     const layerStat = fstatat(from.dirfd, from.name);
     const targetStat = this.#keep(to, path);
     lendAccess(from.dirfd, from.name, layerStat);
-    const source = openDirectory(from.dirfd, from.name);
-    try {
-      const target = openDirectory(to.dirfd, to.name);
-      try {
-        for (const name of readNames(source)) {
-          await this.#pace.step();
-          await this.#moveEntry({ dirfd: source, name }, { dirfd: target, name }, joinPath(path, name));
-        }
-      } finally {
-        closeSync(target);
+    {
+      using source = new Opened(openDirectory(from.dirfd, from.name));
+      using target = new Opened(openDirectory(to.dirfd, to.name));
+      for (const name of readNames(source.fd)) {
+        await this.#pace.step();
+        await this.#moveEntry({ dirfd: source.fd, name }, { dirfd: target.fd, name }, joinPath(path, name));
       }
-    } finally {
-      closeSync(source);
     }
     if (this.#implied.has(path)) restoreDirectory(to, targetStat);
     else copyAttributes(from, to, layerStat, this.warnings);

@@ -1,11 +1,11 @@
-import { chownSync, closeSync, existsSync, statSync } from 'node:fs';
+import { chownSync, existsSync, statSync } from 'node:fs';
 import { fstat, inUserNamespace, overlaySpec } from '../../system/index.js';
 import type { IdMappings } from '../bundle/runtime-config.js';
 import { copyAttributes, isOpaque } from '../disk/file-attributes.js';
 import type { LayerChanges } from '../terms/layer-changes.js';
 
 import type { Mount, SnapshotKind } from '../snapshotter.js';
-import { openTree } from '../disk/tree-walk.js';
+import { Opened, openTree } from '../disk/tree-walk.js';
 import { DirectorySnapshotter, type SnapshotterOptions } from './directory-snapshotter.js';
 import { idMapped, mappedOwner } from './id-mappings.js';
 
@@ -94,25 +94,18 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
   #isRootOpaque(number: number): boolean {
     const content = this.directories.content(number);
     if (!existsSync(content)) return false;
-    const fd = openTree(content);
-    try {
-      return isOpaque(fd, '');
-    } finally {
-      closeSync(fd);
-    }
+    using opened = new Opened(openTree(content));
+    return isOpaque(opened.fd, '');
   }
 }
 
 function copyRootAttributes(from: string, to: string): void {
-  const source = openTree(from);
-  try {
-    const target = openTree(to);
-    try {
-      copyAttributes({ dirfd: source, name: '.' }, { dirfd: target, name: '.' }, fstat(source), new Set());
-    } finally {
-      closeSync(target);
-    }
-  } finally {
-    closeSync(source);
-  }
+  using source = new Opened(openTree(from));
+  using target = new Opened(openTree(to));
+  copyAttributes(
+    { dirfd: source.fd, name: '.' },
+    { dirfd: target.fd, name: '.' },
+    fstat(source.fd),
+    new Set(),
+  );
 }

@@ -1,3 +1,4 @@
+import { Opened } from '../disk/tree-walk.js';
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,
@@ -166,23 +167,15 @@ export class SnapshotDirectories {
   sync(): void {
     for (const directory of [this.directory, this.#quarantine]) {
       if (!existsSync(directory)) continue;
-      const fd = openSync(directory, O_RDONLY | O_DIRECTORY);
-      try {
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
+      using opened = new Opened(openSync(directory, O_RDONLY | O_DIRECTORY));
+      fsyncSync(opened.fd);
     }
   }
 
   /** Makes all that is in them durable, which blocks this thread; a worker's job `sync` does the same elsewhere. */
   syncContent(): void {
-    const fd = openSync(this.directory, O_RDONLY | O_DIRECTORY);
-    try {
-      syncfs(fd);
-    } finally {
-      closeSync(fd);
-    }
+    using opened = new Opened(openSync(this.directory, O_RDONLY | O_DIRECTORY));
+    syncfs(opened.fd);
   }
 
   /** Removes what was put away. */
