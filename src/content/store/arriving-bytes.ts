@@ -1,6 +1,6 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
-import { Frontier, } from '../../system/index.js';
+import { Frontier } from '../../system/index.js';
 import { type Telling, tellingCaller } from '../../concurrency/index.js';
 import type { IngestProgress } from './content-store.js';
 
