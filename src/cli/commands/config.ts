@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
 import { defaultConcurrency } from '../../engine/pull/pull-budget.js';
 import { preferredSnapshotter } from '../../engine/store.js';
-import { authFilePlaces } from '../../registry/auth/auth-file.js';
+import { authFilePlaces } from '../../registry/index.js';
 import { LIMITS, quoted, type UnpackLimit } from '../../spec/index.js';
 import { variablesOf } from '../config/configuration.js';
 import {

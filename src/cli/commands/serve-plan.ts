@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { isLandfallError, LandfallError } from '../../errors.js';
-import { defaultHost, isLoopback } from '../../registry/hosts/host-config.js';
+import { defaultHost, isLoopback } from '../../registry/index.js';
 import { DEFAULT_PULL_THROUGH_TTL_MS, type ServeLimits } from '../../serve/index.js';
 import { parseReference } from '../../spec/index.js';
 import { invalidConfig } from '../config/settings.js';

@@ -2,7 +2,6 @@ import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
 import { Frontier } from '../../system/index.js';
 import { type Telling, tellingCaller } from '../../concurrency/index.js';
-import type { IngestProgress } from './content-store.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
 export interface ByteSink {
@@ -280,6 +279,14 @@ export class ByteRanges {
 
 /** The progress of a wait is reported at this interval, in ms. */
 const TELL_EVERY_MS = 200;
+
+/** How far a blob is that is in flight elsewhere. */
+export interface IngestProgress {
+  /** Bytes that are here. */
+  readonly bytes: number;
+  /** Bytes of the whole; undefined where that is not known yet. */
+  readonly size?: number;
+}
 
 /** A wait, and a look at the progress of what it waits for. */
 export interface Waiting<T> extends Abortable {

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
-import type { ByteSpan } from './arriving-bytes.js';
+import type { ByteSpan, IngestProgress } from './arriving-bytes.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;
@@ -96,14 +96,6 @@ export interface IngestOptions extends Abortable {
   readonly source?: string | undefined;
   /** Called now and then while the blob is in flight elsewhere, with how far that is. */
   readonly onWait?: (progress: IngestProgress) => void;
-}
-
-/** How far a blob has come that somebody else brings. */
-export interface IngestProgress {
-  /** Bytes that are here. */
-  readonly bytes: number;
-  /** Bytes of the whole; undefined where that is not known yet. */
-  readonly size?: number;
 }
 
 /**

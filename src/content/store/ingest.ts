@@ -5,9 +5,9 @@ import { ContentError, systemCode } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
 import { algorithmOf, type Descriptor } from '../../spec/index.js';
 import { faultPoint, startWriteback } from '../../system/index.js';
-import { ArrivingBytes, bytesIn, type ByteSpan, cutChunks, type WrittenBytes } from './arriving-bytes.js';
+import { ArrivingBytes, bytesIn, type ByteSpan, cutChunks, type IngestProgress, type WrittenBytes } from './arriving-bytes.js';
 import { type BlobRecords, hasSyncedRow } from './blob-records.js';
-import type { BlobInfo, IngestProgress, IngestWriter } from './content-store.js';
+import type { BlobInfo, IngestWriter } from './content-store.js';
 import { type IngestDirectory, type IngestState, stalePartial, trustedSpans } from './ingest-directory.js';
 import { blobDirectory, blobPath, fileError, makeDirectory, syncDirectory } from './layout-files.js';
 
