@@ -5,13 +5,18 @@ import type { CoverageOptions } from 'vitest/node';
  * built command, in worker threads, or in daemons that tests start, is not seen.
  */
 const LINES: Readonly<Record<string, number>> = {
-  spec: 95,
+  concurrency: 95,
+  library: 79,
+  metadata: 87,
+  spec: 97,
+  system: 81,
+  trust: 96,
 };
 
 /** Collected by the nightly run. */
 export const COVERED: CoverageOptions = {
   provider: 'v8',
-  include: ['src/**'],
+  include: ['src/**/*.ts'],
   reporter: ['text-summary', 'json-summary'],
   thresholds: Object.fromEntries(
     Object.entries(LINES).map(([folder, lines]) => [`src/${folder}/**`, { lines }]),
