@@ -30,7 +30,6 @@ export type {
   BlobProvider,
   ByteRange,
   ContentStore,
-  IngestProgress,
   Labels,
   IngestOptions,
   IngestWriter,
@@ -59,7 +58,7 @@ export {
   JoinedImages,
   type PutImage,
 } from './images/images.js';
-export { ByteRanges, type ByteSpan } from './store/arriving-bytes.js';
+export { ByteRanges, type ByteSpan, type IngestProgress } from './store/arriving-bytes.js';
 export { readDocument } from './images/read-document.js';
 export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';

@@ -58,6 +58,15 @@ export class BlobRecords {
     });
   }
 
+  /**
+   * Whether a blob has a row that says that its file is on the disk, which need not be true of one that is missing. Such a row
+   * would go on saying so if the power failed now, so the file that takes the lost one's place has to be synced.
+   */
+  async isSynced(digest: Digest): Promise<boolean> {
+    const sql = 'SELECT 1 FROM blobs WHERE digest = ? AND unsynced IS NULL';
+    return (await this.#database.get(sql, [digest])) !== undefined;
+  }
+
   async #recordAll(): Promise<void> {
     this.#running = true;
     while (this.#waiting.length > 0) await this.#recordGroup(this.#waiting.splice(0));
@@ -110,19 +119,13 @@ export async function findBlob(statements: Statements, digest: Digest): Promise<
   return row === undefined ? undefined : blobOf(row);
 }
 
-/** Whether a blob has a row that says that its file is on the disk, which need not be true of one that is missing. */
-export async function hasSyncedRow(statements: Statements, digest: Digest): Promise<boolean> {
-  const row = await statements.get('SELECT 1 FROM blobs WHERE digest = ? AND unsynced IS NULL', [digest]);
-  return row !== undefined;
-}
-
 interface RecordedBlob {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
   /** `registry/repository`; where it is not known, what was known before stays. */
   readonly source?: string | undefined;
-  /** The boot in which its file was written, where nobody has synced it; see src/metadata/unsynced.ts. */
+  /** The boot in which its file was written, where nobody has synced it; see src/metadata/database.ts. */
   readonly unsynced?: string | undefined;
 }
 
@@ -152,7 +155,7 @@ export async function recordBlob(
 const MEDIA_TYPE = 'application/octet-stream';
 
 /**
- * Makes partials of the blobs that are in doubt (src/metadata/unsynced.ts), whole as they may be: each then counts as missing,
+ * Makes partials of the blobs that are in doubt (src/metadata/database.ts), whole as they may be: each then counts as missing,
  * and whoever wants it has it digested first and only what that refutes fetched anew. Their rows stay as they are; the caller
  * has the store's root locked.
  *
@@ -175,13 +178,7 @@ export async function putBackDoubtfulBlobs(
   return rows.length;
 }
 
-interface DoubtfulBlob {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly source: string | undefined;
-}
-
-async function putBack(root: string, { digest, size, source }: DoubtfulBlob): Promise<void> {
+async function putBack(root: string, { digest, size, source }: RecordedBlob): Promise<void> {
   const directory = await IngestDirectory.tryLock(ingestPath(root, digest), { create: true });
   // Somebody brings it, since its file is missing already.
   if (directory === undefined) return;

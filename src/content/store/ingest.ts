@@ -2,26 +2,35 @@ import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ContentError, systemCode } from '../../errors.js';
-import type { MetadataDatabase } from '../../metadata/index.js';
 import { algorithmOf, type Descriptor } from '../../spec/index.js';
 import { faultPoint, startWriteback } from '../../system/index.js';
-import { ArrivingBytes, bytesIn, type ByteSpan, cutChunks, type IngestProgress, type WrittenBytes } from './arriving-bytes.js';
-import { type BlobRecords, hasSyncedRow } from './blob-records.js';
+import {
+  ArrivingBytes,
+  bytesIn,
+  type ByteSpan,
+  type IngestProgress,
+  cutChunks,
+  type WrittenBytes,
+} from './arriving-bytes.js';
+import type { BlobRecords } from './blob-records.js';
 import type { BlobInfo, IngestWriter } from './content-store.js';
 import { type IngestDirectory, type IngestState, stalePartial, trustedSpans } from './ingest-directory.js';
 import { blobDirectory, blobPath, fileError, makeDirectory, syncDirectory } from './layout-files.js';
 
-export interface LocalIngestOptions {
+/** What the commit of a blob needs to know. */
+interface BlobCommit {
   readonly root: string;
-  readonly database: MetadataDatabase;
   /** Shared by the writers of one store. */
   readonly records: BlobRecords;
   readonly descriptor: Descriptor;
+  readonly source?: string | undefined;
+  /** This boot, where the blob is not to be synced; see src/metadata/database.ts. */
+  readonly unsynced?: string | undefined;
+}
+
+export interface LocalIngestOptions extends BlobCommit {
   /** Held by this writer until it ends. */
   readonly directory: IngestDirectory;
-  readonly source?: string | undefined;
-  /** This boot, where the blob is not to be synced; see src/metadata/unsynced.ts. */
-  readonly unsynced?: string | undefined;
   /** Ends the reading of what an earlier process left. */
   readonly signal?: AbortSignal | undefined;
   /** Called once, when the writer has let go of everything. */
@@ -108,19 +117,7 @@ export class LocalIngest implements IngestWriter {
       throw this.#resumed ? stalePartial(error) : error;
     }
     this.#phase = 'sealed';
-    faultPoint('blob-commit:verified');
-    const unsynced = await this.#mark();
-    try {
-      await this.#file.seal({ sync: unsynced === undefined });
-      faultPoint('blob-commit:synced');
-      await makeBlobDirectory(this.#options.root, this.descriptor);
-      await rename(this.#options.directory.dataPath, this.committedPath);
-      faultPoint('blob-commit:renamed');
-    } catch (error) {
-      throw fileError(error, 'commit a blob', this.committedPath);
-    }
-    const info = await this.#record(unsynced);
-    faultPoint('blob-commit:recorded');
+    const info = await commitFile(this.#options, this.#options.directory.dataPath, (o) => this.#file.seal(o));
     this.#phase = 'committed';
     // The blob is there, whatever becomes of its empty directory, which would expire like any other.
     await this.#end(() => this.#options.directory.remove().catch(() => undefined));
@@ -155,37 +152,6 @@ export class LocalIngest implements IngestWriter {
     await this.#bytes.resume(spans, { signal: this.#options.signal });
   }
 
-  /**
-   * What the row is to say of a file that is not synced; undefined for one that is. A row of a lost blob that says that its
-   * file is on the disk would go on saying so if the power failed now, so what takes the lost one's place has to be.
-   */
-  async #mark(): Promise<string | undefined> {
-    const { database, descriptor, unsynced } = this.#options;
-    if (unsynced === undefined || (await hasSyncedRow(database, descriptor.digest))) return undefined;
-    return unsynced;
-  }
-
-  /**
-   * The content first, then its name, then the name's durability, then the row: a blob that can be seen is whole, at any
-   * moment, and the database never names what the disk may still lose, unless it says that too.
-   */
-  async #record(unsynced: string | undefined): Promise<BlobInfo> {
-    const { records, source } = this.#options;
-    const { digest, size } = this.descriptor;
-    try {
-      return await records.record({ digest, size, source, unsynced });
-    } catch (error) {
-      await this.#takeBack(this.committedPath);
-      throw error;
-    }
-  }
-
-  /** Makes a partial of what could not be committed, so that it is resumed or expires as any other. */
-  async #takeBack(path: string): Promise<void> {
-    // Where even that fails it is a file without a row, which the next ingest takes over.
-    await rename(path, this.#options.directory.dataPath).catch(() => undefined);
-  }
-
   async #end(finish: () => Promise<void>): Promise<void> {
     this.#bytes.fail();
     try {
@@ -207,8 +173,45 @@ export class LocalIngest implements IngestWriter {
   }
 }
 
+/**
+ * Makes a blob of a file that is whole and verified: the content first, then its name, then the name's durability, then the row. A blob
+ * that can be seen is whole, at any moment, and the database never names a file that the disk may still lose, unless it says that too.
+ * Where it fails the file is where it was.
+ *
+ * @param seal makes the file read-only, and durable where that is asked for
+ * @throws ContentError NO_SPACE, FILESYSTEM
+ */
+export async function commitFile(
+  { root, records, descriptor, source, unsynced }: BlobCommit,
+  file: string,
+  seal: (o: { readonly sync: boolean }) => Promise<void>,
+): Promise<BlobInfo> {
+  const { digest, size } = descriptor;
+  const target = blobPath(root, digest);
+  faultPoint('blob-commit:verified');
+  const mark = unsynced === undefined || (await records.isSynced(digest)) ? undefined : unsynced;
+  try {
+    await seal({ sync: mark === undefined });
+    faultPoint('blob-commit:synced');
+    await makeBlobDirectory(root, descriptor);
+    await rename(file, target);
+    faultPoint('blob-commit:renamed');
+  } catch (error) {
+    throw fileError(error, 'commit a blob', target);
+  }
+  try {
+    const info = await records.record({ digest, size, source, unsynced: mark });
+    faultPoint('blob-commit:recorded');
+    return info;
+  } catch (error) {
+    // Where even that fails it is a file without a row, which the next ingest takes over.
+    await rename(target, file).catch(() => undefined);
+    throw error;
+  }
+}
+
 /** Makes the directory that a blob is to lie in, durable. */
-export async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<void> {
+async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<void> {
   const directory = blobDirectory(root, digest);
   await makeDirectory(directory);
   // That of sha256 came with the store. Another process may have made this one, and not synced its name yet.

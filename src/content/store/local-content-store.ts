@@ -1,25 +1,23 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { deferred, untilAborted } from '../../concurrency/index.js';
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
-import { faultPoint } from '../../system/index.js';
-import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob, hasSyncedRow, recordBlob } from './blob-records.js';
+import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob, recordBlob } from './blob-records.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
-import { whileWaiting } from './arriving-bytes.js';
+import { whileWaiting, type IngestProgress } from './arriving-bytes.js';
 import type {
   BlobInfo,
   ByteRange,
   ContentStore,
   IngestOptions,
-  IngestProgress,
   IngestWriter,
   Labels,
 } from './content-store.js';
 import { IngestDirectory, partialProgress } from './ingest-directory.js';
-import { LocalIngest, makeBlobDirectory } from './ingest.js';
+import { commitFile, LocalIngest } from './ingest.js';
 import {
   blobDirectory,
   blobPath,
@@ -30,7 +28,7 @@ import {
 } from './layout-files.js';
 
 export interface LocalContentStoreOptions {
-  /** This boot, where what is committed is not to be synced; see src/metadata/unsynced.ts. */
+  /** This boot, where what is committed is not to be synced; see src/metadata/database.ts. */
   readonly unsynced?: string | undefined;
 }
 
@@ -127,7 +125,9 @@ export class LocalContentStore implements ContentStore {
       try {
         const here = await this.info(digest);
         if (here === undefined) {
-          const adopted = await adoptFile({ ...this.#adoption, descriptor, file, source });
+          const adopted = await commitFile({ ...this.#shared, descriptor, source }, file, (o) =>
+            seal(file, o),
+          );
           // What a download had left of it is of no use any more.
           await directory.remove();
           return adopted;
@@ -188,8 +188,9 @@ export class LocalContentStore implements ContentStore {
     }
   }
 
-  get #adoption(): Pick<AdoptFileOptions, 'root' | 'database' | 'records' | 'unsynced'> {
-    return { root: this.root, database: this.#database, records: this.#records, unsynced: this.#unsynced };
+  /** What every commit of this store has in common. */
+  get #shared(): { root: string; records: BlobRecords; unsynced: string | undefined } {
+    return { root: this.root, records: this.#records, unsynced: this.#unsynced };
   }
 
   async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress | undefined> {
@@ -206,12 +207,12 @@ export class LocalContentStore implements ContentStore {
   /** Must be called without waiting after the look at `#inFlight`. */
   async #begin(descriptor: Descriptor, options: IngestOptions): Promise<IngestWriter | undefined> {
     const { digest } = descriptor;
-    let settle: () => void = () => undefined;
-    const inFlight: InFlight = { ended: new Promise((resolve) => (settle = resolve)) };
+    const ended = deferred<undefined>();
+    const inFlight: InFlight = { ended: ended.promise };
     this.#inFlight.set(digest, inFlight);
     const onEnd = (): void => {
       this.#inFlight.delete(digest);
-      settle();
+      ended.resolve(undefined);
     };
     try {
       const writer = await this.#lockAndBegin(descriptor, options, onEnd);
@@ -237,20 +238,17 @@ export class LocalContentStore implements ContentStore {
       look: () => partialProgress(path),
       undo: (locked) => locked.leave(),
     });
-    const arrival = { root: this.root, database: this.#database, descriptor, source, signal };
+    const arrival = { descriptor, source, signal };
     try {
       // Whoever had the lock before may have committed the blob, or died on the last steps of that.
-      if ((await this.#isHere(descriptor)) || (await adoptBlob(arrival))) {
+      if (
+        (await this.#isHere(descriptor)) ||
+        (await adoptBlob({ ...arrival, root: this.root, database: this.#database }))
+      ) {
         await directory.remove();
         return undefined;
       }
-      return await LocalIngest.begin({
-        ...arrival,
-        records: this.#records,
-        unsynced: this.#unsynced,
-        directory,
-        onEnd,
-      });
+      return await LocalIngest.begin({ ...arrival, ...this.#shared, directory, onEnd });
     } catch (error) {
       await directory.leave();
       throw error;
@@ -268,7 +266,7 @@ function inUse(digest: Digest): ContentError {
 
 const PIECE_BYTES = 1024 * 1024;
 
-export interface AdoptBlobOptions extends Abortable {
+interface AdoptBlobOptions extends Abortable {
   readonly root: string;
   readonly database: MetadataDatabase;
   /** Of a blob that is not here, as the database says, and whose ingest the caller has locked. */
@@ -319,52 +317,6 @@ async function hasDigest(file: FileHandle, { descriptor, signal }: AdoptBlobOpti
     if (bytesRead === 0) return at === descriptor.size && digester.digest() === descriptor.digest;
     digester.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
-  }
-}
-
-interface AdoptFileOptions {
-  readonly root: string;
-  readonly database: MetadataDatabase;
-  readonly records: BlobRecords;
-  /** Of a blob that is not here, and whose ingest the caller has locked. */
-  readonly descriptor: Descriptor;
-  /** A file below the root that the caller alone has, and whose size and digest are the descriptor's. */
-  readonly file: string;
-  readonly source?: string | undefined;
-  readonly unsynced?: string | undefined;
-}
-
-/**
- * Makes a blob of a file that is whole and verified already, by its name alone: as the commit of an ingest goes on once the
- * bytes are verified. Where it fails the file is where it was.
- *
- * @throws ContentError NO_SPACE, FILESYSTEM
- */
-async function adoptFile(options: AdoptFileOptions): Promise<BlobInfo> {
-  const { root, database, records, descriptor, file, source } = options;
-  const { digest, size } = descriptor;
-  const target = blobPath(root, digest);
-  // As for an ingest: what takes the place of a lost blob whose row says that it is on the disk has to be there.
-  const unsynced =
-    options.unsynced === undefined || (await hasSyncedRow(database, digest)) ? undefined : options.unsynced;
-  faultPoint('blob-commit:verified');
-  try {
-    await seal(file, { sync: unsynced === undefined });
-    faultPoint('blob-commit:synced');
-    await makeBlobDirectory(root, descriptor);
-    await rename(file, target);
-    faultPoint('blob-commit:renamed');
-  } catch (error) {
-    throw fileError(error, 'commit a blob', target);
-  }
-  try {
-    const info = await records.record({ digest, size, source, unsynced });
-    faultPoint('blob-commit:recorded');
-    return info;
-  } catch (error) {
-    // Where even that fails it is a file without a row, which the next ingest takes over.
-    await rename(target, file).catch(() => undefined);
-    throw error;
   }
 }
 

@@ -2,7 +2,14 @@ import { Readable } from 'node:stream';
 import { untilAborted } from '../../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
-import { ArrivingBytes, bytesIn, type ByteSink, type ByteSpan, whileWaiting } from './arriving-bytes.js';
+import {
+  ArrivingBytes,
+  bytesIn,
+  type ByteSink,
+  type ByteSpan,
+  whileWaiting,
+  type IngestProgress,
+} from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
 import type {
   Labels,
@@ -10,7 +17,6 @@ import type {
   ByteRange,
   ContentStore,
   IngestOptions,
-  IngestProgress,
   IngestWriter,
 } from './content-store.js';
 import { stalePartial } from './ingest-directory.js';
