@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
 import { Frontier, type Telling, tellingCaller } from '../../system/index.js';
-import type { IngestProgress } from './content-store.js';
+import type { ByteSpan, IngestProgress } from './content-store.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
 export interface ByteSink {
@@ -210,14 +210,6 @@ export function cutChunks(chunks: readonly Uint8Array[], start: number, end: num
     if (at >= end) break;
   }
   return cut;
-}
-
-/** From `start` up to and without `end`. */
-export interface ByteSpan {
-  /** Bytes from the beginning. */
-  readonly start: number;
-  /** Bytes from the beginning. */
-  readonly end: number;
 }
 
 /** A set of byte offsets, as the few ranges it consists of. */

@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
-import type { ByteSpan } from './arriving-bytes.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;
@@ -21,6 +20,14 @@ export interface ByteRange {
   readonly offset: number;
   /** Bytes. Default: to the end. */
   readonly length?: number;
+}
+
+/** From `start` up to and without `end`. */
+export interface ByteSpan {
+  /** Bytes from the beginning. */
+  readonly start: number;
+  /** Bytes from the beginning. */
+  readonly end: number;
 }
 
 /** What the store knows of a blob. */
