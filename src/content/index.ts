@@ -30,6 +30,7 @@ export type {
   BlobProvider,
   ByteRange,
   ContentStore,
+  IngestProgress,
   Labels,
   IngestOptions,
   IngestWriter,
@@ -58,7 +59,8 @@ export {
   JoinedImages,
   type PutImage,
 } from './images/images.js';
-export { ByteRanges, type ByteSpan, type IngestProgress } from './store/arriving-bytes.js';
+export { ByteRanges } from './store/arriving-bytes.js';
+export type { ByteSpan } from './store/content-store.js';
 export { readDocument } from './images/read-document.js';
 export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';

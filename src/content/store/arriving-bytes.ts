@@ -1,7 +1,8 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
-import { Frontier } from '../../system/index.js';
 import { type Telling, tellingCaller } from '../../concurrency/index.js';
+import { Frontier } from '../../system/index.js';
+import type { ByteSpan, IngestProgress } from './content-store.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
 export interface ByteSink {
@@ -212,14 +213,6 @@ export function cutChunks(chunks: readonly Uint8Array[], start: number, end: num
   return cut;
 }
 
-/** From `start` up to and without `end`. */
-export interface ByteSpan {
-  /** Bytes from the beginning. */
-  readonly start: number;
-  /** Bytes from the beginning. */
-  readonly end: number;
-}
-
 /** A set of byte offsets, as the few ranges it consists of. */
 export class ByteRanges {
   /** Sorted, not empty, neither overlapping nor touching. */
@@ -279,14 +272,6 @@ export class ByteRanges {
 
 /** The progress of a wait is reported at this interval, in ms. */
 const TELL_EVERY_MS = 200;
-
-/** How far a blob is that is in flight elsewhere. */
-export interface IngestProgress {
-  /** Bytes that are here. */
-  readonly bytes: number;
-  /** Bytes of the whole; undefined where that is not known yet. */
-  readonly size?: number;
-}
 
 /** A wait, and a look at the progress of what it waits for. */
 export interface Waiting<T> extends Abortable {

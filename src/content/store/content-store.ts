@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Abortable } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
-import type { ByteSpan, IngestProgress } from './arriving-bytes.js';
 
 /** Free text that users and other programs attach to things; keys are theirs. */
 export type Labels = Readonly<Record<string, string>>;
@@ -23,6 +22,14 @@ export interface ByteRange {
   readonly length?: number;
 }
 
+/** From `start` up to and without `end`. */
+export interface ByteSpan {
+  /** Bytes from the beginning. */
+  readonly start: number;
+  /** Bytes from the beginning. */
+  readonly end: number;
+}
+
 /** What the store knows of a blob. */
 export interface BlobInfo {
   /** Of its bytes. */
@@ -34,7 +41,7 @@ export interface BlobInfo {
   /** What users and other programs attached to it. */
   readonly labels: Labels;
   /** Where it came from (`registry/repository`), where that is known. */
-  readonly source?: string;
+  readonly source?: string | undefined;
 }
 
 /** The reading half of a store; an OCI layout directory has just this one (image-spec: image-layout.md). */
@@ -96,6 +103,14 @@ export interface IngestOptions extends Abortable {
   readonly source?: string | undefined;
   /** Called now and then while the blob is in flight elsewhere, with how far that is. */
   readonly onWait?: (progress: IngestProgress) => void;
+}
+
+/** How far a blob is that is in flight elsewhere. */
+export interface IngestProgress {
+  /** Bytes that are here. */
+  readonly bytes: number;
+  /** Bytes of the whole; undefined where that is not known yet. */
+  readonly size?: number;
 }
 
 /**

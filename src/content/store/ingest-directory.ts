@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import { type Abortable, ContentError, systemCode, throwIfAborted } from '../../errors.js';
 import { type Digest, parseJson } from '../../spec/index.js';
 import { lock, tryLock } from '../../system/index.js';
-import { ByteRanges, type ByteSpan, type IngestProgress } from './arriving-bytes.js';
+import { ByteRanges } from './arriving-bytes.js';
+import type { ByteSpan, IngestProgress } from './content-store.js';
 import { digestOfIngest, fileError, INGEST, isTemporaryFile, unlessMissing } from './layout-files.js';
 
 /** In the directory of a partial: who has locked it has the partial. */

@@ -4,16 +4,9 @@ import { dirname } from 'node:path';
 import { ContentError, systemCode } from '../../errors.js';
 import { algorithmOf, type Descriptor } from '../../spec/index.js';
 import { faultPoint, startWriteback } from '../../system/index.js';
-import {
-  ArrivingBytes,
-  bytesIn,
-  type ByteSpan,
-  type IngestProgress,
-  cutChunks,
-  type WrittenBytes,
-} from './arriving-bytes.js';
+import { ArrivingBytes, bytesIn, cutChunks, type WrittenBytes } from './arriving-bytes.js';
 import type { BlobRecords } from './blob-records.js';
-import type { BlobInfo, IngestWriter } from './content-store.js';
+import type { BlobInfo, ByteSpan, IngestProgress, IngestWriter } from './content-store.js';
 import { type IngestDirectory, type IngestState, stalePartial, trustedSpans } from './ingest-directory.js';
 import { blobDirectory, blobPath, fileError, makeDirectory, syncDirectory } from './layout-files.js';
 

@@ -7,12 +7,13 @@ import type { MetadataDatabase } from '../../metadata/index.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
 import { BLOB_COLUMNS, blobOf, BlobRecords, findBlob, recordBlob } from './blob-records.js';
 import { blobNotFound, checkSize, openBlobFile } from './blob-stream.js';
-import { whileWaiting, type IngestProgress } from './arriving-bytes.js';
+import { whileWaiting } from './arriving-bytes.js';
 import type {
   BlobInfo,
   ByteRange,
   ContentStore,
   IngestOptions,
+  IngestProgress,
   IngestWriter,
   Labels,
 } from './content-store.js';

@@ -2,21 +2,16 @@ import { Readable } from 'node:stream';
 import { untilAborted } from '../../concurrency/index.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
-import {
-  ArrivingBytes,
-  bytesIn,
-  type ByteSink,
-  type ByteSpan,
-  whileWaiting,
-  type IngestProgress,
-} from './arriving-bytes.js';
+import { ArrivingBytes, bytesIn, type ByteSink, whileWaiting } from './arriving-bytes.js';
 import { blobNotFound, checkSize, spanOf } from './blob-stream.js';
 import type {
   Labels,
   BlobInfo,
   ByteRange,
+  ByteSpan,
   ContentStore,
   IngestOptions,
+  IngestProgress,
   IngestWriter,
 } from './content-store.js';
 import { stalePartial } from './ingest-directory.js';
