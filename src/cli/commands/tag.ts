@@ -2,7 +2,7 @@ import { pinImage, tagImage } from '../../engine/images/tag.js';
 import { removeImage } from '../../engine/images/remove.js';
 import { LandfallError } from '../../errors.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
-import { resolveSource } from '../../transfer/copy/copy.js';
+import { resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
