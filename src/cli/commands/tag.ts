@@ -1,7 +1,7 @@
 import { pinImage, removeImage, tagImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
-import { resolveSource } from '../../transfer/copy/copy.js';
+import { resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseImagePlace } from '../../transfer/transports/image-place.js';
 import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';

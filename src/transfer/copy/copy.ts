@@ -8,8 +8,6 @@ import type { DestinationRepository, SourceRepository } from '../transports/dest
 import { ImageCopy } from './image-copy.js';
 import { resolveSource } from './resolve-source.js';
 
-export { resolveSource };
-
 /**
  * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content keeps its digest;
  * what the destination has is not moved, and what several images of a session share is moved once.
