@@ -166,7 +166,10 @@ export async function collectBody(source: BodySource, limit: number, tooLong: ()
 const ERROR_BODY_BYTES: number = 64 * 1024;
 
 /** The first bytes of a body, whatever happens to the rest; read so that the connection can be used again. */
-export async function collectBeginning(source: BodySource, limit: number = ERROR_BODY_BYTES): Promise<Buffer> {
+export async function collectBeginning(
+  source: BodySource,
+  limit: number = ERROR_BODY_BYTES,
+): Promise<Buffer> {
   return Buffer.concat((await collected(source, limit)).chunks).subarray(0, limit);
 }
 
