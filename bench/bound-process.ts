@@ -47,8 +47,8 @@ export async function output(command: string, args: readonly string[]): Promise<
 }
 
 /**
- * What a command writes, as it comes; it reads `input`, or nothing. The stream fails where the command does, or where its
- * input does; when it is destroyed, the command is ended.
+ * What a command writes, as it comes; it reads `input`, or nothing. The stream fails where the command does,
+ * or where its input does; when it is destroyed, the command is ended.
  */
 export function outputOf(command: string, args: readonly string[], input?: Readable): Readable {
   const child = bound(spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] }));

@@ -29,7 +29,10 @@ const PREPARES = 100;
 /** A node's daemon is seldom a new one. */
 const WARMUP = 100;
 
-/** How much faster a cold pull is to be, as a ratio; how long a warm one may take; what Prepare may cost more, in milliseconds. */
+/**
+ * How much faster a cold pull is to be, as a ratio; how long a warm one may take; what Prepare may cost more,
+ * in milliseconds.
+ */
 const COLD_AT_MOST = 0.5;
 const WARM_AT_MOST_MS = 50;
 const PREPARE_AT_MOST_MS = 3;

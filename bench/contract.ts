@@ -1,6 +1,7 @@
 /**
- * What the parts of `npm run bench` agree on. A *case* is one comparison; its *contestants* do the same work, each in its
- * way, in turn, round by round; each run of a contestant gives a *sample*; what was promised of a case are its *targets*.
+ * What the parts of `npm run bench` agree on. A *case* is one comparison; its *contestants* do the same work,
+ * each in its way, in turn, round by round; each run of a contestant gives a *sample*; what was promised of a
+ * case are its *targets*.
  */
 import type { Readable } from 'node:stream';
 
@@ -8,7 +9,10 @@ import type { Readable } from 'node:stream';
 export interface Sample {
   /** From the start of the contestant's command to its end. */
   readonly wallSeconds: number;
-  /** Processor time, user's and kernel's: of the command, of all that it started, and of a daemon that worked for it. */
+  /**
+   * Processor time, user's and kernel's: of the command, of all that it started, and of a daemon that worked
+   * for it.
+   */
   readonly cpuSeconds: number;
   /** The most memory that the largest of its processes ever held (VmHWM of proc(5)). */
   readonly peakBytes: number;
@@ -25,8 +29,8 @@ export interface RunContext {
 }
 
 /**
- * One way to do the case's work. `prepare` and `cleanUp` are around every single run and are not measured; `cleanUp` is
- * called whatever happened before, and leaves no process and no mount.
+ * One way to do the case's work. `prepare` and `cleanUp` are around every single run and are not measured;
+ * `cleanUp` is called whatever happened before, and leaves no process and no mount.
  */
 export interface Contestant {
   /** As the table shows it, and as targets name it: unique within the case. */
@@ -38,14 +42,18 @@ export interface Contestant {
   cleanUp?(context: RunContext): Promise<void>;
 }
 
-/** `wall`, `cpu` and `peak` are those of every sample, in seconds, seconds and bytes; other names are of `extra`. */
+/**
+ * `wall`, `cpu` and `peak` are those of every sample, in seconds, seconds and bytes; other names are of
+ * `extra`.
+ */
 export type Figure = 'wall' | 'cpu' | 'peak' | (string & {});
 
 /**
  * What was promised of a case, of the medians of the counted rounds.
  *
- * `ratio`: the figure of `of`, divided by the least of `against`; `difference`: less the least of `against`, in the
- * figure's unit; `value`: the figure as it is. A target whose contestants are not all there is not judged.
+ * `ratio`: the figure of `of`, divided by the least of `against`; `difference`: less the least of `against`,
+ * in the figure's unit; `value`: the figure as it is. A target whose contestants are not all there is not
+ * judged.
  */
 export type Target = Promised & ({ readonly atMost: number } | { readonly atLeast: number });
 
@@ -64,7 +72,10 @@ export interface BenchCase {
   /** What is pulled from where, by which command of each; printed above the table. */
   readonly description: string;
   readonly targets: readonly Target[];
-  /** The name of the contestant that ratios in the table are against; the best of several where they are alike. */
+  /**
+   * The name of the contestant that ratios in the table are against; the best of several where they are
+   * alike.
+   */
   readonly reference: readonly string[];
   /** How many rounds are counted where so many are asked for: short runs need more. Default: as asked. */
   rounds?(asked: number): number;
@@ -85,9 +96,14 @@ export interface BenchEnvironment {
   readonly disk: string;
   readonly registry: BenchRegistry;
   readonly programs: Programs;
-  /** Builds the image where the cache does not have it, and puts it into the registry under `bench/<name>:1`. */
+  /**
+   * Builds the image where the cache does not have it, and puts it into the registry under `bench/<name>:1`.
+   */
   publish(recipe: ImageRecipe): Promise<PublishedImage>;
-  /** Says something that belongs to the case's result, such as who is missing; printed with it and kept in the JSON. */
+  /**
+   * Says something that belongs to the case's result, such as who is missing; printed with it and kept in the
+   * JSON.
+   */
   readonly note: (text: string) => void;
 }
 
@@ -135,8 +151,8 @@ export type LayerCompression = 'gzip' | 'zstd';
 
 export interface LayoutWriter {
   /**
-   * Adds a layer, the next above, with the files below a directory, as GNU tar archives them, sorted by name. Several may
-   * be added at once; their order is that of the calls.
+   * Adds a layer, the next above, with the files below a directory, as GNU tar archives them, sorted by name.
+   * Several may be added at once; their order is that of the calls.
    */
   addTree(directory: string, compression: LayerCompression): Promise<void>;
   /** Adds a layer that is a tar already. */

@@ -21,7 +21,8 @@ export async function daemonUsage(pid: number): Promise<DaemonUsage> {
 
 /** The sum of utime, stime, cutime and cstime, fields 14 to 17 of /proc/PID/stat (proc_pid_stat(5)). */
 export function parseCpuSeconds(stat: string): number {
-  // The second field is the program's name in parentheses, which may hold blanks and parentheses; the third follows it.
+  // The second field is the program's name in parentheses, which may hold blanks and parentheses; the third
+  // follows it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = fields.slice(11, 15).map(Number);
   if (ticks.length !== 4 || ticks.some(Number.isNaN)) throw new Error(`not of /proc/PID/stat: ${stat}`);

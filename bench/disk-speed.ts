@@ -3,7 +3,10 @@ import { join } from 'node:path';
 
 const PIECE = Buffer.alloc(1 << 20, 'landfall');
 
-/** How many bytes a second reach the disk of a directory: so many are written to a new file and synced, one after the other. */
+/**
+ * How many bytes a second reach the disk of a directory: so many are written to a new file and synced, one
+ * after the other.
+ */
 export async function diskBytesPerSecond(directory: string, bytes: number): Promise<number> {
   const path = join(directory, 'disk-speed');
   const begun = performance.now();

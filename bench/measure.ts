@@ -23,8 +23,8 @@ export interface MeasuredCommand extends Sample {
 }
 
 /**
- * Runs a command to its end. Time is counted from its start to its end; memory and processor time are those of all its
- * processes, in so far as each was waited for by the one that started it.
+ * Runs a command to its end. Time is counted from its start to its end; memory and processor time are those
+ * of all its processes, in so far as each was waited for by the one that started it.
  *
  * @throws Error with what it said where it fails.
  */

@@ -17,8 +17,8 @@ export interface CommandUsage {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
   /**
-   * Of its largest process. Kernels that count what a process held before it became its program tell no less than this
-   * process holds itself, some 45 MB.
+   * Of its largest process. Kernels that count what a process held before it became its program tell no less
+   * than this process holds itself, some 45 MB.
    */
   readonly peakBytes: number;
 }

@@ -83,7 +83,8 @@ function largeFile(mib: number): ImageRecipe {
     async build(layout) {
       const pack = tar.pack();
       const adding = layout.addTar(Readable.from(pack), 'gzip');
-      // One random block again and again, further apart than gzip looks back: new to gzip each time, and quick to make.
+      // One random block again and again, further apart than gzip looks back: new to gzip each time, and
+      // quick to make.
       const block = randomBytes(MIB);
       const entry = pack.entry({ name: 'large', size: mib * MIB }, () => undefined);
       for (let i = 0; i < mib; i++) if (!entry.write(block)) await once(entry, 'drain');

@@ -5,7 +5,8 @@ import { constants } from 'node:os';
 import { output } from './bound-process.js';
 
 const INSIDE = 'LANDFALL_BENCH_NAMESPACE';
-// With a process namespace too, the kernel ends whatever was left running when this program ends, however it does.
+// With a process namespace too, the kernel ends whatever was left running when this program ends, however it
+// does.
 const NAMESPACES = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc'];
 
 /** Whether this process is the one that {@link runInNamespace} started. */
@@ -25,8 +26,9 @@ export function whyNoNamespace(): string | undefined {
 }
 
 /**
- * Runs this program once more, with the same arguments and what is in `env`, in mount and process namespaces of its own, and
- * returns its exit code. SIGINT and SIGTERM reach it as a closed channel, as does the end of this process.
+ * Runs this program once more, with the same arguments and what is in `env`, in mount and process namespaces
+ * of its own, and returns its exit code. SIGINT and SIGTERM reach it as a closed channel, as does the end of
+ * this process.
  */
 export async function runInNamespace(env: Readonly<Record<string, string>>): Promise<number> {
   const child = spawn('unshare', [...NAMESPACES, process.execPath, ...process.argv.slice(1)], {

@@ -75,7 +75,10 @@ class RequestLog {
     createInterface({ input: log }).on('line', (line) => this.#lines.push(line));
   }
 
-  /** A line is written when its request has ended, so the line of a later request says that the earlier ones are there. */
+  /**
+   * A line is written when its request has ended, so the line of a later request says that the earlier ones
+   * are there.
+   */
   async take(address: string): Promise<readonly RegistryRequest[]> {
     this.#probes += 1;
     const marker = `${PROBE}-${this.#probes}`;

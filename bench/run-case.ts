@@ -29,8 +29,8 @@ export interface CaseOptions {
 }
 
 /**
- * Runs one case: round by round each contestant in turn, beginning with another one in each round. One that fails takes no
- * further part, and a note says why.
+ * Runs one case: round by round each contestant in turn, beginning with another one in each round. One that
+ * fails takes no further part, and a note says why.
  */
 export async function runCase(benchCase: BenchCase, options: CaseOptions): Promise<CaseResult> {
   const notes = new Set<string>();
@@ -61,7 +61,10 @@ export async function runCase(benchCase: BenchCase, options: CaseOptions): Promi
   }
 }
 
-/** A case that cannot be opened, because its image cannot be made for example, has no contestants, and a note why. */
+/**
+ * A case that cannot be opened, because its image cannot be made for example, has no contestants, and a note
+ * why.
+ */
 async function openCase(
   benchCase: BenchCase,
   environment: BenchEnvironment,

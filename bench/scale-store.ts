@@ -1,6 +1,6 @@
 import { chownSync, existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { blobPath, type DocumentFacts } from '../src/content/index.js';
+import { blobPath, type ManifestInfo } from '../src/content/index.js';
 import type { Store } from '../src/engine/store.js';
 import { integerOf, type Transaction } from '../src/metadata/index.js';
 import { chainIds, type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../src/spec/index.js';
@@ -29,7 +29,7 @@ const BASE_LAYERS = 3;
 /** An index, and a manifest and a config for each platform. */
 const DOCUMENTS = 1 + 2 * PLATFORMS.length;
 
-/** A document or a layer, and what is kept of it. */
+/** A manifest or a layer, and what is kept of it. */
 interface Blob {
   readonly digest: Digest;
   readonly bytes: Buffer;
@@ -38,16 +38,16 @@ interface Blob {
 
 interface ManifestOfImage {
   readonly descriptor: Descriptor;
-  readonly facts: DocumentFacts;
+  readonly info: ManifestInfo;
   readonly layers: readonly SmallLayer[];
 }
 
 /**
- * Fills a store as pulls would, only faster: files are written without being synced, and rows many at a time. Every document,
- * layer and snapshot is what it would be, so that any check of the store finds it sound.
+ * Fills a store as pulls would, only faster: files are written without being synced, and rows many at a time.
+ * Every manifest, layer and snapshot is what it would be, so that any check of the store finds it sound.
  *
- * Families of images share their lowest layers; what an image has for itself comes from the numbers asked for. Snapshots
- * are overlay's.
+ * Families of images share their lowest layers; what an image has for itself comes from the numbers asked
+ * for. Snapshots are overlay's.
  */
 export class ScaleStore {
   readonly #store: Store;
@@ -90,7 +90,7 @@ export class ScaleStore {
 
   async #writeSome(images: readonly number[]): Promise<void> {
     const blobs: Blob[] = [];
-    const facts: DocumentFacts[] = [];
+    const info: ManifestInfo[] = [];
     const unpacked: SmallLayer[][] = [];
     const records: { name: string; target: Descriptor }[] = [];
     for (const image of images) {
@@ -103,7 +103,7 @@ export class ScaleStore {
       });
       const children = manifests.map(({ descriptor: { digest, size } }) => ({ digest, size }));
       const { digest, mediaType } = target;
-      facts.push({ digest, mediaType, children, chainIds: [] }, ...manifests.map((one) => one.facts));
+      info.push({ digest, mediaType, children, chainIds: [] }, ...manifests.map((one) => one.info));
       unpacked.push([...(manifests[0]?.layers ?? [])]);
       records.push({ name: this.nameOf(image), target });
     }
@@ -116,7 +116,7 @@ export class ScaleStore {
       for (const layers of unpacked) await this.#unpack(transaction, layers);
       await insertImages(transaction, records);
     });
-    await this.#store.documents.put(facts);
+    await this.#store.manifests.put(info);
   }
 
   #manifest(image: number, at: number, blobs: Blob[]): ManifestOfImage {
@@ -144,7 +144,7 @@ export class ScaleStore {
     return {
       descriptor: { ...descriptor, platform },
       layers,
-      facts: {
+      info: {
         digest: descriptor.digest,
         mediaType: descriptor.mediaType,
         platform: [

@@ -85,8 +85,8 @@ function report(o: {
   const rows = o.contestants.map(({ name }) => {
     const { median, minimum, maximum }: Summary = summarize(o.rates.get(name) ?? []);
     const taken = o.memory.get(name) ?? [];
-    const told = [taken[0], taken[3], taken.at(-1)].map((bytes) => formatSize(bytes ?? NaN));
-    return [name, rate(median), rate(minimum), rate(maximum), ...told];
+    const reported = [taken[0], taken[3], taken.at(-1)].map((bytes) => formatSize(bytes ?? NaN));
+    return [name, rate(median), rate(minimum), rate(maximum), ...reported];
   });
   console.log(`${BLOBS} blobs of ${formatSize(BLOB_BYTES)}, ${o.connections} downloads at once`);
   console.log(

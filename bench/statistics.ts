@@ -26,9 +26,9 @@ export function spread({ median: middle, minimum, maximum }: Summary): number {
 }
 
 /**
- * One contestant against another, each measured once in every round. Below 1, the first took less. Where the machine was
- * slow for a while, both took long in the same rounds, and the ratios within a round say more than that of the medians;
- * where the two differ much, neither is to be believed.
+ * One contestant against another, each measured once in every round. Below 1, the first took less. Where the
+ * machine was slow for a while, both took long in the same rounds, and the ratios within a round say more
+ * than that of the medians; where the two differ much, neither is to be believed.
  */
 export interface Ratio {
   readonly ofMedians: number;

@@ -5,7 +5,10 @@ import { formatFigure } from './figures.js';
 export interface Judgement {
   /** What was promised, in words. */
   readonly promise: string;
-  /** The figure that was found, as it was promised: a ratio, a difference or a value. Absent where somebody was missing. */
+  /**
+   * The figure that was found, as it was promised: a ratio, a difference or a value. Absent where somebody
+   * was missing.
+   */
   readonly found?: { readonly value: number; readonly text: string; readonly met: boolean };
 }
 

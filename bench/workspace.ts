@@ -16,8 +16,9 @@ export interface Workspace {
 const DIRECTORY = 'LANDFALL_BENCH_DIRECTORY';
 
 /**
- * Runs a benchmark with a workspace below a directory, and returns its exit code. As root it runs in namespaces of its
- * own, for which the whole program is started once more, so this must be all that the program does.
+ * Runs a benchmark with a workspace below a directory, and returns its exit code. As root it runs in
+ * namespaces of its own, for which the whole program is started once more, so this must be all that the
+ * program does.
  *
  * @param say tells where there is no tmpfs
  */

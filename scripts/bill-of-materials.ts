@@ -7,9 +7,9 @@ import {
 } from './package-lock.js';
 
 /**
- * A bill of materials in CycloneDX 1.5: what the package consists of and what is installed with it, with the versions that it was built
- * and tested with. `npm sbom --omit dev` leaves out what development needs too, and tells the time and the registry; this one is the
- * same for the same lock.
+ * A bill of materials in CycloneDX 1.5: what the package consists of and what is installed with it, with the
+ * versions that it was built and tested with. `npm sbom --omit dev` leaves out what development needs too,
+ * and tells the time and the registry; this one is the same for the same lock.
  *
  * @param bundled names of the packages of which a copy lies in the command
  */

@@ -1,7 +1,7 @@
 /**
- * Makes the published command of what the compiler made of it: `dist/bin/landfall.js`, with its parts in `dist/bin/chunks`
- * and one file for the worker threads. It takes the place of what the compiler wrote there, so the compiler runs before it each
- * time. See docs/decisions/0014-the-command-is-bundled.md.
+ * Makes the published command of what the compiler made of it: `dist/bin/landfall.js`, with its parts in
+ * `dist/bin/chunks` and one file for the worker threads. It takes the place of what the compiler wrote there,
+ * so the compiler runs before it each time. See docs/decisions/0014-the-command-is-bundled.md.
  */
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -14,21 +14,33 @@ import { removeStale } from './remove-stale.js';
 const DIST = join(import.meta.dirname, '..');
 const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
-/** It lies among the chunks, since `src/unpack/workers/worker-pool.ts` looks for it beside the file that it became a part of. */
+/**
+ * It lies among the chunks, since `src/unpack/workers/worker-pool.ts` looks for it beside the file that it
+ * became a part of.
+ */
 const WORKER = join(CHUNKS, 'worker.js');
-/** The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc/grpc-server.ts` became a part of. */
+/**
+ * The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc/grpc-server.ts`
+ * became a part of.
+ */
 const PROTOS = 'protos';
 
-/** What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be loaded with it. */
+/**
+ * What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be
+ * loaded with it.
+ */
 const LEFT_OUT = /\/undici\/lib\/(dispatcher\/client-h2|web\/fetch\/body)\.js$/;
 
-/** What `@sindresorhus/is` makes for itself when it is loaded, its messages' formatters first, takes 10 ms; no check of ours needs it. */
+/**
+ * What `@sindresorhus/is` makes for itself when it is loaded, its messages' formatters first, takes 10 ms; no
+ * check of ours needs it.
+ */
 const IS = '/@sindresorhus/is/distribution/index.js';
 const ITS_OWN = /(?<== )(?:new Intl\.ListFormat|Object\.assign)(?=\()/g;
 
 /**
- * What most commands need lies together, since each file takes most of a millisecond to find and load. The first that fits has
- * a module, and what it imports; `--version` is to load the first two only.
+ * What most commands need lies together, since each file takes most of a millisecond to find and load. The
+ * first that fits has a module, and what it imports; `--version` is to load the first two only.
  */
 const GROUPS: readonly CodeSplittingGroup[] = [
   { name: 'errors', test: /\/src\/errors\.js$/ },
@@ -46,7 +58,8 @@ const GROUPS: readonly CodeSplittingGroup[] = [
 
 const INPUT: InputOptions = {
   platform: 'node',
-  // What is compiled for a machine is installed for it; gRPC's parts find one another at run time, and only the daemon has them.
+  // What is compiled for a machine is installed for it; gRPC's parts find one another at run time, and only
+  // the daemon has them.
   external: [
     /^node:/,
     /^koffi/,
@@ -58,7 +71,8 @@ const INPUT: InputOptions = {
   ],
   // What Node is given of it looks for its other parts at run time; there is another one for bundlers.
   resolve: { alias: { 'jsonc-parser$': 'jsonc-parser/lib/esm/main.js' } },
-  // Our modules do nothing when they are loaded, so what a command does not use of an index need not be loaded with it.
+  // Our modules do nothing when they are loaded, so what a command does not use of an index need not be
+  // loaded with it.
   treeshake: { moduleSideEffects: (id) => !id.startsWith(join(DIST, 'src')) || id === entryOf(WORKER) },
   plugins: [
     {
@@ -80,7 +94,8 @@ function entryOf(file: string): string {
 
 const [command, worker] = await Promise.all([bundle(COMMAND), bundle(WORKER)]);
 await mkdir(CHUNKS, { recursive: true });
-// The command itself comes last: whoever runs it meanwhile finds all its parts, of the old one or of the new one.
+// The command itself comes last: whoever runs it meanwhile finds all its parts, of the old one or of the new
+// one.
 const files = [...worker, ...command.slice(1), ...command.slice(0, 1)];
 for (const { path, code, mode } of files) {
   await writeFile(`${path}.new`, code, { mode });
@@ -107,7 +122,10 @@ interface BundledFile {
   readonly modules: readonly string[];
 }
 
-/** The bundle of an entry; its own file is the first. The worker is one file, since each thread needs all of it. */
+/**
+ * The bundle of an entry; its own file is the first. The worker is one file, since each thread needs all of
+ * it.
+ */
 async function bundle(entry: string): Promise<readonly BundledFile[]> {
   await using build = await rolldown({ ...INPUT, input: { [basename(entry, '.js')]: entryOf(entry) } });
   const { output } = await build.generate({

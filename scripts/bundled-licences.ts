@@ -1,7 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** The licences of the packages that some files were made of, as text to be passed on with them; each package once. */
+/**
+ * The licences of the packages that some files were made of, as text to be passed on with them; each package
+ * once.
+ */
 export async function licencesOf(files: readonly string[]): Promise<string> {
   const packages = new Set(files.flatMap((file) => packageOf(file) ?? []));
   const texts = await Promise.all([...packages].sort().map(licenceOf));
@@ -34,7 +37,10 @@ async function licenceIn(directory: string): Promise<string | undefined> {
   return file === undefined ? undefined : join(directory, file);
 }
 
-/** That of a package of the same scope, repository and licence, since some are published without the one that lies beside them all. */
+/**
+ * That of a package of the same scope, repository and licence, since some are published without the one that
+ * lies beside them all.
+ */
 async function sistersLicence(directory: string): Promise<string | undefined> {
   const scope = dirname(directory);
   if (!basename(scope).startsWith('@')) return undefined;

@@ -1,6 +1,6 @@
 /**
- * What takes the place of undici in the bundled command: the parts of it that landfall uses. Its index loads a hundred files more,
- * for fetch, WebSocket, caches and mocks, in 35 ms.
+ * What takes the place of undici in the bundled command: the parts of it that landfall uses. Its index loads
+ * a hundred files more, for fetch, WebSocket, caches and mocks, in 35 ms.
  */
 import { setFlagsFromString } from 'node:v8';
 import api from 'undici/lib/api/index.js';

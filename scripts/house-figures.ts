@@ -50,7 +50,10 @@ function codeLines(text: string): number {
   return withoutBlocks.split('\n').filter((line) => !/^\s*(\/\/|$)/.test(line)).length;
 }
 
-/** Pairs of folders within one top folder whose files import one another both ways. An index stands above its rooms. */
+/**
+ * Pairs of folders within one top folder whose files import one another both ways. An index stands above its
+ * rooms.
+ */
 function twoWayRooms({ root, files }: Sources): number {
   const doors = new Set<string>();
   for (const { path, imports } of files.values()) {
@@ -110,7 +113,10 @@ interface PulledFiles {
   readonly ran: number;
 }
 
-/** Which files of the library a pull loads, and runs something of, into a new store, of an image with one layer. */
+/**
+ * Which files of the library a pull loads, and runs something of, into a new store, of an image with one
+ * layer.
+ */
 async function filesOfColdPull(): Promise<PulledFiles> {
   const work = await mkdtemp(join(tmpdir(), 'landfall-figures-'));
   const blobs = new Map<string, Buffer>();

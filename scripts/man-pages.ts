@@ -1,4 +1,7 @@
-/** Makes the manual pages of what `--help` says: `dist/man/landfall.1`, `landfall-pull.1` and so on. `npm install -g` puts them where man finds them. */
+/**
+ * Makes the manual pages of what `--help` says: `dist/man/landfall.1`, `landfall-pull.1` and so on. `npm
+ * install -g` puts them where man finds them.
+ */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createProgram } from '../src/cli/program.js';

@@ -45,8 +45,8 @@ function lockedPackage(path: string, entry: unknown): LockedPackage {
 }
 
 /**
- * What a user of the package gets beside it: all that it needs, directly or not, by path. What only its development needs is no
- * part of it, though it may lie beside it.
+ * What a user of the package gets beside it: all that it needs, directly or not, by path. What only its
+ * development needs is no part of it, though it may lie beside it.
  */
 export function productionPackages(lock: PackageLock): readonly LockedPackage[] {
   const found = new Set<LockedPackage>();

@@ -1,4 +1,7 @@
-/** Makes a release of the commit that is checked out, in `release/`: see CONTRIBUTING.md. It publishes nothing. */
+/**
+ * Makes a release of the commit that is checked out, in `release/`: see CONTRIBUTING.md. It publishes
+ * nothing.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +18,7 @@ try {
     date: new Date().toISOString().slice(0, 10),
     dryRun: values['dry-run'],
     run: runProgram,
-    tell: (line) => {
+    emit: (line) => {
       console.log(line);
     },
   });

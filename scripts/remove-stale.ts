@@ -2,7 +2,8 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Removes what the compiler made of sources that are no more: it never does, and all that lies there becomes part of the package.
+ * Removes what the compiler made of sources that are no more: it never does, and all that lies there becomes
+ * part of the package.
  *
  * @param made what the compiler wrote @param sources what it was made of
  * @returns the files that are gone, relative to `made`

@@ -11,7 +11,9 @@ import { variablesOf } from '../src/cli/config/configuration.js';
 import { ENVIRONMENT, EXIT_MEANINGS, FILES } from './manual-facts.js';
 import { bold, italic, item, quoted, roffLines, roffText, section, subsection, typed } from './roff.js';
 
-/** The manual page of the program, or of one of its commands: what `--help` says, and what it has no room for. */
+/**
+ * The manual page of the program, or of one of its commands: what `--help` says, and what it has no room for.
+ */
 export function renderManPage(command: Command, version: string): string {
   const help = command.createHelp();
   const page = pageOf(command);

@@ -17,7 +17,9 @@ type Shown =
 
 const NAME_WIDTH = 44;
 
-/** A directory as a tree, with modes and owners as `ls -ln` has them; what is beyond the limits is counted. */
+/**
+ * A directory as a tree, with modes and owners as `ls -ln` has them; what is beyond the limits is counted.
+ */
 export function renderTree(root: string, limits: TreeLimits): string {
   const top = { path: root, name: '.', stat: lstatSync(root), depth: 0 };
   const below = (shown: Shown): readonly Shown[] => shownBelow(shown, limits);

@@ -3,8 +3,8 @@ import { wrapWords } from '../src/cli/format/text.js';
 const WIDEST = 79;
 
 /**
- * Paragraphs for a manual page, in the macros of man(7), which groff and mandoc read. Words between backticks become bold, as what is
- * typed is. No line is longer than people who read the source expect.
+ * Paragraphs for a manual page, in the macros of man(7), which groff and mandoc read. Words between backticks
+ * become bold, as what is typed is. No line is longer than people who read the source expect.
  */
 export function roffText(text: string): string[] {
   const marked = text.split('`').map((part, at) => (at % 2 === 0 ? escaped(part) : bold(part)));
@@ -50,7 +50,10 @@ export function quoted(text: string): string {
   return `"${escaped(text).replaceAll('"', '\\(dq')}"`;
 }
 
-/** What roff would read as its own is said by name, and so is what is not ASCII: not every reader knows in what it is written. */
+/**
+ * What roff would read as its own is said by name, and so is what is not ASCII: not every reader knows in
+ * what it is written.
+ */
 function escaped(text: string): string {
   return text
     .replaceAll('\\', '\\e')

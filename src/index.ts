@@ -1,7 +1,8 @@
 /**
- * landfall: pulls OCI images into a digest-verified store and unpacks them into layered snapshots, copies them between places, and
- * looks after the store. Start with {@link openStore} and {@link pull}. What reaches further is at `landfall/transfer` (archives),
- * `landfall/registry`, `landfall/content`, `landfall/unpack`, `landfall/spec`, `landfall/trust` (signature policies) and `landfall/serve`.
+ * landfall: pulls OCI images into a digest-verified store and unpacks them into layered snapshots, copies
+ * them between places, and looks after the store. Start with {@link openStore} and {@link pull}. What reaches
+ * further is at `landfall/transfer` (archives), `landfall/registry`, `landfall/content`, `landfall/unpack`,
+ * `landfall/spec`, `landfall/trust` (signature policies) and `landfall/serve`.
  *
  * @module landfall
  */

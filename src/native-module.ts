@@ -1,6 +1,6 @@
 /**
- * The three packages that are compiled for a machine, and what is said where one of them is not there. Each is loaded where it is
- * first used, so what needs none of them works without.
+ * The three packages that are compiled for a machine, and what is said where one of them is not there. Each
+ * is loaded where it is first used, so what needs none of them works without.
  */
 import { type ErrorDetails, LandfallError } from './errors.js';
 
@@ -11,22 +11,22 @@ export interface NativeModuleDetails extends ErrorDetails {
   readonly module: NativeModule;
 }
 
-interface Facts {
+interface Info {
   /** What landfall has it for. */
   readonly task: string;
   /** What `npm rebuild` of it needs; absent where a ready-made file comes as a package of its own. */
   readonly tools?: string;
 }
 
-const FACTS: Readonly<Record<NativeModule, Facts>> = {
+const FACTS: Readonly<Record<NativeModule, Info>> = {
   koffi: { task: 'calls the C library' },
   sqlite3: { task: "keeps the store's database", tools: 'python3, make and g++' },
   'zstd-napi': { task: 'decompresses zstd layers', tools: 'python3, make and g++' },
 };
 
 /**
- * Why a native module does not load, and what to do. `where` is the file of landfall that asked for it: what is to be done is done in
- * the project that it is installed in.
+ * Why a native module does not load, and what to do. `where` is the file of landfall that asked for it: what
+ * is to be done is done in the project that it is installed in.
  */
 export function nativeModuleError(
   module: NativeModule,

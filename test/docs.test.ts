@@ -36,7 +36,9 @@ function linksOf(page: string): Link[] {
   );
 }
 
-/** The anchors of a page's titles, as GitHub makes them: those of titles that stand there again have a number. */
+/**
+ * The anchors of a page's titles, as GitHub makes them: those of titles that stand there again have a number.
+ */
 function anchorsOf(page: string): string[] {
   const seen = new Map<string, number>();
   const titles = [...readFileSync(page, 'utf8').matchAll(/^(`{3,})[^]*?^\1$|^#+ (.*)$/gm)];

@@ -18,7 +18,10 @@ const LEVELS: readonly (readonly string[])[] = [
   ['bin', 'entries', 'index'],
 ];
 
-/** The third-party packages that each folder is allowed; `@sindresorhus/is` and Node's own modules are everybody's. */
+/**
+ * The third-party packages that each folder is allowed; `@sindresorhus/is` and Node's own modules are
+ * everybody's.
+ */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   concurrency: ['p-limit'],
   system: ['koffi'],

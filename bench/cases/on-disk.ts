@@ -33,8 +33,8 @@ export const ON_DISK: BenchCase = {
 };
 
 /**
- * The same with its directory on the disk. What it leaves there stays until the case is over: ext4 gives no inode away again within five seconds
- * of its removal, and looks past each of them for every new file.
+ * The same with its directory on the disk. What it leaves there stays until the case is over: ext4 gives no
+ * inode away again within five seconds of its removal, and looks past each of them for every new file.
  */
 function below(disk: string, pull: Contestant): Contestant {
   let directory = disk;

@@ -35,7 +35,9 @@ export interface CallLimits {
   readonly cancelMs?: number;
 }
 
-/** What the client prints of a message: the JSON of upstream's stubs, in which what is not set is left out. */
+/**
+ * What the client prints of a message: the JSON of upstream's stubs, in which what is not set is left out.
+ */
 export interface CriAnswer<T> {
   readonly response?: T;
   readonly error?: { readonly code: string; readonly message: string };

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { output } from '../bound-process.js';
 
 /**
- * Downloads Debian packages, as the machine's own sources of apt have them, and unpacks their files into one new directory
- * below `scratch`, which is returned. Nothing is installed.
+ * Downloads Debian packages, as the machine's own sources of apt have them, and unpacks their files into one
+ * new directory below `scratch`, which is returned. Nothing is installed.
  */
 export async function treeOfPackages(
   scratch: string,

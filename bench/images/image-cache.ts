@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { ImageRecipe } from '../contract.js';
-import { type ImageLayout, type LayoutFacts, NewLayout } from './layout.js';
+import { type ImageLayout, type LayoutInfo, NewLayout } from './layout.js';
 
 /**
  * The images as OCI layouts, one directory each, `<name>-<version>`, with what a manifest does not tell in
@@ -35,11 +35,11 @@ export class ImageCache {
 
   async #find(recipe: ImageRecipe, name: string): Promise<ImageLayout> {
     const directory = join(this.#directory, name);
-    const facts = (await readFacts(directory)) ?? (await this.#make(recipe, directory));
-    return { directory, ...facts };
+    const info = (await readInfo(directory)) ?? (await this.#make(recipe, directory));
+    return { directory, ...info };
   }
 
-  async #make(recipe: ImageRecipe, directory: string): Promise<LayoutFacts> {
+  async #make(recipe: ImageRecipe, directory: string): Promise<LayoutInfo> {
     this.#say(`making the image ${recipe.name}, once; it stays in ${this.#directory}`);
     await this.#removeOtherVersions(recipe);
     const partial = await mkdtemp(join(this.#directory, '.partial-'));
@@ -47,10 +47,10 @@ export class ImageCache {
     try {
       const layout = new NewLayout(partial, (other) => this.layoutOf(other));
       await recipe.build(layout, scratch);
-      const facts = await layout.commit(ARCHITECTURES[process.arch] ?? process.arch);
-      await writeFile(join(partial, FACTS), JSON.stringify(facts, undefined, 2));
+      const info = await layout.commit(ARCHITECTURES[process.arch] ?? process.arch);
+      await writeFile(join(partial, FACTS), JSON.stringify(info, undefined, 2));
       await rename(partial, directory);
-      return facts;
+      return info;
     } finally {
       await Promise.all([partial, scratch].map((each) => rm(each, { recursive: true, force: true })));
     }
@@ -70,9 +70,9 @@ const FACTS = 'layout-facts.json';
 /** Go's names, which image configurations use, for Node's. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
-async function readFacts(directory: string): Promise<LayoutFacts | undefined> {
+async function readInfo(directory: string): Promise<LayoutInfo | undefined> {
   try {
-    return JSON.parse(await readFile(join(directory, FACTS), 'utf8')) as LayoutFacts;
+    return JSON.parse(await readFile(join(directory, FACTS), 'utf8')) as LayoutInfo;
   } catch {
     return undefined;
   }

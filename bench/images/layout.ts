@@ -27,7 +27,7 @@ export interface ImageLayout {
 export const TAG = '1';
 
 /** What {@link ImageLayout} is without its place, as it is kept beside the layout. */
-export type LayoutFacts = Omit<ImageLayout, 'directory'>;
+export type LayoutInfo = Omit<ImageLayout, 'directory'>;
 
 const COMPRESSORS: Readonly<Record<LayerCompression, readonly [command: string, ...args: string[]]>> = {
   gzip: ['gzip', '-6', '-n', '-c'],
@@ -86,7 +86,7 @@ export class NewLayout implements LayoutWriter {
   }
 
   /** Writes config, manifest and index when all layers are there. */
-  async commit(architecture: string): Promise<LayoutFacts> {
+  async commit(architecture: string): Promise<LayoutInfo> {
     const layers = await Promise.all(this.#layers);
     const config = await this.#put({
       architecture,

@@ -11,7 +11,10 @@ const LARGEST = 512 << 10;
 const TEXT_FILES = 24;
 const TEXT_FILE_BYTES = 4 << 10;
 
-/** Forty small layers, as many steps of a build leave them: in each one program, of 50 to 500 KB, and 24 texts. */
+/**
+ * Forty small layers, as many steps of a build leave them: in each one program, of 50 to 500 KB, and 24
+ * texts.
+ */
 export const MANY_LAYERS: ImageRecipe = {
   name: 'many-layers',
   version: 1,

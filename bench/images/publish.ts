@@ -6,8 +6,8 @@ import type { ImageCache } from './image-cache.js';
 import { blobPath, TAG } from './layout.js';
 
 /**
- * Puts an image into a registry as it lies in its layout: into its storage, which is quicker than a push and needs no
- * program that could be missing.
+ * Puts an image into a registry as it lies in its layout: into its storage, which is quicker than a push and
+ * needs no program that could be missing.
  */
 export async function publish(
   recipe: ImageRecipe,
@@ -28,7 +28,9 @@ export async function publish(
   return { repository, reference: `${address}/${repository}:${TAG}`, manifest, config, layers };
 }
 
-/** How the registry of CNCF distribution keeps a repository in a file system (its registry/storage/paths.go). */
+/**
+ * How the registry of CNCF distribution keeps a repository in a file system (its registry/storage/paths.go).
+ */
 class RepositoryStorage {
   readonly #root: string;
   readonly #repository: string;

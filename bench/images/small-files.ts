@@ -7,12 +7,16 @@ import { type Random, randomNumbers, textLike } from './text-like.js';
 const LAYERS = 4;
 const DIRECTORIES_PER_LAYER = 500;
 const FILES_PER_DIRECTORY = 50;
-/** In bytes; the logarithms of the sizes are evenly distributed, so that half of the files are below 2.8 KB. */
+/**
+ * In bytes; the logarithms of the sizes are evenly distributed, so that half of the files are below 2.8 KB.
+ */
 const SMALLEST = 512;
 const LARGEST = 16 << 10;
 const TEXT_BYTES = 4 << 20;
 
-/** 100,000 small files in four layers, as sources, documentation and modules of scripting languages have them. */
+/**
+ * 100,000 small files in four layers, as sources, documentation and modules of scripting languages have them.
+ */
 export const SMALL_FILES: ImageRecipe = {
   name: 'small-files',
   version: 1,

@@ -1,6 +1,9 @@
 export type Random = () => number;
 
-/** Numbers from 0 to below 1, the same for the same seed (a linear congruential generator, as in POSIX's drand48). */
+/**
+ * Numbers from 0 to below 1, the same for the same seed (a linear congruential generator, as in POSIX's
+ * drand48).
+ */
 export function randomNumbers(seed: number): Random {
   let state = (BigInt(seed) << 16n) + 0x330en;
   return () => {

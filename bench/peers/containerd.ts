@@ -23,8 +23,8 @@ export interface ContainerdPull {
 }
 
 /**
- * containerd inflating in its own process, and containerd with unpigz, which it uses wherever that is on PATH; those of
- * them that can run here.
+ * containerd inflating in its own process, and containerd with unpigz, which it uses wherever that is on
+ * PATH; those of them that can run here.
  */
 export async function containerdByInflater(
   environment: BenchEnvironment,

@@ -5,8 +5,9 @@ import { versionOf } from '../programs.js';
 export const SHELL_FLOOR = 'shell floor';
 
 /**
- * The least that a pull has to do, by a pipeline of the quickest programs, two layers at a time: download, SHA-256, inflate,
- * SHA-256, untar. Both digests are checked. It keeps no blob, no metadata and no whiteouts, and syncs nothing.
+ * The least that a pull has to do, by a pipeline of the quickest programs, two layers at a time: download,
+ * SHA-256, inflate, SHA-256, untar. Both digests are checked. It keeps no blob, no metadata and no whiteouts,
+ * and syncs nothing.
  */
 export async function shellFloor(
   { programs, registry }: BenchEnvironment,

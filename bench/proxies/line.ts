@@ -1,6 +1,8 @@
 /** What a proxy makes of the way between a client and a server. */
 export type LineShape =
-  /** All of them later by so much each way, as many as come: latency, and no limit on how much is under way. */
+  /**
+   * All of them later by so much each way, as many as come: latency, and no limit on how much is under way.
+   */
   | { readonly kind: 'far'; readonly oneWayMilliseconds: number }
   /** No more than so many a second each way, on each connection. */
   | { readonly kind: 'capped'; readonly bytesPerSecond: number };
@@ -19,8 +21,8 @@ const FAR_HOLDS = 32 << 20;
 const CAPPED_HOLDS = 256 << 10;
 
 /**
- * Both ways of a connection that was accepted at `opened`. The kernel here answers a client's SYN at once, so on a far
- * line the round trip that connecting takes is added to the first bytes that the client sends.
+ * Both ways of a connection that was accepted at `opened`. The kernel here answers a client's SYN at once, so
+ * on a far line the round trip that connecting takes is added to the first bytes that the client sends.
  */
 export function linesOf(shape: LineShape, opened: number): { readonly up: Line; readonly down: Line } {
   switch (shape.kind) {
@@ -37,7 +39,10 @@ function farLine(oneWay: number, connected: number): Line {
   return { holds: FAR_HOLDS, leavesAt: (_bytes, now) => Math.max(now, connected) + oneWay };
 }
 
-/** A piece leaves once its last byte does. Time in which nothing came is lost, as it is on a wire: there are no bursts. */
+/**
+ * A piece leaves once its last byte does. Time in which nothing came is lost, as it is on a wire: there are
+ * no bursts.
+ */
 function cappedLine(bytesPerSecond: number): Line {
   let free = 0;
   return {

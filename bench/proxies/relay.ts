@@ -8,9 +8,9 @@ interface Held {
 }
 
 /**
- * Passes one way of a connection on, in order and as its line says. The sender waits while the line holds as much as it
- * may. An end is passed on as an end, behind all that came before it, and the other way goes on; a sender that breaks off
- * breaks off the receiver, and what was under way is lost.
+ * Passes one way of a connection on, in order and as its line says. The sender waits while the line holds as
+ * much as it may. An end is passed on as an end, behind all that came before it, and the other way goes on; a
+ * sender that breaks off breaks off the receiver, and what was under way is lost.
  */
 export class Relay {
   readonly #from: Socket;

@@ -2,7 +2,7 @@ import semver from 'semver';
 import { versionsIn } from './changelog.js';
 
 /** Where a version is said. */
-export interface VersionFacts {
+export interface VersionInfo {
   /** package.json's. */
   readonly manifest: string;
   /** package-lock.json's. */
@@ -14,7 +14,7 @@ export interface VersionFacts {
 }
 
 /** What keeps a version from being released: a sentence each, none where all agree. */
-export function disagreements({ manifest, lock, changelog, tags }: VersionFacts): readonly string[] {
+export function disagreements({ manifest, lock, changelog, tags }: VersionInfo): readonly string[] {
   if (semver.valid(manifest) !== manifest) return [`package.json's version, ${manifest}, is none`];
   const problems: string[] = [];
   if (lock !== manifest)

@@ -1,6 +1,8 @@
 import is from '@sindresorhus/is';
 
-/** A finding that is known, and why it does no harm here. They stand in `scripts/release/audit-allowed.json`. */
+/**
+ * A finding that is known, and why it does no harm here. They stand in `scripts/release/audit-allowed.json`.
+ */
 export interface AllowedAdvisory {
   /** `GHSA-…` */
   readonly advisory: string;
@@ -48,7 +50,9 @@ export function judgeAudit(json: string, allowed: readonly AllowedAdvisory[]): A
   };
 }
 
-/** The advisories behind what is said of one package; a package that only uses such a one has none of its own. */
+/**
+ * The advisories behind what is said of one package; a package that only uses such a one has none of its own.
+ */
 function advisoriesOf(vulnerability: unknown): (readonly [id: string, title: string])[] {
   if (!is.plainObject(vulnerability) || !is.array(vulnerability['via'])) return [];
   return vulnerability['via'].filter(is.plainObject).map((via) => {

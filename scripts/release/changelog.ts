@@ -1,4 +1,7 @@
-/** The form is that of Keep a Changelog: one part for each version, the newest first, and above them what is not released yet. */
+/**
+ * The form is that of Keep a Changelog: one part for each version, the newest first, and above them what is
+ * not released yet.
+ */
 const UNRELEASED = '## Unreleased';
 const PART = /^## (.+)$/gm;
 

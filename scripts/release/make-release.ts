@@ -17,7 +17,7 @@ export interface ReleaseOptions {
   readonly dryRun: boolean;
   readonly run: RunProgram;
   /** One line of what is going on. */
-  readonly tell: (line: string) => void;
+  readonly emit: (line: string) => void;
 }
 
 /** What a step works on. */
@@ -66,22 +66,23 @@ const STEPS: readonly Step[] = [
 ];
 
 /**
- * Makes a release of the commit that is checked out: whatever a user gets is made, tested and packed in a clone of it. Publishes
- * nothing.
+ * Makes a release of the commit that is checked out: whatever a user gets is made, tested and packed in a
+ * clone of it. Publishes nothing.
  *
- * @throws Error where the tree has changes, versions disagree, or a step fails; then the repository is as it was
+ * @throws Error where the tree has changes, versions disagree, or a step fails; then the repository is as it
+ *   was
  */
 export async function makeRelease(options: ReleaseOptions): Promise<void> {
-  const { root, work, date, dryRun, tell } = options;
+  const { root, work, date, dryRun, emit } = options;
   const { version, changelog: before } = await checked(options);
   const { changelog, notes } = releasedChangelog(before, version, date);
   const site: Site = { ...options, tree: join(work, 'tree'), version, changelog, notes };
-  tell(`landfall ${version}, ${date}${dryRun ? ': what would be done' : ''}`);
+  emit(`landfall ${version}, ${date}${dryRun ? ': what would be done' : ''}`);
   for (const [at, { title, run }] of STEPS.entries()) {
-    tell(`${at + 1}/${STEPS.length} ${title}`);
+    emit(`${at + 1}/${STEPS.length} ${title}`);
     if (!dryRun) await run(site);
   }
-  tell(dryRun ? `\n${notes}` : whatIsNext(version, join(root, RELEASE_DIRECTORY)));
+  emit(dryRun ? `\n${notes}` : whatIsNext(version, join(root, RELEASE_DIRECTORY)));
 }
 
 async function checked({
@@ -114,17 +115,17 @@ async function writeChangelog({ tree, changelog }: Site): Promise<void> {
   await writeFile(join(tree, 'CHANGELOG.md'), changelog);
 }
 
-async function audit({ run, tree, tell }: Site): Promise<void> {
+async function audit({ run, tree, emit }: Site): Promise<void> {
   const allowed = parseAllowed(await readFile(join(tree, 'scripts/release/audit-allowed.json'), 'utf8'));
   const outcome = judgeAudit(await run('npm', ['audit', '--json'], { cwd: tree, mayFail: true }), allowed);
   if (!outcome.offered) {
-    tell(
+    emit(
       `  the registry does not offer it (${outcome.why}): look at the advisories elsewhere before you publish`,
     );
     return;
   }
-  for (const line of outcome.explained) tell(`  explained: ${line}`);
-  for (const id of outcome.obsolete) tell(`  ${id} is explained and not found: its line can go`);
+  for (const line of outcome.explained) emit(`  explained: ${line}`);
+  for (const id of outcome.obsolete) emit(`  ${id} is explained and not found: its line can go`);
   if (outcome.unexplained.length > 0) {
     const lines = outcome.unexplained.map((line) => `  ${line}`).join('\n');
     throw new Error(`npm audit found what scripts/release/audit-allowed.json does not explain:\n${lines}`);

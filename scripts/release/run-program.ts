@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process';
 export interface RunOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** What it prints goes to this program's own output rather than to the caller; by default it is given back. */
+  /**
+   * What it prints goes to this program's own output rather than to the caller; by default it is given back.
+   */
   readonly show?: boolean;
   /** Its exit status is the caller's to judge from what it prints. */
   readonly mayFail?: boolean;

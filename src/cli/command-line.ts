@@ -16,7 +16,10 @@ import {
 import { createProgram } from './program.js';
 import { columnsOf, wantsColor } from './output/terminal.js';
 
-/** They work where a configuration file is broken: one explains what is wrong, the other has no use for settings. */
+/**
+ * They work where a configuration file is broken: one explains what is wrong, the other has no use for
+ * settings.
+ */
 const WORKS_UNCONFIGURED: ReadonlySet<string> = new Set(['config', 'completion']);
 
 /** The words of one command line, and what they mean. */
@@ -119,7 +122,10 @@ function isWrongUsage(error: unknown): error is CommanderError {
   return error instanceof CommanderError && error.exitCode !== 0 && error.code !== 'commander.help';
 }
 
-/** `help help` is `help`: the parser would look for a command of that name, and call what it shows then an error. */
+/**
+ * `help help` is `help`: the parser would look for a command of that name, and call what it shows then an
+ * error.
+ */
 function withoutHelpOnHelp(argv: readonly string[]): string[] {
   return argv[0] === 'help' && argv[1] === 'help' ? argv.slice(1) : [...argv];
 }

@@ -11,12 +11,14 @@ export interface CrashSource {
   exit(code: number): never;
 }
 
-/** What the scripts of shells put before the words of a line, to be told how it may go on. No person types it. */
+/**
+ * What the scripts of shells put before the words of a line, to be told how it may go on. No person types it.
+ */
 const COMPLETE = '__complete';
 
 /**
- * Runs one command line and answers with its exit code; never throws. Standard output holds what the command answers,
- * standard error all else.
+ * Runs one command line and answers with its exit code; never throws. Standard output holds what the command
+ * answers, standard error all else.
  *
  * @param argv without the interpreter and the script
  */
@@ -96,8 +98,8 @@ export interface SignalSource {
 }
 
 /**
- * Turns SIGINT and SIGTERM into one abort of everything; what runs then cleans up and the command ends with the
- * signal's exit code. A second signal does not wait for that, nor does the first for ever.
+ * Turns SIGINT and SIGTERM into one abort of everything; what runs then cleans up and the command ends with
+ * the signal's exit code. A second signal does not wait for that, nor does the first for ever.
  */
 export class Interruption implements Disposable {
   readonly #source: SignalSource;
@@ -130,7 +132,8 @@ export class Interruption implements Disposable {
     const code = CODES[signal];
     if (this.#exitCode !== undefined) this.#source.exit(code);
     this.#exitCode = code;
-    // Cleaning up may itself wait for something that never answers. Not counted where everything else has ended.
+    // Cleaning up may itself wait for something that never answers. Not counted where everything else has
+    // ended.
     setTimeout(() => this.#source.exit(code), GRACE_MS).unref();
     this.#controller.abort(new Error(`received ${signal}`));
   }

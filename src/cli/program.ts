@@ -76,8 +76,9 @@ export function createProgram(run: RunCommand): Command {
 const LEFT = '-\0';
 
 /**
- * A program whose commands may have an option of the same name as one of its own. Behind such a command's name the word is the
- * command's: `landfall --config FILE inspect --config REF`. The parser alone would take both for the program's.
+ * A program whose commands may have an option of the same name as one of its own. Behind such a command's
+ * name the word is the command's: `landfall --config FILE inspect --config REF`. The parser alone would take
+ * both for the program's.
  */
 class ShadowingCommand extends LandfallCommand {
   override parseOptions(argv: string[]): ParseOptionsResult {

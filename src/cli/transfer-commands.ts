@@ -275,7 +275,9 @@ export function addTransferCommands(program: LandfallCommand): void {
     .runs(async () => (await import('./commands/sync.js')).syncCommand);
 }
 
-/** Adds the options of commands that copy images; `one` says which platforms are copied where none is named. */
+/**
+ * Adds the options of commands that copy images; `one` says which platforms are copied where none is named.
+ */
 function addCopyOptions(command: LandfallCommand, one: string): void {
   command
     .option('--all', 'all platforms of each image')

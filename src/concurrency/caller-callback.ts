@@ -11,9 +11,9 @@ interface Guarded<E> extends Abortable {
 }
 
 /**
- * Runs an operation that tells its caller of itself. What the caller's callback throws, or rejects with, ends the operation as
- * an abort does and is what it fails with, wherever the callback was called: in a timer, a stream, or between two steps that
- * would take the error for their own. It is not called again after that.
+ * Runs an operation that tells its caller of itself. What the caller's callback throws, or rejects with, ends
+ * the operation as an abort does and is what it fails with, wherever the callback was called: in a timer, a
+ * stream, or between two steps that would take the error for their own. It is not called again after that.
  *
  * @param undo gives back what the operation came to all the same, where that is something to be given back
  */
@@ -31,7 +31,7 @@ export async function tellingCaller<E, T>(
     failure ??= { error };
     stop.abort(error);
   };
-  const tell = (event: E): void => {
+  const emit = (event: E): void => {
     if (failure !== undefined) return;
     try {
       const answer = callback(event);
@@ -43,7 +43,7 @@ export async function tellingCaller<E, T>(
   const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
   const failed = (): typeof failure => failure;
   try {
-    const result = await operation({ signal: either, onEvent: tell });
+    const result = await operation({ signal: either, onEvent: emit });
     if (failed() === undefined) return result;
     await undo?.(result);
   } catch (error) {

@@ -1,18 +1,18 @@
 // store -> images -> recovery -> additional-store, each of which may import only what stands before it
 
 export {
-  type DocumentChild,
-  type DocumentFacts,
-  DocumentGraph,
-  DocumentStore,
-  heldBlobs,
-  heldChains,
+  type ManifestChild,
+  type ManifestInfo,
+  ManifestGraph,
+  ManifestStore,
+  referencedBlobs,
+  referencedChains,
   imagesListing,
   imagesWithBlob,
   imagesWithChain,
   type Reachable,
   reachedBy,
-} from './images/documents.js';
+} from './images/manifests.js';
 export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
 export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
 export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './recovery/check-blobs.js';
@@ -61,7 +61,7 @@ export {
 } from './images/images.js';
 export { ByteRanges } from './store/arriving-bytes.js';
 export type { ByteSpan } from './store/content-store.js';
-export { readDocument } from './images/read-document.js';
+export { readManifestBlob } from './images/read-manifest.js';
 export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
 export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';
 export { LocalContentStore } from './store/local-content-store.js';
@@ -97,7 +97,7 @@ export {
   quarantineBlob,
   rebuildBlobs,
   rebuildDiscarded,
-  rebuildDocuments,
+  rebuildManifests,
   type RebuiltBlobs,
   recordDiscarded,
 } from './recovery/rebuild-blobs.js';
@@ -110,7 +110,7 @@ export {
   partialProgress,
   type PartialBlob,
 } from './store/ingest-directory.js';
-export { putBackDoubtfulBlobs } from './store/blob-records.js';
+export { putBackNotDurableBlobs } from './store/blob-records.js';
 export {
   blobsAmong,
   dropBlobs,

@@ -17,7 +17,7 @@ import { PrePull, type PrePullOptions } from './pre-pull.js';
 import { KeptCredentials } from './pulls/credentials.js';
 import { type EndedPull, Pulls, type PullsOptions } from './pulls/pulls.js';
 import { RemoteLayers } from './snapshots/remote-layers.js';
-import { SnapshotGate } from './snapshots/snapshot-gate.js';
+import { SnapshotAdmission } from './snapshots/snapshot-admission.js';
 import { snapshotsService, type SnapshotsServiceOptions } from './snapshots/snapshots-service.js';
 import { transfersService } from './transfers/transfers-service.js';
 
@@ -214,8 +214,8 @@ async function startSnapshotter(
   const credentialsFor = (asked: string): Credentials | undefined => credentials.find(asked);
   const remote = new RemoteLayers({ store, pulls, credentialsFor });
   const isOwnOffer = (key: string): boolean => offers.isOwn(key);
-  const gate = policy && new SnapshotGate({ store, registry, policy, credentialsFor, isOwnOffer });
-  const methods = { ...snapshotsService({ ...snapshotter, store, remote, gate }) };
+  const admission = policy && new SnapshotAdmission({ store, registry, policy, credentialsFor, isOwnOffer });
+  const methods = { ...snapshotsService({ ...snapshotter, store, remote, admission }) };
   const name = 'containerd.services.snapshots.v1.Snapshots';
   const services = [served('containerd-snapshots-v1.proto', name, methods, { onError })];
   return { remote, server: await GrpcServer.listen(snapshotter.socket, services) };

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import {
   type AdditionalStore,
   type ContentStore,
-  DocumentStore,
+  ManifestStore,
   type ImageCatalog,
   ImageStore,
   JoinedContentStore,
@@ -13,17 +13,17 @@ import {
   LocalContentStore,
   openAdditionalStores,
   openLayout,
-  putBackDoubtfulBlobs,
+  putBackNotDurableBlobs,
   VerificationStore,
   withRootLocked,
 } from '../content/index.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
 import {
-  hasDoubtful,
-  hasUnsynced,
+  mayHaveLost,
+  hasNotDurable,
   IN_DOUBT,
   type MetadataDatabase,
-  settleUnsynced,
+  makeDurable,
 } from '../metadata/index.js';
 import { type UnpackLimits, unpackLimits } from '../spec/index.js';
 import { bootId } from '../system/index.js';
@@ -32,7 +32,7 @@ import {
   type LayerSnapshotter,
   NativeSnapshotter,
   OverlaySnapshotter,
-  putAwayDoubtfulSnapshots,
+  trashNotDurableSnapshots,
   Unpacker,
   WorkerPool,
 } from '../unpack/index.js';
@@ -78,7 +78,7 @@ export interface StoreParts {
   readonly content: ContentStore;
   /** The blobs below the root alone: for who collects, checks or counts them. */
   readonly localContent: LocalContentStore;
-  readonly documents: DocumentStore;
+  readonly manifests: ManifestStore;
   /** The names that this store gives, and that can be changed. */
   readonly images: ImageStore;
   readonly catalog: ImageCatalog;
@@ -139,8 +139,8 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
   const root = resolve(options.root ?? defaultRoot());
   const limits = unpackLimits(options.limits);
   // This boot's mark for what is not to be synced (src/metadata/unsynced.ts).
-  const unsynced = sync === 'full' ? undefined : bootId();
-  const unsyncedBlobs = sync === 'none' ? unsynced : undefined;
+  const notDurable = sync === 'full' ? undefined : bootId();
+  const unsyncedBlobs = sync === 'none' ? notDurable : undefined;
   // All that can refuse an option comes before anything is opened that would stay open. No thread begins yet.
   const pool = new WorkerPool(options.workers === undefined ? {} : { size: options.workers });
   const Snapshots =
@@ -153,9 +153,9 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
     await database.close();
     throw error;
   });
-  const snapshotter = new Snapshots({ root, database, pool, additional, unsynced });
-  const localContent = new LocalContentStore(root, database, { unsynced: unsyncedBlobs });
-  const images = new ImageStore(root, database, { unsynced });
+  const snapshotter = new Snapshots({ root, database, pool, additional, notDurable });
+  const localContent = new LocalContentStore(root, database, { notDurable: unsyncedBlobs });
+  const images = new ImageStore(root, database, { notDurable });
   const close = async (): Promise<void> => {
     await pool.close();
     await Promise.all([database, ...additional.map((other) => other.database)].map((one) => one.close()));
@@ -171,7 +171,7 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
             additional.map(({ content }) => content),
           ),
     localContent,
-    documents: new DocumentStore(database),
+    manifests: new ManifestStore(database),
     images,
     catalog: additional.length === 0 ? images : new JoinedImages(images, additional),
     additional,
@@ -195,7 +195,7 @@ async function prepareOpened(
   { additionalRoots = [], onLost, signal }: StoreOptions,
 ): Promise<readonly AdditionalStore[]> {
   throwIfAborted(signal);
-  const lost = await giveUpDoubtful(root, database);
+  const lost = await giveUpNotDurable(root, database);
   if (lost !== undefined) onLost?.(lost);
   return await openAdditionalStores(additionalRoots, root);
 }
@@ -231,8 +231,8 @@ export async function settleStore({
   sync,
 }: Pick<StoreParts, 'root' | 'database' | 'pool' | 'sync'>): Promise<void> {
   if (sync === 'none') return;
-  if (!(await hasUnsynced(database, sync === 'blobs' ? ['blobs'] : undefined))) return;
-  await settleUnsynced(database, async () => {
+  if (!(await hasNotDurable(database, sync === 'blobs' ? ['blobs'] : undefined))) return;
+  await makeDurable(database, async () => {
     await pool.run({ kind: 'sync', directory: root });
   });
 }
@@ -252,14 +252,14 @@ export interface LostContent {
  *
  * @throws those of the database; ContentError FILESYSTEM, NO_SPACE
  */
-async function giveUpDoubtful(root: string, database: MetadataDatabase): Promise<LostContent | undefined> {
+async function giveUpNotDurable(root: string, database: MetadataDatabase): Promise<LostContent | undefined> {
   const boot = bootId();
-  if (!(await hasDoubtful(database, boot))) return undefined;
+  if (!(await mayHaveLost(database, boot))) return undefined;
   return await withRootLocked(root, async () => {
     // Another process may have been faster.
-    if (!(await hasDoubtful(database, boot))) return undefined;
-    const blobs = await putBackDoubtfulBlobs(root, database, boot);
-    const snapshots = await putAwayDoubtfulSnapshots(root, database, boot);
+    if (!(await mayHaveLost(database, boot))) return undefined;
+    const blobs = await putBackNotDurableBlobs(root, database, boot);
+    const snapshots = await trashNotDurableSnapshots(root, database, boot);
     await database.transaction(async (transaction) => {
       // They keep a mark: not even their absence is on the disk, and what takes their place need not be
       // more durable.

@@ -1,5 +1,6 @@
 /**
- * The OCI specifications as data and functions, without input or output: digests, references, platforms, manifests, configs.
+ * The OCI specifications as data and functions, without input or output: digests, references, platforms,
+ * manifests, configs.
  *
  * @module landfall/spec
  */

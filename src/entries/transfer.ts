@@ -1,5 +1,6 @@
 /**
- * Images in archives, and what is said of images that are copied and kept the same elsewhere. `copy` and `sync` are in `landfall`.
+ * Images in archives, and what is said of images that are copied and kept the same elsewhere. `copy` and
+ * `sync` are in `landfall`.
  *
  * @module landfall/transfer
  */

@@ -1,5 +1,6 @@
 /**
- * What is said of layers, and of the mounts and bundles that are made of them. The functions are in `landfall`.
+ * What is said of layers, and of the mounts and bundles that are made of them. The functions are in
+ * `landfall`.
  *
  * @module landfall/unpack
  */

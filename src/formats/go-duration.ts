@@ -10,7 +10,9 @@ const MILLISECONDS: Readonly<Record<string, number>> = {
 };
 const PART = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y;
 
-/** Milliseconds of a duration as Go writes it (`1s`, `1m30s`, `1.5h`, `-2s`, `0`); undefined when it is none. */
+/**
+ * Milliseconds of a duration as Go writes it (`1s`, `1m30s`, `1.5h`, `-2s`, `0`); undefined when it is none.
+ */
 export function parseGoDuration(text: string): number | undefined {
   const [, sign = '', rest = ''] = /^([-+]?)(.*)$/s.exec(text) ?? [];
   if (rest === '0') return 0;

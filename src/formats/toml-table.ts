@@ -16,8 +16,9 @@ export interface FaultOptions {
 const HINT = 'Mend the file; docs/hosts.md tells what each key takes.';
 
 /**
- * A table of a TOML file, read key by key. A value of the wrong kind is INVALID_CONFIG with file, line and key; the value
- * is not told, since it may be a secret. Keys are found in any case, as containerd's reader finds them.
+ * A table of a TOML file, read key by key. A value of the wrong kind is INVALID_CONFIG with file, line and
+ * key; the value is not told, since it may be a secret. Keys are found in any case, as containerd's reader
+ * finds them.
  */
 export class TomlTable {
   readonly #source: Source;
@@ -164,13 +165,14 @@ export function parseToml(text: string, file: string): TomlTable {
 }
 
 /**
- * The line, from 1, where the value or table at `path` begins, in a TOML document that parses and has it. The parser keeps
- * no places, so it is asked how much of the document it takes until the value is there.
+ * The line, from 1, where the value or table at `path` begins, in a TOML document that parses and has it. The
+ * parser keeps no places, so it is asked how much of the document it takes until the value is there.
  */
 export function lineOf(text: string, path: readonly string[]): number {
   const lines = text.split('\n');
-  // Once a value is there it stays. Of the lines after which it is there, the first is where its statement begins: a
-  // beginning that ends within a statement does not parse, so it is lengthened to the statement's end.
+  // Once a value is there it stays. Of the lines after which it is there, the first is where its statement
+  // begins: a beginning that ends within a statement does not parse, so it is lengthened to the statement's
+  // end.
   let before = 0;
   let from = lines.length;
   while (before + 1 < from) {

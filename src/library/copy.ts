@@ -1,23 +1,25 @@
-import { mapLimited } from '../concurrency/index.js';
+import { mapLimited, tellingCaller } from '../concurrency/index.js';
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
-import { tellingCaller } from '../concurrency/index.js';
 import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
 import { copyResolved } from '../transfer/copy/copy.js';
 import { resolveSource } from '../transfer/copy/resolve-source.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
-import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
-import { copyResolved, resolveSource } from '../transfer/copy/copy.js';
-import { type EventStream, eventStream, type Told } from './event-stream.js';
-import { ImagePlaces } from './image-places.js';
+import { type EventStream, eventStream, type Emitted } from './event-stream.js';
+import { ImageTransports } from './image-transports.js';
 
 /** What images are copied between, and how: common to all that copies images. */
 export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
-  /** For names without a transport, which are images of a store. Closed by whoever opened it. Default: none. */
+  /**
+   * For names without a transport, which are images of a store. Closed by whoever opened it. Default: none.
+   */
   readonly store?: Store;
-  /** What registries are asked through; whoever gives it closes it. Default: what `openRegistry` opens, for this call alone. */
+  /**
+   * What registries are asked through; whoever gives it closes it. Default: what `openRegistry` opens, for
+   * this call alone.
+   */
   readonly registry?: RegistryClient;
   /** Told what happens, at once and one event after the other; what it throws ends the copy. */
   readonly onEvent?: (event: CopyEvent) => void;
@@ -26,8 +28,8 @@ export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'co
 /** What to copy, and how. */
 export interface CopyOptions extends TransferOptions {
   /**
-   * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or `REF` for an image
-   * of the store.
+   * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or
+   * `REF` for an image of the store.
    */
   readonly source: string;
   /** Of the same forms; without a digest, which only the content can give. */
@@ -60,17 +62,18 @@ export interface CopyFinished {
 export type CopyProgress = CopyEvent | CopyFinished;
 
 /**
- * Copies an image, with all that it consists of, from one place to another. Content keeps its digest, and what the destination
- * has is not moved. A manifest is put after all that it names, so that a copy that fails or is aborted leaves no image that is
- * not whole, and the next one goes on from there.
+ * Copies an image, with all that it consists of, from one place to another. Content keeps its digest, and
+ * what the destination has is not moved. A manifest is put after all that it names, so that a copy that fails
+ * or is aborted leaves no image that is not whole, and the next one goes on from there.
  *
  * @returns what became of each manifest and blob; sizes are in bytes
  * @throws
- * - {@link LandfallError} INVALID_CONFIG (a place that is not known, a name of the store without a store, a dry run into
- *   an archive), ABORTED
+ * - {@link LandfallError} INVALID_CONFIG (a place that is not known, a name of the store without a store, a
+ *   dry run into an archive), ABORTED
  * - {@link SpecError} INVALID_REFERENCE, INVALID_MANIFEST, NO_MATCHING_PLATFORM, LIMIT_EXCEEDED
  * - {@link RegistryError} NOT_FOUND and all others of either registry
- * - {@link ContentError} BLOB_NOT_FOUND (store, layout or archive has no such image), DIGEST_MISMATCH, NO_SPACE, FILESYSTEM
+ * - {@link ContentError} BLOB_NOT_FOUND (store, layout or archive has no such image), DIGEST_MISMATCH,
+ *   NO_SPACE, FILESYSTEM
  * - {@link TrustError} where `policy` asks for signatures that the image lacks, before anything is put
  */
 export async function copy(options: CopyOptions): Promise<CopyReport> {
@@ -80,12 +83,12 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
 async function copyTelling(options: CopyOptions): Promise<CopyReport> {
   const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
   const { dryRun = false } = session;
-  await using places = new ImagePlaces(options);
-  const { repository, from } = await places.source(source);
+  await using transports = new ImageTransports(options);
+  const { repository, from } = await transports.source(source);
   // Before the destination, which may be made by being opened.
   const resolved = await resolveSource(repository, from, { signal });
-  const to = await places.destination(destination);
-  if (dryRun && to.place.kind === 'archive') throw dryArchive();
+  const to = await transports.destination(destination);
+  if (dryRun && to.transport.kind === 'archive') throw dryArchive();
   const request = { from, tag: to.tag, platforms, rewriteIndex, referrers, resolved };
   const report = await copyResolved(
     repository,
@@ -93,13 +96,13 @@ async function copyTelling(options: CopyOptions): Promise<CopyReport> {
     request,
     new CopySession({ ...session, signal }),
   );
-  if (!dryRun) await to.place.finish({ signal });
+  if (!dryRun) await to.transport.finish({ signal });
   return report;
 }
 
 /**
- * {@link copy}, told as it goes on; the last event is `done` and has the report. See {@link EventStream} for what leaving the
- * loop does.
+ * {@link copy}, told as it goes on; the last event is `done` and has the report. See {@link EventStream} for
+ * what leaving the loop does.
  *
  * @returns the events; it begins when the loop does, and throws what {@link copy} throws
  */
@@ -114,9 +117,9 @@ export function transferStream<E extends { readonly type: string }, R>(
 ): EventStream<E | { readonly type: 'done'; readonly result: R }> {
   return eventStream({
     signal: callers,
-    run: async ({ tell, signal }: Told<E | { readonly type: 'done'; readonly result: R }>) => ({
+    run: async ({ emit, signal }: Emitted<E | { readonly type: 'done'; readonly result: R }>) => ({
       type: 'done' as const,
-      result: await operation({ signal, onEvent: tell }),
+      result: await operation({ signal, onEvent: emit }),
     }),
     subject: copySubject,
   });
@@ -149,8 +152,8 @@ export interface Together<T, R> extends Abortable {
 }
 
 /**
- * Does something with each; what comes of it in their order. The first that fails stops the others, and is thrown when they have
- * ended, so that nobody uses any more what they use.
+ * Does something with each; what comes of it in their order. The first that fails stops the others, and is
+ * thrown when they have ended, so that nobody uses any more what they use.
  */
 export async function together<T, R>({ items, atOnce, doing, signal }: Together<T, R>): Promise<R[]> {
   const failed = new AbortController();

@@ -4,27 +4,33 @@ import { deferred } from '../concurrency/index.js';
 /**
  * What happens during one operation, to loop over: `for await (const event of …)`.
  *
- * The operation begins with the loop, and its last event has the result. What fails is thrown out of the loop. Leaving the loop
- * early, by `break`, `return` or an exception, aborts the operation and waits until it has cleaned up after itself.
+ * The operation begins with the loop, and its last event has the result. What fails is thrown out of the
+ * loop. Leaving the loop early, by `break`, `return` or an exception, aborts the operation and waits until it
+ * has cleaned up after itself.
  *
- * A slow loop holds up nothing: of news that only say how far something has come, the latest waits for it, and those before are
- * dropped. It can be looped over once.
+ * A slow loop holds up nothing: of news that only say how far something has come, the latest waits for it,
+ * and those before are dropped. It can be looped over once.
  */
 export interface EventStream<E> extends AsyncIterableIterator<E, undefined, undefined>, AsyncDisposable {
-  /** Aborts the operation, if it is under way, and waits until it has ended. What it fails with is dropped. */
+  /**
+   * Aborts the operation, if it is under way, and waits until it has ended. What it fails with is dropped.
+   */
   return(): Promise<IteratorReturnResult<undefined>>;
 }
 
-/** To whom an operation tells what happens, and what aborts it: the caller's signal, or that nobody listens any more. */
-export interface Told<E> {
-  readonly tell: (event: E) => void;
+/**
+ * To whom an operation tells what happens, and what aborts it: the caller's signal, or that nobody listens
+ * any more.
+ */
+export interface Emitted<E> {
+  readonly emit: (event: E) => void;
   readonly signal: AbortSignal;
 }
 
 /** An operation that is told of as a stream. */
 export interface StreamedOperation<E> extends Abortable {
   /** Does it, and returns the last event. */
-  readonly run: (told: Told<E>) => Promise<E>;
+  readonly run: (reported: Emitted<E>) => Promise<E>;
   /** The same for all events of which only the latest counts; undefined for one that is told in any case. */
   readonly subject: (event: E) => string | undefined;
 }
@@ -90,7 +96,7 @@ class OperationEvents<E> implements EventStream<E> {
     const { signal } = this.#abandoned;
     try {
       const last = await run({
-        tell: (event) => this.#push(event),
+        emit: (event) => this.#push(event),
         signal: callers === undefined ? signal : AbortSignal.any([callers, signal]),
       });
       this.#push(last);

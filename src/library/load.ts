@@ -8,7 +8,7 @@ import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import { CopySession } from '../transfer/copy/copy-session.js';
 import { ArchiveLoader } from '../transfer/copy/load-archive.js';
 import { openArchive } from '../transfer/transports/archives/open-archive.js';
-import { StorePlace } from '../transfer/transports/store-place.js';
+import { StoreTransport } from '../transfer/transports/store-transport.js';
 import type { PlannedImage } from '../transfer/copy/load-archive.js';
 import { together, type TransferOptions, transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
@@ -66,12 +66,14 @@ export type LoadProgress = CopyEvent | LoadFinished;
 const AT_ONCE = 4;
 
 /**
- * Brings the images of an archive into a store, under the names that they have there: archives of {@link save}, `docker save`, podman,
- * skopeo, and OCI layouts in a tar. The first that fails ends it; what was loaded before stays.
+ * Brings the images of an archive into a store, under the names that they have there: archives of {@link
+ * save}, `docker save`, podman, skopeo, and OCI layouts in a tar. The first that fails ends it; what was
+ * loaded before stays.
  *
  * @returns the images, in the archive's order
  * @throws
- * - `SpecError` and `ContentError` for what is in the archive: BAD_ARCHIVE, DIGEST_MISMATCH, INVALID_MANIFEST, LIMIT_EXCEEDED
+ * - `SpecError` and `ContentError` for what is in the archive: BAD_ARCHIVE, DIGEST_MISMATCH,
+ *   INVALID_MANIFEST, LIMIT_EXCEEDED
  * - `ContentError` BLOB_NOT_FOUND (no such file, or no image in it), NO_SPACE, FILESYSTEM
  * - `UnpackError` where a layer cannot be unpacked
  * - `TrustError` where `policy` asks for signatures that an image lacks
@@ -85,7 +87,7 @@ async function loadTelling(options: LoadOptions): Promise<readonly LoadedImage[]
   const { store, archive: input, name, platforms, signal, spoolDirectory } = options;
   const { concurrency, policy, onEvent } = options;
   await using archive = await openArchive(input, { signal, spoolDirectory });
-  await using destination = new StorePlace({ store });
+  await using destination = new StoreTransport({ store });
   const path = 'file' in input ? input.file : undefined;
   const loaderWith = (until: AbortSignal | undefined): ArchiveLoader => {
     const session = new CopySession({ signal: until, concurrency, policy, onEvent });
@@ -104,7 +106,8 @@ async function loadTelling(options: LoadOptions): Promise<readonly LoadedImage[]
 }
 
 /**
- * {@link load}, told as it goes on; the last event is `done` and has the images. See `EventStream` for what leaving the loop does.
+ * {@link load}, told as it goes on; the last event is `done` and has the images. See `EventStream` for what
+ * leaving the loop does.
  *
  * @returns the events; it begins when the loop does, and throws what {@link load} throws
  */

@@ -5,19 +5,26 @@ import {
   type RegistryClientOptions,
 } from '../registry/index.js';
 
-/** Where mirrors and certificates of registries are configured on a machine; the first that knows a registry counts. */
+/**
+ * Where mirrors and certificates of registries are configured on a machine; the first that knows a registry
+ * counts.
+ */
 const HOSTS_DIRECTORIES: readonly string[] = ['/etc/landfall/certs.d', '/etc/containerd/certs.d'];
 
 /**
- * A client for registries as this machine is set up to reach them, where {@link RegistryClient} by itself knows nothing of
- * the machine. What is given here counts in place of:
+ * A client for registries as this machine is set up to reach them, where {@link RegistryClient} by itself
+ * knows nothing of the machine. What is given here counts in place of:
  *
  * - `credentials`: the logins that docker, podman and `landfall login` have kept. They are looked for where
- *   `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG`, `$XDG_RUNTIME_DIR`, `$XDG_CONFIG_HOME` and `$HOME` say; the registry alone is shown them;
- * - `hosts`: mirrors and certificates in `/etc/landfall/certs.d` and `/etc/containerd/certs.d` (containerd: docs/hosts.md);
- * - `env`: `process.env`, where proxies are looked for (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
+ *   `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG`, `$XDG_RUNTIME_DIR`, `$XDG_CONFIG_HOME` and `$HOME` say; the
+ *   registry alone is shown them;
+ * - `hosts`: mirrors and certificates in `/etc/landfall/certs.d` and `/etc/containerd/certs.d` (containerd:
+ *   docs/hosts.md);
+ * - `env`: `process.env`, where proxies are looked for (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+ *   `NO_PROXY`).
  *
- * Nothing is read before a registry is asked. Whoever opens a client closes it: `await using registry = openRegistry()`.
+ * Nothing is read before a registry is asked. Whoever opens a client closes it: `await using registry =
+ * openRegistry()`.
  *
  * @returns a client whose connections, tokens and knowledge of hosts all that it is given to share
  */

@@ -4,17 +4,23 @@ import type { RegistryClient } from '../registry/index.js';
 import { type Platform, quoted } from '../spec/index.js';
 import { toBytePath } from '../system/index.js';
 import { ImageViews } from '../transfer/image-views.js';
-import { parseImagePlace } from '../transfer/transports/image-place.js';
+import { parseTransport } from '../transfer/transports/image-transport.js';
 import { resolveReadable } from '../transfer/copy/resolve-source.js';
 import { loadImageAnywhere, RepositoryContent } from '../transfer/copy/repository-content.js';
 import { findPath, type FoundPath, type ViewedFile } from '../unpack/index.js';
-import { ImagePlaces } from './image-places.js';
+import { ImageTransports } from './image-transports.js';
 
 /** Where an image is, and how it is read. */
 export interface ReadImageFileOptions extends Abortable {
-  /** For names without a transport; of other images the layers that it has are read there. Closed by whoever opened it. Default: none. */
+  /**
+   * For names without a transport; of other images the layers that it has are read there. Closed by whoever
+   * opened it. Default: none.
+   */
   readonly store?: Store;
-  /** What registries are asked through; whoever gives it closes it. Default: what {@link openRegistry} opens, for this call alone. */
+  /**
+   * What registries are asked through; whoever gives it closes it. Default: what {@link openRegistry} opens,
+   * for this call alone.
+   */
   readonly registry?: RegistryClient;
   /** Default: this machine's, else the only one that the image has. */
   readonly platform?: Platform;
@@ -23,14 +29,17 @@ export interface ReadImageFileOptions extends Abortable {
 }
 
 /**
- * The bytes of one file of an image, wherever that lies, without unpacking it. Layers are fetched from the topmost down, only until
- * the file is found, and each is verified before anything of it is given. Symlinks lead where they lead inside the image.
+ * The bytes of one file of an image, wherever that lies, without unpacking it. Layers are fetched from the
+ * topmost down, only until the file is found, and each is verified before anything of it is given. Symlinks
+ * lead where they lead inside the image.
  *
- * @param source `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, or `REF` for an image of the store
+ * @param source `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, or
+ *   `REF` for an image of the store
  * @param path inside the image: `/etc/os-release`
  * @returns its chunks; leaving the loop early ends what is under way
  * @throws
- * - {@link LandfallError} NOT_FOUND (no such file), INVALID_CONFIG (it has no content: a directory, a device), ABORTED
+ * - {@link LandfallError} NOT_FOUND (no such file), INVALID_CONFIG (it has no content: a directory, a
+ *   device), ABORTED
  * - {@link RegistryError}, {@link ContentError} where the image is not there or cannot be read
  * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, LIMIT_EXCEEDED
  * - {@link UnpackError} for a layer that is malformed; DIFF_ID_MISMATCH
@@ -41,12 +50,12 @@ export async function* readImageFile(
   options: ReadImageFileOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const { store, platform, signal, onWarning } = options;
-  await using places = new ImagePlaces(options);
-  const { repository, from } = await places.source(source);
+  await using transports = new ImageTransports(options);
+  const { repository, from } = await transports.source(source);
   const content = new RepositoryContent(repository, { signal });
   const target = await resolveReadable(repository, from, { content, signal });
   const { layers } = await loadImageAnywhere(content, target, platform);
-  const isRemote = parseImagePlace(source).kind === 'registry';
+  const isRemote = parseTransport(source).kind === 'registry';
   await using views = new ImageViews([{ repository, isRemote, layers }], {
     limits: store?.limits,
     inflate: store?.inflate,

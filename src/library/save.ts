@@ -10,7 +10,7 @@ import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 import { together, type TransferOptions, transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
-import { ImagePlaces } from './image-places.js';
+import { ImageTransports } from './image-transports.js';
 
 /** Which images to write into one archive, and how. */
 export interface SaveOptions extends TransferOptions {
@@ -20,7 +20,10 @@ export interface SaveOptions extends TransferOptions {
   readonly archive: ArchiveTarget;
   /** Default `both`: what OCI tools and Docker load. */
   readonly format?: ArchiveFormat;
-  /** Most bytes of a file, of which there are then several and a list of them. Not for streams. Default: one file. */
+  /**
+   * Most bytes of a file, of which there are then several and a list of them. Not for streams. Default: one
+   * file.
+   */
   readonly splitBytes?: number;
   /** Which platforms of an index come along. Default `present`: those that the source has. */
   readonly platforms?: PlatformChoice;
@@ -55,12 +58,13 @@ export type SaveProgress = CopyEvent | SaveFinished;
 const AT_ONCE = 8;
 
 /**
- * Writes images into one archive that docker, podman, skopeo and {@link load} read. It is written when all of them were found, and
- * where one fails there is no archive.
+ * Writes images into one archive that docker, podman, skopeo and {@link load} read. It is written when all of
+ * them were found, and where one fails there is no archive.
  *
  * @returns what was written
  * @throws
- * - `LandfallError` INVALID_CONFIG (no source, a stream that is to be split, a directory in place of a file), ABORTED
+ * - `LandfallError` INVALID_CONFIG (no source, a stream that is to be split, a directory in place of a file),
+ *   ABORTED
  * - `ContentError` NO_SPACE, FILESYSTEM, and all that `copy` throws
  */
 export async function save(options: SaveOptions): Promise<SavedArchive> {
@@ -72,11 +76,11 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
   const { signal, concurrency, policy, onEvent } = options;
   refuseImpossible(options);
   await using archive = await ArchiveDestination.open(target, { format, splitBytes, signal });
-  await using places = new ImagePlaces(options);
+  await using transports = new ImageTransports(options);
   const saving = (either: AbortSignal): ((source: string) => Promise<CopyReport>) => {
     const session = new CopySession({ signal: either, concurrency, policy, onEvent });
     return async (source) => {
-      const { repository, from } = await places.source(source);
+      const { repository, from } = await transports.source(source);
       const tag = from === '' || isDigest(from) ? undefined : from;
       const request = { from, tag, platforms, referrers };
       return await copy(repository, archive.repository(repository.name), request, session);
@@ -88,7 +92,8 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
 }
 
 /**
- * {@link save}, told as it goes on; the last event is `done` and has the result. See `EventStream` for what leaving the loop does.
+ * {@link save}, told as it goes on; the last event is `done` and has the result. See `EventStream` for what
+ * leaving the loop does.
  *
  * @returns the events; it begins when the loop does, and throws what {@link save} throws
  */

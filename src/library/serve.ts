@@ -29,7 +29,10 @@ export interface ServeOptions extends Abortable {
   readonly tls?: TlsIdentity;
   /** Bounds on clients; those that are not given have their defaults. */
   readonly limits?: Partial<ServeLimits>;
-  /** Where layers are fetched again that the store dropped once they were unpacked. Default: what `openRegistry` opens. */
+  /**
+   * Where layers are fetched again that the store dropped once they were unpacked. Default: what
+   * `openRegistry` opens.
+   */
   readonly registry?: RegistryClient;
   /** Told once for each request, when its answer has ended or its client has gone. */
   readonly onRequest?: (request: ServedRequest) => void;
@@ -40,19 +43,19 @@ export interface ServeOptions extends Abortable {
 /** A registry that serves a store until it is closed. */
 export interface ServedStore extends ListenAddress, AsyncDisposable {
   /**
-   * Takes no more requests, gives the answers under way a moment to end, and cuts off the rest; when it resolves, nothing uses the
-   * store any more. May be called twice.
+   * Takes no more requests, gives the answers under way a moment to end, and cuts off the rest; when it
+   * resolves, nothing uses the store any more. May be called twice.
    */
   close(): Promise<void>;
 }
 
 /**
- * Serves a store as a registry (distribution-spec): what is in it can be pulled from there, by anything that pulls, and pushed to
- * there if it is `writable`. An aborted `signal` closes it.
+ * Serves a store as a registry (distribution-spec): what is in it can be pulled from there, by anything that
+ * pulls, and pushed to there if it is `writable`. An aborted `signal` closes it.
  *
  * @returns where it listens; whoever has it closes it: `await using served = await serveStore({ store })`
- * @throws `LandfallError` IN_USE (the port is taken), INVALID_CONFIG (the address is not this machine's, or the port needs a
- *   right that the process lacks), ABORTED
+ * @throws `LandfallError` IN_USE (the port is taken), INVALID_CONFIG (the address is not this machine's, or
+ *   the port needs a right that the process lacks), ABORTED
  */
 export async function serveStore(options: ServeOptions): Promise<ServedStore> {
   const { store, host = '127.0.0.1', port = 0, writable = false, signal } = options;
@@ -88,10 +91,13 @@ export async function serveStore(options: ServeOptions): Promise<ServedStore> {
 }
 
 /** A callback that throws is no fault of a request, which was answered, and must not end the program. */
-function outOfTheWay<T>(callback: (told: T) => void, onThrown: (error: unknown) => void): (told: T) => void {
-  return (told) => {
+function outOfTheWay<T>(
+  callback: (reported: T) => void,
+  onThrown: (error: unknown) => void,
+): (reported: T) => void {
+  return (reported) => {
     try {
-      callback(told);
+      callback(reported);
     } catch (error) {
       onThrown(error);
     }

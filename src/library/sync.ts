@@ -29,20 +29,23 @@ export interface PlannedPrune {
 /** What to keep the same elsewhere, and how. */
 export interface SyncOptions extends Omit<
   TransferSyncOptions,
-  'file' | 'places' | 'prune' | 'shard' | 'since'
+  'file' | 'transports' | 'prune' | 'shard' | 'since'
 > {
-  /** Path of a mirror file, landfall's or skopeo's (docs/mirroring.md). Paths in it are relative to its directory. */
+  /**
+   * Path of a mirror file, landfall's or skopeo's (docs/mirroring.md). Paths in it are relative to its
+   * directory.
+   */
   readonly file: string;
   /** The store, where the file names it. Closed by whoever opened it. Default: none. */
   readonly store?: Store;
   /**
-   * How registries are asked where the file does not say otherwise. The file may want other credentials for each, so that
-   * clients are opened for this call alone, with what {@link openRegistry} takes by default.
+   * How registries are asked where the file does not say otherwise. The file may want other credentials for
+   * each, so that clients are opened for this call alone, with what {@link openRegistry} takes by default.
    */
   readonly registryOptions?: RegistryClientOptions;
   /**
-   * Asked before tags are deleted at a destination that the file asks for no more; nothing is deleted unless it answers true. Not asked in a
-   * dry run. Default: nothing is deleted.
+   * Asked before tags are deleted at a destination that the file asks for no more; nothing is deleted unless
+   * it answers true. Not asked in a dry run. Default: nothing is deleted.
    */
   readonly prune?: (planned: readonly PlannedPrune[]) => Promise<boolean>;
 }
@@ -61,10 +64,11 @@ export interface SyncFinished {
 export type SyncProgress = SyncEvent | SyncFinished;
 
 /**
- * Makes destinations have the images that a mirror file asks for, with their signatures where it says so. What they have is not
- * moved again, so that a run that broke off is gone on with by the next.
+ * Makes destinations have the images that a mirror file asks for, with their signatures where it says so.
+ * What they have is not moved again, so that a run that broke off is gone on with by the next.
  *
- * What becomes of single images, failures included, is in the result and stops nothing else; look at `images` and `failures`.
+ * What becomes of single images, failures included, is in the result and stops nothing else; look at `images`
+ * and `failures`.
  *
  * @returns what became of each image; sizes are in bytes
  * @throws
@@ -79,13 +83,13 @@ async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   const { file, store, registryOptions, prune, ...rest } = options;
   // Only who mirrors needs what reads such files.
   const { readMirrorFile } = await import('../transfer/sync/read-mirror-file.js');
-  const { OpenPlaces } = await import('../transfer/sync/open-places.js');
+  const { OpenTransports } = await import('../transfer/sync/open-transports.js');
   const { sync: run } = await import('../transfer/sync/sync.js');
   throwIfAborted(rest.signal);
   const mirror = readMirrorFile(await readText(file), readOptions(file));
   const opened = storeFor(mirror, store);
   const base = systemOptions(registryOptions);
-  await using places = new OpenPlaces({
+  await using transports = new OpenTransports({
     base,
     env: base.env ?? {},
     root: opened?.root ?? '',
@@ -96,15 +100,15 @@ async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   });
   const pruning =
     prune === undefined ? {} : { prune: (all: readonly RepositoryPrune[]) => prune(all.map(planned)) };
-  const result = await run({ ...rest, ...pruning, file: mirror, places });
+  const result = await run({ ...rest, ...pruning, file: mirror, transports });
   // By itself it would only count what is left as failed.
   throwIfAborted(rest.signal);
   return result;
 }
 
 /**
- * {@link sync}, told as it goes on; the last event is `done` and has the result. See {@link EventStream} for what leaving the loop
- * does.
+ * {@link sync}, told as it goes on; the last event is `done` and has the result. See {@link EventStream} for
+ * what leaving the loop does.
  *
  * @returns the events; it begins when the loop does, and throws what {@link sync} throws
  */
@@ -141,7 +145,10 @@ async function readText(file: string): Promise<string> {
 
 /** The store, where the file names it. @throws {LandfallError} INVALID_CONFIG where none was given */
 function storeFor({ name, sources, destinations }: MirrorFile, store: Store | undefined): Store | undefined {
-  if (store !== undefined || ![...sources, ...destinations].some(({ place }) => place.kind === 'store'))
+  if (
+    store !== undefined ||
+    ![...sources, ...destinations].some(({ transport }) => transport.kind === 'store')
+  )
     return store;
   throw new LandfallError('INVALID_CONFIG', `${name} names the store, and none was given`, {
     hint: 'Give an open store.',

@@ -31,8 +31,8 @@ export interface ExportOptions extends Omit<ExportImageOptions, OfStore>, Platfo
 export interface BundleOptions extends Omit<BundleImageOptions, OfStore>, PlatformOption {}
 
 /**
- * Writes an image's merged root file system into a directory, without mounts and without snapshots. On failure or abort the
- * directory is left as it was found.
+ * Writes an image's merged root file system into a directory, without mounts and without snapshots. On
+ * failure or abort the directory is left as it was found.
  *
  * @param name of an image of the store, as a person would write it: `alpine:3`, a digest, an image ID
  * @param directory absent or empty
@@ -40,8 +40,8 @@ export interface BundleOptions extends Omit<BundleImageOptions, OfStore>, Platfo
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image), NO_SPACE, FILESYSTEM
  * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE
- * - {@link UnpackError} INVALID_CONFIG (the directory is not empty); UNSAFE_PATH, BAD_ARCHIVE, DIFF_ID_MISMATCH and the like
- *   for a bad layer; NO_SPACE, FILESYSTEM
+ * - {@link UnpackError} INVALID_CONFIG (the directory is not empty); UNSAFE_PATH, BAD_ARCHIVE,
+ *   DIFF_ID_MISMATCH and the like for a bad layer; NO_SPACE, FILESYSTEM
  * - {@link LandfallError} ABORTED
  */
 export async function unpackImage(
@@ -54,8 +54,9 @@ export async function unpackImage(
 }
 
 /**
- * Gives an image's merged root file system as one tar, as {@link unpackImage} would leave it as root, without privileges. When it
- * resolves, all layers are verified; the tar is made while it is read, and breaking off is allowed.
+ * Gives an image's merged root file system as one tar, as {@link unpackImage} would leave it as root, without
+ * privileges. When it resolves, all layers are verified; the tar is made while it is read, and breaking off
+ * is allowed.
  *
  * @param name of an image of the store, as a person would write it
  * @returns the tar and what it is of
@@ -70,14 +71,15 @@ export async function exportImage(
 }
 
 /**
- * Makes an OCI runtime bundle (runtime-spec: bundle.md) of an image: `rootfs` and `config.json`, for `runc run --bundle`. On failure or
- * abort the directory is left as it was found.
+ * Makes an OCI runtime bundle (runtime-spec: bundle.md) of an image: `rootfs` and `config.json`, for `runc
+ * run --bundle`. On failure or abort the directory is left as it was found.
  *
  * @param name of an image of the store, as a person would write it
  * @param directory absent or empty
  * @returns what `config.json` says, and what may keep a runtime from starting it
- * @throws as {@link unpackImage}; {@link LandfallError} UNSUPPORTED (an image that is not for Linux), INVALID_CONFIG (`uidMap` without
- *   `gidMap`); {@link SpecError} INVALID_MANIFEST (a config that nothing can run)
+ * @throws as {@link unpackImage}; {@link LandfallError} UNSUPPORTED (an image that is not for Linux),
+ *   INVALID_CONFIG (`uidMap` without `gidMap`); {@link SpecError} INVALID_MANIFEST (a config that nothing can
+ *   run)
  */
 export async function bundleImage(
   store: Store,

@@ -13,8 +13,8 @@ export interface ReadRows<T> {
 const UNREADABLE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EIO']);
 
 /**
- * A database that may be damaged, to be read as far as it goes. It is a copy that is opened, so the file itself stays as it
- * was found.
+ * A database that may be damaged, to be read as far as it goes. It is a copy that is opened, so the file
+ * itself stays as it was found.
  */
 export class DamagedDatabase implements AsyncDisposable {
   readonly #opened: ReadableDatabase;
@@ -65,8 +65,8 @@ export class DamagedDatabase implements AsyncDisposable {
   }
 
   /**
-   * The rows of a table, as far as they can be read and make sense. They are read from both of its ends, so that a damage
-   * between costs only what lies in the middle.
+   * The rows of a table, as far as they can be read and make sense. They are read from both of its ends, so
+   * that a damage between costs only what lies in the middle.
    *
    * @param key the column that tells rows apart, by which the table is stored
    */
@@ -94,7 +94,7 @@ export class DamagedDatabase implements AsyncDisposable {
   }
 
   /** The highest number that a table with AUTOINCREMENT has given; 0 where that cannot be read. */
-  async lastNumber(table: string): Promise<number> {
+  async lastId(table: string): Promise<number> {
     const { rows } = await this.#rows('SELECT name, seq FROM sqlite_sequence');
     const numbers = rows.flatMap(
       (row) => unlessSenseless(() => (textOf(row, 'name') === table ? [integerOf(row, 'seq')] : [])) ?? [],

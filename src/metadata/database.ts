@@ -28,16 +28,19 @@ export interface OpenDatabaseOptions {
 }
 
 /**
- * Tells a call that comes from inside a transaction's function from a call beside it, as an `AsyncLocalStorage` does. Inside of one
- * the database, in place of the transaction, would wait for the transaction, and the transaction for it. It is for tests alone, since
- * Node 20 and 22 follow it through every promise of the process.
+ * Tells a call that comes from inside a transaction's function from a call beside it, as an
+ * `AsyncLocalStorage` does. Inside of one the database, in place of the transaction, would wait for the
+ * transaction, and the transaction for it. It is for tests alone, since Node 20 and 22 follow it through
+ * every promise of the process.
  */
 export interface TransactionScope {
   run<T>(state: { readonly open: boolean }, body: () => T): T;
   getStore(): { readonly open: boolean } | undefined;
 }
 
-/** What can be asked of a database, inside a transaction or outside of one. Parameters bind to `?` in order. */
+/**
+ * What can be asked of a database, inside a transaction or outside of one. Parameters bind to `?` in order.
+ */
 export interface Statements {
   /** The first row, or undefined. */
   get(sql: string, parameters?: SqlParameters): Promise<Row | undefined>;
@@ -47,8 +50,8 @@ export interface Statements {
 
 export interface TransactionOptions {
   /**
-   * False for what need not survive a power cut, such as who works on what at the moment: then its commit waits for no disk.
-   * It is durable as soon as a later transaction is that has to be. Default true.
+   * False for what need not survive a power cut, such as who works on what at the moment: then its commit
+   * waits for no disk. It is durable as soon as a later transaction is that has to be. Default true.
    */
   readonly durable?: boolean;
 }
@@ -70,17 +73,21 @@ interface OpenedDatabase {
 /**
  * The store's metadata: one SQLite file in WAL mode, shared by any number of processes.
  *
- * A process has one connection, and on one connection a statement that comes while a transaction is open would
- * become part of it. So everything is queued: a transaction has the connection to itself from BEGIN to COMMIT, and
- * single statements wait for their turn. Keep transactions short; never wait for the network inside one.
+ * A process has one connection, and on one connection a statement that comes while a transaction is open
+ * would become part of it. So everything is queued: a transaction has the connection to itself from BEGIN to
+ * COMMIT, and single statements wait for their turn. Keep transactions short; never wait for the network
+ * inside one.
  *
- * Errors of all methods: LOCKED (retryable), STORE_CORRUPT, NO_SPACE, FILESYSTEM; a broken constraint is SQLite's
- * own error, whose `code` is SQLITE_CONSTRAINT.
+ * Errors of all methods: LOCKED (retryable), STORE_CORRUPT, NO_SPACE, FILESYSTEM; a broken constraint is
+ * SQLite's own error, whose `code` is SQLITE_CONSTRAINT.
  */
 export class MetadataDatabase implements Statements, AsyncDisposable {
   /** As it was asked for. */
   readonly file: string;
-  /** What the database has: this program's own, but where one that an older program wrote was opened to be read. */
+  /**
+   * What the database has: this program's own, but where one that an older program wrote was opened to be
+   * read.
+   */
   readonly schemaVersion: number;
   readonly #connection: SqliteConnection;
   readonly #busyTimeoutMs: number;
@@ -105,11 +112,11 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Opens the database and brings its schema up to date, after a backup beside it. Any number of processes may do so at
-   * once.
+   * Opens the database and brings its schema up to date, after a backup beside it. Any number of processes
+   * may do so at once.
    *
-   * @throws ContentError STORE_CORRUPT (damaged; or missing or empty though `create` is false), UNSUPPORTED (written
-   *   by a newer program), LOCKED, NO_SPACE, FILESYSTEM
+   * @throws ContentError STORE_CORRUPT (damaged; or missing or empty though `create` is false), UNSUPPORTED
+   *   (written by a newer program), LOCKED, NO_SPACE, FILESYSTEM
    */
   static async open(file: string, o: OpenDatabaseOptions = {}): Promise<MetadataDatabase> {
     const { create = true, busyTimeoutMs = BUSY_TIMEOUT_MS, synced = 'transaction', scope } = o;
@@ -131,8 +138,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes a new database in a file that nobody else knows of yet, to be filled and then synced and given its name by the
-   * caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
+   * Makes a new database in a file that nobody else knows of yet, to be filled and then synced and given its
+   * name by the caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
    *
    * @throws ContentError FILESYSTEM, NO_SPACE
    */
@@ -154,12 +161,13 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Opens a database to be read, wherever it lies, a file system that nothing can be written to included; nothing is
-   * written below its directory. One of an older program is read as it is: see {@link schemaVersion}. What others
-   * write meanwhile may not be seen. This process must not have the file open in any other way.
+   * Opens a database to be read, wherever it lies, a file system that nothing can be written to included;
+   * nothing is written below its directory. One of an older program is read as it is: see {@link
+   * schemaVersion}. What others write meanwhile may not be seen. This process must not have the file open in
+   * any other way.
    *
-   * @throws ContentError STORE_CORRUPT (damaged, missing, empty), FILESYSTEM; LandfallError UNSUPPORTED (written by a newer
-   *   program). Whatever would write is refused with IN_USE.
+   * @throws ContentError STORE_CORRUPT (damaged, missing, empty), FILESYSTEM; LandfallError UNSUPPORTED
+   *   (written by a newer program). Whatever would write is refused with IN_USE.
    */
   static async openReadOnly(file: string, o: { busyTimeoutMs?: number } = {}): Promise<MetadataDatabase> {
     await refuseMissing(file);
@@ -191,8 +199,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Another text whenever something was written since the last, by this process or by another; it means nothing else. For who
-   * keeps in memory what was asked.
+   * Another text whenever something was written since the last, by this process or by another; it means
+   * nothing else. For who keeps in memory what was asked.
    */
   async state(): Promise<string> {
     const row = await this.get(
@@ -202,8 +210,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Like {@link get}, on a connection of its own: for a question that takes long, while others are asked here. What is written
-   * at the same time may be seen or not.
+   * Like {@link get}, on a connection of its own: for a question that takes long, while others are asked
+   * here. What is written at the same time may be seen or not.
    */
   async getBeside(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
     if (this.#readOnly) return await this.get(sql, parameters);
@@ -225,9 +233,9 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Runs a function in a transaction: all that it wrote is durable when this resolves, where it is to be, and nothing of it
-   * is left when the function throws. It takes the write lock at once (BEGIN IMMEDIATE), so what it reads cannot be
-   * outdated by the time it writes.
+   * Runs a function in a transaction: all that it wrote is durable when this resolves, where it is to be, and
+   * nothing of it is left when the function throws. It takes the write lock at once (BEGIN IMMEDIATE), so
+   * what it reads cannot be outdated by the time it writes.
    */
   transaction<T>(body: (transaction: Transaction) => Promise<T>, o: TransactionOptions = {}): Promise<T> {
     if (this.#readOnly) return Promise.reject(this.#refused());
@@ -244,7 +252,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
         return result;
       } catch (error) {
         scope.open = false;
-        // SQLite has rolled back by itself after some failures, and then says that there is nothing to roll back.
+        // SQLite has rolled back by itself after some failures, and then says that there is nothing to roll
+        // back.
         await connection.run('ROLLBACK').catch(() => undefined);
         throw error;
       }
@@ -252,8 +261,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes durable what was committed, where the transactions themselves do not: for whoever is about to do outside of the
-   * database what would be wrong if one of them were lost.
+   * Makes durable what was committed, where the transactions themselves do not: for whoever is about to do
+   * outside of the database what would be wrong if one of them were lost.
    *
    * @throws as the system does
    */
@@ -295,7 +304,10 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     return this.#append(step);
   }
 
-  /** Lets the commit that comes next be synced so, and begins with it; what is as it should be already costs no call. */
+  /**
+   * Lets the commit that comes next be synced so, and begins with it; what is as it should be already costs
+   * no call.
+   */
   async #prepare(synced: Synced, begin = ''): Promise<void> {
     const change = synced === this.#current ? '' : synchronousPragma(synced);
     if (change + begin === '') return;
@@ -351,13 +363,16 @@ export type MarkedTable = 'blobs' | 'snapshots' | 'pending';
 const TABLES: readonly MarkedTable[] = ['blobs', 'snapshots', 'pending'];
 
 /**
- * Whether a mark was set in another boot than `?1`, as a condition in SQL. While somebody syncs, a boot's ID has IDs of
- * theirs behind it.
+ * Whether a mark was set in another boot than `?1`, as a condition in SQL. While somebody syncs, a boot's ID
+ * has IDs of theirs behind it.
  */
 export const IN_DOUBT = "(unsynced < ?1 OR unsynced > ?1 || '~')";
 
-/** Whether there is content that nobody has synced, in this boot or another. Costs next to nothing where there is none. */
-export function hasUnsynced(
+/**
+ * Whether there is content that nobody has synced, in this boot or another. Costs next to nothing where there
+ * is none.
+ */
+export function hasNotDurable(
   statements: Statements,
   tables: readonly MarkedTable[] = TABLES,
 ): Promise<boolean> {
@@ -365,19 +380,22 @@ export function hasUnsynced(
 }
 
 /** Whether there is a blob or a snapshot that was written in another boot and never synced. */
-export function hasDoubtful(statements: Statements, boot: string): Promise<boolean> {
-  // In two conditions, since of one with OR SQLite does not see that the index of what is marked has all that fits.
+export function mayHaveLost(statements: Statements, boot: string): Promise<boolean> {
+  // In two conditions, since of one with OR SQLite does not see that the index of what is marked has all that
+  // fits.
   return exists(statements, ['blobs', 'snapshots'], ['unsynced < ?1', "unsynced > ?1 || '~'"], [boot]);
 }
 
 /**
- * Has everything synced that nobody has synced yet, and takes the marks away of what was there before that began. Several may
- * do so at the same time: each then answers for all that it found, whatever becomes of the others.
+ * Has everything synced that nobody has synced yet, and takes the marks away of what was there before that
+ * began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
+ * others.
  *
  * @param sync brings the store's whole file system to the disk
  */
-export async function settleUnsynced(database: MetadataDatabase, sync: () => Promise<void>): Promise<void> {
-  // Behind what others put there. What is recorded again meanwhile gets its boot's bare ID again, and keeps it.
+export async function makeDurable(database: MetadataDatabase, sync: () => Promise<void>): Promise<void> {
+  // Behind what others put there. What is recorded again meanwhile gets its boot's bare ID again, and keeps
+  // it.
   const settling = randomUUID();
   await database.transaction(async (transaction) => {
     for (const table of TABLES) {

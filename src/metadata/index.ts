@@ -1,12 +1,12 @@
 export { DamagedDatabase, type ReadRows } from './damaged-database.js';
 export {
-  hasDoubtful,
-  hasUnsynced,
+  mayHaveLost,
+  hasNotDurable,
   IN_DOUBT,
   type MarkedTable,
   MetadataDatabase,
   type OpenDatabaseOptions,
-  settleUnsynced,
+  makeDurable,
   type Statements,
   type Transaction,
   type TransactionScope,

@@ -5,11 +5,12 @@ import { integerOf } from './row.js';
 import { corruptDatabase, SqliteConnection } from './sqlite-connection.js';
 
 /**
- * Brings a database's schema up to date, in one transaction. One that an older program wrote is backed up before, under the
- * same write lock: so the backup is what was there at that moment, and of several processes that come at once one makes it.
+ * Brings a database's schema up to date, in one transaction. One that an older program wrote is backed up
+ * before, under the same write lock: so the backup is what was there at that moment, and of several processes
+ * that come at once one makes it.
  *
- * @throws ContentError STORE_CORRUPT (no schema, where none may be made; or not the schema that it says), NO_SPACE, LOCKED;
- *   LandfallError UNSUPPORTED (written by a newer program)
+ * @throws ContentError STORE_CORRUPT (no schema, where none may be made; or not the schema that it says),
+ *   NO_SPACE, LOCKED; LandfallError UNSUPPORTED (written by a newer program)
  */
 export async function migrate(connection: SqliteConnection, o: { create: boolean }): Promise<void> {
   const found = await schemaVersion(connection);
@@ -320,9 +321,9 @@ const KEPT = 2;
 const TEMPORARY = '.tmp';
 
 /**
- * Writes what was committed of a database to `<file>.backup-v<version>-<time>`, durably, and returns that path. By SQLite
- * itself and on a connection of its own: to copy the file, a process would have to open and close it, and would so lose
- * all its locks on it. The caller has the write lock.
+ * Writes what was committed of a database to `<file>.backup-v<version>-<time>`, durably, and returns that
+ * path. By SQLite itself and on a connection of its own: to copy the file, a process would have to open and
+ * close it, and would so lose all its locks on it. The caller has the write lock.
  */
 async function backUp(file: string, version: number): Promise<string> {
   const time = new Date().toISOString().replaceAll(/[-:]/g, '');

@@ -15,14 +15,15 @@ export interface ReadableDatabase {
 const ATTEMPTS = 10;
 
 /**
- * Opens a database to be read, without writing anything beside it. A database in WAL mode has a log and its index as
- * files of their own, which a reader needs or makes; so:
+ * Opens a database to be read, without writing anything beside it. A database in WAL mode has a log and its
+ * index as files of their own, which a reader needs or makes; so:
  *
  * - With a log there, it is read together with whoever writes it.
- * - Where that cannot be, as the log's index is missing and the file system read-only, it is copied with its log, and the
- *   copy is opened.
+ * - Where that cannot be, as the log's index is missing and the file system read-only, it is copied with its
+ *   log, and the copy is opened.
  * - Without a log, on a read-only file system, the file is all there is and cannot change.
- * - Without a log where it could be written, SQLite would make one, or somebody may come to write: it is copied.
+ * - Without a log where it could be written, SQLite would make one, or somebody may come to write: it is
+ *   copied.
  *
  * @throws ContentError STORE_CORRUPT, FILESYSTEM, NO_SPACE, LOCKED
  */
@@ -35,7 +36,8 @@ export async function openReadable(file: string, busyTimeoutMs: number): Promise
 }
 
 /**
- * Opens a copy in a temporary directory, with what its log holds. It is made anew when the original was changed meanwhile.
+ * Opens a copy in a temporary directory, with what its log holds. It is made anew when the original was
+ * changed meanwhile.
  */
 export async function openCopy(file: string): Promise<ReadableDatabase> {
   const directory = await mkdtemp(join(tmpdir(), 'landfall-database-'));

@@ -20,15 +20,15 @@ export interface RunOutcome {
 }
 
 /**
- * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: were it for
- * longer, a few waiters in one process would keep the one whom they wait for from ever ending. {@link untilUnlocked} waits
- * outside of the pool.
+ * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: were
+ * it for longer, a few waiters in one process would keep the one whom they wait for from ever ending. {@link
+ * untilUnlocked} waits outside of the pool.
  */
 const BUSY_TIMEOUT_MS = 5;
 
 /**
- * How a file is opened. `immutable` is for a file that nobody can change: SQLite then takes no locks, makes no files beside
- * it, and does not look at a write-ahead log.
+ * How a file is opened. `immutable` is for a file that nobody can change: SQLite then takes no locks, makes
+ * no files beside it, and does not look at a write-ahead log.
  */
 export type OpenMode = 'create' | 'write' | 'read' | 'immutable';
 
@@ -38,8 +38,8 @@ type RowCallback = (error: Error | null, row: unknown) => void;
 type RowsCallback = (error: Error | null, rows: unknown) => void;
 
 /**
- * Loaded on first use: the native library costs some 3 ms, which `--help` need not pay. By `require`, since `import` would first
- * search the package's text for names to export, in as long again.
+ * Loaded on first use: the native library costs some 3 ms, which `--help` need not pay. By `require`, since
+ * `import` would first search the package's text for names to export, in as long again.
  */
 function loadSqlite(): typeof Sqlite3 {
   try {
@@ -50,8 +50,8 @@ function loadSqlite(): typeof Sqlite3 {
 }
 
 /**
- * One connection to a SQLite file, with promises and this program's errors. It does not order anything: that is
- * {@link MetadataDatabase}'s part.
+ * One connection to a SQLite file, with promises and this program's errors. It does not order anything: that
+ * is {@link MetadataDatabase}'s part.
  */
 export class SqliteConnection {
   readonly file: string;
@@ -142,8 +142,8 @@ function flagsOf(sqlite3: typeof Sqlite3, mode: OpenMode): number {
 }
 
 /**
- * What SQLite's failures mean to a caller. A broken constraint or a wrong statement stays SQLite's own error, with
- * `code` SQLITE_CONSTRAINT and so on: only who wrote the statement knows what it means.
+ * What SQLite's failures mean to a caller. A broken constraint or a wrong statement stays SQLite's own error,
+ * with `code` SQLITE_CONSTRAINT and so on: only who wrote the statement knows what it means.
  */
 function sqliteError(cause: Error, file: string): Error {
   const details = { path: file };
@@ -234,8 +234,8 @@ function isLocked(error: unknown): boolean {
 }
 
 /**
- * When a database's log is synced. `transaction`: whatever was committed survives a power cut. `checkpoint`: the last
- * transactions may be lost by one, as if they had never been; what is left is whole.
+ * When a database's log is synced. `transaction`: whatever was committed survives a power cut. `checkpoint`:
+ * the last transactions may be lost by one, as if they had never been; what is left is whole.
  */
 export type Synced = 'transaction' | 'checkpoint';
 
@@ -256,8 +256,9 @@ PRAGMA journal_size_limit = 16777216;
 `;
 
 /**
- * Makes a connection what all connections of a store are that write. It begins with `transaction`, whatever comes later: a
- * database that is just being made, or brought up to date, is to be whole after a power cut too.
+ * Makes a connection what all connections of a store are that write. It begins with `transaction`, whatever
+ * comes later: a database that is just being made, or brought up to date, is to be whole after a power cut
+ * too.
  */
 export async function configure(connection: SqliteConnection, busyTimeoutMs: number): Promise<void> {
   await untilUnlocked(busyTimeoutMs, () => connection.get('PRAGMA journal_mode = WAL'));

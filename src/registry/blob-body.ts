@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../concurrency/index.js';
 import { ContentError, RegistryError } from '../errors.js';
 import { createDigester, type Descriptor, type Digest, LIMITS, type Reference } from '../spec/index.js';
-import type { BlobOutcome } from './hosts/host-chain.js';
+import type { BlobOutcome } from './hosts/mirror-list.js';
 import {
   appliedEncoding,
   type BodySource,
@@ -15,8 +15,9 @@ import {
 } from './http/http.js';
 
 /**
- * So much is gathered while the reader is busy with what it took before; then the connection is paused. Together with that,
- * a connection holds at most twice as many bytes, and one chunk. Enough that the reader writes it with one call.
+ * So much is gathered while the reader is busy with what it took before; then the connection is paused.
+ * Together with that, a connection holds at most twice as many bytes, and one chunk. Enough that the reader
+ * writes it with one call.
  */
 const BATCH_BYTES = 512 * 1024;
 /** The same for a body that comes in tiny chunks, of which each costs some memory of its own. */
@@ -25,8 +26,8 @@ const BATCH_CHUNKS = 1024;
 /** The bytes of a part as they arrive, for one reader. */
 export interface PartBody {
   /**
-   * All that has arrived since the last call, at least a byte; waits where nothing has; undefined at the end. One call at a
-   * time. What is given is the caller's to keep.
+   * All that has arrived since the last call, at least a byte; waits where nothing has; undefined at the end.
+   * One call at a time. What is given is the caller's to keep.
    *
    * @throws what ended the body early, after everything that did arrive was given
    */
@@ -68,8 +69,8 @@ interface BodyReader {
 }
 
 /**
- * A body as exactly the bytes wanted. When the connection breaks, what has arrived is given before the error is met, so that
- * a resumed download need not fetch it again.
+ * A body as exactly the bytes wanted. When the connection breaks, what has arrived is given before the error
+ * is met, so that a resumed download need not fetch it again.
  */
 export class BlobBody implements PartBody {
   readonly #source: BodySource;
@@ -142,7 +143,7 @@ export class BlobBody implements PartBody {
     this.#source.destroy();
     this.#batch = [];
     this.#end ??= {};
-    this.#tellOver({});
+    this.#reportOver({});
     this.#give();
   }
 
@@ -209,7 +210,7 @@ export class BlobBody implements PartBody {
   }
 
   #complete(): void {
-    this.#tellOver({ whole: true });
+    this.#reportOver({ whole: true });
     this.#begun.resolve(undefined);
     this.#arrived.resolve(undefined);
     this.#end ??= {};
@@ -217,7 +218,7 @@ export class BlobBody implements PartBody {
   }
 
   #fail(error: Error, slow = false): void {
-    this.#tellOver({ error, slow });
+    this.#reportOver({ error, slow });
     this.#begun.reject(error);
     this.#arrived.reject(error);
     this.#source.destroy();
@@ -225,7 +226,7 @@ export class BlobBody implements PartBody {
     this.#give();
   }
 
-  #tellOver(outcome: Omit<BlobOutcome, 'bytes'>): void {
+  #reportOver(outcome: Omit<BlobOutcome, 'bytes'>): void {
     this.#watch?.stop();
     if (this.#over) return;
     this.#over = true;
@@ -328,7 +329,8 @@ export interface PartOptions extends Pick<BlobBodyOptions, 'onProgress' | 'onOve
 const NO_ANSWERS_TO_RANGES: ReadonlySet<number> = new Set([401, 408, 425, 429]);
 
 /**
- * A part of a blob, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, a shorter one, or a refusal.
+ * A part of a blob, whatever the server makes of a range (RFC 9110, 14.2): all of it, another one, a shorter
+ * one, or a refusal.
  */
 export async function bodyOfPart(part: Part, options: PartOptions): Promise<BlobBody> {
   const { descriptor, offset, length } = part;
@@ -337,15 +339,17 @@ export async function bodyOfPart(part: Part, options: PartOptions): Promise<Blob
     const body =
       response?.status === 200 ? wholeBody(response, part, options) : rangeBody(response, part, options);
     if (body !== undefined) return body;
-    // The server cannot do this range, or answered another one: the whole is asked for, and the rest left out.
+    // The server cannot do this range, or answered another one: the whole is asked for, and the rest left
+    // out.
     response?.destroy();
   }
   return wholeBody(await options.request(undefined), part, options);
 }
 
 /**
- * Undefined where the range was refused. Servers, buckets and what stands before them have many ways to say that they can do
- * none; where it may be something else, such as an address that has expired, the range is asked for once more first.
+ * Undefined where the range was refused. Servers, buckets and what stands before them have many ways to say
+ * that they can do none; where it may be something else, such as an address that has expired, the range is
+ * asked for once more first.
  */
 async function answerToRange(
   range: string,
@@ -486,8 +490,8 @@ export class PartStream extends Readable {
 }
 
 /**
- * The content that a descriptor carries itself, verified (image-spec: descriptor.md, `data`); undefined where it carries
- * none.
+ * The content that a descriptor carries itself, verified (image-spec: descriptor.md, `data`); undefined where
+ * it carries none.
  *
  * @throws {ContentError} DIGEST_MISMATCH, SIZE_MISMATCH
  */
@@ -513,7 +517,10 @@ export function inlineData({ data, digest, size }: Descriptor): Buffer | undefin
 /** The size of all manifests that are kept for the next fetch, in bytes. */
 const SEEN_BYTES = 2 * LIMITS.manifestBytes;
 
-/** The last manifests that came with their names, verified, so that they need not be asked for once more by their digests. */
+/**
+ * The last manifests that came with their names, verified, so that they need not be asked for once more by
+ * their digests.
+ */
 export class SeenManifests {
   readonly #seen = new Map<string, Buffer>();
   #bytes = 0;

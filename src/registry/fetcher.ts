@@ -23,7 +23,7 @@ import {
   PartStream,
   type SeenManifests,
 } from './blob-body.js';
-import type { HostChain, HostRun, HostTurn } from './hosts/host-chain.js';
+import type { MirrorList, HostRun, HostAttempt } from './hosts/mirror-list.js';
 import type { FailoverOptions } from './hosts/host-health.js';
 import { collectBeginning, type HttpResponse, type HttpSender, parseUrl } from './http/http.js';
 import { responseError } from './http/error-response.js';
@@ -52,42 +52,42 @@ export interface FetchedPart {
 /**
  * Gets content by its descriptor (distribution-spec: Pulling blobs, Pulling manifests).
  *
- * Resolves at the first byte; until then it retries, and goes from host to host, so that what it rejects with is final: who
- * asks again at once only asks more often. The stream yields exactly the bytes asked
- * for, or fails: with a retryable RegistryError when the connection broke, the body was short, or the host so slow that
- * another one should go on; after everything that did arrive has been read, so that the caller can ask again from there.
- * The reader ends or destroys the stream. Digests are not verified here: the store does that, since it alone sees all of
- * the bytes.
+ * Resolves at the first byte; until then it retries, and goes from host to host, so that what it rejects with
+ * is final: who asks again at once only asks more often. The stream yields exactly the bytes asked for, or
+ * fails: with a retryable RegistryError when the connection broke, the body was short, or the host so slow
+ * that another one should go on; after everything that did arrive has been read, so that the caller can ask
+ * again from there. The reader ends or destroys the stream. Digests are not verified here: the store does
+ * that, since it alone sees all of the bytes.
  */
 export interface Fetcher {
   /**
    * The bytes of content, or a part of them, as a stream.
    *
-   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH when the content is not as long as the descriptor says, DIGEST_MISMATCH
-   *   for content that the descriptor carries itself; {SpecError} LIMIT_EXCEEDED for a manifest beyond the limit, UNSUPPORTED_MEDIA_TYPE
-   *   for Docker schema 1
+   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH when the content is not as long as the
+   *   descriptor says, DIGEST_MISMATCH for content that the descriptor carries itself; {SpecError}
+   *   LIMIT_EXCEEDED for a manifest beyond the limit, UNSUPPORTED_MEDIA_TYPE for Docker schema 1
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
   /**
-   * As {@link fetch}, in batches rather than as a stream, and for one of several parts: a host that would send everything
-   * anyway is let do so.
+   * As {@link fetch}, in batches rather than as a stream, and for one of several parts: a host that would
+   * send everything anyway is let do so.
    *
    * @throws as {@link fetch}
    */
   fetchPart(descriptor: Descriptor, options: FetchOptions): Promise<FetchedPart>;
   /**
-   * Says that what was fetched was not the content, since this was last said. The hosts that sent it are asked for it once more,
-   * after all others, and not again once that is wrong too.
+   * Says that what was fetched was not the content, since this was last said. The hosts that sent it are
+   * asked for it once more, after all others, and not again once that is wrong too.
    *
-   * @returns whether asking again can bring something else. It cannot where no host had sent anything, so that the descriptor
-   *   itself is wrong, and where each has been wrong twice.
+   * @returns whether asking again can bring something else. It cannot where no host had sent anything, so
+   *   that the descriptor itself is wrong, and where each has been wrong twice.
    * @throws {LandfallError} INVALID_CONFIG where the hosts of the registry cannot be told
    */
   distrust(descriptor: Descriptor): Promise<boolean>;
 }
 
 export interface RemoteFetcherOptions {
-  readonly chain: HostChain;
+  readonly chain: MirrorList;
   readonly repository: string;
   readonly seen: SeenManifests;
   /** For places that are no registry. */
@@ -164,23 +164,23 @@ export class RemoteFetcher implements Fetcher {
   async #fromHosts(part: Part, { signal, onRetry }: FetchOptions): Promise<BlobBody> {
     const without = this.#liars(part.descriptor.digest);
     const run: HostRun = { capability: 'pull', blob: true, without, signal, onRetry };
-    return await this.#options.chain.run(run, async (turn) => {
+    return await this.#options.chain.run(run, async (attempt) => {
       const body = await bodyOfPart(part, {
-        request: (range) => this.#request(part, turn, range),
-        attempt: turn.attempt,
-        onProgress: (bytes) => turn.progressed(bytes),
-        onOver: (outcome) => turn.over(outcome),
-        pace: turn.alternatives ? this.#pace(turn.host) : undefined,
+        request: (range) => this.#request(part, attempt, range),
+        attempt: attempt.attempt,
+        onProgress: (bytes) => attempt.progressed(bytes),
+        onOver: (outcome) => attempt.over(outcome),
+        pace: attempt.alternatives ? this.#pace(attempt.host) : undefined,
       });
       await begun(body, part);
-      this.#remember(part.descriptor.digest, turn.host);
+      this.#remember(part.descriptor.digest, attempt.host);
       return body;
     });
   }
 
   async #request(
     { descriptor }: Part,
-    { host, request }: HostTurn,
+    { host, request }: HostAttempt,
     range: string | undefined,
   ): Promise<HttpResponse> {
     const { repository } = this.#options;
@@ -227,8 +227,9 @@ export class RemoteFetcher implements Fetcher {
   }
 
   /**
-   * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No host is asked
-   * less for that, since a mirror across an air gap has them all the same. Nobody's credentials go there.
+   * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No
+   * host is asked less for that, since a mirror across an air gap has them all the same. Nobody's credentials
+   * go there.
    */
   async #elsewhere(part: Part, { signal }: FetchOptions, error: unknown): Promise<BlobBody> {
     throwIfAborted(signal);
@@ -278,7 +279,10 @@ export class RemoteFetcher implements Fetcher {
   }
 }
 
-/** Resolves at the first byte that is wanted. A reader that is given more than it asked for may not want to wait for that. */
+/**
+ * Resolves at the first byte that is wanted. A reader that is given more than it asked for may not want to
+ * wait for that.
+ */
 async function begun(body: BlobBody, part: Part): Promise<void> {
   await (body.wanted > part.length ? body.begun : body.arrived);
 }

@@ -1,7 +1,7 @@
 import type { Abortable } from '../errors.js';
 import type { Reference } from '../spec/index.js';
 import type { Credentials, CredentialsProvider } from './auth/credentials.js';
-import { HostChain } from './hosts/host-chain.js';
+import { MirrorList } from './hosts/mirror-list.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './hosts/host-config.js';
 import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
 import { RegistryHost } from './hosts/registry-host.js';
@@ -19,7 +19,9 @@ export interface RegistryClientOptions extends TransportOptions {
   readonly plainHttp?: boolean;
   /** Asked when a registry or a mirror wants to know. Default: none, so all is asked for anonymously. */
   readonly credentials?: CredentialsProvider;
-  /** Where content of a registry is had: mirrors, and the registry itself. Default: at the registry itself. */
+  /**
+   * Where content of a registry is had: mirrors, and the registry itself. Default: at the registry itself.
+   */
   readonly hosts?: HostsProvider;
   /** What the client calls itself. Default `landfall`. */
   readonly userAgent?: string;
@@ -38,8 +40,8 @@ interface SharedParts {
 }
 
 /**
- * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their hosts that its
- * resolver and repositories share. Whoever makes one closes it.
+ * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their
+ * hosts that its resolver and repositories share. Whoever makes one closes it.
  */
 export class RegistryClient implements AsyncDisposable {
   readonly #options: RegistryClientOptions;
@@ -65,8 +67,8 @@ export class RegistryClient implements AsyncDisposable {
   }
 
   /**
-   * The same registries with other credentials, over the same connections and with what is known of their hosts. Tokens are
-   * not shared. It ends with this one; closing it alone does nothing.
+   * The same registries with other credentials, over the same connections and with what is known of their
+   * hosts. Tokens are not shared. It ends with this one; closing it alone does nothing.
    */
   withCredentials(credentials: CredentialsProvider | undefined): RegistryClient {
     const shared = { transport: this.#transport, healths: this.#healths };
@@ -82,8 +84,8 @@ export class RegistryClient implements AsyncDisposable {
   }
 
   /**
-   * The repository of a reference, for one task such as a pull: a host that fails is not asked again through it. The
-   * reference's tag and digest do not matter.
+   * The repository of a reference, for one task such as a pull: a host that fails is not asked again through
+   * it. The reference's tag and digest do not matter.
    */
   repository(reference: Pick<Reference, 'registry' | 'repository'>): RemoteRepository {
     const { retry, failover } = this.#options;
@@ -99,10 +101,12 @@ export class RegistryClient implements AsyncDisposable {
   }
 
   /**
-   * The repositories of a registry, where it tells, in its own order (distribution-spec has no such list; Docker's API has `_catalog`).
+   * The repositories of a registry, where it tells, in its own order (distribution-spec has no such list;
+   * Docker's API has `_catalog`).
    *
    * @param registry `quay.io`
-   * @throws {@link RegistryError} while it is read: UNSUPPORTED where the registry has no list, and all others
+   * @throws {@link RegistryError} while it is read: UNSUPPORTED where the registry has no list, and all
+   *   others
    */
   catalog(registry: string, options: ListOptions = {}): AsyncIterable<string> {
     return listCatalog(this.#chain(registry), options);
@@ -148,9 +152,9 @@ export class RegistryClient implements AsyncDisposable {
     return this.#options.userAgent ?? 'landfall';
   }
 
-  #chain(registry: string, hosts = this.#hosts): HostChain {
+  #chain(registry: string, hosts = this.#hosts): MirrorList {
     const { retry, failover } = this.#options;
-    return new HostChain({
+    return new MirrorList({
       registry,
       hosts: () => hosts.of(registry),
       healths: this.#healths,
@@ -192,7 +196,10 @@ export interface RegistryHostsOptions {
   readonly onWarning: ((text: string) => void) | undefined;
 }
 
-/** The hosts of registries, each kept for as long as its configuration stays the same, and its connections with it. */
+/**
+ * The hosts of registries, each kept for as long as its configuration stays the same, and its connections
+ * with it.
+ */
 export class RegistryHosts {
   readonly #options: RegistryHostsOptions;
   readonly #defaults = new Map<string, readonly HostConfig[]>();
@@ -257,15 +264,16 @@ export interface CheckCredentialsOptions extends Abortable {
   /** As references name it. */
   readonly registry: string;
   /** The hosts of that registry, shown what this provider finds. They are used for this alone. */
-  readonly chainWith: (credentials: CredentialsProvider) => HostChain | Promise<HostChain>;
+  readonly chainWith: (credentials: CredentialsProvider) => MirrorList | Promise<MirrorList>;
 }
 
 /** The answer to whether this is a registry has no body worth reading. */
 const ANSWER_BYTES = 64 * 1024;
 
 /**
- * Shows credentials to a registry, which does nothing but look at them (distribution-spec: Determining Support).
- * Asked is where a push would go: that a mirror takes them, or nobody's, says nothing about the registry.
+ * Shows credentials to a registry, which does nothing but look at them (distribution-spec: Determining
+ * Support). Asked is where a push would go: that a mirror takes them, or nobody's, says nothing about the
+ * registry.
  *
  * @throws {RegistryError} UNAUTHORIZED or DENIED where they are wrong, and what stands in the way of asking
  */
@@ -279,7 +287,7 @@ export async function checkCredentials(
     asked = true;
     return Promise.resolve(credentials);
   });
-  await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: turn }) => {
+  await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: hostAttempt }) => {
     const response = await host.request({
       method: 'GET',
       path: '',
@@ -288,7 +296,7 @@ export async function checkCredentials(
       expected: [200],
       subject: registry,
       attempt,
-      signal: turn,
+      signal: hostAttempt,
     });
     await collectBeginning(response, ANSWER_BYTES);
   });

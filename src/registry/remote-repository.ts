@@ -1,7 +1,7 @@
 import type { Abortable } from '../errors.js';
 import { type Descriptor, type Digest, isIndexType, isManifestType, shortDigest } from '../spec/index.js';
 import { RemoteFetcher, type RemoteFetcherOptions } from './fetcher.js';
-import { HeadRequests } from './hosts/host-chain.js';
+import { HeadRequests } from './hosts/mirror-list.js';
 import { listReferrers, type ReferrersOptions } from './lists/referrers.js';
 import { type ListOptions, listTags } from './lists/tag-list.js';
 import { deleteBlob, deleteManifest, deleteTag } from './push/delete.js';
@@ -47,8 +47,8 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
   }
 
   /**
-   * What a tag or a digest names where manifests are pushed to, by one HEAD: never at a mirror, which may lag behind. Undefined
-   * where it names nothing, or the registry says too little of it.
+   * What a tag or a digest names where manifests are pushed to, by one HEAD: never at a mirror, which may lag
+   * behind. Undefined where it names nothing, or the registry says too little of it.
    *
    * @throws `RegistryError` all codes but NOT_FOUND
    */
@@ -58,15 +58,16 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
   }
 
   /**
-   * Bytes of a blob, by one HEAD; undefined where the repository does not have it, or the registry does not tell.
+   * Bytes of a blob, by one HEAD; undefined where the repository does not have it, or the registry does not
+   * tell.
    *
    * @throws `RegistryError` all codes but NOT_FOUND
    */
   async blobSize(digest: Digest, { signal }: Abortable = {}): Promise<number | undefined> {
     const { chain, repository } = this.#options;
     const heads = new HeadRequests();
-    return await chain.run({ capability: 'pull', signal }, async (turn) => {
-      const { size } = await heads.blob(turn, {
+    return await chain.run({ capability: 'pull', signal }, async (attempt) => {
+      const { size } = await heads.blob(attempt, {
         repository,
         path: `blobs/${digest}`,
         headers: { accept: '*/*' },
@@ -78,7 +79,8 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
   }
 
   /**
-   * Its tags, in the registry's order (distribution-spec: Listing Tags). Leaving the loop early fetches no more pages.
+   * Its tags, in the registry's order (distribution-spec: Listing Tags). Leaving the loop early fetches no
+   * more pages.
    *
    * @throws `RegistryError` while it is read: all codes; NOT_FOUND for a repository that is not there
    */
@@ -87,8 +89,9 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
   }
 
   /**
-   * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers), also where the
-   * registry has no such list. Nothing was verified: a descriptor says only what there is to fetch.
+   * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers),
+   * also where the registry has no such list. Nothing was verified: a descriptor says only what there is to
+   * fetch.
    *
    * @throws `RegistryError` while it is read: all codes; `SpecError` for a list that is malformed
    */

@@ -19,7 +19,7 @@ import {
 } from '../spec/index.js';
 import type { SeenManifests } from './blob-body.js';
 import { schema1Error } from './fetcher.js';
-import { HeadRequests, type HostChain, type HostTurn, type TurnRequest } from './hosts/host-chain.js';
+import { HeadRequests, type MirrorList, type HostAttempt, type TurnRequest } from './hosts/mirror-list.js';
 import {
   appliedEncoding,
   collectBeginning,
@@ -30,15 +30,17 @@ import {
 } from './http/http.js';
 
 /**
- * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the reference is what
- * is asked for, and its tag is then not looked at.
+ * Finds what a reference names at the moment (distribution-spec: Pulling manifests). A digest in the
+ * reference is what is asked for, and its tag is then not looked at.
  */
 export interface Resolver {
   /**
-   * What a tag or a digest stands for; by one HEAD where the registry answers that (distribution-spec: Checking if content exists in the registry).
-   * By GET where it fails at that, or `byGet` is set: then the manifest was seen, and is not asked for again by who fetches it next.
+   * What a tag or a digest stands for; by one HEAD where the registry answers that (distribution-spec:
+   * Checking if content exists in the registry). By GET where it fails at that, or `byGet` is set: then the
+   * manifest was seen, and is not asked for again by who fetches it next.
    *
-   * @throws {RegistryError} all codes; {ContentError} DIGEST_MISMATCH; {SpecError} LIMIT_EXCEEDED, INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE
+   * @throws {RegistryError} all codes; {ContentError} DIGEST_MISMATCH; {SpecError} LIMIT_EXCEEDED,
+   *   INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE
    */
   resolve(
     reference: Reference,
@@ -47,7 +49,7 @@ export interface Resolver {
 }
 
 export interface RemoteResolverOptions {
-  readonly chainOf: (registry: string) => HostChain;
+  readonly chainOf: (registry: string) => MirrorList;
   /** Where manifests that were seen on the way are left. */
   readonly seen: SeenManifests;
 }
@@ -57,7 +59,10 @@ const ACCEPT = [...ACCEPTED_MANIFEST_TYPES, MEDIA_TYPES.dockerSchema1Signed, MED
   ', ',
 );
 
-/** Asks by HEAD, and by GET where a HEAD is refused or says too little; then the digest is computed from the body. */
+/**
+ * Asks by HEAD, and by GET where a HEAD is refused or says too little; then the digest is computed from the
+ * body.
+ */
 export class RemoteResolver implements Resolver {
   readonly #options: RemoteResolverOptions;
 
@@ -73,25 +78,29 @@ export class RemoteResolver implements Resolver {
     // What a digest names is the same wherever it is had; what a tag names, only some hosts may say.
     const capability = reference.digest === undefined ? 'resolve' : 'pull';
     const heads = new HeadRequests();
-    return await chain.run({ capability, signal }, async (turn) => {
-      const known = byGet ? undefined : await this.#head(reference, turn, heads);
+    return await chain.run({ capability, signal }, async (attempt) => {
+      const known = byGet ? undefined : await this.#head(reference, attempt, heads);
       if (known !== undefined) return known;
-      heads.distrust(turn.host);
-      return await this.#get(reference, turn);
+      heads.distrust(attempt.host);
+      return await this.#get(reference, attempt);
     });
   }
 
-  async #head(reference: Reference, turn: HostTurn, heads: HeadRequests): Promise<Descriptor | undefined> {
+  async #head(
+    reference: Reference,
+    attempt: HostAttempt,
+    heads: HeadRequests,
+  ): Promise<Descriptor | undefined> {
     // An answer to HEAD has no body, so GET says better why there is nothing.
     const request = { ...requestFor(reference), expected: [200, 404] };
-    const response = await heads.send(turn, request);
+    const response = await heads.send(attempt, request);
     if (response === undefined) return undefined;
     await collectBeginning(response);
     return response.status === 404 ? undefined : describedByHead(response, reference);
   }
 
-  async #get(reference: Reference, turn: HostTurn): Promise<Descriptor> {
-    const response = await turn.request({ ...requestFor(reference), method: 'GET' });
+  async #get(reference: Reference, attempt: HostAttempt): Promise<Descriptor> {
+    const response = await attempt.request({ ...requestFor(reference), method: 'GET' });
     const body = await wholeManifest(response, `manifest of ${formatReference(reference)}`);
     const contentType = bareMediaType(response.header('content-type') ?? '');
     if (contentType === 'text/html') throw notARegistry(response);
@@ -119,7 +128,10 @@ function isKnown(mediaType: string): boolean {
   return isManifestType(mediaType) || isIndexType(mediaType);
 }
 
-/** The descriptor that a HEAD's headers make, or undefined where something is missing or contradicts the reference. */
+/**
+ * The descriptor that a HEAD's headers make, or undefined where something is missing or contradicts the
+ * reference.
+ */
 function describedByHead(response: HttpResponse, reference: Reference): Descriptor | undefined {
   const mediaType = bareMediaType(response.header('content-type') ?? '');
   if (isDockerSchema1(mediaType)) throw schema1Error(formatReference(reference));
@@ -142,7 +154,9 @@ function digestHeader(response: HttpResponse): Digest | undefined {
   return isDigest(text) && isVerifiable(text) ? text : undefined;
 }
 
-/** The body's digest, held against the one in the reference and the one in the header, whichever there are. */
+/**
+ * The body's digest, held against the one in the reference and the one in the header, whichever there are.
+ */
 function verifiedDigest(body: Buffer, header: Digest | undefined, reference: Reference): Digest {
   for (const expected of [reference.digest, header]) {
     if (expected === undefined) continue;
@@ -170,7 +184,8 @@ function notARegistry(response: HttpResponse): RegistryError {
 
 /**
  * Whether an error says that a manifest cannot be had as it was described: it is not there, or of another
- * length. Then HEAD was wrong, or the registry has manifests by their tags alone, and GET tells more; see `Resolver.resolve`.
+ * length. Then HEAD was wrong, or the registry has manifests by their tags alone, and GET tells more; see
+ * `Resolver.resolve`.
  */
 export function isMisdescribed(error: unknown, { digest }: Pick<Descriptor, 'digest'>): boolean {
   if (error instanceof ContentError) {

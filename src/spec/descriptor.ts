@@ -48,7 +48,7 @@ const KEYS = [
 /**
  * A descriptor from parsed JSON. Unknown fields stay on the object.
  *
- * @param where its place in the document, for messages: `layers[3]`
+ * @param where its place in the manifest, for messages: `layers[3]`
  * @throws {SpecError} INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED
  */
 export function parseDescriptor(value: unknown, where: string): Descriptor {

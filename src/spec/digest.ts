@@ -5,7 +5,10 @@ import { quoted } from './quoted.js';
 
 declare const brand: unique symbol;
 
-/** `algorithm:encoded`, well-formed (image-spec: Content Descriptors, Digests). Made by {@link parseDigest} only. */
+/**
+ * `algorithm:encoded`, well-formed (image-spec: Content Descriptors, Digests). Made by {@link parseDigest}
+ * only.
+ */
 export type Digest = string & { readonly [brand]: 'Digest' };
 
 /** The algorithms that this program computes: those that the specification registers and every peer has. */
@@ -15,8 +18,8 @@ const GRAMMAR = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 const HEX_LENGTH: Readonly<Record<VerifiableAlgorithm, number>> = { sha256: 64, sha512: 128 };
 
 /**
- * Parses a digest. sha256 and sha512 must be lower-case hex of their exact length; any other algorithm passes if it
- * is well-formed, and is refused only where it would have to be verified.
+ * Parses a digest. sha256 and sha512 must be lower-case hex of their exact length; any other algorithm passes
+ * if it is well-formed, and is refused only where it would have to be verified.
  *
  * @throws {SpecError} INVALID_DIGEST
  */
@@ -119,8 +122,8 @@ export function digestOf(bytes: Uint8Array, algorithm: VerifiableAlgorithm = 'sh
 }
 
 /**
- * The chainId of each layer, bottom first (image-spec: config.md, Layer ChainID): the first is the diffId itself, every
- * next one the sha256 of the chainId below, a space, and the layer's diffId.
+ * The chainId of each layer, bottom first (image-spec: config.md, Layer ChainID): the first is the diffId
+ * itself, every next one the sha256 of the chainId below, a space, and the layer's diffId.
  */
 export function chainIds(diffIds: readonly Digest[]): Digest[] {
   const chain: Digest[] = [];

@@ -65,7 +65,10 @@ export interface HistoryEntry {
   readonly empty_layer?: boolean;
 }
 
-/** An image's config (image-spec: config.md), also of Docker. `os` and `architecture` are empty where it leaves them out. */
+/**
+ * An image's config (image-spec: config.md), also of Docker. `os` and `architecture` are empty where it
+ * leaves them out.
+ */
 export interface ImageConfig {
   /** `linux` */
   readonly os: string;
@@ -92,8 +95,8 @@ export interface ImageConfig {
 const KEYS = ['os', 'architecture', 'variant', 'config', 'rootfs', 'history', 'created', 'author'] as const;
 
 /**
- * Parses the bytes of an image config. Unknown fields stay on the objects, Docker's `Healthcheck` and `OnBuild` among
- * them.
+ * Parses the bytes of an image config. Unknown fields stay on the objects, Docker's `Healthcheck` and
+ * `OnBuild` among them.
  *
  * @throws {SpecError} INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED
  */

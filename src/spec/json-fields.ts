@@ -6,8 +6,8 @@ import { LIMITS } from './limits.js';
 import { quoted } from './quoted.js';
 
 /*
- * Readers of single fields of a parsed JSON object. `where` is the object's place within the document, as people write
- * it (`layers[3]`, or empty for the document itself), for messages. A null counts as absent, since Go's encoder
+ * Readers of single fields of a parsed JSON object. `where` is the object's place within the manifest, as people write
+ * it (`layers[3]`, or empty for the manifest itself), for messages. A null counts as absent, since Go's encoder
  * writes null for an empty list or map. All throw SpecError INVALID_MANIFEST, and LIMIT_EXCEEDED for what is too long.
  */
 
@@ -135,8 +135,8 @@ function tooMany(place: string, count: number, max: number): SpecError {
 }
 
 /**
- * Refuses an object in which two keys differ only in case and are one of `keys`: Go's decoder takes either for the
- * field, so the same bytes would mean one thing here and another there.
+ * Refuses an object in which two keys differ only in case and are one of `keys`: Go's decoder takes either
+ * for the field, so the same bytes would mean one thing here and another there.
  */
 export function refuseAmbiguousCase(object: JsonObject, keys: readonly string[], where: string): void {
   const exact = new Map(keys.map((key) => [key.toLowerCase(), key]));
@@ -150,7 +150,9 @@ export function refuseAmbiguousCase(object: JsonObject, keys: readonly string[],
 
 type Parsed<T> = { [K in keyof T]-?: object extends Pick<T, K> ? T[K] | undefined : T[K] };
 
-/** The typed fields over the raw object, so that unknown fields are preserved; an undefined field is left out. */
+/**
+ * The typed fields over the raw object, so that unknown fields are preserved; an undefined field is left out.
+ */
 export function withFields<T extends object>(raw: JsonObject, fields: Parsed<T>): T {
   const merged = { ...raw, ...fields };
   return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined)) as T;
@@ -170,9 +172,10 @@ export interface JsonObject {
 /**
  * Parses untrusted JSON: the one door for manifests, indexes and configs.
  *
- * Refused are bytes beyond `maxBytes`, bytes that are not UTF-8, nesting beyond {@link LIMITS}.jsonDepth, and a key that
- * stands twice in one object, since readers differ in which of the two they take and so would see two different images.
- * A key `__proto__` is dropped: code that copies objects key by key would otherwise give its victim a new prototype.
+ * Refused are bytes beyond `maxBytes`, bytes that are not UTF-8, nesting beyond {@link LIMITS}.jsonDepth, and
+ * a key that stands twice in one object, since readers differ in which of the two they take and so would see
+ * two different images. A key `__proto__` is dropped: code that copies objects key by key would otherwise
+ * give its victim a new prototype.
  *
  * @param what what the bytes are, for messages: `manifest`, `image config`
  * @throws {SpecError} INVALID_MANIFEST, LIMIT_EXCEEDED
@@ -226,8 +229,8 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 /**
- * Depth and number of object members, and where the text becomes too deep, by a look at the punctuation outside strings;
- * exact where the text is JSON.
+ * Depth and number of object members, and where the text becomes too deep, by a look at the punctuation
+ * outside strings; exact where the text is JSON.
  */
 export function jsonShape(text: string): {
   readonly depth: number;

@@ -43,11 +43,19 @@ export type Limit =
  * Each stands well above what an honest image has, so that none is met by accident.
  */
 export const LIMITS: Readonly<Record<Limit, number>> = {
-  /** A manifest or an index, in bytes. distribution-spec asks registries to take at least 4 MiB; peers stop there too. */
+  /**
+   * A manifest or an index, in bytes. distribution-spec asks registries to take at least 4 MiB; peers stop
+   * there too.
+   */
   manifestBytes: 4 * MiB,
-  /** An image config, in bytes. Generated labels and histories reach some 100 KiB; nothing honest reaches this. */
+  /**
+   * An image config, in bytes. Generated labels and histories reach some 100 KiB; nothing honest reaches
+   * this.
+   */
   configBytes: 8 * MiB,
-  /** Nesting of JSON. Real documents have less than 10; this keeps recursion far from the end of the stack. */
+  /**
+   * Nesting of JSON. Real manifests have less than 10; this keeps recursion far from the end of the stack.
+   */
   jsonDepth: 64,
   /** `host:port`, in characters: a DNS name has at most 253, a port with its colon 6. */
   registryLength: 259,
@@ -55,13 +63,20 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   referenceLength: 255,
   /** A tag, in characters. The distribution reference grammar. */
   tagLength: 128,
-  /** A digest, in characters. It becomes a file name, which has at most 255 bytes; sha512 has 135 characters. */
+  /**
+   * A digest, in characters. It becomes a file name, which has at most 255 bytes; sha512 has 135 characters.
+   */
   digestLength: 200,
-  /** Indexes within indexes. Real ones have one level, two at most; an index cannot hold itself, so only a bomb is deep. */
+  /**
+   * Indexes within indexes. Real ones have one level, two at most; an index cannot hold itself, so only a
+   * bomb is deep.
+   */
   indexDepth: 8,
   /** Entries of one index. Large multi-platform images with attestations have about 60. */
   indexManifests: 10_000,
-  /** Layers that one manifest lists: far beyond what can be mounted, so that even such an image can be copied. */
+  /**
+   * Layers that one manifest lists: far beyond what can be mounted, so that even such an image can be copied.
+   */
   manifestLayers: 10_000,
   /** Layers of an image that is unpacked: as many as one overlay mount can hold. */
   layers: 500,
@@ -69,15 +84,24 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   annotations: 10_000,
   /** Items of any other list: URLs, environment, arguments, history, features. */
   listItems: 10_000,
-  /** Entries of one layer, and xattrs beyond one for each. The largest machine-learning images have some 500,000. */
+  /**
+   * Entries of one layer, and xattrs beyond one for each. The largest machine-learning images have some
+   * 500,000.
+   */
   entriesPerLayer: 2_000_000,
-  /** What the directories, whiteouts and waiting links of a layer take in memory while it is extracted, in bytes: some 250,000 directories. */
+  /**
+   * What the directories, whiteouts and waiting links of a layer take in memory while it is extracted, in
+   * bytes: some 250,000 directories.
+   */
   notedBytes: 192 * MiB,
   /** One layer uncompressed, in bytes. Layers with model weights reach 100 GiB. */
   layerBytes: 512 * GiB,
   /** All layers of an image uncompressed, in bytes. */
   imageBytes: 1024 * GiB,
-  /** Uncompressed to compressed. gzip cannot pass 1032 to 1; zstd can, on zeros, but not over a whole honest layer. */
+  /**
+   * Uncompressed to compressed. gzip cannot pass 1032 to 1; zstd can, on zeros, but not over a whole honest
+   * layer.
+   */
   compressionRatio: 1_100,
   /** The ratio counts only beyond so many uncompressed bytes, since a small layer of zeros is honest. */
   compressionRatioFrom: GiB,
@@ -89,7 +113,10 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   linkBytes: 4096,
   /** Components of a path. node_modules at its worst has about 60. */
   pathDepth: 1024,
-  /** All pax records or one GNU long name before an entry, in bytes: room for the xattrs below, in an encoding that doubles them. */
+  /**
+   * All pax records or one GNU long name before an entry, in bytes: room for the xattrs below, in an encoding
+   * that doubles them.
+   */
   paxBytes: MiB,
   /** The name of an xattr, in bytes: the kernel's XATTR_NAME_MAX. */
   xattrNameBytes: 255,
@@ -97,15 +124,26 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   xattrListBytes: 64 * KiB,
   /** The value of an xattr, in bytes: the kernel's XATTR_SIZE_MAX. */
   xattrBytes: 64 * KiB,
-  /** What the names and attributes of an image that is read without being unpacked take in memory, in bytes: some 2,500,000 files. */
+  /**
+   * What the names and attributes of an image that is read without being unpacked take in memory, in bytes:
+   * some 2,500,000 files.
+   */
   indexBytes: GiB,
-  /** `/etc/passwd` or `/etc/group` of an image, in bytes. One that a whole company is listed in has some 100 KiB. */
+  /**
+   * `/etc/passwd` or `/etc/group` of an image, in bytes. One that a whole company is listed in has some 100
+   * KiB.
+   */
   accountBytes: 4 * MiB,
   /** Additional groups of a process: the kernel's NGROUPS_MAX. */
   processGroups: 65_536,
-  /** Signatures of one manifest or index, and what refers to it and may hold some. An image that many have signed has a dozen. */
+  /**
+   * Signatures of one manifest or index, and what refers to it and may hold some. An image that many have
+   * signed has a dozen.
+   */
   signatures: 256,
-  /** One signature: a payload or a bundle, in bytes. Those with a long chain of certificates have some 20 KiB. */
+  /**
+   * One signature: a payload or a bundle, in bytes. Those with a long chain of certificates have some 20 KiB.
+   */
   signatureBytes: 4 * MiB,
   /** All signatures of one manifest or index with what they lie in, in bytes. */
   allSignatureBytes: 16 * MiB,

@@ -54,7 +54,10 @@ const GENERIC_TYPES: ReadonlySet<string> = new Set([
   'text/plain',
 ]);
 
-/** What Docker 1.10, and registries of its time, called the configs of images. Docker takes such manifests for images still. */
+/**
+ * What Docker 1.10, and registries of its time, called the configs of images. Docker takes such manifests for
+ * images still.
+ */
 const EARLY_CONFIG_TYPES: ReadonlySet<string> = new Set([
   'application/octet-stream',
   'application/json',
@@ -62,12 +65,13 @@ const EARLY_CONFIG_TYPES: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Parses the bytes of a manifest or an index. Callers keep the bytes: the digest is of them, and nothing here writes
- * them again.
+ * Parses the bytes of a manifest or an index. Callers keep the bytes: the digest is of them, and nothing here
+ * writes them again.
  *
  * @param mediaType what the descriptor or the Content-Type said, if anything; its parameters are ignored
- * @throws {SpecError} INVALID_MANIFEST also where body and `mediaType` differ, or the body could be read as both
- *   (CVE-2021-41190); UNSUPPORTED_MEDIA_TYPE for Docker schema 1 and for what is neither; INVALID_DIGEST; LIMIT_EXCEEDED
+ * @throws {SpecError} INVALID_MANIFEST also where body and `mediaType` differ, or the body could be read as
+ *   both (CVE-2021-41190); UNSUPPORTED_MEDIA_TYPE for Docker schema 1 and for what is neither;
+ *   INVALID_DIGEST; LIMIT_EXCEEDED
  */
 export function parseManifest(bytes: Uint8Array, mediaType?: string): ImageManifest | ImageIndex {
   const said = mediaType === undefined ? '' : bareMediaType(mediaType);
@@ -78,7 +82,7 @@ export function parseManifest(bytes: Uint8Array, mediaType?: string): ImageManif
   return isIndexType(type) ? readImageIndex(raw, type) : readImageManifest(raw, type);
 }
 
-/** The media type of a document, once all that says something about it agrees. */
+/** The media type of a manifest, once all that says something about it agrees. */
 function typeOf(raw: JsonObject, said: string | undefined): string {
   const own = optionalString(raw, 'mediaType', '');
   const body = own === '' ? undefined : own;
@@ -154,12 +158,17 @@ function schema1(): SpecError {
   );
 }
 
-/** What a document consists of: the config and then the layers, or the entries of an index. Never its subject. */
+/**
+ * What a manifest consists of: the config and then the layers, or the entries of an index. Never its subject.
+ */
 export function childrenOf(document: ImageManifest | ImageIndex): Descriptor[] {
   return document.kind === 'index' ? [...document.manifests] : [document.config, ...document.layers];
 }
 
-/** An OCI image index or a Docker manifest list (image-spec: image-index.md). Its entries may be indexes again. */
+/**
+ * An OCI image index or a Docker manifest list (image-spec: image-index.md). Its entries may be indexes
+ * again.
+ */
 export interface ImageIndex {
   /** Tells indexes and manifests apart. */
   readonly kind: 'index';
@@ -175,7 +184,7 @@ export interface ImageIndex {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** The index that a parsed document is. Unknown fields stay on the object. */
+/** The index that a parsed manifest is. Unknown fields stay on the object. */
 function readImageIndex(raw: JsonObject, mediaType: string): ImageIndex {
   const subject = optionalObject(raw, 'subject', '');
   return withFields<ImageIndex>(raw, {

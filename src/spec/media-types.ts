@@ -1,4 +1,7 @@
-/** The media types that this program knows (image-spec: media-types.md; distribution: Image Manifest Version 2, Schema 2). */
+/**
+ * The media types that this program knows (image-spec: media-types.md; distribution: Image Manifest Version
+ * 2, Schema 2).
+ */
 export const MEDIA_TYPES = {
   ociIndex: 'application/vnd.oci.image.index.v1+json',
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
@@ -88,7 +91,9 @@ export function compressionOf(mediaType: string): 'none' | 'gzip' | 'zstd' | und
   return suffix === 'gzip' || suffix === 'zstd' ? suffix : undefined;
 }
 
-/** A media type without its parameters, in lower case: how Content-Type is to be compared (RFC 9110, 8.3.1). */
+/**
+ * A media type without its parameters, in lower case: how Content-Type is to be compared (RFC 9110, 8.3.1).
+ */
 export function bareMediaType(contentType: string): string {
   const semicolon = contentType.indexOf(';');
   return (semicolon === -1 ? contentType : contentType.slice(0, semicolon)).trim().toLowerCase();

@@ -5,8 +5,9 @@ import { isIndexType, isManifestType } from './media-types.js';
 import { quoted } from './quoted.js';
 
 /**
- * What a manifest runs on (image-spec: image-index.md, platform): Go's names of systems and processors. A document that
- * leaves `os` or `architecture` out, or a platform that says `unknown`, has it empty or so, and is never selected.
+ * What a manifest runs on (image-spec: image-index.md, platform): Go's names of systems and processors. A
+ * manifest that leaves `os` or `architecture` out, or a platform that says `unknown`, has it empty or so, and
+ * is never selected.
  */
 export interface Platform {
   /** `linux` */
@@ -44,8 +45,9 @@ const COMPONENT = /^[A-Za-z0-9_.-]+$/;
 const SYSTEM = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
 
 /**
- * A platform as people write it, normalised: `OS`, `ARCH` or `OS/ARCH[/VARIANT]`, the system optionally with version and
- * features, `windows(10.0.17763+win32k)`. What is left out is the host's. The syntax is containerd's.
+ * A platform as people write it, normalised: `OS`, `ARCH` or `OS/ARCH[/VARIANT]`, the system optionally with
+ * version and features, `windows(10.0.17763+win32k)`. What is left out is the host's. The syntax is
+ * containerd's.
  *
  * @throws {SpecError} INVALID_CONFIG
  */
@@ -106,7 +108,10 @@ export function parsePlatformObject(value: unknown, where: string): Platform {
   });
 }
 
-/** The one spelling of a platform: lower case, Go's names, no variant where it is the usual one (but arm is always v5 to v8). */
+/**
+ * The one spelling of a platform: lower case, Go's names, no variant where it is the usual one (but arm is
+ * always v5 to v8).
+ */
 export function normalizePlatform(platform: Platform): Platform {
   const { os, architecture, variant, 'os.version': version, 'os.features': features, ...rest } = platform;
   const system = os.toLowerCase();
@@ -150,7 +155,10 @@ function normalizeProcessor(
   }
 }
 
-/** The inverse of {@link parsePlatform}: `linux/arm64`, `windows(10.0.17763.1)/amd64`; `unknown` without a system. */
+/**
+ * The inverse of {@link parsePlatform}: `linux/arm64`, `windows(10.0.17763.1)/amd64`; `unknown` without a
+ * system.
+ */
 export function formatPlatform(platform: Platform): string {
   if (platform.os === '') return 'unknown';
   const features = [...(platform['os.features'] ?? [])].sort();
@@ -186,9 +194,9 @@ export function hostPlatform(): Platform {
 }
 
 /**
- * Matches what a machine of the wanted platform can run: its own processor level, then each lower one, then the 32-bit
- * processor that it also is, in the order of containerd's `platforms.Only`. Features that an image asks for must all be
- * among the wanted ones; versions count on Windows only.
+ * Matches what a machine of the wanted platform can run: its own processor level, then each lower one, then
+ * the 32-bit processor that it also is, in the order of containerd's `platforms.Only`. Features that an image
+ * asks for must all be among the wanted ones; versions count on Windows only.
  */
 export function platformMatcher(wanted: Platform): PlatformMatcher {
   const host = normalizePlatform(wanted);
@@ -221,7 +229,10 @@ function compareDetails(a: Platform, b: Platform): number {
   return (b['os.version'] ?? '').localeCompare(a['os.version'] ?? '', 'en', { numeric: true });
 }
 
-/** Whether it is one that something could run: neither what an attestation says, `unknown/unknown`, nor nothing at all. */
+/**
+ * Whether it is one that something could run: neither what an attestation says, `unknown/unknown`, nor
+ * nothing at all.
+ */
 export function isRunnablePlatform({ os, architecture }: Platform): boolean {
   return ![os, architecture].some((part) => part === '' || part === 'unknown');
 }
@@ -235,8 +246,8 @@ export interface PlatformEntry {
 }
 
 /**
- * The manifest of an index that is closest to the wanted platform; of equals the first. Never one without a platform,
- * nor an attestation (`unknown/unknown`), nor what is neither manifest nor index.
+ * The manifest of an index that is closest to the wanted platform; of equals the first. Never one without a
+ * platform, nor an attestation (`unknown/unknown`), nor what is neither manifest nor index.
  */
 export function selectPlatform<D extends PlatformEntry>(
   descriptors: readonly D[],
@@ -244,8 +255,8 @@ export function selectPlatform<D extends PlatformEntry>(
 ): D | undefined {
   const offered = descriptors.flatMap((descriptor) => {
     const { mediaType, platform } = descriptor;
-    const isDocument = isManifestType(mediaType) || isIndexType(mediaType);
-    return isDocument && platform !== undefined ? [{ descriptor, platform }] : [];
+    const isManifestOrIndex = isManifestType(mediaType) || isIndexType(mediaType);
+    return isManifestOrIndex && platform !== undefined ? [{ descriptor, platform }] : [];
   });
   return closestPlatform(offered, wanted)?.descriptor;
 }
@@ -270,7 +281,10 @@ interface Processor {
   readonly variant: string;
 }
 
-/** The processors whose programs a normalised platform runs, best first, as containerd's `platforms.Only` has them. */
+/**
+ * The processors whose programs a normalised platform runs, best first, as containerd's `platforms.Only` has
+ * them.
+ */
 function acceptedProcessors(host: Platform): Processor[] {
   const variant = host.variant ?? '';
   switch (host.architecture) {
@@ -336,8 +350,8 @@ function countdown(from: number, to: number): number[] {
 const STABLE_ABI_BUILD = 20348;
 
 /**
- * Whether a host runs containers of a system's version. Only Windows ties its containers to the version, and to the
- * build up to Windows Server 2022.
+ * Whether a host runs containers of a system's version. Only Windows ties its containers to the version, and
+ * to the build up to Windows Server 2022.
  */
 function runsOsVersion(host: Platform, wanted: string | undefined): boolean {
   const ours = windowsVersion(host['os.version'] ?? '');

@@ -3,7 +3,9 @@ import { type Digest, isDigest, isVerifiable, parseDigest } from './digest.js';
 import { LIMITS } from './limits.js';
 import { quoted } from './quoted.js';
 
-/** Names an image at a registry, by tag or digest or both; in canonical form. Made by {@link parseReference}. */
+/**
+ * Names an image at a registry, by tag or digest or both; in canonical form. Made by {@link parseReference}.
+ */
 export interface Reference {
   /** Host and port: `docker.io`, `127.0.0.1:5000`, `[::1]:5000`. */
   readonly registry: string;
@@ -30,9 +32,9 @@ const MAX_LENGTH =
 const BARE_HEX = /^[a-f0-9]{64}$/;
 
 /**
- * Parses a reference by the grammar of github.com/distribution/reference: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`. A first
- * component is a host if it is `localhost`, has a dot, a colon or an upper-case letter; else the host is docker.io,
- * where a path of one component lies below `library/`.
+ * Parses a reference by the grammar of github.com/distribution/reference:
+ * `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`. A first component is a host if it is `localhost`, has a dot, a colon
+ * or an upper-case letter; else the host is docker.io, where a path of one component lies below `library/`.
  *
  * @param o `defaultTag` adds `latest` where neither tag nor digest stands
  * @throws {SpecError} INVALID_REFERENCE
@@ -171,7 +173,10 @@ function invalid(text: string, fault: string, hint?: string, cause?: unknown): S
   });
 }
 
-/** A reference as somebody gave it, to be shown: `***@host/…` where it has a user and a password, which makes it none. */
+/**
+ * A reference as somebody gave it, to be shown: `***@host/…` where it has a user and a password, which makes
+ * it none.
+ */
 export function withoutCredentials(text: string): string {
   const secret = credentialsLength(text);
   return secret === 0 ? text : `***${text.slice(secret)}`;
@@ -182,12 +187,18 @@ export function repositoryName(reference: Reference): string {
   return `${reference.registry}/${reference.repository}`;
 }
 
-/** The canonical text: `docker.io/library/alpine:3`, `…@sha256:…`, or both. {@link parseReference} takes it back. */
+/**
+ * The canonical text: `docker.io/library/alpine:3`, `…@sha256:…`, or both. {@link parseReference} takes it
+ * back.
+ */
 export function formatReference(reference: Reference): string {
   return repositoryName(reference) + suffixOf(reference);
 }
 
-/** The text as people write it, `alpine:3`, where {@link parseReference} would take it back; else the canonical one. */
+/**
+ * The text as people write it, `alpine:3`, where {@link parseReference} would take it back; else the
+ * canonical one.
+ */
 export function familiarReference(reference: Reference): string {
   const { registry, repository } = reference;
   const canonical = formatReference(reference);

@@ -1,6 +1,7 @@
 /**
  * The moments between two steps at which a process may die without harm: a test lets it die at each, by
- * `LANDFALL_FAULT_POINT=<name>` or `<name>:<n>` for the n-th time that it comes there, and looks at what is left.
+ * `LANDFALL_FAULT_POINT=<name>` or `<name>:<n>` for the n-th time that it comes there, and looks at what is
+ * left.
  */
 export const FAULT_POINTS = [
   'blob-commit:verified',

@@ -1,6 +1,6 @@
 /**
- * What Node lacks and Linux has. Everything here is synchronous unless it returns a promise, and loads the C library at
- * the first call, not at import.
+ * What Node lacks and Linux has. Everything here is synchronous unless it returns a promise, and loads the C
+ * library at the first call, not at import.
  *
  *     calls -> paths, mounts -> probe -> inflate
  */
@@ -13,7 +13,7 @@ export { notifySystemd } from './calls/systemd-notify.js';
 export * from './calls/stat.js';
 export * from './calls/sync.js';
 export * from './fault-point.js';
-export * from './frontier.js';
+export * from './shared-offset.js';
 export { createInflater, probeInflater, requireInflater } from './inflate/inflaters.js';
 export { InflateError, type Inflater, type InflateLibrary, type InflateStep } from './inflate/inflater.js';
 export { type BindMount, bindMount, unmount } from './mounts/bind-mount.js';

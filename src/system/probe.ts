@@ -70,8 +70,9 @@ const CHILD_TIMEOUT_MS = 10_000;
 const FILE_CAPABILITY = Buffer.from('0100000200040000000000000000000000000000', 'hex');
 
 /**
- * Finds out, by trying it, what this machine can do at a directory. Where the directory does not exist yet, its nearest
- * ancestor is tried. Nothing stays behind, no mount is attached anywhere, and nothing is ever thrown.
+ * Finds out, by trying it, what this machine can do at a directory. Where the directory does not exist yet,
+ * its nearest ancestor is tried. Nothing stays behind, no mount is attached anywhere, and nothing is ever
+ * thrown.
  */
 export async function probeSystem(dir: string): Promise<SystemCapabilities> {
   const base = await nearestDirectory(resolve(dir));
@@ -338,8 +339,8 @@ const FIRST = [5, 19] as const;
 const MAP = '0 100000 1';
 
 /**
- * Finds whether the owners of a directory can be shown as those of a user namespace, in a mount that is attached
- * nowhere.
+ * Finds whether the owners of a directory can be shown as those of a user namespace, in a mount that is
+ * attached nowhere.
  *
  * @throws Error whose message says why not
  */

@@ -3,8 +3,8 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { systemCode } from '../errors.js';
 
 /**
- * Which process this is, for others to find out whether it still lives: its number, when it began, in which boot of the
- * machine and in which pid namespace. Empty where /proc does not tell.
+ * Which process this is, for others to find out whether it still lives: its number, when it began, in which
+ * boot of the machine and in which pid namespace. Empty where /proc does not tell.
  */
 export function processIdentity(): string {
   const started = startOf(process.pid);
@@ -13,8 +13,8 @@ export function processIdentity(): string {
 }
 
 /**
- * Whether the process with an identity is gone for sure. Of one in another pid namespace, or on another machine, nothing is
- * known.
+ * Whether the process with an identity is gone for sure. Of one in another pid namespace, or on another
+ * machine, nothing is known.
  */
 export function isDead(identity: string): boolean {
   const [boot, namespace, pid, started] = identity.split(' ');
@@ -26,7 +26,10 @@ export function isDead(identity: string): boolean {
   return now === undefined ? !exists(Number(pid)) : now !== started;
 }
 
-/** When a process began, in ticks since the boot (proc_pid_stat(5), field 22); undefined where nothing can be read of it. */
+/**
+ * When a process began, in ticks since the boot (proc_pid_stat(5), field 22); undefined where nothing can be
+ * read of it.
+ */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -63,8 +66,8 @@ function placeHere(): string | undefined {
 let boot: string | undefined;
 
 /**
- * Which boot of the machine this is (random(4), boot_id): what a power cut can take is what was written in an earlier one.
- * Where the kernel does not tell, it is an ID that no other process has.
+ * Which boot of the machine this is (random(4), boot_id): what a power cut can take is what was written in an
+ * earlier one. Where the kernel does not tell, it is an ID that no other process has.
  */
 export function bootId(): string {
   boot ??= readBootId() ?? randomUUID();
@@ -100,7 +103,9 @@ export function inUserNamespace(): boolean {
   return mappedUsers() !== ALL_IDS;
 }
 
-/** Whether files can be given to other users: root can, but not in a user namespace that has no other users. */
+/**
+ * Whether files can be given to other users: root can, but not in a user namespace that has no other users.
+ */
 export function canChangeOwners(): boolean {
   return process.geteuid?.() === 0 && mappedUsers() > 1;
 }

@@ -1,6 +1,6 @@
 import type { BlobProvider } from '../content/index.js';
 import { type ImageLayer, imageLayers } from '../engine/images/image.js';
-import { readConfig, readManifest } from '../engine/images/read-document.js';
+import { readConfig, readManifest } from '../engine/images/read-manifest.js';
 import { isLandfallError } from '../errors.js';
 import {
   type Descriptor,
@@ -12,8 +12,8 @@ import {
 } from '../spec/index.js';
 
 /**
- * The layer of an image that has a digest, or a diffId, whatever platform it is for; undefined where no manifest that can be
- * read has it. Errors: those of reading documents, BLOB_NOT_FOUND not among them.
+ * The layer of an image that has a digest, or a diffId, whatever platform it is for; undefined where no
+ * manifest that can be read has it. Errors: those of reading manifests, BLOB_NOT_FOUND not among them.
  */
 export async function findLayer(
   content: BlobProvider,
@@ -27,7 +27,7 @@ interface LayerSearch {
   /** Of the layer, or its diffId. */
   readonly digest: Digest;
   readonly depth: number;
-  /** Documents in which it is not. */
+  /** Manifests in which it is not. */
   readonly seen: Set<Digest>;
 }
 
@@ -37,22 +37,22 @@ async function layerBelow(
   { digest, depth, seen }: LayerSearch,
 ): Promise<ImageLayer | undefined> {
   const { mediaType } = target;
-  const isDocument = isIndexType(mediaType) || isManifestType(mediaType);
+  const isManifestOrIndex = isIndexType(mediaType) || isManifestType(mediaType);
   // A few indexes that each list the next one many times would otherwise be read without an end.
-  if (!isDocument || depth > LIMITS.indexDepth || seen.has(target.digest)) return undefined;
+  if (!isManifestOrIndex || depth > LIMITS.indexDepth || seen.has(target.digest)) return undefined;
   seen.add(target.digest);
-  const document = await unlessAbsent(readManifest(content, target));
-  if (document?.kind === 'index') {
-    for (const child of document.manifests) {
+  const manifest = await unlessAbsent(readManifest(content, target));
+  if (manifest?.kind === 'index') {
+    for (const child of manifest.manifests) {
       const found = await layerBelow(content, child, { digest, depth: depth + 1, seen });
       if (found !== undefined) return found;
     }
     return undefined;
   }
-  if (document === undefined || !isConfigType(document.config.mediaType)) return undefined;
-  const config = await unlessAbsent(readConfig(content, document.config));
-  if (config?.rootfs.diff_ids.length !== document.layers.length) return undefined;
-  return imageLayers(document, config).find(
+  if (manifest === undefined || !isConfigType(manifest.config.mediaType)) return undefined;
+  const config = await unlessAbsent(readConfig(content, manifest.config));
+  if (config?.rootfs.diff_ids.length !== manifest.layers.length) return undefined;
+  return imageLayers(manifest, config).find(
     ({ descriptor, diffId }) => descriptor.digest === digest || diffId === digest,
   );
 }

@@ -49,9 +49,9 @@ export interface ImageViewsOptions extends Abortable {
 }
 
 /**
- * The files of images, wherever these lie, without unpacking them. A layer is read, and fetched, only when what is asked for cannot be told
- * from the layers above it; once, whatever is asked for later, and to its end: nothing is told of a layer that was not verified. To be
- * disposed of.
+ * The files of images, wherever these lie, without unpacking them. A layer is read, and fetched, only when
+ * what is asked for cannot be told from the layers above it; once, whatever is asked for later, and to its
+ * end: nothing is told of a layer that was not verified. To be disposed of.
  */
 export class ImageViews implements AsyncDisposable {
   /** As the images were given. */
@@ -120,11 +120,11 @@ export interface KeptBlobsOptions extends Abortable {
 }
 
 /**
- * Blobs that are fetched once, however often they are read. What came is in files that have no name, and so go with this process,
- * however that ends; nobody else can change them.
+ * Blobs that are fetched once, however often they are read. What came is in files that have no name, and so
+ * go with this process, however that ends; nobody else can change them.
  *
- * A connection that breaks is resumed. What is read here is verified: its last bytes come only when size and digest were right.
- * Disposing gives back the room.
+ * A connection that breaks is resumed. What is read here is verified: its last bytes come only when size and
+ * digest were right. Disposing gives back the room.
  */
 class KeptBlobs implements AsyncDisposable {
   readonly #options: KeptBlobsOptions;
@@ -140,7 +140,10 @@ class KeptBlobs implements AsyncDisposable {
     return this.#files.has(digest);
   }
 
-  /** Errors, of the stream too: NO_SPACE, FILESYSTEM; DIGEST_MISMATCH, SIZE_MISMATCH; those of fetching; ABORTED. */
+  /**
+   * Errors, of the stream too: NO_SPACE, FILESYSTEM; DIGEST_MISMATCH, SIZE_MISMATCH; those of fetching;
+   * ABORTED.
+   */
   async open(descriptor: Descriptor): Promise<Readable> {
     const file = this.#files.get(descriptor.digest);
     if (file !== undefined) return new ArchiveStream(file);

@@ -41,8 +41,8 @@ export interface VerifyImageOptions extends Abortable {
   readonly ruling: SignatureRuling;
   readonly image: PolicyImage;
   /**
-   * For each manifest that is to be used, the digests that lead to it: the image's target first, itself last. A signature for any of
-   * these counts for it.
+   * For each manifest that is to be used, the digests that lead to it: the image's target first, itself last.
+   * A signature for any of these counts for it.
    */
   readonly paths: readonly (readonly Digest[])[];
   /** The bytes that a digest of a path names, verified: some signatures are of them. */
@@ -63,8 +63,9 @@ export interface VerifiedImage {
 /**
  * Says whether an image has all the signatures that a policy asks for.
  *
- * @throws TrustError SIGNATURE_MISSING (there is none), SIGNATURE_INVALID (none of those that are there meets a requirement), with
- *   what was tried and what each lacked; what a source throws, where it stands in the way of finding one; ABORTED
+ * @throws TrustError SIGNATURE_MISSING (there is none), SIGNATURE_INVALID (none of those that are there meets
+ *   a requirement), with what was tried and what each lacked; what a source throws, where it stands in the
+ *   way of finding one; ABORTED
  */
 export async function verifyImage(options: VerifyImageOptions): Promise<VerifiedImage> {
   return await new ImageVerification(options).run();
@@ -116,7 +117,10 @@ class ImageVerification {
     return { met: [...this.#met], sets: this.#sets };
   }
 
-  /** All that leads to one manifest is asked for at once. Of several, what they share comes first, since it mostly decides. */
+  /**
+   * All that leads to one manifest is asked for at once. Of several, what they share comes first, since it
+   * mostly decides.
+   */
   async #search(source: SignatureSource): Promise<void> {
     const paths = new Set(this.#unmet.map(({ path }) => path));
     const asked = new Set<Digest>();
@@ -221,8 +225,8 @@ interface SignatureCase {
 const SHOWN = 4;
 
 /**
- * Why an image has not the signatures that it needs. Where something could not be asked, that is why: it may have been the very
- * signature.
+ * Why an image has not the signatures that it needs. Where something could not be asked, that is why: it may
+ * have been the very signature.
  */
 function unmetError(options: VerifyImageOptions, unmet: Unmet, findings: Findings): Error {
   const shortfall = new Shortfall(options, unmet, findings);
@@ -379,7 +383,10 @@ interface Refused {
   readonly verdict: RefusedSignature['verdict'];
 }
 
-/** More of anything than these are counted only: an index of thousands that an attacker has made must not fill the memory. */
+/**
+ * More of anything than these are counted only: an index of thousands that an attacker has made must not fill
+ * the memory.
+ */
 const MAX_NOTED = 256;
 
 /** What came to light while an image's signatures were looked for, for the error that says so. */

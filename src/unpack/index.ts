@@ -30,7 +30,7 @@ export type {
   CheckedSnapshot,
   CommitLayer,
   CommittedLayer,
-  HoldChainOptions,
+  RetainChainOptions,
   LayerCommitter,
   LayerSnapshotter,
   OrphanOptions,
@@ -55,7 +55,7 @@ export type {
   Usage,
 } from './snapshotter.js';
 export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
-export { putAwayDoubtfulSnapshots } from './snapshotters/commit-layers.js';
+export { trashNotDurableSnapshots } from './snapshotters/commit-layers.js';
 export { NativeSnapshotter } from './snapshotters/native.js';
 export { OverlaySnapshotter, type OverlaySnapshotterOptions } from './snapshotters/overlay.js';
 export { rebuildSnapshots, type RebuiltSnapshots, SetAside } from './snapshotters/rebuild-snapshots.js';

@@ -22,8 +22,8 @@ export interface ChainLookup {
 }
 
 /**
- * Layers become snapshots in chain order; they are filled in parallel, without knowing their parents. A chain ID is
- * recorded here and nowhere else, after verification.
+ * Layers become snapshots in chain order; they are filled in parallel, without knowing their parents. A chain
+ * ID is recorded here and nowhere else, after verification.
  */
 export interface LayerCommitter extends ChainLookup {
   /** A new private directory, locked by this process while it lives. */
@@ -53,28 +53,29 @@ export interface SnapshotReferences {
    * additional store. Undefined where it is not here, or lies on another parent than `parent` names (none: on
    * nothing).
    */
-  holdChain(chainId: Digest, options: HoldChainOptions): Promise<SnapshotInfo | undefined>;
+  retainChain(chainId: Digest, options: RetainChainOptions): Promise<SnapshotInfo | undefined>;
   /** What a program retains: what it prepared or committed, and the chains that were given to it. */
-  listHeld(by: string): AsyncIterable<SnapshotInfo>;
+  listRetained(by: string): AsyncIterable<SnapshotInfo>;
   /**
-   * Releases what a program retains. What only that program could use is removed; chains stay, and are returned
-   * for a collection to look at. Errors: SNAPSHOT_NOT_FOUND, IN_USE (the program retains children of it).
+   * Releases what a program retains. What only that program could use is removed; chains stay, and are
+   * returned for a collection to look at. Errors: SNAPSHOT_NOT_FOUND, IN_USE (the program retains children of
+   * it).
    */
-  letGo(name: string, by: string): Promise<readonly Digest[]>;
+  release(name: string, by: string): Promise<readonly Digest[]>;
 }
 
 /** The snapshots' part in a collection: rows first, in a transaction, and directories after it. */
 export interface SnapshotGc {
   /**
-   * Within the caller's write transaction, deletes the rows of committed snapshots that are neither retained nor
-   * an ancestor of what is kept, children before parents, and of layers whose process died. Active snapshots and
-   * views are kept, what another program retains, and what has a mount inside it. {@link removeSwept} frees the
-   * space afterwards.
+   * Within the caller's write transaction, deletes the rows of committed snapshots that are neither retained
+   * nor an ancestor of what is kept, children before parents, and of layers whose process died. Active
+   * snapshots and views are kept, what another program retains, and what has a mount inside it. {@link
+   * removeSwept} frees the space afterwards.
    */
   sweep(transaction: Statements, options: SweepOptions): Promise<SweptSnapshots>;
   /**
-   * Removes the directories of a sweep that is committed, and returns how many bytes that was. What a crash leaves
-   * of it, {@link removeOrphans} finds.
+   * Removes the directories of a sweep that is committed, and returns how many bytes that was. What a crash
+   * leaves of it, {@link removeOrphans} finds.
    */
   removeSwept(swept: SweptSnapshots): Promise<number>;
   /** Removes directories that no row names. */
@@ -95,7 +96,7 @@ export interface SnapshotCheck {
 export interface LayerSnapshotter
   extends Snapshotter, LayerCommitter, SnapshotViews, SnapshotReferences, SnapshotGc, SnapshotCheck {}
 
-export interface HoldChainOptions {
+export interface RetainChainOptions {
   /** The program that is to hold it. */
   readonly by: string;
   readonly parent?: string | undefined;
@@ -112,7 +113,7 @@ export interface CheckedSnapshot {
   /** The key while it is active or a view, the name once it is committed. */
   readonly name: string;
   readonly kind: SnapshotKind;
-  readonly parentNumber?: number;
+  readonly parentId?: number;
   /** The names that its parent has; empty for one without a parent. */
   readonly parents: readonly string[];
   /** What it was verified to hold; absent where another program filled it. */
@@ -122,8 +123,8 @@ export interface CheckedSnapshot {
 }
 
 /**
- * A check of all snapshots, as they were when it began. Parents go first: one that is held against its layer is completed on
- * its parents, or on what its parents should be where they turned out to be damaged.
+ * A check of all snapshots, as they were when it began. Parents go first: one that is held against its layer
+ * is completed on its parents, or on what its parents should be where they turned out to be damaged.
  */
 export interface SnapshotCheckRun extends AsyncDisposable {
   /** In groups; parents stand in an earlier one than their children. */
@@ -139,20 +140,21 @@ export interface SnapshotCheckRun extends AsyncDisposable {
   /** Why it cannot be held against its layer here. */
   refusal(snapshot: CheckedSnapshot): Promise<string | undefined>;
   /**
-   * Unpacks its layer again, and compares. The differences, of which the first few are told; where there are any, what was
-   * unpacked is kept until {@link replace} or the end. Errors: those of unpacking a layer.
+   * Unpacks its layer again, and compares. The differences, of which the first few are told; where there are
+   * any, what was unpacked is kept until {@link replace} or the end. Errors: those of unpacking a layer.
    */
-  hold(snapshot: CheckedSnapshot, layer: LayerInput, options?: HoldOptions): Promise<readonly string[]>;
+  hold(snapshot: CheckedSnapshot, layer: LayerInput, options?: RetainOptions): Promise<readonly string[]>;
   /** Writes `snapshot.json` anew, for one whose content was found right. */
   describe(snapshot: CheckedSnapshot): Promise<void>;
   /**
-   * Puts what {@link hold} unpacked in the place of the damaged one, durably and at once. Where the damaged one is now;
-   * undefined where nothing was left of it. Errors: IN_USE while it is mounted; SNAPSHOT_NOT_FOUND; FILESYSTEM.
+   * Puts what {@link hold} unpacked in the place of the damaged one, durably and at once. Where the damaged
+   * one is now; undefined where nothing was left of it. Errors: IN_USE while it is mounted;
+   * SNAPSHOT_NOT_FOUND; FILESYSTEM.
    */
   replace(snapshot: CheckedSnapshot): Promise<string | undefined>;
 }
 
-export interface HoldOptions extends Abortable, Pick<ExtractionOptions, 'limits' | 'inflate'> {}
+export interface RetainOptions extends Abortable, Pick<ExtractionOptions, 'limits' | 'inflate'> {}
 
 export interface SweepOptions {
   /** Names or chain IDs of committed snapshots to keep, with all their ancestors. */

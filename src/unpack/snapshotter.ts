@@ -41,7 +41,7 @@ export interface SnapshotInfo {
   readonly parent?: string | undefined;
   readonly labels: Labels;
   /** The other program that retains it. */
-  readonly heldBy?: string | undefined;
+  readonly retainedBy?: string | undefined;
   /** The images that are known to end with it, where there are any; see {@link Labelled.image}. */
   readonly images?: readonly SnapshotImage[] | undefined;
   /**
@@ -61,17 +61,24 @@ export interface Usage {
 
 export interface Labelled {
   readonly labels?: Labels;
-  /** The program that asks for it, where another one does: no collection takes it before that one has let go of it. */
-  readonly heldBy?: string | undefined;
-  /** An image that ends with this snapshot, to be remembered with it, beside others: it is landfall's own, and nobody's to change. */
+  /**
+   * The program that asks for it, where another one does: no collection takes it before that one has let go
+   * of it.
+   */
+  readonly retainedBy?: string | undefined;
+  /**
+   * An image that ends with this snapshot, to be remembered with it, beside others: it is landfall's own, and
+   * nobody's to change.
+   */
   readonly image?: SnapshotImage | undefined;
   /** Whether the program that asks for it gives all that its parent has to the owners of a user namespace. */
   readonly remapped?: boolean | undefined;
 }
 
 /**
- * Errors of every method: SNAPSHOT_NOT_FOUND (no such key, name or parent), ALREADY_EXISTS (the key or name is
- * taken), IN_USE (it has children), INVALID_CONFIG (it is of the wrong kind for the call), NO_SPACE, FILESYSTEM.
+ * Errors of every method: SNAPSHOT_NOT_FOUND (no such key, name or parent), ALREADY_EXISTS (the key or name
+ * is taken), IN_USE (it has children), INVALID_CONFIG (it is of the wrong kind for the call), NO_SPACE,
+ * FILESYSTEM.
  */
 export interface Snapshotter {
   /** `overlay` or `native`. Snapshots of one snapshotter are never parents in another. */

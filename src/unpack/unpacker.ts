@@ -1,7 +1,7 @@
 import { KeyedLimiter, Limiter, untilAborted } from '../concurrency/index.js';
 import { type Abortable, abortedError, isWrongContent, throwIfAborted } from '../errors.js';
 import { algorithmOf, chainIds, type Digest, unpackLimits } from '../spec/index.js';
-import { Frontier } from '../system/index.js';
+import { SharedOffset } from '../system/index.js';
 import { requireInflate } from './compression/inflate-choice.js';
 import type { ApplyOptions, ApplyResult } from './jobs/apply-job.js';
 import type {
@@ -9,7 +9,7 @@ import type {
   LayerInput,
   LayerSource,
   LayerState,
-  TakeTurn,
+  AcquireSlot,
   UnpackOptions,
 } from './jobs/layer-input.js';
 import type { OmittedDevice } from './jobs/apply-job.js';
@@ -41,9 +41,9 @@ export interface UnpackedLayer {
 const FIRST_THREADS = 2;
 
 /**
- * Turns the layers of an image into a chain of snapshots. Layers are extracted in parallel, each as soon as its first
- * bytes are here, and committed in chain order, all that are ready at a time. Within one process a chain is unpacked
- * once, however many images want it.
+ * Turns the layers of an image into a chain of snapshots. Layers are extracted in parallel, each as soon as
+ * its first bytes are here, and committed in chain order, all that are ready at a time. Within one process a
+ * chain is unpacked once, however many images want it.
  */
 export class Unpacker {
   readonly #options: UnpackerOptions;
@@ -53,7 +53,8 @@ export class Unpacker {
 
   constructor(options: UnpackerOptions) {
     this.#options = options;
-    // A directory with its lock is made when its layer can be extracted, not for all layers of an image at once.
+    // A directory with its lock is made when its layer can be extracted, not for all layers of an image at
+    // once.
     this.#slots = new Limiter(options.pool.slots);
   }
 
@@ -66,16 +67,16 @@ export class Unpacker {
     requireInflate(this.#options.inflate ?? 'auto');
   }
 
-  /** Starts the threads that nearly every image needs, while its documents are on their way. */
+  /** Starts the threads that nearly every image needs, while its manifests are on their way. */
   prepare(): void {
     this.#options.pool.prepare(FIRST_THREADS);
   }
 
   /**
-   * Makes sure that each layer of an image, bottom first, is a committed snapshot under its chain ID (image-spec:
-   * config.md, Layer ChainID). On failure or abort what is not committed is removed, what is stays.
-   * Errors: those of `LayerInput.open` and of its verification; DIFF_ID_MISMATCH, UNSAFE_PATH, BAD_ARCHIVE,
-   * UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM; ABORTED.
+   * Makes sure that each layer of an image, bottom first, is a committed snapshot under its chain ID
+   * (image-spec: config.md, Layer ChainID). On failure or abort what is not committed is removed, what is
+   * stays. Errors: those of `LayerInput.open` and of its verification; DIFF_ID_MISMATCH, UNSAFE_PATH,
+   * BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM; ABORTED.
    */
   async unpack(layers: readonly LayerInput[], o: UnpackOptions = {}): Promise<readonly UnpackedLayer[]> {
     throwIfAborted(o.signal);
@@ -91,9 +92,18 @@ export class Unpacker {
           const chainId = events.chainIds[index];
           if (chainId === undefined) throw new RangeError(`there is no chain ID at ${index}`);
           const parentChainId = events.chainIds[index - 1];
-          const takeTurn = o.takeTurn ?? whoeverIsHere;
+          const acquireSlot = o.acquireSlot ?? whoeverIsHere;
           const share = budget.layer(index);
-          const context = { events, takeTurn, signal, index, chainId, parentChainId, commits, budget: share };
+          const context = {
+            events,
+            acquireSlot,
+            signal,
+            index,
+            chainId,
+            parentChainId,
+            commits,
+            budget: share,
+          };
           return await this.#chains.run(chainId, () => this.#findOrUnpack(layer, context), context);
         } catch (error) {
           failure ??= { error };
@@ -120,7 +130,9 @@ export class Unpacker {
     return { chainId, diffId: layer.diffId, reused: false, decompressor, durationMs };
   }
 
-  /** From the bytes as they arrive; should they turn out wrong, once more from those that take their place. */
+  /**
+   * From the bytes as they arrive; should they turn out wrong, once more from those that take their place.
+   */
   async #extractFrom(
     source: LayerSource,
     layer: LayerInput,
@@ -131,7 +143,7 @@ export class Unpacker {
     let begun = 0;
     try {
       const turn = { bytes: layer.descriptor.size, signal: context.signal };
-      const extracted = await context.takeTurn(turn, () =>
+      const extracted = await context.acquireSlot(turn, () =>
         this.#slots.run(() => {
           begun = performance.now();
           return this.#extract(layer, source, context);
@@ -184,7 +196,9 @@ export class Unpacker {
     events.state(index, 'committed', layer.descriptor.size);
   }
 
-  /** What cannot be removed now is found by the next collection, and is no reason to hide why it had to go. */
+  /**
+   * What cannot be removed now is found by the next collection, and is no reason to hide why it had to go.
+   */
   async #abandon(directory: LayerDirectory): Promise<void> {
     await this.#options.snapshotter.abandonLayer(directory).catch(() => undefined);
   }
@@ -197,7 +211,7 @@ export class Unpacker {
   }
 }
 
-const whoeverIsHere: TakeTurn = (_layer, unpack) => unpack();
+const whoeverIsHere: AcquireSlot = (_layer, unpack) => unpack();
 
 interface ExtractedLayer {
   readonly directory: LayerDirectory;
@@ -208,7 +222,7 @@ interface ExtractedLayer {
 /** A layer's place in the image that is being unpacked. */
 interface LayerContext {
   readonly events: LayerEvents;
-  readonly takeTurn: TakeTurn;
+  readonly acquireSlot: AcquireSlot;
   /** Aborted by the caller, or when another layer of the image failed. */
   readonly signal: AbortSignal;
   readonly index: number;
@@ -225,8 +239,9 @@ interface Ready {
 }
 
 /**
- * Commits the layers of one image in chain order while they become ready in any order: whenever nothing is being
- * committed, all that are ready and whose parents are committed or among them go together, which costs one sync.
+ * Commits the layers of one image in chain order while they become ready in any order: whenever nothing is
+ * being committed, all that are ready and whose parents are committed or among them go together, which costs
+ * one sync.
  */
 class GroupCommit implements Disposable {
   readonly #snapshotter: LayerCommitter;
@@ -243,7 +258,10 @@ class GroupCommit implements Disposable {
     signal.addEventListener('abort', this.#withdraw, { once: true });
   }
 
-  /** To be disposed of when nothing is added any more: a signal that is made of others keeps what listens to it alive. */
+  /**
+   * To be disposed of when nothing is added any more: a signal that is made of others keeps what listens to
+   * it alive.
+   */
   [Symbol.dispose](): void {
     this.#signal.removeEventListener('abort', this.#withdraw);
   }
@@ -255,8 +273,8 @@ class GroupCommit implements Disposable {
   }
 
   /**
-   * Resolves when the layer is a snapshot. When it rejects, nothing touches the layer's directory any more; ABORTED when the
-   * signal came before its turn.
+   * Resolves when the layer is a snapshot. When it rejects, nothing touches the layer's directory any more;
+   * ABORTED when the signal came before its turn.
    */
   add(index: number, layer: CommitLayer): Promise<CommittedLayer> {
     return new Promise((resolve, reject) => {
@@ -328,11 +346,11 @@ export interface Extraction extends Abortable {
 }
 
 /**
- * Fills a directory with a layer while its blob arrives, and returns only when the blob's digest and the layer's diffId
- * were both found right. When it rejects, nothing touches the directory any more.
+ * Fills a directory with a layer while its blob arrives, and returns only when the blob's digest and the
+ * layer's diffId were both found right. When it rejects, nothing touches the directory any more.
  *
- * A blob that turns out wrong is what is reported, even where the damage broke the archive first.
- * Errors: those of the source; DIFF_ID_MISMATCH; those of the worker; ABORTED.
+ * A blob that turns out wrong is what is reported, even where the damage broke the archive first. Errors:
+ * those of the source; DIFF_ID_MISMATCH; those of the worker; ABORTED.
  */
 export async function extractLayer(e: Extraction): Promise<ApplyResult> {
   const { layer, source, signal } = e;
@@ -354,7 +372,7 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
         blobPath: source.path,
         committedPath: source.committedPath,
         blobSize: descriptor.size,
-        frontier: source.shared,
+        sharedOffset: source.shared,
         directory: e.directory.path,
         options: e.options,
         budget: e.budget,
@@ -378,7 +396,7 @@ export async function extractLayer(e: Extraction): Promise<ApplyResult> {
 
 /** Whether no more of a blob comes: threads learn that before the error of the source is here. */
 function isGivenUp({ shared }: LayerSource): boolean {
-  return shared !== undefined && new Frontier(shared).state === 'failed';
+  return shared !== undefined && new SharedOffset(shared).state === 'failed';
 }
 
 type ReportedLayer = Pick<LayerInput, 'descriptor' | 'diffId'>;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { copyChoice, type CopyFlags } from '../../src/cli/commands/copy-facts.js';
+import { copyChoice, type CopyFlags } from '../../src/cli/commands/copy-info.js';
 
 const amd64 = { os: 'linux', architecture: 'amd64' };
 const arm64 = { os: 'linux', architecture: 'arm64' };

@@ -41,7 +41,8 @@ export function fakeSurroundings(
   } = {},
 ): FakeSurroundings {
   return {
-    // What configuration this machine has does not reach the tests; one that is about files sets it to nothing.
+    // What configuration this machine has does not reach the tests; one that is about files sets it to
+    // nothing.
     env: { LANDFALL_CONFIG: '/dev/null', ...options.env },
     stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
     stdout: options.stdout ?? new CapturedStream(),

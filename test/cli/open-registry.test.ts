@@ -183,7 +183,8 @@ describe('what the network is told', () => {
     const begun = performance.now();
     const repository = client.repository(parseReference(`${host}/app`));
     await buffer(await repository.fetch(blobOf(body)));
-    // A tenth of a second's worth may come ahead of its time, and what was in the buffers when it was held back.
+    // A tenth of a second's worth may come ahead of its time, and what was in the buffers when it was held
+    // back.
     expect(performance.now() - begun).toBeGreaterThan(200);
   });
 });

@@ -58,16 +58,16 @@ describe('docs/cli.md', () => {
 
   test('tells of every global option and of no other', () => {
     const section = sectionOf('Global options');
-    const told = [...(section ?? '').matchAll(/^\| (`.*?)(?: \||$)/gm)].flatMap(
+    const reported = [...(section ?? '').matchAll(/^\| (`.*?)(?: \||$)/gm)].flatMap(
       ([, cell = '']) => cell.match(/--[a-z-]+/g) ?? [],
     );
     const known = program().options.map((option) => option.long ?? '');
-    expect(told.sort()).toEqual([...known, '--help'].sort());
+    expect(reported.sort()).toEqual([...known, '--help'].sort());
   });
 
   test('tells of no command that there is not', () => {
-    const told = [...page.matchAll(/^## landfall (\w+)/gm)].map(([, name = '']) => name);
-    expect(told).toEqual(program().commands.map((command) => command.name()));
+    const reported = [...page.matchAll(/^## landfall (\w+)/gm)].map(([, name = '']) => name);
+    expect(reported).toEqual(program().commands.map((command) => command.name()));
   });
 
   test('every example parses', async () => {

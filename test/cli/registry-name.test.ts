@@ -4,7 +4,7 @@ import { parseRegistryName, parseRepositoryName } from '../../src/cli/commands/t
 import { LandfallError } from '../../src/errors.js';
 import { formatReference, type Reference } from '../../src/spec/index.js';
 
-function told(parse: (text: string) => Reference, text: string): string {
+function reported(parse: (text: string) => Reference, text: string): string {
   try {
     return formatReference(parse(text));
   } catch (error) {
@@ -32,10 +32,10 @@ const names: [text: string, image: string, repository: string][] = [
 
 describe('a name at a registry', () => {
   test.each(names)('%s is the image %s', (text, image) => {
-    expect(told(parseRegistryName, text)).toBe(image);
+    expect(reported(parseRegistryName, text)).toBe(image);
   });
 
   test.each(names)('%s: the repository is %3$s', (text, _image, repository) => {
-    expect(told(parseRepositoryName, text)).toBe(repository);
+    expect(reported(parseRepositoryName, text)).toBe(repository);
   });
 });

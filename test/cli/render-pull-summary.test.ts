@@ -8,15 +8,15 @@ import {
 } from '../../src/cli/commands/pull.js';
 import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
-import { layerDigest, recorderOf, type ToldPull } from './timeline/told-pull.js';
+import { layerDigest, recorderOf, type ReportedPull } from './timeline/told-pull.js';
 
 const OTHER = 'quay.io/team/app:1';
 
 /** A pull of two layers, of which the upper one takes most of the time. */
-const FRESH: ToldPull = {
+const FRESH: ReportedPull = {
   reference: NAME,
   resolved: 200,
-  documents: 300,
+  manifests: 300,
   layers: [
     { size: 1000, waiting: 300, present: 310, reused: 320 },
     {
@@ -31,9 +31,9 @@ const FRESH: ToldPull = {
   ],
   done: 4200,
 };
-const PRESENT: ToldPull = {
+const PRESENT: ReportedPull = {
   ...FRESH,
-  documents: 210,
+  manifests: 210,
   layers: [
     { size: 1000, present: 210, reused: 210 },
     { size: 2000, present: 210, reused: 210 },
@@ -41,15 +41,15 @@ const PRESENT: ToldPull = {
   done: 215,
 };
 
-function reportOf(told: ToldPull, reused: boolean[], change: Partial<PullResult> = {}): PullReport {
-  const layers = testLayers(...(told.layers ?? []).map(({ size }) => size)).map((layer, at) => ({
+function reportOf(reported: ReportedPull, reused: boolean[], change: Partial<PullResult> = {}): PullReport {
+  const layers = testLayers(...(reported.layers ?? []).map(({ size }) => size)).map((layer, at) => ({
     ...layer,
-    digest: layerDigest(told.reference, at),
+    digest: layerDigest(reported.reference, at),
     reused: reused[at] ?? false,
     discarded: false,
   }));
   const result: PullResult = {
-    reference: told.reference,
+    reference: reported.reference,
     digest: TARGET,
     mediaType: 'application/vnd.oci.image.index.v1+json',
     platform: { os: 'linux', architecture: 'arm64' },
@@ -64,7 +64,7 @@ function reportOf(told: ToldPull, reused: boolean[], change: Partial<PullResult>
     unpackMs: 0,
     ...change,
   };
-  return pullReport(result, recorderOf(told));
+  return pullReport(result, recorderOf(reported));
 }
 
 const fresh = (change: Partial<PullResult> = {}): PullReport =>

@@ -25,9 +25,9 @@ describe('an operation that tells its caller of itself', () => {
     ['rejects', () => Promise.reject(thrown)],
   ])('is aborted where the callback %s, and fails with that once it has ended', async (_, onEvent) => {
     let ended = false;
-    const failing = tellingCaller({ onEvent }, async ({ signal, onEvent: tell }) => {
+    const failing = tellingCaller({ onEvent }, async ({ signal, onEvent: emit }) => {
       // From a place where nothing would catch it.
-      setTimeout(() => tell?.('begun'), 1);
+      setTimeout(() => emit?.('begun'), 1);
       try {
         return await untilAborted(signal);
       } finally {
@@ -39,19 +39,19 @@ describe('an operation that tells its caller of itself', () => {
   });
 
   it('fails with the first thing that was thrown, and tells nothing after it', async () => {
-    const told: string[] = [];
+    const reported: string[] = [];
     const onEvent = (event: string): void => {
-      told.push(event);
+      reported.push(event);
       throw new Error(event);
     };
-    const failing = tellingCaller({ onEvent }, async ({ onEvent: tell }) => {
-      tell?.('first');
-      tell?.('second');
+    const failing = tellingCaller({ onEvent }, async ({ onEvent: emit }) => {
+      emit?.('first');
+      emit?.('second');
       await nextTurn();
       throw new Error('what came of it');
     });
     await expect(failing).rejects.toThrow('first');
-    expect(told).toEqual(['first']);
+    expect(reported).toEqual(['first']);
   });
 
   it('fails where it came to an end all the same, and what it came to is given back', async () => {
@@ -61,8 +61,8 @@ describe('an operation that tells its caller of itself', () => {
     };
     const failing = tellingCaller(
       { onEvent },
-      ({ onEvent: tell }) => {
-        tell?.('done');
+      ({ onEvent: emit }) => {
+        emit?.('done');
         return Promise.resolve('a lock');
       },
       (lock) => Promise.resolve(void given.push(lock)),
@@ -73,17 +73,17 @@ describe('an operation that tells its caller of itself', () => {
 
   it('is what it is without a callback that fails', async () => {
     const { signal } = new AbortController();
-    const told: number[] = [];
-    const onEvent = (event: number): void => void told.push(event);
+    const reported: number[] = [];
+    const onEvent = (event: number): void => void reported.push(event);
     const telling = { signal, onEvent };
     expect(
-      await tellingCaller(telling, ({ onEvent: tell }) => {
-        tell?.(1);
-        tell?.(2);
+      await tellingCaller(telling, ({ onEvent: emit }) => {
+        emit?.(1);
+        emit?.(2);
         return Promise.resolve('done');
       }),
     ).toBe('done');
-    expect(told).toEqual([1, 2]);
+    expect(reported).toEqual([1, 2]);
     const own = new Error('its own');
     await expect(tellingCaller(telling, () => Promise.reject(own))).rejects.toBe(own);
     expect(getEventListeners(signal, 'abort')).toEqual([]);

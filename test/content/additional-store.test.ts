@@ -72,7 +72,8 @@ describe('additional stores', () => {
     ['has lost its database', (root) => rm(join(root, 'metadata.db')), /there is no store/],
     ['has an empty database', (root) => truncate(join(root, 'metadata.db')), /is empty/],
     ['has a damaged database', (root) => writeFile(join(root, 'metadata.db'), 'x'.repeat(9000)), /damaged/],
-    ['is a file', async (root) => { await rm(root, { recursive: true }); await writeFile(root, ''); }, /ENOTDIR/], // prettier-ignore
+    // prettier-ignore
+    ['is a file', async (root) => { await rm(root, { recursive: true }); await writeFile(root, ''); }, /ENOTDIR/],
   ])('one that %s is an error that names it', async (_, damage, message) => {
     const [whole, root] = [await store('whole'), await store('broken')];
     await damage(root);
@@ -92,7 +93,7 @@ describe('additional stores', () => {
     await database.close();
     const [opened] = await openAdditionalStores([root], main);
     expect(await opened?.images.list()).toHaveLength(1);
-    expect((await opened?.documents.all())?.size).toBe(0);
+    expect((await opened?.manifests.all())?.size).toBe(0);
     await opened?.database.close();
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { ArrivingBytes, bytesIn, type ByteSink } from '../../src/content/store/arriving-bytes.js';
 import { GrowingBuffer } from '../../src/content/store/memory-content-store.js';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import { describing } from './blobs.js';
 
 /** A sink that counts, and that fails where it is told to. */
@@ -70,7 +70,7 @@ describe('ArrivingBytes', () => {
     const arriving = new ArrivingBytes(describing(bytes), sink);
     sink.failAt = MiB;
     await expect(arriving.write(0, [bytes])).rejects.toThrow('no space');
-    expect([arriving.frontier, new Frontier(arriving.shared).bytes]).toEqual([MiB, MiB]);
+    expect([arriving.sharedOffset, new SharedOffset(arriving.shared).bytes]).toEqual([MiB, MiB]);
     sink.failAt = undefined;
     await arriving.write(0, [bytes]);
     await arriving.verify();
@@ -79,12 +79,12 @@ describe('ArrivingBytes', () => {
   it('tells readers of bytes only after they were written', async () => {
     const sink = new WatchedSink();
     const arriving = new ArrivingBytes(describing(bytes), sink);
-    const frontier = new Frontier(arriving.shared);
+    const sharedOffset = new SharedOffset(arriving.shared);
     const write = sink.write.bind(sink);
     const seen: number[] = [];
     sink.write = async (at, piece) => {
       await write(at, piece);
-      seen.push(frontier.bytes);
+      seen.push(sharedOffset.bytes);
     };
     await arriving.write(0, [bytes]);
     expect(seen).toEqual([0, MiB, 2 * MiB]);
@@ -99,7 +99,7 @@ describe('ArrivingBytes', () => {
     await expect(stopped.resume(first, { signal })).rejects.toMatchObject({ code: 'ABORTED' });
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume(first);
-    expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
+    expect([arriving.sharedOffset, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
     await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });
@@ -109,9 +109,9 @@ describe('ArrivingBytes', () => {
     await sink.write(MiB, [bytes.subarray(MiB, 2 * MiB)]);
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume([{ start: MiB, end: 2 * MiB }]);
-    expect([arriving.frontier, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
+    expect([arriving.sharedOffset, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
     await arriving.write(0, [bytes.subarray(0, MiB)]);
-    expect([arriving.frontier, sink.bytesRead]).toEqual([2 * MiB, MiB]);
+    expect([arriving.sharedOffset, sink.bytesRead]).toEqual([2 * MiB, MiB]);
     await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });

@@ -26,7 +26,9 @@ export async function digestIn(store: ContentStore, descriptor: Descriptor): Pro
   );
 }
 
-/** The file of a committed blob, made writable for a test to damage it: only root could write to it as it is. */
+/**
+ * The file of a committed blob, made writable for a test to damage it: only root could write to it as it is.
+ */
 export async function writableBlob(root: string, digest: Digest): Promise<string> {
   const path = blobPath(root, digest);
   await chmod(path, 0o600);
@@ -52,7 +54,10 @@ export async function put(
   return descriptor;
 }
 
-/** Brings a blob in from where it stands; gives the frontier at which it took over, or undefined if it was there. */
+/**
+ * Brings a blob in from where it stands; gives the offset at which it took over, or undefined if it was
+ * there.
+ */
 export async function finish(
   store: ContentStore,
   descriptor: Descriptor,
@@ -60,7 +65,7 @@ export async function finish(
 ): Promise<number | undefined> {
   await using writer = await store.ingest(descriptor);
   if (writer === undefined) return undefined;
-  const from = writer.frontier;
+  const from = writer.sharedOffset;
   await writer.write(from, bytes.subarray(from));
   await writer.commit();
   return from;

@@ -15,7 +15,8 @@ describe('ByteRanges', () => {
     ranges.add(0, 5);
     expect(ranges.prefix).toBe(7);
     ranges.remove(2, 3);
-    expect([ranges.prefix, ranges.gaps(0, 10)]).toEqual([2, [{ start: 2, end: 3 }, { start: 7, end: 10 }]]); // prettier-ignore
+    // prettier-ignore
+    expect([ranges.prefix, ranges.gaps(0, 10)]).toEqual([2, [{ start: 2, end: 3 }, { start: 7, end: 10 }]]);
   });
 
   it('agrees with a plain set of offsets', () => {

@@ -70,15 +70,15 @@ describe('a process that dies, or is not alone', () => {
   it.each([
     ['in order: all that was written', 'half', SIZE / 2],
     ['out of order: what was recorded', 'islands', SIZE / 4],
-  ])('leaves a partial that another resumes, written %s', async (_, command, frontier) => {
+  ])('leaves a partial that another resumes, written %s', async (_, command, sharedOffset) => {
     const process = start(command, scratch.root, file);
-    expect(await process.said()).toEqual({ frontier });
+    expect(await process.said()).toEqual({ sharedOffset });
     await process.kill();
     const descriptor = describing(bytes);
     expect(await scratch.store.info(descriptor.digest)).toBeUndefined();
     await using writer = await begin(scratch.store, descriptor);
-    expect(writer.frontier).toBe(frontier);
-    await writer.write(frontier, bytes.subarray(frontier));
+    expect(writer.sharedOffset).toBe(sharedOffset);
+    await writer.write(sharedOffset, bytes.subarray(sharedOffset));
     await writer.commit();
     expect(await digestIn(scratch.store, descriptor)).toBe(descriptor.digest);
     expect(await readdir(join(scratch.root, 'ingest'))).toEqual([]);
@@ -109,7 +109,7 @@ describe('a process that dies, or is not alone', () => {
     await process.kill();
     await damage(await ingestDirectory());
     await using writer = await begin(scratch.store, describing(bytes));
-    expect(writer.frontier).toBe(0);
+    expect(writer.sharedOffset).toBe(0);
   });
 
   it('never takes the zeros for content that a power cut puts in place of it', async () => {
@@ -121,10 +121,10 @@ describe('a process that dies, or is not alone', () => {
     await truncate(data, SIZE / 2);
     const descriptor = describing(bytes);
     const writer = await begin(scratch.store, descriptor);
-    await writer.write(writer.frontier, bytes.subarray(writer.frontier));
+    await writer.write(writer.sharedOffset, bytes.subarray(writer.sharedOffset));
     await expect(writer.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: true });
     await using again = await begin(scratch.store, descriptor);
-    expect(again.frontier).toBe(0);
+    expect(again.sharedOffset).toBe(0);
     await again.write(0, bytes);
     await again.commit();
   });
@@ -173,19 +173,20 @@ describe('a process that dies, or is not alone', () => {
     async (command, bytesHere) => {
       const process = start(command, scratch.root, file);
       await process.said();
-      const told: unknown[] = [];
-      const options = { onWait: (progress: unknown): unknown => told.push(progress) };
+      const reported: unknown[] = [];
+      const options = { onWait: (progress: unknown): unknown => reported.push(progress) };
       const waiting = scratch.store.ingest(describing(bytes), options);
       // One who waits in this process for the one who waits for the other process sees the same.
-      const toldBeside: unknown[] = [];
+      const reportedBeside: unknown[] = [];
       const beside = scratch.store.ingest(describing(bytes), {
-        onWait: (progress) => toldBeside.push(progress),
+        onWait: (progress) => reportedBeside.push(progress),
       });
       const progress = { bytes: bytesHere, size: SIZE };
-      await vi.waitFor(() => expect([told, toldBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])]), { timeout: 30_000 }); // prettier-ignore
+      // prettier-ignore
+      await vi.waitFor(() => expect([reported, reportedBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])]), { timeout: 30_000 });
       await process.kill();
       await using writer = await waiting;
-      expect(writer?.frontier).toBe(bytesHere);
+      expect(writer?.sharedOffset).toBe(bytesHere);
       await writer?.write(0, bytes);
       await writer?.commit();
       expect(await beside).toBeUndefined();
@@ -330,7 +331,7 @@ describe('a process that dies, or is not alone', () => {
 
   it('finds no space, leaves a sound store and a partial, and goes on when there is some', async () => {
     const process = await startSmall('fill', file);
-    const report = (await process.said()) as { frontier: number; next: { from: number } };
+    const report = (await process.said()) as { sharedOffset: number; next: { from: number } };
     expect(report).toMatchObject({
       write: {
         name: 'ContentError',
@@ -341,9 +342,9 @@ describe('a process that dies, or is not alone', () => {
       next: { outcome: 'committed' },
       integrity: { integrity_check: 'ok' },
     });
-    expect(report.frontier).toBeGreaterThan(0);
+    expect(report.sharedOffset).toBeGreaterThan(0);
     // The last write may have brought a part of its bytes in before it failed.
-    expect(report.next.from).toBeGreaterThanOrEqual(report.frontier);
+    expect(report.next.from).toBeGreaterThanOrEqual(report.sharedOffset);
     expect(await process.ended()).toBe(0);
   });
 
@@ -374,7 +375,7 @@ describe('a process that dies, or is not alone', () => {
       begin: 'NO_SPACE',
       whole: 'NO_SPACE',
       outOfOrder: 'NO_SPACE',
-      frontier: 1000,
+      sharedOffset: 1000,
       commit: 'NO_SPACE',
       info: null,
       // What came in one piece needs no record, for which there would be no space either.

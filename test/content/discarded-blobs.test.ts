@@ -7,8 +7,8 @@ import {
   blobPath,
   discardAgain,
   DiscardedBlobs,
-  type DocumentFacts,
-  DocumentStore,
+  type ManifestInfo,
+  ManifestStore,
   dropUnreachableDiscarded,
   ImageStore,
   LeaseStore,
@@ -22,7 +22,7 @@ const SOURCE = 'registry.test/team/app';
 
 describe('blobs that are dropped because their layers are unpacked', () => {
   let scratch: ScratchRoot;
-  let documents: DocumentStore;
+  let manifests: ManifestStore;
   let images: ImageStore;
   let leases: LeaseStore;
   let discarded: DiscardedBlobs;
@@ -31,10 +31,10 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   beforeEach(async () => {
     scratch = await scratchRoot();
     const { root, database } = scratch;
-    documents = new DocumentStore(database);
+    manifests = new ManifestStore(database);
     images = new ImageStore(root, database);
     leases = new LeaseStore(database);
-    discarded = new DiscardedBlobs({ root, database, documents });
+    discarded = new DiscardedBlobs({ root, database, manifests });
     layer = await putFrom(SOURCE, 'the layer');
   });
   afterEach(() => scratch[Symbol.asyncDispose]());
@@ -68,7 +68,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
     name: string,
     layers: readonly Descriptor[],
     chains: readonly Digest[],
-  ): DocumentFacts => ({
+  ): ManifestInfo => ({
     digest: digest(name),
     mediaType: MEDIA_TYPES.ociManifest,
     children: [{ digest: digest(`${name} config`), size: 1 }, ...layers],
@@ -101,16 +101,16 @@ describe('blobs that are dropped because their layers are unpacked', () => {
     expect(new Set(states).size).toBe(1);
     return states[0] ?? false;
   };
-  const leanImage = async (): Promise<DocumentFacts> => {
-    const facts = manifest('lean', [layer], [digest('chain')]);
-    await documents.put([facts]);
+  const discardedImage = async (): Promise<ManifestInfo> => {
+    const info = manifest('lean', [layer], [digest('chain')]);
+    await manifests.put([info]);
     await unpack(digest('chain'));
-    await name('registry.test/team/app:lean', facts.digest, LEAN);
-    return facts;
+    await name('registry.test/team/app:lean', info.digest, LEAN);
+    return info;
   };
 
   it('leave file and row, and are remembered with size and source', async () => {
-    await leanImage();
+    await discardedImage();
     const before = Date.now();
     expect(await discard()).toBe(layer.size);
     expect(await stays()).toBe(false);
@@ -124,7 +124,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('are no longer discarded once they come back, and keep where they came from', async () => {
-    await leanImage();
+    await discardedImage();
     await discard();
     await put(scratch.store, Buffer.from('the layer'));
     expect(await stays()).toBe(true);
@@ -133,9 +133,9 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('stay while an image that is not lean lists them', async () => {
-    await leanImage();
+    await discardedImage();
     const other = manifest('plain', [layer], [digest('chain')]);
-    await documents.put([other]);
+    await manifests.put([other]);
     await name('registry.test/team/app:plain', other.digest);
     expect(await discard()).toBe(0);
     expect(await stays()).toBe(true);
@@ -145,7 +145,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('stay while the same image has a name that is not lean', async () => {
-    const { digest: target } = await leanImage();
+    const { digest: target } = await discardedImage();
     await name('registry.test/team/app:again', target, { labels: { other: 'label' } });
     await discard();
     expect(await stays()).toBe(true);
@@ -155,14 +155,14 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('stay while an index that is not lean leads to them', async () => {
-    const facts = await leanImage();
+    const info = await discardedImage();
     const index = {
       digest: digest('index'),
       mediaType: MEDIA_TYPES.ociIndex,
-      children: [{ digest: facts.digest, size: 1 }],
+      children: [{ digest: info.digest, size: 1 }],
       chainIds: [],
     };
-    await documents.put([index]);
+    await manifests.put([index]);
     await name('registry.test/team/app:index', index.digest);
     await discard();
     expect(await stays()).toBe(true);
@@ -172,10 +172,10 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('stay while a referrer of an image that is not lean lists them', async () => {
-    await leanImage();
+    await discardedImage();
     const subject = manifest('subject', [], []);
     const referrer = { ...manifest('referrer', [layer], [digest('chain')]), subject: subject.digest };
-    await documents.put([subject, referrer]);
+    await manifests.put([subject, referrer]);
     await name('registry.test/team/app:subject', subject.digest);
     await discard();
     expect(await stays()).toBe(true);
@@ -185,13 +185,13 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('stay while a lean image has them in a layer that is not unpacked', async () => {
-    await leanImage();
+    await discardedImage();
     const other = manifest(
       'other',
       [describing(Buffer.from('below')), layer],
       [digest('below'), digest('above')],
     );
-    await documents.put([other]);
+    await manifests.put([other]);
     await unpack(digest('below'));
     await name('registry.test/team/app:other', other.digest, LEAN);
     await discard();
@@ -202,24 +202,24 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it.each([
-    ['an artifact, which is never unpacked', (): DocumentFacts => manifest('artifact', [layer], [])],
+    ['an artifact, which is never unpacked', (): ManifestInfo => manifest('artifact', [layer], [])],
     [
       'an image whose config they are',
-      (): DocumentFacts => ({
+      (): ManifestInfo => ({
         ...manifest('odd', [], [digest('chain')]),
         children: [layer, { digest: digest('else'), size: 1 }],
       }),
     ],
-  ])('stay while a lean image lists them in %s', async (_what, facts) => {
-    await leanImage();
-    await documents.put([facts()]);
-    await name('registry.test/team/app:other', facts().digest, LEAN);
+  ])('stay while a lean image lists them in %s', async (_what, info) => {
+    await discardedImage();
+    await manifests.put([info()]);
+    await name('registry.test/team/app:other', info().digest, LEAN);
     await discard();
     expect(await stays()).toBe(true);
   });
 
   it('stay while somebody else leases them, until that lease ends or expires', async () => {
-    await leanImage();
+    await discardedImage();
     const other = await leases.create();
     await other.addBlob(layer.digest);
     await discard();
@@ -233,7 +233,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('are dropped by the last of several who let go of them', async () => {
-    await leanImage();
+    await discardedImage();
     const [one, other] = [await leases.create(), await leases.create()];
     for (const lease of [one, other]) await lease.addBlob(layer.digest, digest('else'));
     expect(await discarded.discard([layer.digest], { leaseId: one.id })).toBe(0);
@@ -245,12 +245,12 @@ describe('blobs that are dropped because their layers are unpacked', () => {
 
   it('are dropped each for itself', async () => {
     const other = await putFrom('registry.test/elsewhere', 'another layer');
-    const facts = manifest('two', [layer, other], [digest('chain'), digest('chain 2')]);
+    const info = manifest('two', [layer, other], [digest('chain'), digest('chain 2')]);
     const plain = manifest('plain', [layer], [digest('chain')]);
-    await documents.put([facts, plain]);
+    await manifests.put([info, plain]);
     await unpack(digest('chain'));
     await unpack(digest('chain 2'));
-    await name('registry.test/team/app:two', facts.digest, LEAN);
+    await name('registry.test/team/app:two', info.digest, LEAN);
     await name('registry.test/team/app:plain', plain.digest);
     expect(await discard(layer, other)).toBe(other.size);
     expect([await stays(layer), await stays(other)]).toEqual([true, false]);
@@ -258,7 +258,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
   });
 
   it('whose file cannot be removed now are discarded all the same, and their files are nobody’s', async () => {
-    await leanImage();
+    await discardedImage();
     const path = blobPath(scratch.root, layer.digest);
     const { rm } = await import('node:fs/promises');
     await rm(path, { force: true });
@@ -279,17 +279,17 @@ describe('blobs that are dropped because their layers are unpacked', () => {
 
   describe('and came back', () => {
     const collect = (o: { dryRun?: boolean } = {}): Promise<readonly { digest: Digest; size: number }[]> =>
-      scratch.database.transaction((transaction) => discardAgain(transaction, documents, o));
+      scratch.database.transaction((transaction) => discardAgain(transaction, manifests, o));
 
     it('are dropped again by a collection, which leaves their files to be found', async () => {
-      const facts = await leanImage();
+      const info = await discardedImage();
       const index = {
         digest: digest('index'),
         mediaType: MEDIA_TYPES.ociIndex,
-        children: [{ digest: facts.digest, size: 1 }],
+        children: [{ digest: info.digest, size: 1 }],
         chainIds: [],
       };
-      await documents.put([index]);
+      await manifests.put([index]);
       await images.delete('registry.test/team/app:lean');
       await name('registry.test/team/app:index', index.digest, LEAN);
       // What an image is described by is never dropped.
@@ -307,7 +307,7 @@ describe('blobs that are dropped because their layers are unpacked', () => {
     });
 
     it('stay while they are leased, or needed, or the image is not lean', async () => {
-      const { digest: target } = await leanImage();
+      const { digest: target } = await discardedImage();
       await using lease = await leases.create();
       await lease.addBlob(layer.digest);
       expect(await collect()).toEqual([]);

@@ -24,7 +24,8 @@ describe('the state of a partial', () => {
 
   it.each([
     ['of bytes that came in order', { ...state, source: 'quay.io/a/b' }],
-    ['of bytes that did not', { ...state, spans: [{ start: 0, end: 10 }, { start: 20, end: 30 }] }], // prettier-ignore
+    // prettier-ignore
+    ['of bytes that did not', { ...state, spans: [{ start: 0, end: 10 }, { start: 20, end: 30 }] }],
     ['of no bytes that are there for certain', { ...state, spans: [] }],
     [
       'of very many pieces',
@@ -40,9 +41,9 @@ describe('the state of a partial', () => {
   });
 
   it('of an older program, which kept only the contiguous start, is understood', async () => {
-    await put({ ...state, frontier: 300 });
+    await put({ ...state, sharedOffset: 300 });
     expect(await readIngestState(scratch.path)).toEqual({ ...state, spans: [{ start: 0, end: 300 }] });
-    await put({ ...state, frontier: 0 });
+    await put({ ...state, sharedOffset: 0 });
     expect(trustedSpans(await readIngestState(scratch.path), 500, 1000)).toEqual([]);
   });
 
@@ -61,8 +62,8 @@ describe('the state of a partial', () => {
     ['a span that ends before it starts', { ...state, spans: [{ start: 10, end: 5 }] }],
     ['a span that starts before 0', { ...state, spans: [{ start: -5, end: 5 }] }],
     ['half a byte', { ...state, spans: [{ start: 0, end: 0.5 }] }],
-    ['a negative frontier', { ...state, frontier: -1 }],
-    ['a frontier that is text', { ...state, frontier: '300' }],
+    ['a negative frontier', { ...state, sharedOffset: -1 }],
+    ['a frontier that is text', { ...state, sharedOffset: '300' }],
   ])('is not believed when it says %s', async (_, value) => {
     await put(value);
     expect(await readIngestState(scratch.path)).toBeUndefined();
@@ -98,9 +99,11 @@ describe('what is trusted of a partial', () => {
     ['all of its file, where that was written in order', undefined, 300, [[0, 300]]],
     ['nothing of an empty file', undefined, 0, []],
     ['what its state names', [[0, 100], [200, 250]], 300, [[0, 100], [200, 250]]], // prettier-ignore
-    ['only what the file reaches', [[0, 100], [200, 250], [260, 280]], 220, [[0, 100], [200, 220]]], // prettier-ignore
+    // prettier-ignore
+    ['only what the file reaches', [[0, 100], [200, 250], [260, 280]], 220, [[0, 100], [200, 220]]],
     ['nothing, where the file is lost', [[0, 100], [200, 250]], 0, []], // prettier-ignore
-    ['in order and once, however it is named', [[200, 250], [0, 100], [50, 200]], 300, [[0, 250]]], // prettier-ignore
+    // prettier-ignore
+    ['in order and once, however it is named', [[200, 250], [0, 100], [50, 200]], 300, [[0, 250]]],
     ['nothing of what is larger than the blob', [[0, 100], [990, 1001]], 2000, []], // prettier-ignore
     ['nothing of a file that is larger than the blob', undefined, 1001, []],
     ['the whole', undefined, 1000, [[0, 1000]]],

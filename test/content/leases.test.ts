@@ -47,7 +47,7 @@ describe('LeaseStore', () => {
     await leases.hold('pushed team/application 1', [other], { ttlMs: 60_000 });
     await leases.sweep();
     expect(await blobs()).toEqual([digest, other].sort());
-    await leases.letGo('pushed team/app ', [digest, other]);
+    await leases.release('pushed team/app ', [digest, other]);
     expect(await blobs()).toEqual([other]);
     await expireAll();
     expect(await blobs()).toEqual([]);

@@ -75,7 +75,8 @@ describe('LocalContentStore', () => {
   });
 
   it.each([
-    ['an ingest that nothing was written to', async () => (await begin(store, describing(bytes)))[Symbol.asyncDispose]()], // prettier-ignore
+    // prettier-ignore
+    ['an ingest that nothing was written to', async () => (await begin(store, describing(bytes)))[Symbol.asyncDispose]()],
     ['an ingest that was discarded', async () => (await begin(store, describing(bytes))).discard()],
     ['the deletion of a blob that is not there', () => store.delete(describing(bytes).digest)],
   ])('leaves nothing of %s', async (_, act) => {
@@ -152,7 +153,7 @@ describe('LocalContentStore', () => {
     await writer[Symbol.asyncDispose]();
     await rm(blobPath(scratch.root, descriptor.digest), { recursive: true });
     await using again = await begin(store, descriptor);
-    expect(again.frontier).toBe(bytes.length);
+    expect(again.sharedOffset).toBe(bytes.length);
     await again.commit();
   });
 
@@ -322,7 +323,8 @@ describe('LocalContentStore', () => {
     const directory = join(scratch.root, 'ingest', `sha256-${encodedOf(descriptor.digest)}`);
     await mkdir(directory);
     const { mediaType, size } = descriptor;
-    await writeFile(join(directory, 'state.json'), JSON.stringify({ mediaType, size, startedAt: 1, frontier: 100 })); // prettier-ignore
+    // prettier-ignore
+    await writeFile(join(directory, 'state.json'), JSON.stringify({ mediaType, size, startedAt: 1, sharedOffset: 100 }));
     await writeFile(join(directory, 'data'), Buffer.concat([bytes.subarray(0, 100), Buffer.alloc(500)]));
     const first = await begin(store, descriptor);
     expect(first.missing()).toEqual([{ start: 100, end: size }]);
@@ -408,7 +410,8 @@ describe('LocalContentStore', () => {
   });
 
   it('lists more blobs than one page has', async () => {
-    const rows = Array.from({ length: 2500 }, (_, index) => `('sha256:${index.toString(16).padStart(64, '0')}', 1, 1)`); // prettier-ignore
+    // prettier-ignore
+    const rows = Array.from({ length: 2500 }, (_, index) => `('sha256:${index.toString(16).padStart(64, '0')}', 1, 1)`);
     await scratch.database.run(`INSERT INTO blobs (digest, size, created_at) VALUES ${rows.join(',')}`);
     const seen = new Set<string>();
     for await (const { digest } of store.list()) seen.add(digest);

@@ -107,7 +107,8 @@ describe('OciLayout', () => {
   it.each<[string, unknown, string]>([
     ['what is not JSON', 'x', 'INVALID_MANIFEST'],
     ['an image in place of an index', { schemaVersion: 2, config: blob, layers: [] }, 'INVALID_MANIFEST'],
-    ['a digest that would lead elsewhere', { schemaVersion: 2, manifests: [{ ...image('a'), digest: 'sha256:../../etc/passwd' }] }, 'INVALID_DIGEST'], // prettier-ignore
+    // prettier-ignore
+    ['a digest that would lead elsewhere', { schemaVersion: 2, manifests: [{ ...image('a'), digest: 'sha256:../../etc/passwd' }] }, 'INVALID_DIGEST'],
   ])('refuses an index.json with %s', async (_, index, code) => {
     await write(index);
     const layout = await OciLayout.open(directory);

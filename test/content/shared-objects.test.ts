@@ -67,7 +67,8 @@ sharedObjectSuite(
           return await transaction(...parameters);
         });
         const adding = lease.addBlob(digest);
-        // An operation that joins the write of another begins none, and the next operation must not find this one's.
+        // An operation that joins the write of another begins none, and the next operation must not find this
+        // one's.
         writing.mockRestore();
         await untilAborted(adding, signal);
         const { blobs } = await leases.resources();

@@ -33,7 +33,7 @@ describe('a daemon', () => {
   let client: RegistryClient;
   let registry: ScriptedRegistry;
   let layout: TinyLayout;
-  let gate = deferred<undefined>();
+  let admission = deferred<undefined>();
   let daemon: Daemon;
   let socket: string;
   const clients: GrpcClient[] = [];
@@ -56,8 +56,8 @@ describe('a daemon', () => {
     });
 
   beforeEach(async () => {
-    gate = deferred();
-    gate.resolve(undefined);
+    admission = deferred();
+    admission.resolve(undefined);
     work = await mkdtemp(join(tmpdir(), 'landfall-daemon-'));
     socket = join(work, 's.sock');
     layout = await makeTinyLayout(join(work, 'layout'));
@@ -71,7 +71,7 @@ describe('a daemon', () => {
             const digest = line.slice(line.lastIndexOf('/') + 1);
             const body = [...layout.blobs].find(([blob]) => blob === digest)?.[1];
             return layers.has(digest) && body !== undefined
-              ? { body, ranges: true, after: gate.promise }
+              ? { body, ranges: true, after: admission.promise }
               : undefined;
           },
         }),
@@ -83,7 +83,7 @@ describe('a daemon', () => {
     daemon = await start();
   });
   afterEach(async () => {
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     for (const one of clients.splice(0)) one.close();
     await daemon.stop(0);
     await client.close();
@@ -175,16 +175,16 @@ describe('a daemon', () => {
   });
 
   it('tells of transfers as they come further, and cancels one', async () => {
-    gate = deferred();
+    admission = deferred();
     const asked = transfers();
     const pulling = all(stream(asked, 'Pull', { reference: reference() })).catch(
       (error: unknown) => error as ServiceError,
     );
     const watching = stream<{ transfers: TransferMessage[] }>(asked, 'Watch');
     const seen: TransferMessage[] = [];
-    for await (const { transfers: told } of watching) {
-      seen.push(...told);
-      const [one] = told;
+    for await (const { transfers: reported } of watching) {
+      seen.push(...reported);
+      const [one] = reported;
       if (one?.state === 'TRANSFERRING' && one.layers.length > 0) {
         expect((await call<{ transfers: TransferMessage[] }>(asked, 'List')).transfers).toHaveLength(1);
         await call(asked, 'Cancel', { id: one.id });
@@ -199,7 +199,7 @@ describe('a daemon', () => {
   });
 
   it('stops a pull whose caller hangs up, and keeps what came', async () => {
-    gate = deferred();
+    admission = deferred();
     const pulling = stream(transfers(), 'Pull', { reference: reference() });
     const ended = all(pulling).catch(() => undefined);
     await expect.poll(() => daemon.pulls.list()[0]?.layers.length ?? 0).toBeGreaterThan(0);

@@ -36,7 +36,10 @@ export interface Provocation {
   readonly provoke: (stage: Stage) => Promise<Shown>;
 }
 
-/** One way to get each code, in the order of the page. What `docs/signatures.md` shows is held there by a test of its own. */
+/**
+ * One way to get each code, in the order of the page. What `docs/signatures.md` shows is held there by a test
+ * of its own.
+ */
 export const PROVOCATIONS: readonly Provocation[] = [
   {
     code: 'INVALID_REFERENCE',

@@ -53,8 +53,8 @@ async function shownBy(
 
 describe('docs/troubleshooting.md', () => {
   it('has an entry for each code, and none for another', () => {
-    const told = ENTRIES.map(({ title }) => title).filter((title) => /^[A-Z_]{5,}$/.test(title));
-    expect(told.sort()).toEqual([...CODES].sort());
+    const reported = ENTRIES.map(({ title }) => title).filter((title) => /^[A-Z_]{5,}$/.test(title));
+    expect(reported.sort()).toEqual([...CODES].sort());
   });
 
   it.each(CODES)('says with what %s ends', (code) => {
@@ -67,12 +67,12 @@ describe('docs/troubleshooting.md', () => {
 
   it('lists all of them by exit code', () => {
     const table = /^## By exit code\n([^]*?)^## /m.exec(PAGE)?.[1] ?? '';
-    const told = [...table.matchAll(/^\| (\d+) .*\|$/gm)].map(([row, exit = '']) => [
+    const reported = [...table.matchAll(/^\| (\d+) .*\|$/gm)].map(([row, exit = '']) => [
       Number(exit),
       [...row.matchAll(/\[([A-Z_]+)\]/g)].map(([, code = '']) => code).sort(),
     ]);
     const exits = [...new Set(CODES.map(exitCodeFor))].sort((a, b) => a - b);
-    expect(told).toEqual(
+    expect(reported).toEqual(
       exits.map((exit) => [exit, CODES.filter((code) => exitCodeFor(code) === exit).sort()]),
     );
   });

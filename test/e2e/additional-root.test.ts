@@ -28,7 +28,10 @@ const LOWER: readonly (readonly TinyEntry[])[] = [
 ];
 const UPPER: readonly TinyEntry[] = [{ path: 'srv/' }, { path: 'srv/app', content: 'the application' }];
 
-/** `baked` is written by an ordinary store, and seen by all others at a place where the kernel refuses every write. */
+/**
+ * `baked` is written by an ordinary store, and seen by all others at a place where the kernel refuses every
+ * write.
+ */
 describe.skipIf(reason !== undefined)('a store on a read-only file system, as an additional one', () => {
   let work: string;
   let registry: DockerRegistry;
@@ -71,7 +74,8 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
   };
 
   const treeOf = async (directory: string): Promise<string> =>
-    outputAt(place, 'sh', '-c', 'cd "$1" && find . -printf "%P %y %m %U %l\\n" | sort && find . -type f | sort | xargs sha256sum', 'tree', directory); // prettier-ignore
+    // prettier-ignore
+    outputAt(place, 'sh', '-c', 'cd "$1" && find . -printf "%P %y %m %U %l\\n" | sort && find . -type f | sort | xargs sha256sum', 'tree', directory);
 
   /** The tree of an image as a store of its own has it, that is without any additional one. */
   const expectedTree = async (reference: string, name: string): Promise<string> => {
@@ -243,7 +247,8 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
       expect(refused.stderr).toContain(`in the additional store at ${baked}`);
     }
     await json([...options, 'tag', base.reference, 'example.org/mine:1']);
-    const names = (await json<ImageSummary[]>([...options, 'images'])).map(({ name, additionalRoot }) => [name, additionalRoot]); // prettier-ignore
+    // prettier-ignore
+    const names = (await json<ImageSummary[]>([...options, 'images'])).map(({ name, additionalRoot }) => [name, additionalRoot]);
     expect(names).toEqual([
       [base.reference, baked],
       ['example.org/mine:1', undefined],

@@ -32,7 +32,10 @@ function runc(bundle: string): Promise<CommandResult> {
   return runCommand('runc', ['--root', join(work, 'runc'), 'run', '--bundle', bundle, id], {});
 }
 
-/** Runs a script in a container of an image with this config; the shell comes from the image, the script with it. */
+/**
+ * Runs a script in a container of an image with this config; the shell comes from the image, the script with
+ * it.
+ */
 async function inContainer(
   script: string,
   config: ContainerConfig,

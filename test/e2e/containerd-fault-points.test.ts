@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FaultPoint } from '../../src/system/index.js';
 import { ContainerdNode, whyNoNode } from '../support/containerd-node.js';
-import { collectOfContainerd, heldByLandfall, knownToContainerd } from '../support/node-accounts.js';
+import { collectOfContainerd, retainedByLandfall, knownToContainerd } from '../support/node-accounts.js';
 import { removePod } from '../support/pod.js';
 import { partsOf } from '../support/pod-image.js';
 import { isLong } from '../support/rounds.js';
 import { StallingImage } from '../support/stalling-image.js';
 
-/** What containerd does when landfall dies: starts a pod of what it has, pulls layers by landfall, or brings them itself. */
+/**
+ * What containerd does when landfall dies: starts a pod of what it has, pulls layers by landfall, or brings
+ * them itself.
+ */
 type Step = 'a pod' | 'a pull' | 'a pull of its own';
 
 /** Those that come first are of every run. */
@@ -75,14 +78,16 @@ describe.skipIf(reason !== undefined)('landfall under a containerd', () => {
     await expect.poll(pull, SOON).toBeUndefined();
     const pod = await node.runPod(reference);
     expect(await node.print(pod)).toBe(partsOf(image));
-    expect(await heldByLandfall(node)).toEqual(expect.arrayContaining([...(await knownToContainerd(node))]));
+    expect(await retainedByLandfall(node)).toEqual(
+      expect.arrayContaining([...(await knownToContainerd(node))]),
+    );
     await removePod(node.containerd.client, pod);
     await collectOfContainerd(node);
-    expect(await heldByLandfall(node)).toEqual(await knownToContainerd(node));
+    expect(await retainedByLandfall(node)).toEqual(await knownToContainerd(node));
     await node.containerd.client.remove(reference);
     await collectOfContainerd(node);
     expect(await knownToContainerd(node)).toEqual(before);
-    expect(await heldByLandfall(node)).toEqual(before);
+    expect(await retainedByLandfall(node)).toEqual(before);
     await node.landfallJson('gc');
     expect(await node.countSnapshots()).toBe(before.length);
     expect(await node.landfallJson('fsck')).toMatchObject({ sound: true });

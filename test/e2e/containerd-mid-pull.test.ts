@@ -4,7 +4,7 @@ import type { CriClient } from '../support/cri-client.js';
 import {
   collectOfContainerd,
   countLeases,
-  heldByLandfall,
+  retainedByLandfall,
   knownToContainerd,
 } from '../support/node-accounts.js';
 import { removePod } from '../support/pod.js';
@@ -72,7 +72,7 @@ describe.skipIf(reason !== undefined)('a pull of containerd’s that breaks off'
     expect(await node.print(pod)).toBe(partsOf({ name, layers: LAYERS }));
     await removePod(node.containerd.client, pod);
     await collectOfContainerd(node);
-    expect(await heldByLandfall(node)).toEqual(await knownToContainerd(node));
+    expect(await retainedByLandfall(node)).toEqual(await knownToContainerd(node));
     await node.landfallJson('gc');
     expect(await partials()).toMatchObject({ count: 0, bytes: 0 });
     expect(await countLeases(node)).toBe(0);

@@ -61,8 +61,8 @@ describe.skipIf(reason !== undefined)('a pod on landfall’s snapshots', () => {
     await node.endLandfall('TERM');
     await node.containerd.restart();
     await node.startLandfall();
-    // containerd's CRI forgets images whose snapshots it cannot ask for when it starts, and tries to reach landfall only every few
-    // seconds; a kubelet has such images pulled again, until that succeeds.
+    // containerd's CRI forgets images whose snapshots it cannot ask for when it starts, and tries to reach
+    // landfall only every few seconds; a kubelet has such images pulled again, until that succeeds.
     const pull = async (): Promise<string | undefined> =>
       (await node.containerd.client.ask('PullImage', { image: { image: reference } })).error?.message;
     await expect.poll(pull, { timeout: 20_000, interval: 500 }).toBeUndefined();

@@ -90,7 +90,8 @@ describe.skipIf(reason !== undefined)('a daemon whose pulls are given up at any 
       'refused',
       ...Array.from({ length: IMAGES }, (_, n) => `app-${n}`),
     ]) {
-      // More than all the others take together, so that there is no room for it whichever of them are removed meanwhile.
+      // More than all the others take together, so that there is no room for it whichever of them are removed
+      // meanwhile.
       const fileBytes = name === 'refused' ? 400_000 : 8_000;
       const layout = await makeLayeredLayout(join(work, name), { layers: 3, files: 20, fileBytes });
       images.push({ name: `${registry.address}/fleet/${name}:1`, layout });
@@ -239,7 +240,9 @@ describe.skipIf(reason !== undefined)('a daemon whose pulls are given up at any 
     for (const server of servers()) server.cut();
   };
 
-  /** Has all that was asked for come, so that nothing is kept for a containerd that comes back, and go again. */
+  /**
+   * Has all that was asked for come, so that nothing is kept for a containerd that comes back, and go again.
+   */
   async function settle(): Promise<void> {
     // What stalls would be waited for, some seconds for each.
     cut();

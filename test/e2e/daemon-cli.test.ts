@@ -67,13 +67,13 @@ describe('commands on the root of a daemon', () => {
     ]);
     expect(pulled).toMatchObject({ imageId: small.manifests[0].config.digest, platform: 'linux/amd64' });
     expect(begun()).toHaveLength(before + 1);
-    const told = await landfall(['--root', root, '--progress', 'json', 'pull', name('small')]);
-    const types = told.stderr
+    const reported = await landfall(['--root', root, '--progress', 'json', 'pull', name('small')]);
+    const types = reported.stderr
       .trim()
       .split('\n')
       .map((line) => (JSON.parse(line) as { type: string }).type);
     expect([types[0], types.at(-1)]).toEqual(['resolving', 'done']);
-    expect(told.stdout).toContain('up to date');
+    expect(reported.stdout).toContain('up to date');
   });
 
   it('pull by themselves what the daemon might do otherwise', async () => {

@@ -16,7 +16,10 @@ const reason = needsPeer('go') ?? (await whyNoCriClient());
 
 const CLIENTS = 10;
 const IMAGES = 8;
-/** Pulls, each followed by a removal, of all clients together: of daemons that are killed, then of one that stays. */
+/**
+ * Pulls, each followed by a removal, of all clients together: of daemons that are killed, then of one that
+ * stays.
+ */
 const KILLED_PULLS = rounds({ short: 10, long: 50 });
 const STEADY_PULLS = rounds({ short: 35, long: 350 });
 const KILLS = 2;
@@ -24,7 +27,10 @@ const KILLS = 2;
 const TRIES = 20;
 /** A long run takes a minute where nothing else runs. */
 const TIMEOUT_MS = 600_000;
-/** MiB by which a heap may grow that nothing leaks into: it was 27 at most. A MiB that each pull leaks makes 70 of a long run. */
+/**
+ * MiB by which a heap may grow that nothing leaks into: it was 27 at most. A MiB that each pull leaks makes
+ * 70 of a long run.
+ */
 const MAY_GROW_BY = 50;
 
 describe.skipIf(reason !== undefined)('a daemon that is used by many, killed and lied to', () => {
@@ -78,7 +84,10 @@ describe.skipIf(reason !== undefined)('a daemon that is used by many, killed and
     await rm(work, { recursive: true, force: true });
   });
 
-  /** Open descriptors of a daemon without its connections to the registry, of which it keeps some for the next pull. */
+  /**
+   * Open descriptors of a daemon without its connections to the registry, of which it keeps some for the next
+   * pull.
+   */
   const openFiles = async (pid: number): Promise<number> =>
     (await readdir(`/proc/${pid}/fd`)).length - registry.open;
   /** In MiB. */
@@ -152,7 +161,7 @@ describe.skipIf(reason !== undefined)('a daemon that is used by many, killed and
       await pullAll();
       expect(await client.list()).toHaveLength(IMAGES);
       await expect.poll(() => openFiles(daemon.pid), { timeout: 10_000 }).toBeLessThanOrEqual(files);
-      if (isLong) tell({ quarters, filesBefore: files, filesAfter: await openFiles(daemon.pid) });
+      if (isLong) emit({ quarters, filesBefore: files, filesAfter: await openFiles(daemon.pid) });
 
       expect(await daemon.end()).toBe(143);
       await expectSound(root);
@@ -165,7 +174,8 @@ async function expectSound(root: string): Promise<void> {
   expect(await leases(root)).toEqual([]);
   const left = (): Promise<string[]> => readdir(join(root, 'ingest'), { recursive: true });
   expect((await left()).filter((each) => each.endsWith('/data'))).toEqual([]);
-  // Who was killed right after a commit leaves the empty directory of its download, which expires as a download would.
+  // Who was killed right after a commit leaves the empty directory of its download, which expires as a
+  // download would.
   await landfallJson(['--root', root, 'gc', '--partials-older-than', '0s']);
   expect(await left()).toEqual([]);
   const report = await landfallJson<{ problems: unknown[] }>(['--root', root, 'fsck']);
@@ -191,6 +201,6 @@ async function leases(root: string): Promise<readonly object[]> {
   }
 }
 
-function tell(figures: object): void {
+function emit(figures: object): void {
   process.stderr.write(`soak: ${JSON.stringify(figures)}\n`);
 }

@@ -11,7 +11,10 @@ import { isLong } from '../support/rounds.js';
 
 /** How long a page may take, in milliseconds. */
 const FOLLOWING = 240_000;
-/** What blocks of the pages are of. Commands that a reader types are sh; shells of other names would not be run. */
+/**
+ * What blocks of the pages are of. Commands that a reader types are sh; shells of other names would not be
+ * run.
+ */
 const LANGUAGES = ['sh', 'text', 'ts', 'js', 'json', 'toml', 'yaml', 'ini', 'console', 'mermaid', 'diff'];
 
 /** The page whose examples stand each for itself. */
@@ -34,7 +37,10 @@ async function said(run: PageRun, at: string, command: string): Promise<string> 
   return stdout.trim();
 }
 
-/** What there is when a page has been followed, besides what it shows, as others than landfall see it wherever they can. */
+/**
+ * What there is when a page has been followed, besides what it shows, as others than landfall see it wherever
+ * they can.
+ */
 const OUTCOMES: Readonly<Record<string, (run: PageRun) => Promise<void>>> = {
   'docs/getting-started.md': async (run) => {
     expect(await said(run, 'here', 'landfall images -q; ls -A . /mnt')).toBe('.:\n\n/mnt:');

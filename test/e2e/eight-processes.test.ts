@@ -126,13 +126,13 @@ function faultsOfDownloads(served: ServedImages, from: number, died: ReadonlySet
   const faults: string[] = [];
   for (const digest of digests) {
     const requests = asked.get(digest) ?? [];
-    const told = requests.map(({ who, from: start }) => `${who} from ${start}`).join(', ');
+    const reported = requests.map(({ who, from: start }) => `${who} from ${start}`).join(', ');
     // All but the last died over it, and each goes on behind the one before.
     if (requests.length === 0) faults.push(`${digest} was never asked for`);
     if (requests.slice(0, -1).some(({ who }) => !died.has(who)))
-      faults.push(`${digest} was asked for by ${told}`);
+      faults.push(`${digest} was asked for by ${reported}`);
     if (requests.some((request, i) => request.from < (requests[i - 1]?.from ?? 0))) {
-      faults.push(`${digest} was begun anew: ${told}`);
+      faults.push(`${digest} was begun anew: ${reported}`);
     }
   }
   return faults;

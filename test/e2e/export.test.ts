@@ -13,7 +13,10 @@ import { landfall, landfallJson } from '../support/warm-command.js';
 
 const reason = needsPeer('docker-registry', 'bsdtar', ...DEBIAN_IMAGE_PEERS);
 
-/** A real image as one tar, held against the tree that `landfall unpack` makes, which other tests hold against umoci's. */
+/**
+ * A real image as one tar, held against the tree that `landfall unpack` makes, which other tests hold against
+ * umoci's.
+ */
 describe.skipIf(reason !== undefined)('a Debian image that is exported', () => {
   let work: string;
   let image: ServedDebianImage;

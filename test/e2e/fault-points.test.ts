@@ -11,7 +11,10 @@ import { isLong } from '../support/rounds.js';
 import { filesIn, type ServedImages, serveImages } from '../support/served-images.js';
 import { leftovers, mountFaults, storeFaults } from '../support/store-faults.js';
 
-/** What a process does that dies, on a store that has the image `kept`, and `other` where it is not what is pulled. */
+/**
+ * What a process does that dies, on a store that has the image `kept`, and `other` where it is not what is
+ * pulled.
+ */
 interface Scenario {
   /** Arguments of node. */
   readonly run: readonly string[];
@@ -26,7 +29,10 @@ interface Scenario {
 
 const ENGINE = new URL('../../dist/src/engine/store.js', import.meta.url);
 
-/** Fills a snapshot on top of an image and commits it, then removes it, whatever an earlier run has left of it. */
+/**
+ * Fills a snapshot on top of an image and commits it, then removes it, whatever an earlier run has left of
+ * it.
+ */
 const COMMIT_SNAPSHOT = `
 import { openStore } from ${JSON.stringify(ENGINE.href)};
 const [root, parent] = process.argv.slice(2);

@@ -16,7 +16,9 @@ const CUTS = rounds({ short: 2, long: 30 });
 /** Bytes of each layer that comes over several connections. */
 const LAYERS = [96 * 1024 * 1024, 48 * 1024 * 1024];
 
-/** A pull that dies without a chance to clean up, at whatever moment, never spoils what the next one makes. */
+/**
+ * A pull that dies without a chance to clean up, at whatever moment, never spoils what the next one makes.
+ */
 describe.skipIf(reason !== undefined)('SIGKILL in mid-pull', () => {
   let work: string;
   let image: ServedDebianImage;
@@ -85,7 +87,10 @@ describe.skipIf(reason !== undefined)('SIGKILL in mid-pull', () => {
   );
 });
 
-/** Whether it is slow for each connection, so that there are several for each layer, is the registry's decision. */
+/**
+ * Whether it is slow for each connection, so that there are several for each layer, is the registry's
+ * decision.
+ */
 describe('SIGKILL while each layer comes over several connections', () => {
   let work: string;
   let images: SlowImages;

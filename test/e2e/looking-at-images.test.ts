@@ -154,7 +154,8 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('an image 
         });
         const unpacked = await look(['ls', '-lR', source, '/'], root);
         expect(unpacked.fetched).toEqual([]);
-        // As another user everything is that one's own; and of directories that no layer lists the disk has a time.
+        // As another user everything is that one's own; and of directories that no layer lists the disk has a
+        // time.
         const plain = (text: string): string[] =>
           text.split('\n').map((line) => line.replace(/^(.{10}) .* {2}\//, '$1 /'));
         expect(plain(unpacked.stdout)).toEqual(plain(whole.stdout));

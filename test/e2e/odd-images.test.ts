@@ -13,7 +13,7 @@ import { makeTinyLayout, type TinyLayout, type TinyManifest } from '../support/t
 
 const reason = needsPeer('docker-registry', 'skopeo', 'oras', 'umoci');
 
-/** A document of an image that is about to be pushed. */
+/** A manifest of an image that is about to be pushed. */
 interface Json {
   readonly [field: string]: unknown;
   readonly manifests?: readonly object[];

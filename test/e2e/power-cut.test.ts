@@ -22,13 +22,14 @@ const CHANGES = rounds({ short: 1, long: 20 });
 /** The exit code of what names something that is not there. */
 const NOT_FOUND = 3;
 /** What `fsck` may find where something was lost. */
-// The files at the top are missing where the cut came while the store was made; then it has no image, and the next pull makes them.
+// The files at the top are missing where the cut came while the store was made; then it has no image, and the
+// next pull makes them.
 const MISSING: ReadonlySet<string> = new Set(['blob-missing', 'snapshot-missing', 'layout-file']);
 const TIMEOUT = { timeout: 60_000 + ROUNDS * 60_000 };
 
 /**
- * What landfall reported done survives a power cut, and what it had not finished is not seen. `test/support/power-cut-disk.test.ts`
- * shows that a cut loses what was not synced.
+ * What landfall reported done survives a power cut, and what it had not finished is not seen.
+ * `test/support/power-cut-disk.test.ts` shows that a cut loses what was not synced.
  */
 describe.skipIf(reason !== undefined)('a power cut', () => {
   let served: ServedImages;
@@ -54,8 +55,8 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
     storeFaults(place, root, [...served.images, ...unrelated.images]);
 
   /**
-   * A disk with a store. Every other journal has so long a time that nothing reaches the disk but what is synced, and in two
-   * of three stores, which then have an image already, somebody keeps the database open.
+   * A disk with a store. Every other journal has so long a time that nothing reaches the disk but what is
+   * synced, and in two of three stores, which then have an image already, somebody keeps the database open.
    */
   const prepare = async (
     round: number,
@@ -152,7 +153,8 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
         const kept = (await storeTables(device, copy)).images.map(({ name }) => name);
         expect(kept.filter((name) => name !== unrelated.images[0].name)).toEqual([...names].sort());
         expect(await storeTables(device, copy)).toEqual(reported);
-        // What was removed can be had again, and what was not is still there. A removed blob's file may come back by the cut.
+        // What was removed can be had again, and what was not is still there. A removed blob's file may come
+        // back by the cut.
         const downloaded = await pull(device, copy, image);
         if (names.some((name) => name === image.name)) expect(downloaded).toBe(0);
       }
@@ -213,9 +215,9 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
           expect(tables.images.map(({ name }) => name)).toContain(image.name);
         }
         lost += await lostSnapshots(device, root);
-        const { downloaded, told } = await expectHonest(device, root);
+        const { downloaded, reported } = await expectHonest(device, root);
         if (sync === 'blobs') {
-          expect(told).toContain(`0 blobs and ${image.chains.size} unpacked layers had not been synced`);
+          expect(reported).toContain(`0 blobs and ${image.chains.size} unpacked layers had not been synced`);
           expect(downloaded).toBe(0);
         }
         if (round % 3 !== 0) expect(await pull(device, root, unrelated.images[0])).toBe(0);
@@ -239,8 +241,8 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
           },
         });
         const root = join(after.path, 'store');
-        const { told } = await expectHonest(device, root);
-        if (told.includes('had not been synced')) marked += 1;
+        const { reported } = await expectHonest(device, root);
+        if (reported.includes('had not been synced')) marked += 1;
         if (round % 3 !== 0) expect(await pull(device, root, unrelated.images[0])).toBe(0);
       }
       if (sync === 'none') expect(marked, 'cuts after which something counted as lost').toBeGreaterThan(0);
@@ -248,31 +250,33 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
   });
 
   /**
-   * After a cut that may have taken something: the store opens, what is shown is whole, all else is said to be missing and
-   * nothing to be damaged, and the next pull makes all of it whole. How many bytes that brings, and what the first command said
-   * that opened the store.
+   * After a cut that may have taken something: the store opens, what is shown is whole, all else is said to
+   * be missing and nothing to be damaged, and the next pull makes all of it whole. How many bytes that
+   * brings, and what the first command said that opened the store.
    */
   async function expectHonest(
     device: PowerCutDisk,
     root: string,
-  ): Promise<{ readonly downloaded: number; readonly told: string }> {
+  ): Promise<{ readonly downloaded: number; readonly reported: string }> {
     const target = join(device.scratch, 'target');
-    const { code, stdout, stderr: told } = await command(device, root, '--output', 'json', 'fsck');
-    if (code === 2) expect(told).toContain('there is no store');
+    const { code, stdout, stderr: reported } = await command(device, root, '--output', 'json', 'fsck');
+    if (code === 2) expect(reported).toContain('there is no store');
     else expect(kindsOf(stdout).filter((kind) => !MISSING.has(kind))).toEqual([]);
     if (code !== 2 && kindsOf(stdout).includes('layout-file')) {
       expect((await command(device, root, '--output', 'json', 'images')).stdout.trim()).toBe('[]');
     }
     const mounts = await command(device, root, 'mounts', image.name);
     if (mounts.code === 0) expect(await mountFaults(device, root, image, target)).toEqual([]);
-    else expect(mounts, told).toMatchObject({ code: code === 2 ? code : NOT_FOUND });
+    else expect(mounts, reported).toMatchObject({ code: code === 2 ? code : NOT_FOUND });
     const downloaded = await pull(device, root, image);
     expect(await faults(device, root)).toEqual([]);
     expect(await mountFaults(device, root, image, target)).toEqual([]);
-    return { downloaded, told };
+    return { downloaded, reported };
   }
 
-  /** How many snapshots of the image a store's database names whose directories are not what they should be. */
+  /**
+   * How many snapshots of the image a store's database names whose directories are not what they should be.
+   */
   async function lostSnapshots(device: PowerCutDisk, root: string): Promise<number> {
     const { chains } = await storeTables(device, root).catch(() => ({ chains: [] }));
     let lost = 0;
@@ -286,9 +290,9 @@ describe.skipIf(reason !== undefined)('a power cut', () => {
   }
 
   /**
-   * Begins a pull, stops it when the registry has sent this part of the image's bytes, and cuts the power. Bytes, not time, so that
-   * a busy machine cuts at the same place. What a part has above 1 is seconds that pass after the last byte: 1.1 cuts
-   * 100 ms after it.
+   * Begins a pull, stops it when the registry has sent this part of the image's bytes, and cuts the power.
+   * Bytes, not time, so that a busy machine cuts at the same place. What a part has above 1 is seconds that
+   * pass after the last byte: 1.1 cuts 100 ms after it.
    */
   async function cutDuring(
     device: PowerCutDisk,

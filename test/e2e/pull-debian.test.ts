@@ -156,7 +156,8 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
     }[];
     expect(mounts).toHaveLength(1);
     const [{ type, source, options } = { type: '', source: '', options: [] }] = mounts;
-    // mount(8) would hand over options one by one, each of at most 255 bytes; the kernel's older call takes a page.
+    // mount(8) would hand over options one by one, each of at most 255 bytes; the kernel's older call takes a
+    // page.
     const mount = `LIBMOUNT_FORCE_MOUNT2=always mount -t ${type} -o ${options.join(',')} ${source} ${target}`;
     expect(withoutUnlistedTimes(await listMounted(mount, target), listed)).toEqual(expected);
   });

@@ -22,7 +22,10 @@ interface Place {
 const FORMS = ['registry', 'store', 'layout', 'OCI archive', 'docker archive'] as const;
 type Form = (typeof FORMS)[number];
 
-/** What skopeo reads of a place: the digest of the manifest or index, and of the config of this machine's platform. */
+/**
+ * What skopeo reads of a place: the digest of the manifest or index, and of the config of this machine's
+ * platform.
+ */
 interface Seen {
   readonly digest: string;
   readonly config: string;

@@ -5,7 +5,7 @@ import type { ElementHandle, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { openStore } from '../../src/engine/store.js';
-import { recordDocuments } from '../../src/engine/images/image.js';
+import { recordManifests } from '../../src/engine/images/image.js';
 import type { Descriptor } from '../../src/spec/index.js';
 import { HeadlessBrowser } from '../support/browser.js';
 import { needsPeer } from '../support/peers.js';
@@ -40,7 +40,7 @@ async function fillStore(root: string, work: string): Promise<void> {
     for (const [digest, bytes] of layout.blobs) {
       await put(bytes, { mediaType: 'application/octet-stream', digest, size: bytes.length });
     }
-    await recordDocuments(store, layout.target);
+    await recordManifests(store, layout.target);
     await store.images.put({ name, target: layout.target });
   }
 }

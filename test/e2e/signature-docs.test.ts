@@ -91,10 +91,10 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('docs/sign
     );
     expect((await run(signing)).code).toBe(0);
     await policy('policy.json', (text) => text);
-    const [command = '', ...told] = oneOf('The shortest example', 'console').trim().split('\n');
+    const [command = '', ...reported] = oneOf('The shortest example', 'console').trim().split('\n');
     const { code, stdout, stderr } = await run(here(command.replace('$ ', '')));
     expect(code, stderr).toBe(0);
-    expect(there(stdout).split('\n').slice(0, told.length)).toEqual(told);
+    expect(there(stdout).split('\n').slice(0, reported.length)).toEqual(reported);
   });
 
   it('shows refusals as they are', async () => {
@@ -107,11 +107,11 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('docs/sign
     const shown = blocks.filter(({ title, language }) => / exit \d$/.test(title) && language === 'console');
     expect(shown).toHaveLength(7);
     for (const { title, text } of shown) {
-      const [command = '', ...told] = text.trim().split('\n');
+      const [command = '', ...reported] = text.trim().split('\n');
       const { code, stderr } = await run(here(command.replace('$ ', '')));
       const said = stderr.trim().split('\n');
       const from = said.findIndex((line) => line.startsWith('landfall:'));
-      expect(there(said.slice(from).join('\n')), title).toBe(told.join('\n'));
+      expect(there(said.slice(from).join('\n')), title).toBe(reported.join('\n'));
       expect(title).toMatch(new RegExp(` exit ${code}$`));
     }
   });

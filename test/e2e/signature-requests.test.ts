@@ -143,13 +143,13 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('what a re
     });
 
     it('is remembered, with what decided', async () => {
-      const facts = await landfallJson<{ signatures: readonly object[] }>([
+      const info = await landfallJson<{ signatures: readonly object[] }>([
         'inspect',
         '--root',
         root,
         image('signed'),
       ]);
-      expect(facts.signatures).toMatchObject([
+      expect(info.signatures).toMatchObject([
         {
           digest: layout.target.digest,
           name: image('signed'),

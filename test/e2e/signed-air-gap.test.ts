@@ -9,7 +9,7 @@ import { type CosignKey, cosignKey, cosignSign } from '../support/cosign.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { type CommandResult, peerOutput } from '../support/landfall-command.js';
 import { addSbom } from '../support/memory-signed-images.js';
-import { MemoryPlace } from '../support/memory-place.js';
+import { MemoryTransport } from '../support/memory-transport.js';
 import { needsPeer } from '../support/peers.js';
 import { putArtifact, putImage } from '../support/put-artifact.js';
 import { digestAt, requestsOf, tagsOf } from '../support/registry-facts.js';
@@ -92,7 +92,7 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
       const made = await makeTinyLayout(join(work, name), { platforms, layers });
       const remote = client.repository({ registry: near.address, repository: `team/${name}` });
       await putImage(remote, made, '1');
-      const memory = new MemoryPlace('memory.lan').repository('memory.lan/sbom');
+      const memory = new MemoryTransport('memory.lan').repository('memory.lan/sbom');
       const manifest = addSbom(memory, { subject: made.target });
       const blobs = new Map<typeof manifest.digest, Buffer>();
       for (const digest of memory.everything.contents as (typeof manifest.digest)[]) {
@@ -111,8 +111,8 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
     }
 
     /**
-     * What both sides have: images of the near registry have to be signed, by whatever way they come; the mirror at the far side has
-     * them under names of its own, that the signatures do not say.
+     * What both sides have: images of the near registry have to be signed, by whatever way they come; the
+     * mirror at the far side has them under names of its own, that the signatures do not say.
      */
     async function policyAt(name: string): Promise<string> {
       const by = (keyPath: string, signedIdentity: object): object[] => [
@@ -293,7 +293,10 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
         expect(names).not.toContain('evil:1');
       });
 
-      /** The archive as a directory, its index changed, and as an archive again, without what landfall writes beside it. */
+      /**
+       * The archive as a directory, its index changed, and as an archive again, without what landfall writes
+       * beside it.
+       */
       async function forged(name: string, change: (index: IndexFile) => void): Promise<string> {
         const directory = join(work, name);
         await mkdir(directory);

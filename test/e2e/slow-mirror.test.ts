@@ -10,7 +10,10 @@ import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
 /** What is at another address than its own name's is asked for with this name. */
 const IMAGE = { repository: 'fleet/app', tag: '1', query: '?ns=registry.example' };
-/** Without a part of it for each host, a mirror has 20 seconds to answer, and 10 for a blob that does not come. */
+/**
+ * Without a part of it for each host, a mirror has 20 seconds to answer, and 10 for a blob that does not
+ * come.
+ */
 const PROGRESS_TIMEOUT = '8s';
 
 describe('a mirror that makes a pull wait, within the progress timeout of a daemon', () => {

@@ -57,8 +57,9 @@ describe.skipIf(needsPeer('tmux') !== undefined)('a pull of several images in a 
   };
 
   /**
-   * What differs from one run to the next: the port, how long what took, the rate, which image was done first, and
-   * the bytes, some of which come twice where a busy machine makes the client open a further connection.
+   * What differs from one run to the next: the port, how long what took, the rate, which image was done
+   * first, and the bytes, some of which come twice where a busy machine makes the client open a further
+   * connection.
    */
   const settled = (text: string): string => {
     const lines = text
@@ -107,7 +108,8 @@ describe.skipIf(needsPeer('tmux') !== undefined)('a pull of several images in a 
       expect(counts.get('\x1b[?2026h')).toBe(screen.frames.length);
       expect(counts.get('\x1b[?2026l')).toBe(screen.frames.length);
       expect([counts.get('\x1b[?25l'), counts.get('\x1b[?25h')]).toEqual([1, 1]);
-      // Nothing is blanked before it is drawn: no row is erased from its beginning on, and never what is below.
+      // Nothing is blanked before it is drawn: no row is erased from its beginning on, and never what is
+      // below.
       expect(bytes).not.toMatch(/(^|[\r\n]|\x1b\[\d*[EF])\x1b\[\d*K/);
       expect(counts.has('\x1b[J')).toBe(false);
       expect(bytes).not.toMatch(/\x1b\[2J|\x1b\[H|\x1bc|\x1b\[2K/);
@@ -148,7 +150,8 @@ describe.skipIf(needsPeer('tmux') !== undefined)('a pull of several images in a 
     await terminal.resize(to, 30);
     const { code, captures } = await terminal.ended();
     expect(code).toBe(0);
-    // A terminal that breaks lines may push the upper ones out of reach, into its history; what is to be seen is right.
+    // A terminal that breaks lines may push the upper ones out of reach, into its history; what is to be seen
+    // is right.
     for (const shown of captures.slice(1)) {
       const rows = shown.split('\n');
       for (const digest of digestsOf(images)) expect(layerRows(rows, digest).length).toBeLessThanOrEqual(1);

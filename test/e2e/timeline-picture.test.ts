@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { renderTimeline } from '../../src/cli/timeline/render-timeline.js';
-import { largePull, timelineOf, type ToldPull } from '../cli/timeline/told-pull.js';
+import { largePull, timelineOf, type ReportedPull } from '../cli/timeline/told-pull.js';
 import { HeadlessBrowser } from '../support/browser.js';
 import { needsPeer } from '../support/peers.js';
 
 const DEBIAN = 'docker.io/library/debian:trixie';
 
-const PICTURES: readonly (readonly [string, readonly ToldPull[]])[] = [
+const PICTURES: readonly (readonly [string, readonly ReportedPull[]])[] = [
   ['3 layers', [largePull(DEBIAN, 3)]],
   ['60 layers', [largePull(DEBIAN, 60)]],
   ['200 layers', [largePull(DEBIAN, 200)]],
@@ -34,7 +34,7 @@ const PICTURES: readonly (readonly [string, readonly ToldPull[]])[] = [
       {
         reference: DEBIAN,
         resolved: 30,
-        documents: 50,
+        manifests: 50,
         layers: [
           {
             size: 1e6,
@@ -59,7 +59,7 @@ const PICTURES: readonly (readonly [string, readonly ToldPull[]])[] = [
       {
         reference: DEBIAN,
         resolved: 30,
-        documents: 31,
+        manifests: 31,
         layers: [{ size: 48e6, present: 31, reused: 31 }],
         done: 32,
       },
@@ -126,8 +126,8 @@ describe.skipIf(needsPeer('chromium') !== undefined)('the picture of a pull in a
 
   it.each(PICTURES)(
     'of %s: no text is cut off or lies upon another, and every bar is inside',
-    async (_, told) => {
-      const { texts, bars, inside, view } = await look(renderTimeline(timelineOf(...told)));
+    async (_, reported) => {
+      const { texts, bars, inside, view } = await look(renderTimeline(timelineOf(...reported)));
       expect(texts.length).toBeGreaterThan(5);
       for (const box of [...texts, ...bars]) expect(isWithin(box, view) || box).toBe(true);
       expect(overlapsOf(texts)).toEqual([]);
@@ -153,7 +153,9 @@ function isWithin(box: Box, view: Look['view']): boolean {
   return box.left >= view.left && box.top >= view.top && box.right <= view.right && box.bottom <= view.bottom;
 }
 
-/** Pairs of texts that share more than the rounding of a pixel. Letters do not fill the height of their line. */
+/**
+ * Pairs of texts that share more than the rounding of a pixel. Letters do not fill the height of their line.
+ */
 function overlapsOf(texts: readonly Box[]): readonly string[] {
   const ordered = [...texts].sort((a, b) => a.top - b.top);
   return ordered.flatMap((a, at) =>

@@ -31,12 +31,12 @@ it.each<[string, readonly string[], RegExp]>([
     ['--output', 'json'],
     /\{"code":"INTERNAL","message":"internal error: one\\ntwo"[^\n]*\}\n$/,
   ],
-])('an error that nobody caught %s', async (_, args, told) => {
+])('an error that nobody caught %s', async (_, args, reported) => {
   const { code, stderr } = await landfall(
     ['serve', '--root', join(work, 'root'), '--listen', '127.0.0.1:0', ...args],
     { env: { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(THROWS)}` } },
   );
-  expect(stderr).toMatch(told);
+  expect(stderr).toMatch(reported);
   expect(stderr).not.toContain('    at ');
   expect(code).toBe(1);
 });

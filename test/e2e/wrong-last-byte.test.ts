@@ -19,7 +19,10 @@ const VERIFIED_FIRST = [
   ['over several connections, verified first', true, true],
 ] as const;
 
-/** Gzip ends with the length of what it holds, zstd in the midst of a block, and a tar in zeros that say nothing. */
+/**
+ * Gzip ends with the length of what it holds, zstd in the midst of a block, and a tar in zeros that say
+ * nothing.
+ */
 describe.each(['gzip', 'zstd', 'none'] as const)(
   'a layer that is wrong in its last byte (%s)',
   (compression) => {
@@ -48,7 +51,10 @@ describe.each(['gzip', 'zstd', 'none'] as const)(
       return only;
     };
 
-    /** A registry that sends the layer at this speed on each connection, and its last byte wrong while `isLying`. */
+    /**
+     * A registry that sends the layer at this speed on each connection, and its last byte wrong while
+     * `isLying`.
+     */
     async function serve(
       bytesPerSecond: number | undefined,
       isLying: () => boolean,

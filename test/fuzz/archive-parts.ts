@@ -25,8 +25,8 @@ export const FIELDS: Readonly<Record<string, readonly [offset: number, length: n
 };
 
 /**
- * Takes an archive apart into headers with their content, without asking the reader that is being tested: a part that its
- * header does not describe rightly is just some bytes.
+ * Takes an archive apart into headers with their content, without asking the reader that is being tested: a
+ * part that its header does not describe rightly is just some bytes.
  */
 export function partsOf(archive: Buffer): Buffer[] {
   const parts: Buffer[] = [];

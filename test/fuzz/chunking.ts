@@ -15,7 +15,8 @@ export function chunkingFor(random: Random, length: number): Chunking {
 }
 
 /**
- * The bytes in chunks. Each chunk is spoilt when the next is asked for, so that who keeps a view of it shows itself.
+ * The bytes in chunks. Each chunk is spoilt when the next is asked for, so that who keeps a view of it shows
+ * itself.
  */
 export function* chunksOf(
   bytes: Buffer,

@@ -31,7 +31,9 @@ export interface FuzzOrder {
   readonly replay?: string;
 }
 
-/** One of these many inputs lets the event loop turn, so that messages get out and the collector gets time. */
+/**
+ * One of these many inputs lets the event loop turn, so that messages get out and the collector gets time.
+ */
 const TURN = 16;
 
 export const RECORD_FD = 4;
@@ -76,7 +78,7 @@ async function run(
         return (await loop.check(target, attempt, number))?.kind === kind;
       });
       const trace = cause instanceof Error ? `\n${cause.stack ?? ''}\n${causesOf(cause)}` : '';
-      await tell({ target: target.name, kind, message: message + trace, number, input: smaller });
+      await emit({ target: target.name, kind, message: message + trace, number, input: smaller });
     }
     if ((index / order.step) % TURN < 1) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -92,10 +94,10 @@ async function replay(finding: Finding, targets: readonly FuzzTarget[], loop: Fu
   const target = targets.find(({ name }) => name === finding.target);
   if (target === undefined) throw new Error(`there is no target ${finding.target}`);
   const violation = await loop.check(target, finding.input, finding.number);
-  if (violation !== undefined) await tell({ ...finding, kind: violation.kind, message: violation.message });
+  if (violation !== undefined) await emit({ ...finding, kind: violation.kind, message: violation.message });
 }
 
-function tell(finding: Finding): Promise<void> {
+function emit(finding: Finding): Promise<void> {
   return new Promise((resolve, reject) => {
     process.send?.(finding, undefined, undefined, (error) => (error === null ? resolve() : reject(error)));
   });

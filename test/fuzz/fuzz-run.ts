@@ -40,8 +40,8 @@ export interface FuzzReport {
 const MOST_ALIKE = 10;
 
 /**
- * Feeds inputs to all targets in processes of their own until the time or the inputs are at an end. What is written goes
- * to a temporary directory, gone at the end, and to the directory of findings.
+ * Feeds inputs to all targets in processes of their own until the time or the inputs are at an end. What is
+ * written goes to a temporary directory, gone at the end, and to the directory of findings.
  */
 export async function runFuzz(o: FuzzRunOptions): Promise<FuzzReport> {
   const started = performance.now();

@@ -4,7 +4,9 @@ import { Violation } from './violation.js';
 /** What one input may cost at most, in bytes, far above the buffers that reading it needs. */
 const MOST_GROWTH = 256 * 1024 * 1024;
 
-/** Watches the memory of this process: its high-water mark since {@link start} (proc(5): VmHWM, clear_refs). */
+/**
+ * Watches the memory of this process: its high-water mark since {@link start} (proc(5): VmHWM, clear_refs).
+ */
 export class MemoryWatch implements Disposable {
   readonly #status: number = openSync('/proc/self/status', 'r');
   readonly #buffer = Buffer.alloc(4096);

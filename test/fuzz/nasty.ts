@@ -45,8 +45,8 @@ const NASTY: readonly BytePath[] = [
 export const OUTSIDE_DIRECTORY: BytePath = '/proc/self/cwd/outside';
 
 /**
- * Places outside, by each way that somebody could think of; all of them lie in the sandbox, since whatever is broken when this runs
- * must not break the machine.
+ * Places outside, by each way that somebody could think of; all of them lie in the sandbox, since whatever is
+ * broken when this runs must not break the machine.
  */
 export const OUTSIDE: readonly BytePath[] = [
   OUTSIDE_DIRECTORY,

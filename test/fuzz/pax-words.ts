@@ -38,7 +38,10 @@ const XATTRS = [
   'user.a=b',
 ];
 
-/** ACLs and capabilities that a kernel takes, so that what is right is met too (linux/posix_acl_xattr.h, capability.h). */
+/**
+ * ACLs and capabilities that a kernel takes, so that what is right is met too (linux/posix_acl_xattr.h,
+ * capability.h).
+ */
 const ACL = Buffer.from(
   '0200000001000700ffffffff02000600010000000400050000000000100007000000ffff2000050000000000',
   'hex',

@@ -7,8 +7,8 @@ export interface TargetCount {
 }
 
 /**
- * Where a process is, in a file that it shares with whoever watches it: written before each input, so it tells what a
- * process was doing that is stuck or dead.
+ * Where a process is, in a file that it shares with whoever watches it: written before each input, so it
+ * tells what a process was doing that is stuck or dead.
  */
 export class ProgressRecord {
   /** -1 before the first input. */

@@ -15,8 +15,8 @@ const NOTHING = Buffer.alloc(0);
 const MAGIC_BYTES = 4;
 
 /**
- * A compressed file of several members or frames, whole or damaged in one of the ways of which it is known what has to
- * come of them, or in any other.
+ * A compressed file of several members or frames, whole or damaged in one of the ways of which it is known
+ * what has to come of them, or in any other.
  */
 export function randomCompressed(random: Random): FuzzInput {
   const pieces = random.chance(0.5) ? gzipPieces(random) : zstdPieces(random);

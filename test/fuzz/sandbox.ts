@@ -26,8 +26,8 @@ export type Bed = 'first' | 'second' | 'third' | 'fourth' | 'merged' | 'blobs';
 const BEDS: readonly Bed[] = ['first', 'second', 'third', 'fourth', 'merged', 'blobs'];
 
 /**
- * A directory with beds for layers and, beside them, what no layer may touch. The process works in it, so that
- * `/proc/self/cwd/outside` names the latter for any layer that finds a way out.
+ * A directory with beds for layers and, beside them, what no layer may touch. The process works in it, so
+ * that `/proc/self/cwd/outside` names the latter for any layer that finds a way out.
  */
 export class FuzzSandbox implements Disposable {
   readonly #root: string;
@@ -92,8 +92,8 @@ export class FuzzSandbox implements Disposable {
     const { names, paths } = this.#places();
     const states = paths.map((path) => {
       const s = lstatSync(path, { bigint: true });
-      const facts = [path, s.mode, s.uid, s.gid, s.nlink, s.size, s.mtimeNs, s.ctimeNs, s.ino].map(String);
-      return [...facts, ...llistxattr(path), ...(s.isSymbolicLink() ? [readlinkSync(path)] : [])];
+      const info = [path, s.mode, s.uid, s.gid, s.nlink, s.size, s.mtimeNs, s.ctimeNs, s.ino].map(String);
+      return [...info, ...llistxattr(path), ...(s.isSymbolicLink() ? [readlinkSync(path)] : [])];
     });
     return JSON.stringify([names, states]);
   }

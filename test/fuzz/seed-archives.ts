@@ -23,7 +23,10 @@ with tarfile.open(sys.argv[1], 'w', format=getattr(tarfile, sys.argv[2]), pax_he
     t.add('tree', arcname='.', filter=lambda entry: None if 'sparse' in entry.name else entry)
 `;
 
-/** Every way to write the tree that the common programs have. Files with holes are left out where they would take space. */
+/**
+ * Every way to write the tree that the common programs have. Files with holes are left out where they would
+ * take space.
+ */
 function commands(archive: string): readonly Command[] {
   const gnu = (...options: string[]): Command => [
     'tar',
@@ -51,7 +54,10 @@ function commands(archive: string): readonly Command[] {
   ];
 }
 
-/** A small tree in the formats of those programs that are here. @param directory - an empty one, for what is made on the way */
+/**
+ * A small tree in the formats of those programs that are here. @param directory - an empty one, for what is
+ * made on the way
+ */
 export function seedArchives(directory: string): Buffer[] {
   makeTree(join(directory, 'tree'));
   const archive = join(directory, 'archive');

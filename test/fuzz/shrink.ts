@@ -5,7 +5,8 @@ import type { FuzzInput } from './fuzz-target.js';
 const MOST_ATTEMPTS = 400;
 
 /**
- * A smaller input that still has the same fault: layers, entries and stretches of bytes are left out as long as it does.
+ * A smaller input that still has the same fault: layers, entries and stretches of bytes are left out as long
+ * as it does.
  *
  * @param isFaulty - whether an input has the fault
  */

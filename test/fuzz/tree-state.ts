@@ -24,7 +24,9 @@ import { lendAccess, readNames } from '../../src/unpack/disk/tree-walk.js';
 import { isWhiteoutName } from '../../src/unpack/layer/check-entry.js';
 import { Violation } from './violation.js';
 
-/** Of a longer file only so many bytes of its beginning are looked at: most of what a layer claims is holes. */
+/**
+ * Of a longer file only so many bytes of its beginning are looked at: most of what a layer claims is holes.
+ */
 const MOST_CONTENT = 256 * 1024;
 
 /** In seconds since 1970. */
@@ -38,23 +40,26 @@ export interface TreeStateOptions {
   readonly withoutLinks?: boolean;
 }
 
-/** Lists a tree: type, mode, owner, size, time, content or target, device, xattrs, and which names are one file. */
+/**
+ * Lists a tree: type, mode, owner, size, time, content or target, device, xattrs, and which names are one
+ * file.
+ */
 export function treeState(directory: string, o: TreeStateOptions = {}): TreeState {
   const lines: string[] = [];
   const inodes = new Map<bigint, number>();
   const scratch = Buffer.allocUnsafe(MOST_CONTENT);
   const describe = (dirfd: number, name: BytePath, path: BytePath, stat: Stat): string => {
     const type = stat.mode & S_IFMT;
-    const facts: (string | number)[] = [JSON.stringify(path), stat.mode.toString(8), stat.uid, stat.gid];
-    if (type === S_IFREG) facts.push(stat.size, fileState(dirfd, name, scratch));
-    if (type === S_IFLNK) facts.push(JSON.stringify(readlinkat(dirfd, name)));
+    const info: (string | number)[] = [JSON.stringify(path), stat.mode.toString(8), stat.uid, stat.gid];
+    if (type === S_IFREG) info.push(stat.size, fileState(dirfd, name, scratch));
+    if (type === S_IFLNK) info.push(JSON.stringify(readlinkat(dirfd, name)));
     if (type !== S_IFDIR) {
-      facts.push(stat.rdevMajor, stat.rdevMinor);
+      info.push(stat.rdevMajor, stat.rdevMinor);
       const number = inodes.get(stat.ino) ?? inodes.size;
       inodes.set(stat.ino, number);
-      if (o.withoutLinks !== true) facts.push(stat.nlink, `#${number}`);
+      if (o.withoutLinks !== true) info.push(stat.nlink, `#${number}`);
     }
-    return [...facts, timeState(stat), ...xattrState(dirfd, name)].join(' ');
+    return [...info, timeState(stat), ...xattrState(dirfd, name)].join(' ');
   };
   const visit = (dirfd: number, name: BytePath, path: BytePath): void => {
     const stat = fstatat(dirfd, name);
@@ -76,7 +81,9 @@ export function treeState(directory: string, o: TreeStateOptions = {}): TreeStat
   return lines;
 }
 
-/** A directory of which no layer says anything has the time of unpacking in a tree, and none in an archive. */
+/**
+ * A directory of which no layer says anything has the time of unpacking in a tree, and none in an archive.
+ */
 function timeState({ mode, mtime: { seconds, nanoseconds } }: Stat): string {
   const isNow = seconds >= STARTED && seconds <= Date.now() / 1000;
   const isNone = (mode & S_IFMT) === S_IFDIR && seconds === 0 && nanoseconds === 0;

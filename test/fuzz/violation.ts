@@ -87,7 +87,8 @@ function refusal(
   if (known === undefined || !(isRefusal(known) || more.includes(known.code))) {
     throw new Violation('crash', `an error that no layer may cause: ${String(error)}`, error);
   }
-  // A system call's own words name the file as it is, and descriptors; whoever prints them has to see to that.
+  // A system call's own words name the file as it is, and descriptors; whoever prints them has to see to
+  // that.
   const isKernels = known.code === 'FILESYSTEM' || known.code === 'NO_SPACE';
   if (!isKernels) checkPrintable(known.message);
   const message = isKernels ? (systemCode(known.cause) ?? '') : known.message;
@@ -96,7 +97,8 @@ function refusal(
 
 function isRefusal(error: LandfallError): boolean {
   if (REFUSALS.has(error.code)) return true;
-  // The layer's own root may have a mode that shuts out its owner, who is not root; not every way says so by a cause.
+  // The layer's own root may have a mode that shuts out its owner, who is not root; not every way says so by
+  // a cause.
   if (error.code === 'FILESYSTEM' && process.geteuid?.() !== 0) return true;
   const fromKernel = error.code === 'FILESYSTEM' || error.code === 'NO_SPACE';
   return fromKernel && KERNEL_REFUSALS.has(systemCode(error.cause));

@@ -13,7 +13,9 @@ beforeEach(async () => {
 });
 afterEach(() => removeTree(directory));
 
-/** A process that says it is at its first input, and at the second one does what it does; later ones are fine. */
+/**
+ * A process that says it is at its first input, and at the second one does what it does; later ones are fine.
+ */
 async function watched(atSecond: string, hangSeconds = 60): Promise<Finding[]> {
   const script = join(directory, 'process.mjs');
   const lines = [

@@ -29,8 +29,8 @@ const HEAP_MIB = 1024;
 const LOOK_MS = 500;
 
 /**
- * In a mount namespace of its own: a tmpfs over the working directory and all else read-only, so that a layer that
- * finds a way out meets an error, which is a finding too. The mounts go with the process.
+ * In a mount namespace of its own: a tmpfs over the working directory and all else read-only, so that a layer
+ * that finds a way out meets an error, which is a finding too. The mounts go with the process.
  */
 const ISOLATE =
   'mount -t tmpfs -o mode=0755,size=2g tmpfs "$1" && mount -o remount,bind,ro / && shift && exec "$@"';
@@ -61,7 +61,7 @@ export class WatchedProcess {
         const ended = await this.#runOne({ ...order, first });
         this.#record.read();
         if (ended === undefined) return;
-        this.#tell(ended.kind, ended.message);
+        this.#emit(ended.kind, ended.message);
         if (order.replay !== undefined) return;
       }
     } finally {
@@ -123,7 +123,7 @@ export class WatchedProcess {
     };
   }
 
-  #tell(kind: ViolationKind, message: string): void {
+  #emit(kind: ViolationKind, message: string): void {
     const { order, targets, seeds, onFinding } = this.#options;
     if (order.replay !== undefined) {
       onFinding({ ...readFinding(order.replay), kind, message });

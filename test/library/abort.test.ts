@@ -51,7 +51,7 @@ interface Place {
 }
 
 let registry: ScriptedRegistry;
-let place: Place;
+let transport: Place;
 let scratch: string;
 
 beforeAll(async () => {
@@ -79,14 +79,14 @@ sources: [{ registry: "${registry.address}", repositories: [{ name: team/app, ta
 destinations: ["oci:${join(work, 'to')}"]
 `,
   );
-  place = { store, far, work, mirror };
+  transport = { store, far, work, mirror };
 });
 afterEach(async () => {
-  await place.store.close();
+  await transport.store.close();
   await rm(scratch, { recursive: true });
 });
 
-type Row = readonly [name: string, run: (place: Place, o: Tried) => Promise<unknown>];
+type Row = readonly [name: string, run: (transport: Place, o: Tried) => Promise<unknown>];
 
 interface Tried {
   readonly signal: AbortSignal;
@@ -198,7 +198,7 @@ function endless({ amid }: Tried): PassThrough {
 }
 
 async function expectAborted(run: Row[1], amidst: boolean): Promise<void> {
-  const before = await namesIn(place.store);
+  const before = await namesIn(transport.store);
   const controller = new AbortController();
   let reached = !amidst;
   if (!amidst) controller.abort(new Error('enough'));
@@ -206,14 +206,16 @@ async function expectAborted(run: Row[1], amidst: boolean): Promise<void> {
     reached = true;
     controller.abort(new Error('enough'));
   };
-  await expect(run(place, { signal: controller.signal, amid })).rejects.toMatchObject({ code: 'ABORTED' });
+  await expect(run(transport, { signal: controller.signal, amid })).rejects.toMatchObject({
+    code: 'ABORTED',
+  });
   expect(reached).toBe(true);
   await expectNothingLeft(before);
 }
 
 /** But for partial downloads, which the next one goes on from. */
 async function expectNothingLeft(names: readonly string[]): Promise<void> {
-  const { store, work } = place;
+  const { store, work } = transport;
   expect(await namesIn(store)).toEqual(names);
   expect(await store.database.all('SELECT id FROM leases')).toEqual([]);
   expect((await store.catalog.get(HERE))?.pinned).toBe(false);
@@ -244,7 +246,7 @@ describe('what is aborted', () => {
 });
 
 describe('a loop over events that is left', () => {
-  it.each<readonly [string, (place: Place) => AsyncIterable<{ readonly type: string }>]>([
+  it.each<readonly [string, (transport: Place) => AsyncIterable<{ readonly type: string }>]>([
     ['pullEvents', ({ store, far }) => pullEvents({ store, reference: far })],
     [
       'copyEvents',
@@ -261,9 +263,10 @@ describe('a loop over events that is left', () => {
       ({ store, work }) => loadEvents({ store, archive: { file: join(work, '../mirror.yaml') } }),
     ],
   ])('has ended when the loop has: %s', async (name, events) => {
-    const before = await namesIn(place.store);
+    const before = await namesIn(transport.store);
     const loop = async (): Promise<void> => {
-      for await (const event of events(place)) if (event.type === 'blob' || event.type === 'content') break;
+      for await (const event of events(transport))
+        if (event.type === 'blob' || event.type === 'content') break;
     };
     if (name === 'loadEvents') await expect(loop()).rejects.toMatchObject({ code: 'BAD_ARCHIVE' });
     else await loop();

@@ -41,7 +41,7 @@ type Callback = (event: Event) => unknown;
 
 interface Row {
   readonly name: string;
-  readonly run: (place: Place, onEvent: Callback) => Promise<unknown>;
+  readonly run: (transport: Place, onEvent: Callback) => Promise<unknown>;
   /** At which kind of event its callback throws; at each by default, one after the other. */
   readonly at?: string;
 }
@@ -64,11 +64,11 @@ const ROWS: readonly Row[] = [
       const end = async (event: Event): Promise<void> => {
         if (kindOf(event) === 'blob elsewhere') await elsewhere?.[Symbol.asyncDispose]();
       };
-      const told = (event: Event): void => {
+      const reported = (event: Event): void => {
         void end(event);
         onEvent(event);
       };
-      await pull({ store, reference: far, onEvent: told });
+      await pull({ store, reference: far, onEvent: reported });
     },
     at: 'blob elsewhere',
   },
@@ -121,7 +121,7 @@ beforeAll(async () => {
 });
 afterAll(() => images[Symbol.asyncDispose]());
 
-async function makePlace(): Promise<Place & AsyncDisposable> {
+async function makeTransport(): Promise<Place & AsyncDisposable> {
   const scratch = await mkdtemp(join(tmpdir(), 'landfall-callbacks-'));
   const [far = ''] = images.references;
   const store = await openStore({ root: join(scratch, 'store'), sync: 'none', workers: 1 });
@@ -155,11 +155,11 @@ async function expectNothingLeft({ store }: Place): Promise<void> {
   expect(await readdir(join(store.root, 'snapshots'))).toHaveLength(snapshots.length);
 }
 
-async function expectUsable(place: Place, run: Row['run']): Promise<void> {
-  const { store, work } = place;
+async function expectUsable(transport: Place, run: Row['run']): Promise<void> {
+  const { store, work } = transport;
   await rm(work, { recursive: true });
   await mkdir(work);
-  await run(place, () => undefined);
+  await run(transport, () => undefined);
   expect(await fsck(store)).toMatchObject({ sound: true });
 }
 
@@ -167,25 +167,26 @@ describe('what a callback throws', () => {
   it.each(ROWS)('is what the operation fails with, whatever it is told: $name', async ({ run, at }) => {
     const kinds = new Set<string>();
     {
-      await using place = await makePlace();
-      await run(place, (event) => kinds.add(kindOf(event)));
+      await using transport = await makeTransport();
+      await run(transport, (event) => kinds.add(kindOf(event)));
     }
     expect(kinds.size).toBeGreaterThan(1);
     const again = at ?? [...kinds][kinds.size >> 1];
     for (const kind of at === undefined ? kinds : [at]) {
-      await using place = await makePlace();
+      await using transport = await makeTransport();
       const thrown = new Error(`at ${kind}`);
-      const told: string[] = [];
+      const reported: string[] = [];
       const onEvent: Callback = (event) => {
-        told.push(kindOf(event));
-        if (told.at(-1) === kind) throw thrown;
+        reported.push(kindOf(event));
+        if (reported.at(-1) === kind) throw thrown;
       };
-      const failure = await run(place, onEvent).catch((error: unknown) => error);
+      const failure = await run(transport, onEvent).catch((error: unknown) => error);
       // What only is told now and then may not have been told this time.
-      if (told.includes(kind)) expect([failure, told.indexOf(kind)]).toEqual([thrown, told.length - 1]);
-      await expectNothingLeft(place);
+      if (reported.includes(kind))
+        expect([failure, reported.indexOf(kind)]).toEqual([thrown, reported.length - 1]);
+      await expectNothingLeft(transport);
       // The same store can be used again; that takes as long as all else.
-      if (kind === again) await expectUsable(place, run);
+      if (kind === again) await expectUsable(transport, run);
     }
   });
 });
@@ -194,8 +195,8 @@ describe('what an observer of a registry client throws', () => {
   it.each(['onRequest', 'onReceived'] as const)(
     'is what the pull fails with, and the client can be used again: %s',
     async (name) => {
-      await using place = await makePlace();
-      const { store, far: reference } = place;
+      await using transport = await makeTransport();
+      const { store, far: reference } = transport;
       let fails = true;
       let calls = 0;
       const observer = (): void => {
@@ -207,7 +208,7 @@ describe('what an observer of a registry client throws', () => {
         [name]: observer,
       });
       await expect(pull({ store, registry, reference })).rejects.toThrow('the observer fails');
-      await expectNothingLeft(place);
+      await expectNothingLeft(transport);
       fails = false;
       await pull({ store, registry, reference });
       expect(images.registry.underWay.size).toBe(0);
@@ -220,21 +221,21 @@ describe('what an observer of a server throws', () => {
     ['is told as an error', undefined],
     ['is dropped where that throws too', new Error('told in vain')],
   ])('%s, and requests are answered', async (_, alsoThrown) => {
-    await using place = await makePlace();
+    await using transport = await makeTransport();
     const thrown = new Error('the observer fails');
-    const told: unknown[] = [];
+    const reported: unknown[] = [];
     await using served = await serveStore({
-      store: place.store,
+      store: transport.store,
       onRequest: () => {
         throw thrown;
       },
       onError: (error) => {
-        told.push(error);
+        reported.push(error);
         if (alsoThrown !== undefined) throw alsoThrown;
       },
     });
     for (let nth = 1; nth <= 2; nth += 1) expect((await fetch(`http://${served.host}/v2/`)).status).toBe(200);
     await served.close();
-    expect(told).toEqual([thrown, thrown]);
+    expect(reported).toEqual([thrown, thrown]);
   });
 });

@@ -36,6 +36,8 @@ it(`${PAGE} tells of every entry`, () => {
   const entries = Object.keys(manifest.exports)
     .filter((path) => path !== './package.json')
     .map((path) => `landfall${path.slice(1)}`);
-  const told = [...readFileSync(PAGE, 'utf8').matchAll(/^\| `(landfall[a-z/]*)` /gm)].map(([, name]) => name);
-  expect(told.sort()).toEqual(entries.sort());
+  const reported = [...readFileSync(PAGE, 'utf8').matchAll(/^\| `(landfall[a-z/]*)` /gm)].map(
+    ([, name]) => name,
+  );
+  expect(reported.sort()).toEqual(entries.sort());
 });

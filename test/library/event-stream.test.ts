@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { abortedError } from '../../src/errors.js';
-import { type EventStream, eventStream, type Told } from '../../src/library/event-stream.js';
+import { type EventStream, eventStream, type Emitted } from '../../src/library/event-stream.js';
 import { deferred } from '../../src/concurrency/index.js';
 
 /** `a 1` tells how far `a` is; `done` is the last. */
@@ -11,21 +11,21 @@ const subject = (event: string): string | undefined =>
 /** A stream whose operation is led by hand. */
 function led(signal?: AbortSignal): {
   readonly stream: EventStream<string>;
-  readonly told: Promise<Told<string>>;
+  readonly reported: Promise<Emitted<string>>;
   readonly finish: (last: string) => void;
   readonly fail: (error: unknown) => void;
 } {
-  const begun = deferred<Told<string>>();
+  const begun = deferred<Emitted<string>>();
   const ended = deferred<string>();
   const stream = eventStream<string>({
     signal,
-    run: (told) => {
-      begun.resolve(told);
+    run: (reported) => {
+      begun.resolve(reported);
       return ended.promise;
     },
     subject,
   });
-  return { stream, told: begun.promise, finish: ended.resolve, fail: ended.reject };
+  return { stream, reported: begun.promise, finish: ended.resolve, fail: ended.reject };
 }
 
 async function collect(stream: AsyncIterable<string>): Promise<string[]> {
@@ -36,10 +36,10 @@ async function collect(stream: AsyncIterable<string>): Promise<string[]> {
 
 describe('a stream of events', () => {
   it('gives what is told in its order, and the result last', async () => {
-    const { stream, told, finish } = led();
+    const { stream, reported, finish } = led();
     const events = collect(stream);
-    const { tell } = await told;
-    for (const event of ['begun', 'a 1', 'ended']) tell(event);
+    const { emit } = await reported;
+    for (const event of ['begun', 'a 1', 'ended']) emit(event);
     finish('done');
     expect(await events).toEqual(['begun', 'a 1', 'ended', 'done']);
   });
@@ -58,28 +58,28 @@ describe('a stream of events', () => {
   });
 
   it('holds one event of each subject for who is slow, the latest, where it was told', async () => {
-    const { stream, told, finish } = led();
+    const { stream, reported, finish } = led();
     const first = stream.next();
-    const { tell } = await told;
-    tell('begun');
+    const { emit } = await reported;
+    emit('begun');
     expect(await first).toEqual({ done: false, value: 'begun' });
     for (let n = 0; n < 100_000; n++) {
-      tell(`a ${n}`);
-      if (n % 2 === 0) tell(`b ${n}`);
+      emit(`a ${n}`);
+      if (n % 2 === 0) emit(`b ${n}`);
     }
-    tell('between');
-    tell('a 100000');
+    emit('between');
+    emit('a 100000');
     finish('done');
     expect(await collect(stream)).toEqual(['b 99998', 'between', 'a 100000', 'done']);
   });
 
   it('throws out of the loop what the operation fails with, after what was told before', async () => {
-    const { stream, told, fail } = led();
+    const { stream, reported, fail } = led();
     const events: string[] = [];
     const loop = (async () => {
       for await (const event of stream) events.push(event);
     })();
-    (await told).tell('begun');
+    (await reported).emit('begun');
     fail(new Error('no more'));
     await expect(loop).rejects.toThrow('no more');
     expect(events).toEqual(['begun']);
@@ -89,8 +89,8 @@ describe('a stream of events', () => {
   it.each(['break', 'throw'] as const)('aborts on %s, and goes on when all is cleaned up', async (how) => {
     const order: string[] = [];
     const stream = eventStream<string>({
-      run: async ({ tell, signal }) => {
-        tell('begun');
+      run: async ({ emit, signal }) => {
+        emit('begun');
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
         await new Promise((resolve) => setTimeout(resolve, 10));
         order.push('cleaned up');
@@ -112,9 +112,9 @@ describe('a stream of events', () => {
   });
 
   it('can be left while somebody waits for the next event', async () => {
-    const { stream, told, finish } = led();
+    const { stream, reported, finish } = led();
     const waiting = stream.next();
-    const { signal } = await told;
+    const { signal } = await reported;
     signal.addEventListener('abort', () => finish('too late'));
     await stream.return();
     expect(await waiting).toEqual({ done: true, value: undefined });
@@ -132,9 +132,9 @@ describe('a stream of events', () => {
 
   it("is aborted by the caller's signal, and leaves no listener on it", async () => {
     const controller = new AbortController();
-    const { stream, told, fail } = led(controller.signal);
+    const { stream, reported, fail } = led(controller.signal);
     const loop = collect(stream);
-    const { signal } = await told;
+    const { signal } = await reported;
     signal.addEventListener('abort', () => fail(abortedError(signal)));
     controller.abort(new Error('enough'));
     await expect(loop).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });

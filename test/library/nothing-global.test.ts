@@ -18,7 +18,10 @@ const READS_ENVIRONMENT: readonly string[] = [
   'src/system/fault-point.ts',
 ];
 
-/** What is remembered for the whole process, or thread: facts about the machine, which are the same for every store. */
+/**
+ * What is remembered for the whole process, or thread: facts about the machine, which are the same for every
+ * store.
+ */
 const REMEMBERS: Readonly<Record<string, readonly string[]>> = {
   'src/system/paths/beneath.ts': ['detected'],
   'src/system/fault-point.ts': ['left'],

@@ -75,7 +75,7 @@ describe('DamagedDatabase', () => {
       await using sound = await DamagedDatabase.open(file);
       expect(await sound?.isSound()).toBe(true);
       expect(await sound?.read('nothing', 'id', String)).toEqual({ values: [], complete: false });
-      expect(await sound?.lastNumber('snapshots')).toBe(0);
+      expect(await sound?.lastId('snapshots')).toBe(0);
     }
     expect((await stat(file)).mtimeMs).toBe(before.mtimeMs);
     expect(await readdir(directory)).toEqual(['metadata.db']);

@@ -230,7 +230,8 @@ describe('MetadataDatabase', () => {
       ['a file that is no database', 'STORE_CORRUPT', true, () => writeFile(file, 'x'.repeat(5000))],
       ['a database that was cut off', 'STORE_CORRUPT', true, () => cutOff()],
       ['a directory', 'FILESYSTEM', true, () => Promise.resolve((file = directory))],
-      ['a file in a directory that is missing', 'FILESYSTEM', true, () => Promise.resolve((file = join(directory, 'no', 'db')))], // prettier-ignore
+      // prettier-ignore
+      ['a file in a directory that is missing', 'FILESYSTEM', true, () => Promise.resolve((file = join(directory, 'no', 'db')))],
       ['a database of a newer program', 'UNSUPPORTED', true, () => newer()],
       ['a database whose version is damaged', 'STORE_CORRUPT', true, () => newer(1 << 24)],
       ['a database whose version is negative', 'STORE_CORRUPT', true, () => newer(-5)],

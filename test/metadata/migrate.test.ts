@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { hasUnsynced, MetadataDatabase, MIGRATIONS, SCHEMA_VERSION } from '../../src/metadata/index.js';
+import { hasNotDurable, MetadataDatabase, MIGRATIONS, SCHEMA_VERSION } from '../../src/metadata/index.js';
 import { SqliteConnection } from '../../src/metadata/sqlite-connection.js';
 
 describe('a database that an older program wrote', () => {
@@ -72,7 +72,7 @@ describe('a database that an older program wrote', () => {
       INSERT INTO pending VALUES ('index.json', 4);`);
     await connection.close();
     const database = await MetadataDatabase.open(file, { create: false });
-    expect(await hasUnsynced(database)).toBe(false);
+    expect(await hasNotDurable(database)).toBe(false);
     expect(await database.all('SELECT digest FROM blobs')).toEqual([{ digest: 'sha256:a' }]);
     const times = 'SELECT name, created_at, created_us, updated_at, updated_us FROM snapshots';
     expect(await database.all(times)).toEqual([
@@ -189,7 +189,8 @@ describe('a database that an older program wrote', () => {
     await expect(database.transaction(() => Promise.resolve())).rejects.toMatchObject(refused);
     await expect(database.run('DELETE FROM leases')).rejects.toMatchObject(refused);
     expect(await database.all('SELECT id FROM leases')).toEqual([{ id: 'l' }]);
-    // Nothing of the refusal stays: the write lock is free, and the process can go on where the schema is its own.
+    // Nothing of the refusal stays: the write lock is free, and the process can go on where the schema is its
+    // own.
     await newer.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     await database.run('DELETE FROM leases');
     await newer.close();

@@ -35,7 +35,10 @@ function honest({ line }: SeenRequest): Reply {
 
 type Operation = (repository: RemoteRepository, client: RegistryClient, registry: string) => Promise<unknown>;
 
-/** Each with how the request begins that fails; what is asked by HEAD is asked by GET too, and fails there as well. */
+/**
+ * Each with how the request begins that fails; what is asked by HEAD is asked by GET too, and fails there as
+ * well.
+ */
 const operations: readonly (readonly [name: string, at: string, operation: Operation])[] = [
   ['push of a blob, at its HEAD', 'HEAD /v2/team/app/blobs/', (to) => to.push(blobOf(small), opened(small))],
   ['push of a blob, at its POST', 'POST', (to) => to.push(blobOf(small), opened(small))],

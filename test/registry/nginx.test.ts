@@ -123,7 +123,10 @@ describe.skipIf(needsPeer('nginx') !== undefined)('redirected to a content deliv
   const blob = blobOf(bytes);
   const GET = `GET /v2/team/app/blobs/${blob.digest}`;
 
-  /** Fetches from a registry that answers each request with the next of these addresses, which must all be asked for. */
+  /**
+   * Fetches from a registry that answers each request with the next of these addresses, which must all be
+   * asked for.
+   */
   async function fetched(locations: readonly string[], options: FetchOptions = {}): Promise<Buffer> {
     await using registry = await ScriptedRegistry.start(
       locations.map((location) => ({ on: GET, ...redirectReply(location) })),

@@ -101,7 +101,7 @@ describe('time in which the reader wants none', () => {
   });
 
   it('makes a rate of the rest: bytes of three quarters of the time are divided by three quarters', () => {
-    const told = (bytes: number): number[] => {
+    const reported = (bytes: number): number[] => {
       const { watch: paused, slow } = watch();
       for (let look = 0; look < 4; look += 1) {
         paused.pause('reader');
@@ -114,7 +114,7 @@ describe('time in which the reader wants none', () => {
       return slow;
     };
     // 800 ms in which 800 bytes must come.
-    expect(told(200)).toEqual([]);
-    expect(told(199)).toEqual([995]);
+    expect(reported(200)).toEqual([]);
+    expect(reported(199)).toEqual([995]);
   });
 });

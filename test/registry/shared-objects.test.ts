@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { RegistryError } from '../../src/errors.js';
 import {
   type FailoverOptions,
-  HostGate,
+  HostLimiter,
   HostHealth,
   HostHealths,
 } from '../../src/registry/hosts/host-health.js';
-import { HostChain } from '../../src/registry/hosts/host-chain.js';
+import { MirrorList } from '../../src/registry/hosts/mirror-list.js';
 import { RegistryHost } from '../../src/registry/hosts/registry-host.js';
 import { collectBody } from '../../src/registry/http/http.js';
 import { ByteRateLimit } from '../../src/registry/http/byte-rate-limit.js';
@@ -42,28 +42,32 @@ sharedObjectSuite(
 );
 
 /** Requests to a host, each of which is under way for as long as its work. */
-function requestsThrough(gate: HostGate): SharedObject {
+function requestsThrough(limiter: HostLimiter): SharedObject {
   return {
     begin: async ({ signal, work }) => {
-      const leave = await gate.enter({ signal });
+      const leave = await limiter.enter({ signal });
       try {
         await work(signal);
       } finally {
         leave();
       }
     },
-    left: () => ({ active: gate.active }),
-    waiting: () => gate.waiting,
+    left: () => ({ active: limiter.active }),
+    waiting: () => limiter.waiting,
   };
 }
 
-sharedObjectSuite('the connections of a host', () => requestsThrough(new HostGate({ maxConnections: 2 })), {
-  atOnce: 2,
-});
+sharedObjectSuite(
+  'the connections of a host',
+  () => requestsThrough(new HostLimiter({ maxConnections: 2 })),
+  {
+    atOnce: 2,
+  },
+);
 
 sharedObjectSuite(
   'the rate of a host',
-  () => requestsThrough(new HostGate({ maxConnections: 3, requestsPerSecond: 1_000 })),
+  () => requestsThrough(new HostLimiter({ maxConnections: 3, requestsPerSecond: 1_000 })),
   { atOnce: 3, io: true, runs: 30 },
 );
 
@@ -81,7 +85,7 @@ sharedObjectSuite(
           onWarning: undefined,
         }),
     );
-    const chain = new HostChain({
+    const chain = new MirrorList({
       registry: 'registry.example',
       hosts: () => Promise.resolve(hosts),
       healths: new HostHealths(PATIENT),
@@ -90,9 +94,9 @@ sharedObjectSuite(
     });
     return {
       begin: ({ signal, work }) =>
-        chain.run({ capability: 'pull', blob: true, signal }, async (turn) => {
-          await work(turn.signal);
-          turn.over({ bytes: 1 });
+        chain.run({ capability: 'pull', blob: true, signal }, async (attempt) => {
+          await work(attempt.signal);
+          attempt.over({ bytes: 1 });
         }),
     };
   },

@@ -14,7 +14,10 @@ export interface Question {
   readonly agent?: http.Agent;
 }
 
-/** One request whose target reaches the server exactly as written; fetch would resolve `..` before it sends it. */
+/**
+ * One request whose target reaches the server exactly as written; fetch would resolve `..` before it sends
+ * it.
+ */
 export async function ask(port: number, target: string, question: Question = {}): Promise<Reply> {
   const { method = 'GET', headers = {}, agent = false } = question;
   const request = http.request({ host: '127.0.0.1', port, method, path: target, headers, agent });

@@ -131,11 +131,11 @@ describe.skipIf(needsPeer('oras') !== undefined)('what oras attached in a layout
       const api = ['--plain-http', '--format', 'json', '--distribution-spec', 'v1.1-referrers-api'];
       const text = await run('oras', 'discover', ...api, ...more, name);
       const { manifests } = JSON.parse(text) as { manifests: { digest: string; artifactType: string }[] };
-      const told = manifests.map(async ({ digest, artifactType }) => {
+      const reported = manifests.map(async ({ digest, artifactType }) => {
         const below = await of(`${at}/landfall/demo@${digest}`);
         return `${artifactType.replace('application/vnd.example.', '')}(${below})`;
       });
-      return (await Promise.all(told)).sort().join(' ');
+      return (await Promise.all(reported)).sort().join(' ');
     };
     return of(`${at}/${DEMO_NAME}`, ...options);
   }

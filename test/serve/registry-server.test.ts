@@ -12,7 +12,10 @@ import { MemorySource } from './memory-source.js';
 
 const MISSING = `sha256:${'0'.repeat(64)}`;
 const LAYER = '0123456789';
-/** Node ends a connection that is idle after 5 s by itself; a test that is about who ends it must not wait for that. */
+/**
+ * Node ends a connection that is idle after 5 s by itself; a test that is about who ends it must not wait for
+ * that.
+ */
 const BEFORE_IDLE_ENDS_MS = 4000;
 
 let source: MemorySource;

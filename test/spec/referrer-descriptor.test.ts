@@ -28,9 +28,9 @@ describe('how a list of referrers names a manifest', () => {
       Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] })),
       {},
     ],
-  ])('%s', (_, bytes, facts) => {
+  ])('%s', (_, bytes, info) => {
     const parsed = parseManifest(bytes);
     const named = { digest: digestOf(bytes), size: bytes.length };
-    expect(referrerDescriptor(named, parsed)).toEqual({ mediaType: parsed.mediaType, ...named, ...facts });
+    expect(referrerDescriptor(named, parsed)).toEqual({ mediaType: parsed.mediaType, ...named, ...info });
   });
 });

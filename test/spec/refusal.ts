@@ -12,7 +12,7 @@ export function refusalOf(action: () => unknown): LandfallError {
   throw new Error(`not refused, but ${JSON.stringify(result)}`);
 }
 
-/** The bytes of a document that a registry might send: JSON of a value, or a text as it stands. */
+/** The bytes of a manifest that a registry might send: JSON of a value, or a text as it stands. */
 export function documentOf(value: unknown): Uint8Array {
   return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
 }

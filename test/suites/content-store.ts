@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ContentStore } from '../../src/content/index.js';
 import { type Descriptor, type Digest, parseDigest } from '../../src/spec/index.js';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import * as blobs from '../content/blobs.js';
 import { begin, contentOf, digestIn, finish } from '../content/blobs.js';
 
@@ -16,7 +16,10 @@ export interface StoreUnderTest {
 
 const code = (expected: string): unknown => expect.objectContaining({ code: expected });
 
-/** Runs the contract of {@link ContentStore} over an implementation, with digests of each algorithm that can be verified. */
+/**
+ * Runs the contract of {@link ContentStore} over an implementation, with digests of each algorithm that can
+ * be verified.
+ */
 export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTest>): void {
   describe.each(['sha256', 'sha512'] as const)(`content store: ${name}, %s`, (algorithm) => {
     const describing = (bytes: Uint8Array): Descriptor => blobs.describing(bytes, algorithm);
@@ -49,20 +52,21 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
       it.each<[string, [at: number, end: number][], number[]]>([
         ['in order', [[0, 50], [50, 100]], [50, 100]], // prettier-ignore
         ['backwards', [[50, 100], [20, 50], [0, 20]], [0, 0, 100]], // prettier-ignore
-        ['with a gap that closes', [[0, 10], [20, 30], [40, 100], [10, 20], [30, 40]], [10, 10, 10, 30, 100]], // prettier-ignore
+        // prettier-ignore
+        ['with a gap that closes', [[0, 10], [20, 30], [40, 100], [10, 20], [30, 40]], [10, 10, 10, 30, 100]],
         ['overlapping', [[0, 60], [40, 100]], [60, 100]], // prettier-ignore
         ['over what is there', [[30, 40], [0, 100], [10, 20]], [0, 100, 100]], // prettier-ignore
         ['across two islands', [[10, 20], [30, 40], [0, 100]], [0, 0, 100]], // prettier-ignore
-      ])('takes writes %s', async (_, writes, frontiers) => {
+      ])('takes writes %s', async (_, writes, sharedOffsets) => {
         const descriptor = describing(bytes);
         await using writer = await begin(store, descriptor);
         const seen: number[] = [];
         for (const [at, end] of writes) {
           await writer.write(at, bytes.subarray(at, end));
-          seen.push(writer.frontier);
-          expect(new Frontier(writer.shared).bytes).toBe(writer.frontier);
+          seen.push(writer.sharedOffset);
+          expect(new SharedOffset(writer.shared).bytes).toBe(writer.sharedOffset);
         }
-        expect(seen).toEqual(frontiers);
+        expect(seen).toEqual(sharedOffsets);
         await writer.commit();
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
       });
@@ -77,7 +81,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
             writer.write(index * 65_536, large.subarray(index * 65_536, (index + 1) * 65_536)),
           ),
         );
-        expect(writer.frontier).toBe(large.length);
+        expect(writer.sharedOffset).toBe(large.length);
         await writer.commit();
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
       });
@@ -100,7 +104,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
       ])('refuses a write %s', async (_, at, length) => {
         await using writer = await begin(store, describing(bytes));
         await expect(writer.write(at, Buffer.alloc(length))).rejects.toEqual(code('SIZE_MISMATCH'));
-        expect(writer.frontier).toBe(0);
+        expect(writer.sharedOffset).toBe(0);
       });
 
       it('refuses a digest that it cannot verify', async () => {
@@ -134,10 +138,10 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
           await expect(writer.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: false });
           return writer.shared;
         })();
-        expect(new Frontier(shared).state).toBe('failed');
+        expect(new SharedOffset(shared).state).toBe('failed');
         expect(await store.info(descriptor.digest)).toBeUndefined();
         await using again = await begin(store, descriptor);
-        expect(again.frontier).toBe(0);
+        expect(again.sharedOffset).toBe(0);
       });
 
       it('blames the partial where a part of it was there before', async () => {
@@ -150,17 +154,17 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await resumed.write(500, bytes.subarray(500));
         await expect(resumed.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: true });
         await using again = await begin(store, descriptor);
-        expect(again.frontier).toBe(0);
+        expect(again.sharedOffset).toBe(0);
       });
 
       it('tells readers that the content is whole', async () => {
         const descriptor = describing(bytes);
         await using writer = await begin(store, descriptor);
-        const frontier = new Frontier(writer.shared);
+        const sharedOffset = new SharedOffset(writer.shared);
         await writer.write(0, bytes);
-        expect(frontier.state).toBe('growing');
+        expect(sharedOffset.state).toBe('growing');
         await writer.commit();
-        expect([frontier.state, frontier.bytes]).toEqual(['complete', 1000]);
+        expect([sharedOffset.state, sharedOffset.bytes]).toEqual(['complete', 1000]);
       });
 
       it('ends the writer', async () => {
@@ -180,10 +184,10 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const first = await begin(store, descriptor);
         await first.write(0, bytes.subarray(0, 1_500_000));
         await first[Symbol.asyncDispose]();
-        expect(new Frontier(first.shared).state).toBe('failed');
+        expect(new SharedOffset(first.shared).state).toBe('failed');
         await using second = await begin(store, descriptor);
-        expect(second.frontier).toBe(1_500_000);
-        expect(new Frontier(second.shared).bytes).toBe(1_500_000);
+        expect(second.sharedOffset).toBe(1_500_000);
+        expect(new SharedOffset(second.shared).bytes).toBe(1_500_000);
         await second.write(1_500_000, bytes.subarray(1_500_000));
         await second.commit();
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
@@ -194,7 +198,8 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await using writer = await begin(store, descriptor);
         expect(writer.missing()).toEqual([{ start: 0, end: bytes.length }]);
         await writer.write(100, bytes.subarray(100, 200));
-        expect(writer.missing()).toEqual([{ start: 0, end: 100 }, { start: 200, end: bytes.length }]); // prettier-ignore
+        // prettier-ignore
+        expect(writer.missing()).toEqual([{ start: 0, end: 100 }, { start: 200, end: bytes.length }]);
         await writer.write(200, bytes.subarray(200));
         await writer.write(0, bytes.subarray(0, 100));
         expect(writer.missing()).toEqual([]);
@@ -205,17 +210,18 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         ['without a start', [[[500, 600]]], 0],
         ['at the end', [[[1_000_000, bytes.length], [0, 1]]], 1], // prettier-ignore
         ['in several pieces', [[[10, 20], [30, 40], [50, 60]]], 0], // prettier-ignore
-        ['by one writer after the other', [[[0, 100], [500, 600]], [[900, 1000]], [[100, 400]]], 400], // prettier-ignore
+        // prettier-ignore
+        ['by one writer after the other', [[[0, 100], [500, 600]], [[900, 1000]], [[100, 400]]], 400],
         ['with a gap that a later writer closes', [[[500, 1_500_000]], [[0, 500]]], 1_500_000],
-      ])('keeps what arrived %s, and takes only the rest', async (_, writers, frontier) => {
+      ])('keeps what arrived %s, and takes only the rest', async (_, writers, sharedOffset) => {
         const descriptor = describing(bytes);
         for (const writes of writers) {
           await using writer = await begin(store, descriptor);
           for (const [at, end] of writes) await writer.write(at, bytes.subarray(at, end));
         }
         await using last = await begin(store, descriptor);
-        expect(last.frontier).toBe(frontier);
-        expect(new Frontier(last.shared).bytes).toBe(frontier);
+        expect(last.sharedOffset).toBe(sharedOffset);
+        expect(new SharedOffset(last.shared).bytes).toBe(sharedOffset);
         const missing = last.missing().reduce((sum, { start, end }) => sum + end - start, 0);
         expect(missing).toBe(bytes.length - writers.flat().reduce((sum, [at, end]) => sum + end - at, 0));
         for (const { start, end } of last.missing()) await last.write(start, bytes.subarray(start, end));
@@ -258,7 +264,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await first.write(0, bytes.subarray(0, 100));
         await first.write(500, bytes.subarray(500, 600));
         await first.discard();
-        expect(new Frontier(first.shared).state).toBe('failed');
+        expect(new SharedOffset(first.shared).state).toBe('failed');
         await using second = await begin(store, descriptor);
         expect(second.missing()).toEqual([{ start: 0, end: bytes.length }]);
       });
@@ -317,21 +323,21 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
 
       it('tells those who wait how far it is, and nobody else', async () => {
         const descriptor = describing(bytes);
-        const told: unknown[] = [];
+        const reported: unknown[] = [];
         const late: unknown[] = [];
         const writer = await store.ingest(descriptor, { onWait: (progress) => late.push(progress) });
-        const waiting = store.ingest(descriptor, { onWait: (progress) => told.push(progress) });
+        const waiting = store.ingest(descriptor, { onWait: (progress) => reported.push(progress) });
         await writer?.write(0, bytes.subarray(0, 1000));
         await writer?.write(2000, bytes.subarray(2000, 2500));
-        await vi.waitFor(() => expect(told).toContainEqual({ bytes: 1500, size: bytes.length }), {
+        await vi.waitFor(() => expect(reported).toContainEqual({ bytes: 1500, size: bytes.length }), {
           timeout: 30_000,
         });
         await writer?.write(0, bytes);
         await writer?.commit();
         expect(await waiting).toBeUndefined();
-        const count = told.length;
+        const count = reported.length;
         await sleep(300);
-        expect([told.length, late.length]).toEqual([count, 0]);
+        expect([reported.length, late.length]).toEqual([count, 0]);
       });
 
       it('ends a wait with what its callback throws, and that of nobody else', async () => {
@@ -358,7 +364,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const waiting = store.ingest(descriptor, { signal: controller.signal });
         controller.abort();
         await expect(waiting).rejects.toEqual(code('ABORTED'));
-        expect(writer.frontier).toBe(0);
+        expect(writer.sharedOffset).toBe(0);
       });
 
       it('does not begin when it was aborted before', async () => {
@@ -434,7 +440,8 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
       it('is its labels, which are replaced as a whole', async () => {
         const { digest } = await put(store, bytes);
         const other = await put(store, Buffer.from('other'));
-        expect(await store.update(digest, { labels: { a: '1', b: '2' } })).toMatchObject({ digest, labels: { a: '1', b: '2' } }); // prettier-ignore
+        // prettier-ignore
+        expect(await store.update(digest, { labels: { a: '1', b: '2' } })).toMatchObject({ digest, labels: { a: '1', b: '2' } });
         const updated = await store.update(digest, { labels: { c: '3' } });
         expect(updated.labels).toEqual({ c: '3' });
         expect(await store.info(digest)).toEqual(updated);
@@ -478,7 +485,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const descriptor = describing(Buffer.from('x'));
         await using writer = await begin(store, descriptor);
         await expect(store.delete(descriptor.digest)).rejects.toEqual(code('IN_USE'));
-        expect(writer.frontier).toBe(0);
+        expect(writer.sharedOffset).toBe(0);
       });
 
       it('keeps a partial when it deletes the blob that is not there', async () => {
@@ -489,7 +496,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await writer[Symbol.asyncDispose]();
         await store.delete(descriptor.digest);
         await using again = await begin(store, descriptor);
-        expect(again.frontier).toBe(3);
+        expect(again.sharedOffset).toBe(3);
       });
     });
   });

@@ -9,10 +9,10 @@ import { removeTree } from '../support/unpack-fixture.js';
 import type { CreateSnapshotter } from './snapshotter.js';
 
 /**
- * Snapshots that are written as containers write them: through mounts, by programs that know nothing of snapshots. Every
- * snapshot must show what the same programs make of one plain directory, and go on showing it when others stand on it. The
- * cases are those of containerd's own suite for snapshotters (core/snapshots/testsuite), many of them errors that
- * other programs had once.
+ * Snapshots that are written as containers write them: through mounts, by programs that know nothing of
+ * snapshots. Every snapshot must show what the same programs make of one plain directory, and go on showing
+ * it when others stand on it. The cases are those of containerd's own suite for snapshotters
+ * (core/snapshots/testsuite), many of them errors that other programs had once.
  */
 export function snapshotContentTests(create: CreateSnapshotter): void {
   describe('content that is written through mounts', () => {
@@ -58,7 +58,10 @@ interface ContentCase {
   readonly steps: readonly string[];
   /** It gives files to others, or makes devices. */
   readonly needsRoot?: boolean;
-  /** It writes to one name of a file with several: overlayfs copies that name up, and leaves the others with the lower file. */
+  /**
+   * It writes to one name of a file with several: overlayfs copies that name up, and leaves the others with
+   * the lower file.
+   */
   readonly linksPart?: boolean;
 }
 

@@ -13,7 +13,9 @@ export interface SnapshotterUnderTest extends AsyncDisposable {
   reopen(): Promise<SnapshotterUnderTest>;
 }
 
-/** What every snapshotter promises (src/unpack/snapshotter.ts), run over one. Each test gets a new, empty one. */
+/**
+ * What every snapshotter promises (src/unpack/snapshotter.ts), run over one. Each test gets a new, empty one.
+ */
 export function snapshotterSuite(name: string, create: CreateSnapshotter): void {
   describe(`${name} as a snapshotter`, () => {
     lifecycleTests(create);
@@ -24,7 +26,10 @@ export function snapshotterSuite(name: string, create: CreateSnapshotter): void 
   });
 }
 
-/** The directory that an active snapshot is written through: of the mounts seen here, the one that takes changes. */
+/**
+ * The directory that an active snapshot is written through: of the mounts seen here, the one that takes
+ * changes.
+ */
 export function writableDirectory(mounts: readonly Mount[]): string {
   const [mount] = mounts;
   if (mount === undefined) throw new Error('an active snapshot has no mount');

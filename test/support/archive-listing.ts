@@ -10,8 +10,9 @@ interface Listed extends Omit<ListedEntry, 'nlink'> {
 const FORMATS = { fifo: 1, character: 2, block: 6 } as const;
 
 /**
- * What a tar archive is a tree of, without extracting it: as TreeLister lists one. What no archive of a tree may have throws: a
- * name before the directory that holds it, a link before the file, a name twice that is no directory.
+ * What a tar archive is a tree of, without extracting it: as TreeLister lists one. What no archive of a tree
+ * may have throws: a name before the directory that holds it, a link before the file, a name twice that is no
+ * directory.
  */
 export function listArchive(archive: Buffer): TreeListing {
   const listing = new ArchiveListing();

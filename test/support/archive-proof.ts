@@ -3,7 +3,7 @@ import { isLandfallError } from '../../src/errors.js';
 import { openArchive } from '../../src/transfer/transports/archives/open-archive.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
-import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { LayoutTransport } from '../../src/transfer/transports/layout-transport.js';
 import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
 import { ArchiveLoader } from '../../src/transfer/copy/load-archive.js';
 import { verify, type VerifyOptions } from '../../src/transfer/verify/verify.js';
@@ -14,7 +14,7 @@ export async function proofOf(file: string, options: VerifyOptions = {}): Promis
     await using archive = await openArchive({ file });
     const faults = await archive.faults();
     if (faults.length > 0) return faults.map(({ code }) => code);
-    const place = new LayoutPlace({ content: archive, location: file });
+    const place = new LayoutTransport({ content: archive, location: file });
     const declared = new Set(archive.omitted.map(({ digest }) => digest));
     const report = await verify(await layoutRoots(place), {
       isLeftOut: ({ digest }) => declared.has(digest),

@@ -3,12 +3,12 @@ import type { Descriptor } from '../../src/spec/index.js';
 import { copy } from '../../src/transfer/copy/copy.js';
 import type { PlatformChoice } from '../../src/transfer/copy/copy-request.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
-import type { DestinationPlace } from '../../src/transfer/transports/destination.js';
+import type { DestinationTransport } from '../../src/transfer/transports/destination.js';
 import {
   ArchiveDestination,
   type ArchiveDestinationOptions,
 } from '../../src/transfer/transports/archives/archive-destination.js';
-import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { LayoutTransport } from '../../src/transfer/transports/layout-transport.js';
 import type { TinyLayout } from './tiny-image.js';
 
 /** An image that goes into an archive: `docker.io/team/app`, and its tag. */
@@ -21,14 +21,14 @@ export interface ArchivedImage {
 
 /** Copies the images of layouts to a place, and ends it. */
 export async function putImages(
-  place: DestinationPlace,
+  place: DestinationTransport,
   images: readonly ArchivedImage[],
 ): Promise<Descriptor[]> {
   const session = new CopySession();
   const targets: Descriptor[] = [];
   for (const { layout, repository, tag, platforms = 'present' } of images) {
     const content = await OciLayout.open(layout.dir);
-    const source = new LayoutPlace({ content, location: `oci:${layout.dir}`, path: layout.dir });
+    const source = new LayoutTransport({ content, location: `oci:${layout.dir}`, path: layout.dir });
     const request = { from: '', tag, platforms };
     const report = await copy(source.repository(''), place.repository(repository), request, session);
     targets.push(report.target);

@@ -5,8 +5,9 @@ import { join, resolve } from 'node:path';
 import { peerOutput } from './landfall-command.js';
 
 /**
- * What a shell script makes: it gets an empty directory, and leaves there a directory `image`, whose path is answered. That
- * is built once and kept below node_modules, under a name that follows the script, so that a changed script builds anew.
+ * What a shell script makes: it gets an empty directory, and leaves there a directory `image`, whose path is
+ * answered. That is built once and kept below node_modules, under a name that follows the script, so that a
+ * changed script builds anew.
  */
 export async function buildOnce(name: string, script: string): Promise<string> {
   const recipe = createHash('sha256').update(script).digest('hex').slice(0, 12);
@@ -35,7 +36,9 @@ export async function layerBlobs(layout: string, tag: string): Promise<string[]>
   return layers.map(({ digest }) => join(layout, 'blobs', ...digest.split(':')));
 }
 
-/** Every directory that some layer of a layout's image lists, without slashes at the ends; the root is `''`. */
+/**
+ * Every directory that some layer of a layout's image lists, without slashes at the ends; the root is `''`.
+ */
 export async function listedDirectories(layout: string, tag: string): Promise<Set<string>> {
   const listed = new Set<string>();
   for (const blob of await layerBlobs(layout, tag)) {

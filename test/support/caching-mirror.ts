@@ -8,8 +8,8 @@ export interface CachingMirrorOptions {
 }
 
 /**
- * nginx before a registry, as the recipes for caching registries have it: what has a digest is kept, what has a tag only
- * for a while, and both are still served while the registry is away.
+ * nginx before a registry, as the recipes for caching registries have it: what has a digest is kept, what has
+ * a tag only for a while, and both are still served while the registry is away.
  */
 export async function startCachingMirror({ upstream, tls, http2 }: CachingMirrorOptions): Promise<Nginx> {
   return await startNginx({

@@ -20,7 +20,10 @@ export interface IssueOptions {
 
 const DAY = 86_400_000;
 
-/** A small authority of this test run: what it issues is good for one day, where its own certificate is trusted. */
+/**
+ * A small authority of this test run: what it issues is good for one day, where its own certificate is
+ * trusted.
+ */
 export class CertificateAuthority {
   /** PEM, signed by itself. */
   readonly cert: string;

@@ -23,8 +23,8 @@ export interface SignedBy {
 }
 
 /**
- * What becomes of each signature for {@link SUBJECT}: `holds: key sha256:…`, or why it does not. They are found as they would be at a
- * registry.
+ * What becomes of each signature for {@link SUBJECT}: `holds: key sha256:…`, or why it does not. They are
+ * found as they would be at a registry.
  */
 export async function verdicts(
   requirement: SignatureRequirement,

@@ -5,8 +5,9 @@ import { main } from '../../src/cli/main.js';
 import type { ServedCommand, ServedResult } from './warm-command.js';
 
 /**
- * A process that runs the built command again and again, each command line after the other, with what it is sent as its surroundings;
- * so that not each of a test's many commands pays for a start of Node.js. See `warm-command.ts`.
+ * A process that runs the built command again and again, each command line after the other, with what it is
+ * sent as its surroundings; so that not each of a test's many commands pays for a start of Node.js. See
+ * `warm-command.ts`.
  */
 async function serve({ args, env, input }: ServedCommand): Promise<ServedResult> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
@@ -17,8 +18,8 @@ async function serve({ args, env, input }: ServedCommand): Promise<ServedResult>
   const code = await main(args, { env, stdin, stdout, stderr, uid }, signals);
   stdout.end();
   stderr.end();
-  const [said, told] = await outputs;
-  return { code, stdout: said, stderr: told };
+  const [said, reported] = await outputs;
+  return { code, stdout: said, stderr: reported };
 }
 
 process.on('message', (command: ServedCommand) => {

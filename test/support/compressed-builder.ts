@@ -41,7 +41,10 @@ export function gzipMember(content: Buffer, fields: GzipFields = {}): Buffer {
   ]);
 }
 
-/** Frames whose content is not part of what is compressed (RFC 8878 section 3.1.2). `magic` is the last of its 16 values' digits. */
+/**
+ * Frames whose content is not part of what is compressed (RFC 8878 section 3.1.2). `magic` is the last of its
+ * 16 values' digits.
+ */
 export function skippableFrame(content: Buffer | string, magic = 0): Buffer {
   const bytes = Buffer.from(content as string, 'latin1');
   return Buffer.concat([uint32(0x184d2a50 + magic), uint32(bytes.length), bytes]);
@@ -61,8 +64,8 @@ export function zstdFrame(content: Buffer, o: FrameOptions = {}): Buffer {
 }
 
 /**
- * eStargz (stargz-snapshotter: eStargz): each part of the archive is a gzip member of its own, the index is the last entry,
- * and a footer of 51 bytes, an empty member, tells where it is.
+ * eStargz (stargz-snapshotter: eStargz): each part of the archive is a gzip member of its own, the index is
+ * the last entry, and a footer of 51 bytes, an empty member, tells where it is.
  *
  * @param parts - of an archive, without its end
  * @param index - the entry `stargz.index.json`, with the archive's end
@@ -82,8 +85,8 @@ function eStargzFooter(indexOffset: number): Buffer {
 }
 
 /**
- * zstd:chunked (containers/storage): each part of the archive is a zstd frame of its own, then come the index, the
- * headers for putting the archive together again, and a footer, as skippable frames.
+ * zstd:chunked (containers/storage): each part of the archive is a zstd frame of its own, then come the
+ * index, the headers for putting the archive together again, and a footer, as skippable frames.
  */
 export function zstdChunked(parts: readonly Buffer[]): Buffer {
   const frames = Buffer.concat(parts.map((part) => zstdFrame(part)));

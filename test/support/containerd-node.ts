@@ -75,7 +75,8 @@ export class ContainerdNode implements AsyncDisposable {
   }
 
   /**
-   * Starts the daemon, for the first time or once it was ended, and waits until containerd, which has to run, has found it.
+   * Starts the daemon, for the first time or once it was ended, and waits until containerd, which has to run,
+   * has found it.
    *
    * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it; `options`: more of them
    */
@@ -107,8 +108,8 @@ export class ContainerdNode implements AsyncDisposable {
   }
 
   /**
-   * Ends it while calls are under way, which its `restart` waits for. That starts it again all the same. Where its own clean-up comes
-   * to no end, since it waits for such a call, it is killed.
+   * Ends it while calls are under way, which its `restart` waits for. That starts it again all the same.
+   * Where its own clean-up comes to no end, since it waits for such a call, it is killed.
    */
   async endContainerd(signal: 'TERM' | 'KILL'): Promise<void> {
     const end = `kill -${signal} $(pidof containerd)
@@ -184,7 +185,10 @@ export class ContainerdNode implements AsyncDisposable {
     return names.filter((name) => /^\d+$/.test(name)).length;
   }
 
-  /** Until containerd has found its snapshotter: it tries only every few seconds to reach one that was not there. */
+  /**
+   * Until containerd has found its snapshotter: it tries only every few seconds to reach one that was not
+   * there.
+   */
   async #reached(): Promise<void> {
     const snapshots = (...args: readonly string[]): Promise<string> =>
       patiently(() => this.containerd.ctr('-n', 'k8s.io', 'snapshots', '--snapshotter', 'landfall', ...args));

@@ -18,7 +18,10 @@ const DELIVERED = resolve(import.meta.dirname, '../../deploy/containerd/config-1
 const READY_MS = 30_000;
 const POLL_MS = 50;
 
-/** Debian's containerd with runc in a namespace, with its own root, state and sockets. Its pods share the host's network. */
+/**
+ * Debian's containerd with runc in a namespace, with its own root, state and sockets. Its pods share the
+ * host's network.
+ */
 export class Containerd implements AsyncDisposable {
   /** In the namespace. */
   readonly socket: string;

@@ -17,11 +17,16 @@ export interface ContentNetworkOptions {
 }
 
 export interface ContentNetwork extends Nginx {
-  /** Where a blob is. A signed URL is good for `seconds`, 60 by default; one that is not good any more has less than 0. */
+  /**
+   * Where a blob is. A signed URL is good for `seconds`, 60 by default; one that is not good any more has
+   * less than 0.
+   */
   url(digest: Digest, seconds?: number): string;
 }
 
-/** nginx as a content delivery network: blobs as static files by their digests, at URLs that may be signed. */
+/**
+ * nginx as a content delivery network: blobs as static files by their digests, at URLs that may be signed.
+ */
 export async function startContentNetwork(options: ContentNetworkOptions): Promise<ContentNetwork> {
   const { blobs, ranges = true, signed = false, tls, http2 } = options;
   const key = secret(randomBytes(18).toString('hex'), 'key of the signed URLs');

@@ -66,7 +66,10 @@ function publicPart(pem: string): SigningKey {
   };
 }
 
-/** Signs what a digest names, at its registry. @param identity what the signature is to say that it is for; default: the repository */
+/**
+ * Signs what a digest names, at its registry. @param identity what the signature is to say that it is for;
+ * default: the repository
+ */
 export async function cosignSign(
   image: string,
   { key, certificate }: CosignSigner,

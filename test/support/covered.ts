@@ -1,8 +1,8 @@
 import type { CoverageOptions } from 'vitest/node';
 
 /**
- * Lines of each folder of `src/` that tests run in their own process, in per cent: what is reached, less two. What runs only in the
- * built command, in worker threads, or in daemons that tests start, is not seen.
+ * Lines of each folder of `src/` that tests run in their own process, in per cent: what is reached, less two.
+ * What runs only in the built command, in worker threads, or in daemons that tests start, is not seen.
  */
 const LINES: Readonly<Record<string, number>> = {
   concurrency: 95,

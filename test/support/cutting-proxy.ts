@@ -4,13 +4,15 @@ import net from 'node:net';
 export interface CuttingProxyOptions {
   /** `127.0.0.1:PORT` */
   readonly to: string;
-  /** How many bytes of the client each connection carries: the first, the second, and so on. Those after: all. */
+  /**
+   * How many bytes of the client each connection carries: the first, the second, and so on. Those after: all.
+   */
   readonly cuts: readonly number[];
 }
 
 /**
- * Stands before a server and breaks connections off once the client has sent so much. A connection on which little is sent
- * is not counted, so that the cuts meet uploads and not what goes before.
+ * Stands before a server and breaks connections off once the client has sent so much. A connection on which
+ * little is sent is not counted, so that the cuts meet uploads and not what goes before.
  */
 export class CuttingProxy implements AsyncDisposable {
   /** How many connections were cut. */

@@ -13,8 +13,9 @@ export const DEBIAN_IMAGE_PEERS: readonly string[] = [
 ];
 
 /**
- * Builds a real image: Debian as mmdebstrap makes it, then layers by umoci repack with packages and deletes, and one by
- * umoci raw add-layer with what repack does not make. The mtimes are what they are: only the layers' equality counts.
+ * Builds a real image: Debian as mmdebstrap makes it, then layers by umoci repack with packages and deletes,
+ * and one by umoci raw add-layer with what repack does not make. The mtimes are what they are: only the
+ * layers' equality counts.
  */
 const BUILD = String.raw`
 set -eu

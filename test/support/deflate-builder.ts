@@ -47,7 +47,9 @@ export interface LengthSymbol {
 export interface DynamicBlock {
   readonly literals: CodeLengths;
   readonly distances: CodeLengths;
-  /** Lengths that are given, from symbol 0 on; HLIT and HDIST by themselves. Default: as many as are needed. */
+  /**
+   * Lengths that are given, from symbol 0 on; HLIT and HDIST by themselves. Default: as many as are needed.
+   */
   readonly literalCount?: number;
   readonly distanceCount?: number;
   /** The code of code lengths. Default: one of all 19. */
@@ -143,7 +145,10 @@ export class DeflateBuilder {
   }
 }
 
-/** A gzip member around deflate data, with the trailer of its content, so that nothing but the data can be wrong. */
+/**
+ * A gzip member around deflate data, with the trailer of its content, so that nothing but the data can be
+ * wrong.
+ */
 export function memberOf(deflated: Buffer, content: Buffer): Buffer {
   const trailer = Buffer.alloc(8);
   trailer.writeUInt32LE(crc32(content), 0);

@@ -42,7 +42,10 @@ const HTPASSWD = `${REGISTRY_USER.username}:$2a$05$abcdefghijklmnopqrstuuc.NR2QD
 
 const PROBE = 'landfall-test-probe';
 
-/** Starts Debian's docker-registry on a free port of 127.0.0.1, storing below a directory of its own in the temp folder. */
+/**
+ * Starts Debian's docker-registry on a free port of 127.0.0.1, storing below a directory of its own in the
+ * temp folder.
+ */
 export async function startDockerRegistry(options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
   const dir = await mkdtemp(join(tmpdir(), 'docker-registry-'));
   const configFile = join(dir, 'config.yml');
@@ -120,7 +123,10 @@ async function listeningPort(child: Child): Promise<string> {
 
 let probes = 0;
 
-/** A line is written when its request has ended, so the line of a later request says that the earlier ones are there. */
+/**
+ * A line is written when its request has ended, so the line of a later request says that the earlier ones are
+ * there.
+ */
 async function settledLog(address: string, options: DockerRegistryOptions, log: string[]): Promise<string[]> {
   probes += 1;
   const marker = `${PROBE}-${probes}`;

@@ -22,8 +22,8 @@ export interface ExpectedImage {
 }
 
 /**
- * Pulls an image to a store of its own, where nothing goes wrong, and looks what it becomes. What `makeTinyLayout` puts in must be
- * what is in it: the layout is the other source of truth.
+ * Pulls an image to a store of its own, where nothing goes wrong, and looks what it becomes. What
+ * `makeTinyLayout` puts in must be what is in it: the layout is the other source of truth.
  */
 export async function expectedImage(reference: string, layout: TinyLayout): Promise<ExpectedImage> {
   const work = await mkdtemp(join(tmpdir(), 'landfall-expected-'));

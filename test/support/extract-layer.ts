@@ -32,8 +32,8 @@ export interface Extracted {
 }
 
 /**
- * A place to extract layers in, with things beside the layer's directory that no layer may touch. Call {@link assertUntouched}
- * after each extraction, failed ones too.
+ * A place to extract layers in, with things beside the layer's directory that no layer may touch. Call {@link
+ * assertUntouched} after each extraction, failed ones too.
  */
 export class Sandbox {
   readonly root: string;
@@ -85,7 +85,10 @@ export class Sandbox {
   }
 }
 
-/** What lies in a directory: path to `dir MODE`, `file MODE CONTENT`, `symlink TARGET`, `char MAJOR:MINOR MODE`, … Paths are bytes. */
+/**
+ * What lies in a directory: path to `dir MODE`, `file MODE CONTENT`, `symlink TARGET`, `char MAJOR:MINOR
+ * MODE`, … Paths are bytes.
+ */
 export function listing(directory: string): Record<string, string> {
   const found: Record<string, string> = {};
   const visit = (path: string): void => {

@@ -29,8 +29,9 @@ interface FakeBlob {
 }
 
 /**
- * As much of containerd as landfall's side of it asks: content, leases, names, snapshots that a snapshotter of landfall has or has
- * not, events, and a CRI that learns from them. It refuses what containerd refuses, and what comes without its namespace or lease.
+ * As much of containerd as landfall's side of it asks: content, leases, names, snapshots that a snapshotter
+ * of landfall has or has not, events, and a CRI that learns from them. It refuses what containerd refuses,
+ * and what comes without its namespace or lease.
  */
 export class FakeContainerd implements AsyncDisposable {
   readonly socket: string;
@@ -92,7 +93,7 @@ export class FakeContainerd implements AsyncDisposable {
   /** Somebody else takes a name away. */
   remove(name: string): void {
     this.records.delete(name);
-    this.#tell('delete', name);
+    this.#emit('delete', name);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -188,7 +189,7 @@ export class FakeContainerd implements AsyncDisposable {
   #put(what: 'create' | 'update', image: ImageMessage): object {
     this.records.set(image.name, image);
     this.calls.push(`images/${what === 'create' ? 'Create' : 'Update'} ${image.name}`);
-    this.#tell(what, image.name);
+    this.#emit(what, image.name);
     return {};
   }
 
@@ -246,7 +247,7 @@ export class FakeContainerd implements AsyncDisposable {
   }
 
   /** What its CRI learns of an image, it learns a moment later. */
-  #tell(what: 'create' | 'update' | 'delete', name: string): void {
+  #emit(what: 'create' | 'update' | 'delete', name: string): void {
     for (const listener of this.#listeners)
       listener.write({ namespace: NAMESPACE, topic: `/images/${what}` });
     setTimeout(() => {

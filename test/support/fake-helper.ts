@@ -2,8 +2,8 @@ import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Writes `docker-credential-NAME` into a directory, a shell script. The action is its `$1`, and what it is given stands on
- * its standard input.
+ * Writes `docker-credential-NAME` into a directory, a shell script. The action is its `$1`, and what it is
+ * given stands on its standard input.
  */
 export async function placeHelper(directory: string, name: string, script: string): Promise<void> {
   const path = join(directory, `docker-credential-${name}`);
@@ -11,7 +11,10 @@ export async function placeHelper(directory: string, name: string, script: strin
   await chmod(path, 0o755);
 }
 
-/** A helper that keeps one set of credentials in `FILE`, and notes in `LOG` how it was called and what it was given. */
+/**
+ * A helper that keeps one set of credentials in `FILE`, and notes in `LOG` how it was called and what it was
+ * given.
+ */
 export async function placeKeepingHelper(
   directory: string,
   name: string,

@@ -49,7 +49,10 @@ function withSmallHex(text: string): string {
   return text.replace(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase());
 }
 
-/** What base64 of anything that holds the value has in it, such as `user:value`: it depends on where the value begins. */
+/**
+ * What base64 of anything that holds the value has in it, such as `user:value`: it depends on where the value
+ * begins.
+ */
 function base64Of(value: string): string[] {
   return [0, 1, 2].map((before) => {
     const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(value)]);

@@ -4,7 +4,10 @@ import https from 'node:https';
 import net from 'node:net';
 
 export interface ForwardProxyOptions {
-  /** Where names lead: `registry.example` to `127.0.0.1:PORT`, whatever port was asked for. Others are answered 502. */
+  /**
+   * Where names lead: `registry.example` to `127.0.0.1:PORT`, whatever port was asked for. Others are
+   * answered 502.
+   */
   readonly leads: Readonly<Record<string, string>>;
   /** `user:password`: without it in `Proxy-Authorization` it answers 407. */
   readonly wants?: string;
@@ -17,7 +20,10 @@ export interface ForwardProxyOptions {
 /** What belongs to one connection (RFC 9110, 7.6.1), or to the proxy alone. */
 const NOT_PASSED_ON: ReadonlySet<string> = new Set(['connection', 'proxy-authorization', 'proxy-connection']);
 
-/** A forward proxy as stands before a company's network: absolute-form requests, and CONNECT (RFC 9110, 9.3.6). */
+/**
+ * A forward proxy as stands before a company's network: absolute-form requests, and CONNECT (RFC 9110,
+ * 9.3.6).
+ */
 export class ForwardProxy implements AsyncDisposable {
   /** `GET http://registry.example/v2/`, `CONNECT registry.example:443` */
   readonly lines: string[] = [];

@@ -7,17 +7,18 @@ const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 
 /**
- * As root, with everything that the archive says. tar takes a directory for finished when another name follows, as in `a/`,
- * `a.txt`, `a/b`, and so its time would be wrong, unless all directories wait for the end.
+ * As root, with everything that the archive says. tar takes a directory for finished when another name
+ * follows, as in `a/`, `a.txt`, `a/b`, and so its time would be wrong, unless all directories wait for the
+ * end.
  */
 const EXTRACT = [
   '-x', '-p', '--numeric-owner', '--delay-directory-restore', '--xattrs', '--xattrs-include=*',
 ] as const; // prettier-ignore
 
 /**
- * Applies layers to an empty directory with GNU tar, one after the other, as image-spec layer.md says (Applying Changesets):
- * what a layer deletes is deleted by hand first, and its other entries are extracted. For archives whose names have
- * no line breaks and pass through no symlinks.
+ * Applies layers to an empty directory with GNU tar, one after the other, as image-spec layer.md says
+ * (Applying Changesets): what a layer deletes is deleted by hand first, and its other entries are extracted.
+ * For archives whose names have no line breaks and pass through no symlinks.
  */
 export async function extractWithGnuTar(
   blobs: readonly string[],
@@ -53,7 +54,10 @@ async function remove(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
 
-/** A directory that a layer does not list stays as it was, although what the layer adds to it or deletes changes its time. */
+/**
+ * A directory that a layer does not list stays as it was, although what the layer adds to it or deletes
+ * changes its time.
+ */
 const SAVE_DIRECTORIES = String.raw`
 set -eu
 cd "$1"

@@ -6,8 +6,8 @@ import type { Place } from './mount-namespace.js';
 const DATABASE = new URL('../../dist/src/metadata/index.js', import.meta.url);
 
 /**
- * The log is written over from its beginning once it was brought into the database, as long as somebody has the database open.
- * 2,000 pages: no pull gets behind what is there already.
+ * The log is written over from its beginning once it was brought into the database, as long as somebody has
+ * the database open. 2,000 pages: no pull gets behind what is there already.
  */
 const SCRIPT = `
 import { MetadataDatabase } from ${JSON.stringify(DATABASE.href)};
@@ -21,8 +21,9 @@ process.stdout.write('open\\n');
 `;
 
 /**
- * Keeps a store's database open, as a daemon does beside the command, with a write-ahead log that has its full length
- * already. A transaction then changes no file's length, so to sync it brings no other file's name to the disk.
+ * Keeps a store's database open, as a daemon does beside the command, with a write-ahead log that has its
+ * full length already. A transaction then changes no file's length, so to sync it brings no other file's name
+ * to the disk.
  */
 export async function holdDatabase(place: Place, root: string): Promise<AsyncDisposable> {
   let holder: ChildProcess | undefined;

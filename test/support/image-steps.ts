@@ -18,11 +18,11 @@ export interface ImageStepsOptions {
 export function imageSteps(layout: TinyLayout, options: ImageStepsOptions): Step[] {
   const { repository, tag, blobs = { ranges: true }, first, query = '' } = options;
   const below = `/v2/${repository}`;
-  const documents = [layout.target, ...layout.manifests.map(({ manifest }) => manifest)];
+  const manifests = [layout.target, ...layout.manifests.map(({ manifest }) => manifest)];
   const steps: Step[] = [];
   const add = (on: string, reply: Reply): void =>
     void steps.push({ on: `${on}${query}`, times: 'any', ...reply });
-  for (const { digest, mediaType } of documents) {
+  for (const { digest, mediaType } of manifests) {
     const reply = manifestReply(layout.blobs.get(digest) ?? '', mediaType, digest);
     for (const method of ['HEAD', 'GET']) {
       add(`${method} ${below}/manifests/${digest}`, reply);

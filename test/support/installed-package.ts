@@ -4,13 +4,16 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { isLong } from './rounds.js';
 
-/** How a user may install: with what packages run when they are, or without and with their building afterwards. */
+/**
+ * How a user may install: with what packages run when they are, or without and with their building
+ * afterwards.
+ */
 export const INSTALLATIONS = ['npm install', 'npm install --ignore-scripts, then npm rebuild'] as const;
 export type Installation = (typeof INSTALLATIONS)[number];
 
 /**
- * Native modules are compiled here, since nobody may have compiled them for this machine. How well they are optimized is not what is
- * tested, and takes two thirds of the time; the long run builds as users do.
+ * Native modules are compiled here, since nobody may have compiled them for this machine. How well they are
+ * optimized is not what is tested, and takes two thirds of the time; the long run builds as users do.
  */
 const BUILD: Readonly<Record<string, string>> = {
   JOBS: 'max',
@@ -20,7 +23,10 @@ const BUILD: Readonly<Record<string, string>> = {
 const OF_OUR_NPM =
   /^(npm_(package|lifecycle)_|npm_(command|execpath|node_execpath)$|npm_config_(local_|global_)?prefix$|INIT_CWD$|NODE_|VITEST)/;
 
-/** Installs an archive of landfall in an empty project. @param node the program of the Node.js that npm runs on */
+/**
+ * Installs an archive of landfall in an empty project. @param node the program of the Node.js that npm runs
+ * on
+ */
 export async function installPackage(
   project: string,
   archive: string,

@@ -21,8 +21,8 @@ const ELF_MACHINE = 18;
 const MMA = 54;
 
 /**
- * The built landfall as if it were installed in a directory, with some of its native modules lacking; all else of it is what is
- * installed here. The directory has to be there and goes with whoever made it.
+ * The built landfall as if it were installed in a directory, with some of its native modules lacking; all
+ * else of it is what is installed here. The directory has to be there and goes with whoever made it.
  *
  * @returns the path of the command
  */

@@ -8,7 +8,7 @@ export interface Manifest {
   readonly [key: string]: unknown;
 }
 
-/** The documents of a YAML text; throws where it is none. */
+/** The manifests of a YAML text; throws where it is none. */
 export function manifestsIn(text: string): Manifest[] {
   return parseAllDocuments(text).map((document) => {
     const [error] = document.errors;
@@ -18,8 +18,8 @@ export function manifestsIn(text: string): Manifest[] {
 }
 
 /**
- * What the compiler says of a manifest as a literal of its type, which lets nothing pass that it does not know, as Kubernetes' own
- * schemas do.
+ * What the compiler says of a manifest as a literal of its type, which lets nothing pass that it does not
+ * know, as Kubernetes' own schemas do.
  *
  * @param type `kubernetes-models/batch/v1/Job`
  */

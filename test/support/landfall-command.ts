@@ -39,7 +39,9 @@ export function landfall(args: readonly string[], options: CommandOptions = {}):
   return runCommand(process.execPath, [LANDFALL, ...args], options);
 }
 
-/** Runs the built command and parses what it answers on standard output; throws what it said when it fails. */
+/**
+ * Runs the built command and parses what it answers on standard output; throws what it said when it fails.
+ */
 export async function landfallJson<T>(args: readonly string[], options: CommandOptions = {}): Promise<T> {
   const result = await landfall([...args, '--output', 'json'], options);
   if (result.code !== 0)

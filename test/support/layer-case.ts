@@ -3,7 +3,10 @@ import type { TreeListing } from './tree-lister.js';
 /** The forms that layers are unpacked into; `exported` is an archive, which is the same whoever makes it. */
 export type FormName = 'overlay' | 'userxattr' | 'native' | 'merged' | 'exported';
 
-/** Layers, and what they come to in every form, as root sees it; who is not root, see {@link withoutPrivileges}. */
+/**
+ * Layers, and what they come to in every form, as root sees it; who is not root, see {@link
+ * withoutPrivileges}.
+ */
 export interface LayerCase {
   readonly name: string;
   /** Bottom first; the parts of each archive. */
@@ -30,8 +33,9 @@ const USUAL_TIME = 1_000_000_000;
 export const IMPLIED = 'dir 755, now';
 
 /**
- * Each path in one line: `dir MODE`, `file MODE CONTENT`, `symlink TARGET`, `fifo MODE`, `char MAJOR:MINOR MODE`, `block …`; behind
- * it, each after a comma, what is not usual: `UID:GID` other than 0:0, `at SECONDS` or `now` for a time, `NAME=VALUE` of xattrs.
+ * Each path in one line: `dir MODE`, `file MODE CONTENT`, `symlink TARGET`, `fifo MODE`, `char MAJOR:MINOR
+ * MODE`, `block …`; behind it, each after a comma, what is not usual: `UID:GID` other than 0:0, `at SECONDS`
+ * or `now` for a time, `NAME=VALUE` of xattrs.
  *
  * @param since - seconds; what has a later time has it `now`
  */
@@ -86,7 +90,10 @@ const DEVICE = /^(?:char|block) /;
 const OWNER = /, \d+:\d+(?=,|$)/;
 const PRIVILEGED_XATTR = /, (?:trusted|security)\.[^,]*/g;
 
-/** What a tree comes to for who is not root: it is all the user's, without devices and without what only root may set. */
+/**
+ * What a tree comes to for who is not root: it is all the user's, without devices and without what only root
+ * may set.
+ */
 export function withoutPrivileges(tree: Readonly<Record<string, string>>): Record<string, string> {
   const kept = Object.entries(tree).filter(([, line]) => !DEVICE.test(line));
   return Object.fromEntries(

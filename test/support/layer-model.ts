@@ -64,7 +64,9 @@ class ModelLayer {
   readonly #own = new Map<string, ModelNode>([['', IMPLIED]]);
   readonly #whiteouts = new Set<string>();
   readonly #opaques = new Set<string>();
-  /** Links to lower files, which nobody knows yet while the layer is read: not even that they are symlinks. */
+  /**
+   * Links to lower files, which nobody knows yet while the layer is read: not even that they are symlinks.
+   */
   readonly #waiting = new Set<string>();
   /** Lower files that were linked to: they must stay visible. */
   readonly #needed = new Set<string>();
@@ -175,8 +177,8 @@ class ModelLayer {
   }
 
   /**
-   * The directory that a path leads to through this layer's own symlinks, whether it is there or not; `blocked` where something else
-   * stands in the way.
+   * The directory that a path leads to through this layer's own symlinks, whether it is there or not;
+   * `blocked` where something else stands in the way.
    */
   #resolve(path: string): { readonly path: string } | 'blocked' | 'endless' {
     const todo = path.split('/').filter((part) => part !== '');

@@ -2,8 +2,8 @@ import { makeTinyLayout, type TinyEntry, type TinyLayout } from './tiny-image.js
 import { randomBytes } from 'node:crypto';
 
 /**
- * A layout whose image has so many layers, each of one directory with files of bytes that do not compress, so that a
- * pull of it takes a moment.
+ * A layout whose image has so many layers, each of one directory with files of bytes that do not compress, so
+ * that a pull of it takes a moment.
  */
 export function makeLayeredLayout(
   directory: string,

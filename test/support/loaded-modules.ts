@@ -62,7 +62,10 @@ export async function loadedBy(args: readonly string[], file: string): Promise<L
   };
 }
 
-/** The files that a file of the bundle was made of: each stands in a comment of its own above what became of it. Or the file itself. */
+/**
+ * The files that a file of the bundle was made of: each stands in a comment of its own above what became of
+ * it. Or the file itself.
+ */
 async function partsOf(file: string): Promise<readonly string[]> {
   if (file.includes('/node_modules/')) return [file];
   const text = await readFile(fileURLToPath(file), 'utf8');

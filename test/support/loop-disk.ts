@@ -19,7 +19,8 @@ const MAKERS: Readonly<Record<DiskType, Maker>> = {
 };
 
 /**
- * Mounts a new file system of this type in a namespace, with which it goes; only what is written to it takes memory.
+ * Mounts a new file system of this type in a namespace, with which it goes; only what is written to it takes
+ * memory.
  *
  * @returns where it is mounted, as the namespace knows it
  */

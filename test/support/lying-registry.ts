@@ -5,7 +5,10 @@ import type { TinyLayout } from './tiny-image.js';
 
 const PIECE_BYTES = 16 * 1024;
 
-/** What becomes of one answer: other bytes, a cut after so many of them, a pause before each piece, or a status. */
+/**
+ * What becomes of one answer: other bytes, a cut after so many of them, a pause before each piece, or a
+ * status.
+ */
 export interface Lie {
   readonly body?: Buffer;
   /** Says the whole length, sends so many bytes, and cuts the connection. */
@@ -25,8 +28,8 @@ export interface LyingRegistry extends AsyncDisposable {
 }
 
 /**
- * A registry that serves one tiny image under any repository and tag, honest except where `lie` says otherwise. `what`
- * is `tag`, or the digest that is asked for.
+ * A registry that serves one tiny image under any repository and tag, honest except where `lie` says
+ * otherwise. `what` is `tag`, or the digest that is asked for.
  */
 export async function startLyingRegistry(
   layout: TinyLayout,

@@ -11,9 +11,9 @@ export interface ManyLayers {
 }
 
 /**
- * So many small layers, each of which does something to what some layer below it did: every one overwrites a file, adds a
- * directory and turns a symlink; some delete what the one below made, some empty a directory, and some give a file of the
- * lowest layer one more name.
+ * So many small layers, each of which does something to what some layer below it did: every one overwrites a
+ * file, adds a directory and turns a symlink; some delete what the one below made, some empty a directory,
+ * and some give a file of the lowest layer one more name.
  */
 export function manyLayers(count: number): ManyLayers {
   const layers: Buffer[] = [];

@@ -1,5 +1,5 @@
 import { type Descriptor, MEDIA_TYPES, type Platform } from '../../src/spec/index.js';
-import type { MemoryRepository } from './memory-place.js';
+import type { MemoryRepository } from './memory-transport.js';
 
 export const AMD64: Platform = { os: 'linux', architecture: 'amd64' };
 export const ARM64: Platform = { os: 'linux', architecture: 'arm64' };

@@ -5,7 +5,10 @@ import type { Descriptor, Digest } from '../../src/spec/index.js';
 import type { SignatureSource } from '../../src/trust/index.js';
 import type { SignatureArtifact } from './simple-signing.js';
 
-/** Signatures in memory, which notes what is asked of it: `resolve sha256-….sig`, `referrers sha256:…`, `fetch sha256:…`. */
+/**
+ * Signatures in memory, which notes what is asked of it: `resolve sha256-….sig`, `referrers sha256:…`, `fetch
+ * sha256:…`.
+ */
 export class MemorySignatureSource implements SignatureSource {
   readonly location: string;
   readonly calls: string[] = [];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { type Descriptor, type Digest, MEDIA_TYPES } from '../../src/spec/index.js';
 import { PolicyFile } from '../../src/trust/index.js';
-import type { MemoryRepository } from './memory-place.js';
+import type { MemoryRepository } from './memory-transport.js';
 import { bundleReferrer, statementBundle } from './signature-bundle.js';
 import { type SigningKey, signingKey } from './signing-keys.js';
 import { simpleSignature, simpleSigningManifest } from './simple-signing.js';

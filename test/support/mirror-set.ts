@@ -1,14 +1,16 @@
 import { RegistryClient } from '../../src/registry/index.js';
 import { copy } from '../../src/transfer/copy/copy.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
-import { RegistryPlace } from '../../src/transfer/transports/registry-place.js';
+import { RegistryTransport } from '../../src/transfer/transports/registry-transport.js';
 import { addImage, addIndex, AMD64, ARM64 } from './memory-images.js';
-import { MemoryPlace, type MemoryRepository } from './memory-place.js';
+import { MemoryTransport, type MemoryRepository } from './memory-transport.js';
 
-/** Puts all that a registry in memory has, at its tags, into a real one that speaks HTTP; nothing is removed. */
-export async function pushAll(memory: MemoryPlace, address: string): Promise<void> {
+/**
+ * Puts all that a registry in memory has, at its tags, into a real one that speaks HTTP; nothing is removed.
+ */
+export async function pushAll(memory: MemoryTransport, address: string): Promise<void> {
   await using registry = new RegistryClient({ plainHttp: true });
-  const place = new RegistryPlace({ registry, host: address });
+  const place = new RegistryTransport({ registry, host: address });
   const session = new CopySession();
   for (const name of await memory.repositories()) {
     const source = memory.repository(name);
@@ -26,9 +28,12 @@ export interface MirrorSetOptions {
   readonly layerBytes?: number;
 }
 
-/** Repositories `team/r0`, `team/r1`, … with tags `1.0.0`, `1.1.0`, … that share a layer; every third image is for two platforms. */
-export function mirrorSet({ repositories, tags, layerBytes = 1000 }: MirrorSetOptions): MemoryPlace {
-  const place = new MemoryPlace('memory.lan');
+/**
+ * Repositories `team/r0`, `team/r1`, … with tags `1.0.0`, `1.1.0`, … that share a layer; every third image is
+ * for two platforms.
+ */
+export function mirrorSet({ repositories, tags, layerBytes = 1000 }: MirrorSetOptions): MemoryTransport {
+  const place = new MemoryTransport('memory.lan');
   for (let at = 0; at < repositories; at += 1) {
     const repository = place.repository(`memory.lan/team/r${at}`);
     for (let tag = 0; tag < tags; tag += 1) addOne(repository, { at, tag, layerBytes });

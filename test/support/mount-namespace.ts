@@ -40,9 +40,9 @@ export async function outputAt(place: Place, command: string, ...args: readonly 
 }
 
 /**
- * A mount namespace that lasts as long as this object, or this process. What is mounted in it is seen nowhere else, and
- * goes with it: file systems are unmounted and loop devices freed by the kernel when its last process ends, however
- * that comes.
+ * A mount namespace that lasts as long as this object, or this process. What is mounted in it is seen nowhere
+ * else, and goes with it: file systems are unmounted and loop devices freed by the kernel when its last
+ * process ends, however that comes.
  */
 export class MountNamespace implements Place, AsyncDisposable {
   /** An empty tmpfs, which only this namespace sees. */
@@ -72,7 +72,10 @@ export class MountNamespace implements Place, AsyncDisposable {
     return runCommand(program, [...entering, command, ...args], options);
   }
 
-  /** What a command is to follow to run in it. It becomes the command, so that signals to it reach the command itself. */
+  /**
+   * What a command is to follow to run in it. It becomes the command, so that signals to it reach the command
+   * itself.
+   */
   get entering(): readonly [string, ...string[]] {
     return ['nsenter', '-t', `${this.#keeper.pid}`, '-m', '--'];
   }

@@ -1,7 +1,10 @@
 import { isRoot, isUnprivilegedPass, NEEDS_ROOT } from './needs-root.js';
 import { peer, PEERS } from './peers.js';
 
-/** Says at the start of a test run what this machine lacks, one line each, so that a skipped test surprises nobody. */
+/**
+ * Says at the start of a test run what this machine lacks, one line each, so that a skipped test surprises
+ * nobody.
+ */
 export default function setup(): void {
   const missing = Object.entries(PEERS).filter(([name]) => peer(name) === undefined);
   for (const [name, debianPackage] of missing) {

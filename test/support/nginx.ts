@@ -50,7 +50,9 @@ export interface Nginx extends AsyncDisposable {
   readonly origin: string;
   /** All that it reads and writes. */
   readonly directory: string;
-  /** The requests that have ended so far; what this file itself asked is left out, and so is what was no HTTP. */
+  /**
+   * The requests that have ended so far; what this file itself asked is left out, and so is what was no HTTP.
+   */
   requests(): Promise<NginxRequest[]>;
   /** Ends the processes and removes the directory. May be called twice. */
   stop(): Promise<void>;
@@ -62,8 +64,8 @@ const PROBE = '/landfall-test-probe';
 const PORTS_TRIED = 10;
 
 /**
- * Starts Debian's nginx on a free port of 127.0.0.1, with a directory of its own in the temp folder that `prepare` may
- * fill before.
+ * Starts Debian's nginx on a free port of 127.0.0.1, with a directory of its own in the temp folder that
+ * `prepare` may fill before.
  */
 export async function startNginx(
   options: NginxOptions,
@@ -176,7 +178,10 @@ http {
 
 let probes = 0;
 
-/** The one worker writes a line when its request has ended, so the line of a later request says that the earlier are there. */
+/**
+ * The one worker writes a line when its request has ended, so the line of a later request says that the
+ * earlier are there.
+ */
 async function settledLog(
   origin: string,
   directory: string,

@@ -8,7 +8,10 @@ interface ListedSnapshot {
   readonly kind: string;
 }
 
-/** The snapshots that containerd knows of landfall's, in the namespace of its CRI, sorted: key, parent and kind. */
+/**
+ * The snapshots that containerd knows of landfall's, in the namespace of its CRI, sorted: key, parent and
+ * kind.
+ */
 export async function knownToContainerd(node: ContainerdNode): Promise<readonly string[]> {
   const printed = await node.containerd.ctr('-n', 'k8s.io', 'snapshots', '--snapshotter', 'landfall', 'ls');
   const [, ...rows] = printed.trim().split('\n');
@@ -19,8 +22,11 @@ export async function knownToContainerd(node: ContainerdNode): Promise<readonly 
     .sort();
 }
 
-/** The snapshots that landfall holds for containerd, by the names that containerd gave them there, in the same form. */
-export async function heldByLandfall(node: ContainerdNode): Promise<readonly string[]> {
+/**
+ * The snapshots that landfall holds for containerd, by the names that containerd gave them there, in the same
+ * form.
+ */
+export async function retainedByLandfall(node: ContainerdNode): Promise<readonly string[]> {
   const service = 'containerd.services.snapshots.v1.Snapshots';
   const client = grpcClient('containerd-snapshots-v1.proto', service, node.snapshotsSocket);
   try {
@@ -40,7 +46,9 @@ export async function heldByLandfall(node: ContainerdNode): Promise<readonly str
   }
 }
 
-/** What containerd calls what it names `k8s.io/17/KEY` in a snapshotter; a chain of landfall's has one name. */
+/**
+ * What containerd calls what it names `k8s.io/17/KEY` in a snapshotter; a chain of landfall's has one name.
+ */
 function keyIn(name: string): string {
   return name.replace(/^[^/]+\/\d+\//, '');
 }

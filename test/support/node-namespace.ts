@@ -19,9 +19,9 @@ const SCRIPT =
   'mount -t tmpfs -o mode=0755 tmpfs "$1" && mount -t tmpfs -o mode=0755 tmpfs /run && echo ready; cat';
 
 /**
- * A small machine: a mount and a PID namespace, in which /run and one directory are empty. What is mounted in it is seen
- * nowhere else. With this object, and with this process however that ends, the kernel ends every process in it, such as
- * daemons, what they left running, and containers, and then unmounts everything.
+ * A small machine: a mount and a PID namespace, in which /run and one directory are empty. What is mounted in
+ * it is seen nowhere else. With this object, and with this process however that ends, the kernel ends every
+ * process in it, such as daemons, what they left running, and containers, and then unmounts everything.
  */
 export class NodeNamespace implements Place, AsyncDisposable {
   /** An empty tmpfs, which only this namespace sees. */
@@ -37,8 +37,8 @@ export class NodeNamespace implements Place, AsyncDisposable {
 
   static async start(): Promise<NodeNamespace> {
     const directory = await mkdtemp(join(tmpdir(), 'landfall-node-'));
-    // The shell is the first process of the namespace, so it buries those whose parents are gone. It ends when its input
-    // does, which is also when this process is killed.
+    // The shell is the first process of the namespace, so it buries those whose parents are gone. It ends
+    // when its input does, which is also when this process is killed.
     const args = ['-m', '--propagation', 'private', '-p', '--fork', '--kill-child', '--mount-proc'];
     const keeper = spawn('unshare', [...args, 'sh', '-c', SCRIPT, 'keeper', directory], {
       stdio: ['pipe', 'pipe', 'inherit'],

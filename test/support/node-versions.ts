@@ -6,7 +6,8 @@ export const NODE_VERSIONS = ['20', '22', '24', '26'] as const;
 export type NodeVersion = (typeof NODE_VERSIONS)[number];
 
 /**
- * The programs of these versions, from npm's registry; npm keeps them in its own cache, so they are downloaded once.
+ * The programs of these versions, from npm's registry; npm keeps them in its own cache, so they are
+ * downloaded once.
  *
  * @returns for each version the path of its `node`
  */

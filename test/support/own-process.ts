@@ -1,7 +1,7 @@
 /**
- * Unit tests that get a process of their own, since they change or count what all of a process share, or replace modules: another file
- * in it would see that, or be counted too. Globs, so that a file may move within its folder; `listed-files.test.ts` holds that it
- * is there.
+ * Unit tests that get a process of their own, since they change or count what all of a process share, or
+ * replace modules: another file in it would see that, or be counted too. Globs, so that a file may move
+ * within its folder; `listed-files.test.ts` holds that it is there.
  */
 export const CHANGES_ITS_PROCESS: readonly string[] = [
   // Modules that are replaced, or spied on.
@@ -13,7 +13,7 @@ export const CHANGES_ITS_PROCESS: readonly string[] = [
   'test/serve/**/pending-images.test.ts',
   'test/serve/**/registry-server.test.ts',
   'test/system/**/process-identity.test.ts',
-  'test/transfer/**/store-place.test.ts',
+  'test/transfer/**/store-transport.test.ts',
   'test/unpack/**/apply-layer.test.ts',
   'test/unpack/**/given-attributes.test.ts',
   'test/unpack/**/sweep-snapshots.test.ts',

@@ -26,8 +26,9 @@ export const PEERS: Readonly<Record<string, string>> = {
   'mkfs.xfs': 'xfsprogs',
   newuidmap: 'uidmap',
   ip: 'iproute2',
-  // With golang-github-kubernetes-cri-api-dev, the stubs of CRI, and golang-github-{containerd-containerd,containerd-continuity,
-  // stretchr-testify}-dev and golang-google-grpc-dev, containerd's suite for snapshotters.
+  // With golang-github-kubernetes-cri-api-dev, the stubs of CRI, and
+  // golang-github-{containerd-containerd,containerd-continuity, stretchr-testify}-dev and
+  // golang-google-grpc-dev, containerd's suite for snapshotters.
   go: 'golang-go',
   containerd: 'containerd',
   ctr: 'containerd',
@@ -60,8 +61,8 @@ function isExecutable(path: string): boolean {
 
 /**
  * Why tests that need these programs cannot run here, or undefined when they can:
- * `describe.skipIf(needsPeer('skopeo') !== undefined)`. Throws instead under LANDFALL_REQUIRE_PEERS=1, so that nothing
- * is skipped there.
+ * `describe.skipIf(needsPeer('skopeo') !== undefined)`. Throws instead under LANDFALL_REQUIRE_PEERS=1, so
+ * that nothing is skipped there.
  */
 export function needsPeer(...names: string[]): string | undefined {
   const missing = names.filter((name) => peer(name) === undefined);

@@ -6,8 +6,9 @@ import { makeTinyLayout, type TinyEntry, type TinyLayout } from './tiny-image.js
 const CARGO_BYTES = 200_000;
 
 /**
- * Writes an OCI layout whose image can run as a pod, with no layer that another image has: a shell, and so many layers that
- * add to /srv, the last of which also removes what the first has put there. Takes the peer `busybox`.
+ * Writes an OCI layout whose image can run as a pod, with no layer that another image has: a shell, and so
+ * many layers that add to /srv, the last of which also removes what the first has put there. Takes the peer
+ * `busybox`.
  */
 export function makePodLayout(
   directory: string,

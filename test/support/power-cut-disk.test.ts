@@ -8,7 +8,9 @@ import { PowerCutDisk } from './power-cut-disk.js';
 
 const reason = needsPeer('mkfs.ext4');
 
-/** A harness whose cuts lose nothing would prove nothing, and so would one whose cuts lose what was synced. */
+/**
+ * A harness whose cuts lose nothing would prove nothing, and so would one whose cuts lose what was synced.
+ */
 describe.skipIf(reason !== undefined)('a cut of the power', () => {
   it('loses the files of a writer that does not sync', async () => {
     await using disk = await PowerCutDisk.start();

@@ -11,8 +11,8 @@ export interface PowerCutDiskOptions {
   /** Bytes of the disk. Default 256 MiB; only what is written takes memory. */
   readonly size?: number;
   /**
-   * Seconds after which ext4 brings its journal to the disk by itself. Default: its own 5. A long time leaves on the disk
-   * only what somebody asked for.
+   * Seconds after which ext4 brings its journal to the disk by itself. Default: its own 5. A long time leaves
+   * on the disk only what somebody asked for.
    */
   readonly commitSeconds?: number;
 }
@@ -27,9 +27,9 @@ export interface DiskAfterCut extends AsyncDisposable {
 const QUIET_MS = 30;
 
 /**
- * An ext4 file system whose power can be cut. It lies on a loop device over a file on a tmpfs, so the file holds what a
- * disk would hold, and nothing of what only the page cache knows. A copy of the file is the disk after a cut; mounting
- * it replays the journal, as a machine does that starts again.
+ * An ext4 file system whose power can be cut. It lies on a loop device over a file on a tmpfs, so the file
+ * holds what a disk would hold, and nothing of what only the page cache knows. A copy of the file is the disk
+ * after a cut; mounting it replays the journal, as a machine does that starts again.
  */
 export class PowerCutDisk implements Place, AsyncDisposable {
   readonly namespace: MountNamespace;
@@ -80,8 +80,9 @@ export class PowerCutDisk implements Place, AsyncDisposable {
   }
 
   /**
-   * Cuts the power: gives the disk as it is at this moment, and from then on it is another boot of the machine. Whoever writes to it must have ended or been stopped before. What
-   * the kernel itself is writing just then is awaited, for a copy that mixes two moments would be a disk that no cut leaves.
+   * Cuts the power: gives the disk as it is at this moment, and from then on it is another boot of the
+   * machine. Whoever writes to it must have ended or been stopped before. What the kernel itself is writing
+   * just then is awaited, for a copy that mixes two moments would be a disk that no cut leaves.
    */
   async cut(): Promise<DiskAfterCut> {
     this.#cuts += 1;

@@ -1,7 +1,7 @@
 /**
- * Tests whose outcome privileges may change, in a pull request's run: owners, modes, xattrs, mounts, the umask, and what may not be
- * read, written or removed. `npm run test:unprivileged` runs them as a user without any; with LANDFALL_LONG, more. Globs, as those of
- * `own-process.ts`.
+ * Tests whose outcome privileges may change, in a pull request's run: owners, modes, xattrs, mounts, the
+ * umask, and what may not be read, written or removed. `npm run test:unprivileged` runs them as a user
+ * without any; with LANDFALL_LONG, more. Globs, as those of `own-process.ts`.
  */
 export const PRIVILEGES_MATTER: readonly string[] = [
   'test/cli/**/bundle.test.ts',

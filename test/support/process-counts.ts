@@ -15,7 +15,10 @@ export interface ProcessCounts {
 
 const LINE = 'counts ';
 
-/** Node says how many objects of a class there are. Two of these classes have no name, and are had from an object. */
+/**
+ * Node says how many objects of a class there are. Two of these classes have no name, and are had from an
+ * object.
+ */
 const SCRIPT = `
 import { isMainThread } from 'node:worker_threads';
 import { queryObjects } from 'node:v8';

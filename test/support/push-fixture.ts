@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 
 import type { CredentialsProvider } from '../../src/registry/index.js';
-import { HostChain } from '../../src/registry/hosts/host-chain.js';
+import { MirrorList } from '../../src/registry/hosts/mirror-list.js';
 import { HostHealths } from '../../src/registry/hosts/host-health.js';
 import type { HostsProvider } from '../../src/registry/hosts/host-config.js';
 import { type Pusher, pushContent } from '../../src/registry/push/pusher.js';
@@ -18,7 +18,7 @@ export interface PushFixtureOptions {
 }
 
 export interface PushFixture extends AsyncDisposable {
-  readonly chain: HostChain;
+  readonly chain: MirrorList;
   readonly pusher: Pusher;
 }
 
@@ -38,7 +38,7 @@ export function pushFixture(registry: string, options: PushFixtureOptions = {}):
     onWarning: undefined,
   });
   const failover = { pauseMs: 1 };
-  const chain = new HostChain({
+  const chain = new MirrorList({
     registry,
     hosts: () => hosts.of(registry),
     healths: new HostHealths(failover),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-import { type DocumentFacts, DocumentStore } from '../../src/content/index.js';
+import { type ManifestInfo, ManifestStore } from '../../src/content/index.js';
 import type { MetadataDatabase } from '../../src/metadata/index.js';
 import { type Digest, digestOf } from '../../src/spec/index.js';
 
@@ -17,8 +17,8 @@ export const chainOf = (index: number): Digest => digestOf(Buffer.from(`chain ${
 
 export const at = (index: number): Digest => digests[index] ?? digestOf(Buffer.from('none'));
 
-export interface RandomDocuments {
-  /** For each document, the blobs with a higher number that it lists; null where it is no document. */
+export interface RandomManifests {
+  /** For each manifest, the blobs with a higher number that it lists; null where it is no manifest. */
   readonly children: readonly (readonly number[] | null)[];
   /** What it refers to, if that has a higher number. */
   readonly subjects: readonly (number | null)[];
@@ -30,7 +30,7 @@ export interface RandomDocuments {
 const blob = fc.nat(SIZE - 1);
 
 /** Graphs without cycles, as content that names content by digest cannot have any. */
-export const randomDocuments: fc.Arbitrary<RandomDocuments> = fc.record({
+export const randomManifests: fc.Arbitrary<RandomManifests> = fc.record({
   children: fc.array(fc.option(fc.uniqueArray(blob, { maxLength: 4 })), { minLength: SIZE, maxLength: SIZE }),
   subjects: fc.array(fc.option(blob), { minLength: SIZE, maxLength: SIZE }),
   images: fc.uniqueArray(blob, { maxLength: 3 }),
@@ -38,7 +38,7 @@ export const randomDocuments: fc.Arbitrary<RandomDocuments> = fc.record({
   expired: fc.uniqueArray(blob, { maxLength: 2 }),
 });
 
-export function factsOf(index: number, children: readonly number[], subject: number | null): DocumentFacts {
+export function infoOf(index: number, children: readonly number[], subject: number | null): ManifestInfo {
   return {
     digest: at(index),
     mediaType: 'application/vnd.oci.image.manifest.v1+json',
@@ -49,17 +49,17 @@ export function factsOf(index: number, children: readonly number[], subject: num
 }
 
 /** Makes a database say this and nothing else. */
-export async function putRandomDocuments(
+export async function putRandomManifests(
   database: MetadataDatabase,
-  g: RandomDocuments,
-): Promise<ReadonlyMap<Digest, DocumentFacts>> {
+  g: RandomManifests,
+): Promise<ReadonlyMap<Digest, ManifestInfo>> {
   for (const table of ['documents', 'links', 'chain_links', 'images', 'leases', 'blobs', 'snapshots']) {
     await database.run(`DELETE FROM ${table}`);
   }
-  const documents = new DocumentStore(database);
-  await documents.put(
+  const manifests = new ManifestStore(database);
+  await manifests.put(
     g.children.flatMap((children, index) =>
-      children === null ? [] : [factsOf(index, children, g.subjects[index] ?? null)],
+      children === null ? [] : [infoOf(index, children, g.subjects[index] ?? null)],
     ),
   );
   for (const index of g.images) {
@@ -81,5 +81,5 @@ export async function putRandomDocuments(
       ]);
     }
   }
-  return documents.all();
+  return manifests.all();
 }

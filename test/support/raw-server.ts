@@ -10,8 +10,8 @@ export interface RawServer extends AsyncDisposable {
 }
 
 /**
- * A server that answers each request with the bytes that `answer` gives for its first line, and then closes the connection;
- * without an answer where there are none. Requests must have no bodies.
+ * A server that answers each request with the bytes that `answer` gives for its first line, and then closes
+ * the connection; without an answer where there are none. Requests must have no bodies.
  */
 export async function startRawServer(answer: (line: string) => string | undefined): Promise<RawServer> {
   const lines: string[] = [];

@@ -5,9 +5,9 @@ import { buildOnce } from './built-image.js';
 export const REAL_IMAGE_PEERS: readonly string[] = ['mmdebstrap', 'umoci', 'skopeo', 'apt-get', 'getfattr'];
 
 /**
- * Two images as people have them. The layer of `minbase` is the archive that mmdebstrap writes, byte for byte; `tools` has
- * what differs from it once python3, perl and git are installed, as umoci finds it. skopeo makes their layers anew as
- * zstd.
+ * Two images as people have them. The layer of `minbase` is the archive that mmdebstrap writes, byte for
+ * byte; `tools` has what differs from it once python3, perl and git are installed, as umoci finds it. skopeo
+ * makes their layers anew as zstd.
  */
 const BUILD = String.raw`
 set -eu

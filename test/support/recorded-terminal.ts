@@ -12,12 +12,15 @@ export interface RecordedTerminalOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Written behind everything else, so that it is known when all has been recorded: twice a colour that is none. */
+/**
+ * Written behind everything else, so that it is known when all has been recorded: twice a colour that is
+ * none.
+ */
 const LAST = '\x1b[0;0m\x1b[0;0m';
 
 /**
- * The built command in a terminal of tmux of its own: what a person sees, and each byte of it. The terminal stays as it is when the
- * command has ended.
+ * The built command in a terminal of tmux of its own: what a person sees, and each byte of it. The terminal
+ * stays as it is when the command has ended.
  */
 export class RecordedTerminal implements AsyncDisposable {
   readonly #directory: string;

@@ -6,8 +6,8 @@ import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js'
 import { record } from './secrets.js';
 
 /**
- * A client that pauses for milliseconds where a real one pauses for seconds, and keeps its events. What it tells is
- * searched for secrets.
+ * A client that pauses for milliseconds where a real one pauses for seconds, and keeps its events. What it
+ * tells is searched for secrets.
  */
 export function fastClient(options: RegistryClientOptions = {}): RegistryClient & { events: RequestEvent[] } {
   const events: RequestEvent[] = [];
@@ -27,9 +27,9 @@ export function fastClient(options: RegistryClientOptions = {}): RegistryClient 
 function recordingListeners<T extends object>(options: T): T {
   const entries = Object.entries(options).map(([name, value]: [string, unknown]) => {
     if (!/^on[A-Z]/.test(name) || typeof value !== 'function') return [name, value];
-    const listener = (...told: unknown[]): unknown => {
-      record(`${name} of a client`, everythingOf(told));
-      return (value as (...told: unknown[]) => unknown)(...told);
+    const listener = (...reported: unknown[]): unknown => {
+      record(`${name} of a client`, everythingOf(reported));
+      return (value as (...reported: unknown[]) => unknown)(...reported);
     };
     return [name, listener];
   });
@@ -51,7 +51,10 @@ function asJson(value: unknown): string {
   }
 }
 
-/** The LandfallError that a promise rejects with; anything else fails the test. Either is searched for secrets. */
+/**
+ * The LandfallError that a promise rejects with; anything else fails the test. Either is searched for
+ * secrets.
+ */
 export async function failure(promise: Promise<unknown>): Promise<LandfallError> {
   let value: unknown;
   try {

@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** Debian's docker-registry on a port of its own, which can be killed and started again with what it had stored. */
+/**
+ * Debian's docker-registry on a port of its own, which can be killed and started again with what it had
+ * stored.
+ */
 export class RestartingRegistry implements AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly address: string;

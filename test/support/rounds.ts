@@ -1,4 +1,7 @@
-/** How often a test repeats what happens by chance: `long` times under LANDFALL_LONG, and a few times otherwise. */
+/**
+ * How often a test repeats what happens by chance: `long` times under LANDFALL_LONG, and a few times
+ * otherwise.
+ */
 export function rounds(o: { readonly short: number; readonly long: number }): number {
   return isLong ? o.long : o.short;
 }

@@ -14,7 +14,10 @@ const OTHER_PLATFORMS: ReadonlySet<string> = new Set(['solaris', 'windows', 'vm'
 
 let validate: ValidateFunction | undefined;
 
-/** What of a runtime configuration for Linux is not as runtime-spec says: by its schemas, then by what only its text says. */
+/**
+ * What of a runtime configuration for Linux is not as runtime-spec says: by its schemas, then by what only
+ * its text says.
+ */
 export function runtimeConfigFaults(config: unknown): string[] {
   validate ??= compile();
   if (validate(config)) return textFaults(config as RuntimeConfig);

@@ -1,4 +1,7 @@
-/** What a terminal shows after some bytes: rows of letters, and where the cursor is. Understands what landfall writes and no more. */
+/**
+ * What a terminal shows after some bytes: rows of letters, and where the cursor is. Understands what landfall
+ * writes and no more.
+ */
 export interface Frame {
   /** All rows, without blanks at their ends; those that scrolled away come first. */
   readonly rows: readonly string[];
@@ -11,8 +14,9 @@ export interface Frame {
 const TOKENS = /\x1b\[[?]?[0-9;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+/gu;
 
 /**
- * A terminal of so many columns and rows that is fed all that a program writes. Other than a real one it throws at what nobody should
- * write, and shows each update as a whole: what is between the marks of a synchronized one.
+ * A terminal of so many columns and rows that is fed all that a program writes. Other than a real one it
+ * throws at what nobody should write, and shows each update as a whole: what is between the marks of a
+ * synchronized one.
  */
 export class Screen {
   /** What was to be seen at the end of each update. */

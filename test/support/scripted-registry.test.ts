@@ -116,7 +116,7 @@ describe('ranges', () => {
     ranges: Step['ranges'],
     range: string,
     status: number,
-    told: string | undefined,
+    reported: string | undefined,
     at: number[],
   ][] = [
     ['of the middle', true, 'bytes=10-19', 206, 'bytes 10-19/1000', [10, 20]],
@@ -130,11 +130,11 @@ describe('ranges', () => {
     ['answered by another at the start', 'wrong', 'bytes=0-19', 206, 'bytes 1-19/1000', [1, 20]],
     ['answered in part', 'short', 'bytes=10-19', 206, 'bytes 10-14/1000', [10, 15]],
   ];
-  it.each(rows)('%s', async (_name, ranges, range, status, told, [start, end]) => {
+  it.each(rows)('%s', async (_name, ranges, range, status, reported, [start, end]) => {
     await using registry = await ScriptedRegistry.start([{ on: GET, body: BODY, ranges: ranges ?? true }]);
     const answer = await ask(registry, ranged(range));
     expect(answer.status).toBe(status);
-    expect(answer.headers['content-range']).toBe(told);
+    expect(answer.headers['content-range']).toBe(reported);
     expect(answer.body.equals(BODY.subarray(start, end))).toBe(true);
     expect(registry.sent.of(PATH)).toEqual(start === end ? [] : [{ start, end }]);
   });

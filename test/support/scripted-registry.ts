@@ -12,15 +12,18 @@ export { errorReply, manifestReply, redirectReply, type RangeManners, type Reply
 
 /** A request that must come, and what it is answered. */
 export interface Step extends Reply {
-  /** `GET /v2/team/app/manifests/1`, with the query if there is one. A `*` at its end stands for whatever follows. */
+  /**
+   * `GET /v2/team/app/manifests/1`, with the query if there is one. A `*` at its end stands for whatever
+   * follows.
+   */
   on: string;
   /** Headers that the request must have; undefined: must not have. */
   expect?: Record<string, string | RegExp | undefined>;
   /** How often it comes. Default 1; `any`: also never. */
   times?: number | 'any';
   /**
-   * The reply, instead of the one that the step itself is; `nth` counts what the step was asked, from 1. Where it gives
-   * none, the request goes on to the steps behind this one.
+   * The reply, instead of the one that the step itself is; `nth` counts what the step was asked, from 1.
+   * Where it gives none, the request goes on to the steps behind this one.
    */
   reply?: (request: SeenRequest, nth: number) => Reply | undefined;
 }
@@ -52,8 +55,9 @@ interface Waiting {
 }
 
 /**
- * An HTTP server with a script. A request takes the first step with its method and path that is left; one that finds
- * none, or lacks a header, is a fault, and so is a step that nobody took. Disposing it throws the faults.
+ * An HTTP server with a script. A request takes the first step with its method and path that is left; one
+ * that finds none, or lacks a header, is a fault, and so is a step that nobody took. Disposing it throws the
+ * faults.
  */
 export class ScriptedRegistry implements AsyncDisposable {
   readonly requests: SeenRequest[] = [];

@@ -35,7 +35,9 @@ export interface Reply {
   dropAfter?: number;
   /** Closes each connection once it has carried so many bytes of bodies. */
   cutEvery?: number;
-  /** Sends so many bytes of the body and then nothing more, the connection left open; -1: no headers either. */
+  /**
+   * Sends so many bytes of the body and then nothing more, the connection left open; -1: no headers either.
+   */
   stallAfter?: number;
 }
 

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { findSecrets } from './find-secrets.js';
 import { keptRecords, keptSecrets, SECRETS_DIRECTORY } from './secret-records.js';
 
-/** Searches all that landfall said during the tests for the secrets of the tests, and fails the run where one is found. */
+/**
+ * Searches all that landfall said during the tests for the secrets of the tests, and fails the run where one
+ * is found.
+ */
 export default function setup(): () => void {
   const directory = mkdtempSync(join(tmpdir(), 'landfall-secrets-'));
   // A test that is another user for a moment adds to it too.

@@ -6,9 +6,9 @@ import { MIN_SECRET_CHARACTERS } from './find-secrets.js';
 import { keepRecord, keepSecret } from './secret-records.js';
 
 /**
- * Makes a value a secret of this test run: the run fails when it is found in what landfall said anywhere, plain or
- * encoded. Gives the value back, so that it can stand where the value is made: `password: secret('harbour-7')`. The
- * name is told when it is found; without one, the line that calls this is.
+ * Makes a value a secret of this test run: the run fails when it is found in what landfall said anywhere,
+ * plain or encoded. Gives the value back, so that it can stand where the value is made: `password:
+ * secret('harbour-7')`. The name is told when it is found; without one, the line that calls this is.
  */
 export function secret(value: string, name: string = callerOf()): string {
   if (value.length < MIN_SECRET_CHARACTERS) {

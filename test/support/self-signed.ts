@@ -13,7 +13,9 @@ export interface SelfSigned {
 
 const DAY = 86_400_000;
 
-/** A new P-256 key and a certificate that it signs for itself, good for 127.0.0.1 and localhost for one day. */
+/**
+ * A new P-256 key and a certificate that it signs for itself, good for 127.0.0.1 and localhost for one day.
+ */
 export function selfSigned(commonName = 'landfall test'): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const cert = signCertificate({

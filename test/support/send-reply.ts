@@ -20,7 +20,10 @@ interface Part {
 /** Bytes of bodies that a connection has carried. */
 const carried = new WeakMap<Socket, number>();
 
-/** Gives one reply, in the way that it asks for. Resolves when there is nothing more to send, or nobody to send it to. */
+/**
+ * Gives one reply, in the way that it asks for. Resolves when there is nothing more to send, or nobody to
+ * send it to.
+ */
 export async function sendReply(
   reply: Reply,
   request: http.IncomingMessage,
@@ -57,8 +60,8 @@ interface Sending {
 
 async function sendBody({ reply, request, response, body, part, sent }: Sending): Promise<void> {
   const { socket } = request;
-  const told = toldStart(reply);
-  const extend = sent.begin(new URL(request.url ?? '/', 'http://localhost').pathname, part.start + told);
+  const reported = reportedStart(reply);
+  const extend = sent.begin(new URL(request.url ?? '/', 'http://localhost').pathname, part.start + reported);
   const room = reply.cutEvery === undefined ? Infinity : reply.cutEvery - (carried.get(socket) ?? 0);
   const most = Math.max(0, Math.min(reply.dropAfter ?? Infinity, reply.stallAfter ?? Infinity, room));
   const end = Math.min(part.end, part.start + most);
@@ -67,8 +70,9 @@ async function sendBody({ reply, request, response, body, part, sent }: Sending)
     reply.bytesPerSecond === undefined
       ? PIECE_BYTES
       : Math.max(1, Math.floor((reply.bytesPerSecond * paceMs) / 1000));
-  // A body that is sent to its end may still be one that breaks off: a connection is cut behind its last byte too.
-  // One that is sent whole before it would stall ends as any other, or the connection's next request would wait for it.
+  // A body that is sent to its end may still be one that breaks off: a connection is cut behind its last byte
+  // too. One that is sent whole before it would stall ends as any other, or the connection's next request
+  // would wait for it.
   const stalls = reply.stallAfter !== undefined && reply.stallAfter < part.end - part.start;
   const breaksOff = reply.dropAfter !== undefined || stalls || room <= part.end - part.start;
   const gone = once(response, 'close').catch(() => undefined);
@@ -86,8 +90,11 @@ async function sendBody({ reply, request, response, body, part, sent }: Sending)
   else if (!stalls || most < (reply.stallAfter ?? 0)) socket.destroySoon();
 }
 
-/** Where the body of an answer begins that was made as a part by hand, so that what was sent is counted at its place. */
-function toldStart({ status, headers, ranges }: Reply): number {
+/**
+ * Where the body of an answer begins that was made as a part by hand, so that what was sent is counted at its
+ * place.
+ */
+function reportedStart({ status, headers, ranges }: Reply): number {
   if (status !== 206 || ranges !== undefined) return 0;
   return Number(/^bytes (\d+)-/.exec(String(headers?.['content-range']))?.[1] ?? 0);
 }

@@ -16,7 +16,9 @@ export class SentBytes {
     return (bytes) => void (range.end += bytes);
   }
 
-  /** The ranges of all answers at a path, in the order in which they began; an answer without a body has none. */
+  /**
+   * The ranges of all answers at a path, in the order in which they began; an answer without a body has none.
+   */
   of(path: string): SentRange[] {
     return (this.#ranges.get(path) ?? [])
       .filter(({ start, end }) => end > start)

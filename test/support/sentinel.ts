@@ -14,8 +14,9 @@ import { lgetxattr, llistxattr, lsetxattr, toBytePath } from '../../src/system/i
 export const SENTINEL_CONTENT = 'the sentinel was here';
 
 /**
- * A directory that no layer may touch: a file `sentinel`, a directory with a `file` in it, and a `symlink`. Whatever is done
- * to them is seen, by their content, by what stat(2) tells, of which the time of change lets nobody lie, and by their xattrs.
+ * A directory that no layer may touch: a file `sentinel`, a directory with a `file` in it, and a `symlink`.
+ * Whatever is done to them is seen, by their content, by what stat(2) tells, of which the time of change lets
+ * nobody lie, and by their xattrs.
  */
 export class Sentinel {
   readonly directory: string;

@@ -25,7 +25,9 @@ const SHELLS: Readonly<Record<InteractiveShell, { readonly command: string; read
   },
 };
 
-/** A shell in a terminal of tmux of its own, in which keys are pressed. `landfall` there is the built command. */
+/**
+ * A shell in a terminal of tmux of its own, in which keys are pressed. `landfall` there is the built command.
+ */
 export class ShellTerminal implements AsyncDisposable {
   readonly #directory: string;
   readonly #socket = `landfall-${randomUUID()}`;

@@ -24,7 +24,10 @@ export interface SignedRegistryOptions {
 const REPOSITORY = 'team/app';
 const BELOW = `/v2/${REPOSITORY}`;
 
-/** A registry with one image, `team/app:1`, and its signatures, which lists referrers; honest except where `lie` says otherwise. */
+/**
+ * A registry with one image, `team/app:1`, and its signatures, which lists referrers; honest except where
+ * `lie` says otherwise.
+ */
 export async function startSignedRegistry({
   layout,
   tagged = [],

@@ -36,7 +36,10 @@ export interface Signers {
   readonly rsa: KeptKey;
   /** Of signatures that are in a log. */
   readonly logged: KeptKey;
-  /** By certificates of one's own authority: of a mail address, of a host's name, not valid any more, of another address or authority. */
+  /**
+   * By certificates of one's own authority: of a mail address, of a host's name, not valid any more, of
+   * another address or authority.
+   */
   readonly certified: CosignSigner;
   readonly hosted: CosignSigner;
   readonly expired: CosignSigner;

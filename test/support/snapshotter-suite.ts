@@ -59,8 +59,8 @@ export function whyNoSuite(): string | undefined {
 }
 
 /**
- * Runs containerd's conformance suite against the built daemon, in a mount namespace of its own, and gives the verdict on
- * each case by its name.
+ * Runs containerd's conformance suite against the built daemon, in a mount namespace of its own, and gives
+ * the verdict on each case by its name.
  */
 export async function runSuite(): Promise<ReadonlyMap<string, SuiteVerdict>> {
   const work = await mkdtemp(join(tmpdir(), 'landfall-suite-'));

@@ -53,7 +53,9 @@ export function sparse01(map: string, realSize: number, packed: string): Buffer 
   return Buffer.concat([pax(records), entry({ path: 'GNUSparseFile.1/a' }, packed)]);
 }
 
-/** pax format 1.0: the map stands before the content. The file is called `a`; more records replace its own. */
+/**
+ * pax format 1.0: the map stands before the content. The file is called `a`; more records replace its own.
+ */
 export function sparse10(
   map: string,
   realSize: number,

@@ -11,7 +11,10 @@ export interface StallingImageOptions {
   readonly name: string;
   /** On top of the shell's. */
   readonly layers: number;
-  /** `stalls`: each layer but the shell's stops in its middle; `slow`: these come in seconds; `refuses`: landfall gets no layers. */
+  /**
+   * `stalls`: each layer but the shell's stops in its middle; `slow`: these come in seconds; `refuses`:
+   * landfall gets no layers.
+   */
   readonly manner?: StallingManner;
 }
 

@@ -8,8 +8,8 @@ import { type StoreTables, storeTables } from './store-tables.js';
 import { listTree } from './tree-listing.js';
 
 /**
- * What is wrong with what a store shows: empty where the store is sound. It is judged by the files themselves and not by
- * landfall's own checks, which have their say afterwards.
+ * What is wrong with what a store shows: empty where the store is sound. It is judged by the files themselves
+ * and not by landfall's own checks, which have their say afterwards.
  *
  * @param expected all images that the store may hold
  */
@@ -18,7 +18,8 @@ export async function storeFaults(
   root: string,
   expected: readonly ExpectedImage[],
 ): Promise<string[]> {
-  // First: opening the store mends an index that is behind the database, and at no moment may it be unreadable.
+  // First: opening the store mends an index that is behind the database, and at no moment may it be
+  // unreadable.
   const faults = await indexFaults(place.reach(root));
   const images = await landfallAt(place, ['--root', root, 'images']);
   // Nothing had been put there when the store was still being made.

@@ -14,7 +14,10 @@ export interface StoreTables {
 
 const DATABASE = new URL('../../dist/src/metadata/index.js', import.meta.url);
 
-/** Runs in a child, since SQLite resolves its path and so would not find one that leads into another namespace. */
+/**
+ * Runs in a child, since SQLite resolves its path and so would not find one that leads into another
+ * namespace.
+ */
 const SCRIPT = `
 import { MetadataDatabase } from ${JSON.stringify(DATABASE.href)};
 const database = await MetadataDatabase.open(process.argv[1] + '/metadata.db', { create: false });

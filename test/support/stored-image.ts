@@ -1,4 +1,4 @@
-import { recordDocuments } from '../../src/engine/images/image.js';
+import { recordManifests } from '../../src/engine/images/image.js';
 import type { Store } from '../../src/engine/store.js';
 import { type Descriptor, type Digest, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { makeTar } from './tiny-image.js';
@@ -64,7 +64,7 @@ export async function putImage(
     ...(options.subject === undefined ? {} : { subject: options.subject }),
   });
   if (options.unpack === true) await unpack(store, layers, diffIds);
-  if (options.record !== false) await recordDocuments(store, target);
+  if (options.record !== false) await recordManifests(store, target);
   if (name !== undefined) await store.images.put({ name, target });
   return { target, config, layers, diffIds };
 }
@@ -80,7 +80,7 @@ export async function putIndex(
     mediaType: MEDIA_TYPES.ociIndex,
     manifests,
   });
-  await recordDocuments(store, target);
+  await recordManifests(store, target);
   if (name !== undefined) await store.images.put({ name, target });
   return target;
 }

@@ -106,7 +106,9 @@ export function fifo(path: BytePath, options: EntryOptions = {}): Buffer {
   return withPax(path, { typeflag: '6', ...options });
 }
 
-/** A pax header: `x` for the next entry, `g` for all that follow. Pairs keep their order and may repeat a key. */
+/**
+ * A pax header: `x` for the next entry, `g` for all that follow. Pairs keep their order and may repeat a key.
+ */
 export function pax(
   records: Readonly<Record<BytePath, string | Buffer>> | readonly (readonly [BytePath, string | Buffer])[],
   typeflag: 'x' | 'g' = 'x',

@@ -11,7 +11,9 @@ export interface Found {
   readonly content: string;
 }
 
-/** Reads an archive in chunks, each of which is overwritten after its turn, as a decoder does with its memory. */
+/**
+ * Reads an archive in chunks, each of which is overwritten after its turn, as a decoder does with its memory.
+ */
 export function readArchive(bytes: Buffer, chunkBytes: number = bytes.length, limits?: TarLimits): Found[] {
   const found: Found[] = [];
   let chunks: Buffer[] = [];
@@ -61,7 +63,10 @@ export interface EntryRow {
   };
 }
 
-/** Tests that each row's entry is read as it says, in chunks of any size, and that it leaves nothing to the next one. */
+/**
+ * Tests that each row's entry is read as it says, in chunks of any size, and that it leaves nothing to the
+ * next one.
+ */
 export function itReads(rows: readonly EntryRow[]): void {
   for (const { name, bytes, is } of rows) {
     it.each([1 << 20, 512, 100, 7, 1])(`reads ${name} (chunks of %i bytes)`, (chunkBytes) => {

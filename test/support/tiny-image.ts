@@ -14,7 +14,10 @@ import {
   type Digest,
 } from '../../src/spec/index.js';
 
-/** One entry of a layer: a file with this content; a directory when the path ends in a slash; a link when it has a target. */
+/**
+ * One entry of a layer: a file with this content; a directory when the path ends in a slash; a link when it
+ * has a target.
+ */
 export interface TinyEntry {
   path: string;
   content?: string | Uint8Array;
@@ -29,7 +32,10 @@ export interface TinyLayoutOptions {
   layers?: readonly (readonly TinyEntry[] | Buffer)[];
   /** Default `gzip`. */
   compression?: 'none' | 'gzip' | 'zstd';
-  /** `os/architecture`. One makes a plain manifest, several an index with one manifest each. Default `linux/amd64`. */
+  /**
+   * `os/architecture`. One makes a plain manifest, several an index with one manifest each. Default
+   * `linux/amd64`.
+   */
   platforms?: readonly string[];
   /** The index leaves platforms out, so that only the configs say them. */
   silent?: boolean;

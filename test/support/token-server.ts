@@ -34,7 +34,10 @@ export interface TokenServerOptions {
 const SERVICE = 'harbour';
 const ISSUER = 'landfall-test-issuer';
 
-/** Gives tokens for whatever scope is asked for (distribution: Token Authentication Specification, JWT form; OAuth2). */
+/**
+ * Gives tokens for whatever scope is asked for (distribution: Token Authentication Specification, JWT form;
+ * OAuth2).
+ */
 export async function startTokenServer(options: TokenServerOptions = {}): Promise<TokenServer> {
   const { cert, privateKey } = selfSigned(ISSUER);
   const chain = [cert.replace(/-----[A-Z ]+-----|\n/g, '')];

@@ -9,8 +9,9 @@ export interface AnyTraceEvent {
 }
 
 /**
- * What a reader of traces would stumble over (Chromium's Trace Event Format): events out of order, spans of one thread that overlap
- * without one being inside of the other, processes and threads without a name, times that are no whole microseconds.
+ * What a reader of traces would stumble over (Chromium's Trace Event Format): events out of order, spans of
+ * one thread that overlap without one being inside of the other, processes and threads without a name, times
+ * that are no whole microseconds.
  */
 export function traceFaults(events: readonly AnyTraceEvent[]): readonly string[] {
   const faults: string[] = [];

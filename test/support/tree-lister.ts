@@ -26,7 +26,9 @@ export type TreeListing = Readonly<Record<string, ListedEntry>>;
 
 const SYSTEM = new URL('../../dist/src/system/index.js', import.meta.url);
 
-/** Runs in the child: lists a tree, after mounting it if asked to. One JSON object a line, in both directions. */
+/**
+ * Runs in the child: lists a tree, after mounting it if asked to. One JSON object a line, in both directions.
+ */
 const SCRIPT = `
 import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmdirSync } from 'node:fs';
@@ -74,8 +76,8 @@ rmdirSync(at);
 const ALL_IDS = '0 0 4294967295';
 
 /**
- * Lists directory trees, and trees that must be mounted first, and lets shell scripts write to them: it does so in a child
- * with a mount namespace of its own, so that no mount is ever left behind.
+ * Lists directory trees, and trees that must be mounted first, and lets shell scripts write to them: it does
+ * so in a child with a mount namespace of its own, so that no mount is ever left behind.
  */
 export class TreeLister implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
@@ -83,8 +85,8 @@ export class TreeLister implements AsyncDisposable {
   readonly #ready: Promise<void>;
 
   /**
-   * @param o - in which user namespace: root's own (the default of root), or a new one; the latter has all IDs as they are
-   *   where root asks for it, and else this user alone, as root
+   * @param o - in which user namespace: root's own (the default of root), or a new one; the latter has all
+   *   IDs as they are where root asks for it, and else this user alone, as root
    */
   constructor(o: { readonly userNamespace?: boolean } = {}) {
     const userNamespace = o.userNamespace ?? !isRoot;

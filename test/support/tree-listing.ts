@@ -1,9 +1,9 @@
 import { peerOutput } from './landfall-command.js';
 
 /**
- * Lists a tree with the machine's own tools, so that what landfall unpacked is not judged by its own code. One line
- * a path, sorted: path, type, mode, owner, size (not of directories), link target, links, device, mtime in
- * nanoseconds, digest of the content, xattrs.
+ * Lists a tree with the machine's own tools, so that what landfall unpacked is not judged by its own code.
+ * One line a path, sorted: path, type, mode, owner, size (not of directories), link target, links, device,
+ * mtime in nanoseconds, digest of the content, xattrs.
  */
 const LIST_TREE = String.raw`
 set -eu
@@ -22,8 +22,9 @@ export async function listTree(directory: string): Promise<string[]> {
 }
 
 /**
- * The listing of a directory on which `mount` (a shell command) has mounted something. It runs in a mount namespace
- * of its own, so the mount ends with it whatever happens. What the command prints goes to standard error.
+ * The listing of a directory on which `mount` (a shell command) has mounted something. It runs in a mount
+ * namespace of its own, so the mount ends with it whatever happens. What the command prints goes to standard
+ * error.
  */
 export async function listMounted(mount: string, directory: string): Promise<string[]> {
   const script = `set -eu\n{ ${mount}; } >&2\n${LIST_TREE}`;
@@ -31,8 +32,8 @@ export async function listMounted(mount: string, directory: string): Promise<str
 }
 
 /**
- * The listing without what cannot be equal: the times of directories that no layer lists are those of unpacking.
- * `listed` has the paths of the others, without slashes at the ends; `''` is the root.
+ * The listing without what cannot be equal: the times of directories that no layer lists are those of
+ * unpacking. `listed` has the paths of the others, without slashes at the ends; `''` is the root.
  */
 export function withoutUnlistedTimes(listing: readonly string[], listed: ReadonlySet<string>): string[] {
   return listing.map((line) => {

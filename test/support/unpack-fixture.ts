@@ -83,7 +83,10 @@ export async function layerInput(
   };
 }
 
-/** Removes a temporary tree whose directories may have any mode. Nothing is ever mounted below one outside a child's namespace. */
+/**
+ * Removes a temporary tree whose directories may have any mode. Nothing is ever mounted below one outside a
+ * child's namespace.
+ */
 export function removeTree(path: string): Promise<void> {
   return removeDirectory(path);
 }

@@ -42,11 +42,11 @@ async function openSnapshotForm(kind: 'overlay' | 'userxattr' | 'native'): Promi
   return {
     root: snapshots.root,
     unpack: async (layers) => {
-      const told = new Told();
+      const reported = new Emitted();
       const inputs = await Promise.all(layers.map((layer) => snapshots.layer(layer)));
-      const unpacked = await snapshots.unpacker.unpack(inputs, { onEvent: (event) => told.add(event) });
+      const unpacked = await snapshots.unpacker.unpack(inputs, { onEvent: (event) => reported.add(event) });
       const mounts = await snapshots.snapshotter.view(randomUUID(), unpacked.at(-1)?.chainId);
-      return { listing: await lister.mounted(mounts), ...told.all };
+      return { listing: await lister.mounted(mounts), ...reported.all };
     },
     [Symbol.asyncDispose]: async () => {
       await lister[Symbol.asyncDispose]();
@@ -63,11 +63,11 @@ async function openMerged(): Promise<UnpackedForm> {
   return {
     root,
     unpack: async (layers) => {
-      const told = new Told();
+      const reported = new Emitted();
       const directory = join(root, 'trees', randomUUID());
       const inputs = await Promise.all(layers.map((layer) => layerInput(root, layer)));
-      await unpackTree(inputs, directory, { pool, onEvent: (event) => told.add(event) });
-      return { listing: await lister.directory(directory), ...told.all };
+      await unpackTree(inputs, directory, { pool, onEvent: (event) => reported.add(event) });
+      return { listing: await lister.directory(directory), ...reported.all };
     },
     [Symbol.asyncDispose]: async () => {
       await lister[Symbol.asyncDispose]();
@@ -82,15 +82,15 @@ async function openExported(): Promise<UnpackedForm> {
   return {
     root,
     unpack: async (layers) => {
-      const told = new Told();
-      const archive = await exported(layers, { onEvent: (event) => told.add(event) });
-      return { listing: listArchive(archive), ...told.all };
+      const reported = new Emitted();
+      const archive = await exported(layers, { onEvent: (event) => reported.add(event) });
+      return { listing: listArchive(archive), ...reported.all };
     },
     [Symbol.asyncDispose]: () => removeTree(root),
   };
 }
 
-class Told {
+class Emitted {
   readonly #warnings: string[] = [];
   readonly #omitted: string[] = [];
 

@@ -16,8 +16,9 @@ const NOBODY = 65_534;
 const TREE = resolve(import.meta.dirname, '../..');
 
 /**
- * Somebody without privileges, at home in a directory of their own: who runs the tests, or `nobody` where that is root. What
- * the built command consists of is copied for `nobody`, since it may lie where only root can read it.
+ * Somebody without privileges, at home in a directory of their own: who runs the tests, or `nobody` where
+ * that is root. What the built command consists of is copied for `nobody`, since it may lie where only root
+ * can read it.
  */
 export class UnprivilegedUser implements AsyncDisposable {
   readonly uid: number;

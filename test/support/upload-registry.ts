@@ -6,9 +6,15 @@ import { digestOf } from '../../src/spec/index.js';
 
 /** How the registry behaves beyond what the specification asks for. */
 export interface UploadRegistryOptions {
-  /** Breaks the connection after so many bytes of a body: of the first request that has one, of the second, and so on. */
+  /**
+   * Breaks the connection after so many bytes of a body: of the first request that has one, of the second,
+   * and so on.
+   */
   cuts?: readonly number[];
-  /** What stays of a body that broke off. Default `all`; `cancelled`: the whole upload is gone, as distribution does it. */
+  /**
+   * What stays of a body that broke off. Default `all`; `cancelled`: the whole upload is gone, as
+   * distribution does it.
+   */
   keeps?: 'all' | 'nothing' | 'cancelled';
   /** The largest body; beyond it the answer is 413. */
   bodyLimit?: number;

@@ -27,8 +27,9 @@ export interface ServedResult {
 const SERVER = resolve(import.meta.dirname, '../../dist/test/support/command-server.js');
 
 /**
- * Runs the built command in a process that stays, which saves the start of Node.js at each of many commands. For tests of what the
- * command does to a store; where a process itself is tested (its death, its signals, its environment), a test starts it by `landfall()`.
+ * Runs the built command in a process that stays, which saves the start of Node.js at each of many commands.
+ * For tests of what the command does to a store; where a process itself is tested (its death, its signals,
+ * its environment), a test starts it by `landfall()`.
  */
 export class WarmCommand implements AsyncDisposable {
   readonly #entering: readonly string[];
@@ -40,7 +41,10 @@ export class WarmCommand implements AsyncDisposable {
     this.#entering = entering;
   }
 
-  /** One at a time. What is of a process, a directory, a signal or the environment of Node.js, gets a process of its own. */
+  /**
+   * One at a time. What is of a process, a directory, a signal or the environment of Node.js, gets a process
+   * of its own.
+   */
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     const { env = {}, cwd, onStart, input = '' } = options;
     if (cwd !== undefined || onStart !== undefined || Object.keys(env).some(isOfProcess)) {

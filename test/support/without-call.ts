@@ -11,8 +11,8 @@ const EPERM = 1;
 const ENOSYS = 38;
 
 /**
- * Takes openat2 from this thread, and from all threads and processes that it starts from now on, as a kernel has it that
- * does not know the call. There is no way back.
+ * Takes openat2 from this thread, and from all threads and processes that it starts from now on, as a kernel
+ * has it that does not know the call. There is no way back.
  */
 export function forgetOpenat2(): void {
   refuse(OPENAT2, ENOSYS);
@@ -24,7 +24,8 @@ export function forbidUnshare(): void {
 }
 
 function refuse(call: number, errno: number): void {
-  // linux/filter.h and linux/seccomp.h: load the number of the call; is it this one, answer the errno, else let it pass.
+  // linux/filter.h and linux/seccomp.h: load the number of the call; is it this one, answer the errno, else
+  // let it pass.
   const instructions: readonly (readonly [code: number, jt: number, jf: number, k: number])[] = [
     [0x20, 0, 0, 0],
     [0x15, 0, 1, call],

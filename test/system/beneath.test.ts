@@ -355,8 +355,8 @@ const MOVER = `
 `;
 
 /**
- * Another thread exchanges a directory with a symlink that leads outside, and moves a directory out of the root and back;
- * meanwhile both are walked through. Every answer may be had, but for the sentinel.
+ * Another thread exchanges a directory with a symlink that leads outside, and moves a directory out of the
+ * root and back; meanwhile both are walked through. Every answer may be had, but for the sentinel.
  */
 async function race(resolver: Resolver): Promise<void> {
   const arena = mkdtempSync(join(scratch, 'race-'));

@@ -36,11 +36,11 @@ describe.skipIf(needsPeer('python3') !== undefined)('systemd is told', () => {
   ])('%s', async (_, name) => {
     child = spawn('python3', ['-c', LISTENER, name()], { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines = createInterface({ input: child.stdout });
-    const told: string[] = [];
-    lines.on('line', (line) => told.push(line));
+    const reported: string[] = [];
+    lines.on('line', (line) => reported.push(line));
     await once(lines, 'line');
     expect(notifySystemd('READY=1', name())).toBe(true);
-    await expect.poll(() => told.at(-1)).toBe('READY=1');
+    await expect.poll(() => reported.at(-1)).toBe('READY=1');
   });
 
   it('nothing where it does not listen, or is not there', () => {

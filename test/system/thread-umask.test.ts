@@ -37,8 +37,8 @@ test('a thread has a umask of its own, which is 0', async () => {
     });`;
   const worker = new Worker(script, { eval: true, workerData: root });
   const exited = once(worker, 'exit');
-  const [told] = (await once(worker, 'message')) as unknown[];
-  expect(told).toEqual([false, true, 0]);
+  const [reported] = (await once(worker, 'message')) as unknown[];
+  expect(reported).toEqual([false, true, 0]);
   expect([modeOf('before'), modeOf('after')]).toEqual([0o640, 0o666]);
   await writeFile(join(root, 'beside'), '', { mode: 0o666 });
   expect([process.umask(0), modeOf('beside')]).toEqual([0o027, 0o640]);

@@ -8,8 +8,8 @@ import { copy } from '../../src/transfer/copy/copy.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import type { DestinationRepository, SourceRepository } from '../../src/transfer/transports/destination.js';
 import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
-import { RegistryPlace } from '../../src/transfer/transports/registry-place.js';
-import { StorePlace } from '../../src/transfer/transports/store-place.js';
+import { RegistryTransport } from '../../src/transfer/transports/registry-transport.js';
+import { StoreTransport } from '../../src/transfer/transports/store-transport.js';
 import { imageSteps } from '../support/image-steps.js';
 import { failure } from '../support/registry-fixture.js';
 import { type Reply, ScriptedRegistry, type SeenRequest } from '../support/scripted-registry.js';
@@ -41,7 +41,7 @@ describe('a copy asks its source so often, and no more,', () => {
     const steps = imageSteps(image, { repository: 'team/app', tag: '1', first });
     const { address: host } = use(await ScriptedRegistry.start(steps));
     const registry = use(new RegistryClient({ retry: { baseMs: 1 } }));
-    return new RegistryPlace({ registry, host }).repository(`${host}/team/app`);
+    return new RegistryTransport({ registry, host }).repository(`${host}/team/app`);
   };
   const copied = (source: SourceRepository, to: DestinationRepository): Promise<unknown> =>
     copy(source, to, { from: '1', tag: '1', platforms: 'all' }, new CopySession({ concurrency: 1 }));
@@ -56,7 +56,7 @@ describe('a copy asks its source so often, and no more,', () => {
       'into the store',
       async (): Promise<DestinationRepository> => {
         const store = use(await openStore({ root: await mkdtemp(join(work, 'root-')) }));
-        return use(new StorePlace({ store })).repository(NAME);
+        return use(new StoreTransport({ store })).repository(NAME);
       },
     ],
     [
@@ -64,7 +64,7 @@ describe('a copy asks its source so often, and no more,', () => {
       async (): Promise<DestinationRepository> => {
         const { address: host } = use(await UploadRegistry.start());
         const registry = use(new RegistryClient({ retry: { baseMs: 1 } }));
-        return new RegistryPlace({ registry, host }).repository(`${host}/team/app`);
+        return new RegistryTransport({ registry, host }).repository(`${host}/team/app`);
       },
     ],
   ];

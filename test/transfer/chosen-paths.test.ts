@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import type { Descriptor } from '../../src/spec/index.js';
-import { chosenPaths } from '../../src/transfer/copy/copy-gate.js';
+import { chosenPaths } from '../../src/transfer/copy/copy-admission.js';
 import type { PlatformChoice } from '../../src/transfer/copy/copy-request.js';
-import { DocumentReader } from '../../src/transfer/transports/document-reader.js';
+import { ManifestReader } from '../../src/transfer/transports/manifest-reader.js';
 import { there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
-import type { MemoryRepository } from '../support/memory-place.js';
+import type { MemoryRepository } from '../support/memory-transport.js';
 
 describe('what leads to the manifests that a copy takes', () => {
   let source: MemoryRepository;
@@ -24,8 +24,8 @@ describe('what leads to the manifests that a copy takes', () => {
   ): Promise<readonly (readonly string[])[]> {
     const has = async ({ digest }: Descriptor): Promise<boolean> =>
       (await source.resolve(digest)) !== undefined;
-    const documents = new DocumentReader();
-    const paths = await chosenPaths({ choice, has })(target, (one) => documents.bytes(source, one));
+    const manifests = new ManifestReader();
+    const paths = await chosenPaths({ choice, has })(target, (one) => manifests.bytes(source, one));
     return paths.map((path) => path.map(({ digest }) => digest));
   }
 

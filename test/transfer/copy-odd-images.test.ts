@@ -3,7 +3,7 @@ import { type Descriptor, type Digest, digestOf, MEDIA_TYPES, type Platform } fr
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 
 describe('an index of indexes', () => {
   function nested(source: MemoryRepository): { amd64: Descriptor; arm64: Descriptor } {
@@ -14,7 +14,7 @@ describe('an index of indexes', () => {
   }
   /** Takes indexes of which parts are missing. */
   const lenient = (): MemoryRepository =>
-    new MemoryPlace('here.example', { sparse: true }).repository('here.example/app');
+    new MemoryTransport('here.example', { sparse: true }).repository('here.example/app');
 
   it('gives the platforms of a list, in whichever of them they are', async () => {
     const [source, destination] = [there(), lenient()];
@@ -49,8 +49,8 @@ describe('images of odd forms', () => {
     );
     await copied(source, destination);
     expect(destination.everything).toEqual(source.everything);
-    expect(destination.place.count(`copied ${image.digest}`)).toBe(1);
-    expect(destination.place.count(`exists ${image.digest}`)).toBe(0);
+    expect(destination.transport.count(`copied ${image.digest}`)).toBe(1);
+    expect(destination.transport.count(`exists ${image.digest}`)).toBe(0);
   });
 
   it('layers of no bytes, and no layers, are copied', async () => {
@@ -73,10 +73,10 @@ describe('images of odd forms', () => {
     source.add(MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)), '2');
     const session = new CopySession();
     await copied(source, destination, {}, session);
-    const before = destination.place.count('exists');
+    const before = destination.transport.count('exists');
     await copied(source, destination, { from: '2', tag: '2' }, session);
     // The destination was asked, and it is for it to say so.
-    expect(destination.place.count('exists')).toBeGreaterThan(before);
+    expect(destination.transport.count('exists')).toBeGreaterThan(before);
   });
 
   it('a referrer that is an index is for no platform, and comes whole', async () => {
@@ -176,7 +176,7 @@ describe('an index that says no platforms', () => {
 
   it.each(rows)('is copied for a platform: %s', async (_, make) => {
     const source = there();
-    const destination = new MemoryPlace('here.example', { sparse: true }).repository('here.example/app');
+    const destination = new MemoryTransport('here.example', { sparse: true }).repository('here.example/app');
     const { entries, kept } = make(source);
     const index = addIndex(source, entries, '1');
     await copied(source, destination, { platforms: [AMD64] });
@@ -231,10 +231,10 @@ describe('an index that was rewritten', () => {
     addImage(source, { subject: amd64, layers: ['sbom'] });
     const session = new CopySession();
     const layer = digestOf(Buffer.from('amd64'));
-    source.place.onCall = (call) => {
+    source.transport.onCall = (call) => {
       if (call !== `fetch ${layer}`) return;
       for (let at = 0; at < 9; at += 1)
-        session.documents.add(Buffer.alloc(4 * 1024 * 1024, at), MEDIA_TYPES.ociManifest);
+        session.manifests.add(Buffer.alloc(4 * 1024 * 1024, at), MEDIA_TYPES.ociManifest);
     };
     const request = { platforms: [AMD64], rewriteIndex: true, referrers: {} };
     const report = await copied(source, destination, request, session);
@@ -251,7 +251,7 @@ describe('tags that a stranger made after the scheme of cosign', () => {
     const report = await copied(source, destination, { referrers: {} });
     expect(destination.everything).toEqual(source.everything);
     expect(report.referrers.map(({ referrers }) => referrers)).toEqual([[], [], []]);
-    expect(destination.place.count('stored')).toBe(4);
+    expect(destination.transport.count('stored')).toBe(4);
   });
 });
 
@@ -259,11 +259,11 @@ describe('documents that several images want at once', () => {
   it('are read once', async () => {
     const [source, destination] = [there(), here()];
     const image = addImage(source, { tag: '1' });
-    source.place.onCall = async (call) => {
+    source.transport.onCall = async (call) => {
       if (call.startsWith('fetch')) await new Promise((resolve) => setTimeout(resolve, 5));
     };
     const session = new CopySession();
     await Promise.all(['1', '2', '3', '4'].map((tag) => copied(source, destination, { tag }, session)));
-    expect(source.place.count(`fetch ${image.digest}`)).toBe(1);
+    expect(source.transport.count(`fetch ${image.digest}`)).toBe(1);
   });
 });

@@ -6,7 +6,7 @@ import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import type { PolicyFile } from '../../src/trust/index.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 import { ACCEPT, addSbom, PolicyFiles, REJECT, sign, signByBundle } from '../support/memory-signed-images.js';
 
 const OTHERS: readonly Platform[] = [AMD64, ARM64, S390X].filter(
@@ -85,8 +85,8 @@ describe('copying under a signature policy', () => {
     await prepare(target);
     await expect(copied(source, destination, {}, { policy })).rejects.toMatchObject({ code });
     nothingWasPut();
-    expect(source.place.calls).not.toContain(`fetch ${digestOf(Buffer.from('a layer'))}`);
-    expect(source.place.count('fetch')).toBe(code === 'SIGNATURE_MISSING' ? 0 : 2);
+    expect(source.transport.calls).not.toContain(`fetch ${digestOf(Buffer.from('a layer'))}`);
+    expect(source.transport.count('fetch')).toBe(code === 'SIGNATURE_MISSING' ? 0 : 2);
   });
 
   it('refuses what a policy rejects before it looks for anything', async () => {
@@ -96,17 +96,17 @@ describe('copying under a signature policy', () => {
     await expect(copyResolved(source, destination, request, rejecting)).rejects.toMatchObject({
       code: 'POLICY_REJECTED',
     });
-    expect([...source.place.calls, ...destination.place.calls]).toEqual([]);
+    expect([...source.transport.calls, ...destination.transport.calls]).toEqual([]);
   });
 
   it('asks nothing more where nothing is asked for', async () => {
     addImage(source, { tag: '1' });
     await copied(source, destination);
-    const without = [source.place.calls, destination.place.calls];
+    const without = [source.transport.calls, destination.transport.calls];
     [source, destination] = [there(), here()];
     addImage(source, { tag: '1' });
     const report = await copied(source, destination, {}, { policy: await files.write([ACCEPT]) });
-    expect([source.place.calls, destination.place.calls]).toEqual(without);
+    expect([source.transport.calls, destination.transport.calls]).toEqual(without);
     expect(report).not.toHaveProperty('signatures');
   });
 
@@ -114,7 +114,7 @@ describe('copying under a signature policy', () => {
     const { index } = twoPlatforms();
     const signature = await byRightKey(index);
     await copied(source, destination, {}, { policy });
-    const calls = source.place.calls;
+    const calls = source.transport.calls;
     const layer = calls.indexOf(`fetch ${digestOf(Buffer.from('host'))}`);
     expect(layer).toBeGreaterThan(calls.lastIndexOf(`fetch ${signature.digest}`));
   });
@@ -123,7 +123,7 @@ describe('copying under a signature policy', () => {
     const signed = addImage(source, { tag: '1', layers: ['signed'] });
     await byRightKey(signed);
     const later = addImage(source, { layers: ['later'] });
-    source.place.onCall = (call) => {
+    source.transport.onCall = (call) => {
       if (call.startsWith('resolve sha256-')) addImage(source, { tag: '1', layers: ['later'] });
     };
     const report = await copied(source, destination, {}, { policy });
@@ -166,12 +166,12 @@ describe('copying under a signature policy', () => {
       const { host, other } = twoPlatforms();
       await byRightKey(host);
       source.damage(other.digest);
-      const sparse = new MemoryPlace('here.example', { sparse: true }).repository('here.example/app');
+      const sparse = new MemoryTransport('here.example', { sparse: true }).repository('here.example/app');
       const image = { platforms: 'present' as const };
       const { omitted } = await copied(source, sparse, image, { policy });
       expect(omitted.map(({ digest }) => digest)).toEqual([other.digest]);
       let looked = 0;
-      source.place.onCall = (call) => {
+      source.transport.onCall = (call) => {
         if (call !== `resolve ${other.digest}`) return;
         looked += 1;
         if (looked === 2) addImage(source, { layers: ['other'], platform: OTHERS[0] ?? ARM64 });
@@ -263,10 +263,10 @@ describe('copying under a signature policy', () => {
       const { index } = twoPlatforms();
       await byRightKey(index);
       await copied(source, destination, { referrers: {} }, { policy });
-      source.place.calls.length = 0;
+      source.transport.calls.length = 0;
       const report = await copied(source, destination, {}, { policy });
       expect(report).toMatchObject({ outcome: 'exists', signatures: [{ digest: index.digest }] });
-      expect(source.place.calls).toEqual(['resolve 1']);
+      expect(source.transport.calls).toEqual(['resolve 1']);
     });
 
     it('asks it for no signature of the one platform that was copied either', async () => {
@@ -274,9 +274,9 @@ describe('copying under a signature policy', () => {
       await byRightKey(host);
       const one = { platforms: 'one' as const };
       await copied(source, destination, { ...one, referrers: {} }, { policy });
-      source.place.calls.length = 0;
+      source.transport.calls.length = 0;
       expect((await copied(source, destination, one, { policy })).outcome).toBe('exists');
-      expect(source.place.count('resolve sha256-') + source.place.count('referrers')).toBe(0);
+      expect(source.transport.count('resolve sha256-') + source.transport.count('referrers')).toBe(0);
     });
 
     it('asks the source for them where the destination has none', async () => {
@@ -304,7 +304,7 @@ describe('copying under a signature policy', () => {
 
   it('never takes a source that is down for one without signatures', async () => {
     addImage(source, { tag: '1' });
-    source.place.onCall = (call) => {
+    source.transport.onCall = (call) => {
       if (call.startsWith('resolve sha256-')) throw new Error('the line broke');
     };
     await expect(copied(source, destination, {}, { policy })).rejects.toThrow('the line broke');

@@ -4,7 +4,7 @@ import type { CopyReport } from '../../src/transfer/copy/copy-report.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { copied, here, there } from '../support/copied-images.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 
 /** Digests by what became of them. */
 function outcomes(report: CopyReport): Record<string, number> {
@@ -34,11 +34,11 @@ describe('copy of one image', () => {
     const [source, destination] = [there(), here()];
     addImage(source, { tag: '1' });
     await copied(source, destination);
-    source.place.calls.length = 0;
-    destination.place.calls.length = 0;
+    source.transport.calls.length = 0;
+    destination.transport.calls.length = 0;
     const report = await copied(source, destination);
     expect(report.outcome).toBe('exists');
-    expect([source.place.calls, destination.place.calls]).toEqual([['resolve 1'], ['stored 1']]);
+    expect([source.transport.calls, destination.transport.calls]).toEqual([['resolve 1'], ['stored 1']]);
   });
 
   it('moves a tag to what is there', async () => {
@@ -55,17 +55,17 @@ describe('copy of one image', () => {
     const [source, destination] = [there(), here()];
     addImage(source, { tag: '1', layers: ['a', 'b', 'c'] });
     const broken = digestOf(Buffer.from('c'));
-    source.place.onCall = (call) => {
+    source.transport.onCall = (call) => {
       if (call === `fetch ${broken}`) throw new Error('the line broke');
     };
     await expect(copied(source, destination)).rejects.toThrow('the line broke');
     expect(destination.everything.tags).toEqual({});
-    source.place.onCall = () => undefined;
+    source.transport.onCall = () => undefined;
     expect(outcomes(await copied(source, destination))).toMatchObject({
       copied: expect.any(Number) as number,
     });
     expect(destination.everything).toEqual(source.everything);
-    expect(destination.place.calls.filter((call) => call === `copied ${broken}`)).toHaveLength(1);
+    expect(destination.transport.calls.filter((call) => call === `copied ${broken}`)).toHaveLength(1);
   });
 
   it('says what is not there', async () => {
@@ -99,7 +99,7 @@ describe('copy of one image', () => {
     expect(report.outcome).toBe('planned');
     expect(outcomes(report)).toEqual({ planned: 3, exists: 1 });
     expect(destination.everything.contents).toHaveLength(1);
-    expect(source.place.count(`fetch ${digestOf(Buffer.from('b'))}`)).toBe(0);
+    expect(source.transport.count(`fetch ${digestOf(Buffer.from('b'))}`)).toBe(0);
   });
 
   it('looks at all parts again when it is to', async () => {
@@ -136,27 +136,29 @@ describe('copies of one session', () => {
       ['1', '2', '3'].map((from) => copied(source, destination, { from, tag: from }, session)),
     );
     expect(destination.everything).toEqual(source.everything);
-    expect(destination.place.count(`copied ${digestOf(Buffer.from('shared'))}`)).toBe(1);
-    expect(source.place.count(`fetch ${digestOf(Buffer.from('shared'))}`)).toBe(1);
+    expect(destination.transport.count(`copied ${digestOf(Buffer.from('shared'))}`)).toBe(1);
+    expect(source.transport.count(`fetch ${digestOf(Buffer.from('shared'))}`)).toBe(1);
   });
 
   it('mount what another repository of the registry has', async () => {
     const source = there();
     addImage(source, { tag: '1', layers: ['shared'] });
-    const place = new MemoryPlace('here.example');
+    const transport = new MemoryTransport('here.example');
     const session = new CopySession();
-    const [first, second] = ['here.example/one', 'here.example/two'].map((name) => place.repository(name));
+    const [first, second] = ['here.example/one', 'here.example/two'].map((name) =>
+      transport.repository(name),
+    );
     if (first === undefined || second === undefined) throw new Error('two were made');
     const reports = await Promise.all([first, second].map((to) => copied(source, to, {}, session)));
     expect(reports.map(outcomes)).toEqual([{ copied: 3 }, { mounted: 2, copied: 1 }]);
-    expect(source.place.count(`fetch ${digestOf(Buffer.from('shared'))}`)).toBe(1);
+    expect(source.transport.count(`fetch ${digestOf(Buffer.from('shared'))}`)).toBe(1);
   });
 
   it('mount from the source where it is the same registry', async () => {
-    const place = new MemoryPlace('here.example');
-    const source = place.repository('here.example/from');
+    const transport = new MemoryTransport('here.example');
+    const source = transport.repository('here.example/from');
     addImage(source, { tag: '1' });
-    const report = await copied(source, place.repository('here.example/to'));
+    const report = await copied(source, transport.repository('here.example/to'));
     expect(outcomes(report)).toEqual({ mounted: 2, copied: 1 });
   });
 
@@ -166,7 +168,7 @@ describe('copies of one session', () => {
     addImage(source, { tag: 'bad', layers: ['shared', 'bad'] });
     addImage(source, { tag: 'good', layers: ['shared'] });
     let shared = 0;
-    source.place.onCall = async (call) => {
+    source.transport.onCall = async (call) => {
       if (call === `fetch ${digestOf(Buffer.from('bad'))}`) throw new Error('lost');
       if (call !== `fetch ${digestOf(Buffer.from('shared'))}` || (shared += 1) > 1) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -336,11 +338,11 @@ describe('referrers', () => {
       artifactType: 'application/spdx+json',
       layers: ['late'],
     });
-    source.place.calls.length = 0;
+    source.transport.calls.length = 0;
     expect((await copied(source, destination, { referrers: {} })).outcome).toBe('copied');
     expect(destination.everything).toEqual(source.everything);
-    expect(source.place.count(`fetch ${index.digest}`)).toBe(0);
-    expect(source.place.count(`fetch ${late.digest}`)).toBe(1);
+    expect(source.transport.count(`fetch ${index.digest}`)).toBe(0);
+    expect(source.transport.count(`fetch ${late.digest}`)).toBe(1);
     expect((await copied(source, destination, { referrers: {} })).outcome).toBe('exists');
   });
 });

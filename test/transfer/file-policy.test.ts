@@ -11,13 +11,13 @@ import { copy } from '../../src/transfer/copy/copy.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { judgeImages, type PolicyVerdict } from '../../src/transfer/verify/judge-images.js';
 import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
-import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { LayoutTransport } from '../../src/transfer/transports/layout-transport.js';
 import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
 import { ArchiveLoader, type LoadedFromArchive } from '../../src/transfer/copy/load-archive.js';
 import type { PolicyFile } from '../../src/trust/index.js';
 import { dockerArchive } from '../support/docker-archive.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 import { ACCEPT, addSbom, PolicyFiles, REJECT, sign, signByBundle } from '../support/memory-signed-images.js';
 import { archive, file as tarFile } from '../support/tar-builder.js';
 
@@ -45,7 +45,7 @@ describe('files under a signature policy', () => {
     await rm(work, { recursive: true, force: true });
   });
   beforeEach(async () => {
-    source = new MemoryPlace('there.example').repository(NAME);
+    source = new MemoryTransport('there.example').repository(NAME);
     const parts = [AMD64, ARM64].map(
       (platform) => [addImage(source, { platform, layers: [platform.architecture] }), platform] as const,
     );
@@ -80,10 +80,10 @@ describe('files under a signature policy', () => {
     await writeFile(file, JSON.stringify(index));
   }
 
-  async function placeOf(directory: string): Promise<LayoutPlace> {
+  async function placeOf(directory: string): Promise<LayoutTransport> {
     const content = await OciLayout.open(directory);
     const file = { transport: 'oci', path: directory } as const;
-    return new LayoutPlace({ content, location: `oci:${directory}`, path: directory, file });
+    return new LayoutTransport({ content, location: `oci:${directory}`, path: directory, file });
   }
 
   /** What became of each image of an archive: how it was loaded, or the error. */
@@ -91,13 +91,13 @@ describe('files under a signature policy', () => {
     path: string,
     { name, held = policy }: { readonly name?: string; readonly held?: PolicyFile } = {},
   ): Promise<{
-    place: MemoryPlace;
+    transport: MemoryTransport;
     outcomes: Record<string, LoadedFromArchive | { code: string; message: string }>;
   }> {
     await using opened = await openArchive({ file: path });
-    const place = new MemoryPlace('there.example', { sparse: true });
+    const transport = new MemoryTransport('there.example', { sparse: true });
     const session = new CopySession({ policy: held });
-    const loader = new ArchiveLoader({ archive: opened, path, destination: place, session, name });
+    const loader = new ArchiveLoader({ archive: opened, path, destination: transport, session, name });
     const outcomes: Record<string, LoadedFromArchive | { code: string; message: string }> = {};
     for (const image of (await loader.plan()).images) {
       const tag = image.reference.tag ?? '';
@@ -105,19 +105,19 @@ describe('files under a signature policy', () => {
         .load(image)
         .catch((error: unknown) => error as { code: string; message: string });
     }
-    return { place, outcomes };
+    return { transport, outcomes };
   }
 
   describe('an archive', () => {
     it('gives what is signed, and refuses the rest of it by itself', async () => {
-      const { place, outcomes } = await load(await archived(['1', '2']));
+      const { transport, outcomes } = await load(await archived(['1', '2']));
       const tag = `sha256-${encodedOf(signed.digest)}.sig`;
       expect(outcomes).toMatchObject({
         '1': { report: { outcome: 'copied', signatures: [{ digest: signed.digest }] } },
         '2': { code: 'SIGNATURE_MISSING' },
         [tag]: { report: { outcome: expect.stringMatching(/copied|exists/) as string } },
       });
-      const { contents, tags } = place.repository(NAME).everything;
+      const { contents, tags } = transport.repository(NAME).everything;
       expect(Object.keys(tags).sort()).toEqual(['1', tag]);
       expect(contents).not.toContain(unsigned.digest);
     });
@@ -162,14 +162,14 @@ describe('files under a signature policy', () => {
 
   describe('a layout', () => {
     async function taken(directory: string, name: string): Promise<unknown> {
-      const place = await placeOf(directory);
-      const to = new MemoryPlace('far.example').repository('far.example/app');
+      const transport = await placeOf(directory);
+      const to = new MemoryTransport('far.example').repository('far.example/app');
       const session = new CopySession({ policy });
       try {
-        const from = place.repository('');
+        const from = transport.repository('');
         return await copy(from, to, { from: name, tag: '1', platforms: 'all', referrers: {} }, session);
       } finally {
-        await place[Symbol.asyncDispose]();
+        await transport[Symbol.asyncDispose]();
       }
     }
 
@@ -179,7 +179,7 @@ describe('files under a signature policy', () => {
     });
 
     it('has a signature for each repository of the same image, of which its own counts', async () => {
-      const other = source.place.repository('there.example/other');
+      const other = source.transport.repository('there.example/other');
       const parts = [AMD64, ARM64].map(
         (platform) => [addImage(other, { platform, layers: [platform.architecture] }), platform] as const,
       );
@@ -191,9 +191,9 @@ describe('files under a signature policy', () => {
       for (const name of [NAME, other.name]) {
         expect(await taken(directory, `${name}:1`)).toMatchObject({ target: { digest: signed.digest } });
       }
-      const [place, far] = [await placeOf(directory), new MemoryPlace('far.example')];
+      const [transport, far] = [await placeOf(directory), new MemoryTransport('far.example')];
       await copy(
-        place.repository(other.name),
+        transport.repository(other.name),
         far.repository('far.example/other'),
         request('1'),
         new CopySession({ policy }),
@@ -253,10 +253,10 @@ describe('files under a signature policy', () => {
 
   describe('what is judged where it lies', () => {
     async function judged(directory: string, held = policy): Promise<Record<string, PolicyVerdict>> {
-      const place = await placeOf(directory);
-      const roots = await layoutRoots(place);
+      const transport = await placeOf(directory);
+      const roots = await layoutRoots(transport);
       const verdicts = await judgeImages(roots, held);
-      await place[Symbol.asyncDispose]();
+      await transport[Symbol.asyncDispose]();
       return Object.fromEntries(
         verdicts.map((verdict, at) => [(roots[at]?.name ?? '').replace(`${NAME}:`, ''), verdict]),
       );

@@ -3,13 +3,13 @@ import { type Descriptor, MEDIA_TYPES, type Platform } from '../../src/spec/inde
 import { imageGraph } from '../../src/transfer/transports/image-graph.js';
 import { RepositoryContent } from '../../src/transfer/copy/repository-content.js';
 import { addImage, addIndex, AMD64, ARM64, S390X } from '../support/memory-images.js';
-import { MemoryPlace } from '../support/memory-place.js';
+import { MemoryTransport } from '../support/memory-transport.js';
 
 /** Somewhat less than a manifest may have. */
 const LARGE = 'x'.repeat(4_000_000);
 
 test('documents that together are larger than those of any honest image are not all read', async () => {
-  const repository = new MemoryPlace('registry.test').repository('team/app');
+  const repository = new MemoryTransport('registry.test').repository('team/app');
   const { config, layers } = { config: addImage(repository), layers: [] };
   const manifests = Array.from({ length: 12 }, (_, number) => {
     const text = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers };
@@ -34,7 +34,7 @@ test('documents that together are larger than those of any honest image are not 
 });
 
 test('of an index that says no platforms, the images are shown whose configs are for the one that is asked for', async () => {
-  const repository = new MemoryPlace('registry.test').repository('team/app');
+  const repository = new MemoryTransport('registry.test').repository('team/app');
   const of = (platform: Platform): Descriptor =>
     addImage(repository, { platform, layers: [platform.architecture] });
   const [other, image] = [of(ARM64), of(AMD64)];

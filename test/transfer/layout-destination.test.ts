@@ -11,7 +11,7 @@ import { openStore } from '../../src/engine/store.js';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import type { PutOptions } from '../../src/transfer/transports/destination.js';
 import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
-import { LayoutPlace } from '../../src/transfer/transports/layout-place.js';
+import { LayoutTransport } from '../../src/transfer/transports/layout-transport.js';
 import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
 import { verify } from '../../src/transfer/verify/verify.js';
 import { putImages } from '../support/archived-images.js';
@@ -46,7 +46,7 @@ describe('a layout that is written to', () => {
       (entry) => entry.annotations?.['org.opencontainers.image.ref.name'] ?? '',
     );
   const putText = async (
-    place: LayoutDestination,
+    transport: LayoutDestination,
     text: string,
     options: PutOptions,
     repository = REPOSITORY,
@@ -61,7 +61,7 @@ describe('a layout that is written to', () => {
       }),
     );
     const descriptor = { mediaType: MEDIA_TYPES.ociManifest, digest: digestOf(bytes), size: bytes.length };
-    await place
+    await transport
       .repository(repository)
       .put(descriptor, () => Promise.resolve(Readable.from([bytes])), options);
     return descriptor;
@@ -69,14 +69,14 @@ describe('a layout that is written to', () => {
 
   test('is made where there is nothing, and holds what was put, whole', async () => {
     const directory = join(await fresh(), 'deep', 'layout');
-    await using place = await LayoutDestination.open(directory);
-    const [target] = await putImages(place, [
+    await using transport = await LayoutDestination.open(directory);
+    const [target] = await putImages(transport, [
       { layout: image, repository: REPOSITORY, tag: '1', platforms: 'all' },
     ]);
     expect(target?.digest).toBe(image.target.digest);
     expect((await readdir(join(directory, 'blobs/sha256'))).length).toBe(image.blobs.size);
     expect(await readdir(directory)).toEqual(['blobs', 'index.json', 'oci-layout']);
-    const source = new LayoutPlace({ content: await OciLayout.open(directory), location: directory });
+    const source = new LayoutTransport({ content: await OciLayout.open(directory), location: directory });
     const report = await verify(await layoutRoots(source), { diffIds: true });
     expect(report.faults).toEqual([]);
     expect(report.images.map(({ name }) => name)).toEqual([`${REPOSITORY}:1`]);
@@ -84,8 +84,8 @@ describe('a layout that is written to', () => {
 
   test('moves a tag to what it is given to, and keeps all else, whoever wrote it', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
-    await putText(place, 'one', { tag: '1' });
+    await using transport = await LayoutDestination.open(directory);
+    await putText(transport, 'one', { tag: '1' });
     const before = await indexOf(directory);
     const foreign = {
       mediaType: 'text/plain',
@@ -95,7 +95,7 @@ describe('a layout that is written to', () => {
     };
     const annotated = { ...before, annotations: { of: 'others' }, manifests: [foreign, ...before.manifests] };
     await writeFile(join(directory, 'index.json'), JSON.stringify(annotated));
-    const two = await putText(place, 'two', { tag: '1' });
+    const two = await putText(transport, 'two', { tag: '1' });
     const after = await indexOf(directory);
     expect(after['annotations']).toEqual({ of: 'others' });
     expect(after.manifests[0]).toEqual(foreign);
@@ -104,34 +104,34 @@ describe('a layout that is written to', () => {
 
   test('moves a name that another program wrote in its own way', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
-    const one = await putText(place, 'one', { tag: 'latest' }, 'docker.io/library/app');
+    await using transport = await LayoutDestination.open(directory);
+    const one = await putText(transport, 'one', { tag: 'latest' }, 'docker.io/library/app');
     const text = JSON.stringify(await indexOf(directory));
     const familiar = text.replaceAll('docker.io/library/app:latest', 'app:latest');
     await writeFile(join(directory, 'index.json'), familiar.replace('io.containerd.image.name', 'x'));
-    const two = await putText(place, 'two', { tag: 'latest' }, 'docker.io/library/app');
+    const two = await putText(transport, 'two', { tag: 'latest' }, 'docker.io/library/app');
     expect((await indexOf(directory)).manifests.map(({ digest }) => digest)).toEqual([two.digest]);
     expect(one.digest).not.toBe(two.digest);
   });
 
   test('has an entry without a name for what is wanted without one, once, until it gets one', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
-    await putText(place, 'one', { root: true }, '');
-    await putText(place, 'one', { root: true }, '');
+    await using transport = await LayoutDestination.open(directory);
+    await putText(transport, 'one', { root: true }, '');
+    await putText(transport, 'one', { root: true }, '');
     expect(await namesIn(directory)).toEqual(['']);
-    await putText(place, 'one', { tag: 'any name' }, '');
-    await putText(place, 'one', { root: true }, '');
+    await putText(transport, 'one', { tag: 'any name' }, '');
+    await putText(transport, 'one', { root: true }, '');
     expect(await namesIn(directory)).toEqual(['any name']);
   });
 
   test('deletes tags and manifests, and says what is not there', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
-    const one = await putText(place, 'one', { tag: '1' });
-    await putText(place, 'one', { tag: '2' });
-    await putText(place, 'three', { tag: '3' });
-    const repository = place.repository(REPOSITORY);
+    await using transport = await LayoutDestination.open(directory);
+    const one = await putText(transport, 'one', { tag: '1' });
+    await putText(transport, 'one', { tag: '2' });
+    await putText(transport, 'three', { tag: '3' });
+    const repository = transport.repository(REPOSITORY);
     await repository.deleteTag('3');
     const tags: string[] = [];
     for await (const tag of repository.tags()) tags.push(tag);
@@ -144,27 +144,27 @@ describe('a layout that is written to', () => {
 
   test('declares what was left out, until it comes', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
+    await using transport = await LayoutDestination.open(directory);
     const amd64 = [{ os: 'linux', architecture: 'amd64' }];
     const put = { layout: image, repository: REPOSITORY, tag: '1' };
-    await putImages(place, [{ ...put, platforms: amd64 }]);
+    await putImages(transport, [{ ...put, platforms: amd64 }]);
     const declared = JSON.parse(await readFile(join(directory, 'landfall.json'), 'utf8')) as {
       omitted: Descriptor[];
     };
     expect(declared.omitted).toEqual([
       { ...image.manifests[1]?.manifest, platform: { os: 'linux', architecture: 'arm64' } },
     ]);
-    await putImages(place, [{ ...put, platforms: 'all' }]);
-    const source = new LayoutPlace({ content: place.layout, location: directory });
+    await putImages(transport, [{ ...put, platforms: 'all' }]);
+    const source = new LayoutTransport({ content: transport.layout, location: directory });
     expect((await verify(await layoutRoots(source))).faults).toEqual([]);
   });
 
   test('shows nothing of a blob that is not what it was said to be', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
+    await using transport = await LayoutDestination.open(directory);
     const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(Buffer.from('right')), size: 5 };
     const put = (bytes: string): Promise<unknown> =>
-      place.repository('').put(descriptor, () => Promise.resolve(Readable.from([Buffer.from(bytes)])));
+      transport.repository('').put(descriptor, () => Promise.resolve(Readable.from([Buffer.from(bytes)])));
     await expect(put('wrong')).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
     await expect(put('righ')).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
     await expect(put('right!')).rejects.toMatchObject({ code: 'SIZE_MISMATCH' });
@@ -175,13 +175,13 @@ describe('a layout that is written to', () => {
 
   test('sweeps what a killed process left, and not what somebody is writing', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
+    await using transport = await LayoutDestination.open(directory);
     await writeFile(join(directory, '.landfall-left'), 'half of a blob');
     let opened: (() => void) | undefined;
     const slow = new Promise<void>((resolve) => (opened = resolve));
     const bytes = Buffer.from('slow');
     const descriptor = { mediaType: 'text/plain', digest: digestOf(bytes), size: bytes.length };
-    const putting = place.repository('').put(descriptor, async () => {
+    const putting = transport.repository('').put(descriptor, async () => {
       await slow;
       return Readable.from([bytes]);
     });
@@ -213,8 +213,8 @@ describe('a layout that is written to', () => {
   test('is made of a directory in which another process has just begun', async () => {
     const directory = await fresh();
     await mkdir(join(directory, 'blobs'));
-    await using place = await LayoutDestination.open(directory);
-    expect(await readdir(place.directory)).toEqual(['blobs', 'index.json', 'oci-layout']);
+    await using transport = await LayoutDestination.open(directory);
+    expect(await readdir(transport.directory)).toEqual(['blobs', 'index.json', 'oci-layout']);
   });
 
   test('by eight processes at once loses no image of any', async () => {
@@ -233,7 +233,7 @@ describe('a layout that is written to', () => {
       Array.from({ length: count }, (_one, at) => `docker.io/team/p${who}:v${at}`),
     );
     expect((await namesIn(directory)).sort()).toEqual(names.sort());
-    const source = new LayoutPlace({ content: await OciLayout.open(directory), location: directory });
+    const source = new LayoutTransport({ content: await OciLayout.open(directory), location: directory });
     expect(
       (await verify(await layoutRoots(source))).faults.filter(({ kind }) => kind !== 'malformed'),
     ).toEqual([]);
@@ -241,10 +241,10 @@ describe('a layout that is written to', () => {
   });
 
   test('does not pass on that a blob failed to come to who wants it too', async () => {
-    await using place = await LayoutDestination.open(await fresh());
+    await using transport = await LayoutDestination.open(await fresh());
     const bytes = Buffer.from('shared');
     const blob = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(bytes), size: bytes.length };
-    const repository = place.repository(REPOSITORY);
+    const repository = transport.repository(REPOSITORY);
     const failing = repository.put(blob, () => Promise.reject(new Error('the line broke')));
     const coming = repository.put(blob, () => Promise.resolve(Readable.from([bytes])));
     const waiting = repository.put(blob, () => Promise.reject(new Error('nobody is to be asked')));
@@ -255,11 +255,11 @@ describe('a layout that is written to', () => {
 
   test('deletes an image by its digest from the repository that was named, and no other', async () => {
     const directory = await fresh();
-    await using place = await LayoutDestination.open(directory);
-    const { digest } = await putText(place, 'one', { tag: '1' });
-    await putText(place, 'one', { tag: '1' }, `${REPOSITORY}lication`);
-    await putText(place, 'one', { tag: '1' }, `${REPOSITORY}/deeper`);
-    await place.repository(REPOSITORY).deleteManifest(digest);
+    await using transport = await LayoutDestination.open(directory);
+    const { digest } = await putText(transport, 'one', { tag: '1' });
+    await putText(transport, 'one', { tag: '1' }, `${REPOSITORY}lication`);
+    await putText(transport, 'one', { tag: '1' }, `${REPOSITORY}/deeper`);
+    await transport.repository(REPOSITORY).deleteManifest(digest);
     expect(await namesIn(directory)).toEqual([`${REPOSITORY}lication:1`, `${REPOSITORY}/deeper:1`]);
   });
 });

@@ -28,8 +28,8 @@ async function put(repository, mediaType, bytes, options) {
 process.stdout.write('ready\n');
 await once(process.stdin, 'data');
 process.stdin.destroy();
-const place = await LayoutDestination.open(directory);
-const repository = place.repository(`docker.io/team/${who}`);
+const transport = await LayoutDestination.open(directory);
+const repository = transport.repository(`docker.io/team/${who}`);
 await Promise.all(
   Array.from({ length: Number(count) }, async (_, at) => {
     // Of all processes the same layer, of each its own config.
@@ -43,4 +43,4 @@ await Promise.all(
     await put(repository, MANIFEST, Buffer.from(JSON.stringify(manifest)), { tag: `v${at}` });
   }),
 );
-await place.finish();
+await transport.finish();

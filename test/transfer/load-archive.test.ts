@@ -8,7 +8,7 @@ import { copy } from '../../src/transfer/copy/copy.js';
 import { CopySession } from '../../src/transfer/copy/copy-session.js';
 import { ArchiveLoader } from '../../src/transfer/copy/load-archive.js';
 import { addImage } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 
 const NAME = 'there.example/app';
 
@@ -23,17 +23,17 @@ describe('what refers to something, in an archive', () => {
   afterAll(() => rm(work, { recursive: true, force: true }));
   beforeEach(() => {
     file = join(work, `${(files += 1)}.tar`);
-    source = new MemoryPlace('there.example').repository(NAME);
+    source = new MemoryTransport('there.example').repository(NAME);
   });
 
   /** What is loaded, and the digests of what has no name. */
-  const loaded = async (name?: string): Promise<{ place: MemoryPlace; nameless: string[] }> => {
+  const loaded = async (name?: string): Promise<{ transport: MemoryTransport; nameless: string[] }> => {
     await using archive = await openArchive({ file });
-    const place = new MemoryPlace('there.example', { sparse: true });
-    const loader = new ArchiveLoader({ archive, destination: place, session: new CopySession(), name });
+    const transport = new MemoryTransport('there.example', { sparse: true });
+    const loader = new ArchiveLoader({ archive, destination: transport, session: new CopySession(), name });
     const { images, nameless } = await loader.plan();
     for (const image of images) await loader.load(image);
-    return { place, nameless: nameless.map(({ digest }) => digest) };
+    return { transport, nameless: nameless.map(({ digest }) => digest) };
   };
 
   test('comes along with what it refers to', async () => {
@@ -43,9 +43,9 @@ describe('what refers to something, in an archive', () => {
     const request = { from: '1', tag: '1', platforms: 'all' as const, referrers: {} };
     await copy(source, archive.repository(NAME), request, new CopySession());
     await archive.finish();
-    const { place, nameless } = await loaded();
+    const { transport, nameless } = await loaded();
     expect(nameless).toEqual([]);
-    expect(place.repository(NAME).everything).toEqual(source.everything);
+    expect(transport.repository(NAME).everything).toEqual(source.everything);
   });
 
   test('is told of where that is not in it, and loaded under the name that it is given', async () => {
@@ -56,7 +56,7 @@ describe('what refers to something, in an archive', () => {
     await copy(source, archive.repository(NAME), request, new CopySession());
     await archive.finish();
     expect((await loaded()).nameless).toEqual([sbom.digest]);
-    const { place } = await loaded(`${NAME}:sbom`);
-    expect(place.repository(NAME).everything.tags).toEqual({ sbom: sbom.digest });
+    const { transport } = await loaded(`${NAME}:sbom`);
+    expect(transport.repository(NAME).everything.tags).toEqual({ sbom: sbom.digest });
   });
 });

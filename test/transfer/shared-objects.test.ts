@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import { BlobFlights } from '../../src/transfer/copy/copy-session.js';
-import { DocumentReader } from '../../src/transfer/transports/document-reader.js';
+import { SharedCopies } from '../../src/transfer/copy/copy-session.js';
+import { ManifestReader } from '../../src/transfer/transports/manifest-reader.js';
 import { LayoutDestination } from '../../src/transfer/transports/layout-destination.js';
 import { CreatedDates } from '../../src/transfer/sync/plan-mirror.js';
-import { MemoryPlace } from '../support/memory-place.js';
+import { MemoryTransport } from '../support/memory-transport.js';
 import { type Operation, sharedObjectSuite, WorkFailed } from '../suites/shared-object.js';
 
 /** A manifest for each key, as the source gives it once the operation's work is done. */
@@ -38,11 +38,11 @@ function manifestOf({ key, work }: Operation): {
 sharedObjectSuite(
   'a reader of manifests',
   () => {
-    const documents = new DocumentReader();
+    const manifests = new ManifestReader();
     return {
       begin: async (operation) => {
         const { descriptor, source } = manifestOf(operation);
-        await documents.bytes(source, descriptor, { signal: operation.signal });
+        await manifests.bytes(source, descriptor, { signal: operation.signal });
       },
     };
   },
@@ -52,7 +52,7 @@ sharedObjectSuite(
 sharedObjectSuite(
   'the dates of images',
   () => {
-    const dates = new CreatedDates(new DocumentReader());
+    const dates = new CreatedDates(new ManifestReader());
     return {
       begin: async (operation) => {
         const { descriptor, source } = manifestOf(operation);
@@ -66,8 +66,8 @@ sharedObjectSuite(
 sharedObjectSuite(
   'blobs that are copied',
   () => {
-    const flights = new BlobFlights();
-    const place = new MemoryPlace('registry.example');
+    const flights = new SharedCopies();
+    const transport = new MemoryTransport('registry.example');
     return {
       begin: ({ key, signal, work }) => {
         const descriptor = { digest: digestOf(Buffer.from(key)), size: 1 };
@@ -75,7 +75,7 @@ sharedObjectSuite(
           await work(signal);
           return 'copied';
         };
-        return flights.bring(place.repository('registry.example/team/app'), descriptor, put, { signal });
+        return flights.bring(transport.repository('registry.example/team/app'), descriptor, put, { signal });
       },
     };
   },

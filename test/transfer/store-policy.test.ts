@@ -11,10 +11,10 @@ import type { CopyReport } from '../../src/transfer/copy/copy-report.js';
 import type { CopyRequest } from '../../src/transfer/copy/copy-request.js';
 import { CopySession, type CopySessionOptions } from '../../src/transfer/copy/copy-session.js';
 import type { DestinationRepository, SourceRepository } from '../../src/transfer/transports/destination.js';
-import { StorePlace } from '../../src/transfer/transports/store-place.js';
+import { StoreTransport } from '../../src/transfer/transports/store-transport.js';
 import type { PolicyFile } from '../../src/trust/index.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 import { addSbom, PolicyFiles, sign, signByBundle } from '../support/memory-signed-images.js';
 import { signatureTag } from '../support/simple-signing.js';
 
@@ -35,8 +35,8 @@ describe('a store under a signature policy', () => {
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'landfall-store-policy-'));
     store = await openStore({ root });
-    source = new MemoryPlace('there.example').repository(NAME);
-    far = new MemoryPlace('far.example').repository('far.example/app');
+    source = new MemoryTransport('there.example').repository(NAME);
+    far = new MemoryTransport('far.example').repository('far.example/app');
   });
   afterEach(async () => {
     await store.close();
@@ -58,16 +58,16 @@ describe('a store under a signature policy', () => {
     options: CopySessionOptions,
     request: Partial<CopyRequest> = {},
   ): Promise<CopyReport> {
-    await using place = new StorePlace({ store });
-    return await copied(source, place.repository(NAME), options, request);
+    await using transport = new StoreTransport({ store });
+    return await copied(source, transport.repository(NAME), options, request);
   }
 
   async function pushed(
     options: CopySessionOptions,
     request: Partial<CopyRequest> = {},
   ): Promise<CopyReport> {
-    await using place = new StorePlace({ store });
-    return await copied(place.repository(NAME), far, options, request);
+    await using transport = new StoreTransport({ store });
+    return await copied(transport.repository(NAME), far, options, request);
   }
 
   function signedIndex(): Descriptor {
@@ -107,13 +107,13 @@ describe('a store under a signature policy', () => {
     await sign(source, target, { key: files.key });
     await pulled({ policy });
     await collectGarbage(store);
-    source.place.calls.length = 0;
+    source.transport.calls.length = 0;
     // Another key beside the first one is another requirement, of which nothing is remembered.
     const other = { type: 'sigstoreSigned', signedIdentity: { type: 'matchRepository' } };
     const keyDatas = [files.otherKey, files.key].map(({ pem }) => Buffer.from(pem).toString('base64'));
     const stricter = await files.write([{ ...other, keyDatas }]);
     expect((await pushed({ policy: stricter })).signatures).toMatchObject([{ digest: target.digest }]);
-    expect(source.place.calls).toEqual([]);
+    expect(source.transport.calls).toEqual([]);
     expect(far.everything.tags).toEqual({ '1': target.digest });
   });
 
@@ -143,9 +143,9 @@ describe('a store under a signature policy', () => {
     await pulled({ policy });
     const sbom = addSbom(source, { subject: target });
     await pulled({}, { from: sbom.digest, tag: undefined });
-    await using place = new StorePlace({ store });
+    await using transport = new StoreTransport({ store });
     const listed: string[] = [];
-    for await (const { digest } of place.repository(NAME).referrers(target.digest)) listed.push(digest);
+    for await (const { digest } of transport.repository(NAME).referrers(target.digest)) listed.push(digest);
     expect(listed).toEqual([sbom.digest]);
   });
 });

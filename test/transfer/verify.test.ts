@@ -6,17 +6,17 @@ import { type Descriptor, digestOf, MEDIA_TYPES } from '../../src/spec/index.js'
 import type { SourceRepository } from '../../src/transfer/transports/destination.js';
 import { verify, type VerifyOptions, type VerifyReport } from '../../src/transfer/verify/verify.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../support/memory-images.js';
-import { MemoryPlace, type MemoryRepository } from '../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../support/memory-transport.js';
 import { makeTar } from '../support/tiny-image.js';
 
 const NAME = 'registry.example/team/app';
 
 describe('what is verified', () => {
-  let place: MemoryPlace;
+  let transport: MemoryTransport;
   let repository: MemoryRepository;
   beforeEach(() => {
-    place = new MemoryPlace('registry.example');
-    repository = place.repository(NAME);
+    transport = new MemoryTransport('registry.example');
+    repository = transport.repository(NAME);
   });
 
   const proven = (
@@ -57,15 +57,15 @@ describe('what is verified', () => {
     const index = addIndex(repository, [[one, AMD64]]);
     const report = await proven({ one, index, again: index });
     expect(report.faults).toEqual([]);
-    expect(report).toMatchObject({ documents: 2, blobs: 2, leftOut: [] });
-    for (const digest of [index.digest, one.digest]) expect(place.count(`fetch ${digest}`)).toBe(1);
+    expect(report).toMatchObject({ manifests: 2, blobs: 2, leftOut: [] });
+    for (const digest of [index.digest, one.digest]) expect(transport.count(`fetch ${digest}`)).toBe(1);
     expect(report.images.map(({ name }) => name)).toEqual(['one', 'index', 'again']);
   });
 
   test('is read once, and looked for in each repository that names it', async () => {
     const names = [NAME, 'registry.example/team/other'];
     const roots = names.map((name) => {
-      const each = place.repository(name);
+      const each = transport.repository(name);
       const target = addImage(each, { layers: ['shared', 'lost'] });
       return { name, target, repository: each };
     });
@@ -73,10 +73,10 @@ describe('what is verified', () => {
     const missing = ({ faults }: VerifyReport): typeof faults =>
       faults.filter(({ kind }) => kind === 'missing');
     const whole = await verify(roots);
-    expect(whole).toMatchObject({ documents: 1, blobs: 3 });
+    expect(whole).toMatchObject({ manifests: 1, blobs: 3 });
     expect(missing(whole)).toEqual([]);
-    expect(place.count(`fetch ${lost.digest}`)).toBe(1);
-    place.repository(names[1] ?? '').damage(lost.digest);
+    expect(transport.count(`fetch ${lost.digest}`)).toBe(1);
+    transport.repository(names[1] ?? '').damage(lost.digest);
     const [fault, ...others] = missing(await verify(roots));
     expect(others).toEqual([]);
     expect(fault).toMatchObject({ kind: 'missing', descriptor: { digest: lost.digest } });
@@ -110,12 +110,12 @@ describe('what is verified', () => {
   test('is unreadable where nothing can be said of it, and nothing else ends by that', async () => {
     const image = await realImage();
     const bad = addImage(repository, { layers: ['far away'] });
-    place.onCall = (call) => {
+    transport.onCall = (call) => {
       if (call === `fetch ${bad.digest}`) throw new RegistryError('UNAVAILABLE', 'nobody answers');
     };
     const report = await proven({ image, bad });
     expect(found(report)).toEqual([['unreadable', bad.digest, ['bad']]]);
-    expect(report).toMatchObject({ documents: 1, blobs: 2 });
+    expect(report).toMatchObject({ manifests: 1, blobs: 2 });
   });
 
   test('may miss what was left out on purpose', async () => {
@@ -189,7 +189,7 @@ describe('what is verified', () => {
     };
     const report = await proven({ image }, { referrers: true });
     expect(invented).toBe(8);
-    expect(report.documents).toBe(9);
+    expect(report.manifests).toBe(9);
   });
 
   test('tells of more referrers of one image than there can be', async () => {
@@ -205,7 +205,7 @@ describe('what is verified', () => {
   test('ends when it is aborted', async () => {
     const image = await realImage();
     const aborting = new AbortController();
-    place.onCall = () => aborting.abort();
+    transport.onCall = () => aborting.abort();
     await expect(proven({ image }, { signal: aborting.signal })).rejects.toMatchObject({ code: 'ABORTED' });
   });
 
@@ -220,7 +220,7 @@ describe('what is verified', () => {
     repository.add(MEDIA_TYPES.ociIndex, Buffer.from(JSON.stringify(about)));
     const report = await proven({ image }, { referrers: true });
     expect(report.faults).toEqual([]);
-    expect(report.documents).toBe(2);
+    expect(report.manifests).toBe(2);
   });
 
   test('has of each content the size that each of its documents says', async () => {
@@ -241,6 +241,6 @@ describe('what is verified', () => {
       const about = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [listed], subject };
       repository.add(MEDIA_TYPES.ociIndex, Buffer.from(JSON.stringify(about)));
     }
-    expect((await proven({ one, two }, { referrers: true })).documents).toBe(4);
+    expect((await proven({ one, two }, { referrers: true })).manifests).toBe(4);
   });
 });

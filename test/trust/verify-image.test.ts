@@ -421,13 +421,13 @@ describe('what could not be asked', () => {
   });
 });
 
-interface SignedDocument {
+interface SignedManifest {
   readonly bytes: Buffer;
   readonly digest: Digest;
   readonly descriptor: Descriptor;
 }
 
-function documentOf(text: string): SignedDocument {
+function documentOf(text: string): SignedManifest {
   const bytes = Buffer.from(text);
   const digest = digestOf(bytes);
   return { bytes, digest, descriptor: { mediaType: MEDIA_TYPES.ociIndex, digest, size: bytes.length } };

@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import { compress as zstd } from 'zstd-napi';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, MEDIA_TYPES, unpackLimits } from '../../src/spec/index.js';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import type { ApplyJob, ApplyOptions } from '../../src/unpack/jobs/apply-job.js';
 import { applyLayer } from '../../src/unpack/layer/apply-layer.js';
 import { defaultOwnership } from '../../src/unpack/terms/ownership.js';
@@ -120,17 +120,17 @@ describe('applyLayer', () => {
       archive(file('first', 'x'.repeat(100)), file('big', Buffer.alloc(3 << 20, 'noise')), file('last', 'z')),
       { level: 0 },
     );
-    const frontier = new Frontier();
+    const sharedOffset = new SharedOffset();
     const progress: number[] = [];
-    const applying = applyLayer(job(blob, { frontier: frontier.buffer }), {
+    const applying = applyLayer(job(blob, { sharedOffset: sharedOffset.buffer }), {
       onProgress: (bytes) => progress.push(bytes),
     });
-    frontier.advance(1 << 20);
+    sharedOffset.advance(1 << 20);
     while (!readdirSync(directoryPath).includes('first'))
       await new Promise((resolve) => setTimeout(resolve, 5));
     expect(readdirSync(directoryPath)).not.toContain('last');
-    frontier.advance(blob.length);
-    frontier.complete();
+    sharedOffset.advance(blob.length);
+    sharedOffset.complete();
     await applying;
     expect(readdirSync(directoryPath).sort()).toEqual(['big', 'first', 'last']);
     expect(progress.at(-1)).toBe(blob.length);
@@ -186,19 +186,19 @@ describe('applyLayer', () => {
 
   it('does not wait for the rest of the download when the archive is bad', async () => {
     const blob = gzipSync(Buffer.concat([broken, Buffer.alloc(100_000)]), { level: 0 });
-    const frontier = new Frontier();
-    frontier.advance(blob.length - 1000);
-    await expect(applyLayer(job(blob, { frontier: frontier.buffer }))).rejects.toMatchObject({
+    const sharedOffset = new SharedOffset();
+    sharedOffset.advance(blob.length - 1000);
+    await expect(applyLayer(job(blob, { sharedOffset: sharedOffset.buffer }))).rejects.toMatchObject({
       code: 'BAD_ARCHIVE',
     });
   });
 
   it('gives up when the download fails', async () => {
     const blob = gzipSync(TAR);
-    const frontier = new Frontier();
-    frontier.advance(50);
-    const applying = applyLayer(job(blob, { frontier: frontier.buffer }));
-    setTimeout(() => frontier.fail(), 10);
+    const sharedOffset = new SharedOffset();
+    sharedOffset.advance(50);
+    const applying = applyLayer(job(blob, { sharedOffset: sharedOffset.buffer }));
+    setTimeout(() => sharedOffset.fail(), 10);
     await expect(applying).rejects.toMatchObject({ code: 'ABORTED' });
   });
 

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import { readBlob, type BlobReaderOptions } from '../../src/unpack/layer/apply-layer.js';
 
 let root = '';
@@ -68,48 +68,48 @@ describe('readBlob', () => {
   });
 
   it('follows a growing file as far as its frontier, and no further', async () => {
-    const frontier = new Frontier();
-    // Bytes are in the file before the frontier says so: another range may have been written further on.
+    const sharedOffset = new SharedOffset();
+    // Bytes are in the file before the offset says so: another range may have been written further on.
     writeFileSync(blob, 'abcXXXXXX');
-    frontier.advance(3);
-    const reader = readBlob(blob, { size: 9, frontier: frontier.buffer });
+    sharedOffset.advance(3);
+    const reader = readBlob(blob, { size: 9, sharedOffset: sharedOffset.buffer });
     expect((await reader.next()).value?.toString()).toBe('abc');
     let more: string | undefined;
     const next = reader.next().then(({ value }) => (more = value?.toString()));
     await turns();
     expect(more).toBeUndefined();
     writeFileSync(blob, 'abcdefgXX');
-    frontier.advance(7);
+    sharedOffset.advance(7);
     await next;
     expect(more).toBe('defg');
     writeFileSync(blob, 'abcdefghi');
-    frontier.advance(9);
-    frontier.complete();
+    sharedOffset.advance(9);
+    sharedOffset.complete();
     expect((await reader.next()).value?.toString()).toBe('hi');
     expect(await reader.next()).toEqual({ done: true, value: undefined });
   });
 
   it('reads all that was there when the download ended', async () => {
-    const frontier = new Frontier();
+    const sharedOffset = new SharedOffset();
     writeFileSync(blob, 'all of it');
-    frontier.complete();
-    expect(await readAll({ size: 9, frontier: frontier.buffer })).toBe('all of it');
+    sharedOffset.complete();
+    expect(await readAll({ size: 9, sharedOffset: sharedOffset.buffer })).toBe('all of it');
   });
 
   it('ends when the download fails', async () => {
-    const frontier = new Frontier();
+    const sharedOffset = new SharedOffset();
     appendFileSync(blob, 'abc');
-    frontier.advance(3);
-    const reading = readAll({ size: 9, frontier: frontier.buffer });
+    sharedOffset.advance(3);
+    const reading = readAll({ size: 9, sharedOffset: sharedOffset.buffer });
     await turns();
-    frontier.fail();
+    sharedOffset.fail();
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED', retryable: true });
     expect(descriptorsOf(blob)).toBe(0);
   });
 
   it('is aborted while it waits', async () => {
     const controller = new AbortController();
-    const reading = readAll({ size: 9, frontier: new Frontier().buffer, signal: controller.signal });
+    const reading = readAll({ size: 9, sharedOffset: new SharedOffset().buffer, signal: controller.signal });
     await turns();
     controller.abort();
     await expect(reading).rejects.toMatchObject({ code: 'ABORTED' });

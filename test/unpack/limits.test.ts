@@ -84,7 +84,9 @@ describe('a limit that is set', () => {
   });
 });
 
-/** What snapshots, a merged directory and an archive each make of the layers: `unpacked`, or the error's code. */
+/**
+ * What snapshots, a merged directory and an archive each make of the layers: `unpacked`, or the error's code.
+ */
 async function outcomes(layers: readonly Buffer[], limit: UnpackLimit, value: number): Promise<string[]> {
   const limits = { [limit]: value };
   const { pool, snapshotter } = fixture;

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LandfallError } from '../../src/errors.js';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import type { JobResults, WorkerJob } from '../../src/unpack/jobs/apply-job.js';
 import { type RunOptions, unpackTree, WorkerPool, type UnpackEvent } from '../../src/unpack/index.js';
 import { isRoot } from '../support/needs-root.js';
@@ -149,7 +149,7 @@ test('an abort leaves the directory as it was', async () => {
     ...whole,
     open: async (o: { signal?: AbortSignal | undefined }) => ({
       ...(await whole.open(o)),
-      shared: new Frontier().buffer,
+      shared: new SharedOffset().buffer,
     }),
   };
   const unpacking = unpackTree([whole, stuck], target, {

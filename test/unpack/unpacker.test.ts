@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ContentError } from '../../src/errors.js';
 import { chainIds, digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
-import { Frontier } from '../../src/system/index.js';
+import { SharedOffset } from '../../src/system/index.js';
 import type { LayerInput, UnpackEvent } from '../../src/unpack/index.js';
 import { isRoot } from '../support/needs-root.js';
 import { archive, directory, file, hardLink, symlink } from '../support/tar-builder.js';
@@ -160,7 +160,7 @@ test('who waits for a layer takes over when its owner is aborted', async () => {
     ...layer,
     open: async (o) => {
       begun?.();
-      return { ...(await layer.open(o)), shared: new Frontier().buffer };
+      return { ...(await layer.open(o)), shared: new SharedOffset().buffer };
     },
   };
   const first = snapshots.unpacker.unpack([stuck], { signal: owner.signal });
@@ -197,17 +197,17 @@ async function growingLayer(
   tar: Buffer,
 ): Promise<{ layer: LayerInput; finish: () => void }> {
   const whole = await snapshots.layer(tar);
-  const frontier = new Frontier();
-  frontier.advance(5);
+  const sharedOffset = new SharedOffset();
+  sharedOffset.advance(5);
   let verified: (() => void) | undefined;
-  const arrival = new Promise<void>((resolve) => (verified = resolve));
+  const download = new Promise<void>((resolve) => (verified = resolve));
   const layer: LayerInput = {
     ...whole,
-    open: async (o) => ({ ...(await whole.open(o)), shared: frontier.buffer, verified: arrival }),
+    open: async (o) => ({ ...(await whole.open(o)), shared: sharedOffset.buffer, verified: download }),
   };
   const finish = (): void => {
-    frontier.advance(whole.descriptor.size);
-    frontier.complete();
+    sharedOffset.advance(whole.descriptor.size);
+    sharedOffset.complete();
     verified?.();
   };
   return { layer, finish };
@@ -288,7 +288,7 @@ test('an abort stops every layer and leaves nothing', async () => {
       const whole = await snapshots.layer(archive(file(`f${i}`)));
       return {
         ...whole,
-        open: async (o) => ({ ...(await whole.open(o)), shared: new Frontier().buffer, verified: never }),
+        open: async (o) => ({ ...(await whole.open(o)), shared: new SharedOffset().buffer, verified: never }),
       };
     }),
   );

@@ -4,8 +4,8 @@ import { type Descriptor, type Digest, parseReference, quoted } from '../../spec
 import { verifiedContent } from '../../transfer/transports/verified-content.js';
 import { writeBytes } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { ImagePlaces } from '../images/image-places.js';
+import { parseTransport } from '../../transfer/transports/image-transport.js';
+import { ImageTransports } from '../images/image-transports.js';
 import { parseBlobName } from '../images/opened-images.js';
 
 /** A blob that can be read, of which the size is known. */
@@ -20,44 +20,46 @@ export async function blobCommand(
   flags: { readonly file?: string },
   context: CommandContext,
 ): CommandResult {
-  const { place, digest } = parseBlobName(text);
-  await using places = new ImagePlaces(context);
-  const { descriptor, open } = await findBlob(place, digest, places, context);
+  const { transport, digest } = parseBlobName(text);
+  await using transports = new ImageTransports(context);
+  const { descriptor, open } = await findBlob(transport, digest, transports, context);
   const bytes = verifiedContent(descriptor, open, { signal: context.signal });
   await writeBytes(
     bytes,
-    { file: flags.file, what: `blob ${digest}`, facts: { name: place, digest } },
+    { file: flags.file, what: `blob ${digest}`, info: { name: transport, digest } },
     context,
   );
   return 0;
 }
 
 async function findBlob(
-  place: string,
+  transport: string,
   digest: Digest,
-  places: ImagePlaces,
+  transports: ImageTransports,
   context: CommandContext,
 ): Promise<FoundBlob> {
-  const named = parseImagePlace(place);
-  if (named.kind === 'registry') return await blobAtRegistry(place, digest, places, context);
-  if (named.kind === 'store') parseReference(place);
+  const named = parseTransport(transport);
+  if (named.kind === 'registry') return await blobAtRegistry(transport, digest, transports, context);
+  if (named.kind === 'store') parseReference(transport);
   const content =
-    named.kind === 'store' ? (await places.store()).content : (await places.source(place)).content;
+    named.kind === 'store'
+      ? (await transports.store()).content
+      : (await transports.source(transport)).content;
   const info = await content?.info(digest);
   if (content === undefined || info === undefined) {
-    throw notThere(place, digest, named.kind === 'store');
+    throw notThere(transport, digest, named.kind === 'store');
   }
   const descriptor = { mediaType: BYTES, digest, size: info.size };
   return { descriptor, open: (offset = 0) => content.open(descriptor, { offset }) };
 }
 
 async function blobAtRegistry(
-  place: string,
+  transport: string,
   digest: Digest,
-  places: ImagePlaces,
+  transports: ImageTransports,
   { signal }: CommandContext,
 ): Promise<FoundBlob> {
-  const { repository } = await places.source(place);
+  const { repository } = await transports.source(transport);
   const size = await repository.blobSize?.(digest, { signal });
   // Most registries keep manifests apart from blobs.
   const manifest = size === undefined ? await repository.resolve(digest, { signal }) : undefined;
@@ -72,14 +74,14 @@ async function blobAtRegistry(
 
 const BYTES = 'application/octet-stream';
 
-function notThere(place: string, digest: Digest, isStore: boolean): LandfallError {
+function notThere(transport: string, digest: Digest, isStore: boolean): LandfallError {
   return new ContentError(
     'BLOB_NOT_FOUND',
-    `${isStore ? 'the store' : quoted(place)} has no blob ${digest}`,
+    `${isStore ? 'the store' : quoted(transport)} has no blob ${digest}`,
     {
       details: { digest },
       hint: isStore
-        ? `Fetch it from the registry with docker://${place}@${digest}.`
+        ? `Fetch it from the registry with docker://${transport}@${digest}.`
         : 'See what is there with `landfall tree`.',
     },
   );

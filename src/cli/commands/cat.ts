@@ -27,7 +27,7 @@ export async function catCommand(
   const file = fileOf(await findPath(stack.root, toBytePath(path)), path);
   await writeBytes(
     views.readFile(file),
-    { file: flags.file, what: quoted(path), facts: { name: opened.name, path } },
+    { file: flags.file, what: quoted(path), info: { name: opened.name, path } },
     context,
   );
   return 0;

@@ -2,8 +2,8 @@ import type { CommandContext, CommandResult } from '../output/command-context.js
 import type { Shell } from '../options/options.js';
 
 /**
- * Bash cuts words at colons and equals signs, and puts in only what follows the last of them; so they are put together here, and what it
- * has already is taken off the answers.
+ * Bash cuts words at colons and equals signs, and puts in only what follows the last of them; so they are put
+ * together here, and what it has already is taken off the answers.
  */
 export const BASH_SCRIPT: string =
   String.raw`# Completion of landfall for bash, made by: landfall completion bash

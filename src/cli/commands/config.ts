@@ -46,12 +46,12 @@ export async function configCommand(
     context.stdout.write(configTemplate(program));
     return 0;
   }
-  const files = configFileFacts(context);
+  const files = configFileInfo(context);
   if (flags.files === true) {
     answer(context, { files }, () => renderConfigFiles(files));
   } else {
     const settings = chosen(await effectiveValues(program, context), keys, program);
-    answer(context, { files, settings: settings.map(settingFacts) }, () =>
+    answer(context, { files, settings: settings.map(settingInfo) }, () =>
       flags.quiet === true
         ? settings
             .flatMap(valueTexts)
@@ -328,14 +328,14 @@ function pathOf(value: unknown): string | null {
 }
 
 /** A place of a configuration file, and what became of it. */
-export interface ConfigFileFacts {
+export interface ConfigFileInfo {
   readonly path: string;
   readonly scope: ConfigScope;
   readonly state: 'read' | 'absent' | 'faulty';
 }
 
 /** In the order of their weight, the one that counts most last. */
-export function configFileFacts({ configuration }: CommandContext): readonly ConfigFileFacts[] {
+export function configFileInfo({ configuration }: CommandContext): readonly ConfigFileInfo[] {
   const faulty = new Set(configuration?.faults.map(({ details }) => details['file']));
   return (configuration?.places ?? []).map(({ path, scope, isThere }) => ({
     path,
@@ -350,13 +350,13 @@ const WHOSE: Readonly<Record<ConfigScope, string>> = {
   named: 'the one that is named',
 };
 
-const STATES: Readonly<Record<ConfigFileFacts['state'], string>> = {
+const STATES: Readonly<Record<ConfigFileInfo['state'], string>> = {
   read: 'is read',
   absent: 'is not there',
   faulty: 'cannot be used as it is',
 };
 
-export function renderConfigFiles(files: readonly ConfigFileFacts[]): string {
+export function renderConfigFiles(files: readonly ConfigFileInfo[]): string {
   return renderTable(
     [{ title: 'FILE' }, { title: 'WHOSE' }, { title: 'STATE' }],
     files.map(({ path, scope, state }) => [path, WHOSE[scope], STATES[state]]),
@@ -384,7 +384,7 @@ export function valueTexts({ key, value, found, hidden }: EffectiveValue): reado
 }
 
 /** One setting for programs. */
-export interface SettingFacts {
+export interface SettingInfo {
   readonly key: string;
   readonly value: SettingValue;
   readonly from: 'option' | 'environment' | 'file' | 'default';
@@ -397,7 +397,7 @@ export interface SettingFacts {
   readonly hidden?: true;
 }
 
-export function settingFacts({ key, long, value, origin, found, hidden }: EffectiveValue): SettingFacts {
+export function settingInfo({ key, long, value, origin, found, hidden }: EffectiveValue): SettingInfo {
   return {
     key,
     value,

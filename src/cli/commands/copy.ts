@@ -4,13 +4,13 @@ import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copyResolved } from '../../transfer/copy/copy.js';
 import { resolveSource } from '../../transfer/copy/resolve-source.js';
-import { parseImagePlace } from '../../transfer/transports/image-place.js';
+import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-facts.js';
+import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImagePlaces, type ImagePlacesOptions } from '../images/image-places.js';
+import { ImageTransports, type ImageTransportsOptions } from '../images/image-transports.js';
 import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { invalidConfig } from '../config/settings.js';
@@ -45,7 +45,7 @@ export async function copyCommand(
   return 0;
 }
 
-export interface CopyImageFlags extends CopyFlags, ImagePlacesOptions {
+export interface CopyImageFlags extends CopyFlags, ImageTransportsOptions {
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly quiet?: boolean;
@@ -64,12 +64,12 @@ export async function copyImage(
   const { dryRun = false, recheck = false, quiet = false, policy } = flags;
   const { concurrency } = context.settings;
   const { signal } = context;
-  await using places = new ImagePlaces(context, flags);
-  const { repository: from, from: name } = await places.source(source);
+  await using transports = new ImageTransports(context, flags);
+  const { repository: from, from: name } = await transports.source(source);
   // Before the destination, which may be made by being opened.
   const resolved = await resolveSource(from, name, { signal });
-  const { place, repository: to, tag } = await places.destination(destination);
-  refuseDryArchive(place.kind, dryRun);
+  const { transport, repository: to, tag } = await transports.destination(destination);
+  refuseDryArchive(transport.kind, dryRun);
   const display = openCopyDisplay(context, { quiet });
   try {
     const session = new CopySession({
@@ -81,7 +81,7 @@ export async function copyImage(
       onEvent: (event) => display.show(event),
     });
     const report = await copyResolved(from, to, { ...choice, from: name, resolved, tag }, session);
-    if (!dryRun) await place.finish({ signal });
+    if (!dryRun) await transport.finish({ signal });
     return report;
   } finally {
     display.finish();
@@ -89,8 +89,8 @@ export async function copyImage(
 }
 
 function isStandardOutput(destination: string): boolean {
-  const place = parseImagePlace(destination);
-  return place.kind === 'archive' && place.file === '-';
+  const transport = parseTransport(destination);
+  return transport.kind === 'archive' && transport.file === '-';
 }
 
 /** An archive is written anew each time, so that there is nothing to compare with. */
@@ -113,7 +113,7 @@ export async function pushCommand(
   flags: PushFlags,
   context: CommandContext,
 ): CommandResult {
-  if (parseImagePlace(name).kind !== 'store') {
+  if (parseTransport(name).kind !== 'store') {
     throw new LandfallError('INVALID_CONFIG', `${name} is no image of the store`, {
       hint: `Use landfall copy ${name} docker://REF.`,
     });
@@ -126,9 +126,9 @@ export async function pushCommand(
 }
 
 function destinationOf(text: string): string {
-  const place = parseImagePlace(text);
-  if (place.kind === 'registry') return text;
-  if (place.kind !== 'store') {
+  const transport = parseTransport(text);
+  if (transport.kind === 'registry') return text;
+  if (transport.kind !== 'store') {
     throw invalidConfig(`${text} is not at a registry`, {
       hint: 'Use landfall copy for layouts and archives.',
     });
@@ -139,14 +139,14 @@ function destinationOf(text: string): string {
 /** What a copy did, in a few lines. */
 export function renderCopy(report: CopyReport): string {
   const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
-  const facts: [string, string][] = [['digest', target.digest]];
-  if (resolved.digest !== target.digest) facts.push(['source', `${resolved.digest}, which is an index`]);
-  facts.push(['content', contentLine(report)]);
-  if (omitted.length > 0) facts.push(['left out', omittedNames(omitted)]);
-  if (referrers.length > 0) facts.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
+  const info: [string, string][] = [['digest', target.digest]];
+  if (resolved.digest !== target.digest) info.push(['source', `${resolved.digest}, which is an index`]);
+  info.push(['content', contentLine(report)]);
+  if (omitted.length > 0) info.push(['left out', omittedNames(omitted)]);
+  if (referrers.length > 0) info.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
   const signers = new Set(signatures.map(({ signedBy }) => signedBy));
-  if (signers.size > 0) facts.push(['signed by', [...signers].join(', ')]);
-  return [printable(destination), ...facts.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
+  if (signers.size > 0) info.push(['signed by', [...signers].join(', ')]);
+  return [printable(destination), ...info.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
     .map((line) => `${line}\n`)
     .join('');
 }

@@ -20,14 +20,14 @@ import {
   answer,
   type CommandContext,
   type CommandResult,
-  type ErrorFacts,
-  errorFacts,
+  type ErrorInfo,
+  errorInfo,
   messageOf,
 } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
 import { formatDuration, formatSize } from '../format/text.js';
 import { matchesGlob } from './glob.js';
-import type { LogFacts } from '../output/log.js';
+import type { LogFields } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
 import { parseDuration } from '../options/parse-duration.js';
@@ -64,7 +64,10 @@ export const DEFAULT_PROGRESS_TIMEOUT = '5m';
 /** Where a kubelet looks for a node's credentials. */
 const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
-/** How long pulls under way may go on when it is stopped, in milliseconds: less than an interrupted command may take. */
+/**
+ * How long pulls under way may go on when it is stopped, in milliseconds: less than an interrupted command
+ * may take.
+ */
 const PATIENCE_MS = 10_000;
 
 /** So many hosts can be tried before a pull that makes no progress is given up. */
@@ -132,7 +135,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
                 unusable: 'FILESYSTEM',
               });
         const policy = (await policyOf(context))?.path;
-        tellWhere(store.root, { ...plan, ...policies, policy }, observed?.address, context);
+        announce(store.root, { ...plan, ...policies, policy }, observed?.address, context);
         notifySystemd('READY=1', env['NOTIFY_SOCKET']);
         if (!signal.aborted) await once(signal, 'abort');
       } finally {
@@ -188,7 +191,7 @@ function daemonOptions(
             onLayer: (outcome, chainId, left) => {
               metrics.snapshotLayer(outcome);
               if (left === undefined) log.debug(`${chainId}: ${outcome}`);
-              else log[left.isFirst ? 'warn' : 'debug'](leftLine(chainId, left), leftFacts(chainId, left));
+              else log[left.isFirst ? 'warn' : 'debug'](leftLine(chainId, left), leftFields(chainId, left));
             },
           },
     containerd:
@@ -201,7 +204,7 @@ function daemonOptions(
             onForgotten: (names) => log.info(`containerd has no more ${names.join(', ')}`),
           },
     onBegun: (id, reference) => log.info(`pull ${id}: ${reference}: begun`, { pull: id, reference }),
-    onEnded: (ended) => log.info(endLine(ended), endFacts(ended)),
+    onEnded: (ended) => log.info(endLine(ended), endFields(ended)),
     onRemoved: (removed) => metrics.removed(removed),
     onError: (method, error) => {
       // Of a pull that is told where it ends.
@@ -212,23 +215,23 @@ function daemonOptions(
 }
 
 /** What is told of a daemon that serves: of its policy the path, where one is there. */
-type Told = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
+type Emitted = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
 
 /** @param metricsAt `HOST:PORT` */
-function tellWhere(
+function announce(
   root: string,
-  { socket, snapshotter, containerd, policies, policy }: Told,
+  { socket, snapshotter, containerd, policies, policy }: Emitted,
   metricsAt: string | undefined,
   context: CommandContext,
 ): void {
   const cri = `unix://${socket}`;
   const metrics = metricsAt === undefined ? undefined : `http://${metricsAt}/metrics`;
   const [snapshots, images] = [snapshotter, containerd].map((path) => path && `unix://${path}`);
-  const facts = {
+  const info = {
     ...{ root, cri, snapshotter: snapshots, containerd: images, pid: process.pid },
     ...{ policy, policyDir: policies?.path, metrics },
   };
-  answer(context, facts, () => {
+  answer(context, info, () => {
     const lines = [`serving ${root} at ${cri}`];
     if (snapshots !== undefined) lines.push(`snapshots for containerd at ${snapshots}`);
     if (images !== undefined) lines.push(`images for the containerd at ${images}`);
@@ -247,7 +250,10 @@ async function openTracing({ env }: CommandContext): Promise<Tracing | undefined
   return new Wanted({ version: version() });
 }
 
-/** A mirror that does not answer is left in time for the next host to be asked before the pull counts as stalled. */
+/**
+ * A mirror that does not answer is left in time for the next host to be asked before the pull counts as
+ * stalled.
+ */
 function failoverWithin(progressTimeoutMs: number): FailoverOptions {
   if (progressTimeoutMs === 0) return {};
   const firstByteMs = Math.min(20_000, progressTimeoutMs / HOSTS_TRIED);
@@ -255,7 +261,7 @@ function failoverWithin(progressTimeoutMs: number): FailoverOptions {
 }
 
 /** What the log has of a pull that has ended, for programs. */
-export function endFacts({ id, reference, durationMs, outcome, progress }: EndedPull): LogFacts {
+export function endFields({ id, reference, durationMs, outcome, progress }: EndedPull): LogFields {
   return {
     pull: id,
     reference,
@@ -279,16 +285,17 @@ export function leftLine(chainId: Digest, { image, reason }: LeftLayer): string 
 }
 
 /** The same for programs. */
-export function leftFacts(chainId: Digest, { image, reason }: LeftLayer): LogFacts {
+export function leftFields(chainId: Digest, { image, reason }: LeftLayer): LogFields {
   return { ...(image === undefined ? {} : { image }), chainId, error: codeOf(reason) };
 }
 
-function codeOf(error: unknown): ErrorFacts['code'] {
-  return errorFacts(error).code;
+function codeOf(error: unknown): ErrorInfo['code'] {
+  return errorInfo(error).code;
 }
 
 /**
- * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over canonical names.
+ * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over
+ * canonical names.
  *
  * @throws LandfallError INVALID_CONFIG
  */

@@ -1,20 +1,21 @@
 import { isDigest } from '../../spec/index.js';
 import { LandfallError } from '../../errors.js';
-import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { printable } from '../format/text.js';
-import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { ImagePlaces } from '../images/image-places.js';
+import { parseTransport } from '../../transfer/transports/image-transport.js';
+import { ImageTransports } from '../images/image-transports.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 
 /** Deletes tags, or manifests by their digests, at registries or in layouts. */
 export async function deleteCommand(names: readonly string[], context: CommandContext): CommandResult {
-  await using places = new ImagePlaces(context);
+  await using transports = new ImageTransports(context);
   const outcomes: Outcome<undefined>[] = [];
   // One after the other: of two tags of one image the second may be all that keeps it.
-  for (const name of names) outcomes.push(await outcomeOf(name, () => deleteImage(name, places, context)));
+  for (const name of names)
+    outcomes.push(await outcomeOf(name, () => deleteImage(name, transports, context)));
   const json = outcomes.map((outcome) =>
     'error' in outcome
-      ? { name: outcome.subject, deleted: false, error: errorFacts(outcome.error) }
+      ? { name: outcome.subject, deleted: false, error: errorInfo(outcome.error) }
       : { name: outcome.subject, deleted: true },
   );
   answer(context, json, () =>
@@ -28,17 +29,17 @@ export async function deleteCommand(names: readonly string[], context: CommandCo
 
 async function deleteImage(
   name: string,
-  places: ImagePlaces,
+  transports: ImageTransports,
   { signal }: CommandContext,
 ): Promise<undefined> {
-  const named = parseImagePlace(name);
+  const named = parseTransport(name);
   if (named.kind === 'store' || named.kind === 'archive') {
     throw new LandfallError('INVALID_CONFIG', `${name} is neither at a registry nor in a layout`, {
       hint:
         named.kind === 'store' ? `Use landfall rmi ${name}, or docker://${name}.` : 'Write the archive anew.',
     });
   }
-  const { repository, from } = await places.deletable(named);
+  const { repository, from } = await transports.deletable(named);
   if (isDigest(from)) await repository.deleteManifest(from, { signal });
   else await repository.deleteTag(from, { signal });
 }

@@ -2,7 +2,7 @@ import { fromBytePath, toBytePath } from '../../system/index.js';
 import { compareStacks, type TreeChange, type TreeEntry } from '../../unpack/index.js';
 import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { jsonWithList, nodeFacts, pathFacts } from './tree-entry-facts.js';
+import { jsonWithList, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { formatSize, printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
@@ -102,11 +102,11 @@ export function renderDiff(
   return {
     text: async function* () {
       if (o.json) {
-        const facts = async function* (): AsyncGenerator<object, void, undefined> {
-          for await (const change of counted()) yield changeFacts(change);
+        const info = async function* (): AsyncGenerator<object, void, undefined> {
+          for await (const change of counted()) yield changeInfo(change);
         };
         const sides = { before: o.before, after: o.after };
-        yield* jsonWithList(sides, 'changes', facts(), () => ({ summary: tallies }));
+        yield* jsonWithList(sides, 'changes', info(), () => ({ summary: tallies }));
         return;
       }
       for await (const change of counted()) yield `${lineOf(change)}\n`;
@@ -158,12 +158,12 @@ function sizeOf({ node }: TreeEntry): number | undefined {
 }
 
 /** The path stands once, outside. */
-function changeFacts(change: TreeChange): object {
+function changeInfo(change: TreeChange): object {
   return {
     change: change.kind,
-    ...pathFacts(change.path),
+    ...pathInfo(change.path),
     aspects: change.kind === 'changed' ? change.aspects : undefined,
-    before: change.kind === 'added' ? undefined : nodeFacts(change.before),
-    after: change.kind === 'removed' ? undefined : nodeFacts(change.after),
+    before: change.kind === 'added' ? undefined : nodeInfo(change.before),
+    after: change.kind === 'removed' ? undefined : nodeInfo(change.after),
   };
 }

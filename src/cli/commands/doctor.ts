@@ -26,14 +26,14 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
   if (flags.hosts !== undefined) return await showHosts(flags.hosts, context);
   if (flags.containerd !== undefined) return await showContainerd(flags.containerd, context);
   const diagnosis = await diagnose(context.settings.root);
-  const signaturePolicy = await policyFacts(context);
+  const signaturePolicy = await policyInfo(context);
   const configFiles = (context.configuration?.places ?? []).filter(({ isThere }) => isThere);
-  const facts = {
+  const info = {
     ...diagnosis,
     signaturePolicy: signaturePolicy ?? null,
     configFiles: configFiles.map(({ path, scope }) => ({ path, scope })),
   };
-  answer(context, facts, () => {
+  answer(context, info, () => {
     const { node, platform, root, freeBytes, capabilities } = diagnosis;
     const table = capabilityTable(capabilities, tableWidth(context.stdout, context.env));
     const machine = `node ${node}, ${platform}; store ${printable(root)}, ${formatSize(freeBytes)} free`;
@@ -81,7 +81,7 @@ function remedies(capabilities: readonly DiagnosedCapability[]): string {
 }
 
 /** What is asked of images before they are used. */
-interface PolicyFacts {
+interface PolicyInfo {
   readonly file: string;
   readonly origin: FoundPolicy['origin'];
   readonly asks: 'nothing' | 'something' | 'everything is refused';
@@ -89,7 +89,7 @@ interface PolicyFacts {
   readonly error?: string;
 }
 
-async function policyFacts(context: CommandContext): Promise<PolicyFacts | undefined> {
+async function policyInfo(context: CommandContext): Promise<PolicyInfo | undefined> {
   const found = await foundPolicy(context);
   if (found === undefined) return undefined;
   const { file, origin } = found;
@@ -101,9 +101,9 @@ async function policyFacts(context: CommandContext): Promise<PolicyFacts | undef
   }
 }
 
-function policyLine(facts: PolicyFacts | undefined): string {
-  if (facts === undefined) return 'signatures: there is no policy, so every image is accepted; see --policy';
-  const { file, asks, error } = facts;
+function policyLine(info: PolicyInfo | undefined): string {
+  if (info === undefined) return 'signatures: there is no policy, so every image is accepted; see --policy';
+  const { file, asks, error } = info;
   if (error !== undefined) return `signatures: every image is refused: ${error}`;
   return asks === 'nothing'
     ? `signatures: ${file} accepts every image`
@@ -126,7 +126,7 @@ async function showContainerd(file: string | true, context: CommandContext): Com
 async function showHosts(text: string, context: CommandContext): CommandResult {
   const { registry } = parseReference(text.replace(/^docker:\/\//, ''));
   await using client = await openRegistry(context, [text]);
-  const hosts = (await client.hostsOf(registry)).map(factsOf);
+  const hosts = (await client.hostsOf(registry)).map(infoOf);
   answer(context, { registry, hosts }, () => {
     const table = renderTable(
       [{ title: '#' }, { title: 'HOST' }, { title: 'MAY' }, { title: 'CREDENTIALS' }, { title: 'WHY' }],
@@ -144,7 +144,7 @@ async function showHosts(text: string, context: CommandContext): CommandResult {
 }
 
 /** Of credentials it is said whose they are, never which. */
-function factsOf(host: HostConfig) {
+function infoOf(host: HostConfig) {
   const { base, role, capabilities, credentials, connection, maxConnections, requestsPerSecond, why } = host;
   return {
     url: `${base.protocol}//${base.host}${base.pathname}`,

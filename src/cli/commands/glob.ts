@@ -1,7 +1,7 @@
 /** Whether a text matches a pattern as a whole: `*` is any text, `?` any one character, all else itself. */
 export function matchesGlob(pattern: string, text: string): boolean {
-  // Remembering where the last star was and how much it took keeps this linear in memory and without backtracking
-  // into earlier stars, which a regular expression would do.
+  // Remembering where the last star was and how much it took keeps this linear in memory and without
+  // backtracking into earlier stars, which a regular expression would do.
   let at = 0;
   let star: { readonly pattern: number; text: number } | undefined;
   let next = 0;

@@ -27,8 +27,8 @@ export async function imagesCommand(flags: ImagesFlags, context: CommandContext)
 }
 
 /**
- * Images as a table. SIZE is what an image takes on the disk, blobs and unpacked layers; UNIQUE of that what no other image
- * needs, SHARED the rest.
+ * Images as a table. SIZE is what an image takes on the disk, blobs and unpacked layers; UNIQUE of that what
+ * no other image needs, SHARED the rest.
  */
 export function renderImages(images: readonly ImageSummary[], now: Date, options: TableOptions = {}): string {
   const somewhereElse = images.some(({ additionalRoot }) => additionalRoot !== undefined);
@@ -78,8 +78,8 @@ export interface FilteredImage {
 export type ImageFilter = (image: FilteredImage) => boolean;
 
 /**
- * A filter as docker's `--filter` has it: `reference=GLOB`, `label=KEY`, `label=KEY=VALUE`, `pinned=true`, `pinned=false`.
- * Errors: INVALID_CONFIG.
+ * A filter as docker's `--filter` has it: `reference=GLOB`, `label=KEY`, `label=KEY=VALUE`, `pinned=true`,
+ * `pinned=false`. Errors: INVALID_CONFIG.
  */
 export function parseImageFilter(text: string): ImageFilter {
   const [, key = '', value = ''] = /^(\w+)=(.+)$/s.exec(text) ?? [];

@@ -1,7 +1,7 @@
 import type { Verification } from '../../content/index.js';
 import { type LoadedImage, platformsOf } from '../../engine/images/image.js';
 import { type LayerPresence, layerPresence } from '../../engine/images/layer-blobs.js';
-import { readVerified } from '../../engine/images/read-document.js';
+import { readVerified } from '../../engine/images/read-manifest.js';
 import { knownVerifications } from '../../engine/trust/signature-sources.js';
 import {
   type ContainerConfig,
@@ -82,30 +82,33 @@ async function describe(
     signal: context.signal,
     onWarning: (message) => context.log.warn(message),
   });
-  const facts = imageFacts(name, target, image, {
+  const info = imageInfo(name, target, image, {
     platforms: isRemote ? undefined : await platformsOf(content, target),
     verifications: store === undefined ? [] : await knownVerifications(store, target),
     presence: store === undefined ? undefined : await layerPresence(store, image.layers),
     graph,
   });
-  answer(context, facts, () => renderImageFacts(facts));
+  answer(context, info, () => renderImageInfo(info));
 }
 
-/** The facts of an image for people: a block of names and values, then the steps with their layers, bottom first. */
-export function renderImageFacts(facts: ImageFacts): string {
-  const { config } = facts;
+/**
+ * The facts of an image for people: a block of names and values, then the steps with their layers, bottom
+ * first.
+ */
+export function renderImageInfo(info: ImageInfo): string {
+  const { config } = info;
   const fields: readonly (readonly [string, string | undefined])[] = [
-    ['Name', facts.name],
-    ['Digest', facts.digest],
-    ['Media type', facts.mediaType],
-    ['Image ID', facts.imageId],
-    ['Chain ID', facts.chainId],
-    ['Platform', facts.platform],
-    ['Here', facts.platforms.join(', ')],
-    [facts.platforms.length === 0 ? 'Platforms' : 'Not here', elsewhere(facts)],
-    ['Created', facts.created],
-    ['Author', facts.author],
-    ['Size', sizeLine(facts.layers)],
+    ['Name', info.name],
+    ['Digest', info.digest],
+    ['Media type', info.mediaType],
+    ['Image ID', info.imageId],
+    ['Chain ID', info.chainId],
+    ['Platform', info.platform],
+    ['Here', info.platforms.join(', ')],
+    [info.platforms.length === 0 ? 'Platforms' : 'Not here', elsewhere(info)],
+    ['Created', info.created],
+    ['Author', info.author],
+    ['Size', sizeLine(info.layers)],
     ['User', config.user],
     ['Entrypoint', commandLine(config.entrypoint)],
     ['Command', commandLine(config.cmd)],
@@ -115,24 +118,24 @@ export function renderImageFacts(facts: ImageFacts): string {
     ['Stop signal', config.stopSignal],
     ...config.env.map((entry, at) => [at === 0 ? 'Environment' : '', entry] as const),
     ...pairs('Labels', config.labels),
-    ...pairs('Annotations', facts.annotations),
-    ...facts.referrers.map((one, at) => [at === 0 ? 'Referrers' : '', referrerLine(one)] as const),
-    ...facts.signatures.map((one, at) => [at === 0 ? 'Signatures' : '', signatureLine(one)] as const),
+    ...pairs('Annotations', info.annotations),
+    ...info.referrers.map((one, at) => [at === 0 ? 'Referrers' : '', referrerLine(one)] as const),
+    ...info.signatures.map((one, at) => [at === 0 ? 'Signatures' : '', signatureLine(one)] as const),
   ];
   const block = fields
     .filter(([, value]) => value !== undefined && value !== '')
     .map(([title, value = '']) => `${title.padEnd(13)}${printable(value)}\n`)
     .join('');
-  return facts.layers.length === 0 ? block : `${block}\n${renderLayers(facts)}`;
+  return info.layers.length === 0 ? block : `${block}\n${renderLayers(info)}`;
 }
 
 /** The platforms that are not here; at a registry, all. */
-function elsewhere({ manifests, platforms }: ImageFacts): string {
+function elsewhere({ manifests, platforms }: ImageInfo): string {
   const others = manifests.filter(({ platform }) => !platforms.includes(platform));
   return [...new Set(others.map(({ platform }) => platform))].join(', ');
 }
 
-function sizeLine(layers: readonly LayerFacts[]): string {
+function sizeLine(layers: readonly LayerInfo[]): string {
   const sum = (sizes: readonly number[]): string => formatSize(sizes.reduce((all, size) => all + size, 0));
   const size = sum(layers.map((layer) => layer.size));
   const unpacked = layers.flatMap(({ unpackedSize }) => unpackedSize ?? []);
@@ -140,22 +143,22 @@ function sizeLine(layers: readonly LayerFacts[]): string {
   return `${size} in ${countOf(layers.length, 'layer')}${whole ? `, ${sum(unpacked)} unpacked` : ''}`;
 }
 
-function referrerLine({ digest, mediaType, artifactType, size, tag }: ReferrerFacts): string {
+function referrerLine({ digest, mediaType, artifactType, size, tag }: ReferrerInfo): string {
   const by = tag === undefined ? '' : ', by its tag';
   return `${artifactType ?? mediaType} ${digest} (${formatSize(size)}${by})`;
 }
 
-function signatureLine({ signedBy, policy, scope, verifiedAt }: SignatureFacts): string {
+function signatureLine({ signedBy, policy, scope, verifiedAt }: SignatureInfo): string {
   return `${signedBy}, as ${scope} in ${policy} asks (${verifiedAt.slice(0, 10)})`;
 }
 
 /** Each layer by its number, with the step that made it; steps that made none stand between. */
-function renderLayers({ layers, history }: ImageFacts): string {
+function renderLayers({ layers, history }: ImageInfo): string {
   const numbers = new Map(layers.map((layer, at) => [layer, at + 1]));
   const width = String(layers.length).length;
   const left = [...layers];
   const lines: string[] = [];
-  const addLayer = (layer: LayerFacts): void => {
+  const addLayer = (layer: LayerInfo): void => {
     lines.push(`${String(numbers.get(layer) ?? '').padStart(width)}  ${layer.digest}`);
     for (const line of [layerLine(layer), shortened(layer.createdBy ?? '')]) {
       if (line !== '') lines.push(`${' '.repeat(width)}  ${line}`);
@@ -170,7 +173,7 @@ function renderLayers({ layers, history }: ImageFacts): string {
   return `Layers, the lowest first\n${lines.map((line) => `${line}\n`).join('')}`;
 }
 
-function layerLine({ size, unpackedSize, blob, unpacked, sharedWith }: LayerFacts): string {
+function layerLine({ size, unpackedSize, blob, unpacked, sharedWith }: LayerInfo): string {
   const [first] = sharedWith;
   const others = sharedWith.length - 1;
   return printable(
@@ -187,7 +190,7 @@ function layerLine({ size, unpackedSize, blob, unpacked, sharedWith }: LayerFact
   );
 }
 
-function emptyStep({ createdBy, comment }: StepFacts): string {
+function emptyStep({ createdBy, comment }: StepInfo): string {
   const step = shortened(createdBy ?? comment ?? '');
   return step === '' ? '(a step that made no layer)' : step;
 }
@@ -209,7 +212,7 @@ function pairs(title: string, record: Readonly<Record<string, string>>): (readon
 }
 
 /** What `inspect` tells of an image; the JSON output has these keys. */
-export interface ImageFacts {
+export interface ImageInfo {
   readonly name: string;
   /** Of the target: an index where the name leads to one. */
   readonly digest: Digest;
@@ -222,26 +225,26 @@ export interface ImageFacts {
   /** Those whose manifest and config are here. */
   readonly platforms: readonly string[];
   /** Those that the image has, here or not, in the index's order. */
-  readonly manifests: readonly ManifestFacts[];
+  readonly manifests: readonly ManifestSummary[];
   /** As the builder wrote it (RFC 3339). */
   readonly created: string | undefined;
   readonly author: string | undefined;
   /** Bytes of the layers' blobs. */
   readonly size: number;
-  readonly config: ConfigFacts;
+  readonly config: ConfigInfo;
   /** Bottom first. */
-  readonly layers: readonly LayerFacts[];
+  readonly layers: readonly LayerInfo[];
   /** The steps of the build, the first one first; empty where the config tells of none. */
-  readonly history: readonly StepFacts[];
+  readonly history: readonly StepInfo[];
   readonly annotations: Readonly<Record<string, string>>;
   /** What refers to the image or to its manifest, as far as its place knows. */
-  readonly referrers: readonly ReferrerFacts[];
+  readonly referrers: readonly ReferrerInfo[];
   /** What of signature policies it was found to meet; empty in a layout, which remembers nothing. */
-  readonly signatures: readonly SignatureFacts[];
+  readonly signatures: readonly SignatureInfo[];
 }
 
 /** One platform of an image. */
-export interface ManifestFacts {
+export interface ManifestSummary {
   readonly platform: string;
   readonly digest: Digest;
   /** Whether manifest and config are here; undefined at a registry. */
@@ -249,16 +252,19 @@ export interface ManifestFacts {
 }
 
 /** A step of the build. */
-export interface StepFacts {
+export interface StepInfo {
   readonly createdBy: string | undefined;
   /** RFC 3339, as the builder wrote it. */
   readonly created: string | undefined;
   readonly comment: string | undefined;
-  /** The digest of the layer that it made; undefined where it made none, or where the history does not fit the layers. */
+  /**
+   * The digest of the layer that it made; undefined where it made none, or where the history does not fit the
+   * layers.
+   */
   readonly layer: Digest | undefined;
 }
 
-export interface ReferrerFacts {
+export interface ReferrerInfo {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly artifactType: string | undefined;
@@ -270,14 +276,14 @@ export interface ReferrerFacts {
 }
 
 /** That the image had a signature that a policy asked for. */
-export interface SignatureFacts extends Omit<Verification, 'requirement' | 'identity' | 'verifiedAt'> {
+export interface SignatureInfo extends Omit<Verification, 'requirement' | 'identity' | 'verifiedAt'> {
   /** What the signature says that it is for. */
   readonly identity: string | undefined;
   /** RFC 3339. */
   readonly verifiedAt: string;
 }
 
-export interface LayerFacts {
+export interface LayerInfo {
   readonly digest: Digest;
   readonly diffId: Digest;
   readonly chainId: Digest;
@@ -285,7 +291,10 @@ export interface LayerFacts {
   readonly size: number;
   /** The build step that made it, where the history tells. */
   readonly createdBy: string | undefined;
-  /** Whether the store has its blob; `discarded` is one that was dropped once it was unpacked. Undefined elsewhere. */
+  /**
+   * Whether the store has its blob; `discarded` is one that was dropped once it was unpacked. Undefined
+   * elsewhere.
+   */
   readonly blob: LayerPresence['blob'] | undefined;
   /** Whether the store has it unpacked. */
   readonly unpacked: boolean | undefined;
@@ -295,7 +304,7 @@ export interface LayerFacts {
   readonly sharedWith: readonly string[];
 }
 
-export interface ConfigFacts {
+export interface ConfigInfo {
   readonly user: string | undefined;
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
@@ -307,23 +316,23 @@ export interface ConfigFacts {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-export interface ImageFactsOptions {
+export interface ImageInfoOptions {
   /** Those that are here; undefined at a registry. */
   readonly platforms: readonly Platform[] | undefined;
   readonly verifications: readonly Verification[];
   /** What the store has of the layers, in their order; absent elsewhere. */
   readonly presence?: readonly LayerPresence[] | undefined;
-  /** The image with what refers to it; of its documents, only those of the platform need be there. */
+  /** The image with what refers to it; of its manifests, only those of the platform need be there. */
   readonly graph?: GraphNode | undefined;
 }
 
-export function imageFacts(
+export function imageInfo(
   name: string,
   target: Descriptor,
   image: LoadedImage,
-  { platforms, verifications, presence = [], graph }: ImageFactsOptions,
-): ImageFacts {
-  const steps = stepFacts(image);
+  { platforms, verifications, presence = [], graph }: ImageInfoOptions,
+): ImageInfo {
+  const steps = stepInfo(image);
   return {
     name,
     digest: target.digest,
@@ -333,20 +342,20 @@ export function imageFacts(
     chainId: image.chainId,
     platform: formatPlatform(image.platform),
     platforms: (platforms ?? []).map(formatPlatform),
-    manifests: manifestFacts(target, image, platforms?.map(formatPlatform)),
+    manifests: manifestSummary(target, image, platforms?.map(formatPlatform)),
     created: image.config.created,
     author: image.config.author,
     size: image.layers.reduce((sum, { descriptor }) => sum + descriptor.size, 0),
-    config: configFacts(image.config.config ?? {}),
-    layers: layerFacts(name, image, steps, presence),
+    config: configInfo(image.config.config ?? {}),
+    layers: layerInfo(name, image, steps, presence),
     history: steps,
     annotations: image.manifest.annotations ?? {},
-    referrers: graph === undefined ? [] : referrerFacts(graph),
-    signatures: verifications.map(signatureFacts),
+    referrers: graph === undefined ? [] : referrerInfo(graph),
+    signatures: verifications.map(signatureInfo),
   };
 }
 
-function signatureFacts(verification: Verification): SignatureFacts {
+function signatureInfo(verification: Verification): SignatureInfo {
   const { digest, name, signedBy, identity, format, signature, policy, scope, verifiedAt } = verification;
   return {
     digest,
@@ -361,7 +370,7 @@ function signatureFacts(verification: Verification): SignatureFacts {
   };
 }
 
-function configFacts(config: ContainerConfig): ConfigFacts {
+function configInfo(config: ContainerConfig): ConfigInfo {
   return {
     user: config.User,
     env: config.Env ?? [],
@@ -375,12 +384,12 @@ function configFacts(config: ContainerConfig): ConfigFacts {
   };
 }
 
-function layerFacts(
+function layerInfo(
   name: string,
   { layers }: LoadedImage,
-  steps: readonly StepFacts[],
+  steps: readonly StepInfo[],
   presence: readonly LayerPresence[],
-): LayerFacts[] {
+): LayerInfo[] {
   const made = steps.filter(({ layer }) => layer !== undefined);
   return layers.map(({ descriptor, diffId, chainId }, at) => ({
     digest: descriptor.digest,
@@ -397,7 +406,7 @@ function layerFacts(
 }
 
 /** History lists the steps that made no layer too, and may be absent or not fit. */
-function stepFacts({ layers, config }: LoadedImage): readonly StepFacts[] {
+function stepInfo({ layers, config }: LoadedImage): readonly StepInfo[] {
   const history = config.history ?? [];
   const fits = history.filter((step) => step.empty_layer !== true).length === layers.length;
   let at = 0;
@@ -410,11 +419,11 @@ function stepFacts({ layers, config }: LoadedImage): readonly StepFacts[] {
 }
 
 /** Of an index within an index only the platforms that it says itself are known. */
-function manifestFacts(
+function manifestSummary(
   target: Descriptor,
   { index, manifestDescriptor, platform }: LoadedImage,
   here: readonly string[] | undefined,
-): readonly ManifestFacts[] {
+): readonly ManifestSummary[] {
   const isHere = (text: string): boolean | undefined => here?.includes(text);
   const own = formatPlatform(platform);
   if (index === undefined) return [{ platform: own, digest: target.digest, here: isHere(own) }];
@@ -429,9 +438,9 @@ function manifestFacts(
 }
 
 /** All that refers to something in the graph, and what refers to that. */
-function referrerFacts(node: GraphNode): readonly ReferrerFacts[] {
+function referrerInfo(node: GraphNode): readonly ReferrerInfo[] {
   const { children, referrers, descriptor: subject } = node;
-  const own = referrers.map(({ descriptor, artifactType, tag }): ReferrerFacts => ({
+  const own = referrers.map(({ descriptor, artifactType, tag }): ReferrerInfo => ({
     digest: descriptor.digest,
     mediaType: descriptor.mediaType,
     artifactType,
@@ -439,5 +448,5 @@ function referrerFacts(node: GraphNode): readonly ReferrerFacts[] {
     subject: subject.digest,
     tag,
   }));
-  return [...own, ...[...referrers, ...children].flatMap(referrerFacts)];
+  return [...own, ...[...referrers, ...children].flatMap(referrerInfo)];
 }

@@ -10,9 +10,9 @@ import {
   type LoadedFromArchive,
   type PlannedImage,
 } from '../../transfer/copy/load-archive.js';
-import { StorePlace } from '../../transfer/transports/store-place.js';
+import { StoreTransport } from '../../transfer/transports/store-transport.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyCounts, omittedJson, omittedNames } from './copy-facts.js';
+import { copyCounts, omittedJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { policyOf, withStore } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
@@ -67,7 +67,7 @@ async function loadAll(
   const display = openCopyDisplay(context, { quiet: flags.quiet ?? false });
   try {
     return await withStore(context, async (store) => {
-      await using destination = new StorePlace({ store });
+      await using destination = new StoreTransport({ store });
       const session = new CopySession({
         signal,
         concurrency: settings.concurrency,

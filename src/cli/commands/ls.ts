@@ -3,7 +3,7 @@ import { fromBytePath, toBytePath, type BytePath } from '../../system/index.js';
 import type { ImageViews } from '../../transfer/image-views.js';
 import { entryOf, findPath, type TreeEntry, walkTree } from '../../unpack/index.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { jsonWithList, longColumns, nameWithTarget, nodeFacts, pathFacts } from './tree-entry-facts.js';
+import { jsonWithList, longColumns, nameWithTarget, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { printable } from '../format/text.js';
 import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
@@ -34,7 +34,7 @@ export async function lsCommand(
   const opened = await images.layers(source, flags.platform);
   await using views = await openViews(context, { images, opened: [opened] });
   const entries = (): AsyncIterable<Listed> => listed(views, path, flags, context);
-  await writeAll(context, render(entries, { ...sourceFacts(opened), path }, flags, context));
+  await writeAll(context, render(entries, { ...sourceInfo(opened), path }, flags, context));
   return 0;
 }
 
@@ -65,7 +65,7 @@ async function* render(
   { settings }: CommandContext,
 ): AsyncGenerator<string | Buffer, void, undefined> {
   if (settings.output === 'json') {
-    yield* jsonWithList(head, 'entries', facts(entries()));
+    yield* jsonWithList(head, 'entries', info(entries()));
   } else if (flags.null === true) {
     for await (const { label } of entries()) yield Buffer.from(`${label}\0`, 'latin1');
   } else if (flags.long === true) {
@@ -75,8 +75,8 @@ async function* render(
   }
 }
 
-async function* facts(entries: AsyncIterable<Listed>): AsyncGenerator<object, void, undefined> {
-  for await (const { entry } of entries) yield { ...pathFacts(entry.path), ...nodeFacts(entry) };
+async function* info(entries: AsyncIterable<Listed>): AsyncGenerator<object, void, undefined> {
+  for await (const { entry } of entries) yield { ...pathInfo(entry.path), ...nodeInfo(entry) };
 }
 
 const SIZE_COLUMN = 2;
@@ -97,7 +97,7 @@ async function* longLines(entries: () => AsyncIterable<Listed>): AsyncGenerator<
 }
 
 /** What the listing is of. */
-function sourceFacts(opened: OpenedLayers): object {
+function sourceInfo(opened: OpenedLayers): object {
   const { name } = opened;
   if (opened.kind === 'layer') return { name, layer: opened.layer.descriptor.digest };
   const { manifestDescriptor, platform } = opened.image;

@@ -16,13 +16,13 @@ export interface PullPlan {
 }
 
 export interface PullByDaemonOptions extends PullPlan {
-  readonly tell: (event: PullEvent) => void;
+  readonly emit: (event: PullEvent) => void;
   readonly failed: (reference: string, error: unknown) => void;
 }
 
 /**
- * Pulls images by the daemon that serves the root, so that they share its budget and join pulls that are under
- * way. This user's credentials go with the request; without any, the daemon looks for its own.
+ * Pulls images by the daemon that serves the root, so that they share its budget and join pulls that are
+ * under way. This user's credentials go with the request; without any, the daemon looks for its own.
  */
 export async function pullByDaemon(
   daemon: DaemonAddress,
@@ -31,7 +31,7 @@ export async function pullByDaemon(
   context: CommandContext,
 ): Promise<Outcome<PullResult>[]> {
   const { signal, log } = context;
-  const { platform, allPlatforms, unpack, verifyFirst, discardLayers, tell, failed } = options;
+  const { platform, allPlatforms, unpack, verifyFirst, discardLayers, emit, failed } = options;
   log.debug(`the daemon at ${daemon.socket} pulls`);
   const credentials = await credentialsFor(context, references);
   using client = new DaemonClient(daemon.socket);
@@ -52,7 +52,7 @@ export async function pullByDaemon(
     );
     let result: PullResult | undefined;
     for await (const { event, result: last } of updates) {
-      if (event !== undefined) tell(JSON.parse(event) as PullEvent);
+      if (event !== undefined) emit(JSON.parse(event) as PullEvent);
       if (last !== undefined) result = resultOf(last);
     }
     if (result === undefined) throw new TypeError('the daemon ended a pull without its result');

@@ -16,7 +16,7 @@ import {
   answer,
   type CommandContext,
   type CommandResult,
-  errorFacts,
+  errorInfo,
   messageOf,
 } from '../output/command-context.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
@@ -94,15 +94,15 @@ export async function pullCommand(
 
 /** Who is told what the pulls do, and that one of them failed. */
 interface Watched {
-  readonly tell: (event: PullEvent) => void;
+  readonly emit: (event: PullEvent) => void;
   readonly failed: (reference: string, error: unknown) => void;
 }
 
 function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: CommandContext): Watched {
   return {
-    tell: (event) => {
+    emit: (event) => {
       recorder.add(event);
-      tellEvent(event, display, context);
+      emitEvent(event, display, context);
     },
     failed: (name, error) => {
       const reference = canonical(name);
@@ -118,14 +118,14 @@ function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: Co
 }
 
 /**
- * All at once, over one store and one set of connections: the daemon's where one serves the root and nothing was asked for that it
- * may do otherwise, else those of this process.
+ * All at once, over one store and one set of connections: the daemon's where one serves the root and nothing
+ * was asked for that it may do otherwise, else those of this process.
  */
 async function pullAll(
   references: readonly string[],
   plan: PullPlan,
   {
-    tell,
+    emit,
     failed,
     sync,
     requests,
@@ -139,7 +139,7 @@ async function pullAll(
     : undefined;
   if (daemon !== undefined) {
     const { pullByDaemon } = await import('./pull-by-daemon.js');
-    return await pullByDaemon(daemon, references, { ...plan, tell, failed }, context);
+    return await pullByDaemon(daemon, references, { ...plan, emit, failed }, context);
   }
   const { settings, signal } = context;
   const { platform, ...work } = plan;
@@ -161,7 +161,7 @@ async function pullAll(
         ...(policy === undefined ? {} : { policy: policy.file }),
         budget,
         signal,
-        onEvent: tell,
+        onEvent: emit,
       }),
     );
     if ('error' in outcome) failed(reference, outcome.error);
@@ -172,14 +172,17 @@ async function pullAll(
   return await withStore(context, all, { sync });
 }
 
-function tellEvent(event: PullEvent, display: ProgressDisplay, { log }: CommandContext): void {
+function emitEvent(event: PullEvent, display: ProgressDisplay, { log }: CommandContext): void {
   if (event.type === 'warning') log.warn(`${event.reference}: ${event.message}`);
   if (event.type === 'layer' && event.decompressor !== undefined)
     log.debug(`${event.reference}: layer ${event.digest} was decompressed by ${event.decompressor}`);
   display.show(event);
 }
 
-/** Each image once, as it was typed first: pulls of one name could not be told apart, and what both waited for would count twice. */
+/**
+ * Each image once, as it was typed first: pulls of one name could not be told apart, and what both waited for
+ * would count twice.
+ */
 function distinct(references: readonly string[]): readonly string[] {
   const known = new Map<string, string>();
   for (const reference of references) {
@@ -205,7 +208,7 @@ function reportOf(outcome: Outcome<PullResult>, recorder: TimelineRecorder): Out
 }
 
 function toJson(outcome: Outcome<PullReport>): object {
-  if ('error' in outcome) return { reference: canonical(outcome.subject), error: errorFacts(outcome.error) };
+  if ('error' in outcome) return { reference: canonical(outcome.subject), error: errorInfo(outcome.error) };
   return pullReportJson(outcome.value);
 }
 
@@ -272,7 +275,10 @@ function layerTimes(layer: TimedLayer | undefined): object {
   };
 }
 
-/** What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took longest. */
+/**
+ * What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took
+ * longest.
+ */
 export function renderPullSummary(report: PullReport): string {
   const { result } = report;
   const isUpToDate = result.bytesDownloaded === 0 && newLayers(result).length === 0;

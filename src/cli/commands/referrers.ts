@@ -53,8 +53,8 @@ function referrerJson({ descriptor, referrers }: Referrer): object {
 const CREATED = 'org.opencontainers.image.created';
 
 /**
- * The tree of what refers to an image: type, digest, size of the manifest, and when it was made. All but the digests was
- * written by others.
+ * The tree of what refers to an image: type, digest, size of the manifest, and when it was made. All but the
+ * digests was written by others.
  */
 export function renderReferrers(
   root: string,

@@ -6,10 +6,10 @@ import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copy } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-facts.js';
+import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImagePlaces } from '../images/image-places.js';
+import { ImageTransports } from '../images/image-transports.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
@@ -39,7 +39,7 @@ export async function saveCommand(
     splitBytes: split,
     signal,
   });
-  await using places = new ImagePlaces(context);
+  await using transports = new ImageTransports(context);
   const display = openCopyDisplay(context, { quiet });
   let outcomes: readonly Outcome<CopyReport>[];
   try {
@@ -50,7 +50,7 @@ export async function saveCommand(
     });
     const choice = copyChoice(flags, 'present');
     const add = async (reference: string): Promise<CopyReport> => {
-      const { repository, from } = await places.source(reference);
+      const { repository, from } = await transports.source(reference);
       const tag = from === '' || isDigest(from) ? undefined : from;
       return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
     };

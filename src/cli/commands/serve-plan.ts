@@ -194,8 +194,8 @@ export function mirrorHosts(options: MirrorHostsOptions): readonly MirrorHostsFi
 }
 
 /**
- * The URL of a mirror: as it is given, or else where it listens. One that listens at all addresses is named by this
- * machine's name.
+ * The URL of a mirror: as it is given, or else where it listens. One that listens at all addresses is named
+ * by this machine's name.
  *
  * @throws {LandfallError} INVALID_CONFIG for what is no URL of a host
  */
@@ -244,7 +244,8 @@ function tomlString(text: string): string {
 }
 
 /**
- * Prints the files by which nodes use this server as a mirror. `--ca` and `--insecure` say how they are to know it.
+ * Prints the files by which nodes use this server as a mirror. `--ca` and `--insecure` say how they are to
+ * know it.
  *
  * @throws LandfallError INVALID_CONFIG
  */

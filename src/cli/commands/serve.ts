@@ -8,7 +8,7 @@ import type { Store } from '../../engine/store.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import {
   Access,
-  accessFacts,
+  accessFields,
   accessLine,
   createRegistryServer,
   Htpasswd,
@@ -106,7 +106,7 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
   const { source, target, page, what, plan, access } = served;
   const { signal, log } = context;
   const metrics = plan.metricsAt === undefined ? undefined : new ServeMetrics({ version: version() });
-  const tell = requestTold(log);
+  const emit = requestLogger(log);
   const server = createRegistryServer({
     source,
     target,
@@ -116,7 +116,7 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
     limits: plan.limits,
     onRequest: (request) => {
       metrics?.count(request);
-      tell(request);
+      emit(request);
     },
     ...(metrics === undefined ? {} : { onSent: (bytes) => metrics.sent(bytes) }),
   });
@@ -133,8 +133,8 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
     });
     const url = `${access.tls === undefined ? 'http' : 'https'}://${host}`;
     const metricsUrl = observed && `http://${observed.address}/metrics`;
-    const facts = { source: what, url, host: address, port, writable: plan.writable, metrics: metricsUrl };
-    answer(context, facts, () => {
+    const info = { source: what, url, host: address, port, writable: plan.writable, metrics: metricsUrl };
+    answer(context, info, () => {
       const also = metricsUrl === undefined ? '' : `metrics at ${metricsUrl}\n`;
       return `serving ${printable(what)} at ${url}\n${also}`;
     });
@@ -210,10 +210,13 @@ export async function openServeAccess(flags: ServeFlags, { log }: CommandContext
   };
 }
 
-/** Tells of each request: a line of the combined log format, or its facts for programs. What broke on the way is a warning. */
-export function requestTold(log: Log): (request: ServedRequest) => void {
+/**
+ * Tells of each request: a line of the combined log format, or its facts for programs. What broke on the way
+ * is a warning.
+ */
+export function requestLogger(log: Log): (request: ServedRequest) => void {
   return (request) => {
-    if (log.shows('info')) log.info(accessLine(request), accessFacts(request));
+    if (log.shows('info')) log.info(accessLine(request), accessFields(request));
     if (request.error === undefined || request.status < 500) return;
     log.warn(`${request.method} ${printablePath(request.path)}: ${messageOf(request.error)}`);
   };
@@ -226,8 +229,8 @@ function printablePath(path: string): string {
 
 /** The pages of a store. @param secure whether clients reach it by TLS */
 export function storePage(store: Store, secure: boolean): Page {
-  const { database, documents, catalog: images, content, additional } = store;
-  const known = [documents, ...additional.map((other) => other.documents)];
+  const { database, manifests, catalog: images, content, additional } = store;
+  const known = [manifests, ...additional.map((other) => other.manifests)];
   const catalogue = new StoreCatalogue({ database, documents: known, images, content });
   return pageOf(new MirrorPage({ catalogue, blobs: content, secure }));
 }

@@ -14,8 +14,8 @@ import {
 } from '../../transfer/sync/sync-result.js';
 import type { MirrorDestination, MirrorFile } from '../../transfer/sync/mirror-file.js';
 import { MirrorFileError } from '../../transfer/sync/yaml-text.js';
-import { OpenPlaces } from '../../transfer/sync/open-places.js';
-import { parsePlaceName } from '../../transfer/sync/place-name.js';
+import { OpenTransports } from '../../transfer/sync/open-transports.js';
+import { parseTransportName } from '../../transfer/sync/transport-name.js';
 import { parseShard } from '../../transfer/sync/shard.js';
 import { readMirrorFile } from '../../transfer/sync/read-mirror-file.js';
 import type { RepositoryPrune } from '../../transfer/sync/plan-prunes.js';
@@ -25,7 +25,7 @@ import {
   answer,
   type CommandContext,
   type CommandResult,
-  errorFacts,
+  errorInfo,
   reportError,
 } from '../output/command-context.js';
 import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
@@ -95,9 +95,9 @@ async function readFileOf(flags: SyncFlags, context: CommandContext): Promise<Mi
   // By default skopeo keeps the last component of a name only.
   const own = file.form === 'skopeo' ? '{name}' : undefined;
   const destinations = flags.to.map((text): MirrorDestination => {
-    const { place, prefix } = parsePlaceName(text, process.cwd());
+    const { transport, prefix } = parseTransportName(text, process.cwd());
     const scoped = flags.scoped === true ? '{registry}/{repository}' : own;
-    return { place, prefix, connection: {}, path: place.kind === 'registry' ? scoped : undefined };
+    return { transport, prefix, connection: {}, path: transport.kind === 'registry' ? scoped : undefined };
   });
   return { ...file, destinations };
 }
@@ -149,7 +149,7 @@ async function run(
   const { signal, env, settings } = context;
   const policy = await policyOf(context);
   const display = openSyncDisplay(context);
-  await using places = new OpenPlaces({
+  await using transports = new OpenTransports({
     base: await registryOptions(context, registriesOf(file)),
     env,
     root: settings.root,
@@ -160,7 +160,7 @@ async function run(
   try {
     return await sync({
       file,
-      places,
+      transports,
       dryRun,
       recheck,
       concurrency: settings.concurrency,
@@ -199,8 +199,12 @@ async function mayPrune(
 
 /** References of all registries that the file names, for credentials of the command line. */
 function registriesOf({ sources, destinations }: MirrorFile): string[] {
-  const places = [...sources, ...destinations].map(({ place }) => place);
-  return [...new Set(places.flatMap((place) => (place.kind === 'registry' ? [`${place.host}/a/b`] : [])))];
+  const transports = [...sources, ...destinations].map(({ transport }) => transport);
+  return [
+    ...new Set(
+      transports.flatMap((transport) => (transport.kind === 'registry' ? [`${transport.host}/a/b`] : [])),
+    ),
+  ];
 }
 
 /** With what earlier reports tell of images that were there already. */
@@ -267,7 +271,7 @@ export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
     dryRun,
     ...(shard === undefined ? {} : { shard }),
     totals: syncTotals(result),
-    failures: result.failures.map(({ subject, error }) => ({ subject, error: errorFacts(error) })),
+    failures: result.failures.map(({ subject, error }) => ({ subject, error: errorInfo(error) })),
     pruned: result.pruned.map(prunedJson),
     unpruned: result.unpruned,
     images: result.images.map(imageJson),
@@ -299,12 +303,12 @@ function imageJson(image: SyncedImage): object {
     omitted,
     referrers,
     ...(signatures === undefined ? {} : { signatures }),
-    ...(outcome === 'failed' ? { error: errorFacts(error) } : {}),
+    ...(outcome === 'failed' ? { error: errorInfo(error) } : {}),
   };
 }
 
 function prunedJson({ destination, digest, outcome, error }: PrunedTag): object {
-  return { destination, digest, outcome, ...(error === undefined ? {} : { error: errorFacts(error) }) };
+  return { destination, digest, outcome, ...(error === undefined ? {} : { error: errorInfo(error) }) };
 }
 
 const COLUMNS: readonly TableColumn[] = [
@@ -315,7 +319,9 @@ const COLUMNS: readonly TableColumn[] = [
   { title: 'DIGEST', optional: true },
 ];
 
-/** What became of each image: all of them in a run that only looks, else those that were not there already. */
+/**
+ * What became of each image: all of them in a run that only looks, else those that were not there already.
+ */
 export function renderSync(
   result: SyncResult,
   { dryRun, width }: { readonly dryRun: boolean; readonly width: number | undefined },

@@ -3,20 +3,20 @@ import type { Store } from '../../engine/store.js';
 import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
-import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { parseTransport } from '../../transfer/transports/image-transport.js';
+import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { formatSize, printable } from '../format/text.js';
-import { ImagePlaces } from '../images/image-places.js';
+import { ImageTransports } from '../images/image-transports.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
 
 /** One more name for an image of the store, or one more tag for an image at a registry. */
 export async function tagCommand(source: string, name: string, context: CommandContext): CommandResult {
-  const place = parseImagePlace(source);
+  const transport = parseTransport(source);
   const tagged =
-    place.kind === 'registry'
-      ? await tagAtRegistry(source, remoteTag(place.reference, name), context)
+    transport.kind === 'registry'
+      ? await tagAtRegistry(source, remoteTag(transport.reference, name), context)
       : await tagInStore(source, name, context);
   answer(context, tagged, () => `tagged ${printable(tagged.name)} (${tagged.digest})\n`);
   return 0;
@@ -34,14 +34,16 @@ async function tagInStore(source: string, name: string, context: CommandContext)
   return { name: record.name, digest, mediaType };
 }
 
-/** Its manifest is pushed once more, under the new tag: what it names is there, or was left out on purpose. */
+/**
+ * Its manifest is pushed once more, under the new tag: what it names is there, or was left out on purpose.
+ */
 async function tagAtRegistry(source: string, to: Reference, context: CommandContext): Promise<Tagged> {
   const { signal } = context;
   const name = formatReference(to);
-  await using places = new ImagePlaces(context);
-  const { repository: from, from: tagOrDigest } = await places.source(source);
+  await using transports = new ImageTransports(context);
+  const { repository: from, from: tagOrDigest } = await transports.source(source);
   const target = await resolveSource(from, tagOrDigest, { signal });
-  const { repository, tag } = await places.destination(`docker://${name}`);
+  const { repository, tag } = await transports.destination(`docker://${name}`);
   const open: OpenContent = (offset = 0) => from.fetch(target, { offset, signal });
   await repository.put(target, open, { tag, root: true, signal });
   return { name, digest: target.digest, mediaType: target.mediaType };
@@ -50,9 +52,10 @@ async function tagAtRegistry(source: string, to: Reference, context: CommandCont
 /** `2`, or `docker://quay.io/team/app:2` where the image is in `quay.io/team/app`. */
 function remoteTag({ registry, repository }: Reference, text: string): Reference {
   const home = `${registry}/${repository}`;
-  const place = /[/:@]/.test(text) ? parseImagePlace(text) : undefined;
-  if (place === undefined) return parseReference(`${home}:${text}`);
-  if (place.kind === 'registry' && repositoryName(place.reference) === home) return place.reference;
+  const transport = /[/:@]/.test(text) ? parseTransport(text) : undefined;
+  if (transport === undefined) return parseReference(`${home}:${text}`);
+  if (transport.kind === 'registry' && repositoryName(transport.reference) === home)
+    return transport.reference;
   throw invalidConfig(`${text} is no tag in ${home}`, {
     hint: 'Give the tag alone, or use landfall copy to another repository.',
   });
@@ -101,9 +104,9 @@ async function eachInStore<T>(
     for (const name of names) done.push(await outcomeOf(name, () => act(store, name)));
     return done;
   });
-  const facts = outcomes.map((outcome) =>
-    'value' in outcome ? json(outcome.value) : { name: outcome.subject, error: errorFacts(outcome.error) },
+  const info = outcomes.map((outcome) =>
+    'value' in outcome ? json(outcome.value) : { name: outcome.subject, error: errorInfo(outcome.error) },
   );
-  answer(context, facts, () => valuesOf(outcomes).map(text).join(''));
+  answer(context, info, () => valuesOf(outcomes).map(text).join(''));
   return reportFailures(outcomes, context);
 }

@@ -1,4 +1,4 @@
-import { resolveReference } from '../../engine/images/read-document.js';
+import { resolveReference } from '../../engine/images/read-manifest.js';
 import { LandfallError } from '../../errors.js';
 import {
   formatPlatform,
@@ -36,7 +36,9 @@ export async function tagsCommand(
   return 0;
 }
 
-/** Asks a registry what a name leads to. The text is the digest alone, so that a script can take it as it is. */
+/**
+ * Asks a registry what a name leads to. The text is the digest alone, so that a script can take it as it is.
+ */
 export async function resolveCommand(
   name: string,
   flags: { readonly platform?: string },

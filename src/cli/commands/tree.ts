@@ -1,4 +1,4 @@
-import { childForPlatform, readManifest, readVerified } from '../../engine/images/read-document.js';
+import { childForPlatform, readManifest, readVerified } from '../../engine/images/read-manifest.js';
 import {
   type Descriptor,
   type Digest,
@@ -35,7 +35,7 @@ export async function treeCommand(source: string, flags: TreeFlags, context: Com
     signal,
     onWarning: (message) => log.warn(message),
   });
-  const json = { name, ...graphFacts(graph, { isLocal: !isRemote }) };
+  const json = { name, ...graphInfo(graph, { isLocal: !isRemote }) };
   answer(context, json, () =>
     renderGraph(name, graph, { unicode: showsUnicode(env), width: tableWidth(stdout, env) }),
   );
@@ -52,15 +52,18 @@ async function requirePlatform(
   await childForPlatform(target, document, platform, (d) => readVerified(content, d));
 }
 
-/** What `tree` tells of each thing: docs/json-output.md. It is not said to be here where that is not known without fetching it. */
-export function graphFacts(node: GraphNode, { isLocal }: { readonly isLocal: boolean }): object {
+/**
+ * What `tree` tells of each thing: docs/json-output.md. It is not said to be here where that is not known
+ * without fetching it.
+ */
+export function graphInfo(node: GraphNode, { isLocal }: { readonly isLocal: boolean }): object {
   const { role, descriptor, artifactType, tag, uses, isRepeated, isMissing } = node;
   const { mediaType, digest, size, annotations } = descriptor;
   return {
     ...{ role, mediaType, digest, size, platform: platformText(descriptor), artifactType, tag, annotations },
     ...{ uses, repeated: isRepeated, here: isLocal && isMissing !== undefined ? !isMissing : undefined },
-    children: node.children.map((child) => graphFacts(child, { isLocal })),
-    referrers: node.referrers.map((referrer) => graphFacts(referrer, { isLocal })),
+    children: node.children.map((child) => graphInfo(child, { isLocal })),
+    referrers: node.referrers.map((referrer) => graphInfo(referrer, { isLocal })),
   };
 }
 
@@ -71,8 +74,8 @@ interface Shown {
 }
 
 /**
- * The tree for people: what it is, digest, size, and what else is worth saying. Names and types were written by others. Digests are cut
- * where their lines would be wider than a terminal.
+ * The tree for people: what it is, digest, size, and what else is worth saying. Names and types were written
+ * by others. Digests are cut where their lines would be wider than a terminal.
  */
 export function renderGraph(
   name: string,

@@ -14,10 +14,10 @@ import {
 import { transportOf } from '../../transfer/transports/archives/archive.js';
 import { openArchive } from '../../transfer/transports/archives/open-archive.js';
 import type { GovernedImage } from '../../transfer/transports/destination.js';
-import { type ImagePlace, parseImagePlace } from '../../transfer/transports/image-place.js';
+import { type ImageTransport, parseTransport } from '../../transfer/transports/image-transport.js';
 import { readDeclarationFile } from '../../transfer/transports/layout-index.js';
-import { LayoutPlace } from '../../transfer/transports/layout-place.js';
-import { RegistryPlace } from '../../transfer/transports/registry-place.js';
+import { LayoutTransport } from '../../transfer/transports/layout-transport.js';
+import { RegistryTransport } from '../../transfer/transports/registry-transport.js';
 import { type JudgedRoot, judgeImages, type PolicyVerdict } from '../../transfer/verify/judge-images.js';
 import { layoutRoots, registryRoots } from '../../transfer/verify/layout-roots.js';
 import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
@@ -26,9 +26,9 @@ import { registryImage } from '../../trust/index.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { policyOf, withStore } from '../images/with-store.js';
-import { answer, type CommandContext, type CommandResult, errorFacts } from '../output/command-context.js';
+import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { EXIT_CODES, type ExitCode, exitCodeOf } from '../output/exit-codes.js';
-import { omittedJson } from './copy-facts.js';
+import { omittedJson } from './copy-info.js';
 
 export async function verifyCommand(
   source: string | undefined,
@@ -55,7 +55,10 @@ export async function verifyCommand(
   });
 }
 
-/** Of what is worst: bytes that are not there or not right, or a lack of signatures, then what is malformed, then what could not be read. */
+/**
+ * Of what is worst: bytes that are not there or not right, or a lack of signatures, then what is malformed,
+ * then what could not be read.
+ */
 function worstOf(faults: readonly VerifyFault[], verdicts: readonly PolicyVerdict[]): ExitCode {
   const codes = faults.map(({ kind, code }): ExitCode => {
     return kind === 'missing' || kind === 'damaged' ? EXIT_CODES.DIGEST_MISMATCH : EXIT_CODES[code];
@@ -70,7 +73,9 @@ function worstOf(faults: readonly VerifyFault[], verdicts: readonly PolicyVerdic
 /** What was proven of a source. */
 export interface VerifiedImages extends VerifyReport {
   readonly source: string;
-  /** A signature policy that asks something of one of the images, and what it says of each, in their order. */
+  /**
+   * A signature policy that asks something of one of the images, and what it says of each, in their order.
+   */
   readonly judged: { readonly policy: string; readonly verdicts: readonly PolicyVerdict[] } | undefined;
 }
 
@@ -78,7 +83,7 @@ const KINDS: readonly VerifyFaultKind[] = ['missing', 'damaged', 'malformed', 'u
 
 /** As docs/json-output.md has it. */
 export function verifiedJson(verified: VerifiedImages): object {
-  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
+  const { source, images, manifests, blobs, bytes, faults, leftOut, judged } = verified;
   return {
     source,
     whole: faults.length === 0,
@@ -87,7 +92,7 @@ export function verifiedJson(verified: VerifiedImages): object {
     images: images.map(({ name, target: { digest, mediaType } }, at) => {
       return { name, digest, mediaType, ...verdictJson(judged?.verdicts[at]) };
     }),
-    documents,
+    manifests,
     blobs,
     bytes,
     ...Object.fromEntries(KINDS.map((kind) => [kind, faultsOf(faults, kind).map(faultJson)])),
@@ -96,10 +101,10 @@ export function verifiedJson(verified: VerifiedImages): object {
 }
 
 export function renderVerified(verified: VerifiedImages): string {
-  const { source, images, documents, blobs, bytes, faults, leftOut, judged } = verified;
-  const facts: readonly (readonly [string, string])[] = [
+  const { source, images, manifests, blobs, bytes, faults, leftOut, judged } = verified;
+  const info: readonly (readonly [string, string])[] = [
     ['images', String(images.length)],
-    ['manifests', String(documents)],
+    ['manifests', String(manifests)],
     ['blobs', String(blobs)],
     ['bytes', formatSize(bytes)],
     ...(leftOut.length === 0 ? [] : [['left out', leftOutLine(leftOut)] as const]),
@@ -113,7 +118,7 @@ export function renderVerified(verified: VerifiedImages): string {
   const refused = refusalsOf(verified).length;
   return [
     `${printable(source)} ${whole}${refused === 0 ? '' : `; the policy refuses ${countOf(refused, 'image')}`}`,
-    ...facts.map(([name, fact]) => `  ${name.padEnd(11)}${fact}`),
+    ...info.map(([name, fact]) => `  ${name.padEnd(11)}${fact}`),
     ...verdictLines(verified),
     ...faults.flatMap(faultLines),
   ]
@@ -129,7 +134,7 @@ function verdictJson(verdict: PolicyVerdict | undefined): object {
   return {
     verdict: verdict?.outcome,
     signatures: verdict?.outcome === 'signed' ? verdict.signatures : undefined,
-    error: verdict?.outcome === 'refused' ? errorFacts(verdict.error) : undefined,
+    error: verdict?.outcome === 'refused' ? errorInfo(verdict.error) : undefined,
   };
 }
 
@@ -145,7 +150,7 @@ function verdictLines({ images, judged }: VerifiedImages): string[] {
         return [`signed: ${printable(name)} by ${printable([...signers].join(', '))}`];
       }
       case 'refused':
-        return [`refused: ${printable(name)}: ${printable(errorFacts(verdict.error).message)}`];
+        return [`refused: ${printable(name)}: ${printable(errorInfo(verdict.error).message)}`];
       case 'accompanies':
       case 'part':
         return [];
@@ -190,8 +195,9 @@ export interface VerifySource extends Pick<VerifyOptions, 'isLeftOut'> {
 }
 
 /**
- * Opens what is to be proven whole, for as long as a function needs it: a file or `-` for an archive, `oci:DIR`, `docker://REF`,
- * `docker://HOST/` or `docker://HOST/PATH/` for all that lies below, an image of the store, or without a name all of them.
+ * Opens what is to be proven whole, for as long as a function needs it: a file or `-` for an archive,
+ * `oci:DIR`, `docker://REF`, `docker://HOST/` or `docker://HOST/PATH/` for all that lies below, an image of
+ * the store, or without a name all of them.
  *
  * @throws {LandfallError} those of opening; BLOB_NOT_FOUND, NOT_FOUND for what is not there
  */
@@ -202,17 +208,17 @@ export async function withVerifySource<T>(
 ): Promise<T> {
   const mirror = text === undefined ? null : MIRROR_NAME.exec(text);
   if (mirror !== null) return await withMirror(mirror, context, use);
-  const place = text === undefined ? undefined : await placeOf(text);
-  switch (place?.kind) {
+  const imageTransport = text === undefined ? undefined : await transportNamed(text);
+  switch (imageTransport?.kind) {
     case undefined:
     case 'store':
-      return await withStore(context, async (store) => use(await storeSource(store, place?.name)));
+      return await withStore(context, async (store) => use(await storeSource(store, imageTransport?.name)));
     case 'layout':
-      return await use(await layoutSource(place, context));
+      return await use(await layoutSource(imageTransport, context));
     case 'archive':
-      return await withArchive(place, context, use);
+      return await withArchive(imageTransport, context, use);
     case 'registry':
-      return await withRegistry(place, context, use);
+      return await withRegistry(imageTransport, context, use);
   }
 }
 
@@ -223,7 +229,7 @@ const MIRROR_NAME = /^docker:\/\/([^/]+)\/((?:[^:@]+\/)?)$/;
 const ARCHIVE_NAME = /^[^:]*\.(?:tar|tgz|tzst|tar\.gz|tar\.zst)$/;
 
 /** A path needs no transport where it can be nothing else. */
-async function placeOf(text: string): Promise<ImagePlace> {
+async function transportNamed(text: string): Promise<ImageTransport> {
   const archive = { kind: 'archive', format: 'oci', file: text, name: undefined } as const;
   if (text === '-') return archive;
   const [file, parts] = await Promise.all([stat(text), stat(`${text}.parts.json`)].map(kindOrNothing));
@@ -232,7 +238,7 @@ async function placeOf(text: string): Promise<ImagePlace> {
   if (file === 'directory' && /^\.{0,2}\//.test(text)) {
     return { kind: 'layout', directory: text, name: undefined };
   }
-  return parseImagePlace(text);
+  return parseTransport(text);
 }
 
 async function kindOrNothing(
@@ -246,12 +252,15 @@ async function kindOrNothing(
   }
 }
 
-/** All of the store, or one image of it. What of an index was not pulled, and what was dropped on purpose, is left out. */
+/**
+ * All of the store, or one image of it. What of an index was not pulled, and what was dropped on purpose, is
+ * left out.
+ */
 async function storeSource(store: Store, name: string | undefined): Promise<VerifySource> {
   const images = name === undefined ? await store.catalog.list() : [await resolveImage(store, name)];
   const { content } = store;
   const index = (): Promise<never> => Promise.reject(new Error('the index of a store is not read'));
-  const repository = new LayoutPlace({
+  const repository = new LayoutTransport({
     content: {
       info: (digest) => content.info(digest),
       open: (...of) => content.open(...of),
@@ -272,38 +281,40 @@ async function storeSource(store: Store, name: string | undefined): Promise<Veri
       has: async ({ digest }) => (await content.info(digest)) !== undefined,
     })),
     faults: [],
-    isLeftOut: async (child, { descriptor, document }) => {
+    isLeftOut: async (child, { descriptor, manifest: document }) => {
       if (document.kind === 'index') return true;
       // A manifest below an index that is not recorded was begun by a pull that did not end.
-      const isBegun = (await store.documents.get(descriptor.digest)) === undefined;
+      const isBegun = (await store.manifests.get(descriptor.digest)) === undefined;
       if (isBegun && !targets.has(descriptor.digest)) return true;
       return (await discarded.get(child.digest)) !== undefined;
     },
   };
 }
 
-/** Only what the store keeps counts, not what it remembers: a proof looks for itself, and asks no registry. */
+/**
+ * Only what the store keeps counts, not what it remembers: a proof looks for itself, and asks no registry.
+ */
 function storedImage(name: string, store: Store): GovernedImage {
   const reference = parseReference(name);
   return { image: registryImage(reference), tag: reference.tag, signatures: [new KeptSignatures(store)] };
 }
 
 async function layoutSource(
-  { directory, name }: Extract<ImagePlace, { kind: 'layout' }>,
+  { directory, name }: Extract<ImageTransport, { kind: 'layout' }>,
   { signal }: CommandContext,
 ): Promise<VerifySource> {
-  const place = await LayoutPlace.open(directory);
+  const imageTransport = await LayoutTransport.open(directory);
   const omitted = await readDeclarationFile(directory);
   return {
-    name: place.name,
-    roots: await rootsOf(place, name, signal),
+    name: imageTransport.name,
+    roots: await rootsOf(imageTransport, name, signal),
     faults: [],
     isLeftOut: among(omitted.map(({ digest }) => digest)),
   };
 }
 
 async function withArchive<T>(
-  { file, name }: Extract<ImagePlace, { kind: 'archive' }>,
+  { file, name }: Extract<ImageTransport, { kind: 'archive' }>,
   { signal, stdin, env }: CommandContext,
   use: (source: VerifySource) => Promise<T>,
 ): Promise<T> {
@@ -313,29 +324,29 @@ async function withArchive<T>(
   });
   const faults = await archive.faults({ signal });
   const transport = transportOf(archive);
-  const place = new LayoutPlace({
+  const imageTransport = new LayoutTransport({
     content: archive,
     location: `${transport}:${archive.location}`,
     file: { transport, path: file === '-' ? undefined : file },
   });
   return await use({
-    name: place.name,
+    name: imageTransport.name,
     // Manifests cannot be made of what does not fit its configs.
-    roots: faults.length > 0 ? [] : await rootsOf(place, name, signal),
+    roots: faults.length > 0 ? [] : await rootsOf(imageTransport, name, signal),
     faults,
     isLeftOut: among(archive.omitted.map(({ digest }) => digest)),
   });
 }
 
 async function withRegistry<T>(
-  { reference }: Extract<ImagePlace, { kind: 'registry' }>,
+  { reference }: Extract<ImageTransport, { kind: 'registry' }>,
   context: CommandContext,
   use: (source: VerifySource) => Promise<T>,
 ): Promise<T> {
   const name = `docker://${formatReference(reference)}`;
   await using registry = await openRegistry(context, [formatReference(reference)]);
-  const place = new RegistryPlace({ registry, host: reference.registry });
-  const repository = place.repository(repositoryName(reference));
+  const imageTransport = new RegistryTransport({ registry, host: reference.registry });
+  const repository = imageTransport.repository(repositoryName(reference));
   const from = reference.digest ?? reference.tag ?? 'latest';
   const target = await repository.resolve(from, context);
   if (target === undefined) {
@@ -355,8 +366,8 @@ async function withMirror<T>(
 ): Promise<T> {
   const { registry: canonical } = parseReference(`${host}/any/repository`);
   await using registry = await openRegistry(context, [`${canonical}/any/repository`]);
-  const place = new RegistryPlace({ registry, host: canonical });
-  const roots = await registryRoots(place, prefix, { signal: context.signal });
+  const imageTransport = new RegistryTransport({ registry, host: canonical });
+  const roots = await registryRoots(imageTransport, prefix, { signal: context.signal });
   if (roots.length > 0) return await use({ name, roots, faults: [] });
   throw new LandfallError('NOT_FOUND', `${name} has no image`, {
     hint: 'Check the path; a registry may list less to whoever is not logged in.',
@@ -364,16 +375,16 @@ async function withMirror<T>(
 }
 
 async function rootsOf(
-  place: LayoutPlace,
+  imageTransport: LayoutTransport,
   name: string | undefined,
   signal: AbortSignal,
 ): Promise<readonly JudgedRoot[]> {
-  if (name === undefined) return await layoutRoots(place, { signal });
-  const repository = place.repository('');
+  if (name === undefined) return await layoutRoots(imageTransport, { signal });
+  const repository = imageTransport.repository('');
   const target = await repository.resolve(name, { signal });
   const governed = (): Promise<GovernedImage> => repository.governed(name);
   if (target !== undefined) return [{ name, target, repository, governed }];
-  throw new LandfallError('BLOB_NOT_FOUND', `${place.name} has no image ${JSON.stringify(name)}`, {
+  throw new LandfallError('BLOB_NOT_FOUND', `${imageTransport.name} has no image ${JSON.stringify(name)}`, {
     hint: 'Leave the name out to verify all of it.',
   });
 }

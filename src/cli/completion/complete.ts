@@ -18,7 +18,8 @@ import {
 /**
  * What may stand where a word is being typed.
  *
- * @param words of the line, without the program's name; the last is the one that is being typed, empty where none is yet
+ * @param words of the line, without the program's name; the last is the one that is being typed, empty where
+ *   none is yet
  */
 export async function complete(
   program: Command,
@@ -114,8 +115,8 @@ function brief(description: string): string {
 const WHICH_STORES: readonly string[] = ['--root', '--additional-root', '--config'];
 
 /**
- * Answers a shell that asks what may stand where a word is being typed. It says nothing at all where something is wrong: whoever presses Tab
- * has not asked for anything yet.
+ * Answers a shell that asks what may stand where a word is being typed. It says nothing at all where
+ * something is wrong: whoever presses Tab has not asked for anything yet.
  *
  * @param words see {@link complete}
  * @param createProgram makes the command line that is completed

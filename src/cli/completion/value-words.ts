@@ -22,7 +22,10 @@ type Kind =
   | 'socket'
   | 'store';
 
-/** Values of options, by what stands for them in the help: `<dir>`. Those without a kind are numbers and texts of one's own. */
+/**
+ * Values of options, by what stands for them in the help: `<dir>`. Those without a kind are numbers and texts
+ * of one's own.
+ */
 const OPTION_KINDS: Readonly<Record<string, readonly Kind[]>> = {
   address: ['socket'],
   bytes: [],
@@ -189,7 +192,9 @@ function behind(scheme: string, typed: string, follows: () => Completions): Comp
   return typed.startsWith(scheme) ? prefixed(scheme, follows()) : wordsOf([scheme]);
 }
 
-/** Images of the store behind something else; not before that is typed, since they would all be told twice. */
+/**
+ * Images of the store behind something else; not before that is typed, since they would all be told twice.
+ */
 async function imagesBehind(scheme: string, typed: string, names: StoreNames): Promise<Completions> {
   if (!typed.startsWith(scheme)) return NOTHING;
   return prefixed(scheme, wordsOf(await names.images(typed.slice(scheme.length))));
@@ -208,7 +213,10 @@ function own<T>(words: Readonly<Record<string, T>>, key: string): T | undefined 
   return Object.hasOwn(words, key) ? words[key] : undefined;
 }
 
-/** A word that may stand where one is being typed. One that ends with `=`, `:`, `,` or `/` is gone on with, without a blank. */
+/**
+ * A word that may stand where one is being typed. One that ends with `=`, `:`, `,` or `/` is gone on with,
+ * without a blank.
+ */
 export interface CompletionWord {
   readonly word: string;
   /** In a few words. */
@@ -250,8 +258,8 @@ export function prefixed(prefix: string, { words, paths }: Completions): Complet
 }
 
 /**
- * As the scripts of all shells read it: a line that says which paths may follow, `files PREFIX`, `directories PREFIX` or `words`; then a
- * line for each word that begins as what is typed, its description after a tab.
+ * As the scripts of all shells read it: a line that says which paths may follow, `files PREFIX`, `directories
+ * PREFIX` or `words`; then a line for each word that begins as what is typed, its description after a tab.
  */
 export function renderCompletions({ words, paths }: Completions, typed: string): string {
   const first = paths === undefined ? 'words' : `${paths.kind} ${paths.prefix}`;
@@ -270,8 +278,8 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
 const HARMLESS = /^[\w][\w./:@+-]*$/;
 
 /**
- * The names that the `index.json` of a store or another OCI layout gives; none where there is no such file or it is damaged. The
- * database knows no more, and takes ten times as long to be opened.
+ * The names that the `index.json` of a store or another OCI layout gives; none where there is no such file or
+ * it is damaged. The database knows no more, and takes ten times as long to be opened.
  */
 async function imageNames(directory: string): Promise<readonly string[]> {
   try {

@@ -27,8 +27,8 @@ export interface ConfigFile {
 }
 
 /**
- * Reads a configuration file: the keys of the global options at its top, and a table for each command. Each value is given to
- * the option's own parser, as if it had been typed. Never throws for what the file holds.
+ * Reads a configuration file: the keys of the global options at its top, and a table for each command. Each
+ * value is given to the option's own parser, as if it had been typed. Never throws for what the file holds.
  *
  * @param home for paths that begin with `~/`
  */
@@ -269,7 +269,10 @@ const ALL = '`landfall config --template` shows all keys.';
 /** More would not be read. */
 const MOST_NAMED = 3;
 
-/** What somebody may have meant by a key that is none of the command's, or of the global options where it is the program's. */
+/**
+ * What somebody may have meant by a key that is none of the command's, or of the global options where it is
+ * the program's.
+ */
 export function unknownKeyHint(program: Command, command: Command, key: string): string {
   const isGlobal = command === program;
   const positive = key.replace(/^no-/, '');

@@ -26,8 +26,8 @@ export interface ConfigurationSurroundings {
 }
 
 /**
- * What configuration files and the environment say of options that were not typed. A typed option counts most, then the
- * environment, then the user's file, then the system's, each key by itself.
+ * What configuration files and the environment say of options that were not typed. A typed option counts
+ * most, then the environment, then the user's file, then the system's, each key by itself.
  */
 export class Configuration {
   /** Where files were looked for, the one that counts most last. */
@@ -66,7 +66,10 @@ export class Configuration {
     return new Configuration(places, faults, [...values, ...fromEnvironment]);
   }
 
-  /** Gives options that were not typed their values, as if they had been, and tells where those of all come from. */
+  /**
+   * Gives options that were not typed their values, as if they had been, and tells where those of all come
+   * from.
+   */
   apply(program: Command, command: Command = program): Origins {
     const origins = new Map<string, Origin>();
     for (const one of new Set([program, command])) {

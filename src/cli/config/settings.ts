@@ -26,7 +26,10 @@ export const PROGRESS_MODES: readonly ProgressMode[] = ['auto', 'plain', 'json',
 export const LOG_FORMATS: readonly LogFormat[] = ['text', 'json'];
 export const LOG_LEVELS: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
 
-/** The global options as they were typed, or said by the environment or a file; the parser has checked each by itself. */
+/**
+ * The global options as they were typed, or said by the environment or a file; the parser has checked each by
+ * itself.
+ */
 export interface GlobalFlags extends OptionalSettings, Partial<DefaultedSettings> {
   /** Path of the one configuration file that is read. */
   readonly config?: string;
@@ -155,8 +158,8 @@ function typed(flags: GlobalFlags): Origins {
 }
 
 /**
- * Whether a daemon has been told the same: it reads the system's file, and neither the user's nor what is in the environment of
- * whoever asks it.
+ * Whether a daemon has been told the same: it reads the system's file, and neither the user's nor what is in
+ * the environment of whoever asks it.
  */
 function isDaemonsToo(key: string, origins: Origins): boolean {
   const isSystems = (origin: Origin): boolean => origin.from === 'file' && origin.scope === 'system';
@@ -218,7 +221,10 @@ export function collectLimit(text: string, before: Partial<UnpackLimits> = {}): 
   return { ...before, [limit]: value };
 }
 
-/** What an option takes: nothing, one of a few words, a number, text, several texts, or several numbers by name. */
+/**
+ * What an option takes: nothing, one of a few words, a number, text, several texts, or several numbers by
+ * name.
+ */
 export type OptionKind = 'switch' | 'choice' | 'number' | 'text' | 'list' | 'table';
 
 /** Of these, every parser of an option takes one. */
@@ -301,7 +307,9 @@ const CONFIRMS: Refusal = {
   hint: 'Give it on the command line, each time.',
 };
 
-/** By the command, empty for the global options, and the key. Besides these, what a command cannot do without. */
+/**
+ * By the command, empty for the global options, and the key. Besides these, what a command cannot do without.
+ */
 export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, Refusal>>>> = {
   '': { version: ANSWERS, config: CONFIG, creds: SECRET },
   pull: { trace: ONE_RUN, timeline: ONE_RUN },
@@ -349,7 +357,10 @@ export type Origin =
     }
   | { readonly from: 'default' };
 
-/** Origins by the keys of a configuration file, such as `root` and `pull.platform`; what is not there is a default. */
+/**
+ * Origins by the keys of a configuration file, such as `root` and `pull.platform`; what is not there is a
+ * default.
+ */
 export type Origins = ReadonlyMap<string, Origin>;
 
 /** As it is told to people: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
@@ -386,15 +397,17 @@ export interface ConfigPlace {
   /** Absolute. */
   readonly path: string;
   readonly scope: ConfigScope;
-  /** Whether there is something. What lies below a directory that this user may not enter counts as absent. */
+  /**
+   * Whether there is something. What lies below a directory that this user may not enter counts as absent.
+   */
   readonly isThere: boolean;
 }
 
 export const SYSTEM_CONFIG = '/etc/landfall/config.toml';
 
 /**
- * Where configuration files are looked for, the one that counts most last: the one that is named, alone; else the system's
- * and the user's.
+ * Where configuration files are looked for, the one that counts most last: the one that is named, alone; else
+ * the system's and the user's.
  *
  * @param named by `--config` or `$LANDFALL_CONFIG`, relative to the working directory
  * @throws {LandfallError} INVALID_CONFIG for a name that is empty
@@ -432,20 +445,20 @@ function given(value: string | undefined): string | undefined {
 }
 
 /**
- * Says of an option that is wrong, or does not go with another one, where it comes from if nobody typed it. Messages are for
- * people; what is found in none is no loss.
+ * Says of an option that is wrong, or does not go with another one, where it comes from if nobody typed it.
+ * Messages are for people; what is found in none is no loss.
  */
 export function withOrigins(error: unknown, origins: Origins): unknown {
   if (!isLandfallError(error) || error.code !== 'INVALID_CONFIG') return error;
   const said = `${error.message} ${error.hint}`;
-  const told = [...origins].flatMap(([key, origin]) => {
+  const reported = [...origins].flatMap(([key, origin]) => {
     const long = `--${key.split('.').at(-1) ?? ''}`;
     if (origin.from === 'option' || !new RegExp(`${long}(?![\\w-])`).test(said)) return [];
     const place = describeOrigin(origin, long);
     return error.message.includes(place) ? [] : [`${long} comes from ${place}`];
   });
-  if (told.length === 0) return error;
-  return new LandfallError(error.code, `${error.message} (${told.join(', ')})`, {
+  if (reported.length === 0) return error;
+  return new LandfallError(error.code, `${error.message} (${reported.join(', ')})`, {
     cause: error.cause,
     retryable: error.retryable,
     hint: error.hint,

@@ -1,4 +1,7 @@
-/** The known words that a mistyped one may stand for: the nearest alone, else those that it is the beginning of. */
+/**
+ * The known words that a mistyped one may stand for: the nearest alone, else those that it is the beginning
+ * of.
+ */
 export function suggest(word: string, known: readonly string[]): string[] {
   const reach = Math.min(3, Math.floor(word.length * 0.4));
   let nearest = reach;

@@ -22,9 +22,9 @@ const NARROWEST = 8;
 const READABLE = 20;
 
 /**
- * Columns as wide as their widest cell, two blanks between. With `width`, the columns that may shrink do so until
- * the table fits, and optional ones are left out before too little is left of those; without it (not a terminal)
- * nothing is cut.
+ * Columns as wide as their widest cell, two blanks between. With `width`, the columns that may shrink do so
+ * until the table fits, and optional ones are left out before too little is left of those; without it (not a
+ * terminal) nothing is cut.
  */
 export function renderTable(
   columns: readonly TableColumn[],
@@ -118,8 +118,8 @@ export function wrapWords(text: string, width: number): string[] {
 }
 
 /**
- * A command for a shell in lines of at most so many columns, each but the last with a backslash at its end, so that all of them together
- * can be pasted. What is quoted is not torn.
+ * A command for a shell in lines of at most so many columns, each but the last with a backslash at its end,
+ * so that all of them together can be pasted. What is quoted is not torn.
  */
 export function wrapShell(command: string, width: number): string[] {
   const [first = '', ...words] = command.match(/(?:[^\s'"]+|'[^']*'|"[^"]*")+/g) ?? [];
@@ -142,7 +142,9 @@ function fill(words: readonly string[], width: number, end: string): string[] {
   return line === undefined ? lines : [...lines, line];
 }
 
-/** What draws the branches of a tree: before something, before the last of several, and below each of them. */
+/**
+ * What draws the branches of a tree: before something, before the last of several, and below each of them.
+ */
 export interface Branches {
   readonly item: string;
   readonly last: string;
@@ -190,8 +192,8 @@ export interface BarPart {
 }
 
 /**
- * How many cells of a bar each part takes, in order. Together they are the whole width. A part that is not nothing has one
- * cell at least, as far as there are cells, so that a small one is seen beside a huge one.
+ * How many cells of a bar each part takes, in order. Together they are the whole width. A part that is not
+ * nothing has one cell at least, as far as there are cells, so that a small one is seen beside a huge one.
  */
 export function shareCells(amounts: readonly number[], width: number): number[] {
   const whole = amounts.reduce((sum, amount) => sum + amount, 0);
@@ -215,7 +217,10 @@ function sumOf(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 
-/** The parts of a whole, drawn beside each other: `##==.....`; each is passed through `paint` before they are joined. */
+/**
+ * The parts of a whole, drawn beside each other: `##==.....`; each is passed through `paint` before they are
+ * joined.
+ */
 export function renderShares(
   parts: readonly BarPart[],
   width: number,
@@ -232,8 +237,8 @@ export function renderShares(
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /**
- * Text of foreign origin made fit for a terminal: one line, with nothing that moves a cursor. Names, labels and the
- * messages of a registry are written by others.
+ * Text of foreign origin made fit for a terminal: one line, with nothing that moves a cursor. Names, labels
+ * and the messages of a registry are written by others.
  */
 export function printable(text: string): string {
   return text
@@ -257,8 +262,8 @@ export const UNICODE_BAR: BarStyle = { unpacked: '█', downloaded: '▒', missi
 export const ASCII_BAR: BarStyle = { unpacked: '#', downloaded: '=', missing: '.' };
 
 /**
- * One bar for two things that happen at once: the unpacked part lies over the downloaded part. Fractions from 0 to 1;
- * a part that is not whole never looks whole.
+ * One bar for two things that happen at once: the unpacked part lies over the downloaded part. Fractions from
+ * 0 to 1; a part that is not whole never looks whole.
  */
 export function renderBar(
   part: { readonly downloaded: number; readonly unpacked: number },
@@ -291,7 +296,9 @@ export function formatRate(bytesPerSecond: number): string {
   return `${formatSize(Math.round(bytesPerSecond))}/s`;
 }
 
-/** How much of how much, both in the unit of the whole: `1.2/45.0 MB`. At most 12 characters below a petabyte. */
+/**
+ * How much of how much, both in the unit of the whole: `1.2/45.0 MB`. At most 12 characters below a petabyte.
+ */
 export function formatPart(bytes: number, total: number): string {
   const { divisor, unit } = scaleOf(total);
   const wide = total / divisor >= 99.95;
@@ -349,7 +356,10 @@ export function formatAge(moment: Date, now: Date): string {
   return 'just now';
 }
 
-/** Permissions as `ls` shows them, behind the letter of the type: `rwxr-xr-x`, with setuid, setgid and sticky in their places. */
+/**
+ * Permissions as `ls` shows them, behind the letter of the type: `rwxr-xr-x`, with setuid, setgid and sticky
+ * in their places.
+ */
 export function formatMode(mode: number): string {
   const special = [0o4000, 0o2000, 0o1000].map((bit) => (mode & bit) !== 0);
   return [6, 3, 0].map((shift, at) => triplet((mode >> shift) & 7, special[at] === true, at === 2)).join('');

@@ -17,8 +17,8 @@ const ERASE = '\u007f';
 const ERASE_LINE = '\u0015';
 
 /**
- * Asks a person at a terminal for one line. The question stands on standard error, since standard output is for what the
- * command answers.
+ * Asks a person at a terminal for one line. The question stands on standard error, since standard output is
+ * for what the command answers.
  *
  * @param hidden what is typed is not shown
  * @throws {LandfallError} ABORTED, also by Ctrl-C; INVALID_CONFIG when nothing, or no end, is typed
@@ -122,8 +122,8 @@ export interface ReadPasswordOptions {
 }
 
 /**
- * Reads a password from standard input to its end; one line end there is not part of it. There is no prompt: what is to
- * be typed is asked for by {@link askTerminal}.
+ * Reads a password from standard input to its end; one line end there is not part of it. There is no prompt:
+ * what is to be typed is asked for by {@link askTerminal}.
  *
  * @throws {LandfallError} INVALID_CONFIG when standard input is a terminal, or holds none
  */

@@ -11,10 +11,11 @@ import type { OpenedImages, OpenedLayers } from './opened-images.js';
 const WORTH_TELLING = 1_000_000;
 
 /**
- * Opens the files of images, or layers, to be looked at. Layers that the store has, as blobs or unpacked, are read there, also of an image
- * at a registry.
+ * Opens the files of images, or layers, to be looked at. Layers that the store has, as blobs or unpacked, are
+ * read there, also of an image at a registry.
  *
- * @throws {LandfallError} UNSUPPORTED where an inflater was asked for that is not here; those of {@link ImageViews} and of the store
+ * @throws {LandfallError} UNSUPPORTED where an inflater was asked for that is not here; those of {@link
+ *   ImageViews} and of the store
  */
 export async function openViews(
   context: CommandContext,

@@ -21,8 +21,8 @@ import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/reposi
 import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';
 import type { CommandContext } from '../output/command-context.js';
-import { parseImagePlace } from '../../transfer/transports/image-place.js';
-import { ImagePlaces, type SourceImage } from './image-places.js';
+import { parseTransport } from '../../transfer/transports/image-transport.js';
+import { ImageTransports, type SourceImage } from './image-transports.js';
 import { invalidConfig } from '../config/settings.js';
 
 /** An image that a command looks at, wherever it lies. */
@@ -30,7 +30,7 @@ export interface OpenedImage {
   /** Canonical in the store, as it was typed elsewhere. */
   readonly name: string;
   readonly repository: SourceRepository;
-  /** At a registry, documents are fetched through it, once. */
+  /** At a registry, manifests are fetched through it, once. */
   readonly content: BlobProvider;
   readonly target: Descriptor;
   /** Whether it is asked for at a registry. */
@@ -50,21 +50,21 @@ export type OpenedLayers = OpenedImage & {
 /** Opens the images that a command looks at, each place once. To be disposed of. */
 export class OpenedImages implements AsyncDisposable {
   readonly #context: CommandContext;
-  readonly #places: ImagePlaces;
+  readonly #transports: ImageTransports;
 
   constructor(context: CommandContext) {
     this.#context = context;
     // What the store dropped is read where it is unpacked.
-    this.#places = new ImagePlaces(context, { isLocal: true });
+    this.#transports = new ImageTransports(context, { isLocal: true });
   }
 
   /**
-   * `REF` in the store, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]` or `docker://REF`. Errors: INVALID_CONFIG,
-   * INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening.
+   * `REF` in the store, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]` or
+   * `docker://REF`. Errors: INVALID_CONFIG, INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening.
    */
   async image(text: string): Promise<OpenedImage> {
-    const { place, digest } = splitFileName(text);
-    const { name, repository, from, content, store } = await this.#source(place);
+    const { transport, digest } = splitFileName(text);
+    const { name, repository, from, content, store } = await this.#source(transport);
     const { signal } = this.#context;
     const read = content ?? new RepositoryContent(repository, { signal });
     const target =
@@ -82,8 +82,8 @@ export class OpenedImages implements AsyncDisposable {
   }
 
   /**
-   * The same for one platform; or of what is written as {@link image} takes it, one layer: `REF@DIGEST` with the digest of a layer, or its
-   * diffId. Errors: also those of loadImage.
+   * The same for one platform; or of what is written as {@link image} takes it, one layer: `REF@DIGEST` with
+   * the digest of a layer, or its diffId. Errors: also those of loadImage.
    */
   async layers(text: string, platformName: string | undefined): Promise<OpenedLayers> {
     const platform = platformName === undefined ? undefined : parsePlatform(platformName);
@@ -92,7 +92,7 @@ export class OpenedImages implements AsyncDisposable {
     let opened: OpenedImage | undefined;
     try {
       opened = await this.image(text);
-      if (isDocument(opened.target)) {
+      if (isManifestOrIndex(opened.target)) {
         const image = await loadImageAnywhere(opened.content, opened.target, platform);
         return { ...opened, kind: 'image', image, layers: image.layers };
       }
@@ -121,7 +121,7 @@ export class OpenedImages implements AsyncDisposable {
     const { settings, log } = this.#context;
     try {
       await access(join(settings.root, DATABASE_FILE));
-      return await this.#places.store();
+      return await this.#transports.store();
     } catch (error) {
       log.debug(`the store at ${settings.root} is not looked at: ${String(error)}`);
       return undefined;
@@ -129,12 +129,15 @@ export class OpenedImages implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#places[Symbol.asyncDispose]();
+    await this.#transports[Symbol.asyncDispose]();
   }
 
-  /** Some registries answer a question for a manifest with a fault where the digest is a blob's, so that is asked first. */
+  /**
+   * Some registries answer a question for a manifest with a fault where the digest is a blob's, so that is
+   * asked first.
+   */
   async #layerAtRegistry(text: string): Promise<OpenedLayers | undefined> {
-    const named = parseImagePlace(text);
+    const named = parseTransport(text);
     if (named.kind !== 'registry' || named.reference.digest === undefined) return undefined;
     const { signal } = this.#context;
     const { repository } = await this.#source(text);
@@ -144,7 +147,7 @@ export class OpenedImages implements AsyncDisposable {
 
   async #source(text: string): Promise<SourceImage> {
     try {
-      return await this.#places.source(text);
+      return await this.#transports.source(text);
     } catch (error) {
       throw withRegistryHint(error, text);
     }
@@ -167,34 +170,34 @@ export class OpenedImages implements AsyncDisposable {
       return [await this.image(text)];
     } catch (error) {
       const isAbsent = isLandfallError(error) && error.code === 'BLOB_NOT_FOUND';
-      if (!isAbsent || parseImagePlace(text).kind !== 'store') return [];
+      if (!isAbsent || parseTransport(text).kind !== 'store') return [];
     }
     const wanted = repositoryName(parseReference(text));
-    const { catalog } = await this.#places.store();
+    const { catalog } = await this.#transports.store();
     const names = (await catalog.list()).map(({ name }) => name);
     const ours = names.filter((name) => repositoryName(parseReference(name)) === wanted);
     return await Promise.all(ours.map((name) => this.image(name)));
   }
 }
 
-function isDocument({ mediaType }: Descriptor): boolean {
+function isManifestOrIndex({ mediaType }: Descriptor): boolean {
   return isIndexType(mediaType) || isManifestType(mediaType);
 }
 
 /** `@DIGEST` behind the name of a layout or an archive, which else would be a part of a path or a tag. */
-function splitFileName(text: string): { readonly place: string; readonly digest: Digest | undefined } {
+function splitFileName(text: string): { readonly transport: string; readonly digest: Digest | undefined } {
   const at = text.lastIndexOf('@');
   const digest = text.slice(at + 1);
   if (at > 0 && isDigest(digest) && /^(?:oci|oci-archive|docker-archive):/.test(text)) {
-    return { place: text.slice(0, at), digest };
+    return { transport: text.slice(0, at), digest };
   }
-  return { place: text, digest: undefined };
+  return { transport: text, digest: undefined };
 }
 
 /** Says where else to look for what the store does not have. */
 function withRegistryHint(error: unknown, text: string): unknown {
   if (!isLandfallError(error) || error.code !== 'BLOB_NOT_FOUND') return error;
-  if (parseImagePlace(text).kind !== 'store') return error;
+  if (parseTransport(text).kind !== 'store') return error;
   return new ContentError('BLOB_NOT_FOUND', error.message, {
     cause: error,
     details: error.details as Record<string, string>,
@@ -205,7 +208,7 @@ function withRegistryHint(error: unknown, text: string): unknown {
 /** A blob by its digest, in a place of which only the name is written. */
 export interface NamedBlob {
   /** The place without the digest. */
-  readonly place: string;
+  readonly transport: string;
   readonly digest: Digest;
 }
 
@@ -217,7 +220,7 @@ export interface NamedBlob {
 export function parseBlobName(text: string): NamedBlob {
   const at = text.lastIndexOf('@');
   const digest = text.slice(at + 1);
-  if (at > 0 && isDigest(digest)) return { place: text.slice(0, at), digest };
+  if (at > 0 && isDigest(digest)) return { transport: text.slice(0, at), digest };
   throw invalidConfig(`${quoted(text)} does not name a blob`, {
     hint: 'Write REPOSITORY@DIGEST, for example alpine@sha256: and 64 hexadecimal digits.',
   });

@@ -9,8 +9,8 @@ export type SourceName =
 const ELSEWHERE = /^(docker|oci-archive|docker-archive|dir|docker-daemon|containers-storage):/;
 
 /**
- * Reads `REF` and `oci:DIR[:TAG]`. As in skopeo the directory ends at the first colon, so that the name may hold a port
- * and a tag.
+ * Reads `REF` and `oci:DIR[:TAG]`. As in skopeo the directory ends at the first colon, so that the name may
+ * hold a port and a tag.
  *
  * @throws {LandfallError} INVALID_CONFIG
  */

@@ -27,9 +27,9 @@ export interface LocalImageResult<T> {
 }
 
 /**
- * Opens an image of the store, or `oci:DIR[:TAG]`, for as long as a function reads its layers. Meanwhile progress is
- * shown and warnings are told; layers of the store are kept from being collected, and fetched again where they were
- * dropped once they were snapshots.
+ * Opens an image of the store, or `oci:DIR[:TAG]`, for as long as a function reads its layers. Meanwhile
+ * progress is shown and warnings are told; layers of the store are kept from being collected, and fetched
+ * again where they were dropped once they were snapshots.
  */
 export async function withLocalImage<T>(
   sourceName: string,
@@ -52,7 +52,7 @@ export async function withLocalImage<T>(
       // Before a layer is fetched again in vain.
       requireInflate(settings.inflate);
       await using lease = await store?.leases.create();
-      if (store !== undefined && lease !== undefined) await holdLayers(store, image, lease, context);
+      if (store !== undefined && lease !== undefined) await retainLayers(store, image, lease, context);
       const { limits, inflate } = settings;
       const done = await use({ content, target, platform, pool, limits, inflate, signal, onEvent });
       if (store !== undefined) await touchImage(store, name);
@@ -63,8 +63,11 @@ export async function withLocalImage<T>(
   });
 }
 
-/** Keeps the layers from being collected meanwhile, and fetches again those that were dropped once they were snapshots. */
-async function holdLayers(
+/**
+ * Keeps the layers from being collected meanwhile, and fetches again those that were dropped once they were
+ * snapshots.
+ */
+async function retainLayers(
   store: Store,
   image: LoadedImage,
   lease: Lease,
@@ -119,17 +122,17 @@ async function withSource<T>(
 }
 
 /**
- * Turns the events of unpacking a local image into those of a pull that has every blob already, so that the same
- * displays show both. Tells at once what is to be done; the function that it returns takes the rest.
+ * Turns the events of unpacking a local image into those of a pull that has every blob already, so that the
+ * same displays show both. Tells at once what is to be done; the function that it returns takes the rest.
  */
 function unpackEvents(
   reference: string,
   image: LoadedImage,
-  tell: (event: PullEvent) => void,
+  emit: (event: PullEvent) => void,
 ): (event: UnpackEvent) => void {
   const begun = performance.now();
   const say = (body: PullEventBody): void => {
-    tell({ reference, at: Math.round(performance.now() - begun), ...body });
+    emit({ reference, at: Math.round(performance.now() - begun), ...body });
   };
   const { digest, mediaType, size } = image.manifestDescriptor;
   say({ type: 'resolved', digest, mediaType, size });

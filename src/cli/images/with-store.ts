@@ -30,8 +30,8 @@ export async function withStore<T>(
 }
 
 /**
- * The signature policy of this run: that of `--policy`, then of `LANDFALL_POLICY`, then the user's, then the system's; undefined where there
- * is none, and everything is accepted.
+ * The signature policy of this run: that of `--policy`, then of `LANDFALL_POLICY`, then the user's, then the
+ * system's; undefined where there is none, and everything is accepted.
  */
 export async function foundPolicy({
   settings,
@@ -61,13 +61,19 @@ export async function policyOf(context: CommandContext): Promise<PolicyFile | un
   return (await foundPolicy(context))?.file;
 }
 
-/** The same for a command that serves until it is stopped: a policy that is put in place later governs from then on. */
+/**
+ * The same for a command that serves until it is stopped: a policy that is put in place later governs from
+ * then on.
+ */
 export async function lastingPolicyOf({ settings, env }: CommandContext): Promise<PolicyFile> {
   const { lastingPolicy } = await import('../../trust/index.js');
   return lastingPolicy({ explicit: settings.policy, env });
 }
 
-/** Whether a daemon, which has a policy of its own, pulls under this one too, or under one that whoever runs the machine has given it. */
+/**
+ * Whether a daemon, which has a policy of its own, pulls under this one too, or under one that whoever runs
+ * the machine has given it.
+ */
 export function mayBeDaemons(policy: FoundPolicy | undefined): boolean {
   return policy === undefined || policy.origin === 'system';
 }

@@ -15,8 +15,8 @@ interface Item {
 }
 
 /**
- * A help text: how it is called, what it does, then examples before all that can be chosen. The program's own has all
- * commands and the options that they share; those of the commands only name these.
+ * A help text: how it is called, what it does, then examples before all that can be chosen. The program's own
+ * has all commands and the options that they share; those of the commands only name these.
  */
 export function formatHelp(command: Command, help: Help): string {
   const width = Math.min(help.helpWidth ?? 80, WIDEST);

@@ -16,9 +16,9 @@ export interface Examples {
 }
 
 /**
- * A command with its examples and the function that runs it. Its switches may be typed with a value, `--plain-http=false`, so that
- * one run can do without what a configuration file or the environment has switched on; commander knows them only as they are
- * written in the help.
+ * A command with its examples and the function that runs it. Its switches may be typed with a value,
+ * `--plain-http=false`, so that one run can do without what a configuration file or the environment has
+ * switched on; commander knows them only as they are written in the help.
  */
 export class LandfallCommand extends Command {
   /** What stands above the options in its help, and in its manual page. */
@@ -53,7 +53,9 @@ export class LandfallCommand extends Command {
     return this;
   }
 
-  /** The function takes the words that were typed, the options where the command has some, and the context. */
+  /**
+   * The function takes the words that were typed, the options where the command has some, and the context.
+   */
   runs(load: () => Promise<(...given: never[]) => CommandResult>): this {
     return this.action((...typed: unknown[]) => {
       // The parser adds the command itself, and options even where there are none.
@@ -183,7 +185,10 @@ export interface LineWords {
   readonly optionsEnded: boolean;
 }
 
-/** Reads words as the parser does, but takes them as they are: a line that is being typed, or one that is wrong. */
+/**
+ * Reads words as the parser does, but takes them as they are: a line that is being typed, or one that is
+ * wrong.
+ */
 export function readLine(program: Command, words: readonly string[]): LineWords {
   let command: Command | undefined;
   let awaiting: Option | undefined;

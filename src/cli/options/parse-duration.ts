@@ -4,8 +4,8 @@ import { invalidConfig } from '../config/settings.js';
 const DAYS = /(\d+\.?\d*|\.\d+)d/;
 
 /**
- * Milliseconds of an option's value: a duration as Go writes it (`720h`, `1h30m`), and days of 24 hours, which Go has not.
- * Errors: INVALID_CONFIG, also for less than nothing.
+ * Milliseconds of an option's value: a duration as Go writes it (`720h`, `1h30m`), and days of 24 hours,
+ * which Go has not. Errors: INVALID_CONFIG, also for less than nothing.
  */
 export function parseDuration(option: string, text: string): number {
   const milliseconds = parseGoDuration(text.replace(DAYS, (_, days: string) => `${Number(days) * 24}h`));

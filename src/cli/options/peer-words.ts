@@ -1,6 +1,12 @@
-/** What those who know docker, podman, skopeo, crane, regctl, oras, ctr, crictl or umoci type, and what is typed here. */
+/**
+ * What those who know docker, podman, skopeo, crane, regctl, oras, ctr, crictl or umoci type, and what is
+ * typed here.
+ */
 
-/** Each hint with the commands of peers that it is for: by their first word, or by two where the second one tells. */
+/**
+ * Each hint with the commands of peers that it is for: by their first word, or by two where the second one
+ * tells.
+ */
 const COMMANDS: ReadonlyMap<string, string> = byName({
   '`landfall images` lists the images of the store.':
     'list, ls-images, img, i, image ls, images ls, images list, image list, i ls',

@@ -5,7 +5,9 @@ import { peerCommand, peerOption, peerUse } from './peer-words.js';
 import { suggest } from '../config/suggest.js';
 import { invalidConfig } from '../config/settings.js';
 
-/** A line that asks for the help of a command that there is not; the parser would answer with all of the help. */
+/**
+ * A line that asks for the help of a command that there is not; the parser would answer with all of the help.
+ */
 export function unknownTopic(program: Command, argv: readonly string[]): LandfallError | undefined {
   const { command, operands } = readLine(program, argv);
   const [help, topic] = operands;
@@ -14,14 +16,19 @@ export function unknownTopic(program: Command, argv: readonly string[]): Landfal
   return wrongUsage(`unknown command '${topic}'`, unknownCommand(program, operands.slice(1)), undefined);
 }
 
-/** Wrong usage as one of landfall's own errors: its message in one line, what may be meant, and where to read what is right. */
+/**
+ * Wrong usage as one of landfall's own errors: its message in one line, what may be meant, and where to read
+ * what is right.
+ */
 export function usageError(error: CommanderError, program: Command, argv: readonly string[]): LandfallError {
   const [message = ''] = error.message.replace(/^error: /, '').split('\n');
   const line = readLine(program, argv);
   return wrongUsage(withoutSecret(message), meant(error, message, program, line), line.command?.name());
 }
 
-/** Logs keep what is told: of an option that is mistyped, or another program's, the value may be a password. */
+/**
+ * Logs keep what is told: of an option that is mistyped, or another program's, the value may be a password.
+ */
 function withoutSecret(message: string): string {
   return message
     .replace(/'(--[^=']*(?:auth|cred|pass|secret|token)[^=']*=).+'$/is, "'$1…'")

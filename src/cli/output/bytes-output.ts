@@ -13,18 +13,19 @@ export interface BytesOutput {
   /** For messages: what it is that is written. */
   readonly what: string;
   /** What is told of it in JSON, where the bytes go to a file. */
-  readonly facts: object;
+  readonly info: object;
 }
 
 /**
- * Writes bytes to standard output, or to a file, which is there only when it is whole. A terminal gets text alone: all else could be
- * commands to it.
+ * Writes bytes to standard output, or to a file, which is there only when it is whole. A terminal gets text
+ * alone: all else could be commands to it.
  *
- * Errors: those of the bytes; INVALID_CONFIG (they are not for a terminal, or the file is a directory), FILESYSTEM, NO_SPACE.
+ * Errors: those of the bytes; INVALID_CONFIG (they are not for a terminal, or the file is a directory),
+ * FILESYSTEM, NO_SPACE.
  */
 export async function writeBytes(
   bytes: AsyncIterable<Buffer>,
-  { file, what, facts }: BytesOutput,
+  { file, what, info }: BytesOutput,
   context: CommandContext,
 ): Promise<void> {
   if (file === undefined || file === '-') {
@@ -34,7 +35,7 @@ export async function writeBytes(
   await using output = await openArchiveOutput(file, context);
   const size = await output.write(bytes);
   const path = output.file ?? file;
-  answer(context, { ...facts, file: path, size }, () => `wrote ${formatSize(size)} to ${printable(path)}\n`);
+  answer(context, { ...info, file: path, size }, () => `wrote ${formatSize(size)} to ${printable(path)}\n`);
 }
 
 async function* onlyText(
@@ -54,8 +55,9 @@ async function* onlyText(
 }
 
 /**
- * Whether nothing in it moves a cursor or does more: of the control characters, text has those that part words and lines. Terminals take
- * U+0080 to U+009F for such characters too, in UTF-8 (behind the byte 0xc2), and some as single bytes.
+ * Whether nothing in it moves a cursor or does more: of the control characters, text has those that part
+ * words and lines. Terminals take U+0080 to U+009F for such characters too, in UTF-8 (behind the byte 0xc2),
+ * and some as single bytes.
  *
  * @param before - the byte in front of it
  */
@@ -78,8 +80,9 @@ export interface ArchiveOutput extends AsyncDisposable {
 }
 
 /**
- * Opens a file for an archive, or standard output for `-` or no name at all. A file is written beside its name and put there only
- * when it is whole, in place of one that was there; a device or a pipe is written to as it is. To be disposed of in any case.
+ * Opens a file for an archive, or standard output for `-` or no name at all. A file is written beside its
+ * name and put there only when it is whole, in place of one that was there; a device or a pipe is written to
+ * as it is. To be disposed of in any case.
  *
  * @throws {LandfallError} INVALID_CONFIG for a terminal or a directory, FILESYSTEM, NO_SPACE
  */
@@ -159,8 +162,8 @@ class CountedBytes {
 }
 
 /**
- * Writes to standard output, no faster than that takes it. A reader that has seen enough, as `head` does, is no failure.
- * Errors: those of what is written; FILESYSTEM, NO_SPACE; ABORTED.
+ * Writes to standard output, no faster than that takes it. A reader that has seen enough, as `head` does, is
+ * no failure. Errors: those of what is written; FILESYSTEM, NO_SPACE; ABORTED.
  */
 export async function writeAll(
   { stdout, signal }: Pick<CommandContext, 'stdout' | 'signal'>,

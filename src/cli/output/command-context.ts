@@ -28,7 +28,10 @@ export interface Surroundings {
 /** All that a command is given beside its own arguments. */
 export interface CommandContext extends Abortable, Surroundings {
   readonly settings: Settings;
-  /** What of the settings comes from files and the environment; absent where it is not a command line that runs it. */
+  /**
+   * What of the settings comes from files and the environment; absent where it is not a command line that
+   * runs it.
+   */
   readonly configuration?: Configuration;
   readonly log: Log;
   /** Aborted by SIGINT and SIGTERM. */
@@ -63,11 +66,11 @@ export interface RenderErrorOptions {
 }
 
 /**
- * An error for people, in three lines at most: what failed, why when that adds something, what to do. Every line ends
- * with a line feed.
+ * An error for people, in three lines at most: what failed, why when that adds something, what to do. Every
+ * line ends with a line feed.
  */
 export function renderError(error: unknown, options: RenderErrorOptions = {}): string {
-  const { message, hint } = errorFacts(error);
+  const { message, hint } = errorInfo(error);
   const { subject } = options;
   const named = subject === undefined || message.includes(subject) ? message : `${subject}: ${message}`;
   const why = causeThatAdds(error, message);
@@ -89,7 +92,7 @@ function lineOf(text: string, longest: number): string {
 
 /** An error for programs: one JSON object on one line. */
 export function renderErrorJson(error: unknown): string {
-  return `${JSON.stringify(errorFacts(error))}\n`;
+  return `${JSON.stringify(errorInfo(error))}\n`;
 }
 
 /** A message may hold what a registry said, or the names of many things. */
@@ -97,18 +100,18 @@ const LONGEST_MESSAGE = 2000;
 const LONGEST_WHY = 300;
 
 /** The message of the nearest cause that says something which the error's own message does not. */
-function causeThatAdds(error: unknown, told: string): string | undefined {
+function causeThatAdds(error: unknown, reported: string): string | undefined {
   let cause = error instanceof Error ? error.cause : undefined;
   for (let depth = 0; cause !== undefined && depth < 8; depth += 1) {
     const text = messageOf(cause).trim();
-    if (text !== '' && !told.includes(text)) return text;
+    if (text !== '' && !reported.includes(text)) return text;
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   return undefined;
 }
 
 /** What can be told of a failure. These are the keys of the JSON object on standard error. */
-export interface ErrorFacts {
+export interface ErrorInfo {
   /** `INTERNAL` marks what landfall did not foresee: a defect of its own. */
   readonly code: ErrorCode | 'INTERNAL';
   readonly message: string;
@@ -118,7 +121,7 @@ export interface ErrorFacts {
 }
 
 /** The facts of anything that was thrown, in the order in which JSON shows them. */
-export function errorFacts(error: unknown): ErrorFacts {
+export function errorInfo(error: unknown): ErrorInfo {
   if (isLandfallError(error)) {
     return {
       code: error.code,

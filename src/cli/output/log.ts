@@ -7,11 +7,11 @@ export type LineSink = (text: string) => void;
 const MARKS = { warn: 'warning: ', info: '', debug: 'debug: ' } as const;
 
 /** What a line is about, for programs that read it. */
-export type LogFacts = Readonly<Record<string, string | number>>;
+export type LogFields = Readonly<Record<string, string | number>>;
 
 /**
- * Everything that goes to standard error passes here, so that a line never tears the progress bars: while they are
- * shown they take the lines and put them above themselves.
+ * Everything that goes to standard error passes here, so that a line never tears the progress bars: while
+ * they are shown they take the lines and put them above themselves.
  */
 export class Log {
   readonly #level: LogLevel;
@@ -34,23 +34,23 @@ export class Log {
     this.#sink(text);
   }
 
-  warn(message: string, facts?: LogFacts): void {
-    this.#line('warn', message, facts);
+  warn(message: string, info?: LogFields): void {
+    this.#line('warn', message, info);
   }
 
-  info(message: string, facts?: LogFacts): void {
-    this.#line('info', message, facts);
+  info(message: string, info?: LogFields): void {
+    this.#line('info', message, info);
   }
 
-  debug(message: string, facts?: LogFacts): void {
-    this.#line('debug', message, facts);
+  debug(message: string, info?: LogFields): void {
+    this.#line('debug', message, info);
   }
 
-  #line(level: keyof typeof MARKS, message: string, facts: LogFacts = {}): void {
+  #line(level: keyof typeof MARKS, message: string, info: LogFields = {}): void {
     if (!this.shows(level)) return;
     this.write(
       this.#format === 'json'
-        ? `${JSON.stringify({ time: new Date().toISOString(), level, message, ...facts })}\n`
+        ? `${JSON.stringify({ time: new Date().toISOString(), level, message, ...info })}\n`
         : `landfall: ${this.#markOf(level)}${printable(message)}\n`,
     );
   }

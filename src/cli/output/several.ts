@@ -24,8 +24,8 @@ export function valuesOf<T>(outcomes: readonly Outcome<T>[]): readonly T[] {
 export function reportFailures(outcomes: readonly Outcome<unknown>[], context: CommandContext): ExitCode {
   const failures = outcomes.filter((outcome) => 'error' in outcome);
   // Interrupted is interrupted once, however many were under way.
-  const told = context.signal.aborted ? failures.slice(0, 1) : failures;
-  for (const { error, subject } of told) {
+  const reported = context.signal.aborted ? failures.slice(0, 1) : failures;
+  for (const { error, subject } of reported) {
     const isOneOfSeveral = outcomes.length > 1 && !context.signal.aborted;
     reportError(context, error, isOneOfSeveral ? shownSubject(subject, error) : undefined);
   }

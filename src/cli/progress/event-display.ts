@@ -21,7 +21,9 @@ export interface Tally<E> {
 
 export interface EventDisplayOptions<E> {
   readonly tally: Tally<E>;
-  /** What of an event is worth a line of its own, in a log, and above the line that is drawn in a terminal. */
+  /**
+   * What of an event is worth a line of its own, in a log, and above the line that is drawn in a terminal.
+   */
   readonly news: (event: E, isDrawn: boolean) => string | undefined;
   readonly json: (event: E) => object;
   /** Only the result is wanted, so that `auto` means none. */

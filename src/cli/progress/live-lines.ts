@@ -8,8 +8,8 @@ const HIDE_CURSOR = '\x1b[?25l';
 const SHOW_CURSOR = '\x1b[?25h';
 const ERASE_LINE_END = '\x1b[K';
 /**
- * The row of the cursor and all below it. Not in one go: when all of a screen is erased from its first row on, tmux and others keep
- * what was there in their history, where it would be seen once more.
+ * The row of the cursor and all below it. Not in one go: when all of a screen is erased from its first row
+ * on, tmux and others keep what was there in their history, where it would be seen once more.
  */
 const ERASE_FROM_HERE = `${ERASE_LINE_END}\n\x1b[J\x1b[F`;
 
@@ -20,12 +20,13 @@ interface Resizable {
 }
 
 /**
- * The last lines of a terminal, which are drawn anew in their place while others go above them. Only lines that changed are
- * written, over what was there: nothing is blanked first, so nothing flickers where the terminal shows half of an update. No line
- * may reach the last column, nor may there be as many as the terminal has.
+ * The last lines of a terminal, which are drawn anew in their place while others go above them. Only lines
+ * that changed are written, over what was there: nothing is blanked first, so nothing flickers where the
+ * terminal shows half of an update. No line may reach the last column, nor may there be as many as the
+ * terminal has.
  *
- * When a terminal becomes narrower, most of them break lines that no longer fit, which then take several rows; those are erased
- * with the next frame.
+ * When a terminal becomes narrower, most of them break lines that no longer fit, which then take several
+ * rows; those are erased with the next frame.
  */
 export class LiveLines {
   readonly #stream: TerminalStream & Partial<Resizable>;

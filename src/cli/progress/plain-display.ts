@@ -54,13 +54,13 @@ export class PlainDisplay implements ProgressDisplay {
 }
 
 /**
- * What an event is worth telling where there is no terminal: one line for each change that a reader of a log would
- * look for, none for bytes. `before` and `after` are the models around the event.
+ * What an event is worth telling where there is no terminal: one line for each change that a reader of a log
+ * would look for, none for bytes. `before` and `after` are the models around the event.
  */
 export function plainLines(before: PullModel, after: PullModel, event: ProgressEvent): string[] {
   const pull = pullOf(after, event.reference);
   if (pull === undefined) return [];
-  return factsOf(before, after, pull, event).map((fact) => `${printable(event.reference)}: ${fact}`);
+  return infoOf(before, after, pull, event).map((fact) => `${printable(event.reference)}: ${fact}`);
 }
 
 /** A sign of life for a long download: how far it is, and how fast it went since the last such line. */
@@ -74,7 +74,7 @@ function pullOf(model: PullModel, reference: string): PullProgress | undefined {
   return model.pulls.find((pull) => pull.reference === reference);
 }
 
-function factsOf(before: PullModel, after: PullModel, pull: PullProgress, event: ProgressEvent): string[] {
+function infoOf(before: PullModel, after: PullModel, pull: PullProgress, event: ProgressEvent): string[] {
   switch (event.type) {
     case 'resolving':
       return ['resolving'];
@@ -86,7 +86,7 @@ function factsOf(before: PullModel, after: PullModel, pull: PullProgress, event:
     }
     case 'blob':
     case 'layer':
-      return layerFacts(before, after, pull, event);
+      return layerInfo(before, after, pull, event);
     case 'done': {
       const { layers, present } = pullTotals(after, pull);
       if (event.bytesDownloaded === 0 && present === layers) return ['up to date'];
@@ -104,7 +104,7 @@ function factsOf(before: PullModel, after: PullModel, pull: PullProgress, event:
   }
 }
 
-function layerFacts(
+function layerInfo(
   before: PullModel,
   after: PullModel,
   pull: PullProgress,
@@ -116,13 +116,15 @@ function layerFacts(
     const state = layerState(after, pull, layer);
     const old = earlier?.layers[at];
     if (earlier !== undefined && old !== undefined && layerState(before, earlier, old) === state) return [];
-    const told = toldOf(state, pull.blobs.get(layer.digest)?.bytes ?? 0, layer.size);
-    return told === undefined ? [] : [`layer ${shortDigest(layer.digest)}: ${told}`];
+    const reported = describeState(state, pull.blobs.get(layer.digest)?.bytes ?? 0, layer.size);
+    return reported === undefined ? [] : [`layer ${shortDigest(layer.digest)}: ${reported}`];
   });
 }
 
-/** Present layers are counted at the end: an image that is up to date is worth one line, not one per layer. */
-function toldOf(state: LayerState, bytes: number, size: number): string | undefined {
+/**
+ * Present layers are counted at the end: an image that is up to date is worth one line, not one per layer.
+ */
+function describeState(state: LayerState, bytes: number, size: number): string | undefined {
   switch (state) {
     case 'downloading':
       return bytes > 0

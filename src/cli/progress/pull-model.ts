@@ -215,8 +215,8 @@ function isHere(blob: BlobProgress): boolean {
 }
 
 /**
- * Events between two frames. Of those that only say how far a blob or a layer is, the newest counts, so that a fast
- * network costs no more to display than a slow one.
+ * Events between two frames. Of those that only say how far a blob or a layer is, the newest counts, so that
+ * a fast network costs no more to display than a slow one.
  */
 export class PendingEvents {
   readonly #events = new Map<string, ProgressEvent>();

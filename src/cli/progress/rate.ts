@@ -11,7 +11,9 @@ const WINDOW = 3000;
 /** Milliseconds between samples that are kept. */
 const GRAIN = 100;
 
-/** The samples with one more, without what is too old to count and without more than {@link GRAIN} asks for. */
+/**
+ * The samples with one more, without what is too old to count and without more than {@link GRAIN} asks for.
+ */
 export function withSample(samples: Samples, sample: Sample): Samples {
   const last = samples.at(-1);
   const before = samples.at(-2);
@@ -23,8 +25,8 @@ export function withSample(samples: Samples, sample: Sample): Samples {
 }
 
 /**
- * Bytes per second over the window that ends `now`; undefined while there is too little to tell. A stream that stalls
- * slows down and comes to 0, though it gives no samples.
+ * Bytes per second over the window that ends `now`; undefined while there is too little to tell. A stream
+ * that stalls slows down and comes to 0, though it gives no samples.
  */
 export function rateOf(samples: Samples, now: number): number | undefined {
   const recent = samples.filter(({ at }) => at >= now - WINDOW);

@@ -51,8 +51,9 @@ interface Row {
 }
 
 /**
- * The pulls as lines: for each image one that sums up and one per layer. No line reaches the last column, so that
- * none wraps, and there are fewer lines than the terminal has; what does not fit is counted in a last line.
+ * The pulls as lines: for each image one that sums up and one per layer. No line reaches the last column, so
+ * that none wraps, and there are fewer lines than the terminal has; what does not fit is counted in a last
+ * line.
  */
 export function renderPulls(model: PullModel, options: RenderOptions): string[] {
   const rows = model.pulls.flatMap((pull) => [
@@ -77,17 +78,17 @@ const ENOUGH_NAME = 40;
 
 function headRow(model: PullModel, pull: PullProgress, options: RenderOptions): Row {
   const width = options.width - 1;
-  const facts = headFacts(model, pull, options);
+  const info = headFields(model, pull, options);
   const name = printable(pull.reference);
   // The facts at the end are the first to go when the name would be left without room.
-  while (facts.length > 1 && facts.join('  ').length + 2 + Math.min(name.length, ENOUGH_NAME) > width)
-    facts.pop();
-  const right = facts.join('  ');
+  while (info.length > 1 && info.join('  ').length + 2 + Math.min(name.length, ENOUGH_NAME) > width)
+    info.pop();
+  const right = info.join('  ');
   const text = fitEnd(`${fitStart(name, Math.max(8, width - right.length - 2))}  ${right}`, width);
   return { text, rank: pull.phase === 'resolving' || pull.phase === 'pulling' ? 0 : 2 };
 }
 
-function headFacts(model: PullModel, pull: PullProgress, { now }: RenderOptions): string[] {
+function headFields(model: PullModel, pull: PullProgress, { now }: RenderOptions): string[] {
   const totals = pullTotals(model, pull);
   const platform = pull.platform === undefined ? [] : [pull.platform];
   switch (pull.phase) {
@@ -169,7 +170,10 @@ const WIDE_STATE = 22;
 const WIDEST_BAR = 40;
 const NARROWEST_BAR = 8;
 
-/** `  4bcff63911fc  [####====....]  12.3/45.0 MB  8.1 MB/s  downloading`; what does not fit is left out, rate first. */
+/**
+ * ` 4bcff63911fc [####====....] 12.3/45.0 MB 8.1 MB/s downloading`; what does not fit is left out, rate
+ * first.
+ */
 function renderLayer(row: LayerRow, options: RenderOptions): string {
   const width = options.width - 1;
   const stateWidth = width >= 100 ? WIDE_STATE : STATE;

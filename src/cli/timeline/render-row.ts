@@ -38,7 +38,7 @@ export function renderRow(row: TimelineRow, place: RowPlace): string {
   switch (row.kind) {
     case 'pull':
       return renderPull(row.pull, place);
-    case 'document':
+    case 'manifest':
     case 'other':
       return renderBlob(row.blob, place);
     case 'layer':
@@ -99,9 +99,12 @@ function shortWords({ kind, layer }: PullStep): string {
   return layer === undefined ? kind : `${kind} ${layer.number}`;
 }
 
-const OTHER: readonly PullStep['kind'][] = ['resolve', 'check', 'documents', 'record'];
+const OTHER: readonly PullStep['kind'][] = ['resolve', 'check', 'manifests', 'record'];
 
-/** A blob: what brings it in the upper half, what is made of it in the lower, so that it is seen what happens at once. */
+/**
+ * A blob: what brings it in the upper half, what is made of it in the lower, so that it is seen what happens
+ * at once.
+ */
 function renderBlob(blob: TimedBlob | TimedLayer, place: RowPlace): string {
   const { left, right, axis } = place;
   const base = baseOf(place);
@@ -187,7 +190,7 @@ function round(value: number): number {
 /** A line of the picture. */
 export type TimelineRow =
   | { readonly kind: 'pull'; readonly pull: TimedPull }
-  | { readonly kind: 'document'; readonly pull: TimedPull; readonly blob: TimedBlob }
+  | { readonly kind: 'manifest'; readonly pull: TimedPull; readonly blob: TimedBlob }
   | { readonly kind: 'layer'; readonly pull: TimedPull; readonly layer: TimedLayer }
   /** A layer of another platform. */
   | { readonly kind: 'other'; readonly pull: TimedPull; readonly blob: TimedBlob }
@@ -211,7 +214,7 @@ export function timelineRows({ pulls }: Timeline): readonly TimelineRow[] {
 
 function rowsOf(pull: TimedPull, isShown: (blob: TimedBlob) => boolean): readonly TimelineRow[] {
   const rows: TimelineRow[] = [{ kind: 'pull', pull }];
-  rows.push(...pull.documents.filter(isBusy).map((blob): TimelineRow => ({ kind: 'document', pull, blob })));
+  rows.push(...pull.documents.filter(isBusy).map((blob): TimelineRow => ({ kind: 'manifest', pull, blob })));
   let folded = 0;
   for (const layer of pull.layers) {
     const last = rows.at(-1);
@@ -245,22 +248,22 @@ export function blobName(blob: TimedBlob | TimedLayer): string {
 
 /** What is told of a whole line. */
 function blobTooltip(blob: TimedBlob | TimedLayer): string {
-  const parts = blob.steps.map((step) => `${stepTold(step)} ${formatSpan(step.end - step.start)}`);
+  const parts = blob.steps.map((step) => `${describeStep(step)} ${formatSpan(step.end - step.start)}`);
   return [`${blobName(blob)}, ${blob.digest}, ${formatSize(blob.size)}`, ...parts].join('; ');
 }
 
 /** What is told of one step. */
 function stepTooltip(step: LayerStep, blob: TimedBlob | TimedLayer): string {
   const ms = step.end - step.start;
-  const facts = [`${blobName(blob)} (${shortDigest(blob.digest)}): ${stepTold(step)}`, formatSpan(ms)];
+  const info = [`${blobName(blob)} (${shortDigest(blob.digest)}): ${describeStep(step)}`, formatSpan(ms)];
   if (step.kind === 'download') {
-    facts.push(formatSize(blob.bytes));
-    if (ms >= 1) facts.push(formatRate((blob.bytes * 1000) / ms));
+    info.push(formatSize(blob.bytes));
+    if (ms >= 1) info.push(formatRate((blob.bytes * 1000) / ms));
     const broken = blob.retries.filter(({ start }) => start >= step.start && start <= step.end).length;
-    if (broken > 0) facts.push(`broke off ${countOf(broken, 'time')}`);
+    if (broken > 0) info.push(`broke off ${countOf(broken, 'time')}`);
   }
-  if (step.open === true) facts.push('not finished');
-  return `${facts.join(', ')}; ${spanWords(step)}`;
+  if (step.open === true) info.push('not finished');
+  return `${info.join(', ')}; ${spanWords(step)}`;
 }
 
 function spanWords({ start, end }: Span): string {
@@ -279,6 +282,6 @@ const WAITS: Readonly<Record<WaitedFor, string>> = {
   download: 'waits to be downloaded',
 };
 
-function stepTold({ kind, waitedFor = 'download' }: LayerStep): string {
+function describeStep({ kind, waitedFor = 'download' }: LayerStep): string {
   return kind === 'wait' ? WAITS[waitedFor] : TOLD[kind];
 }

@@ -34,8 +34,8 @@ const REASON = { size: 12 } as const;
 const REASON_HEIGHT = 18;
 
 /**
- * The picture of a timeline, as an SVG document that needs nothing else: no script, no font, no network. It takes its colours from
- * the reader's preference, light or dark.
+ * The picture of a timeline, as an SVG document that needs nothing else: no script, no font, no network. It
+ * takes its colours from the reader's preference, light or dark.
  */
 export function renderTimeline(timeline: Timeline): string {
   const rows = timelineRows(timeline);

@@ -7,9 +7,9 @@ import type { TimedRequest } from './timeline-recorder.js';
 import type { LayerStep, Throughput, TimedBlob, TimedLayer, TimedPull, Timeline } from './timeline.js';
 
 /**
- * A timeline as a trace that chrome://tracing and ui.perfetto.dev open: a process for each image, with a track for the image, one
- * for each document and two for each layer, what brings it and what is made of it; and one for the network, with the rate and the
- * requests.
+ * A timeline as a trace that chrome://tracing and ui.perfetto.dev open: a process for each image, with a
+ * track for the image, one for each manifest and two for each layer, what brings it and what is made of it;
+ * and one for the network, with the rate and the requests.
  */
 export function renderTrace(timeline: Timeline, requests: readonly TimedRequest[] = []): string {
   const hosts = hostsByDigest(requests);
@@ -153,8 +153,8 @@ function requestEvents(requests: readonly TimedRequest[], pid: number): readonly
 type Args = Readonly<Record<string, string | number | boolean | undefined>>;
 
 /**
- * One event of a trace (Chromium's Trace Event Format). `ts` and `dur` are in microseconds. Phases: `M` names a process or a thread,
- * `X` is a span, `i` a moment, `C` a counter.
+ * One event of a trace (Chromium's Trace Event Format). `ts` and `dur` are in microseconds. Phases: `M` names
+ * a process or a thread, `X` is a span, `i` a moment, `C` a counter.
  */
 export interface TraceEvent {
   readonly name: string;

@@ -2,7 +2,10 @@ import { formatDuration, printable } from '../format/text.js';
 
 type Attributes = Readonly<Record<string, string | number | undefined>>;
 
-/** An element around others, or around text that {@link escapeXml} made harmless. Numbers have two decimals at most. */
+/**
+ * An element around others, or around text that {@link escapeXml} made harmless. Numbers have two decimals at
+ * most.
+ */
 export function element(name: string, attributes: Attributes, ...content: readonly string[]): string {
   const written = Object.entries(attributes)
     .flatMap(([key, value]) => (value === undefined ? [] : [` ${key}="${attributeText(value)}"`]))
@@ -80,7 +83,9 @@ export function timeAxis(end: number, { left, width }: { left: number; width: nu
   };
 }
 
-/** All in the unit of the distance between ticks, so that they can be compared: `200 ms`, `1.5 s`, `1:30 min`. */
+/**
+ * All in the unit of the distance between ticks, so that they can be compared: `200 ms`, `1.5 s`, `1:30 min`.
+ */
 function tickLabel(at: number, step: number): string {
   if (at === 0) return '0';
   if (step < 0.1) return `${trimmed(at * 1000, 3)} µs`;
@@ -113,8 +118,8 @@ const CAPITAL = /[A-Z&~+=<>]/;
 const WIDE = /[mwMW@%…—]|[^\x20-\x7e]/u;
 
 /**
- * About how wide text is, rather more than less: which letters a reader's machine has is not known, and those of DejaVu are among
- * the widest.
+ * About how wide text is, rather more than less: which letters a reader's machine has is not known, and those
+ * of DejaVu are among the widest.
  */
 export function textWidth(text: string, { size, bold = false }: Lettering): number {
   const ems = Array.from(text).reduce((sum, letter) => sum + emsOf(letter), 0);

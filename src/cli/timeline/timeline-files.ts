@@ -12,8 +12,8 @@ export interface TimelineFileNames {
 }
 
 /**
- * The files that a pull is told in. They are opened before it begins, so that it is known whether they can be written at all, and
- * put in their places when it has ended, however it did. To be disposed of in any case.
+ * The files that a pull is told in. They are opened before it begins, so that it is known whether they can be
+ * written at all, and put in their places when it has ended, however it did. To be disposed of in any case.
  */
 export class TimelineFiles implements AsyncDisposable {
   readonly #trace: FileOutput | undefined;

@@ -14,9 +14,9 @@ import type {
 } from './timeline.js';
 
 /**
- * Takes the events of pulls and puts them on one clock. Each pull counts from its own beginning; when that was is told by its first
- * event, and a pull that was under way before anybody asked here (by a daemon) is drawn from when it was asked for. Its size
- * depends on how many layers there are, not on how long they take.
+ * Takes the events of pulls and puts them on one clock. Each pull counts from its own beginning; when that
+ * was is told by its first event, and a pull that was under way before anybody asked here (by a daemon) is
+ * drawn from when it was asked for. Its size depends on how many layers there are, not on how long they take.
  */
 export class TimelineRecorder {
   readonly #now: () => number;
@@ -90,7 +90,10 @@ export class TimelineRecorder {
 const FINEST_MS = 25;
 const MOST_BUCKETS = 2048;
 
-/** Counts what comes in equal intervals of time, which become longer as time goes on: in the end there are 1,024 to 2,048 of them. */
+/**
+ * Counts what comes in equal intervals of time, which become longer as time goes on: in the end there are
+ * 1,024 to 2,048 of them.
+ */
 class ThroughputCounter {
   #interval = FINEST_MS;
   #bytes: number[] = [];
@@ -259,7 +262,7 @@ class RecordedPull {
     const layers = this.#timedLayers(end);
     const own = new Set(layers.map(({ digest }) => digest));
     const blobs = [...this.#blobs.values()].filter(({ digest }) => !own.has(digest));
-    const isDocument = ({ role }: RecordedBlob): boolean => role !== 'layer' && role !== 'other';
+    const isManifestOrIndex = ({ role }: RecordedBlob): boolean => role !== 'layer' && role !== 'other';
     const start = this.#resolvingAt;
     const settled = layers.map(({ settledAt }) => settledAt);
     const last = Math.max(...settled.map((at) => at ?? -Infinity));
@@ -272,9 +275,9 @@ class RecordedPull {
       digest: this.#digest,
       platform: this.#platform,
       resolve: start === undefined ? undefined : { start, end: this.#resolvedAt ?? end },
-      documents: blobs.filter(isDocument).map((blob) => blob.timed(end)),
+      documents: blobs.filter(isManifestOrIndex).map((blob) => blob.timed(end)),
       layers,
-      others: blobs.filter((blob) => !isDocument(blob)).map((blob) => blob.timed(end)),
+      others: blobs.filter((blob) => !isManifestOrIndex(blob)).map((blob) => blob.timed(end)),
       // Where a layer is not settled, the pull did not come to this.
       record:
         layers.length > 0 && settled.every((at) => at !== undefined) && end > last
@@ -486,7 +489,10 @@ interface StateChange<S extends string> {
 /** A connection that breaks all day long fills no memory. */
 const MOST = 2000;
 
-/** When something came into each of its states. Events that only say how far it is leave no trace but the last one. */
+/**
+ * When something came into each of its states. Events that only say how far it is leave no trace but the last
+ * one.
+ */
 class StateChanges<S extends string> {
   readonly #changes: StateChange<S>[] = [];
 

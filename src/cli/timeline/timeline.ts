@@ -12,14 +12,15 @@ export interface Span {
 }
 
 /**
- * What happens to a layer. `wait`: nothing, since something else has to happen first. `elsewhere`: another pull or process is
- * bringing its blob. A layer may be downloaded and unpacked at once; the other steps exclude each other.
+ * What happens to a layer. `wait`: nothing, since something else has to happen first. `elsewhere`: another
+ * pull or process is bringing its blob. A layer may be downloaded and unpacked at once; the other steps
+ * exclude each other.
  */
 export type LayerStepKind = 'wait' | 'elsewhere' | 'download' | 'unpack' | 'commit';
 
 /**
- * What a layer waits for: a free connection, a free thread (or the end of an unpacking of the same layer by another pull), or that
- * the layers below it are unpacked, since layers are committed in order.
+ * What a layer waits for: a free connection, a free thread (or the end of an unpacking of the same layer by
+ * another pull), or that the layers below it are unpacked, since layers are committed in order.
  */
 export type WaitedFor = 'download' | 'unpack' | 'parents';
 
@@ -103,10 +104,10 @@ export interface Timeline {
 }
 
 /**
- * What a pull as a whole was waiting for. `check`: its signatures, and whether it is here already; `documents`: manifests and config;
- * `record`: the image is made durable and gets its name.
+ * What a pull as a whole was waiting for. `check`: its signatures, and whether it is here already;
+ * `manifests`: manifests and config; `record`: the image is made durable and gets its name.
  */
-type PullStepKind = 'resolve' | 'check' | 'documents' | LayerStep['kind'] | 'record';
+type PullStepKind = 'resolve' | 'check' | 'manifests' | LayerStep['kind'] | 'record';
 
 export interface PullStep extends Span {
   readonly kind: PullStepKind;
@@ -116,9 +117,10 @@ export interface PullStep extends Span {
 }
 
 /**
- * What had to happen before a pull could end, one thing after the other, from its beginning to its end: whatever else happened
- * meanwhile cost no time. Followed from the end backwards: the last commit waited for the layer that was unpacked last, which
- * waited for its download, and so on. A layer that is unpacked while it arrives counts as downloading until it is here.
+ * What had to happen before a pull could end, one thing after the other, from its beginning to its end:
+ * whatever else happened meanwhile cost no time. Followed from the end backwards: the last commit waited for
+ * the layer that was unpacked last, which waited for its download, and so on. A layer that is unpacked while
+ * it arrives counts as downloading until it is here.
  */
 export function whereTimeWent(pull: TimedPull): readonly PullStep[] {
   const steps: PullStep[] = [];
@@ -133,7 +135,7 @@ export function whereTimeWent(pull: TimedPull): readonly PullStep[] {
   for (const step of layerSteps(pull)) reached(step);
   const { resolve } = pull;
   const asked = Math.min(...pull.documents.flatMap(begunAt));
-  if (asked < Infinity) reached({ kind: 'documents', start: asked, end: until });
+  if (asked < Infinity) reached({ kind: 'manifests', start: asked, end: until });
   if (resolve !== undefined) {
     reached({ kind: 'check', start: resolve.end, end: until });
     reached({ kind: 'resolve', ...resolve });
@@ -150,8 +152,8 @@ export function longestStep(pull: TimedPull): PullStep | undefined {
 }
 
 /**
- * Of several pulls the one that says most about how long all of them took: the last, unless that mostly waited for another one of
- * them, about which there is more to say.
+ * Of several pulls the one that says most about how long all of them took: the last, unless that mostly
+ * waited for another one of them, about which there is more to say.
  */
 export function decisivePull(pulls: readonly TimedPull[]): TimedPull | undefined {
   const latest = [...pulls].sort((a, b) => b.end - a.end);
@@ -189,7 +191,9 @@ function layerSteps(pull: TimedPull): readonly PullStep[] {
   ].sort((a, b) => b.end - a.end);
 }
 
-/** The one that was settled last; where the pull broke off, the one that something was done for the longest. */
+/**
+ * The one that was settled last; where the pull broke off, the one that something was done for the longest.
+ */
 function lastLayer({ layers }: TimedPull): TimedLayer | undefined {
   const open = layers.filter(({ settledAt }) => settledAt === undefined);
   if (open.length > 0) return longest(open, (layer) => openFor(layer));
@@ -230,7 +234,7 @@ function begunAt({ steps, presentAt }: Pick<TimedLayer, 'steps' | 'presentAt'>):
 const STEPS: Readonly<Record<PullStepKind, (layer: string, waitedFor: WaitedFor | undefined) => string>> = {
   resolve: () => 'asking what the name stands for',
   check: () => 'checking what is here and allowed',
-  documents: () => 'fetching manifests and config',
+  manifests: () => 'fetching manifests and config',
   wait: (layer, waitedFor = 'download') => WAITS[waitedFor] + layer,
   elsewhere: (layer) => `waiting for another pull to bring ${layer}`,
   download: (layer) => `downloading ${layer}`,
@@ -264,6 +268,6 @@ export function layerWithDigest({ number, digest }: TimedLayer): string {
 /** As programs read it: of a layer one of its four steps. */
 export function stepName(
   kind: PullStepKind,
-): 'resolve' | 'check' | 'documents' | 'wait' | 'download' | 'unpack' | 'commit' | 'record' {
+): 'resolve' | 'check' | 'manifests' | 'wait' | 'download' | 'unpack' | 'commit' | 'record' {
   return kind === 'elsewhere' ? 'wait' : kind;
 }

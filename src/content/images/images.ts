@@ -49,8 +49,8 @@ export interface PutImage {
 export const DISCARD_LAYERS_LABEL = 'landfall/discard-layers';
 
 /**
- * The images of a store, by canonical name. The database is the truth; `index.json` is made from it after each change,
- * before the change is reported done, so that other tools read the store in place.
+ * The images of a store, by canonical name. The database is the truth; `index.json` is made from it after
+ * each change, before the change is reported done, so that other tools read the store in place.
  */
 export class ImageStore {
   readonly #root: string;
@@ -74,8 +74,8 @@ export class ImageStore {
   }
 
   /**
-   * Gives a name its target, in place of the one it had: it keeps its creation time, its pin, and its labels unless new
-   * ones are given. The blobs are the caller's to have put there before.
+   * Gives a name its target, in place of the one it had: it keeps its creation time, its pin, and its labels
+   * unless new ones are given. The blobs are the caller's to have put there before.
    *
    * @throws SpecError INVALID_REFERENCE for a name that is not canonical; ContentError
    */
@@ -115,8 +115,8 @@ export class ImageStore {
   }
 
   /**
-   * The same, unless the name has been given a target or labels since its record was read, or is gone. Whether it was noted,
-   * which says that all the time the name has stood for its target.
+   * The same, unless the name has been given a target or labels since its record was read, or is gone.
+   * Whether it was noted, which says that all the time the name has stood for its target.
    */
   async touchUnchanged({ name, createdAt, updatedAt }: ImageRecord): Promise<boolean> {
     const { changes } = await this.#database.run(
@@ -154,8 +154,8 @@ export class ImageStore {
   }
 
   /**
-   * Removes names in a transaction that does more; `drop` says whether a name was there. When it resolves, `index.json` has
-   * followed.
+   * Removes names in a transaction that does more; `drop` says whether a name was there. When it resolves,
+   * `index.json` has followed.
    */
   async deleteWithin<T>(
     body: (transaction: Transaction, drop: (name: string) => Promise<boolean>) => Promise<T>,

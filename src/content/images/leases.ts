@@ -6,9 +6,9 @@ import { type Digest, parseDigest } from '../../spec/index.js';
 import { isDead, processIdentity } from '../../system/index.js';
 
 /**
- * Protects what an operation has touched and nothing names yet. It ends when it is disposed; when its process dies it
- * goes with the next sweep where that can be known, and expires by itself otherwise. Protect a thing before looking
- * whether it is there, so that no collection comes in between.
+ * Protects what an operation has touched and nothing names yet. It ends when it is disposed; when its process
+ * dies it goes with the next sweep where that can be known, and expires by itself otherwise. Protect a thing
+ * before looking whether it is there, so that no collection comes in between.
  */
 export interface Lease extends AsyncDisposable {
   readonly id: string;
@@ -35,12 +35,14 @@ const VOLATILE = { durable: false } as const;
 const RENEWALS = 3;
 
 /**
- * The leases of a store. One that has expired protects nothing, and goes when the next is made; one whose process is known to
- * have died goes then too, without waiting for its expiry.
+ * The leases of a store. One that has expired protects nothing, and goes when the next is made; one whose
+ * process is known to have died goes then too, without waiting for its expiry.
  */
 export class LeaseStore {
   readonly #database: MetadataDatabase;
-  /** Leases of this process that have ended and whose rows may still be there: they go with the next sweep. */
+  /**
+   * Leases of this process that have ended and whose rows may still be there: they go with the next sweep.
+   */
   readonly #ended = new Set<string>();
 
   constructor(database: MetadataDatabase) {
@@ -54,8 +56,8 @@ export class LeaseStore {
   }
 
   /**
-   * Protects blobs for some time, whatever becomes of this process: for what was brought here by somebody who will come back
-   * and name it. What one `id` protects expires together, so long after the last call for it.
+   * Protects blobs for some time, whatever becomes of this process: for what was brought here by somebody who
+   * will come back and name it. What one `id` protects expires together, so long after the last call for it.
    */
   async hold(id: string, digests: readonly Digest[], o: { readonly ttlMs: number }): Promise<void> {
     await this.#database.transaction(async (transaction) => {
@@ -69,7 +71,7 @@ export class LeaseStore {
   }
 
   /** Ends what {@link hold} has protected of some blobs, where its `id` begins so. */
-  async letGo(prefix: string, digests: readonly Digest[]): Promise<void> {
+  async release(prefix: string, digests: readonly Digest[]): Promise<void> {
     await this.#database.run(
       `DELETE FROM lease_resources WHERE kind = 'blob' AND key IN (SELECT value FROM json_each(?1))
        AND substr(lease_id, 1, length(?2)) = ?2`,

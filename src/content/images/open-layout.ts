@@ -27,14 +27,15 @@ export interface OpenLayoutOptions extends Pick<OpenDatabaseOptions, 'synced'> {
 }
 
 /**
- * Opens the store at a root, making it where there is none, and gives its database. Any number of processes may do so at
- * once: the first makes it, under a lock on the root.
+ * Opens the store at a root, making it where there is none, and gives its database. Any number of processes
+ * may do so at once: the first makes it, under a lock on the root.
  *
- * A store that is not empty and has lost its database, or has an empty one, is never given a new one: that would make
- * garbage of everything in it.
+ * A store that is not empty and has lost its database, or has an empty one, is never given a new one: that
+ * would make garbage of everything in it.
  *
- * @throws ContentError STORE_CORRUPT; INVALID_CONFIG where there is no store and `mustExist` is set; FILESYSTEM for a root
- *   that cannot be written; NO_SPACE; LOCKED; LandfallError UNSUPPORTED for a store of a newer program
+ * @throws ContentError STORE_CORRUPT; INVALID_CONFIG where there is no store and `mustExist` is set;
+ *   FILESYSTEM for a root that cannot be written; NO_SPACE; LOCKED; LandfallError UNSUPPORTED for a store of
+ *   a newer program
  */
 export async function openLayout(root: string, o: OpenLayoutOptions = {}): Promise<MetadataDatabase> {
   try {
@@ -109,7 +110,8 @@ export async function makeDirectories(root: string): Promise<void> {
   }
   const snapshots = join(root, SNAPSHOTS);
   await makeDirectory(snapshots, 0o700);
-  // A layer may hold setuid files, which nobody else must reach; also where the directory was made by something else.
+  // A layer may hold setuid files, which nobody else must reach; also where the directory was made by
+  // something else.
   await chmod(snapshots, 0o700);
 }
 

@@ -9,11 +9,11 @@ import {
   referrerDescriptor,
 } from '../../spec/index.js';
 import type { BlobProvider } from '../store/content-store.js';
-import { readDocument } from './read-document.js';
+import { readManifestBlob } from './read-manifest.js';
 
 /**
- * Finds what refers to a digest by reading: one document at a time, of which little more than the digests is kept. What was
- * read before is remembered, for a registry is asked about each image that is pulled.
+ * Finds what refers to a digest by reading: one manifest at a time, of which little more than the digests is
+ * kept. What was read before is remembered, for a registry is asked about each image that is pulled.
  */
 export class ReferrerFinder {
   readonly #blobs: BlobProvider;
@@ -24,8 +24,8 @@ export class ReferrerFinder {
   }
 
   /**
-   * The manifests and indexes that name `subject` as theirs, among what `targets` lead to, in the order of their digests.
-   * What is absent, damaged or no document is passed over: it must not hide the others.
+   * The manifests and indexes that name `subject` as theirs, among what `targets` lead to, in the order of
+   * their digests. What is absent, damaged or no manifest is passed over: it must not hide the others.
    */
   async find(targets: readonly Descriptor[], subject: Digest): Promise<Digest[]> {
     const referrers: Digest[] = [];
@@ -44,39 +44,39 @@ export class ReferrerFinder {
   }
 
   /**
-   * How a list of referrers describes one (distribution-spec: Listing Referrers); undefined where its content has gone.
-   * Its annotations and its type of artifact are its own, and so no longer than the document.
+   * How a list of referrers describes one (distribution-spec: Listing Referrers); undefined where its content
+   * has gone. Its annotations and its type of artifact are its own, and so no longer than the manifest.
    */
   async describe(digest: Digest): Promise<Descriptor | undefined> {
-    const found = await readDocument(this.#blobs, digest);
+    const found = await readManifestBlob(this.#blobs, digest);
     if (found === undefined) return undefined;
-    const { document, size } = found;
-    return referrerDescriptor({ digest, size }, document);
+    const { manifest, size } = found;
+    return referrerDescriptor({ digest, size }, manifest);
   }
 
   async #outline(digest: Digest, mediaType: string): Promise<Outline | undefined> {
     const known = this.#outlines.get(digest);
-    // Under another type the same bytes may be no document.
+    // Under another type the same bytes may be no manifest.
     if (known?.mediaType === mediaType) return known;
-    const document = (await readDocument(this.#blobs, digest, mediaType))?.document;
+    const manifest = (await readManifestBlob(this.#blobs, digest, mediaType))?.manifest;
     // What is not here may come.
-    if (document === undefined) return undefined;
-    const outline = outlineOf(document, mediaType);
+    if (manifest === undefined) return undefined;
+    const outline = outlineOf(manifest, mediaType);
     this.#outlines.add(digest, outline);
     return outline;
   }
 }
 
-function outlineOf(document: ImageManifest | ImageIndex, mediaType: string): Outline {
-  const children = document.kind === 'index' ? document.manifests : [];
+function outlineOf(manifest: ImageManifest | ImageIndex, mediaType: string): Outline {
+  const children = manifest.kind === 'index' ? manifest.manifests : [];
   return {
     mediaType,
-    subject: document.subject?.digest,
+    subject: manifest.subject?.digest,
     children: children.map((child) => ({ digest: child.digest, mediaType: child.mediaType })),
   };
 }
 
-/** What of a document says where referrers are: never what they are. */
+/** What of a manifest says where referrers are: never what they are. */
 export interface Outline {
   /** As which it was read. */
   readonly mediaType: string;
@@ -85,7 +85,7 @@ export interface Outline {
   readonly children: readonly { readonly digest: Digest; readonly mediaType: string }[];
 }
 
-/** In documents and entries of indexes together, some 200 bytes each. */
+/** In manifests and entries of indexes together, some 200 bytes each. */
 const DEFAULT_CAPACITY = 50_000;
 
 /** Outlines by digest, which never change. Beyond its capacity the oldest are forgotten. */

@@ -23,8 +23,8 @@ import {
 const TASK = INDEX_FILE;
 
 /**
- * Notes, in the transaction that changes images, that `index.json` is out of date. {@link renderIndex} takes the note
- * away; one that a crash leaves behind is found when the store is opened next.
+ * Notes, in the transaction that changes images, that `index.json` is out of date. {@link renderIndex} takes
+ * the note away; one that a crash leaves behind is found when the store is opened next.
  */
 export async function markIndexStale(transaction: Statements): Promise<void> {
   await transaction.run(
@@ -35,17 +35,20 @@ export async function markIndexStale(transaction: Statements): Promise<void> {
 }
 
 export interface RenderIndexOptions {
-  /** This boot, where the file is not to be synced. Then it is written once more when the store is opened in another boot. */
-  readonly unsynced?: string | undefined;
+  /**
+   * This boot, where the file is not to be synced. Then it is written once more when the store is opened in
+   * another boot.
+   */
+  readonly notDurable?: string | undefined;
 }
 
 /**
  * Brings `index.json` up to what the database says, if it is not.
  *
- * Processes take turns by a lock on the root and read the images after they have it, so whoever comes last writes
- * everything that was committed before, and whoever finds the work done returns at once. It does not happen inside the
- * transaction that changes the images: the index would then name an image that a rollback takes back, and all other
- * processes would wait with their writes for two fsyncs.
+ * Processes take turns by a lock on the root and read the images after they have it, so whoever comes last
+ * writes everything that was committed before, and whoever finds the work done returns at once. It does not
+ * happen inside the transaction that changes the images: the index would then name an image that a rollback
+ * takes back, and all other processes would wait with their writes for two fsyncs.
  */
 export async function renderIndex(
   root: string,
@@ -59,20 +62,21 @@ export async function renderIndex(
 export async function renderIndexLocked(
   root: string,
   database: MetadataDatabase,
-  { unsynced }: RenderIndexOptions = {},
+  { notDurable }: RenderIndexOptions = {},
 ): Promise<void> {
   const token = await staleToken(database);
   const file = await unlessMissing(stat(join(root, INDEX_FILE)));
   if (token === undefined && file !== undefined && file.size > 0) return;
-  // After the token: an image that is put in between gets listed now, and its newer token makes its own turn list it again.
-  await writeLayoutFile(root, INDEX_FILE, await indexText(database), { sync: unsynced === undefined });
+  // After the token: an image that is put in between gets listed now, and its newer token makes its own turn
+  // list it again.
+  await writeLayoutFile(root, INDEX_FILE, await indexText(database), { sync: notDurable === undefined });
   faultPoint('image-put:index-written');
   if (token === undefined) return;
-  if (unsynced === undefined) {
+  if (notDurable === undefined) {
     await database.run('DELETE FROM pending WHERE task = ? AND token = ?', [TASK, token]);
   } else {
     await database.run('UPDATE pending SET unsynced = ? WHERE task = ? AND token = ?', [
-      unsynced,
+      notDurable,
       TASK,
       token,
     ]);
@@ -104,7 +108,9 @@ async function staleToken(database: MetadataDatabase): Promise<number | undefine
   return row === undefined ? undefined : integerOf(row, 'token');
 }
 
-/** Only what says where the content is, and its name: other annotations are those of the index it came from. */
+/**
+ * Only what says where the content is, and its name: other annotations are those of the index it came from.
+ */
 function entryOf(row: Row): object {
   return {
     mediaType: textOf(row, 'media_type'),

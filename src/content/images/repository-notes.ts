@@ -7,10 +7,16 @@ import type { Labels } from '../store/content-store.js';
  * does not say which of them have it. The notes are rows of `blob_repositories`, and go with the blob.
  */
 
-/** What a repository has to do with a blob: the manifest was pushed to it, or the blob deleted from it, and not since otherwise. */
+/**
+ * What a repository has to do with a blob: the manifest was pushed to it, or the blob deleted from it, and
+ * not since otherwise.
+ */
 export type RepositoryState = 'pushed' | 'deleted';
 
-/** The first schema with the table; before it the notes were labels, as they still are in a store that is only read. */
+/**
+ * The first schema with the table; before it the notes were labels, as they still are in a store that is only
+ * read.
+ */
 const TABLE_SINCE = 6;
 
 /** The repositories of each state, with a space between them. */
@@ -136,8 +142,8 @@ export function stateOf(text: string): RepositoryState | undefined {
 export type TagTable = ReadonlyMap<string, ReadonlyMap<string, Descriptor>>;
 
 /**
- * Sorts named images by repository and tag. Of two with one name the first counts, as for skopeo. Where a digest stands
- * beside a tag, the tag is but a note of where the digest was found once, and names nothing.
+ * Sorts named images by repository and tag. Of two with one name the first counts, as for skopeo. Where a
+ * digest stands beside a tag, the tag is but a note of where the digest was found once, and names nothing.
  */
 export function tagTable(images: Iterable<{ reference: Reference; target: Descriptor }>): TagTable {
   const table = new Map<string, Map<string, Descriptor>>();

@@ -30,8 +30,8 @@ export interface Verification {
 }
 
 /**
- * Which requirements the images of a store were found to meet. A database that is made anew takes none of it over from the old one:
- * they are verified again, from the signatures that are kept.
+ * Which requirements the images of a store were found to meet. A database that is made anew takes none of it
+ * over from the old one: they are verified again, from the signatures that are kept.
  */
 export class VerificationStore {
   readonly #database: MetadataDatabase;
@@ -40,7 +40,10 @@ export class VerificationStore {
     this.#database = database;
   }
 
-  /** Those of some manifests and indexes, the oldest first; with a name, only those of images that were called so. */
+  /**
+   * Those of some manifests and indexes, the oldest first; with a name, only those of images that were called
+   * so.
+   */
   async about(digests: Iterable<Digest>, name?: string): Promise<readonly Verification[]> {
     const rows = await this.#database.all(
       `SELECT * FROM verifications WHERE digest IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR name = ?2)
@@ -75,7 +78,7 @@ export class VerificationStore {
   }
 }
 
-/** Forgets what was verified of documents that go. */
+/** Forgets what was verified of manifests that go. */
 export async function forgetVerifications(statements: Statements, digests: Iterable<Digest>): Promise<void> {
   await statements.run('DELETE FROM verifications WHERE digest IN (SELECT value FROM json_each(?))', [
     JSON.stringify([...digests]),

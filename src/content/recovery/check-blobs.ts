@@ -20,7 +20,9 @@ export interface BlobCheck {
   readonly faults: readonly BlobFault[];
 }
 
-/** Files that are looked at, at once; and files that are read, which is bounded by the disk and the digest. */
+/**
+ * Files that are looked at, at once; and files that are read, which is bounded by the disk and the digest.
+ */
 const LOOKS = 16;
 const READS = 4;
 const PAGE = 1000;
@@ -49,7 +51,10 @@ export async function findMissingBlobs(
   return { checked, faults };
 }
 
-/** Holds the file of each blob against its size, and unless `quick` against its digest. One without a file is passed over. */
+/**
+ * Holds the file of each blob against its size, and unless `quick` against its digest. One without a file is
+ * passed over.
+ */
 export async function checkBlobs(
   root: string,
   database: MetadataDatabase,

@@ -34,8 +34,8 @@ const LAYOUT_TEXT = JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION });
 const DIRECTORIES = [BLOBS, INGEST, SNAPSHOTS] as const;
 
 /**
- * `oci-layout`, the presence of `index.json`, the directories, and that nobody else can reach the snapshots. Works before
- * a store is opened, which makes what is missing.
+ * `oci-layout`, the presence of `index.json`, the directories, and that nobody else can reach the snapshots.
+ * Works before a store is opened, which makes what is missing.
  *
  * @throws ContentError FILESYSTEM
  */
@@ -91,7 +91,8 @@ export async function repairLayout(root: string, { kind, name }: LayoutFault): P
 /** What `index.json` says otherwise than the database; undefined where it says the same. */
 export async function checkIndex(root: string, database: MetadataDatabase): Promise<string | undefined> {
   try {
-    // Whoever changes images marks the file as out of date with the same commit, and writes it under this lock.
+    // Whoever changes images marks the file as out of date with the same commit, and writes it under this
+    // lock.
     return await withRootLocked(root, async () => {
       for (;;) {
         const wanted = await indexText(database);
@@ -149,8 +150,8 @@ function parsed(text: string): unknown {
 const FAULTS_TOLD = 10;
 
 /**
- * Whether SQLite finds its own structure sound, and every row that another one refers to is there. What it says, one
- * line for each fault; nothing where all is well.
+ * Whether SQLite finds its own structure sound, and every row that another one refers to is there. What it
+ * says, one line for each fault; nothing where all is well.
  *
  * @param o `quick`: passes over what takes long, that indexes say the same as their tables
  */

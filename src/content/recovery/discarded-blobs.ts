@@ -9,7 +9,7 @@ import {
 } from '../../metadata/index.js';
 import { type Digest, parseDigest, parseReference, repositoryName } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
-import { ABOVE_BLOB, type DocumentStore } from '../images/documents.js';
+import { ABOVE_BLOB, type ManifestStore } from '../images/manifests.js';
 import { blobsAmong, dropBlobs, removeBlobFiles, type SweptBlob } from './sweep-blobs.js';
 
 /** A blob that was dropped on purpose, so that its absence is no damage. */
@@ -23,29 +23,32 @@ export interface DiscardedBlob {
 }
 
 export interface DiscardOptions {
-  /** The lease of who discards. It lets go of the blobs, which a name reaches by now; any other one keeps them. */
+  /**
+   * The lease of who discards. It lets go of the blobs, which a name reaches by now; any other one keeps
+   * them.
+   */
   readonly leaseId: string;
 }
 
 export interface DiscardedBlobsOptions {
   readonly root: string;
   readonly database: MetadataDatabase;
-  readonly documents: DocumentStore;
+  readonly manifests: ManifestStore;
 }
 
 /**
- * The blobs that a store goes without, since their layers are snapshots. What is committed again leaves the list in the
- * same step; what no image reaches any more leaves it with the next collection.
+ * The blobs that a store goes without, since their layers are snapshots. What is committed again leaves the
+ * list in the same step; what no image reaches any more leaves it with the next collection.
  */
 export class DiscardedBlobs {
   readonly #root: string;
   readonly #database: MetadataDatabase;
-  readonly #documents: DocumentStore;
+  readonly #manifests: ManifestStore;
 
   constructor(options: DiscardedBlobsOptions) {
     this.#root = options.root;
     this.#database = options.database;
-    this.#documents = options.documents;
+    this.#manifests = options.manifests;
   }
 
   async get(digest: Digest): Promise<DiscardedBlob | undefined> {
@@ -70,7 +73,10 @@ export class DiscardedBlobs {
     return rows.map((row) => textOf(row, 'source'));
   }
 
-  /** The repositories of the images that reach a blob, `registry/repository` each: where it may be when nobody noted where it came from. */
+  /**
+   * The repositories of the images that reach a blob, `registry/repository` each: where it may be when nobody
+   * noted where it came from.
+   */
   async repositoriesOf(digest: Digest): Promise<readonly string[]> {
     const rows = await this.#database.all(
       `${ABOVE_BLOB} SELECT DISTINCT name FROM up JOIN images ON images.digest = up.digest`,
@@ -98,10 +104,11 @@ export class DiscardedBlobs {
   }
 
   /**
-   * Drops those of some blobs that nobody needs: no image that was not pulled lean reaches them, every image that lists
-   * one has it as a snapshot, and no other lease protects it. Listed and out of the database in one step, and only then
-   * removed: whenever it breaks off, either the blob is here or its absence is known, and a file that is left is garbage.
-   * Of several pulls that end at the same moment, the last one drops what they share.
+   * Drops those of some blobs that nobody needs: no image that was not pulled lean reaches them, every image
+   * that lists one has it as a snapshot, and no other lease protects it. Listed and out of the database in
+   * one step, and only then removed: whenever it breaks off, either the blob is here or its absence is known,
+   * and a file that is left is garbage. Of several pulls that end at the same moment, the last one drops what
+   * they share.
    *
    * @returns bytes that were given back
    */
@@ -112,7 +119,7 @@ export class DiscardedBlobs {
          WHERE lease_id = ? AND kind = 'blob' AND key IN (SELECT value FROM json_each(?))`,
         [leaseId, JSON.stringify(digests)],
       );
-      const unneeded = await unneededAmong(transaction, this.#documents, digests);
+      const unneeded = await unneededAmong(transaction, this.#manifests, digests);
       await drop(transaction, unneeded);
       return unneeded;
     });
@@ -128,14 +135,14 @@ export class DiscardedBlobs {
 }
 
 /**
- * For a collection, in its transaction and once the snapshots are swept: drops the blobs of lean images that came back, or
- * that a pull which was cut off left. Their files are orphans from then on.
+ * For a collection, in its transaction and once the snapshots are swept: drops the blobs of lean images that
+ * came back, or that a pull which was cut off left. Their files are orphans from then on.
  *
  * @param o `dryRun`: only say which
  */
 export async function discardAgain(
   transaction: Statements,
-  documents: DocumentStore,
+  manifests: ManifestStore,
   o: { readonly dryRun?: boolean } = {},
 ): Promise<readonly SweptBlob[]> {
   const rows = await transaction.all(
@@ -150,12 +157,15 @@ export async function discardAgain(
      WHERE documents.chain_ids <> '[]'`,
   );
   const digests = rows.map((row) => parseDigest(textOf(row, 'digest')));
-  const unneeded = await unneededAmong(transaction, documents, digests);
+  const unneeded = await unneededAmong(transaction, manifests, digests);
   if (o.dryRun !== true) await drop(transaction, unneeded);
   return unneeded;
 }
 
-/** For a collection, in its transaction: forgets discarded blobs that nothing reaches any more, and says which. */
+/**
+ * For a collection, in its transaction: forgets discarded blobs that nothing reaches any more, and says
+ * which.
+ */
 export async function dropUnreachableDiscarded(
   transaction: Statements,
   keep: (digest: Digest) => boolean,
@@ -172,13 +182,13 @@ export async function dropUnreachableDiscarded(
 /** Those of some blobs that are here and could go. */
 async function unneededAmong(
   transaction: Statements,
-  documents: DocumentStore,
+  manifests: ManifestStore,
   digests: readonly Digest[],
 ): Promise<readonly SweptBlob[]> {
   const unneeded: SweptBlob[] = [];
   for (const blob of await blobsAmong(transaction, digests)) {
     if (await isLeased(transaction, blob.digest)) continue;
-    if (!(await isNeeded(transaction, blob.digest, documents))) unneeded.push(blob);
+    if (!(await isNeeded(transaction, blob.digest, manifests))) unneeded.push(blob);
   }
   return unneeded;
 }
@@ -202,7 +212,7 @@ async function isLeased(transaction: Statements, digest: Digest): Promise<boolea
   return row !== undefined;
 }
 
-async function isNeeded(transaction: Statements, digest: Digest, documents: DocumentStore): Promise<boolean> {
+async function isNeeded(transaction: Statements, digest: Digest, manifests: ManifestStore): Promise<boolean> {
   const whole = await transaction.get(
     `${ABOVE_BLOB} SELECT 1 FROM up JOIN images ON images.digest = up.digest
      WHERE images.discard_layers = 0 LIMIT 1`,
@@ -210,10 +220,10 @@ async function isNeeded(transaction: Statements, digest: Digest, documents: Docu
   );
   if (whole !== undefined) return true;
   const chains: Digest[] = [];
-  for (const { children, chainIds } of await documents.holders(digest, transaction)) {
+  for (const { children, chainIds } of await manifests.holders(digest, transaction)) {
     for (const [at, child] of children.entries()) {
       if (child.digest !== digest) continue;
-      // A manifest's config comes before its layers; a document that is no image has no chains.
+      // A manifest's config comes before its layers; a manifest that is no image has no chains.
       const chainId = at === 0 ? undefined : chainIds[at - 1];
       if (chainId === undefined) return true;
       chains.push(chainId);

@@ -23,7 +23,7 @@ import {
 import { blobOf } from '../store/blob-records.js';
 import type { BlobInfo } from '../store/content-store.js';
 import { type DiscardedBlob, discardedOf } from './discarded-blobs.js';
-import { type DocumentChild, type DocumentFacts, DocumentStore, headOf } from '../images/documents.js';
+import { type ManifestChild, type ManifestInfo, ManifestStore, headOf } from '../images/manifests.js';
 import {
   blobDirectory,
   blobPath,
@@ -70,8 +70,8 @@ const REPOSITORIES = 'blob_repositories';
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Records the blobs that are on disk and are what their names say; what else lies there gets no row. Where each came
- * from is taken from the old database, as far as that can be read.
+ * Records the blobs that are on disk and are what their names say; what else lies there gets no row. Where
+ * each came from is taken from the old database, as far as that can be read.
  */
 export async function rebuildBlobs(
   root: string,
@@ -104,7 +104,10 @@ export async function rebuildBlobs(
   return { count: whole.length, damaged, complete: known?.complete === true && notes.complete };
 }
 
-/** The repositories that the old database names with blobs: in a table, or in labels where an older program wrote it. */
+/**
+ * The repositories that the old database names with blobs: in a table, or in labels where an older program
+ * wrote it.
+ */
 async function notesOf(
   blobs: readonly BlobInfo[],
   old: DamagedDatabase | undefined,
@@ -173,17 +176,18 @@ async function record(database: MetadataDatabase, blobs: readonly BlobInfo[]): P
 }
 
 /**
- * Takes over from the old database what it says of documents whose blobs are damaged: it is all that is left of them, and by
- * it what they list is still known. What could be read from a blob is recorded before, and stays.
+ * Takes over from the old database what it says of manifests whose blobs are damaged: it is all that is left
+ * of them, and by it what they list is still known. What could be read from a blob is recorded before, and
+ * stays.
  */
-export async function rebuildDocuments(
+export async function rebuildManifests(
   database: MetadataDatabase,
   old: DamagedDatabase | undefined,
 ): Promise<void> {
-  const documents = new DocumentStore(database);
-  const known = await documents.all();
-  const left = (await old?.read('documents', 'digest', documentOf))?.values ?? [];
-  await documents.put(left.filter(({ digest }) => !known.has(digest)));
+  const manifests = new ManifestStore(database);
+  const known = await manifests.all();
+  const left = (await old?.read('documents', 'digest', manifestInfoOf))?.values ?? [];
+  await manifests.put(left.filter(({ digest }) => !known.has(digest)));
 }
 
 /** Takes over which blobs were dropped on purpose. Whether that could be read as a whole. */
@@ -212,7 +216,7 @@ export async function recordDiscarded(
   );
 }
 
-function documentOf(row: Row): DocumentFacts {
+function manifestInfoOf(row: Row): ManifestInfo {
   return {
     ...headOf(row),
     children: listOf(row, 'children').map(childOf),
@@ -226,7 +230,7 @@ function listOf(row: Row, column: string): readonly unknown[] {
   return value;
 }
 
-function childOf(value: unknown): DocumentChild {
+function childOf(value: unknown): ManifestChild {
   if (!Array.isArray(value)) throw senseless();
   const [digest, size] = value as readonly unknown[];
   if (!Number.isSafeInteger(size)) throw senseless();
@@ -242,12 +246,16 @@ function senseless(): Error {
   return corruptDatabase('of this store', 'has a document that makes no sense');
 }
 
-/** Where damaged content is kept for whoever wants to look at it. Nothing reads it, and no collection touches it. */
+/**
+ * Where damaged content is kept for whoever wants to look at it. Nothing reads it, and no collection touches
+ * it.
+ */
 export const QUARANTINE = 'quarantine';
 
 /**
- * Moves a damaged blob's file out of `blobs/`, where other programs would read it, and says where it is now; undefined
- * where there is none. Its row stays: it says where the content came from, and a row without its file counts as absent.
+ * Moves a damaged blob's file out of `blobs/`, where other programs would read it, and says where it is now;
+ * undefined where there is none. Its row stays: it says where the content came from, and a row without its
+ * file counts as absent.
  *
  * @throws ContentError IN_USE while the blob is being written; FILESYSTEM
  */

@@ -29,12 +29,14 @@ export interface ReplacedDatabase<T> {
 }
 
 /**
- * Gives a store a new database, under the lock of its root: one that `fill` fills and nobody sees before it is whole, on the
- * disk, and in place. The old one stays as it is until then, and is kept beside it afterwards.
+ * Gives a store a new database, under the lock of its root: one that `fill` fills and nobody sees before it
+ * is whole, on the disk, and in place. The old one stays as it is until then, and is kept beside it
+ * afterwards.
  *
- * @param fill gets the new database and what can be read of the old one. What it throws leaves everything as it was.
- * @throws LandfallError INVALID_CONFIG (no store; or its database has no fault), IN_USE (a process has it open), UNSUPPORTED
- *   (a newer program wrote it), NO_SPACE, FILESYSTEM, ABORTED
+ * @param fill gets the new database and what can be read of the old one. What it throws leaves everything as
+ *   it was.
+ * @throws LandfallError INVALID_CONFIG (no store; or its database has no fault), IN_USE (a process has it
+ *   open), UNSUPPORTED (a newer program wrote it), NO_SPACE, FILESYSTEM, ABORTED
  */
 export async function rebuildDatabase<T>(
   root: string,
@@ -49,7 +51,10 @@ export async function rebuildDatabase<T>(
   }
 }
 
-/** Makes up what else is missing at the top of a store whose database was rebuilt, and writes its `index.json`. */
+/**
+ * Makes up what else is missing at the top of a store whose database was rebuilt, and writes its
+ * `index.json`.
+ */
 export async function completeLayout(root: string): Promise<void> {
   await (await openLayout(root)).close();
 }
@@ -107,8 +112,9 @@ function isFine(path: string): ContentError {
 const SIDECARS = ['-wal', '-shm', '-journal'] as const;
 
 /**
- * Puts a new database in the place of the one that a store has, which is kept beside it. The caller has the root's lock.
- * If the machine stops in between, the store has none, which is noticed, and never one without its log.
+ * Puts a new database in the place of the one that a store has, which is kept beside it. The caller has the
+ * root's lock. If the machine stops in between, the store has none, which is noticed, and never one without
+ * its log.
  *
  * @param file the new one, in the root's file system; nobody has it open
  * @returns where the old one is kept; undefined where there was none

@@ -39,8 +39,8 @@ export interface RebuiltImages {
 const INDEX_MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Records the images that `index.json` or the old database names and whose targets are whole. The latter is the better
- * witness where both can be read: it has the whole descriptor, and the index is made from it.
+ * Records the images that `index.json` or the old database names and whose targets are whole. The latter is
+ * the better witness where both can be read: it has the whole descriptor, and the index is made from it.
  */
 export async function rebuildImages(
   root: string,
@@ -90,7 +90,9 @@ async function readIndex(
   }
 }
 
-/** It is written anew once the database is there, and what a person may read of it must not be lost by that. */
+/**
+ * It is written anew once the database is there, and what a person may read of it must not be lost by that.
+ */
 async function keepIndex(root: string): Promise<void> {
   const time = new Date().toISOString().replaceAll(/[-:]/g, '');
   const index = join(root, INDEX_FILE);

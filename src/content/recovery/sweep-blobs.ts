@@ -74,9 +74,9 @@ export async function dropBlobs(transaction: Statements, blobs: readonly SweptBl
 }
 
 /**
- * Removes the files in `blobs/` that the database does not name, and says which. Each goes under the lock of its
- * ingest, and only if it is still not named then: the commit of a blob renames the file before it writes the row, and
- * holds that lock from before the one until after the other.
+ * Removes the files in `blobs/` that the database does not name, and says which. Each goes under the lock of
+ * its ingest, and only if it is still not named then: the commit of a blob renames the file before it writes
+ * the row, and holds that lock from before the one until after the other.
  */
 export async function removeOrphanBlobs(
   root: string,
@@ -90,7 +90,9 @@ export async function removeOrphanBlobs(
   return await removeBlobFiles(root, database, orphans, o);
 }
 
-/** Removes the files of blobs that were dropped, as {@link removeOrphanBlobs} does; one that came back stays. */
+/**
+ * Removes the files of blobs that were dropped, as {@link removeOrphanBlobs} does; one that came back stays.
+ */
 export async function removeBlobFiles(
   root: string,
   database: MetadataDatabase,
@@ -181,8 +183,9 @@ async function blobFiles(root: string): Promise<readonly Digest[]> {
 }
 
 /**
- * The lock of an ingest that nobody has begun, held for a moment only. It does what `IngestDirectory.tryLock` does, for
- * who needs thousands of them one after the other: its nine calls are synchronous, which takes a tenth of the time.
+ * The lock of an ingest that nobody has begun, held for a moment only. It does what `IngestDirectory.tryLock`
+ * does, for who needs thousands of them one after the other: its nine calls are synchronous, which takes a
+ * tenth of the time.
  */
 class BriefClaim {
   readonly #path: string;
@@ -230,8 +233,8 @@ class BriefClaim {
 }
 
 /**
- * Removes the temporary files that processes left which died while they wrote `index.json` or its like. These are
- * written under the lock of the root, so whoever has that knows that nobody is still at it.
+ * Removes the temporary files that processes left which died while they wrote `index.json` or its like. These
+ * are written under the lock of the root, so whoever has that knows that nobody is still at it.
  */
 export async function sweepTemporaries(root: string, o: Abortable = {}): Promise<void> {
   const directory = join(root, INGEST);

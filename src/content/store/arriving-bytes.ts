@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
 import { type Telling, tellingCaller } from '../../concurrency/index.js';
-import { Frontier } from '../../system/index.js';
+import { SharedOffset } from '../../system/index.js';
 import type { ByteSpan, IngestProgress } from './content-store.js';
 
 /** Where arriving bytes are put, and read back from where they came out of order. */
@@ -15,27 +15,30 @@ export interface ByteSink {
 /** What has arrived of a blob, for who only looks. */
 export type WrittenBytes = Pick<ByteRanges, 'prefix' | 'spans' | 'bytes'>;
 
-/** Hashing is synchronous, at some 2 GB/s: a piece of this size holds up the event loop for half a millisecond. */
+/**
+ * Hashing is synchronous, at some 2 GB/s: a piece of this size holds up the event loop for half a
+ * millisecond.
+ */
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * The bytes of one blob as they arrive, in any order: keeps count of the frontier, lets the digest follow it, and says at
- * the end whether they are what the descriptor says.
+ * The bytes of one blob as they arrive, in any order: keeps count of the offset, lets the digest follow it,
+ * and says at the end whether they are what the descriptor says.
  *
- * Each byte is written once: what has arrived before, or is being written by a call under way, is not written again,
- * so that bytes which the digest or a reader has seen can never change afterwards.
+ * Each byte is written once: what has arrived before, or is being written by a call under way, is not written
+ * again, so that bytes which the digest or a reader has seen can never change afterwards.
  */
 export class ArrivingBytes {
   readonly #descriptor: Descriptor;
   readonly #sink: ByteSink;
   /** Made anew where it has seen bytes that could not be written. */
   #digester: Digester;
-  readonly #shared = new Frontier();
+  readonly #shared = new SharedOffset();
   /** Written, or about to be by a call under way. */
   readonly #claimed = new ByteRanges();
   readonly #written = new ByteRanges();
   readonly #underWay = new Set<Promise<void>>();
-  /** How far the digest has come: beyond the frontier only by what a call under way is writing. */
+  /** How far the digest has come: beyond the offset only by what a call under way is writing. */
   #digested = 0;
   #catchingUp: Promise<void> | undefined;
 
@@ -46,7 +49,7 @@ export class ArrivingBytes {
     this.#digester = createDigester(descriptor.digest);
   }
 
-  get frontier(): number {
+  get sharedOffset(): number {
     return this.#written.prefix;
   }
 
@@ -67,9 +70,9 @@ export class ArrivingBytes {
   async resume(spans: readonly ByteSpan[], o: Abortable = {}): Promise<void> {
     for (const { start, end } of spans) this.#claimed.add(start, end);
     const end = this.#claimed.prefix;
-    while (this.frontier < end) {
+    while (this.sharedOffset < end) {
       throwIfAborted(o.signal);
-      this.#written.add(0, Math.min(this.frontier + PIECE_BYTES, end));
+      this.#written.add(0, Math.min(this.sharedOffset + PIECE_BYTES, end));
       await this.#catchUp();
     }
     for (const span of spans) this.#written.add(span.start, span.end);
@@ -99,7 +102,7 @@ export class ArrivingBytes {
   async verify(): Promise<void> {
     await this.settle();
     const { digest, size } = this.#descriptor;
-    if (this.frontier !== size) throw this.#wrongSize(this.frontier, 'only');
+    if (this.sharedOffset !== size) throw this.#wrongSize(this.sharedOffset, 'only');
     await this.#catchUp();
     const actual = this.#digester.digest();
     if (actual !== digest) {
@@ -111,7 +114,9 @@ export class ArrivingBytes {
     this.#shared.complete();
   }
 
-  /** Tells readers in other threads that nothing more will come. Does nothing after {@link verify} succeeded. */
+  /**
+   * Tells readers in other threads that nothing more will come. Does nothing after {@link verify} succeeded.
+   */
   fail(): void {
     this.#shared.fail();
   }
@@ -136,7 +141,9 @@ export class ArrivingBytes {
     await this.#catchUp();
   }
 
-  /** Bytes whose turn it is are digested while they are being written: both take about as long, on two cores. */
+  /**
+   * Bytes whose turn it is are digested while they are being written: both take about as long, on two cores.
+   */
   async #put({ start, end }: ByteSpan, bytes: readonly Uint8Array[]): Promise<void> {
     const writing = this.#sink.write(start, bytes);
     const inOrder = start === this.#digested && this.#catchingUp === undefined;
@@ -151,18 +158,21 @@ export class ArrivingBytes {
       throw error;
     }
     this.#written.add(start, end);
-    this.#shared.advance(this.frontier);
+    this.#shared.advance(this.sharedOffset);
   }
 
-  /** What takes the place of bytes that could not be written may differ from them, so all that is there is read again. */
+  /**
+   * What takes the place of bytes that could not be written may differ from them, so all that is there is
+   * read again.
+   */
   #digestAnew(): void {
     this.#digester = createDigester(this.#descriptor.digest);
     this.#digested = 0;
   }
 
-  /** Brings the digest up to the frontier, over bytes that arrived before those in front of them. */
+  /** Brings the digest up to the offset, over bytes that arrived before those in front of them. */
   async #catchUp(): Promise<void> {
-    while (this.#digested < this.frontier) {
+    while (this.#digested < this.sharedOffset) {
       this.#catchingUp ??= this.#readBack().finally(() => {
         this.#catchingUp = undefined;
       });
@@ -171,9 +181,9 @@ export class ArrivingBytes {
   }
 
   async #readBack(): Promise<void> {
-    while (this.#digested < this.frontier) {
+    while (this.#digested < this.sharedOffset) {
       const digester = this.#digester;
-      const length = Math.min(PIECE_BYTES, this.frontier - this.#digested);
+      const length = Math.min(PIECE_BYTES, this.sharedOffset - this.#digested);
       const bytes = await this.#sink.read(this.#digested, length);
       if (digester !== this.#digester) continue;
       digester.update(bytes);
@@ -199,7 +209,9 @@ export function bytesIn(chunks: readonly Uint8Array[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
 }
 
-/** The bytes of chunks, one behind the other, from `start` up to and without `end`; views of them, not copies. */
+/**
+ * The bytes of chunks, one behind the other, from `start` up to and without `end`; views of them, not copies.
+ */
 export function cutChunks(chunks: readonly Uint8Array[], start: number, end: number): readonly Uint8Array[] {
   const cut: Uint8Array[] = [];
   let at = 0;
@@ -284,18 +296,18 @@ export interface Waiting<T> extends Abortable {
 }
 
 /**
- * Tells now and then how far it is that is waited for, until it settles. A look that fails is left out; a callback that throws ends
- * the wait, with what it throws.
+ * Tells now and then how far it is that is waited for, until it settles. A look that fails is left out; a
+ * callback that throws ends the wait, with what it throws.
  */
 export async function whileWaiting<T>({ signal, wait, look, onWait, undo }: Waiting<T>): Promise<T> {
-  const waiting = async ({ onEvent: tell, ...o }: Telling<IngestProgress>): Promise<T> => {
-    if (tell === undefined) return await wait(o);
+  const waiting = async ({ onEvent: emit, ...o }: Telling<IngestProgress>): Promise<T> => {
+    if (emit === undefined) return await wait(o);
     let settled = false;
     const timer = setInterval(() => {
       look().then(
         (progress) => {
           // A wait that has ended meanwhile reports nothing.
-          if (!settled && progress !== undefined) tell(progress);
+          if (!settled && progress !== undefined) emit(progress);
         },
         () => undefined,
       );

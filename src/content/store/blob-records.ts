@@ -30,9 +30,9 @@ interface Waiting {
 }
 
 /**
- * Gives blobs their rows, in groups: while one is under way, all that is asked for waits for the next one. Many small blobs
- * that become whole together then share the sync of their directory and a transaction, and none waits for others to become
- * whole.
+ * Gives blobs their rows, in groups: while one is under way, all that is asked for waits for the next one.
+ * Many small blobs that become whole together then share the sync of their directory and a transaction, and
+ * none waits for others to become whole.
  */
 export class BlobRecords {
   readonly #root: string;
@@ -46,10 +46,11 @@ export class BlobRecords {
   }
 
   /**
-   * Names a blob whose file is in place, once the file's name is durable too; the content has to be before. Of one that is
-   * `unsynced` nothing is made durable. Resolves when the row is, as far as the database is.
+   * Names a blob whose file is in place, once the file's name is durable too; the content has to be before.
+   * Of one that is `notDurable` nothing is made durable. Resolves when the row is, as far as the database is.
    *
-   * @throws ContentError FILESYSTEM, and those of the database: then it has no row, and neither have those of its group
+   * @throws ContentError FILESYSTEM, and those of the database: then it has no row, and neither have those of
+   *   its group
    */
   record(blob: RecordedBlob): Promise<BlobInfo> {
     return new Promise((resolve, reject) => {
@@ -59,8 +60,9 @@ export class BlobRecords {
   }
 
   /**
-   * Whether a blob has a row that says that its file is on the disk, which need not be true of one that is missing. Such a row
-   * would go on saying so if the power failed now, so the file that takes the lost one's place has to be synced.
+   * Whether a blob has a row that says that its file is on the disk, which need not be true of one that is
+   * missing. Such a row would go on saying so if the power failed now, so the file that takes the lost one's
+   * place has to be synced.
    */
   async isSynced(digest: Digest): Promise<boolean> {
     const sql = 'SELECT 1 FROM blobs WHERE digest = ? AND unsynced IS NULL';
@@ -90,7 +92,7 @@ export class BlobRecords {
   }
 
   async #syncNames(group: readonly Waiting[]): Promise<void> {
-    const synced = group.filter(({ blob }) => blob.unsynced === undefined);
+    const synced = group.filter(({ blob }) => blob.notDurable === undefined);
     for (const directory of new Set(synced.map(({ blob }) => blobDirectory(this.#root, blob.digest)))) {
       await syncDirectory(directory).catch((error: unknown) => {
         throw fileError(error, 'commit a blob', directory);
@@ -126,16 +128,16 @@ interface RecordedBlob {
   /** `registry/repository`; where it is not known, what was known before stays. */
   readonly source?: string | undefined;
   /** The boot in which its file was written, where nobody has synced it; see src/metadata/database.ts. */
-  readonly unsynced?: string | undefined;
+  readonly notDurable?: string | undefined;
 }
 
 /**
- * Names a blob whose file is in place. A row that is there already, of a blob that was damaged, keeps its labels; the note that
- * the blob was dropped on purpose goes.
+ * Names a blob whose file is in place. A row that is there already, of a blob that was damaged, keeps its
+ * labels; the note that the blob was dropped on purpose goes.
  */
 export async function recordBlob(
   transaction: Statements,
-  { digest, size, source, unsynced }: RecordedBlob,
+  { digest, size, source, notDurable }: RecordedBlob,
 ): Promise<BlobInfo> {
   const recorded = await transaction.get(
     `INSERT INTO blobs (digest, size, created_at, source, unsynced)
@@ -144,7 +146,7 @@ export async function recordBlob(
        size = excluded.size, created_at = excluded.created_at, source = coalesce(excluded.source, source),
        unsynced = excluded.unsynced
      RETURNING ${BLOB_COLUMNS}`,
-    [digest, size, Date.now(), source ?? null, unsynced ?? null],
+    [digest, size, Date.now(), source ?? null, notDurable ?? null],
   );
   await transaction.run('DELETE FROM discarded WHERE digest = ?', [digest]);
   if (recorded === undefined) throw new Error(`the blob ${digest} got no row`);
@@ -155,14 +157,14 @@ export async function recordBlob(
 const MEDIA_TYPE = 'application/octet-stream';
 
 /**
- * Makes partials of the blobs that are in doubt (src/metadata/database.ts), whole as they may be: each then counts as missing,
- * and whoever wants it has it digested first and only what that refutes fetched anew. Their rows stay as they are; the caller
- * has the store's root locked.
+ * Makes partials of the blobs that are in doubt (src/metadata/database.ts), whole as they may be: each then
+ * counts as missing, and whoever wants it has it digested first and only what that refutes fetched anew.
+ * Their rows stay as they are; the caller has the store's root locked.
  *
  * @param boot this one
  * @returns how many there are
  */
-export async function putBackDoubtfulBlobs(
+export async function putBackNotDurableBlobs(
   root: string,
   database: MetadataDatabase,
   boot: string,

@@ -12,7 +12,8 @@ export const BLOB_CHUNK_BYTES: number = 256 * 1024;
 /**
  * Opens a blob's file for {@link BlobProvider.open}.
  *
- * @throws ContentError BLOB_NOT_FOUND, SIZE_MISMATCH, INVALID_CONFIG for a range that is not within the blob, FILESYSTEM
+ * @throws ContentError BLOB_NOT_FOUND, SIZE_MISMATCH, INVALID_CONFIG for a range that is not within the blob,
+ *   FILESYSTEM
  */
 export async function openBlobFile(
   path: string,
@@ -70,8 +71,8 @@ export function spanOf(range: ByteRange | undefined, size: number): { start: num
 }
 
 /**
- * Reads a span of a file; closes it at the end, and when it is destroyed before. It is read as a stream, or by
- * {@link readNext}, and not by both.
+ * Reads a span of a file; closes it at the end, and when it is destroyed before. It is read as a stream, or
+ * by {@link readNext}, and not by both.
  */
 export class BlobFileStream extends Readable {
   readonly #handle: FileHandle;

@@ -7,7 +7,7 @@ export type Labels = Readonly<Record<string, string>>;
 
 /*
  * Vocabulary. A *blob* is committed content: whole, verified, immutable, named by the digest of its bytes. An
- * *ingest* is a blob on its way in. Its *frontier* is the number of contiguous bytes from 0 that have arrived:
+ * *ingest* is a blob on its way in. Its *offset* is the number of contiguous bytes from 0 that have arrived:
  * what lies behind it may be read. What arrived beyond it is kept too, and `missing` says what is still to come.
  * Committing is the only door from ingest to blob, so whatever `info` finds was verified once, by this store.
  *
@@ -62,7 +62,8 @@ export interface BlobProvider {
   /**
    * Where the blob lies, for readers in other threads.
    *
-   * @throws {ContentError} BLOB_NOT_FOUND when it is not here; UNSUPPORTED where blobs are not files (MemoryContentStore)
+   * @throws {ContentError} BLOB_NOT_FOUND when it is not here; UNSUPPORTED where blobs are not files
+   *   (MemoryContentStore)
    */
   path(digest: Digest): Promise<string>;
 }
@@ -73,8 +74,8 @@ export interface ContentStore extends BlobProvider {
    * Begins, or resumes, the arrival of a blob. Undefined when the blob is here already; when it is in flight
    * elsewhere (in this process or another one on the same root) waits for that, and takes over if it dies.
    *
-   * @throws {LandfallError} INVALID_DIGEST (an algorithm that cannot be verified), SIZE_MISMATCH (it is here, in another size than the
-   *   descriptor says), NO_SPACE, FILESYSTEM, ABORTED
+   * @throws {LandfallError} INVALID_DIGEST (an algorithm that cannot be verified), SIZE_MISMATCH (it is here,
+   *   in another size than the descriptor says), NO_SPACE, FILESYSTEM, ABORTED
    */
   ingest(descriptor: Descriptor, options?: IngestOptions): Promise<IngestWriter | undefined>;
   /**
@@ -114,29 +115,32 @@ export interface IngestProgress {
 }
 
 /**
- * The one writer of an ingest. Writes may come in any order and overlap, of which the first to write a byte wins; the
- * running digest follows the frontier. Disposing without `commit` keeps what has arrived, and a later `ingest` of the same
- * digest begins with it.
+ * The one writer of an ingest. Writes may come in any order and overlap, of which the first to write a byte
+ * wins; the running digest follows the offset. Disposing without `commit` keeps what has arrived, and a later
+ * `ingest` of the same digest begins with it.
  */
 export interface IngestWriter extends AsyncDisposable {
   /** What is to arrive. */
   readonly descriptor: Descriptor;
   /** Contiguous bytes from 0: what may be read. */
-  readonly frontier: number;
-  /** What has not arrived yet, in order; all of it where nothing was left by an earlier ingest, nothing where it is whole. */
+  readonly sharedOffset: number;
+  /**
+   * What has not arrived yet, in order; all of it where nothing was left by an earlier ingest, nothing where
+   * it is whole.
+   */
   missing(): readonly ByteSpan[];
   /**
-   * The growing file, readable up to the frontier; stays readable through an open descriptor after commit, when this is
-   * the blob's own path. UNSUPPORTED where blobs are not files.
+   * The growing file, readable up to the offset; stays readable through an open descriptor after commit, when
+   * this is the blob's own path. UNSUPPORTED where blobs are not files.
    */
   readonly path: string;
   /** Where the file is once `commit` has renamed it. */
   readonly committedPath: string;
-  /** The frontier as threads share it: the buffer of a `Frontier` (src/system). */
+  /** The offset as threads share it: the buffer of a `SharedOffset` (src/system). */
   readonly shared: SharedArrayBuffer;
   /**
-   * Writes a chunk at an offset, and more chunks behind it, with one call where that can be. They are not kept after the
-   * promise resolves, and must not change before.
+   * Writes a chunk at an offset, and more chunks behind it, with one call where that can be. They are not
+   * kept after the promise resolves, and must not change before.
    *
    * @throws {ContentError} SIZE_MISMATCH (past the descriptor's size), NO_SPACE, FILESYSTEM
    */
@@ -144,8 +148,9 @@ export interface IngestWriter extends AsyncDisposable {
   /**
    * Size, digest, fsync, rename, fsync of the directory, row: in this order; after it the blob is visible.
    *
-   * @throws {ContentError} SIZE_MISMATCH (bytes missing: the partial stays), DIGEST_MISMATCH (the partial is discarded; retryable
-   *   where a part of it was left by an earlier ingest, which may have been damaged since), NO_SPACE, FILESYSTEM
+   * @throws {ContentError} SIZE_MISMATCH (bytes missing: the partial stays), DIGEST_MISMATCH (the partial is
+   *   discarded; retryable where a part of it was left by an earlier ingest, which may have been damaged
+   *   since), NO_SPACE, FILESYSTEM
    */
   commit(): Promise<BlobInfo>;
   /**

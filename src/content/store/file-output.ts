@@ -9,8 +9,8 @@ type OutputTarget =
   { readonly staged: TemporaryFile; readonly path: string } | { readonly plain: FileHandle };
 
 /**
- * A file that a command writes. It is written beside its name and put there only when it is whole, in place of one that was
- * there; a device or a pipe is written to as it is. To be disposed of in any case.
+ * A file that a command writes. It is written beside its name and put there only when it is whole, in place
+ * of one that was there; a device or a pipe is written to as it is. To be disposed of in any case.
  */
 export class FileOutput implements AsyncDisposable {
   /** Absolute. */
@@ -89,8 +89,9 @@ export function outputError(error: unknown, place: string): LandfallError {
 const PREFIX = '.landfall-';
 
 /**
- * A file that gets its name only when it is whole. Until then it lies in some directory under a name of its own, locked,
- * so that what a killed process left can be told from what somebody is writing. To be disposed of in any case.
+ * A file that gets its name only when it is whole. Until then it lies in some directory under a name of its
+ * own, locked, so that what a killed process left can be told from what somebody is writing. To be disposed
+ * of in any case.
  */
 export class TemporaryFile implements AsyncDisposable {
   readonly handle: FileHandle;
@@ -136,7 +137,10 @@ export class TemporaryFile implements AsyncDisposable {
   }
 }
 
-/** Removes the files that processes left in a directory which were killed before they could give them a name; as far as it may. */
+/**
+ * Removes the files that processes left in a directory which were killed before they could give them a name;
+ * as far as it may.
+ */
 export async function sweepTemporaryFiles(directory: string): Promise<void> {
   const names = await unlessRefused(readdir(directory));
   for (const name of names ?? []) {
@@ -153,7 +157,10 @@ export async function sweepTemporaryFiles(directory: string): Promise<void> {
   }
 }
 
-/** Takes it: false where somebody else has it, undefined where there is no locking here, and so nothing is swept. */
+/**
+ * Takes it: false where somebody else has it, undefined where there is no locking here, and so nothing is
+ * swept.
+ */
 function takeLock({ fd }: FileHandle): boolean | undefined {
   try {
     return tryLock(fd, 'exclusive');

@@ -25,11 +25,12 @@ export const LOCK_FILE = 'lock';
 const DATA_FILE = 'data';
 
 /**
- * The directory of one partial blob, held under a kernel lock: while this object lives nobody else writes, removes or
- * expires it, and when its process dies the kernel passes the lock to whoever waits.
+ * The directory of one partial blob, held under a kernel lock: while this object lives nobody else writes,
+ * removes or expires it, and when its process dies the kernel passes the lock to whoever waits.
  *
- * The lock file goes with the directory, so one that was waited for may be a deleted file while a new one stands under
- * its name. Who gets a lock therefore looks whether the name still means the file that it has locked.
+ * The lock file goes with the directory, so one that was waited for may be a deleted file while a new one
+ * stands under its name. Who gets a lock therefore looks whether the name still means the file that it has
+ * locked.
  */
 export class IngestDirectory {
   readonly path: string;
@@ -183,8 +184,8 @@ export interface IngestState {
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   /**
-   * Present once bytes were written out of order: which of them are there. Without it all bytes of the file were
-   * written in order, and its length says how many there are.
+   * Present once bytes were written out of order: which of them are there. Without it all bytes of the file
+   * were written in order, and its length says how many there are.
    */
   readonly spans?: readonly ByteSpan[];
 }
@@ -193,8 +194,8 @@ const STATE_FILE = 'state.json';
 const STATE_MAX_BYTES = 128 * 1024;
 
 /**
- * The state of a partial in its directory, which need not be locked by who only looks. Undefined where there is none, or
- * what is there makes no sense: then nothing of the partial is trusted.
+ * The state of a partial in its directory, which need not be locked by who only looks. Undefined where there
+ * is none, or what is there makes no sense: then nothing of the partial is trusted.
  */
 export async function readIngestState(path: string): Promise<IngestState | undefined> {
   try {
@@ -206,8 +207,8 @@ export async function readIngestState(path: string): Promise<IngestState | undef
 }
 
 /**
- * Replaces the state, so that a process that dies leaves the old one or the new one. Not synced: after a power cut a
- * partial is worth what its digest says.
+ * Replaces the state, so that a process that dies leaves the old one or the new one. Not synced: after a
+ * power cut a partial is worth what its digest says.
  */
 export async function writeIngestState(path: string, state: IngestState): Promise<void> {
   const temporary = join(path, `${STATE_FILE}.${randomUUID()}`);
@@ -233,8 +234,8 @@ export async function removeStateTemporaries(path: string): Promise<void> {
 }
 
 /**
- * Which bytes of a partial are there: in order, and joined where they touch. Without a state it is all of them or none, by the length of
- * its file: what came in one piece has none.
+ * Which bytes of a partial are there: in order, and joined where they touch. Without a state it is all of
+ * them or none, by the length of its file: what came in one piece has none.
  *
  * @param length of its file, in bytes
  * @param size of the whole blob: a partial that reaches beyond is not of this blob
@@ -254,8 +255,8 @@ export function trustedSpans(
 
 function stateOf(value: unknown): IngestState | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { mediaType, size, source, startedAt, spans, frontier } = value as Record<string, unknown>;
-  const recorded = spans ?? spansOfOld(frontier);
+  const { mediaType, size, source, startedAt, spans, sharedOffset } = value as Record<string, unknown>;
+  const recorded = spans ?? spansOfOld(sharedOffset);
   if (
     typeof mediaType !== 'string' ||
     !isCount(size) ||
@@ -275,8 +276,8 @@ function stateOf(value: unknown): IngestState | undefined {
 }
 
 /** A state from before partials kept more than their contiguous start says where that ends. */
-function spansOfOld(frontier: unknown): unknown {
-  return frontier === undefined ? undefined : [{ start: 0, end: frontier }];
+function spansOfOld(sharedOffset: unknown): unknown {
+  return sharedOffset === undefined ? undefined : [{ start: 0, end: sharedOffset }];
 }
 
 function isSpans(value: unknown): value is readonly ByteSpan[] {
@@ -331,8 +332,9 @@ export async function listPartials(root: string): Promise<readonly PartialBlob[]
 }
 
 /**
- * How far the partial in a directory of `ingest/` is, for who only looks: one that arrives out of order has more than its
- * writer has recorded so far. Undefined where it is not there, or no longer, since it became a blob.
+ * How far the partial in a directory of `ingest/` is, for who only looks: one that arrives out of order has
+ * more than its writer has recorded so far. Undefined where it is not there, or no longer, since it became a
+ * blob.
  *
  * @throws ContentError FILESYSTEM
  */
@@ -350,8 +352,8 @@ export interface ExpirePartialsOptions extends Abortable {
 }
 
 /**
- * Removes partials that nobody writes and nobody has gone on with, and temporary files of processes that died. One that is
- * in flight stays, however old.
+ * Removes partials that nobody writes and nobody has gone on with, and temporary files of processes that
+ * died. One that is in flight stays, however old.
  *
  * @returns what was removed
  */
@@ -409,7 +411,10 @@ async function measure(path: string, digest: Digest): Promise<PartialBlob | unde
   return changedAt === undefined ? undefined : { digest, ...known, updatedAt: changedAt, inFlight: false };
 }
 
-/** The state of a partial, read from its directory: `changedAt` is undefined without a directory, `isThere` is of the file. */
+/**
+ * The state of a partial, read from its directory: `changedAt` is undefined without a directory, `isThere` is
+ * of the file.
+ */
 async function look(path: string): Promise<{
   readonly known: Pick<PartialBlob, 'bytes' | 'size' | 'source'>;
   readonly changedAt: Date | undefined;

@@ -18,7 +18,7 @@ interface BlobCommit {
   readonly descriptor: Descriptor;
   readonly source?: string | undefined;
   /** This boot, where the blob is not to be synced; see src/metadata/database.ts. */
-  readonly unsynced?: string | undefined;
+  readonly notDurable?: string | undefined;
 }
 
 export interface LocalIngestOptions extends BlobCommit {
@@ -30,7 +30,10 @@ export interface LocalIngestOptions extends BlobCommit {
   readonly onEnd: () => void;
 }
 
-/** The way of a blob into a store on disk: a partial that grows in `ingest/`, and the commit that makes it a blob. */
+/**
+ * The way of a blob into a store on disk: a partial that grows in `ingest/`, and the commit that makes it a
+ * blob.
+ */
 export class LocalIngest implements IngestWriter {
   readonly descriptor: Descriptor;
   readonly #options: LocalIngestOptions;
@@ -52,14 +55,14 @@ export class LocalIngest implements IngestWriter {
   }
 
   /**
-   * Opens the partial in a directory that is locked, and takes over what an earlier process left there. When it
-   * fails the directory is still the caller's.
+   * Opens the partial in a directory that is locked, and takes over what an earlier process left there. When
+   * it fails the directory is still the caller's.
    *
    * @throws ContentError NO_SPACE, FILESYSTEM
    */
   static async begin(options: LocalIngestOptions): Promise<LocalIngest> {
     const { descriptor, directory, source } = options;
-    const sync = options.unsynced === undefined;
+    const sync = options.notDurable === undefined;
     const { file, spans } = await PartialFile.open(directory, descriptor, { source, sync });
     try {
       const ingest = new LocalIngest(options, file);
@@ -71,8 +74,8 @@ export class LocalIngest implements IngestWriter {
     }
   }
 
-  get frontier(): number {
-    return this.#bytes.frontier;
+  get sharedOffset(): number {
+    return this.#bytes.sharedOffset;
   }
 
   get progress(): IngestProgress {
@@ -167,22 +170,22 @@ export class LocalIngest implements IngestWriter {
 }
 
 /**
- * Makes a blob of a file that is whole and verified: the content first, then its name, then the name's durability, then the row. A blob
- * that can be seen is whole, at any moment, and the database never names a file that the disk may still lose, unless it says that too.
- * Where it fails the file is where it was.
+ * Makes a blob of a file that is whole and verified: the content first, then its name, then the name's
+ * durability, then the row. A blob that can be seen is whole, at any moment, and the database never names a
+ * file that the disk may still lose, unless it says that too. Where it fails the file is where it was.
  *
  * @param seal makes the file read-only, and durable where that is asked for
  * @throws ContentError NO_SPACE, FILESYSTEM
  */
 export async function commitFile(
-  { root, records, descriptor, source, unsynced }: BlobCommit,
+  { root, records, descriptor, source, notDurable }: BlobCommit,
   file: string,
   seal: (o: { readonly sync: boolean }) => Promise<void>,
 ): Promise<BlobInfo> {
   const { digest, size } = descriptor;
   const target = blobPath(root, digest);
   faultPoint('blob-commit:verified');
-  const mark = unsynced === undefined || (await records.isSynced(digest)) ? undefined : unsynced;
+  const mark = notDurable === undefined || (await records.isSynced(digest)) ? undefined : notDurable;
   try {
     await seal({ sync: mark === undefined });
     faultPoint('blob-commit:synced');
@@ -193,7 +196,7 @@ export async function commitFile(
     throw fileError(error, 'commit a blob', target);
   }
   try {
-    const info = await records.record({ digest, size, source, unsynced: mark });
+    const info = await records.record({ digest, size, source, notDurable: mark });
     faultPoint('blob-commit:recorded');
     return info;
   } catch (error) {
@@ -212,13 +215,20 @@ async function makeBlobDirectory(root: string, { digest }: Descriptor): Promise<
 }
 
 /**
- * After so many bytes that arrived out of order the state is written anew, beside the writes that go on meanwhile: that costs a
- * small file and a rename, and no sync, since what a killed process has written stays.
+ * After so many bytes that arrived out of order the state is written anew, beside the writes that go on
+ * meanwhile: that costs a small file and a rename, and no sync, since what a killed process has written
+ * stays.
  */
 const RECORD_EVERY_BYTES = 1024 * 1024;
-/** So many bytes may be without a record: a write that would make them more waits for it. What a kill can cost. */
+/**
+ * So many bytes may be without a record: a write that would make them more waits for it. What a kill can
+ * cost.
+ */
 const MOST_UNRECORDED_BYTES = 2 * 1024 * 1024;
-/** After so many bytes the disk is told to begin with them. A call costs some 20 µs, and far more where the disk is busy. */
+/**
+ * After so many bytes the disk is told to begin with them. A call costs some 20 µs, and far more where the
+ * disk is busy.
+ */
 const WRITE_BACK_BYTES = 8 * 1024 * 1024;
 /** So many are recorded at most, so that the state stays small. Downloads make a few. */
 const MOST_SPANS = 1024;
@@ -233,10 +243,11 @@ export interface PartialFileOptions {
 /**
  * The bytes of a partial blob and the record of which of them are there.
  *
- * While bytes come in order, the length of the file says it, and nothing else need be recorded to survive a crash.
- * Before the first write beyond the frontier the state says what there is, and from then on only what a state names
- * counts, since the file may have holes. A state never names a byte that was not written before it. What comes in one piece
- * needs no state: without one a file that has the blob's length is what it was meant to be, or its digest says that it is not.
+ * While bytes come in order, the length of the file says it, and nothing else need be recorded to survive a
+ * crash. Before the first write beyond the offset the state says what there is, and from then on only what a
+ * state names counts, since the file may have holes. A state never names a byte that was not written before
+ * it. What comes in one piece needs no state: without one a file that has the blob's length is what it was
+ * meant to be, or its digest says that it is not.
  */
 class PartialFile {
   readonly #directory: IngestDirectory;
@@ -401,7 +412,10 @@ class PartialFile {
     });
   }
 
-  /** Lets the state say what has arrived, and not for every few bytes. Waits for it only where too much would be lost. */
+  /**
+   * Lets the state say what has arrived, and not for every few bytes. Waits for it only where too much would
+   * be lost.
+   */
   async #recordNowAndThen(written: WrittenBytes): Promise<void> {
     if (!this.#isRecording && written.bytes - this.#recordedBytes >= RECORD_EVERY_BYTES) {
       this.#isRecording = true;

@@ -17,12 +17,12 @@ import type {
 export type ListedBlobs = BlobProvider & Pick<ContentStore, 'list'>;
 
 /**
- * A store that has what additional ones have too: it is looked at first, then they are, in their order. All that is
- * written goes to it alone.
+ * A store that has what additional ones have too: it is looked at first, then they are, in their order. All
+ * that is written goes to it alone.
  *
- * What an additional store has is here, so no ingest of it begins. Its small documents (index, manifest, config) are
- * copied nevertheless: a database can then be rebuilt from what lies beside it, and what an image consists of is still
- * known when an additional store is gone, which leaves its layers to be fetched again.
+ * What an additional store has is here, so no ingest of it begins. Its small manifests (index, manifest,
+ * config) are copied nevertheless: a database can then be rebuilt from what lies beside it, and what an image
+ * consists of is still known when an additional store is gone, which leaves its layers to be fetched again.
  */
 export class JoinedContentStore implements ContentStore {
   readonly #own: ContentStore;
@@ -54,7 +54,7 @@ export class JoinedContentStore implements ContentStore {
     const info = holder === this.#own ? undefined : await holder.info(descriptor.digest);
     if (info === undefined) return this.#own.ingest(descriptor, options);
     checkSize(descriptor, info.size);
-    if (!isDocument(descriptor)) return undefined;
+    if (!isManifestOrIndex(descriptor)) return undefined;
     const { source } = info;
     const copied = await this.#copy(
       descriptor,
@@ -113,7 +113,7 @@ export class JoinedContentStore implements ContentStore {
   }
 }
 
-function isDocument({ mediaType }: Descriptor): boolean {
+function isManifestOrIndex({ mediaType }: Descriptor): boolean {
   return isIndexType(mediaType) || isManifestType(mediaType) || isConfigType(mediaType);
 }
 

@@ -10,9 +10,9 @@ import { lock, syncfs } from '../../system/index.js';
 export const LAYOUT_VERSION = '1.0.0';
 
 /**
- * Writes a file at the top of a store so that a reader, or a machine that lost its power, sees the old content or the new
- * one and nothing else: temporary file, fsync, rename, fsync of the directory. The temporary file lies in `ingest/`,
- * where the collector finds it if this process dies.
+ * Writes a file at the top of a store so that a reader, or a machine that lost its power, sees the old
+ * content or the new one and nothing else: temporary file, fsync, rename, fsync of the directory. The
+ * temporary file lies in `ingest/`, where the collector finds it if this process dies.
  *
  * @param o `sync`: false where the machine may see anything, and the caller has noted that
  */
@@ -45,7 +45,9 @@ export function isTemporaryFile(name: string): boolean {
   return name.endsWith('.tmp');
 }
 
-/** Makes the names in a directory durable: an fsync of a file alone does not promise that its name survives. */
+/**
+ * Makes the names in a directory durable: an fsync of a file alone does not promise that its name survives.
+ */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await openDirectory(path);
   try {
@@ -66,9 +68,9 @@ export async function syncFileSystem(path: string): Promise<void> {
 }
 
 /**
- * Does something while no other process does such a thing: processes take turns at the files at the top of a store. The
- * lock is an flock on the root directory itself, so it leaves no file behind, and the kernel releases it when its holder
- * dies.
+ * Does something while no other process does such a thing: processes take turns at the files at the top of a
+ * store. The lock is an flock on the root directory itself, so it leaves no file behind, and the kernel
+ * releases it when its holder dies.
  */
 export async function withRootLocked<T>(
   root: string,
@@ -89,11 +91,11 @@ function openDirectory(path: string): Promise<FileHandle> {
 }
 
 /**
- * Makes a directory and those above it where they are missing, and makes the name of each durable. Something else that
- * has the name already is left for the caller to stumble over.
+ * Makes a directory and those above it where they are missing, and makes the name of each durable. Something
+ * else that has the name already is left for the caller to stumble over.
  *
- * Node's own recursive mkdir syncs nothing, and never ends where the kernel answers ENOENT below a directory that exists,
- * as in /proc.
+ * Node's own recursive mkdir syncs nothing, and never ends where the kernel answers ENOENT below a directory
+ * that exists, as in /proc.
  *
  * @param mode of the directory itself, less the umask; those above it get 0755
  */
@@ -166,8 +168,8 @@ const RESERVE_BYTES = 1024 * 1024;
 const FREE_BYTES = 8 * RESERVE_BYTES;
 
 /**
- * Keeps a little space aside, so that on a disk without any a store can still be opened and things be removed from it: both write
- * to the database first. Where it cannot be had now, it is made later.
+ * Keeps a little space aside, so that on a disk without any a store can still be opened and things be removed
+ * from it: both write to the database first. Where it cannot be had now, it is made later.
  */
 export async function keepReserve(root: string): Promise<void> {
   const file = join(root, RESERVE_FILE);
@@ -181,7 +183,10 @@ export async function keepReserve(root: string): Promise<void> {
   }
 }
 
-/** Does something that must be possible on a full disk: where it finds no space, the reserve is given up and it is done again. */
+/**
+ * Does something that must be possible on a full disk: where it finds no space, the reserve is given up and
+ * it is done again.
+ */
 export async function onReserve<T>(root: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -195,7 +200,8 @@ export async function onReserve<T>(root: string, act: () => Promise<T>): Promise
 const NO_SPACE_CODES: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
- * What a failed file operation means to a caller: NO_SPACE or FILESYSTEM. An error that is one of ours passes as it is.
+ * What a failed file operation means to a caller: NO_SPACE or FILESYSTEM. An error that is one of ours passes
+ * as it is.
  *
  * @param action what was being done, for the message: `write the blob`
  */

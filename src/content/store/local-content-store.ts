@@ -30,7 +30,7 @@ import {
 
 export interface LocalContentStoreOptions {
   /** This boot, where what is committed is not to be synced; see src/metadata/database.ts. */
-  readonly unsynced?: string | undefined;
+  readonly notDurable?: string | undefined;
 }
 
 const LIST_PAGE = 1000;
@@ -44,25 +44,26 @@ interface InFlight {
 }
 
 /**
- * The content store on disk: an OCI image layout whose blobs the database lists (image-spec: image-layout.md). Any
- * number of processes may use one root.
+ * The content store on disk: an OCI image layout whose blobs the database lists (image-spec:
+ * image-layout.md). Any number of processes may use one root.
  *
- * A blob is here when the database has its row and the disk has its file in full length. A file without a row is
- * what a process left that died in a commit: the next ingest of the blob takes it over, or else the collector takes it.
- * A row without its file is damage, and counts as absent, so that the next pull repairs it.
+ * A blob is here when the database has its row and the disk has its file in full length. A file without a row
+ * is what a process left that died in a commit: the next ingest of the blob takes it over, or else the
+ * collector takes it. A row without its file is damage, and counts as absent, so that the next pull repairs
+ * it.
  */
 export class LocalContentStore implements ContentStore {
   readonly root: string;
   readonly #database: MetadataDatabase;
   readonly #records: BlobRecords;
-  readonly #unsynced: string | undefined;
+  readonly #notDurable: string | undefined;
   readonly #inFlight = new Map<Digest, InFlight>();
 
   constructor(root: string, database: MetadataDatabase, o: LocalContentStoreOptions = {}) {
     this.root = root;
     this.#database = database;
     this.#records = new BlobRecords(root, database);
-    this.#unsynced = o.unsynced;
+    this.#notDurable = o.notDurable;
   }
 
   async info(digest: Digest): Promise<BlobInfo | undefined> {
@@ -104,9 +105,9 @@ export class LocalContentStore implements ContentStore {
   }
 
   /**
-   * The other door in, for what came without its digest: makes a blob of a file below the root that is whole and whose digest
-   * the caller has computed over all of its bytes. The file goes, also where the blob is here already; where this fails it
-   * stays. Waits for an ingest of the blob that is under way.
+   * The other door in, for what came without its digest: makes a blob of a file below the root that is whole
+   * and whose digest the caller has computed over all of its bytes. The file goes, also where the blob is
+   * here already; where this fails it stays. Waits for an ingest of the blob that is under way.
    *
    * @throws ContentError NO_SPACE, FILESYSTEM; LandfallError ABORTED
    */
@@ -190,8 +191,8 @@ export class LocalContentStore implements ContentStore {
   }
 
   /** What every commit of this store has in common. */
-  get #shared(): { root: string; records: BlobRecords; unsynced: string | undefined } {
-    return { root: this.root, records: this.#records, unsynced: this.#unsynced };
+  get #shared(): { root: string; records: BlobRecords; notDurable: string | undefined } {
+    return { root: this.root, records: this.#records, notDurable: this.#notDurable };
   }
 
   async #progressOf(digest: Digest, { writer }: InFlight): Promise<IngestProgress | undefined> {
@@ -239,17 +240,17 @@ export class LocalContentStore implements ContentStore {
       look: () => partialProgress(path),
       undo: (locked) => locked.leave(),
     });
-    const arrival = { descriptor, source, signal };
+    const download = { descriptor, source, signal };
     try {
       // Whoever had the lock before may have committed the blob, or died on the last steps of that.
       if (
         (await this.#isHere(descriptor)) ||
-        (await adoptBlob({ ...arrival, root: this.root, database: this.#database }))
+        (await adoptBlob({ ...download, root: this.root, database: this.#database }))
       ) {
         await directory.remove();
         return undefined;
       }
-      return await LocalIngest.begin({ ...arrival, ...this.#shared, directory, onEnd });
+      return await LocalIngest.begin({ ...download, ...this.#shared, directory, onEnd });
     } catch (error) {
       await directory.leave();
       throw error;
@@ -276,8 +277,9 @@ interface AdoptBlobOptions extends Abortable {
 }
 
 /**
- * Takes over the file of a blob whose process died after it gave the file its name and before it recorded it: what has
- * the right digest need not come again. A file of the right length that has another digest is removed.
+ * Takes over the file of a blob whose process died after it gave the file its name and before it recorded it:
+ * what has the right digest need not come again. A file of the right length that has another digest is
+ * removed.
  *
  * @returns whether the blob is here now
  * @throws ContentError NO_SPACE, FILESYSTEM; LandfallError ABORTED

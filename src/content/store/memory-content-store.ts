@@ -33,8 +33,9 @@ interface InFlight {
 }
 
 /**
- * A content store in memory, for tests and for content that is not worth a disk. It behaves as the one on disk, but
- * that nothing outlives it, and that its blobs have no path: {@link path} and the writers' `path` throw UNSUPPORTED.
+ * A content store in memory, for tests and for content that is not worth a disk. It behaves as the one on
+ * disk, but that nothing outlives it, and that its blobs have no path: {@link path} and the writers' `path`
+ * throw UNSUPPORTED.
  */
 export class MemoryContentStore implements ContentStore {
   readonly #blobs = new Map<Digest, StoredBlob>();
@@ -145,8 +146,8 @@ class MemoryIngest implements IngestWriter {
     this.#bytes = new ArrivingBytes(descriptor, this.#buffer);
   }
 
-  get frontier(): number {
-    return this.#bytes.frontier;
+  get sharedOffset(): number {
+    return this.#bytes.sharedOffset;
   }
 
   get progress(): IngestProgress {
@@ -233,7 +234,10 @@ function noPath(): never {
 
 const FIRST_BYTES = 64 * 1024;
 
-/** Bytes in memory that may be written at any offset. It grows by doubling with what arrives, not with what is announced. */
+/**
+ * Bytes in memory that may be written at any offset. It grows by doubling with what arrives, not with what is
+ * announced.
+ */
 export class GrowingBuffer implements ByteSink {
   #bytes = new Uint8Array(0);
 

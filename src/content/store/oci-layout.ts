@@ -23,8 +23,8 @@ const LAYOUT_MAX_BYTES = 64 * 1024;
 const NAMES_SHOWN = 20;
 
 /**
- * Any OCI image layout directory, read in place; nothing is written to it (image-spec: image-layout.md). Unlike in a
- * store of ours, nothing says that its blobs were verified: whoever reads one checks it.
+ * Any OCI image layout directory, read in place; nothing is written to it (image-spec: image-layout.md).
+ * Unlike in a store of ours, nothing says that its blobs were verified: whoever reads one checks it.
  */
 export class OciLayout implements BlobProvider {
   /** Absolute path. */
@@ -34,7 +34,10 @@ export class OciLayout implements BlobProvider {
     this.directory = directory;
   }
 
-  /** @throws ContentError BLOB_NOT_FOUND where it is not a layout; FILESYSTEM; SpecError INVALID_MANIFEST, UNSUPPORTED */
+  /**
+   * @throws ContentError BLOB_NOT_FOUND where it is not a layout; FILESYSTEM; SpecError INVALID_MANIFEST,
+   *   UNSUPPORTED
+   */
   static async open(directory: string): Promise<OciLayout> {
     const path = join(directory, LAYOUT_FILE);
     const bytes = await readSmallFile(path, LAYOUT_MAX_BYTES);
@@ -55,7 +58,8 @@ export class OciLayout implements BlobProvider {
   /**
    * `index.json`, read anew at each call, since other programs may be writing it.
    *
-   * @throws ContentError BLOB_NOT_FOUND, FILESYSTEM; SpecError INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED
+   * @throws ContentError BLOB_NOT_FOUND, FILESYSTEM; SpecError INVALID_MANIFEST, INVALID_DIGEST,
+   *   LIMIT_EXCEEDED
    */
   async index(): Promise<ImageIndex> {
     const path = join(this.directory, INDEX_FILE);
@@ -66,8 +70,8 @@ export class OciLayout implements BlobProvider {
         hint: 'Write the layout again: it is not whole.',
       });
     }
-    const document = parseManifest(bytes, MEDIA_TYPES.ociIndex);
-    if (document.kind === 'index') return document;
+    const manifest = parseManifest(bytes, MEDIA_TYPES.ociIndex);
+    if (manifest.kind === 'index') return manifest;
     throw new SpecError('INVALID_MANIFEST', `${path} is not an image index`);
   }
 
@@ -83,8 +87,8 @@ export class OciLayout implements BlobProvider {
   }
 
   /**
-   * The image of a name, or the only one there is where no name is given. Of several with one name, the first, as
-   * skopeo does.
+   * The image of a name, or the only one there is where no name is given. Of several with one name, the
+   * first, as skopeo does.
    *
    * @throws ContentError BLOB_NOT_FOUND, with the names that there are; and as {@link index}
    */
@@ -199,8 +203,8 @@ export interface NamedEntry {
  * The specification leaves the form of `org.opencontainers.image.ref.name` open, and tools differ:
  * - `io.containerd.image.name`, where it stands, is the full name, whatever the other says;
  * - a name with `:`, `/` or `@` is a reference: `landfall/demo:1.0` is tag 1.0 of docker.io/landfall/demo;
- * - a bare word, which is what umoci writes, is a tag in a repository named like the directory or file: tag `1.0` of the
- *   layout `/srv/Demo` is `demo:1.0`;
+ * - a bare word, which is what umoci writes, is a tag in a repository named like the directory or file: tag
+ *   `1.0` of the layout `/srv/Demo` is `demo:1.0`;
  * - the only image of a layout that gives it no name is `latest` of that repository;
  * - anything else has no name.
  *
@@ -236,7 +240,10 @@ function tryParse(text: string): Reference | undefined {
   }
 }
 
-/** A path's name as the last component of a repository: lower case, and one `-` for each run of what a name cannot hold. */
+/**
+ * A path's name as the last component of a repository: lower case, and one `-` for each run of what a name
+ * cannot hold.
+ */
 function repositoryOf(place: string): string {
   const name = basename(resolvePath(place))
     .toLowerCase()

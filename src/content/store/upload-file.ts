@@ -10,10 +10,13 @@ import { fileError, unlessMissing } from './layout-files.js';
 import { IngestDirectory } from './ingest-directory.js';
 
 /** What an upload is for, as it was begun. */
-export interface UploadFacts {
+export interface UploadInfo {
   /** The canonical name of the repository that it was begun in. */
   readonly repository: string;
-  /** `sha256` or `sha512`, as far as the client has said: its digest follows the bytes, another is computed at the end. */
+  /**
+   * `sha256` or `sha512`, as far as the client has said: its digest follows the bytes, another is computed at
+   * the end.
+   */
   readonly algorithm: string;
 }
 
@@ -26,15 +29,18 @@ export interface Running {
 
 const FACTS_FILE = 'upload.json';
 const PIECE_BYTES = 1024 * 1024;
-/** After so many bytes the disk is told to begin with them, so that little is left for the sync at the end. */
+/**
+ * After so many bytes the disk is told to begin with them, so that little is left for the sync at the end.
+ */
 const WRITE_BACK_BYTES = 8 * 1024 * 1024;
 
 /**
- * The bytes of one upload, for one writer at a time, under the lock of its directory. They come in order, so that the length
- * of the file says what there is, after a crash too; whether that is right, the digest says in the end.
+ * The bytes of one upload, for one writer at a time, under the lock of its directory. They come in order, so
+ * that the length of the file says what there is, after a crash too; whether that is right, the digest says
+ * in the end.
  */
 export class UploadFile {
-  readonly facts: UploadFacts;
+  readonly info: UploadInfo;
   readonly #directory: IngestDirectory;
   readonly #data: FileHandle;
   #size: number;
@@ -44,20 +50,20 @@ export class UploadFile {
   private constructor(
     directory: IngestDirectory,
     data: FileHandle,
-    o: { readonly facts: UploadFacts; readonly size: number; readonly running: Running | undefined },
+    o: { readonly info: UploadInfo; readonly size: number; readonly running: Running | undefined },
   ) {
     this.#directory = directory;
     this.#data = data;
-    this.facts = o.facts;
+    this.info = o.info;
     this.#size = o.size;
     this.#running = o.running?.bytes === o.size ? o.running : undefined;
   }
 
   /** @throws ContentError NO_SPACE, FILESYSTEM */
-  static async create(path: string, facts: UploadFacts): Promise<void> {
+  static async create(path: string, info: UploadInfo): Promise<void> {
     const directory = await IngestDirectory.lock(path);
     try {
-      await writeFile(join(path, FACTS_FILE), JSON.stringify(facts), { flag: 'wx' });
+      await writeFile(join(path, FACTS_FILE), JSON.stringify(info), { flag: 'wx' });
       await (await open(directory.dataPath, 'wx', 0o600)).close();
     } catch (error) {
       await directory.remove();
@@ -72,18 +78,18 @@ export class UploadFile {
    * @throws ContentError IN_USE (another process writes it), FILESYSTEM
    */
   static async open(path: string, running: Running | undefined): Promise<UploadFile | undefined> {
-    if ((await readUploadFacts(path)) === undefined) return undefined;
+    if ((await readUploadInfo(path)) === undefined) return undefined;
     const directory = await IngestDirectory.tryLock(path, { create: false });
     if (directory === undefined) {
       throw new ContentError('IN_USE', 'another process writes this upload', { retryable: true });
     }
     try {
       // It may have ended before it was ours.
-      const facts = await readUploadFacts(path);
+      const info = await readUploadInfo(path);
       const data = await unlessMissing(open(directory.dataPath, constants.O_RDWR | constants.O_NOFOLLOW));
-      if (facts !== undefined && data !== undefined) {
+      if (info !== undefined && data !== undefined) {
         const { size } = await data.stat();
-        return new UploadFile(directory, data, { facts, size, running });
+        return new UploadFile(directory, data, { info, size, running });
       }
     } catch (error) {
       await directory.release();
@@ -166,19 +172,22 @@ export class UploadFile {
     this.#running = { ...known, bytes: this.#size + length };
   }
 
-  /** What an earlier process has digested is read again at the end; a digest can only be begun at the first byte. */
+  /**
+   * What an earlier process has digested is read again at the end; a digest can only be begun at the first
+   * byte.
+   */
   #begun(): Running {
-    const { algorithm } = this.facts;
+    const { algorithm } = this.info;
     return { algorithm, digester: createDigester(algorithm === 'sha512' ? 'sha512' : 'sha256'), bytes: 0 };
   }
 }
 
 /** Undefined where there is no such upload. */
-export async function readUploadFacts(path: string): Promise<UploadFacts | undefined> {
+export async function readUploadInfo(path: string): Promise<UploadInfo | undefined> {
   try {
     const text = await unlessMissing(readFile(join(path, FACTS_FILE), 'utf8'));
-    const facts: unknown = text === undefined ? undefined : JSON.parse(text);
-    return isFacts(facts) ? facts : undefined;
+    const info: unknown = text === undefined ? undefined : JSON.parse(text);
+    return isInfo(info) ? info : undefined;
   } catch (error) {
     // A machine that lost its power may have kept the name alone.
     if (error instanceof SyntaxError) return undefined;
@@ -194,8 +203,8 @@ export async function uploadSize(path: string): Promise<number | undefined> {
   return file?.size;
 }
 
-function isFacts(value: unknown): value is UploadFacts {
+function isInfo(value: unknown): value is UploadInfo {
   if (typeof value !== 'object' || value === null) return false;
-  const { repository, algorithm } = value as Partial<Record<keyof UploadFacts, unknown>>;
+  const { repository, algorithm } = value as Partial<Record<keyof UploadInfo, unknown>>;
   return typeof repository === 'string' && typeof algorithm === 'string';
 }

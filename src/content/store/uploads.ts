@@ -9,7 +9,7 @@ import type { BlobInfo, ContentStore } from './content-store.js';
 import { fileError, makeDirectory, unlessMissing, uploadPath, uploadsDirectory } from './layout-files.js';
 import { IngestDirectory } from './ingest-directory.js';
 import type { LocalContentStore } from './local-content-store.js';
-import { readUploadFacts, type Running, type UploadFacts, UploadFile, uploadSize } from './upload-file.js';
+import { readUploadInfo, type Running, type UploadInfo, UploadFile, uploadSize } from './upload-file.js';
 
 export interface UploadsOptions {
   /** Where what is whole goes. */
@@ -18,7 +18,7 @@ export interface UploadsOptions {
   readonly content: Pick<ContentStore, 'info'>;
 }
 
-export interface UploadStatus extends UploadFacts {
+export interface UploadStatus extends UploadInfo {
   /** Bytes that have come. */
   readonly size: number;
 }
@@ -28,12 +28,12 @@ const ID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const MOST_RUNNING = 1000;
 
 /**
- * Blobs that come without saying first which they are (distribution-spec: Pushing blobs). An upload is a file below the root
- * that grows in order, until its digest is known and it becomes a blob by its name. It survives the process, and expires when
- * nothing was added to it for long.
+ * Blobs that come without saying first which they are (distribution-spec: Pushing blobs). An upload is a file
+ * below the root that grows in order, until its digest is known and it becomes a blob by its name. It
+ * survives the process, and expires when nothing was added to it for long.
  *
- * An upload has one writer at a time. Who opens it takes it over from an earlier writer of this process, since a client that
- * comes again has given up its other request, whatever the server still sees of that.
+ * An upload has one writer at a time. Who opens it takes it over from an earlier writer of this process,
+ * since a client that comes again has given up its other request, whatever the server still sees of that.
  */
 export class Uploads {
   readonly #local: LocalContentStore;
@@ -56,12 +56,12 @@ export class Uploads {
    *
    * @throws ContentError NO_SPACE, FILESYSTEM
    */
-  async begin(facts: UploadFacts): Promise<string> {
+  async begin(info: UploadInfo): Promise<string> {
     const id = randomUUID();
     await makeDirectory(uploadsDirectory(this.#local.root)).catch((error: unknown) => {
       throw fileError(error, 'begin an upload', uploadsDirectory(this.#local.root));
     });
-    await UploadFile.create(uploadPath(this.#local.root, id), facts);
+    await UploadFile.create(uploadPath(this.#local.root, id), info);
     return id;
   }
 
@@ -69,8 +69,8 @@ export class Uploads {
   async status(id: string): Promise<UploadStatus | undefined> {
     if (!ID.test(id)) return undefined;
     const path = uploadPath(this.#local.root, id);
-    const [facts, size] = await Promise.all([readUploadFacts(path), uploadSize(path)]);
-    return facts === undefined || size === undefined ? undefined : { ...facts, size };
+    const [info, size] = await Promise.all([readUploadInfo(path), uploadSize(path)]);
+    return info === undefined || size === undefined ? undefined : { ...info, size };
   }
 
   /**
@@ -132,13 +132,16 @@ export class UploadWriter implements AsyncDisposable {
     return this;
   }
 
-  /** Aborted when somebody else wants to go on with the upload: what this writer is given from then on is refused. */
+  /**
+   * Aborted when somebody else wants to go on with the upload: what this writer is given from then on is
+   * refused.
+   */
   get superseded(): AbortSignal {
     return this.#superseded.signal;
   }
 
-  get facts(): UploadFacts {
-    return this.#mine.facts;
+  get info(): UploadInfo {
+    return this.#mine.info;
   }
 
   /** Bytes that have come. */

@@ -147,16 +147,16 @@ function missingOf(lines: readonly WantedLine[], config: ContainerdConfig): Miss
  */
 function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability): MissingLine[] {
   const found = config.at('proxy_plugins', NAME, 'capabilities');
-  const told: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];
+  const reported: readonly unknown[] = Array.isArray(found?.value) ? found.value : [];
   const reasons: string[] = [];
-  let right = told;
-  if (told.includes(REBASE)) {
+  let right = reported;
+  if (reported.includes(REBASE)) {
     reasons.push('with "rebase", containerd downloads layers that landfall has');
     right = right.filter((capability) => capability !== REBASE);
   }
   const { available, detail } = idMappedMounts;
   // Up to version 2 it may be for containerd 1.7, which cannot mount such snapshots.
-  if (config.version >= 3 && available !== told.includes(REMAP_IDS)) {
+  if (config.version >= 3 && available !== reported.includes(REMAP_IDS)) {
     reasons.push(
       available
         ? 'containerd copies an image for containers of a user namespace'
@@ -165,7 +165,7 @@ function wrongCapabilities(config: ContainerdConfig, idMappedMounts: Capability)
     right = available ? [...right, REMAP_IDS] : right.filter((capability) => capability !== REMAP_IDS);
   }
   if (reasons.length === 0) return [];
-  const instead = found && { line: lineOf('capabilities', told), place: found.place };
+  const instead = found && { line: lineOf('capabilities', reported), place: found.place };
   return [{ table: headerOf(PROXY), line: lineOf('capabilities', right), why: reasons.join('; '), instead }];
 }
 

@@ -102,7 +102,7 @@ export class ContainerdImages implements AsyncDisposable {
   readonly #wanted: WantedImages;
   readonly #registrar: Registrar;
   readonly #stop = new AbortController();
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
   readonly #running: Promise<void>;
   #asked: Asked[] = [];
   #session: Session | undefined;
@@ -211,14 +211,14 @@ export class ContainerdImages implements AsyncDisposable {
     try {
       const reconciled = await this.#reconcile(new Set(asked.map(({ name }) => name)));
       for (const { answer } of asked) answer.resolve(reconciled);
-      for (const error of reconciled.failed.values()) this.#tell(error);
+      for (const error of reconciled.failed.values()) this.#emit(error);
       if (reconciled.failed.size > 0) return false;
-      if (reconciled.isComplete) this.#told.clear();
+      if (reconciled.isComplete) this.#reported.clear();
       this.#awaySince = undefined;
       return true;
     } catch (error) {
       for (const { answer } of asked) answer.reject(error);
-      this.#tell(error);
+      this.#emit(error);
       return false;
     }
   }
@@ -367,7 +367,7 @@ export class ContainerdImages implements AsyncDisposable {
     return isOver;
   }
 
-  #tell(error: unknown): void {
+  #emit(error: unknown): void {
     if (this.#stop.signal.aborted) return;
     const problem = error instanceof Error ? error : new Error(String(error));
     const isAway = isLandfallError(problem) && problem.retryable;
@@ -377,8 +377,8 @@ export class ContainerdImages implements AsyncDisposable {
     }
     // Its words for being away differ from time to time.
     const key = isAway ? problem.code : problem.message;
-    if (this.#told.has(key)) return;
-    this.#told.add(key);
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
     this.#options.onProblem(problem);
   }
 }

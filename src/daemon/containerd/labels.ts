@@ -20,10 +20,10 @@ const CONTENT_REF = 'containerd.io/gc.ref.content';
 const SNAPSHOT_GC_REF = 'containerd.io/gc.ref.snapshot';
 
 /** Keeps the content below a manifest for as long as the manifest is kept (containerd: ChildGCLabels). */
-export function childLabels(document: ImageManifest | ImageIndex): Labels {
+export function childLabels(manifest: ImageManifest | ImageIndex): Labels {
   const labels: Record<string, string> = {};
   const counts = new Map<string, number>();
-  for (const child of childrenOf(document)) {
+  for (const child of childrenOf(manifest)) {
     const key = refOf(child);
     const count = counts.get(key) ?? 0;
     counts.set(key, count + 1);

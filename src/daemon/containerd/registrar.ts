@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { BlobProvider } from '../../content/index.js';
-import { readVerified } from '../../engine/images/read-document.js';
+import { readVerified } from '../../engine/images/read-manifest.js';
 import { type Abortable, LandfallError } from '../../errors.js';
 import { type Digest, LIMITS } from '../../spec/index.js';
 import {

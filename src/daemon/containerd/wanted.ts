@@ -1,6 +1,6 @@
 import type { CatalogImage } from '../../content/index.js';
 import { type LoadedImage, loadImage } from '../../engine/images/image.js';
-import { readVerified } from '../../engine/images/read-document.js';
+import { readVerified } from '../../engine/images/read-manifest.js';
 import type { Store } from '../../engine/store.js';
 import { LandfallError } from '../../errors.js';
 import {

@@ -54,7 +54,7 @@ export function nodeReference(name: string): Reference {
 const SHORTEST_ID = 4;
 
 /** The info of an image that stays the same as long as the platforms of its target do. */
-interface ImageFacts {
+interface ImageInfo {
   readonly id: Digest;
   readonly user: string | undefined;
 }
@@ -62,7 +62,7 @@ interface ImageFacts {
 /** All images of a store, kept in memory for as long as nothing is written to its database. */
 export class NodeImages {
   readonly #options: NodeImagesOptions;
-  readonly #facts = new Map<string, ImageFacts>();
+  readonly #info = new Map<string, ImageInfo>();
   #known: { readonly state: string; readonly images: Promise<readonly NodeImage[]> } | undefined;
 
   constructor(options: NodeImagesOptions) {
@@ -94,27 +94,27 @@ export class NodeImages {
 
   async #read(): Promise<readonly NodeImage[]> {
     const summaries = await listImages(this.#options.store);
-    const byId = new Map<Digest, { facts: ImageFacts; summaries: ImageSummary[] }>();
+    const byId = new Map<Digest, { info: ImageInfo; summaries: ImageSummary[] }>();
     const used = new Set<string>();
     for (const summary of summaries) {
       const key = `${summary.digest} ${summary.platforms.join(' ')}`;
       used.add(key);
-      const facts = this.#facts.get(key) ?? (await this.#factsOf(summary));
+      const info = this.#info.get(key) ?? (await this.#infoOf(summary));
       // An image that is just being removed has no info; it may be here again at the next call.
-      if (facts === undefined) continue;
-      this.#facts.set(key, facts);
-      const known = byId.get(facts.id);
-      if (known === undefined) byId.set(facts.id, { facts, summaries: [summary] });
+      if (info === undefined) continue;
+      this.#info.set(key, info);
+      const known = byId.get(info.id);
+      if (known === undefined) byId.set(info.id, { info, summaries: [summary] });
       else known.summaries.push(summary);
     }
-    for (const key of this.#facts.keys()) if (!used.has(key)) this.#facts.delete(key);
+    for (const key of this.#info.keys()) if (!used.has(key)) this.#info.delete(key);
     return [...byId.values()]
-      .map(({ facts, summaries: named }) => this.#imageOf(facts, named))
+      .map(({ info, summaries: named }) => this.#imageOf(info, named))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** Undefined for an artifact, and for an image that is too damaged to read. */
-  async #factsOf({ name }: ImageSummary): Promise<ImageFacts | undefined> {
+  async #infoOf({ name }: ImageSummary): Promise<ImageInfo | undefined> {
     const { catalog, content } = this.#options.store;
     try {
       const record = await catalog.get(name);
@@ -127,7 +127,7 @@ export class NodeImages {
     }
   }
 
-  #imageOf({ id, user }: ImageFacts, summaries: readonly ImageSummary[]): NodeImage {
+  #imageOf({ id, user }: ImageInfo, summaries: readonly ImageSummary[]): NodeImage {
     const references = summaries.map(({ name, digest }) => ({ ...parseReference(name), target: digest }));
     const tags = references.filter(({ tag, digest }) => tag !== undefined && digest === undefined);
     const names = summaries.map(({ name }) => name);

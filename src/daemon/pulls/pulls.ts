@@ -17,9 +17,9 @@ import {
 } from '../../spec/index.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { registryFor } from './credentials.js';
-import { PullTurns, type PullTurnsOptions, Transfer, type TransferProgress } from './transfer.js';
+import { PullSlots, type PullSlotsOptions, Transfer, type TransferProgress } from './transfer.js';
 
-export interface PullsOptions extends PullTurnsOptions {
+export interface PullsOptions extends PullSlotsOptions {
   readonly store: Store;
   /** With the daemon's own credentials. */
   readonly registry: RegistryClient;
@@ -99,14 +99,14 @@ export class Pulls extends EventEmitter<PullsEvents> {
   readonly #flights = new Set<Flight>();
   /** Those that can be joined, by what they are of. */
   readonly #joinable = new Map<string, Flight>();
-  readonly #turns: PullTurns;
+  readonly #slots: PullSlots;
   #count = 0;
   #stopped = false;
 
   constructor(options: PullsOptions) {
     super();
     this.#options = options;
-    this.#turns = new PullTurns(options);
+    this.#slots = new PullSlots(options);
   }
 
   /** How many calls wait for a transfer. */
@@ -203,7 +203,7 @@ export class Pulls extends EventEmitter<PullsEvents> {
       });
     };
     try {
-      const result = await this.#turns.take(reference.registry, controller.signal, async () => {
+      const result = await this.#slots.take(reference.registry, controller.signal, async () => {
         transfer.begun();
         this.emit('begun', transfer.id, transfer.reference);
         this.emit('changed', transfer);

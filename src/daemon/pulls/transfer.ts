@@ -186,7 +186,7 @@ function isArriving(state: Extract<PullEvent, { type: 'blob' }>['state']): boole
   }
 }
 
-export interface PullTurnsOptions {
+export interface PullSlotsOptions {
   /** Images that are pulled at once; what is more waits. Default: no bound but the budget's. */
   readonly maxParallel?: number | undefined;
   /** The same for those of one registry. */
@@ -194,11 +194,11 @@ export interface PullTurnsOptions {
 }
 
 /** Limits how many pulls go on at once, in all and of one registry. */
-export class PullTurns {
+export class PullSlots {
   readonly #all: Limiter;
   readonly #perRegistry: KeyedLimiter<string>;
 
-  constructor(options: PullTurnsOptions) {
+  constructor(options: PullSlotsOptions) {
     this.#all = new Limiter(options.maxParallel ?? Number.POSITIVE_INFINITY);
     this.#perRegistry = new KeyedLimiter(options.maxParallelPerRegistry ?? Number.POSITIVE_INFINITY);
   }

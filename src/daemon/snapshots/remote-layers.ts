@@ -34,9 +34,9 @@ const KEPT_MS = 10 * 60_000;
  */
 export class RemoteLayers implements AsyncDisposable {
   readonly #options: RemoteLayersOptions;
-  readonly #arrivals = new Map<string, ImageArrival>();
+  readonly #downloads = new Map<string, ImagePull>();
   /** Pulls that broke off, which keep their layers. */
-  readonly #broken = new Map<string, ImageArrival>();
+  readonly #broken = new Map<string, ImagePull>();
 
   constructor(options: RemoteLayersOptions) {
     this.#options = options;
@@ -52,38 +52,38 @@ export class RemoteLayers implements AsyncDisposable {
     throwIfAborted(signal);
     // What it is called decides with which credentials it is pulled.
     const key = `${image.asked} ${formatReference(image.reference)}`;
-    const arrival = this.#arrivals.get(key) ?? this.#begin(key, image);
-    await arrival.wait(chainId, signal);
+    const download = this.#downloads.get(key) ?? this.#begin(key, image);
+    await download.wait(chainId, signal);
   }
 
   /** A chain is retained now, and need not be kept any more for a late request. */
   held(chainId: Digest): void {
-    for (const arrival of [...this.#arrivals.values(), ...this.#broken.values()]) arrival.held(chainId);
+    for (const download of [...this.#downloads.values(), ...this.#broken.values()]) download.held(chainId);
   }
 
-  #begin(key: string, image: RemoteImage): ImageArrival {
-    const arrival: ImageArrival = new ImageArrival(image, {
+  #begin(key: string, image: RemoteImage): ImagePull {
+    const download: ImagePull = new ImagePull(image, {
       ...this.#options,
       before: this.#broken.get(key),
-      onBroken: () => this.#broken.set(key, arrival),
+      onBroken: () => this.#broken.set(key, download),
       onEnd: () => {
-        for (const arrivals of [this.#arrivals, this.#broken])
-          if (arrivals.get(key) === arrival) arrivals.delete(key);
+        for (const downloads of [this.#downloads, this.#broken])
+          if (downloads.get(key) === download) downloads.delete(key);
       },
     });
-    this.#arrivals.set(key, arrival);
-    return arrival;
+    this.#downloads.set(key, download);
+    return download;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const all = [...this.#arrivals.values(), ...this.#broken.values()];
-    await Promise.all(all.map((arrival) => arrival[Symbol.asyncDispose]()));
+    const all = [...this.#downloads.values(), ...this.#broken.values()];
+    await Promise.all(all.map((download) => download[Symbol.asyncDispose]()));
   }
 }
 
-interface ImageArrivalOptions extends RemoteLayersOptions {
+interface ImagePullOptions extends RemoteLayersOptions {
   /** An earlier pull of the image, which broke off: its layers are kept until this one ends. */
-  readonly before: ImageArrival | undefined;
+  readonly before: ImagePull | undefined;
   /** It is not to be joined any more, and keeps what came. */
   readonly onBroken: () => void;
   /** It is not to be joined any more, and keeps nothing. */
@@ -91,9 +91,9 @@ interface ImageArrivalOptions extends RemoteLayersOptions {
 }
 
 /** The pull of one image, and the calls that wait for its layers. */
-class ImageArrival implements AsyncDisposable {
+class ImagePull implements AsyncDisposable {
   readonly #image: RemoteImage;
-  readonly #options: ImageArrivalOptions;
+  readonly #options: ImagePullOptions;
   readonly #controller = new AbortController();
   readonly #committed = new Set<string>();
   readonly #looks = new Map<string, () => void>();
@@ -105,7 +105,7 @@ class ImageArrival implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  constructor(image: RemoteImage, options: ImageArrivalOptions) {
+  constructor(image: RemoteImage, options: ImagePullOptions) {
     this.#image = image;
     this.#options = options;
     this.#lease = options.store.leases.create();

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { RecentMap } from '../../concurrency/index.js';
 import { collectGarbage } from '../../engine/upkeep/collect-garbage.js';
-import { letGoOfSnapshot } from '../../engine/images/names.js';
+import { releaseSnapshot } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { type ErrorCode, isLandfallError, LandfallError, TrustError, UnpackError } from '../../errors.js';
 import { type Digest, isDigest } from '../../spec/index.js';
@@ -17,7 +17,7 @@ import {
   type TimestampMessage,
 } from './remote-image.js';
 import type { RemoteLayers } from './remote-layers.js';
-import type { SnapshotGate } from './snapshot-gate.js';
+import type { SnapshotAdmission } from './snapshot-admission.js';
 
 /** The holder of snapshots that are prepared here, in the store. */
 export const HOLDER = 'containerd';
@@ -38,7 +38,7 @@ export interface SnapshotsServiceOptions {
   readonly store: Store;
   readonly remote: Pick<RemoteLayers, 'bring' | 'held'>;
   /** What a signature policy has to say; absent where there is none. */
-  readonly gate?: Pick<SnapshotGate, 'admit'> | undefined;
+  readonly admission?: Pick<SnapshotAdmission, 'admit'> | undefined;
   /**
    * Called for each layer of an image that was asked for; the reason comes with a layer that is left to
    * containerd.
@@ -95,26 +95,26 @@ const LISTED_AT_ONCE = 100;
  * verified chains that it has asked for. A collection of either side leaves what the other one retains.
  */
 export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsService {
-  const { store, gate, onFreed } = options;
+  const { store, admission, onFreed } = options;
   const { snapshotter } = store;
   const left = new LeftLayers();
   const held = async (name: string): Promise<SnapshotInfo> => {
     const found = await snapshotter.stat(name);
-    if (found?.heldBy === HOLDER) return found;
+    if (found?.retainedBy === HOLDER) return found;
     throw new UnpackError('SNAPSHOT_NOT_FOUND', `there is no snapshot ${name}`);
   };
   return {
     prepare: async (request, { signal }) => {
-      const image = await gate?.admit(request, { signal });
+      const image = await admission?.admit(request, { signal });
       await bringLayer(options, left, request, image, signal);
       const { key, parent, labels } = request;
-      const given = { labels, heldBy: HOLDER, image, remapped: key.endsWith(REMAPPING) };
+      const given = { labels, retainedBy: HOLDER, image, remapped: key.endsWith(REMAPPING) };
       return { mounts: await snapshotter.prepare(key, nameOf(parent), given) };
     },
     view: async (request, { signal }) => {
-      await gate?.admit(request, { signal });
+      await admission?.admit(request, { signal });
       const { key, parent, labels } = request;
-      return { mounts: await snapshotter.view(key, nameOf(parent), { labels, heldBy: HOLDER }) };
+      return { mounts: await snapshotter.view(key, nameOf(parent), { labels, retainedBy: HOLDER }) };
     },
     mounts: async ({ key }) => ({ mounts: await snapshotter.mounts(key).catch(asPrecondition) }),
     commit: async ({ key, name, parent, labels }) => {
@@ -123,7 +123,7 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
       return {};
     },
     remove: async ({ key }) => {
-      const freed = await letGoOfSnapshot(store, key, HOLDER);
+      const freed = await releaseSnapshot(store, key, HOLDER);
       onFreed?.('snapshot', freed);
       return {};
     },
@@ -136,7 +136,7 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
     list: async function* ({ filters }) {
       const fits = parseFilters(filters, fieldOf);
       let page: InfoMessage[] = [];
-      for await (const info of snapshotter.listHeld(HOLDER)) {
+      for await (const info of snapshotter.listRetained(HOLDER)) {
         if (!fits(info)) continue;
         page.push(messageOf(info));
         if (page.length < LISTED_AT_ONCE) continue;
@@ -162,7 +162,7 @@ export function snapshotsService(options: SnapshotsServiceOptions): SnapshotsSer
  * label that names it. Where that cannot be, containerd downloads the layer itself, into the snapshot that it
  * prepares.
  *
- * @param ending see `SnapshotGate.admit`
+ * @param ending see `SnapshotAdmission.admit`
  * @throws ALREADY_EXISTS where it is here; TrustError, since containerd must not download what a policy
  *   refuses
  */
@@ -180,7 +180,7 @@ async function bringLayer(
   if (chainId === undefined || !isDigest(chainId)) return;
   const hold = async (outcome: LayerOutcome): Promise<void> => {
     const given = { by: HOLDER, parent: nameOf(parent), labels, image: ending };
-    if ((await store.snapshotter.holdChain(chainId, given)) === undefined) return;
+    if ((await store.snapshotter.retainChain(chainId, given)) === undefined) return;
     remote.held(chainId);
     onLayer(outcome, chainId);
     throw new LandfallError('ALREADY_EXISTS', `the layers ${chainId} are here`);

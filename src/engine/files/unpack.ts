@@ -40,7 +40,7 @@ import {
   manifestsHere,
   requireUnpackable,
 } from '../images/image.js';
-import { digestIn } from '../images/read-document.js';
+import { digestIn } from '../images/read-manifest.js';
 import { settleStore, type Store } from '../store.js';
 
 export interface UnpackImageOptions extends Abortable, ExtractionOptions {

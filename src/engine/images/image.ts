@@ -1,4 +1,4 @@
-import type { BlobProvider, DocumentFacts } from '../../content/index.js';
+import type { BlobProvider, ManifestInfo } from '../../content/index.js';
 import {
   type Abortable,
   ContentError,
@@ -38,7 +38,7 @@ import {
   readManifest,
   readVerified,
   selectManifest,
-} from './read-document.js';
+} from './read-manifest.js';
 
 /** One layer of an image: what the manifest says of it, and what the config says (image-spec: config.md). */
 export interface ImageLayer {
@@ -177,7 +177,7 @@ export function artifactError(name: string, { config }: ImageManifest, hint?: st
   );
 }
 
-/** An image manifest of which document and config are here. */
+/** An image manifest of which manifest and config are here. */
 export interface LocalManifest {
   readonly descriptor: Descriptor;
   readonly manifest: ImageManifest;
@@ -205,16 +205,16 @@ async function manifestsBelow(
   if (!known || depth > LIMITS.indexDepth || seen.has(target.digest)) return [];
   seen.add(target.digest);
   if ((await content.info(target.digest)) === undefined) return [];
-  const document = await readManifest(content, target);
-  if (document.kind === 'index') {
+  const manifest = await readManifest(content, target);
+  if (manifest.kind === 'index') {
     const below: LocalManifest[] = [];
-    for (const child of document.manifests) {
+    for (const child of manifest.manifests) {
       below.push(...(await manifestsBelow(content, child, { depth: depth + 1, seen })));
     }
     return below;
   }
-  const image = await readRunnable(content, document);
-  return image === undefined ? [] : [{ descriptor: target, manifest: document, ...image }];
+  const image = await readRunnable(content, manifest);
+  return image === undefined ? [] : [{ descriptor: target, manifest: manifest, ...image }];
 }
 
 /**
@@ -287,7 +287,7 @@ export function requireUnpackable(
   );
 }
 
-interface RecordDocumentsOptions {
+interface RecordManifestsOptions {
   /**
    * What becomes of a manifest below an index that is here without all that it lists: it was left by a pull
    * that did not end, unless its content was lost. `skip` says the former, and is the default.
@@ -299,32 +299,32 @@ interface RecordDocumentsOptions {
  * Records what the indexes and manifests from a target down say, as far as they are here. The target itself
  * always is recorded. Call it before a name is given to the target, while everything is leased.
  *
- * Errors: those of reading documents; of those below the target only where they are not damaged.
+ * Errors: those of reading manifests; of those below the target only where they are not damaged.
  */
-export async function recordDocuments(
-  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+export async function recordManifests(
+  store: Pick<StoreParts, 'content' | 'manifests' | 'database'>,
   target: Descriptor,
-  { incomplete = 'skip' }: RecordDocumentsOptions = {},
+  { incomplete = 'skip' }: RecordManifestsOptions = {},
 ): Promise<void> {
-  const found: DocumentFacts[] = [];
+  const found: ManifestInfo[] = [];
   await survey(store, target, { found, incomplete, depth: 0 });
-  await store.documents.put(found);
+  await store.manifests.put(found);
 }
 
 /**
- * Records the documents of images of which nothing is recorded. Returns the names of those whose target
+ * Records the manifests of images of which nothing is recorded. Returns the names of those whose target
  * cannot be read, by that target.
  */
-export async function recordMissingDocuments(
-  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+export async function recordMissingManifests(
+  store: Pick<StoreParts, 'content' | 'manifests' | 'database'>,
   o: Abortable = {},
 ): Promise<ReadonlyMap<Digest, string>> {
   const unreadable = new Map<Digest, string>();
-  for (const { name, target } of await store.documents.unrecorded()) {
+  for (const { name, target } of await store.manifests.unrecorded()) {
     throwIfAborted(o.signal);
     try {
-      await recordDocuments(store, target);
-      if ((await store.documents.get(target.digest)) === undefined) unreadable.set(target.digest, name);
+      await recordManifests(store, target);
+      if ((await store.manifests.get(target.digest)) === undefined) unreadable.set(target.digest, name);
     } catch (error) {
       if (!(error instanceof LandfallError)) throw error;
       unreadable.set(target.digest, name);
@@ -334,25 +334,25 @@ export async function recordMissingDocuments(
 }
 
 async function survey(
-  store: Pick<StoreParts, 'content' | 'documents' | 'database'>,
+  store: Pick<StoreParts, 'content' | 'manifests' | 'database'>,
   descriptor: Descriptor,
-  o: Required<RecordDocumentsOptions> & { readonly found: DocumentFacts[]; readonly depth: number },
+  o: Required<RecordManifestsOptions> & { readonly found: ManifestInfo[]; readonly depth: number },
 ): Promise<void> {
   const { digest, mediaType } = descriptor;
   const isIndex = isIndexType(mediaType);
   if (!isIndex && !isManifestType(mediaType)) return;
   if (o.depth > LIMITS.indexDepth || (await store.content.info(digest)) === undefined) return;
-  const known = await store.documents.get(digest);
+  const known = await store.manifests.get(digest);
   if (!isIndex && known?.platform !== undefined) return;
-  const document = await readManifest(store.content, descriptor);
+  const manifest = await readManifest(store.content, descriptor);
   const below = o.depth > 0;
-  if (document.kind === 'manifest') {
-    if (below && o.incomplete === 'skip' && !(await isWhole(store, document))) return;
-    o.found.push(await factsOfManifest(store.content, descriptor, document));
+  if (manifest.kind === 'manifest') {
+    if (below && o.incomplete === 'skip' && !(await isWhole(store, manifest))) return;
+    o.found.push(await infoOfManifest(store.content, descriptor, manifest));
     return;
   }
-  if (known === undefined) o.found.push(factsOf(descriptor, document));
-  for (const child of document.manifests) {
+  if (known === undefined) o.found.push(infoOf(descriptor, manifest));
+  for (const child of manifest.manifests) {
     try {
       await survey(store, child, { ...o, depth: o.depth + 1 });
     } catch (error) {
@@ -377,39 +377,39 @@ async function isWhole(
   return true;
 }
 
-/** What a document says of itself: all there is to know of an index or an artifact. */
-export function factsOf(
+/** What a manifest says of itself: all there is to know of an index or an artifact. */
+export function infoOf(
   { digest, mediaType }: Descriptor,
-  document: ImageIndex | ImageManifest,
-): DocumentFacts {
+  manifest: ImageIndex | ImageManifest,
+): ManifestInfo {
   return {
     digest,
     mediaType,
-    subject: document.subject?.digest,
-    children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
+    subject: manifest.subject?.digest,
+    children: childrenOf(manifest).map((child) => ({ digest: child.digest, size: child.size })),
     chainIds: [],
   };
 }
 
 /** The same of a manifest, with what only its config says, where that can be read. */
-async function factsOfManifest(
+async function infoOfManifest(
   content: BlobProvider,
   descriptor: Descriptor,
   manifest: ImageManifest,
-): Promise<DocumentFacts> {
-  const facts = factsOf(descriptor, manifest);
+): Promise<ManifestInfo> {
+  const info = infoOf(descriptor, manifest);
   try {
     const image = await readRunnable(content, manifest);
-    if (image === undefined) return facts;
+    if (image === undefined) return info;
     return {
-      ...facts,
+      ...info,
       platform: formatPlatform(image.platform),
       imageId: manifest.config.digest,
       chainIds: image.layers.map(({ chainId }) => chainId),
     };
   } catch (error) {
     // Its blobs are known all the same.
-    if (error instanceof LandfallError) return facts;
+    if (error instanceof LandfallError) return info;
     throw error;
   }
 }

@@ -11,7 +11,7 @@ import {
   textOf,
 } from '../../metadata/index.js';
 import { type Digest, parseDigest } from '../../spec/index.js';
-import { recordMissingDocuments } from './image.js';
+import { recordMissingManifests } from './image.js';
 import type { Store } from '../store.js';
 
 /** An image, with what it takes in the store that has its name. Names of one target are one image there. */
@@ -50,20 +50,20 @@ export interface ImageSummary extends ImageSizes {
  */
 export async function listImages(store: Store, { signal }: Abortable = {}): Promise<readonly ImageSummary[]> {
   throwIfAborted(signal);
-  await recordMissingDocuments(store, { signal });
+  await recordMissingManifests(store, { signal });
   await store.snapshotter.measure({ signal });
   const stores = [{ root: undefined, database: store.database }, ...store.additional];
   const [images, ...surveys] = await Promise.all([
     store.catalog.list(),
     ...stores.map(async ({ root, database }) => [root, await surveyTargets(database)] as const),
   ]);
-  const facts = new Map<string | undefined, ReadonlyMap<Digest, TargetFacts>>(surveys);
-  return images.map((image) => summaryOf(image, facts.get(image.additionalRoot)?.get(image.target.digest)));
+  const info = new Map<string | undefined, ReadonlyMap<Digest, TargetInfo>>(surveys);
+  return images.map((image) => summaryOf(image, info.get(image.additionalRoot)?.get(image.target.digest)));
 }
 
-function summaryOf(image: CatalogImage, facts: TargetFacts | undefined): ImageSummary {
+function summaryOf(image: CatalogImage, info: TargetInfo | undefined): ImageSummary {
   const { name, target, createdAt, updatedAt, usedAt, pinned, additionalRoot } = image;
-  const { platforms = [], imageIds = [], ...sizes } = facts ?? {};
+  const { platforms = [], imageIds = [], ...sizes } = info ?? {};
   const [imageId] = imageIds;
   return {
     name,
@@ -96,7 +96,7 @@ export interface ImageSizes {
 }
 
 /** What is known of the images below a target. */
-interface TargetFacts extends ImageSizes {
+interface TargetInfo extends ImageSizes {
   /** In the index's order, as text. */
   readonly platforms: readonly string[];
   /** Digests of the configs, in the same order. */
@@ -104,14 +104,14 @@ interface TargetFacts extends ImageSizes {
 }
 
 /**
- * What the target of each image takes in one store. Only documents are walked here; all that they list
- * besides is added up by the database, grouped by the documents that list it: a hundred thousand blobs are
+ * What the target of each image takes in one store. Only manifests are walked here; all that they list
+ * besides is added up by the database, grouped by the manifests that list it: a hundred thousand blobs are
  * a few thousand groups.
  */
-export async function surveyTargets(database: MetadataDatabase): Promise<ReadonlyMap<Digest, TargetFacts>> {
+export async function surveyTargets(database: MetadataDatabase): Promise<ReadonlyMap<Digest, TargetInfo>> {
   // All at once: the database goes on with the next while what it has found is looked at, and the longest
   // runs beside.
-  const [{ documents, users, sums: found }, listed, chains] = await Promise.all([
+  const [{ manifests: manifestStore, users, sums: found }, listed, chains] = await Promise.all([
     walk(database),
     database.getBeside(LISTED).then(linesOf),
     database.get(CHAINS).then(linesOf),
@@ -120,7 +120,7 @@ export async function surveyTargets(database: MetadataDatabase): Promise<Readonl
   for (const [ids, bytes] of chains) addTo(users.of(ids), 'snapshotSize', Number(bytes));
   return new Map(
     [...found].map(([target, sums]) => {
-      const manifests = documents.manifests(target);
+      const manifests = manifestStore.manifests(target);
       return [
         target,
         {
@@ -134,22 +134,22 @@ export async function surveyTargets(database: MetadataDatabase): Promise<Readonl
   );
 }
 
-/** Who uses which documents, and what those take that nobody need list. */
+/** Who uses which manifests, and what those take that nobody need list. */
 async function walk(
   statements: Statements,
-): Promise<{ documents: Documents; users: Users; sums: ReadonlyMap<Digest, Sums> }> {
-  const [documents, targets] = await Promise.all([readDocuments(statements), readTargets(statements)]);
+): Promise<{ manifests: ManifestNodes; users: Users; sums: ReadonlyMap<Digest, Sums> }> {
+  const [manifestStore, targets] = await Promise.all([readManifests(statements), readTargets(statements)]);
   const users = new Users();
   const sums = new Map<Digest, Sums>();
   for (const target of targets.keys()) {
     const mine = { size: 0, snapshotSize: 0, unique: 0 };
     sums.set(target, mine);
-    for (const digest of documents.reach(target)) users.add(digest, documents.idOf(digest), mine);
+    for (const digest of manifestStore.reach(target)) users.add(digest, manifestStore.idOf(digest), mine);
   }
   for (const [digest, using] of users.byDigest) {
-    addTo(using, 'size', targets.get(digest) ?? documents.referrerSize(digest));
+    addTo(using, 'size', targets.get(digest) ?? manifestStore.referrerSize(digest));
   }
-  return { documents, users, sums };
+  return { manifests: manifestStore, users, sums };
 }
 
 interface Sums {
@@ -171,7 +171,7 @@ function addTo(users: readonly Sums[], what: 'size' | 'snapshotSize', bytes: num
  */
 
 /**
- * Blobs that are here, by the documents that list them; without targets and referrers, which nobody need
+ * Blobs that are here, by the manifests that list them; without targets and referrers, which nobody need
  * list.
  */
 const LISTED = lines(
@@ -195,7 +195,7 @@ SELECT users, sum(size) AS size FROM (
 ) GROUP BY users`,
 );
 
-/** Image manifests: what they list are no documents. */
+/** Image manifests: what they list are no manifests. */
 const MANIFESTS = lines(
   "id || ' ' || digest || ' ' || platform || ' ' || coalesce(image_id, '')",
   'SELECT * FROM documents WHERE platform IS NOT NULL AND subject IS NULL',
@@ -210,12 +210,12 @@ function linesOf(row: Row | undefined): readonly (readonly string[])[] {
   return text === undefined ? [] : text.split('\n').map((line) => line.split(' '));
 }
 
-/** Which targets use a document, and so all that it lists; each once. */
+/** Which targets use a manifest, and so all that it lists; each once. */
 class Users {
   readonly byDigest = new Map<Digest, Sums[]>();
   readonly #byId = new Map<number, Sums[]>();
 
-  /** Called once for a target and a document that it reaches. */
+  /** Called once for a target and a manifest that it reaches. */
   add(digest: Digest, id: number | undefined, sums: Sums): void {
     const known = this.byDigest.get(digest);
     if (known !== undefined) {
@@ -227,7 +227,7 @@ class Users {
     if (id !== undefined) this.#byId.set(id, users);
   }
 
-  /** Of what is listed by the documents with these numbers, which commas part. */
+  /** Of what is listed by the manifests with these numbers, which commas part. */
   of(ids = ''): readonly Sums[] {
     if (!ids.includes(',')) return this.#byId.get(Number(ids)) ?? [];
     const all = new Set<Sums>();
@@ -236,7 +236,7 @@ class Users {
   }
 }
 
-interface Document {
+interface ManifestNode {
   readonly id: number;
   /** Only of a referrer that is here. */
   readonly size: number | undefined;
@@ -246,7 +246,7 @@ interface Document {
   readonly children: readonly Digest[];
 }
 
-async function readDocuments(statements: Statements): Promise<Documents> {
+async function readManifests(statements: Statements): Promise<ManifestNodes> {
   const [manifests, others, named] = await Promise.all([
     statements.get(MANIFESTS).then(linesOf),
     statements.all(
@@ -264,18 +264,18 @@ async function readDocuments(statements: Statements): Promise<Documents> {
        WHERE holder.platform IS NOT NULL`,
     ),
   ]);
-  const documents = new Documents();
-  for (const line of manifests) documents.addManifest(line);
-  for (const row of others) documents.add(row);
+  const manifestStore = new ManifestNodes();
+  for (const line of manifests) manifestStore.addManifest(line);
+  for (const row of others) manifestStore.add(row);
   for (const row of named)
-    documents.addChild(parseDigest(textOf(row, 'holder')), parseDigest(textOf(row, 'child')));
-  return documents;
+    manifestStore.addChild(parseDigest(textOf(row, 'holder')), parseDigest(textOf(row, 'child')));
+  return manifestStore;
 }
 
 const NO_CHILDREN: readonly Digest[] = [];
 
-class Documents {
-  readonly #byDigest = new Map<Digest, Document>();
+class ManifestNodes {
+  readonly #byDigest = new Map<Digest, ManifestNode>();
   readonly #referrers = new Map<Digest, Digest[]>();
 
   /** An image manifest that refers to nothing, as a line of {@link MANIFESTS}. */
@@ -309,9 +309,9 @@ class Documents {
   }
 
   addChild(holder: Digest, child: Digest): void {
-    const document = this.#byDigest.get(holder);
-    if (document !== undefined) {
-      this.#byDigest.set(holder, { ...document, children: [...document.children, child] });
+    const manifest = this.#byDigest.get(holder);
+    if (manifest !== undefined) {
+      this.#byDigest.set(holder, { ...manifest, children: [...manifest.children, child] });
     }
   }
 
@@ -319,7 +319,7 @@ class Documents {
     return this.#byDigest.get(digest)?.id;
   }
 
-  /** Bytes of a document that refers to another, as far as it is here; 0 for all else. */
+  /** Bytes of a manifest that refers to another, as far as it is here; 0 for all else. */
   referrerSize(digest: Digest): number {
     return this.#byDigest.get(digest)?.size ?? 0;
   }
@@ -341,12 +341,12 @@ class Documents {
     const found: { platform: string; imageId: Digest | undefined }[] = [];
     const seen = new Set<Digest>();
     const visit = (digest: Digest): void => {
-      const document = this.#byDigest.get(digest);
-      if (document === undefined || seen.has(digest)) return;
+      const manifest = this.#byDigest.get(digest);
+      if (manifest === undefined || seen.has(digest)) return;
       seen.add(digest);
-      const { platform, imageId } = document;
+      const { platform, imageId } = manifest;
       if (platform !== undefined) found.push({ platform, imageId });
-      else for (const child of document.children) visit(child);
+      else for (const child of manifest.children) visit(child);
     };
     visit(target);
     return found;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import {
   type DiscardedBlob,
   DiscardedBlobs,
-  DocumentGraph,
-  DocumentStore,
+  ManifestGraph,
+  ManifestStore,
   type ImageRecord,
   imagesListing,
   recordDiscarded,
@@ -16,10 +16,10 @@ import type { Store, StoreParts } from '../store.js';
 import type { ImageLayer } from './image.js';
 
 /** What of a store is asked for discarded blobs. */
-type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'documents'>;
+type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'manifests'>;
 
-export function discardedBlobs({ root, database, documents }: DiscardingStore): DiscardedBlobs {
-  return new DiscardedBlobs({ root, database, documents });
+export function discardedBlobs({ root, database, manifests }: DiscardingStore): DiscardedBlobs {
+  return new DiscardedBlobs({ root, database, manifests });
 }
 
 export interface UnneededOptions {
@@ -90,7 +90,7 @@ export async function inferDiscarded(
   database: MetadataDatabase,
   images: readonly ImageRecord[],
 ): Promise<number> {
-  const graph = new DocumentGraph(await new DocumentStore(database).all());
+  const graph = new ManifestGraph(await new ManifestStore(database).all());
   const found = new Map<Digest, DiscardedBlob>();
   for (const { name, target } of images) {
     const source = repositoryName(parseReference(name));

@@ -5,8 +5,8 @@ import {
   dropBlobs,
   dropUnreachableDiscarded,
   forgetVerifications,
-  heldBlobs,
-  heldChains,
+  referencedBlobs,
+  referencedChains,
   type ImageRecord,
   type Lease,
   onReserve,
@@ -36,8 +36,8 @@ import { faultPoint } from '../../system/index.js';
 import type { SweptSnapshots } from '../../unpack/index.js';
 import type { Store, StoreParts } from '../store.js';
 import { noteDiscarded } from './layer-blobs.js';
-import { loadImage, recordDocuments } from './image.js';
-import { readManifest } from './read-document.js';
+import { loadImage, recordManifests } from './image.js';
+import { readManifest } from './read-manifest.js';
 
 /**
  * Gives an image one more name, or moves a name to it.
@@ -69,36 +69,36 @@ export async function tagImage(
       { hint: 'Leave the digest out of the new name.' },
     );
   }
-  await copyDocuments(store, target, { lease, source: repositoryName(parseReference(known)) });
-  await recordDocuments(store, target);
+  await copyManifests(store, target, { lease, source: repositoryName(parseReference(known)) });
+  await recordManifests(store, target);
   throwIfAborted(signal);
   return await store.images.put({ name: formatReference(reference), target, discardLayers });
 }
 
 /**
- * Copies the documents of an image that lies in an additional store, before the main store gives it a name.
+ * Copies the manifests of an image that lies in an additional store, before the main store gives it a name.
  * Layers stay where they are, and those that it goes without are noted.
  *
  * @param lease - holds what is copied until it has a name
  * @param source - `registry/repository` of the image, as far as its name says it
  */
-async function copyDocuments(
+async function copyManifests(
   store: Store,
   target: Descriptor,
   { lease, source }: { readonly lease: Lease; readonly source: string },
 ): Promise<void> {
   if (store.additional.length === 0) return;
-  for await (const document of documentsHere(store.content, target)) {
-    await lease.addBlob(document.digest);
+  for await (const manifest of manifestsPresent(store.content, target)) {
+    await lease.addBlob(manifest.digest);
     // What is here needs no writer; asking for one is what copies it.
-    await (await store.content.ingest(document))?.discard();
-    if (!isManifestType(document.mediaType)) continue;
-    await noteDiscarded(store, childrenOf(await readManifest(store.content, document)), source);
+    await (await store.content.ingest(manifest))?.discard();
+    if (!isManifestType(manifest.mediaType)) continue;
+    await noteDiscarded(store, childrenOf(await readManifest(store.content, manifest)), source);
   }
 }
 
 /** Indexes, manifests and configs from a target down, as far as they are here. */
-async function* documentsHere(
+async function* manifestsPresent(
   content: BlobProvider,
   descriptor: Descriptor,
   depth = 0,
@@ -110,7 +110,7 @@ async function* documentsHere(
   yield descriptor;
   if (!lists) return;
   for (const child of childrenOf(await readManifest(content, descriptor))) {
-    yield* documentsHere(content, child, depth + 1);
+    yield* manifestsPresent(content, child, depth + 1);
   }
 }
 
@@ -172,7 +172,7 @@ export async function removeImage(
   // Whose process is dead holds nothing; where that cannot be written, it is left to the next collection.
   await store.leases.sweep().catch(() => undefined);
   // So is what cannot be read of a damaged image.
-  await recordDocuments(store, image.target).catch(() => undefined);
+  await recordManifests(store, image.target).catch(() => undefined);
   throwIfAborted(signal);
   const { blobs, snapshots } = await onReserve(store.root, () =>
     store.images.deleteWithin(async (transaction, drop) => {
@@ -198,16 +198,16 @@ async function sweepTarget(
   target: Digest,
 ): Promise<{ blobs: readonly SweptBlob[]; snapshots: SweptSnapshots }> {
   const reached = await reachedBy(transaction, target);
-  const held = await heldBlobs(transaction, reached.blobs);
-  const unheld = [...reached.blobs].filter((digest) => !held.has(digest));
-  const retained = await heldChains(transaction, reached.chains);
+  const held = await referencedBlobs(transaction, reached.blobs);
+  const unreferenced = [...reached.blobs].filter((digest) => !held.has(digest));
+  const retained = await referencedChains(transaction, reached.chains);
   const snapshots = await store.snapshotter.sweep(transaction, { retained, among: [...reached.chains] });
-  const gone = new Set(unheld);
-  const blobs = await blobsAmong(transaction, unheld);
+  const gone = new Set(unreferenced);
+  const blobs = await blobsAmong(transaction, unreferenced);
   await dropBlobs(transaction, blobs);
   await dropUnreachableDiscarded(transaction, (digest) => !gone.has(digest));
-  for (const digest of unheld) await store.documents.delete(digest, transaction);
-  await forgetVerifications(transaction, unheld);
+  for (const digest of unreferenced) await store.manifests.delete(digest, transaction);
+  await forgetVerifications(transaction, unreferenced);
   faultPoint('rmi:decided');
   return { blobs, snapshots };
 }
@@ -219,13 +219,13 @@ async function sweepTarget(
  * @returns bytes that were freed of layers; what only that program used is not counted
  * Errors: SNAPSHOT_NOT_FOUND, IN_USE (that program holds others on top of it).
  */
-export async function letGoOfSnapshot(store: Store, name: string, heldBy: string): Promise<number> {
+export async function releaseSnapshot(store: Store, name: string, retainedBy: string): Promise<number> {
   const { snapshotter, database, root } = store;
-  const chains = await snapshotter.letGo(name, heldBy);
+  const chains = await snapshotter.release(name, retainedBy);
   if (chains.length === 0) return 0;
   const swept = await onReserve(root, () =>
     database.transaction(async (transaction) => {
-      const retained = await heldChains(transaction, chains);
+      const retained = await referencedChains(transaction, chains);
       return await snapshotter.sweep(transaction, { retained, among: chains });
     }),
   );

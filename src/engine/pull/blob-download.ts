@@ -375,8 +375,8 @@ export class PartPlan {
 
   #isNear(gap: ByteSpan | undefined): boolean {
     if (gap === undefined) return false;
-    const frontier = Math.min(gap.start, ...[...this.#active].map(({ at }) => at));
-    return gap.start - frontier < AHEAD_BYTES;
+    const sharedOffset = Math.min(gap.start, ...[...this.#active].map(({ at }) => at));
+    return gap.start - sharedOffset < AHEAD_BYTES;
   }
 
   /** Makes the part that would take longest give up what is beyond its own next bytes. */

@@ -20,23 +20,23 @@ import {
 import { discardedBlobs } from '../images/layer-blobs.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import {
-  type DocumentBytes,
-  type ImageDocument,
+  type ReadManifestBytes,
+  type ManifestOrIndex,
   noMatchingPlatform,
   readConfig,
   readManifest,
   refuseLarger,
   selectManifest,
-} from '../images/read-document.js';
+} from '../images/read-manifest.js';
 import type { Store } from '../store.js';
-import type { BlobArrivals } from './blob-arrivals.js';
+import type { BlobDownloads } from './blob-downloads.js';
 import type { BlobRole } from './pull-report.js';
 
 export interface FetchGraphOptions {
   readonly content: BlobProvider;
-  readonly arrivals: BlobArrivals;
+  readonly downloads: BlobDownloads;
   /** Gives what is only looked at, to see for which platform it is, and is not kept. */
-  readonly read: DocumentBytes;
+  readonly read: ReadManifestBytes;
   /** Another one is an error then. Default: this machine's, and another one is a remark. */
   readonly platform: Platform | undefined;
   readonly onWarning: (message: string) => void;
@@ -48,14 +48,14 @@ export interface FetchGraphOptions {
 export async function fetchImage(target: Descriptor, options: FetchGraphOptions): Promise<FetchedImage> {
   const platform = options.platform ?? hostPlatform();
   const { descriptor, manifest } = await selectManifest(target, platform, options.read, (d) =>
-    fetchDocument(d, options),
+    fetchManifest(d, options),
   );
   if (!isConfigType(manifest.config.mediaType)) {
     return { manifestDescriptor: descriptor, manifest, platform, layers: [] };
   }
   refuseLarger(manifest.config, LIMITS.configBytes);
   options.onManifest?.(manifest, descriptor);
-  const config = await arrivedDocument(manifest.config, 'config', options, (d) =>
+  const config = await fetchedManifest(manifest.config, 'config', options, (d) =>
     readConfig(options.content, d),
   );
   checkPlatform(target, platformOf(config), options);
@@ -68,7 +68,7 @@ export async function fetchImage(target: Descriptor, options: FetchGraphOptions)
   };
 }
 
-/** A blob below a document, not yet begun. */
+/** A blob below a manifest, not yet begun. */
 export interface GraphBlob {
   readonly descriptor: Descriptor;
   readonly role: BlobRole;
@@ -83,8 +83,8 @@ export function blobsOf({ manifest, config }: FetchedImage): readonly GraphBlob[
     .filter(({ role }) => role !== 'config' || config === undefined);
 }
 
-/** Fetches every document below a descriptor, for all platforms, and lists the blobs that they name. */
-export async function fetchDocuments(
+/** Fetches every manifest below a descriptor, for all platforms, and lists the blobs that they name. */
+export async function fetchManifests(
   target: Descriptor,
   options: FetchGraphOptions,
   depth = 0,
@@ -95,35 +95,35 @@ export async function fetchDocuments(
   if (depth > LIMITS.indexDepth) {
     throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
   }
-  const document = await fetchDocument(target, options);
-  if (document.kind === 'manifest') {
-    return childrenOf(document).map((child) => ({ descriptor: child, role: roleIn(document, child) }));
+  const manifest = await fetchManifest(target, options);
+  if (manifest.kind === 'manifest') {
+    return childrenOf(manifest).map((child) => ({ descriptor: child, role: roleIn(manifest, child) }));
   }
   const below = await Promise.all(
-    document.manifests.map((child) => fetchDocuments(child, options, depth + 1)),
+    manifest.manifests.map((child) => fetchManifests(child, options, depth + 1)),
   );
   return below.flat();
 }
 
-async function fetchDocument(descriptor: Descriptor, options: FetchGraphOptions): Promise<ImageDocument> {
+async function fetchManifest(descriptor: Descriptor, options: FetchGraphOptions): Promise<ManifestOrIndex> {
   refuseLarger(descriptor, LIMITS.manifestBytes);
   const role = isIndexType(descriptor.mediaType) ? 'index' : 'manifest';
-  return arrivedDocument(descriptor, role, options, (d) => readManifest(options.content, d));
+  return fetchedManifest(descriptor, role, options, (d) => readManifest(options.content, d));
 }
 
-/** A document that is here already may have been damaged since it came: then it is fetched again, once. */
-async function arrivedDocument<T>(
+/** A manifest that is here already may have been damaged since it came: then it is fetched again, once. */
+async function fetchedManifest<T>(
   descriptor: Descriptor,
   role: BlobRole,
-  { arrivals }: FetchGraphOptions,
+  { downloads }: FetchGraphOptions,
   read: (descriptor: Descriptor) => Promise<T>,
 ): Promise<T> {
-  await arrivals.start(descriptor, role).done;
+  await downloads.start(descriptor, role).done;
   try {
     return await read(descriptor);
   } catch (error) {
     if (!(error instanceof ContentError) || !DAMAGED.has(error.code)) throw error;
-    await arrivals.renew(descriptor, role);
+    await downloads.renew(descriptor, role);
     return await read(descriptor);
   }
 }
@@ -146,7 +146,7 @@ function checkPlatform(target: Descriptor, actual: Platform, options: FetchGraph
 
 export interface EarlyLayersOptions extends Abortable {
   readonly store: Store;
-  readonly arrivals: Pick<BlobArrivals, 'start'>;
+  readonly downloads: Pick<BlobDownloads, 'start'>;
   readonly lease: Lease;
   readonly unpack: boolean;
 }
@@ -188,7 +188,7 @@ export class EarlyLayers {
   }
 
   async #begin({ config, layers }: ImageManifest): Promise<ReadonlySet<Digest>> {
-    const { store, arrivals, lease, unpack, signal } = this.#options;
+    const { store, downloads, lease, unpack, signal } = this.#options;
     const { root, content } = store;
     // Where it is here, there is nothing to wait for; where it is none, the pull may end at it.
     if (!isConfigType(config.mediaType) || (await content.info(config.digest)) !== undefined)
@@ -203,7 +203,7 @@ export class EarlyLayers {
     const discarded = await Promise.all(lists.map((list) => list.among(digests)));
     const needed = layers.filter(({ digest }) => !discarded.some((list) => list.has(digest)));
     await requireSpace({ root, content, descriptors: needed, signal });
-    for (const layer of needed) arrivals.start(layer, 'layer');
+    for (const layer of needed) downloads.start(layer, 'layer');
     return new Set(needed.map(({ digest }) => digest));
   }
 }

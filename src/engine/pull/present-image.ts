@@ -15,7 +15,7 @@ import { discardedBlobs } from '../images/layer-blobs.js';
 import { settleStore, type Store } from '../store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import { type BlobRole, type Fetched, imageEvent, type PullEventBody } from './pull-report.js';
-import { isSilent, readConfig, readManifest, readVerified, selectManifest } from '../images/read-document.js';
+import { isSilent, readConfig, readManifest, readVerified, selectManifest } from '../images/read-manifest.js';
 
 interface PresentImageOptions {
   /** Default: this machine's. */
@@ -38,7 +38,7 @@ interface PresentImage {
  * used.
  *
  * Undefined where anything is missing, damaged or to be changed, or is not quite what was asked for: an
- * ordinary pull says what and why. Documents are verified, blobs of layers looked at only, as by an
+ * ordinary pull says what and why. Manifests are verified, blobs of layers looked at only, as by an
  * ordinary pull.
  *
  * @param name what had the name before the registry was asked
@@ -73,9 +73,9 @@ async function findPresentImage(
   options: PresentImageOptions,
 ): Promise<PresentImage | undefined> {
   const { unpack } = options;
-  const documents: BlobEvent[] = [];
+  const manifests: BlobEvent[] = [];
   const image = await readImage(store, target, options, (role, descriptor) =>
-    documents.push(blobIsPresent(role, descriptor)),
+    manifests.push(blobIsPresent(role, descriptor)),
   );
   if (image === undefined) return undefined;
   if (unpack) requireUnpackable(image.layers, store.limits);
@@ -83,10 +83,10 @@ async function findPresentImage(
   if (blobs === undefined) return undefined;
   const chains = unpack ? image.layers.map(({ chainId }) => store.snapshotter.findChain(chainId)) : [];
   if ((await Promise.all(chains)).includes(undefined)) return undefined;
-  return { fetched: fetchedOf(image, unpack), events: eventsOf(image, [...documents, ...blobs], unpack) };
+  return { fetched: fetchedOf(image, unpack), events: eventsOf(image, [...manifests, ...blobs], unpack) };
 }
 
-/** Undefined where it is not for the platform, or not remembered in full: see `recordDocuments`. */
+/** Undefined where it is not for the platform, or not remembered in full: see `recordManifests`. */
 async function readImage(
   store: Store,
   target: Descriptor,
@@ -99,9 +99,9 @@ async function readImage(
     platform,
     (d) => readVerified(content, d),
     async (d) => {
-      const document = await readManifest(content, d);
-      onRead(document.kind, d);
-      return document;
+      const manifestOrIndex = await readManifest(content, d);
+      onRead(manifestOrIndex.kind, d);
+      return manifestOrIndex;
     },
   );
   if (!isConfigType(manifest.config.mediaType)) return undefined;
@@ -111,9 +111,9 @@ async function readImage(
   if (!platformMatcher(platform).matches(actual)) return undefined;
   // Of entries that say no platform only some are here, and another one may be closer.
   if (index !== undefined && isSilent(descriptor) && !isSamePlatform(actual, platform)) return undefined;
-  const { documents } = store;
-  if ((await documents.get(target.digest)) === undefined) return undefined;
-  if ((await documents.get(descriptor.digest))?.platform === undefined) return undefined;
+  const { manifests } = store;
+  if ((await manifests.get(target.digest)) === undefined) return undefined;
+  if ((await manifests.get(descriptor.digest))?.platform === undefined) return undefined;
   return {
     manifestDescriptor: descriptor,
     manifest,

@@ -138,7 +138,7 @@ export function fromUnpackEvent(event: UnpackEvent): PullEventBody {
 
 type BlobBody = Extract<PullEventBody, { type: 'blob' }>;
 
-export interface PullTellerOptions {
+export interface PullReporterOptions {
   /** The name that is pulled, canonical. */
   readonly reference: string;
   /** When the pull began, by `performance.now()`. */
@@ -150,29 +150,29 @@ export interface PullTellerOptions {
  * Tells what a pull does. Layers may move before it is known whose they are; the image is told before them
  * all the same.
  */
-export class PullTeller {
-  readonly #options: PullTellerOptions;
+export class PullReporter {
+  readonly #options: PullReporterOptions;
   /** What there is to tell of layers and since when, until the image was told. */
-  #untold: { readonly body: BlobBody; readonly since: number }[] | undefined = [];
+  #unreported: { readonly body: BlobBody; readonly since: number }[] | undefined = [];
 
-  constructor(options: PullTellerOptions) {
+  constructor(options: PullReporterOptions) {
     this.#options = options;
   }
 
-  tell(body: PullEventBody): void {
+  emit(body: PullEventBody): void {
     const { reference, start, onEvent } = this.#options;
     onEvent?.({ reference, at: inMicroseconds(performance.now() - start), ...body });
     if (body.type !== 'image') return;
-    const untold = this.#untold ?? [];
-    this.#untold = undefined;
-    for (const { body: blob, since } of untold)
-      this.tell({ ...blob, heldMs: inMicroseconds(performance.now() - since) });
+    const unreported = this.#unreported ?? [];
+    this.#unreported = undefined;
+    for (const { body: blob, since } of unreported)
+      this.emit({ ...blob, heldMs: inMicroseconds(performance.now() - since) });
   }
 
-  tellBlob(body: PullEventBody): void {
-    if (this.#untold !== undefined && body.type === 'blob' && body.role === 'layer')
-      this.#untold.push({ body, since: performance.now() });
-    else this.tell(body);
+  reportBlob(body: PullEventBody): void {
+    if (this.#unreported !== undefined && body.type === 'blob' && body.role === 'layer')
+      this.#unreported.push({ body, since: performance.now() });
+    else this.emit(body);
   }
 }
 

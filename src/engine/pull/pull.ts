@@ -15,18 +15,18 @@ import {
 import { tellingCaller } from '../../concurrency/index.js';
 import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
-import { artifactError, type FetchedImage, recordDocuments, requireUnpackable } from '../images/image.js';
+import { artifactError, type FetchedImage, recordManifests, requireUnpackable } from '../images/image.js';
 import { discardedBlobs, noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
-import { type DocumentBytes, documentBytes } from '../images/read-document.js';
+import { type ReadManifestBytes, readManifestBytes } from '../images/read-manifest.js';
 import { settleStore, type Store } from '../store.js';
 import { type Admission, admitImage, recordAdmission } from '../trust/admit-image.js';
 import { pathsToAll, pathTo, pathToPlatform } from '../trust/manifest-paths.js';
 import { registrySignatures, signaturesOf } from '../trust/signature-sources.js';
-import { type BlobArrival, BlobArrivals } from './blob-arrivals.js';
+import { type BlobDownload, BlobDownloads } from './blob-downloads.js';
 import {
   blobsOf,
   EarlyLayers,
-  fetchDocuments,
+  fetchManifests,
   type FetchGraphOptions,
   fetchImage,
   requireSpace,
@@ -40,7 +40,7 @@ import {
   pulledLayers,
   type PullEvent,
   type PullResult,
-  PullTeller,
+  PullReporter,
 } from './pull-report.js';
 
 /**
@@ -107,7 +107,7 @@ class PullSession {
   readonly #name: string;
   readonly #start: number = performance.now();
   readonly #budget: BudgetShare;
-  readonly #teller: PullTeller;
+  readonly #reporter: PullReporter;
   readonly #failed = new AbortController();
   readonly #signal: AbortSignal;
   readonly #omitted: OmittedDevice[] = [];
@@ -124,7 +124,7 @@ class PullSession {
     this.#reference =
       typeof reference === 'string' ? parseReference(reference, { defaultTag: true }) : reference;
     this.#name = formatReference(this.#reference);
-    this.#teller = new PullTeller({ reference: this.#name, start: this.#start, onEvent });
+    this.#reporter = new PullReporter({ reference: this.#name, start: this.#start, onEvent });
     this.#budget = budget.share();
     this.#signal = AbortSignal.any([this.#failed.signal, ...(signal === undefined ? [] : [signal])]);
   }
@@ -164,7 +164,7 @@ class PullSession {
    * HEAD was wrong.
    */
   async #resolve(byGet: boolean): Promise<Descriptor> {
-    this.#teller.tell({ type: 'resolving' });
+    this.#reporter.emit({ type: 'resolving' });
     this.#known = await this.#options.store.catalog.get(this.#name);
     const target =
       this.#known !== undefined && this.#known.target.digest === this.#reference.digest
@@ -172,7 +172,7 @@ class PullSession {
         : await this.#options.registry.resolver().resolve(this.#reference, { signal: this.#signal, byGet });
     this.#resolveMs = performance.now() - this.#start;
     const { digest, mediaType, size } = target;
-    this.#teller.tell({ type: 'resolved', digest, mediaType, size });
+    this.#reporter.emit({ type: 'resolved', digest, mediaType, size });
     return target;
   }
 
@@ -186,7 +186,7 @@ class PullSession {
       target:
         askedAs === undefined ? target : await registry.resolver().resolve(askedAs, { signal: this.#signal }),
       paths: askedAs === undefined ? ofPlatform : pathTo(target),
-      read: this.#documents(),
+      read: this.#manifests(),
       sources: [registrySignatures(registry, this.#reference)],
       store,
       signal: this.#signal,
@@ -200,7 +200,7 @@ class PullSession {
     if (known === undefined || allPlatforms) return undefined;
     const present = await usePresentImage(store, known, target, { platform, unpack, discardLayers });
     throwIfAborted(this.#signal);
-    for (const event of present?.events ?? []) this.#teller.tell(event);
+    for (const event of present?.events ?? []) this.#reporter.emit(event);
     return present?.fetched;
   }
 
@@ -210,7 +210,7 @@ class PullSession {
   async #fetchAndUnpack(target: Descriptor, lease: Lease): Promise<Fetched> {
     const { store, registry, platform, allPlatforms, unpack = true } = this.#options;
     const present = new Set<Digest>();
-    const arrivals = new BlobArrivals({
+    const downloads = new BlobDownloads({
       content: store.content,
       fetcher: registry.repository(this.#reference),
       lease,
@@ -219,19 +219,19 @@ class PullSession {
       signal: this.#signal,
       onEvent: (event) => {
         if (event.type === 'blob' && event.state === 'present') present.add(event.digest);
-        this.#teller.tellBlob(event);
+        this.#reporter.reportBlob(event);
       },
     });
-    const early = new EarlyLayers({ store, arrivals, lease, unpack, signal: this.#signal });
+    const early = new EarlyLayers({ store, downloads, lease, unpack, signal: this.#signal });
     const graph: FetchGraphOptions = {
       content: store.content,
-      arrivals,
-      read: this.#documents(),
+      downloads,
+      read: this.#manifests(),
       platform,
       onManifest: (manifest, descriptor) => {
         if (this.#isSettledBy(descriptor, target)) early.begin(manifest);
       },
-      onWarning: (message) => this.#teller.tell({ type: 'warning', message }),
+      onWarning: (message) => this.#reporter.emit({ type: 'warning', message }),
     };
     let unpacking: Promise<readonly UnpackedLayer[]> = Promise.resolve([]);
     try {
@@ -242,8 +242,8 @@ class PullSession {
         }
         requireUnpackable(image.layers, store.limits);
       }
-      this.#teller.tell(imageEvent(image));
-      const others = allPlatforms === true ? await fetchDocuments(target, graph) : [];
+      this.#reporter.emit(imageEvent(image));
+      const others = allPlatforms === true ? await fetchManifests(target, graph) : [];
       const unneeded = await this.#unneeded(image, lease);
       const blobs = [...blobsOf(image), ...others].filter(
         ({ descriptor }) => !unneeded.has(descriptor.digest),
@@ -254,22 +254,22 @@ class PullSession {
         await requireSpace({ root, content, descriptors, signal: this.#signal });
       }
       for (const digest of unneeded) present.add(digest);
-      const begun = blobs.map(({ descriptor, role }) => arrivals.start(descriptor, role));
-      if (unpack) unpacking = this.#unpack(image, arrivals);
+      const begun = blobs.map(({ descriptor, role }) => downloads.start(descriptor, role));
+      if (unpack) unpacking = this.#unpack(image, downloads);
       unpacking.catch((error: unknown) => {
         this.#failed.abort(error);
       });
-      await Promise.all(begun.map((arrival) => arrival.done));
+      await Promise.all(begun.map((download) => download.done));
       this.#fetchMs = performance.now() - this.#start - this.#resolveMs;
       const unpacked = await unpacking;
       // What was begun late is verified by now, and has only to release its lock.
-      await arrivals.settle();
-      return { image, unpacked, present, bytesDownloaded: arrivals.bytesDownloaded };
+      await downloads.settle();
+      return { image, unpacked, present, bytesDownloaded: downloads.bytesDownloaded };
     } catch (error) {
       // What failed first is the cause; all that fails after it fails because of the abort.
       if (!this.#failed.signal.aborted) this.#failed.abort(error);
       await early.settle();
-      await Promise.allSettled([arrivals.settle(), unpacking]);
+      await Promise.allSettled([downloads.settle(), unpacking]);
       throw this.#failed.signal.reason;
     }
   }
@@ -298,7 +298,7 @@ class PullSession {
     return await unneededLayers(store, image.layers, { discard, source });
   }
 
-  async #unpack(image: FetchedImage, arrivals: BlobArrivals): Promise<readonly UnpackedLayer[]> {
+  async #unpack(image: FetchedImage, downloads: BlobDownloads): Promise<readonly UnpackedLayer[]> {
     const { store, verifyFirst } = this.#options;
     const begun = performance.now();
     const unpacked = await store.unpacker.unpack(
@@ -307,16 +307,16 @@ class PullSession {
         diffId,
         open: () => {
           // A blob that was not needed is begun here, should its snapshot be gone by now.
-          const arrival = arrivals.start(descriptor, 'layer');
-          return verifyFirst === true ? whenVerified(arrival) : arrival.readable;
+          const download = downloads.start(descriptor, 'layer');
+          return verifyFirst === true ? whenVerified(download) : download.readable;
         },
       })),
       {
         signal: this.#signal,
-        takeTurn: this.#budget.unpack,
+        acquireSlot: this.#budget.unpack,
         onEvent: (event) => {
           if (event.type === 'omitted') this.#omitted.push(...event.devices);
-          this.#teller.tell(fromUnpackEvent(event));
+          this.#reporter.emit(fromUnpackEvent(event));
         },
       },
     );
@@ -329,7 +329,7 @@ class PullSession {
     const { store } = this.#options;
     await settleStore(store);
     if (this.#options.nameless === true) return;
-    await recordDocuments(store, target);
+    await recordManifests(store, target);
     const discardLayers = await this.#discardsLayers(target);
     await store.images.put({ name: this.#name, target, discardLayers });
   }
@@ -365,7 +365,7 @@ class PullSession {
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
     const discarded = await discardedBlobs(this.#options.store).among(digests);
-    this.#teller.tell({ type: 'done', digest: target.digest, bytesDownloaded });
+    this.#reporter.emit({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {
       reference: this.#name,
@@ -386,9 +386,9 @@ class PullSession {
   }
 
   /** Manifests and configs that are only looked at. */
-  #documents(): DocumentBytes {
+  #manifests(): ReadManifestBytes {
     const { store, registry } = this.#options;
-    return documentBytes(store.content, registry.repository(this.#reference), { signal: this.#signal });
+    return readManifestBytes(store.content, registry.repository(this.#reference), { signal: this.#signal });
   }
 }
 
@@ -397,9 +397,9 @@ class PullSession {
  *
  * Errors: those of its arrival; DIGEST_MISMATCH where nobody has the right bytes
  */
-async function whenVerified(arrival: BlobArrival): Promise<LayerSource> {
-  await arrival.done;
-  for (let source = await arrival.readable; ;) {
+async function whenVerified(download: BlobDownload): Promise<LayerSource> {
+  await download.done;
+  for (let source = await download.readable; ;) {
     try {
       await source.verified;
       return source;

@@ -1,7 +1,7 @@
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
-import { BlobArrivals } from './blob-arrivals.js';
+import { BlobDownloads } from './blob-downloads.js';
 import { discardedBlobs } from '../images/layer-blobs.js';
 import { PullBudget } from './pull-budget.js';
 import type { PullEventBody } from './pull-report.js';
@@ -23,7 +23,7 @@ export interface RestoreBlobsOptions extends Abortable {
  * BLOB_NOT_FOUND (nobody knows where it came from); ABORTED.
  */
 export async function restoreBlobs(
-  store: Pick<StoreParts, 'root' | 'database' | 'documents' | 'content' | 'leases'>,
+  store: Pick<StoreParts, 'root' | 'database' | 'manifests' | 'content' | 'leases'>,
   registry: Pick<RegistryClient, 'repository'>,
   descriptors: readonly Descriptor[],
   options: RestoreBlobsOptions = {},
@@ -33,13 +33,13 @@ export async function restoreBlobs(
   await lease.addBlob(...descriptors.map(({ digest }) => digest));
   const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
   const budget = (options.budget ?? new PullBudget()).share();
-  const bySource = new Map<string, BlobArrivals>();
+  const bySource = new Map<string, BlobDownloads>();
   const failed = new AbortController();
   const scope = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
-  const arrivalsFrom = (source: string): BlobArrivals => {
+  const downloadsFrom = (source: string): BlobDownloads => {
     const known = bySource.get(source);
     if (known !== undefined) return known;
-    const arrivals = new BlobArrivals({
+    const downloads = new BlobDownloads({
       content: store.content,
       fetcher: registry.repository(parseReference(source)),
       lease,
@@ -48,8 +48,8 @@ export async function restoreBlobs(
       signal: scope,
       onEvent,
     });
-    bySource.set(source, arrivals);
-    return arrivals;
+    bySource.set(source, downloads);
+    return downloads;
   };
   const restore = async (descriptor: Descriptor): Promise<void> => {
     const blob = discarded.get(descriptor.digest);
@@ -59,7 +59,7 @@ export async function restoreBlobs(
     let failure: unknown = sourceUnknown(blob.digest);
     for (const source of sources) {
       try {
-        await arrivalsFrom(source).start(descriptor, 'layer').done;
+        await downloadsFrom(source).start(descriptor, 'layer').done;
         return;
       } catch (error) {
         failure = notRestored(blob.digest, source, error);

@@ -11,7 +11,7 @@ import {
   isManifestType,
   parseManifest,
 } from '../../spec/index.js';
-import type { DocumentBytes } from '../images/read-document.js';
+import type { ReadManifestBytes } from '../images/read-manifest.js';
 
 /*
  * What accompanies images: signatures, attestations, SBOMs, and whatever else refers to an image. Policies
@@ -50,10 +50,10 @@ const LAYER_PREFIXES = ['application/vnd.oci.image.layer.', 'application/vnd.doc
  * @param tag by which it was asked for; undefined where that was its digest, alone or from a list of
  *   referrers
  */
-export function isAccompaniment(document: ImageManifest | ImageIndex, tag?: string): boolean {
-  if (document.kind === 'index') return false;
-  const refers = tag === undefined ? document.subject !== undefined : isCosignTag(tag);
-  return refers && !isRunnable(document, tag);
+export function isAccompaniment(manifest: ImageManifest | ImageIndex, tag?: string): boolean {
+  if (manifest.kind === 'index') return false;
+  const refers = tag === undefined ? manifest.subject !== undefined : isCosignTag(tag);
+  return refers && !isRunnable(manifest, tag);
 }
 
 /**
@@ -65,15 +65,15 @@ export function isAccompaniment(document: ImageManifest | ImageIndex, tag?: stri
 export async function accompanies(
   target: Descriptor,
   tag: string | undefined,
-  read: DocumentBytes,
+  read: ReadManifestBytes,
 ): Promise<boolean> {
   // Most are images, and told from their names.
   const isList = tag !== undefined && REFERRERS_TAG.test(tag);
   if (tag !== undefined && !isList && !isCosignTag(tag)) return false;
-  const document = parseManifest(await read(target), target.mediaType);
-  if (document.kind === 'manifest') return isAccompaniment(document, tag);
-  if (!isList && (tag !== undefined || document.subject === undefined)) return false;
-  for (const entry of document.manifests) {
+  const manifest = parseManifest(await read(target), target.mediaType);
+  if (manifest.kind === 'manifest') return isAccompaniment(manifest, tag);
+  if (!isList && (tag !== undefined || manifest.subject === undefined)) return false;
+  for (const entry of manifest.manifests) {
     if (!isIndexType(entry.mediaType) && !isManifestType(entry.mediaType)) return false;
     const listed = parseManifest(await read(entry), entry.mediaType);
     if (isList ? !isAccompaniment(listed) : listed.kind === 'index' || isRunnable(listed)) return false;

@@ -23,8 +23,13 @@ import {
   type SignatureSource,
   verifyImage,
 } from '../../trust/index.js';
-import { factsOf } from '../images/image.js';
-import { type DocumentBytes, documentBytes, onceEach, readVerified } from '../images/read-document.js';
+import { infoOf } from '../images/image.js';
+import {
+  type ReadManifestBytes,
+  readManifestBytes,
+  onceEach,
+  readVerified,
+} from '../images/read-manifest.js';
 import type { Store } from '../store.js';
 import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
 import { KeptSignatures, registrySignatures } from './signature-sources.js';
@@ -36,8 +41,8 @@ export interface AdmitImageOptions extends Abortable {
   readonly target: Descriptor;
   /** What of it is to be used. */
   readonly paths: ManifestPaths;
-  /** Reads its documents. */
-  readonly read: DocumentBytes;
+  /** Reads its manifests. */
+  readonly read: ReadManifestBytes;
   /** Where signatures are looked for, in this order, after those that the store keeps. */
   readonly sources: readonly SignatureSource[];
   /** What remembers what was verified, and keeps signatures; without one, nothing does. */
@@ -60,7 +65,7 @@ export interface Admission {
  * Has an image verified by what a policy says of it, and by nothing else: no blob of it is asked for. What
  * the store remembers, or can be told from the signatures that it keeps, costs no request.
  *
- * Errors: as `verifyImage`; NO_MATCHING_PLATFORM, and those of reading documents.
+ * Errors: as `verifyImage`; NO_MATCHING_PLATFORM, and those of reading manifests.
  */
 export async function admitImage(options: AdmitImageOptions): Promise<Admission> {
   const { ruling, image, target, sources, store, signal } = options;
@@ -180,8 +185,8 @@ const REQUEST_BYTES = LIMITS.allSignatureBytes / LIMITS.signatures;
 function unreadBytes({ descriptor, blobs }: SignatureManifest): number {
   const bytes = blobs.get(descriptor.digest);
   if (bytes === undefined) return 0;
-  const document = parseManifest(bytes, descriptor.mediaType);
-  const unread = childrenOf(document).filter(({ digest }) => !blobs.has(digest));
+  const manifest = parseManifest(bytes, descriptor.mediaType);
+  const unread = childrenOf(manifest).filter(({ digest }) => !blobs.has(digest));
   return unread.reduce((sum, { size }) => sum + Math.max(size, REQUEST_BYTES), 0);
 }
 
@@ -193,9 +198,9 @@ async function keep(
 ): Promise<void> {
   const bytes = blobs.get(descriptor.digest);
   if (bytes === undefined) return;
-  const document = parseManifest(bytes, descriptor.mediaType);
-  if (document.kind !== 'manifest') return;
-  const children = childrenOf(document);
+  const manifest = parseManifest(bytes, descriptor.mediaType);
+  if (manifest.kind !== 'manifest') return;
+  const children = childrenOf(manifest);
   if (children.some(({ size }) => size > LIMITS.manifestBytes)) return;
   await options.lease.addBlob(descriptor.digest, ...children.map(({ digest }) => digest));
   for (const child of children) {
@@ -204,7 +209,7 @@ async function keep(
     if (content === undefined || !(await put(store, child, content, options))) return;
   }
   await put(store, descriptor, bytes, options);
-  await store.documents.put([{ ...factsOf(descriptor, document), subject }]);
+  await store.manifests.put([{ ...infoOf(descriptor, manifest), subject }]);
 }
 
 /** Undefined where it is here, or cannot be had. */
@@ -234,7 +239,8 @@ async function put(
   if (writer === undefined) return true;
   await using held = writer;
   try {
-    if (held.frontier < descriptor.size) await held.write(held.frontier, bytes.subarray(held.frontier));
+    if (held.sharedOffset < descriptor.size)
+      await held.write(held.sharedOffset, bytes.subarray(held.sharedOffset));
     await held.commit();
     return true;
   } catch (error) {
@@ -278,9 +284,9 @@ export async function admitKnown(store: Store, options: AdmitKnownOptions): Prom
 }
 
 /** Of one that is not here the digest alone is known, which is what most signatures are for. */
-async function described({ content, documents }: Store, digest: Digest): Promise<Descriptor> {
-  const [info, facts] = await Promise.all([content.info(digest), documents.get(digest)]);
-  return { mediaType: facts?.mediaType ?? MEDIA_TYPES.ociManifest, digest, size: info?.size ?? 0 };
+async function described({ content, manifests }: Store, digest: Digest): Promise<Descriptor> {
+  const [info, details] = await Promise.all([content.info(digest), manifests.get(digest)]);
+  return { mediaType: details?.mediaType ?? MEDIA_TYPES.ociManifest, digest, size: info?.size ?? 0 };
 }
 
 export interface AdmitManifestOptions extends Abortable {
@@ -301,7 +307,7 @@ export interface AdmitManifestOptions extends Abortable {
  * where what was asked for may be an index that leads to it. What was found out is remembered.
  *
  * @returns what leads to the manifest, by which it is known from now on
- * Errors: as `verifyImage`, and those of resolving and of reading documents
+ * Errors: as `verifyImage`, and those of resolving and of reading manifests
  */
 export async function admitManifest(options: AdmitManifestOptions): Promise<readonly Digest[]> {
   const { store, ruling, asked, known, signal } = options;
@@ -325,7 +331,7 @@ async function admitFromRegistry({
 }: AdmitManifestOptions): Promise<readonly Digest[]> {
   const resolver = registry.resolver();
   const target = await resolver.resolve(asked, { signal });
-  const read = documentBytes(store.content, registry.repository(asked), { signal });
+  const read = readManifestBytes(store.content, registry.repository(asked), { signal });
   const all = await pathsToAll(target, read);
   const path: ManifestPath = all.find((one) => one.at(-1)?.digest === manifest) ?? [
     // A tag that has moved on does not lead to it any more; what is signed itself still is.

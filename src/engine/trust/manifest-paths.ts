@@ -1,4 +1,4 @@
-import { type DocumentStore, imagesListing } from '../../content/index.js';
+import { type ManifestStore, imagesListing } from '../../content/index.js';
 import { type Abortable, SpecError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
@@ -17,10 +17,10 @@ import {
 import type { SnapshotImage } from '../../unpack/index.js';
 import {
   childForPlatform,
-  type DocumentBytes,
+  type ReadManifestBytes,
   fetchVerified,
   readVerified,
-} from '../images/read-document.js';
+} from '../images/read-manifest.js';
 import { imageLayers } from '../images/image.js';
 import type { StoreParts } from '../store.js';
 
@@ -30,7 +30,7 @@ import type { StoreParts } from '../store.js';
 export type ManifestPath = readonly Descriptor[];
 
 /** Finds the manifests of an image that are to be used. */
-export type ManifestPaths = (target: Descriptor, read: DocumentBytes) => Promise<readonly ManifestPath[]>;
+export type ManifestPaths = (target: Descriptor, read: ReadManifestBytes) => Promise<readonly ManifestPath[]>;
 
 /** To the one manifest for a platform. Errors: NO_MATCHING_PLATFORM, LIMIT_EXCEEDED, and those of reading. */
 export function pathToPlatform(platform: Platform): ManifestPaths {
@@ -75,15 +75,15 @@ export function pathTo(manifest: Descriptor): ManifestPaths {
 async function childrenAt(
   target: Descriptor,
   path: ManifestPath,
-  read: DocumentBytes,
+  read: ReadManifestBytes,
 ): Promise<readonly Descriptor[]> {
   requireDepth(target, path);
   return (await readIndex(path.at(-1) ?? target, read)).manifests;
 }
 
-async function readIndex(descriptor: Descriptor, read: DocumentBytes): Promise<ImageIndex> {
-  const document = parseManifest(await read(descriptor), descriptor.mediaType);
-  if (document.kind === 'index') return document;
+async function readIndex(descriptor: Descriptor, read: ReadManifestBytes): Promise<ImageIndex> {
+  const manifest = parseManifest(await read(descriptor), descriptor.mediaType);
+  if (manifest.kind === 'index') return manifest;
   throw new SpecError('INVALID_MANIFEST', `${descriptor.digest} is no index`, {
     details: { digest: descriptor.digest },
   });
@@ -98,16 +98,16 @@ function requireDepth(target: Descriptor, { length }: ManifestPath): void {
  * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are
  * verified, so that nobody can pass layers off as those of an image to which they do not belong.
  *
- * Errors: those of resolving and of reading documents; INVALID_MANIFEST
+ * Errors: those of resolving and of reading manifests; INVALID_MANIFEST
  */
 export async function chainsOfManifest(
-  { content, documents }: Pick<StoreParts, 'content' | 'documents'>,
+  { content, manifests }: Pick<StoreParts, 'content' | 'manifests'>,
   registry: Pick<RegistryClient, 'resolver' | 'repository'>,
   reference: Pick<Reference, 'registry' | 'repository'> & { readonly digest: Digest },
   { signal }: Abortable,
 ): Promise<readonly Digest[]> {
   const { digest } = reference;
-  const recorded = (await documents.get(digest))?.chainIds ?? [];
+  const recorded = (await manifests.get(digest))?.chainIds ?? [];
   if (recorded.length > 0) return recorded;
   const repository = registry.repository(reference);
   const read = async (descriptor: Descriptor, maxBytes: number): Promise<Buffer> =>
@@ -126,13 +126,13 @@ export async function chainsOfManifest(
  * it.
  */
 export async function indexesAbove(
-  documents: Pick<DocumentStore, 'holders'>,
+  manifests: Pick<ManifestStore, 'holders'>,
   manifest: Digest,
 ): Promise<readonly Digest[]> {
   const found = new Set<Digest>();
   let level: readonly Digest[] = [manifest];
   while (level.length > 0) {
-    const holders = (await Promise.all(level.map((digest) => documents.holders(digest)))).flat();
+    const holders = (await Promise.all(level.map((digest) => manifests.holders(digest)))).flat();
     // Whatever lists a manifest as if it were a layer leads to nothing that could be used.
     const indexes = holders.filter(({ mediaType, digest }) => isIndexType(mediaType) && !found.has(digest));
     for (const { digest } of indexes) found.add(digest);
@@ -147,13 +147,13 @@ export async function indexesAbove(
  * they were once verified: these first. An image whose layers only begin so is another one.
  */
 export async function imagesEndingIn(
-  { documents, database, verifications }: Pick<StoreParts, 'documents' | 'database' | 'verifications'>,
+  { manifests, database, verifications }: Pick<StoreParts, 'manifests' | 'database' | 'verifications'>,
   chainId: Digest,
 ): Promise<readonly SnapshotImage[]> {
-  const holders = await documents.chainHolders(chainId);
+  const holders = await manifests.chainHolders(chainId);
   const found: SnapshotImage[] = [];
-  for (const { digest } of holders.filter((facts) => facts.chainIds.at(-1) === chainId)) {
-    const path = [...(await indexesAbove(documents, digest)).toReversed(), digest];
+  for (const { digest } of holders.filter((info) => info.chainIds.at(-1) === chainId)) {
+    const path = [...(await indexesAbove(manifests, digest)).toReversed(), digest];
     const verified = (await verifications.about(path)).map(({ name }) => name).filter((name) => isName(name));
     const names = new Set([...verified, ...(await imagesListing(database, digest))]);
     found.push(...[...names].map((name) => ({ name, path })));

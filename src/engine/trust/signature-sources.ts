@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ContentStore, DocumentFacts, Verification, VerificationStore } from '../../content/index.js';
+import type { ContentStore, ManifestInfo, Verification, VerificationStore } from '../../content/index.js';
 import { type Abortable, isLandfallError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
@@ -14,7 +14,7 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { MetRequirement, SignatureRuling, SignatureSource } from '../../trust/index.js';
-import { readManifest } from '../images/read-document.js';
+import { readManifest } from '../images/read-manifest.js';
 import type { Store } from '../store.js';
 import { subjectOfCosignTag } from './accompaniment.js';
 
@@ -27,7 +27,7 @@ export function signedByTag(tag: string): Digest | undefined {
 export interface SignatureKeeper {
   readonly root: string;
   readonly content: Pick<Store['content'], 'info' | 'open'>;
-  readonly documents: Pick<Store['documents'], 'referrers'>;
+  readonly manifests: Pick<Store['manifests'], 'referrers'>;
   readonly catalog: Pick<Store['catalog'], 'list'>;
 }
 
@@ -53,14 +53,14 @@ export class KeptSignatures implements SignatureSource {
 
   /** What was found under the tag of a digest's signatures, the newest where it was several. */
   async tagged(subject: Digest): Promise<Descriptor | undefined> {
-    const kept = (await this.#referring(subject)).filter(({ document }) => document.subject === undefined);
+    const kept = (await this.#referring(subject)).filter(({ manifest }) => manifest.subject === undefined);
     return await this.#newest(kept.map(({ descriptor }) => descriptor));
   }
 
   async *referrers(subject: Digest): AsyncGenerator<Descriptor> {
-    for (const { descriptor, document } of await this.#referring(subject)) {
+    for (const { descriptor, manifest } of await this.#referring(subject)) {
       // What has only the tag of a signature refers to nothing by itself (image-spec: manifest.md, subject).
-      if (document.subject?.digest === subject) yield referrerDescriptor(descriptor, document);
+      if (manifest.subject?.digest === subject) yield referrerDescriptor(descriptor, manifest);
     }
   }
 
@@ -70,9 +70,9 @@ export class KeptSignatures implements SignatureSource {
 
   async #referring(
     subject: Digest,
-  ): Promise<{ descriptor: Descriptor; document: ImageManifest | ImageIndex }[]> {
-    const found = await this.#store.documents.referrers(subject);
-    const read = await Promise.all(found.map((facts) => this.#read(facts)));
+  ): Promise<{ descriptor: Descriptor; manifest: ImageManifest | ImageIndex }[]> {
+    const found = await this.#store.manifests.referrers(subject);
+    const read = await Promise.all(found.map((info) => this.#read(info)));
     return read.filter((one) => one !== undefined);
   }
 
@@ -80,13 +80,13 @@ export class KeptSignatures implements SignatureSource {
   async #read({
     digest,
     mediaType,
-  }: DocumentFacts): Promise<{ descriptor: Descriptor; document: ImageManifest | ImageIndex } | undefined> {
+  }: ManifestInfo): Promise<{ descriptor: Descriptor; manifest: ImageManifest | ImageIndex } | undefined> {
     const { content } = this.#store;
     const info = await content.info(digest);
     if (info === undefined) return undefined;
     const descriptor = { mediaType, digest, size: info.size };
     try {
-      return { descriptor, document: await readManifest(content, descriptor) };
+      return { descriptor, manifest: await readManifest(content, descriptor) };
     } catch (error) {
       if (isLandfallError(error)) return undefined;
       throw error;
@@ -176,22 +176,22 @@ export async function knownVerifications(
   store: KnownIn,
   target: Descriptor,
 ): Promise<readonly Verification[]> {
-  const documents = new Set<Digest>();
+  const manifests = new Set<Digest>();
   let level: readonly Descriptor[] = [target];
   while (level.length > 0) {
-    const fresh = level.filter(({ digest }) => !documents.has(digest));
-    for (const { digest } of fresh) documents.add(digest);
+    const fresh = level.filter(({ digest }) => !manifests.has(digest));
+    for (const { digest } of fresh) manifests.add(digest);
     level = (await Promise.all(fresh.map((descriptor) => manifestsIn(store, descriptor)))).flat();
   }
-  return await store.verifications.about(documents);
+  return await store.verifications.about(manifests);
 }
 
 /** What an index lists, as far as it is here; of all else nothing. */
 async function manifestsIn({ content }: KnownIn, descriptor: Descriptor): Promise<readonly Descriptor[]> {
   if (!isIndexType(descriptor.mediaType) || (await content.info(descriptor.digest)) === undefined) return [];
   try {
-    const document = await readManifest(content, descriptor);
-    return document.kind === 'index' ? document.manifests : [];
+    const manifest = await readManifest(content, descriptor);
+    return manifest.kind === 'index' ? manifest.manifests : [];
   } catch (error) {
     // What is damaged says nothing, and is for fsck.
     if (isLandfallError(error)) return [];

@@ -21,9 +21,9 @@ import {
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
-import { recordDocuments, recordMissingDocuments } from '../images/image.js';
-import { readConfig, readManifest } from '../images/read-document.js';
-import { BlobArrivals } from '../pull/blob-arrivals.js';
+import { recordManifests, recordMissingManifests } from '../images/image.js';
+import { readConfig, readManifest } from '../images/read-manifest.js';
+import { BlobDownloads } from '../pull/blob-downloads.js';
 import { PullBudget } from '../pull/pull-budget.js';
 import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
 
@@ -34,7 +34,7 @@ import { describeBlob, type FsckRun, type OpenProblem } from './fsck-run.js';
  */
 export async function manifestsStep(run: FsckRun): Promise<number> {
   const check = new ManifestCheck(run, await digestsIn(run, 'blobs'), await digestsIn(run, 'discarded'));
-  for (const { target } of await run.store.images.list()) await check.document(target);
+  for (const { target } of await run.store.images.list()) await check.manifest(target);
   return check.checked;
 }
 
@@ -44,7 +44,7 @@ async function digestsIn({ store }: FsckRun, table: 'blobs' | 'discarded'): Prom
 }
 
 class ManifestCheck {
-  /** Documents that were read. */
+  /** Manifests that were read. */
   checked = 0;
   readonly #run: FsckRun;
   /** What the database lists; the steps before looked whether the files are there. */
@@ -59,7 +59,7 @@ class ManifestCheck {
   }
 
   /** An index or a manifest that must be here, with all that must be here below it. */
-  async document(descriptor: Descriptor): Promise<void> {
+  async manifest(descriptor: Descriptor): Promise<void> {
     throwIfAborted(this.#run.signal);
     const { digest, mediaType } = descriptor;
     if (this.#seen.has(digest)) return;
@@ -67,9 +67,9 @@ class ManifestCheck {
     await this.#require(descriptor);
     if (!isIndexType(mediaType) && !isManifestType(mediaType)) return;
     this.checked += 1;
-    const document = await this.#read(descriptor, (d) => readManifest(this.#run.store.content, d));
-    if (document !== undefined) await this.#record(descriptor);
-    const children = document === undefined ? await this.#rememberedChildren(digest) : childrenOf(document);
+    const manifest = await this.#read(descriptor, (d) => readManifest(this.#run.store.content, d));
+    if (manifest !== undefined) await this.#record(descriptor);
+    const children = manifest === undefined ? await this.#rememberedChildren(digest) : childrenOf(manifest);
     if (isIndexType(mediaType)) await this.#entries(children);
     else await this.#content(children);
   }
@@ -77,15 +77,15 @@ class ManifestCheck {
   /** What an image's target says is unknown where it was damaged from the beginning. */
   async #record(descriptor: Descriptor): Promise<void> {
     const { store } = this.#run;
-    if ((await store.documents.get(descriptor.digest)) !== undefined) return;
-    await recordDocuments(store, descriptor);
+    if ((await store.manifests.get(descriptor.digest)) !== undefined) return;
+    await recordManifests(store, descriptor);
   }
 
   async #entries(entries: readonly Descriptor[]): Promise<void> {
-    const { documents } = this.#run.store;
+    const { manifests } = this.#run.store;
     for (const entry of entries) {
-      const facts = await documents.get(entry.digest);
-      if (facts !== undefined) await this.document({ ...entry, mediaType: facts.mediaType });
+      const info = await manifests.get(entry.digest);
+      if (info !== undefined) await this.manifest({ ...entry, mediaType: info.mediaType });
     }
   }
 
@@ -138,18 +138,18 @@ class ManifestCheck {
       await takeBlobFault(run, { digest, kind: 'blob-digest', detail: error.message }, descriptor);
       return;
     }
-    const problem = run.report({ kind: 'document-invalid', subject: digest, detail: error.message, images });
+    const problem = run.report({ kind: 'manifest-invalid', subject: digest, detail: error.message, images });
     run.blobProblems.set(digest, problem);
     if (run.repair) run.settle(problem, 'unrepaired', error.hint);
   }
 
-  /** What a document that cannot be read listed. */
+  /** What a manifest that cannot be read listed. */
   async #rememberedChildren(digest: Digest): Promise<readonly Descriptor[]> {
-    const { documents } = this.#run.store;
-    const facts = await documents.get(digest);
+    const { manifests } = this.#run.store;
+    const info = await manifests.get(digest);
     const children: Descriptor[] = [];
-    for (const child of facts?.children ?? []) {
-      const known = await documents.get(child.digest);
+    for (const child of info?.children ?? []) {
+      const known = await manifests.get(child.digest);
       children.push({ ...child, mediaType: known?.mediaType ?? '' });
     }
     return children;
@@ -174,7 +174,7 @@ export async function databaseStep(run: FsckRun): Promise<number> {
   }
   if (run.problems.some(({ kind }) => kind === 'database-damaged')) return 1;
   // An older program recorded nothing of what its images consist of.
-  await recordMissingDocuments(store, { signal });
+  await recordMissingManifests(store, { signal });
   const { checked, faults } = await findMissingBlobs(store.root, store.database, { signal });
   for (const fault of faults) await takeBlobFault(run, fault);
   return checked + (await findLostSnapshots(run));
@@ -268,7 +268,7 @@ export async function fetchAnew(
   const reasons: string[] = [];
   for (const source of sources) {
     try {
-      const arrivals = new BlobArrivals({
+      const downloads = new BlobDownloads({
         content: store.localContent,
         fetcher: registry.repository(parseReference(source)),
         lease,
@@ -276,8 +276,8 @@ export async function fetchAnew(
         budget: new PullBudget().share(),
         signal,
       });
-      await arrivals.start(descriptor, roleOf(descriptor)).done;
-      await arrivals.settle();
+      await downloads.start(descriptor, roleOf(descriptor)).done;
+      await downloads.settle();
       return undefined;
     } catch (error) {
       reasons.push(`${source}: ${run.reasonOf(error)}`);

@@ -64,7 +64,7 @@ class SnapshotsStep {
     known: OpenProblem | undefined,
   ): Promise<string | undefined> {
     const run = this.#run;
-    if (snapshot.parentNumber !== undefined && this.#broken.has(snapshot.parentNumber)) {
+    if (snapshot.parentId !== undefined && this.#broken.has(snapshot.parentId)) {
       return 'what it stands on is damaged';
     }
     const refusal = known?.kind === 'snapshot-missing' ? undefined : await this.#check.refusal(snapshot);
@@ -134,7 +134,7 @@ class SnapshotsStep {
     const run = this.#run;
     const { store } = run;
     let reason = 'no manifest lists its layer';
-    for (const { children, chainIds } of await store.documents.chainHolders(chainId)) {
+    for (const { children, chainIds } of await store.manifests.chainHolders(chainId)) {
       // A manifest's config comes before its layers.
       const child = children[chainIds.indexOf(chainId) + 1];
       if (child === undefined) continue;

@@ -1,6 +1,6 @@
 import {
   discardAgain,
-  DocumentGraph,
+  ManifestGraph,
   dropBlobs,
   dropUnreachableDiscarded,
   expirePartials,
@@ -18,7 +18,7 @@ import { type Statements, textOf, type Transaction } from '../../metadata/index.
 import { type Descriptor, type Digest, isIndexType, parseDigest } from '../../spec/index.js';
 import { faultPoint } from '../../system/index.js';
 import type { SweptSnapshots } from '../../unpack/index.js';
-import { recordMissingDocuments } from '../images/image.js';
+import { recordMissingManifests } from '../images/image.js';
 import { settleStore, type Store } from '../store.js';
 
 export interface CollectGarbageOptions extends Abortable {
@@ -59,7 +59,7 @@ const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
  * directories, and partial downloads that nobody went on with. Safe beside pulls in any number of
  * processes.
  *
- * What is held is decided in one write transaction, from what the database knows of documents, images and
+ * What is held is decided in one write transaction, from what the database knows of manifests, images and
  * leases. A pull leases what it needs before it looks for it, so either its lease is seen here or it finds
  * the thing gone and fetches it. Files and directories go afterwards; what a crash leaves of them, the next
  * collection finds.
@@ -112,7 +112,7 @@ async function decide(store: Store, options: CollectGarbageOptions): Promise<Dec
   for (;;) {
     throwIfAborted(options.signal);
     await store.leases.sweep();
-    const unreadable = await recordMissingDocuments(store, { signal: options.signal });
+    const unreadable = await recordMissingManifests(store, { signal: options.signal });
     faultPoint('gc:marked');
     const decided = await store.images.deleteWithin((transaction, drop) =>
       sweep(store, { ...options, unreadable, transaction, drop }),
@@ -133,10 +133,10 @@ async function sweep(
   { unreadable, transaction, drop, dryRun = false, unusedForMs }: Sweep,
 ): Promise<Decided | undefined> {
   const all = await store.images.list(transaction);
-  const graph = new DocumentGraph(await store.documents.all(transaction));
+  const graph = new ManifestGraph(await store.manifests.all(transaction));
   const unused = unusedForMs === undefined ? [] : await unusedImages(transaction, all, graph, unusedForMs);
   const gone = new Set(unused.map(({ name }) => name));
-  const unknown = (await store.documents.unrecorded(transaction)).filter(({ name }) => !gone.has(name));
+  const unknown = (await store.manifests.unrecorded(transaction)).filter(({ name }) => !gone.has(name));
   if (unknown.some(({ target }) => !unreadable.has(target.digest))) return undefined;
   if (!dryRun) for (const name of gone) await drop(name);
   if (unknown.length > 0) return keepAll([...gone], unknown);
@@ -148,13 +148,13 @@ async function sweep(
   faultPoint('gc:snapshots-swept');
   const blobs = [
     ...(await unkeptBlobs(transaction, (digest) => held.blobs.has(digest))),
-    ...(await discardAgain(transaction, store.documents, { dryRun })),
+    ...(await discardAgain(transaction, store.manifests, { dryRun })),
   ];
   if (!dryRun) {
     await dropBlobs(transaction, blobs);
     await dropUnreachableDiscarded(transaction, (digest) => held.blobs.has(digest));
     const unreached = [...graph.digests()].filter((digest) => !held.blobs.has(digest));
-    for (const digest of unreached) await store.documents.delete(digest, transaction);
+    for (const digest of unreached) await store.manifests.delete(digest, transaction);
     await forgetVerifications(transaction, unreached);
   }
   faultPoint('gc:decided');
@@ -184,7 +184,7 @@ function keepAll(
 async function unusedImages(
   statements: Statements,
   images: readonly ImageRecord[],
-  graph: DocumentGraph,
+  graph: ManifestGraph,
   unusedForMs: number,
 ): Promise<readonly ImageRecord[]> {
   const before = Date.now() - unusedForMs;

@@ -3,7 +3,7 @@ import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { childrenOf, type Descriptor, type Digest } from '../../spec/index.js';
-import { readManifest } from '../images/read-document.js';
+import { readManifest } from '../images/read-manifest.js';
 import type { Store, StoreParts } from '../store.js';
 
 export interface FsckOptions extends Abortable {
@@ -135,7 +135,7 @@ export type FsckProblemKind =
   | 'blob-size'
   | 'blob-digest'
   | 'blob-unreadable'
-  | 'document-invalid'
+  | 'manifest-invalid'
   | 'snapshot-missing'
   | 'snapshot-incomplete'
   | 'snapshot-differs'
@@ -218,24 +218,24 @@ const OCTET_STREAM = 'application/octet-stream';
  * another place than other blobs, so it matters what it is.
  */
 export async function describeBlob(
-  { database, documents, content }: Pick<StoreParts, 'database' | 'documents' | 'content'>,
+  { database, manifests, content }: Pick<StoreParts, 'database' | 'manifests' | 'content'>,
   digest: Digest,
   size: number,
 ): Promise<Descriptor> {
-  const facts = await documents.get(digest);
-  if (facts !== undefined) return { mediaType: facts.mediaType, digest, size };
+  const details = await manifests.get(digest);
+  if (details !== undefined) return { mediaType: details.mediaType, digest, size };
   const image = await database.get('SELECT media_type FROM images WHERE digest = ? LIMIT 1', [digest]);
   if (image !== undefined) return { mediaType: textOf(image, 'media_type'), digest, size };
-  for (const holder of await documents.holders(digest)) {
+  for (const holder of await manifests.holders(digest)) {
     const info = await content.info(holder.digest);
     if (info === undefined) continue;
     const { mediaType } = holder;
     try {
-      const document = await readManifest(content, { mediaType, digest: holder.digest, size: info.size });
-      const child = childrenOf(document).find((descriptor) => descriptor.digest === digest);
+      const manifest = await readManifest(content, { mediaType, digest: holder.digest, size: info.size });
+      const child = childrenOf(manifest).find((descriptor) => descriptor.digest === digest);
       if (child !== undefined) return child;
     } catch (error) {
-      // A damaged document is another one's problem.
+      // A damaged manifest is another one's problem.
       if (!(error instanceof LandfallError)) throw error;
     }
   }

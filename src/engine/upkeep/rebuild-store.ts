@@ -1,13 +1,13 @@
 import {
   completeLayout,
   type DamagedBlob,
-  DocumentStore,
+  ManifestStore,
   LocalContentStore,
   type NamedTarget,
   rebuildBlobs,
   rebuildDatabase,
   rebuildDiscarded,
-  rebuildDocuments,
+  rebuildManifests,
   rebuildImages,
   type RebuiltBlobs,
   type RebuiltImages,
@@ -15,10 +15,10 @@ import {
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { DamagedDatabase, MetadataDatabase } from '../../metadata/index.js';
 import { rebuildSnapshots, type RebuiltSnapshots, SetAside } from '../../unpack/index.js';
-import { recordDocuments } from '../images/image.js';
+import { recordManifests } from '../images/image.js';
 import { inferDiscarded } from '../images/layer-blobs.js';
 
-export type RebuildStep = 'blobs' | 'images' | 'snapshots' | 'documents' | 'database';
+export type RebuildStep = 'blobs' | 'images' | 'snapshots' | 'manifests' | 'database';
 
 export interface RebuildOptions extends Abortable {
   /** Whether also a database without a fault, or one of a newer program, is replaced. Default false. */
@@ -75,7 +75,7 @@ interface Rebuilt {
 export async function rebuildStore(root: string, options: RebuildOptions = {}): Promise<RebuildReport> {
   const begun = performance.now();
   const aside = new SetAside(root);
-  const tell = options.onStep ?? ((): void => undefined);
+  const emit = options.onStep ?? ((): void => undefined);
   let replaced;
   try {
     replaced = await rebuildDatabase(root, (database, old) => fill(database, old, aside), {
@@ -107,25 +107,25 @@ export async function rebuildStore(root: string, options: RebuildOptions = {}): 
     old: DamagedDatabase | undefined,
     setAside: SetAside,
   ): Promise<Rebuilt> {
-    tell('blobs');
+    emit('blobs');
     const blobs = await rebuildBlobs(root, database, old, options);
-    tell('images');
+    emit('images');
     const images = await rebuildImages(root, database, old);
-    tell('snapshots');
+    emit('snapshots');
     const snapshots = await rebuildSnapshots(root, database, old, options);
-    tell('documents');
-    const unreadable = await readDocuments(root, database, images);
-    await rebuildDocuments(database, old);
+    emit('manifests');
+    const unreadable = await readManifests(root, database, images);
+    await rebuildManifests(database, old);
     const discardedKnown = await rebuildDiscarded(database, old);
     const discardedInferred = discardedKnown ? 0 : await inferDiscarded(root, database, images.images);
-    tell('database');
+    emit('database');
     const quarantined = setAside.move(snapshots.unknown);
     return { blobs, images, snapshots, unreadable, discardedKnown, discardedInferred, quarantined };
   }
 }
 
 /** Names of the images of which not all could be read. */
-async function readDocuments(
+async function readManifests(
   root: string,
   database: MetadataDatabase,
   { images }: RebuiltImages,
@@ -133,12 +133,12 @@ async function readDocuments(
   const store = {
     database,
     content: new LocalContentStore(root, database),
-    documents: new DocumentStore(database),
+    manifests: new ManifestStore(database),
   };
   const unreadable: string[] = [];
   for (const { name, target } of images) {
     try {
-      await recordDocuments(store, target, { incomplete: 'record' });
+      await recordManifests(store, target, { incomplete: 'record' });
     } catch (error) {
       if (!(error instanceof LandfallError)) throw error;
       unreadable.push(name);

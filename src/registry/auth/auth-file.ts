@@ -7,7 +7,10 @@ import { LandfallError, systemCode } from '../../errors.js';
 import { CredentialHelper } from './credential-helper.js';
 import { type Credentials, type CredentialsProvider, fromPair } from './credentials.js';
 
-/** What a file says of credentials, whichever of its forms it has. Entries are looked into when they are needed. */
+/**
+ * What a file says of credentials, whichever of its forms it has. Entries are looked into when they are
+ * needed.
+ */
 export interface AuthFile {
   readonly path: string;
   readonly auths: Readonly<Record<string, unknown>>;
@@ -19,27 +22,27 @@ export interface AuthFile {
 }
 
 /**
- * Reads docker's config.json, containers' auth.json, a Kubernetes secret of a registry in JSON (the object, or what it
- * holds under `.dockerconfigjson`), or docker's old `.dockercfg`, which is the `auths` alone.
+ * Reads docker's config.json, containers' auth.json, a Kubernetes secret of a registry in JSON (the object,
+ * or what it holds under `.dockerconfigjson`), or docker's old `.dockercfg`, which is the `auths` alone.
  *
  * @throws {LandfallError} INVALID_CONFIG, without a word of what the file holds
  */
 export function parseAuthFile(text: string, path: string): AuthFile {
-  const document = parseObject(text, path);
-  const secret = secretContent(document, path);
+  const manifest = parseObject(text, path);
+  const secret = secretContent(manifest, path);
   if (secret !== undefined) {
     const inner = parseObject(secret.text, path);
     const auths = secret.old ? inner : section(inner, 'auths', path);
     return { path, auths, credHelpers: {}, credsStore: undefined, writable: false };
   }
-  const credHelpers = section(document, 'credHelpers', path);
-  const credsStore = document['credsStore'];
-  if (document['auths'] === undefined && Object.values(document).some(isEntry)) {
-    return { path, auths: document, credHelpers: {}, credsStore: undefined, writable: false };
+  const credHelpers = section(manifest, 'credHelpers', path);
+  const credsStore = manifest['credsStore'];
+  if (manifest['auths'] === undefined && Object.values(manifest).some(isEntry)) {
+    return { path, auths: manifest, credHelpers: {}, credsStore: undefined, writable: false };
   }
   return {
     path,
-    auths: section(document, 'auths', path),
+    auths: section(manifest, 'auths', path),
     credHelpers,
     credsStore: isNonEmptyString(credsStore) ? credsStore : undefined,
     writable: true,
@@ -88,19 +91,19 @@ function decodeAuth(auth: string): Credentials | undefined {
 function parseObject(text: string, path: string): Record<string, unknown> {
   // Docker takes an empty file for one that says nothing.
   if (text.trim() === '') return {};
-  let document: unknown;
+  let manifest: unknown;
   try {
-    document = JSON.parse(text);
+    manifest = JSON.parse(text);
   } catch {
     // Without the cause: its message may quote what the file holds.
     throw malformed(path, 'is not JSON');
   }
-  if (!isPlainObject(document)) throw malformed(path, 'is not an object');
-  return document;
+  if (!isPlainObject(manifest)) throw malformed(path, 'is not an object');
+  return manifest;
 }
 
-function section(document: Record<string, unknown>, name: string, path: string): Record<string, unknown> {
-  const value = document[name];
+function section(manifest: Record<string, unknown>, name: string, path: string): Record<string, unknown> {
+  const value = manifest[name];
   if (value === undefined || value === null) return {};
   if (!isPlainObject(value)) throw malformed(path, `has ${name} that are not an object`);
   return value;
@@ -108,12 +111,12 @@ function section(document: Record<string, unknown>, name: string, path: string):
 
 /** What a Kubernetes Secret holds in its key for registries; undefined where the document is no Secret. */
 function secretContent(
-  document: Record<string, unknown>,
+  manifest: Record<string, unknown>,
   path: string,
 ): { text: string; old: boolean } | undefined {
-  if (document['kind'] !== 'Secret') return undefined;
-  const data = section(document, 'data', path);
-  const plain = section(document, 'stringData', path);
+  if (manifest['kind'] !== 'Secret') return undefined;
+  const data = section(manifest, 'data', path);
+  const plain = section(manifest, 'stringData', path);
   for (const name of ['.dockerconfigjson', '.dockercfg']) {
     const old = name === '.dockercfg';
     const [text, encoded] = [plain[name], data[name]];
@@ -145,8 +148,9 @@ export interface AuthKey {
 }
 
 /**
- * Reads a key: a host, a host and a path (containers-auth.json(5)), or a URL as docker wrote them, with the API's version
- * for a path. `https://quay.io/v2/team` is `quay.io/team`; without a scheme, `v2` is a name like any other.
+ * Reads a key: a host, a host and a path (containers-auth.json(5)), or a URL as docker wrote them, with the
+ * API's version for a path. `https://quay.io/v2/team` is `quay.io/team`; without a scheme, `v2` is a name
+ * like any other.
  */
 export function parseAuthKey(key: string): AuthKey {
   const bare = key.replace(/^https?:\/\//i, '');
@@ -164,8 +168,9 @@ export function sameAuthKey(one: string, other: string): boolean {
 }
 
 /**
- * The keys that are for a repository, or for the registry alone where none is named, the most specific first: the longest
- * path before a shorter one, the plain name before a URL, and each host's own keys before patterns.
+ * The keys that are for a repository, or for the registry alone where none is named, the most specific first:
+ * the longest path before a shorter one, the plain name before a URL, and each host's own keys before
+ * patterns.
  */
 export function matchingKeys(
   keys: readonly string[],
@@ -238,7 +243,10 @@ export function unreadable(path: string, cause: unknown): LandfallError<'INVALID
 
 /** Where files with credentials are. */
 export interface AuthFileOptions {
-  /** As docker's config.json or containers' auth.json. Default: where `REGISTRY_AUTH_FILE`, docker and containers look. */
+  /**
+   * As docker's config.json or containers' auth.json. Default: where `REGISTRY_AUTH_FILE`, docker and
+   * containers look.
+   */
   readonly authFile?: string | undefined;
   /** Files of the same forms that are looked at after those, where they are there. */
   readonly furtherFiles?: readonly string[];
@@ -256,9 +264,9 @@ export interface AuthFilePlaces {
 }
 
 /**
- * `authFile`, else `$REGISTRY_AUTH_FILE`, each alone; else docker's config.json, then auth.json of containers'
- * tools: the one that lasts until the machine is shut down, and the one that stays (containers-auth.json(5)). Then
- * `furtherFiles`.
+ * `authFile`, else `$REGISTRY_AUTH_FILE`, each alone; else docker's config.json, then auth.json of
+ * containers' tools: the one that lasts until the machine is shut down, and the one that stays
+ * (containers-auth.json(5)). Then `furtherFiles`.
  */
 export function authFilePlaces(options: AuthFileOptions): AuthFilePlaces {
   const { env = process.env, furtherFiles = [] } = options;
@@ -298,8 +306,8 @@ export interface AuthConfig {
 /**
  * A provider of these credentials: for the registry that `serverAddress` names, else for all.
  *
- * Of several kinds the first counts, in containerd's order: user and password, identity token, `auth`, and then the
- * registry token, which containerd does not know.
+ * Of several kinds the first counts, in containerd's order: user and password, identity token, `auth`, and
+ * then the registry token, which containerd does not know.
  *
  * @throws {LandfallError} INVALID_CONFIG for an `auth` that is not USER:PASSWORD in base64
  */
@@ -333,14 +341,15 @@ export interface DefaultCredentialsOptions extends AuthFileOptions {
 }
 
 /**
- * Credentials as other tools have stored them: in `authFile`, which must exist; else in `$REGISTRY_AUTH_FILE`; else in
- * docker's config.json, then in containers' auth.json; then in `furtherFiles`. The first that has an answer gives it. Within a file the entry with
- * the longest path that the repository lies below counts, then the registry's credential helper, then its own entry.
- * Files and helpers are asked each time, so a login while a program runs is noticed.
+ * Credentials as other tools have stored them: in `authFile`, which must exist; else in
+ * `$REGISTRY_AUTH_FILE`; else in docker's config.json, then in containers' auth.json; then in `furtherFiles`.
+ * The first that has an answer gives it. Within a file the entry with the longest path that the repository
+ * lies below counts, then the registry's credential helper, then its own entry. Files and helpers are asked
+ * each time, so a login while a program runs is noticed.
  *
- * Errors of the provider: INVALID_CONFIG for a file that cannot be read or is not of its form; and, where no other place
- * has the answer, for a credential helper that is missing or fails, as docker does: to go on as nobody would only
- * hide it until something private is asked for.
+ * Errors of the provider: INVALID_CONFIG for a file that cannot be read or is not of its form; and, where no
+ * other place has the answer, for a credential helper that is missing or fails, as docker does: to go on as
+ * nobody would only hide it until something private is asked for.
  */
 export function defaultCredentials(options: DefaultCredentialsOptions = {}): CredentialsProvider {
   const { paths, named } = authFilePlaces(options);

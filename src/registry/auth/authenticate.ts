@@ -27,7 +27,10 @@ interface Found {
   stale: boolean;
 }
 
-/** Answers one registry's challenges, and remembers how, so that only the first request for anything is refused. */
+/**
+ * Answers one registry's challenges, and remembers how, so that only the first request for anything is
+ * refused.
+ */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   #tokens: TokenSource | undefined;
@@ -36,7 +39,10 @@ export class Authenticator {
   readonly #found = new Map<string | undefined, Found>();
   readonly #schemes = new Map<string | undefined, Scheme>();
   #latest: Scheme | undefined;
-  /** By repository, where it takes a password as well as a token: why the token could not be had, once that has happened. */
+  /**
+   * By repository, where it takes a password as well as a token: why the token could not be had, once that
+   * has happened.
+   */
   readonly #beside = new Map<string | undefined, RegistryError | undefined>();
   /** What the registry calls what we want, where it says otherwise. */
   readonly #scopes = new Map<string, readonly string[]>();
@@ -45,7 +51,10 @@ export class Authenticator {
     this.#options = options;
   }
 
-  /** The `Authorization` that a request will need by what was learnt so far; undefined when nothing was asked for yet. */
+  /**
+   * The `Authorization` that a request will need by what was learnt so far; undefined when nothing was asked
+   * for yet.
+   */
   async authorization(wanted: Wanted, options: Abortable = {}): Promise<string | undefined> {
     const known = this.#schemes.get(wanted.repository);
     const scheme = known ?? this.#latest;
@@ -64,8 +73,8 @@ export class Authenticator {
   /**
    * The `Authorization` that answers a 401, or undefined when there is none that was not refused already.
    *
-   * `origin` is the registry's own, which says whether tokens may be had over plain http; `refused` is what the request
-   * bore. What was looked up before, and is refused now, is looked up once more.
+   * `origin` is the registry's own, which says whether tokens may be had over plain http; `refused` is what
+   * the request bore. What was looked up before, and is refused now, is looked up once more.
    */
   async answer(
     challenge: {
@@ -105,8 +114,8 @@ export class Authenticator {
   }
 
   /**
-   * Why a token could not be had, where that is why a password was shown instead, which the registry has now refused. The next
-   * request asks for a token again.
+   * Why a token could not be had, where that is why a password was shown instead, which the registry has now
+   * refused. The next request asks for a token again.
    */
   refusedInstead(repository: string | undefined): RegistryError | undefined {
     const failure = this.#beside.get(repository);
@@ -130,8 +139,9 @@ export class Authenticator {
   }
 
   /**
-   * The `Authorization` by password of a registry that takes that too, where its token server fails. A refusal of the
-   * credentials is none: they would only be refused once more. Undefined where nothing can be shown instead.
+   * The `Authorization` by password of a registry that takes that too, where its token server fails. A
+   * refusal of the credentials is none: they would only be refused once more. Undefined where nothing can be
+   * shown instead.
    */
   async #basicInstead(
     error: unknown,
@@ -194,7 +204,9 @@ export class Authenticator {
     return `Bearer ${await this.#source().get(this.#tokenRequest(scheme, wanted), credentials, options)}`;
   }
 
-  /** Forgets a token that was refused, and looks for its credentials anew: by now there may be better ones. */
+  /**
+   * Forgets a token that was refused, and looks for its credentials anew: by now there may be better ones.
+   */
   #drop(scheme: Scheme & { type: 'bearer' }, wanted: Wanted, refused: string | undefined): void {
     const token = /^Bearer (.+)$/.exec(refused ?? '')?.[1];
     const found = this.#found.get(wanted.repository);
@@ -265,8 +277,9 @@ interface Challenge {
 const TOKEN68 = /[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|$))/y;
 
 /**
- * All challenges of the header's lines, in order. One line may hold several, and each its parameters, all parted by
- * commas; so a token is a parameter's name if `=` follows, else a new scheme. What comes after a fault is left out.
+ * All challenges of the header's lines, in order. One line may hold several, and each its parameters, all
+ * parted by commas; so a token is a parameter's name if `=` follows, else a new scheme. What comes after a
+ * fault is left out.
  */
 export function parseChallenges(lines: readonly string[]): Challenge[] {
   return lines.flatMap(parseLine);
@@ -289,7 +302,8 @@ function parseLine(line: string): Challenge[] {
       parameters = new Map();
       challenges.push({ scheme: name.toLowerCase(), parameters });
       at.take(BLANKS);
-      // `Negotiate oYG…==`: credentials of their own form, of no use here. A parameter looks alike up to its `=`.
+      // `Negotiate oYG…==`: credentials of their own form, of no use here. A parameter looks alike up to its
+      // `=`.
       at.take(TOKEN68);
     }
     at.take(COMMAS);
@@ -298,8 +312,8 @@ function parseLine(line: string): Challenge[] {
 }
 
 /**
- * A scope is `TYPE:NAME:ACTIONS`, such as `repository:team/app:pull,push` (distribution: Token Scope Documentation).
- * The name may hold colons: `repository:127.0.0.1:5000/app:pull`.
+ * A scope is `TYPE:NAME:ACTIONS`, such as `repository:team/app:pull,push` (distribution: Token Scope
+ * Documentation). The name may hold colons: `repository:127.0.0.1:5000/app:pull`.
  */
 interface Scope {
   /** `repository:team/app` */
@@ -313,9 +327,10 @@ function orderedScopes(scopes: readonly string[]): string[] {
 }
 
 /**
- * What to ask a token for, once a challenge has named its own scopes. The registry's names hold where it gives a
- * repository another one. But a challenge is about the request that it refused: that one may have needed less than what
- * is wanted, and of two repositories it may name only the one. What it leaves out of our wish is kept.
+ * What to ask a token for, once a challenge has named its own scopes. The registry's names hold where it
+ * gives a repository another one. But a challenge is about the request that it refused: that one may have
+ * needed less than what is wanted, and of two repositories it may name only the one. What it leaves out of
+ * our wish is kept.
  */
 export function challengedScopes(wanted: readonly string[], named: readonly string[]): string[] {
   if (named.length === 0) return orderedScopes(wanted);

@@ -7,22 +7,28 @@ import { type Credentials, DOCKER_HUB_KEY, fromPair, TOKEN_USER } from './creden
 export interface HelperOptions {
   /** `PATH` among it, where the program is looked for. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Until it must have answered, in milliseconds. Default 60,000: it may ask a person, or a service far away. */
+  /**
+   * Until it must have answered, in milliseconds. Default 60,000: it may ask a person, or a service far away.
+   */
   readonly timeoutMs?: number | undefined;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Tokens of cloud registries have some kilobytes. */
 const ANSWER_BYTES = 1024 * 1024;
-/** What all helpers say, on standard output, where they have nothing (docker-credential-helpers: credentials/error.go). */
+/**
+ * What all helpers say, on standard output, where they have nothing (docker-credential-helpers:
+ * credentials/error.go).
+ */
 const NOT_FOUND = 'credentials not found in native keychain';
 
 /**
- * A program `docker-credential-NAME`, which keeps credentials for docker and others (docker-credential-helpers: README).
- * What it is given stands on its standard input, never on its command line; what it prints is never shown.
+ * A program `docker-credential-NAME`, which keeps credentials for docker and others
+ * (docker-credential-helpers: README). What it is given stands on its standard input, never on its command
+ * line; what it prints is never shown.
  *
- * All methods throw LandfallError INVALID_CONFIG, which names the program, where it is missing, fails, hangs or prints
- * something else than it should, and ABORTED.
+ * All methods throw LandfallError INVALID_CONFIG, which names the program, where it is missing, fails, hangs
+ * or prints something else than it should, and ABORTED.
  */
 export class CredentialHelper {
   /** `docker-credential-pass` */

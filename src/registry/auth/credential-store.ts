@@ -38,7 +38,9 @@ export interface CredentialStoreOptions extends AuthFileOptions, Abortable {
   readonly helperTimeoutMs?: number;
 }
 
-/** Where credentials are kept: with a helper, which keeps them in its own way, or in a file, as plain text. */
+/**
+ * Where credentials are kept: with a helper, which keeps them in its own way, or in a file, as plain text.
+ */
 export type KeptAt =
   | {
       readonly kept: 'helper';
@@ -48,10 +50,10 @@ export type KeptAt =
   | { readonly kept: 'file'; readonly path: string; /** In that file. */ readonly key: string };
 
 /**
- * Keeps credentials where {@link defaultCredentials} looks first: in `authFile`, `$REGISTRY_AUTH_FILE` or docker's
- * config.json, or with the credential helper that this file names for the registry. What is for a path of a registry
- * always goes to the file, since helpers know whole registries only. What the file had for the same before is replaced,
- * under whichever of its names.
+ * Keeps credentials where {@link defaultCredentials} looks first: in `authFile`, `$REGISTRY_AUTH_FILE` or
+ * docker's config.json, or with the credential helper that this file names for the registry. What is for a
+ * path of a registry always goes to the file, since helpers know whole registries only. What the file had for
+ * the same before is replaced, under whichever of its names.
  *
  * @throws {LandfallError} INVALID_CONFIG, ABORTED
  */
@@ -80,8 +82,8 @@ export interface Erased {
 }
 
 /**
- * Forgets credentials in the place where {@link storeCredentials} keeps them. With `everywhere`, also those for paths
- * below, and in all other places where {@link defaultCredentials} looks.
+ * Forgets credentials in the place where {@link storeCredentials} keeps them. With `everywhere`, also those
+ * for paths below, and in all other places where {@link defaultCredentials} looks.
  *
  * @throws {LandfallError} INVALID_CONFIG, ABORTED
  */
@@ -112,8 +114,8 @@ async function eraseIn(
   const keys = Object.keys(file.auths).filter(goes);
   const removed = keys.filter((key) => holdsSomething(file, key)).map((key) => keptInFile(file, key));
   if (keys.length > 0) {
-    const edit = (document: Record<string, unknown>): boolean => {
-      const auths = authsOf(document);
+    const edit = (manifest: Record<string, unknown>): boolean => {
+      const auths = authsOf(manifest);
       const doomed = Object.keys(auths).filter(goes);
       for (const key of doomed) Reflect.deleteProperty(auths, key);
       return doomed.length > 0;
@@ -176,7 +178,9 @@ function keptInFile({ path }: AuthFile, key: string): KeptAt {
   return { kept: 'file', path, key };
 }
 
-/** One entry, under the first of the names that are there or the usual one: others for the same would hide it. */
+/**
+ * One entry, under the first of the names that are there or the usual one: others for the same would hide it.
+ */
 async function putEntry(
   path: string,
   { key: usual }: LoginTarget,
@@ -184,12 +188,12 @@ async function putEntry(
   options: CredentialStoreOptions,
 ): Promise<string> {
   let key = usual;
-  const edit = (document: Record<string, unknown>): boolean => {
-    const auths = authsOf(document);
+  const edit = (manifest: Record<string, unknown>): boolean => {
+    const auths = authsOf(manifest);
     const [first = usual, ...others] = Object.keys(auths).filter((name) => sameAuthKey(name, usual));
     for (const other of others) Reflect.deleteProperty(auths, other);
     auths[first] = entry;
-    document['auths'] = auths;
+    manifest['auths'] = auths;
     key = first;
     return true;
   };
@@ -197,8 +201,8 @@ async function putEntry(
   return key;
 }
 
-function authsOf(document: Record<string, unknown>): Record<string, unknown> {
-  const auths = document['auths'];
+function authsOf(manifest: Record<string, unknown>): Record<string, unknown> {
+  const auths = manifest['auths'];
   return isPlainObject(auths) ? auths : {};
 }
 
@@ -216,7 +220,7 @@ function entryOf(credentials: Credentials): object {
 }
 
 /** What an edit does to the parsed file; false leaves the file as it is. */
-export type Edit = (document: Record<string, unknown>) => boolean;
+export type Edit = (manifest: Record<string, unknown>) => boolean;
 
 /** As docker indents it. */
 const DEFAULT_INDENT = '\t';
@@ -225,14 +229,16 @@ const ATTEMPTS = 10;
 const MAX_LINKS = 40;
 
 /**
- * Changes an auth file, or makes it: mode 0600, in a directory that gets 0700 if it is made. Keys that the edit does not
- * touch stay, in their order and with the file's indentation. The new content takes the place of the old in one step,
- * behind symbolic links if there are any, and is on disk when this returns.
+ * Changes an auth file, or makes it: mode 0600, in a directory that gets 0700 if it is made. Keys that the
+ * edit does not touch stay, in their order and with the file's indentation. The new content takes the place
+ * of the old in one step, behind symbolic links if there are any, and is on disk when this returns.
  *
- * Two at once lose nothing. Processes of landfall take turns, by an flock on the directory. Docker and others take no
- * lock, so the file is read again just before the rename, and if it changed meanwhile the edit is made again.
+ * Two at once lose nothing. Processes of landfall take turns, by an flock on the directory. Docker and others
+ * take no lock, so the file is read again just before the rename, and if it changed meanwhile the edit is
+ * made again.
  *
- * @throws {LandfallError} INVALID_CONFIG: not of the form that can be written, not readable, not writable; ABORTED
+ * @throws {LandfallError} INVALID_CONFIG: not of the form that can be written, not readable, not writable;
+ *   ABORTED
  */
 export async function editAuthFile(path: string, edit: Edit, options: Abortable = {}): Promise<boolean> {
   try {
@@ -256,9 +262,9 @@ export async function editAuthFile(path: string, edit: Edit, options: Abortable 
 async function editInPlace(path: string, edit: Edit): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     const before = await contentOf(path);
-    const document = parseWritable(before ?? '', path);
-    if (!edit(document)) return false;
-    const text = `${JSON.stringify(document, undefined, indentOf(before))}${before?.endsWith('\n') === false ? '' : '\n'}`;
+    const manifest = parseWritable(before ?? '', path);
+    if (!edit(manifest)) return false;
+    const text = `${JSON.stringify(manifest, undefined, indentOf(before))}${before?.endsWith('\n') === false ? '' : '\n'}`;
     const unchanged = async (): Promise<boolean> =>
       attempt === ATTEMPTS || (await contentOf(path)) === before;
     if (await replace(path, text, unchanged)) return true;
@@ -275,7 +281,9 @@ function parseWritable(text: string, path: string): Record<string, unknown> {
   });
 }
 
-/** Puts a new file in the place of the old; false, and nothing done, if the old one is no longer what it was. */
+/**
+ * Puts a new file in the place of the old; false, and nothing done, if the old one is no longer what it was.
+ */
 async function replace(path: string, text: string, unchanged: () => Promise<boolean>): Promise<boolean> {
   const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
   try {
@@ -332,7 +340,10 @@ async function behindLinks(path: string, links = 0): Promise<string> {
   return target === undefined ? path : await behindLinks(resolve(dirname(path), target), links + 1);
 }
 
-/** Node's own recursive mkdir never ends where the kernel answers ENOENT below a directory that exists, as in /proc. */
+/**
+ * Node's own recursive mkdir never ends where the kernel answers ENOENT below a directory that exists, as in
+ * /proc.
+ */
 async function makePrivateDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, 0o700);

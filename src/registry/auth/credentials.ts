@@ -16,8 +16,9 @@ export type Credentials =
     };
 
 /**
- * Finds the credentials for a registry as references name it (`docker.io`, `127.0.0.1:5000`), and for one of its
- * repositories (`team/app`), since some stores keep several for one registry. Undefined where there are none.
+ * Finds the credentials for a registry as references name it (`docker.io`, `127.0.0.1:5000`), and for one of
+ * its repositories (`team/app`), since some stores keep several for one registry. Undefined where there are
+ * none.
  */
 export type CredentialsProvider = (registry: string, repository?: string) => Promise<Credentials | undefined>;
 

@@ -29,8 +29,9 @@ export interface TokenSourceOptions {
 }
 
 /**
- * How servers that know only the other method refuse one. GCR answers a POST with 404, Artifactory with 401, Azure's
- * registry with 400. A GET with a wrong password is answered 401 everywhere, and is no reason to try a POST.
+ * How servers that know only the other method refuse one. GCR answers a POST with 404, Artifactory with 401,
+ * Azure's registry with 400. A GET with a wrong password is answered 401 everywhere, and is no reason to try
+ * a POST.
  */
 const NO_GET: ReadonlySet<number> = new Set([400, 404, 405]);
 const NO_POST: ReadonlySet<number> = new Set([400, 401, 403, 404, 405]);
@@ -48,7 +49,10 @@ export class TokenSource {
     this.#options = options;
   }
 
-  /** A token that is good now. @throws {RegistryError} UNAUTHORIZED, DENIED, UNAVAILABLE, RATE_LIMITED, PROTOCOL */
+  /**
+   * A token that is good now. @throws {RegistryError} UNAUTHORIZED, DENIED, UNAVAILABLE, RATE_LIMITED,
+   * PROTOCOL
+   */
   async get(
     request: TokenRequest,
     credentials: Credentials | undefined,
@@ -88,7 +92,7 @@ export class TokenSource {
       try {
         return await this.#exchange(request, grant, server, credentials, signal);
       } catch (error) {
-        if (!tellsAnotherWay(error, grant)) throw error;
+        if (!asksAnotherWay(error, grant)) throw error;
         if (grant.type === 'refresh') this.#refreshTokens.delete(server);
         if (!isNonEmpty(others)) throw error;
         try {
@@ -114,7 +118,8 @@ export class TokenSource {
     const answer = await exchangeToken(transport, request, grant, { userAgent, secrets, signal });
     if (credentials !== undefined) this.#remember(server, credentials, grant, answer);
     const { value, lifetimeMs } = answer;
-    // Counted from the asking, by our own clock, and given up a little early: it must outlive the way to the registry.
+    // Counted from the asking, by our own clock, and given up a little early: it must outlive the way to the
+    // registry.
     return { value, expiresAt: askedAt + lifetimeMs - Math.min(5_000, lifetimeMs / 10) };
   }
 
@@ -156,7 +161,7 @@ function isNonEmpty(grants: Grant[]): grants is Grants {
   return grants.length > 0;
 }
 
-function tellsAnotherWay(error: unknown, { type }: Grant): error is RegistryError {
+function asksAnotherWay(error: unknown, { type }: Grant): error is RegistryError {
   if (!(error instanceof RegistryError) || error.details.status === undefined) return false;
   return (type === 'get' ? NO_GET : NO_POST).has(error.details.status);
 }
@@ -212,7 +217,9 @@ const DEFAULT_LIFETIME_S = 60;
 const ANSWER_BYTES = 256 * 1024;
 const CLIENT_ID = 'landfall';
 
-/** Asks a token server once. @throws {RegistryError} UNAUTHORIZED, DENIED, UNAVAILABLE, RATE_LIMITED, PROTOCOL */
+/**
+ * Asks a token server once. @throws {RegistryError} UNAUTHORIZED, DENIED, UNAVAILABLE, RATE_LIMITED, PROTOCOL
+ */
 async function exchangeToken(
   transport: HttpSender,
   wanted: TokenRequest,
@@ -271,19 +278,19 @@ function httpRequest(
 }
 
 function parseToken(body: Buffer, malformed: () => RegistryError): TokenAnswer {
-  let document: unknown;
+  let manifest: unknown;
   try {
-    document = JSON.parse(body.toString());
+    manifest = JSON.parse(body.toString());
   } catch {
     throw malformed();
   }
-  if (!isPlainObject(document)) throw malformed();
+  if (!isPlainObject(manifest)) throw malformed();
   // `access_token` is OAuth2's name for it; some servers send both.
-  const value = [document['token'], document['access_token']].find(isNonEmptyString);
+  const value = [manifest['token'], manifest['access_token']].find(isNonEmptyString);
   // It becomes a header: nothing that could begin another one.
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw malformed();
-  const seconds = document['expires_in'];
-  const refreshToken = document['refresh_token'];
+  const seconds = manifest['expires_in'];
+  const refreshToken = manifest['refresh_token'];
   return {
     value,
     lifetimeMs: (typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_LIFETIME_S) * 1000,

@@ -6,7 +6,9 @@ import type { ConnectionOptions } from '../http/http.js';
 import { dockerCerts, FileTrace, readCertificates } from './hosts-directory.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './host-config.js';
 
-/** How a registry itself is spoken to, where somebody says so besides its configuration. Paths are absolute. */
+/**
+ * How a registry itself is spoken to, where somebody says so besides its configuration. Paths are absolute.
+ */
 export interface ConnectedHostsOptions {
   /** PEM files of authorities that are trusted too. */
   readonly ca?: readonly string[];
@@ -23,8 +25,8 @@ export interface ConnectedHostsOptions {
 }
 
 /**
- * The hosts that a provider gives, the registry itself connected to in another way; its mirrors stay as they are. Certificates are
- * read once.
+ * The hosts that a provider gives, the registry itself connected to in another way; its mirrors stay as they
+ * are. Certificates are read once.
  *
  * Errors of the provider: also INVALID_CONFIG for files that cannot be read or used
  */

@@ -8,7 +8,9 @@ export type HostCapability = 'pull' | 'resolve' | 'push';
 
 export const ALL_CAPABILITIES: ReadonlySet<HostCapability> = new Set(['pull', 'resolve', 'push']);
 
-/** `pattern` is global, so `String.replace` changes all that it matches; `replacement` is as that takes it. */
+/**
+ * `pattern` is global, so `String.replace` changes all that it matches; `replacement` is as that takes it.
+ */
 export interface RewriteRule {
   /** Of a repository. */
   readonly pattern: RegExp;
@@ -19,8 +21,8 @@ export interface RewriteRule {
 /** One host at which content of a registry is had. */
 export interface HostConfig {
   /**
-   * Root of the API, no slash at the end: `https://mirror.lan/v2`, or with override_path `https://mirror.lan/api/hub`.
-   * Where that leaves no path at all, the URL has its `/` all the same.
+   * Root of the API, no slash at the end: `https://mirror.lan/v2`, or with override_path
+   * `https://mirror.lan/api/hub`. Where that leaves no path at all, the URL has its `/` all the same.
    */
   readonly base: URL;
   /** Upstream is what lies at the registry's own address, wherever the configuration names it. */
@@ -32,8 +34,8 @@ export interface HostConfig {
   /** Names in lower case; several values joined by `, `. They may hold secrets. */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * `own`: what is stored for this host's own address; `upstream`: what is stored for the registry; `none`; or these.
-   * The provider has them from a file of this host's own, and needs no registry's name.
+   * `own`: what is stored for this host's own address; `upstream`: what is stored for the registry; `none`;
+   * or these. The provider has them from a file of this host's own, and needs no registry's name.
    */
   readonly credentials: 'own' | 'upstream' | 'none' | Credentials | CredentialsProvider;
   /** How a repository is named at this host: the first rule that matches, as k3s has it. */
@@ -44,13 +46,17 @@ export interface HostConfig {
   readonly requestsPerSecond?: number;
   /** `base` is https, but it may turn out to speak no TLS; then it is spoken to by http. */
   readonly mayBePlain?: boolean;
-  /** Why it is here and at this place: `mirror 1 in /etc/containerd/certs.d/docker.io/hosts.toml`, `the registry itself`. */
+  /**
+   * Why it is here and at this place: `mirror 1 in /etc/containerd/certs.d/docker.io/hosts.toml`, `the
+   * registry itself`.
+   */
   readonly why: string;
 }
 
 /**
- * The hosts of a registry, named as references name it, in the order in which they are asked. While nothing changed they
- * are the same objects as last time: connections and what is known of a host's health hang on their identity.
+ * The hosts of a registry, named as references name it, in the order in which they are asked. While nothing
+ * changed they are the same objects as last time: connections and what is known of a host's health hang on
+ * their identity.
  */
 export type HostsProvider = (registry: string) => Promise<readonly HostConfig[]>;
 

@@ -5,7 +5,10 @@ import { MAX_RETRY_AFTER_MS } from '../http/retry.js';
 
 /** When a host is left for the next one. */
 export interface FailoverOptions {
-  /** How long a host that failed is left alone, in milliseconds; each further failure doubles it. Default 10,000. */
+  /**
+   * How long a host that failed is left alone, in milliseconds; each further failure doubles it. Default
+   * 10,000.
+   */
   readonly pauseMs?: number;
   /** The longest such pause, in milliseconds. Default 300,000. */
   readonly maxPauseMs?: number;
@@ -23,7 +26,10 @@ const ON_TRIAL = 2;
 const PROVING_BYTES = 2 * 1024 * 1024;
 const PROVING_BLOBS = 8;
 
-/** What is known of one host by all that ask it: whether it is being left alone, and whether it has delivered yet. */
+/**
+ * What is known of one host by all that ask it: whether it is being left alone, and whether it has delivered
+ * yet.
+ */
 export class HostHealth {
   readonly #options: FailoverOptions;
   #failures = 0;
@@ -72,8 +78,8 @@ export class HostHealth {
   }
 
   /**
-   * Waits until one more blob may be asked for. All would be lost at once if the host were to stall, so only a few are
-   * entrusted to it before it has delivered.
+   * Waits until one more blob may be asked for. All would be lost at once if the host were to stall, so only
+   * a few are entrusted to it before it has delivered.
    *
    * @param stillWanted false once the host is left alone
    * @returns what must be called when the blob is over; undefined where the host failed meanwhile
@@ -113,7 +119,7 @@ export class HostHealths {
   }
 }
 
-export interface HostGateOptions {
+export interface HostLimiterOptions {
   /** Of the host, in messages. Default `the host`. */
   readonly name?: string;
   /** A host that wants to be left alone for longer is not waited for. Default 120,000. */
@@ -127,12 +133,13 @@ export interface HostGateOptions {
 const ANSWERS_PER_STEP = 4;
 
 /**
- * What all requests to one host pass through: it bounds how many are under way and how many start per second. When the
- * host answers 429, the bound is halved for everybody and nothing starts before the time that it named; the bound rises
- * again while it answers. Where that time is further off than is waited for, what would wait is refused instead; after the
- * longest wait one request finds out whether the host still means it.
+ * What all requests to one host pass through: it bounds how many are under way and how many start per second.
+ * When the host answers 429, the bound is halved for everybody and nothing starts before the time that it
+ * named; the bound rises again while it answers. Where that time is further off than is waited for, what
+ * would wait is refused instead; after the longest wait one request finds out whether the host still means
+ * it.
  */
-export class HostGate {
+export class HostLimiter {
   readonly #name: string;
   readonly #maxRetryAfterMs: number;
   readonly #maxConnections: number;
@@ -148,7 +155,7 @@ export class HostGate {
   #timer: NodeJS.Timeout | undefined;
   readonly #line = new WaitingLine();
 
-  constructor(options: HostGateOptions = {}) {
+  constructor(options: HostLimiterOptions = {}) {
     this.#name = options.name ?? 'the host';
     this.#maxRetryAfterMs = options.maxRetryAfterMs ?? MAX_RETRY_AFTER_MS;
     this.#maxConnections = options.maxConnections ?? Number.POSITIVE_INFINITY;
@@ -172,7 +179,8 @@ export class HostGate {
   }
 
   /**
-   * Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no harm.
+   * Waits for its turn, in order. What it resolves to must be called when the exchange is over; twice does no
+   * harm.
    *
    * @throws {RegistryError} RATE_LIMITED where the host wants to be left alone for longer than is waited for
    */
@@ -180,10 +188,10 @@ export class HostGate {
     throwIfAborted(signal);
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
-    const turn = this.#line.wait(undefined, { signal });
+    const attempt = this.#line.wait(undefined, { signal });
     this.#admit();
     try {
-      await turn;
+      await attempt;
     } catch (error) {
       this.#admit();
       throw error;
@@ -201,7 +209,8 @@ export class HostGate {
    * The host answered 429.
    *
    * @param retryAfterMs for how long it wants to be left alone, if it said so
-   * @param startedAt when the request started, by `performance.now()`: several that were refused together count once
+   * @param startedAt when the request started, by `performance.now()`: several that were refused together
+   *   count once
    */
   slowDown(retryAfterMs: number | undefined, startedAt: number): void {
     const now = performance.now();

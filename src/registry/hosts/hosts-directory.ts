@@ -13,7 +13,10 @@ import type { CertificatePaths, HostEntry, LandfallFields } from './hosts-file.j
 
 /** Who is told of what is odd. */
 export interface HostsDirectoryOptions {
-  /** Called with what is odd in a file but does no harm, with file, line and key; once for each state of the file. */
+  /**
+   * Called with what is odd in a file but does no harm, with file, line and key; once for each state of the
+   * file.
+   */
   readonly onWarning?: (text: string) => void;
   /** Milliseconds, of a clock that never goes back. Default `performance.now`. */
   readonly now?: () => number;
@@ -22,14 +25,15 @@ export interface HostsDirectoryOptions {
 const CHECK_INTERVAL_MS = 1_000;
 
 /**
- * Hosts as containerd's certs.d directories configure them (containerd: docs/hosts.md): in the first directory that has
- * an entry for the registry (`quay.io`, `reg.lan_5000_`, `reg.lan:5000`) or else `_default`, from its hosts.toml, or from
- * docker's certificate files where there is no hosts.toml. Where none has an entry: the registry itself.
+ * Hosts as containerd's certs.d directories configure them (containerd: docs/hosts.md): in the first
+ * directory that has an entry for the registry (`quay.io`, `reg.lan_5000_`, `reg.lan:5000`) or else
+ * `_default`, from its hosts.toml, or from docker's certificate files where there is no hosts.toml. Where
+ * none has an entry: the registry itself.
  *
  * Files are looked at again at most once a second, and read again when one changed, came or went.
  *
- * Errors of the provider: INVALID_CONFIG for what cannot be read or understood, at every call until it is mended;
- * INVALID_REFERENCE for a registry that is none.
+ * Errors of the provider: INVALID_CONFIG for what cannot be read or understood, at every call until it is
+ * mended; INVALID_REFERENCE for a registry that is none.
  *
  * @param directories absolute paths, such as `/etc/containerd/certs.d`; they need not exist
  */
@@ -196,7 +200,10 @@ async function assembleHost(
   };
 }
 
-/** A file is read when the host asks, as the other credentials' files are, so that what renews it need not restart us. */
+/**
+ * A file is read when the host asks, as the other credentials' files are, so that what renews it need not
+ * restart us.
+ */
 function credentialsAt(base: URL, given: LandfallFields['credentials']): HostConfig['credentials'] {
   if (typeof given === 'string' || !('file' in given)) return given;
   const find = defaultCredentials({ authFile: given.file });
@@ -204,7 +211,8 @@ function credentialsAt(base: URL, given: LandfallFields['credentials']): HostCon
 }
 
 const MAX_FILE_BYTES = 1 << 20;
-// Coarse clocks give two writes one time: what changed so shortly before it was read may have changed after it unseen.
+// Coarse clocks give two writes one time: what changed so shortly before it was read may have changed after
+// it unseen.
 const UNSETTLED_MS = 2_000;
 
 const ABSENT = 'absent';
@@ -222,8 +230,8 @@ interface Identity {
 }
 
 /**
- * Reads files and remembers all that was looked for, there or not, so that it can be told whether anything changed since.
- * What cannot be read is INVALID_CONFIG; what is absent is not.
+ * Reads files and remembers all that was looked for, there or not, so that it can be told whether anything
+ * changed since. What cannot be read is INVALID_CONFIG; what is absent is not.
  */
 export class FileTrace {
   readonly #identities = new Map<string, string>();
@@ -324,7 +332,10 @@ export type CertificateFault = (
   cause?: unknown,
 ) => LandfallError;
 
-/** Reads certificates and keys, and sees that they can be used: a connection would not say which file is at fault. */
+/**
+ * Reads certificates and keys, and sees that they can be used: a connection would not say which file is at
+ * fault.
+ */
 export async function readCertificates(
   { ca, client }: CertificatePaths,
   trace: FileTrace,
@@ -356,7 +367,10 @@ export async function readCertificates(
 
 const BLOCK = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs;
 
-/** The certificates in a PEM file, one text each. What is none is passed over, as Go does; Node would stop there. */
+/**
+ * The certificates in a PEM file, one text each. What is none is passed over, as Go does; Node would stop
+ * there.
+ */
 function certificatesIn(pem: Buffer): readonly string[] {
   return (pem.toString('latin1').match(BLOCK) ?? []).filter(isCertificate);
 }
@@ -390,8 +404,9 @@ function keyPairFault(cert: Buffer, key: Buffer): { what: string; cause: unknown
 }
 
 /**
- * Certificates as docker lays them into a registry's directory: `*.crt` are authorities that are trusted; `*.cert` are
- * shown to the registry, with the key from the `.key` of the same name, or from their own file when there is none.
+ * Certificates as docker lays them into a registry's directory: `*.crt` are authorities that are trusted;
+ * `*.cert` are shown to the registry, with the key from the `.key` of the same name, or from their own file
+ * when there is none.
  *
  * @param names what lies in the directory, its directories left out
  */

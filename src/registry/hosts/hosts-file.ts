@@ -90,7 +90,8 @@ export interface HostEntryOptions {
 }
 
 /**
- * Reads the fields of one host, as containerd's docs/hosts.md has them, and what lies in its table `landfall`.
+ * Reads the fields of one host, as containerd's docs/hosts.md has them, and what lies in its table
+ * `landfall`.
  *
  * @param address undefined for the registry itself
  * @throws {LandfallError} INVALID_CONFIG
@@ -174,7 +175,9 @@ function readDialTimeout(table: TomlTable): number | undefined {
   return duration === 0 ? undefined : Math.max(1, Math.round(duration));
 }
 
-/** What belongs to the exchange rather than to the host; Go's client passes over them too, or sets its own. */
+/**
+ * What belongs to the exchange rather than to the host; Go's client passes over them too, or sets its own.
+ */
 const NOT_THE_HOSTS: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
@@ -214,8 +217,9 @@ export interface HostAddressOptions {
 }
 
 /**
- * The root of the API at a host as hosts.toml names it: `mirror.lan`, `https://mirror.lan:5000/team`. Without a scheme it is
- * https, and on loopback perhaps http. Where settings for TLS stand beside http, https is tried first, as in containerd.
+ * The root of the API at a host as hosts.toml names it: `mirror.lan`, `https://mirror.lan:5000/team`. Without
+ * a scheme it is https, and on loopback perhaps http. Where settings for TLS stand beside http, https is
+ * tried first, as in containerd.
  */
 export function parseHostAddress(
   address: string,
@@ -348,8 +352,8 @@ function readRewrite(rules: TomlTable | undefined): readonly RewriteRule[] {
 const ONLY_IN_GO = /\\[AzQECpP]|\[\[:|\(\?[imsU-]+[:)]/;
 
 /**
- * A rule as k3s's registries.yaml writes it: a regular expression, and a replacement in which `$1`, `${1}` and `${name}`
- * stand for what its groups matched and `$$` for a dollar sign.
+ * A rule as k3s's registries.yaml writes it: a regular expression, and a replacement in which `$1`, `${1}`
+ * and `${name}` stand for what its groups matched and `$$` for a dollar sign.
  *
  * @throws {SyntaxError} what is wrong, in words
  */

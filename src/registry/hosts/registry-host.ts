@@ -17,7 +17,7 @@ import {
 import { speaksNoTls } from '../http/network-error.js';
 import { type Followed, type MakeBody, sendFollowing, withoutSecrets } from '../http/redirect.js';
 import type { HostCapability, HostConfig } from './host-config.js';
-import { HostGate } from './host-health.js';
+import { HostLimiter } from './host-health.js';
 
 export interface RegistryHostOptions {
   /** As references name it: `docker.io`, `127.0.0.1:5000`. */
@@ -32,7 +32,9 @@ export interface RegistryHostOptions {
   readonly onWarning: ((text: string) => void) | undefined;
 }
 
-/** What a token must allow, as references name it. `{ type: 'repository', name: 'team/app', actions: 'pull' }` */
+/**
+ * What a token must allow, as references name it. `{ type: 'repository', name: 'team/app', actions: 'pull' }`
+ */
 export interface Access {
   readonly type: 'repository' | 'registry';
   readonly name: string;
@@ -60,8 +62,8 @@ export interface RegistryRequest extends Abortable, Place {
 const REFUSALS_OF_SIGNED_URLS: ReadonlySet<number> = new Set([400, 401, 403]);
 
 /**
- * One place where content of a registry is had, the registry itself or a mirror: where it is, whether it speaks TLS, what
- * it wants to be shown, and how much may be asked of it at once. Retries nothing.
+ * One place where content of a registry is had, the registry itself or a mirror: where it is, whether it
+ * speaks TLS, what it wants to be shown, and how much may be asked of it at once. Retries nothing.
  */
 export class RegistryHost {
   /** As references name it. */
@@ -72,7 +74,7 @@ export class RegistryHost {
   readonly #options: RegistryHostOptions;
   readonly #authenticator: Authenticator;
   readonly #address: HostAddress;
-  readonly #gate: HostGate;
+  readonly #limiter: HostLimiter;
   /** Undefined while it is not known whether the host speaks TLS. */
   #protocol: string | undefined;
 
@@ -90,7 +92,7 @@ export class RegistryHost {
     });
     this.#address = new HostAddress(registry, config);
     const { maxConnections, requestsPerSecond } = config;
-    this.#gate = new HostGate({ name: this.name, maxConnections, requestsPerSecond, maxRetryAfterMs });
+    this.#limiter = new HostLimiter({ name: this.name, maxConnections, requestsPerSecond, maxRetryAfterMs });
     if (config.mayBePlain !== true) this.#protocol = config.base.protocol;
   }
 
@@ -109,16 +111,16 @@ export class RegistryHost {
    * @throws {RegistryError} all codes; {@link RegistryError.retryable} says whether another try may help
    */
   async request(request: RegistryRequest): Promise<HttpResponse> {
-    const leave = await this.#gate.enter(request);
+    const leave = await this.#limiter.enter(request);
     const startedAt = performance.now();
     try {
       const response = await this.#authorized(request);
-      this.#gate.speedUp();
+      this.#limiter.speedUp();
       return new WatchedResponse(response, leave);
     } catch (error) {
       if (error instanceof RegistryError && error.code === 'RATE_LIMITED') {
         const wait = error.details.retryAfterMs;
-        this.#gate.slowDown(typeof wait === 'number' ? wait : undefined, startedAt);
+        this.#limiter.slowDown(typeof wait === 'number' ? wait : undefined, startedAt);
       }
       leave();
       throw error;
@@ -165,8 +167,8 @@ export class RegistryHost {
       this.#protocol ??= protocol;
       return followed;
     } catch (error) {
-      // Once https has been spoken there is no way back; and what counts is how this address answers, not the one
-      // that it may have redirected to.
+      // Once https has been spoken there is no way back; and what counts is how this address answers, not the
+      // one that it may have redirected to.
       const undecided =
         this.config.mayBePlain === true && protocol === 'https:' && this.#protocol !== 'https:';
       if (!undecided || !speaksNoTls(error, this.#address.url(request, protocol))) throw error;
@@ -205,7 +207,7 @@ export class RegistryHost {
     };
     const followed = await sendFollowing(this.#options.transport, sent, body);
     // A refusal may hold some too.
-    await this.#tellWarnings(followed.response, request.repository, authorization);
+    await this.#reportWarnings(followed.response, request.repository, authorization);
     return foreign ? { ...followed, crossed: true } : followed;
   }
 
@@ -213,7 +215,7 @@ export class RegistryHost {
     return `${type}:${type === 'repository' ? this.#address.rewritten(name) : name}:${actions}`;
   }
 
-  async #tellWarnings(
+  async #reportWarnings(
     response: HttpResponse,
     repository: string | undefined,
     authorization: string | undefined,
@@ -273,7 +275,10 @@ interface Place {
   readonly location?: URL | undefined;
 }
 
-/** Turns what is asked for into URLs at one host: its prefix, its own names of repositories, and `ns=` for a mirror. */
+/**
+ * Turns what is asked for into URLs at one host: its prefix, its own names of repositories, and `ns=` for a
+ * mirror.
+ */
 class HostAddress {
   readonly #registry: string;
   readonly #config: HostConfig;
@@ -328,8 +333,8 @@ class HostAddress {
 }
 
 /**
- * Whose credentials a host is shown. A mirror has its own, those stored for its own address, or none: the registry's
- * never go to it unless its configuration says so.
+ * Whose credentials a host is shown. A mirror has its own, those stored for its own address, or none: the
+ * registry's never go to it unless its configuration says so.
  *
  * @param stored finds credentials by the name of a registry
  */

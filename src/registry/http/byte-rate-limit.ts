@@ -1,9 +1,14 @@
 import { performance } from 'node:perf_hooks';
 
-/** Bytes may come a little faster for so long before they are held back, in seconds: enough that timers need not be exact. */
+/**
+ * Bytes may come a little faster for so long before they are held back, in seconds: enough that timers need
+ * not be exact.
+ */
 const BURST_S = 0.1;
 
-/** A bound on bytes per second, shared by all that it is given to: `--limit-rate` holds for the whole process. */
+/**
+ * A bound on bytes per second, shared by all that it is given to: `--limit-rate` holds for the whole process.
+ */
 export class ByteRateLimit {
   /** On average, over all that share it. */
   readonly bytesPerSecond: number;

@@ -106,18 +106,19 @@ function notFoundHint(codes: readonly string[]): string {
 }
 
 /**
- * The registry's own codes and words. Its text is untrusted: short, one line, nothing that a terminal would act on.
- * Token servers write in other forms than the specification's; their words are taken where they are known.
+ * The registry's own codes and words. Its text is untrusted: short, one line, nothing that a terminal would
+ * act on. Token servers write in other forms than the specification's; their words are taken where they are
+ * known.
  */
 export function parseErrorBody(body: Buffer, secrets: readonly string[]): { codes: string[]; text: string } {
-  let document: unknown;
+  let manifest: unknown;
   try {
-    document = JSON.parse(body.toString());
+    manifest = JSON.parse(body.toString());
   } catch {
     return { codes: [], text: '' };
   }
-  if (!isPlainObject(document)) return { codes: [], text: '' };
-  const errors = (Array.isArray(document['errors']) ? document['errors'] : [])
+  if (!isPlainObject(manifest)) return { codes: [], text: '' };
+  const errors = (Array.isArray(manifest['errors']) ? manifest['errors'] : [])
     .slice(0, 5)
     .filter((e) => isPlainObject(e));
   const codes = errors
@@ -127,9 +128,9 @@ export function parseErrorBody(body: Buffer, secrets: readonly string[]): { code
     );
   const words = [
     ...errors.map((e) => e['message']),
-    document['error_description'],
-    document['details'],
-    document['message'],
+    manifest['error_description'],
+    manifest['details'],
+    manifest['message'],
   ];
   const text = [
     ...new Set([...codes, ...words.filter((w) => typeof w === 'string').map((w) => printable(w, secrets))]),

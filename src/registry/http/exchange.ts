@@ -107,7 +107,8 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
     try {
       this.#options.onReceived?.(this.url.host, chunk.length);
     } catch (error) {
-      // As it is, before undici gives its own reason: it is no fault of the network, and no other host is asked.
+      // As it is, before undici gives its own reason: it is no fault of the network, and no other host is
+      // asked.
       const thrown = error instanceof Error ? error : new Error(String(error));
       this.#finish(thrown);
       controller.abort(thrown);

@@ -6,8 +6,8 @@ import { LIMITS } from '../../spec/index.js';
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /**
- * How an origin is connected to, where it is not as everywhere else. Connections are pooled by the object's identity, so
- * one is made for each host and kept.
+ * How an origin is connected to, where it is not as everywhere else. Connections are pooled by the object's
+ * identity, so one is made for each host and kept.
  */
 export interface ConnectionOptions {
   /** PEM, trusted besides the public authorities. */
@@ -29,8 +29,8 @@ export interface HttpRequest extends Abortable {
   readonly method: HttpMethod;
   readonly url: URL;
   /**
-   * Path and query as they are sent, where that is not as the URL has them: it writes `'` in a query as `%27`, which an
-   * address that was signed may not bear.
+   * Path and query as they are sent, where that is not as the URL has them: it writes `'` in a query as
+   * `%27`, which an address that was signed may not bear.
    */
   readonly target?: string | undefined;
   /** Names in lower case. */
@@ -95,8 +95,8 @@ function decoded(text: string): string {
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu;
 
 /**
- * Words of a registry made fit for a message: one line, nothing that a terminal would act on, and no query of a URL, which
- * may hold a signature.
+ * Words of a registry made fit for a message: one line, nothing that a terminal would act on, and no query of
+ * a URL, which may hold a signature.
  *
  * @param maxLength UTF-16 code units; what is longer ends in an ellipsis
  */
@@ -112,8 +112,8 @@ export function plainText(text: string, maxLength: number): string {
 }
 
 /**
- * A body that is pushed to one sink. The transport pushes straight from the parser into whatever needs the bytes, with no
- * stream between: at loopback speed every layer between costs as much as the socket does.
+ * A body that is pushed to one sink. The transport pushes straight from the parser into whatever needs the
+ * bytes, with no stream between: at loopback speed every layer between costs as much as the socket does.
  */
 export interface BodySource {
   /** Begins the flow, once. The sink may be called before this returns. */
@@ -127,7 +127,10 @@ export interface BodySource {
 export interface BodySink {
   /** False asks for a pause until {@link BodySource.resume}. The chunk is the sink's to keep. */
   data(chunk: Buffer): boolean;
-  /** Told when a limit of ours begins to hold bytes back, and when it ends: what they take so long for is not the host. */
+  /**
+   * Told when a limit of ours begins to hold bytes back, and when it ends: what they take so long for is not
+   * the host.
+   */
   limited?(isHeldBack: boolean): void;
   end(): void;
   /** A LandfallError. Last call, as `end` is. */
@@ -194,8 +197,8 @@ async function collected(
       error: resolve,
     });
   });
-  // undici offers a connection again one turn of the event loop after its answer has ended. Whoever asks sooner
-  // opens another one, and pays for its handshake.
+  // undici offers a connection again one turn of the event loop after its answer has ended. Whoever asks
+  // sooner opens another one, and pays for its handshake.
   await new Promise((resolve) => setImmediate(resolve));
   return { chunks, outcome };
 }
@@ -257,8 +260,8 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 /**
  * The coding that somebody on the way applied although none was asked for; undefined when there is none.
  *
- * Buckets often carry `Content-Encoding: gzip` as a label of a blob that is itself a .tar.gz. Where the length is that
- * of the blob, the bytes are the blob's, whatever the label says.
+ * Buckets often carry `Content-Encoding: gzip` as a label of a blob that is itself a .tar.gz. Where the
+ * length is that of the blob, the bytes are the blob's, whatever the label says.
  *
  * @param size the bytes that are expected once decoded, if known
  */
@@ -274,7 +277,9 @@ export function contentLength(response: HttpResponse): number | undefined {
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** The body with a coding undone. @throws {RegistryError} PROTOCOL for a coding that is unknown, or several */
+/**
+ * The body with a coding undone. @throws {RegistryError} PROTOCOL for a coding that is unknown, or several
+ */
 export function decodedBody(response: HttpResponse, encoding: string | undefined): BodySource {
   if (encoding === undefined) return response;
   const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
@@ -396,7 +401,9 @@ export const EQUALS: RegExp = /[ \t]*=[ \t]*/y;
 export const TOKEN: RegExp = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
-/** Of all lines together (distribution-spec: Warnings); a registry that sends more is not listened to further. */
+/**
+ * Of all lines together (distribution-spec: Warnings); a registry that sends more is not listened to further.
+ */
 const MAX_CHARACTERS = 4096;
 /** Of one text: a few lines of a terminal. */
 const TEXT_LENGTH = 500;
@@ -404,9 +411,9 @@ const TEXT_LENGTH = 500;
 // RFC 7234, 5.5: warn-code SP warn-agent SP warn-text [SP warn-date], the last two quoted.
 const WARNING = /(\d{3}) +([^\s",]+) +"((?:[^"\\]|\\.)*)"( +"[^"]*")?[ \t]*(?=,|$)/y;
 /**
- * The texts of the `Warning` headers that a registry means for people (distribution-spec: Warnings), each once and fit for
- * a terminal. Those that have another code than 299 or name an agent were added by a cache on the way, and one with a date
- * is not a registry's either; what comes after a fault in a line is left out.
+ * The texts of the `Warning` headers that a registry means for people (distribution-spec: Warnings), each
+ * once and fit for a terminal. Those that have another code than 299 or name an agent were added by a cache
+ * on the way, and one with a date is not a registry's either; what comes after a fault in a line is left out.
  */
 export function parseWarnings(lines: readonly string[]): string[] {
   const texts = new Set<string>();

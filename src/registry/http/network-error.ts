@@ -2,7 +2,10 @@ import { abortedError, LandfallError, RegistryError, systemCode } from '../../er
 import { connectionDiagnosis, ProxyFailure, statusDiagnosis } from './proxy.js';
 import { redactUrl } from './http.js';
 
-/** Of all headers of one answer: a gateway with cookies of its own adds more than the 16 KiB that Node.js takes. */
+/**
+ * Of all headers of one answer: a gateway with cookies of its own adds more than the 16 KiB that Node.js
+ * takes.
+ */
 export const MAX_HEADER_BYTES: number = 256 * 1024;
 
 /** What the far side answered when it does not speak TLS: bytes that are no TLS record. */
@@ -32,7 +35,10 @@ const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
   'HOSTNAME_MISMATCH',
 ]);
 
-/** Whether a failure says that the server at `url` speaks no TLS, as opposed to none that suits us or none now. */
+/**
+ * Whether a failure says that the server at `url` speaks no TLS, as opposed to none that suits us or none
+ * now.
+ */
 export function speaksNoTls(error: unknown, url: URL): boolean {
   return error instanceof RegistryError && error.details.url === redactUrl(url) && isNotTls(error.cause);
 }
@@ -65,7 +71,10 @@ interface Diagnosis {
   readonly code?: 'UNAVAILABLE' | 'PROTOCOL';
 }
 
-/** The error for an exchange that got no whole answer: UNAVAILABLE, PROTOCOL or ABORTED. Errors of ours pass through. */
+/**
+ * The error for an exchange that got no whole answer: UNAVAILABLE, PROTOCOL or ABORTED. Errors of ours pass
+ * through.
+ */
 export function networkError(error: unknown, request: Failed): LandfallError {
   if (isOurs(error)) return error;
   if (request.signal?.aborted === true) return abortedError(request.signal);
@@ -104,8 +113,9 @@ function diagnoseProxy({ host, status, authenticated, cause }: ProxyFailure, reg
 }
 
 /**
- * What there is to say of headers that the parser refuses: the server would send the same ones again. Undefined for all else. Bytes that are no
- * answer at all may be what an earlier exchange over the same connection has left, so they are not judged here.
+ * What there is to say of headers that the parser refuses: the server would send the same ones again.
+ * Undefined for all else. Bytes that are no answer at all may be what an earlier exchange over the same
+ * connection has left, so they are not judged here.
  */
 function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
   if (!(error instanceof Error)) return undefined;
@@ -115,7 +125,8 @@ function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
     retryable: false,
     hint: 'The registry, or a proxy before it, breaks HTTP; ask who runs it.',
   });
-  // undici says so of any fault that the parser finds behind a Content-Length, which is then hardly ever wrong itself.
+  // undici says so of any fault that the parser finds behind a Content-Length, which is then hardly ever
+  // wrong itself.
   if (systemCode(error) === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
     return malformed(
       'Content-Length comes twice, or beside Transfer-Encoding, or a header behind it is wrong',

@@ -11,9 +11,10 @@ interface Setting {
 }
 
 /**
- * The proxy for a URL as the environment has it, or undefined to go there directly: HTTPS_PROXY or HTTP_PROXY by the URL's
- * scheme, else ALL_PROXY, and never what NO_PROXY lists; each in upper case, else in lower case. Read as Go's
- * golang.org/x/net/http/httpproxy reads them, so that a node's other programs go the same way; Go does not know ALL_PROXY.
+ * The proxy for a URL as the environment has it, or undefined to go there directly: HTTPS_PROXY or HTTP_PROXY
+ * by the URL's scheme, else ALL_PROXY, and never what NO_PROXY lists; each in upper case, else in lower case.
+ * Read as Go's golang.org/x/net/http/httpproxy reads them, so that a node's other programs go the same way;
+ * Go does not know ALL_PROXY.
  *
  * The proxy's URL may hold a user and a password.
  *
@@ -138,7 +139,9 @@ function isIn(list: BlockList, host: string): boolean {
   return family !== 0 && list.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** That a request did not get past the proxy. Never seen outside: it becomes an error that names the request. */
+/**
+ * That a request did not get past the proxy. Never seen outside: it becomes an error that names the request.
+ */
 export class ProxyFailure extends Error {
   /** `proxy.lan:3128` */
   readonly host: string;
@@ -180,7 +183,10 @@ const FAILURES: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: 'broke off the connection',
 };
 
-/** What there is to say of a connection that failed with this code; undefined where that is nothing of proxies alone. */
+/**
+ * What there is to say of a connection that failed with this code; undefined where that is nothing of proxies
+ * alone.
+ */
 export function connectionDiagnosis(code: string): ProxyDiagnosis | undefined {
   const what = Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined;
   return what === undefined ? undefined : { what, retryable: code !== 'ENOTFOUND', hint: CHECK };

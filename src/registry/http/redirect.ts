@@ -37,9 +37,10 @@ export interface Followed {
 }
 
 /**
- * Sends a request and follows redirects by hand, so that `Authorization`, a client's certificate and headers that were
- * configured for a host stay at the origin they were meant for: once another origin was visited they are gone for good. A
- * redirect from https to http is refused. Of a request that changes something, only 307 and 308 are followed.
+ * Sends a request and follows redirects by hand, so that `Authorization`, a client's certificate and headers
+ * that were configured for a host stay at the origin they were meant for: once another origin was visited
+ * they are gone for good. A redirect from https to http is refused. Of a request that changes something, only
+ * 307 and 308 are followed.
  *
  * @throws {RegistryError} REDIRECT_REFUSED, and what {@link HttpSender.send} throws
  */
@@ -81,8 +82,8 @@ function urlOf(location: string, from: Pick<HttpRequest, 'method' | 'url'>): URL
 }
 
 /**
- * Path and query of a `Location`, byte for byte: they may be signed. Undefined for what HTTP cannot carry so, and for one that
- * is relative to a path; then they are those of its URL.
+ * Path and query of a `Location`, byte for byte: they may be signed. Undefined for what HTTP cannot carry so,
+ * and for one that is relative to a path; then they are those of its URL.
  */
 function verbatim(location: string, url: URL): string | undefined {
   const [, authority, rest = ''] = /^((?:https?:)?\/\/[^/?#]*)?([^#]*)/i.exec(location.trim()) ?? [];
@@ -91,7 +92,10 @@ function verbatim(location: string, url: URL): string | undefined {
   return isCarried && target !== `${url.pathname}${url.search}` ? target : undefined;
 }
 
-/** What of a request may be shown to an origin that it was not made for. The host's authorities still count there. */
+/**
+ * What of a request may be shown to an origin that it was not made for. The host's authorities still count
+ * there.
+ */
 export function withoutSecrets({
   headers,
   connection,

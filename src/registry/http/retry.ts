@@ -16,7 +16,10 @@ export interface RetryOptions {
   readonly baseMs?: number;
   /** The longest pause, in milliseconds. Default 10,000. */
   readonly capMs?: number;
-  /** The longest `Retry-After` that is waited for; a longer one is an error at once; in milliseconds. Default 120,000. */
+  /**
+   * The longest `Retry-After` that is waited for; a longer one is an error at once; in milliseconds. Default
+   * 120,000.
+   */
   readonly maxRetryAfterMs?: number;
 }
 
@@ -72,8 +75,8 @@ export function delayAfter(
 }
 
 /**
- * An error that is not tried again, which says so: after how many tries, and how long the host wants to be left alone where that
- * is longer than it is waited for.
+ * An error that is not tried again, which says so: after how many tries, and how long the host wants to be
+ * left alone where that is longer than it is waited for.
  */
 export function finalError(
   error: LandfallError,
@@ -117,7 +120,10 @@ function inWords(milliseconds: number): string {
   return `${Math.ceil(seconds / unit)} ${name}`;
 }
 
-/** The milliseconds that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3). Undefined if neither. */
+/**
+ * The milliseconds that a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3). Undefined if
+ * neither.
+ */
 export function parseRetryAfter(header: string | undefined, now: number = Date.now()): number | undefined {
   const text = header?.trim() ?? '';
   if (/^\d{1,12}$/.test(text)) return Number(text) * 1000;

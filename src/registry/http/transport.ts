@@ -39,7 +39,10 @@ export interface RequestEvent {
 export interface Timeouts {
   /** Until the connection stands, TLS included, in milliseconds. Default 10,000. */
   readonly connectMs?: number;
-  /** From the request to the last of the answer's headers, in milliseconds. Default 60,000: a caching mirror may fetch first. */
+  /**
+   * From the request to the last of the answer's headers, in milliseconds. Default 60,000: a caching mirror
+   * may fetch first.
+   */
   readonly headersMs?: number;
   /** Without a byte of the body, in milliseconds. Default 30,000. */
   readonly bodyMs?: number;
@@ -57,7 +60,10 @@ export interface TransportOptions {
   readonly timeouts?: Timeouts;
   /** Bounds the bytes of all bodies together. Default: no bound. */
   readonly rateLimit?: ByteRateLimit;
-  /** Where `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are looked for. Default: nowhere, so no proxy is used. */
+  /**
+   * Where `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are looked for. Default: nowhere, so no
+   * proxy is used.
+   */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Told once of each exchange, when its headers came or it failed. */
   readonly onRequest?: (event: RequestEvent) => void;
@@ -137,8 +143,9 @@ export class Transport implements HttpSender, ConnectionKeeper {
           method: request.method,
           headersTimeout: request.headersMs ?? timeouts?.headersMs ?? 60_000,
           bodyTimeout: timeouts?.bodyMs ?? 30_000,
-          // undici closes the connection after a HEAD, for servers that send a body with it. That would cost each pull
-          // another handshake; and what such a server sends breaks the next exchange, which is tried again.
+          // undici closes the connection after a HEAD, for servers that send a body with it. That would cost
+          // each pull another handshake; and what such a server sends breaks the next exchange, which is
+          // tried again.
           ...(request.method === 'HEAD' ? { reset: false } : {}),
           ...(request.body === undefined ? {} : { body: request.body }),
         },
@@ -163,7 +170,8 @@ function target(
 }
 
 const KEEP_ALIVE_MS = 15_000;
-// Node gives each address 250 ms before it goes on to the next, too little for a registry on another continent.
+// Node gives each address 250 ms before it goes on to the next, too little for a registry on another
+// continent.
 const ADDRESS_ATTEMPT_MS = 2_500;
 /** Stands for the hosts that are connected to as everywhere else. */
 const ORDINARY: ConnectionOptions = {};
@@ -226,8 +234,8 @@ class Connections {
   }
 
   /**
-   * Closes the connections that were made in this way, once the exchanges under way are over. An exchange that is begun
-   * later, by a request that was prepared before, leaves none behind either.
+   * Closes the connections that were made in this way, once the exchanges under way are over. An exchange
+   * that is begun later, by a request that was prepared before, leaves none behind either.
    */
   drop(how: ConnectionOptions): void {
     this.#dropped.add(how);
@@ -325,7 +333,8 @@ function secureContext(
 
 function connectorTo(proxy: URL, connector: buildConnector.connector): buildConnector.connector {
   return (to, callback) => {
-    // undici takes the name from the header Host, which is the registry's; without one, it is that of the proxy.
+    // undici takes the name from the header Host, which is the registry's; without one, it is that of the
+    // proxy.
     connector({ ...to, servername: '' }, (error, socket) => {
       if (error === null) callback(null, socket);
       else callback(new ProxyFailure(proxy, { cause: error }), null);
@@ -338,7 +347,10 @@ function authorizationAt(proxy: URL): { 'proxy-authorization'?: string } {
   return authorization === undefined ? {} : { 'proxy-authorization': authorization };
 }
 
-/** Connects to https origins through a proxy (RFC 9110, 9.3.6). Where the proxy is at fault it fails with {@link ProxyFailure}. */
+/**
+ * Connects to https origins through a proxy (RFC 9110, 9.3.6). Where the proxy is at fault it fails with
+ * {@link ProxyFailure}.
+ */
 function tunnelConnector(
   proxy: URL,
   toProxy: Dispatcher,

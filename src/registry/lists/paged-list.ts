@@ -1,6 +1,6 @@
 import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import { parseJson } from '../../spec/index.js';
-import type { HostChain, HostTurn } from '../hosts/host-chain.js';
+import type { MirrorList, HostAttempt } from '../hosts/mirror-list.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
 import {
   BLANKS,
@@ -14,9 +14,13 @@ import {
   wholeBody,
 } from '../http/http.js';
 
-/** One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters. */
+/**
+ * One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters.
+ */
 const PAGE_BYTES = 16 * 1024 * 1024;
-/** More than any list has: the largest public repositories have some 100,000 tags, and pages have 50 or more. */
+/**
+ * More than any list has: the largest public repositories have some 100,000 tags, and pages have 50 or more.
+ */
 const DEFAULT_MAX_PAGES = 10_000;
 
 /** A list that a registry gives in pages. */
@@ -35,14 +39,14 @@ export interface PagedList<T> {
 }
 
 /**
- * The pages of a list, each fetched when the one before has been used (distribution-spec: Listing Tags). It begins at
- * the registry itself, or at a mirror where that cannot be reached, and goes on where it began, since no other host knows
- * what a `Link` of that one means.
+ * The pages of a list, each fetched when the one before has been used (distribution-spec: Listing Tags). It
+ * begins at the registry itself, or at a mirror where that cannot be reached, and goes on where it began,
+ * since no other host knows what a `Link` of that one means.
  *
  * @throws {RegistryError} all codes; PROTOCOL for pages without end, or that lead back to an earlier one
  */
 export async function* pagesOf<T>(
-  chain: HostChain,
+  chain: MirrorList,
   list: PagedList<T>,
   { signal }: Abortable,
 ): AsyncGenerator<T> {
@@ -53,8 +57,8 @@ export async function* pagesOf<T>(
   for (let count = 1; count <= maxPages; count += 1) {
     const asked = { list, from, location, seen };
     const upstreamFirst = from?.isUpstream ?? true;
-    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, (turn) =>
-      fetchPage(turn, asked),
+    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, (attempt) =>
+      fetchPage(attempt, asked),
     );
     yield page.content;
     if (page.next === undefined) return;
@@ -84,7 +88,7 @@ interface Asked<T> {
 }
 
 async function fetchPage<T>(
-  { host, request }: HostTurn,
+  { host, request }: HostAttempt,
   { list, from, location, seen }: Asked<T>,
 ): Promise<Page<T>> {
   const { subject } = list;
@@ -111,8 +115,8 @@ async function fetchPage<T>(
 }
 
 /**
- * Where the list goes on, which is always the origin that gave this page: registries behind a proxy give absolute
- * addresses of hosts that are theirs alone, and what they may see is not to be shown elsewhere.
+ * Where the list goes on, which is always the origin that gave this page: registries behind a proxy give
+ * absolute addresses of hosts that are theirs alone, and what they may see is not to be shown elsewhere.
  */
 function nextPage(response: HttpResponse, subject: string): URL | undefined {
   const target = nextTarget(response.headers('link'));
@@ -155,14 +159,14 @@ export async function pageBody(
  */
 export async function readNames(response: HttpResponse, key: string, subject: string): Promise<string[]> {
   const body = await pageBody(response, subject);
-  let document: unknown;
+  let manifest: unknown;
   try {
-    document = parseJson(body, subject, PAGE_BYTES);
+    manifest = parseJson(body, subject, PAGE_BYTES);
   } catch (error) {
     if (error instanceof SpecError) throw malformedPage(response, subject, 'is not JSON', error);
     throw error;
   }
-  const names = typeof document === 'object' && document !== null ? valueOf(document, key) : undefined;
+  const names = typeof manifest === 'object' && manifest !== null ? valueOf(manifest, key) : undefined;
   if (names === null) return [];
   if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names;
   throw malformedPage(response, subject, `has no ${key}`);
@@ -199,8 +203,8 @@ const SEMICOLON = /[ \t]*;[ \t]*/y;
 const BARE = /[^\s",;]*/y;
 
 /**
- * All links of the header's lines, in order. What comes after a fault in a line is left out, and so is a link with
- * another context than what was asked for (`anchor`), which says nothing about this answer.
+ * All links of the header's lines, in order. What comes after a fault in a line is left out, and so is a link
+ * with another context than what was asked for (`anchor`), which says nothing about this answer.
  */
 export function parseLinks(lines: readonly string[]): Link[] {
   return lines.flatMap(parseLine);

@@ -13,34 +13,40 @@ import {
 } from '../../spec/index.js';
 import { collectBeginning, type HttpResponse, redactUrl } from '../http/http.js';
 import { parseErrorBody } from '../http/error-response.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { MirrorList } from '../hosts/mirror-list.js';
 import { pageBody, type PagedList, pagesOf } from './paged-list.js';
 
 /** How referrers are listed. */
 export interface ReferrersOptions extends Abortable {
   /** Only those of this type. */
   readonly artifactType?: string;
-  /** Whether it is known that the registry keeps no such lists, so that only the index in their place is asked for. */
+  /**
+   * Whether it is known that the registry keeps no such lists, so that only the index in their place is asked
+   * for.
+   */
   readonly byTag?: boolean;
   /** Told whether the registry keeps such lists, once it has said so. */
   readonly onKept?: (kept: boolean) => void;
 }
 
 export interface ReferrersTarget {
-  readonly chain: HostChain;
+  readonly chain: MirrorList;
   readonly repository: string;
 }
 
-/** How registries without the list answer, besides 404: as to a malformed path, a method or a type that they lack. */
+/**
+ * How registries without the list answer, besides 404: as to a malformed path, a method or a type that they
+ * lack.
+ */
 const WITHOUT_LIST: readonly number[] = [400, 404, 405, 406, 501];
 
 /**
- * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers). Where the
- * registry has no such list, the index is read that clients keep in its place (Referrers Tag Schema). Nothing was verified:
- * a descriptor says only what there is to fetch.
+ * The manifests and indexes whose `subject` is a digest, each once (distribution-spec: Listing Referrers).
+ * Where the registry has no such list, the index is read that clients keep in its place (Referrers Tag
+ * Schema). Nothing was verified: a descriptor says only what there is to fetch.
  *
- * @throws {RegistryError} all codes; {SpecError} INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED for an index that is
- *   malformed
+ * @throws {RegistryError} all codes; {SpecError} INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED for an
+ *   index that is malformed
  */
 export async function* listReferrers(
   target: ReferrersTarget,
@@ -55,7 +61,10 @@ export async function* listReferrers(
   }
 }
 
-/** The tag under which clients keep the list of what refers to a digest (distribution-spec: Referrers Tag Schema). */
+/**
+ * The tag under which clients keep the list of what refers to a digest (distribution-spec: Referrers Tag
+ * Schema).
+ */
 export function referrersTag(subject: Digest): string {
   const tag = `${algorithmOf(subject).slice(0, 32)}-${encodedOf(subject).slice(0, 64)}`;
   return tag.replace(/[^A-Za-z0-9_.-]/g, '-');
@@ -141,8 +150,8 @@ function isIndex(response: HttpResponse): boolean {
 }
 
 async function readIndex(response: HttpResponse, words: string): Promise<Descriptor[]> {
-  const document = parseManifest(await pageBody(response, words, LIMITS.manifestBytes), MEDIA_TYPES.ociIndex);
-  if (document.kind === 'index') return [...document.manifests];
+  const manifest = parseManifest(await pageBody(response, words, LIMITS.manifestBytes), MEDIA_TYPES.ociIndex);
+  if (manifest.kind === 'index') return [...manifest.manifests];
   throw new SpecError('INVALID_MANIFEST', `${words}: the answer is not an image index`);
 }
 
@@ -155,7 +164,7 @@ function ofType(descriptors: readonly Descriptor[], artifactType: string | undef
   return descriptors.filter((d) => artifactType === undefined || d.artifactType === artifactType);
 }
 
-function subjectOf({ registry }: HostChain, repository: string, subject: Digest): string {
+function subjectOf({ registry }: MirrorList, repository: string, subject: Digest): string {
   return `the referrers of ${registry}/${repository}@${algorithmOf(subject)}:${shortDigest(subject)}`;
 }
 

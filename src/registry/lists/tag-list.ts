@@ -1,23 +1,26 @@
 import type { Abortable } from '../../errors.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { MirrorList } from '../hosts/mirror-list.js';
 import { pagesOf, readNames } from './paged-list.js';
 
 /** How a list is read. */
 export interface ListOptions extends Abortable {
-  /** How many names a page is asked to have. Default: as many as the registry likes. Some refuse more than they like. */
+  /**
+   * How many names a page is asked to have. Default: as many as the registry likes. Some refuse more than
+   * they like.
+   */
   readonly pageSize?: number;
   /** Begin after this name. */
   readonly last?: string;
 }
 
 /**
- * The tags of a repository, in the registry's order (distribution-spec: Listing Tags). They are as the registry has
- * them: none was held against the grammar. Leaving the loop early fetches no more pages.
+ * The tags of a repository, in the registry's order (distribution-spec: Listing Tags). They are as the
+ * registry has them: none was held against the grammar. Leaving the loop early fetches no more pages.
  *
  * @throws {RegistryError} all codes; NOT_FOUND for a repository that is not there
  */
 export async function* listTags(
-  { chain, repository }: { readonly chain: HostChain; readonly repository: string },
+  { chain, repository }: { readonly chain: MirrorList; readonly repository: string },
   options: ListOptions = {},
 ): AsyncGenerator<string> {
   const subject = `the tags of ${chain.registry}/${repository}`;
@@ -45,12 +48,12 @@ function listQuery({ pageSize, last }: ListOptions): Record<string, string> {
 }
 
 /**
- * The repositories of a registry, in its order: `team/app`. Not of the specification: many registries refuse it, or show
- * some of what they have.
+ * The repositories of a registry, in its order: `team/app`. Not of the specification: many registries refuse
+ * it, or show some of what they have.
  *
  * @throws {RegistryError} all codes
  */
-export async function* listCatalog(chain: HostChain, options: ListOptions = {}): AsyncGenerator<string> {
+export async function* listCatalog(chain: MirrorList, options: ListOptions = {}): AsyncGenerator<string> {
   const subject = `the repositories of ${chain.registry}`;
   const pages = pagesOf(
     chain,

@@ -20,12 +20,16 @@ export interface UploadTry extends Abortable {
 /** The statuses of a begun and of a continued upload; ECR answers 201 before the upload is closed. */
 const GOING_ON = [200, 201, 202, 204];
 const HEADERS_MS = 60_000;
-/** A proxy may keep the whole body until it has come, and a registry may copy the whole blob to close its upload. */
+/**
+ * A proxy may keep the whole body until it has come, and a registry may copy the whole blob to close its
+ * upload.
+ */
 const BYTES_PER_MS = 10_000;
 
 /**
- * One upload session at one host (distribution-spec: Pushing a blob monolithically, Pushing a blob in chunks). Each answer
- * may give a new address, and that is where the next request goes. All may throw RegistryError.
+ * One upload session at one host (distribution-spec: Pushing a blob monolithically, Pushing a blob in
+ * chunks). Each answer may give a new address, and that is where the next request goes. All may throw
+ * RegistryError.
  */
 export class BlobUpload {
   readonly host: RegistryHost;
@@ -50,28 +54,32 @@ export class BlobUpload {
     return this.#target.subject;
   }
 
-  static async begin(target: UploadTarget, turn: UploadTry): Promise<BlobUpload> {
+  static async begin(target: UploadTarget, attempt: UploadTry): Promise<BlobUpload> {
     const algorithm = algorithmOf(target.descriptor.digest);
-    const response = await start(target, turn, {
+    const response = await start(target, attempt, {
       query: algorithm === 'sha256' ? {} : { 'digest-algorithm': algorithm },
       access: [writing(target.repository)],
       expected: [202],
     });
-    return BlobUpload.#begun(response, target, turn);
+    return BlobUpload.#begun(response, target, attempt);
   }
 
   /**
-   * Asks for the blob of another repository of the same registry (distribution-spec: Mounting a blob from another
-   * repository). An upload where the registry would rather have the bytes.
+   * Asks for the blob of another repository of the same registry (distribution-spec: Mounting a blob from
+   * another repository). An upload where the registry would rather have the bytes.
    */
-  static async mount(from: string, target: UploadTarget, turn: UploadTry): Promise<BlobUpload | 'mounted'> {
+  static async mount(
+    from: string,
+    target: UploadTarget,
+    attempt: UploadTry,
+  ): Promise<BlobUpload | 'mounted'> {
     const { digest } = target.descriptor;
-    const response = await start(target, turn, {
+    const response = await start(target, attempt, {
       query: { mount: digest, from },
       access: [writing(target.repository), { type: 'repository', name: from, actions: 'pull' }],
       expected: [201, 202],
     });
-    if (response.status === 202) return BlobUpload.#begun(response, target, turn);
+    if (response.status === 202) return BlobUpload.#begun(response, target, attempt);
     checkAnsweredDigest(response, digest);
     return 'mounted';
   }
@@ -88,11 +96,11 @@ export class BlobUpload {
   }
 
   /** Sends the bytes from {@link held} to `end`; `piece` makes them, anew each time that it is called. */
-  async append(end: number, piece: () => Readable, turn: UploadTry): Promise<void> {
+  async append(end: number, piece: () => Readable, attempt: UploadTry): Promise<void> {
     const start = this.held;
     const whole = start === 0 && end === this.#target.descriptor.size;
     this.#count(end - start);
-    const response = await this.#send('PATCH', this.#location, turn, {
+    const response = await this.#send('PATCH', this.#location, attempt, {
       headers: {
         'content-type': 'application/octet-stream',
         'content-length': String(end - start),
@@ -110,21 +118,24 @@ export class BlobUpload {
   }
 
   /** Sends all of it and closes the upload in one request. */
-  async put(bytes: Buffer, turn: UploadTry): Promise<void> {
+  async put(bytes: Buffer, attempt: UploadTry): Promise<void> {
     this.#count(bytes.length);
-    await this.#close(turn, bytes);
+    await this.#close(attempt, bytes);
   }
 
   /** Closes the upload of what has been sent. */
-  async close(turn: UploadTry): Promise<void> {
-    await this.#close(turn, undefined);
+  async close(attempt: UploadTry): Promise<void> {
+    await this.#close(attempt, undefined);
   }
 
-  /** Asks how much the registry has, and goes on from there. Undefined where it does not know, or not this upload. */
-  async askHeld(turn: UploadTry): Promise<number | undefined> {
+  /**
+   * Asks how much the registry has, and goes on from there. Undefined where it does not know, or not this
+   * upload.
+   */
+  async askHeld(attempt: UploadTry): Promise<number | undefined> {
     let response: HttpResponse;
     try {
-      response = await this.#send('GET', this.#location, turn, {
+      response = await this.#send('GET', this.#location, attempt, {
         headers: {},
         bytes: 0,
         expected: [200, 202, 204],
@@ -140,13 +151,13 @@ export class BlobUpload {
   }
 
   /** Lets the registry forget it (distribution-spec: Cancel a blob upload). */
-  async cancel(turn: UploadTry): Promise<void> {
-    await this.#send('DELETE', this.#location, turn, { headers: {}, bytes: 0, expected: GOING_ON });
+  async cancel(attempt: UploadTry): Promise<void> {
+    await this.#send('DELETE', this.#location, attempt, { headers: {}, bytes: 0, expected: GOING_ON });
   }
 
-  async #close(turn: UploadTry, bytes: Buffer | undefined): Promise<void> {
+  async #close(attempt: UploadTry, bytes: Buffer | undefined): Promise<void> {
     const { digest, size } = this.#target.descriptor;
-    const response = await this.#send('PUT', closingLocation(this.#location, digest), turn, {
+    const response = await this.#send('PUT', closingLocation(this.#location, digest), attempt, {
       headers: {
         'content-type': 'application/octet-stream',
         'content-length': String(bytes?.length ?? 0),
@@ -228,11 +239,11 @@ async function start(
 }
 
 /**
- * Where an upload goes on: the `Location` of an answer, absolute or relative (distribution-spec: Pushing a blob
- * monolithically). Undefined where there is none.
+ * Where an upload goes on: the `Location` of an answer, absolute or relative (distribution-spec: Pushing a
+ * blob monolithically). Undefined where there is none.
  *
- * A registry behind a proxy that ends TLS often gives its own address as `http:`; it is taken for the one that was asked.
- * To go from TLS to another host without TLS is refused.
+ * A registry behind a proxy that ends TLS often gives its own address as `http:`; it is taken for the one
+ * that was asked. To go from TLS to another host without TLS is refused.
  *
  * @throws {RegistryError} PROTOCOL, REDIRECT_REFUSED
  */
@@ -279,8 +290,9 @@ export function closingLocation(location: URL, digest: Digest): URL {
 }
 
 /**
- * How many bytes of an upload the registry holds, by the `Range` of its answer; undefined where it does not say. `0-0`
- * is nothing: distribution writes so for an upload that has not begun, and hardly anybody sends a single byte.
+ * How many bytes of an upload the registry holds, by the `Range` of its answer; undefined where it does not
+ * say. `0-0` is nothing: distribution writes so for an upload that has not begun, and hardly anybody sends a
+ * single byte.
  */
 export function heldBytes(response: HttpResponse): number | undefined {
   const last = /^\s*(?:bytes[= ])?0-(\d{1,15})\s*$/i.exec(response.header('range') ?? '')?.[1];
@@ -289,8 +301,9 @@ export function heldBytes(response: HttpResponse): number | undefined {
 }
 
 /**
- * Holds what the registry says it has stored against what it was sent: `Docker-Content-Digest`, and the end of
- * `Location`. A digest of another algorithm says nothing here: some registries answer with sha256 whatever they are given.
+ * Holds what the registry says it has stored against what it was sent: `Docker-Content-Digest`, and the end
+ * of `Location`. A digest of another algorithm says nothing here: some registries answer with sha256 whatever
+ * they are given.
  *
  * @throws {ContentError} DIGEST_MISMATCH
  */

@@ -1,18 +1,18 @@
 import { type Abortable, RegistryError } from '../../errors.js';
 import { type Digest, parseManifest } from '../../spec/index.js';
 import { collectBeginning } from '../http/http.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { MirrorList } from '../hosts/mirror-list.js';
 import { listsReferrers, readManifest, removeReferrer } from './referrers-index.js';
 import type { Access } from '../hosts/registry-host.js';
 
 /**
- * Deletes a manifest, and with it every tag that names it (distribution-spec: Deleting Manifests). One that has a subject
- * is taken out of the list of the subject's referrers, where clients keep that list.
+ * Deletes a manifest, and with it every tag that names it (distribution-spec: Deleting Manifests). One that
+ * has a subject is taken out of the list of the subject's referrers, where clients keep that list.
  *
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   digest: Digest,
   { signal }: Abortable = {},
@@ -29,13 +29,13 @@ export async function deleteManifest(
 }
 
 /**
- * Deletes a tag, and not the manifest that it names (distribution-spec: Deleting tags). Many registries cannot; the
- * manifest is left alone then, since other tags may name it.
+ * Deletes a tag, and not the manifest that it names (distribution-spec: Deleting tags). Many registries
+ * cannot; the manifest is left alone then, since other tags may name it.
  *
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteTag(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   tag: string,
   options: Abortable = {},
@@ -50,7 +50,7 @@ export async function deleteTag(
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteBlob(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   digest: Digest,
   options: Abortable = {},
@@ -77,7 +77,7 @@ interface Removal {
 }
 
 async function remove(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   { path, subject, hint }: Removal,
   { signal }: Abortable,

@@ -3,10 +3,10 @@ import { type Descriptor, shortDigest } from '../../spec/index.js';
 import {
   type BlobAnswer,
   HeadRequests,
-  type HostChain,
+  type MirrorList,
   type HostRun,
-  type HostTurn,
-} from '../hosts/host-chain.js';
+  type HostAttempt,
+} from '../hosts/mirror-list.js';
 import { BlobUpload, type UploadTarget, writing } from './blob-upload.js';
 import type { SourceFault, VerifiedSource } from './verified-source.js';
 
@@ -29,14 +29,16 @@ const CANCEL_MS = 2_000;
 /**
  * Pushes a blob into a repository, unless it is there or can be mounted (distribution-spec: Pushing blobs).
  *
- * A small one goes in one PUT. A larger one goes in one PATCH and an empty PUT, as docker sends it and every registry
- * takes it. Where that breaks, the registry is asked what it holds, and gets the rest; where it holds nothing, or the body
- * was too large for something on the way, the rest goes in chunks, so that the next break costs no more than one.
+ * A small one goes in one PUT. A larger one goes in one PATCH and an empty PUT, as docker sends it and every
+ * registry takes it. Where that breaks, the registry is asked what it holds, and gets the rest; where it
+ * holds nothing, or the body was too large for something on the way, the rest goes in chunks, so that the
+ * next break costs no more than one.
  *
- * @throws {RegistryError} all codes; {@link ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; what the source throws
+ * @throws {RegistryError} all codes; {@link ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; what the source
+ *   throws
  */
 export async function pushBlob(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
@@ -45,7 +47,7 @@ export async function pushBlob(
   const push = new BlobPush(uploadTarget(chain, repository, descriptor), source, options);
   try {
     const run: HostRun = { capability: 'push', signal: options.signal };
-    return await chain.run(run, (turn) => push.attempt(turn));
+    return await chain.run(run, (attempt) => push.attempt(attempt));
   } catch (error) {
     source.close();
     await push.abandon();
@@ -55,19 +57,22 @@ export async function pushBlob(
   }
 }
 
-/** Whether a repository has a blob, asked where blobs are pushed to. @throws {RegistryError}; {@link ContentError} SIZE_MISMATCH */
+/**
+ * Whether a repository has a blob, asked where blobs are pushed to. @throws {RegistryError}; {@link
+ * ContentError} SIZE_MISMATCH
+ */
 export async function hasBlob(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   descriptor: Descriptor,
   { signal }: Abortable = {},
 ): Promise<boolean> {
   const target = uploadTarget(chain, repository, descriptor);
   const heads = new HeadRequests();
-  return await chain.run({ capability: 'push', signal }, (turn) => blobExists(target, turn, heads));
+  return await chain.run({ capability: 'push', signal }, (attempt) => blobExists(target, attempt, heads));
 }
 
-function uploadTarget(chain: HostChain, repository: string, descriptor: Descriptor): UploadTarget {
+function uploadTarget(chain: MirrorList, repository: string, descriptor: Descriptor): UploadTarget {
   const subject = `blob ${shortDigest(descriptor.digest)} of ${chain.registry}/${repository}`;
   return { repository, descriptor, subject };
 }
@@ -79,7 +84,7 @@ interface Interrupted {
   readonly upload: BlobUpload;
   /** What the registry held before the try that broke. */
   readonly before: number;
-  readonly turn: HostTurn;
+  readonly attempt: HostAttempt;
 }
 
 /** A push, and what is known of it between its tries. */
@@ -87,7 +92,10 @@ class BlobPush {
   readonly #target: UploadTarget;
   readonly #source: VerifiedSource;
   readonly #mountFrom: readonly string[];
-  /** Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this push. */
+  /**
+   * Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this
+   * push.
+   */
   #absent: boolean;
   readonly #pieces = new PieceSize();
   readonly #heads = new HeadRequests();
@@ -110,19 +118,19 @@ class BlobPush {
     this.#absent = absent;
   }
 
-  async attempt(turn: HostTurn): Promise<Outcome> {
-    if (this.#upload !== undefined && this.#upload.host !== turn.host) await this.abandon();
-    if (this.#upload !== undefined && this.#unsure) await this.#ask(this.#upload, turn);
+  async attempt(attempt: HostAttempt): Promise<Outcome> {
+    if (this.#upload !== undefined && this.#upload.host !== attempt.host) await this.abandon();
+    if (this.#upload !== undefined && this.#unsure) await this.#ask(this.#upload, attempt);
     if (this.#upload === undefined) {
       const absent = this.#absent;
       this.#absent = false;
-      if (!absent && (await blobExists(this.#target, turn, this.#heads)))
+      if (!absent && (await blobExists(this.#target, attempt, this.#heads)))
         return this.#closing ? 'pushed' : 'exists';
-      const begun = await this.#begin(turn);
+      const begun = await this.#begin(attempt);
       if (begun === 'mounted') return begun;
       this.#upload = begun;
     }
-    await this.#finish(this.#upload, turn);
+    await this.#finish(this.#upload, attempt);
     this.#upload = undefined;
     return 'pushed';
   }
@@ -135,13 +143,13 @@ class BlobPush {
     if (upload !== undefined) await cancel(upload);
   }
 
-  async #begin(turn: HostTurn): Promise<BlobUpload | 'mounted'> {
+  async #begin(attempt: HostAttempt): Promise<BlobUpload | 'mounted'> {
     let begun: BlobUpload | undefined;
     for (const from of this.#mountFrom) {
       if (begun !== undefined) await cancel(begun);
       begun = undefined;
       try {
-        const answer = await BlobUpload.mount(from, this.#target, turn);
+        const answer = await BlobUpload.mount(from, this.#target, attempt);
         if (answer === 'mounted') return answer;
         begun = answer;
       } catch (error) {
@@ -149,52 +157,52 @@ class BlobPush {
         if (!(error instanceof RegistryError) || error.retryable) throw error;
       }
     }
-    return begun ?? (await BlobUpload.begin(this.#target, turn));
+    return begun ?? (await BlobUpload.begin(this.#target, attempt));
   }
 
   /** Sends what is left for as long as each try gets further than the one before; then closes the upload. */
-  async #finish(upload: BlobUpload, turn: HostTurn): Promise<void> {
+  async #finish(upload: BlobUpload, attempt: HostAttempt): Promise<void> {
     for (;;) {
       const before = upload.held;
       try {
-        await this.#send(upload, turn);
+        await this.#send(upload, attempt);
         return;
       } catch (error) {
-        if ((await this.#recover(error, { upload, before, turn })) === 'done') return;
+        if ((await this.#recover(error, { upload, before, attempt })) === 'done') return;
       }
     }
   }
 
-  async #send(upload: BlobUpload, turn: HostTurn): Promise<void> {
+  async #send(upload: BlobUpload, attempt: HostAttempt): Promise<void> {
     const { size } = this.#target.descriptor;
     if (upload.held === 0 && size <= Math.min(SMALL_BLOB_BYTES, this.#pieces.bytes)) {
       const bytes = await this.#source.bytes();
       this.#closing = true;
-      await upload.put(bytes, turn);
+      await upload.put(bytes, attempt);
       return;
     }
     while (upload.held < size) {
       const start = upload.held;
       const end = this.#pieces.end(start, size, upload.leastChunk);
-      await upload.append(end, () => this.#source.piece(start, end), turn);
+      await upload.append(end, () => this.#source.piece(start, end), attempt);
     }
     // What was not sent from here cannot be vouched for, whatever the registry says that it holds.
     if (!this.#source.verified) throw await this.#lost(upload);
     this.#closing = true;
-    await upload.close(turn);
+    await upload.close(attempt);
   }
 
   /** Returns where sending can go on at once; throws otherwise, as retryable what another try may mend. */
-  async #recover(error: unknown, { upload, before, turn }: Interrupted): Promise<'done' | 'goes on'> {
+  async #recover(error: unknown, { upload, before, attempt }: Interrupted): Promise<'done' | 'goes on'> {
     const failed = this.#source.takeFailure();
-    if (failed !== undefined) return await this.#recoverSource(failed, { upload, before, turn });
+    if (failed !== undefined) return await this.#recoverSource(failed, { upload, before, attempt });
     switch (kindOf(error)) {
       case 'final':
         // Some close an upload by themselves and refuse to be asked for it.
         if (
           this.#closing &&
           statusOf(error) !== undefined &&
-          (await blobExists(this.#target, turn, this.#heads))
+          (await blobExists(this.#target, attempt, this.#heads))
         )
           return 'done';
         if (statusOf(error) !== 400 || upload.parts < 2) throw error;
@@ -206,10 +214,10 @@ class BlobPush {
         throw error;
       case 'too large':
         if (!this.#pieces.shrink(upload.lastBytes, upload.leastChunk)) throw error;
-        await this.#gotFurther(upload, before, turn, error);
+        await this.#gotFurther(upload, before, attempt, error);
         return 'goes on';
       case 'broken':
-        if (await this.#gotFurther(upload, before, turn, error)) return 'goes on';
+        if (await this.#gotFurther(upload, before, attempt, error)) return 'goes on';
         this.#pieces.breakUp();
         throw isRetryable(error) ? error : lost(upload, error);
     }
@@ -218,22 +226,29 @@ class BlobPush {
   /** A source that broke is opened again at once: it waits by itself where that is of use. */
   async #recoverSource(
     { error: cause, opened }: SourceFault,
-    { upload, before, turn }: Interrupted,
+    { upload, before, attempt }: Interrupted,
   ): Promise<'goes on'> {
     const failure = new SourceFailure('the source failed', { cause });
     const mayGoOn = opened && cause instanceof LandfallError && cause.retryable && cause.code !== 'ABORTED';
     if (!mayGoOn) throw failure;
-    if (await this.#gotFurther(upload, before, turn, failure)) this.#sourceFailures = 0;
+    if (await this.#gotFurther(upload, before, attempt, failure)) this.#sourceFailures = 0;
     this.#sourceFailures += 1;
     if (this.#sourceFailures > SOURCE_TRIES) throw failure;
     return 'goes on';
   }
 
-  /** Asks what the registry holds, where it can go on at all. @throws {@link error} where it cannot be asked */
-  async #gotFurther(upload: BlobUpload, before: number, turn: HostTurn, error: unknown): Promise<boolean> {
+  /**
+   * Asks what the registry holds, where it can go on at all. @throws {@link error} where it cannot be asked
+   */
+  async #gotFurther(
+    upload: BlobUpload,
+    before: number,
+    attempt: HostAttempt,
+    error: unknown,
+  ): Promise<boolean> {
     this.#unsure = true;
     try {
-      await this.#ask(upload, turn);
+      await this.#ask(upload, attempt);
     } catch {
       throw error;
     }
@@ -241,9 +256,12 @@ class BlobPush {
     return upload.held > before;
   }
 
-  /** Goes on from what the registry holds, or forgets an upload that the registry has forgotten or cannot go on with. */
-  async #ask(upload: BlobUpload, turn: HostTurn): Promise<void> {
-    const held = this.#pieces.mayBreakUp ? await upload.askHeld(turn) : undefined;
+  /**
+   * Goes on from what the registry holds, or forgets an upload that the registry has forgotten or cannot go
+   * on with.
+   */
+  async #ask(upload: BlobUpload, attempt: HostAttempt): Promise<void> {
+    const held = this.#pieces.mayBreakUp ? await upload.askHeld(attempt) : undefined;
     if (held === undefined) {
       this.#pieces.breakUp();
       await this.abandon();
@@ -299,8 +317,9 @@ export const CHUNK_BYTES: number = 16 * 1024 * 1024;
 const LEAST_CHUNK_BYTES = 1024 * 1024;
 
 /**
- * How much of a blob goes in one request: all that is left, until something speaks against it. There are registries that
- * take no chunks, proxies that take no long bodies, and networks over which long bodies do not come through.
+ * How much of a blob goes in one request: all that is left, until something speaks against it. There are
+ * registries that take no chunks, proxies that take no long bodies, and networks over which long bodies do
+ * not come through.
  */
 class PieceSize {
   #bytes = Infinity;
@@ -341,28 +360,30 @@ class PieceSize {
 }
 
 /**
- * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and so are some by the
- * bucket that they are redirected to. All of 4xx but what asks for credentials, or may pass, or says that there are no bytes.
+ * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and
+ * so are some by the bucket that they are redirected to. All of 4xx but what asks for credentials, or may
+ * pass, or says that there are no bytes.
  */
 const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 + at).filter(
   (status) => ![401, 407, 408, 416, 425, 429].includes(status),
 );
 
 /**
- * Whether a host has a blob already (distribution-spec: Checking if content exists in the registry). False also where it
- * will not tell: the push then says why.
+ * Whether a host has a blob already (distribution-spec: Checking if content exists in the registry). False
+ * also where it will not tell: the push then says why.
  *
- * @throws {ContentError} SIZE_MISMATCH where it is there with another length, so that the descriptor must be wrong
+ * @throws {ContentError} SIZE_MISMATCH where it is there with another length, so that the descriptor must be
+ *   wrong
  */
 async function blobExists(
   { repository, descriptor, subject }: UploadTarget,
-  turn: HostTurn,
+  attempt: HostAttempt,
   heads: HeadRequests,
 ): Promise<boolean> {
-  const { host } = turn;
+  const { host } = attempt;
   const { digest, size } = descriptor;
   const ask = async (): Promise<BlobAnswer> =>
-    await heads.blob(turn, {
+    await heads.blob(attempt, {
       repository,
       path: `blobs/${digest}`,
       access: [writing(repository)],

@@ -8,7 +8,7 @@ import {
   referrerDescriptor,
   shortDigest,
 } from '../../spec/index.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { MirrorList } from '../hosts/mirror-list.js';
 import { writing } from './blob-upload.js';
 import { pushBlob } from './push-blob.js';
 import { hasManifest, putManifest } from './put-manifest.js';
@@ -23,24 +23,28 @@ export interface PushOptions extends Abortable {
   readonly tag?: string | undefined;
   /** Whether the caller has just seen that it is not there, so that it is not looked for. */
   readonly absent?: boolean | undefined;
-  /** The bytes of the content that have been given to the network; less than before when some must be sent again. */
+  /**
+   * The bytes of the content that have been given to the network; less than before when some must be sent
+   * again.
+   */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * Puts content into a repository: manifests under their tag or digest, everything else as blobs (distribution-spec: Push).
- * What a manifest names has to be there before it.
+ * Puts content into a repository: manifests under their tag or digest, everything else as blobs
+ * (distribution-spec: Push). What a manifest names has to be there before it.
  *
- * `open` is called with the offset from which the bytes are wanted, again whenever some must be sent again; the stream is
- * ended or destroyed here. The bytes are held against the descriptor before the registry is told that they are all: what
- * does not match is never committed.
+ * `open` is called with the offset from which the bytes are wanted, again whenever some must be sent again;
+ * the stream is ended or destroyed here. The bytes are held against the descriptor before the registry is
+ * told that they are all: what does not match is never committed.
  */
 export interface Pusher {
   /**
    * Puts content there. `mounted`: another repository of the registry had it; `exists`: this one had.
    *
-   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; {SpecError} INVALID_MANIFEST, LIMIT_EXCEEDED and the
-   *   like for a manifest that nobody could pull; what `open` and its stream throw
+   * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; {SpecError}
+   *   INVALID_MANIFEST, LIMIT_EXCEEDED and the like for a manifest that nobody could pull; what `open` and
+   *   its stream throw
    */
   push(
     descriptor: Descriptor,
@@ -51,7 +55,7 @@ export interface Pusher {
 
 /** See {@link Pusher.push}. */
 export async function pushContent(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   descriptor: Descriptor,
   open: OpenContent,
@@ -70,13 +74,14 @@ export async function pushContent(
 }
 
 /**
- * Pushes a manifest by its tag, or by its digest, unless it is there under it. One that has a subject is then listed among
- * the subject's referrers, by the registry or, where the registry does not, by us (distribution-spec: Pushing Manifests).
+ * Pushes a manifest by its tag, or by its digest, unless it is there under it. One that has a subject is then
+ * listed among the subject's referrers, by the registry or, where the registry does not, by us
+ * (distribution-spec: Pushing Manifests).
  *
  * @throws {RegistryError} all codes; {@link SpecError}; {@link ContentError} SIZE_MISMATCH, DIGEST_MISMATCH
  */
 async function pushManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,

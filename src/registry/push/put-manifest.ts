@@ -10,7 +10,7 @@ import {
   isDigest,
   shortDigest,
 } from '../../spec/index.js';
-import { HeadRequests, type HostChain } from '../hosts/host-chain.js';
+import { HeadRequests, type MirrorList } from '../hosts/mirror-list.js';
 import { collectBeginning, contentLength, type HttpResponse, wholeManifest } from '../http/http.js';
 import { checkAnsweredDigest, writing } from './blob-upload.js';
 
@@ -29,7 +29,7 @@ export interface ManifestBytes {
  * @throws {RegistryError} all codes; {@link ContentError} DIGEST_MISMATCH where it stored something else
  */
 export async function putManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   manifest: ManifestBytes,
   options: Abortable = {},
@@ -51,7 +51,7 @@ interface Put {
 }
 
 async function put(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   { manifest, at, query = {} }: Put,
   { signal }: Abortable,
@@ -92,8 +92,8 @@ function explained(error: unknown): unknown {
 }
 
 /**
- * Whether somebody else seems to be putting a blob of the manifest into the repository at the moment: docker-registry writes the link to
- * it in place, and finds a digest in it that is none while that is empty.
+ * Whether somebody else seems to be putting a blob of the manifest into the repository at the moment:
+ * docker-registry writes the link to it in place, and finds a digest in it that is none while that is empty.
  */
 function isBeingPut({ details: { registryCodes = [] } }: RegistryError): boolean {
   return registryCodes.includes('MANIFEST_BLOB_UNKNOWN') && registryCodes.includes('DIGEST_INVALID');
@@ -124,17 +124,20 @@ interface Stored {
   readonly size: number | undefined;
 }
 
-/** How those answer that have no such manifest, refuse HEAD, or refuse to be read at all; of the last, the PUT then says why. */
+/**
+ * How those answer that have no such manifest, refuse HEAD, or refuse to be read at all; of the last, the PUT
+ * then says why.
+ */
 const REFUSALS: readonly number[] = [400, 403, 404, 405];
 
 /**
- * What a tag or a digest names where manifests are pushed to, as one HEAD tells it: never at a mirror, which may lag behind.
- * Undefined where it names nothing, or the registry says too little of it.
+ * What a tag or a digest names where manifests are pushed to, as one HEAD tells it: never at a mirror, which
+ * may lag behind. Undefined where it names nothing, or the registry says too little of it.
  *
  * @throws {RegistryError} all codes but NOT_FOUND
  */
 export async function storedManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   at: string,
   options: Abortable = {},
@@ -149,7 +152,7 @@ export async function storedManifest(
 
 /** Whether the tag, or the repository, has this manifest. False where the registry says too little. */
 export async function hasManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   { at, digest }: { readonly at: string; readonly digest: Digest },
   options: Abortable = {},
@@ -161,7 +164,7 @@ export async function hasManifest(
 
 /** By HEAD, and by GET where that fails. Undefined where there is none, or the registry does not say. */
 async function ask(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   at: string,
   { signal }: Abortable,
@@ -169,7 +172,7 @@ async function ask(
   const name = isDigest(at) ? shortDigest(at) : at;
   const subject = `manifest ${name} of ${chain.registry}/${repository}`;
   const heads = new HeadRequests();
-  return await chain.run({ capability: 'push', signal }, async (turn) => {
+  return await chain.run({ capability: 'push', signal }, async (attempt) => {
     const request = {
       repository,
       path: `manifests/${at}`,
@@ -178,8 +181,8 @@ async function ask(
       expected: [200, ...REFUSALS],
       subject,
     };
-    const head = await heads.send(turn, request);
-    const response = head ?? (await turn.request({ ...request, method: 'GET' }));
+    const head = await heads.send(attempt, request);
+    const response = head ?? (await attempt.request({ ...request, method: 'GET' }));
     if (head !== undefined || response.status !== 200) {
       await collectBeginning(response);
       return response.status === 200 ? storedBy(response) : undefined;

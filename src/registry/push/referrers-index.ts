@@ -15,7 +15,7 @@ import {
   parseManifest,
   shortDigest,
 } from '../../spec/index.js';
-import type { HostChain } from '../hosts/host-chain.js';
+import type { MirrorList } from '../hosts/mirror-list.js';
 import type { Access } from '../hosts/registry-host.js';
 import { collectBeginning, wholeManifest } from '../http/http.js';
 import { referrersTag } from '../lists/referrers.js';
@@ -27,11 +27,11 @@ const TRIES = 5;
 const PAUSE_MS = 200;
 
 /**
- * Whether the registry keeps lists of referrers itself (distribution-spec: Listing Referrers). Everything but an index
- * means that it does not.
+ * Whether the registry keeps lists of referrers itself (distribution-spec: Listing Referrers). Everything but
+ * an index means that it does not.
  */
 export async function listsReferrers(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   subject: Digest,
   { signal, access }: Abortable & { readonly access: Access },
@@ -59,9 +59,12 @@ export async function listsReferrers(
   }
 }
 
-/** Enters a manifest in the list of its subject's referrers, where it is not in it (distribution-spec: Pushing Manifests with Subject). */
+/**
+ * Enters a manifest in the list of its subject's referrers, where it is not in it (distribution-spec: Pushing
+ * Manifests with Subject).
+ */
 export async function addReferrer(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   subject: Digest,
   entry: Descriptor,
@@ -72,9 +75,12 @@ export async function addReferrer(
   );
 }
 
-/** Takes a manifest that was deleted out of the list of its subject's referrers (distribution-spec: Deleting Manifests). */
+/**
+ * Takes a manifest that was deleted out of the list of its subject's referrers (distribution-spec: Deleting
+ * Manifests).
+ */
 export async function removeReferrer(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   subject: Digest,
   referrer: Digest,
@@ -88,7 +94,7 @@ export async function removeReferrer(
 
 /** Where the referrers of a digest are listed. */
 interface ReferrersList extends Abortable {
-  readonly chain: HostChain;
+  readonly chain: MirrorList;
   readonly repository: string;
   readonly subject: Digest;
   readonly access: Access;
@@ -97,7 +103,10 @@ interface ReferrersList extends Abortable {
 /** Changes the entries of an index; undefined where nothing needs to be changed. */
 type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descriptor)[] | undefined;
 
-/** Changes of one list that this process makes follow one another, since the registry would keep only the last. */
+/**
+ * Changes of one list that this process makes follow one another, since the registry would keep only the
+ * last.
+ */
 const TURNS = new KeyedLimiter<string>(1);
 
 async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
@@ -107,8 +116,8 @@ async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
 }
 
 /**
- * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written since, so a
- * change that another client has overwritten is made anew.
+ * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written
+ * since, so a change that another client has overwritten is made anew.
  */
 async function changeUntilItStays(list: ReferrersList, change: Change): Promise<void> {
   const { chain, repository, subject, signal } = list;
@@ -131,7 +140,7 @@ async function changeUntilItStays(list: ReferrersList, change: Change): Promise<
   );
 }
 
-/** The document as it is, so that what others have put into it stays; a new one where there is none. */
+/** The manifest as it is, so that what others have put into it stays; a new one where there is none. */
 async function readIndex(list: ReferrersList): Promise<JsonObject> {
   const { chain, repository, subject } = list;
   const stored = await readManifest(chain, repository, referrersTag(subject), list);
@@ -169,13 +178,13 @@ export interface StoredManifest {
 }
 
 /**
- * The manifest under a tag or digest at the host that is pushed to, which no mirror can stand in for. Undefined where
- * there is none. By digest it is verified.
+ * The manifest under a tag or digest at the host that is pushed to, which no mirror can stand in for.
+ * Undefined where there is none. By digest it is verified.
  *
  * @throws {RegistryError} all codes; LIMIT_EXCEEDED, DIGEST_MISMATCH
  */
 export async function readManifest(
-  chain: HostChain,
+  chain: MirrorList,
   repository: string,
   at: Digest | string,
   { signal, access }: Abortable & { readonly access: Access },

@@ -15,7 +15,10 @@ export interface VerifiedSourceOptions extends Abortable {
 /** What went wrong with the content on this side. */
 export interface SourceFault {
   readonly error: unknown;
-  /** Whether it broke while it was read; else it could not be opened, which whatever opens it has tried often enough. */
+  /**
+   * Whether it broke while it was read; else it could not be opened, which whatever opens it has tried often
+   * enough.
+   */
   readonly opened: boolean;
 }
 
@@ -30,11 +33,12 @@ const MIN_SPACING = 4 * 1024 * 1024;
 const MAX_CHECKPOINTS = 256;
 
 /**
- * Content that is sent in one piece or several, some of it perhaps twice, and held against its descriptor meanwhile.
+ * Content that is sent in one piece or several, some of it perhaps twice, and held against its descriptor
+ * meanwhile.
  *
- * The state of the digest is kept at some places, so that sending goes on in the middle without the beginning being read
- * again. The last chunk of all is given out only when the digest and the length hold, so a registry never has the whole
- * of other bytes than those that were promised.
+ * The state of the digest is kept at some places, so that sending goes on in the middle without the beginning
+ * being read again. The last chunk of all is given out only when the digest and the length hold, so a
+ * registry never has the whole of other bytes than those that were promised.
  */
 export class VerifiedSource {
   readonly #descriptor: Descriptor;
@@ -74,14 +78,19 @@ export class VerifiedSource {
     return failure;
   }
 
-  /** The bytes from `start` to `end`, without `end`. It ends the piece before, if that is still being read. */
+  /**
+   * The bytes from `start` to `end`, without `end`. It ends the piece before, if that is still being read.
+   */
   piece(start: number, end: number): Readable {
     this.#piece?.destroy();
     this.#piece = Readable.from(this.#read(start, end), { objectMode: false });
     return this.#piece;
   }
 
-  /** All of it, where it is small. @throws {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; what the source throws */
+  /**
+   * All of it, where it is small. @throws {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; what the source
+   * throws
+   */
   async bytes(): Promise<Buffer> {
     const chunks: Buffer[] = [];
     for await (const chunk of this.#read(0, this.#descriptor.size)) chunks.push(chunk);
@@ -137,7 +146,10 @@ export class VerifiedSource {
     return chunk;
   }
 
-  /** A reader at `start`, or somewhat before it. What follows is read anew, so what was known of it is forgotten. */
+  /**
+   * A reader at `start`, or somewhat before it. What follows is read anew, so what was known of it is
+   * forgotten.
+   */
   async #readerAt(start: number): Promise<Reader> {
     const open = this.#reader;
     this.#reader = undefined;

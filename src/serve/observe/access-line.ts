@@ -52,7 +52,7 @@ export function accessLine(request: ServedRequest): string {
 }
 
 /** The same for programs. */
-export function accessFacts(request: ServedRequest): Readonly<Record<string, string | number>> {
+export function accessFields(request: ServedRequest): Readonly<Record<string, string | number>> {
   const { method, path, status, bytes, receivedBytes, client, user, userAgent, referer, durationMs } =
     request;
   return {

@@ -1,5 +1,5 @@
 import { mapLimited } from '../../concurrency/index.js';
-import type { DocumentFacts } from '../../content/index.js';
+import type { ManifestInfo } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -56,7 +56,7 @@ export interface Catalogue {
 export interface CatalogueParts {
   readonly images: readonly NamedImage[];
   /** Of all documents that are here. */
-  readonly documents: ReadonlyMap<Digest, DocumentFacts>;
+  readonly documents: ReadonlyMap<Digest, ManifestInfo>;
   /** The kind of a referrer; undefined where it is not known. */
   readonly describe: (digest: Digest) => Promise<{ kind: ReferrerKind; type: string } | undefined>;
 }
@@ -76,21 +76,21 @@ export async function makeCatalogue({ images, documents, describe }: CataloguePa
   const blobs = new Map<Digest, number>();
   const shown: CatalogueImage[] = [];
   for (const image of images) {
-    const facts = reach(image.target, documents);
-    for (const [digest, size] of facts.blobs) blobs.set(digest, size);
+    const info = reach(image.target, documents);
+    for (const [digest, size] of info.blobs) blobs.set(digest, size);
     const subject = documents.get(image.target.digest)?.subject;
     if (signed.has(image.name) || (subject !== undefined && documents.has(subject))) continue;
     const reference = parseReference(image.name);
-    const counts = facts.manifests.map(({ children }) => Math.max(0, children.length - 1));
+    const counts = info.manifests.map(({ children }) => Math.max(0, children.length - 1));
     shown.push({
       ...image,
       reference,
       repository: repositoryName(reference),
       familiar: familiarReference(reference),
-      platforms: facts.manifests.flatMap(({ platform }) => platform ?? []),
-      size: sum(facts.blobs.values()),
+      platforms: info.manifests.flatMap(({ platform }) => platform ?? []),
+      size: sum(info.blobs.values()),
       layers: counts.length === 0 ? [0, 0] : [Math.min(...counts), Math.max(...counts)],
-      referrers: bySubject([image.target.digest, ...facts.manifests.map(({ digest }) => digest)]),
+      referrers: bySubject([image.target.digest, ...info.manifests.map(({ digest }) => digest)]),
     });
   }
   return {
@@ -101,7 +101,7 @@ export async function makeCatalogue({ images, documents, describe }: CataloguePa
 }
 
 async function referrersOf(
-  documents: ReadonlyMap<Digest, DocumentFacts>,
+  documents: ReadonlyMap<Digest, ManifestInfo>,
   describe: CatalogueParts['describe'],
 ): Promise<Map<Digest, CatalogueReferrer[]>> {
   const found = new Map<Digest, CatalogueReferrer[]>();
@@ -141,19 +141,19 @@ function addTagged(
 /** What a target leads to, as far as it is here. */
 function reach(
   target: Descriptor,
-  documents: ReadonlyMap<Digest, DocumentFacts>,
-): { readonly manifests: readonly DocumentFacts[]; readonly blobs: ReadonlyMap<Digest, number> } {
+  documents: ReadonlyMap<Digest, ManifestInfo>,
+): { readonly manifests: readonly ManifestInfo[]; readonly blobs: ReadonlyMap<Digest, number> } {
   const blobs = new Map<Digest, number>([[target.digest, target.size]]);
-  const manifests: DocumentFacts[] = [];
+  const manifests: ManifestInfo[] = [];
   const seen = new Set<Digest>();
   const waiting = [target.digest];
   for (let digest = waiting.pop(); digest !== undefined; digest = waiting.pop()) {
-    const facts = documents.get(digest);
-    if (facts === undefined || seen.has(digest)) continue;
+    const info = documents.get(digest);
+    if (info === undefined || seen.has(digest)) continue;
     seen.add(digest);
-    const isIndex = isIndexType(facts.mediaType);
-    if (!isIndex) manifests.push(facts);
-    for (const child of facts.children.toReversed()) {
+    const isIndex = isIndexType(info.mediaType);
+    if (!isIndex) manifests.push(info);
+    for (const child of info.children.toReversed()) {
       // Of an index, what was not brought is not here.
       if (!isIndex || documents.has(child.digest)) blobs.set(child.digest, child.size);
       if (isIndex) waiting.push(child.digest);

@@ -1,4 +1,4 @@
-import { type BlobProvider, readDocument } from '../../content/index.js';
+import { type BlobProvider, readManifestBlob } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -224,7 +224,7 @@ export async function readDetails(
   const found: ManifestDetails[] = [];
   const collect = async ({ digest, mediaType }: Descriptor, depth: number): Promise<void> => {
     if (depth > LIMITS.indexDepth || found.length >= MOST_MANIFESTS) return;
-    const document = (await readDocument(blobs, digest, mediaType))?.document;
+    const document = (await readManifestBlob(blobs, digest, mediaType))?.manifest;
     if (document?.kind === 'index') {
       for (const child of document.manifests) await collect(child, depth + 1);
     } else if (document !== undefined) {

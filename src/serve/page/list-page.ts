@@ -95,7 +95,7 @@ function emptyPage(): Html {
 }
 
 /** The number of what a mirror holds, for the head of a page. */
-export function catalogueFacts({ images, repositories, size }: Catalogue): readonly Html[] {
+export function catalogueSummary({ images, repositories, size }: Catalogue): readonly Html[] {
   return [
     html`<b>${group(repositories)}</b> ${repositories === 1 ? 'repository' : 'repositories'}`,
     html`<b>${group(images.length)}</b> ${images.length === 1 ? 'image' : 'images'}`,

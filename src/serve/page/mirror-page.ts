@@ -2,7 +2,7 @@ import type { BlobProvider } from '../../content/index.js';
 import type { Answer, PageRequest } from '../http/answer.js';
 import { html, type Html, nameInPath } from './html.js';
 import { imagePage, readDetails } from './image-page.js';
-import { catalogueFacts, homePage, readListQuery, repositoryPage } from './list-page.js';
+import { catalogueSummary, homePage, readListQuery, repositoryPage } from './list-page.js';
 import { pageAnswer } from './page-shell.js';
 import { serverAddress } from './pull-commands.js';
 import type { CatalogueSource } from './store-catalogue.js';
@@ -46,9 +46,9 @@ export class MirrorPage {
       const details = await readDetails(blobs, image.target);
       main = imagePage({ ...options, image, details, platform: query.get('platform') });
     }
-    const facts = catalogueFacts(catalogue);
-    if (main === undefined) return pageAnswer({ facts, ...NOTHING, status: 404 }, headers);
-    return pageAnswer({ facts, title: repository ?? image?.familiar ?? '', main }, headers);
+    const info = catalogueSummary(catalogue);
+    if (main === undefined) return pageAnswer({ info, ...NOTHING, status: 404 }, headers);
+    return pageAnswer({ info, title: repository ?? image?.familiar ?? '', main }, headers);
   }
 }
 

@@ -173,7 +173,7 @@ export interface PageShell {
   /** What stands before the name of the program in the title of the window. */
   readonly title: string;
   /** What the mirror holds, for the head of each page. */
-  readonly facts: readonly Html[];
+  readonly info: readonly Html[];
   readonly main: Html;
   /** Default 200. */
   readonly status?: number;
@@ -233,7 +233,7 @@ export function pageAnswer(shell: PageShell, request: RequestHeaders): Answer {
   return { status, headers: { ...headers, 'Content-Length': body.length }, body };
 }
 
-function documentOf({ title, facts, main }: PageShell): Html {
+function documentOf({ title, info, main }: PageShell): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -249,7 +249,7 @@ function documentOf({ title, facts, main }: PageShell): Html {
           <div class="wrap">
             <a class="brand" href="/">${LOGO}Image mirror</a>
             <ul class="facts">
-              ${facts.map((fact) => html`<li>${fact}</li>`)}
+              ${info.map((fact) => html`<li>${fact}</li>`)}
             </ul>
           </div>
         </header>

@@ -1,10 +1,10 @@
 import { buffer } from 'node:stream/consumers';
 import {
   type BlobProvider,
-  type DocumentFacts,
-  type DocumentStore,
+  type ManifestInfo,
+  type ManifestStore,
   type ImageCatalog,
-  readDocument,
+  readManifestBlob,
   ReferrerFinder,
 } from '../../content/index.js';
 import { isLandfallError } from '../../errors.js';
@@ -40,7 +40,7 @@ export interface CatalogueSource {
 export interface StoreCatalogueOptions {
   readonly database: MetadataDatabase;
   /** Those of the store, and of stores that are additional to it. */
-  readonly documents: readonly Pick<DocumentStore, 'all'>[];
+  readonly documents: readonly Pick<ManifestStore, 'all'>[];
   readonly images: ImageCatalog;
   readonly content: BlobProvider;
   /** Milliseconds since whenever. Default: the clock. */
@@ -103,11 +103,11 @@ export class StoreCatalogue implements CatalogueSource {
   async #make(): Promise<Catalogue> {
     const { images, documents } = this.#options;
     const begun = this.#now();
-    const [named, ...facts] = await Promise.all([images.list(), ...documents.map((one) => one.all())]);
+    const [named, ...info] = await Promise.all([images.list(), ...documents.map((one) => one.all())]);
     const catalogue = await makeCatalogue({
       images: named.map(({ name, target, updatedAt }) => ({ name, target, since: updatedAt })),
       // Of what several have, each knows the same.
-      documents: new Map(facts.flatMap((all) => [...all])),
+      documents: new Map(info.flatMap((all) => [...all])),
       describe: (digest) => this.#describe(digest),
     });
     const now = this.#now();
@@ -143,7 +143,7 @@ async function describe(
 export class SourceCatalogue implements CatalogueSource {
   readonly #source: ServeSource;
   readonly #finder: ReferrerFinder;
-  readonly #facts = new Map<Digest, DocumentFacts>();
+  readonly #info = new Map<Digest, ManifestInfo>();
   #made: { readonly version: string; readonly catalogue: Promise<Catalogue> } | undefined;
 
   constructor(source: ServeSource) {
@@ -183,21 +183,21 @@ export class SourceCatalogue implements CatalogueSource {
     for (const target of [...images.map((image) => image.target), ...others]) await this.#read(target);
     return await makeCatalogue({
       images,
-      documents: this.#facts,
+      documents: this.#info,
       describe: (digest) => describe(this.#finder, digest),
     });
   }
 
   async #read(descriptor: Descriptor, depth = 0): Promise<void> {
     const { digest, mediaType } = descriptor;
-    if (this.#facts.has(digest) || depth > LIMITS.indexDepth) return;
+    if (this.#info.has(digest) || depth > LIMITS.indexDepth) return;
     if (!isIndexType(mediaType) && !isManifestType(mediaType)) return;
-    const found = await readDocument(this.#source.blobs, digest, mediaType);
+    const found = await readManifestBlob(this.#source.blobs, digest, mediaType);
     if (found === undefined) return;
-    const { document } = found;
+    const { manifest: document } = found;
     const platform = document.kind === 'index' ? undefined : await platformIn(this.#source.blobs, document);
     const subject = document.subject?.digest;
-    this.#facts.set(digest, {
+    this.#info.set(digest, {
       digest,
       mediaType,
       ...(subject === undefined ? {} : { subject }),

@@ -1,7 +1,7 @@
 import { Limiter } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/layer-blobs.js';
-import { recordDocuments } from '../../engine/images/image.js';
+import { recordManifests } from '../../engine/images/image.js';
 import type { StoreParts } from '../../engine/store.js';
 import { isLandfallError } from '../../errors.js';
 import {
@@ -11,11 +11,11 @@ import {
   type ImageIndex,
   type ImageManifest,
 } from '../../spec/index.js';
-import type { BlobFlows } from './blob-flow.js';
+import type { BlobFetches } from './blob-fetch.js';
 
 export type PendingStore = Pick<
   StoreParts,
-  'root' | 'content' | 'documents' | 'database' | 'images' | 'leases'
+  'root' | 'content' | 'manifests' | 'database' | 'images' | 'leases'
 >;
 
 /** What leads to a manifest: the target that gets the name once the manifest is whole. */
@@ -73,7 +73,7 @@ export class PendingImages {
   }
 
   /** The descriptor of a manifest in an index that was asked for. */
-  document(digest: Digest): Descriptor | undefined {
+  manifest(digest: Digest): Descriptor | undefined {
     return this.#listed(digest, isIndex);
   }
 
@@ -114,7 +114,7 @@ export class PendingImages {
   async add(
     repository: string,
     descriptor: Descriptor,
-    { document, name }: { readonly document: ImageManifest | ImageIndex; readonly name?: string | undefined },
+    { manifest, name }: { readonly manifest: ImageManifest | ImageIndex; readonly name?: string | undefined },
   ): Promise<void> {
     await this.#changes.run(async () => {
       await this.#expire();
@@ -124,9 +124,9 @@ export class PendingImages {
         known.usedAt = Date.now();
         addTo(known.roots, roots);
       }
-      const isManifest = document.kind === 'manifest';
-      const image = isManifest ? { descriptor, manifest: document, repository } : undefined;
-      const pending = known ?? (await this.#begin(descriptor, image, childrenOf(document), roots));
+      const isManifest = manifest.kind === 'manifest';
+      const image = isManifest ? { descriptor, manifest: manifest, repository } : undefined;
+      const pending = known ?? (await this.#begin(descriptor, image, childrenOf(manifest), roots));
       // The index may be another name for manifests that are here already.
       if (!isManifest) for (const { digest } of pending.children) await this.#adopt(digest, roots);
       else if (known === undefined) await this.#settle(pending);
@@ -182,7 +182,7 @@ export class PendingImages {
       index.usedAt = Date.now();
       addTo(roots, index.roots);
     }
-    for (const { digest: holder, mediaType } of await this.#store.documents.holders(digest)) {
+    for (const { digest: holder, mediaType } of await this.#store.manifests.holders(digest)) {
       const info = await this.#store.content.info(holder);
       if (info === undefined) continue;
       add({ target: { mediaType, digest: holder, size: info.size }, name: undefined });
@@ -219,7 +219,7 @@ export class PendingImages {
   async #adopt(child: Digest, roots: Roots): Promise<void> {
     const pending = this.#pending.get(child);
     if (pending?.image !== undefined) addTo(pending.roots, roots);
-    else if ((await this.#store.documents.get(child)) !== undefined) await this.#name(roots);
+    else if ((await this.#store.manifests.get(child)) !== undefined) await this.#name(roots);
   }
 
   /** Gives the names, should all be here. */
@@ -235,7 +235,7 @@ export class PendingImages {
 
   async #name(roots: Roots): Promise<void> {
     for (const { target, name } of roots.values()) {
-      await recordDocuments(this.#store, target);
+      await recordManifests(this.#store, target);
       if (name !== undefined) await this.#store.images.put({ name, target });
     }
   }
@@ -273,7 +273,7 @@ function ownRoot(repository: string, target: Descriptor): Roots {
 
 export interface ImageCompletionOptions {
   readonly pending: PendingImages;
-  readonly flows: Pick<BlobFlows, 'join'>;
+  readonly fetches: Pick<BlobFetches, 'join'>;
   /** Aborted when the mirror stops. */
   readonly signal: AbortSignal;
   readonly onWarning: (text: string) => void;
@@ -311,16 +311,16 @@ export class ImageCompletion {
   }
 
   async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
-    const { pending, flows, signal } = this.#options;
+    const { pending, fetches, signal } = this.#options;
     if (signal.aborted || this.#completing.has(descriptor.digest)) return;
     this.#completing.add(descriptor.digest);
     try {
       const missing = await pending.missing(manifest);
       await Promise.all(
         missing.map(async (child) => {
-          const flow = flows.join(child, repository);
-          const leave = flow.want();
-          await flow.done.finally(leave);
+          const blobFetch = fetches.join(child, repository);
+          const leave = blobFetch.want();
+          await blobFetch.done.finally(leave);
         }),
       );
     } finally {

@@ -10,10 +10,10 @@ import type { PolicyFile } from '../../trust/index.js';
 import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
 import { blobsOf, type RequestSource, type ServeSource } from '../pull/serve-source.js';
-import { BlobFlows, UpstreamBlobs, upstreamFault } from './blob-flow.js';
+import { BlobFetches, UpstreamBlobs, upstreamFault } from './blob-fetch.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
-import { UpstreamDocuments, UpstreamLists, UpstreamTags } from './upstream-documents.js';
-import { requireNotForeign, UpstreamGate } from './upstream-gate.js';
+import { UpstreamManifests, UpstreamLists, UpstreamTags } from './upstream-manifests.js';
+import { requireNotForeign, UpstreamAdmission } from './upstream-admission.js';
 
 export interface PullThroughOptions {
   readonly store: Store;
@@ -97,11 +97,11 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
   readonly #upstreams: ReadonlySet<string>;
   readonly #stop = new AbortController();
   readonly #pending: PendingImages;
-  readonly #gate: UpstreamGate | undefined;
-  readonly #documents: UpstreamDocuments;
+  readonly #admission: UpstreamAdmission | undefined;
+  readonly #manifests: UpstreamManifests;
   readonly #tags: UpstreamTags;
   readonly #lists: UpstreamLists;
-  readonly #flows: BlobFlows;
+  readonly #fetches: BlobFetches;
   readonly #completion: ImageCompletion;
 
   constructor(options: PullThroughOptions) {
@@ -113,14 +113,14 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     const pending = new PendingImages(store);
     this.#pending = pending;
     const shared = { store, registry, pending, signal };
-    this.#gate = policy === undefined ? undefined : new UpstreamGate({ ...shared, policy });
-    const upstream = { ...shared, gate: this.#gate, ttlMs, onWarning };
-    this.#documents = new UpstreamDocuments(upstream);
-    this.#tags = new UpstreamTags(upstream, this.#documents);
-    this.#lists = new UpstreamLists(upstream, this.#documents);
+    this.#admission = policy === undefined ? undefined : new UpstreamAdmission({ ...shared, policy });
+    const upstream = { ...shared, admission: this.#admission, ttlMs, onWarning };
+    this.#manifests = new UpstreamManifests(upstream);
+    this.#tags = new UpstreamTags(upstream, this.#manifests);
+    this.#lists = new UpstreamLists(upstream, this.#manifests);
     const onArrived = (digest: Digest): void => this.#completion.arrived(digest);
-    this.#flows = new BlobFlows({ store, registry, budget, onArrived });
-    this.#completion = new ImageCompletion({ pending, flows: this.#flows, signal, onWarning });
+    this.#fetches = new BlobFetches({ store, registry, budget, onArrived });
+    this.#completion = new ImageCompletion({ pending, fetches: this.#fetches, signal, onWarning });
   }
 
   /** What an upstream has of it is not known before it is asked. */
@@ -139,7 +139,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
       return { source: this, headers: {} };
     }
     if (this.#isOwn(headers)) {
-      if (this.#gate !== undefined) await requireKnown(this, this.#gate, repository, route);
+      if (this.#admission !== undefined) await requireKnown(this, this.#admission, repository, route);
       return { source: this, headers: {} };
     }
     switch (route.kind) {
@@ -161,7 +161,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
   /** Stops what is on its way, and keeps what has come of it. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#flows.close();
+    await this.#fetches.close();
     await this.#completion.settle();
     await this.#pending.close();
   }
@@ -174,7 +174,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     try {
       const { target, warning } = await this.#tags.resolve(repository, tag);
       // Of what was here before, too: it may have come under a policy that asks for less.
-      await this.#gate?.admit(repository, target.digest, tag);
+      await this.#admission?.admit(repository, target.digest, tag);
       return this.#answer({ resolve: () => Promise.resolve(target) }, warning);
     } catch (error) {
       throw this.#faultOf(error, `${repository}:${tag}`, 'MANIFEST_UNKNOWN');
@@ -183,7 +183,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
 
   async #forDigest(repository: string, digest: Digest): Promise<RequestSource> {
     try {
-      await this.#documents.byDigest(repository, digest);
+      await this.#manifests.byDigest(repository, digest);
     } catch (error) {
       throw this.#faultOf(error, `${repository}@${digest}`, 'MANIFEST_UNKNOWN');
     }
@@ -193,13 +193,13 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
 
   async #forBlob(repository: string, digest: Digest): Promise<RequestSource> {
     try {
-      await this.#gate?.admitBlob(repository, digest);
+      await this.#admission?.admitBlob(repository, digest);
     } catch (error) {
       throw this.#faultOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN');
     }
     const blobs = new UpstreamBlobs({
       blobs: this.blobs,
-      flows: this.#flows,
+      fetches: this.#fetches,
       repository,
       describe: (one) => this.#describe(repository, one),
     });
@@ -221,7 +221,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
 
   async #forReferrers(repository: string, subject: Digest): Promise<RequestSource> {
     const { items, warning } = await this.#lists.referrers(repository, subject);
-    const brought = await Promise.all(items.map((digest) => this.#documents.describe(digest)));
+    const brought = await Promise.all(items.map((digest) => this.#manifests.describe(digest)));
     const further = brought.filter((descriptor) => descriptor !== undefined);
     const targets = [...(await this.targets(repository)), ...further];
     return this.#answer({ targets: () => Promise.resolve(targets) }, warning);
@@ -242,7 +242,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     const described = (size: number): Descriptor => ({ mediaType: OCTETS, digest, size });
     const dropped = await discardedBlobs(store).get(digest);
     if (dropped !== undefined) return described(dropped.size);
-    for (const { children } of await store.documents.holders(digest)) {
+    for (const { children } of await store.manifests.holders(digest)) {
       const child = children.find((one) => one.digest === digest);
       if (child !== undefined) return described(child.size);
     }
@@ -278,13 +278,13 @@ function warningHeader(text: string): string {
  */
 async function requireKnown(
   source: Pick<ServeSource, 'resolve'>,
-  gate: Pick<UpstreamGate, 'admitBlob' | 'knows'>,
+  admission: Pick<UpstreamAdmission, 'admitBlob' | 'knows'>,
   repository: string,
   route: Route,
 ): Promise<void> {
   if (route.kind === 'blob') {
     try {
-      await gate.admitBlob(repository, route.digest);
+      await admission.admitBlob(repository, route.digest);
       return;
     } catch (error) {
       if (!(error instanceof TrustError)) throw error;
@@ -294,7 +294,7 @@ async function requireKnown(
   if (route.kind !== 'manifest') return;
   const tag = 'tag' in route ? route.tag : undefined;
   const digest = 'tag' in route ? (await source.resolve(repository, route.tag))?.digest : route.digest;
-  if (digest === undefined || (await gate.knows(repository, digest, tag))) return;
+  if (digest === undefined || (await admission.knows(repository, digest, tag))) return;
   throw new RegistryFault(404, 'MANIFEST_UNKNOWN', 'it is not here');
 }
 

@@ -61,7 +61,7 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
     if ((await source.tags(repository)) !== undefined) throw unknown('the tag is not known');
     throw noRepository(repository);
   }
-  const found = await readSmallBlob(documentsOf(source, repository), target.digest);
+  const found = await readSmallBlob(manifestsOf(source, repository), target.digest);
   if (found === undefined) throw unknown(`there is no manifest ${target.digest} here`);
   return { digest: target.digest, mediaType: target.mediaType, bytes: found.bytes };
 }
@@ -71,7 +71,7 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
  * would otherwise get some type made up for it.
  */
 async function byDigest(source: ServeSource, repository: string, digest: Digest): Promise<FoundManifest> {
-  const found = await readManifestBytes(documentsOf(source, repository), digest);
+  const found = await readManifestBytes(manifestsOf(source, repository), digest);
   const missing = unknown(`there is no manifest ${digest} here`);
   if (found === undefined || (await source.isWithheld?.(repository, found.info)) === true) throw missing;
   if ((await source.hasManifest?.(repository, found.info)) === false) throw missing;
@@ -82,7 +82,7 @@ async function byDigest(source: ServeSource, repository: string, digest: Digest)
 }
 
 /** A discarded blob is never a manifest, and is not fetched back for a request for one. */
-function documentsOf(source: ServeSource, repository: string): BlobProvider {
+function manifestsOf(source: ServeSource, repository: string): BlobProvider {
   return source.blobsOf?.(repository) ?? source.blobs;
 }
 

@@ -5,7 +5,7 @@ import {
   type BlobProvider,
   type ByteRange,
   type DiscardedBlob,
-  type DocumentStore,
+  type ManifestStore,
   type ImageCatalog,
   imagesListing,
   repositoryState,
@@ -30,7 +30,7 @@ export interface StoreSourceOptions {
   readonly restoring?: BlobProvider;
   /** What the store has on record of its manifests; absent where only their bodies say what they are. */
   readonly records?: {
-    readonly documents: DocumentStore;
+    readonly manifests: ManifestStore;
     readonly database: MetadataDatabase;
     readonly additional?: Store['additional'] | undefined;
     /**
@@ -102,7 +102,7 @@ export class StoreSource implements ServeSource {
   }
 
   async mediaTypeOf(digest: Digest): Promise<string | undefined> {
-    return (await this.#records?.documents.get(digest))?.mediaType;
+    return (await this.#records?.manifests.get(digest))?.mediaType;
   }
 
   /**
@@ -113,8 +113,8 @@ export class StoreSource implements ServeSource {
     const records = this.#records;
     if (records === undefined || records.ownManifests === true) return undefined;
     if (!(await this.#isListed(repository, subject))) return undefined;
-    const { documents } = records;
-    return new KeptSignatures({ root: '', content: this.blobs, documents, catalog: this.#images });
+    const { manifests } = records;
+    return new KeptSignatures({ root: '', content: this.blobs, manifests, catalog: this.#images });
   }
 
   /** Whether an image of a repository is, or lists, a blob. */
@@ -139,7 +139,7 @@ export function sourceOfStore(
   registry: RegistryClient,
   { signal, writable }: { readonly signal: AbortSignal; readonly writable: boolean },
 ): StoreSource {
-  const { catalog: images, content, documents, database, additional } = store;
+  const { catalog: images, content, manifests, database, additional } = store;
   const restoring = new RestoringBlobs({
     blobs: content,
     discarded: discardedBlobs(store),
@@ -149,7 +149,7 @@ export function sourceOfStore(
     images,
     content,
     restoring,
-    records: { documents, database, additional, ownManifests: writable },
+    records: { manifests, database, additional, ownManifests: writable },
   });
 }
 

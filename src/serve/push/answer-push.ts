@@ -215,7 +215,7 @@ async function openUpload(
       'Retry-After': '1',
     });
   });
-  if (writer?.facts.repository === repository) return writer;
+  if (writer?.info.repository === repository) return writer;
   await writer?.[Symbol.asyncDispose]();
   throw unknownUpload();
 }
@@ -320,16 +320,16 @@ async function answerPutManifest(push: PushRequest, route: RouteTo<'manifest'>):
     const digest = digestOf(bytes, isSha512 ? 'sha512' : 'sha256');
     if (wanted !== undefined && wanted !== digest)
       throw new RegistryFault(400, 'DIGEST_INVALID', 'the manifest has another digest');
-    const document = parsed(bytes, request.headers['content-type']);
-    const descriptor: Descriptor = { mediaType: document.mediaType, digest, size: bytes.length };
+    const manifest = parsed(bytes, request.headers['content-type']);
+    const descriptor: Descriptor = { mediaType: manifest.mediaType, digest, size: bytes.length };
     const { repository } = route;
     const byDigest = 'digest' in route;
-    const missing = await target.putManifest({ repository, tags, byDigest, descriptor, bytes, document });
+    const missing = await target.putManifest({ repository, tags, byDigest, descriptor, bytes, manifest });
     if (missing.length > 0) throw blobsUnknown(missing);
     return emptyAnswer(201, {
       Location: locationOf(route, `manifests/${digest}`),
       'Docker-Content-Digest': digest,
-      ...(document.subject === undefined ? {} : { 'OCI-Subject': document.subject.digest }),
+      ...(manifest.subject === undefined ? {} : { 'OCI-Subject': manifest.subject.digest }),
       ...(byDigest && tags.length > 0 ? { 'OCI-Tag': tags.join(', ') } : {}),
     });
   });
@@ -345,7 +345,7 @@ function tagsOf(route: RouteTo<'manifest'>): readonly string[] {
   throw new RegistryFault(400, 'MANIFEST_INVALID', 'the tag is malformed');
 }
 
-function parsed(bytes: Buffer, contentType: string | undefined): PushedManifest['document'] {
+function parsed(bytes: Buffer, contentType: string | undefined): PushedManifest['manifest'] {
   try {
     return parseManifest(bytes, contentType === undefined ? undefined : bareMediaType(contentType));
   } catch (error) {

@@ -11,7 +11,7 @@ export interface PushedManifest {
   readonly byDigest: boolean;
   readonly descriptor: Descriptor;
   readonly bytes: Uint8Array;
-  readonly document: ImageIndex | ImageManifest;
+  readonly manifest: ImageIndex | ImageManifest;
 }
 
 /**

@@ -1,7 +1,7 @@
 import {
   expireUploads,
   forgetDeleted,
-  heldBlobs,
+  referencedBlobs,
   imagesListing,
   noteDeleted,
   notePushed,
@@ -9,7 +9,7 @@ import {
   Uploads,
 } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/layer-blobs.js';
-import { recordDocuments } from '../../engine/images/image.js';
+import { recordManifests } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
 import { SpecError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';
@@ -66,14 +66,14 @@ export class StoreTarget implements ServeTarget {
   async keep(digest: Digest): Promise<void> {
     const { leases, database, content } = this.#store;
     if ((await content.info(digest)) === undefined) return;
-    if ((await heldBlobs(database, [digest])).has(digest)) return;
+    if ((await referencedBlobs(database, [digest])).has(digest)) return;
     await leases.hold(`seen ${Math.floor(Date.now() / HOUR_MS)}`, [digest], { ttlMs: UNNAMED_TTL_MS });
   }
 
   async putManifest(manifest: PushedManifest): Promise<readonly Descriptor[]> {
-    const { repository, tags, byDigest, descriptor, bytes, document } = manifest;
+    const { repository, tags, byDigest, descriptor, bytes, manifest: manifestOrIndex } = manifest;
     const store = this.#store;
-    const children = document.kind === 'manifest' ? childrenOf(document) : [];
+    const children = manifestOrIndex.kind === 'manifest' ? childrenOf(manifestOrIndex) : [];
     const digests = [descriptor.digest, ...children.map(({ digest }) => digest)];
     await using lease = await store.leases.create();
     await lease.addBlob(...digests);
@@ -82,12 +82,12 @@ export class StoreTarget implements ServeTarget {
     await this.#write(descriptor, bytes);
     await notePushed(store.database, descriptor.digest, repository);
     await forgetDeleted(store.database, digests, repository);
-    await recordDocuments(store, descriptor);
+    await recordManifests(store, descriptor);
     const names = tags.map((tag) => `${repository}:${tag}`);
     if (byDigest) names.push(`${repository}@${descriptor.digest}`);
     for (const name of names) await store.images.put({ name, target: descriptor });
     // They are named now.
-    await store.leases.letGo(leasePrefix(repository), digests);
+    await store.leases.release(leasePrefix(repository), digests);
     return [];
   }
 
@@ -98,7 +98,7 @@ export class StoreTarget implements ServeTarget {
   }
 
   async deleteManifest(repository: string, digest: Digest): Promise<Deletion> {
-    const { database, documents, images } = this.#store;
+    const { database, manifests, images } = this.#store;
     if (!(await this.#hasManifest(repository, digest))) return 'unknown';
     const own = new Set(await this.#namesOf(repository, digest));
     const listing = await imagesListing(database, digest);
@@ -108,7 +108,7 @@ export class StoreTarget implements ServeTarget {
       for (const name of own) await drop(name);
       // What only refers to others would be kept by these for ever.
       if ((await imagesListing(transaction, digest)).length === 0)
-        await documents.delete(digest, transaction);
+        await manifests.delete(digest, transaction);
     });
     return 'deleted';
   }
@@ -119,7 +119,7 @@ export class StoreTarget implements ServeTarget {
     const listing = await imagesListing(database, digest);
     if (listing.some((name) => isIn(repository, name))) return 'needed';
     if (!(await noteDeleted(database, digest, repository))) return 'elsewhere';
-    await leases.letGo(leasePrefix(repository), [digest]);
+    await leases.release(leasePrefix(repository), [digest]);
     return 'deleted';
   }
 

@@ -36,8 +36,9 @@ export function openat(dirfd: number, name: BytePath, flags: number, mode = 0): 
 }
 
 /**
- * openat2 (Linux 5.6), always close-on-exec: `resolve` is a union of RESOLVE_*. EAGAIN means that a rename elsewhere
- * raced with `..`, ENOSYS that the kernel lacks it, EPERM at a first call mostly that a seccomp filter refuses it.
+ * openat2 (Linux 5.6), always close-on-exec: `resolve` is a union of RESOLVE_*. EAGAIN means that a rename
+ * elsewhere raced with `..`, ENOSYS that the kernel lacks it, EPERM at a first call mostly that a seccomp
+ * filter refuses it.
  */
 export function openat2(dirfd: number, path: BytePath, flags: number, mode: number, resolve: number): number {
   // The upper halves stay zero.
@@ -49,7 +50,9 @@ export function openat2(dirfd: number, path: BytePath, flags: number, mode: numb
   return fd;
 }
 
-/** Writes all of some bytes where the last call ended. Node's own way takes twice as long for a small file. */
+/**
+ * Writes all of some bytes where the last call ended. Node's own way takes twice as long for a small file.
+ */
 export function write(fd: number, bytes: Uint8Array): void {
   for (let rest = bytes; ;) {
     const written = libc().write(fd, rest, rest.length);
@@ -145,7 +148,8 @@ export function fchown(fd: number, uid: number, gid: number): void {
 }
 
 /**
- * Follows a symlink unless AT_SYMLINK_NOFOLLOW is given; with it a symlink gives ENOTSUP, as Linux has no mode for one.
+ * Follows a symlink unless AT_SYMLINK_NOFOLLOW is given; with it a symlink gives ENOTSUP, as Linux has no
+ * mode for one.
  */
 export function fchmodat(dirfd: number, name: BytePath, mode: number, flags = 0): void {
   if (libc().fchmodat(dirfd, encodePath(first, name), mode, flags) < 0) throw systemError('fchmodat', name);
@@ -279,8 +283,8 @@ function pointer(value: Uint8Array): Bytes {
 type Read = (into: Buffer, size: number) => number;
 
 /**
- * A view of the scratch buffer, valid until the next call; undefined where there is no such attribute. Both limits are
- * 64 KiB, so one buffer of that size answers at the first call.
+ * A view of the scratch buffer, valid until the next call; undefined where there is no such attribute. Both
+ * limits are 64 KiB, so one buffer of that size answers at the first call.
  */
 function readAll(syscall: string, read: Read, about?: BytePath): Buffer | undefined {
   scratch ??= Buffer.alloc(XATTR_SIZE_MAX);

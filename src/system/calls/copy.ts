@@ -19,9 +19,9 @@ const fromOffset = Buffer.alloc(8);
 const toOffset = Buffer.alloc(8);
 
 /**
- * Makes an empty, writable file equal to the first `size` bytes of another: as a reflink where the file system has
- * them, else by copying within the kernel, else through a buffer. Holes stay holes. The source must not be written to
- * meanwhile.
+ * Makes an empty, writable file equal to the first `size` bytes of another: as a reflink where the file
+ * system has them, else by copying within the kernel, else through a buffer. Holes stay holes. The source
+ * must not be written to meanwhile.
  *
  * @throws SystemError; EIO where the source is shorter than `size`
  */

@@ -16,8 +16,9 @@ const EINTR = 4;
 const LONGEST_PAUSE_MS = 100;
 
 /**
- * Takes an flock(2) on an open file without waiting; false where another open file description holds it. The lock
- * goes with the last descriptor that is closed, a crash included. Taking it again as the other kind converts it.
+ * Takes an flock(2) on an open file without waiting; false where another open file description holds it. The
+ * lock goes with the last descriptor that is closed, a crash included. Taking it again as the other kind
+ * converts it.
  *
  * @throws SystemError
  */
@@ -36,8 +37,8 @@ export function unlock(fd: number): void {
 }
 
 /**
- * Waits for an flock. It polls with growing pauses: a blocking flock would hold a thread of the pool that nothing
- * can take out of it again.
+ * Waits for an flock. It polls with growing pauses: a blocking flock would hold a thread of the pool that
+ * nothing can take out of it again.
  *
  * @throws LandfallError ABORTED, SystemError
  */
@@ -48,8 +49,8 @@ export async function lock(fd: number, o: Abortable & { kind?: LockKind } = {}):
 }
 
 /**
- * The processes, this one included, that have a file open, as far as this one may see: those of other users only as root,
- * those of other containers only from outside of them. A file that is absent is held by nobody.
+ * The processes, this one included, that have a file open, as far as this one may see: those of other users
+ * only as root, those of other containers only from outside of them. A file that is absent is held by nobody.
  */
 export function holdersOf(path: string): readonly number[] {
   const wanted = identityOf(path);

@@ -83,7 +83,10 @@ export interface Libc {
   ): number;
 }
 
-/** Can also be called on a thread of libuv's pool; where it failed, its errno is read first of all when it calls back. */
+/**
+ * Can also be called on a thread of libuv's pool; where it failed, its errno is read first of all when it
+ * calls back.
+ */
 export interface InBackground<Arguments extends readonly unknown[]> {
   (...args: Arguments): number;
   async(...args: [...args: Arguments, done: (error: unknown, result: number) => void]): void;
@@ -93,8 +96,9 @@ type Signature = readonly [result: string, ...args: string[]];
 
 const PTR = 'void *';
 
-// openat, ioctl and syscall are variadic in C. On x86_64 and arm64 Linux integers and pointers are passed to a
-// variadic function as to any other, and a fixed signature is bound once rather than described at every call.
+// openat, ioctl and syscall are variadic in C. On x86_64 and arm64 Linux integers and pointers are passed to
+// a variadic function as to any other, and a fixed signature is bound once rather than described at every
+// call.
 const REQUIRED: Readonly<Record<string, Signature>> = {
   openat: ['int', 'int', PTR, 'int', 'uint32'],
   mkdirat: ['int', 'int', PTR, 'uint32'],
@@ -146,7 +150,9 @@ const BY_NUMBER: Readonly<Record<string, Signature>> = {
   mountSetattr: ['int64', 'int64', 'int', PTR, 'uint32', PTR, 'size_t'],
 };
 
-/** System calls without a wrapper in every C library. From 424 on, numbers are the same on all architectures. */
+/**
+ * System calls without a wrapper in every C library. From 424 on, numbers are the same on all architectures.
+ */
 export const SYSCALL = {
   openTree: 428,
   moveMount: 429,
@@ -167,7 +173,8 @@ let koffi: typeof Koffi | undefined;
 /**
  * The package that calls native code, loaded at the first call so that importing this module costs nothing.
  *
- * @throws LandfallError UNSUPPORTED where this is not Linux on x86_64 or arm64, or it has no binary for this machine
+ * @throws LandfallError UNSUPPORTED where this is not Linux on x86_64 or arm64, or it has no binary for this
+ *   machine
  */
 export function ffi(): typeof Koffi {
   if (koffi !== undefined) return koffi;
@@ -236,8 +243,8 @@ export function cString(path: BytePath): Buffer {
 }
 
 /**
- * Writes a path and its NUL into a buffer that is used again at every call. A loop is several times as fast as
- * `Buffer.write` for names of usual length, and checks them on the way.
+ * Writes a path and its NUL into a buffer that is used again at every call. A loop is several times as fast
+ * as `Buffer.write` for names of usual length, and checks them on the way.
  *
  * @throws SystemError EINVAL for a NUL or a char code that is no byte, ENAMETOOLONG beyond `limit`.
  */

@@ -10,10 +10,11 @@ const FAMILY_BYTES = 2;
 const PATH_BYTES = 108;
 
 /**
- * Tells systemd how a service does (sd_notify(3)): `READY=1`, `STOPPING=1`, `STATUS=…`. Node has no datagram sockets of this
- * kind.
+ * Tells systemd how a service does (sd_notify(3)): `READY=1`, `STOPPING=1`, `STATUS=…`. Node has no datagram
+ * sockets of this kind.
  *
- * @param socket `NOTIFY_SOCKET` of the environment, a path or a name that begins with `@`; undefined: nobody wants to know
+ * @param socket `NOTIFY_SOCKET` of the environment, a path or a name that begins with `@`; undefined: nobody
+ *   wants to know
  * @returns whether it was sent
  */
 export function notifySystemd(state: string, socket: string | undefined): boolean {

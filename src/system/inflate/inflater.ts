@@ -1,7 +1,9 @@
 import type * as Koffi from 'koffi';
 import { ffi } from '../calls/libc.js';
 
-/** The libraries that inflate here, called through the FFI: Intel's ISA-L, and the zlib that Node itself has. */
+/**
+ * The libraries that inflate here, called through the FFI: Intel's ISA-L, and the zlib that Node itself has.
+ */
 export type InflateLibrary = 'isa-l' | 'zlib';
 
 export interface InflateStep {
@@ -14,12 +16,12 @@ export interface InflateStep {
 }
 
 /**
- * Inflates what follows the header of one gzip member after another (RFC 1952 section 2.3): the deflate blocks (RFC 1951), then
- * CRC32 and ISIZE, which are verified. It holds native memory until it is closed.
+ * Inflates what follows the header of one gzip member after another (RFC 1952 section 2.3): the deflate
+ * blocks (RFC 1951), then CRC32 and ISIZE, which are verified. It holds native memory until it is closed.
  *
- * A step goes on until the input is used up, the output is full or the member has ended. Where the output is full, more may be due even
- * though the input is used up: the next step writes it, if need be from no input. The buffers are the caller's at all times but during
- * a step.
+ * A step goes on until the input is used up, the output is full or the member has ended. Where the output is
+ * full, more may be due even though the input is used up: the next step writes it, if need be from no input.
+ * The buffers are the caller's at all times but during a step.
  */
 export interface Inflater {
   /** Begins a member; before the first step, and after each member. */
@@ -29,8 +31,8 @@ export interface Inflater {
   step(input: Buffer, output: Buffer): InflateStep;
 
   /**
-   * The same in a thread of libuv's pool. Until it settles, nothing may touch either buffer, and no other step begin.
-   * The memory outlives the call, also where this is closed or its worker thread ended meanwhile.
+   * The same in a thread of libuv's pool. Until it settles, nothing may touch either buffer, and no other
+   * step begin. The memory outlives the call, also where this is closed or its worker thread ended meanwhile.
    */
   stepAsync(input: Buffer, output: Buffer): Promise<InflateStep>;
 
@@ -46,7 +48,9 @@ export class InflateError extends Error {
 /** Where a library's struct has the fields that are set for each step. */
 interface StreamLayout {
   readonly bytes: number;
-  /** Bytes behind the struct that the library must leave alone; a version with a larger struct changes them. */
+  /**
+   * Bytes behind the struct that the library must leave alone; a version with a larger struct changes them.
+   */
   readonly guardBytes: number;
   /** Offsets: addresses of 64 bits, counts of 32. */
   readonly nextIn: number;
@@ -55,7 +59,10 @@ interface StreamLayout {
   readonly availOut: number;
 }
 
-/** How a library is called: a struct of it, here `stream`, says where input and output lie, and holds or names its state. */
+/**
+ * How a library is called: a struct of it, here `stream`, says where input and output lie, and holds or names
+ * its state.
+ */
 export interface InflateBinding {
   readonly layout: StreamLayout;
   /** Sets up a struct, which is zeros at first, for a member whose header was read. */
@@ -112,7 +119,8 @@ export class NativeInflater implements Inflater {
     this.#isRunning = true;
     try {
       const status = await new Promise<number>((resolve, reject) => {
-        // When a worker thread is ended, Node waits for calls in the pool before it frees the thread's buffers.
+        // When a worker thread is ended, Node waits for calls in the pool before it frees the thread's
+        // buffers.
         this.#binding.inflateAsync(this.#stream, (error, result) => {
           if (error === null) resolve(result);
           else reject(error);
@@ -176,7 +184,8 @@ const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 type StreamFunction = Koffi.KoffiFunc<(stream: Buffer) => number>;
 
 /**
- * zlib as Node has it: its binary exports the functions; where Node was built with the system's zlib, they are found there.
+ * zlib as Node has it: its binary exports the functions; where Node was built with the system's zlib, they
+ * are found there.
  *
  * @throws Error where they are not found
  */
@@ -249,7 +258,10 @@ const BLOCK_STATE = 21_160;
 const CRC_FLAG = 21_172;
 const WRAPPER_FLAG = 21_204;
 
-/** The bytes of the struct that each of the library's own functions clears: from the first to before the second. */
+/**
+ * The bytes of the struct that each of the library's own functions clears: from the first to before the
+ * second.
+ */
 const CLEARED_BY_INIT = [
   [0, 40],
   [BLOCK_STATE, 21_216],
@@ -266,8 +278,8 @@ const CLEARED_BY_RESET = [
 /** ISAL_BLOCK_FINISH: everything was written, and the trailer found right. */
 const BLOCK_FINISH = 5;
 /**
- * ISAL_GZIP_NO_HDR_VER: no header, and a trailer that is verified. Headers are not its to read: it forgets a header's flags where
- * the input ends within it, and lets those pass that RFC 1952 reserves.
+ * ISAL_GZIP_NO_HDR_VER: no header, and a trailer that is verified. Headers are not its to read: it forgets a
+ * header's flags where the input ends within it, and lets those pass that RFC 1952 reserves.
  */
 const GZIP_NO_HEADER_VERIFIED = 6;
 
@@ -282,9 +294,9 @@ const ISAL_REASONS: ReadonlyMap<number, string> = new Map([
 type Clear = (state: Buffer) => void;
 
 /**
- * Neither a function nor a number in the library tells which version it is, so its struct is known by what its own functions
- * clear in it: each field that is read or set here lies at a border of that. Another version may be loaded all the same, and
- * is refused.
+ * Neither a function nor a number in the library tells which version it is, so its struct is known by what
+ * its own functions clear in it: each field that is read or set here lies at a border of that. Another
+ * version may be loaded all the same, and is refused.
  *
  * @throws Error where the struct is not laid out as {@link INFLATE_STATE}
  */

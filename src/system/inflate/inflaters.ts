@@ -34,7 +34,10 @@ export function createInflater(library: InflateLibrary): Inflater {
   return new NativeInflater(requireInflater(library));
 }
 
-/** @throws {LandfallError} UNSUPPORTED where {@link probeInflater} finds that the library does not inflate here */
+/**
+ * @throws {LandfallError} UNSUPPORTED where {@link probeInflater} finds that the library does not inflate
+ *   here
+ */
 export function requireInflater(library: InflateLibrary): InflateBinding {
   const result = find(library);
   if ('binding' in result) return result.binding;
@@ -86,7 +89,10 @@ interface Sample {
   readonly content: Buffer;
 }
 
-/** One block of each kind (RFC 1951 section 3.2.3): stored, with fixed codes, with codes of its own and references back. */
+/**
+ * One block of each kind (RFC 1951 section 3.2.3): stored, with fixed codes, with codes of its own and
+ * references back.
+ */
 const SAMPLES: readonly Sample[] = [
   {
     member: Buffer.from('010800f7ff6c616e6466616c6c7b92ff4b08000000', 'hex'),
@@ -112,7 +118,8 @@ const SAMPLES: readonly Sample[] = [
 const TRAILER_AT = [8, 4] as const;
 
 /**
- * Holds an inflater, and by it the library and what is known of its struct, against a few members, and closes it.
+ * Holds an inflater, and by it the library and what is known of its struct, against a few members, and closes
+ * it.
  *
  * @throws Error where it does what it should not
  */

@@ -28,7 +28,8 @@ export interface BindMount {
 }
 
 /**
- * Shows a directory or file a second time. From Linux 5.12 on, read-only takes effect before the mount can be seen.
+ * Shows a directory or file a second time. From Linux 5.12 on, read-only takes effect before the mount can be
+ * seen.
  *
  * @throws LandfallError UNSUPPORTED without the privilege, IN_USE, NO_SPACE, FILESYSTEM
  */
@@ -130,7 +131,10 @@ export function mount2(
   }
 }
 
-/** A failed mount in the words of the person who asked for it. `reason` is what the kernel says of it, where it says something. */
+/**
+ * A failed mount in the words of the person who asked for it. `reason` is what the kernel says of it, where
+ * it says something.
+ */
 export function mountError(error: unknown, what: string, target: string, reason?: string): LandfallError {
   if (isLandfallError(error)) return error;
   const code = error instanceof SystemError ? error.code : undefined;
@@ -174,10 +178,11 @@ const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
 /**
- * Takes away the topmost mount at a path (an ordinary string); a symlink there is not followed. With `lazy` it goes from
- * sight at once and ends when nobody uses it any more.
+ * Takes away the topmost mount at a path (an ordinary string); a symlink there is not followed. With `lazy`
+ * it goes from sight at once and ends when nobody uses it any more.
  *
- * @throws LandfallError INVALID_CONFIG where nothing is mounted there, IN_USE, UNSUPPORTED without the privilege
+ * @throws LandfallError INVALID_CONFIG where nothing is mounted there, IN_USE, UNSUPPORTED without the
+ *   privilege
  */
 export function unmount(target: string, o: { lazy?: boolean } = {}): void {
   const flags = UMOUNT_NOFOLLOW | (o.lazy === true ? MNT_DETACH : 0);

@@ -61,7 +61,10 @@ export class FilesystemContext {
     checked(`fsconfig ${key}`, result);
   }
 
-  /** Makes the file system and returns a descriptor of a mount of it that is attached nowhere. Closing that descriptor undoes it. */
+  /**
+   * Makes the file system and returns a descriptor of a mount of it that is attached nowhere. Closing that
+   * descriptor undoes it.
+   */
   mount(attributes: number): number {
     checked(
       'fsconfig create',
@@ -145,7 +148,9 @@ export function mountApiAvailable(): boolean {
   }
 }
 
-/** Whether a call failed because the kernel lacks it, or a seccomp filter or the lack of privilege hides it. */
+/**
+ * Whether a call failed because the kernel lacks it, or a seccomp filter or the lack of privilege hides it.
+ */
 export function lacksMountCall(error: unknown): boolean {
   return error instanceof SystemError && (error.code === 'ENOSYS' || error.code === 'EPERM');
 }

@@ -43,8 +43,8 @@ export function parseMountInfo(text: BytePath): MountInfo[] {
 }
 
 /**
- * Whether something is mounted at this path. A symlink is resolved on the way to it but not as its last component,
- * since nothing can be mounted on one. False where the path does not exist.
+ * Whether something is mounted at this path. A symlink is resolved on the way to it but not as its last
+ * component, since nothing can be mounted on one. False where the path does not exist.
  */
 export function isMountPoint(path: string): boolean {
   let real: string;

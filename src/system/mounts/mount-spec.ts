@@ -10,9 +10,9 @@ export interface MountSpec {
 }
 
 /**
- * Mounts what a snapshotter answered: type `overlay` with `lowerdir=`, `upperdir=`, `workdir=` (`\` escapes `:`, `,` and
- * itself) and `userxattr`, or `bind` (also as option `bind` or `rbind` of another type); and for both `ro`, `rw`, `nosuid`,
- * `nodev`, `noexec`, `noatime`, `nodiratime`.
+ * Mounts what a snapshotter answered: type `overlay` with `lowerdir=`, `upperdir=`, `workdir=` (`\` escapes
+ * `:`, `,` and itself) and `userxattr`, or `bind` (also as option `bind` or `rbind` of another type); and for
+ * both `ro`, `rw`, `nosuid`, `nodev`, `noexec`, `noatime`, `nodiratime`.
  *
  * @throws LandfallError INVALID_CONFIG for another type or option, and as `mountOverlay`
  */

@@ -19,7 +19,10 @@ export interface OverlayLayers {
 export interface OverlayMount extends OverlayLayers {
   target: string;
   readOnly: boolean;
-  /** Whiteouts are told by `user.overlay.*` attributes rather than `trusted.overlay.*`: for mounts in a user namespace. */
+  /**
+   * Whiteouts are told by `user.overlay.*` attributes rather than `trusted.overlay.*`: for mounts in a user
+   * namespace.
+   */
   userxattr?: boolean;
   /** More MOUNT_ATTR_* of the mount. */
   attributes?: number;
@@ -33,11 +36,11 @@ const LONGEST_VALUE = 255;
 const PAGE = 4096;
 
 /**
- * Mounts layers over one another. What overlayfs refuses is mounted in the way that shows the same: a single layer without
- * an upper directory as a read-only bind mount, an upper directory alone as a bind mount.
+ * Mounts layers over one another. What overlayfs refuses is mounted in the way that shows the same: a single
+ * layer without an upper directory as a read-only bind mount, an upper directory alone as a bind mount.
  *
- * @throws LandfallError UNSUPPORTED (no privilege, no overlayfs, more layers than this kernel takes), INVALID_CONFIG,
- *   IN_USE, NO_SPACE, FILESYSTEM
+ * @throws LandfallError UNSUPPORTED (no privilege, no overlayfs, more layers than this kernel takes),
+ *   INVALID_CONFIG, IN_USE, NO_SPACE, FILESYSTEM
  */
 export function mountOverlay(mount: OverlayMount): void {
   const { lower, upper, target, readOnly, attributes = 0 } = mount;
@@ -79,9 +82,9 @@ function mountUnion(mount: OverlayMount): void {
 }
 
 /**
- * Names for directories that need no escape and are short: how `:`, `,` and `\` are escaped has changed between kernels,
- * and what needs no escape works in all of them. A directory whose own path will not do is named by a descriptor, which
- * stays open until this is disposed of.
+ * Names for directories that need no escape and are short: how `:`, `,` and `\` are escaped has changed
+ * between kernels, and what needs no escape works in all of them. A directory whose own path will not do is
+ * named by a descriptor, which stays open until this is disposed of.
  */
 export class LayerNames implements Disposable {
   readonly #opened: number[] = [];
@@ -154,7 +157,8 @@ export function appendLayers(context: FilesystemContext, names: OverlayLayers): 
     try {
       context.set('lowerdir+', path);
     } catch (error) {
-      // An option that is unknown and one with a bad value are both EINVAL; only the first layer can meet the former.
+      // An option that is unknown and one with a bad value are both EINVAL; only the first layer can meet the
+      // former.
       if (path === names.lower[0] && error instanceof SystemError && error.code === 'EINVAL') return false;
       throw error;
     }

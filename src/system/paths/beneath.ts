@@ -15,25 +15,25 @@ import { type BytePath, PATH_MAX, SystemError } from '../calls/libc.js';
 
 export interface BeneathOptions {
   /**
-   * `confined` (the default): a symlink on the way is followed as if the root were `/`, so neither an absolute target
-   * nor `..` leaves it. `refused`: a symlink on the way is ELOOP, an absolute path or a `..` above the root is EXDEV.
-   * In both the last component is never followed.
+   * `confined` (the default): a symlink on the way is followed as if the root were `/`, so neither an
+   * absolute target nor `..` leaves it. `refused`: a symlink on the way is ELOOP, an absolute path or a `..`
+   * above the root is EXDEV. In both the last component is never followed.
    */
   symlinks?: 'confined' | 'refused';
 }
 
 /**
- * Opens paths that a stranger chose, without ever leaving a directory. Paths are bytes, relative to the root whether
- * they begin with `/` or not; `.` and the empty components of `a//b` are skipped.
+ * Opens paths that a stranger chose, without ever leaving a directory. Paths are bytes, relative to the root
+ * whether they begin with `/` or not; `.` and the empty components of `a//b` are skipped.
  */
 export interface Resolver {
   /**
-   * Opens `path` below `rootfd` and returns a descriptor, close-on-exec. `flags` are those of open(2); O_NOFOLLOW is
-   * always added. To open the directory that a path leads to, symlinks included, let the path end in `/.`. `mode` is
-   * used with O_CREAT only, and subject to the umask.
+   * Opens `path` below `rootfd` and returns a descriptor, close-on-exec. `flags` are those of open(2);
+   * O_NOFOLLOW is always added. To open the directory that a path leads to, symlinks included, let the path
+   * end in `/.`. `mode` is used with O_CREAT only, and subject to the umask.
    *
-   * @throws SystemError as openat2(2): ENOENT, ENOTDIR, ELOOP for a symlink as last component, too many on the way or
-   *   a magic one, EXDEV, ENAMETOOLONG from 4096 bytes on, EINVAL for a NUL
+   * @throws SystemError as openat2(2): ENOENT, ENOTDIR, ELOOP for a symlink as last component, too many on
+   *   the way or a magic one, EXDEV, ENAMETOOLONG from 4096 bytes on, EINVAL for a NUL
    */
   open(rootfd: number, path: BytePath, flags: number, mode?: number, o?: BeneathOptions): number;
   /** How it is done: by the kernel in one call, or one component at a time. */
@@ -122,8 +122,9 @@ function openByKernel(rootfd: number, path: BytePath, flags: number, mode: numbe
 }
 
 /**
- * One component at a time, each opened without following it. The descriptors of all directories on the way are kept while there
- * may be a `..`, so that it goes back to where we came from rather than to where a rename may have moved the directory meanwhile.
+ * One component at a time, each opened without following it. The descriptors of all directories on the way
+ * are kept while there may be a `..`, so that it goes back to where we came from rather than to where a
+ * rename may have moved the directory meanwhile.
  */
 function openByComponents(
   rootfd: number,
@@ -166,7 +167,10 @@ class Walk {
     return this.#opened.at(-1) ?? this.#rootfd;
   }
 
-  /** Goes to the directory that holds the last component and returns its name; `.` for a path that ends in `.` or `..`. */
+  /**
+   * Goes to the directory that holds the last component and returns its name; `.` for a path that ends in `.`
+   * or `..`.
+   */
   toLastComponent(): BytePath {
     for (;;) {
       const name = this.#todo.pop();
@@ -203,7 +207,8 @@ class Walk {
   #follow(name: BytePath, notDirectory: SystemError): void {
     const target = this.#readlink(name);
     if (target === undefined) throw notDirectory;
-    // A magic link of procfs jumps to where its text does not say; nothing tells it from the others of procfs.
+    // A magic link of procfs jumps to where its text does not say; nothing tells it from the others of
+    // procfs.
     const magic = statfsSync(procFdPath(this.directory)).type === PROC_SUPER_MAGIC;
     if (this.#refuse || magic || ++this.#symlinks > MAX_SYMLINKS)
       throw new SystemError(ELOOP, 'openat', this.#path);

@@ -26,13 +26,16 @@ export interface CopyReport {
   readonly destination: string;
   /** What the destination has now. */
   readonly target: Descriptor;
-  /** What the source's name stood for, where that is something else: an index of which one manifest was copied, or which was rewritten. */
+  /**
+   * What the source's name stood for, where that is something else: an index of which one manifest was
+   * copied, or which was rewritten.
+   */
   readonly resolved: Descriptor;
   /** `exists`: nothing had to be moved. `planned`: something would have been. */
   readonly outcome: 'copied' | 'exists' | 'planned';
   /**
-   * All that was looked at, each once, children before their parents. What an index that the destination has already
-   * consists of is not looked at again, and so is not here.
+   * All that was looked at, each once, children before their parents. What an index that the destination has
+   * already consists of is not looked at again, and so is not here.
    */
   readonly contents: readonly CopiedContent[];
   /** What of the index was left out on purpose. */
@@ -79,7 +82,10 @@ export interface CopyWarning {
 /** What happens while images are copied; branch on `type`. */
 export type CopyEvent = CopyBegun | CopyContent | CopyWarning;
 
-/** What became of an image, by what became of its parts and of what refers to it. @param there whether it was whole before */
+/**
+ * What became of an image, by what became of its parts and of what refers to it. @param there whether it was
+ * whole before
+ */
 export function copyOutcome(
   there: boolean,
   contents: readonly CopiedContent[],

@@ -4,8 +4,10 @@ import type { Platform, Reference } from '../../spec/index.js';
  * Which platforms of an index come along:
  * - `all`: all that it lists, each of which the source must have;
  * - `present`: those that the source has;
- * - `one`: the manifest for this machine, or the only one that the source has, by itself and under its own digest;
- * - a list: those for these platforms. The index is kept whole, and what it lists besides is declared as left out.
+ * - `one`: the manifest for this machine, or the only one that the source has, by itself and under its own
+ *   digest;
+ * - a list: those for these platforms. The index is kept whole, and what it lists besides is declared as left
+ *   out.
  */
 export type PlatformChoice = 'all' | 'present' | 'one' | readonly Platform[];
 

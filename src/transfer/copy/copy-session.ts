@@ -5,7 +5,7 @@ import type { PolicyFile } from '../../trust/index.js';
 import { type BudgetShare, PullBudget } from '../../engine/pull/pull-budget.js';
 import type { ContentOutcome, CopyEvent } from './copy-report.js';
 import type { DestinationRepository, SourceRepository } from '../transports/destination.js';
-import { DocumentReader } from '../transports/document-reader.js';
+import { ManifestReader } from '../transports/manifest-reader.js';
 
 export interface CopySessionOptions extends Abortable {
   /** Blobs that are on their way at once. Default: that of pulls. */
@@ -28,8 +28,8 @@ export class CopySession {
   readonly recheck: boolean;
   readonly without: ReadonlySet<Digest>;
   readonly policy: PolicyFile | undefined;
-  readonly flights: BlobFlights = new BlobFlights();
-  readonly documents: DocumentReader = new DocumentReader();
+  readonly flights: SharedCopies = new SharedCopies();
+  readonly manifests: ManifestReader = new ManifestReader();
   readonly #budget: PullBudget;
   readonly #onEvent: CopySessionOptions['onEvent'];
   readonly #tags = new Map<string, Promise<ReadonlySet<string> | undefined>>();
@@ -50,7 +50,7 @@ export class CopySession {
     return this.#budget.share();
   }
 
-  tell(event: CopyEvent): void {
+  emit(event: CopyEvent): void {
     this.#onEvent?.(event);
   }
 
@@ -63,7 +63,10 @@ export class CopySession {
     return await listing;
   }
 
-  /** The tags of a source, where they were listed in this run; undefined where nobody has asked, or they cannot be listed. */
+  /**
+   * The tags of a source, where they were listed in this run; undefined where nobody has asked, or they
+   * cannot be listed.
+   */
   async knownTagsOf(source: SourceRepository): Promise<ReadonlySet<string> | undefined> {
     return await this.#tags.get(source.location);
   }
@@ -90,24 +93,27 @@ export class CopySession {
 export type PutFrom = (repositories: readonly string[]) => Promise<ContentOutcome>;
 
 /**
- * What is on its way or has arrived in a run, so that each blob moves once however many images share it: who wants it in the
- * same repository waits for it, and who wants it in another one mounts it from there.
+ * What is on its way or has arrived in a run, so that each blob moves once however many images share it: who
+ * wants it in the same repository waits for it, and who wants it in another one mounts it from there.
  */
-export class BlobFlights {
-  /** By place, digest and size, since two manifests may not agree on that: the repositories, each with what became of it there. */
+export class SharedCopies {
+  /**
+   * By place, digest and size, since two manifests may not agree on that: the repositories, each with what
+   * became of it there.
+   */
   readonly #flights = new Map<string, Map<string, Promise<ContentOutcome>>>();
 
   /**
-   * @param put called unless the content is there by another flight; a flight that fails is only its own image's failure, and
-   *   who waited for it tries by itself
+   * @param put called unless the content is there by another flight; a flight that fails is only its own
+   *   image's failure, and who waited for it tries by itself
    */
   async bring(
-    destination: Pick<DestinationRepository, 'name' | 'place'>,
+    destination: Pick<DestinationRepository, 'name' | 'transport'>,
     { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
     put: PutFrom,
     { signal }: Abortable = {},
   ): Promise<ContentOutcome> {
-    const flights = this.#of(`${destination.place.name} ${digest} ${size}`);
+    const flights = this.#of(`${destination.transport.name} ${digest} ${size}`);
     for (;;) {
       const known = flights.get(destination.name);
       if (known === undefined) break;
@@ -125,7 +131,7 @@ export class BlobFlights {
   }
 
   async #begin(
-    { place }: Pick<DestinationRepository, 'place'>,
+    { transport }: Pick<DestinationRepository, 'transport'>,
     others: readonly (readonly [string, Promise<ContentOutcome>])[],
     put: PutFrom,
     signal: AbortSignal | undefined,
@@ -133,7 +139,7 @@ export class BlobFlights {
     for (const [repository, flight] of others) {
       if (!(await succeeds(flight, signal))) continue;
       // Only a registry tells its repositories apart.
-      return place.kind === 'registry' ? await put([repository]) : 'exists';
+      return transport.kind === 'registry' ? await put([repository]) : 'exists';
     }
     return await put([]);
   }

@@ -1,6 +1,6 @@
 import type { Descriptor } from '../../spec/index.js';
 import { chooseTarget } from './select-platforms.js';
-import { CopyGate } from './copy-gate.js';
+import { CopyAdmission } from './copy-admission.js';
 import type { CopyReport } from './copy-report.js';
 import type { CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
@@ -9,17 +9,18 @@ import { ImageCopy } from './image-copy.js';
 import { resolveSource } from './resolve-source.js';
 
 /**
- * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content keeps its digest;
- * what the destination has is not moved, and what several images of a session share is moved once.
+ * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content
+ * keeps its digest; what the destination has is not moved, and what several images of a session share is
+ * moved once.
  *
- * A manifest is put after all that it names, so that what breaks leaves no image that is not whole, and the next copy goes on
- * from there. An image that the destination has under the tag costs one look at each side.
+ * A manifest is put after all that it names, so that what breaks leaves no image that is not whole, and the
+ * next copy goes on from there. An image that the destination has under the tag costs one look at each side.
  *
- * Where the session's policy asks for signatures, they are verified before anything is put, of what the source's name stood for then: all
- * else is asked for by its digest.
+ * Where the session's policy asks for signatures, they are verified before anything is put, of what the
+ * source's name stood for then: all else is asked for by its digest.
  *
- * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of the policy and of `verifyImage`;
- * those of both sides; ABORTED.
+ * Errors: NOT_FOUND or BLOB_NOT_FOUND (the source has no such image); NO_MATCHING_PLATFORM; those of the
+ * policy and of `verifyImage`; those of both sides; ABORTED.
  */
 export async function copy(
   source: SourceRepository,
@@ -65,18 +66,18 @@ async function copyOnce(
   session: CopySession,
 ): Promise<CopyReport> {
   const { from, tag, platforms, referrers, resolved } = request;
-  const gate = await CopyGate.of({ source, destination, request, session });
+  const admission = await CopyAdmission.of({ source, destination, request, session });
   const target = await chooseTarget(source, resolved, request, session);
-  const admitted = await gate?.admit(resolved, target);
-  const image = new ImageCopy({ source, destination, session, choice: platforms, gate });
+  const admitted = await admission?.admit(resolved, target);
+  const image = new ImageCopy({ source, destination, session, choice: platforms, admission });
   try {
     const report = await image.root({ target, resolved, from, tag, referrers, admitted });
-    return { ...report, ...signedBy(gate) };
+    return { ...report, ...signedBy(admission) };
   } finally {
     image.end();
   }
 }
 
-function signedBy(gate: CopyGate | undefined): Pick<CopyReport, 'signatures'> {
-  return gate?.signatures === undefined ? {} : { signatures: gate.signatures };
+function signedBy(admission: CopyAdmission | undefined): Pick<CopyReport, 'signatures'> {
+  return admission?.signatures === undefined ? {} : { signatures: admission.signatures };
 }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
 import { isLandfallError, SpecError, TrustError } from '../../errors.js';
-import { availablePlatforms, noMatchingPlatform } from '../../engine/images/read-document.js';
+import { availablePlatforms, noMatchingPlatform } from '../../engine/images/read-manifest.js';
 import type { BudgetShare } from '../../engine/pull/pull-budget.js';
 import {
   algorithmOf,
@@ -22,7 +22,7 @@ import {
   isComplete,
   type SelectedEntries,
 } from '../transports/image-graph.js';
-import type { Admitted, CopyGate } from './copy-gate.js';
+import type { Admitted, CopyAdmission } from './copy-admission.js';
 import {
   type ContentOutcome,
   type ContentRole,
@@ -47,26 +47,29 @@ export interface ImageCopyOptions {
   readonly session: CopySession;
   readonly choice: PlatformChoice;
   /** What a policy has to say of what refers to the image; absent where it asks for nothing. */
-  readonly gate?: CopyGate | undefined;
+  readonly admission?: CopyAdmission | undefined;
 }
 
-/** One image on its way, with all that belongs to it. The first failure stops the rest of it, and of nothing else. */
+/**
+ * One image on its way, with all that belongs to it. The first failure stops the rest of it, and of nothing
+ * else.
+ */
 export class ImageCopy {
   readonly source: SourceRepository;
   readonly destination: DestinationRepository;
   readonly session: CopySession;
   readonly signal: AbortSignal;
   readonly choice: PlatformChoice;
-  readonly gate: CopyGate | undefined;
+  readonly admission: CopyAdmission | undefined;
   readonly #budget: BudgetShare;
   readonly #failed = new AbortController();
 
-  constructor({ source, destination, session, choice, gate }: ImageCopyOptions) {
+  constructor({ source, destination, session, choice, admission }: ImageCopyOptions) {
     this.source = source;
     this.destination = destination;
     this.session = session;
     this.choice = choice;
-    this.gate = gate;
+    this.admission = admission;
     this.#budget = session.share();
     this.signal =
       session.signal === undefined
@@ -86,14 +89,14 @@ export class ImageCopy {
     const { target, resolved, from, tag, referrers, isReferrer = false, admitted } = root;
     const { destination, source, session } = this;
     const names = { source: nameAt(source, from), destination: nameAt(destination, tag ?? target.digest) };
-    session.tell({ type: 'image', ...names, descriptor: target });
+    session.emit({ type: 'image', ...names, descriptor: target });
     const parts = new CopiedParts(isReferrer ? wholeOf(this.choice) : this.choice, admitted?.digests);
     const state = await this.#stateOf(root, parts);
     const there = state === 'there';
     if (there) this.#note(parts, target, roleOf(target), 'exists');
     else {
       const put = { tag, root: true, absent: state === 'absent' };
-      await this.#document(target, { parts, depth: 0, put });
+      await this.#manifest(target, { parts, depth: 0, put });
     }
     const { contents, omitted } = parts;
     const copied =
@@ -137,11 +140,14 @@ export class ImageCopy {
       choice,
       depth,
       has: async ({ digest }) => (await this.source.resolve(digest, this)) !== undefined,
-      read: (descriptor) => this.session.documents.bytes(this.source, descriptor, this),
+      read: (descriptor) => this.session.manifests.bytes(this.source, descriptor, this),
     });
   }
 
-  /** Whether all of it is at the destination under the name that it is to have, or that name is known to lead elsewhere. */
+  /**
+   * Whether all of it is at the destination under the name that it is to have, or that name is known to lead
+   * elsewhere.
+   */
   async #stateOf(
     { target, tag, listed, admitted }: CopyRoot,
     { choice }: CopiedParts,
@@ -166,20 +172,20 @@ export class ImageCopy {
   }
 
   /** A manifest or an index: first all that it names, then itself. */
-  async #document(descriptor: Descriptor, { parts, depth, put }: Part): Promise<void> {
+  async #manifest(descriptor: Descriptor, { parts, depth, put }: Part): Promise<void> {
     if (depth > LIMITS.indexDepth) {
       throw new SpecError('LIMIT_EXCEEDED', `indexes are nested more than ${LIMITS.indexDepth} deep`);
     }
     const { session, source, signal } = this;
-    const bytes = await session.documents.bytes(source, descriptor, { signal });
-    const document = await session.documents.document(source, descriptor, { signal });
-    const { kept, omitted } = await this.#chosen(descriptor, document, { parts, depth });
+    const bytes = await session.manifests.bytes(source, descriptor, { signal });
+    const manifest = await session.manifests.manifest(source, descriptor, { signal });
+    const { kept, omitted } = await this.#chosen(descriptor, manifest, { parts, depth });
     await this.all(
       kept.map((child) => async () => {
-        await this.#child(child, document, { parts, depth: depth + 1, put: {} });
+        await this.#child(child, manifest, { parts, depth: depth + 1, put: {} });
       }),
     );
-    if (depth === 0 && document.kind === 'index') parts.requirePlatforms(descriptor, document);
+    if (depth === 0 && manifest.kind === 'index') parts.requirePlatforms(descriptor, manifest);
     parts.omitted.push(...omitted);
     const outcome = session.dryRun
       ? 'planned'
@@ -197,16 +203,16 @@ export class ImageCopy {
 
   async #chosen(
     descriptor: Descriptor,
-    document: ImageManifest | ImageIndex,
+    manifest: ImageManifest | ImageIndex,
     { parts, depth }: Omit<Part, 'put'>,
   ): Promise<SelectedEntries> {
-    if (document.kind === 'index') {
-      const chosen = await this.select(descriptor, document, { choice: parts.choice, depth });
+    if (manifest.kind === 'index') {
+      const chosen = await this.select(descriptor, manifest, { choice: parts.choice, depth });
       parts.match(chosen.unmatched);
       return chosen;
     }
     const { without } = this.session;
-    const children = childrenOf(document);
+    const children = childrenOf(manifest);
     return {
       kept: children.filter(({ digest }) => !without.has(digest)),
       omitted: children.filter(({ digest }) => without.has(digest)),
@@ -216,7 +222,7 @@ export class ImageCopy {
   async #child(child: Descriptor, parent: ImageManifest | ImageIndex, part: Part): Promise<void> {
     if (parent.kind === 'index') part.parts.requireAdmitted(child);
     if (isManifestType(child.mediaType) || isIndexType(child.mediaType)) {
-      await part.parts.once(child, () => this.#childDocument(child, part));
+      await part.parts.once(child, () => this.#childManifest(child, part));
       return;
     }
     const role = parent.kind === 'index' ? 'other' : child === parent.config ? 'config' : 'layer';
@@ -227,7 +233,7 @@ export class ImageCopy {
     this.#note(part.parts, child, role, outcome);
   }
 
-  async #childDocument(child: Descriptor, part: Part): Promise<void> {
+  async #childManifest(child: Descriptor, part: Part): Promise<void> {
     const { destination, session } = this;
     const { parts, depth: begin } = part;
     const { choice } = parts;
@@ -239,7 +245,7 @@ export class ImageCopy {
         : await isComplete(destination.blobs, child, { select, depth: begin });
     if (!there) {
       const absent = destination.blobs === undefined && !session.recheck;
-      await this.#document(child, { ...part, put: { absent } });
+      await this.#manifest(child, { ...part, put: { absent } });
       return;
     }
     if (isIndexType(child.mediaType)) parts.match();
@@ -257,10 +263,10 @@ export class ImageCopy {
       return repositories.length > 0 ? 'mounted' : 'planned';
     }
     const progress = new PutProgress(descriptor, role, (event) =>
-      session.tell({ ...event, destination: destination.location }),
+      session.emit({ ...event, destination: destination.location }),
     );
     // An archive opens its blobs when it is written, after this image is done with.
-    const opening = destination.place.kind === 'archive' ? session.signal : signal;
+    const opening = destination.transport.kind === 'archive' ? session.signal : signal;
     const put = async (): Promise<ContentOutcome> =>
       await destination.put(
         descriptor,
@@ -278,10 +284,10 @@ export class ImageCopy {
 
   /** Without the registry's own name; the source's repository too, where it is in the same registry. */
   #mountable(repositories: readonly string[]): readonly string[] {
-    const { place } = this.destination;
-    if (place.kind !== 'registry') return [];
+    const { transport } = this.destination;
+    if (transport.kind !== 'registry') return [];
     const { registry, name } = this.source;
-    const from = registry !== undefined && place.name === `docker://${registry}` ? [name] : [];
+    const from = registry !== undefined && transport.name === `docker://${registry}` ? [name] : [];
     return [...repositories, ...from].map((repository) => repository.slice(repository.indexOf('/') + 1));
   }
 
@@ -289,7 +295,7 @@ export class ImageCopy {
     parts.add({ descriptor, role, outcome });
     const { location: destination } = this.destination;
     const content = { descriptor, role, state: outcome, bytes: descriptor.size };
-    this.session.tell({ type: 'content', destination, ...content });
+    this.session.emit({ type: 'content', destination, ...content });
   }
 }
 
@@ -333,7 +339,8 @@ class ReferrerCopy {
   }
 
   /**
-   * @param o `isThere`: whether the destination has what they refer to, so that its documents need not be read at the source
+   * @param o `isThere`: whether the destination has what they refer to, so that its manifests need not be
+   *   read at the source
    */
   async of(
     target: Descriptor,
@@ -343,7 +350,7 @@ class ReferrerCopy {
     const { session } = this.#image;
     if (this.#depth === REFERRER_DEPTH) {
       const message = `what refers to referrers more than ${REFERRER_DEPTH} deep is not copied`;
-      session.tell({ type: 'warning', message });
+      session.emit({ type: 'warning', message });
       return [];
     }
     this.#seen.add(target.digest);
@@ -383,18 +390,19 @@ class ReferrerCopy {
   }
 
   /**
-   * An image may refer to another one, and would come past a policy by that. It is left out: whoever may write to the source's repository
-   * should not be able to hold up the images that are in order either. What the destination has already is not looked at.
+   * An image may refer to another one, and would come past a policy by that. It is left out: whoever may
+   * write to the source's repository should not be able to hold up the images that are in order either. What
+   * the destination has already is not looked at.
    */
   async #admitted({ descriptor, tag, listed }: Found): Promise<Admitted | 'refused' | undefined> {
-    const { gate, session, source, destination, signal } = this.#image;
-    if (gate === undefined || listed === true) return undefined;
+    const { admission, session, source, destination, signal } = this.#image;
+    if (admission === undefined || listed === true) return undefined;
     const stored = tag === undefined ? undefined : { descriptor: await destination.stored(tag, { signal }) };
     const isThere = stored?.descriptor?.digest === descriptor.digest;
-    if (isThere || (await gate.letsAlong(descriptor, tag))) return { digests: undefined, stored };
+    if (isThere || (await admission.letsAlong(descriptor, tag))) return { digests: undefined, stored };
     const name = nameAt(source, tag ?? descriptor.digest);
     const message = `${name} is an image of its own, and no signature of it was verified: it is not copied along`;
-    session.tell({ type: 'warning', message });
+    session.emit({ type: 'warning', message });
     return 'refused';
   }
 
@@ -410,10 +418,10 @@ class ReferrerCopy {
     const { session, source, destination, signal } = this.#image;
     // Registries count what is read of the source, and the destination has the same.
     const from = isThere ? (destination.readBack ?? source) : source;
-    const document = await session.documents.document(from, target, { signal });
-    if (document.kind !== 'index') return;
+    const manifest = await session.manifests.manifest(from, target, { signal });
+    if (manifest.kind !== 'index') return;
     const choice = this.#depth === 0 ? this.#image.choice : wholeOf(this.#image.choice);
-    const { kept } = await this.#image.select(target, document, { choice, depth });
+    const { kept } = await this.#image.select(target, manifest, { choice, depth });
     for (const child of kept) await this.#addSubjects(child, { ...o, depth: depth + 1 });
   }
 
@@ -451,7 +459,8 @@ class ReferrerCopy {
 
   async #tagged(subject: Digest): Promise<readonly Found[]> {
     const { session, source, signal } = this.#image;
-    // A store keeps signatures that no name of it leads to, and a layout may have them under another repository's name.
+    // A store keeps signatures that no name of it leads to, and a layout may have them under another
+    // repository's name.
     const tags = source.registry === undefined ? undefined : await session.tagsOf(source);
     const found: Found[] = [];
     for (const suffix of COSIGN_SUFFIXES) {
@@ -469,7 +478,7 @@ class CopiedParts {
   readonly choice: PlatformChoice;
   readonly omitted: Descriptor[] = [];
   readonly #contents = new Map<Digest, CopiedContent>();
-  readonly #documents = new Map<Digest, Promise<void>>();
+  readonly #manifests = new Map<Digest, Promise<void>>();
   readonly #matched = new Set<Platform>();
   /** Whether an index within it was not looked into. */
   #isPartlyKnown = false;
@@ -511,12 +520,15 @@ class CopiedParts {
     }
   }
 
-  /** Does what is to be done with a manifest once, however many indexes list it. No index leads to itself, so none waits for itself. */
+  /**
+   * Does what is to be done with a manifest once, however many indexes list it. No index leads to itself, so
+   * none waits for itself.
+   */
   async once({ digest }: Descriptor, action: () => Promise<void>): Promise<void> {
-    let doing = this.#documents.get(digest);
+    let doing = this.#manifests.get(digest);
     if (doing === undefined) {
       doing = action();
-      this.#documents.set(digest, doing);
+      this.#manifests.set(digest, doing);
     }
     await doing;
   }
@@ -528,7 +540,10 @@ class CopiedParts {
       for (const platform of this.#platforms) if (!unmatched.includes(platform)) this.#matched.add(platform);
   }
 
-  /** @throws {SpecError} NO_MATCHING_PLATFORM where neither an index nor one within it has a platform of the choice */
+  /**
+   * @throws {SpecError} NO_MATCHING_PLATFORM where neither an index nor one within it has a platform of the
+   *   choice
+   */
   requirePlatforms(target: Descriptor, index: ImageIndex): void {
     const missing = this.#platforms.find((platform) => !this.#matched.has(platform));
     if (missing === undefined || this.#isPartlyKnown) return;
@@ -571,19 +586,19 @@ const INTERVAL_MS = 50;
 class PutProgress {
   readonly #descriptor: Descriptor;
   readonly #role: ContentRole;
-  readonly #tell: (event: ContentEvent) => void;
-  #told = 0;
+  readonly #emit: (event: ContentEvent) => void;
+  #reported = 0;
 
-  constructor(descriptor: Descriptor, role: ContentRole, tell: (event: ContentEvent) => void) {
+  constructor(descriptor: Descriptor, role: ContentRole, emit: (event: ContentEvent) => void) {
     this.#descriptor = descriptor;
     this.#role = role;
-    this.#tell = tell;
+    this.#emit = emit;
   }
 
   at(bytes: number): void {
     const now = performance.now();
-    if (now - this.#told < INTERVAL_MS) return;
-    this.#told = now;
-    this.#tell({ type: 'content', descriptor: this.#descriptor, role: this.#role, state: 'copying', bytes });
+    if (now - this.#reported < INTERVAL_MS) return;
+    this.#reported = now;
+    this.#emit({ type: 'content', descriptor: this.#descriptor, role: this.#role, state: 'copying', bytes });
   }
 }

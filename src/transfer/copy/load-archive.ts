@@ -1,7 +1,7 @@
 import { type NamedEntry, rawNamesOf } from '../../content/index.js';
 import { subjectOfCosignTag } from '../../engine/trust/accompaniment.js';
 import { isLandfallError, LandfallError } from '../../errors.js';
-import { readManifest } from '../../engine/images/read-document.js';
+import { readManifest } from '../../engine/images/read-manifest.js';
 import {
   type Descriptor,
   type Digest,
@@ -20,12 +20,12 @@ import type { CopyReport } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import { copy } from './copy.js';
-import type { DestinationPlace } from '../transports/destination.js';
-import { LayoutPlace } from '../transports/layout-place.js';
+import type { DestinationTransport } from '../transports/destination.js';
+import { LayoutTransport } from '../transports/layout-transport.js';
 
 export interface ArchiveLoaderOptions {
   readonly archive: Archive;
-  readonly destination: DestinationPlace;
+  readonly destination: DestinationTransport;
   readonly session: CopySession;
   /** Where the archive lies, for a policy that is about places; absent for what comes from a stream. */
   readonly path?: string | undefined;
@@ -47,13 +47,13 @@ export interface LoadedFromArchive {
 /** Brings the images of an archive to a place, under the names that they have there. */
 export class ArchiveLoader {
   readonly #options: ArchiveLoaderOptions;
-  readonly #source: LayoutPlace;
+  readonly #source: LayoutTransport;
 
   constructor(options: ArchiveLoaderOptions) {
     this.#options = options;
     const { archive, path } = options;
     const transport = transportOf(archive);
-    this.#source = new LayoutPlace({
+    this.#source = new LayoutTransport({
       content: archive,
       location: `${transport}:${archive.location}`,
       file: { transport, path },
@@ -72,9 +72,9 @@ export class ArchiveLoader {
         if (subject !== undefined && (await archive.info(subject)) !== undefined)
           referrers.add(target.digest);
       }
-      const document = await this.#document(target);
-      if (await this.#isInArchive(document?.subject)) referrers.add(target.digest);
-      if (document?.kind === 'index') for (const { digest } of document.manifests) parts.add(digest);
+      const manifest = await this.#manifest(target);
+      if (await this.#isInArchive(manifest?.subject)) referrers.add(target.digest);
+      if (manifest?.kind === 'index') for (const { digest } of manifest.manifests) parts.add(digest);
     }
     // Some programs list the manifests of an index beside it. They come along with it, as referrers do.
     const isPart = ({ reference, target: { digest } }: NamedEntry): boolean =>
@@ -86,8 +86,8 @@ export class ArchiveLoader {
   }
 
   /**
-   * One image, with what refers to it.
-   * Under a policy it is held against that by the name that it gets. Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
+   * One image, with what refers to it. Under a policy it is held against that by the name that it gets.
+   * Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
    */
   async load({ reference, target, from }: PlannedImage): Promise<LoadedFromArchive> {
     const { archive, destination, session, platforms = 'present' } = this.#options;
@@ -118,7 +118,7 @@ export class ArchiveLoader {
   }
 
   /** Undefined for what is none, or is not there. */
-  async #document(target: Descriptor): Promise<ImageManifest | ImageIndex | undefined> {
+  async #manifest(target: Descriptor): Promise<ImageManifest | ImageIndex | undefined> {
     const { archive } = this.#options;
     if (!isManifestType(target.mediaType) && !isIndexType(target.mediaType)) return undefined;
     if ((await archive.info(target.digest)) === undefined) return undefined;
@@ -163,7 +163,8 @@ interface LoadPlan {
  * What the images of an archive are called where they go. Of two with one name the first counts.
  *
  * @param entries without what refers to something: that comes along with it
- * @param name for those that have none: of one image its name; without a tag also the repository that plain words are tags of
+ * @param name for those that have none: of one image its name; without a tag also the repository that plain
+ *   words are tags of
  * @throws {LandfallError} INVALID_CONFIG where a name is given for several
  */
 export function planLoad(entries: readonly NamedEntry[], name: string | undefined): LoadPlan {

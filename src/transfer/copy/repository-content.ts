@@ -11,17 +11,18 @@ import {
   parsePlatform,
   type Platform,
 } from '../../spec/index.js';
-import { DocumentReader } from '../transports/document-reader.js';
+import { ManifestReader } from '../transports/manifest-reader.js';
 import type { SourceRepository } from '../transports/destination.js';
 
 /**
- * What a repository of a registry has, read as a store's content is. Documents are fetched once, and verified; all else as often as it is
- * opened, from its start, and by whoever reads it. Which blobs there are nobody knows before they are fetched.
+ * What a repository of a registry has, read as a store's content is. Manifests are fetched once, and
+ * verified; all else as often as it is opened, from its start, and by whoever reads it. Which blobs there are
+ * nobody knows before they are fetched.
  */
 export class RepositoryContent implements BlobProvider {
   readonly #repository: SourceRepository;
   readonly #signal: AbortSignal | undefined;
-  readonly #documents = new DocumentReader();
+  readonly #manifests = new ManifestReader();
 
   constructor(repository: SourceRepository, { signal }: Abortable = {}) {
     this.#repository = repository;
@@ -34,8 +35,8 @@ export class RepositoryContent implements BlobProvider {
 
   async open(descriptor: Descriptor, range: ByteRange = { offset: 0 }): Promise<Readable> {
     const signal = this.#signal;
-    if (!isDocument(descriptor)) return await this.#repository.fetch(descriptor, { ...range, signal });
-    const bytes = await this.#documents.bytes(this.#repository, descriptor, { signal });
+    if (!isManifestOrIndex(descriptor)) return await this.#repository.fetch(descriptor, { ...range, signal });
+    const bytes = await this.#manifests.bytes(this.#repository, descriptor, { signal });
     const { offset, length = bytes.length - offset } = range;
     return Readable.from([bytes.subarray(offset, offset + length)], { objectMode: false });
   }
@@ -47,15 +48,15 @@ export class RepositoryContent implements BlobProvider {
   }
 }
 
-/** A config may be larger than what is remembered of documents. */
-function isDocument({ mediaType, size }: Descriptor): boolean {
+/** A config may be larger than what is remembered of manifests. */
+function isManifestOrIndex({ mediaType, size }: Descriptor): boolean {
   const isSmall = isIndexType(mediaType) || isManifestType(mediaType) || isConfigType(mediaType);
   return isSmall && size <= LIMITS.manifestBytes;
 }
 
 /**
- * Reads an image for a platform, wherever it lies; without one for this machine's, else the only one that there is. Errors: as
- * {@link loadImage}.
+ * Reads an image for a platform, wherever it lies; without one for this machine's, else the only one that
+ * there is. Errors: as {@link loadImage}.
  */
 export async function loadImageAnywhere(
   content: BlobProvider,

@@ -3,7 +3,10 @@ import type { BlobProvider } from '../../content/index.js';
 import type { Descriptor } from '../../spec/index.js';
 import type { SourceRepository } from '../transports/destination.js';
 
-/** What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those of the source. */
+/**
+ * What a source's name stands for. Errors: NOT_FOUND or BLOB_NOT_FOUND where it stands for nothing, and those
+ * of the source.
+ */
 export async function resolveSource(
   source: SourceRepository,
   from: string,
@@ -23,8 +26,8 @@ function notFound(source: SourceRepository, from: string): RegistryError | Conte
 }
 
 /**
- * {@link resolveSource} where the manifest is read next, through `content`, which keeps what it has read: where a registry does not have it
- * as HEAD has described it, it is asked by GET.
+ * {@link resolveSource} where the manifest is read next, through `content`, which keeps what it has read:
+ * where a registry does not have it as HEAD has described it, it is asked by GET.
  */
 export async function resolveReadable(
   source: SourceRepository,

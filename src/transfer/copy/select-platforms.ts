@@ -2,12 +2,12 @@ import {
   availablePlatforms,
   childForPlatform,
   closestSilent,
-  type DocumentBytes,
+  type ReadManifestBytes,
   isSilent,
   noMatchingPlatform,
   silentEntries,
   type SilentEntry,
-} from '../../engine/images/read-document.js';
+} from '../../engine/images/read-manifest.js';
 import { SpecError } from '../../errors.js';
 import {
   type Descriptor,
@@ -40,17 +40,22 @@ export interface SelectEntriesOptions {
   readonly choice: PlatformChoice;
   /** Whether the source has what an entry names; asked for `present` only. */
   readonly has: (entry: Descriptor) => Promise<boolean>;
-  /** Reads what an index lists without a platform; asked for a list of platforms only, where nothing else is for one of them. */
-  readonly read: DocumentBytes;
+  /**
+   * Reads what an index lists without a platform; asked for a list of platforms only, where nothing else is
+   * for one of them.
+   */
+  readonly read: ReadManifestBytes;
   /** How deep the index lies in others, which may have what it lacks. Default 0. */
   readonly depth?: number | undefined;
 }
 
 /**
- * The entries of an index that are to come along (image-spec: image-index.md). With a list of platforms: the closest for each of
- * them, what is about those, and what names no platform, but for images of which the config says another one.
+ * The entries of an index that are to come along (image-spec: image-index.md). With a list of platforms: the
+ * closest for each of them, what is about those, and what names no platform, but for images of which the
+ * config says another one.
  *
- * Errors: NO_MATCHING_PLATFORM where one of the list is not there, nor can be in an index that this one lists or is listed by.
+ * Errors: NO_MATCHING_PLATFORM where one of the list is not there, nor can be in an index that this one lists
+ * or is listed by.
  */
 export async function selectEntries(
   target: Descriptor,
@@ -85,7 +90,7 @@ async function forPlatforms(
     depth,
   }: {
     readonly platforms: readonly Platform[];
-    readonly read: DocumentBytes;
+    readonly read: ReadManifestBytes;
     readonly depth: number;
   },
 ): Promise<ChosenEntries> {
@@ -147,8 +152,8 @@ function split(
 }
 
 /**
- * What is to be at the destination of what a name stands for at the source: the same, or one manifest of it, or a new index of
- * some of them.
+ * What is to be at the destination of what a name stands for at the source: the same, or one manifest of it,
+ * or a new index of some of them.
  *
  * Errors: those of reading; NO_MATCHING_PLATFORM.
  */
@@ -166,8 +171,8 @@ export async function chooseTarget(
 }
 
 /**
- * What leads from what a name stands for to the one manifest of it that is copied by itself: that for this machine, else the only one
- * that the source has.
+ * What leads from what a name stands for to the one manifest of it that is copied by itself: that for this
+ * machine, else the only one that the source has.
  *
  * Errors: as {@link chooseTarget}
  */
@@ -181,13 +186,13 @@ export async function chosenPath(
   let next = target;
   for (let depth = 0; depth <= LIMITS.indexDepth; depth += 1) {
     if (!isIndexType(next.mediaType)) return path;
-    const document = await session.documents.document(source, next, session);
-    if (document.kind !== 'index') return path;
-    const stated = selectPlatform(document.manifests, host);
+    const manifest = await session.manifests.manifest(source, next, session);
+    if (manifest.kind !== 'index') return path;
+    const stated = selectPlatform(manifest.manifests, host);
     next =
       stated !== undefined && (await isThere(source, stated, session))
         ? stated
-        : await otherwiseChosen(source, { target, index: document, host }, session);
+        : await otherwiseChosen(source, { target, index: manifest, host }, session);
     path.push(next);
   }
   throw new SpecError('LIMIT_EXCEEDED', `${target.digest} nests indexes more than ${LIMITS.indexDepth} deep`);
@@ -202,15 +207,18 @@ async function isThere(
   return source.registry !== undefined || (await source.resolve(entry.digest, { signal })) !== undefined;
 }
 
-/** Where no entry that says so is for this machine, and there: what says no platform, else the only one that is there. */
+/**
+ * Where no entry that says so is for this machine, and there: what says no platform, else the only one that
+ * is there.
+ */
 async function otherwiseChosen(
   source: SourceRepository,
   o: { readonly target: Descriptor; readonly index: ImageIndex; readonly host: Platform },
   session: CopySession,
 ): Promise<Descriptor> {
   const { target, index, host } = o;
-  const { documents, signal } = session;
-  const read: DocumentBytes = (descriptor) => documents.bytes(source, descriptor, { signal });
+  const { manifests, signal } = session;
+  const read: ReadManifestBytes = (descriptor) => manifests.bytes(source, descriptor, { signal });
   const silent = await silentEntries(index, read);
   return (
     closestSilent(silent, host) ??
@@ -235,27 +243,30 @@ async function onlyPresent(
   return names.size === 1 ? present[0]?.entry : undefined;
 }
 
-/** The same index with some of its entries: all else stays, in its order, so that the same choice gives the same bytes. */
+/**
+ * The same index with some of its entries: all else stays, in its order, so that the same choice gives the
+ * same bytes.
+ */
 async function rewritten(
   source: SourceRepository,
   resolved: Descriptor,
   { platforms }: CopyRequest,
   session: CopySession,
 ): Promise<Descriptor> {
-  const { signal, documents } = session;
-  const bytes = await documents.bytes(source, resolved, { signal });
-  const index = await documents.document(source, resolved, { signal });
+  const { signal, manifests } = session;
+  const bytes = await manifests.bytes(source, resolved, { signal });
+  const index = await manifests.manifest(source, resolved, { signal });
   if (index.kind !== 'index') return resolved;
   const { kept, omitted } = await selectEntries(resolved, index, {
     choice: platforms,
     has: async ({ digest }) => (await source.resolve(digest, { signal })) !== undefined,
-    read: (descriptor) => documents.bytes(source, descriptor, { signal }),
+    read: (descriptor) => manifests.bytes(source, descriptor, { signal }),
   });
   if (omitted.length === 0) return resolved;
   const raw = JSON.parse(bytes.toString('utf8')) as { manifests: unknown[] };
   const stays = new Set(kept.map((entry) => index.manifests.indexOf(entry)));
   const fewer = { ...raw, manifests: raw.manifests.filter((_, at) => stays.has(at)) };
-  return documents.add(Buffer.from(JSON.stringify(fewer)), resolved.mediaType);
+  return manifests.add(Buffer.from(JSON.stringify(fewer)), resolved.mediaType);
 }
 
 function bare({ mediaType, digest, size }: Descriptor): Descriptor {

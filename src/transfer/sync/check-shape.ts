@@ -3,7 +3,8 @@ import type { JsonObject } from '../../spec/index.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 
 /**
- * Holds a file against a JSON Schema. Texts that stand for a number or for yes and no become that where the schema wants it.
+ * Holds a file against a JSON Schema. Texts that stand for a number or for yes and no become that where the
+ * schema wants it.
  *
  * @throws {MirrorFileError} with all that is wrong
  */

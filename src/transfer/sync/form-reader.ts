@@ -74,8 +74,8 @@ export class FormReader {
     if (given === undefined || given === 'all') return given;
     const list = typeof given === 'string' ? [given] : given;
     return list.flatMap((text, at) => {
-      const place = typeof given === 'string' ? where : [...where, at];
-      return this.attempt(place, () => parsePlatform(text)) ?? [];
+      const transport = typeof given === 'string' ? where : [...where, at];
+      return this.attempt(transport, () => parsePlatform(text)) ?? [];
     });
   }
 
@@ -137,9 +137,9 @@ export function readTags(reader: FormReader, raw: RawTags, where: YamlPath): Tag
 /** Tags by their names, each of which has to be one. */
 export function tagList(reader: FormReader, raw: RawList, where: YamlPath): TagRules['list'] {
   return raw.map(String).flatMap((tag, at) => {
-    const place = [...where, at];
-    const { tag: read } = reader.attempt(place, () => parseReference(`registry.example/x:${tag}`)) ?? {};
-    return read === undefined ? [] : [{ tag: read, at: reader.at(place) }];
+    const transport = [...where, at];
+    const { tag: read } = reader.attempt(transport, () => parseReference(`registry.example/x:${tag}`)) ?? {};
+    return read === undefined ? [] : [{ tag: read, at: reader.at(transport) }];
   });
 }
 

@@ -8,13 +8,13 @@ import type {
   MirrorFile,
   MirrorSource,
   PasswordFrom,
-  PlaceName,
+  TransportName,
   Selection,
   TagRules,
 } from './mirror-file.js';
 import { MIRROR_SCHEMA } from './mirror-schema.js';
 import { templateFault } from './planned.js';
-import { parseHost, parsePlaceName } from './place-name.js';
+import { parseHost, parseTransportName } from './transport-name.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
 type RawPlatforms = string | readonly string[];
@@ -109,27 +109,27 @@ class LandfallForm {
   sources(raw: RawSource, where: YamlPath): MirrorSource[] {
     const wanted = this.#wanted(raw, where, this.#defaults);
     const connection = readConnection(this.#reader, raw, where);
-    const place = this.#placeOf(raw, where);
-    if (place === undefined) return [];
+    const transport = this.#transportOf(raw, where);
+    if (transport === undefined) return [];
     const byHost = new Map<string, Selection[]>();
     const add = (host: string, selection: Selection): void => {
       // Everywhere but at registries all names lie in one place.
-      const key = place === 'named' ? host : '';
+      const key = transport === 'named' ? host : '';
       byHost.set(key, [...(byHost.get(key) ?? []), selection]);
     };
     for (const [at, one] of (raw.repositories ?? []).entries())
-      this.#repository(one, [...where, 'repositories', at], { place, wanted, add });
+      this.#repository(one, [...where, 'repositories', at], { transport, wanted, add });
     for (const [at, one] of (raw.images ?? []).entries())
-      this.#image(one, [...where, 'images', at], { place, wanted, add });
+      this.#image(one, [...where, 'images', at], { transport, wanted, add });
     if (raw.repositories === undefined && raw.images === undefined) {
-      if (place === 'named' || place.kind === 'registry')
+      if (transport === 'named' || transport.kind === 'registry')
         this.#reader.fault(where, 'neither repositories nor images are named', 'Name them; "**" means all.');
       else add('', { at: this.#reader.at(where), text: '**', matches: () => true, digests: [], ...wanted });
     }
     const at = this.#reader.at(where);
     return [...byHost].map(([host, selections]) => ({
       at,
-      place: place === 'named' ? { kind: 'registry', host } : place,
+      transport: transport === 'named' ? { kind: 'registry', host } : transport,
       connection,
       selections,
     }));
@@ -139,7 +139,7 @@ class LandfallForm {
     const reader = this.#reader;
     const { to, prefix, path, ...rest }: RawDestination = typeof raw === 'string' ? { to: raw } : raw;
     const named = reader.attempt(typeof raw === 'string' ? where : [...where, 'to'], () =>
-      parsePlaceName(to, reader.directory),
+      parseTransportName(to, reader.directory),
     );
     const connection = readConnection(reader, rest, where);
     this.#checkTemplate(path, [...where, 'path']);
@@ -148,7 +148,7 @@ class LandfallForm {
     const trimmed = prefix?.replace(/^\/+|\/+$/g, '') ?? '';
     return {
       at: reader.at(where),
-      place: named.place,
+      transport: named.transport,
       connection,
       prefix: [named.prefix, trimmed].filter((part) => part !== '').join('/'),
       path,
@@ -156,7 +156,7 @@ class LandfallForm {
   }
 
   /** `named`: every name has its registry before it. */
-  #placeOf(raw: RawSource, where: YamlPath): PlaceName | 'named' | undefined {
+  #transportOf(raw: RawSource, where: YamlPath): TransportName | 'named' | undefined {
     const reader = this.#reader;
     if (raw.registry !== undefined && raw.from !== undefined) {
       reader.faultAtKey(where, 'from', 'registry and from exclude each other', 'Make two sources of them.');
@@ -164,8 +164,8 @@ class LandfallForm {
     }
     if (raw.from !== undefined) {
       const { from } = raw;
-      const named = reader.attempt([...where, 'from'], () => parsePlaceName(from, reader.directory));
-      return named?.place;
+      const named = reader.attempt([...where, 'from'], () => parseTransportName(from, reader.directory));
+      return named?.transport;
     }
     if (raw.registry === undefined) return 'named';
     const host = parseHost(raw.registry);
@@ -191,7 +191,7 @@ class LandfallForm {
     const at = reader.at(where);
     const nameAt = typeof raw === 'string' ? where : [...where, name === undefined ? 'regex' : 'name'];
     if (regex === undefined && !isGlob(text)) {
-      const reference = this.#reference(text, nameAt, entry.place);
+      const reference = this.#reference(text, nameAt, entry.transport);
       if (reference === undefined) return;
       if (reference.tag !== undefined || reference.digest !== undefined) {
         reader.fault(nameAt, `${text} is an image, not a repository`, 'Put it below `images`.');
@@ -199,17 +199,17 @@ class LandfallForm {
       }
       if (one.exclude !== undefined)
         reader.faultAtKey(where, 'exclude', 'exclude is for patterns', 'Leave the repository out itself.');
-      const called = nameIn(reference, entry.place);
+      const called = nameIn(reference, entry.transport);
       entry.add(reference.registry, { at, text, name: called, isOwn: true, digests: [], ...wanted });
       return;
     }
-    if (entry.place === 'named') {
+    if (entry.transport === 'named') {
       reader.fault(nameAt, 'a pattern needs a registry to be looked for in', 'Give the source a registry.');
       return;
     }
     const test = regex === undefined ? repositoryGlob(text) : reader.pattern(nameAt, regex);
     const excluded = listOf(one.exclude).map(repositoryGlob);
-    const host = entry.place.kind === 'registry' ? entry.place.host : '';
+    const host = entry.transport.kind === 'registry' ? entry.transport.host : '';
     const matches = (tested: string): boolean =>
       test?.(tested) === true && !excluded.some((pattern) => pattern(tested));
     entry.add(host, { at, text, matches, digests: [], ...wanted });
@@ -219,17 +219,18 @@ class LandfallForm {
     const reader = this.#reader;
     const one: RawImage = typeof raw === 'string' ? { name: raw } : raw;
     const nameAt = typeof raw === 'string' ? where : [...where, 'name'];
-    const reference = this.#reference(one.name, nameAt, entry.place);
+    const reference = this.#reference(one.name, nameAt, entry.transport);
     const wanted = this.#wanted({ ...one }, where, entry.wanted);
     if (reference === undefined) return;
     const { tag, digest } = reference;
     const at = reader.at(where);
-    // With both, the digest says what it is and the tag how it is called; a tag that has moved on is then an error.
+    // With both, the digest says what it is and the tag how it is called; a tag that has moved on is then an
+    // error.
     const list = digest === undefined ? [{ tag: tag ?? 'latest', at }] : [];
     entry.add(reference.registry, {
       at,
       text: one.name,
-      name: nameIn(reference, entry.place),
+      name: nameIn(reference, entry.transport),
       ...wanted,
       tags: { list },
       digests: digest === undefined ? [] : [digest],
@@ -239,8 +240,8 @@ class LandfallForm {
   }
 
   /** The registry is put before a name where it is not there. */
-  #reference(text: string, where: YamlPath, place: PlaceName | 'named'): Reference | undefined {
-    const isOf = place !== 'named' && place.kind === 'registry' ? place.host : undefined;
+  #reference(text: string, where: YamlPath, transport: TransportName | 'named'): Reference | undefined {
+    const isOf = transport !== 'named' && transport.kind === 'registry' ? transport.host : undefined;
     const full = isOf === undefined || text.startsWith(`${isOf}/`) ? text : `${isOf}/${text}`;
     return this.#reader.attempt(where, () => parseReference(full));
   }
@@ -264,7 +265,7 @@ class LandfallForm {
 }
 
 interface Entry {
-  readonly place: PlaceName | 'named';
+  readonly transport: TransportName | 'named';
   readonly wanted: Wanted;
   readonly add: (host: string, selection: Selection) => void;
 }
@@ -272,8 +273,8 @@ interface Entry {
 const ALL_TAGS: TagRules = { list: [], listed: { tests: [], prereleases: false, digestTags: false } };
 
 /** How a repository is called in its place. */
-function nameIn({ registry, repository }: Reference, place: PlaceName | 'named'): string {
-  return place === 'named' || place.kind === 'registry' ? repository : `${registry}/${repository}`;
+function nameIn({ registry, repository }: Reference, transport: TransportName | 'named'): string {
+  return transport === 'named' || transport.kind === 'registry' ? repository : `${registry}/${repository}`;
 }
 
 function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {

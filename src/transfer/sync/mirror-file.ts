@@ -11,7 +11,7 @@ export interface Position {
 }
 
 /** A place by its name in the file. Paths are absolute. */
-export type PlaceName =
+export type TransportName =
   | { readonly kind: 'registry'; readonly host: string }
   | { readonly kind: 'layout' | 'archive'; readonly path: string }
   | { readonly kind: 'store' };
@@ -60,7 +60,7 @@ export interface Selection {
 
 export interface MirrorSource {
   readonly at: Position;
-  readonly place: PlaceName;
+  readonly transport: TransportName;
   readonly connection: Connection;
   readonly selections: readonly Selection[];
 }
@@ -68,7 +68,7 @@ export interface MirrorSource {
 export interface MirrorDestination {
   /** Absent where the command line named it. */
   readonly at?: Position | undefined;
-  readonly place: PlaceName;
+  readonly transport: TransportName;
   readonly connection: Connection;
   /** What stands before every repository's name: `mirrors/hub`. */
   readonly prefix: string;
@@ -117,8 +117,8 @@ export interface ListedTags {
 export type CreatedOf = (tag: string) => Promise<number | undefined>;
 
 /**
- * Tags by which clients find what refers to a digest: the list of the distribution specification (Referrers Tag Schema), and
- * cosign's `sha256-….sig`, `.att`, `.sbom`. The digest, or undefined for any other tag.
+ * Tags by which clients find what refers to a digest: the list of the distribution specification (Referrers
+ * Tag Schema), and cosign's `sha256-….sig`, `.att`, `.sbom`. The digest, or undefined for any other tag.
  */
 export function subjectOfTag(tag: string): string | undefined {
   const [, algorithm, hex] = /^(sha256|sha512)-([a-f0-9]{64,128})(?:\.[a-z0-9]+)?$/.exec(tag) ?? [];
@@ -126,8 +126,8 @@ export function subjectOfTag(tag: string): string | undefined {
 }
 
 /**
- * The tags that are wanted of those that there are, in order: by name, by version, by date, then the newest. The list comes
- * first, and is not held against anything.
+ * The tags that are wanted of those that there are, in order: by name, by version, by date, then the newest.
+ * The list comes first, and is not held against anything.
  *
  * @param createdOf called for those tags only that all else left, and only where a rule is about dates
  */
@@ -165,7 +165,10 @@ function isWithin(tag: string, range: VersionRange, { loose = false }: ListedTag
   return version !== undefined && range.test(version);
 }
 
-/** An image of which nobody says when it was made is taken: a mirror lacks nothing that it might have been meant to have. */
+/**
+ * An image of which nobody says when it was made is taken: a mirror lacks nothing that it might have been
+ * meant to have.
+ */
 async function madeSince(tags: readonly string[], since: number, createdOf: CreatedOf): Promise<string[]> {
   const dated = await datesOf(tags, createdOf);
   return dated.filter(({ made }) => made === undefined || made >= since).map(({ tag }) => tag);
@@ -206,7 +209,10 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** A version that a tag stands for. Of this program's own form, since the types of that library are not installed with it. */
+/**
+ * A version that a tag stands for. Of this program's own form, since the types of that library are not
+ * installed with it.
+ */
 interface Version {
   /** `1.2.3-rc.1` */
   readonly version: string;
@@ -225,8 +231,9 @@ const VERSION = /^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-([0-9A-Za-z.-]+))?$/
 const LOOSE = /^v?(\d{1,15})(?:\.(\d{1,15}))?(?:\.(\d{1,15}))?(?:-([0-9A-Za-z.-]+))?$/;
 
 /**
- * The version that a tag stands for, or undefined. What it lacks of three numbers is 0, and leading zeros do not count: a tag
- * `22.04` is 22.4.0. One number alone is a version only with `loose`: most such tags are dates, or names that move.
+ * The version that a tag stands for, or undefined. What it lacks of three numbers is 0, and leading zeros do
+ * not count: a tag `22.04` is 22.4.0. One number alone is a version only with `loose`: most such tags are
+ * dates, or names that move.
  */
 function versionOf(tag: string, { loose = false }: { loose?: boolean } = {}): Version | undefined {
   const [, major, minor, patch, after] = (loose ? LOOSE : VERSION).exec(tag) ?? [];
@@ -237,10 +244,11 @@ function versionOf(tag: string, { loose = false }: { loose?: boolean } = {}): Ve
 }
 
 /**
- * A range of versions: `>=1.2 <3`, `^1.4 || ~2.0`, `1.x`. A comma is as good as a blank. Undefined where it is none.
+ * A range of versions: `>=1.2 <3`, `^1.4 || ~2.0`, `1.x`. A comma is as good as a blank. Undefined where it
+ * is none.
  *
- * @param o `prereleases`: whether versions with a hyphen are within it by their order alone. Without it only those are for
- *   which the range names a version of the same three numbers with a hyphen
+ * @param o `prereleases`: whether versions with a hyphen are within it by their order alone. Without it only
+ *   those are for which the range names a version of the same three numbers with a hyphen
  */
 export function versionRange(
   text: string,

@@ -131,8 +131,8 @@ const OF_IMAGES = {
 } satisfies JsonObject;
 
 /**
- * What a `mirror.yaml` may hold, as JSON Schema. docs/mirror.schema.json is this for editors; what it cannot say (a range of
- * versions, a platform, a regular expression) is looked at afterwards.
+ * What a `mirror.yaml` may hold, as JSON Schema. docs/mirror.schema.json is this for editors; what it cannot
+ * say (a range of versions, a platform, a regular expression) is looked at afterwards.
  */
 export const MIRROR_SCHEMA: JsonObject = {
   $schema: 'http://json-schema.org/draft-07/schema#',

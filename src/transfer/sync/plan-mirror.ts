@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { Limiter, ResultCache } from '../../concurrency/index.js';
-import { isSilent, refuseLarger } from '../../engine/images/read-document.js';
+import { isSilent, refuseLarger } from '../../engine/images/read-manifest.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
   createDigester,
@@ -12,17 +12,17 @@ import {
   LIMITS,
   parseImageConfig,
 } from '../../spec/index.js';
-import type { SourcePlace, SourceRepository } from '../transports/destination.js';
-import type { DocumentReader } from '../transports/document-reader.js';
+import type { SourceTransport, SourceRepository } from '../transports/destination.js';
+import type { ManifestReader } from '../transports/manifest-reader.js';
 import {
   type Connection,
   type MirrorFile,
   type MirrorSource,
-  type PlaceName,
+  type TransportName,
   type Selection,
   selectTags,
 } from './mirror-file.js';
-import { formatPlace } from './place-name.js';
+import { formatTransport } from './transport-name.js';
 import { type MirrorPlan, PlannedRepository, type SourceFailure, type WantedImage } from './planned.js';
 
 /** Repositories that are listed at once. */
@@ -30,18 +30,18 @@ const LISTED_AT_ONCE = 8;
 /** Images whose dates are read at once, of a repository. */
 const DATED_AT_ONCE = 8;
 
-export type OpenSource = (place: PlaceName, connection: Connection) => Promise<SourcePlace>;
+export type OpenSource = (transport: TransportName, connection: Connection) => Promise<SourceTransport>;
 
 export interface PlanMirrorOptions extends Abortable {
   readonly openSource: OpenSource;
-  readonly documents: DocumentReader;
+  readonly manifests: ManifestReader;
   /** Told the tags of each repository that was listed. */
   readonly onTags?: ((repository: SourceRepository, tags: readonly string[]) => void) | undefined;
 }
 
 /**
- * Finds what the file asks for: each repository is listed once, and of its tags nothing is asked that no rule is about. What
- * fails is noted, and stops nothing else. Errors: ABORTED.
+ * Finds what the file asks for: each repository is listed once, and of its tags nothing is asked that no rule
+ * is about. What fails is noted, and stops nothing else. Errors: ABORTED.
  */
 export async function planMirror(file: MirrorFile, options: PlanMirrorOptions): Promise<MirrorPlan> {
   const planner = new Planner(options);
@@ -60,17 +60,17 @@ class Planner {
 
   constructor(options: PlanMirrorOptions) {
     this.#options = options;
-    this.#dates = new CreatedDates(options.documents);
+    this.#dates = new CreatedDates(options.manifests);
   }
 
   async source(source: MirrorSource): Promise<MirrorPlan> {
     const failures: SourceFailure[] = [];
     const warnings: string[] = [];
-    const { place: name, connection, selections } = source;
-    const subject = formatPlace(name);
-    let place: SourcePlace;
+    const { transport: name, connection, selections } = source;
+    const subject = formatTransport(name);
+    let transport: SourceTransport;
     try {
-      place = await this.#options.openSource(name, connection);
+      transport = await this.#options.openSource(name, connection);
     } catch (error) {
       throwIfAborted(this.#options.signal);
       return { repositories: [], failures: [{ source, subject, error }], warnings };
@@ -80,10 +80,10 @@ class Planner {
       const full = fullName(name, selection.name ?? '');
       named.set(full, [...(named.get(full) ?? []), selection]);
     }
-    await this.#expand({ source, place, subject, named, failures, warnings });
+    await this.#expand({ source, transport, subject, named, failures, warnings });
     const repositories = await Promise.all(
       [...named].map(([repository, chosen]) =>
-        this.#limiter.run(() => this.#repository(source, place.repository(repository), chosen, warnings)),
+        this.#limiter.run(() => this.#repository(source, transport.repository(repository), chosen, warnings)),
       ),
     );
     return { repositories, failures, warnings };
@@ -92,7 +92,7 @@ class Planner {
   /** Puts the repositories that patterns mean beside those that are named. */
   async #expand(o: {
     readonly source: MirrorSource;
-    readonly place: SourcePlace;
+    readonly transport: SourceTransport;
     readonly subject: string;
     readonly named: Map<string, Selection[]>;
     readonly failures: SourceFailure[];
@@ -102,7 +102,7 @@ class Planner {
     if (patterns.length === 0) return;
     let all: readonly string[];
     try {
-      all = await o.place.repositories({ signal: this.#options.signal });
+      all = await o.transport.repositories({ signal: this.#options.signal });
     } catch (error) {
       throwIfAborted(this.#options.signal);
       const subject = `${o.subject}: ${patterns.map(({ text }) => text).join(', ')}`;
@@ -110,7 +110,7 @@ class Planner {
       return;
     }
     for (const pattern of patterns) {
-      const found = all.filter((full) => pattern.matches?.(shortName(o.source.place, full)) === true);
+      const found = all.filter((full) => pattern.matches?.(shortName(o.source.transport, full)) === true);
       if (found.length === 0) o.warnings.push(`${o.subject}: no repository fits ${pattern.text}`);
       for (const full of found) {
         const chosen = o.named.get(full) ?? [];
@@ -190,12 +190,12 @@ function imagesOf(selection: Selection, tags: readonly string[]): WantedImage[] 
   ];
 }
 
-function fullName(place: PlaceName, name: string): string {
-  return place.kind === 'registry' ? `${place.host}/${name}` : name;
+function fullName(transport: TransportName, name: string): string {
+  return transport.kind === 'registry' ? `${transport.host}/${name}` : name;
 }
 
-function shortName(place: PlaceName, full: string): string {
-  return place.kind === 'registry' ? full.slice(place.host.length + 1) : full;
+function shortName(transport: TransportName, full: string): string {
+  return transport.kind === 'registry' ? full.slice(transport.host.length + 1) : full;
 }
 
 function nameless(repository: SourceRepository): LandfallError {
@@ -213,18 +213,22 @@ const MAX_TRIED = 4;
 type Readable = Pick<SourceRepository, 'fetch'>;
 
 /**
- * When images were made: as the config says, else an annotation of the manifest. Of an index it is the first image's, since
- * all are built together. It costs one manifest, for an index two, and a config, and is read once for each digest.
+ * When images were made: as the config says, else an annotation of the manifest. Of an index it is the first
+ * image's, since all are built together. It costs one manifest, for an index two, and a config, and is read
+ * once for each digest.
  */
 export class CreatedDates {
-  readonly #documents: DocumentReader;
+  readonly #manifests: ManifestReader;
   readonly #dates = new ResultCache<Digest, number | undefined>();
 
-  constructor(documents: DocumentReader) {
-    this.#documents = documents;
+  constructor(manifests: ManifestReader) {
+    this.#manifests = manifests;
   }
 
-  /** In milliseconds since 1970; undefined where nothing says so. Errors: those of the place; INVALID_MANIFEST and the like. */
+  /**
+   * In milliseconds since 1970; undefined where nothing says so. Errors: those of the place; INVALID_MANIFEST
+   * and the like.
+   */
   async of(repository: Readable, image: Descriptor, options: Abortable): Promise<number | undefined> {
     return await this.#dates.get(
       image.digest,
@@ -239,18 +243,18 @@ export class CreatedDates {
     options: Abortable,
     depth: number,
   ): Promise<number | undefined> {
-    const document = await this.#documents.document(repository, image, options);
-    if (document.kind === 'manifest') return await dateOfManifest(repository, document, options);
-    const stated = document.manifests.find(
+    const manifest = await this.#manifests.manifest(repository, image, options);
+    if (manifest.kind === 'manifest') return await dateOfManifest(repository, manifest, options);
+    const stated = manifest.manifests.find(
       ({ platform }) => platform !== undefined && isRunnablePlatform(platform),
     );
     // Of those that say no platform the first may be no image, and has no date then.
-    const tried = stated === undefined ? document.manifests.filter(isSilent).slice(0, MAX_TRIED) : [stated];
+    const tried = stated === undefined ? manifest.manifests.filter(isSilent).slice(0, MAX_TRIED) : [stated];
     for (const entry of depth === MAX_DEPTH ? [] : tried) {
       const inner = await this.#read(repository, entry, options, depth + 1);
       if (inner !== undefined) return inner;
     }
-    return momentOf(document.annotations?.[CREATED]);
+    return momentOf(manifest.annotations?.[CREATED]);
   }
 }
 

@@ -1,10 +1,10 @@
 import { type Abortable, isLandfallError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, type Digest, isDigest, isIndexType } from '../../spec/index.js';
 import type { CopySession } from '../copy/copy-session.js';
-import type { DestinationPlace, DestinationRepository } from '../transports/destination.js';
-import type { DocumentReader } from '../transports/document-reader.js';
+import type { DestinationTransport, DestinationRepository } from '../transports/destination.js';
+import type { ManifestReader } from '../transports/manifest-reader.js';
 import { type MirrorDestination, type MirrorSource, subjectOfTag } from './mirror-file.js';
-import { formatPlace } from './place-name.js';
+import { formatTransport } from './transport-name.js';
 import { type MappedImage, mayGoTo, type MirrorPlan, type PlannedRepository, targetsOf } from './planned.js';
 import type { PrunedTag, SyncedImage, UnprunedRepository } from './sync-result.js';
 
@@ -18,21 +18,22 @@ export interface PlanPrunesOptions {
 }
 
 /**
- * What is to be deleted at a destination: only in repositories that images of the file go to. Nothing is deleted of a source that
- * could not be listed in full in this run, nor in a repository in which something failed.
+ * What is to be deleted at a destination: only in repositories that images of the file go to. Nothing is
+ * deleted of a source that could not be listed in full in this run, nor in a repository in which something
+ * failed.
  *
  * Errors: ABORTED
  */
 export async function planPrunes(
-  place: DestinationPlace,
+  transport: DestinationTransport,
   options: PlanPrunesOptions,
 ): Promise<{ prunes: RepositoryPrune[]; unpruned: UnprunedRepository[] }> {
   const { session } = options;
   const prunes: RepositoryPrune[] = [];
   const unpruned: UnprunedRepository[] = [];
   for (const [name, sources] of contributors(options)) {
-    const repository = place.repository(name);
-    const obstacle = obstacleOf(place, { name, sources }, options);
+    const repository = transport.repository(name);
+    const obstacle = obstacleOf(transport, { name, sources }, options);
     if (obstacle !== undefined) {
       unpruned.push({ destination: repository.location, reason: obstacle });
       continue;
@@ -52,8 +53,8 @@ export async function planPrunes(
   return { prunes, unpruned };
 }
 
-function readingWith({ documents, signal }: CopySession): Abortable & Pick<CopySession, 'documents'> {
-  return { documents, signal };
+function readingWith({ manifests, signal }: CopySession): Abortable & Pick<CopySession, 'manifests'> {
+  return { manifests, signal };
 }
 
 /** By the repository at the destination: those that go to it. */
@@ -67,11 +68,11 @@ function contributors({ plan, destination }: PlanPrunesOptions): Map<string, Pla
 
 /** Why nothing is deleted there, in words. */
 function obstacleOf(
-  place: DestinationPlace,
+  transport: DestinationTransport,
   { name, sources }: { readonly name: string; readonly sources: readonly PlannedRepository[] },
   { plan, images, done, destination }: PlanPrunesOptions,
 ): string | undefined {
-  const location = place.repository(name).location;
+  const location = transport.repository(name).location;
   if (plan.repositories.some(({ repository }) => repository.location === location))
     return 'images are read from there too';
   const unlisted = sources.find(({ source }) => isUnlisted(source, plan));
@@ -81,7 +82,7 @@ function obstacleOf(
   // One of which nothing is known may be why a tag is there.
   const other = unlistedSources(plan).find((source) => mayGoTo(name, { source, plan, destination }));
   if (other !== undefined) {
-    return `${formatPlace(other.place)}, which goes there too, could not be listed in full in this run`;
+    return `${formatTransport(other.transport)}, which goes there too, could not be listed in full in this run`;
   }
   const failed = images.findIndex(({ to }, at) => to === name && done[at]?.outcome === 'failed');
   const image = done[failed];
@@ -115,12 +116,12 @@ export interface PlanPruneOptions extends Abortable {
   readonly wanted: ReadonlySet<string>;
   /** Images that it asks for by their digests alone. */
   readonly digests: readonly Digest[];
-  readonly documents: DocumentReader;
+  readonly manifests: ManifestReader;
 }
 
 /**
- * Finds the tags of a repository that the file asks for no more. Tags that stand for what refers to an image go with it and stay
- * with it: what refers to something that is neither kept nor deleted is left alone.
+ * Finds the tags of a repository that the file asks for no more. Tags that stand for what refers to an image
+ * go with it and stay with it: what refers to something that is neither kept nor deleted is left alone.
  *
  * Errors: those of the place, of reading manifests there; ABORTED
  */
@@ -147,7 +148,10 @@ async function planPrune(options: PlanPruneOptions): Promise<RepositoryPrune> {
   return { repository, tags, kept };
 }
 
-/** Deletes what was planned, one tag after the other. What cannot be deleted without something that stays is kept. */
+/**
+ * Deletes what was planned, one tag after the other. What cannot be deleted without something that stays is
+ * kept.
+ */
 export async function prune(
   { repository, tags, kept }: RepositoryPrune,
   { signal, onPruned }: Abortable & { readonly onPruned?: ((pruned: PrunedTag) => void) | undefined } = {},
@@ -191,13 +195,13 @@ async function isGone(repository: DestinationRepository, tag: string, options: A
 /** What tags of one repository stand for, and what that consists of. */
 class Look {
   readonly #repository: DestinationRepository;
-  readonly #documents: DocumentReader;
+  readonly #manifests: ManifestReader;
   readonly #signal: AbortSignal | undefined;
   readonly #stored = new Map<string, Descriptor | undefined>();
 
-  constructor({ repository, documents, signal }: PlanPruneOptions) {
+  constructor({ repository, manifests, signal }: PlanPruneOptions) {
     this.#repository = repository;
-    this.#documents = documents;
+    this.#manifests = manifests;
     this.#signal = signal;
   }
 
@@ -248,9 +252,9 @@ class Look {
     const { readBack } = this.#repository;
     if (!isNew && depth > 0) return;
     if (!isIndexType(descriptor.mediaType) || readBack === undefined || depth > MAX_DEPTH) return;
-    const document = await this.#documents.document(readBack, descriptor, { signal: this.#signal });
-    if (document.kind !== 'index') return;
-    for (const child of document.manifests) await this.#addAll(child, digests, depth + 1);
+    const manifest = await this.#manifests.manifest(readBack, descriptor, { signal: this.#signal });
+    if (manifest.kind !== 'index') return;
+    for (const child of manifest.manifests) await this.#addAll(child, digests, depth + 1);
   }
 }
 

@@ -7,7 +7,7 @@ import type {
   MirrorDestination,
   MirrorFile,
   MirrorSource,
-  PlaceName,
+  TransportName,
   Position,
   Selection,
 } from './mirror-file.js';
@@ -60,8 +60,9 @@ export class PlannedRepository {
   }
 
   /**
-   * What a tag or a digest of it stands for. The source is asked once in a run, however many destinations there are and
-   * whatever the plan looked at: registries count such requests, and a tag that moves meanwhile is the same image everywhere.
+   * What a tag or a digest of it stands for. The source is asked once in a run, however many destinations
+   * there are and whatever the plan looked at: registries count such requests, and a tag that moves meanwhile
+   * is the same image everywhere.
    *
    * Errors: NOT_FOUND or BLOB_NOT_FOUND; those of the place
    */
@@ -93,7 +94,7 @@ const KEYS = ['registry', 'repository', 'name'] as const;
 
 /** What of a destination's path is known beforehand. */
 export interface PathRule {
-  readonly place: PlaceName;
+  readonly transport: TransportName;
   readonly prefix: string;
   readonly path?: string | undefined;
 }
@@ -126,22 +127,22 @@ export function templateFault(template: string): string | undefined {
 }
 
 /**
- * The canonical name of the repository at a destination. A registry's is below its prefix, by default under the name that it
- * has at the source; everywhere else a repository keeps the name of its registry too.
+ * The canonical name of the repository at a destination. A registry's is below its prefix, by default under
+ * the name that it has at the source; everywhere else a repository keeps the name of its registry too.
  *
  * @param to what the source says of it; a template
  * @throws {LandfallError} INVALID_CONFIG where what comes out is no repository
  */
 export function mapRepository(from: MappedFrom, to: string | undefined, rule: PathRule): string {
-  const { place, prefix } = rule;
-  const isRegistry = place.kind === 'registry';
+  const { transport, prefix } = rule;
+  const isRegistry = transport.kind === 'registry';
   const template = to ?? rule.path ?? (isRegistry ? '{repository}' : '{registry}/{repository}');
   const filled = fill(
     template,
     isRegistry ? { ...from, registry: asComponent(from.registry) } : from,
   ).replace(/^\/+/, '');
   const path = prefix === '' ? filled : `${prefix}/${filled}`;
-  const name = isRegistry ? `${place.host}/${path}` : path;
+  const name = isRegistry ? `${transport.host}/${path}` : path;
   try {
     const reference = parseReference(name);
     if (reference.tag === undefined && reference.digest === undefined) return repositoryName(reference);
@@ -174,8 +175,8 @@ export interface MayGoToOptions {
 }
 
 /**
- * Whether images of a source may belong into a repository at a destination, as far as the file tells without the source being
- * asked. A pattern of repositories that nobody could list may mean any.
+ * Whether images of a source may belong into a repository at a destination, as far as the file tells without
+ * the source being asked. A pattern of repositories that nobody could list may mean any.
  */
 export function mayGoTo(name: string, options: MayGoToOptions): boolean {
   return options.source.selections.some((selection) => {
@@ -188,7 +189,7 @@ export function mayGoTo(name: string, options: MayGoToOptions): boolean {
 function repositoriesOf({ name, matches }: Selection, o: MayGoToOptions): readonly MappedFrom[] | undefined {
   const { source, plan } = o;
   if (name !== undefined) {
-    if (source.place.kind === 'registry') return [{ registry: source.place.host, repository: name }];
+    if (source.transport.kind === 'registry') return [{ registry: source.transport.host, repository: name }];
     const slash = name.indexOf('/');
     return [{ registry: slash < 0 ? undefined : name.slice(0, slash), repository: name.slice(slash + 1) }];
   }
@@ -200,10 +201,10 @@ function repositoriesOf({ name, matches }: Selection, o: MayGoToOptions): readon
 
 /** As patterns see it: without the place, which is no part of names only where it is a registry. */
 function shortName(
-  { place }: MirrorSource,
+  { transport }: MirrorSource,
   { path, repository }: MirrorPlan['repositories'][number],
 ): string {
-  return place.kind === 'registry' ? path : repository.name;
+  return transport.kind === 'registry' ? path : repository.name;
 }
 
 /** Undefined where it can go nowhere. */
@@ -227,8 +228,8 @@ export interface MappedImage {
 /**
  * Where everything goes at one destination.
  *
- * @throws {MirrorFileError} where two different images would have one name there, or one would have none: nothing is copied
- *   then, since what is there in the end would be a matter of luck
+ * @throws {MirrorFileError} where two different images would have one name there, or one would have none:
+ *   nothing is copied then, since what is there in the end would be a matter of luck
  */
 export function mapImages(
   plan: MirrorPlan,
@@ -256,7 +257,10 @@ export function mapImages(
   return mapped;
 }
 
-/** The repositories at the destination that a source's repository goes to, also where no image of it is wanted. */
+/**
+ * The repositories at the destination that a source's repository goes to, also where no image of it is
+ * wanted.
+ */
 export function targetsOf(planned: PlannedRepository, destination: MirrorDestination): ReadonlySet<string> {
   const targets = new Set<string>();
   for (const { to } of planned.images)

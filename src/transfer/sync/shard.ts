@@ -35,11 +35,13 @@ interface Unit<T> {
 }
 
 /**
- * The images of one shard. All workers that see the same images come to the same answer, so that each image is of exactly one.
+ * The images of one shard. All workers that see the same images come to the same answer, so that each image
+ * is of exactly one.
  *
- * A repository stays together, its shared layers counted once, unless it is more than half of what is a shard's fair share:
- * then it is cut into pieces of that size in the order of its tags. The largest is given away first, to the shard that has least
- * (longest processing time first, which is at most a third worse than the best there is).
+ * A repository stays together, its shared layers counted once, unless it is more than half of what is a
+ * shard's fair share: then it is cut into pieces of that size in the order of its tags. The largest is given
+ * away first, to the shard that has least (longest processing time first, which is at most a third worse than
+ * the best there is).
  */
 export function imagesOfShard<T extends ShardedImage>(images: readonly T[], shard: Shard): T[] {
   const repositories = groupByRepository(images);

@@ -11,7 +11,7 @@ import {
   versionRange,
 } from './mirror-file.js';
 import { SKOPEO_KEYS, SKOPEO_SCHEMA } from './mirror-schema.js';
-import { parseHost } from './place-name.js';
+import { parseHost } from './transport-name.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
 type Empty = '';
@@ -28,7 +28,10 @@ interface RawRegistry {
 
 type RawSkopeo = Readonly<Record<string, Empty | RawRegistry>>;
 
-/** Whether a file is what `skopeo sync --src yaml` reads: registries by their hosts, with its keys and no others. */
+/**
+ * Whether a file is what `skopeo sync --src yaml` reads: registries by their hosts, with its keys and no
+ * others.
+ */
 export function isSkopeoForm(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const entries = Object.entries(value as Readonly<Record<string, unknown>>);
@@ -98,7 +101,7 @@ class SkopeoForm {
     if (selections.length === 0) this.warnings.push(`${key}: no images are named`);
     return {
       at: this.#reader.yaml.atKey([], key),
-      place: { kind: 'registry', host },
+      transport: { kind: 'registry', host },
       connection,
       selections,
     };

@@ -17,13 +17,13 @@ import {
 } from '../../spec/index.js';
 import type { CopySession } from '../copy/copy-session.js';
 import { copyResolved } from '../copy/copy.js';
-import type { DestinationPlace, DestinationRepository } from '../transports/destination.js';
+import type { DestinationTransport, DestinationRepository } from '../transports/destination.js';
 import { chooseTarget, selectEntries } from '../copy/select-platforms.js';
 import type { MappedImage, PlannedRepository, WantedImage } from './planned.js';
 import { type EarlierReport, type SyncedImage, syncedImage, type SyncEvent } from './sync-result.js';
 
 export interface SyncImagesOptions {
-  readonly place: DestinationPlace;
+  readonly transport: DestinationTransport;
   readonly session: CopySession;
   readonly since: EarlierReport | undefined;
   /** Images at once. */
@@ -31,15 +31,17 @@ export interface SyncImagesOptions {
   readonly onEvent?: ((event: SyncEvent) => void) | undefined;
 }
 
-/** Copies images to one place, several at once. The results stand in the order of the images; none is thrown. */
+/**
+ * Copies images to one place, several at once. The results stand in the order of the images; none is thrown.
+ */
 export async function syncImages(
   images: readonly MappedImage[],
   options: SyncImagesOptions,
 ): Promise<SyncedImage[]> {
-  const { place, onEvent, atOnce } = options;
+  const { transport, onEvent, atOnce } = options;
   const repositories = new Map<string, DestinationRepository>();
   const repositoryOf = (name: string): DestinationRepository => {
-    const known = repositories.get(name) ?? place.repository(name);
+    const known = repositories.get(name) ?? transport.repository(name);
     repositories.set(name, known);
     return known;
   };
@@ -100,8 +102,8 @@ function explained(error: unknown, { platforms, rewriteIndex }: WantedImage): un
 const MISSING_PARTS: ReadonlySet<string> = new Set(['MANIFEST_BLOB_UNKNOWN', 'MANIFEST_UNKNOWN']);
 
 /**
- * All that an image consists of, with sizes in bytes, what refers to it not counted: one HEAD, and all of its manifests. Nothing
- * where the image is broken or not there, which is so for everybody who asks.
+ * All that an image consists of, with sizes in bytes, what refers to it not counted: one HEAD, and all of its
+ * manifests. Nothing where the image is broken or not there, which is so for everybody who asks.
  *
  * Errors: those that may be otherwise the next time, such as UNAVAILABLE; ABORTED
  */
@@ -152,16 +154,16 @@ async function collect(descriptor: Descriptor, into: Collecting, depth: number):
   blobs.set(descriptor.digest, descriptor.size);
   const { mediaType } = descriptor;
   if (depth > LIMITS.indexDepth || !(isIndexType(mediaType) || isManifestType(mediaType))) return;
-  const document = await session.documents.document(planned.repository, descriptor, { signal });
-  if (document.kind === 'manifest') {
-    for (const { digest, size } of [document.config, ...document.layers]) blobs.set(digest, size);
+  const manifest = await session.manifests.manifest(planned.repository, descriptor, { signal });
+  if (manifest.kind === 'manifest') {
+    for (const { digest, size } of [manifest.config, ...manifest.layers]) blobs.set(digest, size);
     return;
   }
-  const { kept } = await selectEntries(descriptor, document, {
+  const { kept } = await selectEntries(descriptor, manifest, {
     choice: image.platforms,
     depth,
     has: () => Promise.resolve(true),
-    read: (each) => session.documents.bytes(planned.repository, each, { signal }),
+    read: (each) => session.manifests.bytes(planned.repository, each, { signal }),
   });
   await Promise.all(kept.map((child) => collect(child, into, depth + 1)));
 }

@@ -86,7 +86,10 @@ export interface SyncResult {
   readonly pruned: readonly PrunedTag[];
   /** Where nothing was deleted. */
   readonly unpruned: readonly UnprunedRepository[];
-  /** What failed beside single images: a source or repository that could not be listed, a destination that could not be written. */
+  /**
+   * What failed beside single images: a source or repository that could not be listed, a destination that
+   * could not be written.
+   */
   readonly failures: readonly SyncFailure[];
 }
 
@@ -224,7 +227,8 @@ export class EarlierReport {
 /**
  * Reads what `--report` wrote; undefined where there is no such file.
  *
- * @throws {LandfallError} INVALID_CONFIG where it cannot be read, or is something else; {SpecError} INVALID_DIGEST
+ * @throws {LandfallError} INVALID_CONFIG where it cannot be read, or is something else; {SpecError}
+ *   INVALID_DIGEST
  */
 export async function readEarlierReport(file: string): Promise<EarlierReport | undefined> {
   let bytes: Buffer;

@@ -1,7 +1,7 @@
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { CopySession } from '../copy/copy-session.js';
-import type { DestinationPlace } from '../transports/destination.js';
+import type { DestinationTransport } from '../transports/destination.js';
 import type {
   EarlierReport,
   PrunedTag,
@@ -19,21 +19,21 @@ import {
   type PlannedRepository,
   type WantedImage,
 } from './planned.js';
-import type { Connection, MirrorDestination, MirrorFile, PlaceName } from './mirror-file.js';
-import { formatPlace } from './place-name.js';
+import type { Connection, MirrorDestination, MirrorFile, TransportName } from './mirror-file.js';
+import { formatTransport } from './transport-name.js';
 import { type OpenSource, planMirror } from './plan-mirror.js';
 import { planPrunes, prune, type RepositoryPrune } from './plan-prunes.js';
 import { imagesOfShard, type Shard } from './shard.js';
 
 /** Opens what the file names. What it gives is disposed of by the sync. */
-export interface SyncPlaces {
+export interface SyncTransports {
   readonly source: OpenSource;
-  readonly destination: (place: PlaceName, connection: Connection) => Promise<DestinationPlace>;
+  readonly destination: (transport: TransportName, connection: Connection) => Promise<DestinationTransport>;
 }
 
 export interface SyncOptions extends Abortable {
   readonly file: MirrorFile;
-  readonly places: SyncPlaces;
+  readonly transports: SyncTransports;
   /** Looks at everything and changes nothing. Default false. */
   readonly dryRun?: boolean | undefined;
   /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
@@ -47,8 +47,8 @@ export interface SyncOptions extends Abortable {
   /** What says which signatures each image needs; without it, none. An image that lacks them fails. */
   readonly policy?: PolicyFile | undefined;
   /**
-   * Deletes at the destination what the file asks for no more, once it was shown and the answer is yes. Not asked in a run
-   * that only looks. Absent: nothing is deleted.
+   * Deletes at the destination what the file asks for no more, once it was shown and the answer is yes. Not
+   * asked in a run that only looks. Absent: nothing is deleted.
    */
   readonly prune?: ((prunes: readonly RepositoryPrune[]) => Promise<boolean>) | undefined;
   /** Told what happens, at once and one event after the other. What it throws ends the run. */
@@ -58,10 +58,12 @@ export interface SyncOptions extends Abortable {
 const IMAGES_AT_ONCE = 8;
 
 /**
- * Makes the destinations have what the file asks for, one destination after the other. They are the only state: what one has
- * under its name is not moved again, so that a run that broke off is gone on with by the next, and two at once do no harm.
+ * Makes the destinations have what the file asks for, one destination after the other. They are the only
+ * state: what one has under its name is not moved again, so that a run that broke off is gone on with by the
+ * next, and two at once do no harm.
  *
- * What fails is in the result, and stops nothing else; when `signal` is aborted, all that is left of the images is a failure.
+ * What fails is in the result, and stops nothing else; when `signal` is aborted, all that is left of the
+ * images is a failure.
  *
  * Errors: INVALID_CONFIG where nothing was begun; ABORTED before anything was copied
  */
@@ -85,17 +87,17 @@ class Sync {
   }
 
   async run(): Promise<SyncResult> {
-    const { file, signal, places } = this.#options;
+    const { file, signal, transports } = this.#options;
     this.#check();
     const session = this.#session;
     const plan = await planMirror(file, {
-      openSource: places.source,
-      documents: session.documents,
+      openSource: transports.source,
+      manifests: session.manifests,
       onTags: (repository, tags) => session.noteTags(repository, tags),
       signal,
     });
     this.#failures.push(...failuresOf(plan));
-    for (const message of plan.warnings) session.tell({ type: 'warning', message });
+    for (const message of plan.warnings) session.emit({ type: 'warning', message });
     // Before anything is copied, so that a name that two images would have is no matter of luck.
     const mapped = file.destinations.map((one) => mapImages(plan, one, file));
     const mine = await this.#mine(plan);
@@ -119,12 +121,16 @@ class Sync {
       });
     }
     const running = file.destinations.find(
-      ({ place }) => place.kind === 'registry' || place.kind === 'store',
+      ({ transport }) => transport.kind === 'registry' || transport.kind === 'store',
     );
     if (since !== undefined && running !== undefined) {
-      throw new LandfallError('INVALID_CONFIG', `a delta cannot go to ${formatPlace(running.place)}`, {
-        hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere what is there already is never moved again.',
-      });
+      throw new LandfallError(
+        'INVALID_CONFIG',
+        `a delta cannot go to ${formatTransport(running.transport)}`,
+        {
+          hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere what is there already is never moved again.',
+        },
+      );
     }
     if (pruning !== undefined && shard !== undefined) {
       throw new LandfallError('INVALID_CONFIG', '--prune and --shard exclude each other', {
@@ -132,12 +138,16 @@ class Sync {
       });
     }
     const shared = file.destinations.find(
-      ({ place }) => place.kind === 'archive' && !place.path.includes(SHARD),
+      ({ transport }) => transport.kind === 'archive' && !transport.path.includes(SHARD),
     );
     if (shard !== undefined && shard.count > 1 && shared !== undefined) {
-      throw new LandfallError('INVALID_CONFIG', `all shards would write ${formatPlace(shared.place)}`, {
-        hint: `Put ${SHARD} into the name of the file.`,
-      });
+      throw new LandfallError(
+        'INVALID_CONFIG',
+        `all shards would write ${formatTransport(shared.transport)}`,
+        {
+          hint: `Put ${SHARD} into the name of the file.`,
+        },
+      );
     }
   }
 
@@ -165,21 +175,21 @@ class Sync {
     images: readonly MappedImage[],
     plan: MirrorPlan,
   ): Promise<void> {
-    const { places, file, since, shard, signal, onEvent } = this.#options;
-    const named = placeOf(destination, shard);
-    const name = formatPlace(named);
+    const { transports, file, since, shard, signal, onEvent } = this.#options;
+    const named = transportOf(destination, shard);
+    const name = formatTransport(named);
     const repositories = new Set(images.map(({ to }) => to)).size;
     onEvent?.({ type: 'planned', destination: name, images: images.length, repositories });
-    let place: DestinationPlace;
+    let transport: DestinationTransport;
     try {
-      place = await places.destination(named, destination.connection);
+      transport = await transports.destination(named, destination.connection);
     } catch (error) {
       this.#failures.push({ subject: name, error });
       return;
     }
-    await using opened = place;
+    await using opened = transport;
     const done = await syncImages(images, {
-      place: opened,
+      transport: opened,
       session: this.#session,
       since,
       atOnce: file.concurrency ?? IMAGES_AT_ONCE,
@@ -194,7 +204,7 @@ class Sync {
   }
 
   async #prune(
-    place: DestinationPlace,
+    transport: DestinationTransport,
     o: {
       readonly destination: MirrorDestination;
       readonly images: readonly MappedImage[];
@@ -203,8 +213,8 @@ class Sync {
     },
   ): Promise<void> {
     const { prune: confirm, dryRun = false, signal, onEvent } = this.#options;
-    if (confirm === undefined || place.kind === 'archive') return;
-    const { prunes, unpruned } = await planPrunes(place, { ...o, session: this.#session });
+    if (confirm === undefined || transport.kind === 'archive') return;
+    const { prunes, unpruned } = await planPrunes(transport, { ...o, session: this.#session });
     this.#unpruned.push(...unpruned);
     if (prunes.length === 0) return;
     if (dryRun) {
@@ -230,15 +240,15 @@ class Sync {
    * @returns the images, which are none where an archive could not be written
    */
   async #finish(
-    place: DestinationPlace,
+    transport: DestinationTransport,
     done: readonly SyncedImage[],
     name: string,
   ): Promise<readonly SyncedImage[]> {
     const { signal, dryRun = false } = this.#options;
-    const isArchive = place.kind === 'archive';
+    const isArchive = transport.kind === 'archive';
     if (dryRun || (isArchive && !done.some(({ outcome }) => outcome === 'copied'))) return done;
     try {
-      await place.finish(isArchive ? { signal } : {});
+      await transport.finish(isArchive ? { signal } : {});
       return done;
     } catch (error) {
       if (!isArchive) this.#failures.push({ subject: name, error });
@@ -256,14 +266,14 @@ function lost(image: SyncedImage, error: unknown): SyncedImage {
 /** Stands for the number of the shard, so that each has an archive of its own. */
 const SHARD = '{shard}';
 
-function placeOf({ place }: MirrorDestination, shard: Shard | undefined): PlaceName {
-  if (place.kind === 'registry' || place.kind === 'store') return place;
-  return { ...place, path: place.path.replaceAll(SHARD, String(shard?.index ?? 0)) };
+function transportOf({ transport }: MirrorDestination, shard: Shard | undefined): TransportName {
+  if (transport.kind === 'registry' || transport.kind === 'store') return transport;
+  return { ...transport, path: transport.path.replaceAll(SHARD, String(shard?.index ?? 0)) };
 }
 
 /**
- * Workers that do not see the same come to different answers about who does what, and an image might be nobody's: one that could
- * not look at everything does nothing, so that it is tried again.
+ * Workers that do not see the same come to different answers about who does what, and an image might be
+ * nobody's: one that could not look at everything does nothing, so that it is tried again.
  */
 function refusePassing(failures: readonly SyncFailure[]): void {
   const passing = failures.find(({ error }) => mayPass(error));

@@ -9,8 +9,8 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export type YamlPath = readonly (string | number)[];
 
 /**
- * A YAML document with the place of everything in it. All plain values are read as the text that stands there: `1.10` is a
- * tag, and not the number 1.1.
+ * A YAML document with the place of everything in it. All plain values are read as the text that stands
+ * there: `1.10` is a tag, and not the number 1.1.
  */
 export class YamlText {
   readonly name: string;

@@ -11,8 +11,9 @@ import {
 } from '../../spec/index.js';
 
 /**
- * `landfall.json`, which stands beside `index.json` in an archive or a layout: what of its indexes and manifests was left
- * out on purpose, and in an archive, which never changes, the digests of the files that have no other.
+ * `landfall.json`, which stands beside `index.json` in an archive or a layout: what of its indexes and
+ * manifests was left out on purpose, and in an archive, which never changes, the digests of the files that
+ * have no other.
  */
 export const DECLARATION_FILE = 'landfall.json';
 

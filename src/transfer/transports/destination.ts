@@ -12,13 +12,18 @@ export interface PutOptions extends Abortable {
   /** What the content is to be called in the repository. */
   readonly tag?: string | undefined;
   /**
-   * Whether it is wanted by itself, and not only as a part of what has a tag: a referrer, or an image that is known by its
-   * digest alone. Such content is listed where the place has lists.
+   * Whether it is wanted by itself, and not only as a part of what has a tag: a referrer, or an image that is
+   * known by its digest alone. Such content is listed where the place has lists.
    */
   readonly root?: boolean | undefined;
-  /** What a manifest or an index names that does not come along, on purpose; declared where the place can say so. */
+  /**
+   * What a manifest or an index names that does not come along, on purpose; declared where the place can say
+   * so.
+   */
   readonly omitted?: readonly Descriptor[] | undefined;
-  /** Repositories that had the content in this run or the source's, in the same registry: `library/debian`. */
+  /**
+   * Repositories that had the content in this run or the source's, in the same registry: `library/debian`.
+   */
   readonly mountFrom?: readonly string[] | undefined;
   /** Whether the caller has just seen that it is not there, so that nobody looks again. */
   readonly absent?: boolean | undefined;
@@ -28,30 +33,35 @@ export interface PutOptions extends Abortable {
 
 export interface DeleteTagOptions extends Abortable {
   /**
-   * What tags name that stay, for a place that can delete no tag but only what it names: that is then not deleted. Without it
-   * the place looks for itself.
+   * What tags name that stay, for a place that can delete no tag but only what it names: that is then not
+   * deleted. Without it the place looks for itself.
    */
   readonly kept?: ReadonlySet<Digest> | undefined;
 }
 
-/** What became of content that was to be put. `mounted`: another repository of the registry had it; `exists`: this one had. */
+/**
+ * What became of content that was to be put. `mounted`: another repository of the registry had it; `exists`:
+ * this one had.
+ */
 export type PutOutcome = 'copied' | 'mounted' | 'exists';
 
 /**
- * One repository, to write. What a manifest names is put before it. Nothing becomes visible that does not have its
- * descriptor's size and digest.
+ * One repository, to write. What a manifest names is put before it. Nothing becomes visible that does not
+ * have its descriptor's size and digest.
  */
 export interface DestinationRepository {
   /** As in {@link SourceRepository.name}. */
   readonly name: string;
   readonly location: string;
-  readonly place: DestinationPlace;
+  readonly transport: DestinationTransport;
   /**
-   * What is there, where that is on this machine, so that copies look whether all of it is. A registry is believed: it has
-   * what its manifests name.
+   * What is there, where that is on this machine, so that copies look whether all of it is. A registry is
+   * believed: it has what its manifests name.
    */
   readonly blobs?: Pick<BlobProvider, 'info' | 'open'>;
-  /** Reads back what is there, and what refers to it there; absent where nothing can be read before the end. */
+  /**
+   * Reads back what is there, and what refers to it there; absent where nothing can be read before the end.
+   */
   readonly readBack?: Pick<SourceRepository, 'fetch' | 'referrers'>;
   /** What remembers which of its images were verified; absent where nothing does. */
   readonly memory?: SignatureMemory;
@@ -75,17 +85,18 @@ export interface DestinationRepository {
   deleteManifest(digest: Digest, options?: Abortable): Promise<void>;
 }
 
-export type PlaceKind = 'registry' | 'store' | 'layout' | 'archive';
+export type TransportKind = 'registry' | 'store' | 'layout' | 'archive';
 
 /** Where images are written. Whoever opens one disposes of it, after `finish` or instead of it. */
-export interface DestinationPlace extends AsyncDisposable {
-  readonly kind: PlaceKind;
+export interface DestinationTransport extends AsyncDisposable {
+  readonly kind: TransportKind;
   /** The same for all that shares blobs: those of one registry, store, layout or archive. */
   readonly name: string;
   repository(name: string): DestinationRepository;
   /**
-   * Ends the writing: afterwards all that was put survives a power cut, where the place is on this machine. An archive is
-   * written only now. What was put before stays where it fails, except in an archive, of which nothing is left.
+   * Ends the writing: afterwards all that was put survives a power cut, where the place is on this machine.
+   * An archive is written only now. What was put before stays where it fails, except in an archive, of which
+   * nothing is left.
    */
   finish(options?: Abortable): Promise<void>;
 }
@@ -98,7 +109,10 @@ export interface DestinationPlace extends AsyncDisposable {
  */
 
 export interface ReferrersOptions extends Abortable {
-  /** The repository's tags, where the caller has listed them: what keeps lists of referrers as tags need then not be asked in vain. */
+  /**
+   * The repository's tags, where the caller has listed them: what keeps lists of referrers as tags need then
+   * not be asked in vain.
+   */
   readonly tags?: ReadonlySet<string> | undefined;
 }
 
@@ -120,8 +134,8 @@ export interface SourceRepository {
   /** Where it is mounted from, should the destination be the same registry. */
   readonly registry?: string;
   /**
-   * What a tag or a digest names; undefined where it names nothing. A registry is asked by one HEAD; with `byGet`, for the
-   * manifest itself. Errors: those of the place, NOT_FOUND not among them.
+   * What a tag or a digest names; undefined where it names nothing. A registry is asked by one HEAD; with
+   * `byGet`, for the manifest itself. Errors: those of the place, NOT_FOUND not among them.
    */
   resolve(tagOrDigest: string, options?: ResolveOptions): Promise<Descriptor | undefined>;
   /** Its tags, in any order. Errors: NOT_FOUND where there is no such repository. */
@@ -130,7 +144,10 @@ export interface SourceRepository {
   referrers(subject: Digest, options?: ReferrersOptions): AsyncIterable<Descriptor>;
   /** Whether it has content, where repositories of its place may differ in that; absent where they cannot. */
   has?(descriptor: Descriptor, options?: Abortable): Promise<boolean>;
-  /** How many bytes a blob has; undefined where it is not there. Absent where a place's content tells. Errors: those of the place. */
+  /**
+   * How many bytes a blob has; undefined where it is not there. Absent where a place's content tells. Errors:
+   * those of the place.
+   */
   blobSize?(digest: Digest, options?: Abortable): Promise<number | undefined>;
   /**
    * The bytes of content, from an offset on. Whoever receives them verifies them.
@@ -138,16 +155,19 @@ export interface SourceRepository {
    */
   fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
   /**
-   * Says that what was fetched was not the content. Whether asking again can bring something else, from another host or after a
-   * mishap on the way; absent where content is read where it lies.
+   * Says that what was fetched was not the content. Whether asking again can bring something else, from
+   * another host or after a mishap on the way; absent where content is read where it lies.
    */
   distrust?(descriptor: Descriptor): Promise<boolean>;
-  /** What a signature policy is to know of what a tag or a digest names. Nothing is asked of a registry. Errors: those of the place. */
+  /**
+   * What a signature policy is to know of what a tag or a digest names. Nothing is asked of a registry.
+   * Errors: those of the place.
+   */
   governed(tagOrDigest: string, options?: GovernedOptions): Promise<GovernedImage>;
 }
 
 /** Where images are read. Whoever opens one disposes of it. */
-export interface SourcePlace extends AsyncDisposable {
+export interface SourceTransport extends AsyncDisposable {
   /** `docker://`, `oci-archive:/media/images.tar`: the beginning of the location of all that lies there. */
   readonly name: string;
   repository(name: string): SourceRepository;
@@ -155,7 +175,10 @@ export interface SourcePlace extends AsyncDisposable {
   repositories(options?: Abortable): Promise<readonly string[]>;
 }
 
-/** Does what fetches content, and does it again where the content was wrong and its source may bring something else. */
+/**
+ * Does what fetches content, and does it again where the content was wrong and its source may bring something
+ * else.
+ */
 export async function fetchedRight<T>(
   source: Pick<SourceRepository, 'distrust'>,
   descriptor: Descriptor,
@@ -175,7 +198,9 @@ export interface GovernedImage {
   readonly image: PolicyImage;
   /** The tag that it has there; undefined where it was named by its digest alone. */
   readonly tag: string | undefined;
-  /** Where its signatures are looked for, in this order, beside those that {@link GovernedImage.memory} keeps. */
+  /**
+   * Where its signatures are looked for, in this order, beside those that {@link GovernedImage.memory} keeps.
+   */
   readonly signatures: readonly SignatureSource[];
   readonly memory?: SignatureMemory | undefined;
 }

@@ -1,13 +1,13 @@
 import { mapLimited } from '../../concurrency/index.js';
 import type { BlobProvider } from '../../content/index.js';
 import {
-  type ImageDocument,
+  type ManifestOrIndex,
   isSilent,
   MAX_SILENT,
   readManifest,
   readVerified,
   silentEntries,
-} from '../../engine/images/read-document.js';
+} from '../../engine/images/read-manifest.js';
 import { type Abortable, isLandfallError, SpecError, throwIfAborted } from '../../errors.js';
 import {
   algorithmOf,
@@ -26,7 +26,7 @@ import {
 } from '../../spec/index.js';
 import type { ReferrersOptions, SourceRepository } from './destination.js';
 
-/** What of a graph is what. A `blob` is in an index and no document, or a layer that no image has. */
+/** What of a graph is what. A `blob` is in an index and no manifest, or a layer that no image has. */
 export type GraphRole = 'index' | 'manifest' | 'config' | 'layer' | 'blob';
 
 /** Content of an image, or what refers to it, with all that it consists of. */
@@ -51,18 +51,26 @@ export interface ImageGraphOptions extends Abortable {
   readonly content: Pick<BlobProvider, 'open' | 'info'>;
   /** Whether `content` knows what it has. */
   readonly isLocal: boolean;
-  /** Only this platform of an index, and what names none; where only configs can say it, without the images for others. */
+  /**
+   * Only this platform of an index, and what names none; where only configs can say it, without the images
+   * for others.
+   */
   readonly platform?: Platform | undefined;
   /** Default true. */
   readonly referrers?: boolean | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Indexes have two levels at most and signatures three; what is deeper is a bomb, or a registry that lies. */
+/**
+ * Indexes have two levels at most and signatures three; what is deeper is a bomb, or a registry that lies.
+ */
 const MAX_LEVELS = 12;
 /** Large images have some 60 platforms with an attestation each. */
 const MAX_DOCUMENTS = 2000;
-/** Of all documents together, which are kept while the tree is made: those of the largest images have less than one. */
+/**
+ * Of all manifests together, which are kept while the tree is made: those of the largest images have less
+ * than one.
+ */
 const MAX_DOCUMENT_MIB = 32;
 /** Of the tree that is made in the end, repetitions included. */
 const MAX_NODES = 50_000;
@@ -72,9 +80,9 @@ const CUT_SHORT = `what is more than ${MAX_LEVELS} levels deep, beyond ${MAX_DOC
 const CONCURRENCY = 8;
 const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 
-interface ReadDocument {
+interface LoadedManifest {
   /** Undefined where it is not there. */
-  readonly document: ImageDocument | undefined;
+  readonly manifest: ManifestOrIndex | undefined;
   /** What of its children is asked for. */
   readonly children: readonly Descriptor[];
   readonly referrers: readonly FoundReferrer[];
@@ -86,28 +94,28 @@ interface FoundReferrer {
 }
 
 /**
- * All that an image consists of, and what refers to any of it, wherever it lies. Each document is read once. What goes on without an
- * end, or is larger than any honest image, is cut short with a warning.
+ * All that an image consists of, and what refers to any of it, wherever it lies. Each manifest is read once.
+ * What goes on without an end, or is larger than any honest image, is cut short with a warning.
  *
- * Errors: those of the place; INVALID_MANIFEST and the like for a document that is broken.
+ * Errors: those of the place; INVALID_MANIFEST and the like for a manifest that is broken.
  */
 export async function imageGraph(target: Descriptor, o: ImageGraphOptions): Promise<GraphNode> {
-  const documents = await new GraphReading(o).all(target);
-  const missing = await missingBlobs(documents, o);
-  return new GraphTree(documents, missing, o).node({ descriptor: target }, undefined);
+  const manifests = await new GraphReading(o).all(target);
+  const missing = await missingBlobs(manifests, o);
+  return new GraphTree(manifests, missing, o).node({ descriptor: target }, undefined);
 }
 
 class GraphReading {
   readonly #options: ImageGraphOptions;
-  readonly #documents = new Map<Digest, ReadDocument>();
+  readonly #manifests = new Map<Digest, LoadedManifest>();
   #bytesLeft = MAX_DOCUMENT_MIB * 1024 * 1024;
 
   constructor(options: ImageGraphOptions) {
     this.#options = options;
   }
 
-  /** The documents that are reached from a target, level by level. */
-  async all(target: Descriptor): Promise<ReadonlyMap<Digest, ReadDocument>> {
+  /** The manifests that are reached from a target, level by level. */
+  async all(target: Descriptor): Promise<ReadonlyMap<Digest, LoadedManifest>> {
     const { signal, onWarning } = this.#options;
     const tags = await this.#tags();
     let level: readonly Descriptor[] = [target];
@@ -117,29 +125,29 @@ class GraphReading {
       const taken = depth === MAX_LEVELS ? [] : this.#fitting(wanted);
       if (taken.length < wanted.length) onWarning?.(CUT_SHORT);
       const read = await mapLimited(taken, CONCURRENCY, async (descriptor) => {
-        const document = await this.#read(descriptor);
-        const children = document === undefined ? [] : await this.#shown(document);
+        const manifest = await this.#read(descriptor);
+        const children = manifest === undefined ? [] : await this.#shown(manifest);
         const referrers = await this.#referrers(descriptor, tags);
-        return [descriptor.digest, { document, children, referrers }] as const;
+        return [descriptor.digest, { manifest, children, referrers }] as const;
       });
-      for (const [digest, found] of read) this.#documents.set(digest, found);
+      for (const [digest, found] of read) this.#manifests.set(digest, found);
       level = read.flatMap(([, found]) => [
         ...found.children,
         ...found.referrers.map(({ descriptor }) => descriptor),
       ]);
     }
-    return this.#documents;
+    return this.#manifests;
   }
 
   #fresh(level: readonly Descriptor[]): readonly Descriptor[] {
-    const fresh = level.filter((one) => isDocument(one) && !this.#documents.has(one.digest));
+    const fresh = level.filter((one) => isManifestOrIndex(one) && !this.#manifests.has(one.digest));
     return [...new Map(fresh.map((one) => [one.digest, one])).values()];
   }
 
   /** As many of them as there is room for. */
   #fitting(wanted: readonly Descriptor[]): readonly Descriptor[] {
-    return wanted.slice(0, MAX_DOCUMENTS - this.#documents.size).filter(({ size }) => {
-      // What is larger than any document may be is refused when it is read.
+    return wanted.slice(0, MAX_DOCUMENTS - this.#manifests.size).filter(({ size }) => {
+      // What is larger than any manifest may be is refused when it is read.
       const bytes = Math.min(size, LIMITS.manifestBytes);
       if (bytes > this.#bytesLeft) return false;
       this.#bytesLeft -= bytes;
@@ -147,7 +155,7 @@ class GraphReading {
     });
   }
 
-  async #read(descriptor: Descriptor): Promise<ImageDocument | undefined> {
+  async #read(descriptor: Descriptor): Promise<ManifestOrIndex | undefined> {
     try {
       return await readManifest(this.#options.content, descriptor);
     } catch (error) {
@@ -157,17 +165,17 @@ class GraphReading {
     }
   }
 
-  /** What a document consists of, as far as it is asked for. */
-  async #shown(document: ImageDocument): Promise<readonly Descriptor[]> {
+  /** What a manifest consists of, as far as it is asked for. */
+  async #shown(manifest: ManifestOrIndex): Promise<readonly Descriptor[]> {
     const { platform, content } = this.#options;
-    if (document.kind === 'manifest' || platform === undefined) return childrenOf(document);
+    if (manifest.kind === 'manifest' || platform === undefined) return childrenOf(manifest);
     const { matches } = platformMatcher(platform);
     const isFor = ({ platform: said }: Descriptor): boolean => said !== undefined && matches(said);
-    const { manifests } = document;
+    const { manifests } = manifest;
     const others = new Set<Descriptor>();
     // More of them than any image has are no images, and all shown.
     if (!manifests.some(isFor) && manifests.filter(isSilent).length <= MAX_SILENT) {
-      const silent = await silentEntries(document, (d) => readVerified(content, d));
+      const silent = await silentEntries(manifest, (d) => readVerified(content, d));
       for (const { entry, platforms } of silent)
         if (platforms.length > 0 && !platforms.some(matches)) others.add(entry);
     }
@@ -217,18 +225,18 @@ class GraphReading {
 
 /** Makes a tree of what was read: what is at several places is whole at the first of them. */
 class GraphTree {
-  readonly #documents: ReadonlyMap<Digest, ReadDocument>;
+  readonly #manifests: ReadonlyMap<Digest, LoadedManifest>;
   readonly #missing: ReadonlySet<Digest>;
   readonly #options: ImageGraphOptions;
   readonly #uses = new Map<Digest, number>();
   #nodes = 0;
 
   constructor(
-    documents: ReadonlyMap<Digest, ReadDocument>,
+    manifests: ReadonlyMap<Digest, LoadedManifest>,
     missing: ReadonlySet<Digest>,
     options: ImageGraphOptions,
   ) {
-    this.#documents = documents;
+    this.#manifests = manifests;
     this.#missing = missing;
     this.#options = options;
   }
@@ -242,32 +250,32 @@ class GraphTree {
     const uses = (this.#uses.get(digest) ?? 0) + 1;
     this.#uses.set(digest, uses);
     this.#nodes += 1;
-    const read = this.#documents.get(digest);
+    const read = this.#manifests.get(digest);
     const isWhole = uses === 1 && this.#nodes <= MAX_NODES;
-    const { document, children = [], referrers = [] } = (isWhole ? read : undefined) ?? {};
-    const type = artifactTypeOf(descriptor, read?.document);
+    const { manifest, children = [], referrers = [] } = (isWhole ? read : undefined) ?? {};
+    const type = artifactTypeOf(descriptor, read?.manifest);
     return {
       role: role ?? roleOf(mediaType),
       descriptor,
       ...(type === undefined ? {} : { artifactType: type }),
       ...(tag === undefined ? {} : { tag }),
       uses,
-      isRepeated: !isWhole && read?.document !== undefined,
+      isRepeated: !isWhole && read?.manifest !== undefined,
       ...this.#presence(digest, read),
-      children: this.#nodesOf(children, document),
+      children: this.#nodesOf(children, manifest),
       referrers: referrers.map((referrer) => this.#make(referrer, undefined)),
     };
   }
 
-  #nodesOf(children: readonly Descriptor[], document: ImageDocument | undefined): readonly GraphNode[] {
+  #nodesOf(children: readonly Descriptor[], manifest: ManifestOrIndex | undefined): readonly GraphNode[] {
     return children.map((child) => {
-      if (document?.kind !== 'manifest') return this.#make({ descriptor: child }, undefined);
-      return this.#make({ descriptor: child }, child === document.config ? 'config' : 'layer');
+      if (manifest?.kind !== 'manifest') return this.#make({ descriptor: child }, undefined);
+      return this.#make({ descriptor: child }, child === manifest.config ? 'config' : 'layer');
     });
   }
 
-  #presence(digest: Digest, read: ReadDocument | undefined): Pick<GraphNode, 'isMissing'> {
-    if (read !== undefined) return { isMissing: read.document === undefined };
+  #presence(digest: Digest, read: LoadedManifest | undefined): Pick<GraphNode, 'isMissing'> {
+    if (read !== undefined) return { isMissing: read.manifest === undefined };
     return this.#options.isLocal ? { isMissing: this.#missing.has(digest) } : {};
   }
 
@@ -282,30 +290,30 @@ class GraphTree {
   }
 }
 
-/** What is not here of what documents list. */
+/** What is not here of what manifests list. */
 async function missingBlobs(
-  documents: ReadonlyMap<Digest, ReadDocument>,
+  manifests: ReadonlyMap<Digest, LoadedManifest>,
   { content, isLocal }: ImageGraphOptions,
 ): Promise<ReadonlySet<Digest>> {
   if (!isLocal) return new Set();
   const listed = new Set<Digest>();
-  for (const { document } of documents.values()) {
-    for (const { digest } of document === undefined ? [] : childrenOf(document)) listed.add(digest);
+  for (const { manifest } of manifests.values()) {
+    for (const { digest } of manifest === undefined ? [] : childrenOf(manifest)) listed.add(digest);
   }
-  const digests = [...listed].filter((digest) => !documents.has(digest));
+  const digests = [...listed].filter((digest) => !manifests.has(digest));
   const infos = await mapLimited(digests, CONCURRENCY, (digest) => content.info(digest));
   return new Set(digests.filter((_, at) => infos[at] === undefined));
 }
 
-function artifactTypeOf(descriptor: Descriptor, document: ImageDocument | undefined): string | undefined {
-  const { artifactType } = document === undefined ? descriptor : referrerDescriptor(descriptor, document);
+function artifactTypeOf(descriptor: Descriptor, manifest: ManifestOrIndex | undefined): string | undefined {
+  const { artifactType } = manifest === undefined ? descriptor : referrerDescriptor(descriptor, manifest);
   // An image's config says that it is no artifact.
   return artifactType === undefined || artifactType === '' || isConfigType(artifactType)
     ? undefined
     : artifactType;
 }
 
-function isDocument({ mediaType }: Descriptor): boolean {
+function isManifestOrIndex({ mediaType }: Descriptor): boolean {
   return isIndexType(mediaType) || isManifestType(mediaType);
 }
 
@@ -319,7 +327,9 @@ export const REFERRER_DEPTH = 8;
 /** Of one digest. An image that is signed daily for years has some 1,000. */
 const MOST_REFERRERS = 10_000;
 
-/** What refers to a digest, from whoever may list what he likes. Errors: those of the source; LIMIT_EXCEEDED. */
+/**
+ * What refers to a digest, from whoever may list what he likes. Errors: those of the source; LIMIT_EXCEEDED.
+ */
 export async function* boundedReferrers(
   source: Pick<SourceRepository, 'referrers'>,
   subject: Digest,
@@ -350,8 +360,8 @@ export interface IsCompleteOptions {
 }
 
 /**
- * Whether all that a descriptor stands for is there, as far as it was chosen. Documents are read and verified, other blobs are
- * looked for by their size only.
+ * Whether all that a descriptor stands for is there, as far as it was chosen. Manifests are read and
+ * verified, other blobs are looked for by their size only.
  *
  * Errors: INVALID_MANIFEST and the like, DIGEST_MISMATCH, FILESYSTEM, and those of `select`.
  */
@@ -376,9 +386,9 @@ async function looksComplete(
   const { mediaType } = descriptor;
   if (!isIndexType(mediaType) && !isManifestType(mediaType)) return true;
   if (depth > LIMITS.indexDepth) return false;
-  const document = await readManifest(blobs, descriptor);
+  const manifest = await readManifest(blobs, descriptor);
   const parts =
-    document.kind === 'index' ? (await select(descriptor, document, depth)).kept : childrenOf(document);
+    manifest.kind === 'index' ? (await select(descriptor, manifest, depth)).kept : childrenOf(manifest);
   for (const part of parts) {
     if (!(await looksComplete(blobs, part, { ...options, depth: depth + 1 }))) return false;
   }

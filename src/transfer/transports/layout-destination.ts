@@ -19,7 +19,7 @@ import {
   TemporaryFile,
   withRootLocked,
 } from '../../content/index.js';
-import { readManifest } from '../../engine/images/read-document.js';
+import { readManifest } from '../../engine/images/read-manifest.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
   type Descriptor,
@@ -30,7 +30,7 @@ import {
   MEDIA_TYPES,
 } from '../../spec/index.js';
 import type {
-  DestinationPlace,
+  DestinationTransport,
   DestinationRepository,
   OpenContent,
   PutOptions,
@@ -38,7 +38,7 @@ import type {
   SourceRepository,
 } from './destination.js';
 import { LayoutIndex, namedEntry, namelessEntry, writeWhole } from './layout-index.js';
-import { LayoutPlace } from './layout-place.js';
+import { LayoutTransport } from './layout-transport.js';
 import { verifiedContent } from './verified-content.js';
 
 /** What other programs, and file systems, leave in a directory that is otherwise empty. */
@@ -46,32 +46,32 @@ const NOTHING: ReadonlySet<string> = new Set(['lost+found']);
 const TEMPORARY = '.landfall-';
 
 /**
- * An OCI layout directory to write (image-spec: image-layout.md). Any number of processes may write to one at once: each blob
- * gets its name when it is whole, and `index.json` is changed by one at a time.
+ * An OCI layout directory to write (image-spec: image-layout.md). Any number of processes may write to one at
+ * once: each blob gets its name when it is whole, and `index.json` is changed by one at a time.
  */
-export class LayoutDestination implements DestinationPlace {
+export class LayoutDestination implements DestinationTransport {
   readonly kind = 'layout';
   readonly name: string;
   readonly directory: string;
   readonly layout: OciLayout;
   /** The same, to read. */
-  readonly source: LayoutPlace;
+  readonly source: LayoutTransport;
   readonly index: LayoutIndex;
-  readonly #turns = new KeyedLimiter<Digest>(1);
+  readonly #slots = new KeyedLimiter<Digest>(1);
 
   private constructor(directory: string, layout: OciLayout) {
     this.directory = directory;
     this.name = `oci:${directory}`;
     this.layout = layout;
-    this.source = new LayoutPlace({ content: layout, location: this.name, path: directory });
+    this.source = new LayoutTransport({ content: layout, location: this.name, path: directory });
     this.index = new LayoutIndex(directory);
   }
 
   /**
    * Opens a layout, or makes one where there is nothing.
    *
-   * @throws {LandfallError} INVALID_CONFIG for a directory with something else in it, or a store of ours; UNSUPPORTED for a layout
-   *   of an unknown version; INVALID_MANIFEST; FILESYSTEM, NO_SPACE; ABORTED
+   * @throws {LandfallError} INVALID_CONFIG for a directory with something else in it, or a store of ours;
+   *   UNSUPPORTED for a layout of an unknown version; INVALID_MANIFEST; FILESYSTEM, NO_SPACE; ABORTED
    */
   static async open(directory: string, o: Abortable = {}): Promise<LayoutDestination> {
     try {
@@ -88,9 +88,12 @@ export class LayoutDestination implements DestinationPlace {
     return new LayoutDestinationRepository(this, name);
   }
 
-  /** Brings a blob; from the same process each once at a time. Where that fails, who waited for it tries by itself. */
+  /**
+   * Brings a blob; from the same process each once at a time. Where that fails, who waited for it tries by
+   * itself.
+   */
   async putBlob(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<PutOutcome> {
-    return await this.#turns.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
+    return await this.#slots.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
   }
 
   /** Nothing is left to do: each blob and each change of the index was made durable at once. */
@@ -163,22 +166,23 @@ function exists(path: string): Promise<boolean> {
 }
 
 /**
- * The images of one repository in a layout, under their canonical names; of the repository `''` those under whatever name.
- * What is wanted without a tag has an entry without a name, or where it is an image of a repository by its digest.
+ * The images of one repository in a layout, under their canonical names; of the repository `''` those under
+ * whatever name. What is wanted without a tag has an entry without a name, or where it is an image of a
+ * repository by its digest.
  */
 export class LayoutDestinationRepository implements DestinationRepository {
   readonly name: string;
   readonly location: string;
-  readonly place: LayoutDestination;
+  readonly transport: LayoutDestination;
   readonly blobs: Pick<BlobProvider, 'info' | 'open'>;
   readonly readBack: SourceRepository;
 
-  constructor(place: LayoutDestination, name: string) {
+  constructor(transport: LayoutDestination, name: string) {
     this.name = name;
-    this.location = name === '' ? place.name : `${place.name}:${name}`;
-    this.place = place;
-    this.blobs = place.layout;
-    this.readBack = place.source.repository(name);
+    this.location = name === '' ? transport.name : `${transport.name}:${name}`;
+    this.transport = transport;
+    this.blobs = transport.layout;
+    this.readBack = transport.source.repository(name);
   }
 
   async stored(tagOrDigest: string, o: Abortable = {}): Promise<Descriptor | undefined> {
@@ -186,17 +190,17 @@ export class LayoutDestinationRepository implements DestinationRepository {
   }
 
   async has({ digest, size }: Descriptor): Promise<boolean> {
-    return (await this.place.layout.info(digest))?.size === size;
+    return (await this.transport.layout.info(digest))?.size === size;
   }
 
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {
     const { tag, root = false, omitted, signal } = options;
-    const outcome = await this.place.putBlob(descriptor, open, options);
+    const outcome = await this.transport.putBlob(descriptor, open, options);
     throwIfAborted(signal);
     const name = await this.#nameFor(descriptor, tag, root);
     const isWanted = name !== undefined || root;
     if (!isWanted && (omitted === undefined || omitted.length === 0)) return outcome;
-    await this.place.index.change({
+    await this.transport.index.change({
       entries: (entries) => (isWanted ? this.#with(entries, descriptor, name) : entries),
       omitted,
     });
@@ -204,7 +208,7 @@ export class LayoutDestinationRepository implements DestinationRepository {
   }
 
   async *tags(o: Abortable = {}): AsyncGenerator<string, void, undefined> {
-    const names = this.name === '' ? undefined : await this.place.source.repositories(o);
+    const names = this.name === '' ? undefined : await this.transport.source.repositories(o);
     if (names?.includes(this.name) === false) return;
     yield* this.readBack.tags(o);
   }
@@ -232,7 +236,7 @@ export class LayoutDestinationRepository implements DestinationRepository {
     const { mediaType, digest } = descriptor;
     if (!isManifestType(mediaType) && !isIndexType(mediaType)) return undefined;
     // What refers to something is found by that.
-    const { subject } = await readManifest(this.place.layout, descriptor);
+    const { subject } = await readManifest(this.transport.layout, descriptor);
     return subject === undefined ? `${this.name}@${digest}` : undefined;
   }
 
@@ -260,7 +264,7 @@ export class LayoutDestinationRepository implements DestinationRepository {
     isMeant: (entry: Descriptor, name: string | undefined) => boolean,
   ): Promise<void> {
     let isFound = false as boolean;
-    await this.place.index.change({
+    await this.transport.index.change({
       entries: (entries) => {
         const names = this.#namesOf(entries);
         const left = entries.filter((entry, at) => !isMeant(entry, names[at]));
@@ -270,7 +274,7 @@ export class LayoutDestinationRepository implements DestinationRepository {
     });
     if (isFound) return;
     throw new ContentError('BLOB_NOT_FOUND', `${this.location} has no ${what}`, {
-      details: { path: this.place.directory },
+      details: { path: this.transport.directory },
       hint: 'Check the spelling of the name.',
     });
   }
@@ -286,7 +290,7 @@ export class LayoutDestinationRepository implements DestinationRepository {
   /** What each entry is called: canonically where that is a reference, else as it stands there. */
   #namesOf(entries: readonly Descriptor[]): (string | undefined)[] {
     const index = { kind: 'index' as const, mediaType: MEDIA_TYPES.ociIndex, manifests: entries };
-    return namedEntries(index, this.place.directory).map(({ reference, target }) =>
+    return namedEntries(index, this.transport.directory).map(({ reference, target }) =>
       reference === undefined ? rawNamesOf(target)[0] : formatReference(reference),
     );
   }

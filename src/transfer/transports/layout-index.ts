@@ -34,8 +34,9 @@ interface Waiting extends IndexChange {
 }
 
 /**
- * The `index.json` of a layout that several programs write at once: it is read, changed and put back under a lock on the
- * directory, so that nobody takes away what another one has written. What waits in one process is written together.
+ * The `index.json` of a layout that several programs write at once: it is read, changed and put back under a
+ * lock on the directory, so that nobody takes away what another one has written. What waits in one process is
+ * written together.
  */
 export class LayoutIndex {
   readonly #directory: string;
@@ -47,8 +48,8 @@ export class LayoutIndex {
   }
 
   /**
-   * Resolves when the change is durable. What it names has to be so before.
-   * Errors: INVALID_MANIFEST and the like for a file that is none, LIMIT_EXCEEDED for more entries than readers take; FILESYSTEM.
+   * Resolves when the change is durable. What it names has to be so before. Errors: INVALID_MANIFEST and the
+   * like for a file that is none, LIMIT_EXCEEDED for more entries than readers take; FILESYSTEM.
    */
   async change(change: IndexChange): Promise<void> {
     const done = deferred<undefined>();
@@ -115,7 +116,10 @@ export async function readDeclarationFile(directory: string): Promise<readonly D
   return bytes === undefined ? [] : parseDeclaration(bytes).omitted;
 }
 
-/** How an image is named in an index, so that containerd finds the name as well as those who know the specification. */
+/**
+ * How an image is named in an index, so that containerd finds the name as well as those who know the
+ * specification.
+ */
 export function namedEntry(descriptor: Descriptor, name: string): Descriptor {
   const isReference = canonicalOf(name) === name;
   // By a digest nobody but containerd looks for a name.

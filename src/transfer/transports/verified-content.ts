@@ -10,11 +10,11 @@ export interface VerifiedContentOptions extends Abortable {
 }
 
 /**
- * The bytes of content in order, of which the last are given only when size and digest were found right. A source that breaks is
- * opened again from where it stopped, for as long as each time brings more.
+ * The bytes of content in order, of which the last are given only when size and digest were found right. A
+ * source that breaks is opened again from where it stopped, for as long as each time brings more.
  *
- * Errors: SIZE_MISMATCH, DIGEST_MISMATCH, INVALID_DIGEST (an algorithm that cannot be verified); what `open` and its stream throw;
- * ABORTED.
+ * Errors: SIZE_MISMATCH, DIGEST_MISMATCH, INVALID_DIGEST (an algorithm that cannot be verified); what `open`
+ * and its stream throw; ABORTED.
  */
 export async function* verifiedContent(
   descriptor: Descriptor,

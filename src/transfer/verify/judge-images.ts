@@ -4,10 +4,10 @@ import { type PulledSignature, signaturesOf } from '../../engine/trust/signature
 import { type Abortable, isLandfallError, throwIfAborted } from '../../errors.js';
 import { type Descriptor, type Digest, isIndexType } from '../../spec/index.js';
 import type { PolicyFile, SignatureRuling } from '../../trust/index.js';
-import { chosenPaths, explainUnsigned } from '../copy/copy-gate.js';
-import type { DocumentBytes } from '../../engine/images/read-document.js';
+import { chosenPaths, explainUnsigned } from '../copy/copy-admission.js';
+import type { ReadManifestBytes } from '../../engine/images/read-manifest.js';
 import type { GovernedImage, SourceRepository } from '../transports/destination.js';
-import { DocumentReader } from '../transports/document-reader.js';
+import { ManifestReader } from '../transports/manifest-reader.js';
 import type { VerifyRoot } from './verify.js';
 
 /** An image that a signature policy is to judge. */
@@ -38,8 +38,8 @@ export type PolicyVerdict =
 const CONCURRENCY = 8;
 
 /**
- * Holds images against a signature policy, where they are: all manifests of each that are there. What becomes of them stands in their
- * order; nothing is changed, and nothing is taken from what was remembered.
+ * Holds images against a signature policy, where they are: all manifests of each that are there. What becomes
+ * of them stands in their order; nothing is changed, and nothing is taken from what was remembered.
  *
  * Errors: ABORTED
  */
@@ -75,7 +75,7 @@ interface AskedImage {
 class Judge {
   readonly #policy: PolicyFile;
   readonly #signal: AbortSignal | undefined;
-  readonly #documents = new DocumentReader();
+  readonly #manifests = new ManifestReader();
   /** What was judged as a part of something. */
   readonly #parts = new Set<Digest>();
 
@@ -115,7 +115,11 @@ class Judge {
 
   async #signatures(
     { target, repository, has }: JudgedImage,
-    o: { readonly governed: GovernedImage; readonly ruling: SignatureRuling; readonly read: DocumentBytes },
+    o: {
+      readonly governed: GovernedImage;
+      readonly ruling: SignatureRuling;
+      readonly read: ReadManifestBytes;
+    },
   ): Promise<readonly PulledSignature[]> {
     const signal = this.#signal;
     const resolvable = async ({ digest }: Descriptor): Promise<boolean> =>
@@ -138,7 +142,7 @@ class Judge {
     return signaturesOf(admission);
   }
 
-  #reader({ repository }: JudgedImage): DocumentBytes {
-    return (descriptor) => this.#documents.bytes(repository, descriptor, { signal: this.#signal });
+  #reader({ repository }: JudgedImage): ReadManifestBytes {
+    return (descriptor) => this.#manifests.bytes(repository, descriptor, { signal: this.#signal });
   }
 }

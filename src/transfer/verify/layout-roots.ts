@@ -4,13 +4,13 @@ import type { Abortable } from '../../errors.js';
 import { formatReference, shortDigest } from '../../spec/index.js';
 import type { GovernedImage, SourceRepository } from '../transports/destination.js';
 import type { JudgedRoot } from './judge-images.js';
-import { type LayoutPlace, policyName } from '../transports/layout-place.js';
-import type { RegistryPlace } from '../transports/registry-place.js';
+import { type LayoutTransport, policyName } from '../transports/layout-transport.js';
+import type { RegistryTransport } from '../transports/registry-transport.js';
 
 /** All that a layout or an archive lists, each with the name that people know it by. */
-export async function layoutRoots(place: LayoutPlace, o: Abortable = {}): Promise<JudgedRoot[]> {
-  const repository = place.repository('');
-  const entries = await place.entries(o);
+export async function layoutRoots(transport: LayoutTransport, o: Abortable = {}): Promise<JudgedRoot[]> {
+  const repository = transport.repository('');
+  const entries = await transport.entries(o);
   return entries.map((entry) => {
     const { target, reference } = entry;
     const [raw] = rawNamesOf(target);
@@ -19,7 +19,7 @@ export async function layoutRoots(place: LayoutPlace, o: Abortable = {}): Promis
       name: canonical ?? raw ?? shortDigest(target.digest),
       target,
       repository,
-      governed: () => place.governed(policyName(entry)),
+      governed: () => transport.governed(policyName(entry)),
     };
   });
 }
@@ -33,13 +33,13 @@ const CONCURRENCY = 8;
  * @param path `''` for all, `hub/` for those below it
  */
 export async function registryRoots(
-  place: RegistryPlace,
+  transport: RegistryTransport,
   path: string,
   { signal }: Abortable = {},
 ): Promise<readonly JudgedRoot[]> {
-  const all = await place.repositories({ signal });
-  const below = all.filter((name) => name.startsWith(`${place.host}/${path}`));
-  const roots = await mapLimited(below, CONCURRENCY, (name) => tagged(place.repository(name), signal));
+  const all = await transport.repositories({ signal });
+  const below = all.filter((name) => name.startsWith(`${transport.host}/${path}`));
+  const roots = await mapLimited(below, CONCURRENCY, (name) => tagged(transport.repository(name), signal));
   return roots.flat();
 }
 

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Limiter } from '../../concurrency/index.js';
 import { type Abortable, ContentError, throwIfAborted, UnpackError } from '../../errors.js';
-import { refuseLarger } from '../../engine/images/read-document.js';
+import { refuseLarger } from '../../engine/images/read-manifest.js';
 import {
   childrenOf,
   type Descriptor,
@@ -34,13 +34,15 @@ export interface VerifyRoot {
 /** What names something. */
 export interface VerifyParent {
   readonly descriptor: Descriptor;
-  readonly document: ImageManifest | ImageIndex;
+  readonly manifest: ImageManifest | ImageIndex;
 }
 
 export interface VerifyOptions extends Abortable {
   /** Whether what is missing was left out on purpose. Default: nothing was. */
   readonly isLeftOut?: ((child: Descriptor, parent: VerifyParent) => Promise<boolean> | boolean) | undefined;
-  /** Also holds the layers of images against their configs, for which they are decompressed. Default false. */
+  /**
+   * Also holds the layers of images against their configs, for which they are decompressed. Default false.
+   */
   readonly diffIds?: boolean | undefined;
   /** Also what refers to what is found, as its repository lists it. Default false. */
   readonly referrers?: boolean | undefined;
@@ -53,7 +55,7 @@ export interface VerifyOptions extends Abortable {
 export interface VerifyReport {
   readonly images: readonly { readonly name: string; readonly target: Descriptor }[];
   /** Manifests and indexes that were read, and what they name besides. */
-  readonly documents: number;
+  readonly manifests: number;
   readonly blobs: number;
   /** Of both. */
   readonly bytes: number;
@@ -66,8 +68,8 @@ export interface VerifyReport {
 const CONCURRENCY = 8;
 
 /**
- * Proves images whole: all that they consist of is there, has its size and its digest, and is what its type says. Each is read
- * once, several at a time; a fault ends nothing but itself.
+ * Proves images whole: all that they consist of is there, has its size and its digest, and is what its type
+ * says. Each is read once, several at a time; a fault ends nothing but itself.
  *
  * Errors: ABORTED.
  */
@@ -101,7 +103,7 @@ interface Visit {
 
 class VerifyWalk {
   readonly graph = new VerifyGraph();
-  readonly counts = { documents: 0, blobs: 0, bytes: 0 };
+  readonly counts = { manifests: 0, blobs: 0, bytes: 0 };
   readonly #options: VerifyOptions;
   readonly #limiter: Limiter;
   /** By digest; where repositories differ in what they have, by repository too. */
@@ -110,7 +112,7 @@ class VerifyWalk {
   readonly #readings = new Map<string, Promise<void>>();
   readonly #counted = new Set<Digest>();
   readonly #leftOut = new Map<Digest, Descriptor>();
-  /** Documents whose referrers have not been asked for. */
+  /** Manifests whose referrers have not been asked for. */
   #subjects: Visit[] = [];
   /** What each layer is uncompressed, as far as that was looked at. */
   readonly #diffIds = new Map<Digest, Digest>();
@@ -136,8 +138,9 @@ class VerifyWalk {
   }
 
   /**
-   * What refers to what was found, and to that. Only when all that led to it has been looked at: it may list what it refers to,
-   * which would wait for it as it waits for that. Levels are bounded, since a registry could invent referrers without end.
+   * What refers to what was found, and to that. Only when all that led to it has been looked at: it may list
+   * what it refers to, which would wait for it as it waits for that. Levels are bounded, since a registry
+   * could invent referrers without end.
    */
   async visitReferrers(): Promise<void> {
     for (let depth = 0; this.#subjects.length > 0 && depth < REFERRER_DEPTH; depth += 1) {
@@ -152,7 +155,7 @@ class VerifyWalk {
     try {
       throwIfAborted(this.#options.signal);
       if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
-        await this.#document(visit);
+        await this.#manifest(visit);
       } else await this.#limiter.run(() => this.#blob(visit));
       this.#options.onChecked?.(descriptor);
     } catch (error) {
@@ -169,20 +172,20 @@ class VerifyWalk {
     return (await this.#options.isLeftOut?.(child, parent)) === true;
   }
 
-  async #document(visit: Visit): Promise<void> {
+  async #manifest(visit: Visit): Promise<void> {
     const { descriptor, repository, depth } = visit;
     refuseLarger(descriptor, LIMITS.manifestBytes);
     const bytes = await this.#limiter.run(() => this.#read(descriptor, repository));
-    const document = parseManifest(bytes, descriptor.mediaType);
-    this.#count('documents', descriptor);
-    const children = depth > LIMITS.indexDepth ? [] : childrenOf(document);
+    const manifest = parseManifest(bytes, descriptor.mediaType);
+    this.#count('manifests', descriptor);
+    const children = depth > LIMITS.indexDepth ? [] : childrenOf(manifest);
     for (const child of children) this.graph.addChild(descriptor.digest, child.digest);
     await Promise.all(
       children.map((child) =>
-        this.visit({ descriptor: child, repository, depth: depth + 1, parent: { descriptor, document } }),
+        this.visit({ descriptor: child, repository, depth: depth + 1, parent: { descriptor, manifest } }),
       ),
     );
-    if (document.kind === 'manifest') await this.#holdAgainstConfig(document, repository);
+    if (manifest.kind === 'manifest') await this.#holdAgainstConfig(manifest, repository);
     if (this.#options.referrers === true) this.#subjects.push(visit);
   }
 
@@ -206,7 +209,7 @@ class VerifyWalk {
 
   async #readBlob({ descriptor, repository, parent }: Visit): Promise<void> {
     const { signal } = this.#options;
-    const isLayer = isLayerType(descriptor.mediaType) && parent?.document.kind === 'manifest';
+    const isLayer = isLayerType(descriptor.mediaType) && parent?.manifest.kind === 'manifest';
     if (this.#options.diffIds === true && isLayer) await this.#layer(descriptor, repository);
     else {
       const reading = verifiedContent(descriptor, this.#opener(descriptor, repository), { signal });
@@ -216,7 +219,7 @@ class VerifyWalk {
     this.#count('blobs', descriptor);
   }
 
-  #count(what: 'documents' | 'blobs', { digest, size }: Descriptor): void {
+  #count(what: 'manifests' | 'blobs', { digest, size }: Descriptor): void {
     if (this.#counted.has(digest)) return;
     this.#counted.add(digest);
     this.counts[what] += 1;
@@ -231,7 +234,10 @@ class VerifyWalk {
     this.#diffIds.set(descriptor.digest, diffId);
   }
 
-  /** A config that cannot be read is told of as what it is; one that does not fit its layers as a fault of the config. */
+  /**
+   * A config that cannot be read is told of as what it is; one that does not fit its layers as a fault of the
+   * config.
+   */
   async #holdAgainstConfig(manifest: ImageManifest, repository: SourceRepository): Promise<void> {
     const { config: descriptor, layers } = manifest;
     const isImage =
@@ -270,7 +276,7 @@ class VerifyWalk {
   }
 }
 
-/** With the size: two documents may not agree on that, and one of them is wrong then. */
+/** With the size: two manifests may not agree on that, and one of them is wrong then. */
 function keyOf(descriptor: Descriptor, repository: SourceRepository): string {
   const content = contentOf(descriptor);
   return repository.has === undefined ? content : `${repository.location} ${content}`;

@@ -31,8 +31,8 @@ export async function loadRequirement(
 }
 
 /**
- * The digest of what is asked for, written in one way only: each list of keys or certificates is the sorted digests of their DER, and
- * references are in their full form.
+ * The digest of what is asked for, written in one way only: each list of keys or certificates is the sorted
+ * digests of their DER, and references are in their full form.
  */
 function fingerprintOf(identity: SignedIdentity, { roots, rekorKeys }: LoadedTrust): string {
   const asked = ['sigstoreSigned', canonicalRoots(roots), keyDigests(rekorKeys), canonicalIdentity(identity)];
@@ -131,8 +131,8 @@ export interface LoadedTrust {
 }
 
 /**
- * Reads the keys and certificates that a requirement names. A file that holds anything else beside them is refused, since peers differ in
- * what of it they take.
+ * Reads the keys and certificates that a requirement names. A file that holds anything else beside them is
+ * refused, since peers differ in what of it they take.
  *
  * @throws TrustError POLICY_REJECTED, naming the line of the policy and the file
  */
@@ -174,7 +174,10 @@ const KEY_TYPES: readonly KeyType[] = ['ec', 'rsa', 'ed25519'];
 /** What the logs of sigstore sign with, and all that peers take. */
 const REKOR_TYPES: readonly KeyType[] = ['ec'];
 
-/** One after the other, so that of several faults the first is told, and a long list opens no more than one file. */
+/**
+ * One after the other, so that of several faults the first is told, and a long list opens no more than one
+ * file.
+ */
 async function loadKeys(
   all: readonly PolicyBytes[],
   place: RequirementPlace,
@@ -294,7 +297,10 @@ function fault(
   });
 }
 
-/** How a public key is called for people: `key sha256:` and the first 16 digits of the digest of its SPKI in DER. */
+/**
+ * How a public key is called for people: `key sha256:` and the first 16 digits of the digest of its SPKI in
+ * DER.
+ */
 export function keyName(key: KeyObject): string {
   return `key ${shortKeyName(key)}`;
 }

@@ -23,8 +23,9 @@ import type {
 } from './requirement.js';
 
 /**
- * Parses a policy (containers-policy.json(5)), as strictly as its peers do: what is unknown, stands twice, is of the wrong type or
- * missing refuses the file as a whole, since it may be the misspelled line that was to keep something out.
+ * Parses a policy (containers-policy.json(5)), as strictly as its peers do: what is unknown, stands twice, is
+ * of the wrong type or missing refuses the file as a whole, since it may be the misspelled line that was to
+ * keep something out.
  *
  * @param file for messages, which begin with FILE:LINE:COLUMN
  * @throws TrustError POLICY_REJECTED
@@ -74,7 +75,9 @@ type Check = (scope: string) => string | undefined;
 
 const anything: Check = () => undefined;
 
-/** The transport's own default, `''`, would have the meaning of `/` too, and one of them would hide the other. */
+/**
+ * The transport's own default, `''`, would have the meaning of `/` too, and one of them would hide the other.
+ */
 const path: Check = (scope) => {
   if (!scope.startsWith('/')) return 'it has to be an absolute path';
   if (scope === '/') return 'write "" for all that the transport has';
@@ -88,8 +91,8 @@ const name: Check = (scope) =>
   isDigest(scope) && isVerifiable(scope) ? 'it may not be a digest' : undefined;
 
 /**
- * What peers ask of scopes, also of transports that no image comes by here: they share the file. What they ask of those of atomic and
- * containers-storage depends on how they were built.
+ * What peers ask of scopes, also of transports that no image comes by here: they share the file. What they
+ * ask of those of atomic and containers-storage depends on how they were built.
  */
 const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['docker', anything],
@@ -102,7 +105,10 @@ const CHECKS: ReadonlyMap<string, Check> = new Map([
   ['docker-daemon', name],
 ]);
 
-/** Why a transport cannot have a scope (containers-policy.json(5): Supported transports and their scopes); undefined where it can. */
+/**
+ * Why a transport cannot have a scope (containers-policy.json(5): Supported transports and their scopes);
+ * undefined where it can.
+ */
 export function scopeFault(transport: string, scope: string): string | undefined {
   return scope === '' ? undefined : (CHECKS.get(transport) ?? anything)(scope);
 }
@@ -317,7 +323,10 @@ function prefixFault(text: PolicyText, offset: number, key: string, prefix: stri
   return text.fault(offset, what);
 }
 
-/** What a field names or holds: `…Path` one file, `…Data` the bytes of one, and with an s at the end a list of such. */
+/**
+ * What a field names or holds: `…Path` one file, `…Data` the bytes of one, and with an s at the end a list of
+ * such.
+ */
 function policyBytesOf(text: PolicyText, field: JsonField): readonly PolicyBytes[] {
   const fields = field.key.endsWith('s')
     ? itemsOf(text, field).map((value) => ({ ...field, value }))
@@ -327,8 +336,8 @@ function policyBytesOf(text: PolicyText, field: JsonField): readonly PolicyBytes
 }
 
 /**
- * Peers take a path that is not absolute from wherever the program was started. That would let whoever chooses the directory, of a
- * checkout say, choose the keys.
+ * Peers take a path that is not absolute from wherever the program was started. That would let whoever
+ * chooses the directory, of a checkout say, choose the keys.
  */
 function pathOf(text: PolicyText, field: JsonField): PolicyBytes {
   const path = stringOf(text, field);

@@ -16,8 +16,8 @@ import {
 } from './requirement.js';
 
 /**
- * A signature policy in its file (containers-policy.json(5)). It is read anew whenever it is asked, with the keys that it names, so
- * that what is changed holds from then on.
+ * A signature policy in its file (containers-policy.json(5)). It is read anew whenever it is asked, with the
+ * keys that it names, so that what is changed holds from then on.
  */
 export class PolicyFile {
   /** Absolute. */
@@ -31,8 +31,8 @@ export class PolicyFile {
    * What signatures an image needs; undefined where it needs none.
    *
    * @internal
-   * @throws TrustError POLICY_REJECTED (the policy refuses the image, or cannot be read or understood, and then refuses all), UNSUPPORTED (it
-   *   asks for signatures by GPG)
+   * @throws TrustError POLICY_REJECTED (the policy refuses the image, or cannot be read or understood, and
+   *   then refuses all), UNSUPPORTED (it asks for signatures by GPG)
    */
   async rulingFor(image: PolicyImage): Promise<SignatureRuling | undefined> {
     const policy = await this.#read();
@@ -50,8 +50,9 @@ export class PolicyFile {
   }
 
   /**
-   * Lets in an image of which nobody knows where it is from or what it is called, if the policy accepts anything that is at a
-   * registry. Whether it does for one place only cannot be of use to an image that may be from another.
+   * Lets in an image of which nobody knows where it is from or what it is called, if the policy accepts
+   * anything that is at a registry. Whether it does for one place only cannot be of use to an image that may
+   * be from another.
    *
    * @internal
    * @param what the image, as a person would write it
@@ -163,8 +164,8 @@ const SYSTEM = '/etc/containers/policy.json';
 
 /**
  * Finds the policy that governs: the one that is named, that of `LANDFALL_POLICY`, then the user's
- * (`$HOME/.config/containers/policy.json`) and the system's, where they are there. One that is named governs also where it is not
- * there, and one that is there also where it cannot be read: it then refuses everything.
+ * (`$HOME/.config/containers/policy.json`) and the system's, where they are there. One that is named governs
+ * also where it is not there, and one that is there also where it cannot be read: it then refuses everything.
  *
  * @throws TrustError INVALID_CONFIG if the name is empty
  */
@@ -208,8 +209,9 @@ function given(value: string | undefined): string | undefined {
 }
 
 /**
- * The policy that nobody has named, for what runs for long: the first that is there of some places, looked for anew each time, so that one that
- * is put there later governs from then on. While there is none, everything is accepted.
+ * The policy that nobody has named, for what runs for long: the first that is there of some places, looked
+ * for anew each time, so that one that is put there later governs from then on. While there is none,
+ * everything is accepted.
  */
 export class PolicyInPlaces extends PolicyFile {
   readonly #places: readonly string[];
@@ -238,7 +240,10 @@ export class PolicyInPlaces extends PolicyFile {
   }
 }
 
-/** Whether a policy is there, be it a link to nowhere or where it cannot be looked at: only what surely is not there governs nothing. */
+/**
+ * Whether a policy is there, be it a link to nowhere or where it cannot be looked at: only what surely is not
+ * there governs nothing.
+ */
 async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path);
@@ -252,7 +257,10 @@ async function isThere(path: string): Promise<boolean> {
 /** A namespace is a DNS label (Kubernetes: Namespaces), so it cannot lead out of a directory either. */
 const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** Signature policies by Kubernetes namespace, as CRI-O's `signature_policy_dir` has them: `NAMESPACE.json`, looked for at each question. */
+/**
+ * Signature policies by Kubernetes namespace, as CRI-O's `signature_policy_dir` has them: `NAMESPACE.json`,
+ * looked for at each question.
+ */
 export class PolicyDirectory {
   /** Absolute. */
   readonly path: string;

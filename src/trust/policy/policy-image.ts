@@ -8,9 +8,15 @@ export type PolicyTransport = 'docker' | 'oci' | 'oci-archive' | 'docker-archive
 /** An image as a policy sees it: where it comes from, and what it is called. */
 export interface PolicyImage {
   readonly transport: PolicyTransport;
-  /** What it may be found under below its transport, the most specific first; without `''`, the transport's own default. */
+  /**
+   * What it may be found under below its transport, the most specific first; without `''`, the transport's
+   * own default.
+   */
   readonly scopes: readonly string[];
-  /** What it is called; undefined where it has no name that is a reference. With a digest, the tag beside it counts for nothing. */
+  /**
+   * What it is called; undefined where it has no name that is a reference. With a digest, the tag beside it
+   * counts for nothing.
+   */
   readonly reference: Reference | undefined;
   /** As a person would write it: `docker.io/library/alpine:3`, `oci:/srv/layout:app`. */
   readonly name: string;
@@ -59,7 +65,10 @@ function withoutTagBesideDigest({ registry, repository, tag, digest }: Reference
   };
 }
 
-/** A host is the same however it is written, so a scope in lower case holds for it too; peers take only what is written alike. */
+/**
+ * A host is the same however it is written, so a scope in lower case holds for it too; peers take only what
+ * is written alike.
+ */
 function registryScopes(reference: Reference): readonly string[] {
   const registry = reference.registry.toLowerCase();
   const written = scopesAsWritten(reference);
@@ -69,8 +78,8 @@ function registryScopes(reference: Reference): readonly string[] {
 }
 
 /**
- * The image itself, its repository, what its repository is below, its host with the port, and then, without the port, each domain
- * that the host is below.
+ * The image itself, its repository, what its repository is below, its host with the port, and then, without
+ * the port, each domain that the host is below.
  */
 function scopesAsWritten(reference: Reference): readonly string[] {
   const name = repositoryName(reference);
@@ -93,7 +102,9 @@ function withParents(path: string): readonly string[] {
   return parts.map((_, index) => parts.slice(0, parts.length - index).join('/'));
 }
 
-/** The real path of what is there. What is not there cannot be read either, so whoever reads it tells of it. */
+/**
+ * The real path of what is there. What is not there cannot be read either, so whoever reads it tells of it.
+ */
 async function withoutLinks(path: string): Promise<string> {
   const absolute = resolve(path);
   try {
@@ -106,11 +117,11 @@ async function withoutLinks(path: string): Promise<string> {
 }
 
 /**
- * How what a signature says that it is for has to fit the image (containers-policy.json(5): `signedIdentity`). Without one in the
- * policy it is `matchRepoDigestOrExact`.
+ * How what a signature says that it is for has to fit the image (containers-policy.json(5):
+ * `signedIdentity`). Without one in the policy it is `matchRepoDigestOrExact`.
  *
- * `matchDigest` is landfall's own, for signatures that name no repository, as cosign's bundles do: a name that is there has to be
- * of the image's repository, and none will do.
+ * `matchDigest` is landfall's own, for signatures that name no repository, as cosign's bundles do: a name
+ * that is there has to be of the image's repository, and none will do.
  */
 export type SignedIdentity =
   | { readonly type: 'matchExact' }
@@ -178,7 +189,9 @@ function matchesExactly(intended: Reference | undefined, signed: Reference): tru
   return true;
 }
 
-/** Whoever asks by digest has said which content it is, and that the signature is for it has been verified. */
+/**
+ * Whoever asks by digest has said which content it is, and that the signature is for it has been verified.
+ */
 function matchesRepoDigestOrExact(intended: Reference | undefined, signed: Reference): true | string {
   if (isNameOnly(signed)) return namesNoTag(signed);
   const byDigest = intended?.tag === undefined && intended?.digest !== undefined;

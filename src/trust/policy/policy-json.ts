@@ -93,8 +93,9 @@ export interface JsonField {
 }
 
 /**
- * Reads a text that is known to be JSON, since `JSON.parse` has taken it, and is not nested so deep that the stack would not do. It is
- * read anew because `JSON.parse` tells neither where a value stands nor what stands twice.
+ * Reads a text that is known to be JSON, since `JSON.parse` has taken it, and is not nested so deep that the
+ * stack would not do. It is read anew because `JSON.parse` tells neither where a value stands nor what stands
+ * twice.
  */
 export function readJsonTree(json: string): JsonNode {
   return new TreeReader(json).value();
@@ -165,8 +166,8 @@ const COLON = /[ \t\r\n:]*/y;
 const WORD = /[^ \t\r\n,\]}]*/y;
 
 /**
- * An object of a policy, read field by field. What is not as it has to be refuses the whole file: a field that stands twice, or
- * is of another type, null included. Errors: TrustError POLICY_REJECTED.
+ * An object of a policy, read field by field. What is not as it has to be refuses the whole file: a field
+ * that stands twice, or is of another type, null included. Errors: TrustError POLICY_REJECTED.
  */
 export class PolicyObject {
   readonly fields: readonly JsonField[];

@@ -39,7 +39,10 @@ export type PolicySigners =
 export interface SigstoreSigned {
   readonly type: 'sigstoreSigned';
   readonly signers: PolicySigners;
-  /** PEM public keys of transparency logs, one of which is to have promised to log the signature; empty: that is not asked for. */
+  /**
+   * PEM public keys of transparency logs, one of which is to have promised to log the signature; empty: that
+   * is not asked for.
+   */
   readonly rekorKeys: readonly PolicyBytes[];
   readonly signedIdentity: SignedIdentity;
 }
@@ -92,11 +95,14 @@ export interface SignatureRequirement {
   readonly roots: TrustRoots;
   readonly rekorKeys: readonly KeyObject[];
   /**
-   * `sha256:…` of all that it asks for, the bytes of keys and certificates included: equal for requirements that are met by the same
-   * signatures, whatever files they are written in.
+   * `sha256:…` of all that it asks for, the bytes of keys and certificates included: equal for requirements
+   * that are met by the same signatures, whatever files they are written in.
    */
   readonly fingerprint: string;
-  /** For people: `a signature by the key sha256:3f2a…`, `a signature by ci@example.com (https://issuer.example)`. */
+  /**
+   * For people: `a signature by the key sha256:3f2a…`, `a signature by ci@example.com
+   * (https://issuer.example)`.
+   */
   readonly description: string;
 }
 

@@ -5,30 +5,35 @@ import { Refusal } from './signed-material.js';
 
 export interface PathOptions {
   /** What the policy trusts; each ends a path, whoever has signed it. */
-  readonly anchors: readonly CertificateFacts[];
+  readonly anchors: readonly CertificateInfo[];
   /** What may lead there: of the policy, and what came with the signature. */
-  readonly intermediates: readonly CertificateFacts[];
+  readonly intermediates: readonly CertificateInfo[];
   /** When all of it has to be valid. */
   readonly time: Date;
   /** Why that time: ` when it was logged at 2026-…`. */
   readonly timeSays: string;
 }
 
-/** Signatures of certificates that are verified for one leaf: what came with a signature could be made to fit in any number of ways. */
+/**
+ * Signatures of certificates that are verified for one leaf: what came with a signature could be made to fit
+ * in any number of ways.
+ */
 const MAX_CHECKS = 32;
 /** Authorities between the leaf and the anchor. */
 const MAX_DEPTH = 8;
 
 /**
- * Refuses a certificate that no trusted one has signed, directly or by authorities between them, or that is not for signing code.
+ * Refuses a certificate that no trusted one has signed, directly or by authorities between them, or that is
+ * not for signing code.
  *
- * The verifier of sigstore-js has a check of its own that cannot be used for this: it takes no intermediates but trusted ones, wants
- * every anchor to be signed by itself, knows no extended key usage and insists on logs of certificates, which policies do not name.
- * The rules are those that Go's crypto/x509 has, since peers use it (RFC 5280, 6.1).
+ * The verifier of sigstore-js has a check of its own that cannot be used for this: it takes no intermediates
+ * but trusted ones, wants every anchor to be signed by itself, knows no extended key usage and insists on
+ * logs of certificates, which policies do not name. The rules are those that Go's crypto/x509 has, since
+ * peers use it (RFC 5280, 6.1).
  *
  * @throws Refusal
  */
-export function checkCertificatePath(leaf: CertificateFacts, options: PathOptions): void {
+export function checkCertificatePath(leaf: CertificateInfo, options: PathOptions): void {
   checkTime(leaf, 'its certificate', options);
   if (!leaf.signsCode) throw new Refusal('its certificate is not for signing code');
   if (options.anchors.some((anchor) => anchor.equals(leaf))) return;
@@ -49,7 +54,7 @@ class PathSearch {
   }
 
   /** @param above the authorities that led here, the leaf's own first */
-  reaches(child: CertificateFacts, above: readonly CertificateFacts[]): boolean {
+  reaches(child: CertificateInfo, above: readonly CertificateInfo[]): boolean {
     const { anchors, intermediates } = this.#options;
     if (anchors.some((anchor) => this.#hasSigned(anchor, child, above))) return true;
     if (above.length === MAX_DEPTH) return false;
@@ -61,11 +66,7 @@ class PathSearch {
     );
   }
 
-  #hasSigned(
-    authority: CertificateFacts,
-    child: CertificateFacts,
-    above: readonly CertificateFacts[],
-  ): boolean {
+  #hasSigned(authority: CertificateInfo, child: CertificateInfo, above: readonly CertificateInfo[]): boolean {
     if (!authority.subject.equals(child.issuer)) return false;
     this.#checks += 1;
     if (this.#checks > MAX_CHECKS) throw new Refusal('it came with too many certificates that fit together');
@@ -81,7 +82,7 @@ class PathSearch {
   }
 }
 
-function checkAuthority(authority: CertificateFacts, below: number, options: PathOptions): void {
+function checkAuthority(authority: CertificateInfo, below: number, options: PathOptions): void {
   const what = "the certificate of its certificate's authority";
   if (!authority.isAuthority) throw new Refusal('its certificate was signed by one that is no authority');
   if (below > authority.pathLength) throw new Refusal(`${what} allows no further authority below it`);
@@ -91,7 +92,7 @@ function checkAuthority(authority: CertificateFacts, below: number, options: Pat
 }
 
 function checkTime(
-  { notBefore, notAfter }: CertificateFacts,
+  { notBefore, notAfter }: CertificateInfo,
   what: string,
   { time, timeSays }: PathOptions,
 ): void {
@@ -112,7 +113,10 @@ const ISSUER_V1 = '1.3.6.1.4.1.57264.1.1';
 const ISSUER_V2 = '1.3.6.1.4.1.57264.1.8';
 const ANY_PURPOSE = '2.5.29.37.0';
 const CODE_SIGNING = '1.3.6.1.5.5.7.3.3';
-/** Critical extensions that are heeded here, or say nothing that matters here: key identifiers, revocation lists, policies. */
+/**
+ * Critical extensions that are heeded here, or say nothing that matters here: key identifiers, revocation
+ * lists, policies.
+ */
 const KNOWN: ReadonlySet<string> = new Set([
   KEY_USAGE,
   ALTERNATIVE_NAMES,
@@ -127,8 +131,11 @@ const KNOWN: ReadonlySet<string> = new Set([
 const STRING_TAGS: readonly number[] = [0x0c, 0x13, 0x16];
 const RFC822_NAME = 1;
 
-/** A certificate (RFC 5280) and what of it decides. Made only of what is well-formed and understood; throws Refusal otherwise. */
-export class CertificateFacts {
+/**
+ * A certificate (RFC 5280) and what of it decides. Made only of what is well-formed and understood; throws
+ * Refusal otherwise.
+ */
+export class CertificateInfo {
   readonly der: Buffer;
   /** Compared with `subject` of its issuer byte by byte. */
   readonly issuer: Buffer;
@@ -171,12 +178,12 @@ export class CertificateFacts {
     }
   }
 
-  equals({ der }: CertificateFacts): boolean {
+  equals({ der }: CertificateInfo): boolean {
     return this.der.equals(der);
   }
 
   /** Whether another's key has signed it. */
-  isSignedBy(issuer: CertificateFacts): boolean {
+  isSignedBy(issuer: CertificateInfo): boolean {
     try {
       return this.#certificate.verify(issuer.#certificate);
     } catch {
@@ -199,7 +206,10 @@ export class CertificateFacts {
     return this.#node.checkHost(host, options) !== undefined;
   }
 
-  /** On whose word Fulcio gave it, in both forms that it has had; undefined where it does not say. Throws Refusal where they differ. */
+  /**
+   * On whose word Fulcio gave it, in both forms that it has had; undefined where it does not say. Throws
+   * Refusal where they differ.
+   */
   oidcIssuer(): string | undefined {
     const v1 = this.#certificate.extension(ISSUER_V1)?.value.toString('utf8');
     const v2 = this.#issuerV2();

@@ -38,8 +38,8 @@ export interface CheckSignatureOptions {
 }
 
 /**
- * Says whether a signature is by whom a requirement asks for, over what it was found for, under a name that fits. Whatever stands in
- * the signature, the answer is a verdict.
+ * Says whether a signature is by whom a requirement asks for, over what it was found for, under a name that
+ * fits. Whatever stands in the signature, the answer is a verdict.
  *
  * This is the one door to sigstore's libraries, which are loaded with it.
  */

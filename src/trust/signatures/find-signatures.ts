@@ -29,8 +29,9 @@ interface ReadManifest {
 }
 
 /**
- * All signatures for a digest in one place: under cosign's tag, and what refers to the digest (distribution-spec: Listing Referrers).
- * What cannot be asked, read or understood hides nothing else; it becomes one of the set's problems.
+ * All signatures for a digest in one place: under cosign's tag, and what refers to the digest
+ * (distribution-spec: Listing Referrers). What cannot be asked, read or understood hides nothing else; it
+ * becomes one of the set's problems.
  *
  * @throws ABORTED
  */
@@ -180,7 +181,10 @@ export interface SignatureManifest {
   readonly blobs: ReadonlyMap<Digest, Buffer>;
 }
 
-/** A signature as it was found: its bytes are those that their digests name, and nothing else about it is known to be true. */
+/**
+ * A signature as it was found: its bytes are those that their digests name, and nothing else about it is
+ * known to be true.
+ */
 export interface FoundSignature {
   readonly manifest: SignatureManifest;
   readonly format: 'simple-signing' | 'bundle';
@@ -203,8 +207,8 @@ export interface SignatureSet {
 }
 
 /**
- * Reads what a source has of the signatures for one digest, each content once. No byte counts before its digest and size do, and no
- * more are taken than {@link LIMITS}.allSignatureBytes, whatever there is.
+ * Reads what a source has of the signatures for one digest, each content once. No byte counts before its
+ * digest and size do, and no more are taken than {@link LIMITS}.allSignatureBytes, whatever there is.
  */
 class SignatureReader {
   readonly #source: SignatureSource;
@@ -219,8 +223,8 @@ class SignatureReader {
 
   /**
    * @param maxBytes how much it may have at most
-   * @throws SpecError LIMIT_EXCEEDED, INVALID_DIGEST (not one that can be verified); ContentError DIGEST_MISMATCH, SIZE_MISMATCH;
-   *   those of the source; ABORTED
+   * @throws SpecError LIMIT_EXCEEDED, INVALID_DIGEST (not one that can be verified); ContentError
+   *   DIGEST_MISMATCH, SIZE_MISMATCH; those of the source; ABORTED
    */
   async bytes(descriptor: Descriptor, maxBytes: number): Promise<Buffer> {
     const { digest, size } = descriptor;
@@ -292,15 +296,23 @@ function tooLarge(message: string, actual: number, limit: number): SpecError {
   return new SpecError('LIMIT_EXCEEDED', message, { details: { actual, limit } });
 }
 
-/** Where signatures are looked for: the repository of the image, at its registry, in a store, a layout or an archive. */
+/**
+ * Where signatures are looked for: the repository of the image, at its registry, in a store, a layout or an
+ * archive.
+ */
 export interface SignatureSource {
   /** How a person would write it: `docker://quay.io/team/app`. */
   readonly location: string;
-  /** What a tag names; undefined where it names nothing. Errors: those of the place, NOT_FOUND not among them. */
+  /**
+   * What a tag names; undefined where it names nothing. Errors: those of the place, NOT_FOUND not among them.
+   */
   resolve(tag: string, options?: Abortable): Promise<Descriptor | undefined>;
   /** What refers to a digest (distribution-spec: Listing Referrers). */
   referrers(subject: Digest, options?: Abortable): AsyncIterable<Descriptor>;
-  /** The bytes of content. Whoever receives them verifies them. Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place. */
+  /**
+   * The bytes of content. Whoever receives them verifies them. Errors: BLOB_NOT_FOUND or NOT_FOUND, and those
+   * of the place.
+   */
   fetch(descriptor: Descriptor, options?: Abortable): Promise<Readable>;
 }
 
@@ -313,7 +325,10 @@ export interface SignatureSource {
 const SIMPLE_SIGNING = 'application/vnd.dev.cosign.simplesigning.v1+json';
 /** What cosign calls its signatures where it lets them refer to an image rather than tags them. */
 const COSIGN_SIGNATURES = 'application/vnd.dev.cosign.artifact.sig.v1+json';
-/** Of every version, in either way that they are written: `….bundle.v0.3+json` and `….bundle+json;version=0.2`. */
+/**
+ * Of every version, in either way that they are written: `….bundle.v0.3+json` and
+ * `….bundle+json;version=0.2`.
+ */
 const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle(\.v\d+\.\d+\+json|\+json(;.*)?)$/;
 /** Predicate of the statement in a bundle, which cosign and others write beside it. */
 const PREDICATE_ANNOTATION = 'dev.sigstore.bundle.predicateType';
@@ -324,7 +339,8 @@ export const SIGN_PREDICATE = 'https://sigstore.dev/cosign/sign/v1';
 const UNTOLD: ReadonlySet<string> = new Set(['', MEDIA_TYPES.ociEmpty, MEDIA_TYPES.ociConfig]);
 
 /**
- * The tag of the signatures of a digest; undefined where there can be none, since it would be longer than tags may be: with sha512.
+ * The tag of the signatures of a digest; undefined where there can be none, since it would be longer than
+ * tags may be: with sha512.
  */
 function signatureTag(subject: Digest): string | undefined {
   const tag = `${algorithmOf(subject)}-${encodedOf(subject)}.sig`;

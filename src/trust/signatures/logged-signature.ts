@@ -19,7 +19,10 @@ type TrustMaterial = ConstructorParameters<typeof Verifier>[0];
 /** A signature has one entry, or one in each of a few logs. */
 const MAX_ENTRIES = 8;
 
-/** Who is to have made a signature: a key, and what a log's entry names it by: the key itself in DER, or its certificate. */
+/**
+ * Who is to have made a signature: a key, and what a log's entry names it by: the key itself in DER, or its
+ * certificate.
+ */
 export interface ExpectedSigner {
   readonly key: KeyObject;
   readonly der: Buffer;
@@ -35,8 +38,9 @@ export function verifySignedBy(content: SignatureContent, key: KeyObject): void 
 }
 
 /**
- * Verifies that a signature was made by a key, and that a log of the policy has promised to record just that: this signature of this
- * content by this signer (rekor: Signed Entry Timestamp). A proof that it was recorded need not be there; one that is there has to hold.
+ * Verifies that a signature was made by a key, and that a log of the policy has promised to record just that:
+ * this signature of this content by this signer (rekor: Signed Entry Timestamp). A proof that it was recorded
+ * need not be there; one that is there has to hold.
  *
  * @returns when that was, by each entry that says so; at least one
  * @throws Refusal
@@ -111,7 +115,10 @@ function verifyEntity(
   }
 }
 
-/** Just one key and at most one log, since the library takes the first log that an entry names and knows none of the policy's. */
+/**
+ * Just one key and at most one log, since the library takes the first log that an entry names and knows none
+ * of the policy's.
+ */
 function materialOf(
   key: KeyObject,
   logged?: { readonly entry: TransparencyLogEntry; readonly rekorKey: KeyObject },
@@ -141,10 +148,16 @@ function materialOf(
 const CHECKPOINT_SIGNATURES = /\u2014 (\S+) \S+\n/g;
 /** A log and its witnesses. */
 const MAX_CHECKPOINT_SIGNATURES = 16;
-/** The library takes names for patterns: one may be nothing but a name, or it could be made to search without end. */
+/**
+ * The library takes names for patterns: one may be nothing but a name, or it could be made to search without
+ * end.
+ */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9./_-]{0,252}$/;
 
-/** The name under which the log has signed its checkpoint: the library finds a log by it, and its key then decides. */
+/**
+ * The name under which the log has signed its checkpoint: the library finds a log by it, and its key then
+ * decides.
+ */
 function checkpointOrigin({ inclusionProof }: TransparencyLogEntry): string {
   if (inclusionProof === undefined) return '';
   const envelope = inclusionProof.checkpoint?.envelope ?? '';

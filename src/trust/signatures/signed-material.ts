@@ -4,7 +4,10 @@ import { isLandfallError, TrustError } from '../../errors.js';
 import { type Digest, type JsonObject, type JsonValue, LIMITS, parseJson, quoted } from '../../spec/index.js';
 import { decodeBase64 } from '../policy/pem.js';
 
-/** What the verifier of sigstore asks of a signature: whether a key made it, and whether a log's entry is about it. */
+/**
+ * What the verifier of sigstore asks of a signature: whether a key made it, and whether a log's entry is
+ * about it.
+ */
 export type SignatureContent = SignedEntity['signature'];
 
 /** What a signature says of an image. */
@@ -23,8 +26,8 @@ export interface SentCertificates {
 }
 
 /**
- * A signature in either format, taken apart. Nothing of it is known to be true; what a policy does not ask for is not even parsed, so
- * that it cannot stand in the way.
+ * A signature in either format, taken apart. Nothing of it is known to be true; what a policy does not ask
+ * for is not even parsed, so that it cannot stand in the way.
  *
  * All of it throws Refusal for what is malformed.
  */
@@ -41,12 +44,16 @@ export interface SignedMaterial {
 }
 
 /**
- * Why a signature does not count: `attestation`, it is none; `identity`, whoever was asked for has signed this very content, only under
- * another name; `other-signer`, it says itself that another has made it; `signer`, all else.
+ * Why a signature does not count: `attestation`, it is none; `identity`, whoever was asked for has signed
+ * this very content, only under another name; `other-signer`, it says itself that another has made it;
+ * `signer`, all else.
  */
 export type RefusalKind = 'attestation' | 'identity' | 'other-signer' | 'signer';
 
-/** What one signature lacks, in words that follow its name: `made by another key`. It never leaves this folder. */
+/**
+ * What one signature lacks, in words that follow its name: `made by another key`. It never leaves this
+ * folder.
+ */
 export class Refusal extends TrustError {
   readonly kind: RefusalKind;
 

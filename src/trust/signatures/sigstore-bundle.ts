@@ -125,7 +125,10 @@ class SignedManifest extends BundleMaterial<BundleWithMessageSignature> implemen
   }
 }
 
-/** A bundle with nothing but its signature: what else stands in it is none of the library's business until a policy asks for it. */
+/**
+ * A bundle with nothing but its signature: what else stands in it is none of the library's business until a
+ * policy asks for it.
+ */
 function withoutRest(bundle: Bundle): Bundle {
   return {
     ...bundle,
@@ -150,7 +153,10 @@ function certificatesOf({ verificationMaterial: { content } }: Bundle): SentCert
   }
 }
 
-/** What a statement says (https://github.com/in-toto/attestation, Statement v1), where it is a signature and nothing else. */
+/**
+ * What a statement says (https://github.com/in-toto/attestation, Statement v1), where it is a signature and
+ * nothing else.
+ */
 function parseStatement(payload: Buffer): readonly SignedClaim[] {
   const what = 'its statement';
   const { _type: type, subject, predicateType } = objectOf(parseSignatureJson(payload, what), what);

@@ -64,7 +64,8 @@ export class SimpleSigning implements SignedMaterial {
 }
 
 /**
- * What a payload says. As strict as containers/image is: any other field than these would say something that is not understood.
+ * What a payload says. As strict as containers/image is: any other field than these would say something that
+ * is not understood.
  *
  * @throws Refusal
  */
@@ -137,8 +138,8 @@ function certificatesOf(text: string, what: string): Buffer[] {
 }
 
 /**
- * A signature over bytes as cosign makes it, whatever the curve: by ECDSA or RSA (PKCS #1 v1.5) with SHA-256, or by Ed25519. The
- * library has this only for bundles.
+ * A signature over bytes as cosign makes it, whatever the curve: by ECDSA or RSA (PKCS #1 v1.5) with SHA-256,
+ * or by Ed25519. The library has this only for bundles.
  */
 class SignedBytes implements SignatureContent {
   readonly signature: Buffer;
@@ -163,8 +164,8 @@ class SignedBytes implements SignatureContent {
 }
 
 /**
- * The signature of a bundle. To what the library verifies it adds two ways in which others sign: ECDSA with the digest that fits the
- * curve, and Ed25519 over the bytes themselves.
+ * The signature of a bundle. To what the library verifies it adds two ways in which others sign: ECDSA with
+ * the digest that fits the curve, and Ed25519 over the bytes themselves.
  */
 export class BundleSignature implements SignatureContent {
   readonly #ofLibrary: SignatureContent;

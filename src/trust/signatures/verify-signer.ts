@@ -3,7 +3,7 @@ import type { X509Certificate } from 'node:crypto';
 import { quoted } from '../../spec/index.js';
 import { keyName, shortKeyName, spkiOf } from '../policy/load-requirement.js';
 import type { SignatureRequirement, TrustRoots } from '../policy/requirement.js';
-import { CertificateFacts, checkCertificatePath } from './certificate-path.js';
+import { CertificateInfo, checkCertificatePath } from './certificate-path.js';
 import { verifyLogged, verifySignedBy } from './logged-signature.js';
 import { Refusal, type SignatureContent, type SignedMaterial } from './signed-material.js';
 
@@ -16,8 +16,8 @@ const MAX_SENT = 8;
 
 /**
  * Verifies that a signature was made by whom a requirement asks for, and says who that was: `key sha256:…`,
- * `ci@example.com (https://issuer.example)`. What it is over is not looked at. The rules are those of containers/image
- * (signature/policy_eval_sigstore.go).
+ * `ci@example.com (https://issuer.example)`. What it is over is not looked at. The rules are those of
+ * containers/image (signature/policy_eval_sigstore.go).
  *
  * @throws Refusal
  */
@@ -65,7 +65,10 @@ function verifyKey(
   throw why ?? new Refusal('the policy has no key');
 }
 
-/** A certificate that was valid at the time when a log took the signature (containers/image: signature/fulcio_cert.go). */
+/**
+ * A certificate that was valid at the time when a log took the signature (containers/image:
+ * signature/fulcio_cert.go).
+ */
 function verifyFulcio(
   material: SignedMaterial,
   content: SignatureContent,
@@ -111,24 +114,24 @@ function verifyPki(material: SignedMaterial, content: SignatureContent, roots: P
 }
 
 interface SignerCertificates {
-  readonly leaf: CertificateFacts;
-  readonly chain: readonly CertificateFacts[];
+  readonly leaf: CertificateInfo;
+  readonly chain: readonly CertificateInfo[];
 }
 
 function certificatesOf(material: SignedMaterial, content: SignatureContent): SignerCertificates {
   const sent = material.certificates();
   if (sent === undefined) throw new Refusal('it has no certificate');
   if (sent.chain.length > MAX_SENT) throw new Refusal(`it came with more than ${MAX_SENT} certificates`);
-  const leaf = new CertificateFacts(sent.leaf, 'its certificate');
+  const leaf = new CertificateInfo(sent.leaf, 'its certificate');
   if (!content.verifySignature(leaf.publicKey)) throw new Refusal('what it is over was changed');
   return { leaf, chain: readable(sent.chain) };
 }
 
 /** What cannot be read leads nowhere; it does not stand in the way of what can. */
-function readable(chain: readonly Buffer[]): CertificateFacts[] {
+function readable(chain: readonly Buffer[]): CertificateInfo[] {
   return chain.flatMap((der) => {
     try {
-      return [new CertificateFacts(der, 'a certificate that came with it')];
+      return [new CertificateInfo(der, 'a certificate that came with it')];
     } catch (error) {
       if (error instanceof Refusal) return [];
       throw error;
@@ -136,11 +139,11 @@ function readable(chain: readonly Buffer[]): CertificateFacts[] {
   });
 }
 
-function trusted(certificates: readonly X509Certificate[]): CertificateFacts[] {
+function trusted(certificates: readonly X509Certificate[]): CertificateInfo[] {
   return readable(certificates.map(({ raw }) => raw));
 }
 
-function checkEmail(leaf: CertificateFacts, email: string): void {
+function checkEmail(leaf: CertificateInfo, email: string): void {
   const emails = leaf.emails();
   if (emails.includes(email)) return;
   const named = emails.length === 0 ? 'nobody by e-mail' : emails.map((one) => quoted(one)).join(', ');

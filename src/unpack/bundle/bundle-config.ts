@@ -58,13 +58,16 @@ export interface ReadRootFileOptions {
 /** As many as the kernel follows (linux/namei.h: MAXSYMLINKS). */
 const MAX_SYMLINKS = 40;
 
-/** What a path that leads nowhere, in circles or through a file says; the last one is a symlink's target that is too long. */
+/**
+ * What a path that leads nowhere, in circles or through a file says; the last one is a symlink's target that
+ * is too long.
+ */
 const NOWHERE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
 
 /**
- * Reads a file of a root file system that a stranger filled. Symlinks are followed, the last component too, as if the
- * root were `/`: nothing outside is ever opened. Only a regular file is opened for reading; a device, a fifo or a socket
- * is found out without, since opening one may hang or set off something.
+ * Reads a file of a root file system that a stranger filled. Symlinks are followed, the last component too,
+ * as if the root were `/`: nothing outside is ever opened. Only a regular file is opened for reading; a
+ * device, a fifo or a socket is found out without, since opening one may hang or set off something.
  *
  * @returns undefined where the path leads to no regular file
  * @throws {UnpackError} LIMIT_EXCEEDED; SystemError for what the file system refuses

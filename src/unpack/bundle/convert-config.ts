@@ -44,8 +44,8 @@ export interface ConvertOptions {
 }
 
 /**
- * Makes a runtime configuration of an image config that {@link requireConvertible} let pass: what image-spec's
- * conversion.md says of each field, and what customary.ts has for the rest.
+ * Makes a runtime configuration of an image config that {@link requireConvertible} let pass: what
+ * image-spec's conversion.md says of each field, and what customary.ts has for the rest.
  */
 export function convertConfig(config: ImageConfig, o: ConvertOptions): RuntimeConfig {
   const container = config.config ?? {};
@@ -64,8 +64,8 @@ export function convertConfig(config: ImageConfig, o: ConvertOptions): RuntimeCo
  * Refuses what no runtime can run on Linux, before anything is unpacked for it.
  *
  * @throws {LandfallError} UNSUPPORTED for an image of another operating system
- * @throws {SpecError} INVALID_MANIFEST for a working directory or a volume that is not absolute, or a NUL in what goes to
- *   the kernel as a C string
+ * @throws {SpecError} INVALID_MANIFEST for a working directory or a volume that is not absolute, or a NUL in
+ *   what goes to the kernel as a C string
  */
 export function requireConvertible({ os, config = {} }: ImageConfig): void {
   if (os !== '' && os !== 'linux') {
@@ -138,8 +138,8 @@ function kernelMounts({ rootless, mappings }: ConvertOptions): RuntimeMount[] {
 }
 
 /**
- * An empty file system for each volume, which goes with the container. It belongs to who the container runs as, who
- * could not write to it otherwise.
+ * An empty file system for each volume, which goes with the container. It belongs to who the container runs
+ * as, who could not write to it otherwise.
  */
 function volumeMounts({ Volumes = {} }: ContainerConfig, { user, mappings }: ConvertOptions): RuntimeMount[] {
   const { uid, gid } = user;
@@ -156,7 +156,10 @@ function volumeMounts({ Volumes = {} }: ContainerConfig, { user, mappings }: Con
     }));
 }
 
-/** conversion.md: Annotation Fields. Labels win over what follows from other fields, which are left out where empty. */
+/**
+ * conversion.md: Annotation Fields. Labels win over what follows from other fields, which are left out where
+ * empty.
+ */
 function annotationsOf(config: ImageConfig): Record<string, string> {
   const { StopSignal, ExposedPorts = {}, Labels = {} } = config.config ?? {};
   const implicit = {

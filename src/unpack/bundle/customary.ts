@@ -24,7 +24,10 @@ export const TERM = 'xterm';
 
 export const LIMITS_OF_PROCESS: readonly RuntimeLimit[] = [{ type: 'RLIMIT_NOFILE', hard: 1024, soft: 1024 }];
 
-/** Docker's and containerd's. The three of `runc spec` are too few for most images: their root could not even chown. */
+/**
+ * Docker's and containerd's. The three of `runc spec` are too few for most images: their root could not even
+ * chown.
+ */
 const CAPABILITIES: readonly string[] = [
   'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
@@ -58,7 +61,9 @@ export const NAMESPACES: readonly RuntimeNamespaceType[] = [
   'cgroup',
 ];
 
-/** No device but those that every runtime allows: null, zero, full, random, urandom, tty, console and ptmx. */
+/**
+ * No device but those that every runtime allows: null, zero, full, random, urandom, tty, console and ptmx.
+ */
 export const RESOURCES: RuntimeResources = { devices: [{ allow: false, access: 'rwm' }] };
 
 /** The group `tty` wherever there is one. */

@@ -16,12 +16,13 @@ export interface ProcessUser {
 export type ReadAccounts = (path: '/etc/passwd' | '/etc/group') => BytePath;
 
 /**
- * Finds out who `User` of an image's config is (image-spec: config.md; conversion.md: `Config.User`): `user`, `uid`,
- * `user:group`, `uid:gid`, `uid:group` or `user:gid`. What is numeric stands for itself; names are looked up.
+ * Finds out who `User` of an image's config is (image-spec: config.md; conversion.md: `Config.User`): `user`,
+ * `uid`, `user:group`, `uid:gid`, `uid:group` or `user:gid`. What is numeric stands for itself; names are
+ * looked up.
  *
- * Without a group it is the user's first one, 0 where `/etc/passwd` does not know the user. Additional groups are those
- * of `/etc/group` that list a user who was named by name and without a group. Left empty, the user is the one with the
- * number 0, with its groups.
+ * Without a group it is the user's first one, 0 where `/etc/passwd` does not know the user. Additional groups
+ * are those of `/etc/group` that list a user who was named by name and without a group. Left empty, the user
+ * is the one with the number 0, with its groups.
  *
  * @throws {SpecError} INVALID_MANIFEST for a name that is not known, a number that is none, or another form;
  *   LIMIT_EXCEEDED for more groups than a process can have, and what `read` throws
@@ -34,11 +35,11 @@ export function resolveUser(text: string, read: ReadAccounts): ProcessUser {
   if (uid === undefined && account === undefined) {
     throw invalidUser(text, `names a user that /etc/passwd of the image does not have: ${quoted(user)}`);
   }
-  const byNumber = user !== '' && uid !== undefined;
+  const byId = user !== '' && uid !== undefined;
   return {
     uid: uid ?? account?.uid ?? 0,
     gid: group === '' ? (account?.gid ?? 0) : findGroup(group, text, read),
-    additionalGids: account === undefined || byNumber || group !== '' ? [] : groupsOf(account.name, read),
+    additionalGids: account === undefined || byId || group !== '' ? [] : groupsOf(account.name, read),
     home: account === undefined || account.home === '' ? undefined : fromBytePath(account.home),
   };
 }
@@ -111,7 +112,9 @@ export interface Group {
 /** The largest ID there is; the kernel takes the one above it for none. */
 export const MAX_ID = 0xffff_fffe;
 
-/** The accounts of `/etc/passwd` (passwd(5)), in its order. What glibc would not take for one is passed over. */
+/**
+ * The accounts of `/etc/passwd` (passwd(5)), in its order. What glibc would not take for one is passed over.
+ */
 export function* parsePasswd(text: BytePath): Generator<Account> {
   for (const line of entries(text)) {
     const [name = '', , uid = '', gid = '', , home = ''] = line.split(':');

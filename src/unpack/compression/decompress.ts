@@ -29,12 +29,13 @@ export interface Decompressed {
 const MAGIC_BYTES = 4;
 
 /**
- * Decompresses a layer by what its bytes say, whatever its media type says. Trailing padding of zeros is accepted. The
- * source is not ended when whoever reads the chunks stops early.
+ * Decompresses a layer by what its bytes say, whatever its media type says. Trailing padding of zeros is
+ * accepted. The source is not ended when whoever reads the chunks stops early.
  *
- * Errors, some of them while the chunks are read: BAD_ARCHIVE for damage, truncation or anything but zeros behind the compressed
- * data; LIMIT_EXCEEDED as soon as there are more bytes than allowed, or more than any honest compression gives; UNSUPPORTED where
- * what has to decompress it is not here; and what the source throws.
+ * Errors, some of them while the chunks are read: BAD_ARCHIVE for damage, truncation or anything but zeros
+ * behind the compressed data; LIMIT_EXCEEDED as soon as there are more bytes than allowed, or more than any
+ * honest compression gives; UNSUPPORTED where what has to decompress it is not here; and what the source
+ * throws.
  */
 export async function decompress(
   source: AsyncIterable<Buffer>,
@@ -48,7 +49,10 @@ export async function decompress(
   return { compression, decompressor, chunks: limited(chunks, options) };
 }
 
-/** What the first bytes say (RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2); four of them are enough. */
+/**
+ * What the first bytes say (RFC 1952 section 2.3.1; RFC 8878 sections 3.1.1 and 3.1.2); four of them are
+ * enough.
+ */
 export function compressionOfBytes(head: Buffer): Compression {
   if (head.length >= 2 && head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
   if (head.length < 4) return 'none';

@@ -5,15 +5,16 @@ import { InflateError, type Inflater, type InflateStep } from '../../system/inde
 import { badArchive } from '../terms/layer-fault.js';
 
 /**
- * Measured on layers, with SHA-256 and the write of what is inflated: from 64 to 512 KiB nothing changes, since all of it
- * stays in the second-level cache; a call in another thread has to be worth its way there and back.
+ * Measured on layers, with SHA-256 and the write of what is inflated: from 64 to 512 KiB nothing changes,
+ * since all of it stays in the second-level cache; a call in another thread has to be worth its way there and
+ * back.
  */
 const CHUNK_BYTES = 256 * 1024;
 
 export interface GunzipOptions {
   /**
-   * Asked before each chunk is handed out: whether the next is to be inflated in another thread meanwhile, because a core has
-   * nothing else to do. Default: never.
+   * Asked before each chunk is handed out: whether the next is to be inflated in another thread meanwhile,
+   * because a core has nothing else to do. Default: never.
    */
   readonly overlap?: (() => boolean) | undefined;
 }
@@ -116,11 +117,12 @@ class InflatedChunks {
 const STREAM_CHUNK_BYTES = 512 * 1024;
 
 /**
- * Inflates gzip, several members too, by Node's stream, for machines on which no library can be called: each chunk is new
- * memory, and comes from the thread pool. While a chunk is being used the next is inflated. At most two chunks lie ready.
+ * Inflates gzip, several members too, by Node's stream, for machines on which no library can be called: each
+ * chunk is new memory, and comes from the thread pool. While a chunk is being used the next is inflated. At
+ * most two chunks lie ready.
  *
- * zlib's binding stops without a word at zeros after a member, whatever follows them; so what it did not take is looked
- * at here, and must be zeros to the end.
+ * zlib's binding stops without a word at zeros after a member, whatever follows them; so what it did not take
+ * is looked at here, and must be zeros to the end.
  *
  * @throws {UnpackError} BAD_ARCHIVE for damage, truncation and trailing garbage; and what the source throws
  */
@@ -219,8 +221,8 @@ const FCOMMENT = 16;
 const RESERVED = 0xe0;
 
 /**
- * Reads over the header of a gzip member, none of which means anything to a layer. It is read here and not by the libraries that
- * inflate, which differ in what they refuse.
+ * Reads over the header of a gzip member, none of which means anything to a layer. It is read here and not by
+ * the libraries that inflate, which differ in what they refuse.
  *
  * @throws {UnpackError} BAD_ARCHIVE for damage and truncation; and what the source throws
  */
@@ -332,8 +334,8 @@ export class DecoderInput {
 const ZEROS = Buffer.alloc(4096);
 
 /**
- * Reads a compressed layer to its end, which may be padded with zeros but hold nothing else: bytes that one program reads
- * and another ignores would be two layers under one digest.
+ * Reads a compressed layer to its end, which may be padded with zeros but hold nothing else: bytes that one
+ * program reads and another ignores would be two layers under one digest.
  *
  * @throws {UnpackError} BAD_ARCHIVE
  */

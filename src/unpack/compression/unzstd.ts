@@ -6,7 +6,10 @@ import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { DecoderInput, requireZeros } from './gunzip.js';
 
 const CHUNK_BYTES = 512 * 1024;
-/** 128 MiB, what the zstd command accepts without being asked (and with `--long`): bounds the decoder's memory. */
+/**
+ * 128 MiB, what the zstd command accepts without being asked (and with `--long`): bounds the decoder's
+ * memory.
+ */
 const WINDOW_LOG_MAX = 27;
 
 /** The longest header of a frame (RFC 8878 section 3.1.1.1), with its magic number. */
@@ -15,11 +18,11 @@ const HEADER_BYTES = 18;
 type Zstd = typeof Binding.default;
 
 /**
- * Decompresses zstd, several frames and skippable frames too, so zstd:chunked layers read as any other. A chunk is valid
- * until the next is asked for.
+ * Decompresses zstd, several frames and skippable frames too, so zstd:chunked layers read as any other. A
+ * chunk is valid until the next is asked for.
  *
- * @throws {UnpackError} BAD_ARCHIVE for damage, truncation and trailing garbage, LIMIT_EXCEEDED for a window larger than
- *   128 MiB; UNSUPPORTED where the decoder cannot be loaded; and what the source throws
+ * @throws {UnpackError} BAD_ARCHIVE for damage, truncation and trailing garbage, LIMIT_EXCEEDED for a window
+ *   larger than 128 MiB; UNSUPPORTED where the decoder cannot be loaded; and what the source throws
  */
 export async function* unzstd(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   const zstd = await loadBinding();
@@ -51,7 +54,8 @@ function contentSize(zstd: Zstd, header: Buffer): number | undefined {
 /**
  * One frame, or a skippable one, which holds nothing.
  *
- * @param size - of its content, as its header says; the decoder does not hold a frame against it that ends with an empty block
+ * @param size - of its content, as its header says; the decoder does not hold a frame against it that ends
+ *   with an empty block
  */
 async function* decompressFrame(
   decoder: Binding.DCtx,
@@ -60,7 +64,8 @@ async function* decompressFrame(
   size: number | undefined,
 ): AsyncGenerator<Buffer, void, undefined> {
   let bytes = 0;
-  // Where the decoder sees a whole small frame at once it takes another way, on which it accepts and refuses other frames.
+  // Where the decoder sees a whole small frame at once it takes another way, on which it accepts and refuses
+  // other frames.
   for (let most = 1; ; most = Infinity) {
     const [hint, produced, consumed] = decompressStream(decoder, output, input.bytes.subarray(0, most));
     input.drop(consumed);
@@ -98,7 +103,10 @@ async function loadBinding(): Promise<Zstd> {
   }
 }
 
-/** `land` and `fall` as two frames with checksums: a decoder that stops after the first frame shows itself here. */
+/**
+ * `land` and `fall` as two frames with checksums: a decoder that stops after the first frame shows itself
+ * here.
+ */
 const TWO_FRAMES = Buffer.from('28b52ffd24042100006c616e64bb8a11d428b52ffd240421000066616c6c0efea0c9', 'hex');
 
 /** Whether zstd layers can be read here, by reading one. Never throws. */

@@ -24,7 +24,8 @@ import { copyAttributes, type Place } from './file-attributes.js';
 import { Opened, inDirectoryBelow, lastName, lendAccess, parentPath } from './tree-walk.js';
 
 /**
- * Makes a second file like the given one, which is anything but a directory: content, owner, mode, xattrs and times.
+ * Makes a second file like the given one, which is anything but a directory: content, owner, mode, xattrs and
+ * times.
  *
  * @returns false where it is a device and devices cannot be made here, with a warning
  */
@@ -64,8 +65,8 @@ export const LINK_LIMIT_WARNING =
   'a file has more names than this file system gives to one file; it is stored more than once, and its copies are files of their own';
 
 /**
- * As {@link linkUnlessFull}, for a file by its path below a root, which no symlink is on the way of; false too where it is not
- * there any more.
+ * As {@link linkUnlessFull}, for a file by its path below a root, which no symlink is on the way of; false
+ * too where it is not there any more.
  */
 export function linkBelowUnlessFull(rootfd: number, path: BytePath, to: Place): boolean {
   const linked = inDirectoryBelow(rootfd, parentPath(path), (dirfd) =>
@@ -75,8 +76,8 @@ export function linkBelowUnlessFull(rootfd: number, path: BytePath, to: Place): 
 }
 
 /**
- * Gives a file another name; false where it has as many as its file system allows (ext4: 65,000; btrfs: 65,535, and fewer in
- * one directory; minix: 250). A symlink is linked to itself.
+ * Gives a file another name; false where it has as many as its file system allows (ext4: 65,000; btrfs:
+ * 65,535, and fewer in one directory; minix: 250). A symlink is linked to itself.
  *
  * @throws SystemError
  */

@@ -56,9 +56,10 @@ export function isOpaque(rootfd: number, path: BytePath): boolean {
 }
 
 /**
- * Gives a file owner, mode, xattrs and times of another, whose stat is given; overlayfs' own xattrs stay as they are on both.
- * The owner comes first, since changing it clears setuid and `security.capability`; the mode comes after the xattrs, since
- * without write permission there is no setting them for who is not root; the times come last.
+ * Gives a file owner, mode, xattrs and times of another, whose stat is given; overlayfs' own xattrs stay as
+ * they are on both. The owner comes first, since changing it clears setuid and `security.capability`; the
+ * mode comes after the xattrs, since without write permission there is no setting them for who is not root;
+ * the times come last.
  *
  * @param warnings - gets one line for each kind of xattr that the file system refuses
  */
@@ -121,8 +122,8 @@ function namespaceOf(name: BytePath): string {
 }
 
 /**
- * What a kernel says of an extended attribute that this file system, this kind of file or this user cannot have, or whose
- * value it does not understand.
+ * What a kernel says of an extended attribute that this file system, this kind of file or this user cannot
+ * have, or whose value it does not understand.
  */
 const REFUSED: ReadonlySet<string | undefined> = new Set([
   'ENOTSUP',
@@ -134,7 +135,10 @@ const REFUSED: ReadonlySet<string | undefined> = new Set([
   'EINVAL',
 ]);
 
-/** ext4 says that no space is left where all attributes of a file would take more than one block; no block is larger. */
+/**
+ * ext4 says that no space is left where all attributes of a file would take more than one block; no block is
+ * larger.
+ */
 const ROOM = 64 * 1024;
 
 /**

@@ -52,7 +52,10 @@ export function openDirectory(dirfd: number, name: BytePath): number {
   return openat(dirfd, name, OPEN_DIRECTORY);
 }
 
-/** Opens a directory below a root; undefined where it is not there, or where a component on the way is not a directory. */
+/**
+ * Opens a directory below a root; undefined where it is not there, or where a component on the way is not a
+ * directory.
+ */
 export function openDirectoryBelow(rootfd: number, path: BytePath): number | undefined {
   try {
     if (path === '') return openat(rootfd, '.', OPEN_DIRECTORY);
@@ -64,8 +67,9 @@ export function openDirectoryBelow(rootfd: number, path: BytePath): number | und
 }
 
 /**
- * Uses a directory below a root while it is open; undefined where it is not there. Who is not root may be shut out by directories
- * on the way, which it owns: it lends itself the rights and gives them back afterwards.
+ * Uses a directory below a root while it is open; undefined where it is not there. Who is not root may be
+ * shut out by directories on the way, which it owns: it lends itself the rights and gives them back
+ * afterwards.
  */
 export function inDirectoryBelow<T>(
   rootfd: number,
@@ -131,9 +135,9 @@ export function readNames(fd: number): BytePath[] {
 }
 
 /**
- * Who is not root has only the rights that a file's own mode gives, and a layer's may have any. This gives its owner what it
- * takes to read the file, or to change the directory; what is returned gives back what was there, and is undefined where
- * nothing was needed.
+ * Who is not root has only the rights that a file's own mode gives, and a layer's may have any. This gives
+ * its owner what it takes to read the file, or to change the directory; what is returned gives back what was
+ * there, and is undefined where nothing was needed.
  */
 export function lendAccess(dirfd: number, name: BytePath, stat: Stat): Disposable | undefined {
   const mode = stat.mode & 0o7777;
@@ -196,7 +200,10 @@ export function parentPath(path: BytePath): BytePath {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-/** The last component; `.` for the root, so that a call relative to a directory's descriptor means the directory itself. */
+/**
+ * The last component; `.` for the root, so that a call relative to a directory's descriptor means the
+ * directory itself.
+ */
 export function lastName(path: BytePath): BytePath {
   return path === '' ? '.' : path.slice(path.lastIndexOf('/') + 1);
 }

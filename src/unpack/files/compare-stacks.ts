@@ -30,11 +30,12 @@ export interface CompareStacksOptions extends Abortable {
 }
 
 /**
- * What differs between two merged trees, by path, in the order of the names' bytes; what is in a directory follows it. Hard links
- * are compared as files, each name by itself. Both stacks have to be of one reader, one that digests contents.
+ * What differs between two merged trees, by path, in the order of the names' bytes; what is in a directory
+ * follows it. Hard links are compared as files, each name by itself. Both stacks have to be of one reader,
+ * one that digests contents.
  *
- * Layers that both have at their bottom are read only where those above do not tell what differs: whether a file that only
- * one of them mentions is new, say. Errors: those of reading layers; ABORTED.
+ * Layers that both have at their bottom are read only where those above do not tell what differs: whether a
+ * file that only one of them mentions is new, say. Errors: those of reading layers; ABORTED.
  */
 export async function* compareStacks(
   before: LayerStack,
@@ -113,15 +114,18 @@ class Comparison {
     }
   }
 
-  /** Whether what both say of the directory itself may differ, as far as that can be told without the common layers. */
+  /**
+   * Whether what both say of the directory itself may differ, as far as that can be told without the common
+   * layers.
+   */
   async #mayDiffer(before: ViewedDirectory, after: ViewedDirectory): Promise<boolean> {
     const [a, b] = [await before.attributesAbove(this.#common), await after.attributesAbove(this.#common)];
     return a !== BELOW || b !== BELOW;
   }
 
   /**
-   * The names at which the two may differ. Where both show what the common layers have, only those that a layer above them mentions
-   * can.
+   * The names at which the two may differ. Where both show what the common layers have, only those that a
+   * layer above them mentions can.
    */
   async #namesToCompare(before: ViewedDirectory, after: ViewedDirectory): Promise<readonly BytePath[]> {
     const [a, b] = [await before.partsAbove(this.#common), await after.partsAbove(this.#common)];
@@ -167,7 +171,10 @@ async function entryOrNone(
 /** What of a file can differ. */
 export type ChangedAspect = 'type' | 'content' | 'target' | 'device' | 'mode' | 'owner' | 'xattrs' | 'time';
 
-/** What differs between two things at one path. A file's size is part of its content, and a type of all that goes with it. */
+/**
+ * What differs between two things at one path. A file's size is part of its content, and a type of all that
+ * goes with it.
+ */
 function changedAspects(
   before: TreeEntry,
   after: TreeEntry,

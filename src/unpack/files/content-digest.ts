@@ -8,8 +8,9 @@ const CONTENT = Buffer.from([1]);
 const HOLE = 0;
 
 /**
- * Digests what a file reads as, however its archive writes it: zeros that are left out count like those that are there. A hole
- * takes no longer than its ends, however large it is, so that a few bytes of an archive cannot keep anybody busy.
+ * Digests what a file reads as, however its archive writes it: zeros that are left out count like those that
+ * are there. A hole takes no longer than its ends, however large it is, so that a few bytes of an archive
+ * cannot keep anybody busy.
  *
  * The result tells files of one size apart, and is good for nothing else.
  */

@@ -29,7 +29,10 @@ const PREFIX_BYTES = 155;
 
 type PaxRecord = readonly [key: BytePath, value: Buffer];
 
-/** All that stands before the content: the header block, with a pax header before it where that cannot say everything. */
+/**
+ * All that stands before the content: the header block, with a pax header before it where that cannot say
+ * everything.
+ */
 export function encodeHeader(member: TarEntry): Buffer {
   if (member.sparse === undefined) return encodePlain(member, member.size, []);
   const { path, size, sparse } = member;
@@ -77,7 +80,10 @@ function xattrKeyword(name: BytePath): BytePath {
   return /=|%3D|%25/.test(name) ? name.replaceAll('%', '%25').replaceAll('=', '%3D') : name;
 }
 
-/** GNU tar manual: Storing Sparse Files, PAX Format, Version 1.0. A segment without bytes at the end says how far the hole goes. */
+/**
+ * GNU tar manual: Storing Sparse Files, PAX Format, Version 1.0. A segment without bytes at the end says how
+ * far the hole goes.
+ */
 function encodeSparseMap(segments: readonly SparseSegment[], size: number): Buffer {
   const last = segments.at(-1);
   const closed = last !== undefined && last.offset + last.length === size;
@@ -144,7 +150,10 @@ function orRecord(value: number, length: number): number {
   return fitsOctal(value, length) ? value : 0;
 }
 
-/** Octal digits and a NUL, or base 256 where they do not fit, as GNU tar has it: device numbers have no pax record. */
+/**
+ * Octal digits and a NUL, or base 256 where they do not fit, as GNU tar has it: device numbers have no pax
+ * record.
+ */
 function writeNumber(block: Buffer, at: number, length: number, value: number): void {
   if (fitsOctal(value, length)) {
     block.write(octal(value, length), at, length - 1, 'latin1');

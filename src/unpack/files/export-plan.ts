@@ -18,7 +18,9 @@ export interface PlannedFile extends FileName {
 /** Something to be written when its entry comes up in its layer. */
 export type PlannedMember = PlannedFile | { readonly kind: 'directory'; readonly directory: ImageDirectory };
 
-/** A directory that is written once more, so that it has its time in the end, and then what waited for that. */
+/**
+ * A directory that is written once more, so that it has its time in the end, and then what waited for that.
+ */
 export interface PlannedEnd {
   readonly directory: ImageDirectory;
   readonly symlinks: readonly PlannedFile[];
@@ -31,12 +33,14 @@ export interface ExportPlan {
 }
 
 /**
- * What is to be written, and when. The content of a file comes when its layer is read, so that no layer is read more than
- * once; its other names follow it at once. A directory comes with the entry that made it, or before, where it is needed.
+ * What is to be written, and when. The content of a file comes when its layer is read, so that no layer is
+ * read more than once; its other names follow it at once. A directory comes with the entry that made it, or
+ * before, where it is needed.
  *
- * So a directory may be left and come back to; it is written once more at the end then (see {@link DirectoryOrder}). Its symlinks
- * follow that, and not the first time: GNU tar makes those that lead out of where it extracts last of all, and keeps the directory's
- * time only if the symlink came while it was in there.
+ * So a directory may be left and come back to; it is written once more at the end then (see {@link
+ * DirectoryOrder}). Its symlinks follow that, and not the first time: GNU tar makes those that lead out of
+ * where it extracts last of all, and keeps the directory's time only if the symlink came while it was in
+ * there.
  */
 export function planExport(root: ImageDirectory, layers: number): ExportPlan {
   const members = new Members(layers);
@@ -130,8 +134,8 @@ function sortedByName<T>(names: ReadonlyMap<BytePath, T>): (readonly [BytePath, 
 /**
  * Follows through an archive which directories are written, and which are done with.
  *
- * Most programs set a directory's time when the archive is at its end; GNU tar does as soon as something elsewhere comes, and
- * whatever is put into the directory after that disturbs it.
+ * Most programs set a directory's time when the archive is at its end; GNU tar does as soon as something
+ * elsewhere comes, and whatever is put into the directory after that disturbs it.
  */
 export class DirectoryOrder {
   /** Into which something was put when they were done with. */

@@ -14,13 +14,14 @@ import { TreeArchive } from './tree-archive.js';
 const PIECE_BYTES = 256 * 1024;
 
 /**
- * The merged root file system of an image's layers, bottom first, as one tar archive in the pax format: what unpacking them as root
- * would leave, whoever runs this, without touching any file system. The same image is always the same bytes.
+ * The merged root file system of an image's layers, bottom first, as one tar archive in the pax format: what
+ * unpacking them as root would leave, whoever runs this, without touching any file system. The same image is
+ * always the same bytes.
  *
- * When it resolves, all layers are verified; the archive then reads each once more, and verifies it again, as it may
- * have changed in between. Each chunk is the reader's own. Memory is that of {@link readImageTree}, half as much again for
- * the order of the members, and some chunks.
- * Errors, of the archive's iteration too: those of readImageTree.
+ * When it resolves, all layers are verified; the archive then reads each once more, and verifies it again, as
+ * it may have changed in between. Each chunk is the reader's own. Memory is that of {@link readImageTree},
+ * half as much again for the order of the members, and some chunks. Errors, of the archive's iteration too:
+ * those of readImageTree.
  */
 export async function exportTree(
   layers: readonly StoredLayer[],
@@ -141,9 +142,10 @@ interface Part {
 }
 
 /**
- * The content of a sparse file, in segments that every program reads alike: each is whole blocks, but for one at the end of the
- * file. GNU tar looks for each at a block of the archive, and others where the one before ends; what it writes itself has
- * such segments only. Zeros make up what is missing, and join segments that come close to each other.
+ * The content of a sparse file, in segments that every program reads alike: each is whole blocks, but for one
+ * at the end of the file. GNU tar looks for each at a block of the archive, and others where the one before
+ * ends; what it writes itself has such segments only. Zeros make up what is missing, and join segments that
+ * come close to each other.
  */
 class SparseContent {
   readonly segments: readonly SparseSegment[];

@@ -81,7 +81,10 @@ export class ImageDirectory implements EntryPosition {
   }
 }
 
-/** What a directory is that no layer lists. Its time would be that of unpacking; a fixed one makes an image one archive. */
+/**
+ * What a directory is that no layer lists. Its time would be that of unpacking; a fixed one makes an image
+ * one archive.
+ */
 export const UNLISTED: ImageAttributes = {
   mode: 0o755,
   uid: 0,
@@ -191,7 +194,10 @@ export class IndexedPaths extends LayerPaths<IndexedDirectory> {
   }
 }
 
-/** V8 keeps a part of so many characters as a view of the whole string, which would keep the entry's path in memory. */
+/**
+ * V8 keeps a part of so many characters as a view of the whole string, which would keep the entry's path in
+ * memory.
+ */
 const SLICED = 13;
 
 function detached(name: BytePath): BytePath {

@@ -65,8 +65,8 @@ export interface IndexedTree {
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Reads a layer's directory in a snapshot into memory, in the form that overlayfs has of layers. Nothing is verified but what the file
- * system says; owners and xattrs are as they are on the disk.
+ * Reads a layer's directory in a snapshot into memory, in the form that overlayfs has of layers. Nothing is
+ * verified but what the file system says; owners and xattrs are as they are on the disk.
  *
  * Errors: FILESYSTEM, LIMIT_EXCEEDED, ABORTED.
  */

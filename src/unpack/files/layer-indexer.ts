@@ -45,8 +45,8 @@ export interface LayerIndexerOptions {
 }
 
 /**
- * Reads a layer's entries into memory, alone: what LayerWriter does on the disk. An entry replaces what an earlier one made at
- * the same path, but a directory over a directory keeps what is in it.
+ * Reads a layer's entries into memory, alone: what LayerWriter does on the disk. An entry replaces what an
+ * earlier one made at the same path, but a directory over a directory keeps what is in it.
  *
  * Methods throw UnpackError: UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED.
  */

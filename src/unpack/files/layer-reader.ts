@@ -33,7 +33,9 @@ export interface ReadLayer {
 export interface LayerReaderOptions extends Abortable {
   /** How many layers there are to be read at most. */
   readonly layers: number;
-  /** Those that are not given are LIMITS of src/spec. `indexBytes` bounds what is kept of all layers together. */
+  /**
+   * Those that are not given are LIMITS of src/spec. `indexBytes` bounds what is kept of all layers together.
+   */
   readonly limits?: Partial<UnpackLimits> | undefined;
   /** What inflates gzip layers. Default `auto`. */
   readonly inflate?: InflateChoice | undefined;
@@ -61,9 +63,9 @@ export class LayerReader {
   }
 
   /**
-   * Resolves when the layer was read to its end, and its digest and diffId were found right; of an unpacked one nothing of the
-   * kind is looked at. A layer of the same diffId is the same layer.
-   * Errors: those of `readLayer`, and LIMIT_EXCEEDED where all layers together take too much memory.
+   * Resolves when the layer was read to its end, and its digest and diffId were found right; of an unpacked
+   * one nothing of the kind is looked at. A layer of the same diffId is the same layer. Errors: those of
+   * `readLayer`, and LIMIT_EXCEEDED where all layers together take too much memory.
    */
   async read(layer: ViewableLayer): Promise<ReadLayer> {
     const known = this.#reads.get(layer.diffId);

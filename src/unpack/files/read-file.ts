@@ -22,8 +22,9 @@ export interface ReadFileOptions extends Abortable {
   readonly limits?: Partial<UnpackLimits> | undefined;
   readonly inflate?: InflateChoice | undefined;
   /**
-   * Whether nobody can have changed the blob since its layer was read for the first time: then no more of it is read than is needed.
-   * Otherwise it is read to its end, and verified once more, before the last bytes of the file are given.
+   * Whether nobody can have changed the blob since its layer was read for the first time: then no more of it
+   * is read than is needed. Otherwise it is read to its end, and verified once more, before the last bytes of
+   * the file are given.
    */
   readonly isUnchanged?: boolean | undefined;
 }
@@ -31,10 +32,11 @@ export interface ReadFileOptions extends Abortable {
 const ZEROS = Buffer.alloc(64 * 1024);
 
 /**
- * The bytes of a file of an image, holes as zeros. Its layer was verified when it was found, and is read once more; of an unpacked one
- * the file itself is read. Nothing comes of what has no content.
+ * The bytes of a file of an image, holes as zeros. Its layer was verified when it was found, and is read once
+ * more; of an unpacked one the file itself is read. Nothing comes of what has no content.
  *
- * Errors: those of reading a layer; DIGEST_MISMATCH where it is another one than before, and then what came is of no use.
+ * Errors: those of reading a layer; DIGEST_MISMATCH where it is another one than before, and then what came
+ * is of no use.
  */
 export async function* readFile(
   { file, layer }: ViewedFile,

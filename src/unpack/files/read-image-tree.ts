@@ -27,11 +27,12 @@ export interface ReadImageTreeOptions extends UnpackOptions {
 }
 
 /**
- * The merged root file system of an image's layers, bottom first, without touching any file system. When it resolves, every layer
- * was read to its end, and its digest and diffId were found right.
+ * The merged root file system of an image's layers, bottom first, without touching any file system. When it
+ * resolves, every layer was read to its end, and its digest and diffId were found right.
  *
- * Memory depends on how many names there are, some 400 bytes each, and never on what the files hold; `indexBytes` bounds it.
- * Errors: those of opening a layer; DIGEST_MISMATCH, DIFF_ID_MISMATCH, UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED; ABORTED.
+ * Memory depends on how many names there are, some 400 bytes each, and never on what the files hold;
+ * `indexBytes` bounds it. Errors: those of opening a layer; DIGEST_MISMATCH, DIFF_ID_MISMATCH, UNSAFE_PATH,
+ * BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED; ABORTED.
  */
 export async function readImageTree(
   layers: readonly StoredLayer[],
@@ -68,9 +69,9 @@ function finishing({ descriptor }: StoredLayer, finish: () => void): void {
 }
 
 /**
- * Merges a layer over the tree of its parents (image-spec layer.md: Applying Changesets), as mergeLayer does on the disk: first
- * what the layer deletes goes, then its hard links to lower files are made, then everything it has is put in its
- * place. The layer must not be used any more.
+ * Merges a layer over the tree of its parents (image-spec layer.md: Applying Changesets), as mergeLayer does
+ * on the disk: first what the layer deletes goes, then its hard links to lower files are made, then
+ * everything it has is put in its place. The layer must not be used any more.
  *
  * @throws {UnpackError} BAD_ARCHIVE (the target of a hard link is nowhere), LIMIT_EXCEEDED
  */
@@ -122,7 +123,10 @@ class IndexMerge {
     }
   }
 
-  /** Directory over directory: what both have is merged; whose attributes stay depends on whether the layer lists it. */
+  /**
+   * Directory over directory: what both have is merged; whose attributes stay depends on whether the layer
+   * lists it.
+   */
   move(from: IndexedDirectory, to: ImageDirectory): void {
     const replaces = from.attributes !== undefined;
     this.#budget.remove(costOfDirectory(to.name, replaces ? to.attributes : undefined));

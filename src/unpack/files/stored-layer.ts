@@ -38,13 +38,13 @@ export interface ReadLayerOptions extends Abortable {
 }
 
 /**
- * Reads a layer in one pass: digest, inflate, digest, untar. Yields how many bytes of the blob were read, whenever the handler has
- * been told something. What the handler was told is right only when the last of it was yielded without an error: the blob's digest
- * and the diffId are verified at the end. A blob that turns out wrong is what is reported, even where the damage broke the
- * archive first.
+ * Reads a layer in one pass: digest, inflate, digest, untar. Yields how many bytes of the blob were read,
+ * whenever the handler has been told something. What the handler was told is right only when the last of it
+ * was yielded without an error: the blob's digest and the diffId are verified at the end. A blob that turns
+ * out wrong is what is reported, even where the damage broke the archive first.
  *
- * Errors: those of opening; DIGEST_MISMATCH, DIFF_ID_MISMATCH; BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED and those of the handler,
- * naming the layer; FILESYSTEM; ABORTED.
+ * Errors: those of opening; DIGEST_MISMATCH, DIFF_ID_MISMATCH; BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED
+ * and those of the handler, naming the layer; FILESYSTEM; ABORTED.
  */
 export async function* readLayer(
   layer: StoredLayer,

@@ -14,8 +14,8 @@ const OWNER_ALL = 0o700;
 const NOTHING = { linkPath: '', size: 0, major: 0, minor: 0, xattrs: new Map<BytePath, Buffer>() } as const;
 
 /**
- * The headers of one archive: parents before what is in them, and a file before its further names. Each method makes its headers
- * while what it returns is iterated, which has to happen in the order of the calls.
+ * The headers of one archive: parents before what is in them, and a file before its further names. Each
+ * method makes its headers while what it returns is iterated, which has to happen in the order of the calls.
  */
 export class TreeArchive {
   readonly #order = new DirectoryOrder();
@@ -81,8 +81,8 @@ function directoryHeader({ path }: ImageDirectory, attributes: ImageAttributes =
 }
 
 /**
- * What a directory has until it is written once more: something may be put into it by whoever extracts the archive, and that
- * takes neither a group nor an ACL from it.
+ * What a directory has until it is written once more: something may be put into it by whoever extracts the
+ * archive, and that takes neither a group nor an ACL from it.
  */
 function forNow(attributes: ImageAttributes = UNLISTED): ImageAttributes {
   return { ...attributes, mode: (attributes.mode & ~S_ISGID) | OWNER_ALL, xattrs: new Map() };

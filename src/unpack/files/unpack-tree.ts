@@ -23,11 +23,11 @@ export interface UnpackTreeOptions extends UnpackOptions, ExtractionOptions {
 const WHOLE: LayerChanges = { implied: [], whiteouts: [], opaques: [], pendingLinks: [] };
 
 /**
- * Writes the merged root file system of an image's layers, bottom first, into a directory, without mounts. The directory
- * must be absent or empty, and takes its own attributes from the image. Layers are extracted in parallel into a staging
- * directory inside it and merged there in order; what is merged is moved out at the end. On failure or abort the
- * directory is left as it was found.
- * Errors: INVALID_CONFIG (it is not empty, or no directory), those of the layers' sources, and those of unpacking.
+ * Writes the merged root file system of an image's layers, bottom first, into a directory, without mounts.
+ * The directory must be absent or empty, and takes its own attributes from the image. Layers are extracted in
+ * parallel into a staging directory inside it and merged there in order; what is merged is moved out at the
+ * end. On failure or abort the directory is left as it was found. Errors: INVALID_CONFIG (it is not empty, or
+ * no directory), those of the layers' sources, and those of unpacking.
  */
 export async function unpackTree(
   layers: readonly LayerInput[],

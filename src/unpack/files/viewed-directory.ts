@@ -31,8 +31,8 @@ export interface DirectoryPart {
 export const BELOW: unique symbol = Symbol('below');
 
 /**
- * A directory as the layers together show it. It is what its layers have of it, the topmost first, down to one that hides what is
- * below; each is found when it is asked for. Not for several users at a time.
+ * A directory as the layers together show it. It is what its layers have of it, the topmost first, down to
+ * one that hides what is below; each is found when it is asked for. Not for several users at a time.
  *
  * Every method throws what reading a layer does.
  */
@@ -74,7 +74,8 @@ export class ViewedDirectory {
   }
 
   /**
-   * What the layer has that is the n-th to have something in it, from the top and from 0; undefined where there is none.
+   * What the layer has that is the n-th to have something in it, from the top and from 0; undefined where
+   * there is none.
    *
    * @param floor - the lowest layer that may be looked at
    */
@@ -181,8 +182,9 @@ export class ViewedDirectory {
   }
 
   /**
-   * What the n-th layer that may list the directory says; undefined where the next one is to be asked. Not the directory's own parts are
-   * looked at: one that hides what the lower layers have in it need not say what it is itself.
+   * What the n-th layer that may list the directory says; undefined where the next one is to be asked. Not
+   * the directory's own parts are looked at: one that hides what the lower layers have in it need not say
+   * what it is itself.
    */
   async #listedIn(n: number, floor: number): Promise<ImageAttributes | typeof BELOW | undefined> {
     const { parent, name } = this;
@@ -223,8 +225,8 @@ function* namesOf({ files, links, children }: IndexedDirectory): Generator<ByteP
 }
 
 /**
- * The layers of an image, seen from the top (image-spec layer.md: Applying Changesets). A layer is read when somebody asks for
- * what the layers above it do not tell, and never before.
+ * The layers of an image, seen from the top (image-spec layer.md: Applying Changesets). A layer is read when
+ * somebody asks for what the layers above it do not tell, and never before.
  */
 export class LayerStack {
   /** The root of the merged tree. */
@@ -232,8 +234,8 @@ export class LayerStack {
   /** Bottom first. */
   readonly layers: readonly ViewableLayer[];
   /**
-   * Whether what is below the lowest layer is not looked at, so that a hard link may lead there: true for a layer that is looked at
-   * without its image.
+   * Whether what is below the lowest layer is not looked at, so that a hard link may lead there: true for a
+   * layer that is looked at without its image.
    */
   readonly isPart: boolean;
   readonly #reader: LayerReader;

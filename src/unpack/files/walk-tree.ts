@@ -14,8 +14,8 @@ export interface TreeEntry {
 }
 
 /**
- * What is in a directory, in the order of the names' bytes; with `recursive` what is in each directory follows it. Errors: those of reading
- * layers; ABORTED.
+ * What is in a directory, in the order of the names' bytes; with `recursive` what is in each directory
+ * follows it. Errors: those of reading layers; ABORTED.
  */
 export async function* walkTree(
   directory: ViewedDirectory,
@@ -65,7 +65,9 @@ async function opened(
 const MAX_SYMLINKS = 40;
 
 export interface FindPathOptions {
-  /** Whether a symlink at the end of the path is followed. Default true; one with a slash behind it always is. */
+  /**
+   * Whether a symlink at the end of the path is followed. Default true; one with a slash behind it always is.
+   */
   readonly follow?: boolean | undefined;
 }
 
@@ -77,11 +79,11 @@ export interface FoundPath {
 }
 
 /**
- * Follows a path from the root of an image as a process in a container would: symlinks lead where they lead there, and `..` never out of
- * the root. Lower layers are read only where those above do not tell.
+ * Follows a path from the root of an image as a process in a container would: symlinks lead where they lead
+ * there, and `..` never out of the root. Lower layers are read only where those above do not tell.
  *
- * Errors: NOT_FOUND, whose `details.nearest` is the nearest directory that is there, and whose `details.path` is what is not; those of
- * reading layers.
+ * Errors: NOT_FOUND, whose `details.nearest` is the nearest directory that is there, and whose `details.path`
+ * is what is not; those of reading layers.
  */
 export async function findPath(
   root: ViewedDirectory,

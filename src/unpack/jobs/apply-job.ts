@@ -18,8 +18,8 @@ export interface ApplyJob {
   readonly committedPath?: string | undefined;
   /** Bytes of the whole blob. */
   readonly blobSize: number;
-  /** The blob's frontier while it grows; absent when it is whole. */
-  readonly frontier?: SharedArrayBuffer | undefined;
+  /** The blob's offset while it grows; absent when it is whole. */
+  readonly sharedOffset?: SharedArrayBuffer | undefined;
   /** An empty directory. */
   readonly directory: string;
   /** Of the diffId that the result is to be held against. Default sha256. */

@@ -7,7 +7,10 @@ import type { OmittedDevice } from './apply-job.js';
 
 /** What whoever unpacks may choose; the defaults are what this process can do. */
 export interface ExtractionOptions {
-  /** What becomes of owners. Default: those of the image where this process can give files away, else the caller. */
+  /**
+   * What becomes of owners. Default: those of the image where this process can give files away, else the
+   * caller.
+   */
   readonly ownership?: Ownership;
   /** Whether device nodes are made, where they can be. Default true. */
   readonly devices?: boolean;
@@ -30,11 +33,14 @@ export interface LayerSource {
   readonly path: string;
   /** Where a growing blob goes when it is committed; who opens it late finds it there. */
   readonly committedPath?: string | undefined;
-  /** The buffer of its `Frontier` while it grows; absent when it is whole. */
+  /** The buffer of its `SharedOffset` while it grows; absent when it is whole. */
   readonly shared?: SharedArrayBuffer | undefined;
   /** Resolves when the blob's digest was found right, rejects otherwise. */
   readonly verified: Promise<void>;
-  /** After `verified` has settled: the same blob fetched anew because its bytes were wrong; undefined when it is not. */
+  /**
+   * After `verified` has settled: the same blob fetched anew because its bytes were wrong; undefined when it
+   * is not.
+   */
   readonly replacement?: () => Promise<LayerSource | undefined>;
 }
 
@@ -84,8 +90,11 @@ export interface LayerOmission {
 /** What an unpacker tells on its way. */
 export type UnpackEvent = LayerEvent | LayerWarning | LayerOmission;
 
-/** Runs `unpack` when it is the turn of a layer of so many compressed bytes; rejects with ABORTED while it waits. */
-export type TakeTurn = <T>(
+/**
+ * Runs `unpack` when it is the turn of a layer of so many compressed bytes; rejects with ABORTED while it
+ * waits.
+ */
+export type AcquireSlot = <T>(
   layer: Abortable & { readonly bytes: number },
   unpack: () => Promise<T>,
 ) => Promise<T>;
@@ -93,5 +102,5 @@ export type TakeTurn = <T>(
 export interface UnpackOptions extends Abortable {
   readonly onEvent?: ((event: UnpackEvent) => void) | undefined;
   /** Whose turn it is to be unpacked, where several images are at once. Default: whoever is here first. */
-  readonly takeTurn?: TakeTurn | undefined;
+  readonly acquireSlot?: AcquireSlot | undefined;
 }

@@ -1,8 +1,8 @@
 import { limitExceeded } from '../terms/layer-fault.js';
 
 /**
- * Which threads of a pool are at work: one word for each, in memory that all of them see. A core for which there is no
- * thread has a word too, and it stays 0.
+ * Which threads of a pool are at work: one word for each, in memory that all of them see. A core for which
+ * there is no thread has a word too, and it stays 0.
  */
 export type ActivityWords = SharedArrayBuffer;
 
@@ -18,8 +18,8 @@ export function activityWords(threads: number): ActivityWords {
 }
 
 /**
- * What one thread of a pool tells the others of itself: whether any of its jobs has something to do. A job that waits for its
- * download has not.
+ * What one thread of a pool tells the others of itself: whether any of its jobs has something to do. A job
+ * that waits for its download has not.
  */
 export class ThreadActivity {
   readonly #words: Int32Array;
@@ -51,7 +51,9 @@ export class ThreadActivity {
     }
   }
 
-  /** Whether there are cores for which no thread has work, so that what is moved off this one runs beside it. */
+  /**
+   * Whether there are cores for which no thread has work, so that what is moved off this one runs beside it.
+   */
   get coresIdle(): boolean {
     for (let thread = 0; thread < this.#words.length; thread++) {
       if (Atomics.load(this.#words, thread) === 0) return true;
@@ -82,7 +84,10 @@ export interface LayerBudget {
   readonly index: number;
 }
 
-/** Counts the uncompressed bytes of all layers of one image, across the threads that unpack them at the same time. */
+/**
+ * Counts the uncompressed bytes of all layers of one image, across the threads that unpack them at the same
+ * time.
+ */
 export class ImageBudget {
   readonly #shared: SharedArrayBuffer;
 

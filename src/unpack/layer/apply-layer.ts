@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
 import { Digester } from '../../spec/index.js';
-import { Frontier } from '../../system/index.js';
+import { SharedOffset } from '../../system/index.js';
 import { TarReader } from '../tar/tar-reader.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
 import { LayerBytes, type ThreadActivity } from '../jobs/shared-memory.js';
@@ -19,11 +19,12 @@ export interface ApplyLayerOptions extends Abortable {
 }
 
 /**
- * One layer becomes one directory, in one pass: read, inflate, digest, untar. The blob's own digest and the diffId are
- * for the caller to verify before the directory is used; on an error the directory is left as it is.
+ * One layer becomes one directory, in one pass: read, inflate, digest, untar. The blob's own digest and the
+ * diffId are for the caller to verify before the directory is used; on an error the directory is left as it
+ * is.
  *
- * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM, UNSUPPORTED, ABORTED; each
- *   names the layer, and the entry where it is about one
+ * @throws {UnpackError} UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM,
+ *   UNSUPPORTED, ABORTED; each names the layer, and the entry where it is about one
  */
 export async function applyLayer(job: ApplyJob, o: ApplyLayerOptions = {}): Promise<ApplyResult> {
   try {
@@ -39,8 +40,8 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
   // A decoder may be waiting for bytes that are still to be downloaded when the archive turns out bad.
   const stop = new AbortController();
   const signal = o.signal === undefined ? stop.signal : AbortSignal.any([o.signal, stop.signal]);
-  const { blobSize: size, committedPath, frontier } = job;
-  const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, frontier });
+  const { blobSize: size, committedPath, sharedOffset } = job;
+  const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, sharedOffset });
   const writer = new LayerWriter(job.directory, { ...options, warnings });
   try {
     const { limits } = options;
@@ -91,30 +92,30 @@ export interface BlobReaderOptions extends Abortable {
   readonly size: number;
   /** Where the file is when it is not at its path any more, since the download ended before this began. */
   readonly committedPath?: string | undefined;
-  /** The shared memory of the blob's {@link Frontier} while it grows; absent when it is whole. */
-  readonly frontier?: SharedArrayBuffer | undefined;
-  /** Told while the reader waits at the frontier. */
+  /** The shared memory of the blob's {@link SharedOffset} while it grows; absent when it is whole. */
+  readonly sharedOffset?: SharedArrayBuffer | undefined;
+  /** Told while the reader waits at the offset. */
   readonly activity?: ThreadActivity | undefined;
   /** Bytes read so far, after each chunk. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * Reads a blob's file from its start to its end, waiting at its frontier while it grows. A chunk is valid until
- * the next is asked for. What is behind the frontier was written just now, so it is read from memory, without a turn of the
- * thread pool.
+ * Reads a blob's file from its start to its end, waiting at its offset while it grows. A chunk is valid until
+ * the next is asked for. What is behind the offset was written just now, so it is read from memory, without a
+ * turn of the thread pool.
  *
- * Errors: ABORTED by the signal, or (retryable) when the download that fills the file fails, whose own error says why;
- * FILESYSTEM when the file is shorter than it should be, and the kernel's own errors.
+ * Errors: ABORTED by the signal, or (retryable) when the download that fills the file fails, whose own error
+ * says why; FILESYSTEM when the file is shorter than it should be, and the kernel's own errors.
  */
 export async function* readBlob(path: string, o: BlobReaderOptions): AsyncGenerator<Buffer, void, undefined> {
-  const frontier = o.frontier === undefined ? undefined : new Frontier(o.frontier);
+  const sharedOffset = o.sharedOffset === undefined ? undefined : new SharedOffset(o.sharedOffset);
   const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   const file = await openBlob(path, o.committedPath);
   try {
     for (let at = 0; at < o.size;) {
       throwIfAborted(o.signal);
-      const until = frontier === undefined ? o.size : await readableUntil(frontier, at, o);
+      const until = sharedOffset === undefined ? o.size : await readableUntil(sharedOffset, at, o);
       const bytesRead = readSync(file.fd, buffer, 0, Math.min(CHUNK_BYTES, until - at), at);
       if (bytesRead === 0) throw tooShort(path, at, o.size);
       at += bytesRead;
@@ -136,16 +137,16 @@ async function openBlob(path: string, committedPath: string | undefined): Promis
 }
 
 /** Waits for bytes after `at`; how far the file can be read. */
-async function readableUntil(frontier: Frontier, at: number, o: BlobReaderOptions): Promise<number> {
+async function readableUntil(sharedOffset: SharedOffset, at: number, o: BlobReaderOptions): Promise<number> {
   for (;;) {
     // The state is read first: bytes that were advanced before it changed are then seen.
-    const state = frontier.state;
-    const bytes = Math.min(frontier.bytes, o.size);
+    const state = sharedOffset.state;
+    const bytes = Math.min(sharedOffset.bytes, o.size);
     if (state === 'failed')
       throw new UnpackError('ABORTED', 'the download of the layer failed', { retryable: true });
     if (state === 'complete') return o.size;
     if (bytes > at) return bytes;
-    const more = frontier.wait(at, { signal: o.signal });
+    const more = sharedOffset.wait(at, { signal: o.signal });
     await (o.activity?.pausedFor(more) ?? more);
   }
 }

@@ -20,8 +20,9 @@ const META_PREFIX = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
 /**
- * Where aufs kept the files that have several names: layers of old engines have the files here, and hard links to them. So
- * they are entries like others until the layer is whole, and go then; Docker and containerd read such layers too.
+ * Where aufs kept the files that have several names: layers of old engines have the files here, and hard
+ * links to them. So they are entries like others until the layer is whole, and go then; Docker and containerd
+ * read such layers too.
  */
 export const AUFS_LINKS = '.wh..wh.plnk';
 
@@ -33,8 +34,8 @@ export function isWhiteoutName(name: BytePath): boolean {
 const ENTRY: EntryMeaning = { kind: 'entry' };
 
 /**
- * @throws {UnpackError} BAD_ARCHIVE for a whiteout of nothing, `.` or `..`, and for a directory with a whiteout's name, which
- *   layer.md says cannot exist
+ * @throws {UnpackError} BAD_ARCHIVE for a whiteout of nothing, `.` or `..`, and for a directory with a
+ *   whiteout's name, which layer.md says cannot exist
  */
 export function meaningOf(components: readonly BytePath[]): EntryMeaning {
   const last = components.length - 1;
@@ -72,7 +73,9 @@ export function isDevice(entry: TarEntry): entry is DeviceEntry {
   return entry.type === 'character' || entry.type === 'block';
 }
 
-/** What does not fit the kernel's bits would become another device where it is cut off: 4096:0 would be 0:0. */
+/**
+ * What does not fit the kernel's bits would become another device where it is cut off: 4096:0 would be 0:0.
+ */
 function checkDevice({ type, major, minor }: DeviceEntry): void {
   if (major < 0 || major > MAX_MAJOR || minor < 0 || minor > MAX_MINOR) {
     throw new UnpackError(

@@ -53,9 +53,10 @@ export interface BegunDirectory {
 }
 
 /**
- * Sets owner, xattrs, mode and times of what was just made, in this order: a change of owner clears setuid, setgid and
- * `security.capability`; a mode without write permission would refuse xattrs to a user who is not root; and times come
- * last, since all the others may touch them. What the kernel has given already is left as it is.
+ * Sets owner, xattrs, mode and times of what was just made, in this order: a change of owner clears setuid,
+ * setgid and `security.capability`; a mode without write permission would refuse xattrs to a user who is not
+ * root; and times come last, since all the others may touch them. What the kernel has given already is left
+ * as it is.
  */
 export class EntryAttributes {
   readonly #options: EntryAttributesOptions;
@@ -68,8 +69,8 @@ export class EntryAttributes {
   }
 
   /**
-   * To be called with the layer's root before anything is made below it. A default ACL that it got from the directory above
-   * would be handed down to all that is made in it.
+   * To be called with the layer's root before anything is made below it. A default ACL that it got from the
+   * directory above would be handed down to all that is made in it.
    */
   beginRoot(fd: number): void {
     this.clearXattrs(fd);
@@ -86,7 +87,9 @@ export class EntryAttributes {
     return this.#isMadeWithMode(entry) ? entry.mode : OWNERS;
   }
 
-  /** The permissions with which a directory is to be made: we can fill it, and nobody else until it is done. */
+  /**
+   * The permissions with which a directory is to be made: we can fill it, and nobody else until it is done.
+   */
   modeOfNewDirectory(entry: TarEntry): number {
     const isPrivate = (entry.mode & 0o722) === 0o700;
     return isPrivate && this.#isMadeWithMode(entry) ? entry.mode : 0o700;
@@ -118,8 +121,8 @@ export class EntryAttributes {
   }
 
   /**
-   * Of a directory, as far as it can have them yet; what waits for the end of the layer is returned. So does a default ACL,
-   * which would be inherited by all that is still to come.
+   * Of a directory, as far as it can have them yet; what waits for the end of the layer is returned. So does
+   * a default ACL, which would be inherited by all that is still to come.
    */
   beginDirectory(directory: BegunDirectory, entry: TarEntry): DirectoryAttributes {
     const { isNew, group, open } = directory;
@@ -181,7 +184,10 @@ export class EntryAttributes {
     }
   }
 
-  /** Takes from a directory what an earlier entry set, or the directory above handed down: a later entry replaces it all. */
+  /**
+   * Takes from a directory what an earlier entry set, or the directory above handed down: a later entry
+   * replaces it all.
+   */
   clearXattrs(fd: number): void {
     for (const name of this.#unlessRefused(() => flistxattr(fd)) ?? []) {
       // A security module labels files by itself, and does not let go.
@@ -214,18 +220,25 @@ export function cannotOwn(error: unknown, { uid, gid }: Pick<TarEntry, 'uid' | '
 /** Every permission, so that one which is taken away shows. */
 const ALL = 0o777;
 
-/** What the kernel gives to what is made in a directory, as it was seen to: what is so already need not be set. */
+/**
+ * What the kernel gives to what is made in a directory, as it was seen to: what is so already need not be
+ * set.
+ */
 interface GivenAttributes {
   readonly uid: number;
-  /** In a directory of this group. A directory of another group may hand its own down: the mount option grpid is for that. */
+  /**
+   * In a directory of this group. A directory of another group may hand its own down: the mount option grpid
+   * is for that.
+   */
   readonly gid: number;
   /** Permissions come out as they were asked for: no umask, default ACL or mount option takes some away. */
   readonly exactModes: boolean;
 }
 
 /**
- * Makes a file without a name in a directory and looks at it. Undefined where that cannot be done: then nothing is known.
- * A file system may give files to somebody else than who makes them, as NFS does with root's.
+ * Makes a file without a name in a directory and looks at it. Undefined where that cannot be done: then
+ * nothing is known. A file system may give files to somebody else than who makes them, as NFS does with
+ * root's.
  */
 function probeGivenAttributes(dirfd: number): GivenAttributes | undefined {
   let fd: number;
@@ -244,13 +257,17 @@ function probeGivenAttributes(dirfd: number): GivenAttributes | undefined {
   }
 }
 
-/** Where overlayfs keeps its own marks: in the mount they would hide, redirect or merge what the layer has no right to. */
+/**
+ * Where overlayfs keeps its own marks: in the mount they would hide, redirect or merge what the layer has no
+ * right to.
+ */
 const OVERLAY_PREFIXES = ['trusted.overlay.', 'user.overlay.'];
 
 const CAPABILITY = 'security.capability';
 
 /**
- * The extended attributes of an entry that are kept, in the archive's order. The values are views, as the entry's.
+ * The extended attributes of an entry that are kept, in the archive's order. The values are views, as the
+ * entry's.
  *
  * @param xattrBytes - of one value at most
  * @throws {UnpackError} LIMIT_EXCEEDED
@@ -270,7 +287,8 @@ export function* keptXattrs(
       continue;
     }
     checkXattr(name, value, xattrBytes);
-    // The kernel takes it, gives no capability for it, and then cannot read it again (commoncap.c: cap_inode_getsecurity).
+    // The kernel takes it, gives no capability for it, and then cannot read it again (commoncap.c:
+    // cap_inode_getsecurity).
     if (name === CAPABILITY && value.length === 0) {
       warnings.once(
         CAPABILITY,

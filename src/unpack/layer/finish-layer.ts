@@ -74,7 +74,8 @@ class LayerFinish {
   /**
    * Parents come before children in every list. Depth is bounded by the length of a path.
    *
-   * @param isAnew - the layer deletes what the lower ones have there, so that there is nothing to take attributes from
+   * @param isAnew - the layer deletes what the lower ones have there, so that there is nothing to take
+   *   attributes from
    */
   #finish(node: LayerNode, isAnew = false): void {
     if (node.attributes === undefined && !isAnew) this.#implied.push(node.path);
@@ -154,7 +155,10 @@ function isHidden(parent: LayerNode, name: BytePath): boolean {
 /** Files that take no more names, with their copies, kept open: a file of so many names is rare already. */
 const FULL_FILES = 8;
 
-/** Descriptors of a file that takes no more names and of its copy; open, neither gives its number to another file. */
+/**
+ * Descriptors of a file that takes no more names and of its copy; open, neither gives its number to another
+ * file.
+ */
 interface FullFile {
   readonly file: number;
   readonly copy: number;

@@ -12,7 +12,10 @@ const MAX_SYMLINKS = 40;
 /** Names that are looked up for an entry, on average over a layer: honest ones take one or two. */
 const LOOKUPS_PER_ENTRY = 5;
 
-/** Paths through symlinks that are remembered: as many as the directories below the few that distributions have. */
+/**
+ * Paths through symlinks that are remembered: as many as the directories below the few that distributions
+ * have.
+ */
 const REMEMBERED_PATHS = 4096;
 
 export type LayerPathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth' | 'entriesPerLayer'>;
@@ -43,7 +46,10 @@ export type LinkTarget<N> =
   /** Only a lower layer can have it. */
   | { readonly kind: 'lower'; readonly path: BytePath };
 
-/** A name in a directory of the layer; or, of a path whose directories are not all there, only what it would be. */
+/**
+ * A name in a directory of the layer; or, of a path whose directories are not all there, only what it would
+ * be.
+ */
 type Location<N> =
   | { readonly kind: 'here'; readonly node: N; readonly name: BytePath }
   | { readonly kind: 'absent'; readonly path: BytePath };
@@ -61,8 +67,9 @@ interface Walked<N> {
 }
 
 /**
- * The paths of one layer, wherever it is put: what each entry's path means (image-spec layer.md: Whiteouts), and where it
- * leads. Symlinks of the layer itself are followed on the way, as if the layer's root were `/`; the last component is not.
+ * The paths of one layer, wherever it is put: what each entry's path means (image-spec layer.md: Whiteouts),
+ * and where it leads. Symlinks of the layer itself are followed on the way, as if the layer's root were `/`;
+ * the last component is not.
  */
 export abstract class LayerPaths<N extends PathNode<N>> {
   abstract readonly root: N;
@@ -172,8 +179,8 @@ export abstract class LayerPaths<N extends PathNode<N>> {
   }
 
   /**
-   * The directory that the components lead to, through symlinks of the layer if need be; what is missing is made, as an
-   * implied directory, at the end of a dangling symlink too.
+   * The directory that the components lead to, through symlinks of the layer if need be; what is missing is
+   * made, as an implied directory, at the end of a dangling symlink too.
    *
    * @throws {UnpackError} BAD_ARCHIVE where something else than a directory stands in the way
    */
@@ -233,7 +240,10 @@ export abstract class LayerPaths<N extends PathNode<N>> {
     return { kind: 'absent', path: parts.join('/') };
   }
 
-  /** Follows components through directories and symlinks; goes on with what `make` makes of a missing name, if anything. */
+  /**
+   * Follows components through directories and symlinks; goes on with what `make` makes of a missing name, if
+   * anything.
+   */
   #walk(
     from: N,
     components: readonly BytePath[],
@@ -294,9 +304,9 @@ function notDirectory(components: readonly BytePath[]): Error {
 export type PathLimits = Pick<UnpackLimits, 'pathBytes' | 'pathDepth'>;
 
 /**
- * The components of a path that an archive names, relative to the layer's root; none for the root itself. A leading `/`
- * and `.` components are dropped and `..` is resolved in the text alone, as containerd and umoci do it; but one that
- * climbs above the root is refused, where they stop at the root.
+ * The components of a path that an archive names, relative to the layer's root; none for the root itself. A
+ * leading `/` and `.` components are dropped and `..` is resolved in the text alone, as containerd and umoci
+ * do it; but one that climbs above the root is refused, where they stop at the root.
  *
  * @param prefix - what the last component may begin with; it is no part of the name and counts for no limit
  * @throws {UnpackError} UNSAFE_PATH, LIMIT_EXCEEDED, and BAD_ARCHIVE for no name at all
@@ -344,15 +354,19 @@ interface NamedPlace<N> {
 }
 
 /**
- * The directory of the entry before, under the text that its path has for it: entries come grouped by directory, and what
- * this text means was found out and found to be right once. It holds until something is removed.
+ * The directory of the entry before, under the text that its path has for it: entries come grouped by
+ * directory, and what this text means was found out and found to be right once. It holds until something is
+ * removed.
  */
 export class LastDirectory<N> {
   /** With the slash at its end; empty for the root. */
   #text: BytePath = '';
   #directory: N | undefined;
 
-  /** Where an entry goes whose path is the text and one plain name; undefined for any other, which says nothing of it. */
+  /**
+   * Where an entry goes whose path is the text and one plain name; undefined for any other, which says
+   * nothing of it.
+   */
   find(path: BytePath): NamedPlace<N> | undefined {
     const directory = this.#directory;
     if (directory === undefined) return undefined;
@@ -471,7 +485,8 @@ const NO_WHITEOUTS: ReadonlySet<BytePath> = new Set();
 const NO_LINKS: ReadonlyMap<BytePath, LayerLink> = new Map();
 
 /**
- * Refuses a hard link to what the same layer hides, since it can never be made. All the layer's whiteouts must be known.
+ * Refuses a hard link to what the same layer hides, since it can never be made. All the layer's whiteouts
+ * must be known.
  *
  * @throws {UnpackError} BAD_ARCHIVE
  */

@@ -40,9 +40,9 @@ export interface LayerTreeOptions {
 }
 
 /**
- * The directories below a layer's root. Nobody but this layer's archive writes there, and every descriptor comes from
- * the root's, or from that of the directory above, by a path that may hold no symlink (or is refused by the kernel): what
- * is done to one of its names happens below the root.
+ * The directories below a layer's root. Nobody but this layer's archive writes there, and every descriptor
+ * comes from the root's, or from that of the directory above, by a path that may hold no symlink (or is
+ * refused by the kernel): what is done to one of its names happens below the root.
  */
 export class LayerTree extends LayerPaths<LayerNode> {
   readonly root: LayerNode = new LayerNode();
@@ -111,7 +111,10 @@ export class LayerTree extends LayerPaths<LayerNode> {
     return child;
   }
 
-  /** Gives a directory what it has as long as no entry says more: the umask, or a directory above, may have given it another. */
+  /**
+   * Gives a directory what it has as long as no entry says more: the umask, or a directory above, may have
+   * given it another.
+   */
   #settle(dirfd: number, name: BytePath): void {
     fchmodat(dirfd, name, IMPLIED_MODE);
     const { owner } = this.#options;
@@ -124,7 +127,8 @@ export class LayerTree extends LayerPaths<LayerNode> {
   }
 
   /**
-   * Counts what is kept in memory until the layer is done: few bytes of an archive can ask for any number of directories.
+   * Counts what is kept in memory until the layer is done: few bytes of an archive can ask for any number of
+   * directories.
    *
    * @throws {UnpackError} LIMIT_EXCEEDED
    */
@@ -228,7 +232,7 @@ const TOLD = 1000;
 /** The device nodes of a layer that are not made. */
 export class OmittedDevices {
   /** In the archive's order; only the first thousand of them. */
-  readonly told: OmittedDevice[] = [];
+  readonly reported: OmittedDevice[] = [];
   readonly #tree: LayerTree;
   readonly #warnings: Warnings;
   /** What would be at a name, in a directory as long as the layer has it. */
@@ -246,8 +250,8 @@ export class OmittedDevices {
     parent.addWhiteout(name);
     const devices = this.#devices.get(parent) ?? new Map<BytePath, DeviceEntry>();
     this.#devices.set(parent, devices.set(name, device));
-    if (this.told.length < TOLD) {
-      this.told.push({ path: fromBytePath(parent.pathOf(name)), type, major, minor });
+    if (this.reported.length < TOLD) {
+      this.reported.push({ path: fromBytePath(parent.pathOf(name)), type, major, minor });
     }
     this.#warnings.once(type, `${type} devices are left out, ${reason}; the first is ${printable(path)}`);
   }

@@ -48,12 +48,12 @@ export interface LayerWriterOptions {
 }
 
 /**
- * Writes a layer's entries below an empty directory (image-spec layer.md: Applying Changesets), alone: what concerns lower
- * layers is only noted down, in {@link LayerChanges}. An entry replaces what an earlier one made at the same path, but a
- * directory over a directory keeps what is in it.
+ * Writes a layer's entries below an empty directory (image-spec layer.md: Applying Changesets), alone: what
+ * concerns lower layers is only noted down, in {@link LayerChanges}. An entry replaces what an earlier one
+ * made at the same path, but a directory over a directory keeps what is in it.
  *
- * Methods throw UnpackError: UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE, FILESYSTEM. After an error only
- * {@link close} may be called, and it must be called in any case.
+ * Methods throw UnpackError: UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED, NO_SPACE,
+ * FILESYSTEM. After an error only {@link close} may be called, and it must be called in any case.
  */
 export class LayerWriter implements TarHandler {
   readonly #options: LayerWriterOptions;
@@ -86,7 +86,7 @@ export class LayerWriter implements TarHandler {
 
   /** Devices that were left out, in the archive's order; only the first thousand of them. */
   get omitted(): readonly OmittedDevice[] {
-    return this.#omitted.told;
+    return this.#omitted.reported;
   }
 
   get warnings(): readonly string[] {

@@ -39,11 +39,12 @@ import {
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Holds a tree against the one that it should be: entries, types, modes, owners, sizes, modification times, link targets,
- * hard links, devices, xattrs (overlayfs' own included), and each file's content byte by byte. Ends at `limit` differences.
+ * Holds a tree against the one that it should be: entries, types, modes, owners, sizes, modification times,
+ * link targets, hard links, devices, xattrs (overlayfs' own included), and each file's content byte by byte.
+ * Ends at `limit` differences.
  *
- * Times of directories are not compared, nor anything but the type of a whiteout: some are of the moment when the layer was
- * unpacked.
+ * Times of directories are not compared, nor anything but the type of a whiteout: some are of the moment when
+ * the layer was unpacked.
  *
  * Errors: SystemError, ABORTED.
  */
@@ -75,7 +76,7 @@ class TreeComparison {
     const wanted = fstatat(expected.dirfd, expected.name, AT_SYMLINK_NOFOLLOW);
     const found = fstatat(actual.dirfd, actual.name, AT_SYMLINK_NOFOLLOW);
     if (kindOf(found) !== kindOf(wanted)) {
-      this.#tell(path, `is ${kindOf(found)}, and should be ${kindOf(wanted)}`);
+      this.#emit(path, `is ${kindOf(found)}, and should be ${kindOf(wanted)}`);
       return;
     }
     if (isWhiteout(wanted)) return;
@@ -103,15 +104,15 @@ class TreeComparison {
     for (const name of new Set([...wanted.names, ...found.names].sort())) {
       if (this.#full) return;
       const at = joinPath(path, name);
-      if (!found.names.has(name)) this.#tell(at, 'is missing');
-      else if (!wanted.names.has(name)) this.#tell(at, 'should not be there');
+      if (!found.names.has(name)) this.#emit(at, 'is missing');
+      else if (!wanted.names.has(name)) this.#emit(at, 'should not be there');
       else await this.entry({ dirfd: wanted.fd, name }, { dirfd: found.fd, name }, at);
     }
   }
 
   #attributes(wanted: Stat, found: Stat, path: BytePath): void {
     const hold = (what: string, is: string | number, should: string | number): void => {
-      if (is !== should) this.#tell(path, `has ${what} ${is}, and should have ${should}`);
+      if (is !== should) this.#emit(path, `has ${what} ${is}, and should have ${should}`);
     };
     hold('mode', permissionsOf(found), permissionsOf(wanted));
     hold('owner', `${found.uid}:${found.gid}`, `${wanted.uid}:${wanted.gid}`);
@@ -127,9 +128,9 @@ class TreeComparison {
     for (const name of new Set([...wanted.keys(), ...found.keys()].sort())) {
       if (wanted.get(name) === found.get(name)) continue;
       const text = fromBytePath(name);
-      if (!found.has(name)) this.#tell(path, `lacks the attribute ${text}`);
-      else if (!wanted.has(name)) this.#tell(path, `should not have the attribute ${text}`);
-      else this.#tell(path, `has another value of the attribute ${text}`);
+      if (!found.has(name)) this.#emit(path, `lacks the attribute ${text}`);
+      else if (!wanted.has(name)) this.#emit(path, `should not have the attribute ${text}`);
+      else this.#emit(path, `has another value of the attribute ${text}`);
     }
   }
 
@@ -137,7 +138,7 @@ class TreeComparison {
   #links(wanted: Stat, found: Stat, path: BytePath): boolean {
     const first = firstPath(this.#expectedLinks, wanted, path);
     const same = first === firstPath(this.#actualLinks, found, path);
-    if (!same) this.#tell(path, 'is not linked to what it should be');
+    if (!same) this.#emit(path, 'is not linked to what it should be');
     return same && first === path;
   }
 
@@ -145,7 +146,7 @@ class TreeComparison {
     const wanted = readlinkat(expected.dirfd, expected.name);
     const found = readlinkat(actual.dirfd, actual.name);
     if (wanted === found) return;
-    this.#tell(path, `points to ${fromBytePath(found)}, and should to ${fromBytePath(wanted)}`);
+    this.#emit(path, `points to ${fromBytePath(found)}, and should to ${fromBytePath(wanted)}`);
   }
 
   async #content(expected: Found, actual: Found, path: BytePath): Promise<void> {
@@ -158,11 +159,11 @@ class TreeComparison {
       try {
         part = b.subarray(0, found.read(b, at));
       } catch (error) {
-        this.#tell(path, `cannot be read (${systemCode(error) ?? 'unknown error'})`);
+        this.#emit(path, `cannot be read (${systemCode(error) ?? 'unknown error'})`);
         return;
       }
       if (length === 0 || !a.subarray(0, length).equals(part)) {
-        this.#tell(path, 'has other content');
+        this.#emit(path, 'has other content');
         return;
       }
       at += length;
@@ -170,7 +171,7 @@ class TreeComparison {
     }
   }
 
-  #tell(path: BytePath, what: string): void {
+  #emit(path: BytePath, what: string): void {
     if (!this.#full) this.differences.push(`/${fromBytePath(path)} ${what}`);
   }
 }
@@ -240,7 +241,9 @@ function xattrsOf({ dirfd, name }: Place): ReadonlyMap<BytePath, string> {
   return values;
 }
 
-/** Who may not read a file may not read its attributes either: then both have the same value, which is none. */
+/**
+ * Who may not read a file may not read its attributes either: then both have the same value, which is none.
+ */
 function valueOf(file: BytePath, attribute: BytePath): string {
   try {
     return lgetxattr(file, attribute)?.toString('latin1') ?? '';

@@ -155,7 +155,10 @@ class LayerCompletion implements Disposable {
     }
   }
 
-  /** Links to the copy of a lower file that the layer has already; without one that takes another name, copies the file. */
+  /**
+   * Links to the copy of a lower file that the layer has already; without one that takes another name, copies
+   * the file.
+   */
   #place(source: LowerFile, to: Place, path: BytePath): void {
     const key = `${source.stat.dev}:${source.stat.ino}`;
     const copy = this.#copies.get(key);
@@ -237,8 +240,9 @@ export interface LowerView {
 const NOTHING: LowerView = { directories: [] };
 
 /**
- * The layers below one that is being completed, seen as overlayfs merges them: a whiteout or a file ends the search, an
- * opaque directory is the last that is merged, and what the layer itself whites out is not seen. No symlink is followed.
+ * The layers below one that is being completed, seen as overlayfs merges them: a whiteout or a file ends the
+ * search, an opaque directory is the last that is merged, and what the layer itself whites out is not seen.
+ * No symlink is followed.
  */
 class LowerStack implements Disposable {
   readonly #roots: LowerFile[] = [];

@@ -16,8 +16,8 @@ import {
 } from '../disk/tree-walk.js';
 
 /**
- * Copies a merged tree with all its metadata, hard links among its files included; content is shared by reflink where
- * the file system has it. Errors: SystemError, ABORTED.
+ * Copies a merged tree with all its metadata, hard links among its files included; content is shared by
+ * reflink where the file system has it. Errors: SystemError, ABORTED.
  */
 export async function copyTree(job: CopyTreeJob, o: Abortable = {}): Promise<WarningsResult> {
   using source = new Opened(openTree(job.source));

@@ -63,7 +63,10 @@ class LayerMerge {
   readonly #changes: LayerChanges;
   readonly #implied: ReadonlySet<BytePath>;
   readonly #pace: Pace;
-  /** Directories of the target whose content changes, as they were: what the layer does not list keeps its times. */
+  /**
+   * Directories of the target whose content changes, as they were: what the layer does not list keeps its
+   * times.
+   */
   readonly #kept = new Map<BytePath, Stat>();
   /** Where in the layer the copy is of a lower file that takes no more names, by that file. */
   readonly #copies = new Map<string, BytePath>();
@@ -128,8 +131,8 @@ class LayerMerge {
   }
 
   /**
-   * Opens a directory of the target; undefined where it is none. What shuts out its owner, who is not root, is opened up
-   * until the end.
+   * Opens a directory of the target; undefined where it is none. What shuts out its owner, who is not root,
+   * is opened up until the end.
    */
   #openTarget(path: BytePath): number | undefined {
     try {
@@ -163,7 +166,10 @@ class LayerMerge {
     return stat;
   }
 
-  /** Directory over directory: what both have is merged; whose attributes stay depends on whether the layer lists it. */
+  /**
+   * Directory over directory: what both have is merged; whose attributes stay depends on whether the layer
+   * lists it.
+   */
   async #mergeDirectory(from: Place, to: Place, path: BytePath): Promise<void> {
     const layerStat = fstatat(from.dirfd, from.name);
     const targetStat = this.#keep(to, path);

@@ -27,12 +27,12 @@ interface AdditionalLayer {
 const NO_CHANGES: CommitLayer['changes'] = { implied: [], whiteouts: [], opaques: [], pendingLinks: [] };
 
 /**
- * Gives chains of additional stores a place in this one: a snapshot for each layer, whose `fs` is a symlink to the
- * directory in the other store. Parents, leases, mounts and collection then treat them as any other; and one whose store
- * is gone counts as lost, so that its layer is unpacked anew in its place.
+ * Gives chains of additional stores a place in this one: a snapshot for each layer, whose `fs` is a symlink
+ * to the directory in the other store. Parents, leases, mounts and collection then treat them as any other;
+ * and one whose store is gone counts as lost, so that its layer is unpacked anew in its place.
  *
- * What is asked for while an adoption runs is adopted together with the next: an image's layers cost two or three syncs,
- * not one each.
+ * What is asked for while an adoption runs is adopted together with the next: an image's layers cost two or
+ * three syncs, not one each.
  */
 export class ChainAdoption {
   readonly #parts: SnapshotParts;
@@ -152,8 +152,8 @@ function layersOf(
 }
 
 /**
- * Whether snapshots were made by the user that this process is. Another's have other owners, and whiteouts in a form that
- * a mount would not understand here.
+ * Whether snapshots were made by the user that this process is. Another's have other owners, and whiteouts in
+ * a form that a mount would not understand here.
  */
 function isOurs({ directory }: SnapshotDirectories): boolean {
   try {

@@ -9,7 +9,7 @@ import {
 } from '../../metadata/index.js';
 import { parseDigest } from '../../spec/index.js';
 import type { LayerInput } from '../jobs/layer-input.js';
-import type { CheckedSnapshot, HoldOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
+import type { CheckedSnapshot, RetainOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
 import { applyOptions, extractLayer } from '../unpacker.js';
 import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
@@ -55,7 +55,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
 
   async isKnown({ number }: CheckedSnapshot): Promise<boolean> {
     const { records, database } = this.#parts;
-    return (await records.byNumber(database, number)) !== undefined;
+    return (await records.byId(database, number)) !== undefined;
   }
 
   pathOf({ number }: CheckedSnapshot): string {
@@ -92,7 +92,11 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     return `it was unpacked by user ${owner.uid}, and only that user can unpack it to the same`;
   }
 
-  async hold(snapshot: CheckedSnapshot, layer: LayerInput, o: HoldOptions = {}): Promise<readonly string[]> {
+  async hold(
+    snapshot: CheckedSnapshot,
+    layer: LayerInput,
+    o: RetainOptions = {},
+  ): Promise<readonly string[]> {
     const directory = await this.#making.begin();
     try {
       const { changes } = await extractLayer({
@@ -124,15 +128,15 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     const { database, directories, pool, records } = this.#parts;
     const directory = this.#fresh.get(number);
     if (directory === undefined) throw snapshotNotFound(name);
-    const by = this.#numberOf(directory);
+    const by = this.#idOf(directory);
     const file = await this.#fileOf(snapshot);
-    await writeSnapshotFile(directories.path(by), { ...file, unsynced: undefined });
+    await writeSnapshotFile(directories.path(by), { ...file, notDurable: undefined });
     await pool.run({ kind: 'sync', directory: directories.directory });
     const away = await database.transaction(async (tx) => {
-      if ((await records.byNumber(tx, number)) === undefined) throw snapshotNotFound(name);
+      if ((await records.byId(tx, number)) === undefined) throw snapshotNotFound(name);
       directories.refuseShown(number);
       directories.replace(number, by);
-      await records.setUnsynced(tx, number, undefined);
+      await records.markNotDurable(tx, number, undefined);
       await records.delete(tx, by);
       return directories.quarantine(by, number);
     });
@@ -150,7 +154,9 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     this.#fresh.clear();
   }
 
-  /** On its parents, as its commit did; of one that turned out to be damaged, on the tree that was made anew. */
+  /**
+   * On its parents, as its commit did; of one that turned out to be damaged, on the tree that was made anew.
+   */
   async #complete(
     { number }: CheckedSnapshot,
     directory: LayerDirectory,
@@ -160,9 +166,9 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     const [, ...lineage] = await this.#parts.records.lineage(this.#parts.database, number);
     const parents = lineage.map((parent) => {
       const fresh = this.#fresh.get(parent);
-      return fresh === undefined ? parent : this.#numberOf(fresh);
+      return fresh === undefined ? parent : this.#idOf(fresh);
     });
-    await this.#making.complete(this.#numberOf(directory), parents, changes, o);
+    await this.#making.complete(this.#idOf(directory), parents, changes, o);
   }
 
   async #compare(
@@ -175,7 +181,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     const { differences } = await pool.run(
       {
         kind: 'compare',
-        expected: directories.content(this.#numberOf(directory)),
+        expected: directories.content(this.#idOf(directory)),
         actual: directories.content(number),
         limit: DIFFERENCES_TOLD,
       },
@@ -186,14 +192,14 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
 
   async #fileOf({ number, name, chain }: CheckedSnapshot): Promise<SnapshotFile> {
     const { database, records } = this.#parts;
-    const record = await records.byNumber(database, number);
+    const record = await records.byId(database, number);
     if (record === undefined) throw snapshotNotFound(name);
     const { snapshotter } = records;
-    return { name: record.name, parent: record.parent, snapshotter, ...chain, unsynced: record.unsynced };
+    return { name: record.name, parent: record.parent, snapshotter, ...chain, notDurable: record.notDurable };
   }
 
-  #numberOf({ key }: LayerDirectory): number {
-    const number = this.#parts.private.numberOf(key);
+  #idOf({ key }: LayerDirectory): number {
+    const number = this.#parts.private.idOf(key);
     if (number === undefined) throw snapshotNotFound(key);
     return number;
   }
@@ -212,12 +218,12 @@ async function readGenerations(
     });
   }
   const rows = await database.all('SELECT id, snapshotter, name, kind, parent_id, unpacking FROM snapshots');
-  const byNumber = new Map(rows.map((row) => [integerOf(row, 'id'), row]));
+  const byId = new Map(rows.map((row) => [integerOf(row, 'id'), row]));
   const depths = new Map<number, number>();
   const generations: CheckedSnapshot[][] = [];
-  for (const [number, row] of byNumber) {
+  for (const [number, row] of byId) {
     if (integerOf(row, 'unpacking') === 1) continue;
-    const depth = depthOf(number, byNumber, depths);
+    const depth = depthOf(number, byId, depths);
     (generations[depth] ??= []).push(snapshotOf(row));
   }
   // A snapshot that is being made may be a generation's only one, which leaves a hole.
@@ -227,14 +233,14 @@ async function readGenerations(
     const number = integerOf(row, 'id');
     const kind = textOf(row, 'kind');
     const parent = optionalIntegerOf(row, 'parent_id');
-    const parentRow = parent === undefined ? undefined : byNumber.get(parent);
+    const parentRow = parent === undefined ? undefined : byId.get(parent);
     const parentChain = parent === undefined ? undefined : chains.get(parent);
     const chain = chains.get(number);
     return {
       number,
       name: textOf(row, 'name'),
       kind: kind === 'active' || kind === 'view' ? kind : 'committed',
-      ...(parent === undefined ? {} : { parentNumber: parent }),
+      ...(parent === undefined ? {} : { parentId: parent }),
       parents: [
         ...(parentRow === undefined ? [] : [textOf(parentRow, 'name')]),
         ...(parentChain === undefined ? [] : [parentChain.chainId]),

@@ -23,7 +23,7 @@ export interface SnapshotParts {
   readonly records: SnapshotRecords;
   readonly private: PrivateDirectories;
   /** This boot, where layers are not to be synced before they are recorded; see src/metadata/unsynced.ts. */
-  readonly unsynced: string | undefined;
+  readonly notDurable: string | undefined;
   readonly writeback: Writeback;
 }
 
@@ -44,7 +44,7 @@ interface Pending {
 
 /** A layer that is to be recorded: the number of its directory, and the mark of one that is not synced. */
 interface NewRecord extends Pick<Pending, 'layer' | 'number'> {
-  readonly unsynced: string | undefined;
+  readonly notDurable: string | undefined;
 }
 
 interface Recorded {
@@ -55,8 +55,9 @@ interface Recorded {
 }
 
 /**
- * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its parents, sync
- * once, record all at once. Until the last step nothing of it is visible, and the caller abandons what it began.
+ * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its
+ * parents, sync once, record all at once. Until the last step nothing of it is visible, and the caller
+ * abandons what it began.
  */
 export async function commitLayers(
   parts: SnapshotParts,
@@ -64,28 +65,28 @@ export async function commitLayers(
   layers: readonly CommitLayer[],
   o: Abortable,
 ): Promise<readonly CommittedLayer[]> {
-  const unsynced = await markOf(parts, layers);
+  const notDurable = await markOf(parts, layers);
   const pending: Pending[] = [];
   const lineages = new Map<Digest, readonly number[]>();
   for (const layer of layers) {
-    const number = parts.private.numberOf(layer.directory.key);
+    const number = parts.private.idOf(layer.directory.key);
     if (number === undefined) throw snapshotNotFound(layer.directory.key);
     const parents = await lineageOf(parts, layer.parentChainId, lineages);
     const warnings = await complete(number, parents, layer.changes, o);
     faultPoint('layer-commit:completed');
     lineages.set(layer.chainId, [number, ...parents]);
-    await describe(parts, layer, number, unsynced);
+    await describe(parts, layer, number, notDurable);
     pending.push({ layer, number, warnings });
   }
   faultPoint('layer-commit:described');
-  if (unsynced === undefined) await parts.writeback.sync();
+  if (notDurable === undefined) await parts.writeback.sync();
   faultPoint('layer-commit:synced');
   throwIfAborted(o.signal);
   const { records, replaced } = await parts.database.transaction((tx) =>
-    recordAll(parts, tx, pending, unsynced),
+    recordAll(parts, tx, pending, notDurable),
   );
   // What took the place of a lost one was renamed after the sync.
-  if (replaced && unsynced === undefined) parts.directories.sync();
+  if (replaced && notDurable === undefined) parts.directories.sync();
   faultPoint('layer-commit:recorded');
   for (const { layer, number } of pending) {
     // Where another process was faster; what cannot be removed now, the next collection finds.
@@ -101,21 +102,21 @@ export async function commitLayers(
 }
 
 /**
- * What the rows are to say of layers that are not synced; undefined where they are to be. A row of a lost snapshot that says
- * that its content is on the disk would go on saying so if the power failed during the commit, so what takes the lost
- * one's place has to be.
+ * What the rows are to say of layers that are not synced; undefined where they are to be. A row of a lost
+ * snapshot that says that its content is on the disk would go on saying so if the power failed during the
+ * commit, so what takes the lost one's place has to be.
  */
 async function markOf(
-  { database, directories, records, unsynced }: SnapshotParts,
+  { database, directories, records, notDurable }: SnapshotParts,
   layers: readonly CommitLayer[],
 ): Promise<string | undefined> {
-  if (unsynced === undefined) return undefined;
+  if (notDurable === undefined) return undefined;
   for (const { chainId } of layers) {
     const existing = await records.findChain(database, chainId);
-    if (existing !== undefined && existing.unsynced === undefined && !directories.exists(existing.number))
+    if (existing !== undefined && existing.notDurable === undefined && !directories.exists(existing.number))
       return undefined;
   }
-  return unsynced;
+  return notDurable;
 }
 
 /** Numbers of the parent and its ancestors, nearest first. */
@@ -143,7 +144,7 @@ async function describe(
   parts: SnapshotParts,
   layer: CommitLayer,
   number: number,
-  unsynced: string | undefined,
+  notDurable: string | undefined,
 ): Promise<void> {
   const { chainId, diffId, parentChainId } = layer;
   await writeSnapshotFile(parts.directories.path(number), {
@@ -152,7 +153,7 @@ async function describe(
     snapshotter: parts.records.snapshotter,
     chainId,
     diffId,
-    unsynced,
+    notDurable,
   });
 }
 
@@ -161,11 +162,11 @@ async function describeAnew(
   parts: SnapshotParts,
   { chainId, diffId, parentChainId }: CommitLayer,
   number: number,
-  { name, parent, unsynced }: Pick<SnapshotFile, 'name' | 'parent' | 'unsynced'>,
+  { name, parent, notDurable }: Pick<SnapshotFile, 'name' | 'parent' | 'notDurable'>,
 ): Promise<void> {
   if (name === chainId && parent === parentChainId) return;
   const { snapshotter } = parts.records;
-  const file = { name, parent, snapshotter, chainId, diffId, unsynced };
+  const file = { name, parent, snapshotter, chainId, diffId, notDurable };
   await rewriteSnapshotFile(parts.directories.path(number), file);
 }
 
@@ -173,17 +174,17 @@ async function recordAll(
   parts: SnapshotParts,
   tx: Statements,
   pending: readonly Pending[],
-  unsynced: string | undefined,
+  notDurable: string | undefined,
 ): Promise<Recorded> {
   const records = new Map<Digest, SnapshotRecord>();
   let replaced = false;
   for (const { layer, number } of pending) {
     const existing = await parts.records.findChain(tx, layer.chainId);
     const isLost = existing !== undefined && !parts.directories.exists(existing.number);
-    if (isLost) await replaceLost(parts, tx, { layer, number, existing, unsynced });
-    if (existing === undefined) await recordNew(parts, tx, { layer, number, unsynced }, records);
+    if (isLost) await replaceLost(parts, tx, { layer, number, existing, notDurable });
+    if (existing === undefined) await recordNew(parts, tx, { layer, number, notDurable }, records);
     replaced ||= isLost;
-    const record = await parts.records.byNumber(tx, existing?.number ?? number);
+    const record = await parts.records.byId(tx, existing?.number ?? number);
     if (record !== undefined) records.set(layer.chainId, record);
   }
   return { records, replaced };
@@ -193,24 +194,24 @@ async function recordAll(
 async function replaceLost(
   parts: SnapshotParts,
   tx: Statements,
-  { layer, number, existing, unsynced }: NewRecord & { readonly existing: SnapshotRecord },
+  { layer, number, existing, notDurable }: NewRecord & { readonly existing: SnapshotRecord },
 ): Promise<void> {
   const { directories, records } = parts;
-  await describeAnew(parts, layer, number, { name: existing.name, parent: existing.parent, unsynced });
+  await describeAnew(parts, layer, number, { name: existing.name, parent: existing.parent, notDurable });
   // It was there when this commit began, and nobody synced.
-  if (unsynced !== undefined && existing.unsynced === undefined) directories.syncContent();
+  if (notDurable !== undefined && existing.notDurable === undefined) directories.syncContent();
   directories.discard(existing.number);
   directories.replace(existing.number, number);
   // What was lost may have been a link into another store, which takes nothing here.
   await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
-  await records.setUnsynced(tx, existing.number, unsynced);
+  await records.markNotDurable(tx, existing.number, notDurable);
 }
 
 /** Records one layer under its chain ID, above what was recorded with it. */
 async function recordNew(
   parts: SnapshotParts,
   tx: Statements,
-  { layer, number, unsynced }: NewRecord,
+  { layer, number, notDurable }: NewRecord,
   recorded: Recorded['records'],
 ): Promise<void> {
   const { records } = parts;
@@ -220,13 +221,14 @@ async function recordNew(
       ? undefined
       : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
   if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
-  // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID all the same.
+  // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID
+  // all the same.
   const taken = (await records.find(tx, chainId)) !== undefined;
   const name = taken ? `${chainId}+${number}` : chainId;
-  await describeAnew(parts, layer, number, { name, parent: parent?.name, unsynced });
-  await records.commit(tx, number, { name, parentNumber: parent?.number, labels: {} });
+  await describeAnew(parts, layer, number, { name, parent: parent?.name, notDurable });
+  await records.commit(tx, number, { name, parentId: parent?.number, labels: {} });
   await records.recordChain(tx, chainId, diffId, number);
-  if (unsynced !== undefined) await records.setUnsynced(tx, number, unsynced);
+  if (notDurable !== undefined) await records.markNotDurable(tx, number, notDurable);
 }
 
 /** A directory that this process fills, and the lock that says so to others. */
@@ -247,8 +249,8 @@ interface PrivateDirectoriesOptions {
 }
 
 /**
- * The directories that this process fills, and that are not visible yet. The process locks each of them, and the kernel
- * drops the lock with the process, so a collection knows at once which were abandoned.
+ * The directories that this process fills, and that are not visible yet. The process locks each of them, and
+ * the kernel drops the lock with the process, so a collection knows at once which were abandoned.
  */
 export class PrivateDirectories {
   readonly #options: PrivateDirectoriesOptions;
@@ -261,12 +263,12 @@ export class PrivateDirectories {
   /** Made and locked in the transaction of its row, so that no collection finds it unlocked. */
   async begin(
     names: readonly string[],
-    parentNumber?: number,
+    parentId?: number,
   ): Promise<{ readonly key: string; readonly number: number }> {
     const { database, directories, records } = this.#options;
     const key = `unpacking-${randomUUID()}`;
     const make = async (tx: Statements): Promise<number> => {
-      const number = await records.insert(tx, { name: key, kind: 'active', parentNumber, unpacking: true });
+      const number = await records.insert(tx, { name: key, kind: 'active', parentId, unpacking: true });
       directories.create(number, names);
       const lock = directories.tryLock(number);
       if (lock === undefined)
@@ -288,7 +290,7 @@ export class PrivateDirectories {
     }
   }
 
-  numberOf(key: string): number | undefined {
+  idOf(key: string): number | undefined {
     return this.#byKey.get(key)?.number;
   }
 
@@ -325,25 +327,26 @@ export interface WritebackOptions {
 }
 
 /**
- * The pause between two rounds, in ms. By itself the kernel begins with what is half a minute old, when a pull is over. With
- * this pause two layers of 330 MB on an ext4 that is as fast as memory left 0.05 s to be synced at the end, and without any
- * writeback 0.58 s; the processor time is the same.
+ * The pause between two rounds, in ms. By itself the kernel begins with what is half a minute old, when a
+ * pull is over. With this pause two layers of 330 MB on an ext4 that is as fast as memory left 0.05 s to be
+ * synced at the end, and without any writeback 0.58 s; the processor time is the same.
  */
 const PAUSE_MS = 300;
 
 /**
- * Writes what layers leave in the page cache to the disk while they still are unpacked, so that the sync before their commit
- * finds little to do. It runs while there are {@link begin layers in the making}, on a thread of libuv's pool, a round after
- * another; whoever wants to be sure joins the next one. Like that sync it cannot tell these files from all others of the
- * file system: thousands of small ones are not worth a call each.
+ * Writes what layers leave in the page cache to the disk while they still are unpacked, so that the sync
+ * before their commit finds little to do. It runs while there are {@link begin layers in the making}, on a
+ * thread of libuv's pool, a round after another; whoever wants to be sure joins the next one. Like that sync
+ * it cannot tell these files from all others of the file system: thousands of small ones are not worth a call
+ * each.
  */
 export class Writeback {
   readonly #directory: string;
   readonly #syncfs: (fd: number) => Promise<void>;
   #layers = 0;
   /**
-   * Open from the first layer to the last, so that it is told of each write that failed in between, whoever has heard of it
-   * before (syncfs(2), since Linux 5.8).
+   * Open from the first layer to the last, so that it is told of each write that failed in between, whoever
+   * has heard of it before (syncfs(2), since Linux 5.8).
    */
   #fd: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -385,7 +388,8 @@ export class Writeback {
   /**
    * Makes all durable that was written before the call.
    *
-   * @throws SystemError, also of what a round before could not write that ran since the first of the layers began
+   * @throws SystemError, also of what a round before could not write that ran since the first of the layers
+   *   began
    */
   async sync(): Promise<void> {
     this.begin();
@@ -425,14 +429,14 @@ export class Writeback {
 }
 
 /**
- * Puts the directories of snapshots away that are in doubt (src/metadata/unsynced.ts): each then counts as lost, is unpacked
- * anew in its place by the next pull, and what was put away goes with the next collection. Their rows stay as they are; the
- * caller has the store's root locked.
+ * Puts the directories of snapshots away that are in doubt (src/metadata/unsynced.ts): each then counts as
+ * lost, is unpacked anew in its place by the next pull, and what was put away goes with the next collection.
+ * Their rows stay as they are; the caller has the store's root locked.
  *
  * @param boot this one
  * @returns how many there are
  */
-export async function putAwayDoubtfulSnapshots(
+export async function trashNotDurableSnapshots(
   root: string,
   database: MetadataDatabase,
   boot: string,

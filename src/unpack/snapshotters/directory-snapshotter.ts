@@ -7,7 +7,7 @@ import type { IdMappings } from '../bundle/runtime-config.js';
 import type {
   CommitLayer,
   CommittedLayer,
-  HoldChainOptions,
+  RetainChainOptions,
   LayerSnapshotter,
   OrphanOptions,
   RemovedOrphans,
@@ -40,7 +40,7 @@ import {
   SnapshotRecords,
   wrongKind,
 } from './snapshot-records.js';
-import { removeOrphans, removePutAway, sweepSnapshots } from './sweep-snapshots.js';
+import { removeOrphans, removeTrash, sweepSnapshots } from './sweep-snapshots.js';
 
 export interface SnapshotterOptions {
   /** The store's root; snapshots lie in `<root>/snapshots`. */
@@ -50,10 +50,10 @@ export interface SnapshotterOptions {
   /** Other stores, which are only read, whose snapshots are used where they lie. */
   readonly additional?: readonly AdditionalSnapshots[];
   /**
-   * This boot, where layers are not to be synced; see src/metadata/unsynced.ts. What another program filled always is, since
-   * nobody could make it again.
+   * This boot, where layers are not to be synced; see src/metadata/unsynced.ts. What another program filled
+   * always is, since nobody could make it again.
    */
-  readonly unsynced?: string | undefined;
+  readonly notDurable?: string | undefined;
   /** How a file system is synced, for tests. */
   readonly syncfs?: WritebackOptions['syncfs'];
 }
@@ -70,7 +70,7 @@ interface WantedSnapshot {
 
 /** What a new snapshot is made on. */
 interface Parent {
-  readonly parentNumber: number | undefined;
+  readonly parentId: number | undefined;
   /** The ids of all ancestors, nearest first. */
   readonly lineage: readonly number[];
   /** What their owners are mapped to. */
@@ -80,8 +80,8 @@ interface Parent {
 const PAGE = 200;
 
 /**
- * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories, their order, locks.
- * How a directory relates to its parents' is left to the subclasses.
+ * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories,
+ * their order, locks. How a directory relates to its parents' is left to the subclasses.
  */
 export abstract class DirectorySnapshotter implements LayerSnapshotter {
   readonly kind: string;
@@ -100,15 +100,15 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
     const { database, pool, directories, records } = this;
-    const { unsynced, additional = [] } = o;
+    const { notDurable, additional = [] } = o;
     const writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
     this.#private = new PrivateDirectories({
       database,
       directories,
       records,
-      writeback: unsynced === undefined ? writeback : undefined,
+      writeback: notDurable === undefined ? writeback : undefined,
     });
-    this.#parts = { database, pool, directories, records, private: this.#private, unsynced, writeback };
+    this.#parts = { database, pool, directories, records, private: this.#private, notDurable, writeback };
     if (additional.length > 0) this.#adoption = new ChainAdoption(this.#parts, additional);
   }
 
@@ -135,7 +135,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   protected abstract fill(number: number, parents: readonly number[], mappings?: IdMappings): Promise<void>;
   /** Makes an extracted layer a snapshot's content, and returns warnings. */
   protected abstract complete(...args: Parameters<CompleteLayer>): Promise<readonly string[]>;
-  /** The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest first. */
+  /**
+   * The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest
+   * first.
+   */
   protected abstract shown(lineage: readonly number[]): readonly number[];
 
   prepare(key: string, parent?: string, o: Labelled = {}): Promise<readonly Mount[]> {
@@ -170,10 +173,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     await this.pool.run({ kind: 'sync', directory: this.directories.path(record.number) });
     faultPoint('snapshot-commit:synced');
     await this.database.transaction(async (tx) => {
-      const { number, parentNumber } = await this.#getActive(tx, key);
+      const { number, parentId } = await this.#getActive(tx, key);
       if (number !== record.number) throw snapshotNotFound(key);
       await this.#refuseTaken(tx, name);
-      await this.records.commit(tx, number, { name, parentNumber, labels });
+      await this.records.commit(tx, number, { name, parentId, labels });
     });
     faultPoint('snapshot-commit:recorded');
   }
@@ -217,14 +220,14 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return this.#pages();
   }
 
-  listHeld(by: string): AsyncIterable<SnapshotInfo> {
+  listRetained(by: string): AsyncIterable<SnapshotInfo> {
     return this.#pages(by);
   }
 
-  async *#pages(heldBy?: string): AsyncIterable<SnapshotInfo> {
+  async *#pages(retainedBy?: string): AsyncIterable<SnapshotInfo> {
     let after = 0;
     for (;;) {
-      const page = await this.records.page(this.database, { after, limit: PAGE, heldBy });
+      const page = await this.records.page(this.database, { after, limit: PAGE, retainedBy });
       for (const record of page) if (!record.unpacking) yield infoOf(record);
       const end = page.at(-1);
       if (end === undefined) return;
@@ -232,7 +235,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     }
   }
 
-  async holdChain(chainId: Digest, o: HoldChainOptions): Promise<SnapshotInfo | undefined> {
+  async retainChain(chainId: Digest, o: RetainChainOptions): Promise<SnapshotInfo | undefined> {
     checkLabels(o.labels);
     // It may be in an additional store only.
     if (this.#adoption !== undefined) await this.findChain(chainId);
@@ -252,11 +255,11 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     });
   }
 
-  async letGo(name: string, by: string): Promise<readonly Digest[]> {
+  async release(name: string, by: string): Promise<readonly Digest[]> {
     const chains = await this.database.transaction(async (tx) => {
       const record = await this.records.find(tx, name);
       // To a program that does not retain it, it is not there.
-      if (record?.heldBy !== by) throw snapshotNotFound(name);
+      if (record?.retainedBy !== by) throw snapshotNotFound(name);
       const chains = await this.records.chainsOf(tx, record.number);
       // A chain is of use to others too, so only the reference goes.
       if (chains.length > 0) {
@@ -340,7 +343,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
       const path = this.directories.discard(Number(basename(directory.path)));
       return path === undefined ? [] : [{ ...directory, path }];
     });
-    return removePutAway(this.directories, away);
+    return removeTrash(this.directories, away);
   }
 
   removeOrphans(o: OrphanOptions = {}): Promise<RemovedOrphans> {
@@ -366,8 +369,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     let created: number | undefined;
     try {
       const { number, lineage, mappings } = await this.database.transaction(async (tx) => {
-        const { parentNumber, lineage, mappings } = await this.#parentOf(tx, wanted);
-        const number = await this.records.insert(tx, { ...given, name: key, kind, parentNumber });
+        const { parentId, lineage, mappings } = await this.#parentOf(tx, wanted);
+        const number = await this.records.insert(tx, { ...given, name: key, kind, parentId });
         created = number;
         this.directories.create(number, names);
         faultPoint('prepare:begun');
@@ -389,8 +392,8 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   /** In a private directory, since filling it takes long. */
   async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
     const { kind, key, given, names } = wanted;
-    const { parentNumber, lineage } = await this.#parentOf(this.database, wanted);
-    const opened = await this.#private.begin(names, parentNumber);
+    const { parentId, lineage } = await this.#parentOf(this.database, wanted);
+    const opened = await this.#private.begin(names, parentId);
     faultPoint('prepare:begun');
     try {
       await this.fill(opened.number, lineage);
@@ -415,10 +418,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     const record = parent === undefined ? undefined : found.get(parent);
     const mappings = idMappingsOn(record, given.labels ?? {});
     if (mappings !== undefined && !this.mapsIds) throw cannotMap(this.kind);
-    if (parent === undefined) return { parentNumber: undefined, lineage: [], mappings };
+    if (parent === undefined) return { parentId: undefined, lineage: [], mappings };
     if (record === undefined || record.unpacking) throw snapshotNotFound(parent);
     if (record.kind !== 'committed') throw wrongKind(parent, record.kind, 'committed');
-    return { parentNumber: record.number, lineage: await this.records.lineage(db, record.number), mappings };
+    return { parentId: record.number, lineage: await this.records.lineage(db, record.number), mappings };
   }
 
   async #get(db: Statements, name: string): Promise<SnapshotRecord> {
@@ -457,9 +460,9 @@ function hasChildren(name: string): LandfallError {
 }
 
 /** Whether a record has all that a program retains it with. */
-function isRetained(record: SnapshotRecord, { by, labels, image }: HoldChainOptions): boolean {
+function isRetained(record: SnapshotRecord, { by, labels, image }: RetainChainOptions): boolean {
   return (
-    record.heldBy === by &&
+    record.retainedBy === by &&
     Object.entries(labels).every(([label, value]) => record.labels[label] === value) &&
     (image === undefined ||
       record.images?.some(({ name, path }) => name === image.name && path.join() === image.path.join()) ===

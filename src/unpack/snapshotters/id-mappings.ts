@@ -48,7 +48,8 @@ function rangesOf(label: string, value: string): readonly IdRange[] {
 
 /**
  * The IDs that the owners of a snapshot's content are to be mapped to. There are none on a parent whose
- * owners another program has changed on the disk: containerd's client does so where it was not told that they are mapped.
+ * owners another program has changed on the disk: containerd's client does so where it was not told that they
+ * are mapped.
  *
  * @throws as {@link idMappingsIn}
  */

@@ -66,8 +66,8 @@ export async function snapshotsUsage(
 }
 
 /**
- * Measures what was committed since the last time. It is not done at the commit: a walk over thousands of files would make
- * every pull slower.
+ * Measures what was committed since the last time. It is not done at the commit: a walk over thousands of
+ * files would make every pull slower.
  */
 export async function measureCommitted(
   database: MetadataDatabase,

@@ -10,8 +10,8 @@ import { removeDirectory } from './remove-directory.js';
 const LAYER = 'layer';
 
 /**
- * Snapshots as whole trees: each is a full copy of its parent with its own changes, by reflink where the file system
- * has it. For machines without overlayfs.
+ * Snapshots as whole trees: each is a full copy of its parent with its own changes, by reflink where the file
+ * system has it. For machines without overlayfs.
  */
 export class NativeSnapshotter extends DirectorySnapshotter {
   protected readonly layerNames: readonly [string, ...string[]] = [LAYER];

@@ -11,13 +11,16 @@ import { idMapped, mappedOwner } from './id-mappings.js';
 
 export interface OverlaySnapshotterOptions extends SnapshotterOptions {
   /**
-   * Whether whiteouts take the form for user namespaces (`user.overlay.*` xattrs). Default: where this process may not set
-   * `trusted.*` xattrs, that is not as root or inside a user namespace.
+   * Whether whiteouts take the form for user namespaces (`user.overlay.*` xattrs). Default: where this
+   * process may not set `trusted.*` xattrs, that is not as root or inside a user namespace.
    */
   readonly userxattr?: boolean;
 }
 
-/** Snapshots as the kernel's overlayfs mounts them: a directory for each layer, holding only what that layer changes. */
+/**
+ * Snapshots as the kernel's overlayfs mounts them: a directory for each layer, holding only what that layer
+ * changes.
+ */
 export class OverlaySnapshotter extends DirectorySnapshotter {
   readonly #userxattr: boolean;
   protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
@@ -50,7 +53,8 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     }
     if (lower.length === 0) return overlaySpec({ lower, upper: own }, { readOnly: true });
     const [top] = parents;
-    // One layer is a bind mount, which would show the mark that hides the others; and containerd maps no owners of one.
+    // One layer is a bind mount, which would show the mark that hides the others; and containerd maps no
+    // owners of one.
     if (lower.length === 1 && (isMapped || (top !== undefined && this.#isRootOpaque(top)))) {
       return overlaySpec({ lower: [...lower, this.directories.empty()] }, { userxattr });
     }
@@ -85,7 +89,10 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     return result.warnings;
   }
 
-  /** The kernel merges the roots of all layers, whatever they say, so what an opaque root hides is left out here. */
+  /**
+   * The kernel merges the roots of all layers, whatever they say, so what an opaque root hides is left out
+   * here.
+   */
   protected shown(lineage: readonly number[]): readonly number[] {
     const last = lineage.findIndex((number) => this.#isRootOpaque(number));
     return last < 0 ? lineage : lineage.slice(0, last + 1);

@@ -19,7 +19,10 @@ import { columnsOf, recordOf, RESERVED_LABELS, type SnapshotRecord } from './sna
 
 export interface RebuiltSnapshots {
   readonly count: number;
-  /** The numbers of directories that may hold what nothing else has, but cannot be used: nobody knows what they stand on. */
+  /**
+   * The numbers of directories that may hold what nothing else has, but cannot be used: nobody knows what
+   * they stand on.
+   */
   readonly unknown: readonly number[];
   /** Names of those whose content is missing. A pull of their image unpacks them again in their place. */
   readonly lost: readonly string[];
@@ -28,9 +31,9 @@ export interface RebuiltSnapshots {
 }
 
 /**
- * Records the snapshots that are on disk. What is committed says itself what it is; active snapshots and views are known
- * from the old database only, as far as that can be read. A directory that gets no row is one that the next collection
- * takes, but for those that are `unknown`: these are the caller's to put elsewhere.
+ * Records the snapshots that are on disk. What is committed says itself what it is; active snapshots and
+ * views are known from the old database only, as far as that can be read. A directory that gets no row is one
+ * that the next collection takes, but for those that are `unknown`: these are the caller's to put elsewhere.
  */
 export async function rebuildSnapshots(
   root: string,
@@ -79,18 +82,25 @@ async function readOld(
 ): Promise<{ snapshots: ReadonlyMap<number, OldSnapshot>; last: number; complete: boolean }> {
   if (old === undefined) return { snapshots: new Map(), last: 0, complete: false };
   const chains = await old.read('chains', 'snapshot_id', chainOf);
-  const byNumber = new Map(chains.values.map(({ number, ...chain }) => [number, chain]));
+  const byId = new Map(chains.values.map(({ number, ...chain }) => [number, chain]));
   const images = await readImages(old);
   const rows = await old.read('snapshots', 'id', (row): OldSnapshot => {
     // Older programs had no marks, and milliseconds only.
-    const known = { unsynced: null, created_us: 0, updated_us: 0, ...fromLabels(row), ...row, parent: null };
-    const ofRow = JSON.stringify(images.byNumber.get(integerOf(row, 'id')) ?? []);
+    const known = {
+      notDurable: null,
+      created_us: 0,
+      updated_us: 0,
+      ...fromLabels(row),
+      ...row,
+      parent: null,
+    };
+    const ofRow = JSON.stringify(images.byId.get(integerOf(row, 'id')) ?? []);
     const record = recordOf({ images: ofRow, ...known, labels: givenLabels(row) });
-    return { ...record, snapshotter: textOf(row, 'snapshotter'), chain: byNumber.get(record.number) };
+    return { ...record, snapshotter: textOf(row, 'snapshotter'), chain: byId.get(record.number) };
   });
   return {
     snapshots: new Map(rows.values.map((snapshot) => [snapshot.number, snapshot])),
-    last: await old.lastNumber('snapshots'),
+    last: await old.lastId('snapshots'),
     complete: rows.complete && chains.complete && images.complete,
   };
 }
@@ -98,15 +108,15 @@ async function readOld(
 /** Names of images, each with the digests that lead to it, by the number of the snapshot. */
 async function readImages(
   old: DamagedDatabase,
-): Promise<{ byNumber: ReadonlyMap<number, [name: string, path: string][]>; complete: boolean }> {
-  const byNumber = new Map<number, [name: string, path: string][]>();
-  if (!(await old.has('snapshot_images'))) return { byNumber, complete: true };
+): Promise<{ byId: ReadonlyMap<number, [name: string, path: string][]>; complete: boolean }> {
+  const byId = new Map<number, [name: string, path: string][]>();
+  if (!(await old.has('snapshot_images'))) return { byId, complete: true };
   const { values, complete } = await old.read('snapshot_images', 'id', (row) => ({
     number: integerOf(row, 'snapshot_id'),
     image: [textOf(row, 'name'), textOf(row, 'path')] as [name: string, path: string],
   }));
-  for (const { number, image } of values) byNumber.set(number, [...(byNumber.get(number) ?? []), image]);
-  return { byNumber, complete };
+  for (const { number, image } of values) byId.set(number, [...(byId.get(number) ?? []), image]);
+  return { byId, complete };
 }
 
 const IMAGE_LABEL = `${RESERVED_LABELS}image/`;
@@ -140,10 +150,10 @@ function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } 
 }
 
 async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> {
-  const { number, snapshotter, name, kind, parentNumber, createdAt, updatedAt, usage, chain } = snapshot;
-  const { labels, heldBy, remapped, images = [] } = snapshot;
+  const { number, snapshotter, name, kind, parentId, createdAt, updatedAt, usage, chain } = snapshot;
+  const { labels, retainedBy, remapped, images = [] } = snapshot;
   // What is whole in this boot is synced with all else before the new database is in place.
-  const unsynced = snapshot.unsynced?.startsWith(bootId()) === true ? undefined : snapshot.unsynced;
+  const notDurable = snapshot.notDurable?.startsWith(bootId()) === true ? undefined : snapshot.notDurable;
   await tx.run(
     `INSERT INTO snapshots
        (id, snapshotter, name, kind, parent_id, labels, retained_by, remapped,
@@ -154,15 +164,15 @@ async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> 
       snapshotter,
       name,
       kind,
-      parentNumber ?? null,
+      parentId ?? null,
       JSON.stringify(labels),
-      heldBy ?? null,
+      retainedBy ?? null,
       Number(remapped),
       ...columnsOf(createdAt),
       ...columnsOf(updatedAt),
       usage?.size ?? 0,
       usage?.inodes ?? 0,
-      unsynced ?? null,
+      notDurable ?? null,
     ],
   );
   for (const image of images) {
@@ -230,7 +240,7 @@ export interface DescribedSnapshot {
   readonly diffId: Digest | undefined;
   readonly snapshotter: string;
   /** The boot in which it was written, where it was not synced before it was committed. */
-  readonly unsynced: string | undefined;
+  readonly notDurable: string | undefined;
 }
 
 /** A directory of a snapshot, and what is known of it. */
@@ -278,7 +288,7 @@ function unlessDirectory(error: unknown): undefined {
 }
 
 async function describedBy(path: string, entries: readonly Dirent[]): Promise<DescribedSnapshot | undefined> {
-  const { name, parent, chainId, diffId, snapshotter, unsynced } = (await readSnapshotFile(path)) ?? {};
+  const { name, parent, chainId, diffId, snapshotter, notDurable } = (await readSnapshotFile(path)) ?? {};
   if (typeof name !== 'string' || name === '') return undefined;
   if (typeof parent !== 'string' && parent !== null) return undefined;
   const isChain = isDigest(chainId) && isDigest(diffId);
@@ -288,7 +298,7 @@ async function describedBy(path: string, entries: readonly Dirent[]): Promise<De
     parent: parent ?? undefined,
     chainId: isChain ? chainId : undefined,
     diffId: isChain ? diffId : undefined,
-    unsynced: typeof unsynced === 'string' ? unsynced : undefined,
+    notDurable: typeof notDurable === 'string' ? notDurable : undefined,
     // Older programs did not write it. Only overlayfs needs a place to work in.
     snapshotter:
       typeof snapshotter === 'string' ? snapshotter : entries.some((entry) => entry.name === WORK) ? 'overlay' : 'native',
@@ -325,16 +335,16 @@ function claimOf({ number, file, old, updatedAt }: FoundSnapshot): ClaimedSnapsh
   if (old !== undefined && (old.kind !== 'committed' || file === undefined))
     return { ...old, parent: undefined, recorded: true };
   if (file === undefined) return undefined;
-  const { chainId, diffId, unsynced, ...described } = file;
+  const { chainId, diffId, notDurable, ...described } = file;
   return {
     number,
-    parentNumber: undefined,
+    parentId: undefined,
     labels: {},
     remapped: false,
     createdAt: updatedAt,
     updatedAt,
     usage: undefined,
-    unsynced,
+    notDurable,
     ...old,
     ...described,
     kind: 'committed',
@@ -358,7 +368,8 @@ class Settlement {
   readonly #refused: number[] = [];
 
   constructor(claims: readonly ClaimedSnapshot[]) {
-    // What is verified takes its name first, since its children look for it by that, and what the old database knew before.
+    // What is verified takes its name first, since its children look for it by that, and what the old
+    // database knew before.
     const ranked = [...claims].sort((a, b) => rank(a) - rank(b) || a.number - b.number);
     for (const claim of ranked) this.#enter(claim);
   }
@@ -389,24 +400,24 @@ class Settlement {
     const claim = this.#claims.get(number);
     if (claim === undefined || this.#settled.has(number)) return this.#settled.get(number);
     this.#settled.set(number, undefined);
-    const parentNumber = this.#parentOf(claim);
-    const parent = parentNumber === undefined ? undefined : this.#settle(parentNumber);
+    const parentId = this.#parentOf(claim);
+    const parent = parentId === undefined ? undefined : this.#settle(parentId);
     const stands = parent?.kind === 'committed' || !hasParent(claim);
     if (!stands || !fitsChain(claim, parent?.chain?.chainId)) {
       this.#refused.push(number);
       return undefined;
     }
-    const settled = { ...claim, parentNumber };
+    const settled = { ...claim, parentId };
     this.#settled.set(number, settled);
     this.#order.push(settled);
     return settled;
   }
 
-  #parentOf({ snapshotter, parent, parentNumber, chain }: ClaimedSnapshot): number | undefined {
-    if (parent === undefined) return parentNumber;
+  #parentOf({ snapshotter, parent, parentId, chain }: ClaimedSnapshot): number | undefined {
+    if (parent === undefined) return parentId;
     const key = `${snapshotter} ${parent}`;
     const [chained, named] = [this.#byChain.get(key), this.#byName.get(key)];
-    return (chain === undefined ? (named ?? chained) : (chained ?? named)) ?? parentNumber;
+    return (chain === undefined ? (named ?? chained) : (chained ?? named)) ?? parentId;
   }
 }
 
@@ -414,8 +425,8 @@ function rank({ chain, recorded }: ClaimedSnapshot): number {
   return (chain === undefined ? 2 : 0) + (recorded ? 0 : 1);
 }
 
-function hasParent({ parent, parentNumber }: ClaimedSnapshot): boolean {
-  return parent !== undefined || parentNumber !== undefined;
+function hasParent({ parent, parentId }: ClaimedSnapshot): boolean {
+  return parent !== undefined || parentId !== undefined;
 }
 
 /** A chain's ID follows from its parent's and its own layer (image-spec: config.md, Layer ChainID). */

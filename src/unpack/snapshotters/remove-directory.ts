@@ -14,8 +14,9 @@ import {
 import { isAbsent, isDirectory, lendAccess, openDirectory, Pace, readNames } from '../disk/tree-walk.js';
 
 /**
- * What stops a removal by path: directories without the rights that it takes, and paths longer than the kernel takes, which a
- * layer reaches together with the path of the store, and who writes to a mount as often as they like.
+ * What stops a removal by path: directories without the rights that it takes, and paths longer than the
+ * kernel takes, which a layer reaches together with the path of the store, and who writes to a mount as often
+ * as they like.
  */
 const BLOCKED: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'ENAMETOOLONG']);
 
@@ -30,9 +31,9 @@ export async function removeDirectory(path: string | Buffer): Promise<void> {
 }
 
 /**
- * Removes a tree of any depth with two descriptors and no path: what a directory holds is removed, but for its own directories,
- * which are moved to the top and take their turn there. What is gone already is as good as removed, for the removal by
- * path that failed in one place is still at work in others.
+ * Removes a tree of any depth with two descriptors and no path: what a directory holds is removed, but for
+ * its own directories, which are moved to the top and take their turn there. What is gone already is as good
+ * as removed, for the removal by path that failed in one place is still at work in others.
  */
 class DescriptorRemoval {
   readonly #pace = new Pace({});

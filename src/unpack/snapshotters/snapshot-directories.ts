@@ -37,9 +37,10 @@ const DISCARDED = '.discarded-';
 const CANNOT_EXCHANGE: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOSYS']);
 
 /**
- * The directories below `<root>/snapshots`, one for each row of the database and named by its number. A directory is made
- * inside the transaction that inserts its row, and put away after the one that deletes it, so that whoever holds the
- * database's write lock sees no row without its directory; what a crash leaves between is a directory without a row.
+ * The directories below `<root>/snapshots`, one for each row of the database and named by its number. A
+ * directory is made inside the transaction that inserts its row, and put away after the one that deletes it,
+ * so that whoever holds the database's write lock sees no row without its directory; what a crash leaves
+ * between is a directory without a row.
  */
 export class SnapshotDirectories {
   /** Mode 0700, since a layer may hold setuid files. */
@@ -57,14 +58,17 @@ export class SnapshotDirectories {
   }
 
   /**
-   * What the snapshot itself has; with overlay its layer, with native the whole tree. A symlink where that lies in an
-   * additional store.
+   * What the snapshot itself has; with overlay its layer, with native the whole tree. A symlink where that
+   * lies in an additional store.
    */
   content(number: number): string {
     return join(this.path(number), 'fs');
   }
 
-  /** The directory that {@link content} is or leads to, for who goes on using it when the snapshot's row is gone. */
+  /**
+   * The directory that {@link content} is or leads to, for who goes on using it when the snapshot's row is
+   * gone.
+   */
   realContent(number: number): string {
     const content = this.content(number);
     return lstatSync(content, { throwIfNoEntry: false })?.isSymbolicLink() === true
@@ -134,8 +138,9 @@ export class SnapshotDirectories {
   }
 
   /**
-   * Lets a directory have the place of another one, if that is still there: at every moment there is the one or the other.
-   * The other has the first one's place then. Call it within a transaction, and {@link sync} after it.
+   * Lets a directory have the place of another one, if that is still there: at every moment there is the one
+   * or the other. The other has the first one's place then. Call it within a transaction, and {@link sync}
+   * after it.
    */
   replace(number: number, by: number): void {
     const [fresh, place] = [this.path(by), this.path(number)];
@@ -154,7 +159,10 @@ export class SnapshotDirectories {
     }
   }
 
-  /** Puts a damaged directory where nothing looks for snapshots, and says where; undefined where there is none. */
+  /**
+   * Puts a damaged directory where nothing looks for snapshots, and says where; undefined where there is
+   * none.
+   */
   quarantine(number: number, as: number): string | undefined {
     if (!this.hasDirectory(number)) return undefined;
     mkdirSync(this.#quarantine, { recursive: true, mode: 0o700 });
@@ -172,7 +180,10 @@ export class SnapshotDirectories {
     }
   }
 
-  /** Makes all that is in them durable, which blocks this thread; a worker's job `sync` does the same elsewhere. */
+  /**
+   * Makes all that is in them durable, which blocks this thread; a worker's job `sync` does the same
+   * elsewhere.
+   */
   syncContent(): void {
     using opened = new Opened(openSync(this.directory, O_RDONLY | O_DIRECTORY));
     syncfs(opened.fd);
@@ -198,8 +209,8 @@ export class SnapshotDirectories {
   }
 
   /**
-   * Takes the lock that a living process holds on the directory of each layer that it unpacks. Returns the descriptor that
-   * holds it, undefined where another has it or the directory is gone.
+   * Takes the lock that a living process holds on the directory of each layer that it unpacks. Returns the
+   * descriptor that holds it, undefined where another has it or the directory is gone.
    */
   tryLock(number: number): number | undefined {
     let fd: number;
@@ -214,7 +225,10 @@ export class SnapshotDirectories {
     return undefined;
   }
 
-  /** @throws LandfallError IN_USE where something is mounted in a snapshot's directory: removing it would reach into the mount */
+  /**
+   * @throws LandfallError IN_USE where something is mounted in a snapshot's directory: removing it would
+   *   reach into the mount
+   */
   refuseMounted(number: number): void {
     const target = this.mountBelow(number);
     if (target === undefined) return;
@@ -243,8 +257,8 @@ export class SnapshotDirectories {
 }
 
 /**
- * Where a directory is mounted, by itself or as a layer of an overlay, as far as this mount namespace tells; the mounts
- * of others are not seen.
+ * Where a directory is mounted, by itself or as a layer of an overlay, as far as this mount namespace tells;
+ * the mounts of others are not seen.
  */
 function mountOf(directory: string): string | undefined {
   return readMountInfo().find((mount) => isBoundTo(mount, directory) || isLayerOf(mount, directory))?.target;
@@ -255,7 +269,10 @@ function isBoundTo({ root, target }: MountInfo, directory: string): boolean {
   return tailOf(root, 3) === tailOf(directory, 3) && isSame(target, directory);
 }
 
-/** Who mounted it chose how to name its layers: by their paths, or as containerd does for many, from a common directory. */
+/**
+ * Who mounted it chose how to name its layers: by their paths, or as containerd does for many, from a common
+ * directory.
+ */
 function isLayerOf({ type, superOptions }: MountInfo, directory: string): boolean {
   if (type !== 'overlay') return false;
   const short = tailOf(directory, 2);
@@ -277,7 +294,10 @@ function isSame(path: string, directory: string): boolean {
   }
 }
 
-/** What a committed snapshot says of itself beside its content, so that the database can be rebuilt from the disk. */
+/**
+ * What a committed snapshot says of itself beside its content, so that the database can be rebuilt from the
+ * disk.
+ */
 export interface SnapshotFile {
   readonly name: string;
   readonly parent?: string | undefined;
@@ -287,12 +307,15 @@ export interface SnapshotFile {
   readonly chainId?: Digest | undefined;
   readonly diffId?: Digest | undefined;
   /** The boot in which the content was written, where it was not synced before it was committed. */
-  readonly unsynced?: string | undefined;
+  readonly notDurable?: string | undefined;
 }
 
 const NAME = 'snapshot.json';
 
-/** Writes `snapshot.json` into a snapshot's directory. It is not synced here: the content beside it is not either. */
+/**
+ * Writes `snapshot.json` into a snapshot's directory. It is not synced here: the content beside it is not
+ * either.
+ */
 export async function writeSnapshotFile(directory: string, file: SnapshotFile): Promise<void> {
   await writeFile(join(directory, NAME), textOf(file));
 }
@@ -320,7 +343,7 @@ export async function readSnapshotFile(
   }
 }
 
-function textOf({ name, parent, snapshotter, chainId, diffId, unsynced }: SnapshotFile): string {
-  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, unsynced };
+function textOf({ name, parent, snapshotter, chainId, diffId, notDurable }: SnapshotFile): string {
+  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, notDurable };
   return `${JSON.stringify(file, undefined, 2)}\n`;
 }

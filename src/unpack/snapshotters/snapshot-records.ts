@@ -11,7 +11,7 @@ import {
 } from '../../metadata/index.js';
 import { type Digest, parseDigest } from '../../spec/index.js';
 import { microsecondsNow } from '../../system/index.js';
-import type { HoldChainOptions } from '../layer-snapshotter.js';
+import type { RetainChainOptions } from '../layer-snapshotter.js';
 import type { Labelled, Labels, SnapshotImage, SnapshotInfo, SnapshotKind, Usage } from '../snapshotter.js';
 
 /** A snapshot that a caller named and that is not there. */
@@ -45,7 +45,7 @@ export function checkLabels(labels: Labels): Labels {
 /** A snapshot as the database has it; its number names its directory. */
 export interface SnapshotRecord extends SnapshotInfo {
   readonly number: number;
-  readonly parentNumber: number | undefined;
+  readonly parentId: number | undefined;
   /** A layer in the making: to all but its owner, such a row is no snapshot yet. */
   readonly unpacking: boolean;
   /** See {@link Labelled.remapped}. */
@@ -53,7 +53,7 @@ export interface SnapshotRecord extends SnapshotInfo {
   /** Measured when it is first needed, as what is committed does not change. */
   readonly usage: Usage | undefined;
   /** The boot in which its content was written, while that is not synced; see src/metadata/unsynced.ts. */
-  readonly unsynced: string | undefined;
+  readonly notDurable: string | undefined;
 }
 
 const SELECT = `
@@ -66,17 +66,19 @@ export interface PageOptions {
   /** A number. */
   readonly after: number;
   readonly limit: number;
-  readonly heldBy?: string | undefined;
+  readonly retainedBy?: string | undefined;
 }
 
 export interface NewSnapshot extends Labelled {
   readonly name: string;
   readonly kind: SnapshotKind;
-  readonly parentNumber?: number | undefined;
+  readonly parentId?: number | undefined;
   readonly unpacking?: boolean | undefined;
 }
 
-/** The rows of one snapshotter. Each method takes the database or the transaction in which it is to happen. */
+/**
+ * The rows of one snapshotter. Each method takes the database or the transaction in which it is to happen.
+ */
 export class SnapshotRecords {
   /** Its kind. */
   readonly snapshotter: string;
@@ -97,7 +99,7 @@ export class SnapshotRecords {
     return new Map(rows.map(recordOf).map((record) => [record.name, record]));
   }
 
-  async byNumber(db: Statements, number: number): Promise<SnapshotRecord | undefined> {
+  async byId(db: Statements, number: number): Promise<SnapshotRecord | undefined> {
     const row = await db.get(`${SELECT} WHERE s.id = ?`, [number]);
     return row === undefined ? undefined : recordOf(row);
   }
@@ -110,11 +112,14 @@ export class SnapshotRecords {
     return row === undefined ? undefined : recordOf(row);
   }
 
-  /** Up to `limit` records after a number, in the order in which they were made; of one holder, or of everybody. */
-  async page(db: Statements, { after, limit, heldBy }: PageOptions): Promise<SnapshotRecord[]> {
+  /**
+   * Up to `limit` records after a number, in the order in which they were made; of one holder, or of
+   * everybody.
+   */
+  async page(db: Statements, { after, limit, retainedBy }: PageOptions): Promise<SnapshotRecord[]> {
     const rows = await db.all(
       `${SELECT} WHERE s.snapshotter = ? AND s.id > ? AND (? IS NULL OR s.retained_by = ?) ORDER BY s.id LIMIT ?`,
-      [this.snapshotter, after, heldBy ?? null, heldBy ?? null, limit],
+      [this.snapshotter, after, retainedBy ?? null, retainedBy ?? null, limit],
     );
     return rows.map(recordOf);
   }
@@ -126,9 +131,9 @@ export class SnapshotRecords {
   }
 
   /** Whether a holder has something on top of a snapshot. */
-  async hasChildrenOf(db: Statements, number: number, heldBy: string): Promise<boolean> {
+  async hasChildrenOf(db: Statements, number: number, retainedBy: string): Promise<boolean> {
     const query = `SELECT 1 AS found FROM snapshots s WHERE s.parent_id = ? AND s.retained_by = ? LIMIT 1`;
-    return (await db.get(query, [number, heldBy])) !== undefined;
+    return (await db.get(query, [number, retainedBy])) !== undefined;
   }
 
   /** The numbers of a snapshot and its ancestors, itself first. */
@@ -152,7 +157,7 @@ export class SnapshotRecords {
 
   /** Its number. */
   async insert(db: Statements, snapshot: NewSnapshot): Promise<number> {
-    const { name, kind, parentNumber, labels = {}, heldBy, remapped = false, unpacking = false } = snapshot;
+    const { name, kind, parentId, labels = {}, retainedBy, remapped = false, unpacking = false } = snapshot;
     const now = columnsOf(microsecondsNow());
     const { lastId } = await db.run(
       `INSERT INTO snapshots (snapshotter, name, kind, parent_id, labels, unpacking, retained_by, remapped,
@@ -162,10 +167,10 @@ export class SnapshotRecords {
         this.snapshotter,
         name,
         kind,
-        parentNumber ?? null,
+        parentId ?? null,
         JSON.stringify(labels),
         Number(unpacking),
-        heldBy ?? null,
+        retainedBy ?? null,
         Number(remapped),
         ...now,
         ...now,
@@ -179,14 +184,14 @@ export class SnapshotRecords {
   async publish(
     db: Statements,
     number: number,
-    { name, kind, labels = {}, heldBy, image, remapped = false }: Omit<NewSnapshot, 'parentNumber'>,
+    { name, kind, labels = {}, retainedBy, image, remapped = false }: Omit<NewSnapshot, 'parentId'>,
   ): Promise<void> {
     const now = columnsOf(microsecondsNow());
     await db.run(
       `UPDATE snapshots SET name = ?, kind = ?, labels = ?, unpacking = 0, retained_by = ?, remapped = ?,
          created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
-      [name, kind, JSON.stringify(labels), heldBy ?? null, Number(remapped), ...now, ...now, number],
+      [name, kind, JSON.stringify(labels), retainedBy ?? null, Number(remapped), ...now, ...now, number],
     );
     if (image !== undefined) await this.#addImage(db, number, image);
   }
@@ -195,14 +200,14 @@ export class SnapshotRecords {
   async commit(
     db: Statements,
     number: number,
-    { name, parentNumber, labels }: Pick<NewSnapshot, 'name' | 'parentNumber'> & { readonly labels: Labels },
+    { name, parentId, labels }: Pick<NewSnapshot, 'name' | 'parentId'> & { readonly labels: Labels },
   ): Promise<void> {
     const now = columnsOf(microsecondsNow());
     await db.run(
       `UPDATE snapshots SET name = ?, kind = 'committed', parent_id = ?, labels = ?, unpacking = 0,
          created_at = ?, created_us = ?, updated_at = ?, updated_us = ?
        WHERE id = ?`,
-      [name, parentNumber ?? null, JSON.stringify(labels), ...now, ...now, number],
+      [name, parentId ?? null, JSON.stringify(labels), ...now, ...now, number],
     );
   }
 
@@ -224,7 +229,7 @@ export class SnapshotRecords {
   }
 
   /** Says that nobody has synced a snapshot's content, or, without a mark, that it is on the disk. */
-  async setUnsynced(db: Statements, number: number, mark: string | undefined): Promise<void> {
+  async markNotDurable(db: Statements, number: number, mark: string | undefined): Promise<void> {
     await db.run('UPDATE snapshots SET unsynced = ? WHERE id = ?', [mark ?? null, number]);
   }
 
@@ -237,7 +242,7 @@ export class SnapshotRecords {
   }
 
   /** Notes that another program uses a committed snapshot. */
-  async retain(db: Statements, number: number, { by, labels, image }: HoldChainOptions): Promise<void> {
+  async retain(db: Statements, number: number, { by, labels, image }: RetainChainOptions): Promise<void> {
     await db.run('UPDATE snapshots SET retained_by = ? WHERE id = ?', [by, number]);
     if (image !== undefined) await this.#addImage(db, number, image);
     await this.setLabels(db, number, labels);
@@ -273,8 +278,8 @@ export class SnapshotRecords {
 
 /** What callers see of a record. */
 export function infoOf(record: SnapshotRecord): SnapshotInfo {
-  const { name, kind, parent, labels, heldBy, images, createdAt, updatedAt } = record;
-  return { name, kind, parent, labels, heldBy, images, createdAt, updatedAt };
+  const { name, kind, parent, labels, retainedBy, images, createdAt, updatedAt } = record;
+  return { name, kind, parent, labels, retainedBy, images, createdAt, updatedAt };
 }
 
 export function recordOf(row: Row): SnapshotRecord {
@@ -285,9 +290,9 @@ export function recordOf(row: Row): SnapshotRecord {
     name: textOf(row, 'name'),
     kind: kindOf(row),
     parent: optionalTextOf(row, 'parent'),
-    parentNumber: optionalIntegerOf(row, 'parent_id'),
+    parentId: optionalIntegerOf(row, 'parent_id'),
     labels: labelsOf(row, 'labels'),
-    heldBy: optionalTextOf(row, 'retained_by'),
+    retainedBy: optionalTextOf(row, 'retained_by'),
     images: images.length === 0 ? undefined : images,
     unpacking: integerOf(row, 'unpacking') === 1,
     remapped: integerOf(row, 'remapped') === 1,
@@ -295,7 +300,7 @@ export function recordOf(row: Row): SnapshotRecord {
     updatedAt: integerOf(row, 'updated_at') * 1000 + integerOf(row, 'updated_us'),
     // A snapshot has at least its root, so without inodes it was never measured.
     usage: inodes === 0 ? undefined : { inodes, size: integerOf(row, 'bytes') },
-    unsynced: optionalTextOf(row, 'unsynced'),
+    notDurable: optionalTextOf(row, 'unsynced'),
   };
 }
 

@@ -23,7 +23,7 @@ import type { SnapshotDirectories } from './snapshot-directories.js';
 interface Node {
   readonly number: number;
   readonly name: string;
-  readonly parentNumber: number | undefined;
+  readonly parentId: number | undefined;
   readonly private: boolean;
   /** An active snapshot, a view, or what the caller retains or another program holds. */
   readonly wanted: boolean;
@@ -32,8 +32,8 @@ interface Node {
 }
 
 /**
- * Deletes the rows that nothing needs, of all snapshotters below one root. Their directories stay as they are until the
- * transaction is committed: a process that dies before has removed nothing.
+ * Deletes the rows that nothing needs, of all snapshotters below one root. Their directories stay as they are
+ * until the transaction is committed: a process that dies before has removed nothing.
  */
 export async function sweepSnapshots(
   transaction: Statements,
@@ -46,7 +46,7 @@ export async function sweepSnapshots(
   const kept = await parentsOfOthers(transaction, nodes, o);
   for (const node of childrenFirst(nodes)) {
     if (kept.has(node.number) || !mayGo(node, directories)) {
-      if (node.parentNumber !== undefined) kept.add(node.parentNumber);
+      if (node.parentId !== undefined) kept.add(node.parentId);
       continue;
     }
     names.push(node.private ? `snapshots/${node.number}` : node.name);
@@ -69,7 +69,7 @@ function childrenFirst(nodes: ReadonlyMap<number, Node>): Node[] {
     let at: Node | undefined = node;
     while (at !== undefined && !depths.has(at)) {
       line.push(at);
-      at = at.parentNumber === undefined ? undefined : nodes.get(at.parentNumber);
+      at = at.parentId === undefined ? undefined : nodes.get(at.parentId);
     }
     let depth = at === undefined ? 0 : (depths.get(at) ?? 0);
     for (const above of line.reverse()) depths.set(above, (depth += 1));
@@ -77,7 +77,10 @@ function childrenFirst(nodes: ReadonlyMap<number, Node>): Node[] {
   return [...depths].sort(([, a], [, b]) => b - a).map(([node]) => node);
 }
 
-/** Whether a snapshot can go, but for its children. One that is wanted stays though its directory is lost: that is damage. */
+/**
+ * Whether a snapshot can go, but for its children. One that is wanted stays though its directory is lost:
+ * that is damage.
+ */
 function mayGo(node: Node, directories: SnapshotDirectories): boolean {
   if (node.wanted && !node.private) return false;
   if (!directories.hasDirectory(node.number)) return true;
@@ -145,7 +148,7 @@ function nodeOf(row: Row, isRetained: (number: number, name: string) => boolean)
   return {
     number,
     name,
-    parentNumber: optionalIntegerOf(row, 'parent_id'),
+    parentId: optionalIntegerOf(row, 'parent_id'),
     private: integerOf(row, 'unpacking') === 1,
     wanted: textOf(row, 'kind') !== 'committed' || isHeld || isRetained(number, name),
     bytes: integerOf(row, 'inodes') === 0 ? undefined : integerOf(row, 'bytes'),
@@ -158,10 +161,11 @@ interface Place {
 }
 
 /**
- * Removes the directories that no row names, and what earlier removals left. One inside which something is mounted stays.
+ * Removes the directories that no row names, and what earlier removals left. One inside which something is
+ * mounted stays.
  *
- * They are listed before the rows are read: each is made within the transaction that inserts its row, so one that was
- * listed and has no row later never gets one.
+ * They are listed before the rows are read: each is made within the transaction that inserts its row, so one
+ * that was listed and has no row later never gets one.
  */
 export async function removeOrphans(place: Place, o: OrphanOptions): Promise<RemovedOrphans> {
   throwIfAborted(o.signal);
@@ -183,7 +187,7 @@ export async function removeOrphans(place: Place, o: OrphanOptions): Promise<Rem
   });
   // Their rows are still there after a dry sweep.
   if (o.dryRun === true) away.push(...swept.values());
-  const freed = await removePutAway(directories, away, o);
+  const freed = await removeTrash(directories, away, o);
   return { removed: orphans.map((number) => `snapshots/${number}`), freed };
 }
 
@@ -191,7 +195,7 @@ export async function removeOrphans(place: Place, o: OrphanOptions): Promise<Rem
 const AT_ONCE = 8;
 
 /** Removes directories that were put out of sight, and says how many bytes they took. */
-export async function removePutAway(
+export async function removeTrash(
   directories: SnapshotDirectories,
   swept: readonly SweptDirectory[],
   o: Abortable & { readonly dryRun?: boolean } = {},

@@ -6,8 +6,8 @@ import { parseSparsePairs } from './sparse-map.js';
 import type { SparseSegment, TarEntry, TarEntryType, TarHeader, TarTime } from './tar-header.js';
 
 /**
- * Collects the headers that stand before an entry and tell of it: pax (types `x` and `g`), GNU long name and long link
- * (`L` and `K`). Of two of one type before one entry the last counts.
+ * Collects the headers that stand before an entry and tell of it: pax (types `x` and `g`), GNU long name and
+ * long link (`L` and `K`). Of two of one type before one entry the last counts.
  */
 export class ExtendedHeaderReader implements ExtendedHeaders {
   readonly #global = new Map<BytePath, Buffer>();
@@ -112,11 +112,16 @@ function untilNul(bytes: Buffer): BytePath {
   return bytes.toString('latin1', 0, nul < 0 ? bytes.length : nul);
 }
 
-/** The records of one pax extended header (POSIX.1-2001 pax: pax Extended Header). Keys and values are bytes. */
+/**
+ * The records of one pax extended header (POSIX.1-2001 pax: pax Extended Header). Keys and values are bytes.
+ */
 interface PaxRecords {
   /** The last value of each key. */
   readonly values: ReadonlyMap<BytePath, Buffer>;
-  /** Values of GNU.sparse.offset and GNU.sparse.numbytes in their order, since sparse format 0.0 repeats these keys. */
+  /**
+   * Values of GNU.sparse.offset and GNU.sparse.numbytes in their order, since sparse format 0.0 repeats these
+   * keys.
+   */
   readonly sparsePairs: readonly Buffer[];
 }
 
@@ -169,8 +174,9 @@ export function paxNumber(value: Buffer, key: string): number {
 }
 
 /**
- * Seconds with an optional fraction, possibly negative: `-1.5` is half a second after the second -2. What is finer than a
- * nanosecond goes to the earlier one (POSIX.1-2001 pax: pax Extended Header File Times), so away from zero before 1970.
+ * Seconds with an optional fraction, possibly negative: `-1.5` is half a second after the second -2. What is
+ * finer than a nanosecond goes to the earlier one (POSIX.1-2001 pax: pax Extended Header File Times), so away
+ * from zero before 1970.
  */
 export function paxTime(value: Buffer, key: string): TarTime {
   const match = /^(-?)([0-9]{1,16})(?:\.([0-9]*))?$/.exec(value.toString('latin1'));
@@ -211,8 +217,8 @@ function isXattrRecord(key: BytePath): boolean {
 }
 
 /**
- * The extended attributes that pax records hold; of two of one name the later counts. libarchive writes both forms; star's is
- * the exact one, since its values are the bytes themselves.
+ * The extended attributes that pax records hold; of two of one name the later counts. libarchive writes both
+ * forms; star's is the exact one, since its values are the bytes themselves.
  *
  * @param records - of the global headers, and of the entry's own
  * @throws {UnpackError} BAD_ARCHIVE; LIMIT_EXCEEDED for more names than the kernel could list of one file
@@ -302,10 +308,11 @@ const TYPES: ReadonlyMap<string, TarEntryType> = new Map([
 const MAX_OWNER = 2 ** 32 - 2;
 
 /**
- * One entry from its header and the extended headers before it. A pax record goes before a GNU long name, that before
- * the header; an empty pax value means the header's own.
+ * One entry from its header and the extended headers before it. A pax record goes before a GNU long name,
+ * that before the header; an empty pax value means the header's own.
  *
- * @throws {UnpackError} BAD_ARCHIVE, LIMIT_EXCEEDED, and UNSUPPORTED_ENTRY for a type that only its vendor knows
+ * @throws {UnpackError} BAD_ARCHIVE, LIMIT_EXCEEDED, and UNSUPPORTED_ENTRY for a type that only its vendor
+ *   knows
  */
 export function composeEntry(header: TarHeader, extended: ExtendedHeaders): ComposedEntry {
   const record = (key: string): Buffer | undefined => {
@@ -335,7 +342,8 @@ export function composeEntry(header: TarHeader, extended: ExtendedHeaders): Comp
       size: sparse?.realSize ?? packedSize,
       mtime: name('mtime', paxTime) ?? header.mtime,
       atime,
-      // libarchive and star keep a number here that is larger than octal digits can say; the header's is cut off then.
+      // libarchive and star keep a number here that is larger than octal digits can say; the header's is cut
+      // off then.
       major: isDevice ? (name('SCHILY.devmajor', paxNumber) ?? header.major) : 0,
       minor: isDevice ? (name('SCHILY.devminor', paxNumber) ?? header.minor) : 0,
       xattrs: xattrsOf([extended.globalXattrs, extended.pax?.values], path),
@@ -351,7 +359,8 @@ function typeOf({ typeflag, sparse }: TarHeader, path: BytePath): TarEntryType {
   if (typeflag === '\0' && path.endsWith('/')) return 'directory';
   const type = TYPES.get(typeflag);
   if (type !== undefined && (typeflag !== 'S' || sparse !== undefined)) return type;
-  // GNU tar would take it for a file; containerd and umoci refuse it, and a layer that they refuse has no right reading.
+  // GNU tar would take it for a file; containerd and umoci refuse it, and a layer that they refuse has no
+  // right reading.
   const error = new UnpackError('UNSUPPORTED_ENTRY', `the type ${printable(typeflag)} is unknown`, {
     hint: 'Build the layer in the pax format.',
   });

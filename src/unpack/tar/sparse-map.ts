@@ -53,8 +53,8 @@ function decimal(text: string, path: BytePath): number {
 }
 
 /**
- * The map of GNU's format 1.0, which stands before the content: decimal numbers, one a line, first their pairs' count,
- * then offset and length of each; padded to whole blocks.
+ * The map of GNU's format 1.0, which stands before the content: decimal numbers, one a line, first their
+ * pairs' count, then offset and length of each; padded to whole blocks.
  */
 export class SparseMapReader {
   readonly #path: BytePath;

@@ -4,7 +4,10 @@ import { badArchive } from '../terms/layer-fault.js';
 /** Everything in a tar archive is a multiple of this many bytes. */
 export const BLOCK_BYTES = 512;
 
-/** Some bytes of an archive, twice: through a DataView four of them are read at once, which a Buffer does byte by byte. */
+/**
+ * Some bytes of an archive, twice: through a DataView four of them are read at once, which a Buffer does byte
+ * by byte.
+ */
 export interface ArchiveBytes {
   readonly bytes: Buffer;
   readonly view: DataView;
@@ -43,7 +46,9 @@ export interface OldSparse {
 
 const NUL = 0;
 const SPACE = 0x20;
-/** The magic, `ustar  \0` or `ustar\0`, in parts that a DataView reads at once; and star's `tar\0` at the end. */
+/**
+ * The magic, `ustar \0` or `ustar\0`, in parts that a DataView reads at once; and star's `tar\0` at the end.
+ */
 const USTA = 0x75737461;
 const R_OF_GNU = 0x72202000;
 const R_OF_POSIX = 0x7200;
@@ -51,8 +56,8 @@ const STAR = 0x74617200;
 const EPOCH: TarTime = { seconds: 0, nanoseconds: 0 };
 
 /**
- * Reads the header block at `at`; undefined for a block of zeros, which is part of the end of an archive. v7, ustar, GNU
- * and star headers (POSIX.1-2001 pax: ustar Interchange Format; GNU tar manual: Basic Tar Format).
+ * Reads the header block at `at`; undefined for a block of zeros, which is part of the end of an archive. v7,
+ * ustar, GNU and star headers (POSIX.1-2001 pax: ustar Interchange Format; GNU tar manual: Basic Tar Format).
  *
  * @throws {UnpackError} BAD_ARCHIVE
  */
@@ -191,8 +196,8 @@ function wholeSeconds(seconds: number): TarTime {
 }
 
 /**
- * Octal digits padded with spaces or NULs, or base-256 when the first bit is set. Blank is zero. After the digits a NUL
- * ends the field, whatever an old program left behind it; all readers take it so.
+ * Octal digits padded with spaces or NULs, or base-256 when the first bit is set. Blank is zero. After the
+ * digits a NUL ends the field, whatever an old program left behind it; all readers take it so.
  */
 function number(block: Buffer, at: number, length: number, what: string): number {
   if (((block[at] ?? 0) & 0x80) !== 0) return base256(block, at, length, what);
@@ -211,7 +216,9 @@ function number(block: Buffer, at: number, length: number, what: string): number
   return value;
 }
 
-/** Two's complement, big-endian, of which the first bit is only the mark of this form and the second the sign. */
+/**
+ * Two's complement, big-endian, of which the first bit is only the mark of this form and the second the sign.
+ */
 function base256(block: Buffer, at: number, length: number, what: string): number {
   const first = block[at] ?? 0;
   let value = (first & 0x40) === 0 ? first & 0x7f : (first & 0x7f) - 0x80;
@@ -236,7 +243,9 @@ export interface SparseSegment {
   readonly length: number;
 }
 
-/** One entry of an archive, all its headers taken together. Names are bytes exactly as the archive has them. */
+/**
+ * One entry of an archive, all its headers taken together. Names are bytes exactly as the archive has them.
+ */
 export interface TarEntry {
   readonly path: BytePath;
   readonly type: TarEntryType;

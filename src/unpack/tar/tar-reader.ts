@@ -15,10 +15,16 @@ import {
   type TarHeader,
 } from './tar-header.js';
 
-/** Takes what a {@link TarReader} finds, in the archive's order. Each `entry` is followed by its data and one `endEntry`. */
+/**
+ * Takes what a {@link TarReader} finds, in the archive's order. Each `entry` is followed by its data and one
+ * `endEntry`.
+ */
 export interface TarHandler {
   entry(entry: TarEntry): void;
-  /** Content as the archive has it: for a sparse file the segments one after another. The chunk is a view; copy what has to last. */
+  /**
+   * Content as the archive has it: for a sparse file the segments one after another. The chunk is a view;
+   * copy what has to last.
+   */
   data(chunk: Buffer): void;
   endEntry(): void;
 }
@@ -36,14 +42,15 @@ type State =
   | 'end';
 
 /**
- * Reads a tar archive from chunks of any size, in place: content is handed on as views, and only headers that straddle
- * two chunks and extended headers are copied.
+ * Reads a tar archive from chunks of any size, in place: content is handed on as views, and only headers that
+ * straddle two chunks and extended headers are copied.
  *
- * An archive ends with two blocks of zeros; what follows them is not looked at, as GNU tar does it. It may end without
- * them, and without the padding of its last entry, as some builders write it, if the last entry is whole. No bytes at
- * all are an archive without entries.
+ * An archive ends with two blocks of zeros; what follows them is not looked at, as GNU tar does it. It may
+ * end without them, and without the padding of its last entry, as some builders write it, if the last entry
+ * is whole. No bytes at all are an archive without entries.
  *
- * Every method throws UnpackError: BAD_ARCHIVE, LIMIT_EXCEEDED, UNSUPPORTED_ENTRY, or what the handler throws.
+ * Every method throws UnpackError: BAD_ARCHIVE, LIMIT_EXCEEDED, UNSUPPORTED_ENTRY, or what the handler
+ * throws.
  */
 export class TarReader {
   readonly #handler: TarHandler;

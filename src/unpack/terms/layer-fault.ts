@@ -43,8 +43,8 @@ export function atEntry(error: UnpackError, entry: BytePath): UnpackError {
 const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
- * Any failure as an error of this part: NO_SPACE or FILESYSTEM with what was being done, and the kernel's own error as
- * its cause. An error that landfall raised itself is passed on as it is.
+ * Any failure as an error of this part: NO_SPACE or FILESYSTEM with what was being done, and the kernel's own
+ * error as its cause. An error that landfall raised itself is passed on as it is.
  */
 export function filesystemError(
   error: unknown,
@@ -69,7 +69,9 @@ const MOST = 100;
 /** Takes what people should know, as {@link Warnings} does. */
 export type WarningSink = Pick<Warnings, 'add'>;
 
-/** Things that people should know but that stop nothing. Each kind is said once, about the first that had it. */
+/**
+ * Things that people should know but that stop nothing. Each kind is said once, about the first that had it.
+ */
 export class Warnings {
   readonly #messages = new Map<string, string>();
 

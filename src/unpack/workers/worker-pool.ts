@@ -35,21 +35,23 @@ type Kind = WorkerJob['kind'];
 type JobOf<K extends Kind> = Extract<WorkerJob, { kind: K }>;
 
 /**
- * Layers that one thread unpacks at a time. A layer that is still downloading waits most of its time, so with one layer a
- * thread the cores would idle beside layers that could go on; each more costs little but its buffers.
+ * Layers that one thread unpacks at a time. A layer that is still downloading waits most of its time, so with
+ * one layer a thread the cores would idle beside layers that could go on; each more costs little but its
+ * buffers.
  */
 const LAYERS_PER_WORKER = 4;
 const IDLE_MS = 10_000;
 const GRACE_MS = 5_000;
 /**
- * The heap of one thread. What it keeps of a layer is bounded by LIMITS.notedBytes, so this is met by a runaway only; the thread
- * then dies alone, where without a limit the process would.
+ * The heap of one thread. What it keeps of a layer is bounded by LIMITS.notedBytes, so this is met by a
+ * runaway only; the thread then dies alone, where without a limit the process would.
  */
 const HEAP_MIB = 1024;
 
 /**
- * The threads that touch layers' directories. They start on need, do not keep the process alive while idle, and end
- * after a while without work. One that dies rejects its jobs and is replaced by the next that is needed.
+ * The threads that touch layers' directories. They start on need, do not keep the process alive while idle,
+ * and end after a while without work. One that dies rejects its jobs and is replaced by the next that is
+ * needed.
  */
 export class WorkerPool {
   readonly size: number;
@@ -60,7 +62,7 @@ export class WorkerPool {
   readonly #threads = new Set<WorkerThread>();
   readonly #activity: ActivityWords;
   readonly #waiting: Task[] = [];
-  #lastNumber = 0;
+  #lastId = 0;
   #closed = false;
 
   constructor(o: WorkerPoolOptions = {}) {
@@ -90,8 +92,8 @@ export class WorkerPool {
     return new Promise<JobResults[Kind]>((resolve, reject) => {
       throwIfAborted(o.signal);
       if (this.#closed) throw new LandfallError('ABORTED', 'the worker pool is closed');
-      this.#lastNumber += 1;
-      const task: Task = { number: this.#lastNumber, job, options: o, resolve, reject };
+      this.#lastId += 1;
+      const task: Task = { number: this.#lastId, job, options: o, resolve, reject };
       const withdraw = (): void => this.#abort(task);
       o.signal?.addEventListener('abort', withdraw, { once: true });
       task.settled = () => o.signal?.removeEventListener('abort', withdraw);
@@ -100,7 +102,10 @@ export class WorkerPool {
     }) as Promise<JobResults[K]>;
   }
 
-  /** Starts threads that are about to be needed, so that the first jobs find them there: a start takes some tenths of a second. */
+  /**
+   * Starts threads that are about to be needed, so that the first jobs find them there: a start takes some
+   * tenths of a second.
+   */
   prepare(threads: number): void {
     if (this.#closed) return;
     while (this.#threads.size < Math.min(threads, this.size)) this.#start().rest();
@@ -117,7 +122,10 @@ export class WorkerPool {
     return this.close();
   }
 
-  /** Sends what can be sent, in order. Only layers count as load: whatever else there is makes them visible, and goes first. */
+  /**
+   * Sends what can be sent, in order. Only layers count as load: whatever else there is makes them visible,
+   * and goes first.
+   */
   #dispatch(): void {
     for (let i = 0; i < this.#waiting.length;) {
       const task = this.#waiting[i];
@@ -145,7 +153,7 @@ export class WorkerPool {
     const thread = new WorkerThread({
       url: this.#url,
       activity: this.#activity,
-      number: this.#freeNumber(),
+      number: this.#freeId(),
       heapMiB: this.#heapMiB,
       idleMs: this.#idleMs,
       graceMs: this.#graceMs,
@@ -160,7 +168,7 @@ export class WorkerPool {
   }
 
   /** The least that no thread has. */
-  #freeNumber(): number {
+  #freeId(): number {
     const taken = new Set([...this.#threads].map(({ number }) => number));
     let number = 0;
     while (taken.has(number)) number += 1;
@@ -273,7 +281,10 @@ class WorkerThread {
     this.#worker.postMessage({ id: task.number, job: task.job });
   }
 
-  /** Asks the job to stop; where it does not answer, whatever blocks it blocks the whole thread, so the thread goes. */
+  /**
+   * Asks the job to stop; where it does not answer, whatever blocks it blocks the whole thread, so the thread
+   * goes.
+   */
   abort(task: Task): void {
     if (this.#tasks.get(task.number) !== task) return;
     this.#worker.postMessage({ abort: task.number });
@@ -303,7 +314,7 @@ class WorkerThread {
     const task = this.#tasks.get(reply.id);
     if (task === undefined) return;
     if ('progress' in reply) {
-      this.#tell(task, reply.progress);
+      this.#emit(task, reply.progress);
       return;
     }
     this.#tasks.delete(reply.id);
@@ -314,7 +325,7 @@ class WorkerThread {
   }
 
   /** A callback that throws ends its own job, and no thread's. */
-  #tell(task: Task, progress: number): void {
+  #emit(task: Task, progress: number): void {
     if (task.options.signal?.aborted === true || task.failure !== undefined) return;
     try {
       task.options.onProgress?.(progress);
@@ -375,8 +386,8 @@ function diedError(cause: Error): LandfallError {
 }
 
 /**
- * Where a worker thread finds its entry. Worker threads cannot load TypeScript, so when this module itself runs from
- * its source, as under the tests, the built entry of the same repository is taken.
+ * Where a worker thread finds its entry. Worker threads cannot load TypeScript, so when this module itself
+ * runs from its source, as under the tests, the built entry of the same repository is taken.
  */
 const WORKER_URL: URL = import.meta.url.endsWith('.ts')
   ? new URL('../../../dist/src/unpack/workers/worker.js', import.meta.url)

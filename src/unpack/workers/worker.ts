@@ -26,8 +26,9 @@ const PROGRESS_INTERVAL_MS = 50;
 type Result = JobResults[keyof JobResults];
 
 /**
- * Runs the jobs that arrive at a port, each as soon as it arrives: while one waits for its download, another inflates or
- * writes. Every job is answered exactly once, an aborted one too, and after its answer it touches nothing any more.
+ * Runs the jobs that arrive at a port, each as soon as it arrives: while one waits for its download, another
+ * inflates or writes. Every job is answered exactly once, an aborted one too, and after its answer it touches
+ * nothing any more.
  */
 function runJobs(port: MessagePort, activity: ThreadActivity): void {
   const running = new Map<number, AbortController>();
@@ -50,11 +51,11 @@ async function answer(
   o: Abortable & { readonly activity: ThreadActivity },
 ): Promise<void> {
   const reply = (message: WorkerReply): void => port.postMessage(message);
-  let told = performance.now();
+  let reported = performance.now();
   const onProgress = (bytes: number): void => {
     const now = performance.now();
-    if (now - told < PROGRESS_INTERVAL_MS) return;
-    told = now;
+    if (now - reported < PROGRESS_INTERVAL_MS) return;
+    reported = now;
     reply({ id, progress: bytes });
   };
   try {

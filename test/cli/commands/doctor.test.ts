@@ -144,14 +144,14 @@ describe('doctor says what is asked of images', () => {
       /^signatures: every image is refused: /m,
     ],
   ];
-  test.each(rows)('%s', async (name, policy, facts, line) => {
+  test.each(rows)('%s', async (name, policy, info, line) => {
     const file = join(directory, `${name.length}-policy.json`);
     if (policy !== undefined) await writeFile(file, policy);
     const { out } = await run('doctor', '--policy', file, '--output', 'json');
     expect((JSON.parse(out) as { signaturePolicy: unknown }).signaturePolicy).toEqual({
       file,
       origin: 'option',
-      ...facts,
+      ...info,
     });
     expect((await run('doctor', '--policy', file)).out).toMatch(line);
   });

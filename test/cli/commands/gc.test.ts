@@ -90,11 +90,11 @@ describe('gc', () => {
   });
 
   test('says on standard error what kept it from taking all', async () => {
-    await store.with(async ({ content, database, documents, images }) => {
+    await store.with(async ({ content, database, manifests, images }) => {
       const target = (await images.get(OLD))?.target;
       if (target === undefined) throw new Error('the image is not there');
       await content.delete(target.digest);
-      await database.transaction((transaction) => documents.delete(target.digest, transaction));
+      await database.transaction((transaction) => manifests.delete(target.digest, transaction));
     });
     const { code, err } = await store.run('gc');
     expect(code).toBe(0);

@@ -133,10 +133,10 @@ describe('login', () => {
     const { context, around } = runWith();
     const error = await failure(loginCommand(registry.address, fromStdin, context));
     expect(error.code).toBe('INVALID_CONFIG');
-    const told = around.stdout.text + around.stderr.text + JSON.stringify(error) + String(error.stack);
-    expect(told).toContain(`GET http://${registry.address}/v2/ 200`);
-    expect(told).not.toContain(PASSWORD);
-    expect(told).not.toContain(AUTH);
+    const reported = around.stdout.text + around.stderr.text + JSON.stringify(error) + String(error.stack);
+    expect(reported).toContain(`GET http://${registry.address}/v2/ 200`);
+    expect(reported).not.toContain(PASSWORD);
+    expect(reported).not.toContain(AUTH);
   });
 });
 

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { recordDocuments } from '../../../src/engine/images/image.js';
+import { recordManifests } from '../../../src/engine/images/image.js';
 import { createRegistryServer } from '../../../src/serve/index.js';
 import { proofOf } from '../../support/archive-proof.js';
 import { MemorySource } from '../../serve/memory-source.js';
@@ -23,7 +23,7 @@ describe('landfall save', () => {
       { name: TOOL, layers: [[{ path: 'tool', content: 'hammer' }]] },
     ]);
     await store.with(async (opened) => {
-      for (const { target } of store.layouts) await recordDocuments(opened, target);
+      for (const { target } of store.layouts) await recordManifests(opened, target);
     });
   });
   afterAll(async () => {

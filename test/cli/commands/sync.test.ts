@@ -8,12 +8,12 @@ import { copy } from '../../../src/transfer/copy/copy.js';
 import { CopySession } from '../../../src/transfer/copy/copy-session.js';
 import { LayoutDestination } from '../../../src/transfer/transports/layout-destination.js';
 import { addImage } from '../../support/memory-images.js';
-import { MemoryPlace } from '../../support/memory-place.js';
+import { MemoryTransport } from '../../support/memory-transport.js';
 import { CapturedStream, FakeSignals, fakeSurroundings } from '../fake-surroundings.js';
 
 /** Writes a layout that has `src.lan/team/app` with these tags, an image each. */
 async function layoutWith(directory: string, tags: readonly string[]): Promise<void> {
-  const repository = new MemoryPlace('src.lan').repository('src.lan/team/app');
+  const repository = new MemoryTransport('src.lan').repository('src.lan/team/app');
   await using layout = await LayoutDestination.open(directory);
   const session = new CopySession();
   for (const tag of tags) {

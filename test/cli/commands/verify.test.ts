@@ -146,8 +146,8 @@ describe('landfall verify', () => {
       const [lost] = refused.report.images as unknown as typeof example.images;
       expect(Object.keys(lost ?? {})).toEqual(Object.keys(example.images[1] ?? {}));
       expect(Object.keys(refused.report)).toEqual(expect.arrayContaining(Object.keys(example)));
-      const told = await runWithBytes(['verify', `oci:${directory}`, '--policy', right]);
-      expect(told.out).toMatch(/^signed: docker\.io\/team\/app:1 by key sha256:[0-9a-f]{16}$/m);
+      const reported = await runWithBytes(['verify', `oci:${directory}`, '--policy', right]);
+      expect(reported.out).toMatch(/^signed: docker\.io\/team\/app:1 by key sha256:[0-9a-f]{16}$/m);
       const why = await runWithBytes(['verify', `oci:${directory}`, '--policy', wrong]);
       expect(why.out).toMatch(/is whole; the policy refuses 1 image\n/);
       expect(why.out).toMatch(/^refused: docker\.io\/team\/app:1: /m);

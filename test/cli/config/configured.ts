@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { main } from '../../../src/cli/main.js';
-import type { SettingFacts } from '../../../src/cli/commands/config.js';
+import type { SettingInfo } from '../../../src/cli/commands/config.js';
 import type { Ran } from '../commands/serve-lists.js';
 import { FakeSignals, fakeSurroundings } from '../fake-surroundings.js';
 
@@ -47,10 +47,10 @@ export class Configured implements AsyncDisposable {
     key: string,
     argv: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
-  ): Promise<SettingFacts> {
+  ): Promise<SettingInfo> {
     const { code, out, err } = await this.run([...argv, 'config', key, '--output', 'json'], env);
     if (code !== 0) throw new Error(`ended with ${code}: ${err}`);
-    const [setting, ...others] = (JSON.parse(out) as { settings: SettingFacts[] }).settings;
+    const [setting, ...others] = (JSON.parse(out) as { settings: SettingInfo[] }).settings;
     if (setting === undefined || others.length > 0) throw new Error(`${key} is not one key:\n${out}`);
     return setting;
   }

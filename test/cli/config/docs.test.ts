@@ -68,8 +68,8 @@ describe('docs/configuration.md', () => {
       ['', program] as const,
       ...program.commands.map((command) => [command.name(), command] as const),
     ].flatMap(refused);
-    const told = rowsOf('What no file may say').flatMap(([keys = '']) => codes(keys));
-    expect(told.sort()).toEqual(all.filter((key) => key !== 'version').sort());
+    const reported = rowsOf('What no file may say').flatMap(([keys = '']) => codes(keys));
+    expect(reported.sort()).toEqual(all.filter((key) => key !== 'version').sort());
   });
 
   test('shows examples that are right', async () => {
@@ -113,11 +113,11 @@ test('docs/json-output.md shows what `landfall config` answers', async () => {
     { LANDFALL_PLAIN_HTTP: 'true', LANDFALL_CREDS: `robot:${secret('config-in-docs')}` },
   );
   // Where things lie is another matter here.
-  const told = out
+  const reported = out
     .replaceAll(configured.system, '/etc/landfall/config.toml')
     .replaceAll(`${configured.home}/.local/share/landfall`, '/var/lib/landfall')
     .replaceAll(configured.home, '/root');
-  expect(JSON.parse(told)).toEqual(wanted);
+  expect(JSON.parse(reported)).toEqual(wanted);
 });
 
 interface Answer {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../../src/cli/program.js';
 import { variablesOf } from '../../../src/cli/config/configuration.js';
 import { keyOf, refusalOf } from '../../../src/cli/config/settings.js';
-import type { SettingFacts } from '../../../src/cli/commands/config.js';
+import type { SettingInfo } from '../../../src/cli/commands/config.js';
 import { Configured } from './configured.js';
 
 /** One value for each origin: as it is written there, and as `landfall config` tells it. */
@@ -12,10 +12,10 @@ interface Row {
   readonly key: string;
   /** In a file, where its own is not its key: `unpack-limit.layers`. */
   readonly variable: string;
-  readonly system: readonly [toml: string, told: unknown];
-  readonly user: readonly [toml: string, told: unknown];
-  readonly environment: readonly [text: string, told: unknown];
-  readonly option: readonly [argv: readonly string[], told: unknown];
+  readonly system: readonly [toml: string, reported: unknown];
+  readonly user: readonly [toml: string, reported: unknown];
+  readonly environment: readonly [text: string, reported: unknown];
+  readonly option: readonly [argv: readonly string[], reported: unknown];
 }
 
 const path = (
@@ -124,11 +124,11 @@ test('there is a row for each global option', () => {
 });
 
 describe.each(ROWS)('$key ($variable)', ({ key, variable, system, user, environment, option }) => {
-  const told = async (
+  const reported = async (
     files: { readonly system?: string; readonly user?: string },
     argv: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
-  ): Promise<SettingFacts> => {
+  ): Promise<SettingInfo> => {
     await using configured = await Configured.make(files);
     const setting = await configured.setting(key, argv, env);
     // Relative to the home of this very test.
@@ -142,28 +142,28 @@ describe.each(ROWS)('$key ($variable)', ({ key, variable, system, user, environm
   const USER = { from: 'file', scope: 'user', file: '.config/landfall/config.toml', line: 2 };
 
   test('has a default', async () => {
-    expect(await told({})).toMatchObject({ key, from: 'default' });
+    expect(await reported({})).toMatchObject({ key, from: 'default' });
   });
 
   test("the system's file counts more", async () => {
-    expect(await told({ system: both.system })).toEqual({ key, value: system[1], ...SYSTEM });
+    expect(await reported({ system: both.system })).toEqual({ key, value: system[1], ...SYSTEM });
   });
 
   test("the user's file counts more", async () => {
-    expect(await told(both)).toEqual({ key, value: user[1], ...USER });
+    expect(await reported(both)).toEqual({ key, value: user[1], ...USER });
   });
 
   test('the environment counts more', async () => {
-    const setting = await told(both, [], { [variable]: environment[0] });
+    const setting = await reported(both, [], { [variable]: environment[0] });
     expect(setting).toEqual({ key, value: environment[1], from: 'environment', variable });
   });
 
   test('a variable that is empty is unset', async () => {
-    expect(await told(both, [], { [variable]: '' })).toEqual({ key, value: user[1], ...USER });
+    expect(await reported(both, [], { [variable]: '' })).toEqual({ key, value: user[1], ...USER });
   });
 
   test('the option counts most', async () => {
-    const setting = await told(both, option[0], { [variable]: environment[0] });
+    const setting = await reported(both, option[0], { [variable]: environment[0] });
     const flag = `--${key.split('.')[0] ?? ''}`;
     expect(setting).toEqual({ key, value: option[1], from: 'option', option: flag });
   });
@@ -244,7 +244,7 @@ describe('limits', () => {
     });
     const argv = ['--unpack-limit', 'layer-bytes=1T', 'config', 'unpack-limit', '--output', 'json'];
     const { out } = await configured.run(argv, { LANDFALL_UNPACK_LIMIT: 'pax-bytes=3,xattr-bytes=3' });
-    const { settings } = JSON.parse(out) as { settings: SettingFacts[] };
+    const { settings } = JSON.parse(out) as { settings: SettingInfo[] };
     const set = settings.filter(({ from }) => from !== 'default');
     expect(set.map(({ key, value, scope, from }) => [key, value, scope ?? from])).toEqual([
       ['unpack-limit.layers', 1, 'system'],

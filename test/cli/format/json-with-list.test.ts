@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { jsonWithList } from '../../../src/cli/commands/tree-entry-facts.js';
+import { jsonWithList } from '../../../src/cli/commands/tree-entry-info.js';
 
 async function written(pieces: AsyncIterable<string>): Promise<string> {
   let text = '';

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { renderTimeline } from '../../../src/cli/timeline/render-timeline.js';
-import { largePull, timelineOf, type ToldPull } from './told-pull.js';
+import { largePull, timelineOf, type ReportedPull } from './told-pull.js';
 
 const APP = 'quay.io/team/app:1';
 const HOSTILE = `x.io/"><script>alert(1)</script>&amp;\u0000\u202e\uFFFE'`;
 
-function pictureOf(...told: readonly ToldPull[]): string {
-  return renderTimeline(timelineOf(...told));
+function pictureOf(...reported: readonly ReportedPull[]): string {
+  return renderTimeline(timelineOf(...reported));
 }
 
 describe('a picture', () => {
@@ -24,13 +24,13 @@ describe('a picture', () => {
     expect(picture).not.toMatch(/[\u0000-\u0008\u202e\uFFFE]/);
   });
 
-  it.each<[string, ToldPull]>([
+  it.each<[string, ReportedPull]>([
     ['no layer', { reference: APP, failed: [0, 'failed', 'no'] }],
     ['200 layers', largePull(APP, 200)],
     ['microseconds', largePull(APP, 5, { scale: 0.0001 })],
     ['days', largePull(APP, 5, { scale: 500_000 })],
-  ])('of %s has numbers only where numbers are to be', (_, told) => {
-    expect(pictureOf(told)).not.toMatch(/NaN|Infinity|undefined|="-\d/);
+  ])('of %s has numbers only where numbers are to be', (_, reported) => {
+    expect(pictureOf(reported)).not.toMatch(/NaN|Infinity|undefined|="-\d/);
   });
 
   it('has a line for each layer that something was done for, and one for those in a row that were here', () => {
@@ -39,7 +39,7 @@ describe('a picture', () => {
     const picture = pictureOf({
       reference: APP,
       resolved: 10,
-      documents: 20,
+      manifests: 20,
       layers: [present, present, present, fresh, present, fresh],
       done: 90,
     });
@@ -66,7 +66,7 @@ describe('a picture', () => {
     const picture = pictureOf({
       reference: APP,
       resolved: 10,
-      documents: 20,
+      manifests: 20,
       layers: [{ size: 1000, downloading: 30, unpacking: 40 }],
       failed: [90, 'interrupted', 'The pull was interrupted; what has arrived is kept.'],
     });

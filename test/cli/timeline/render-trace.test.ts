@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { renderTrace, type TraceEvent } from '../../../src/cli/timeline/render-trace.js';
 import { RequestRecord } from '../../../src/cli/timeline/timeline-recorder.js';
 import { traceFaults } from '../../support/trace-faults.js';
-import { largePull, layerDigest, timelineOf, type ToldPull } from './told-pull.js';
+import { largePull, layerDigest, timelineOf, type ReportedPull } from './told-pull.js';
 
 const APP = 'quay.io/team/app:1';
 
@@ -12,12 +12,12 @@ interface Trace {
   readonly traceEvents: readonly TraceEvent[];
 }
 
-function traceOf(told: readonly ToldPull[], requests?: RequestRecord): Trace {
-  return JSON.parse(renderTrace(timelineOf(...told), requests?.all)) as Trace;
+function traceOf(reported: readonly ReportedPull[], requests?: RequestRecord): Trace {
+  return JSON.parse(renderTrace(timelineOf(...reported), requests?.all)) as Trace;
 }
 
 describe('a trace', () => {
-  it.each<[string, ToldPull[]]>([
+  it.each<[string, ReportedPull[]]>([
     ['one image', [largePull(APP, 5)]],
     ['200 layers', [largePull(APP, 200)]],
     ['several images', [largePull(APP, 5), largePull('docker.io/library/debian:trixie', 9, { begun: 33.3 })]],
@@ -28,15 +28,15 @@ describe('a trace', () => {
         {
           reference: APP,
           resolved: 10,
-          documents: 20,
+          manifests: 20,
           layers: [{ size: 9, downloading: 30, retries: [[40, 50]] }],
           failed: [60, 'failed', 'no'],
         },
       ],
     ],
     ['none that began', [{ reference: 'NOT A NAME', failed: [0, 'failed', 'no'] }]],
-  ])('of %s is sound', (_, told) => {
-    expect(traceFaults(traceOf(told).traceEvents)).toEqual([]);
+  ])('of %s is sound', (_, reported) => {
+    expect(traceFaults(traceOf(reported).traceEvents)).toEqual([]);
   });
 
   it('has a process for each image, and tracks for each of its layers', () => {
@@ -53,7 +53,7 @@ describe('a trace', () => {
       {
         reference: APP,
         resolved: 1.5,
-        documents: 3,
+        manifests: 3,
         layers: [
           {
             size: 1000,
@@ -119,7 +119,7 @@ describe('a trace', () => {
       {
         reference: APP,
         resolved: 10,
-        documents: 20,
+        manifests: 20,
         layers: [{ size: 9, downloading: 30 }],
         failed: [60, 'interrupted', 'stopped'],
       },

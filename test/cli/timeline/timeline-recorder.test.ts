@@ -2,15 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { TimelineRecorder } from '../../../src/cli/timeline/timeline-recorder.js';
 import type { LayerStep, Timeline } from '../../../src/cli/timeline/timeline.js';
 import { blob, image, NAME, resolving, testLayers } from '../pull-events.js';
-import { largePull, timelineOf, type ToldLayer } from './told-pull.js';
+import { largePull, timelineOf, type ReportedLayer } from './told-pull.js';
 
 const APP = 'quay.io/team/app:1';
 
-function stepsOf(layer: ToldLayer, below: readonly ToldLayer[] = [], done?: number): readonly string[] {
+function stepsOf(
+  layer: ReportedLayer,
+  below: readonly ReportedLayer[] = [],
+  done?: number,
+): readonly string[] {
   const timeline = timelineOf({
     reference: APP,
     resolved: 10,
-    documents: 20,
+    manifests: 20,
     layers: [...below, layer],
     ...(done === undefined ? { failed: [1000, 'failed', 'no'] as const } : { done }),
   });
@@ -28,7 +32,7 @@ function written({ kind, waitedFor, start, end, open }: LayerStep): string {
 
 describe('what happened to a layer', () => {
   const size = 1000;
-  it.each<[string, ToldLayer, ToldLayer[], number | undefined, string[]]>([
+  it.each<[string, ReportedLayer, ReportedLayer[], number | undefined, string[]]>([
     [
       'is downloaded and unpacked at once',
       { size, waiting: 20, downloading: 50, unpacking: 60, here: 400, unpacked: 420, committed: 430 },
@@ -111,7 +115,7 @@ describe('what happened to a layer', () => {
       here: 400,
     } as const;
     const [timed] = layersOf(
-      timelineOf({ reference: APP, resolved: 10, documents: 20, layers: [layer], done: 500 }),
+      timelineOf({ reference: APP, resolved: 10, manifests: 20, layers: [layer], done: 500 }),
     );
     expect(timed?.retries).toEqual([
       { start: 100, end: 200 },
@@ -121,9 +125,9 @@ describe('what happened to a layer', () => {
 
   it('of what was resumed only the rest', () => {
     const layer = { size: 1000, downloading: 20, resumed: 600, here: 400 };
-    const timeline = timelineOf({ reference: APP, resolved: 10, documents: 20, layers: [layer], done: 500 });
+    const timeline = timelineOf({ reference: APP, resolved: 10, manifests: 20, layers: [layer], done: 500 });
     expect(layersOf(timeline)[0]?.bytes).toBe(400);
-    // The documents came, too.
+    // The manifests came, too.
     expect(timeline.throughput.bytes.reduce((sum, bytes) => sum + bytes, 0)).toBe(400 + 500 + 900);
   });
 });
@@ -131,8 +135,8 @@ describe('what happened to a layer', () => {
 describe('the clock', () => {
   it('is one for all pulls', () => {
     const { pulls, end } = timelineOf(
-      { reference: APP, resolved: 10, documents: 20, done: 100 },
-      { reference: NAME, begun: 40, resolved: 60, documents: 70, done: 200 },
+      { reference: APP, resolved: 10, manifests: 20, done: 100 },
+      { reference: NAME, begun: 40, resolved: 60, manifests: 70, done: 200 },
     );
     expect(pulls.map(({ start, resolve, end: until }) => [start, resolve?.end, until])).toEqual([
       [0, 10, 100],
@@ -181,7 +185,7 @@ it('keeps no more of a connection that breaks all day', () => {
   const timeline = timelineOf({
     reference: APP,
     resolved: 10,
-    documents: 20,
+    manifests: 20,
     layers: [layer],
     done: 500_001,
   });
@@ -193,7 +197,7 @@ it('counts every byte, however long it takes', () => {
   const timeline = timelineOf(largePull(APP, 30, { scale: 5000 }));
   const brought = layersOf(timeline).reduce((sum, { bytes }) => sum + bytes, 0);
   const counted = timeline.throughput.bytes.reduce((sum, bytes) => sum + bytes, 0);
-  // The documents came, too.
+  // The manifests came, too.
   expect(counted).toBe(brought + 500 + 900);
   expect(timeline.throughput.interval * timeline.throughput.bytes.length).toBeGreaterThan(timeline.end / 2);
 });

@@ -7,16 +7,19 @@ import {
   whereTimeWent,
 } from '../../../src/cli/timeline/timeline.js';
 import { timelineHeadline } from '../../../src/cli/timeline/timeline-headline.js';
-import { largePull, timelineOf, type ToldPull } from './told-pull.js';
+import { largePull, timelineOf, type ReportedPull } from './told-pull.js';
 
 const APP = 'quay.io/team/app:1';
 const size = 1000;
 
-/** Its first layer is small, its second one waits for a connection, and is unpacked for longer than it downloads. */
-const SLOW: ToldPull = {
+/**
+ * Its first layer is small, its second one waits for a connection, and is unpacked for longer than it
+ * downloads.
+ */
+const SLOW: ReportedPull = {
   reference: APP,
   resolved: 100,
-  documents: 250,
+  manifests: 250,
   layers: [
     { size, waiting: 250, downloading: 260, here: 300, unpacking: 270, unpacked: 310, committed: 320 },
     { size, waiting: 250, downloading: 400, here: 600, unpacking: 410, unpacked: 1500, committed: 1530 },
@@ -25,8 +28,8 @@ const SLOW: ToldPull = {
   done: 1600,
 };
 
-function onlyPull(told: ToldPull): TimedPull {
-  const [pull] = timelineOf(told).pulls;
+function onlyPull(reported: ReportedPull): TimedPull {
+  const [pull] = timelineOf(reported).pulls;
   if (pull === undefined) throw new Error('there is no pull');
   return pull;
 }
@@ -34,7 +37,7 @@ function onlyPull(told: ToldPull): TimedPull {
 const written = (step: PullStep): string => `${stepWords(step)} ${step.start} to ${step.end}`;
 
 describe('where the time went', () => {
-  it.each<[string, ToldPull, string[]]>([
+  it.each<[string, ReportedPull, string[]]>([
     [
       'of a pull that was kept waiting by one layer',
       SLOW,
@@ -53,7 +56,7 @@ describe('where the time went', () => {
       {
         reference: APP,
         resolved: 100,
-        documents: 200,
+        manifests: 200,
         layers: [
           { size, downloading: 200, here: 300, unpacking: 210, unpacked: 310 },
           { size, downloading: 250, unpacking: 260 },
@@ -82,7 +85,7 @@ describe('where the time went', () => {
       {
         reference: APP,
         resolved: 10,
-        documents: 20,
+        manifests: 20,
         layers: [{ size, waiting: 20, elsewhere: 30, present: 300, reused: 400 }],
         done: 410,
       },
@@ -95,8 +98,8 @@ describe('where the time went', () => {
         'recording the image 400 to 410',
       ],
     ],
-  ])('%s', (_, told, expected) => {
-    expect(whereTimeWent(onlyPull(told)).map(written)).toEqual(expected);
+  ])('%s', (_, reported, expected) => {
+    expect(whereTimeWent(onlyPull(reported)).map(written)).toEqual(expected);
   });
 
   it.each([1, 7, 60, 200])('is all of it, and nothing twice, with %d layers', (count) => {
@@ -122,7 +125,7 @@ describe('where the time went', () => {
 });
 
 describe('the sentence above the picture', () => {
-  it.each<[string, ToldPull[], string, string?]>([
+  it.each<[string, ReportedPull[], string, string?]>([
     ['of one image', [SLOW], '1.6 s, of which 900 ms were spent unpacking layer 2'],
     [
       'of several, about the last one',
@@ -152,7 +155,7 @@ describe('the sentence above the picture', () => {
       [SLOW, { ...SLOW, reference: `quay.io/team/app@sha256:${'ab'.repeat(32)}`, done: 2000 }],
       '2 images in 2.0 s, of which 900 ms were spent unpacking layer 2 of app@sha256:abababababab…',
     ],
-  ])('%s', (_, told, sentence, reason) => {
-    expect(timelineHeadline(timelineOf(...told))).toEqual({ sentence, reason });
+  ])('%s', (_, reported, sentence, reason) => {
+    expect(timelineHeadline(timelineOf(...reported))).toEqual({ sentence, reason });
   });
 });

@@ -21,7 +21,7 @@ describe('the traces of a daemon', () => {
     tracing.follow(pulls as unknown as Pulls);
   });
 
-  const tell = (event: object): boolean =>
+  const emit = (event: object): boolean =>
     pulls.emit('event', '7', { reference: REFERENCE, at: 1, ...event });
   const end = (outcome: object): boolean =>
     pulls.emit('ended', { id: '7', outcome, progress: { downloadedBytes: 5 } });
@@ -34,12 +34,12 @@ describe('the traces of a daemon', () => {
 
   it('have a span for a pull, and below it its blobs and layers', async () => {
     pulls.emit('begun', '7', REFERENCE);
-    tell({ type: 'resolved', digest: DIGEST, mediaType: 'x', size: 1 });
-    tell({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'downloading', bytes: 0 });
-    tell({ type: 'layer', digest: DIGEST, diffId: DIGEST, chainId: DIGEST, state: 'unpacking', bytes: 0 });
-    tell({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'retrying', bytes: 2 });
-    tell({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'done', bytes: 5 });
-    tell({ type: 'layer', digest: DIGEST, diffId: DIGEST, chainId: DIGEST, state: 'committed', bytes: 5 });
+    emit({ type: 'resolved', digest: DIGEST, mediaType: 'x', size: 1 });
+    emit({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'downloading', bytes: 0 });
+    emit({ type: 'layer', digest: DIGEST, diffId: DIGEST, chainId: DIGEST, state: 'unpacking', bytes: 0 });
+    emit({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'retrying', bytes: 2 });
+    emit({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'done', bytes: 5 });
+    emit({ type: 'layer', digest: DIGEST, diffId: DIGEST, chainId: DIGEST, state: 'committed', bytes: 5 });
     end({ result: {} });
     const found = await spans();
     const pull = found.find(({ name }) => name === 'pull');
@@ -63,7 +63,7 @@ describe('the traces of a daemon', () => {
 
   it('say why a pull failed, by its code, and leave no span open', async () => {
     pulls.emit('begun', '7', REFERENCE);
-    tell({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'downloading', bytes: 0 });
+    emit({ type: 'blob', role: 'layer', digest: DIGEST, size: 5, state: 'downloading', bytes: 0 });
     end({ error: new RegistryError('UNAVAILABLE', 'a message that need not leave the machine') });
     const found = await spans();
     expect(found).toHaveLength(2);

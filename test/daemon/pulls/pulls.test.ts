@@ -23,11 +23,11 @@ describe('the pulls of a daemon', () => {
   let registry: ScriptedRegistry;
   let layout: TinyLayout;
   /** Layers come when it is resolved. */
-  let gate = deferred<undefined>();
+  let admission = deferred<undefined>();
   const ended: EndedPull[] = [];
 
   beforeEach(async () => {
-    gate = deferred();
+    admission = deferred();
     ended.length = 0;
     work = await mkdtemp(join(tmpdir(), 'landfall-pulls-'));
     layout = await makeTinyLayout(join(work, 'layout'));
@@ -41,7 +41,7 @@ describe('the pulls of a daemon', () => {
             const digest = line.slice(line.lastIndexOf('/') + 1);
             const body = [...layout.blobs].find(([blob]) => blob === digest)?.[1];
             return layers.has(digest) && body !== undefined
-              ? { body, ranges: true, after: gate.promise }
+              ? { body, ranges: true, after: admission.promise }
               : undefined;
           },
         }),
@@ -51,7 +51,7 @@ describe('the pulls of a daemon', () => {
     store = await openStore({ root: join(work, 'store'), sync: 'none' });
   });
   afterEach(async () => {
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await client.close();
     await store.close();
     await registry[Symbol.asyncDispose]();
@@ -88,7 +88,7 @@ describe('the pulls of a daemon', () => {
     await moving(pulls);
     expect(pulls.list()).toHaveLength(1);
     expect(pulls.waitingFor(pulls.list()[0]?.id ?? '')).toBe(3);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     const results = await Promise.all(all);
     expect(new Set(results.map(({ imageId }) => imageId))).toEqual(
       new Set([layout.manifests[0].config.digest]),
@@ -107,7 +107,7 @@ describe('the pulls of a daemon', () => {
     const reference = other.reference === undefined ? {} : { reference: `${registry.address}/team/app:2` };
     const both = [pulls.pull(asked()), pulls.pull(asked({ ...other, ...reference }))];
     expect(pulls.list()).toHaveLength(2);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await Promise.all(both);
     expect(ended).toHaveLength(2);
   });
@@ -120,7 +120,7 @@ describe('the pulls of a daemon', () => {
     await moving(pulls);
     leaves.abort();
     expect(await failure(first)).toMatchObject({ code: 'ABORTED' });
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await expect(second).resolves.toMatchObject({ imageId: layout.manifests[0].config.digest });
   });
 
@@ -132,7 +132,7 @@ describe('the pulls of a daemon', () => {
     leaves.abort();
     expect(await failure(first)).toMatchObject({ code: 'ABORTED' });
     const second = pulls.pull(asked());
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await expect(second).resolves.toMatchObject({ imageId: layout.manifests[0].config.digest });
     await expect.poll(() => ended.map(({ outcome }) => 'error' in outcome).toSorted()).toEqual([false, true]);
   });
@@ -155,7 +155,7 @@ describe('the pulls of a daemon', () => {
     leaves.abort();
     expect(await failure(second)).toMatchObject({ code: 'ABORTED' });
     await expect.poll(() => pulls.list().length).toBe(1);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await first;
     await expect(pulls.pull(asked({ reference: `${registry.address}/team/app:2` }))).resolves.toBeDefined();
   });
@@ -167,7 +167,7 @@ describe('the pulls of a daemon', () => {
     );
     await moving(pulls);
     expect(pulls.list().map(({ state }) => state)).toEqual(['transferring', 'queued']);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await Promise.all(both);
   });
 
@@ -185,7 +185,7 @@ describe('the pulls of a daemon', () => {
     const budget = new PullBudget({ concurrency: 1 });
     const others = deferred<undefined>();
     const busy = budget.share().download({ bytes: 1 }, () => others.promise);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     const pulls = begin({ progressTimeoutMs: 1_000, budget });
     const pull = pulls.pull(asked());
     await moving(pulls);
@@ -239,7 +239,7 @@ describe('the pulls of a daemon', () => {
     await moving(pulls);
     const stopping = pulls.stop(60_000);
     await sleep(20);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     await stopping;
     await expect(first).resolves.toMatchObject({ imageId: layout.manifests[0].config.digest });
   });
@@ -253,7 +253,7 @@ describe('the pulls of a daemon', () => {
     await expect.poll(() => pulls.list()[0]?.layers.length).toBe(sizes.length);
     expect(layers?.every(({ state }) => state !== 'done') ?? true).toBe(true);
     expect(presentBytes).toBeLessThanOrEqual(totalBytes === 0 ? Number.POSITIVE_INFINITY : (totalBytes ?? 0));
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     const { bytesDownloaded } = await pull;
     const { progress } = ended[0] ?? {};
     expect(progress).toMatchObject({ state: 'done', downloadedBytes: bytesDownloaded });

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pulls } from '../../../src/daemon/pulls/pulls.js';
-import { PullTurns } from '../../../src/daemon/pulls/transfer.js';
+import { PullSlots } from '../../../src/daemon/pulls/transfer.js';
 import { openStore } from '../../../src/engine/store.js';
 import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import { GatedClient } from '../../support/gated-client.js';
@@ -14,10 +14,10 @@ import { sharedObjectSuite } from '../../suites/shared-object.js';
 sharedObjectSuite(
   'the turns of pulls',
   () => {
-    const turns = new PullTurns({ maxParallel: 3, maxParallelPerRegistry: 2 });
+    const slots = new PullSlots({ maxParallel: 3, maxParallelPerRegistry: 2 });
     return {
-      begin: ({ key, signal, work }) => turns.take(key, signal, () => work(signal)),
-      waiting: () => turns.waiting,
+      begin: ({ key, signal, work }) => slots.take(key, signal, () => work(signal)),
+      waiting: () => slots.waiting,
     };
   },
   { atOnce: 3 },

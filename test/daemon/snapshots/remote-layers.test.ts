@@ -76,7 +76,7 @@ describe('the layers of images that are brought for a containerd', () => {
       bytes: 1,
     });
   /** That it is known which layers there are. */
-  const tell = ({ asked }: (typeof pulls)[number]): void =>
+  const emit = ({ asked }: (typeof pulls)[number]): void =>
     asked.onEvent?.({
       type: 'image',
       reference: IMAGE.asked,
@@ -128,7 +128,7 @@ describe('the layers of images that are brought for a containerd', () => {
   it('of a try that was broken off are kept until the topmost is held', async () => {
     const leaves = new AbortController();
     const failed = failure(remote.bring(IMAGE, CHAIN, { signal: leaves.signal }));
-    tell(await begun(1));
+    emit(await begun(1));
     leaves.abort();
     expect(await failed).toMatchObject({ code: 'ABORTED' });
     await expect.poll(() => pulls[0]?.asked.signal?.aborted).toBe(true);

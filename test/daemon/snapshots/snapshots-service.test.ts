@@ -59,7 +59,7 @@ describe("a containerd's snapshots", () => {
   let layout: TinyLayout;
   let daemon: Daemon;
   let client: GrpcClient;
-  let gate = deferred<undefined>();
+  let admission = deferred<undefined>();
   /** The only layer that waits at the gate; undefined: all. */
   let held: string | undefined;
   let refused = false;
@@ -71,8 +71,8 @@ describe("a containerd's snapshots", () => {
   let chains: Digest[];
 
   beforeEach(async () => {
-    gate = deferred();
-    gate.resolve(undefined);
+    admission = deferred();
+    admission.resolve(undefined);
     held = undefined;
     refused = false;
     secret = undefined;
@@ -97,7 +97,7 @@ describe("a containerd's snapshots", () => {
           const body = layers.get(digest);
           if (body === undefined) return undefined;
           return held === undefined || held === digest
-            ? { body, ranges: true, after: gate.promise }
+            ? { body, ranges: true, after: admission.promise }
             : { body, ranges: true };
         },
       }),
@@ -122,7 +122,7 @@ describe("a containerd's snapshots", () => {
     client = grpcClient('containerd-snapshots-v1.proto', SERVICE, join(work, 's.sock'));
   });
   afterEach(async () => {
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     client.close();
     await daemon.stop(0);
     await registryClient.close();
@@ -259,10 +259,10 @@ describe("a containerd's snapshots", () => {
   });
 
   it('begin with all layers of an image at the first that is asked for', async () => {
-    gate = deferred();
+    admission = deferred();
     const first = failure(prepare('extract-0', '', labels(0)));
     await expect.poll(layerRequests).toHaveLength(chains.length);
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     expect(await first).toBe(status.ALREADY_EXISTS);
   });
 
@@ -408,7 +408,7 @@ describe("a containerd's snapshots", () => {
   });
 
   it('are not pulled further when containerd has given up', async () => {
-    gate = deferred();
+    admission = deferred();
     const request = { key: 'extract-0', parent: '', labels: labels(0) };
     const asked = deferred<ServiceError | null>();
     const pending = client['Prepare']?.(request, asked.resolve) as ClientUnaryCall;
@@ -420,7 +420,7 @@ describe("a containerd's snapshots", () => {
   });
 
   it('are not sent twice where they had come before containerd gave up', async () => {
-    gate = deferred();
+    admission = deferred();
     const asked = deferred<ServiceError | null>();
     held = layout.manifests[0].layers.at(-1)?.digest;
     expect(await failure(prepare('extract-0', '', labels(0)))).toBe(status.ALREADY_EXISTS);
@@ -438,7 +438,7 @@ describe("a containerd's snapshots", () => {
     // containerd lets go of what it was given, and collects.
     for (const name of chains.slice(0, 2).toReversed()) await call(client, 'Remove', { key: name });
     await call(client, 'Cleanup');
-    gate.resolve(undefined);
+    admission.resolve(undefined);
     held = undefined;
     expect(await prepareLayers()).toEqual(chains.map(() => status.ALREADY_EXISTS));
     const [bottom, middle] = layout.manifests[0].layers.map(({ digest }) => digest);

@@ -27,7 +27,7 @@ interface Served {
   readonly reference: string;
   readonly layers: readonly Descriptor[];
   /** Its index or manifest, manifest and config. */
-  readonly documents: readonly string[];
+  readonly manifests: readonly string[];
 }
 
 describe('pulls that drop the blobs of what they unpack', () => {
@@ -52,14 +52,14 @@ describe('pulls that drop the blobs of what they unpack', () => {
       registry,
       reference: `${registry.address}/team/${name}:1`,
       layers,
-      documents: [layout.target, manifest, config].map(({ digest }) => encodedOf(digest)),
+      manifests: [layout.target, manifest, config].map(({ digest }) => encodedOf(digest)),
     };
   };
   const run = async (image: Served, o: Partial<PullOptions> = {}): Promise<PullResult> => {
     const platform = parsePlatform('linux/amd64');
     return await pull({ store, registry: client, reference: image.reference, platform, ...o });
   };
-  const lean = (image: Served): Promise<PullResult> => run(image, { discardLayers: true });
+  const isWithoutLayers = (image: Served): Promise<PullResult> => run(image, { discardLayers: true });
   /** Digests in `blobs/`, sorted. */
   const blobs = async (): Promise<string[]> => (await readdir(join(store.root, 'blobs/sha256'))).sort();
   const expectBlobs = async (...expected: readonly (string | Descriptor | undefined)[]): Promise<void> => {
@@ -101,8 +101,8 @@ describe('pulls that drop the blobs of what they unpack', () => {
   });
 
   it('leave documents and snapshots, and say what they gave back', async () => {
-    const result = await lean(a);
-    await expectBlobs(...a.documents);
+    const result = await isWithoutLayers(a);
+    await expectBlobs(...a.manifests);
     expect(result.layers.map((layer) => layer.discarded)).toEqual([true, true]);
     expect(result.layers.map((layer) => layer.reused)).toEqual([false, false]);
     expect(result.bytesDiscarded).toBe(a.layers.reduce((sum, { size }) => sum + size, 0));
@@ -116,23 +116,23 @@ describe('pulls that drop the blobs of what they unpack', () => {
   it('drop nothing unless they are asked to', async () => {
     const result = await run(a);
     expect(result).toMatchObject({ bytesDiscarded: 0, layers: [{ discarded: false }, { discarded: false }] });
-    await expectBlobs(...a.documents, ...a.layers);
+    await expectBlobs(...a.manifests, ...a.layers);
     expect(await marked(a.reference)).toBe(false);
   });
 
   it('drop what an earlier, plain pull brought', async () => {
     await run(a);
-    const result = await lean(a);
+    const result = await isWithoutLayers(a);
     expect(result).toMatchObject({ bytesDownloaded: 0, layers: [{ reused: true, discarded: true }, {}] });
     expect(result.bytesDiscarded).toBeGreaterThan(0);
-    await expectBlobs(...a.documents);
+    await expectBlobs(...a.manifests);
   });
 
   it.each([
     ['a plain pull', false],
     ['a lean one', true],
   ])('are up to date for %s that follows', async (_what, discardLayers) => {
-    await lean(a);
+    await isWithoutLayers(a);
     a.registry.requests.length = 0;
     const again = await run(a, { discardLayers });
     expect(a.registry.requests).toEqual(['HEAD /v2/team/a/manifests/1']);
@@ -141,20 +141,20 @@ describe('pulls that drop the blobs of what they unpack', () => {
       { reused: true, discarded: true },
       { reused: true, discarded: true },
     ]);
-    await expectBlobs(...a.documents);
+    await expectBlobs(...a.manifests);
     expect(await marked(a.reference)).toBe(true);
   });
 
   it('give everything back to a pull that does not unpack', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     const whole = await run(a, { unpack: false });
     expect(whole.layers.map((layer) => layer.discarded)).toEqual([false, false]);
-    await expectBlobs(...a.documents, ...a.layers);
+    await expectBlobs(...a.manifests, ...a.layers);
     expect(await marked(a.reference)).toBe(false);
   });
 
   it('are no lean image any more once the name has other content', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     await store.images.put({
       name: b.reference,
       target: a.layout.target,
@@ -167,77 +167,77 @@ describe('pulls that drop the blobs of what they unpack', () => {
 
   it('keep what another image needs, until that is pulled lean too', async () => {
     await run(b);
-    const first = await lean(a);
+    const first = await isWithoutLayers(a);
     expect(first.layers.map((layer) => layer.discarded)).toEqual([false, true]);
-    await expectBlobs(...a.documents, ...b.documents, ...b.layers);
-    await lean(b);
-    await expectBlobs(...a.documents, ...b.documents);
+    await expectBlobs(...a.manifests, ...b.manifests, ...b.layers);
+    await isWithoutLayers(b);
+    await expectBlobs(...a.manifests, ...b.manifests);
   });
 
   it('let an image that shares an unpacked layer go without its blob', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     const result = await run(b);
     expect(fetched(b).filter((line) => line.includes(a.layers[0]?.digest ?? ''))).toEqual([]);
     expect(result.layers).toMatchObject([
       { reused: true, discarded: true },
       { reused: false, discarded: false },
     ]);
-    await expectBlobs(...a.documents, ...b.documents, b.layers[1]);
+    await expectBlobs(...a.manifests, ...b.manifests, b.layers[1]);
   });
 
   it('fetch a blob again for an image that has its layer somewhere else', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     await run(onTop);
-    await expectBlobs(...a.documents, ...onTop.documents, ...onTop.layers);
+    await expectBlobs(...a.manifests, ...onTop.manifests, ...onTop.layers);
     expect(await discarded(a.layers[0])).toBe(false);
     // It is needed now, so a lean pull of the first leaves it.
-    await lean(a);
-    await expectBlobs(...a.documents, ...onTop.documents, ...onTop.layers);
-    await lean(onTop);
-    await expectBlobs(...a.documents, ...onTop.documents);
+    await isWithoutLayers(a);
+    await expectBlobs(...a.manifests, ...onTop.manifests, ...onTop.layers);
+    await isWithoutLayers(onTop);
+    await expectBlobs(...a.manifests, ...onTop.manifests);
   });
 
   it('bring no blob of a layer that is a snapshot already, though it never was here', async () => {
     await run(a);
-    const result = await lean(zstd);
+    const result = await isWithoutLayers(zstd);
     expect(fetched(zstd)).toEqual([]);
     expect(result.layers).toMatchObject([
       { reused: true, discarded: true },
       { reused: true, discarded: true },
     ]);
-    await expectBlobs(...a.documents, ...a.layers, ...zstd.documents);
+    await expectBlobs(...a.manifests, ...a.layers, ...zstd.manifests);
     const gone = await collectGarbage(store);
     expect(gone.blobs).toEqual([]);
     expect(await discarded(zstd.layers[0])).toBe(true);
     await restoreBlobs(store, client, zstd.layers);
-    await expectBlobs(...a.documents, ...a.layers, ...zstd.documents, ...zstd.layers);
+    await expectBlobs(...a.manifests, ...a.layers, ...zstd.manifests, ...zstd.layers);
   });
 
   it('bring it where they are not lean', async () => {
     await run(a);
     await run(zstd);
-    await expectBlobs(...a.documents, ...a.layers, ...zstd.documents, ...zstd.layers);
+    await expectBlobs(...a.manifests, ...a.layers, ...zstd.manifests, ...zstd.layers);
   });
 
   it.each([
     ['a plain pull', false],
     ['a lean one', true],
   ])('fetch a layer again whose snapshot is lost, by %s', async (_what, discardLayers) => {
-    await lean(a);
+    await isWithoutLayers(a);
     await losesSnapshots();
     const again = await run(a, { discardLayers });
     expect(again.layers.map((layer) => layer.reused)).toEqual([false, false]);
     expect(again.layers.map((layer) => layer.discarded)).toEqual([discardLayers, discardLayers]);
     expect(await readdir(join(store.root, 'snapshots'))).toHaveLength(2);
-    await expectBlobs(...a.documents, ...(discardLayers ? [] : a.layers));
+    await expectBlobs(...a.manifests, ...(discardLayers ? [] : a.layers));
   });
 
   it('leave what somebody else is using just now', async () => {
     await using lease = await store.leases.create();
     await lease.addBlob(...a.layers.slice(0, 1).map(({ digest }) => digest));
-    const result = await lean(a);
+    const result = await isWithoutLayers(a);
     expect(result.layers.map((layer) => layer.discarded)).toEqual([false, true]);
-    await expectBlobs(...a.documents, a.layers[0]);
+    await expectBlobs(...a.manifests, a.layers[0]);
   });
 
   it('cannot be asked for without unpacking', async () => {
@@ -250,34 +250,34 @@ describe('pulls that drop the blobs of what they unpack', () => {
     const [first, second] = a.layers;
     if (first === undefined || second === undefined) throw new Error('the image has too few layers');
     lies.set(second.digest, { status: 404 });
-    expect((await failure(lean(a))).code).toBe('NOT_FOUND');
+    expect((await failure(isWithoutLayers(a))).code).toBe('NOT_FOUND');
     expect([await discarded(first), await discarded(second)]).toEqual([false, false]);
     lies.clear();
-    expect((await lean(a)).layers.map((layer) => layer.discarded)).toEqual([true, true]);
+    expect((await isWithoutLayers(a)).layers.map((layer) => layer.discarded)).toEqual([true, true]);
   });
 
   it('of several platforms drop what is unpacked of one of them', async () => {
     const result = await run(two, { discardLayers: true, allPlatforms: true });
     // Both platforms have the same layers, so both are unpacked.
     expect(result.layers.map((layer) => layer.discarded)).toEqual([true, true]);
-    const documents = two.layout.manifests.flatMap(({ manifest, config }) => [manifest, config]);
-    await expectBlobs(two.layout.target, ...documents);
+    const manifests = two.layout.manifests.flatMap(({ manifest, config }) => [manifest, config]);
+    await expectBlobs(two.layout.target, ...manifests);
   });
 
   it('are marked under every name, and by none that leads elsewhere', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     await run(b);
     await tagImage(store, a.reference, 'other:1');
     expect(await marked('docker.io/library/other:1')).toBe(true);
     await restoreBlobs(store, client, a.layers);
-    await lean(a);
-    await expectBlobs(...a.documents, ...b.documents, ...b.layers);
+    await isWithoutLayers(a);
+    await expectBlobs(...a.manifests, ...b.manifests, ...b.layers);
     await tagImage(store, b.reference, 'other:1');
     expect(await marked('docker.io/library/other:1')).toBe(false);
   });
 
   it('leave nothing behind when the image is removed', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     await removeImage(store, a.reference);
     expect(await blobs()).toEqual([]);
     expect(await readdir(join(store.root, 'snapshots'))).toEqual([]);
@@ -285,7 +285,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
   });
 
   it('survive a collection', async () => {
-    await lean(a);
+    await isWithoutLayers(a);
     const { blobs: gone, snapshots } = await collectGarbage(store);
     expect([gone, snapshots]).toEqual([[], []]);
     expect(await discarded(a.layers[0])).toBe(true);
@@ -293,14 +293,14 @@ describe('pulls that drop the blobs of what they unpack', () => {
 
   describe('restored', () => {
     it('are fetched from where they came, verified and no longer discarded; the others are left', async () => {
-      await lean(a);
+      await isWithoutLayers(a);
       a.registry.requests.length = 0;
       const [first, second] = a.layers;
       if (first === undefined || second === undefined) throw new Error('the image has too few layers');
       await restoreBlobs(store, client, [first, ...b.layers.slice(1)]);
       expect(fetched(a)).toEqual([`GET /v2/team/a/blobs/${first.digest}`]);
       expect(b.registry.requests).toEqual([]);
-      await expectBlobs(...a.documents, first);
+      await expectBlobs(...a.manifests, first);
       expect([await discarded(first), await discarded(second)]).toEqual([false, true]);
       await restoreBlobs(store, client, a.layers);
       expect(fetched(a)).toHaveLength(2);
@@ -311,7 +311,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
       ['fails', { status: 500 }, 'UNAVAILABLE'],
       ['sends something else', { body: Buffer.from('something else') }, 'SIZE_MISMATCH'],
     ])('say why they are not here when their registry %s', async (_what, lie, code) => {
-      await lean(a);
+      await isWithoutLayers(a);
       const [first] = a.layers;
       if (first === undefined) throw new Error('the image has no layers');
       lies.set(first.digest, lie);
@@ -325,7 +325,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
     });
 
     it('are sought in the repositories of their images when nobody knows where they came from', async () => {
-      await lean(a);
+      await isWithoutLayers(a);
       const [layer] = a.layers;
       if (layer === undefined) throw new Error('the image has no layers');
       await store.database.run('UPDATE discarded SET source = NULL');
@@ -333,10 +333,10 @@ describe('pulls that drop the blobs of what they unpack', () => {
       const { target } = a.layout;
       await store.images.put({ name: `${b.registry.address}/team/b:2`, target, discardLayers: true });
       await restoreBlobs(store, client, a.layers);
-      await expectBlobs(...a.documents, ...a.layers);
+      await expectBlobs(...a.manifests, ...a.layers);
       // The layer that both have comes from the one that is asked first, by the order of their names.
       expect(fetched(a).length).toBe(`${a.registry.address}/` < `${b.registry.address}/` ? 5 : 4);
-      await lean(a);
+      await isWithoutLayers(a);
       await store.images.delete(a.reference);
       await store.database.run('UPDATE discarded SET source = NULL');
       const error = await failure(restoreBlobs(store, client, a.layers.slice(1)));
@@ -347,7 +347,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
     });
 
     it('say so when nobody knows where they came from', async () => {
-      await lean(a);
+      await isWithoutLayers(a);
       await store.database.run('UPDATE discarded SET source = NULL');
       await store.images.delete(a.reference);
       const error = await failure(restoreBlobs(store, client, a.layers));
@@ -358,10 +358,10 @@ describe('pulls that drop the blobs of what they unpack', () => {
     });
 
     it('stop when they are told to', async () => {
-      await lean(a);
+      await isWithoutLayers(a);
       const error = await failure(restoreBlobs(store, client, a.layers, { signal: AbortSignal.abort() }));
       expect(error.code).toBe('ABORTED');
-      await expectBlobs(...a.documents);
+      await expectBlobs(...a.manifests);
     });
   });
 

@@ -7,7 +7,10 @@ import { openStore, type Store } from '../../../src/engine/store.js';
 import { encodedOf } from '../../../src/spec/index.js';
 import { putImage, type StoredImage } from '../../support/stored-image.js';
 
-/** `docker.io/library/*` is the store's own, `a.example/*`, which comes before it by name, an additional one's. */
+/**
+ * `docker.io/library/*` is the store's own, `a.example/*`, which comes before it by name, an additional
+ * one's.
+ */
 describe('an image is found', () => {
   let work: string;
   let additionalRoot: string;
@@ -78,7 +81,7 @@ describe('an image is found', () => {
       expect(await store.localContent.info(digest)).toBeDefined();
     }
     for (const { digest } of other.layers) expect(await store.localContent.info(digest)).toBeUndefined();
-    expect(await store.documents.get(other.target.digest)).toMatchObject({ platform: 'linux/amd64' });
+    expect(await store.manifests.get(other.target.digest)).toMatchObject({ platform: 'linux/amd64' });
     expect(await store.leases.resources()).toEqual({ blobs: new Set(), snapshots: new Set() });
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { DocumentGraph } from '../../../src/content/index.js';
+import { ManifestGraph } from '../../../src/content/index.js';
 import { type ImageSizes, surveyTargets } from '../../../src/engine/images/images.js';
 import type { Digest } from '../../../src/spec/index.js';
 import { type ScratchRoot, scratchRoot } from '../../content/scratch-root.js';
@@ -10,8 +10,8 @@ import {
   chainOf,
   CHAINS,
   digests,
-  putRandomDocuments,
-  randomDocuments,
+  putRandomManifests,
+  randomManifests,
   SIZE,
 } from '../../support/random-documents.js';
 
@@ -50,7 +50,7 @@ describe('what images take', () => {
 
   /** Adds up what each target reaches, one by one. */
   const expected = (
-    graph: DocumentGraph,
+    graph: ManifestGraph,
     targets: readonly Digest[],
     absent: readonly number[],
   ): Map<Digest, ImageSizes> => {
@@ -80,9 +80,9 @@ describe('what images take', () => {
   it('is the same as adding up what each reaches', async () => {
     const absences = fc.uniqueArray(fc.nat(SIZE - 1), { maxLength: 2 });
     await fc.assert(
-      fc.asyncProperty(randomDocuments, absences, fc.boolean(), async (g, absent, areImages) => {
-        const graph = new DocumentGraph(await putRandomDocuments(scratch.database, g));
-        // As an index has documents below it and a manifest has none, the two are read in different ways.
+      fc.asyncProperty(randomManifests, absences, fc.boolean(), async (g, absent, areImages) => {
+        const graph = new ManifestGraph(await putRandomManifests(scratch.database, g));
+        // As an index has manifests below it and a manifest has none, the two are read in different ways.
         if (areImages)
           await scratch.database.run(`UPDATE documents SET platform = 'linux/amd64' WHERE ${LEAVES}`);
         await fill(absent);
@@ -100,5 +100,5 @@ describe('what images take', () => {
   });
 });
 
-/** Documents that list no documents. */
+/** Manifests that list no manifests. */
 const LEAVES = `NOT EXISTS (SELECT 1 FROM links JOIN documents AS below ON below.digest = links.child WHERE links.document = documents.id)`;

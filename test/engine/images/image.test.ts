@@ -49,7 +49,10 @@ class Blobs implements BlobProvider {
 const LAYER = `sha256:${'1'.repeat(64)}` as Digest;
 const NOT_THERE = `sha256:${'2'.repeat(64)}` as Digest;
 
-/** An image, and five levels of indexes over it that each list what is below six times: 7776 ways to the one manifest. */
+/**
+ * An image, and five levels of indexes over it that each list what is below six times: 7776 ways to the one
+ * manifest.
+ */
 function manyWays(blobs: Blobs): Descriptor {
   const config = blobs.add(MEDIA_TYPES.ociConfig, {
     ...{ os: 'linux', architecture: 's390x' },
@@ -82,7 +85,10 @@ test.each([
   expect(blobs.reads).toBe(7);
 });
 
-/** An index of images of which some are here. `-` before a platform: its manifest is not; `~`: the index does not say it. */
+/**
+ * An index of images of which some are here. `-` before a platform: its manifest is not; `~`: the index does
+ * not say it.
+ */
 function indexOf(blobs: Blobs, entries: readonly string[]): Descriptor {
   const manifests = entries.map((entry) => {
     const [, marks = '', text = ''] = /^([-~]*)(.*)$/.exec(entry) ?? [];
@@ -91,8 +97,8 @@ function indexOf(blobs: Blobs, entries: readonly string[]): Descriptor {
     const said = { ...platform, note: entry };
     const place = marks.includes('-') ? new Blobs() : blobs;
     const config = place.add(MEDIA_TYPES.ociConfig, { ...said, rootfs: { type: 'layers', diff_ids: [] } });
-    const document = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
-    const manifest = place.add(MEDIA_TYPES.ociManifest, document);
+    const manifestOrIndex = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
+    const manifest = place.add(MEDIA_TYPES.ociManifest, manifestOrIndex);
     return marks.includes('~') ? manifest : { ...manifest, platform };
   });
   return blobs.add(MEDIA_TYPES.ociIndex, { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests });

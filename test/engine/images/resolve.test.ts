@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { resolveReference } from '../../../src/engine/images/read-document.js';
+import { resolveReference } from '../../../src/engine/images/read-manifest.js';
 import {
   type Descriptor,
   digestOf,
@@ -16,7 +16,7 @@ interface Document {
   readonly descriptor: Descriptor;
 }
 
-function document(content: object, mediaType: string): Document {
+function manifestOrIndex(content: object, mediaType: string): Document {
   const text = JSON.stringify(content);
   const bytes = Buffer.from(text);
   return { text, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } };
@@ -27,7 +27,7 @@ function image(
   configType: string = MEDIA_TYPES.ociConfig,
   mediaType: string = MEDIA_TYPES.ociManifest,
 ): Document & { config: Document } {
-  const config = document(
+  const config = manifestOrIndex(
     {
       os: architecture === 'unknown' ? 'unknown' : 'linux',
       architecture,
@@ -36,7 +36,7 @@ function image(
     configType,
   );
   const manifest = { schemaVersion: 2, mediaType, config: config.descriptor, layers: [] };
-  return { ...document(manifest, mediaType), config };
+  return { ...manifestOrIndex(manifest, mediaType), config };
 }
 
 function index(...images: readonly [architecture: string, Document][]): Document {
@@ -44,13 +44,13 @@ function index(...images: readonly [architecture: string, Document][]): Document
     return { ...descriptor, platform: { os: 'linux', architecture } };
   });
   const mediaType = MEDIA_TYPES.ociIndex;
-  return document({ schemaVersion: 2, mediaType, manifests }, mediaType);
+  return manifestOrIndex({ schemaVersion: 2, mediaType, manifests }, mediaType);
 }
 
 /** Of entries that name no platform, or say that it is null, beside those that do. */
 function silent(entries: readonly (Document | object)[], mediaType: string = MEDIA_TYPES.ociIndex): Document {
   const manifests = entries.map((entry) => ('descriptor' in entry ? entry.descriptor : entry));
-  return document({ schemaVersion: 2, mediaType, manifests }, mediaType);
+  return manifestOrIndex({ schemaVersion: 2, mediaType, manifests }, mediaType);
 }
 
 const [amd64, arm64] = [image('amd64'), image('arm64')];

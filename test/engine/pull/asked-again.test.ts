@@ -23,7 +23,9 @@ interface Wanted {
   readonly body: Buffer;
 }
 
-/** What a registry does to one thing of an image, how often it is then asked for it, and how the pull ends. */
+/**
+ * What a registry does to one thing of an image, how often it is then asked for it, and how the pull ends.
+ */
 interface Row {
   readonly name: string;
   /** The answer to the nth request for it; undefined for the honest one. */
@@ -177,15 +179,15 @@ describe.each(KINDS)('a %s is asked for so often, and no more:', (kind) => {
 function describedAs(layout: TinyLayout, of: Digest, change: Partial<Descriptor>): TinyLayout {
   const blobs = new Map(layout.blobs);
   const rewrite = (digest: Digest): Descriptor => {
-    const document = JSON.parse(String(layout.blobs.get(digest))) as Listing;
-    for (const entry of [document.config, ...(document.layers ?? []), ...(document.manifests ?? [])]) {
+    const manifest = JSON.parse(String(layout.blobs.get(digest))) as Listing;
+    for (const entry of [manifest.config, ...(manifest.layers ?? []), ...(manifest.manifests ?? [])]) {
       if (entry?.digest === of) Object.assign(entry, change);
-      else if (entry !== undefined && document.manifests?.includes(entry) === true)
+      else if (entry !== undefined && manifest.manifests?.includes(entry) === true)
         Object.assign(entry, rewrite(entry.digest));
     }
-    const bytes = Buffer.from(JSON.stringify(document));
+    const bytes = Buffer.from(JSON.stringify(manifest));
     blobs.set(digestOf(bytes), bytes);
-    return { mediaType: document.mediaType, digest: digestOf(bytes), size: bytes.length };
+    return { mediaType: manifest.mediaType, digest: digestOf(bytes), size: bytes.length };
   };
   const target = rewrite(layout.target.digest);
   const [first, ...others] = layout.manifests;

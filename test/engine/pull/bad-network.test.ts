@@ -77,7 +77,7 @@ describe('a pull over a bad network', () => {
     expect(result.layers).toHaveLength(20);
     const toTheDead = client.events.filter(({ host }) => host === dead);
     expect(toTheDead.length).toBeLessThanOrEqual(2);
-    // Documents are small and come whole; what is wasted are the layers that stall.
+    // Manifests are small and come whole; what is wasted are the layers that stall.
     const config = layout.manifests[0].config.digest;
     const stalled = stalling.requests.filter((request) => isBlob(request) && !request.line.includes(config));
     expect(stalled.length).toBeGreaterThan(0);
@@ -267,7 +267,9 @@ describe('a large blob', () => {
       surplus: bytesDownloaded - size,
     };
   };
-  /** What a connection may have read at once when another one had begun where it was to end; and documents. */
+  /**
+   * What a connection may have read at once when another one had begun where it was to end; and manifests.
+   */
   const AT_ONCE = 2 * MEBIBYTE;
 
   it('comes over several connections where one is slow, each byte once', async () => {
@@ -331,14 +333,15 @@ describe('a large blob', () => {
       const bytes = layout.blobs.get(layer.digest) ?? Buffer.alloc(0);
       expect(bytes.length).toBeGreaterThan(total);
       const path = `/v2/team/app/blobs/${layer.digest}`;
-      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: true } })); // prettier-ignore
+      // prettier-ignore
+      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: true } }));
       await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
       await using store = await openStore({ root: await mkdtemp(join(work, 'root-')) });
       for (const [start, end] of here) {
         await using writer = await store.content.ingest(layer);
         await writer?.write(start * MEBIBYTE, bytes.subarray(start * MEBIBYTE, end * MEBIBYTE));
       }
-      const told: number[] = [];
+      const reported: number[] = [];
       const result = await pull({
         store,
         registry: client,
@@ -347,23 +350,25 @@ describe('a large blob', () => {
         budget: new PullBudget({ concurrency: 1 }),
         onEvent: (event) => {
           if (event.type === 'blob' && event.role === 'layer' && event.state === 'downloading')
-            told.push(event.bytes);
+            reported.push(event.bytes);
         },
       });
       const sent = upstream.sent.of(path).sort((a, b) => a.start - b.start);
       const end = (of: number): number => Math.min(of * MEBIBYTE, bytes.length);
-      expect(sent.map(({ start, end }) => [start, end])).toEqual(asked.map(([from, to]) => [from * MEBIBYTE, end(to)])); // prettier-ignore
+      // prettier-ignore
+      expect(sent.map(({ start, end }) => [start, end])).toEqual(asked.map(([from, to]) => [from * MEBIBYTE, end(to)]));
       // What was here already counts as here, and is never counted again.
-      expect(told[0]).toBe(here.reduce((sum, [from, to]) => sum + to - from, 0) * MEBIBYTE);
-      expect(Math.max(...told)).toBeLessThanOrEqual(bytes.length);
-      expect(result.bytesDownloaded).toBeLessThan(bytes.length - (told[0] ?? 0) + 100_000);
+      expect(reported[0]).toBe(here.reduce((sum, [from, to]) => sum + to - from, 0) * MEBIBYTE);
+      expect(Math.max(...reported)).toBeLessThanOrEqual(bytes.length);
+      expect(result.bytesDownloaded).toBeLessThan(bytes.length - (reported[0] ?? 0) + 100_000);
     });
 
     it('comes whole where the host ignores ranges', async () => {
       const [layer] = layout.manifests[0].layers;
       if (layer === undefined) throw new Error('no layer');
       const bytes = layout.blobs.get(layer.digest) ?? Buffer.alloc(0);
-      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: 'ignored' } })); // prettier-ignore
+      // prettier-ignore
+      await using upstream = await ScriptedRegistry.start(imageSteps(layout, { ...image, blobs: { ranges: 'ignored' } }));
       await using client = fastClient({ hosts: hosts(upstreamAt(upstream.address)) });
       for (const gaps of [[[0, 50]], [[1, 68]]] as const) {
         await using store = await openStore({ root: await mkdtemp(join(work, 'root-')) });
@@ -382,7 +387,7 @@ describe('a large blob', () => {
 
   it('comes on one connection where there is to be only one', async () => {
     const { most, twice } = await pulled({ ranges: true, bytesPerSecond: 16 * MEBIBYTE }, { concurrency: 1 });
-    // One for documents and one for the layer at most, however many parts there are.
+    // One for manifests and one for the layer at most, however many parts there are.
     expect(most).toBeLessThanOrEqual(2);
     expect(twice).toBe(0);
   });

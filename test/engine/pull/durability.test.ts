@@ -61,7 +61,7 @@ describe('what a pull leaves unsynced', () => {
       const found: Record<string, string[]> = {};
       for (const table of ['blobs', 'snapshots', 'pending']) {
         const rows = await database.all(`SELECT unsynced FROM ${table} WHERE unsynced IS NOT NULL`);
-        if (rows.length > 0) found[table] = rows.map(({ unsynced }) => String(unsynced));
+        if (rows.length > 0) found[table] = rows.map(({ notDurable }) => String(notDurable));
       }
       return found;
     });
@@ -262,8 +262,8 @@ describe('what a pull leaves unsynced', () => {
     for (const name of await readdir(join(root, 'snapshots'))) {
       const path = join(root, 'snapshots', name, 'snapshot.json');
       const file = JSON.parse(await readFile(path, 'utf8')) as object;
-      expect(file).toMatchObject({ unsynced: bootId() });
-      await writeFile(path, JSON.stringify({ ...file, unsynced: boot }));
+      expect(file).toMatchObject({ notDurable: bootId() });
+      await writeFile(path, JSON.stringify({ ...file, notDurable: boot }));
     }
     for (const suffix of ['', '-wal', '-shm']) await rm(join(root, `metadata.db${suffix}`), { force: true });
     expect(await rebuildStore(root)).toMatchObject({ blobs: 4, snapshots: 2 });
@@ -304,7 +304,8 @@ describe('what a pull leaves unsynced', () => {
     await withStore('full', () => Promise.resolve());
     expect(await readdir(join(root, 'blobs/sha256'))).toEqual([]);
     const partials = await readdir(join(root, 'ingest'));
-    expect(partials.sort()).toEqual(digests().map((digest) => digest.replace(':', '-')).sort()); // prettier-ignore
+    // prettier-ignore
+    expect(partials.sort()).toEqual(digests().map((digest) => digest.replace(':', '-')).sort());
     for (const [digest, bytes] of layout.blobs) {
       const { size } = await stat(join(root, 'ingest', `sha256-${encodedOf(digest)}`, 'data'));
       expect(size).toBe(bytes.length);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Lease } from '../../../src/content/index.js';
-import type { BlobArrival } from '../../../src/engine/pull/blob-arrivals.js';
+import type { BlobDownload } from '../../../src/engine/pull/blob-downloads.js';
 import { EarlyLayers } from '../../../src/engine/pull/fetch-graph.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { type Descriptor, digestOf, type ImageManifest, MEDIA_TYPES } from '../../../src/spec/index.js';
@@ -46,13 +46,13 @@ describe('the layers of an image whose config is on its way', () => {
   });
 
   function early(o: { unpack?: boolean; signal?: AbortSignal } = {}): EarlyLayers {
-    const start = (layer: Descriptor): BlobArrival => {
+    const start = (layer: Descriptor): BlobDownload => {
       begun.push(layer);
       // Nobody here waits for it.
       const never = new Promise<never>(() => undefined);
       return { descriptor: layer, readable: never, done: never };
     };
-    return new EarlyLayers({ store, lease, arrivals: { start }, unpack: true, ...o });
+    return new EarlyLayers({ store, lease, downloads: { start }, unpack: true, ...o });
   }
 
   it('are begun, all of them at once', async () => {

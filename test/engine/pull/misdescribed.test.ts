@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { openStore } from '../../../src/engine/store.js';
 import { pull } from '../../../src/engine/pull/pull.js';
-import { resolveReference } from '../../../src/engine/images/read-document.js';
+import { resolveReference } from '../../../src/engine/images/read-manifest.js';
 import { parsePlatform, parseReference } from '../../../src/spec/index.js';
 import { HEAD_LIES, honestLines, lyingSteps } from '../../support/head-lies.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';

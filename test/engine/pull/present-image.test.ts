@@ -126,7 +126,7 @@ describe('a pull of what is here', () => {
       'nobody remembers what the index lists',
       () =>
         store.database.transaction((transaction) =>
-          store.documents.delete(layout.target.digest, transaction),
+          store.manifests.delete(layout.target.digest, transaction),
         ),
     ],
     [

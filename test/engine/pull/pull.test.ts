@@ -19,12 +19,12 @@ const PLATFORMS = ['linux/amd64', 'linux/arm64'] as const;
 /** The same image, of which one manifest claims a layer that no disk can hold. */
 function withHugeLayer(layout: TinyLayout, manifest: Digest): TinyLayout {
   const blobs = new Map(layout.blobs);
-  const change = (digest: Digest, edit: (document: Document) => void): Descriptor => {
-    const document = JSON.parse(String(layout.blobs.get(digest))) as Document;
-    edit(document);
-    const bytes = Buffer.from(JSON.stringify(document));
+  const change = (digest: Digest, edit: (manifestOrIndex: Document) => void): Descriptor => {
+    const manifestOrIndex = JSON.parse(String(layout.blobs.get(digest))) as Document;
+    edit(manifestOrIndex);
+    const bytes = Buffer.from(JSON.stringify(manifestOrIndex));
     blobs.set(digestOf(bytes), bytes);
-    return { mediaType: document.mediaType, digest: digestOf(bytes), size: bytes.length };
+    return { mediaType: manifestOrIndex.mediaType, digest: digestOf(bytes), size: bytes.length };
   };
   const changed = change(manifest, ({ layers = [] }) => {
     for (const layer of layers) layer.size = 2 ** 52;
@@ -196,7 +196,8 @@ describe('pull, and what is done with what it brought', () => {
   ])('is found by %s', async (_form, nameOf) => {
     await pull({ store, registry: client, reference, platform: amd64 });
     const { config } = manifestOf('linux/amd64');
-    // The host may be another machine than the one that was pulled for: the only platform that is here counts.
+    // The host may be another machine than the one that was pulled for: the only platform that is here
+    // counts.
     const name = nameOf({ name: reference, digest: layout.target.digest, imageId: config.digest });
     expect((await resolveImage(store, name)).name).toBe(reference);
   });

@@ -31,17 +31,20 @@ function documentOf({ config = MEDIA_TYPES.ociEmpty, layers = ['text/plain'], su
 }
 
 function manifest(fields: Fields): ImageManifest {
-  const document = parseManifest(Buffer.from(JSON.stringify(documentOf(fields))), MEDIA_TYPES.ociManifest);
-  if (document.kind !== 'manifest') throw new Error('it is none');
-  return document;
+  const manifestOrIndex = parseManifest(
+    Buffer.from(JSON.stringify(documentOf(fields))),
+    MEDIA_TYPES.ociManifest,
+  );
+  if (manifestOrIndex.kind !== 'manifest') throw new Error('it is none');
+  return manifestOrIndex;
 }
 
-/** Documents by their digests, to be read. */
-class Documents {
+/** Manifests by their digests, to be read. */
+class ManifestNodes {
   readonly #bytes = new Map<string, Buffer>();
 
-  add(mediaType: string, document: object): Descriptor {
-    const bytes = Buffer.from(JSON.stringify(document));
+  add(mediaType: string, manifestOrIndex: object): Descriptor {
+    const bytes = Buffer.from(JSON.stringify(manifestOrIndex));
     const digest = digestOf(bytes);
     this.#bytes.set(digest, bytes);
     return { mediaType, digest, size: bytes.length };
@@ -135,9 +138,9 @@ describe('what accompanies an image', () => {
   ];
   it.each(ROWS)('%s: %s', async (_what, expected, fields, tag) => {
     expect(isAccompaniment(manifest(fields), tag)).toBe(expected);
-    const documents = new Documents();
-    const target = documents.add(MEDIA_TYPES.ociManifest, documentOf(fields));
-    expect(await accompanies(target, tag, documents.read)).toBe(expected);
+    const manifests = new ManifestNodes();
+    const target = manifests.add(MEDIA_TYPES.ociManifest, documentOf(fields));
+    expect(await accompanies(target, tag, manifests.read)).toBe(expected);
   });
 
   it('is not looked for in what has a tag like any image', async () => {
@@ -164,16 +167,16 @@ describe('what accompanies an image', () => {
       ['one under the tag of a signature', false, [REFERRER], { subject: SUBJECT }, `sha256-${HEX}.sig`],
     ];
     it.each(LISTS)('%s: %s', async (_what, expected, entries, more, tag) => {
-      const documents = new Documents();
-      const listed = entries.map((entry) => documents.add(MEDIA_TYPES.ociManifest, entry));
-      expect(await accompanies(documents.index(listed, more), tag, documents.read)).toBe(expected);
+      const manifests = new ManifestNodes();
+      const listed = entries.map((entry) => manifests.add(MEDIA_TYPES.ociManifest, entry));
+      expect(await accompanies(manifests.index(listed, more), tag, manifests.read)).toBe(expected);
     });
 
     it('has no blobs of its own', async () => {
-      const documents = new Documents();
-      const blob = documents.add('application/octet-stream', {});
-      const index = documents.index([blob], { subject: SUBJECT });
-      expect(await accompanies(index, undefined, documents.read)).toBe(false);
+      const manifests = new ManifestNodes();
+      const blob = manifests.add('application/octet-stream', {});
+      const index = manifests.index([blob], { subject: SUBJECT });
+      expect(await accompanies(index, undefined, manifests.read)).toBe(false);
     });
   });
 

@@ -34,8 +34,8 @@ function signatureOf(subject: Descriptor, payloads: readonly string[], byTag: bo
   };
   const config = put(MEDIA_TYPES.ociConfig, Buffer.from(`{"of":"${payloads.join(' ')}"}`));
   const layers = payloads.map((text) => put(PAYLOAD_TYPE, Buffer.from(text)));
-  const document = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers };
-  const bytes = Buffer.from(JSON.stringify(byTag ? document : { ...document, subject }));
+  const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers };
+  const bytes = Buffer.from(JSON.stringify(byTag ? manifest : { ...manifest, subject }));
   const descriptor = put(MEDIA_TYPES.ociManifest, bytes);
   const read = [descriptor.digest, ...layers.map(({ digest }) => digest)];
   return {

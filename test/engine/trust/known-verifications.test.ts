@@ -9,7 +9,7 @@ import { indexesAbove } from '../../../src/engine/trust/manifest-paths.js';
 import { knownVerifications } from '../../../src/engine/trust/signature-sources.js';
 import { type Digest, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { putImage, putIndex, putJson } from '../../support/stored-image.js';
-import { recordDocuments } from '../../../src/engine/images/image.js';
+import { recordManifests } from '../../../src/engine/images/image.js';
 
 const NAME = 'registry.example/team/app:1';
 
@@ -76,11 +76,11 @@ describe('what a store knows of an image', () => {
       config,
       layers: [target],
     });
-    await recordDocuments(store, artifact);
+    await recordManifests(store, artifact);
     await putIndex(store, undefined, [artifact]);
-    expect((await store.documents.holders(target.digest)).map(({ digest }) => digest)).toContain(
+    expect((await store.manifests.holders(target.digest)).map(({ digest }) => digest)).toContain(
       artifact.digest,
     );
-    expect(await indexesAbove(store.documents, target.digest)).toEqual([inner.digest, outer.digest]);
+    expect(await indexesAbove(store.manifests, target.digest)).toEqual([inner.digest, outer.digest]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { DocumentBytes } from '../../../src/engine/images/read-document.js';
+import type { ReadManifestBytes } from '../../../src/engine/images/read-manifest.js';
 import {
   type ManifestPath,
   pathsToAll,
@@ -17,13 +17,13 @@ import {
 import { failure } from '../../support/registry-fixture.js';
 
 const blobs = new Map<string, Buffer>();
-const read: DocumentBytes = (descriptor) => {
+const read: ReadManifestBytes = (descriptor) => {
   const bytes = blobs.get(descriptor.digest);
   return bytes === undefined ? Promise.reject(new Error('not asked for')) : Promise.resolve(bytes);
 };
 
-function put(mediaType: string, document: object): Descriptor {
-  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...document }));
+function put(mediaType: string, manifestOrIndex: object): Descriptor {
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, ...manifestOrIndex }));
   const digest = digestOf(bytes);
   blobs.set(digest, bytes);
   return { mediaType, digest, size: bytes.length };

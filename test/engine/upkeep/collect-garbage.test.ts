@@ -59,7 +59,7 @@ describe('what a collection takes, and what it leaves', () => {
     expect(await blobs()).toEqual(digestsOf(kept).sort());
     expect(await files()).toEqual(digestsOf(kept).sort());
     expect(await snapshots()).toEqual(chainIds(kept.diffIds).sort());
-    expect([...(await store.documents.all()).keys()]).toEqual([kept.target.digest]);
+    expect([...(await store.manifests.all()).keys()]).toEqual([kept.target.digest]);
     expect(await readdir(join(store.root, 'snapshots'))).toHaveLength(2);
     expect(await collectGarbage(store)).toMatchObject({ blobs: [], snapshots: [], freed: 0 });
   });
@@ -250,7 +250,7 @@ describe('what a collection takes, and what it leaves', () => {
       );
       const [bottom = 0, top = 0] = usages.map((usage) => usage.size);
       expect(bottom).toBeGreaterThan(8000);
-      const leftFacts = {
+      const leftFields = {
         digest: left.target.digest,
         imageId: left.config.digest,
         platforms: ['linux/amd64'],
@@ -261,8 +261,8 @@ describe('what a collection takes, and what it leaves', () => {
         pinned: false,
       };
       expect(listed).toMatchObject([
-        { name: name('left'), ...leftFacts },
-        { name: name('left-again'), ...leftFacts },
+        { name: name('left'), ...leftFields },
+        { name: name('left-again'), ...leftFields },
         // The base's snapshot is of this image's chain too, though it was not unpacked.
         {
           name: name('right'),

@@ -251,7 +251,7 @@ describe('rebuildStore', () => {
     expect(await readdir(root)).toEqual(before);
     expect(await readdir(join(root, 'ingest'))).toEqual([]);
     await rebuildStore(root, { onStep: (step) => steps.push(step) });
-    expect(steps).toEqual(['blobs', 'images', 'snapshots', 'documents', 'database']);
+    expect(steps).toEqual(['blobs', 'images', 'snapshots', 'manifests', 'database']);
   });
 
   describe('what the old database still tells', () => {
@@ -360,18 +360,18 @@ describe('rebuildStore', () => {
     });
 
     it('is what a document lists whose blob is damaged', async () => {
-      const { manifest: document, config, layers } = manifest('linux/amd64');
-      await truncate(await writableBlob(root, document.digest), 3);
+      const { manifest: manifestOrIndex, config, layers } = manifest('linux/amd64');
+      await truncate(await writableBlob(root, manifestOrIndex.digest), 3);
       await spoil('leases');
       const report = await rebuildStore(root);
-      expect(report.damagedBlobs).toMatchObject([{ digest: document.digest, size: 3 }]);
-      const facts = await withStore((store) => store.documents.get(document.digest));
-      expect(facts?.children.map(({ digest }) => digest)).toEqual(
+      expect(report.damagedBlobs).toMatchObject([{ digest: manifestOrIndex.digest, size: 3 }]);
+      const info = await withStore((store) => store.manifests.get(manifestOrIndex.digest));
+      expect(info?.children.map(({ digest }) => digest)).toEqual(
         [config, ...layers].map(({ digest }) => digest),
       );
       await withStore(async (store) => {
         const { blobs, snapshots } = await collectGarbage(store);
-        expect(blobs.map(({ digest }) => digest)).toEqual([document.digest]);
+        expect(blobs.map(({ digest }) => digest)).toEqual([manifestOrIndex.digest]);
         expect(snapshots).toEqual([]);
       });
     });

@@ -17,7 +17,10 @@ import { checkSame, outcomeOfSync, Violation } from '../violation.js';
 const FILES = ['/etc/passwd', '/etc/group'] as const;
 const LIMIT = 64 * 1024;
 
-/** Who a bundle's process runs as: files that an image chose are read, and whatever they say is an ID or an error. */
+/**
+ * Who a bundle's process runs as: files that an image chose are read, and whatever they say is an ID or an
+ * error.
+ */
 export const accountsTarget: FuzzTarget = {
   name: 'accounts',
   weight: 6,
@@ -66,7 +69,10 @@ function checkUser(rootfd: number, user: string, archive: Buffer): void {
   }
 }
 
-/** What the layer itself has stands somewhere in its archive; only holes of a sparse file, which are zeros, do not. */
+/**
+ * What the layer itself has stands somewhere in its archive; only holes of a sparse file, which are zeros, do
+ * not.
+ */
 function isFromOutside(text: string, archive: Buffer): boolean {
   if (text.includes(OUTSIDE_CONTENT)) return true;
   return !text.includes('\0') && !archive.includes(text, 0, 'latin1');

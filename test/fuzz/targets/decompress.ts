@@ -8,14 +8,17 @@ import { randomCompressed } from '../random-compressed.js';
 import type { Random } from '../random.js';
 import { checkSame, type Outcome, outcomeOf, Violation } from '../violation.js';
 
-/** The libraries that this machine has for gzip: each reads every input, and zlib, which is always there, comes first. */
+/**
+ * The libraries that this machine has for gzip: each reads every input, and zlib, which is always there,
+ * comes first.
+ */
 export const INFLATERS: readonly InflateChoice[] = probeInflater('isa-l').available
   ? ['zlib', 'isa-l']
   : ['zlib'];
 
 /**
- * gzip and zstd alone: all of the content or an error, whatever the damage, however the bytes arrive, by whatever they are
- * inflated, and in whichever thread.
+ * gzip and zstd alone: all of the content or an error, whatever the damage, however the bytes arrive, by
+ * whatever they are inflated, and in whichever thread.
  */
 export const decompressTarget: FuzzTarget = {
   name: 'decompress',

@@ -10,7 +10,10 @@ import { randomArchive } from '../random-input.js';
 import { treeState } from '../tree-state.js';
 import { checkPrintable, checkSame, outcomeOf } from '../violation.js';
 
-/** Layers merged without a file system, as `landfall export` does it: the archive holds what merging them in a directory leaves. */
+/**
+ * Layers merged without a file system, as `landfall export` does it: the archive holds what merging them in a
+ * directory leaves.
+ */
 export const exportTarget: FuzzTarget = {
   name: 'export',
   weight: 6,

@@ -6,8 +6,9 @@ import { treeState } from '../tree-state.js';
 import { checkPrintable, checkSame, outcomeOfSync } from '../violation.js';
 
 /**
- * One layer becomes a directory, twice: by another resolver, from other chunks. Both have to end in the
- * same way, with the same tree; and nothing outside may change, which is looked at after every input of every target.
+ * One layer becomes a directory, twice: by another resolver, from other chunks. Both have to end in the same
+ * way, with the same tree; and nothing outside may change, which is looked at after every input of every
+ * target.
  *
  * @param extract - what is tested; another one in the tests of this program
  */

@@ -5,7 +5,7 @@ import type { ArchiveFile } from '../../../src/transfer/transports/archives/arch
 import { openTar } from '../../../src/transfer/transports/archives/open-archive.js';
 import { indexTar, type TarIndex } from '../../../src/transfer/transports/archives/tar-index.js';
 import { DECLARATION_FILE, renderDeclaration } from '../../../src/transfer/transports/declaration.js';
-import { LayoutPlace } from '../../../src/transfer/transports/layout-place.js';
+import { LayoutTransport } from '../../../src/transfer/transports/layout-transport.js';
 import { layoutRoots } from '../../../src/transfer/verify/layout-roots.js';
 import { verify } from '../../../src/transfer/verify/verify.js';
 import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
@@ -34,8 +34,9 @@ const ANSWERS: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /**
- * The reader of archives of images: whatever the bytes are, it answers as it says; what it finds in an archive is what the reader
- * of layers finds; and what it makes of an archive of Docker is the same each time.
+ * The reader of archives of images: whatever the bytes are, it answers as it says; what it finds in an
+ * archive is what the reader of layers finds; and what it makes of an archive of Docker is the same each
+ * time.
  */
 export const imageArchiveTarget: FuzzTarget = {
   name: 'image-archive',
@@ -56,7 +57,7 @@ export const imageArchiveTarget: FuzzTarget = {
 async function found(bytes: Buffer): Promise<string> {
   const report = await answered(async () => {
     await using opened = await openTar(new MemoryFile(bytes));
-    const place = new LayoutPlace({ content: opened, location: 'archive' });
+    const place = new LayoutTransport({ content: opened, location: 'archive' });
     const roots = await layoutRoots(place);
     for (const name of await place.repositories()) {
       const tags: string[] = [];

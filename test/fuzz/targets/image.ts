@@ -11,8 +11,8 @@ import type { Random } from '../random.js';
 import { checkPrintable, outcomeOf, Violation } from '../violation.js';
 
 /**
- * Whole images, as `landfall unpack` takes them: blobs on a disk, decompressed and extracted in threads, merged into a
- * directory, which is empty again where it failed.
+ * Whole images, as `landfall unpack` takes them: blobs on a disk, decompressed and extracted in threads,
+ * merged into a directory, which is empty again where it failed.
  */
 export function createImageTarget(): FuzzTarget & AsyncDisposable {
   const pool = new WorkerPool({ size: 2, idleMs: 3_600_000 });

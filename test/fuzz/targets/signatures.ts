@@ -27,7 +27,10 @@ const MANIFEST = Buffer.from('{"schemaVersion":2}');
 const SUBJECT = digestOf(MANIFEST);
 const VALID = { notBefore: new Date('2020-01-01T00:00:00Z'), notAfter: new Date('2040-01-01T00:00:00Z') };
 
-/** Signatures that are right by the keys of somebody whom no policy here trusts; the same bytes in each process. */
+/**
+ * Signatures that are right by the keys of somebody whom no policy here trusts; the same bytes in each
+ * process.
+ */
 const STRANGER = new SigningAuthority({ ...VALID, key: fixedSigningKey(1), serial: 1 });
 const BETWEEN = STRANGER.intermediate({ ...VALID, key: fixedSigningKey(2), serial: 2 });
 const LEAF = BETWEEN.issue({

@@ -6,8 +6,9 @@ import { treeState } from '../tree-state.js';
 import { checkSame } from '../violation.js';
 
 /**
- * Two or three layers over one another: completed against their parents as overlay snapshots are, and merged into one
- * directory. Both have to end in the same way; where this process may mount, the mount shows what the directory holds.
+ * Two or three layers over one another: completed against their parents as overlay snapshots are, and merged
+ * into one directory. Both have to end in the same way; where this process may mount, the mount shows what
+ * the directory holds.
  */
 export const stackTarget: FuzzTarget = {
   name: 'stack',

@@ -375,10 +375,10 @@ describe('authentication fails', () => {
     ]);
     await using client = fastClient(withCredentials(pilot));
     const error = await failure(client.resolver().resolve(parseReference(`${registry.address}/team/app:1`)));
-    const told = JSON.stringify([error, client.events]) + String(error.stack);
-    expect(told).not.toContain(PASSWORD);
-    expect(told).not.toContain(BASIC.slice(6));
-    expect(told).not.toContain('service=');
+    const reported = JSON.stringify([error, client.events]) + String(error.stack);
+    expect(reported).not.toContain(PASSWORD);
+    expect(reported).not.toContain(BASIC.slice(6));
+    expect(reported).not.toContain('service=');
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { checkCredentials } from '../../../src/registry/registry-client.js';
-import type { HostChain } from '../../../src/registry/hosts/host-chain.js';
+import type { MirrorList } from '../../../src/registry/hosts/mirror-list.js';
 import type { RegistryClient, RegistryClientOptions } from '../../../src/registry/index.js';
 import { startDockerRegistry, REGISTRY_USER } from '../../support/docker-registry.js';
 import { needsPeer } from '../../support/peers.js';
@@ -75,7 +75,7 @@ it('are not for a mirror', async () => {
     registry: 'quay.io',
     chainWith: async (provider) => {
       expect(await provider('mirror.lan')).toBeUndefined();
-      return { run: () => Promise.resolve() } as unknown as HostChain;
+      return { run: () => Promise.resolve() } as unknown as MirrorList;
     },
   });
   expect(asked).toBe(false);

@@ -44,9 +44,9 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-async function write(document: unknown, path = file): Promise<void> {
+async function write(manifest: unknown, path = file): Promise<void> {
   await mkdir(join(path, '..'), { recursive: true });
-  await writeFile(path, typeof document === 'string' ? document : JSON.stringify(document));
+  await writeFile(path, typeof manifest === 'string' ? manifest : JSON.stringify(manifest));
 }
 
 const read = async (path = file): Promise<unknown> => JSON.parse(await readFile(path, 'utf8')) as unknown;
@@ -138,15 +138,15 @@ describe('a login is kept in a file', () => {
     expect(await readdir(join(dir, 'dotfiles'))).toEqual(['docker.json']);
   });
 
-  const refused: [name: string, document: unknown][] = [
+  const refused: [name: string, manifest: unknown][] = [
     ['is not JSON', '{"auths": '],
     ['is a list', []],
     ['has auths of another form', { auths: [] }],
     ['is a secret of Kubernetes', { kind: 'Secret', data: { '.dockerconfigjson': 'e30=' } }],
     ['is of docker’s old form', { 'quay.io': { auth: 'eA==' } }],
   ];
-  it.each(refused)('unless it %s: then it stays as it is', async (_name, document) => {
-    await write(document);
+  it.each(refused)('unless it %s: then it stays as it is', async (_name, manifest) => {
+    await write(manifest);
     const before = await readFile(file, 'utf8');
     expect((await failure(storeCredentials(QUAY, pilot, options))).code).toBe('INVALID_CONFIG');
     expect(await readFile(file, 'utf8')).toBe(before);
@@ -176,9 +176,9 @@ describe('logins at once', () => {
   it('with another tool, which takes no lock, are all kept', async () => {
     await write({ auths: { 'gcr.io': { auth: 'eA==' } } });
     let edits = 0;
-    await editAuthFile(file, (document) => {
+    await editAuthFile(file, (manifest) => {
       edits += 1;
-      Object.assign(document['auths'] as object, { 'quay.io': { auth: AUTH } });
+      Object.assign(manifest['auths'] as object, { 'quay.io': { auth: AUTH } });
       // It writes after we have read.
       if (edits === 1) writeTheirs({ auths: { 'ghcr.io': { auth: 'eQ==' } } });
       return true;
@@ -188,8 +188,8 @@ describe('logins at once', () => {
   });
 
   /** In one step, as docker does, and before anything else that is under way goes on. */
-  function writeTheirs(document: unknown): void {
-    writeFileSync(`${file}.theirs`, JSON.stringify(document));
+  function writeTheirs(manifest: unknown): void {
+    writeFileSync(`${file}.theirs`, JSON.stringify(manifest));
     renameSync(`${file}.theirs`, file);
   }
 });
@@ -198,15 +198,15 @@ describe('a login is kept by a helper', () => {
   it.each([
     ['for all', { credsStore: 'keeping' }],
     ['of the registry', { credsStore: 'missing', credHelpers: { 'quay.io': 'keeping' } }],
-  ])('%s, which is told on its standard input alone', async (_name, document) => {
+  ])('%s, which is told on its standard input alone', async (_name, manifest) => {
     const { kept, calls } = await placeKeepingHelper(dir, 'keeping');
-    await write(document);
+    await write(manifest);
     const stored = await storeCredentials(QUAY, pilot, options);
     expect(stored).toEqual({ kept: 'helper', helper: 'docker-credential-keeping', path: file });
-    const told = { ServerURL: 'quay.io', Username: 'pilot', Secret: pilot.password };
-    expect(JSON.parse(await kept())).toEqual(told);
-    expect(await calls()).toEqual([`store ${JSON.stringify(told)}`]);
-    expect(await read()).toEqual(document);
+    const reported = { ServerURL: 'quay.io', Username: 'pilot', Secret: pilot.password };
+    expect(JSON.parse(await kept())).toEqual(reported);
+    expect(await calls()).toEqual([`store ${JSON.stringify(reported)}`]);
+    expect(await read()).toEqual(manifest);
     expect(await defaultCredentials(options)('quay.io')).toEqual(pilot);
   });
 
@@ -221,8 +221,8 @@ describe('a login is kept by a helper', () => {
     const { kept } = await placeKeepingHelper(dir, 'keeping');
     await write({ credsStore: 'keeping' });
     await storeCredentials(HUB, { identityToken: IDENTITY }, options);
-    const told = { ServerURL: 'https://index.docker.io/v1/', Username: '<token>', Secret: IDENTITY };
-    expect(JSON.parse(await kept())).toEqual(told);
+    const reported = { ServerURL: 'https://index.docker.io/v1/', Username: '<token>', Secret: IDENTITY };
+    expect(JSON.parse(await kept())).toEqual(reported);
   });
 
   it('unless it is for a path, which goes to the file', async () => {

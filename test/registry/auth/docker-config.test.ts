@@ -27,13 +27,13 @@ const pilot = { username: 'pilot', password: PASSWORD };
 const AUTH = auth(`pilot:${PASSWORD}`);
 
 async function find(
-  document: unknown,
+  manifest: unknown,
   registry: string,
   repository?: string,
   helperTimeoutMs = 20_000,
 ): Promise<Credentials | undefined> {
   const authFile = join(dir, 'auth.json');
-  await writeFile(authFile, typeof document === 'string' ? document : JSON.stringify(document));
+  await writeFile(authFile, typeof manifest === 'string' ? manifest : JSON.stringify(manifest));
   const env = { PATH: `${dir}:${process.env['PATH'] ?? ''}` };
   return await defaultCredentials({ authFile, env, helperTimeoutMs })(registry, repository);
 }
@@ -129,9 +129,9 @@ describe('reads', () => {
       { ...kubernetes, type: 'kubernetes.io/dockercfg', data: { '.dockercfg': encodedOld } },
     ],
     ['docker’s old .dockercfg', old],
-  ])('%s', async (_name, document) => {
-    expect(await find(document, 'reg.example.com', 'team/app')).toEqual(pilot);
-    expect(await find(document, 'reg.example.org', 'team/app')).toBeUndefined();
+  ])('%s', async (_name, manifest) => {
+    expect(await find(manifest, 'reg.example.com', 'team/app')).toEqual(pilot);
+    expect(await find(manifest, 'reg.example.org', 'team/app')).toBeUndefined();
   });
 });
 
@@ -152,7 +152,7 @@ describe('a credential helper', () => {
     expect(await calls()).toEqual(['get https://index.docker.io/v1/', 'get docker.io']);
   });
 
-  const rows: [name: string, document: object, expected: Credentials | undefined][] = [
+  const rows: [name: string, manifest: object, expected: Credentials | undefined][] = [
     ['for all gives the answer', { credsStore: 'pilot' }, pilot],
     [
       'for the registry comes before the one for all',
@@ -178,14 +178,14 @@ describe('a credential helper', () => {
     ['that fails leaves it to the file', { credsStore: 'failing', auths: { 'quay.io': AUTH } }, pilot],
     ['without a name is none', { credsStore: 'other', credHelpers: { 'quay.io': '' } }, undefined],
   ];
-  it.each(rows)('%s', async (_name, document, expected) => {
+  it.each(rows)('%s', async (_name, manifest, expected) => {
     await placeHelper(dir, 'pilot', answers('pilot', PASSWORD));
     await placeHelper(dir, 'other', answers('other', OTHERS));
     await placeHelper(dir, 'token', answers('<token>', IDENTITY));
     await placeHelper(dir, 'blank', answers('', ''));
     await placeHelper(dir, 'empty', NOT_FOUND);
     await placeHelper(dir, 'failing', `echo ${LEAK}; exit 3`);
-    expect(await find(document, 'quay.io', 'team/app')).toEqual(expected);
+    expect(await find(manifest, 'quay.io', 'team/app')).toEqual(expected);
   });
 
   const broken: [name: string, script: string | undefined, fault: string, timeoutMs?: number][] = [
@@ -260,8 +260,8 @@ describe('refuses, without a word of what the file holds,', () => {
     ['auths that are a list', { auths: [LEAK] }],
     ['an entry that is a string', { auths: { 'quay.io': LEAK } }],
     ['an auth without a colon', { auths: { 'quay.io': auth(LEAK) } }],
-  ])('%s', async (_name, document) => {
-    const error = await failure(find(document, 'quay.io'));
+  ])('%s', async (_name, manifest) => {
+    const error = await failure(find(manifest, 'quay.io'));
     expect(error.code).toBe('INVALID_CONFIG');
     expect(JSON.stringify(error) + String(error.stack)).not.toContain('s3cret');
   });
@@ -304,10 +304,10 @@ describe('looks', () => {
       );
       expect(await userOf({ env })).toBe(users[at]);
     }
-    const told = { authFile: await place('empty.json', ''), env };
-    await writeFile(told.authFile, '{}');
-    expect(await userOf(told)).toBeUndefined();
-    expect(await userOf({ env: { ...env, REGISTRY_AUTH_FILE: told.authFile } })).toBeUndefined();
+    const reported = { authFile: await place('empty.json', ''), env };
+    await writeFile(reported.authFile, '{}');
+    expect(await userOf(reported)).toBeUndefined();
+    expect(await userOf({ env: { ...env, REGISTRY_AUTH_FILE: reported.authFile } })).toBeUndefined();
   });
 
   it('past a helper that is missing, in a later file', async () => {

@@ -11,8 +11,8 @@ import { startTokenServer, type TokenServer, type TokenServerOptions } from '../
 const IDENTITY = secret('identity-of-pilot');
 
 /**
- * Asks for images that are not there. A registry says so only to those who may read: to others it says nothing but that
- * they may not.
+ * Asks for images that are not there. A registry says so only to those who may read: to others it says
+ * nothing but that they may not.
  */
 async function codesOf(
   options: TokenServerOptions,

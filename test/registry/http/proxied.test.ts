@@ -127,7 +127,8 @@ describe.each(WAYS)('%s', (_name, way) => {
     ]);
   });
 
-  // Of the addresses of this machine, this one is not loopback by its looks, which would be asked directly anyway.
+  // Of the addresses of this machine, this one is not loopback by its looks, which would be asked directly
+  // anyway.
   it.each<[name: string, noProxy: string, through: boolean]>([
     ['others', 'registry.example,.lan', true],
     ['it', 'registry.example,0.0.0.0', false],

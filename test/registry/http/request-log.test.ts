@@ -85,7 +85,10 @@ describe('each request is told', () => {
   });
 });
 
-/** Scripts all that no log may show: credentials, a token, signed addresses. Gives what may be shown of the requests. */
+/**
+ * Scripts all that no log may show: credentials, a token, signed addresses. Gives what may be shown of the
+ * requests.
+ */
 function keepSecrets(registry: ScriptedRegistry): readonly string[] {
   const { origin } = registry;
   const bearer = { expect: { authorization: `Bearer ${TOKEN}` } };
@@ -181,7 +184,7 @@ describe('nothing is told of queries, user info, credentials and tokens', () => 
 });
 
 it('the debug log of the command shows a line for each request, other levels none', async () => {
-  const told = async (logLevel: 'debug' | 'info'): Promise<string[]> => {
+  const reported = async (logLevel: 'debug' | 'info'): Promise<string[]> => {
     await using registry = await ScriptedRegistry.start([{ on: HEAD.on, dropAfter: -1 }, HEAD]);
     const log: string[] = [];
     await using client = await openRegistry(contextOf({ plainHttp: true, logLevel }, log), []);
@@ -192,11 +195,11 @@ it('the debug log of the command shows a line for each request, other levels non
     new RegExp(
       `^landfall: debug: HEAD http://HOST${MANIFEST} ${answer} [\\d.]+ (ms|s) \\(attempt ${attempt}\\)\\n$`,
     );
-  expect(await told('debug')).toEqual([
+  expect(await reported('debug')).toEqual([
     expect.stringMatching(line('UND_ERR_SOCKET', 1)),
     expect.stringMatching(line('200', 2)),
   ]);
-  expect(await told('info')).toEqual([]);
+  expect(await reported('info')).toEqual([]);
 });
 
 function contextOf(flags: GlobalFlags, lines: string[]): CommandContext {

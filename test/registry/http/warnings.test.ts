@@ -22,7 +22,7 @@ function warned(reply: Reply, ...lines: readonly string[]): Reply {
 }
 
 /** What is told of the answers to a HEAD for the manifest and a GET for a blob. */
-async function told(manifest: readonly string[], body: readonly string[]): Promise<string[]> {
+async function reported(manifest: readonly string[], body: readonly string[]): Promise<string[]> {
   await using registry = await ScriptedRegistry.start([
     { on: HEAD, ...warned(manifestReply('{}'), ...manifest) },
     { on: BLOB, ...warned({ body: bytes }, ...body) },
@@ -52,7 +52,7 @@ describe('of the warnings of several answers', () => {
     ['none of another agent is told', ['299 cache.example "one"'], ['299 - "two"'], ['two']],
     ['nothing is told where there are none', [], [], []],
   ])('%s', async (_name, manifest, body, texts) => {
-    expect(await told(manifest, body)).toEqual(texts);
+    expect(await reported(manifest, body)).toEqual(texts);
   });
 });
 
@@ -83,7 +83,7 @@ it('the same warning is told once, however many tasks and hosts meet it', async 
 });
 
 it('another client is told the same anew', async () => {
-  expect([...(await told(['299 - "one"'], [])), ...(await told(['299 - "one"'], []))]).toEqual([
+  expect([...(await reported(['299 - "one"'], [])), ...(await reported(['299 - "one"'], []))]).toEqual([
     'one',
     'one',
   ]);
@@ -124,7 +124,7 @@ it('nobody need listen', async () => {
 });
 
 it('what is told holds no secret that a registry may have put there: no query of a URL', async () => {
-  expect(await told(['299 - "see https://registry.example/a?token=abc"'], [])).toEqual([
+  expect(await reported(['299 - "see https://registry.example/a?token=abc"'], [])).toEqual([
     'see https://registry.example/a',
   ]);
 });

@@ -1,4 +1,4 @@
-import { HostChain } from '../../../src/registry/hosts/host-chain.js';
+import { MirrorList } from '../../../src/registry/hosts/mirror-list.js';
 import { ALL_CAPABILITIES, type HostConfig } from '../../../src/registry/hosts/host-config.js';
 import { HostHealths } from '../../../src/registry/hosts/host-health.js';
 import { RegistryHosts } from '../../../src/registry/registry-client.js';
@@ -7,13 +7,13 @@ import { Transport } from '../../../src/registry/http/transport.js';
 export const REGISTRY = 'registry.example';
 
 export interface ListChain extends AsyncDisposable {
-  readonly chain: HostChain;
+  readonly chain: MirrorList;
   readonly repository: string;
 }
 
 /**
- * A chain over plain HTTP to the registry at the last of these addresses and mirrors of it at the others, with pauses of
- * milliseconds.
+ * A chain over plain HTTP to the registry at the last of these addresses and mirrors of it at the others,
+ * with pauses of milliseconds.
  */
 export function listChain(...addresses: string[]): ListChain {
   const transport = new Transport();
@@ -38,7 +38,7 @@ export function listChain(...addresses: string[]): ListChain {
     plainHttp: false,
     onWarning: undefined,
   });
-  const chain = new HostChain({
+  const chain = new MirrorList({
     registry: REGISTRY,
     hosts: () => hosts.of(REGISTRY),
     healths: new HostHealths(),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { HostChain } from '../../../src/registry/hosts/host-chain.js';
+import type { MirrorList } from '../../../src/registry/hosts/mirror-list.js';
 import { deleteBlob, deleteManifest, deleteTag } from '../../../src/registry/push/delete.js';
 import { type Descriptor, digestOf, encodedOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { pushFixture } from '../../support/push-fixture.js';
@@ -10,8 +10,8 @@ import { errorReply, manifestReply, ScriptedRegistry, type Step } from '../../su
 
 const BASE = '/v2/team/app';
 
-function json(document: object): Buffer {
-  return Buffer.from(JSON.stringify(document));
+function json(manifestOrIndex: object): Buffer {
+  return Buffer.from(JSON.stringify(manifestOrIndex));
 }
 
 function described(bytes: Buffer): Descriptor {
@@ -26,7 +26,7 @@ const DELETE = `DELETE ${BASE}/manifests/${digest}`;
 
 async function using(
   steps: readonly Step[],
-  action: (chain: HostChain) => Promise<void>,
+  action: (chain: MirrorList) => Promise<void>,
 ): Promise<ScriptedRegistry> {
   await using registry = await ScriptedRegistry.start(steps);
   await using fixture = pushFixture(registry.address);
@@ -34,12 +34,12 @@ async function using(
   return registry;
 }
 
-const manifestOf = (chain: HostChain): Promise<void> => deleteManifest(chain, 'team/app', digest);
-const tagOf = (chain: HostChain): Promise<void> => deleteTag(chain, 'team/app', 'v1');
-const blobOf = (chain: HostChain): Promise<void> => deleteBlob(chain, 'team/app', digest);
+const manifestOf = (chain: MirrorList): Promise<void> => deleteManifest(chain, 'team/app', digest);
+const tagOf = (chain: MirrorList): Promise<void> => deleteTag(chain, 'team/app', 'v1');
+const blobOf = (chain: MirrorList): Promise<void> => deleteBlob(chain, 'team/app', digest);
 
 describe('is deleted', () => {
-  const rows: [name: string, action: (chain: HostChain) => Promise<void>, steps: Step[]][] = [
+  const rows: [name: string, action: (chain: MirrorList) => Promise<void>, steps: Step[]][] = [
     ['a manifest', manifestOf, [GET, { on: DELETE, status: 202 }]],
     ['a manifest, with 200', manifestOf, [GET, { on: DELETE, status: 200 }]],
     ['a tag', tagOf, [{ on: `DELETE ${BASE}/manifests/v1`, status: 202 }]],
@@ -77,64 +77,68 @@ describe('is deleted', () => {
 describe('is not deleted', () => {
   const byTag = `DELETE ${BASE}/manifests/v1`;
   const byBlob = `DELETE ${BASE}/blobs/${digest}`;
-  const rows: [name: string, expected: object, action: (chain: HostChain) => Promise<void>, steps: Step[]][] =
+  const rows: [
+    name: string,
+    expected: object,
+    action: (chain: MirrorList) => Promise<void>,
+    steps: Step[],
+  ][] = [
     [
-      [
-        'a manifest that is not there',
-        { code: 'NOT_FOUND' },
-        manifestOf,
-        [{ ...GET, ...errorReply(404, 'MANIFEST_UNKNOWN') }],
-      ],
-      [
-        'a manifest where deletion is disabled',
-        {
-          code: 'UNSUPPORTED',
-          hint: expect.stringContaining('disabled') as unknown,
-          details: { status: 405, registryCodes: ['UNSUPPORTED'] },
-        },
-        manifestOf,
-        [GET, { on: DELETE, ...errorReply(405, 'UNSUPPORTED') }],
-      ],
-      [
-        'a tag where the registry deletes none, nor its manifest',
-        {
-          code: 'UNSUPPORTED',
-          hint: expect.stringContaining('by its digest') as unknown,
-        },
-        tagOf,
-        [{ on: byTag, ...errorReply(400, 'UNSUPPORTED') }],
-      ],
-      ['a tag that is not there', { code: 'NOT_FOUND' }, tagOf, [{ on: byTag, status: 404 }]],
-      [
-        'a blob where the registry deletes none',
-        {
-          code: 'UNSUPPORTED',
-          hint: expect.stringContaining('garbage') as unknown,
-        },
-        blobOf,
-        [{ on: byBlob, status: 405 }],
-      ],
-      [
-        'a blob where the registry knows of no such thing, tried once',
-        { code: 'UNSUPPORTED' },
-        blobOf,
-        [{ on: byBlob, status: 501 }],
-      ],
-      ['a blob that is not there', { code: 'NOT_FOUND' }, blobOf, [{ on: byBlob, status: 404 }]],
-      ['a blob that may not be deleted', { code: 'DENIED' }, blobOf, [{ on: byBlob, status: 403 }]],
-      [
-        'a blob at a registry that stays away',
-        { code: 'UNAVAILABLE' },
-        blobOf,
-        [{ on: byBlob, status: 503, times: 3 }],
-      ],
-      [
-        'a manifest whose bytes are other ones',
-        { code: 'DIGEST_MISMATCH' },
-        manifestOf,
-        [{ ...GET, body: Buffer.from('{}') }],
-      ],
-    ];
+      'a manifest that is not there',
+      { code: 'NOT_FOUND' },
+      manifestOf,
+      [{ ...GET, ...errorReply(404, 'MANIFEST_UNKNOWN') }],
+    ],
+    [
+      'a manifest where deletion is disabled',
+      {
+        code: 'UNSUPPORTED',
+        hint: expect.stringContaining('disabled') as unknown,
+        details: { status: 405, registryCodes: ['UNSUPPORTED'] },
+      },
+      manifestOf,
+      [GET, { on: DELETE, ...errorReply(405, 'UNSUPPORTED') }],
+    ],
+    [
+      'a tag where the registry deletes none, nor its manifest',
+      {
+        code: 'UNSUPPORTED',
+        hint: expect.stringContaining('by its digest') as unknown,
+      },
+      tagOf,
+      [{ on: byTag, ...errorReply(400, 'UNSUPPORTED') }],
+    ],
+    ['a tag that is not there', { code: 'NOT_FOUND' }, tagOf, [{ on: byTag, status: 404 }]],
+    [
+      'a blob where the registry deletes none',
+      {
+        code: 'UNSUPPORTED',
+        hint: expect.stringContaining('garbage') as unknown,
+      },
+      blobOf,
+      [{ on: byBlob, status: 405 }],
+    ],
+    [
+      'a blob where the registry knows of no such thing, tried once',
+      { code: 'UNSUPPORTED' },
+      blobOf,
+      [{ on: byBlob, status: 501 }],
+    ],
+    ['a blob that is not there', { code: 'NOT_FOUND' }, blobOf, [{ on: byBlob, status: 404 }]],
+    ['a blob that may not be deleted', { code: 'DENIED' }, blobOf, [{ on: byBlob, status: 403 }]],
+    [
+      'a blob at a registry that stays away',
+      { code: 'UNAVAILABLE' },
+      blobOf,
+      [{ on: byBlob, status: 503, times: 3 }],
+    ],
+    [
+      'a manifest whose bytes are other ones',
+      { code: 'DIGEST_MISMATCH' },
+      manifestOf,
+      [{ ...GET, body: Buffer.from('{}') }],
+    ],
+  ];
   it.each(rows)('%s', async (_name, expected, action, steps) => {
     expect(await failure(using(steps, action))).toMatchObject(expected);
   });

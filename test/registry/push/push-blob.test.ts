@@ -45,7 +45,10 @@ async function pushed(
   return { outcome, seen: registry.seen, offsets, registry };
 }
 
-/** The first attempt, by which the client finds out that the registry speaks no TLS, is no HTTP and not among these. */
+/**
+ * The first attempt, by which the client finds out that the registry speaks no TLS, is no HTTP and not among
+ * these.
+ */
 describe('a blob is pushed', () => {
   const rows: [name: string, bytes: Buffer, expected: string[], options?: UploadRegistryOptions][] = [
     ['in one PUT where it is small', small, ['HEAD', 'POST', 'PUT (100000)']],
@@ -183,13 +186,13 @@ describe('a blob is pushed', () => {
   it('with its progress', async () => {
     await using registry = await UploadRegistry.start();
     await using fixture = pushFixture(registry.address);
-    const told: number[] = [];
+    const reported: number[] = [];
     await fixture.pusher.push(blobOf(large), sourceOf(large).open, {
-      onProgress: (bytes) => told.push(bytes),
+      onProgress: (bytes) => reported.push(bytes),
     });
-    expect(told.at(-1)).toBe(large.length);
-    expect(told.length).toBeGreaterThan(10);
-    expect(told).toEqual([...told].sort((a, b) => a - b));
+    expect(reported.at(-1)).toBe(large.length);
+    expect(reported.length).toBeGreaterThan(10);
+    expect(reported).toEqual([...reported].sort((a, b) => a - b));
   });
 });
 
@@ -222,7 +225,8 @@ describe('an interrupted upload', () => {
         'HEAD',
         'POST',
         `PATCH whole (${5 * MiB})`,
-        // All below the first place at which the digest's state is kept, which is reached by reading ahead or not.
+        // All below the first place at which the digest's state is kept, which is reached by reading ahead or
+        // not.
         ...[1, 2, 3, 4].flatMap((at) => [
           'GET',
           `PATCH ${at * STEP}-${5 * MiB - 1} (${5 * MiB - at * STEP})`,

@@ -17,8 +17,8 @@ import { errorReply, manifestReply, ScriptedRegistry, type Step } from '../../su
 
 const BASE = '/v2/team/app';
 
-function json(document: object): Buffer {
-  return Buffer.from(JSON.stringify(document));
+function json(manifestOrIndex: object): Buffer {
+  return Buffer.from(JSON.stringify(manifestOrIndex));
 }
 
 function described(bytes: Buffer, mediaType: string = MEDIA_TYPES.ociManifest): Descriptor {
@@ -343,7 +343,7 @@ describe('a manifest with a subject', () => {
 
 describe('a list of referrers that others are changing', () => {
   it('is not waited for after an abort, and is changed by those that still want it', async () => {
-    const gate = deferred<undefined>();
+    const limiter = deferred<undefined>();
     let list: Buffer | undefined;
     await using registry = await ScriptedRegistry.start([
       {
@@ -351,7 +351,7 @@ describe('a list of referrers that others are changing', () => {
         times: 'any',
         reply: () => ({
           ...(list === undefined ? { status: 404 } : manifestReply(list, MEDIA_TYPES.ociIndex)),
-          after: gate.promise,
+          after: limiter.promise,
         }),
       },
       {
@@ -374,7 +374,7 @@ describe('a list of referrers that others are changing', () => {
     const third = add('third');
     leaving.abort();
     expect(await second).toMatchObject({ code: 'ABORTED' });
-    gate.resolve(undefined);
+    limiter.resolve(undefined);
     await Promise.all([first, third]);
     expect((JSON.parse(String(list)) as { manifests: unknown[] }).manifests).toHaveLength(2);
   });

@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest';
-import { disagreements, type VersionFacts } from '../../../scripts/release/agreement.js';
+import { disagreements, type VersionInfo } from '../../../scripts/release/agreement.js';
 
-const AGREED: VersionFacts = {
+const AGREED: VersionInfo = {
   manifest: '0.2.0',
   lock: '0.2.0',
   changelog: '## Unreleased\n\n- Sails.\n\n## 0.1.0 - 2026-01-02\n',
   tags: ['v0.1.0', 'other'],
 };
 
-it.each<[string, Partial<VersionFacts>, readonly string[]]>([
+it.each<[string, Partial<VersionInfo>, readonly string[]]>([
   ['all agree', {}, []],
   ['it is the first one', { changelog: '## Unreleased\n', tags: [] }, []],
   ['the version is none', { manifest: '2' }, ["package.json's version, 2, is none"]],

@@ -16,13 +16,13 @@ describe('a release', () => {
   let root: string;
   let work: string;
   let calls: string[];
-  let told: string[];
+  let reported: string[];
 
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'landfall-release-'));
     work = await mkdtemp(join(tmpdir(), 'landfall-release-'));
     calls = [];
-    told = [];
+    reported = [];
     const version = JSON.stringify({ version: '0.2.0' });
     await writeFile(join(root, 'package.json'), version);
     await writeFile(join(root, 'package-lock.json'), version);
@@ -59,7 +59,7 @@ describe('a release', () => {
       date: '2026-11-29',
       dryRun: false,
       run,
-      tell: (line) => told.push(line),
+      emit: (line) => reported.push(line),
       ...change,
     });
   }
@@ -105,15 +105,15 @@ describe('a release', () => {
   it('publishes nothing, and says what is next', async () => {
     await release();
     expect(calls.filter((call) => /publish|push|commit|annotate/.test(call))).toEqual([]);
-    expect(told.at(-1)).toContain('npm publish release/landfall-0.2.0.tgz');
-    expect(told.at(-1)).toContain('git tag --annotate v0.2.0');
+    expect(reported.at(-1)).toContain('npm publish release/landfall-0.2.0.tgz');
+    expect(reported.at(-1)).toContain('git tag --annotate v0.2.0');
   });
 
   it('of which nothing is done but checked, with --dry-run', async () => {
     await release({}, { dryRun: true });
     expect(calls).toEqual(['git status --porcelain', 'git tag --list']);
-    expect(told.join('\n')).toContain('10/10 write CHANGELOG.md');
-    expect(told.at(-1)).toContain('- Sails.');
+    expect(reported.join('\n')).toContain('10/10 write CHANGELOG.md');
+    expect(reported.at(-1)).toContain('- Sails.');
     expect(await changelog()).toBe(CHANGELOG);
   });
 
@@ -144,7 +144,7 @@ describe('a release', () => {
 
   it('goes on where the registry offers no audit, and says so', async () => {
     await release({ 'npm audit': JSON.stringify({ message: '405 Method Not Allowed', statusCode: 405 }) });
-    expect(told.join('\n')).toContain('the registry does not offer it (405 Method Not Allowed)');
-    expect(told.at(-1)).toContain('What is next');
+    expect(reported.join('\n')).toContain('the registry does not offer it (405 Method Not Allowed)');
+    expect(reported.at(-1)).toContain('What is next');
   });
 });

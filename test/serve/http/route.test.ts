@@ -6,7 +6,7 @@ import { parseRoute, type Route } from '../../../src/serve/http/route.js';
 const digest = `sha256:${'a'.repeat(64)}`;
 
 /** A route in one line: kind, repository, what of it. */
-function told(route: Route): string {
+function reported(route: Route): string {
   switch (route.kind) {
     case 'page':
       return `page ${route.path}`;
@@ -31,7 +31,7 @@ function told(route: Route): string {
 
 function answerTo(target: string): string {
   try {
-    return told(parseRoute(target));
+    return reported(parseRoute(target));
   } catch (error) {
     if (error instanceof RegistryFault) return `${error.status} ${error.code}`;
     throw error;

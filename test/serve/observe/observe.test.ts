@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import { MetricsServer } from '../../../src/observe/metrics-server.js';
-import { accessFacts, accessLine, type ServedRequest, ServeMetrics } from '../../../src/serve/index.js';
+import { accessFields, accessLine, type ServedRequest, ServeMetrics } from '../../../src/serve/index.js';
 import { WritableRegistry } from '../push/writable-registry.js';
 
 const REQUEST: ServedRequest = {
@@ -46,8 +46,8 @@ describe('the line of a request', () => {
 
   test('has the same facts for programs', () => {
     const secret = { path: 'http://a:harbour@x/v2/', referer: 'http://a:harbour@x/' };
-    const facts = accessFacts({ ...REQUEST, ...secret, user: 'pilot', userAgent: 'x', receivedBytes: 3 });
-    expect(facts).toEqual({
+    const info = accessFields({ ...REQUEST, ...secret, user: 'pilot', userAgent: 'x', receivedBytes: 3 });
+    expect(info).toEqual({
       client: '192.0.2.7',
       user: 'pilot',
       method: 'GET',

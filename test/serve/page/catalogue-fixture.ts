@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-import type { BlobProvider, DocumentFacts } from '../../../src/content/index.js';
+import type { BlobProvider, ManifestInfo } from '../../../src/content/index.js';
 import {
   type Catalogue,
   makeCatalogue,
@@ -24,7 +24,7 @@ export interface FixtureImage {
 /** A mirror in memory, for its pages: documents and configs, and layers that nobody could read. */
 export class CatalogueFixture {
   readonly images: NamedImage[] = [];
-  readonly documents: Map<Digest, DocumentFacts> = new Map<Digest, DocumentFacts>();
+  readonly documents: Map<Digest, ManifestInfo> = new Map<Digest, ManifestInfo>();
   /** What was read so far. */
   readonly opened: Digest[] = [];
   readonly #blobs = new Map<Digest, Buffer>();
@@ -126,13 +126,13 @@ export class CatalogueFixture {
   #document(
     document: object,
     mediaType: string,
-    { children, ...facts }: { children: readonly Descriptor[]; subject?: Digest; platform?: string },
+    { children, ...info }: { children: readonly Descriptor[]; subject?: Digest; platform?: string },
   ): Descriptor {
     const descriptor = this.#blob(JSON.stringify(document), mediaType);
     this.documents.set(descriptor.digest, {
       digest: descriptor.digest,
       mediaType,
-      ...facts,
+      ...info,
       children: children.map(({ digest, size }) => ({ digest, size })),
       chainIds: [],
     });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { OciLayout } from '../../../src/content/index.js';
-import { recordDocuments } from '../../../src/engine/images/image.js';
+import { recordManifests } from '../../../src/engine/images/image.js';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import { LayoutSource } from '../../../src/serve/index.js';
 import { SourceCatalogue, StoreCatalogue } from '../../../src/serve/page/store-catalogue.js';
@@ -28,7 +28,7 @@ describe('the catalogue', () => {
     let catalogue: StoreCatalogue;
     beforeEach(async () => {
       store = await openStore({ root: join(work, 'store'), workers: 1, snapshotter: 'native' });
-      const { database, documents, catalog: images, content } = store;
+      const { database, manifests: documents, catalog: images, content } = store;
       catalogue = new StoreCatalogue({ database, documents: [documents], images, content });
     });
     afterEach(() => store.close());
@@ -42,7 +42,7 @@ describe('the catalogue', () => {
     };
     const add = async (name: string): Promise<void> => {
       for (const bytes of layout.blobs.values()) await put(bytes);
-      await recordDocuments(store, layout.target);
+      await recordManifests(store, layout.target);
       await store.images.put({ name, target: layout.target });
     };
 
@@ -69,7 +69,7 @@ describe('the catalogue', () => {
 
     it('is not made anew all the time where that takes long', async () => {
       await add(NAME);
-      const { database, documents, catalog: images, content } = store;
+      const { database, manifests: documents, catalog: images, content } = store;
       // Each look at the clock takes a second, and so does making the catalogue.
       let now = 0;
       const slow = new StoreCatalogue({
@@ -99,7 +99,7 @@ describe('the catalogue', () => {
         ),
         MEDIA_TYPES.ociManifest,
       );
-      await recordDocuments(store, signature);
+      await recordManifests(store, signature);
       const { images } = await catalogue.catalogue();
       expect(images[0]?.referrers).toEqual([
         { digest: signature.digest, kind: 'signature', type: 'application/vnd.cncf.notary.signature' },

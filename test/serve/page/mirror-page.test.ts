@@ -103,10 +103,10 @@ describe('the pages of a mirror', () => {
     });
     fixture.refer(target, 'application/vnd.dev.cosign.artifact.sig.v1+json');
     const markup = await text('/images/quay.io/team/app:1');
-    const [facts] = fixture.documents.values();
+    const [info] = fixture.documents.values();
     for (const shown of [
       target.digest,
-      ...(facts?.children.map(({ digest }) => digest) ?? []),
+      ...(info?.children.map(({ digest }) => digest) ?? []),
       '2025-12-24T10:00:00Z',
       '[&quot;/app&quot;]',
       '[&quot;--serve&quot;]',
@@ -118,7 +118,7 @@ describe('the pages of a mirror', () => {
     ]) {
       expect(markup).toContain(shown);
     }
-    expect(fixture.opened).toEqual([target.digest, facts?.children[0]?.digest]);
+    expect(fixture.opened).toEqual([target.digest, info?.children[0]?.digest]);
   });
 
   it('show the platform that is asked for', async () => {

@@ -8,7 +8,10 @@ import { deferred, type Deferred } from '../../../src/concurrency/index.js';
 /** What is to go wrong with a request; undefined: nothing. */
 export type Trouble = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
 
-/** A registry in memory whose blobs can be held back in the middle, and that can be away and come back at its address. */
+/**
+ * A registry in memory whose blobs can be held back in the middle, and that can be away and come back at its
+ * address.
+ */
 export class GatedUpstream implements AsyncDisposable {
   /** `GET /v2/…`, with the range where one was asked for. */
   readonly requests: string[] = [];
@@ -20,7 +23,7 @@ export class GatedUpstream implements AsyncDisposable {
   cut = 0;
   /** Answers in the place of this registry where it returns true. */
   trouble: Trouble | undefined;
-  #gate: Deferred<undefined> | undefined;
+  #admission: Deferred<undefined> | undefined;
   readonly #sockets = new Set<Socket>();
   #server: http.Server | undefined;
   #port = 0;
@@ -36,7 +39,7 @@ export class GatedUpstream implements AsyncDisposable {
     return `127.0.0.1:${this.#port}`;
   }
 
-  /** Adds content; a document gets its type. */
+  /** Adds content; a manifest gets its type. */
   add(content: Buffer | object, mediaType?: string): { mediaType: string; digest: string; size: number } {
     const bytes = Buffer.isBuffer(content) ? content : Buffer.from(JSON.stringify(content));
     const digest = digestOf(bytes);
@@ -48,11 +51,11 @@ export class GatedUpstream implements AsyncDisposable {
 
   /** From now on a blob's body stops in its middle. Returns what lets all of them go on. */
   hold(): () => void {
-    const gate = deferred<undefined>();
-    this.#gate = gate;
+    const admission = deferred<undefined>();
+    this.#admission = admission;
     return () => {
-      this.#gate = undefined;
-      gate.resolve(undefined);
+      this.#admission = undefined;
+      admission.resolve(undefined);
     };
   }
 
@@ -84,7 +87,7 @@ export class GatedUpstream implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#gate?.resolve(undefined);
+    this.#admission?.resolve(undefined);
     await this.away();
   }
 
@@ -138,7 +141,7 @@ export class GatedUpstream implements AsyncDisposable {
     response.on('close', () => {
       if (!response.writableFinished) this.cut += 1;
     });
-    if (kind === 'blobs') await this.#gate?.promise;
+    if (kind === 'blobs') await this.#admission?.promise;
     response.end(body.subarray(middle));
   }
 }

@@ -34,7 +34,7 @@ it('knows each index that leads to a manifest once, however many ways lead there
   // Two on each level that list both of the level below: a million ways up.
   for (let level = 0; level < 20; level += 1) {
     const two = ['left', 'right'].map((side) => indexOf(below, { side }));
-    for (const { at, index } of two) await pending.add('registry.example/team/app', at, { document: index });
+    for (const { at, index } of two) await pending.add('registry.example/team/app', at, { manifest: index });
     below = two.map(({ at }) => at);
   }
   const found = pending.indexesOf(manifest.digest);
@@ -56,8 +56,8 @@ it.each(['index', 'manifest'] as const)(
       lease.addBlob = () => Promise.reject(new ContentError('NO_SPACE', 'the disk is full'));
       return lease;
     });
-    const { at, document } = documentOf(kind);
-    const add = (): Promise<void> => pending.add('registry.example/team/app', at, { document });
+    const { at, manifest } = documentOf(kind);
+    const add = (): Promise<void> => pending.add('registry.example/team/app', at, { manifest });
     await expect(add()).rejects.toMatchObject({ code: 'NO_SPACE' });
     expect(await store.database.all('SELECT id FROM leases')).toEqual([]);
     expect(pending.has(at.digest)).toBe(false);
@@ -69,14 +69,14 @@ it.each(['index', 'manifest'] as const)(
   },
 );
 
-function documentOf(kind: 'index' | 'manifest'): { at: Descriptor; document: ImageIndex | ImageManifest } {
+function documentOf(kind: 'index' | 'manifest'): { at: Descriptor; manifest: ImageIndex | ImageManifest } {
   const child = { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(Buffer.from('{}')), size: 2 };
   if (kind === 'index') {
     const { at, index } = indexOf([{ ...child, mediaType: MEDIA_TYPES.ociManifest }], {});
-    return { at, document: index };
+    return { at, manifest: index };
   }
   const mediaType = MEDIA_TYPES.ociManifest;
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: child, layers: [] }));
-  const document = parseManifest(bytes, mediaType);
-  return { at: { mediaType, digest: digestOf(bytes), size: bytes.length }, document };
+  const manifest = parseManifest(bytes, mediaType);
+  return { at: { mediaType, digest: digestOf(bytes), size: bytes.length }, manifest };
 }

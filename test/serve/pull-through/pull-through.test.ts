@@ -157,7 +157,7 @@ describe('a mirror that is filled on demand', () => {
       await pull('all', arm);
       await vi.waitFor(
         async () => {
-          expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
+          expect((await mirror.store.manifests.get(arm.manifest.digest as never))?.platform).toBe(
             'linux/arm64',
           );
         },
@@ -177,7 +177,7 @@ describe('a mirror that is filled on demand', () => {
       await pull('all', arm);
       await vi.waitFor(
         async () => {
-          expect((await mirror.store.documents.get(arm.manifest.digest as never))?.platform).toBe(
+          expect((await mirror.store.manifests.get(arm.manifest.digest as never))?.platform).toBe(
             'linux/arm64',
           );
         },
@@ -354,7 +354,7 @@ describe('a mirror that is filled on demand', () => {
       }
       expect(await mirror.store.content.info(digest as never)).toBeUndefined();
       expect(await named(':1')).toBeUndefined();
-      expect(await mirror.store.documents.get(manifest.digest as never)).toBeUndefined();
+      expect(await mirror.store.manifests.get(manifest.digest as never)).toBeUndefined();
     });
 
     it('of a small blob are refused with a status', async () => {
@@ -491,7 +491,7 @@ describe('a mirror that is filled on demand', () => {
     for (const { digest } of [second.config, ...second.layers]) await get(`blobs/${digest}`);
     await vi.waitFor(
       async () => {
-        expect(await mirror.store.documents.get(second.manifest.digest as never)).toBeDefined();
+        expect(await mirror.store.manifests.get(second.manifest.digest as never)).toBeDefined();
       },
       { timeout: 30_000 },
     );

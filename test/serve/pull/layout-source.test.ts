@@ -143,14 +143,14 @@ test('manifests and blobs that a layout holds by sha512 are had by it', async ()
     source: new LayoutSource(await OciLayout.open(directory), directory),
   });
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
-  const told: unknown[] = [];
+  const reported: unknown[] = [];
   for (const path of ['manifests/1', `manifests/${manifest.digest}`, `blobs/${config.digest}`]) {
     const { status, headers } = await ask(port, `/v2/team/app/${path}`);
-    told.push([status, headers['docker-content-digest']]);
+    reported.push([status, headers['docker-content-digest']]);
   }
   const referrers = await ask(port, `/v2/team/app/referrers/${config.digest}`);
   await server.close();
   await rm(directory, { recursive: true });
-  expect(told).toEqual([manifest, manifest, config].map(({ digest }) => [200, digest]));
+  expect(reported).toEqual([manifest, manifest, config].map(({ digest }) => [200, digest]));
   expect(JSON.parse(referrers.body)).toMatchObject({ manifests: [{ digest: manifest.digest }] });
 });

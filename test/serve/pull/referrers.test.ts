@@ -40,8 +40,8 @@ function artifact(o: Artifact): Descriptor {
   const { artifactType, annotations } = o;
   const whom = 'subject' in o ? o.subject : subject;
   const type = MEDIA_TYPES.ociManifest;
-  const document = { schemaVersion: 2, mediaType: type, artifactType, config, layers: [], annotations };
-  return source.add(JSON.stringify({ ...document, subject: whom }), type);
+  const manifest = { schemaVersion: 2, mediaType: type, artifactType, config, layers: [], annotations };
+  return source.add(JSON.stringify({ ...manifest, subject: whom }), type);
 }
 
 function indexOf(manifests: readonly Descriptor[], fields: object = {}): Descriptor {
@@ -56,8 +56,8 @@ async function referrers(
   const reply = await ask(port, `/v2/team/app/referrers/${digest}${query}`);
   expect(reply.status).toBe(200);
   expect(reply.headers['content-type']).toBe(MEDIA_TYPES.ociIndex);
-  const document = parseManifest(Buffer.from(reply.body, 'latin1'), MEDIA_TYPES.ociIndex);
-  return { reply, found: document.kind === 'index' ? document.manifests : [] };
+  const manifest = parseManifest(Buffer.from(reply.body, 'latin1'), MEDIA_TYPES.ociIndex);
+  return { reply, found: manifest.kind === 'index' ? manifest.manifests : [] };
 }
 
 const digestsOf = (found: readonly Descriptor[]): string[] => found.map(({ digest }) => digest);

@@ -59,7 +59,7 @@ describe('blobs that were dropped, served', () => {
 
   it('are fetched once for all who want them at the same time', async () => {
     let end: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => (end = resolve));
+    const admission = new Promise<void>((resolve) => (end = resolve));
     let asked = 0;
     const info = source.blobs.info.bind(source.blobs);
     source.blobs.info = (digest): ReturnType<typeof info> => {
@@ -69,7 +69,7 @@ describe('blobs that were dropped, served', () => {
       return info(digest);
     };
     restore = async (): Promise<void> => {
-      await gate;
+      await admission;
       source.add(CONTENT);
     };
     const answers = await Promise.all([1, 2, 3].map(() => ask(port, path())));

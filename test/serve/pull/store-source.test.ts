@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { DocumentStore, ImageStore, LocalContentStore, openLayout } from '../../../src/content/index.js';
+import { ManifestStore, ImageStore, LocalContentStore, openLayout } from '../../../src/content/index.js';
 import type { MetadataDatabase } from '../../../src/metadata/index.js';
 import { createRegistryServer, StoreSource } from '../../../src/serve/index.js';
 import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../../src/spec/index.js';
@@ -123,15 +123,15 @@ test('what a repository holds is there by tag and by digest, and what comes is',
 });
 
 test('serves the signatures that were kept beside an image, to its own repository', async () => {
-  const documents = new DocumentStore(database);
-  const records = { documents, database };
+  const manifestStore = new ManifestStore(database);
+  const records = { manifests: manifestStore, database };
   source = new StoreSource({ images, content, records });
   const image = await addImage('image');
   await images.put({ name: 'quay.io/team/app:1', target: image });
   const bundle = await addImage('bundle', { subject: image });
   const byTag = await addImage('signature');
-  const facts = { subject: image.digest, mediaType: MEDIA_TYPES.ociManifest, children: [], chainIds: [] };
-  await documents.put([bundle, byTag].map(({ digest }) => ({ ...facts, digest })));
+  const info = { subject: image.digest, mediaType: MEDIA_TYPES.ociManifest, children: [], chainIds: [] };
+  await manifestStore.put([bundle, byTag].map(({ digest }) => ({ ...info, digest })));
   const tag = `${image.digest.replace(':', '-')}.sig`;
   const kept = async (of: StoreSource, repository: string): Promise<unknown[]> => [
     await of.resolve(repository, tag),

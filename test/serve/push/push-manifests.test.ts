@@ -108,7 +108,7 @@ test('what is pushed is an image of the store, under the name that a pull of the
     const bytes = await registry.manifest(path);
     expect((await registry.putManifest(path, '1', bytes)).status).toBe(201);
     expect((await registry.store.images.get(name))?.target.digest).toBe(digestOf(bytes));
-    expect((await registry.store.documents.get(digestOf(bytes)))?.children).toHaveLength(2);
+    expect((await registry.store.manifests.get(digestOf(bytes)))?.children).toHaveLength(2);
   }
 });
 

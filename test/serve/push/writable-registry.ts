@@ -133,9 +133,9 @@ export class WritableRegistry implements AsyncDisposable {
   }
 
   #create(): RegistryServer {
-    const { catalog: images, content, documents, database } = this.#store;
+    const { catalog: images, content, manifests, database } = this.#store;
     return createRegistryServer({
-      source: new StoreSource({ images, content, records: { documents, database, ownManifests: true } }),
+      source: new StoreSource({ images, content, records: { manifests, database, ownManifests: true } }),
       target: new StoreTarget(this.#store),
       onRequest: (request) => this.served.push(request),
       ...this.#options,

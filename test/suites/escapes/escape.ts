@@ -1,6 +1,6 @@
 /**
- * An attempt to reach what lies outside: a {@link Sentinel}, which nothing may touch. Whatever becomes of the attempt itself,
- * nothing that holds the sentinel's content may appear inside either.
+ * An attempt to reach what lies outside: a {@link Sentinel}, which nothing may touch. Whatever becomes of the
+ * attempt itself, nothing that holds the sentinel's content may appear inside either.
  */
 export interface Escape {
   readonly name: string;

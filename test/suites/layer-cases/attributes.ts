@@ -2,7 +2,10 @@ import { IMPLIED, type LayerCase } from '../../support/layer-case.js';
 import { device, directory, fifo, file, hardLink, symlink } from '../../support/tar-builder.js';
 
 const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex');
-/** user::rwx, group::r-x, mask::r-x, other::r-x, as the kernel stores them: more than a mode says, and without any ID. */
+/**
+ * user::rwx, group::r-x, mask::r-x, other::r-x, as the kernel stores them: more than a mode says, and without
+ * any ID.
+ */
 const ACL = Buffer.from('0200000001000700ffffffff04000500ffffffff10000500ffffffff20000500ffffffff', 'hex');
 const ACL_SHOWN = `0x${ACL.toString('hex')}`;
 const ALL = { uid: 5, gid: 6, mtime: 7 };

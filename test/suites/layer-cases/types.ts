@@ -1,7 +1,10 @@
 import type { LayerCase } from '../../support/layer-case.js';
 import { device, directory, fifo, file, hardLink, symlink } from '../../support/tar-builder.js';
 
-/** What makes a path something of a kind, marked so that one maker's is told from another's, and what it is then. */
+/**
+ * What makes a path something of a kind, marked so that one maker's is told from another's, and what it is
+ * then.
+ */
 interface Kind {
   parts(path: string, mark: string): readonly Buffer[];
   tree(path: string, mark: string): Record<string, string>;
@@ -77,7 +80,10 @@ function expected(): Record<string, string> {
 
 const SAME = [['target-new', ...Object.keys(KINDS).map((under) => `link-over-${under}`)]];
 
-/** Each kind in the place of each kind: a directory over a directory keeps what is in it, all else is made anew. */
+/**
+ * Each kind in the place of each kind: a directory over a directory keeps what is in it, all else is made
+ * anew.
+ */
 export const TYPE_CASES: readonly LayerCase[] = [
   { name: 'each over each, in one layer', layers: [[...OLD, ...NEW]], tree: expected(), same: SAME },
   { name: 'each over each of a lower layer', layers: [OLD, NEW], tree: expected(), same: SAME },

@@ -76,8 +76,8 @@ export interface Corpus {
 }
 
 /**
- * Makes the tree of `make-tree.py` below a directory, and packs it in every way; about a second. Who is not root gets a tree without
- * devices, owners and the attributes that only root may set.
+ * Makes the tree of `make-tree.py` below a directory, and packs it in every way; about a second. Who is not
+ * root gets a tree without devices, owners and the attributes that only root may set.
  */
 export function makeCorpus(directory: string): Corpus {
   const source = join(directory, 'source');

@@ -11,7 +11,7 @@ export interface Listed {
   /** Names of archives; it shows in each of these. */
   readonly archives: readonly string[];
   readonly paths: RegExp;
-  readonly facts: RegExp;
+  readonly info: RegExp;
   readonly reason: string;
 }
 
@@ -19,7 +19,7 @@ export interface Listed {
 export function expectListed(archive: string, found: readonly Differing[], rows: readonly Listed[]): void {
   const listed = rows.filter(({ archives }) => archives.includes(archive));
   const shows = ({ path, fact }: Differing, row: Listed): boolean =>
-    row.paths.test(path) && row.facts.test(fact);
+    row.paths.test(path) && row.info.test(fact);
   expect(
     found.filter((difference) => !listed.some((row) => shows(difference, row))),
     'not listed',

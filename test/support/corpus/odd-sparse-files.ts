@@ -3,8 +3,8 @@ import { archive, entry, file, pax } from '../tar-builder.js';
 import type { OddArchive } from './odd-archive.js';
 
 /**
- * GNU tar reads content by blocks, so all stretches but the last are whole blocks here, as it writes them; and it lets a
- * file end with its last stretch, so there is an empty one at the end.
+ * GNU tar reads content by blocks, so all stretches but the last are whole blocks here, as it writes them;
+ * and it lets a file end with its last stretch, so there is an empty one at the end.
  */
 const CONTENT = 'x'.repeat(512) + 'y'.repeat(1024) + 'last';
 const MAP: SparseMap = [

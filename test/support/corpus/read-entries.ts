@@ -2,12 +2,18 @@ import { extract, type Header } from 'tar-stream';
 import type { TarEntry } from '../../../src/unpack/tar/tar-header.js';
 import { TarReader } from '../../../src/unpack/tar/tar-reader.js';
 
-/** One entry as a reader of archives tells of it; texts, so that two can be held against each other fact by fact. */
-export type EntryFacts = Readonly<Record<string, string>>;
+/**
+ * One entry as a reader of archives tells of it; texts, so that two can be held against each other fact by
+ * fact.
+ */
+export type EntryInfo = Readonly<Record<string, string>>;
 
-/** What the reader under test makes of an archive whose chunks have a given size. Each is overwritten after its turn, as a decoder does it. */
-export function entriesOf(bytes: Buffer, chunkBytes: number): EntryFacts[] {
-  const entries: EntryFacts[] = [];
+/**
+ * What the reader under test makes of an archive whose chunks have a given size. Each is overwritten after
+ * its turn, as a decoder does it.
+ */
+export function entriesOf(bytes: Buffer, chunkBytes: number): EntryInfo[] {
+  const entries: EntryInfo[] = [];
   let current: TarEntry | undefined;
   let content = new Checksum();
   const reader = new TarReader({
@@ -18,7 +24,7 @@ export function entriesOf(bytes: Buffer, chunkBytes: number): EntryFacts[] {
     data: (chunk) => content.update(chunk),
     endEntry: () => {
       if (current === undefined) throw new Error('an entry ended that had not begun');
-      entries.push(factsOf(current, content));
+      entries.push(infoOf(current, content));
       current = undefined;
     },
   });
@@ -31,7 +37,7 @@ export function entriesOf(bytes: Buffer, chunkBytes: number): EntryFacts[] {
   return entries;
 }
 
-function factsOf(entry: TarEntry, content: Checksum): EntryFacts {
+function infoOf(entry: TarEntry, content: Checksum): EntryInfo {
   return {
     path: fromUtf8(entry.path),
     type: entry.sparse === undefined ? entry.type : `sparse ${entry.type}`,
@@ -50,8 +56,8 @@ function factsOf(entry: TarEntry, content: Checksum): EntryFacts {
 }
 
 /** What tar-stream makes of an archive, or the message of its error. */
-export async function tarStreamEntries(bytes: Buffer): Promise<EntryFacts[] | string> {
-  const entries: EntryFacts[] = [];
+export async function tarStreamEntries(bytes: Buffer): Promise<EntryInfo[] | string> {
+  const entries: EntryInfo[] = [];
   // Its types do not have this option.
   const options: object = { allowUnknownFormat: true };
   const unpack = extract(options);
@@ -59,7 +65,7 @@ export async function tarStreamEntries(bytes: Buffer): Promise<EntryFacts[] | st
     const content = new Checksum();
     stream.on('data', (chunk) => content.update(chunk as Buffer));
     stream.on('end', () => {
-      entries.push(streamFacts(header as StreamHeader, content));
+      entries.push(streamInfo(header as StreamHeader, content));
       next();
     });
   });
@@ -89,7 +95,7 @@ const STREAM_TYPES: Readonly<Record<string, string>> = {
 };
 const XATTR = 'SCHILY.xattr.';
 
-function streamFacts(header: StreamHeader, content: Checksum): EntryFacts {
+function streamInfo(header: StreamHeader, content: Checksum): EntryInfo {
   const { type, pax, mtime } = header;
   const isLink = type === 'link' || type === 'symlink';
   const xattrs = Object.entries(pax ?? {}).filter(([key]) => key.startsWith(XATTR));

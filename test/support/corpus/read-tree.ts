@@ -2,14 +2,15 @@ import { execFileSync } from 'node:child_process';
 import type { BytePath } from '../../../src/system/index.js';
 
 /**
- * What one path is, by the machine's own tools, so that what landfall unpacked is not judged by its own code: type, mode,
- * owner, size (not of directories), target, links (all paths of one file), mtime (seconds, dot, nanoseconds after them),
- * device, content (its digest), and `xattr NAME` for each attribute, in hexadecimal digits.
+ * What one path is, by the machine's own tools, so that what landfall unpacked is not judged by its own code:
+ * type, mode, owner, size (not of directories), target, links (all paths of one file), mtime (seconds, dot,
+ * nanoseconds after them), device, content (its digest), and `xattr NAME` for each attribute, in hexadecimal
+ * digits.
  */
-export type PathFacts = Readonly<Record<string, string>>;
+export type PathInfo = Readonly<Record<string, string>>;
 
 /** By path, bytes as latin1; the root is `''`. */
-export type TreeFacts = ReadonlyMap<BytePath, PathFacts>;
+export type TreeInfo = ReadonlyMap<BytePath, PathInfo>;
 
 /** Between the four listings, whose fields end in NUL. */
 const NEXT = '-- next listing --';
@@ -29,7 +30,7 @@ getfattr -R -h -d -m - -e hex --absolute-names .
 
 const FIELDS = 9;
 
-export function readTree(directory: string): TreeFacts {
+export function readTree(directory: string): TreeInfo {
   const output = execFileSync('sh', ['-c', LIST, 'list', directory, NEXT], { maxBuffer: 1 << 28 });
   const [entries = '', digests = '', devices = '', xattrs = ''] = output.toString('latin1').split(NEXT);
   const tree = new Map<BytePath, Record<string, string>>();
@@ -52,9 +53,9 @@ export function readTree(directory: string): TreeFacts {
     if (!isDirectory && nlink !== '1') links.set(inode, [...(links.get(inode) ?? []), path]);
   }
   const add = (path: BytePath, name: string, value: string): void => {
-    const facts = tree.get(path.replace(/^\.\/?/, ''));
-    if (facts === undefined) throw new Error(`${path} is not in the tree`);
-    facts[name] = value;
+    const info = tree.get(path.replace(/^\.\/?/, ''));
+    if (info === undefined) throw new Error(`${path} is not in the tree`);
+    info[name] = value;
   };
   for (const paths of links.values()) {
     for (const path of paths) add(path, 'links', [...paths].sort().join(' '));
@@ -90,7 +91,7 @@ export interface Difference {
   readonly theirs: string | undefined;
 }
 
-export function differences(ours: TreeFacts, theirs: TreeFacts): Difference[] {
+export function differences(ours: TreeInfo, theirs: TreeInfo): Difference[] {
   const found: Difference[] = [];
   for (const path of [...new Set([...ours.keys(), ...theirs.keys()])].sort()) {
     const [mine, other] = [ours.get(path), theirs.get(path)];

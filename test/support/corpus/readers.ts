@@ -13,7 +13,10 @@ export interface Reading {
   readonly stderr: string;
 }
 
-/** Extracts one archive with other programs, as root and with all attributes, each into a directory of its own below `root`. */
+/**
+ * Extracts one archive with other programs, as root and with all attributes, each into a directory of its own
+ * below `root`.
+ */
 export class OtherReaders {
   readonly #root: string;
   readonly #layout: string;

@@ -6,8 +6,8 @@ import type { FreshMachine } from './fresh-machine.js';
 
 /**
  * What pages do with crictl, which Debian does not have, by a client with upstream's stubs: `pull`, `images`,
- * `inspecti`, `rmi` and `rmp` of the endpoints of `/etc/crictl.yaml`, or of `--image-endpoint`. As upstream's does,
- * it asks the runtime for images where no other endpoint is named.
+ * `inspecti`, `rmi` and `rmp` of the endpoints of `/etc/crictl.yaml`, or of `--image-endpoint`. As upstream's
+ * does, it asks the runtime for images where no other endpoint is named.
  */
 const CRICTL = `#!/usr/bin/env node
 const fs = require('node:fs');

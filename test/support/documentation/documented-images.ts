@@ -5,7 +5,10 @@ import { peer } from '../peers.js';
 import { putImage } from '../put-artifact.js';
 import { makeTinyLayout, type TinyEntry, type TinyLayout } from '../tiny-image.js';
 
-/** Of the images that pages speak of: the repository at the registries of the internet, tags that are one image, and what stands for it. */
+/**
+ * Of the images that pages speak of: the repository at the registries of the internet, tags that are one
+ * image, and what stands for it.
+ */
 const IMAGES: readonly (readonly [
   repository: string,
   tags: readonly string[],

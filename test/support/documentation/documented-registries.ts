@@ -10,7 +10,10 @@ import { peerOutput } from '../landfall-command.js';
 import { putDocumentedImages } from './documented-images.js';
 import type { FreshMachine } from './fresh-machine.js';
 
-/** Registries of the internet, in all of which the same repositories are, and names of one of a site, which is empty at first. */
+/**
+ * Registries of the internet, in all of which the same repositories are, and names of one of a site, which is
+ * empty at first.
+ */
 const NAMES = {
   internet: [
     'registry-1.docker.io',
@@ -25,7 +28,10 @@ const NAMES = {
 
 export type Network = keyof typeof NAMES;
 
-/** Takes TLS and plain HTTP at the same ports, as what a page says of a registry needs, and gives it to the one that is asked. */
+/**
+ * Takes TLS and plain HTTP at the same ports, as what a page says of a registry needs, and gives it to the
+ * one that is asked.
+ */
 const FRONT = `
 const fs = require('node:fs'), http = require('node:http'), https = require('node:https'), net = require('node:net');
 const [directory, internet, site] = process.argv.slice(1);
@@ -90,8 +96,8 @@ export class DocumentedContent implements AsyncDisposable {
 }
 
 /**
- * The registries that pages speak of, by their names and ports, in a network of their own: those of the internet, and one of a
- * site. Only machines that are connected reach them.
+ * The registries that pages speak of, by their names and ports, in a network of their own: those of the
+ * internet, and one of a site. Only machines that are connected reach them.
  */
 export class DocumentedRegistries implements AsyncDisposable {
   readonly #directory: string;

@@ -1,8 +1,8 @@
 import type { PageRun } from './page-run.js';
 
 /**
- * What the examples of the command's reference speak of as if it were there: images in the store, archives, layouts and files in
- * the directory, and what a registry of the site has.
+ * What the examples of the command's reference speak of as if it were there: images in the store, archives,
+ * layouts and files in the directory, and what a registry of the site has.
  */
 const SETTING = String.raw`
 landfall pull -q --all-platforms debian:trixie alpine alpine:3 quay.io/team/app:1 registry.k8s.io/pause:3.10

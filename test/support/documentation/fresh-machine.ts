@@ -13,8 +13,9 @@ const REPOSITORY = resolve(import.meta.dirname, '../../..');
 const INSTALLED = '/usr/local/lib/node_modules/landfall';
 
 /**
- * Arguments: a directory for what is written, the repository, Node's program, what lies on the disk that is carried from
- * machine to machine. What is below / stays readable; what a reader writes to is empty, or seen through an overlay.
+ * Arguments: a directory for what is written, the repository, Node's program, what lies on the disk that is
+ * carried from machine to machine. What is below / stays readable; what a reader writes to is empty, or seen
+ * through an overlay.
  */
 const SETUP = `
 set -eu
@@ -58,8 +59,9 @@ export interface FreshMachineOptions {
 }
 
 /**
- * A machine on which nobody has done anything yet, but install landfall: namespaces with a home, a store and a configuration of
- * its own at the usual places. Whatever runs there ends, and all that was written goes, with this object or this process.
+ * A machine on which nobody has done anything yet, but install landfall: namespaces with a home, a store and
+ * a configuration of its own at the usual places. Whatever runs there ends, and all that was written goes,
+ * with this object or this process.
  */
 export class FreshMachine implements AsyncDisposable {
   readonly #directory: string;
@@ -93,7 +95,9 @@ export class FreshMachine implements AsyncDisposable {
     return `/proc/${this.pid}/root${path}`;
   }
 
-  /** Types commands into a shell, which has the directory and the variables that the last ones left it with. */
+  /**
+   * Types commands into a shell, which has the directory and the variables that the last ones left it with.
+   */
   async type(commands: string): Promise<CommandResult> {
     const limited = ['timeout', '-k', '1', `${TYPING}`, 'bash', '-c', TYPE, 'typed', commands];
     const result = await runCommand('nsenter', [...this.#enter(), ...limited], { env: ENVIRONMENT });
@@ -102,7 +106,9 @@ export class FreshMachine implements AsyncDisposable {
     return result;
   }
 
-  /** The same for what goes on, in another terminal. What began with the same two words is interrupted before. */
+  /**
+   * The same for what goes on, in another terminal. What began with the same two words is interrupted before.
+   */
   async typeElsewhere(commands: string): Promise<RunningCommand> {
     const name = commands.split(/\s+/).slice(0, 2).join(' ');
     await this.#running.get(name)?.interrupt();

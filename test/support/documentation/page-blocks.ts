@@ -16,9 +16,13 @@ export interface CommandBlock {
   readonly exit: number;
   /** `stays running`: it goes on until the page ends, or the same command is started again. */
   readonly staysRunning: boolean;
-  /** `at: NAME`: the machine on which it is typed, from here to the next that says so. The first is `here`. */
+  /**
+   * `at: NAME`: the machine on which it is typed, from here to the next that says so. The first is `here`.
+   */
   readonly at: string;
-  /** `first: COMMAND`: what a reader has done already, or what stands for something that a test does not have. */
+  /**
+   * `first: COMMAND`: what a reader has done already, or what stands for something that a test does not have.
+   */
   readonly first: readonly string[];
 }
 
@@ -34,7 +38,9 @@ interface Code {
   readonly remarks: readonly (readonly [what: string, value: string])[];
 }
 
-/** All blocks of a text, in order: those between fences, and those that are indented as what a shell takes. */
+/**
+ * All blocks of a text, in order: those between fences, and those that are indented as what a shell takes.
+ */
 function codeIn(text: string, { indented }: { readonly indented: boolean }): Code[] {
   const found: Code[] = [];
   let title = '';
@@ -68,9 +74,11 @@ function codeIn(text: string, { indented }: { readonly indented: boolean }): Cod
 }
 
 /**
- * The blocks of commands (` ```sh `) of a page, in order, each with the output (` ```text `) that is shown after it.
+ * The blocks of commands (` ```sh `) of a page, in order, each with the output (` ```text `) that is shown
+ * after it.
  *
- * @param o `indented`: blocks that are indented are commands too, as examples are, of which no output is shown
+ * @param o `indented`: blocks that are indented are commands too, as examples are, of which no output is
+ *   shown
  */
 export async function commandBlocks(
   page: string,

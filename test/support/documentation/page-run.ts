@@ -16,8 +16,8 @@ const REACHED: Readonly<Record<string, readonly Network[]>> = { near: ['internet
 const SAYING = 10_000;
 
 /**
- * Follows a page: types its blocks of commands, in their order, on machines that are fresh when the page begins. What `near` and
- * `far` have in common is only what lies below /media.
+ * Follows a page: types its blocks of commands, in their order, on machines that are fresh when the page
+ * begins. What `near` and `far` have in common is only what lies below /media.
  */
 export class PageRun implements AsyncDisposable {
   readonly #registries: DocumentedRegistries;
@@ -45,7 +45,10 @@ export class PageRun implements AsyncDisposable {
     return machine;
   }
 
-  /** Has the next block typed on machines that are fresh again. Registries, and what lies below /media, stay as they are. */
+  /**
+   * Has the next block typed on machines that are fresh again. Registries, and what lies below /media, stay
+   * as they are.
+   */
   async leaveMachines(): Promise<void> {
     const machines = [...this.#machines.values()];
     this.#machines.clear();

@@ -19,8 +19,8 @@ function withoutVarying(text: string): string {
 }
 
 /**
- * Whether a page shows what a command prints. Digests, sizes, times and the width of columns may differ; `…` stands for any
- * text within a line, and by itself for any lines.
+ * Whether a page shows what a command prints. Digests, sizes, times and the width of columns may differ; `…`
+ * stands for any text within a line, and by itself for any lines.
  *
  * @returns undefined where it does; else both, as they were compared
  */

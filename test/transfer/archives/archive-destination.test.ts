@@ -18,7 +18,7 @@ import { CopySession } from '../../../src/transfer/copy/copy-session.js';
 import { proofOf } from '../../support/archive-proof.js';
 import { type ArchivedImage, putImages, writeArchive } from '../../support/archived-images.js';
 import { addImage } from '../../support/memory-images.js';
-import { MemoryPlace } from '../../support/memory-place.js';
+import { MemoryTransport } from '../../support/memory-transport.js';
 import { makeTinyLayout } from '../../support/tiny-image.js';
 
 describe('an archive that is written', () => {
@@ -45,12 +45,12 @@ describe('an archive that is written', () => {
     return await readFile(file);
   };
   const putBytes = async (
-    place: ArchiveDestination,
+    transport: ArchiveDestination,
     bytes: Buffer,
     open: () => Promise<Readable> = () => Promise.resolve(Readable.from([bytes])),
   ): Promise<Descriptor> => {
     const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(bytes), size: bytes.length };
-    await place.repository('').put(descriptor, open);
+    await transport.repository('').put(descriptor, open);
     return descriptor;
   };
 
@@ -119,14 +119,14 @@ describe('an archive that is written', () => {
 
   test('without what the far side has declares that, of layers too', async () => {
     const file = join(await fresh(), 'delta.tar');
-    const registry = new MemoryPlace('registry.example');
+    const registry = new MemoryTransport('registry.example');
     const source = registry.repository('registry.example/team/app');
     addImage(source, { tag: '1', layers: ['old', 'new'] });
     const old = digestOf(Buffer.from('old'));
-    await using place = await ArchiveDestination.open({ file });
+    await using transport = await ArchiveDestination.open({ file });
     const session = new CopySession({ without: new Set([old]) });
-    await copy(source, place.repository(source.name), { from: '1', tag: '1', platforms: 'all' }, session);
-    await place.finish();
+    await copy(source, transport.repository(source.name), { from: '1', tag: '1', platforms: 'all' }, session);
+    await transport.finish();
     await using archive = await openArchive({ file });
     expect(archive.omitted.map(({ digest }) => digest)).toEqual([old]);
     expect(registry.count(`fetch ${old}`)).toBe(0);
@@ -134,13 +134,13 @@ describe('an archive that is written', () => {
 
   test('names what is wanted by its digest so, and lists what refers to something without a name', async () => {
     const file = join(await fresh(), 'archive.tar');
-    const source = new MemoryPlace('registry.example').repository('registry.example/team/app');
+    const source = new MemoryTransport('registry.example').repository('registry.example/team/app');
     const image = addImage(source, { layers: ['one'] });
     const signature = addImage(source, { layers: ['signature'], subject: image, artifactType: 'text/plain' });
-    await using place = await ArchiveDestination.open({ file });
+    await using transport = await ArchiveDestination.open({ file });
     const request = { from: image.digest, platforms: 'all' as const, referrers: {} };
-    await copy(source, place.repository(source.name), request, new CopySession());
-    await place.finish();
+    await copy(source, transport.repository(source.name), request, new CopySession());
+    await transport.finish();
     await using archive = await openArchive({ file });
     const entries = (await archive.index()).manifests.map(({ digest, annotations }) => [digest, annotations]);
     expect(entries).toEqual([
@@ -150,7 +150,7 @@ describe('an archive that is written', () => {
   });
 
   test('as docker refuses an artifact, and as both leaves it out of what Docker sees', async () => {
-    const source = new MemoryPlace('registry.example').repository('registry.example/team/app');
+    const source = new MemoryTransport('registry.example').repository('registry.example/team/app');
     const config = source.add('application/vnd.example.config', Buffer.from('{}'));
     const manifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, config, layers: [] };
     source.add(MEDIA_TYPES.ociManifest, Buffer.from(JSON.stringify(manifest)), 'chart');
@@ -172,14 +172,14 @@ describe('an archive that is written', () => {
     const file = join(await fresh(), 'archive.tar');
     const bytes = Buffer.from('0123456789');
     const offsets: (number | undefined)[] = [];
-    await using place = await ArchiveDestination.open({ file });
+    await using transport = await ArchiveDestination.open({ file });
     const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(bytes), size: bytes.length };
-    await place.repository('').put(descriptor, (offset = 0) => {
+    await transport.repository('').put(descriptor, (offset = 0) => {
       offsets.push(offset);
       const rest = bytes.subarray(offset, offset + 4);
       return Promise.resolve(Readable.from(offset < 8 ? breaking(rest) : [rest]));
     });
-    await place.finish();
+    await transport.finish();
     expect(offsets).toEqual([0, 4, 8]);
     expect((await readFile(file)).includes(bytes)).toBe(true);
   });
@@ -189,12 +189,12 @@ describe('an archive that is written', () => {
     const file = join(directory, 'archive.tar');
     await writeFile(file, 'an older one');
     {
-      await using place = await ArchiveDestination.open({ file });
-      await putBytes(place, Buffer.from('right'));
-      await putBytes(place, Buffer.from('other'), () =>
+      await using transport = await ArchiveDestination.open({ file });
+      await putBytes(transport, Buffer.from('right'));
+      await putBytes(transport, Buffer.from('other'), () =>
         Promise.resolve(Readable.from([Buffer.from('wrong')])),
       );
-      await expect(place.finish()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+      await expect(transport.finish()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
     }
     expect(await readdir(directory)).toEqual(['archive.tar']);
     expect(await readFile(file, 'utf8')).toBe('an older one');
@@ -204,12 +204,12 @@ describe('an archive that is written', () => {
     const directory = await fresh();
     const aborting = new AbortController();
     {
-      await using place = await ArchiveDestination.open({ file: join(directory, 'archive.tar') });
-      await putBytes(place, Buffer.from('never'), () => {
+      await using transport = await ArchiveDestination.open({ file: join(directory, 'archive.tar') });
+      await putBytes(transport, Buffer.from('never'), () => {
         aborting.abort();
         return Promise.resolve(new PassThrough());
       });
-      await expect(place.finish({ signal: aborting.signal })).rejects.toMatchObject({ code: 'ABORTED' });
+      await expect(transport.finish({ signal: aborting.signal })).rejects.toMatchObject({ code: 'ABORTED' });
     }
     expect(await readdir(directory)).toEqual([]);
   });
@@ -218,15 +218,15 @@ describe('an archive that is written', () => {
     const file = join(await fresh(), 'archive.tar');
     const stream = createWriteStream(file);
     {
-      await using place = await ArchiveDestination.open({ stream });
-      await putImages(place, [app, tool]);
+      await using transport = await ArchiveDestination.open({ stream });
+      await putImages(transport, [app, tool]);
     }
     await new Promise<void>((resolve) => stream.end(resolve));
     expect((await readFile(file)).equals(await written([app, tool]))).toBe(true);
     const gone = new PassThrough();
     gone.destroy();
-    await using place = await ArchiveDestination.open({ stream: gone });
-    await expect(putImages(place, [tool])).rejects.toMatchObject({ code: 'FILESYSTEM' });
+    await using transport = await ArchiveDestination.open({ stream: gone });
+    await expect(putImages(transport, [tool])).rejects.toMatchObject({ code: 'FILESYSTEM' });
   });
 
   test('in parts has none that is too large, is the same when they are joined, and replaces an earlier one', async () => {

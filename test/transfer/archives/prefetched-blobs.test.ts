@@ -28,7 +28,7 @@ describe('blobs that are fetched ahead', () => {
     return { blobs, opened };
   };
   const settle = async (): Promise<void> => {
-    for (let turns = 0; turns < 50; turns += 1) await turn();
+    for (let slots = 0; slots < 50; slots += 1) await turn();
   };
   const firstOf = async (sizes: readonly number[], o: PrefetchOptions): Promise<number[]> => {
     const { blobs, opened } = blobsOf(sizes);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RegistryClientOptions } from '../../../src/registry/index.js';
-import { connect } from '../../../src/transfer/sync/open-places.js';
+import { connect } from '../../../src/transfer/sync/open-transports.js';
 import type { Connection } from '../../../src/transfer/sync/mirror-file.js';
 import { failure } from '../../support/registry-fixture.js';
 import { secret } from '../../support/secrets.js';

@@ -1,25 +1,25 @@
 import { sync, type SyncOptions } from '../../../src/transfer/sync/sync.js';
 import type { MirrorFile } from '../../../src/transfer/sync/mirror-file.js';
 import type { SyncEvent, SyncResult } from '../../../src/transfer/sync/sync-result.js';
-import { MemoryPlace, type MemoryRepository } from '../../support/memory-place.js';
+import { MemoryTransport, type MemoryRepository } from '../../support/memory-transport.js';
 import { read } from './read.js';
 
 /** Registries in memory, by their hosts, and what mirrors between them. */
 export class Mirrored {
-  readonly places: Map<string, MemoryPlace> = new Map<string, MemoryPlace>();
+  readonly transports: Map<string, MemoryTransport> = new Map<string, MemoryTransport>();
   readonly events: SyncEvent[] = [];
   /** Hosts of sources that cannot be opened. */
   readonly unopened: Set<string> = new Set<string>();
 
-  place(host: string): MemoryPlace {
-    const place = this.places.get(host) ?? new MemoryPlace(host);
-    this.places.set(host, place);
-    return place;
+  transport(host: string): MemoryTransport {
+    const transport = this.transports.get(host) ?? new MemoryTransport(host);
+    this.transports.set(host, transport);
+    return transport;
   }
 
   /** @param name `src.lan/team/app` */
   repository(name: string): MemoryRepository {
-    return this.place(name.slice(0, name.indexOf('/'))).repository(name);
+    return this.transport(name.slice(0, name.indexOf('/'))).repository(name);
   }
 
   /** The tags of a repository. */
@@ -36,14 +36,15 @@ export class Mirrored {
     text: string | MirrorFile,
     options: Partial<Omit<SyncOptions, 'file' | 'onEvent'>> = {},
   ): Promise<SyncResult> {
-    const open = (place: { kind: string; host?: string }): Promise<MemoryPlace> =>
-      Promise.resolve(this.place(place.host ?? place.kind));
+    const open = (transport: { kind: string; host?: string }): Promise<MemoryTransport> =>
+      Promise.resolve(this.transport(transport.host ?? transport.kind));
     return await sync({
       file: typeof text === 'string' ? read(text) : text,
-      places: {
-        source: async (place) => {
-          if (place.kind === 'registry' && this.unopened.has(place.host)) throw new Error('it is not there');
-          return await open(place);
+      transports: {
+        source: async (transport) => {
+          if (transport.kind === 'registry' && this.unopened.has(transport.host))
+            throw new Error('it is not there');
+          return await open(transport);
         },
         destination: open,
       },

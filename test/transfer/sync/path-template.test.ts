@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { mapRepository, templateFault } from '../../../src/transfer/sync/planned.js';
-import { parsePlaceName } from '../../../src/transfer/sync/place-name.js';
+import { parseTransportName } from '../../../src/transfer/sync/transport-name.js';
 
 const APP = { registry: 'quay.io', repository: 'team/app' };
 const LOCAL = { registry: '127.0.0.1:5000', repository: 'app' };
@@ -18,12 +18,12 @@ describe('how a repository is called at the destination', () => {
     ['oci-archive:a.tar', undefined, undefined, LOCAL, '127.0.0.1:5000/app'],
     ['store', undefined, 'mirror.lan/{repository}', APP, 'mirror.lan/team/app'],
     ['store', '{name}', undefined, APP, 'docker.io/library/app'],
-  ])('%s with path %s and to %s', (place, path, to, from, name) => {
-    expect(mapRepository(from, to, { ...parsePlaceName(place, '/'), path })).toBe(name);
+  ])('%s with path %s and to %s', (transport, path, to, from, name) => {
+    expect(mapRepository(from, to, { ...parseTransportName(transport, '/'), path })).toBe(name);
   });
 
   test('what makes no name is refused', () => {
-    const rule = { ...parsePlaceName('docker://mirror.lan', '/'), path: undefined };
+    const rule = { ...parseTransportName('docker://mirror.lan', '/'), path: undefined };
     expect(() => mapRepository(APP, '{repository}:1', rule)).toThrow(
       expect.objectContaining({ code: 'INVALID_CONFIG' }),
     );
@@ -48,6 +48,6 @@ describe('how a repository is called at the destination', () => {
     ['oci:dir:tag', 'without a tag'],
     ['docker-archive:x', 'is no place'],
   ])('the place %s is refused', (text, message) => {
-    expect(() => parsePlaceName(text, '/')).toThrow(message);
+    expect(() => parseTransportName(text, '/')).toThrow(message);
   });
 });

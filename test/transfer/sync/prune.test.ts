@@ -5,7 +5,7 @@ import { MEDIA_TYPES } from '../../../src/spec/index.js';
 import type { RepositoryPrune } from '../../../src/transfer/sync/plan-prunes.js';
 import type { SyncResult } from '../../../src/transfer/sync/sync-result.js';
 import { addImage, addIndex, AMD64 } from '../../support/memory-images.js';
-import type { MemoryRepository } from '../../support/memory-place.js';
+import type { MemoryRepository } from '../../support/memory-transport.js';
 import { Mirrored, mirror } from './mirrored.js';
 
 const yes = (): Promise<boolean> => Promise.resolve(true);
@@ -83,7 +83,7 @@ describe('pruning', () => {
     [
       'the source could not be listed',
       (lan) => {
-        lan.place('src.lan').onCall = (call) => {
+        lan.transport('src.lan').onCall = (call) => {
           if (call === 'tags src.lan/app') throw new RegistryError('UNAVAILABLE', 'away');
         };
       },
@@ -92,7 +92,7 @@ describe('pruning', () => {
     [
       'another repository of the source could not be listed',
       (lan) => {
-        lan.place('src.lan').onCall = (call) => {
+        lan.transport('src.lan').onCall = (call) => {
           if (call === 'tags src.lan/db') throw new RegistryError('UNAVAILABLE', 'away');
         };
       },
@@ -101,7 +101,7 @@ describe('pruning', () => {
     [
       'the source did not tell its repositories',
       (lan) => {
-        lan.place('src.lan').repositories = () => Promise.reject(new RegistryError('DENIED', 'no'));
+        lan.transport('src.lan').repositories = () => Promise.reject(new RegistryError('DENIED', 'no'));
       },
       '[app, "x/*"]',
     ],
@@ -110,7 +110,7 @@ describe('pruning', () => {
       (lan) => {
         const broken = addImage(lan.repository('src.lan/app'), { tag: '3', layers: ['three'] });
         lan.repository('src.lan/app').damage(broken.digest);
-        lan.place('src.lan').onCall = (call) => {
+        lan.transport('src.lan').onCall = (call) => {
           if (call === 'resolve 3') throw new RegistryError('UNAVAILABLE', 'away');
         };
       },
@@ -132,7 +132,7 @@ describe('pruning', () => {
       'has a repository that could not be listed',
       'repositories: [{ name: app, tags: { semver: "2.x" } }]',
       (lan) => {
-        lan.place('other.lan').onCall = (call) => {
+        lan.transport('other.lan').onCall = (call) => {
           if (call === 'tags other.lan/app') throw new RegistryError('UNAVAILABLE', 'away');
         };
       },
@@ -141,7 +141,7 @@ describe('pruning', () => {
       'has a repository that could not be listed, and goes there by its own word',
       'repositories: [{ name: deep/down, to: app, tags: { semver: "2.x" } }]',
       (lan) => {
-        lan.place('other.lan').onCall = (call) => {
+        lan.transport('other.lan').onCall = (call) => {
           if (call === 'tags other.lan/deep/down') throw new RegistryError('UNAVAILABLE', 'away');
         };
       },
@@ -150,7 +150,7 @@ describe('pruning', () => {
       'did not tell its repositories',
       'repositories: ["*"]',
       (lan) => {
-        lan.place('other.lan').repositories = () => Promise.reject(new RegistryError('DENIED', 'no'));
+        lan.transport('other.lan').repositories = () => Promise.reject(new RegistryError('DENIED', 'no'));
       },
     ],
     [
@@ -273,7 +273,7 @@ describe('pruning', () => {
   test('a tag that cannot be deleted is a failure, and the others go', async () => {
     const { lan, hub } = await mirrored();
     addImage(hub, { tag: 'older', layers: ['older'] });
-    lan.place('dst.lan').onCall = (call) => {
+    lan.transport('dst.lan').onCall = (call) => {
       if (call === 'delete old') throw new RegistryError('DENIED', 'no');
     };
     const result = await lan.sync(mirror('[app]'), { prune: yes });

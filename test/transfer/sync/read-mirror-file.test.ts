@@ -42,7 +42,7 @@ destinations:
       concurrency: 3,
       sources: [
         {
-          place: { kind: 'registry', host: 'quay.io' },
+          transport: { kind: 'registry', host: 'quay.io' },
           at: { line: 8, column: 5 },
           connection: {
             authFile: '/etc/mirror/quay.json',
@@ -71,9 +71,9 @@ destinations:
         },
       ],
       destinations: [
-        { place: { kind: 'layout', path: '/etc/mirror/images' }, prefix: '' },
+        { transport: { kind: 'layout', path: '/etc/mirror/images' }, prefix: '' },
         {
-          place: { kind: 'registry', host: 'mirror.lan:5000' },
+          transport: { kind: 'registry', host: 'mirror.lan:5000' },
           prefix: 'hub/quay',
           path: '{registry}/{repository}',
         },
@@ -88,14 +88,14 @@ sources:
   - images: [alpine, "quay.io/team/app@${digest}", debian:trixie]
 `).sources;
     expect(hub).toMatchObject({
-      place: { host: 'docker.io' },
+      transport: { host: 'docker.io' },
       selections: [
         { name: 'library/alpine', tags: { list: [{ tag: 'latest' }] }, digests: [] },
         { name: 'library/debian', tags: { list: [{ tag: 'trixie' }] } },
       ],
     });
     expect(quay).toMatchObject({
-      place: { host: 'quay.io' },
+      transport: { host: 'quay.io' },
       selections: [{ name: 'team/app', tags: { list: [] }, digests: [digest] }],
     });
   });
@@ -124,7 +124,7 @@ sources:
   - from: store
     repositories: [alpine, quay.io/team/app]
 `);
-    expect(sources[0]).toMatchObject({ place: { kind: 'archive', path: '/media/images.tar' } });
+    expect(sources[0]).toMatchObject({ transport: { kind: 'archive', path: '/media/images.tar' } });
     expect(sources[0]?.selections[0]?.matches?.('anything/at/all')).toBe(true);
     expect(sources[1]?.selections.map(({ name }) => name)).toEqual([
       'docker.io/library/alpine',

@@ -115,25 +115,25 @@ describe('a sync of a shard', () => {
 
   test('that cannot look at everything does nothing: others would share out differently', async () => {
     const lan = filled();
-    lan.place('src.lan').onCall = (call) => {
+    lan.transport('src.lan').onCall = (call) => {
       if (call === 'resolve t5') throw new RegistryError('UNAVAILABLE', 'away', { retryable: true });
     };
     await expect(lan.sync(mirror('["**"]'), { shard: { index: 0, count: 3 } })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
     });
-    expect(lan.place('dst.lan').count('copied')).toBe(0);
+    expect(lan.transport('dst.lan').count('copied')).toBe(0);
   });
 
   test.each(['tags src.lan/r2', 'catalog'])('that cannot list everything does nothing: %s', async (what) => {
     const lan = filled();
     const away = new RegistryError('UNAVAILABLE', 'away', { retryable: true });
-    lan.place('src.lan').onCall = (call) => {
+    lan.transport('src.lan').onCall = (call) => {
       if (call === what) throw away;
     };
-    if (what === 'catalog') lan.place('src.lan').repositories = () => Promise.reject(away);
+    if (what === 'catalog') lan.transport('src.lan').repositories = () => Promise.reject(away);
     const shard = { index: 0, count: 3 };
     await expect(lan.sync(mirror('["r*", r2]'), { shard })).rejects.toBe(away);
-    expect(lan.place('dst.lan').count('copied')).toBe(0);
+    expect(lan.transport('dst.lan').count('copied')).toBe(0);
   });
 
   test('counts an image that is broken for everybody as nothing', async () => {

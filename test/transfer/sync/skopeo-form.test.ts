@@ -42,7 +42,7 @@ describe("a file of skopeo's form", () => {
       destinations: [],
       sources: [
         {
-          place: { host: 'registry.example.com' },
+          transport: { host: 'registry.example.com' },
           connection: {
             credentials: { username: 'john', password: { literal: 'this is a secret' } },
             certDirectory: '/home/john/certs',
@@ -54,7 +54,7 @@ describe("a file of skopeo's form", () => {
             { name: 'alpine' },
           ],
         },
-        { place: { host: 'quay.io' }, connection: { insecure: true, mayBePlain: true } },
+        { transport: { host: 'quay.io' }, connection: { insecure: true, mayBePlain: true } },
       ],
     });
     const signature = `sha256-${'a'.repeat(64)}.sig`;

@@ -73,7 +73,7 @@ sources: [{ registry: src.lan, repositories: [{ name: team/app, tags: ["1", "3",
 destinations: [docker://dst.lan]
 `;
     await mirrored.sync(some.replace('REFERRERS', 'referrers: true'), { policy });
-    const { calls } = mirrored.place('src.lan');
+    const { calls } = mirrored.transport('src.lan');
     calls.length = 0;
     const result = await mirrored.sync(some.replace(', REFERRERS', ''), { policy });
     expect(outcomes(result).every((outcome) => outcome.endsWith('exists'))).toBe(true);
@@ -82,7 +82,7 @@ destinations: [docker://dst.lan]
 
   it('does not ask for signatures that a list of tags has shown not to be there', async () => {
     await mirrored.sync(FILE, { policy });
-    const { calls } = mirrored.place('src.lan');
+    const { calls } = mirrored.transport('src.lan');
     const asked = calls.filter((call) => /^resolve .*\.sig$/.test(call));
     // Of the signed image; of the other one the list has none.
     expect(asked).toHaveLength(1);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { RegistryError } from '../../../src/errors.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../../support/memory-images.js';
-import type { PlaceName } from '../../../src/transfer/sync/mirror-file.js';
-import { MemoryPlace } from '../../support/memory-place.js';
+import type { TransportName } from '../../../src/transfer/sync/mirror-file.js';
+import { MemoryTransport } from '../../support/memory-transport.js';
 import { Mirrored, mirror, outcomes } from './mirrored.js';
 
 /** Two repositories that share a layer, and one that is not wanted. */
@@ -30,7 +30,7 @@ describe('a sync', () => {
     expect(lan.repository('dst.lan/hub/team/app').everything).toEqual(
       lan.repository('src.lan/team/app').everything,
     );
-    expect(lan.place('dst.lan').count('mounted')).toBeGreaterThan(0);
+    expect(lan.transport('dst.lan').count('mounted')).toBeGreaterThan(0);
     const bytes = result.images.reduce((sum, image) => sum + image.bytes, 0);
     expect(bytes).toBeGreaterThan(0);
   });
@@ -38,18 +38,20 @@ describe('a sync', () => {
   test('a second time moves nothing: one look for each tag at either side', async () => {
     const lan = filled();
     await lan.sync(mirror('["team/app", "team/db"]'));
-    for (const host of ['src.lan', 'dst.lan']) lan.place(host).calls.length = 0;
+    for (const host of ['src.lan', 'dst.lan']) lan.transport(host).calls.length = 0;
     const result = await lan.sync(mirror('["team/app", "team/db"]'));
     expect(result.images.map(({ outcome, bytes }) => `${outcome} ${bytes}`)).toEqual(
       Array<string>(4).fill('exists 0'),
     );
     const app = ['resolve 1.0.0', 'resolve 1.1.0', 'resolve 7', 'resolve latest'];
-    expect(lan.place('src.lan').calls.sort()).toEqual([
+    expect(lan.transport('src.lan').calls.sort()).toEqual([
       ...app,
       'tags src.lan/team/app',
       'tags src.lan/team/db',
     ]);
-    expect(lan.place('dst.lan').calls.sort()).toEqual(app.map((call) => call.replace('resolve', 'stored')));
+    expect(lan.transport('dst.lan').calls.sort()).toEqual(
+      app.map((call) => call.replace('resolve', 'stored')),
+    );
   });
 
   test('to several destinations asks the source once', async () => {
@@ -60,8 +62,8 @@ describe('a sync', () => {
     );
     const result = await lan.sync(text);
     expect(result.images.map(({ name }) => name)).toEqual(['dst.lan/team/db:7', 'b.lan/team/db:7']);
-    expect(lan.place('src.lan').count('resolve')).toBe(1);
-    expect(lan.place('src.lan').count('tags')).toBe(1);
+    expect(lan.transport('src.lan').count('resolve')).toBe(1);
+    expect(lan.transport('src.lan').count('tags')).toBe(1);
   });
 
   test('goes on after an image that fails, and says which', async () => {
@@ -82,7 +84,7 @@ describe('a sync', () => {
 
   test('a repository that cannot be listed stops nothing, and its tags that are named are copied', async () => {
     const lan = filled();
-    lan.place('src.lan').onCall = (call) => {
+    lan.transport('src.lan').onCall = (call) => {
       if (call === 'tags src.lan/team/app') throw new RegistryError('UNAVAILABLE', 'away');
     };
     const text = mirror('[{ name: team/app, tags: { list: [latest], newest: 1 } }, team/db]');
@@ -98,7 +100,8 @@ describe('a sync', () => {
 
   test('a registry that does not tell its repositories is a failure of its patterns alone', async () => {
     const lan = filled();
-    lan.place('src.lan').repositories = () => Promise.reject(new RegistryError('UNSUPPORTED', 'no catalog'));
+    lan.transport('src.lan').repositories = () =>
+      Promise.reject(new RegistryError('UNSUPPORTED', 'no catalog'));
     const result = await lan.sync(mirror('["team/*", team/db]'));
     expect(outcomes(result)).toEqual(['hub/team/db:7 copied']);
     expect(result.failures).toMatchObject([{ subject: 'docker://src.lan: team/*' }]);
@@ -124,12 +127,13 @@ describe('a sync', () => {
     const rules = '{ name: team/app, tags: { semver: "1.x", newest: { count: 1, by: created } } }';
     const result = await lan.sync(mirror(`[${rules}]`));
     expect(outcomes(result)).toEqual(['hub/team/app:1.1.0 copied']);
-    const { calls } = lan.place('src.lan');
+    const { calls } = lan.transport('src.lan');
     expect(calls.filter((call) => call.startsWith('resolve')).sort()).toEqual([
       'resolve 1.0.0',
       'resolve 1.1.0',
     ]);
-    // A manifest and a config for each, and one layer more for the one that is copied; its config was read to be looked at.
+    // A manifest and a config for each, and one layer more for the one that is copied; its config was read to
+    // be looked at.
     expect(calls.filter((call) => call.startsWith('fetch')).length).toBe(2 + 2 + 1 + 2);
   });
 
@@ -204,7 +208,7 @@ describe('a sync', () => {
       message:
         'mirror.yaml:4:54: docker://src.lan/other/app:latest and docker://src.lan/team/app:latest would both be dst.lan/hub/app:latest',
     });
-    expect(lan.place('dst.lan').calls).toEqual([]);
+    expect(lan.transport('dst.lan').calls).toEqual([]);
   });
 
   test('one image that is asked for twice is copied once', async () => {
@@ -247,7 +251,7 @@ destinations: [docker://dst.lan/hub]
     const lan = filled();
     const controller = new AbortController();
     const text = mirror('[team/app, team/db]').replace('sources:', 'concurrency: 1\nsources:');
-    lan.place('src.lan').onCall = (call) => {
+    lan.transport('src.lan').onCall = (call) => {
       if (call === 'resolve 1.1.0') controller.abort();
     };
     const result = await lan.sync(text, { signal: controller.signal });
@@ -258,7 +262,7 @@ destinations: [docker://dst.lan/hub]
       'hub/team/db:7 failed',
     ]);
     expect(result.images[2]?.error).toMatchObject({ code: 'ABORTED' });
-    lan.place('src.lan').onCall = () => undefined;
+    lan.transport('src.lan').onCall = () => undefined;
     expect(outcomes(await lan.sync(text))).toEqual([
       'hub/team/app:1.0.0 exists',
       'hub/team/app:1.1.0 copied',
@@ -273,18 +277,18 @@ destinations: [docker://dst.lan/hub]
       '[docker://dst.lan/hub]',
       '[docker://no.lan, docker://dst.lan/hub]',
     );
-    const open = (place: PlaceName): Promise<MemoryPlace> =>
-      place.kind === 'registry' && place.host !== 'no.lan'
-        ? Promise.resolve(lan.place(place.host))
+    const open = (transport: TransportName): Promise<MemoryTransport> =>
+      transport.kind === 'registry' && transport.host !== 'no.lan'
+        ? Promise.resolve(lan.transport(transport.host))
         : Promise.reject(new RegistryError('UNAVAILABLE', 'away'));
-    const result = await lan.sync(text, { places: { source: open, destination: open } });
+    const result = await lan.sync(text, { transports: { source: open, destination: open } });
     expect(outcomes(result)).toEqual(['hub/team/db:7 copied']);
     expect(result.failures).toMatchObject([{ subject: 'docker://no.lan', error: { code: 'UNAVAILABLE' } }]);
   });
 
   test('brings what a registry lacks of an index that it has, when it is to look', async () => {
     const lan = new Mirrored();
-    lan.places.set('dst.lan', new MemoryPlace('dst.lan', { sparse: true }));
+    lan.transports.set('dst.lan', new MemoryTransport('dst.lan', { sparse: true }));
     const app = lan.repository('src.lan/app');
     const amd64 = addImage(app, { layers: ['amd64'] });
     const arm64 = addImage(app, { layers: ['arm64'], platform: ARM64 });

@@ -48,9 +48,9 @@ describe('the tree of a JSON text', () => {
 
   it('has the values that JSON.parse has, in their order', () => {
     // Names that are numbers are in an order of their own there.
-    const documents = fc.object({ key: fc.string().map((key) => `k${key}`), maxDepth: 5 });
+    const manifests = fc.object({ key: fc.string().map((key) => `k${key}`), maxDepth: 5 });
     fc.assert(
-      fc.property(documents, space, (document, indent) => {
+      fc.property(manifests, space, (document, indent) => {
         const json = JSON.stringify(document, null, indent).replaceAll(',', ' ,').replaceAll('\r', '\r\n');
         expect(valueOf(readJsonTree(json))).toEqual(expected(JSON.parse(json)));
       }),

@@ -16,7 +16,9 @@ import { POLICY_ROWS, type PolicyRow } from '../../support/policy-rows.js';
  */
 
 let scratch: string;
-/** What skopeo makes of each row: it is asked for all of them at once, since starting it is what takes time. */
+/**
+ * What skopeo makes of each row: it is asked for all of them at once, since starting it is what takes time.
+ */
 let skopeos: ReadonlyMap<PolicyRow, boolean>;
 
 beforeAll(async () => {
@@ -34,7 +36,10 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-/** Whether skopeo takes the file for a policy. What it then says of the image, which is not there, does not matter. */
+/**
+ * Whether skopeo takes the file for a policy. What it then says of the image, which is not there, does not
+ * matter.
+ */
 async function skopeoAccepts({ text }: PolicyRow, index: number): Promise<boolean> {
   const file = join(scratch, `${index}.json`);
   await writeFile(file, text);

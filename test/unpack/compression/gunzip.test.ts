@@ -51,8 +51,8 @@ it.skipIf(withoutIsal).each([0, 1, 2, 3])('all read what igzip writes at level %
 });
 
 /**
- * How many MiB a process grows by while it inflates 4,000 files, half of which it leaves in the middle. With a window each holds 40 KiB
- * outside of JavaScript's heap while it is read.
+ * How many MiB a process grows by while it inflates 4,000 files, half of which it leaves in the middle. With
+ * a window each holds 40 KiB outside of JavaScript's heap while it is read.
  */
 function growthOf(library: InflateLibrary): number {
   const code = `

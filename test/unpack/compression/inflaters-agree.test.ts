@@ -47,7 +47,10 @@ async function expectAgreement(bytes: Buffer, chunkBytes: readonly number[]): Pr
   return ofZlib;
 }
 
-/** Bytes that nothing compresses, that repeat themselves near and far, or are all the same; often longer than a chunk. */
+/**
+ * Bytes that nothing compresses, that repeat themselves near and far, or are all the same; often longer than
+ * a chunk.
+ */
 const content = fc
   .tuple(
     fc.constantFrom('noise', 'text', 'same'),

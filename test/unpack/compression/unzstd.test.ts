@@ -19,8 +19,8 @@ async function decompressed(bytes: Buffer, chunkBytes: number): Promise<string> 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const FRAME = compress(Buffer.from('content'));
 
-// Magic number, descriptor, window or size, then blocks (RFC 8878 section 3.1.1). Where libzstd has all of such a frame at once it
-// looks at other things than where it gets it in parts.
+// Magic number, descriptor, window or size, then blocks (RFC 8878 section 3.1.1). Where libzstd has all of
+// such a frame at once it looks at other things than where it gets it in parts.
 const REFUSED: readonly (readonly [frame: string, bytes: Buffer, code: string])[] = [
   ['says that it has a byte, and ends with an empty block', hex('28b52ffd 20 01 010000'), 'BAD_ARCHIVE'],
   ['says that it has a byte, and has two', hex('28b52ffd 20 01 110000 6161'), 'BAD_ARCHIVE'],

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ARCHIVES, makeCorpus, type Corpus, type CorpusArchive } from '../../support/corpus/archives.js';
 import { expectListed } from '../../support/corpus/listed.js';
-import { differences, readTree, type Difference, type TreeFacts } from '../../support/corpus/read-tree.js';
+import { differences, readTree, type Difference, type TreeInfo } from '../../support/corpus/read-tree.js';
 import { OtherReaders, READERS, type ReaderName } from '../../support/corpus/readers.js';
 import { Sandbox } from '../../support/extract-layer.js';
 import { needsPeer } from '../../support/peers.js';
@@ -12,12 +12,15 @@ import { DISAGREEMENTS } from './disagreements.js';
 
 const reason = needsPeer('bsdtar', 'getfattr', 'umoci');
 
-/** One rich tree, packed in every way; landfall makes of each archive what GNU tar, bsdtar and umoci make of it. */
+/**
+ * One rich tree, packed in every way; landfall makes of each archive what GNU tar, bsdtar and umoci make of
+ * it.
+ */
 describe.skipIf(reason !== undefined)('archives of other programs', () => {
   let root = '';
   let corpus: Corpus;
   let readers: OtherReaders;
-  const made = new Map<string, TreeFacts>();
+  const made = new Map<string, TreeInfo>();
   beforeAll(() => {
     root = mkdtempSync(join(tmpdir(), 'landfall-corpus-'));
     corpus = makeCorpus(root);
@@ -32,7 +35,7 @@ describe.skipIf(reason !== undefined)('archives of other programs', () => {
   }
 
   /** What landfall makes of an archive, without a warning. */
-  function ours(name: string): TreeFacts {
+  function ours(name: string): TreeInfo {
     const known = made.get(name);
     if (known !== undefined) return known;
     const sandbox = new Sandbox();
@@ -65,7 +68,8 @@ describe.skipIf(reason !== undefined)('archives of other programs', () => {
     'come out as the tree that went in: %s',
     (name) => {
       const found = differences(ours(name), readTree(corpus.source));
-      // GNU tar escapes these names (see the disagreements), and archives the links of a fifo as so many fifos.
+      // GNU tar escapes these names (see the disagreements), and archives the links of a fifo as so many
+      // fifos.
       const changed = /^xattr user\.(a=b|a%3Db|100%25|100%2525)$/;
       expect(
         found.filter(({ path, fact }) => !changed.test(fact) && !/^links\/fifo[12]$/.test(path)),

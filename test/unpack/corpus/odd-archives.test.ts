@@ -6,7 +6,7 @@ import { ODD_ENDS, ODD_HEADERS } from '../../support/corpus/odd-headers.js';
 import type { OddArchive } from '../../support/corpus/odd-archive.js';
 import { ODD_PAX_HEADERS } from '../../support/corpus/odd-pax-headers.js';
 import { ODD_SPARSE_FILES } from '../../support/corpus/odd-sparse-files.js';
-import { differences, readTree, type TreeFacts } from '../../support/corpus/read-tree.js';
+import { differences, readTree, type TreeInfo } from '../../support/corpus/read-tree.js';
 import { OtherReaders, READERS, type ReaderName } from '../../support/corpus/readers.js';
 import { Sandbox } from '../../support/extract-layer.js';
 import { needsPeer } from '../../support/peers.js';
@@ -14,8 +14,9 @@ import { needsPeer } from '../../support/peers.js';
 const reason = needsPeer('bsdtar', 'getfattr', 'umoci');
 
 /**
- * What landfall, GNU tar, bsdtar and umoci make of archives that no ordinary program writes. Each row says which of them
- * differ, and why landfall does not do as these; it fails as soon as one of them does otherwise.
+ * What landfall, GNU tar, bsdtar and umoci make of archives that no ordinary program writes. Each row says
+ * which of them differ, and why landfall does not do as these; it fails as soon as one of them does
+ * otherwise.
  */
 describe.skipIf(reason !== undefined)('archives that are odd', () => {
   let root = '';
@@ -32,7 +33,7 @@ describe.skipIf(reason !== undefined)('archives that are odd', () => {
   afterEach(() => sandbox.remove());
 
   /** The tree that landfall makes, or the code of its error. */
-  function ours(bytes: Buffer): TreeFacts | string {
+  function ours(bytes: Buffer): TreeInfo | string {
     try {
       sandbox.extract(bytes);
       return readTree(sandbox.layer);
@@ -41,7 +42,7 @@ describe.skipIf(reason !== undefined)('archives that are odd', () => {
     }
   }
 
-  function verdict(reader: ReaderName, made: TreeFacts | string): string {
+  function verdict(reader: ReaderName, made: TreeInfo | string): string {
     const { status, directory } = readers.read(reader, file);
     const refused = typeof made === 'string';
     if (status !== 0) return refused ? 'as landfall' : 'refuses';
@@ -76,8 +77,11 @@ describe.skipIf(reason !== undefined)('archives that are odd', () => {
   });
 });
 
-/** Directories that the archive does not list, the root among them, have the time and mode of whoever unpacked. */
-function isListed(made: TreeFacts, path: string): boolean {
-  const facts = made.get(path);
-  return facts?.['type'] !== 'd' || facts['mtime'] === '1000000000.0000000000';
+/**
+ * Directories that the archive does not list, the root among them, have the time and mode of whoever
+ * unpacked.
+ */
+function isListed(made: TreeInfo, path: string): boolean {
+  const info = made.get(path);
+  return info?.['type'] !== 'd' || info['mtime'] === '1000000000.0000000000';
 }

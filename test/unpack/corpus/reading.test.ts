@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ARCHIVES, makeCorpus, type CorpusArchive } from '../../support/corpus/archives.js';
 import { expectListed, type Differing } from '../../support/corpus/listed.js';
-import { entriesOf, tarStreamEntries, type EntryFacts } from '../../support/corpus/read-entries.js';
+import { entriesOf, tarStreamEntries, type EntryInfo } from '../../support/corpus/read-entries.js';
 import { needsPeer } from '../../support/peers.js';
 import { removeTree } from '../../support/unpack-fixture.js';
 import { TAR_STREAM_FAULTS } from './tar-stream-faults.js';
@@ -44,14 +44,14 @@ describe.skipIf(needsPeer('bsdtar', 'python3') !== undefined)(
 );
 
 /** Entry by entry; one difference where the other gave up. */
-function differing(ours: readonly EntryFacts[], theirs: readonly EntryFacts[] | string): Differing[] {
+function differing(ours: readonly EntryInfo[], theirs: readonly EntryInfo[] | string): Differing[] {
   if (typeof theirs === 'string') return [{ path: theirs, fact: 'error' }];
   expect(theirs.length).toBe(ours.length);
   return ours.flatMap((mine, i) => {
     const other = theirs[i] ?? {};
-    const facts = new Set([...Object.keys(mine), ...Object.keys(other)]);
+    const info = new Set([...Object.keys(mine), ...Object.keys(other)]);
     const path = mine['path'] ?? '';
-    return [...facts]
+    return [...info]
       .filter((fact) => mine[fact] !== other[fact])
       .map((fact) => ({ path, fact, ours: mine[fact], theirs: other[fact] }));
   });

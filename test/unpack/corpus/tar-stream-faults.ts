@@ -7,30 +7,30 @@ const matching = (name: RegExp): string[] => ARCHIVES.filter((archive) => name.t
 const XATTRS = matching(/^GNU tar, pax$|sparse \d|incremental|^bsdtar, pax/);
 
 /**
- * Where tar-stream reads an archive of the corpus otherwise; facts are those of `entriesOf`, and `error` where it gives up.
- * This is all there is: a row that no longer shows makes the test fail.
+ * Where tar-stream reads an archive of the corpus otherwise; facts are those of `entriesOf`, and `error`
+ * where it gives up. This is all there is: a row that no longer shows makes the test fail.
  */
 export const TAR_STREAM_FAULTS: readonly Listed[] = [
   {
     archives: matching(/^(GNU tar, gnu, sparse|built here)$/),
     paths: /^Invalid tar header/,
-    facts: /^error$/,
+    info: /^error$/,
     reason:
       "it does not know the blocks that continue a map in GNU's old sparse format, nor checksums of signed bytes",
   },
   {
     archives: matching(/^(GNU tar, (oldgnu|gnu)|Python, gnu)$/),
     paths: /^\.\/m\/time /,
-    facts: /^mtime$/,
+    info: /^mtime$/,
     reason: 'it reads negative numbers in base 256 as ones complement, one too high',
   },
-  { archives: matching(/pax/), paths: /^/, facts: /^mtime$/, reason: 'it ignores a pax mtime' },
+  { archives: matching(/pax/), paths: /^/, info: /^mtime$/, reason: 'it ignores a pax mtime' },
   ...(isRoot
     ? [
         {
           archives: matching(/^(GNU tar, pax$|GNU tar, pax, [^g]|Python, pax$)/),
           paths: /^\.\/o\//,
-          facts: /^owner$/,
+          info: /^owner$/,
           reason: 'it ignores pax uid and gid',
         },
       ]
@@ -38,43 +38,43 @@ export const TAR_STREAM_FAULTS: readonly Listed[] = [
   {
     archives: matching(/global records/),
     paths: /^/,
-    facts: /^owner$/,
+    info: /^owner$/,
     reason: 'it ignores pax uid and gid, and global records where an entry has none of its own',
   },
   {
     archives: XATTRS,
     paths: /^\.\/x\//,
-    facts: /^xattr (system\.posix_acl_\w+|trusted\.key|user\.binary|user\.caf.)$/,
+    info: /^xattr (system\.posix_acl_\w+|trusted\.key|user\.binary|user\.caf.)$/,
     reason: 'it decodes names and values as UTF-8',
   },
   {
     archives: matching(/^bsdtar, pax/),
     paths: /^\.\/x\/user$/,
-    facts: /^xattr user\.(a=b|100%25|caf\xe9)$/,
+    info: /^xattr user\.(a=b|100%25|caf\xe9)$/,
     reason: 'it does not know LIBARCHIVE.xattr',
   },
   {
     archives: matching(/sparse \d|^bsdtar, pax/),
     paths: /^\.\/s\//,
-    facts: /^(type|size|map)$/,
+    info: /^(type|size|map)$/,
     reason: 'it knows no sparse files',
   },
   {
     archives: matching(/sparse (0\.1|1\.0)|^bsdtar, pax/),
     paths: /^\.\/s\//,
-    facts: /^path$/,
+    info: /^path$/,
     reason: 'it does not know GNU.sparse.name',
   },
   {
     archives: matching(/sparse 1\.0|^bsdtar, pax/),
     paths: /^\.\/s\//,
-    facts: /^content$/,
+    info: /^content$/,
     reason: 'it takes the map of a sparse file for its content',
   },
   {
     archives: matching(/^bsdtar, v7/),
     paths: /\/$/,
-    facts: /^type$/,
+    info: /^type$/,
     reason: 'it makes its type of a header before it looks for the slash of old directories',
   },
 ];

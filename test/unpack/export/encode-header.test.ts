@@ -92,7 +92,8 @@ describe('a sparse file', () => {
     ['that is one hole', 2 ** 40, [], [[2 ** 40, 0]]],
     ['with a hole at its end', 100, [[10, 20]], [[10, 20], [100, 0]]], // prettier-ignore
     ['with a hole at its start', 100, [[60, 40]], [[60, 40]]],
-    ['whose map is longer than a block', 2000, Array.from({ length: 200 }, (_, i) => [i * 10, 5]), [...Array.from({ length: 200 }, (_, i): [number, number] => [i * 10, 5]), [2000, 0]]], // prettier-ignore
+    // prettier-ignore
+    ['whose map is longer than a block', 2000, Array.from({ length: 200 }, (_, i) => [i * 10, 5]), [...Array.from({ length: 200 }, (_, i): [number, number] => [i * 10, 5]), [2000, 0]]],
   ])('%s', (_, size, given, wanted) => {
     const segments = (pairs: [number, number][]): { offset: number; length: number }[] =>
       pairs.map(([offset, length]) => ({ offset, length }));

@@ -143,8 +143,8 @@ describe('before the first byte', () => {
     const error: unknown = await exportTree(layers).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code });
     const digest = layers.at(-1)?.descriptor.digest;
-    const { layer, digest: told } = (error as { details: { layer?: string; digest?: string } }).details;
-    expect(layer ?? told).toBe(digest);
+    const { layer, digest: reported } = (error as { details: { layer?: string; digest?: string } }).details;
+    expect(layer ?? reported).toBe(digest);
   });
 });
 

@@ -19,7 +19,10 @@ import { archive, directory, file, hardLink, symlink } from '../../support/tar-b
 import { TreeLister, type TreeListing } from '../../support/tree-lister.js';
 import { layerInput, removeTree } from '../../support/unpack-fixture.js';
 
-/** As root, with everything that the archive says; and with the order in which GNU tar sets times of directories by default. */
+/**
+ * As root, with everything that the archive says; and with the order in which GNU tar sets times of
+ * directories by default.
+ */
 const EXTRACT = ['-xp', '--same-permissions', '--numeric-owner', '--xattrs', '--xattrs-include=*'];
 
 let pool: WorkerPool;
@@ -54,8 +57,9 @@ async function unpacked(layers: readonly Buffer[], at = join(root, 'unpacked')):
 }
 
 /**
- * Without what depends on the file system, or on when it was unpacked. GNU tar makes the further names of a symlink that leads out of
- * where it extracts when it is done with all directories, and does not care for the times of these.
+ * Without what depends on the file system, or on when it was unpacked. GNU tar makes the further names of a
+ * symlink that leads out of where it extracts when it is done with all directories, and does not care for the
+ * times of these.
  */
 function comparable(listing: TreeListing): Record<string, unknown> {
   const linked = Object.keys(listing).filter((path) => {

@@ -41,11 +41,13 @@ describe('the memory of the index is bounded', () => {
     ['of many files', many((i) => file(`${i}`))],
     ['of many directories', many((i) => directory(`${i}/`))],
     ['of whiteouts', many((i) => file(`.wh.${i}`))],
-    ['of directories that only whiteouts name', [archive(...Array.from({ length: 300 }, (_, i) => file(`${i}/${'d/'.repeat(20)}.wh.x`)))]], // prettier-ignore
+    // prettier-ignore
+    ['of directories that only whiteouts name', [archive(...Array.from({ length: 300 }, (_, i) => file(`${i}/${'d/'.repeat(20)}.wh.x`)))]],
     ['of links that wait', [archive(file('f')), ...many((i) => hardLink(`${i}`, 'f'))]],
     ['of long targets', many((i) => symlink(`${i}`, 'x'.repeat(1000)))],
     ['of attributes', many((i) => file(`${i % 10}-${i}`, '', { xattrs: { 'user.a': 'x'.repeat(1000) } }))],
-    ['of many layers', Array.from({ length: 20 }, (_, layer) => archive(...Array.from({ length: 100 }, (_one, i) => file(`${layer}-${i}`))))], // prettier-ignore
+    // prettier-ignore
+    ['of many layers', Array.from({ length: 20 }, (_, layer) => archive(...Array.from({ length: 100 }, (_one, i) => file(`${layer}-${i}`))))],
   ])('%s', async (_, layers) => {
     const refused = exported(layers, { limits: { indexBytes: 500 * KiB } });
     await expect(refused).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });

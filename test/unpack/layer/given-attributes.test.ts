@@ -18,7 +18,10 @@ vi.mock('../../../src/system/calls/sync.js', { spy: true });
 vi.mock('../../../src/system/calls/at.js', { spy: true });
 vi.mock('../../../src/system/calls/stat.js', { spy: true });
 
-/** Every ID of the image becomes the caller's own, so that who is not root can see owners set and not set, too. */
+/**
+ * Every ID of the image becomes the caller's own, so that who is not root can see owners set and not set,
+ * too.
+ */
 const OURS: Ownership = {
   uid: [{ container: 0, host: process.getuid?.() ?? 0, size: 1 }],
   gid: [{ container: 0, host: process.getgid?.() ?? 0, size: 1 }],

@@ -75,7 +75,11 @@ test('trees that a layer made twice are equal, whatever the times of directories
   expect(await compare()).toEqual([]);
 });
 
-type Row = readonly [name: string, change: (at: (name: string) => string) => Promise<unknown>, told: string];
+type Row = readonly [
+  name: string,
+  change: (at: (name: string) => string) => Promise<unknown>,
+  reported: string,
+];
 
 const ROWS: readonly Row[] = [
   ['a missing file', (p) => unlink(p('another')), '/another is missing'],
@@ -226,15 +230,18 @@ const ROWS_OF_ROOT: readonly Row[] = [
   ],
 ];
 
-test.each(ROWS)('a difference in %s is told', async (_, change, told) => {
+test.each(ROWS)('a difference in %s is told', async (_, change, reported) => {
   await change((name) => join(actual, name));
-  expect(await compare()).toEqual([told]);
+  expect(await compare()).toEqual([reported]);
 });
 
-test.runIf(isRoot).each(ROWS_OF_ROOT)('a difference in %s is told (needs root)', async (_, change, told) => {
-  await change((name) => join(actual, name));
-  expect(await compare()).toEqual([told]);
-});
+test.runIf(isRoot).each(ROWS_OF_ROOT)(
+  'a difference in %s is told (needs root)',
+  async (_, change, reported) => {
+    await change((name) => join(actual, name));
+    expect(await compare()).toEqual([reported]);
+  },
+);
 
 test('a name that is not UTF-8 is told as well as it can be', async () => {
   await unlink(Buffer.concat([Buffer.from(`${actual}/n`), Buffer.from([0xff])]));

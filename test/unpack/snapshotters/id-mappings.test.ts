@@ -87,8 +87,8 @@ async function ownerOf(mounts: readonly Mount[]): Promise<string> {
 let mounted = 0;
 
 /**
- * Mounts an overlay as containerd does from 2.0 on (core/mount/mount_linux.go): where it names a user namespace,
- * each lower layer is mounted with its owners mapped before, by mount(8). @returns where
+ * Mounts an overlay as containerd does from 2.0 on (core/mount/mount_linux.go): where it names a user
+ * namespace, each lower layer is mounted with its owners mapped before, by mount(8). @returns where
  */
 async function mountAsContainerd(namespace: MountNamespace, mounts: readonly Mount[]): Promise<string> {
   const [{ type, options } = { type: '', options: [] }] = mounts;

@@ -275,7 +275,9 @@ const BAD: readonly RefusedRow[] = [
   },
 ];
 
-/** POSIX.1-2001 pax: pax Extended Header; GNU tar manual: long names; star and libarchive for their records. */
+/**
+ * POSIX.1-2001 pax: pax Extended Header; GNU tar manual: long names; star and libarchive for their records.
+ */
 describe('an extended header', () => {
   itReads(RECORDS);
   itReads(GNU);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
-import { Frontier } from '../../../src/system/index.js';
+import { SharedOffset } from '../../../src/system/index.js';
 import type { ApplyJob, SyncJob } from '../../../src/unpack/jobs/apply-job.js';
 import { CALLERS, WorkerPool } from '../../../src/unpack/index.js';
 import { digestOf, unpackLimits } from '../../../src/spec/index.js';
@@ -73,15 +73,15 @@ test.each(['progress', 'progress then hold'])(
   async (directory) => {
     await using pool = new WorkerPool({ size: 1, url: ACTOR_URL, graceMs: 60_000 });
     const thrown = new Error('the caller fails');
-    let told = 0;
+    let reported = 0;
     const onProgress = (): void => {
-      told += 1;
+      reported += 1;
       throw thrown;
     };
     const hanging = new AbortController();
     const beside = pool.run(apply('answers'), { signal: hanging.signal });
     await expect(pool.run(act(directory), { onProgress })).rejects.toBe(thrown);
-    expect(told).toBe(1);
+    expect(reported).toBe(1);
     expect(await pool.run(act('progress'))).toEqual({ warnings: [] });
     hanging.abort();
     await expect(beside).rejects.toMatchObject({ code: 'ABORTED' });
@@ -242,7 +242,7 @@ test('the real thread: a layer that waits for its download stops when aborted', 
   try {
     await using pool = new WorkerPool({ size: 1 });
     const controller = new AbortController();
-    const job = { ...apply(directory), frontier: new Frontier().buffer };
+    const job = { ...apply(directory), sharedOffset: new SharedOffset().buffer };
     const running = pool.run(job, { signal: controller.signal });
     // One that comes later and is answered shows that the thread has begun the first.
     await pool.run(act(directory));

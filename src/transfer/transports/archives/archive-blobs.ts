@@ -143,7 +143,10 @@ export class OciArchive implements Archive {
     this.omitted = declaration?.omitted ?? [];
   }
 
-  /** @throws {LandfallError} BAD_ARCHIVE; DIGEST_MISMATCH; INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED, UNSUPPORTED */
+  /**
+   * @throws {LandfallError} BAD_ARCHIVE; DIGEST_MISMATCH; INVALID_MANIFEST, INVALID_DIGEST, LIMIT_EXCEEDED,
+   *   UNSUPPORTED
+   */
   static async open(opened: OpenedArchive): Promise<OciArchive> {
     const { file, tar, declaration } = opened;
     const layout = await requireArchived(file, tar, LAYOUT_FILE, LAYOUT_MAX_BYTES);

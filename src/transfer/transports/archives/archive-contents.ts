@@ -9,11 +9,11 @@ import { bareOmissions } from '../declaration.js';
 import type { OpenContent } from '../destination.js';
 import { namedEntry, namelessEntry } from '../layout-index.js';
 
-/** What goes into an archive under one digest: the bytes of a document, or where a blob is opened. */
+/** What goes into an archive under one digest: the bytes of a manifest, or where a blob is opened. */
 export interface ArchivedBlob {
   readonly descriptor: Descriptor;
   readonly bytes?: Buffer;
-  readonly document?: ImageManifest | ImageIndex;
+  readonly manifest?: ImageManifest | ImageIndex;
   readonly open: OpenContent;
   readonly onProgress: ((bytes: number) => void) | undefined;
 }
@@ -37,9 +37,9 @@ export class ArchiveContents {
     return true;
   }
 
-  addDocument(descriptor: Descriptor, bytes: Buffer, open: OpenContent): boolean {
-    const document = parseManifest(bytes, descriptor.mediaType);
-    return this.add({ descriptor, bytes, document, open, onProgress: undefined });
+  addManifest(descriptor: Descriptor, bytes: Buffer, open: OpenContent): boolean {
+    const manifest = parseManifest(bytes, descriptor.mediaType);
+    return this.add({ descriptor, bytes, manifest, open, onProgress: undefined });
   }
 
   name(name: string, descriptor: Descriptor): void {

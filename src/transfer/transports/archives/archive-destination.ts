@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { type Abortable, ContentError, SpecError, throwIfAborted } from '../../../errors.js';
-import { refuseLarger } from '../../../engine/images/read-document.js';
+import { refuseLarger } from '../../../engine/images/read-manifest.js';
 import {
   type Descriptor,
   type Digest,
@@ -12,7 +12,7 @@ import {
   type Platform,
 } from '../../../spec/index.js';
 import type {
-  DestinationPlace,
+  DestinationTransport,
   DestinationRepository,
   OpenContent,
   PutOptions,
@@ -38,10 +38,11 @@ export interface ArchiveDestinationOptions extends OpenArchiveOutputOptions {
 }
 
 /**
- * An archive to write. What is put is only noted, but for manifests and indexes, which are read at once; all else is opened and
- * verified when the archive is written, each digest once, so that its source has to stay open until `finish` is done.
+ * An archive to write. What is put is only noted, but for manifests and indexes, which are read at once; all
+ * else is opened and verified when the archive is written, each digest once, so that its source has to stay
+ * open until `finish` is done.
  */
-export class ArchiveDestination implements DestinationPlace {
+export class ArchiveDestination implements DestinationTransport {
   readonly kind = 'archive';
   readonly name: string;
   readonly format: ArchiveFormat;
@@ -101,36 +102,36 @@ export class ArchiveDestination implements DestinationPlace {
 }
 
 /**
- * The images of one repository in an archive that is to be written, under their canonical names; of the repository `''` those
- * under whatever name. What is wanted without a tag has an entry without a name, or where it is an image of a repository by its
- * digest.
+ * The images of one repository in an archive that is to be written, under their canonical names; of the
+ * repository `''` those under whatever name. What is wanted without a tag has an entry without a name, or
+ * where it is an image of a repository by its digest.
  */
 export class ArchiveRepository implements DestinationRepository {
   readonly name: string;
   readonly location: string;
-  readonly place: ArchiveDestination;
+  readonly transport: ArchiveDestination;
 
-  constructor(place: ArchiveDestination, name: string) {
+  constructor(transport: ArchiveDestination, name: string) {
     this.name = name;
-    this.location = name === '' ? place.name : `${place.name}:${name}`;
-    this.place = place;
+    this.location = name === '' ? transport.name : `${transport.name}:${name}`;
+    this.transport = transport;
   }
 
   stored(tagOrDigest: string): Promise<Descriptor | undefined> {
-    const { contents } = this.place;
+    const { contents } = this.transport;
     const named = contents.named(this.#nameOf(tagOrDigest));
     const found = named ?? (isDigest(tagOrDigest) ? contents.get(tagOrDigest)?.descriptor : undefined);
     return Promise.resolve(found);
   }
 
   has({ digest }: Descriptor): Promise<boolean> {
-    return Promise.resolve(this.place.contents.get(digest) !== undefined);
+    return Promise.resolve(this.transport.contents.get(digest) !== undefined);
   }
 
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {
     const { signal, omitted = [] } = options;
     throwIfAborted(signal);
-    const { contents } = this.place;
+    const { contents } = this.transport;
     const isNew = await this.#add(descriptor, open, options);
     contents.omit(omitted);
     this.#name(descriptor, options);
@@ -139,18 +140,18 @@ export class ArchiveRepository implements DestinationRepository {
 
   async *tags(): AsyncGenerator<string, void, undefined> {
     const prefix = this.name === '' ? '' : `${this.name}:`;
-    const names = this.place.contents.names().filter((name) => name.startsWith(prefix));
+    const names = this.transport.contents.names().filter((name) => name.startsWith(prefix));
     yield* await Promise.resolve(names.map((name) => name.slice(prefix.length)));
   }
 
   deleteTag(tag: string): Promise<void> {
-    return this.place.contents.forget(this.#nameOf(tag))
+    return this.transport.contents.forget(this.#nameOf(tag))
       ? Promise.resolve()
       : Promise.reject(this.#notThere(tag));
   }
 
   async deleteManifest(digest: Digest): Promise<void> {
-    const { contents } = this.place;
+    const { contents } = this.transport;
     const names = contents
       .names()
       .filter((name) => contents.named(name)?.digest === digest && this.#isHere(name));
@@ -161,7 +162,7 @@ export class ArchiveRepository implements DestinationRepository {
 
   /** Whether it was not there. */
   async #add(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<boolean> {
-    const { contents } = this.place;
+    const { contents } = this.transport;
     const { mediaType, digest } = descriptor;
     if (contents.get(digest) !== undefined) return false;
     if (!isManifestType(mediaType) && !isIndexType(mediaType)) {
@@ -169,15 +170,15 @@ export class ArchiveRepository implements DestinationRepository {
     }
     refuseLarger(descriptor, LIMITS.manifestBytes);
     const bytes = await readVerifiedContent(descriptor, open, o);
-    return contents.addDocument(descriptor, bytes, () => Promise.resolve(Readable.from([bytes])));
+    return contents.addManifest(descriptor, bytes, () => Promise.resolve(Readable.from([bytes])));
   }
 
   #name(descriptor: Descriptor, { tag, root = false }: PutOptions): void {
     if (tag === undefined && !root) return;
-    const { contents, format } = this.place;
-    const document = contents.get(descriptor.digest)?.document;
-    const isArtifact = document?.kind === 'manifest' && !isConfigType(document.config.mediaType);
-    if (format === 'docker' && (document === undefined || isArtifact)) {
+    const { contents, format } = this.transport;
+    const manifest = contents.get(descriptor.digest)?.manifest;
+    const isArtifact = manifest?.kind === 'manifest' && !isConfigType(manifest.config.mediaType);
+    if (format === 'docker' && (manifest === undefined || isArtifact)) {
       throw new SpecError(
         'UNSUPPORTED_MEDIA_TYPE',
         `${this.location} ${descriptor.digest} is an artifact, which an archive of Docker cannot hold`,
@@ -186,7 +187,7 @@ export class ArchiveRepository implements DestinationRepository {
     }
     if (tag !== undefined) contents.name(this.#nameOf(tag), descriptor);
     // What refers to something is found by that.
-    else if (this.name !== '' && document !== undefined && document.subject === undefined) {
+    else if (this.name !== '' && manifest !== undefined && manifest.subject === undefined) {
       contents.name(this.#nameOf(descriptor.digest), descriptor);
     } else contents.addRoot(descriptor);
   }

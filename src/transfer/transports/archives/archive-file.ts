@@ -14,7 +14,10 @@ export interface ArchiveFile extends AsyncDisposable {
   /** How a person would name it, for messages. */
   readonly location: string;
   readonly size: number;
-  /** Whether it is a file, whose size says where it ends; of a pipe or a device nothing is known before it is read. */
+  /**
+   * Whether it is a file, whose size says where it ends; of a pipe or a device nothing is known before it is
+   * read.
+   */
   readonly isRegular: boolean;
   /**
    * Fills the buffer from a position on, as far as there is something.
@@ -167,7 +170,9 @@ export function archiveTooLarge(location: string, fault: string): UnpackError {
   });
 }
 
-/** What an error of reading means for an archive: one about tar or compression names the archive, others pass. */
+/**
+ * What an error of reading means for an archive: one about tar or compression names the archive, others pass.
+ */
 export function archiveError(error: unknown, location: string, signal?: AbortSignal): LandfallError {
   if (signal?.aborted === true) return abortedError(signal);
   if (error instanceof UnpackError && error.details.path === undefined) {

@@ -13,7 +13,10 @@ import {
   renderPartsManifest,
 } from './split-archive.js';
 
-/** Where an archive is written, in order. To be disposed of in any case; without `finish` nothing is left where that can be. */
+/**
+ * Where an archive is written, in order. To be disposed of in any case; without `finish` nothing is left
+ * where that can be.
+ */
 export interface ArchiveOutput extends AsyncDisposable {
   /** For messages. */
   readonly location: string;
@@ -116,8 +119,9 @@ class StreamOutput implements ArchiveOutput {
 const MAX_PARTS = 10_000;
 
 /**
- * Writes an archive as `FILE.000`, `FILE.001`, … of at most so many bytes each, and a list of them, `FILE.parts.json`, without
- * which they mean nothing. They get their names when all are whole, the list last; an earlier archive of the name goes, in parts or not.
+ * Writes an archive as `FILE.000`, `FILE.001`, … of at most so many bytes each, and a list of them,
+ * `FILE.parts.json`, without which they mean nothing. They get their names when all are whole, the list last;
+ * an earlier archive of the name goes, in parts or not.
  */
 class SplitOutput implements ArchiveOutput {
   readonly location: string;

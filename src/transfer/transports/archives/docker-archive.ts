@@ -130,7 +130,10 @@ export class DockerArchive implements Archive {
     return { index: { kind: 'index', mediaType: MEDIA_TYPES.ociIndex, manifests }, blobs, faults };
   }
 
-  /** In the types of OCI, so that layouts and archives that it is copied to are read by everybody (image-spec: manifest.md). */
+  /**
+   * In the types of OCI, so that layouts and archives that it is copied to are read by everybody (image-spec:
+   * manifest.md).
+   */
   async #makeImage(
     image: DockerImage,
     o: Abortable & { blobs: Map<Digest, ArchivedContent>; faults: LandfallError[] },
@@ -187,7 +190,7 @@ function faultsOf(
 ): LandfallError[] {
   const faults: LandfallError[] = [];
   const name = image.tags[0] ?? digest;
-  const tell = (what: string, expected: string, actual: string): void => {
+  const emit = (what: string, expected: string, actual: string): void => {
     faults.push(
       new UnpackError(
         'DIFF_ID_MISMATCH',
@@ -200,7 +203,7 @@ function faultsOf(
     );
   };
   const named = namedDigest(image.config);
-  if (named !== undefined && named !== digest) tell('the config', named, digest);
+  if (named !== undefined && named !== digest) emit('the config', named, digest);
   const expected = config.rootfs.diff_ids;
   if (expected.length !== layers.length) {
     faults.push(
@@ -211,7 +214,7 @@ function faultsOf(
   for (const [at, layer] of layers.entries()) {
     const diffId = expected[at];
     if (diffId === undefined || layer.diffId === diffId) continue;
-    if (layer.diffId !== undefined) tell(`layer ${at + 1}`, diffId, layer.diffId);
+    if (layer.diffId !== undefined) emit(`layer ${at + 1}`, diffId, layer.diffId);
     else faults.push(brokenArchive(location, `layer ${at + 1} of ${name}: ${reasonOf(layer.fault)}`));
   }
   return faults;

@@ -15,8 +15,8 @@ export interface ExaminedLayer {
 }
 
 /**
- * Reads a layer to its end, for its digest and its diffId in one pass. What its content is does not matter here.
- * Errors: what the source throws; ABORTED.
+ * Reads a layer to its end, for its digest and its diffId in one pass. What its content is does not matter
+ * here. Errors: what the source throws; ABORTED.
  */
 export async function examineLayer(
   source: AsyncIterable<Buffer>,

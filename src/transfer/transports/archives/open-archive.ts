@@ -12,7 +12,7 @@ import {
   openArchiveFile,
 } from './archive-file.js';
 import { type Archive, transportOf } from './archive.js';
-import { LayoutPlace } from '../layout-place.js';
+import { LayoutTransport } from '../layout-transport.js';
 import { type Declaration, DECLARATION_FILE, parseDeclaration } from '../declaration.js';
 import { DOCKER_MANIFEST, DOCKER_REPOSITORIES, DockerArchive } from './docker-archive.js';
 import { openSplitArchive, PARTS_SUFFIX } from './split-archive.js';
@@ -32,14 +32,14 @@ const DECLARATION_MAX_BYTES = 64 * 1024 * 1024;
 const STANDARD_INPUT = 'standard input';
 
 /**
- * Opens an archive of images to read: see {@link Archive} for what is read. A file that is not compressed is read where it
- * lies, in any order; all else is first written to a file without a name.
+ * Opens an archive of images to read: see {@link Archive} for what is read. A file that is not compressed is
+ * read where it lies, in any order; all else is first written to a file without a name.
  *
- * An archive that was split is opened by its `FILE.parts.json`, or by `FILE` where there is only that; all of its parts are
- * held against the list first.
+ * An archive that was split is opened by its `FILE.parts.json`, or by `FILE` where there is only that; all of
+ * its parts are held against the list first.
  *
- * Errors: BLOB_NOT_FOUND (no such file); BAD_ARCHIVE, DIGEST_MISMATCH, INVALID_MANIFEST, INVALID_DIGEST, UNSUPPORTED_MEDIA_TYPE,
- * LIMIT_EXCEEDED, UNSUPPORTED for what is in it; NO_SPACE, FILESYSTEM; ABORTED.
+ * Errors: BLOB_NOT_FOUND (no such file); BAD_ARCHIVE, DIGEST_MISMATCH, INVALID_MANIFEST, INVALID_DIGEST,
+ * UNSUPPORTED_MEDIA_TYPE, LIMIT_EXCEEDED, UNSUPPORTED for what is in it; NO_SPACE, FILESYSTEM; ABORTED.
  */
 export async function openArchive(input: ArchiveInput, o: OpenArchiveOptions = {}): Promise<Archive> {
   throwIfAborted(o.signal);
@@ -57,10 +57,10 @@ export async function openArchivePlace(
   input: ArchiveInput,
   location: string,
   o: OpenArchiveOptions = {},
-): Promise<LayoutPlace> {
+): Promise<LayoutTransport> {
   const content = await openArchive(input, o);
   const path = 'file' in input ? input.file : undefined;
-  return new LayoutPlace({ content, location, path, file: { transport: transportOf(content), path } });
+  return new LayoutTransport({ content, location, path, file: { transport: transportOf(content), path } });
 }
 
 async function openByName(name: string, o: OpenArchiveOptions): Promise<ArchiveFile> {
@@ -102,7 +102,8 @@ function spoolOptions(location: string, o: OpenArchiveOptions): SpoolOptions {
 }
 
 /**
- * Opens an archive that is neither compressed nor split. Errors: as {@link openArchive}, of tar without the file's name.
+ * Opens an archive that is neither compressed nor split. Errors: as {@link openArchive}, of tar without the
+ * file's name.
  */
 export async function openTar(file: ArchiveFile, o: OpenArchiveOptions = {}): Promise<Archive> {
   const tar = await indexTar(file, o);

@@ -26,8 +26,8 @@ const CONCURRENCY = 2;
  * Opens the parts of an archive as one file, once each has the size and the digest that their list says.
  *
  * @param listPath the path of `FILE.parts.json`
- * @throws {LandfallError} BAD_ARCHIVE for parts that are missing or have another size, DIGEST_MISMATCH for altered ones, each
- *   with the names of all; BLOB_NOT_FOUND (no list), INVALID_MANIFEST, FILESYSTEM, ABORTED
+ * @throws {LandfallError} BAD_ARCHIVE for parts that are missing or have another size, DIGEST_MISMATCH for
+ *   altered ones, each with the names of all; BLOB_NOT_FOUND (no list), INVALID_MANIFEST, FILESYSTEM, ABORTED
  */
 export async function openSplitArchive(listPath: string, o: Abortable): Promise<ArchiveFile> {
   const { parts } = parsePartsManifest(await readList(listPath));

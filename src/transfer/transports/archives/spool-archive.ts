@@ -20,10 +20,11 @@ export interface SpoolOptions extends Abortable {
 }
 
 /**
- * Writes what can only be read from its beginning into a file, decompressed where it is compressed with gzip or zstd. The file
- * has no name from the start, and so goes with this process, however that ends.
+ * Writes what can only be read from its beginning into a file, decompressed where it is compressed with gzip
+ * or zstd. The file has no name from the start, and so goes with this process, however that ends.
  *
- * Errors: BAD_ARCHIVE for damaged compression, LIMIT_EXCEEDED for a bomb, NO_SPACE, FILESYSTEM; ABORTED; what the source throws.
+ * Errors: BAD_ARCHIVE for damaged compression, LIMIT_EXCEEDED for a bomb, NO_SPACE, FILESYSTEM; ABORTED; what
+ * the source throws.
  */
 export async function spoolArchive(source: AsyncIterable<Buffer>, o: SpoolOptions): Promise<ArchiveFile> {
   const { location, limits = ARCHIVE_LIMITS, directory = SPOOL_DIRECTORY, signal } = o;
@@ -34,7 +35,8 @@ export async function spoolArchive(source: AsyncIterable<Buffer>, o: SpoolOption
       await rm(path, { force: true });
       const taken = new CountedSource(source);
       const { chunks } = await decompress(taken.chunks(), {
-        // What an archive may grow to is looked at below: how much there is of it compressed is not known before its end.
+        // What an archive may grow to is looked at below: how much there is of it compressed is not known
+        // before its end.
         limits: { layerBytes: Infinity, compressionRatio: Infinity },
         compressedSize: 1,
       });

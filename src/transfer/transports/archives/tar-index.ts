@@ -43,15 +43,15 @@ const WINDOW_BYTES = 16 * 1024;
 const USUAL_CHECKSUM = /^[0-7]{6}\0 $/;
 
 /**
- * What lies where in a tar archive. It is found by going from header to header; no content is read. Nothing is ever
- * extracted, so that a name can lead nowhere: one that points out of the archive only is not found.
+ * What lies where in a tar archive. It is found by going from header to header; no content is read. Nothing
+ * is ever extracted, so that a name can lead nowhere: one that points out of the archive only is not found.
  */
 export class TarIndex {
   readonly #files: ReadonlyMap<string, TarMember>;
   readonly #links: ReadonlyMap<string, string>;
   /**
-   * Whether each bit of the headers means something and the end is marked as the format has it, so that no alteration and
-   * no truncation would go unseen.
+   * Whether each bit of the headers means something and the end is marked as the format has it, so that no
+   * alteration and no truncation would go unseen.
    */
   readonly isStrict: boolean;
 
@@ -83,8 +83,8 @@ export class TarIndex {
 /**
  * Goes through the headers of an archive that can be read at any place.
  *
- * Errors: BAD_ARCHIVE for what is no tar archive, is cut short, has a file twice or a sparse one; LIMIT_EXCEEDED; FILESYSTEM;
- * ABORTED.
+ * Errors: BAD_ARCHIVE for what is no tar archive, is cut short, has a file twice or a sparse one;
+ * LIMIT_EXCEEDED; FILESYSTEM; ABORTED.
  */
 export async function indexTar(
   file: ArchiveFile,

@@ -1,6 +1,6 @@
 import { buffer } from 'node:stream/consumers';
 import { type Abortable, LandfallError, SpecError, throwIfAborted } from '../../../errors.js';
-import { isSilent } from '../../../engine/images/read-document.js';
+import { isSilent } from '../../../engine/images/read-manifest.js';
 import {
   algorithmOf,
   closestPlatform,
@@ -35,24 +35,25 @@ export interface WriteArchiveOptions extends Abortable {
   readonly prefetch?: PrefetchOptions | undefined;
 }
 
-/** Written in one call: headers and small documents would cost one each. */
+/** Written in one call: headers and small manifests would cost one each. */
 const CHUNK_BYTES = 256 * 1024;
 const END = Buffer.alloc(1024);
 
 /**
- * The bytes of an archive: first what lists its images, then its blobs in the order of their digests. The same contents give
- * the same bytes, whoever put them in whatever order: no entry has a time or an owner.
+ * The bytes of an archive: first what lists its images, then its blobs in the order of their digests. The
+ * same contents give the same bytes, whoever put them in whatever order: no entry has a time or an owner.
  *
- * Errors: what opening and verifying blobs throws; UNSUPPORTED_MEDIA_TYPE for what the format cannot hold; LIMIT_EXCEEDED; ABORTED.
+ * Errors: what opening and verifying blobs throws; UNSUPPORTED_MEDIA_TYPE for what the format cannot hold;
+ * LIMIT_EXCEEDED; ABORTED.
  */
 export async function* archiveBytes(
   contents: ArchiveContents,
   o: WriteArchiveOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const { documents, blobs } = await planOf(contents, o);
+  const { manifests, blobs } = await planOf(contents, o);
   await using prefetched = new PrefetchedBlobs(blobs, { ...o.prefetch, signal: o.signal });
   const gathered = new GatheredChunks();
-  for (const [name, bytes] of documents) {
+  for (const [name, bytes] of manifests) {
     yield* gathered.add(header(name, bytes.length), bytes, padding(bytes.length));
   }
   for (const directory of directoriesOf(blobs)) yield* gathered.add(directoryHeader(directory));
@@ -68,7 +69,7 @@ export async function* archiveBytes(
 
 interface ArchivePlan {
   /** By their names, in order. */
-  readonly documents: readonly (readonly [name: string, bytes: Buffer])[];
+  readonly manifests: readonly (readonly [name: string, bytes: Buffer])[];
   readonly blobs: readonly ArchivedBlob[];
 }
 
@@ -85,7 +86,7 @@ async function planOf(
       for (const { digest } of [manifest.config, ...manifest.layers]) used.add(digest);
     }
     return {
-      documents: sealed([[DOCKER_MANIFEST, listing]], contents),
+      manifests: sealed([[DOCKER_MANIFEST, listing]], contents),
       blobs: contents.blobs().filter(({ descriptor }) => used.has(descriptor.digest)),
     };
   }
@@ -93,18 +94,19 @@ async function planOf(
     ['oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}')],
     ['index.json', indexBytes(contents)],
   ];
-  // Without an image for Docker it would be a list of nothing, which some take for an archive of Docker's all the same.
+  // Without an image for Docker it would be a list of nothing, which some take for an archive of Docker's all
+  // the same.
   if (images.length > 0) layout.push([DOCKER_MANIFEST, listing]);
-  return { documents: sealed(layout, contents), blobs: contents.blobs() };
+  return { manifests: sealed(layout, contents), blobs: contents.blobs() };
 }
 
 /** With what says how they have to read, and what was left out. */
 function sealed(
-  documents: readonly (readonly [string, Buffer])[],
+  manifests: readonly (readonly [string, Buffer])[],
   contents: ArchiveContents,
-): ArchivePlan['documents'] {
-  const files = Object.fromEntries(documents.map(([name, bytes]) => [name, digestOf(bytes)]));
-  return [...documents, [DECLARATION_FILE, renderDeclaration({ omitted: contents.omitted(), files })]];
+): ArchivePlan['manifests'] {
+  const files = Object.fromEntries(manifests.map(([name, bytes]) => [name, digestOf(bytes)]));
+  return [...manifests, [DECLARATION_FILE, renderDeclaration({ omitted: contents.omitted(), files })]];
 }
 
 function indexBytes(contents: ArchiveContents): Buffer {
@@ -172,8 +174,8 @@ export interface DockerListingOptions {
 /**
  * The images that Docker's `manifest.json` lists: of each name one manifest, since it knows no indexes.
  *
- * @throws {SpecError} with `strict`: UNSUPPORTED_MEDIA_TYPE for what is no container image; {LandfallError} UNSUPPORTED for one that
- *   is not whole
+ * @throws {SpecError} with `strict`: UNSUPPORTED_MEDIA_TYPE for what is no container image; {LandfallError}
+ *   UNSUPPORTED for one that is not whole
  */
 async function dockerListing(contents: ArchiveContents, o: DockerListingOptions): Promise<ListedImage[]> {
   const listed = new Map<Digest, { manifest: ImageManifest; tags: Set<string> }>();
@@ -237,16 +239,16 @@ interface Candidate {
 }
 
 function imagesBelow(contents: ArchiveContents, descriptor: Descriptor, depth: number): Candidate[] {
-  const document = contents.get(descriptor.digest)?.document;
-  if (document === undefined || depth > LIMITS.indexDepth) return [];
-  if (document.kind === 'index') {
-    return document.manifests.flatMap((child) => imagesBelow(contents, child, depth + 1));
+  const manifest = contents.get(descriptor.digest)?.manifest;
+  if (manifest === undefined || depth > LIMITS.indexDepth) return [];
+  if (manifest.kind === 'index') {
+    return manifest.manifests.flatMap((child) => imagesBelow(contents, child, depth + 1));
   }
-  const { config, layers, subject } = document;
+  const { config, layers, subject } = manifest;
   const isRunnable = descriptor.platform?.os !== 'unknown' && subject === undefined;
   const isImage = isConfigType(config.mediaType) && layers.every(({ mediaType }) => isLayerType(mediaType));
   const isWhole = [config, ...layers].every(({ digest }) => contents.get(digest) !== undefined);
-  return isRunnable && isImage && isWhole ? [{ descriptor, manifest: document }] : [];
+  return isRunnable && isImage && isWhole ? [{ descriptor, manifest: manifest }] : [];
 }
 
 /** `docker.io/library/alpine:3`; undefined for a name that Docker would not take. */
@@ -282,8 +284,8 @@ export interface PrefetchOptions extends Abortable {
 const MiB = 1024 * 1024;
 
 /**
- * Gives blobs in order, while the next small ones are on their way: what each costs is mostly the time until its first byte.
- * Each is verified. To be disposed of in any case.
+ * Gives blobs in order, while the next small ones are on their way: what each costs is mostly the time until
+ * its first byte. Each is verified. To be disposed of in any case.
  */
 export class PrefetchedBlobs implements AsyncDisposable {
   readonly #blobs: readonly ArchivedBlob[];
