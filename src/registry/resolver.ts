@@ -19,7 +19,7 @@ import {
 } from '../spec/index.js';
 import type { SeenManifests } from './blob-body.js';
 import { schema1Error } from './fetcher.js';
-import { HeadRequests, type MirrorList, type HostAttempt, type TurnRequest } from './hosts/mirror-list.js';
+import { HeadRequests, type MirrorList, type HostAttempt, type AttemptRequest } from './hosts/mirror-list.js';
 import {
   appliedEncoding,
   collectBeginning,
@@ -113,7 +113,7 @@ export class RemoteResolver implements Resolver {
   }
 }
 
-function requestFor(reference: Reference): Omit<TurnRequest, 'method'> {
+function requestFor(reference: Reference): Omit<AttemptRequest, 'method'> {
   const { repository, tag, digest } = reference;
   return {
     repository,

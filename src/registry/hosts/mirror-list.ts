@@ -52,7 +52,7 @@ export interface BlobOutcome {
 }
 
 /** A request without what the run knows of it. */
-export type TurnRequest = Omit<RegistryRequest, 'attempt' | 'signal' | 'patienceMs'>;
+export type AttemptRequest = Omit<RegistryRequest, 'attempt' | 'signal' | 'patienceMs'>;
 
 /** One host's turn to be asked. */
 export interface HostAttempt extends Abortable {
@@ -61,7 +61,7 @@ export interface HostAttempt extends Abortable {
   /** Whether another host could be asked instead, so that this one need not be waited for long. */
   readonly alternatives: boolean;
   /** As {@link RegistryHost.request}, as one try of the run. */
-  request(request: TurnRequest): Promise<HttpResponse>;
+  readonly request: (request: AttemptRequest) => Promise<HttpResponse>;
   /** Of a blob's body: so many bytes have come so far. */
   progressed(bytes: number): void;
   /** Of a blob's body: it was read to its end, or given up, or broke. Only the first call counts. */
@@ -305,7 +305,7 @@ function said({ host, error }: HostFailure): string {
   return error.message.includes(host.name) ? error.message : `${host.name}: ${error.message}`;
 }
 
-type Head = Omit<TurnRequest, 'method'>;
+type Head = Omit<AttemptRequest, 'method'>;
 
 /** What a host says of a blob. */
 export interface BlobAnswer {

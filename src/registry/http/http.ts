@@ -394,11 +394,11 @@ export class HeaderCursor {
 }
 
 /** What parts the items of a list, several of which may be empty (RFC 9110, 5.6.1). */
-export const COMMAS: RegExp = /[ \t,]*/y;
-export const BLANKS: RegExp = /[ \t]*/y;
-export const EQUALS: RegExp = /[ \t]*=[ \t]*/y;
+export const COMMAS = /[ \t,]*/y;
+export const BLANKS = /[ \t]*/y;
+export const EQUALS = /[ \t]*=[ \t]*/y;
 /** RFC 9110, 5.6.2. */
-export const TOKEN: RegExp = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+export const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
 /**
