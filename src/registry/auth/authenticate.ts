@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
-import { BLANKS, COMMAS, EQUALS, HeaderCursor, parseUrl, TOKEN } from '../http/http.js';
+import { FIELD, HeaderCursor, parseUrl } from '../http/http.js';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
 import { isRefusal, type TokenRequest, TokenSource, type TokenSourceOptions } from './token.js';
 
@@ -289,24 +289,24 @@ function parseLine(line: string): Challenge[] {
   const challenges: Challenge[] = [];
   const at = new HeaderCursor(line);
   let parameters: Map<string, string> | undefined;
-  at.take(COMMAS);
+  at.take(FIELD.commas);
   while (!at.isAtEnd) {
-    const name = at.take(TOKEN)?.[0];
+    const name = at.take(FIELD.token)?.[0];
     if (name === undefined) break;
-    if (parameters !== undefined && at.take(EQUALS) !== undefined) {
-      const value = at.takeQuoted() ?? at.take(TOKEN)?.[0];
+    if (parameters !== undefined && at.take(FIELD.equals) !== undefined) {
+      const value = at.takeQuoted() ?? at.take(FIELD.token)?.[0];
       if (value === undefined) break;
       // The first of two holds: a second one would be somebody's attempt to override it.
       if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
     } else {
       parameters = new Map();
       challenges.push({ scheme: name.toLowerCase(), parameters });
-      at.take(BLANKS);
+      at.take(FIELD.blanks);
       // `Negotiate oYG…==`: credentials of their own form, of no use here. A parameter looks alike up to its
       // `=`.
       at.take(TOKEN68);
     }
-    at.take(COMMAS);
+    at.take(FIELD.commas);
   }
   return challenges;
 }

@@ -393,12 +393,13 @@ export class HeaderCursor {
   }
 }
 
-/** What parts the items of a list, several of which may be empty (RFC 9110, 5.6.1). */
-export const COMMAS = /[ \t,]*/y;
-export const BLANKS = /[ \t]*/y;
-export const EQUALS = /[ \t]*=[ \t]*/y;
-/** RFC 9110, 5.6.2. */
-export const TOKEN = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y;
+/** The parts of a header's value (RFC 9110, 5.6): a list may have empty items, so several commas part two of them. */
+export const FIELD: Readonly<Record<'commas' | 'blanks' | 'equals' | 'token', RegExp>> = {
+  commas: /[ \t,]*/y,
+  blanks: /[ \t]*/y,
+  equals: /[ \t]*=[ \t]*/y,
+  token: /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y,
+};
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 
 /**
@@ -429,7 +430,7 @@ function textsOf(line: string): string[] {
   const texts: string[] = [];
   const at = new HeaderCursor(line);
   for (;;) {
-    at.take(COMMAS);
+    at.take(FIELD.commas);
     const match = at.take(WARNING);
     if (match === undefined) return texts;
     const [, code, agent, quoted = '', date] = match;

@@ -2,17 +2,7 @@ import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import { parseJson } from '../../spec/index.js';
 import type { MirrorList, HostAttempt } from '../hosts/mirror-list.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
-import {
-  BLANKS,
-  COMMAS,
-  EQUALS,
-  HeaderCursor,
-  type HttpResponse,
-  parseUrl,
-  redactUrl,
-  TOKEN,
-  wholeBody,
-} from '../http/http.js';
+import { FIELD, HeaderCursor, type HttpResponse, parseUrl, redactUrl, wholeBody } from '../http/http.js';
 
 /**
  * One page, in bytes. A registry that knows no pages answers with everything: 100,000 tags of 100 characters.
@@ -219,11 +209,11 @@ function parseLine(line: string): Link[] {
   const links: Link[] = [];
   const at = new HeaderCursor(line);
   for (;;) {
-    at.take(COMMAS);
+    at.take(FIELD.commas);
     const target = at.take(TARGET)?.[1];
     if (target === undefined) return links;
     const parameters = parametersAt(at);
-    at.take(BLANKS);
+    at.take(FIELD.blanks);
     if (!at.isAtItemsEnd) return links;
     const rel = (parameters.get('rel') ?? '').toLowerCase().split(/\s+/);
     if (!parameters.has('anchor')) links.push({ target: target.trim(), rel: rel.filter((r) => r !== '') });
@@ -234,10 +224,10 @@ function parseLine(line: string): Link[] {
 function parametersAt(at: HeaderCursor): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   while (at.take(SEMICOLON) !== undefined) {
-    const name = at.take(TOKEN)?.[0].toLowerCase();
+    const name = at.take(FIELD.token)?.[0].toLowerCase();
     // `<…>; rel="next";` is written by some, and means nothing more.
     if (name === undefined) continue;
-    const hasValue = at.take(EQUALS) !== undefined;
+    const hasValue = at.take(FIELD.equals) !== undefined;
     const value = hasValue ? (at.takeQuoted() ?? at.take(BARE)?.[0] ?? '') : '';
     if (!parameters.has(name)) parameters.set(name, value);
   }
