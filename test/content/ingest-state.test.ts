@@ -41,9 +41,9 @@ describe('the state of a partial', () => {
   });
 
   it('of an older program, which kept only the contiguous start, is understood', async () => {
-    await put({ ...state, sharedOffset: 300 });
+    await put({ ...state, frontier: 300 });
     expect(await readIngestState(scratch.path)).toEqual({ ...state, spans: [{ start: 0, end: 300 }] });
-    await put({ ...state, sharedOffset: 0 });
+    await put({ ...state, frontier: 0 });
     expect(trustedSpans(await readIngestState(scratch.path), 500, 1000)).toEqual([]);
   });
 
@@ -62,8 +62,8 @@ describe('the state of a partial', () => {
     ['a span that ends before it starts', { ...state, spans: [{ start: 10, end: 5 }] }],
     ['a span that starts before 0', { ...state, spans: [{ start: -5, end: 5 }] }],
     ['half a byte', { ...state, spans: [{ start: 0, end: 0.5 }] }],
-    ['a negative frontier', { ...state, sharedOffset: -1 }],
-    ['a frontier that is text', { ...state, sharedOffset: '300' }],
+    ['a negative frontier', { ...state, frontier: -1 }],
+    ['a frontier that is text', { ...state, frontier: '300' }],
   ])('is not believed when it says %s', async (_, value) => {
     await put(value);
     expect(await readIngestState(scratch.path)).toBeUndefined();

@@ -10,7 +10,7 @@ import { imageSteps } from '../support/image-steps.js';
 import { needsPeer } from '../support/peers.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
-import { landfall, landfallJson } from '../support/warm-command.js';
+import { landfall, landfallJson } from '../support/landfall-command.js';
 
 const MEBIBYTE = 1024 * 1024;
 const BYTES_PER_SECOND = 4 * MEBIBYTE;

@@ -47,7 +47,7 @@ describe('what nobody has synced', () => {
         await database.all(
           'SELECT digest AS name, unsynced FROM blobs UNION ALL SELECT name, unsynced FROM snapshots',
         )
-      ).map(({ name, notDurable }) => [name, notDurable]),
+      ).map(({ name, unsynced }) => [name, unsynced]),
     );
 
   it.each([

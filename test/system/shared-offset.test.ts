@@ -11,8 +11,8 @@ const module = pathToFileURL(join(import.meta.dirname, '../../dist/src/system/sh
 /** Waits for every byte in turn, as a reader of a growing file does, and says how it ended. */
 const READER = `
   const { parentPort, workerData } = require('node:worker_threads');
-  import(workerData.module).then(async ({ Frontier }) => {
-    const frontier = new Frontier(workerData.buffer);
+  import(workerData.module).then(async ({ SharedOffset }) => {
+    const frontier = new SharedOffset(workerData.buffer);
     parentPort.postMessage('ready');
     let at = 0;
     let steps = 0;
@@ -42,7 +42,7 @@ function reader(sharedOffset: SharedOffset, seen = new Int32Array(new SharedArra
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe('Frontier', () => {
+describe('SharedOffset', () => {
   it('starts empty and growing, and is the same seen through its buffer', () => {
     const writer = new SharedOffset();
     const other = new SharedOffset(writer.buffer);
@@ -150,9 +150,9 @@ describe('Frontier', () => {
     const [ping, pong] = [new SharedOffset(), new SharedOffset()];
     const answerer = new Worker(
       `const { workerData } = require('node:worker_threads');
-       import(workerData.module).then(async ({ Frontier }) => {
-         const ping = new Frontier(workerData.ping);
-         const pong = new Frontier(workerData.pong);
+       import(workerData.module).then(async ({ SharedOffset }) => {
+         const ping = new SharedOffset(workerData.ping);
+         const pong = new SharedOffset(workerData.pong);
          for (let i = 0; i < 20_000; i++) {
            await ping.wait(i);
            pong.advance(i + 1);
@@ -172,12 +172,12 @@ describe('Frontier', () => {
   it('keeps the event loop alive while something waits, and no longer', () => {
     const run = (code: string): string =>
       execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
-    const start = `const { Frontier } = await import(${JSON.stringify(module)});
+    const start = `const { SharedOffset } = await import(${JSON.stringify(module)});
       const { Worker } = await import('node:worker_threads');
-      const frontier = new Frontier();`;
+      const frontier = new SharedOffset();`;
     const elsewhere = `const worker = new Worker(\`
         const { workerData } = require('node:worker_threads');
-        setTimeout(() => import(workerData.module).then(({ Frontier }) => new Frontier(workerData.buffer).advance(1)), 100);
+        setTimeout(() => import(workerData.module).then(({ SharedOffset }) => new SharedOffset(workerData.buffer).advance(1)), 100);
       \`, { eval: true, execArgv: [], workerData: { module: ${JSON.stringify(module)}, buffer: frontier.buffer } });
       worker.unref();`;
     expect(run(`${start} ${elsewhere} frontier.wait(0).then(() => console.log('woken'));`)).toBe('woken\n');

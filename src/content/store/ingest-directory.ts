@@ -255,8 +255,8 @@ export function trustedSpans(
 
 function stateOf(value: unknown): IngestState | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { mediaType, size, source, startedAt, spans, sharedOffset } = value as Record<string, unknown>;
-  const recorded = spans ?? spansOfOld(sharedOffset);
+  const { mediaType, size, source, startedAt, spans, frontier } = value as Record<string, unknown>;
+  const recorded = spans ?? spansOfOld(frontier);
   if (
     typeof mediaType !== 'string' ||
     !isCount(size) ||
@@ -276,8 +276,8 @@ function stateOf(value: unknown): IngestState | undefined {
 }
 
 /** A state from before partials kept more than their contiguous start says where that ends. */
-function spansOfOld(sharedOffset: unknown): unknown {
-  return sharedOffset === undefined ? undefined : [{ start: 0, end: sharedOffset }];
+function spansOfOld(offset: unknown): unknown {
+  return offset === undefined ? undefined : [{ start: 0, end: offset }];
 }
 
 function isSpans(value: unknown): value is readonly ByteSpan[] {

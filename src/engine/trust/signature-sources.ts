@@ -15,7 +15,7 @@ import {
 } from '../../spec/index.js';
 import type { MetRequirement, SignatureRuling, SignatureSource } from '../../trust/index.js';
 import { readManifest } from '../images/read-manifest.js';
-import type { Store } from '../store.js';
+import type { Store, StoreParts } from '../store.js';
 import { subjectOfCosignTag } from './accompaniment.js';
 
 /** What a tag by cosign's scheme has the signatures of; undefined for every other tag. */
@@ -27,7 +27,7 @@ export function signedByTag(tag: string): Digest | undefined {
 export interface SignatureKeeper {
   readonly root: string;
   readonly content: Pick<Store['content'], 'info' | 'open'>;
-  readonly manifests: Pick<Store['manifests'], 'referrers'>;
+  readonly manifests: Pick<StoreParts['manifests'], 'referrers'>;
   readonly catalog: Pick<Store['catalog'], 'list'>;
 }
 

@@ -28,21 +28,21 @@ export interface AuthFile {
  * @throws {LandfallError} INVALID_CONFIG, without a word of what the file holds
  */
 export function parseAuthFile(text: string, path: string): AuthFile {
-  const manifest = parseObject(text, path);
-  const secret = secretContent(manifest, path);
+  const document = parseObject(text, path);
+  const secret = secretContent(document, path);
   if (secret !== undefined) {
     const inner = parseObject(secret.text, path);
     const auths = secret.old ? inner : section(inner, 'auths', path);
     return { path, auths, credHelpers: {}, credsStore: undefined, writable: false };
   }
-  const credHelpers = section(manifest, 'credHelpers', path);
-  const credsStore = manifest['credsStore'];
-  if (manifest['auths'] === undefined && Object.values(manifest).some(isEntry)) {
-    return { path, auths: manifest, credHelpers: {}, credsStore: undefined, writable: false };
+  const credHelpers = section(document, 'credHelpers', path);
+  const credsStore = document['credsStore'];
+  if (document['auths'] === undefined && Object.values(document).some(isEntry)) {
+    return { path, auths: document, credHelpers: {}, credsStore: undefined, writable: false };
   }
   return {
     path,
-    auths: section(manifest, 'auths', path),
+    auths: section(document, 'auths', path),
     credHelpers,
     credsStore: isNonEmptyString(credsStore) ? credsStore : undefined,
     writable: true,
@@ -91,19 +91,19 @@ function decodeAuth(auth: string): Credentials | undefined {
 function parseObject(text: string, path: string): Record<string, unknown> {
   // Docker takes an empty file for one that says nothing.
   if (text.trim() === '') return {};
-  let manifest: unknown;
+  let document: unknown;
   try {
-    manifest = JSON.parse(text);
+    document = JSON.parse(text);
   } catch {
     // Without the cause: its message may quote what the file holds.
     throw malformed(path, 'is not JSON');
   }
-  if (!isPlainObject(manifest)) throw malformed(path, 'is not an object');
-  return manifest;
+  if (!isPlainObject(document)) throw malformed(path, 'is not an object');
+  return document;
 }
 
-function section(manifest: Record<string, unknown>, name: string, path: string): Record<string, unknown> {
-  const value = manifest[name];
+function section(document: Record<string, unknown>, name: string, path: string): Record<string, unknown> {
+  const value = document[name];
   if (value === undefined || value === null) return {};
   if (!isPlainObject(value)) throw malformed(path, `has ${name} that are not an object`);
   return value;
@@ -111,12 +111,12 @@ function section(manifest: Record<string, unknown>, name: string, path: string):
 
 /** What a Kubernetes Secret holds in its key for registries; undefined where the document is no Secret. */
 function secretContent(
-  manifest: Record<string, unknown>,
+  document: Record<string, unknown>,
   path: string,
 ): { text: string; old: boolean } | undefined {
-  if (manifest['kind'] !== 'Secret') return undefined;
-  const data = section(manifest, 'data', path);
-  const plain = section(manifest, 'stringData', path);
+  if (document['kind'] !== 'Secret') return undefined;
+  const data = section(document, 'data', path);
+  const plain = section(document, 'stringData', path);
   for (const name of ['.dockerconfigjson', '.dockercfg']) {
     const old = name === '.dockercfg';
     const [text, encoded] = [plain[name], data[name]];

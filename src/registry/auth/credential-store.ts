@@ -114,8 +114,8 @@ async function eraseIn(
   const keys = Object.keys(file.auths).filter(goes);
   const removed = keys.filter((key) => holdsSomething(file, key)).map((key) => keptInFile(file, key));
   if (keys.length > 0) {
-    const edit = (manifest: Record<string, unknown>): boolean => {
-      const auths = authsOf(manifest);
+    const edit = (document: Record<string, unknown>): boolean => {
+      const auths = authsOf(document);
       const doomed = Object.keys(auths).filter(goes);
       for (const key of doomed) Reflect.deleteProperty(auths, key);
       return doomed.length > 0;
@@ -188,12 +188,12 @@ async function putEntry(
   options: CredentialStoreOptions,
 ): Promise<string> {
   let key = usual;
-  const edit = (manifest: Record<string, unknown>): boolean => {
-    const auths = authsOf(manifest);
+  const edit = (document: Record<string, unknown>): boolean => {
+    const auths = authsOf(document);
     const [first = usual, ...others] = Object.keys(auths).filter((name) => sameAuthKey(name, usual));
     for (const other of others) Reflect.deleteProperty(auths, other);
     auths[first] = entry;
-    manifest['auths'] = auths;
+    document['auths'] = auths;
     key = first;
     return true;
   };
@@ -201,8 +201,8 @@ async function putEntry(
   return key;
 }
 
-function authsOf(manifest: Record<string, unknown>): Record<string, unknown> {
-  const auths = manifest['auths'];
+function authsOf(document: Record<string, unknown>): Record<string, unknown> {
+  const auths = document['auths'];
   return isPlainObject(auths) ? auths : {};
 }
 
@@ -220,7 +220,7 @@ function entryOf(credentials: Credentials): object {
 }
 
 /** What an edit does to the parsed file; false leaves the file as it is. */
-export type Edit = (manifest: Record<string, unknown>) => boolean;
+export type Edit = (document: Record<string, unknown>) => boolean;
 
 /** As docker indents it. */
 const DEFAULT_INDENT = '\t';
@@ -262,9 +262,9 @@ export async function editAuthFile(path: string, edit: Edit, options: Abortable 
 async function editInPlace(path: string, edit: Edit): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     const before = await contentOf(path);
-    const manifest = parseWritable(before ?? '', path);
-    if (!edit(manifest)) return false;
-    const text = `${JSON.stringify(manifest, undefined, indentOf(before))}${before?.endsWith('\n') === false ? '' : '\n'}`;
+    const document = parseWritable(before ?? '', path);
+    if (!edit(document)) return false;
+    const text = `${JSON.stringify(document, undefined, indentOf(before))}${before?.endsWith('\n') === false ? '' : '\n'}`;
     const unchanged = async (): Promise<boolean> =>
       attempt === ATTEMPTS || (await contentOf(path)) === before;
     if (await replace(path, text, unchanged)) return true;

@@ -278,19 +278,19 @@ function httpRequest(
 }
 
 function parseToken(body: Buffer, malformed: () => RegistryError): TokenAnswer {
-  let manifest: unknown;
+  let document: unknown;
   try {
-    manifest = JSON.parse(body.toString());
+    document = JSON.parse(body.toString());
   } catch {
     throw malformed();
   }
-  if (!isPlainObject(manifest)) throw malformed();
+  if (!isPlainObject(document)) throw malformed();
   // `access_token` is OAuth2's name for it; some servers send both.
-  const value = [manifest['token'], manifest['access_token']].find(isNonEmptyString);
+  const value = [document['token'], document['access_token']].find(isNonEmptyString);
   // It becomes a header: nothing that could begin another one.
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw malformed();
-  const seconds = manifest['expires_in'];
-  const refreshToken = manifest['refresh_token'];
+  const seconds = document['expires_in'];
+  const refreshToken = document['refresh_token'];
   return {
     value,
     lifetimeMs: (typeof seconds === 'number' && seconds > 0 ? seconds : DEFAULT_LIFETIME_S) * 1000,

@@ -111,14 +111,14 @@ function notFoundHint(codes: readonly string[]): string {
  * known.
  */
 export function parseErrorBody(body: Buffer, secrets: readonly string[]): { codes: string[]; text: string } {
-  let manifest: unknown;
+  let document: unknown;
   try {
-    manifest = JSON.parse(body.toString());
+    document = JSON.parse(body.toString());
   } catch {
     return { codes: [], text: '' };
   }
-  if (!isPlainObject(manifest)) return { codes: [], text: '' };
-  const errors = (Array.isArray(manifest['errors']) ? manifest['errors'] : [])
+  if (!isPlainObject(document)) return { codes: [], text: '' };
+  const errors = (Array.isArray(document['errors']) ? document['errors'] : [])
     .slice(0, 5)
     .filter((e) => isPlainObject(e));
   const codes = errors
@@ -128,9 +128,9 @@ export function parseErrorBody(body: Buffer, secrets: readonly string[]): { code
     );
   const words = [
     ...errors.map((e) => e['message']),
-    manifest['error_description'],
-    manifest['details'],
-    manifest['message'],
+    document['error_description'],
+    document['details'],
+    document['message'],
   ];
   const text = [
     ...new Set([...codes, ...words.filter((w) => typeof w === 'string').map((w) => printable(w, secrets))]),

@@ -149,14 +149,14 @@ export async function pageBody(
  */
 export async function readNames(response: HttpResponse, key: string, subject: string): Promise<string[]> {
   const body = await pageBody(response, subject);
-  let manifest: unknown;
+  let document: unknown;
   try {
-    manifest = parseJson(body, subject, PAGE_BYTES);
+    document = parseJson(body, subject, PAGE_BYTES);
   } catch (error) {
     if (error instanceof SpecError) throw malformedPage(response, subject, 'is not JSON', error);
     throw error;
   }
-  const names = typeof manifest === 'object' && manifest !== null ? valueOf(manifest, key) : undefined;
+  const names = typeof document === 'object' && document !== null ? valueOf(document, key) : undefined;
   if (names === null) return [];
   if (Array.isArray(names) && names.every((name) => typeof name === 'string')) return names;
   throw malformedPage(response, subject, `has no ${key}`);

@@ -150,8 +150,8 @@ function isIndex(response: HttpResponse): boolean {
 }
 
 async function readIndex(response: HttpResponse, words: string): Promise<Descriptor[]> {
-  const manifest = parseManifest(await pageBody(response, words, LIMITS.manifestBytes), MEDIA_TYPES.ociIndex);
-  if (manifest.kind === 'index') return [...manifest.manifests];
+  const document = parseManifest(await pageBody(response, words, LIMITS.manifestBytes), MEDIA_TYPES.ociIndex);
+  if (document.kind === 'index') return [...document.manifests];
   throw new SpecError('INVALID_MANIFEST', `${words}: the answer is not an image index`);
 }
 

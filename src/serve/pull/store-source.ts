@@ -14,7 +14,7 @@ import {
 } from '../../content/index.js';
 import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
-import type { Store } from '../../engine/store.js';
+import type { Store, StoreParts } from '../../engine/store.js';
 import { KeptSignatures, signedByTag } from '../../engine/trust/signature-sources.js';
 import { type ErrorCode, LandfallError } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
@@ -32,7 +32,7 @@ export interface StoreSourceOptions {
   readonly records?: {
     readonly manifests: ManifestStore;
     readonly database: MetadataDatabase;
-    readonly additional?: Store['additional'] | undefined;
+    readonly additional?: StoreParts['additional'] | undefined;
     /**
      * Whether a repository has only the manifests that it names, that these list, or that were pushed to it:
      * a client asks first what is there already. Default: it has all manifests of the store.

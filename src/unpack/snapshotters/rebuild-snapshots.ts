@@ -288,7 +288,7 @@ function unlessDirectory(error: unknown): undefined {
 }
 
 async function describedBy(path: string, entries: readonly Dirent[]): Promise<DescribedSnapshot | undefined> {
-  const { name, parent, chainId, diffId, snapshotter, notDurable } = (await readSnapshotFile(path)) ?? {};
+  const { name, parent, chainId, diffId, snapshotter, unsynced } = (await readSnapshotFile(path)) ?? {};
   if (typeof name !== 'string' || name === '') return undefined;
   if (typeof parent !== 'string' && parent !== null) return undefined;
   const isChain = isDigest(chainId) && isDigest(diffId);
@@ -298,11 +298,11 @@ async function describedBy(path: string, entries: readonly Dirent[]): Promise<De
     parent: parent ?? undefined,
     chainId: isChain ? chainId : undefined,
     diffId: isChain ? diffId : undefined,
-    notDurable: typeof notDurable === 'string' ? notDurable : undefined,
+    notDurable: typeof unsynced === 'string' ? unsynced : undefined,
     // Older programs did not write it. Only overlayfs needs a place to work in.
     snapshotter:
       typeof snapshotter === 'string' ? snapshotter : entries.some((entry) => entry.name === WORK) ? 'overlay' : 'native',
-  }; // prettier-ignore
+  };
 }
 
 async function isEmpty(path: string, entries: readonly Dirent[]): Promise<boolean> {

@@ -344,6 +344,7 @@ export async function readSnapshotFile(
 }
 
 function textOf({ name, parent, snapshotter, chainId, diffId, notDurable }: SnapshotFile): string {
-  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, notDurable };
+  // On the disk it has the name that older programs gave it.
+  const file = { name, parent: parent ?? null, snapshotter, chainId, diffId, unsynced: notDurable };
   return `${JSON.stringify(file, undefined, 2)}\n`;
 }

@@ -61,7 +61,7 @@ describe('what a pull leaves unsynced', () => {
       const found: Record<string, string[]> = {};
       for (const table of ['blobs', 'snapshots', 'pending']) {
         const rows = await database.all(`SELECT unsynced FROM ${table} WHERE unsynced IS NOT NULL`);
-        if (rows.length > 0) found[table] = rows.map(({ notDurable }) => String(notDurable));
+        if (rows.length > 0) found[table] = rows.map(({ unsynced }) => String(unsynced));
       }
       return found;
     });
@@ -262,8 +262,8 @@ describe('what a pull leaves unsynced', () => {
     for (const name of await readdir(join(root, 'snapshots'))) {
       const path = join(root, 'snapshots', name, 'snapshot.json');
       const file = JSON.parse(await readFile(path, 'utf8')) as object;
-      expect(file).toMatchObject({ notDurable: bootId() });
-      await writeFile(path, JSON.stringify({ ...file, notDurable: boot }));
+      expect(file).toMatchObject({ unsynced: bootId() });
+      await writeFile(path, JSON.stringify({ ...file, unsynced: boot }));
     }
     for (const suffix of ['', '-wal', '-shm']) await rm(join(root, `metadata.db${suffix}`), { force: true });
     expect(await rebuildStore(root)).toMatchObject({ blobs: 4, snapshots: 2 });
