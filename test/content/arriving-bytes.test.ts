@@ -70,7 +70,7 @@ describe('ArrivingBytes', () => {
     const arriving = new ArrivingBytes(describing(bytes), sink);
     sink.failAt = MiB;
     await expect(arriving.write(0, [bytes])).rejects.toThrow('no space');
-    expect([arriving.sharedOffset, new SharedOffset(arriving.shared).bytes]).toEqual([MiB, MiB]);
+    expect([arriving.offset, new SharedOffset(arriving.shared).bytes]).toEqual([MiB, MiB]);
     sink.failAt = undefined;
     await arriving.write(0, [bytes]);
     await arriving.verify();
@@ -99,7 +99,7 @@ describe('ArrivingBytes', () => {
     await expect(stopped.resume(first, { signal })).rejects.toMatchObject({ code: 'ABORTED' });
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume(first);
-    expect([arriving.sharedOffset, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
+    expect([arriving.offset, sink.bytesRead]).toEqual([2 * MiB, 2 * MiB]);
     await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });
@@ -109,9 +109,9 @@ describe('ArrivingBytes', () => {
     await sink.write(MiB, [bytes.subarray(MiB, 2 * MiB)]);
     const arriving = new ArrivingBytes(describing(bytes), sink);
     await arriving.resume([{ start: MiB, end: 2 * MiB }]);
-    expect([arriving.sharedOffset, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
+    expect([arriving.offset, sink.bytesRead, arriving.written.bytes]).toEqual([0, 0, MiB]);
     await arriving.write(0, [bytes.subarray(0, MiB)]);
-    expect([arriving.sharedOffset, sink.bytesRead]).toEqual([2 * MiB, MiB]);
+    expect([arriving.offset, sink.bytesRead]).toEqual([2 * MiB, MiB]);
     await arriving.write(2 * MiB, [bytes.subarray(2 * MiB)]);
     await arriving.verify();
   });

@@ -65,7 +65,7 @@ export async function finish(
 ): Promise<number | undefined> {
   await using writer = await store.ingest(descriptor);
   if (writer === undefined) return undefined;
-  const from = writer.sharedOffset;
+  const from = writer.offset;
   await writer.write(from, bytes.subarray(from));
   await writer.commit();
   return from;

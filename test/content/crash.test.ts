@@ -77,7 +77,7 @@ describe('a process that dies, or is not alone', () => {
     const descriptor = describing(bytes);
     expect(await scratch.store.info(descriptor.digest)).toBeUndefined();
     await using writer = await begin(scratch.store, descriptor);
-    expect(writer.sharedOffset).toBe(sharedOffset);
+    expect(writer.offset).toBe(sharedOffset);
     await writer.write(sharedOffset, bytes.subarray(sharedOffset));
     await writer.commit();
     expect(await digestIn(scratch.store, descriptor)).toBe(descriptor.digest);
@@ -109,7 +109,7 @@ describe('a process that dies, or is not alone', () => {
     await process.kill();
     await damage(await ingestDirectory());
     await using writer = await begin(scratch.store, describing(bytes));
-    expect(writer.sharedOffset).toBe(0);
+    expect(writer.offset).toBe(0);
   });
 
   it('never takes the zeros for content that a power cut puts in place of it', async () => {
@@ -121,10 +121,10 @@ describe('a process that dies, or is not alone', () => {
     await truncate(data, SIZE / 2);
     const descriptor = describing(bytes);
     const writer = await begin(scratch.store, descriptor);
-    await writer.write(writer.sharedOffset, bytes.subarray(writer.sharedOffset));
+    await writer.write(writer.offset, bytes.subarray(writer.offset));
     await expect(writer.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: true });
     await using again = await begin(scratch.store, descriptor);
-    expect(again.sharedOffset).toBe(0);
+    expect(again.offset).toBe(0);
     await again.write(0, bytes);
     await again.commit();
   });
@@ -186,7 +186,7 @@ describe('a process that dies, or is not alone', () => {
       await vi.waitFor(() => expect([reported, reportedBeside]).toEqual([expect.arrayContaining([progress]), expect.arrayContaining([progress])]), { timeout: 30_000 });
       await process.kill();
       await using writer = await waiting;
-      expect(writer?.sharedOffset).toBe(bytesHere);
+      expect(writer?.offset).toBe(bytesHere);
       await writer?.write(0, bytes);
       await writer?.commit();
       expect(await beside).toBeUndefined();

@@ -113,7 +113,7 @@ describe('JoinedContentStore', () => {
     await put(first.store, bytes);
     await writeFile(await writableBlob(first.root, descriptor.digest), randomBytes(bytes.length));
     await using writer = await joined.ingest(descriptor);
-    expect(writer?.sharedOffset).toBe(0);
+    expect(writer?.offset).toBe(0);
     await writer?.write(0, bytes);
     await writer?.commit();
     expect(await digestIn(own.store, descriptor)).toBe(descriptor.digest);

@@ -153,7 +153,7 @@ describe('LocalContentStore', () => {
     await writer[Symbol.asyncDispose]();
     await rm(blobPath(scratch.root, descriptor.digest), { recursive: true });
     await using again = await begin(store, descriptor);
-    expect(again.sharedOffset).toBe(bytes.length);
+    expect(again.offset).toBe(bytes.length);
     await again.commit();
   });
 

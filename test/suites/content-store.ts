@@ -63,8 +63,8 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const seen: number[] = [];
         for (const [at, end] of writes) {
           await writer.write(at, bytes.subarray(at, end));
-          seen.push(writer.sharedOffset);
-          expect(new SharedOffset(writer.shared).bytes).toBe(writer.sharedOffset);
+          seen.push(writer.offset);
+          expect(new SharedOffset(writer.shared).bytes).toBe(writer.offset);
         }
         expect(seen).toEqual(sharedOffsets);
         await writer.commit();
@@ -81,7 +81,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
             writer.write(index * 65_536, large.subarray(index * 65_536, (index + 1) * 65_536)),
           ),
         );
-        expect(writer.sharedOffset).toBe(large.length);
+        expect(writer.offset).toBe(large.length);
         await writer.commit();
         expect(await digestIn(store, descriptor)).toBe(descriptor.digest);
       });
@@ -104,7 +104,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
       ])('refuses a write %s', async (_, at, length) => {
         await using writer = await begin(store, describing(bytes));
         await expect(writer.write(at, Buffer.alloc(length))).rejects.toEqual(code('SIZE_MISMATCH'));
-        expect(writer.sharedOffset).toBe(0);
+        expect(writer.offset).toBe(0);
       });
 
       it('refuses a digest that it cannot verify', async () => {
@@ -141,7 +141,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         expect(new SharedOffset(shared).state).toBe('failed');
         expect(await store.info(descriptor.digest)).toBeUndefined();
         await using again = await begin(store, descriptor);
-        expect(again.sharedOffset).toBe(0);
+        expect(again.offset).toBe(0);
       });
 
       it('blames the partial where a part of it was there before', async () => {
@@ -154,7 +154,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await resumed.write(500, bytes.subarray(500));
         await expect(resumed.commit()).rejects.toMatchObject({ code: 'DIGEST_MISMATCH', retryable: true });
         await using again = await begin(store, descriptor);
-        expect(again.sharedOffset).toBe(0);
+        expect(again.offset).toBe(0);
       });
 
       it('tells readers that the content is whole', async () => {
@@ -186,7 +186,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await first[Symbol.asyncDispose]();
         expect(new SharedOffset(first.shared).state).toBe('failed');
         await using second = await begin(store, descriptor);
-        expect(second.sharedOffset).toBe(1_500_000);
+        expect(second.offset).toBe(1_500_000);
         expect(new SharedOffset(second.shared).bytes).toBe(1_500_000);
         await second.write(1_500_000, bytes.subarray(1_500_000));
         await second.commit();
@@ -220,7 +220,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
           for (const [at, end] of writes) await writer.write(at, bytes.subarray(at, end));
         }
         await using last = await begin(store, descriptor);
-        expect(last.sharedOffset).toBe(sharedOffset);
+        expect(last.offset).toBe(sharedOffset);
         expect(new SharedOffset(last.shared).bytes).toBe(sharedOffset);
         const missing = last.missing().reduce((sum, { start, end }) => sum + end - start, 0);
         expect(missing).toBe(bytes.length - writers.flat().reduce((sum, [at, end]) => sum + end - at, 0));
@@ -364,7 +364,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const waiting = store.ingest(descriptor, { signal: controller.signal });
         controller.abort();
         await expect(waiting).rejects.toEqual(code('ABORTED'));
-        expect(writer.sharedOffset).toBe(0);
+        expect(writer.offset).toBe(0);
       });
 
       it('does not begin when it was aborted before', async () => {
@@ -485,7 +485,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         const descriptor = describing(Buffer.from('x'));
         await using writer = await begin(store, descriptor);
         await expect(store.delete(descriptor.digest)).rejects.toEqual(code('IN_USE'));
-        expect(writer.sharedOffset).toBe(0);
+        expect(writer.offset).toBe(0);
       });
 
       it('keeps a partial when it deletes the blob that is not there', async () => {
@@ -496,7 +496,7 @@ export function contentStoreSuite(name: string, make: () => Promise<StoreUnderTe
         await writer[Symbol.asyncDispose]();
         await store.delete(descriptor.digest);
         await using again = await begin(store, descriptor);
-        expect(again.sharedOffset).toBe(3);
+        expect(again.offset).toBe(3);
       });
     });
   });

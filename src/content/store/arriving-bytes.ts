@@ -49,7 +49,7 @@ export class ArrivingBytes {
     this.#digester = createDigester(descriptor.digest);
   }
 
-  get sharedOffset(): number {
+  get offset(): number {
     return this.#written.prefix;
   }
 
@@ -70,9 +70,9 @@ export class ArrivingBytes {
   async resume(spans: readonly ByteSpan[], o: Abortable = {}): Promise<void> {
     for (const { start, end } of spans) this.#claimed.add(start, end);
     const end = this.#claimed.prefix;
-    while (this.sharedOffset < end) {
+    while (this.offset < end) {
       throwIfAborted(o.signal);
-      this.#written.add(0, Math.min(this.sharedOffset + PIECE_BYTES, end));
+      this.#written.add(0, Math.min(this.offset + PIECE_BYTES, end));
       await this.#catchUp();
     }
     for (const span of spans) this.#written.add(span.start, span.end);
@@ -102,7 +102,7 @@ export class ArrivingBytes {
   async verify(): Promise<void> {
     await this.settle();
     const { digest, size } = this.#descriptor;
-    if (this.sharedOffset !== size) throw this.#wrongSize(this.sharedOffset, 'only');
+    if (this.offset !== size) throw this.#wrongSize(this.offset, 'only');
     await this.#catchUp();
     const actual = this.#digester.digest();
     if (actual !== digest) {
@@ -158,7 +158,7 @@ export class ArrivingBytes {
       throw error;
     }
     this.#written.add(start, end);
-    this.#shared.advance(this.sharedOffset);
+    this.#shared.advance(this.offset);
   }
 
   /**
@@ -172,7 +172,7 @@ export class ArrivingBytes {
 
   /** Brings the digest up to the offset, over bytes that arrived before those in front of them. */
   async #catchUp(): Promise<void> {
-    while (this.#digested < this.sharedOffset) {
+    while (this.#digested < this.offset) {
       this.#catchingUp ??= this.#readBack().finally(() => {
         this.#catchingUp = undefined;
       });
@@ -181,9 +181,9 @@ export class ArrivingBytes {
   }
 
   async #readBack(): Promise<void> {
-    while (this.#digested < this.sharedOffset) {
+    while (this.#digested < this.offset) {
       const digester = this.#digester;
-      const length = Math.min(PIECE_BYTES, this.sharedOffset - this.#digested);
+      const length = Math.min(PIECE_BYTES, this.offset - this.#digested);
       const bytes = await this.#sink.read(this.#digested, length);
       if (digester !== this.#digester) continue;
       digester.update(bytes);

@@ -123,7 +123,7 @@ export interface IngestWriter extends AsyncDisposable {
   /** What is to arrive. */
   readonly descriptor: Descriptor;
   /** Contiguous bytes from 0: what may be read. */
-  readonly sharedOffset: number;
+  readonly offset: number;
   /**
    * What has not arrived yet, in order; all of it where nothing was left by an earlier ingest, nothing where
    * it is whole.

@@ -74,8 +74,8 @@ export class LocalIngest implements IngestWriter {
     }
   }
 
-  get sharedOffset(): number {
-    return this.#bytes.sharedOffset;
+  get offset(): number {
+    return this.#bytes.offset;
   }
 
   get progress(): IngestProgress {

@@ -146,8 +146,8 @@ class MemoryIngest implements IngestWriter {
     this.#bytes = new ArrivingBytes(descriptor, this.#buffer);
   }
 
-  get sharedOffset(): number {
-    return this.#bytes.sharedOffset;
+  get offset(): number {
+    return this.#bytes.offset;
   }
 
   get progress(): IngestProgress {

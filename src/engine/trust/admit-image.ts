@@ -239,8 +239,7 @@ async function put(
   if (writer === undefined) return true;
   await using held = writer;
   try {
-    if (held.sharedOffset < descriptor.size)
-      await held.write(held.sharedOffset, bytes.subarray(held.sharedOffset));
+    if (held.offset < descriptor.size) await held.write(held.offset, bytes.subarray(held.offset));
     await held.commit();
     return true;
   } catch (error) {

@@ -259,7 +259,7 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
       const writer = await content.ingest(descriptor, { signal });
       if (writer === undefined) return 'exists';
       await using held = writer;
-      const resumed = held.sharedOffset > 0;
+      const resumed = held.offset > 0;
       try {
         await copyInto(held, open, { signal, onProgress });
         await held.commit();
@@ -319,8 +319,8 @@ async function copyInto(
   { signal, onProgress }: Pick<PutOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
   const { size } = writer.descriptor;
-  while (writer.sharedOffset < size) {
-    const from = writer.sharedOffset;
+  while (writer.offset < size) {
+    const from = writer.offset;
     try {
       const stream = await open(from);
       let at = from;
@@ -328,13 +328,13 @@ async function copyInto(
         const bytes = chunk as Uint8Array;
         await writer.write(at, bytes);
         at += bytes.length;
-        onProgress?.(writer.sharedOffset);
+        onProgress?.(writer.offset);
       }
       return;
     } catch (error) {
       throwIfAborted(signal);
       // A source that brings nothing has tried by itself as often as is of use.
-      const isFruitless = writer.sharedOffset === from;
+      const isFruitless = writer.offset === from;
       if (isFruitless || !isLandfallError(error) || !error.retryable) throw error;
     }
   }
