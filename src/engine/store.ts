@@ -138,7 +138,7 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
   const { sync = 'full', inflate = 'auto' } = options;
   const root = resolve(options.root ?? defaultRoot());
   const limits = unpackLimits(options.limits);
-  // This boot's mark for what is not to be synced (src/metadata/unsynced.ts).
+  // This boot's mark for what is not to be synced (src/metadata/database.ts).
   const notDurable = sync === 'full' ? undefined : bootId();
   const unsyncedBlobs = sync === 'none' ? notDurable : undefined;
   // All that can refuse an option comes before anything is opened that would stay open. No thread begins yet.

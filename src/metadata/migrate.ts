@@ -195,7 +195,7 @@ CREATE TABLE discarded (
 `;
 
 /*
- * What may be named before it is on the disk: see unsynced.ts. The indexes hold only what is marked, so that where nothing is
+ * What may be named before it is on the disk: see database.ts. The indexes hold only what is marked, so that where nothing is
  * they cost nothing.
  */
 const THIRD = `

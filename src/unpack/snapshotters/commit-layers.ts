@@ -22,7 +22,7 @@ export interface SnapshotParts {
   readonly directories: SnapshotDirectories;
   readonly records: SnapshotRecords;
   readonly private: PrivateDirectories;
-  /** This boot, where layers are not to be synced before they are recorded; see src/metadata/unsynced.ts. */
+  /** This boot, where layers are not to be synced before they are recorded; see src/metadata/database.ts. */
   readonly notDurable: string | undefined;
   readonly writeback: Writeback;
 }
@@ -429,7 +429,7 @@ export class Writeback {
 }
 
 /**
- * Puts the directories of snapshots away that are in doubt (src/metadata/unsynced.ts): each then counts as
+ * Puts the directories of snapshots away that are in doubt (src/metadata/database.ts): each then counts as
  * lost, is unpacked anew in its place by the next pull, and what was put away goes with the next collection.
  * Their rows stay as they are; the caller has the store's root locked.
  *

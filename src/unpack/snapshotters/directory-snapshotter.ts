@@ -50,7 +50,7 @@ export interface SnapshotterOptions {
   /** Other stores, which are only read, whose snapshots are used where they lie. */
   readonly additional?: readonly AdditionalSnapshots[];
   /**
-   * This boot, where layers are not to be synced; see src/metadata/unsynced.ts. What another program filled
+   * This boot, where layers are not to be synced; see src/metadata/database.ts. What another program filled
    * always is, since nobody could make it again.
    */
   readonly notDurable?: string | undefined;

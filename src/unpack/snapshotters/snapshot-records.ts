@@ -52,7 +52,7 @@ export interface SnapshotRecord extends SnapshotInfo {
   readonly remapped: boolean;
   /** Measured when it is first needed, as what is committed does not change. */
   readonly usage: Usage | undefined;
-  /** The boot in which its content was written, while that is not synced; see src/metadata/unsynced.ts. */
+  /** The boot in which its content was written, while that is not synced; see src/metadata/database.ts. */
   readonly notDurable: string | undefined;
 }
 
