@@ -70,15 +70,15 @@ describe('a process that dies, or is not alone', () => {
   it.each([
     ['in order: all that was written', 'half', SIZE / 2],
     ['out of order: what was recorded', 'islands', SIZE / 4],
-  ])('leaves a partial that another resumes, written %s', async (_, command, sharedOffset) => {
+  ])('leaves a partial that another resumes, written %s', async (_, command, offset) => {
     const process = start(command, scratch.root, file);
-    expect(await process.said()).toEqual({ sharedOffset });
+    expect(await process.said()).toEqual({ offset });
     await process.kill();
     const descriptor = describing(bytes);
     expect(await scratch.store.info(descriptor.digest)).toBeUndefined();
     await using writer = await begin(scratch.store, descriptor);
-    expect(writer.offset).toBe(sharedOffset);
-    await writer.write(sharedOffset, bytes.subarray(sharedOffset));
+    expect(writer.offset).toBe(offset);
+    await writer.write(offset, bytes.subarray(offset));
     await writer.commit();
     expect(await digestIn(scratch.store, descriptor)).toBe(descriptor.digest);
     expect(await readdir(join(scratch.root, 'ingest'))).toEqual([]);
@@ -331,7 +331,7 @@ describe('a process that dies, or is not alone', () => {
 
   it('finds no space, leaves a sound store and a partial, and goes on when there is some', async () => {
     const process = await startSmall('fill', file);
-    const report = (await process.said()) as { sharedOffset: number; next: { from: number } };
+    const report = (await process.said()) as { offset: number; next: { from: number } };
     expect(report).toMatchObject({
       write: {
         name: 'ContentError',
@@ -342,9 +342,9 @@ describe('a process that dies, or is not alone', () => {
       next: { outcome: 'committed' },
       integrity: { integrity_check: 'ok' },
     });
-    expect(report.sharedOffset).toBeGreaterThan(0);
+    expect(report.offset).toBeGreaterThan(0);
     // The last write may have brought a part of its bytes in before it failed.
-    expect(report.next.from).toBeGreaterThanOrEqual(report.sharedOffset);
+    expect(report.next.from).toBeGreaterThanOrEqual(report.offset);
     expect(await process.ended()).toBe(0);
   });
 
@@ -375,7 +375,7 @@ describe('a process that dies, or is not alone', () => {
       begin: 'NO_SPACE',
       whole: 'NO_SPACE',
       outOfOrder: 'NO_SPACE',
-      sharedOffset: 1000,
+      offset: 1000,
       commit: 'NO_SPACE',
       info: null,
       // What came in one piece needs no record, for which there would be no space either.

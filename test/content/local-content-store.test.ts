@@ -324,7 +324,7 @@ describe('LocalContentStore', () => {
     await mkdir(directory);
     const { mediaType, size } = descriptor;
     // prettier-ignore
-    await writeFile(join(directory, 'state.json'), JSON.stringify({ mediaType, size, startedAt: 1, sharedOffset: 100 }));
+    await writeFile(join(directory, 'state.json'), JSON.stringify({ mediaType, size, startedAt: 1, frontier: 100 }));
     await writeFile(join(directory, 'data'), Buffer.concat([bytes.subarray(0, 100), Buffer.alloc(500)]));
     const first = await begin(store, descriptor);
     expect(first.missing()).toEqual([{ start: 100, end: size }]);

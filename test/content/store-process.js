@@ -54,7 +54,7 @@ async function bringIn(store, bytes) {
   const writer = await store.ingest(describing(bytes));
   if (writer === undefined) return { outcome: 'present' };
   try {
-    const from = writer.sharedOffset;
+    const from = writer.offset;
     const missing = writer.missing();
     for (const span of missing) await writeSpan(writer, bytes, span);
     await writer.commit();
@@ -94,7 +94,7 @@ const commands = {
   async half(store, [bytes]) {
     const writer = await store.ingest(describing(bytes));
     await writer.write(0, bytes.subarray(0, bytes.length / 2));
-    say({ sharedOffset: writer.sharedOffset });
+    say({ offset: writer.offset });
     await forever();
   },
 
@@ -104,7 +104,7 @@ const commands = {
     const quarter = bytes.length / 4;
     await writer.write(0, bytes.subarray(0, quarter));
     await writer.write(quarter * 2, bytes.subarray(quarter * 2, quarter * 3));
-    say({ sharedOffset: writer.sharedOffset });
+    say({ offset: writer.offset });
     await forever();
   },
 
@@ -192,7 +192,7 @@ const commands = {
     } catch (error) {
       report.write = error.toJSON();
     }
-    report.sharedOffset = attempt.sharedOffset;
+    report.offset = attempt.offset;
     await attempt[Symbol.asyncDispose]();
     report.info = (await store.info(describing(bytes).digest)) ?? null;
     enlarge();
@@ -248,7 +248,7 @@ const commands = {
     report.whole = await failureOf(none.write(0, Buffer.from('other')));
     await none[Symbol.asyncDispose]();
     report.outOfOrder = await failureOf(partial.write(2000, begun.subarray(2000, 3000)));
-    report.sharedOffset = partial.sharedOffset;
+    report.offset = partial.offset;
     await partial[Symbol.asyncDispose]();
     report.commit = await failureOf(writer.commit());
     await writer[Symbol.asyncDispose]();

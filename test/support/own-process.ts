@@ -6,6 +6,7 @@
 export const CHANGES_ITS_PROCESS: readonly string[] = [
   // Modules that are replaced, or spied on.
   'test/content/**/shared-objects.test.ts',
+  'test/registry/**/byte-rate-limit.test.ts',
   'test/engine/**/blob-download.test.ts',
   'test/engine/**/present-image.test.ts',
   'test/serve/**/access.test.ts',
