@@ -30,7 +30,11 @@ test('--help and usage errors load no command and no engine', () => {
   const loaded = [...loadedWith('src/cli/command-line.ts')];
   expect(loaded).toContain('src/cli/program.ts');
   expect(
-    loaded.filter((name) => !/^(node:|src\/cli\/[^/]+\.ts$|src\/cli\/(config|format|options|output)\/)/.test(name)).sort(),
+    loaded
+      .filter(
+        (name) => !/^(node:|src\/cli\/[^/]+\.ts$|src\/cli\/(config|format|options|output)\/)/.test(name),
+      )
+      .sort(),
     // Of the engine only where its store lies, which loads nothing more.
   ).toEqual(['commander', 'src/engine/default-root.ts', 'src/errors.ts']);
 });

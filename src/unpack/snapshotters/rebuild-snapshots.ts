@@ -301,7 +301,11 @@ async function describedBy(path: string, entries: readonly Dirent[]): Promise<De
     notDurable: typeof unsynced === 'string' ? unsynced : undefined,
     // Older programs did not write it. Only overlayfs needs a place to work in.
     snapshotter:
-      typeof snapshotter === 'string' ? snapshotter : entries.some((entry) => entry.name === WORK) ? 'overlay' : 'native',
+      typeof snapshotter === 'string'
+        ? snapshotter
+        : entries.some((entry) => entry.name === WORK)
+          ? 'overlay'
+          : 'native',
   };
 }
 
