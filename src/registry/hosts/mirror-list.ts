@@ -106,15 +106,17 @@ export class MirrorList {
    */
   async run<T>(run: HostRun, action: (hostAttempt: HostAttempt) => Promise<T>): Promise<T> {
     const failures = new Map<RegistryHost, Failed>();
+    let next = 0;
     for (;;) {
-      const now = performance.now();
+      // A timer may end a fraction of a millisecond early.
+      const now = Math.max(performance.now(), next);
       const due = (await this.#inOrder(run)).filter((host) => (failures.get(host)?.notBefore ?? 0) <= now);
       const result = await this.#ask(due, { run, failures }, action);
       if (result !== undefined) return result.value;
       // One that was given up while its turn was waited for stands last by now, and has its turn all the
       // same.
       if (due.some((host) => !failures.has(host))) continue;
-      const next = Math.min(...[...failures.values()].map(({ notBefore }) => notBefore));
+      next = Math.min(...[...failures.values()].map(({ notBefore }) => notBefore));
       if (next === Number.POSITIVE_INFINITY) {
         const { retry } = this.#options;
         throw hostsError(

@@ -8,7 +8,7 @@ import { pull } from '../../../src/engine/pull/pull.js';
 import { PullBudget } from '../../../src/engine/pull/pull-budget.js';
 import type { RegistryClientOptions } from '../../../src/registry/index.js';
 import { parsePlatform } from '../../../src/spec/index.js';
-import { hosts, mirrorAt, upstreamAt } from '../../support/host-configs.js';
+import { DEAD_ADDRESS, hosts, mirrorAt, upstreamAt } from '../../support/host-configs.js';
 import { imageSteps } from '../../support/image-steps.js';
 import { makeLayeredLayout } from '../../support/layered-image.js';
 import { failure, fastClient } from '../../support/registry-fixture.js';
@@ -55,9 +55,6 @@ describe('a pull over a bad network', () => {
 
   it('with three mirrors, one dead, one that stalls after 1 MB and one well', async () => {
     const layout = await layers(20, 1.5 * MEBIBYTE);
-    await using gone = await ScriptedRegistry.start([]);
-    const dead = gone.address;
-    await gone[Symbol.asyncDispose]();
     const isBlob = ({ line }: SeenRequest): boolean => line.includes('/blobs/');
     await using stalling = await ScriptedRegistry.start(
       imageSteps(layout, { ...mirrored, blobs: { ranges: true, stallAfter: 1_000_000 } }),
@@ -66,7 +63,7 @@ describe('a pull over a bad network', () => {
     await using upstream = await ScriptedRegistry.start([]);
     await using client = fastClient({
       hosts: hosts(
-        mirrorAt(dead),
+        mirrorAt(DEAD_ADDRESS),
         mirrorAt(stalling.address),
         mirrorAt(well.address),
         upstreamAt(upstream.address),
@@ -75,7 +72,7 @@ describe('a pull over a bad network', () => {
     });
     const result = await pull({ store, registry: client, reference, platform });
     expect(result.layers).toHaveLength(20);
-    const toTheDead = client.events.filter(({ host }) => host === dead);
+    const toTheDead = client.events.filter(({ host }) => host === DEAD_ADDRESS);
     expect(toTheDead.length).toBeLessThanOrEqual(2);
     // Manifests are small and come whole; what is wasted are the layers that stall.
     const config = layout.manifests[0].config.digest;

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { HostConfig } from '../../../src/registry/hosts/host-config.js';
 import type { CredentialsProvider, RegistryClientOptions } from '../../../src/registry/index.js';
 import { digestOf, parseReference } from '../../../src/spec/index.js';
-import { hosts, mirrorAt, upstreamAt } from '../../support/host-configs.js';
+import { DEAD_ADDRESS, hosts, mirrorAt, upstreamAt } from '../../support/host-configs.js';
 import { blobOf, failure, fastClient, patterned } from '../../support/registry-fixture.js';
 import {
   errorReply,
@@ -31,12 +31,6 @@ function clientOf(
   return fastClient({ hosts: hosts(...configs), ...options });
 }
 
-/** An address at which nobody listens. */
-async function deadAddress(): Promise<string> {
-  await using gone = await ScriptedRegistry.start([]);
-  return gone.address;
-}
-
 describe('what a mirror answers', () => {
   it.each([
     ['that it lacks it', errorReply(404, 'MANIFEST_UNKNOWN')],
@@ -59,7 +53,6 @@ describe('what a mirror answers', () => {
   });
 
   it('is reported with what each host said when nothing else works', async () => {
-    const dead = await deadAddress();
     await using denying = await ScriptedRegistry.start([
       { on: `HEAD ${MANIFEST}${NS}`, ...errorReply(403, 'DENIED') },
       { on: `GET ${MANIFEST}${NS}`, ...errorReply(403, 'DENIED', 'not for you') },
@@ -68,21 +61,24 @@ describe('what a mirror answers', () => {
       { on: `HEAD ${MANIFEST}`, ...errorReply(404, 'MANIFEST_UNKNOWN') },
       { on: `GET ${MANIFEST}`, ...errorReply(404, 'MANIFEST_UNKNOWN', 'no such tag') },
     ]);
-    await using client = clientOf([mirrorAt(dead), mirrorAt(denying.address), upstreamAt(upstream.address)], {
-      retry: { attempts: 1 },
-    });
+    await using client = clientOf(
+      [mirrorAt(DEAD_ADDRESS), mirrorAt(denying.address), upstreamAt(upstream.address)],
+      {
+        retry: { attempts: 1 },
+      },
+    );
     const error = await failure(client.resolver().resolve(REFERENCE));
     expect(error).toMatchObject({
       code: 'NOT_FOUND',
       details: {
         hosts: [
-          expect.stringContaining(`${dead} refused the connection`),
+          expect.stringContaining(`${DEAD_ADDRESS} refused the connection`),
           expect.stringContaining('access denied'),
           expect.stringContaining('no such tag'),
         ],
       },
     });
-    expect(error.message).toContain(dead);
+    expect(error.message).toContain(DEAD_ADDRESS);
     expect(error.message).toContain('not for you');
   });
 
@@ -187,7 +183,7 @@ describe('a host that fails', () => {
       { on: `GET ${BLOB}${NS}`, status: 503 },
       { on: `GET ${BLOB}${NS}`, body: bytes },
     ]);
-    await using client = clientOf([mirrorAt(mirror.address), upstreamAt(await deadAddress())]);
+    await using client = clientOf([mirrorAt(mirror.address), upstreamAt(DEAD_ADDRESS)]);
     expect(await buffer(await client.repository(REFERENCE).fetch(blob))).toEqual(bytes);
   });
 
@@ -387,7 +383,7 @@ describe('a mirror', () => {
         { pattern: /.*/g, replacement: 'wrong' },
       ],
     });
-    await using client = clientOf([config, upstreamAt(await deadAddress())]);
+    await using client = clientOf([config, upstreamAt(DEAD_ADDRESS)]);
     const repository = client.repository(REFERENCE);
     expect(await buffer(await repository.fetch(blob))).toEqual(bytes);
   });

@@ -12,6 +12,7 @@ import type { RegistryClientOptions } from '../../../src/registry/index.js';
 import { digestOf, parseReference } from '../../../src/spec/index.js';
 import { CertificateAuthority } from '../../support/certificate-authority.js';
 import { ForwardProxy, type ForwardProxyOptions } from '../../support/forward-proxy.js';
+import { DEAD_ADDRESS } from '../../support/host-configs.js';
 import { landfall } from '../../support/landfall-command.js';
 import { blobOf, failure, fastClient, patterned } from '../../support/registry-fixture.js';
 import {
@@ -162,13 +163,10 @@ describe.each(WAYS)('%s', (_name, way) => {
   });
 
   it('a proxy that is dead is told of as such', async () => {
-    const gone = await start('');
-    const { address } = gone;
-    await gone[Symbol.asyncDispose]();
-    const error = await resolvedBy(`http://${userInfo(PASSWORD)}${address}`);
+    const error = await resolvedBy(`http://${userInfo(PASSWORD)}${DEAD_ADDRESS}`);
     expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: true });
     expect(error.message).toBe(
-      `registry.example cannot be reached: the proxy ${address} refused the connection`,
+      `registry.example cannot be reached: the proxy ${DEAD_ADDRESS} refused the connection`,
     );
     expect(error.hint).toContain('HTTPS_PROXY and HTTP_PROXY');
     expect(error.hint).toContain('NO_PROXY');
