@@ -1,4 +1,5 @@
-import { mkdir, readdir, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, readdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -45,6 +46,63 @@ describe('OciLayout', () => {
     expect(await layout.index()).toMatchObject({ kind: 'index', manifests: [a, b] });
     await write(indexOf(a));
     expect(await layout.resolve()).toEqual(a);
+  });
+
+  const blobFile = (): string => join(directory, 'blobs', 'sha256', encodedOf(blob.digest));
+  /** Leaves a link to a file or directory in its place. */
+  const linked = async (path: string): Promise<void> => {
+    await rename(path, `${path}.moved`);
+    await symlink(`${path}.moved`, path);
+  };
+
+  it.each<[name: string, spoil: () => Promise<void>]>([
+    ['a link', () => linked(blobFile())],
+    ['behind a link to its directory', () => linked(join(directory, 'blobs', 'sha256'))],
+    ['behind a link to blobs/', () => linked(join(directory, 'blobs'))],
+    [
+      'a pipe',
+      async () => {
+        await rm(blobFile());
+        execFileSync('mkfifo', [blobFile()]);
+      },
+    ],
+  ])('does not read a blob that is %s', async (_name, spoil) => {
+    await write(indexOf(image('a')));
+    const layout = await OciLayout.open(directory);
+    await spoil();
+    const refused = { code: 'FILESYSTEM', hint: expect.stringContaining('cp -rL') as string };
+    await expect(layout.open(blob)).rejects.toMatchObject(refused);
+    await expect(layout.info(blob.digest)).rejects.toMatchObject(refused);
+    await expect(layout.path(blob.digest)).rejects.toMatchObject(refused);
+  });
+
+  it.each(['index.json', 'oci-layout'])('does not follow %s where it is a link', async (name) => {
+    await write(indexOf(image('a')));
+    await linked(join(directory, name));
+    const read = OciLayout.open(directory).then((layout) => layout.index());
+    await expect(read).rejects.toMatchObject({
+      code: 'FILESYSTEM',
+      message: expect.stringContaining(name) as string,
+    });
+  });
+
+  it('is read through a link that is named itself', async () => {
+    await write(indexOf(image('a', 'a')));
+    await symlink(directory, `${directory}.link`);
+    const layout = await OciLayout.open(`${directory}.link`);
+    expect(await layout.names()).toEqual(['a']);
+    (await layout.open(blob)).destroy();
+    await rm(`${directory}.link`);
+  });
+
+  it('gives out no byte of a blob that reads otherwise, also when it was right before', async () => {
+    await write(indexOf(image('a')));
+    const layout = await OciLayout.open(directory);
+    expect(await contentOf(await layout.open(blob))).toEqual(bytes);
+    await writeFile(blobFile(), Buffer.from(bytes).fill('x', 3, 4));
+    for (const range of [undefined, { offset: 10, length: 2 }]) {
+      await expect(layout.open(blob, range)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+    }
   });
 
   it('takes the first of several with one name', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -30,6 +30,20 @@ describe('partials', () => {
     const time = new Date(Date.now() - 2 * HOUR);
     await utimes(path, time, time);
   };
+
+  it('that are links are neither followed nor emptied, and make room for an ingest', async () => {
+    const elsewhere = join(scratch.root, '..', `${name}-elsewhere`);
+    await mkdir(elsewhere);
+    await writeFile(join(elsewhere, 'data'), bytes);
+    await age(join(elsewhere, 'data'));
+    await symlink(elsewhere, join(ingest, name));
+    expect(await expirePartials(scratch.root, { olderThanMs: HOUR })).toEqual([]);
+    expect(await readdir(elsewhere)).toEqual(['data']);
+    await using writer = await begin(scratch.store, descriptor);
+    await writer.write(0, bytes);
+    await writer.commit();
+    expect(await readdir(elsewhere)).toEqual(['data']);
+  });
 
   it('are listed with what is known of them', async () => {
     await leave();

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 
@@ -20,15 +21,41 @@ export async function openBlobFile(
   descriptor: Descriptor,
   range?: ByteRange,
 ): Promise<Readable> {
-  const { digest } = descriptor;
-  const handle = await unlessMissing(open(path, 'r')).catch((error: unknown) => {
+  const handle = await unlessMissing(open(path, BLOB_FLAGS)).catch((error: unknown) => {
     throw fileError(error, 'open a blob', path);
   });
-  if (handle === undefined) throw blobNotFound(digest);
+  return await streamBlobFile(handle, path, { descriptor, range });
+}
+
+/** Neither a link is followed nor a pipe waited for, where one stands in a blob's place. */
+const BLOB_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/**
+ * As {@link openBlobFile}, of a file that is open, or missing. It is closed by the stream.
+ *
+ * @param check what else has to hold before the first byte
+ */
+export async function streamBlobFile(
+  handle: FileHandle | undefined,
+  path: string,
+  o: {
+    readonly descriptor: Descriptor;
+    readonly range: ByteRange | undefined;
+    readonly check?: (handle: FileHandle) => Promise<void>;
+  },
+): Promise<Readable> {
+  if (handle === undefined) throw blobNotFound(o.descriptor.digest);
   try {
-    const { size } = await handle.stat();
-    checkSize(descriptor, size);
-    const { start, end } = spanOf(range, size);
+    const file = await handle.stat();
+    if (!file.isFile()) {
+      throw new ContentError('FILESYSTEM', `the blob at ${path} is not a regular file`, {
+        details: { path },
+        hint: 'Remove what stands there, and pull the image again.',
+      });
+    }
+    checkSize(o.descriptor, file.size);
+    const { start, end } = spanOf(o.range, file.size);
+    await o.check?.(handle);
     return new BlobFileStream(handle, path, { start, end });
   } catch (error) {
     await handle.close();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import {
   type FileHandle,
+  lstat,
   mkdir,
   open,
   readdir,
@@ -155,12 +156,26 @@ export class IngestDirectory {
 async function openLockFile(path: string, create: boolean): Promise<FileHandle | undefined> {
   const file = join(path, LOCK_FILE);
   try {
+    if (await isLink(path)) {
+      if (!create) return undefined;
+      await unlink(path);
+    }
     if (create) await mkdir(path, { mode: 0o700 }).catch(unlessExists);
     // For writing, since some network file systems give an exclusive lock on nothing less.
-    return await unlessMissing(open(file, constants.O_RDWR | constants.O_CREAT, 0o600));
+    return await unlessMissing(
+      open(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600),
+    );
   } catch (error) {
     throw fileError(error, 'make a place for a partial blob', path);
   }
+}
+
+/**
+ * A link in an ingest's place was put there by another program: what it leads to is neither written nor
+ * removed.
+ */
+async function isLink(path: string): Promise<boolean> {
+  return (await unlessMissing(lstat(path)))?.isSymbolicLink() === true;
 }
 
 function unlessExists(error: unknown): void {

@@ -478,7 +478,7 @@ async function openNew(path: string): Promise<FileHandle | undefined> {
 }
 
 async function openForWriting(path: string): Promise<FileHandle> {
-  const flags = constants.O_RDWR | constants.O_CREAT;
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
   try {
     return await open(path, flags, 0o600);
   } catch (error) {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
 import { algorithmOf, type Digest, encodedOf, isDigest } from '../../spec/index.js';
-import { lock, syncfs } from '../../system/index.js';
+import { lock, O_PATH, openBeneath, procFdPath, syncfs, toBytePath } from '../../system/index.js';
 
 /** `oci-layout` (image-spec: image-layout.md, oci-layout file). */
 export const LAYOUT_VERSION = '1.0.0';
@@ -245,6 +245,67 @@ function hintFor(code: string | undefined): string {
     default:
       return 'Check the file system that holds the store.';
   }
+}
+
+/**
+ * Opens a file of a layout that another user may have written. Only a regular file is opened, so that no pipe
+ * is waited for, and no link is followed on the way to it below the layout, so that nothing is read with the
+ * rights of this process that its author could not read.
+ *
+ * @param path below the layout
+ * @returns undefined where the file does not exist
+ * @throws ContentError FILESYSTEM
+ */
+export async function openBelow(layout: string, path: string): Promise<FileHandle | undefined> {
+  const found = findBelow(layout, path);
+  if (found === undefined) return undefined;
+  try {
+    return await open(procFdPath(found.fd), 'r');
+  } catch (error) {
+    throw fileError(error, 'read the OCI layout', join(layout, path));
+  } finally {
+    closeSync(found.fd);
+  }
+}
+
+/** What a file is that {@link openBelow} would open. Undefined and errors as there. */
+export function statBelow(layout: string, path: string): Promise<Stats | undefined> {
+  return Promise.resolve().then(() => {
+    const found = findBelow(layout, path);
+    if (found !== undefined) closeSync(found.fd);
+    return found?.stats;
+  });
+}
+
+/** A descriptor (O_PATH) of a regular file, which opens nothing yet, and what it is. */
+function findBelow(layout: string, path: string): { readonly fd: number; readonly stats: Stats } | undefined {
+  let fd: number | undefined;
+  try {
+    const root = openSync(layout, O_PATH | constants.O_DIRECTORY);
+    try {
+      fd = openBeneath(root, toBytePath(path), O_PATH, 0, { symlinks: 'refused' });
+    } finally {
+      closeSync(root);
+    }
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw notRegular(join(layout, path), stats.isSymbolicLink());
+    return { fd, stats };
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    const code = systemCode(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ELOOP') throw notRegular(join(layout, path), true, error);
+    throw fileError(error, 'read the OCI layout', join(layout, path));
+  }
+}
+
+function notRegular(path: string, isLink: boolean, cause?: unknown): ContentError {
+  const fault = isLink ? 'a symbolic link, or one stands on the way to it' : 'not a regular file';
+  return new ContentError('FILESYSTEM', `${path} is not read: it is ${fault}`, {
+    cause,
+    details: { path },
+    hint: 'The files of an OCI layout have to be regular files: copy it with cp -rL, and name the copy.',
+  });
 }
 
 /** The result, or undefined where the file does not exist. */

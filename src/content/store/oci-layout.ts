@@ -1,8 +1,10 @@
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename, join, resolve as resolvePath } from 'node:path';
 import type { Readable } from 'node:stream';
+import { ResultCache } from '../../concurrency/index.js';
 import { ContentError, isLandfallError, SpecError } from '../../errors.js';
 import {
+  createDigester,
   type Descriptor,
   type Digest,
   type ImageIndex,
@@ -14,21 +16,36 @@ import {
   quoted,
   type Reference,
 } from '../../spec/index.js';
-import { blobNotFound, openBlobFile } from './blob-stream.js';
+import { BLOB_CHUNK_BYTES, blobNotFound, streamBlobFile } from './blob-stream.js';
 import type { BlobInfo, BlobProvider, ByteRange } from './content-store.js';
-import { blobPath, fileError, INDEX_FILE, LAYOUT_FILE, REF_NAME, unlessMissing } from './layout-files.js';
+import {
+  blobPath,
+  fileError,
+  INDEX_FILE,
+  LAYOUT_FILE,
+  openBelow,
+  REF_NAME,
+  statBelow,
+} from './layout-files.js';
 
 const LAYOUT_MAX_BYTES = 64 * 1024;
+/** A file that was changed a shorter time ago, in ms, may be changed again without its times telling. */
+const SETTLED_MS = 100;
 /** How many names a message lists. */
 const NAMES_SHOWN = 20;
 
 /**
  * Any OCI image layout directory, read in place; nothing is written to it (image-spec: image-layout.md).
- * Unlike in a store of ours, nothing says that its blobs were verified: whoever reads one checks it.
+ *
+ * Another user may have written it, and may be writing it now. So only regular files are read, and no link is
+ * followed below the directory; and since nothing says that its blobs were verified, {@link OciLayout.open}
+ * digests a blob before it gives out the first byte.
  */
 export class OciLayout implements BlobProvider {
   /** Absolute path. */
   readonly directory: string;
+  /** By digest and state of the file: what was verified is not digested again until its file changes. */
+  readonly #verified = new ResultCache<string, true>();
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -40,7 +57,7 @@ export class OciLayout implements BlobProvider {
    */
   static async open(directory: string): Promise<OciLayout> {
     const path = join(directory, LAYOUT_FILE);
-    const bytes = await readSmallFile(path, LAYOUT_MAX_BYTES);
+    const bytes = await readSmallFile(directory, LAYOUT_FILE, LAYOUT_MAX_BYTES);
     if (bytes === undefined) {
       throw new ContentError(
         'BLOB_NOT_FOUND',
@@ -63,7 +80,7 @@ export class OciLayout implements BlobProvider {
    */
   async index(): Promise<ImageIndex> {
     const path = join(this.directory, INDEX_FILE);
-    const bytes = await readSmallFile(path, LIMITS.manifestBytes);
+    const bytes = await readSmallFile(this.directory, INDEX_FILE, LIMITS.manifestBytes);
     if (bytes === undefined) {
       throw new ContentError('BLOB_NOT_FOUND', `the OCI layout ${this.directory} has no ${INDEX_FILE}`, {
         details: { path },
@@ -106,22 +123,30 @@ export class OciLayout implements BlobProvider {
   }
 
   async info(digest: Digest): Promise<BlobInfo | undefined> {
-    const path = blobPath(this.directory, digest);
-    const file = await unlessMissing(stat(path)).catch((error: unknown) => {
-      throw fileError(error, 'look at a blob', path);
-    });
-    return file?.isFile() === true
-      ? { digest, size: file.size, createdAt: file.mtime, labels: {} }
-      : undefined;
+    const file = await statBelow(this.directory, blobPath('', digest));
+    return file && { digest, size: file.size, createdAt: file.mtime, labels: {} };
   }
 
-  open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
-    return openBlobFile(blobPath(this.directory, descriptor.digest), descriptor, range);
+  /** @throws ContentError DIGEST_MISMATCH too */
+  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    const { digest } = descriptor;
+    const handle = await openBelow(this.directory, blobPath('', digest));
+    const path = blobPath(this.directory, digest);
+    const check = (file: FileHandle): Promise<void> => this.#verify(file, path, digest);
+    return await streamBlobFile(handle, path, { descriptor, range, check });
   }
 
   async path(digest: Digest): Promise<string> {
     if ((await this.info(digest)) === undefined) throw blobNotFound(digest);
     return blobPath(this.directory, digest);
+  }
+
+  async #verify(file: FileHandle, path: string, digest: Digest): Promise<void> {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await file.stat({ bigint: true });
+    const settled = Date.now() - Number(ctimeNs / 1_000_000n) > SETTLED_MS;
+    const work = async (): Promise<true> => await verifyFile(file, path, digest);
+    if (!settled) await work();
+    else await this.#verified.get([digest, dev, ino, size, mtimeNs, ctimeNs].join(' '), work);
   }
 
   async #notFound(fault: string): Promise<ContentError> {
@@ -161,18 +186,37 @@ export function checkLayoutVersion(bytes: Uint8Array): void {
 }
 
 /** Never reads more than one byte beyond the limit, whatever the file's size is. */
-async function readSmallFile(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+async function readSmallFile(
+  directory: string,
+  name: string,
+  maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  const file = await openBelow(directory, name);
+  if (file === undefined) return undefined;
   try {
-    const file = await unlessMissing(open(path, 'r'));
-    if (file === undefined) return undefined;
-    try {
-      return await readUpTo(file, maxBytes + 1);
-    } finally {
-      await file.close();
-    }
+    return await readUpTo(file, maxBytes + 1);
   } catch (error) {
-    throw fileError(error, 'read the OCI layout', path);
+    throw fileError(error, 'read the OCI layout', join(directory, name));
+  } finally {
+    await file.close();
   }
+}
+
+async function verifyFile(file: FileHandle, path: string, digest: Digest): Promise<true> {
+  const digester = createDigester(digest);
+  const buffer = Buffer.allocUnsafe(BLOB_CHUNK_BYTES);
+  for (let at = 0; ;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) break;
+    digester.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  const actual = digester.digest();
+  if (actual === digest) return true;
+  throw new ContentError('DIGEST_MISMATCH', `blob ${digest} reads as ${actual}`, {
+    details: { path, digest, expected: digest, actual },
+    hint: 'The blob is damaged where it lies: write the layout again.',
+  });
 }
 
 async function readUpTo(file: FileHandle, maxBytes: number): Promise<Uint8Array> {

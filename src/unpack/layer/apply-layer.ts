@@ -1,4 +1,4 @@
-import { readSync } from 'node:fs';
+import { constants, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
@@ -127,12 +127,15 @@ export async function* readBlob(path: string, o: BlobReaderOptions): AsyncGenera
   }
 }
 
+/** Neither a link is followed nor a pipe waited for: the blob may be one of a layout that another user wrote. */
+const BLOB_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 async function openBlob(path: string, committedPath: string | undefined): Promise<FileHandle> {
   try {
-    return await open(path, 'r');
+    return await open(path, BLOB_FLAGS);
   } catch (error) {
     if (committedPath === undefined || systemCode(error) !== 'ENOENT') throw error;
-    return open(committedPath, 'r');
+    return open(committedPath, BLOB_FLAGS);
   }
 }
 
