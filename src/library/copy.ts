@@ -8,7 +8,7 @@ import { copyResolved } from '../transfer/copy/copy.js';
 import { resolveSource } from '../transfer/copy/resolve-source.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
 import { type EventStream, eventStream, type Emitted } from './event-stream.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
 /** What images are copied between, and how: common to all that copies images. */
 export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
@@ -83,7 +83,7 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
 async function copyTelling(options: CopyOptions): Promise<CopyReport> {
   const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
   const { dryRun = false } = session;
-  await using transports = new ImageTransports(options);
+  await using transports = new LibraryTransports(options);
   const { repository, from } = await transports.source(source);
   // Before the destination, which may be made by being opened.
   const resolved = await resolveSource(repository, from, { signal });

@@ -8,7 +8,7 @@ import { parseTransport } from '../transfer/transports/image-transport.js';
 import { resolveReadable } from '../transfer/copy/resolve-source.js';
 import { loadImageAnywhere, RepositoryContent } from '../transfer/copy/repository-content.js';
 import { findPath, type FoundPath, type ViewedFile } from '../unpack/index.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
 /** Where an image is, and how it is read. */
 export interface ReadImageFileOptions extends Abortable {
@@ -50,7 +50,7 @@ export async function* readImageFile(
   options: ReadImageFileOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const { store, platform, signal, onWarning } = options;
-  await using transports = new ImageTransports(options);
+  await using transports = new LibraryTransports(options);
   const { repository, from } = await transports.source(source);
   const content = new RepositoryContent(repository, { signal });
   const target = await resolveReadable(repository, from, { content, signal });

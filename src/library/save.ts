@@ -10,7 +10,7 @@ import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 import { together, type TransferOptions, transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
 /** Which images to write into one archive, and how. */
 export interface SaveOptions extends TransferOptions {
@@ -76,7 +76,7 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
   const { signal, concurrency, policy, onEvent } = options;
   refuseImpossible(options);
   await using archive = await ArchiveDestination.open(target, { format, splitBytes, signal });
-  await using transports = new ImageTransports(options);
+  await using transports = new LibraryTransports(options);
   const saving = (either: AbortSignal): ((source: string) => Promise<CopyReport>) => {
     const session = new CopySession({ signal: either, concurrency, policy, onEvent });
     return async (source) => {

@@ -10,7 +10,7 @@ import { answer, type CommandContext, type CommandResult } from '../output/comma
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImageTransports, type ImageTransportsOptions } from '../images/image-transports.js';
+import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { invalidConfig } from '../config/settings.js';
@@ -45,7 +45,7 @@ export async function copyCommand(
   return 0;
 }
 
-export interface CopyImageFlags extends CopyFlags, ImageTransportsOptions {
+export interface CopyImageFlags extends CopyFlags, CommandTransportsOptions {
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly quiet?: boolean;
@@ -64,7 +64,7 @@ export async function copyImage(
   const { dryRun = false, recheck = false, quiet = false, policy } = flags;
   const { concurrency } = context.settings;
   const { signal } = context;
-  await using transports = new ImageTransports(context, flags);
+  await using transports = new CommandTransports(context, flags);
   const { repository: from, from: name } = await transports.source(source);
   // Before the destination, which may be made by being opened.
   const resolved = await resolveSource(from, name, { signal });

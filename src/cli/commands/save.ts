@@ -9,7 +9,7 @@ import { answer, type CommandContext, type CommandResult } from '../output/comma
 import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImageTransports } from '../images/image-transports.js';
+import { CommandTransports } from '../images/command-transports.js';
 import { openCopyDisplay } from '../progress/copy-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
@@ -39,7 +39,7 @@ export async function saveCommand(
     splitBytes: split,
     signal,
   });
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const display = openCopyDisplay(context, { quiet });
   let outcomes: readonly Outcome<CopyReport>[];
   try {

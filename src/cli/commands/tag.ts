@@ -6,7 +6,7 @@ import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { formatSize, printable } from '../format/text.js';
-import { ImageTransports } from '../images/image-transports.js';
+import { CommandTransports } from '../images/command-transports.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
@@ -40,7 +40,7 @@ async function tagInStore(source: string, name: string, context: CommandContext)
 async function tagAtRegistry(source: string, to: Reference, context: CommandContext): Promise<Tagged> {
   const { signal } = context;
   const name = formatReference(to);
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const { repository: from, from: tagOrDigest } = await transports.source(source);
   const target = await resolveSource(from, tagOrDigest, { signal });
   const { repository, tag } = await transports.destination(`docker://${name}`);

@@ -22,7 +22,8 @@ import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-sour
 import type { SourceRepository } from '../../transfer/transports/destination.js';
 import type { CommandContext } from '../output/command-context.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
-import { ImageTransports, type SourceImage } from './image-transports.js';
+import type { SourceImage } from '../../transfer/transports/image-transports.js';
+import { CommandTransports } from './command-transports.js';
 import { invalidConfig } from '../config/settings.js';
 
 /** An image that a command looks at, wherever it lies. */
@@ -50,12 +51,12 @@ export type OpenedLayers = OpenedImage & {
 /** Opens the images that a command looks at, each place once. To be disposed of. */
 export class OpenedImages implements AsyncDisposable {
   readonly #context: CommandContext;
-  readonly #transports: ImageTransports;
+  readonly #transports: CommandTransports;
 
   constructor(context: CommandContext) {
     this.#context = context;
     // What the store dropped is read where it is unpacked.
-    this.#transports = new ImageTransports(context, { isLocal: true });
+    this.#transports = new CommandTransports(context, { isLocal: true });
   }
 
   /**
