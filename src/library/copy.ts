@@ -4,9 +4,9 @@ import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
-import { copyResolved } from '../transfer/copy/copy.js';
-import { resolveSource } from '../transfer/copy/resolve-source.js';
+import { copyNamed } from '../transfer/copy/copy.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
+import { parseTransport } from '../transfer/transports/image-transport.js';
 import { type EventStream, eventStream, type Emitted } from './event-stream.js';
 import { LibraryTransports } from './library-transports.js';
 
@@ -81,23 +81,11 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
 }
 
 async function copyTelling(options: CopyOptions): Promise<CopyReport> {
-  const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
-  const { dryRun = false } = session;
+  const { source, destination, platforms = 'one', rewriteIndex, referrers } = options;
+  if (options.dryRun === true && parseTransport(destination).kind === 'archive') throw dryArchive();
   await using transports = new LibraryTransports(options);
-  const { repository, from } = await transports.source(source);
-  // Before the destination, which may be made by being opened.
-  const resolved = await resolveSource(repository, from, { signal });
-  const to = await transports.destination(destination);
-  if (dryRun && to.transport.kind === 'archive') throw dryArchive();
-  const request = { from, tag: to.tag, platforms, rewriteIndex, referrers, resolved };
-  const report = await copyResolved(
-    repository,
-    to.repository,
-    request,
-    new CopySession({ ...session, signal }),
-  );
-  if (!dryRun) await to.transport.finish({ signal });
-  return report;
+  const request = { source, destination, platforms, rewriteIndex, referrers };
+  return await copyNamed(transports, request, new CopySession(options));
 }
 
 /**
@@ -133,13 +121,9 @@ function copySubject(event: { readonly type: string } | CopyEvent): string | und
 
 /** An archive is written anew each time, so that there is nothing to compare with. */
 function dryArchive(): LandfallError {
-  return new LandfallError(
-    'INVALID_CONFIG',
-    'an archive is written whole each time, so a dry run says nothing',
-    {
-      hint: 'Leave out dryRun, or name another destination.',
-    },
-  );
+  const message = 'an archive is written whole each time, so a dry run says nothing';
+  const hint = 'Leave out dryRun, or name another destination.';
+  return new LandfallError('INVALID_CONFIG', message, { hint });
 }
 
 /** Things that are done at the same time, and end together. */

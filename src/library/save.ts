@@ -1,10 +1,9 @@
 import { LandfallError } from '../errors.js';
-import { isDigest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
 import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
 import { CopySession } from '../transfer/copy/copy-session.js';
-import { copy } from '../transfer/copy/copy.js';
+import { copyIntoArchive } from '../transfer/copy/copy.js';
 import { ArchiveDestination } from '../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
@@ -79,12 +78,7 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
   await using transports = new LibraryTransports(options);
   const saving = (either: AbortSignal): ((source: string) => Promise<CopyReport>) => {
     const session = new CopySession({ signal: either, concurrency, policy, onEvent });
-    return async (source) => {
-      const { repository, from } = await transports.source(source);
-      const tag = from === '' || isDigest(from) ? undefined : from;
-      const request = { from, tag, platforms, referrers };
-      return await copy(repository, archive.repository(repository.name), request, session);
-    };
+    return (source) => copyIntoArchive(transports, { source, archive, platforms, referrers }, session);
   };
   const reports = await together({ items: sources, atOnce: AT_ONCE, signal, doing: saving });
   await archive.finish({ signal });

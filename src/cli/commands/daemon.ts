@@ -6,9 +6,8 @@ import {
   type DaemonOptions,
   type EndedPull,
   type LeftLayer,
+  openTracing,
   parseSocketAddress,
-  type Tracing,
-  wantsTracing,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
@@ -116,7 +115,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
         failover: failoverWithin(plan.progressTimeoutMs),
         authFiles: [...(flags.pullSecrets ?? []).map((file) => resolve(file)), KUBELET_AUTH_FILE],
       });
-      await using tracing = await openTracing(context);
+      await using tracing = await openTracing(env, { version: version() });
       const daemon = await Daemon.start({
         ...daemonOptions(flags, plan, context, metrics),
         ...policies,
@@ -241,13 +240,6 @@ function announce(
     if (metrics !== undefined) lines.push(`metrics at ${metrics}`);
     return lines.map((line) => `${line}\n`).join('');
   });
-}
-
-/** Loaded only where it is wanted, since it is large. */
-async function openTracing({ env }: CommandContext): Promise<Tracing | undefined> {
-  if (!wantsTracing(env)) return undefined;
-  const { Tracing: Wanted } = await import('../../daemon/observe/tracing.js');
-  return new Wanted({ version: version() });
 }
 
 /**

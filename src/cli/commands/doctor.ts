@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { ContainerdReport } from '../../daemon/index.js';
+import { checkContainerd, type ContainerdReport } from '../../daemon/index.js';
 import { diagnose, type DiagnosedCapability } from '../../engine/upkeep/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
@@ -112,8 +112,6 @@ function policyLine(info: PolicyInfo | undefined): string {
 
 /** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
 async function showContainerd(file: string | true, context: CommandContext): CommandResult {
-  // Alone, since the rest of the daemon with its gRPC is not needed.
-  const { checkContainerd } = await import('../../daemon/containerd/check-containerd.js');
   const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
     root: context.settings.root,
     idMappedMounts: (await probeSystem(context.settings.root)).idMappedMounts,

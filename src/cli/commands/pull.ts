@@ -1,3 +1,4 @@
+import { findDaemon } from '../../daemon/index.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { pull } from '../../engine/pull/pull.js';
@@ -134,9 +135,7 @@ async function pullAll(
 ): Promise<Outcome<PullResult>[]> {
   const policy = await foundPolicy(context);
   const asksDaemon = context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy);
-  const daemon = asksDaemon
-    ? await (await import('../../daemon/daemon-file.js')).findDaemon(context.settings.root)
-    : undefined;
+  const daemon = asksDaemon ? await findDaemon(context.settings.root) : undefined;
   if (daemon !== undefined) {
     const { pullByDaemon } = await import('./pull-by-daemon.js');
     return await pullByDaemon(daemon, references, { ...plan, emit, failed }, context);

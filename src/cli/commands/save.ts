@@ -1,10 +1,9 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../../transfer/transports/archives/archive.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
-import { copy } from '../../transfer/copy/copy.js';
+import { copyIntoArchive } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
@@ -49,11 +48,8 @@ export async function saveCommand(
       onEvent: (event) => display.show(event),
     });
     const choice = copyChoice(flags, 'present');
-    const add = async (reference: string): Promise<CopyReport> => {
-      const { repository, from } = await transports.source(reference);
-      const tag = from === '' || isDigest(from) ? undefined : from;
-      return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
-    };
+    const add = (source: string): Promise<CopyReport> =>
+      copyIntoArchive(transports, { ...choice, source, archive }, session);
     // All of them, whatever becomes of one.
     outcomes = await mapLimited(references, CONCURRENCY, (one) => outcomeOf(one, () => add(one)));
     // An archive that lacks what was asked for would be found out only where nothing can be done about it.
