@@ -1,9 +1,8 @@
 import type { Store } from '../engine/store.js';
 import { type Abortable, LandfallError } from '../errors.js';
-import type { RegistryClient } from '../registry/index.js';
+import { openRegistry, type RegistryClient } from '../registry/index.js';
 import { quoted } from '../spec/index.js';
 import { ImageTransports } from '../transfer/transports/image-transports.js';
-import { openRegistry } from './open-registry.js';
 
 export interface LibraryTransportsOptions extends Abortable {
   /** For names without a transport. Closed by its owner. */

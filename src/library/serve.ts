@@ -1,6 +1,6 @@
 import type { Store } from '../engine/store.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
-import type { RegistryClient } from '../registry/index.js';
+import { openRegistry, type RegistryClient } from '../registry/index.js';
 import {
   type Access,
   createRegistryServer,
@@ -11,7 +11,6 @@ import {
   StoreTarget,
   type TlsIdentity,
 } from '../serve/index.js';
-import { openRegistry } from './open-registry.js';
 
 /** What to serve, where, and to whom. */
 export interface ServeOptions extends Abortable {

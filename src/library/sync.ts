@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Store } from '../engine/store.js';
 import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
-import type { RegistryClientOptions } from '../registry/index.js';
+import { type RegistryClientOptions, systemOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
 import type { MirrorFile } from '../transfer/sync/mirror-file.js';
@@ -11,7 +11,6 @@ import type { SyncEvent, SyncResult } from '../transfer/sync/sync-result.js';
 import type { SyncOptions as TransferSyncOptions } from '../transfer/sync/sync.js';
 import { transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
-import { systemOptions } from './open-registry.js';
 
 /** Tags of a repository that would go, since the mirror file asks for them no more. */
 export interface PlannedPrune {
