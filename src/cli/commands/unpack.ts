@@ -1,5 +1,10 @@
 import path from 'node:path';
-import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/files/unpack.js';
+import {
+  bundleTarget,
+  exportTarget,
+  unpackTarget,
+  type UnpackImageResult,
+} from '../../engine/files/unpack.js';
 import { formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type Ownership } from '../../unpack/index.js';
 import { openArchiveOutput } from '../output/bytes-output.js';
@@ -21,7 +26,7 @@ export async function unpackCommand(
   const directory = path.resolve(directoryName);
   const ownership = ownershipOf(flags);
   const result = await withLocalImage(sourceName, flags.platform, context, (image) =>
-    unpackImage({ ...image, directory, ownership }),
+    unpackTarget({ ...image, directory, ownership }),
   );
   const json = unpackedJson(directory, result);
   answer(context, json, () => `unpacked ${shown(result)} into ${printable(directory)}\n`);
@@ -36,7 +41,7 @@ export async function exportCommand(
   await using output = await openArchiveOutput(flags.file, context);
   let size = 0;
   const result = await withLocalImage(sourceName, flags.platform, context, async (image) => {
-    const { archive, ...exported } = await exportImage(image);
+    const { archive, ...exported } = await exportTarget(image);
     size = await output.write(archive);
     return exported;
   });
@@ -63,7 +68,7 @@ export async function bundleCommand(
   const directory = path.resolve(directoryName);
   const { platform, ...options } = flags;
   const result = await withLocalImage(sourceName, platform, context, (image) =>
-    bundleImage({ ...image, ...options, directory }),
+    bundleTarget({ ...image, ...options, directory }),
   );
   const { config, warnings } = result.done;
   for (const warning of warnings) context.log.warn(warning);
