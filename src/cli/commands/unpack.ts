@@ -7,7 +7,7 @@ import {
 } from '../../engine/files/unpack.js';
 import { formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type Ownership } from '../../unpack/index.js';
-import { openArchiveOutput } from '../output/bytes-output.js';
+import { ArchiveOutput } from '../output/bytes-output.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { countOf, printable } from '../format/text.js';
 import type { IdMapFlags } from '../options/options.js';
@@ -38,7 +38,7 @@ export async function exportCommand(
   flags: { readonly platform?: string; readonly file?: string },
   context: CommandContext,
 ): CommandResult {
-  await using output = await openArchiveOutput(flags.file, context);
+  await using output = await ArchiveOutput.open(flags.file, context);
   let size = 0;
   const result = await withLocalImage(sourceName, flags.platform, context, async (image) => {
     const { archive, ...exported } = await exportTarget(image);

@@ -24,8 +24,8 @@ export async function openProgressDisplay(
       return new PlainDisplay(context.log, options);
     }
     case 'bars': {
-      const { openBarsDisplay } = await import('./render-pull.js');
-      return openBarsDisplay(context, options);
+      const { BarsDisplay } = await import('./render-pull.js');
+      return new BarsDisplay(context, options);
     }
   }
 }

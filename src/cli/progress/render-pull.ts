@@ -256,12 +256,8 @@ function painted(color: Color | undefined, text: string, wanted: boolean): strin
 /** Milliseconds between frames. */
 const FRAME = 80;
 
-export function openBarsDisplay(context: CommandContext, options: ProgressDisplayOptions): ProgressDisplay {
-  return new BarsDisplay(context, options);
-}
-
 /** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
-class BarsDisplay implements ProgressDisplay {
+export class BarsDisplay implements ProgressDisplay {
   readonly #context: CommandContext;
   readonly #lines: LiveLines;
   readonly #pending = new PendingEvents();
