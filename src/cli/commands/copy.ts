@@ -11,7 +11,7 @@ import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
 import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';
-import { openCopyDisplay } from '../progress/copy-display.js';
+import { openCopyDisplay } from '../progress/event-display.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface CopyCommandFlags extends CopyFlags {

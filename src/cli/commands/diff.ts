@@ -4,8 +4,7 @@ import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { formatSize, printable } from '../format/text.js';
-import { openViews } from '../images/open-views.js';
-import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
+import { OpenedImages, type OpenedLayers, openViews } from '../images/opened-images.js';
 
 export interface DiffFlags {
   readonly platform?: string;

@@ -5,8 +5,7 @@ import { entryOf, findPath, type TreeEntry, walkTree } from '../../unpack/index.
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, longColumns, nameWithTarget, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { printable } from '../format/text.js';
-import { openViews } from '../images/open-views.js';
-import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
+import { OpenedImages, type OpenedLayers, openViews } from '../images/opened-images.js';
 import { writeAll } from '../output/bytes-output.js';
 
 export interface LsFlags {

@@ -141,7 +141,6 @@ async function pullAll(
     return await pullByDaemon(daemon, references, { ...plan, emit, failed }, context);
   }
   const { settings, signal } = context;
-  const { platform, ...work } = plan;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(
@@ -155,9 +154,8 @@ async function pullAll(
         store,
         registry,
         reference,
-        ...work,
-        ...(platform === undefined ? {} : { platform }),
-        ...(policy === undefined ? {} : { policy: policy.file }),
+        ...plan,
+        policy: policy?.file,
         budget,
         signal,
         onEvent: emit,
@@ -246,7 +244,7 @@ export function pullReportJson({ result, timed, bytesReused, slowest }: PullRepo
     layers: layers.map((layer, at) => ({ ...layer, ...layerTimes(timedLayers.get(at + 1)) })),
     bytesReused,
     durationMs: Math.round(lengthOf(timed)),
-    ...(slowest === undefined ? {} : { slowest: slowestJson(slowest) }),
+    slowest: slowest && slowestJson(slowest),
   };
 }
 
@@ -254,7 +252,8 @@ function slowestJson(step: PullStep): object {
   const { kind, layer } = step;
   return {
     step: stepName(kind),
-    ...(layer === undefined ? {} : { layer: layer.number, digest: layer.digest }),
+    layer: layer?.number,
+    digest: layer?.digest,
     durationMs: Math.round(lengthOf(step)),
   };
 }

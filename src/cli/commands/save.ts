@@ -9,7 +9,7 @@ import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
 import { CommandTransports } from '../images/command-transports.js';
-import { openCopyDisplay } from '../progress/copy-display.js';
+import { openCopyDisplay } from '../progress/event-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
 

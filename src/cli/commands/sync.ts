@@ -31,8 +31,7 @@ import {
 import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
-import type { EventDisplay } from '../progress/event-display.js';
-import { openSyncDisplay } from '../progress/sync-display.js';
+import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';
 import { type Outcome, reportFailures } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';
@@ -269,7 +268,7 @@ export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
     startedAt: startedAt.toISOString(),
     finishedAt: finishedAt.toISOString(),
     dryRun,
-    ...(shard === undefined ? {} : { shard }),
+    shard,
     totals: syncTotals(result),
     failures: result.failures.map(({ subject, error }) => ({ subject, error: errorInfo(error) })),
     pruned: result.pruned.map(prunedJson),
@@ -290,25 +289,19 @@ export async function writeSyncReport(file: string, report: SyncReport): Promise
 }
 
 function imageJson(image: SyncedImage): object {
-  const { source, destination, name, target, outcome, bytes, contents, omitted, referrers, error } = image;
-  const { signatures } = image;
+  const { source, destination, name, target, error, ...rest } = image;
+  const { outcome, bytes, contents, omitted, referrers, signatures } = rest;
   return {
-    source,
-    destination,
-    name,
-    ...(target === undefined ? {} : { digest: target.digest, mediaType: target.mediaType }),
-    outcome,
-    bytes,
-    contents,
-    omitted,
-    referrers,
-    ...(signatures === undefined ? {} : { signatures }),
-    ...(outcome === 'failed' ? { error: errorInfo(error) } : {}),
+    ...{ source, destination, name },
+    digest: target?.digest,
+    mediaType: target?.mediaType,
+    ...{ outcome, bytes, contents, omitted, referrers, signatures },
+    error: outcome === 'failed' ? errorInfo(error) : undefined,
   };
 }
 
 function prunedJson({ destination, digest, outcome, error }: PrunedTag): object {
-  return { destination, digest, outcome, ...(error === undefined ? {} : { error: errorInfo(error) }) };
+  return { destination, digest, outcome, error: error === undefined ? undefined : errorInfo(error) };
 }
 
 const COLUMNS: readonly TableColumn[] = [

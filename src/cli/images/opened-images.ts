@@ -1,8 +1,8 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-
 import { type BlobProvider, DATABASE_FILE } from '../../content/index.js';
 import type { ImageLayer, LoadedImage } from '../../engine/images/image.js';
+import { unpackedLayers } from '../../engine/images/layer-blobs.js';
 import type { Store } from '../../engine/store.js';
 import { ContentError, isLandfallError, LandfallError } from '../../errors.js';
 import {
@@ -16,15 +16,18 @@ import {
   quoted,
   repositoryName,
 } from '../../spec/index.js';
-import { findLayer } from '../../transfer/find-layer.js';
 import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/repository-content.js';
 import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
+import { findLayer } from '../../transfer/find-layer.js';
+import { ImageViews, type ImageViewsOptions, type LayeredSource } from '../../transfer/image-views.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';
-import type { CommandContext } from '../output/command-context.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { SourceImage } from '../../transfer/transports/image-transports.js';
-import { CommandTransports } from './command-transports.js';
+import { requireInflate } from '../../unpack/index.js';
 import { invalidConfig } from '../config/settings.js';
+import { formatSize } from '../format/text.js';
+import type { CommandContext } from '../output/command-context.js';
+import { CommandTransports } from './command-transports.js';
 
 /** An image that a command looks at, wherever it lies. */
 export interface OpenedImage {
@@ -37,7 +40,7 @@ export interface OpenedImage {
   /** Whether it is asked for at a registry. */
   readonly isRemote: boolean;
   /** That it lies in, where it does. */
-  readonly store?: Store;
+  readonly store?: Store | undefined;
 }
 
 /** An image for one platform, or one layer of one. */
@@ -78,7 +81,7 @@ export class OpenedImages implements AsyncDisposable {
       target,
       content: read,
       isRemote: content === undefined,
-      ...(store === undefined ? {} : { store }),
+      store,
     };
   }
 
@@ -225,4 +228,52 @@ export function parseBlobName(text: string): NamedBlob {
   throw invalidConfig(`${quoted(text)} does not name a blob`, {
     hint: 'Write REPOSITORY@DIGEST, for example alpine@sha256: and 64 hexadecimal digits.',
   });
+}
+
+/** What takes long enough to be told of, in bytes. */
+const WORTH_TELLING = 1_000_000;
+
+/**
+ * Opens the files of images, or layers, to be looked at. Layers that the store has, as blobs or unpacked, are
+ * read there, also of an image at a registry.
+ *
+ * @throws {LandfallError} UNSUPPORTED where an inflater was asked for that is not here; those of {@link
+ *   ImageViews} and of the store
+ */
+export async function openViews(
+  context: CommandContext,
+  { images, opened }: { readonly images: OpenedImages; readonly opened: readonly OpenedLayers[] },
+  o: Pick<ImageViewsOptions, 'contents' | 'keep'> = {},
+): Promise<ImageViews> {
+  const { settings, signal, env, log } = context;
+  requireInflate(settings.inflate);
+  const local = opened.some(({ isRemote }) => isRemote) ? await images.presentStore() : undefined;
+  const sources: LayeredSource[] = [];
+  for (const one of opened) sources.push(await sourceOf(one, local));
+  return new ImageViews(sources, {
+    limits: settings.limits,
+    inflate: settings.inflate,
+    signal,
+    ...o,
+    ...((env['TMPDIR'] ?? '') === '' ? {} : { directory: env['TMPDIR'] }),
+    ...(local === undefined ? {} : { local: local.content }),
+    onWarning: (message) => log.warn(message),
+    onFetch: ({ digest, size }: Descriptor) => {
+      const message = `fetching layer ${digest} (${formatSize(size)})`;
+      if (size >= WORTH_TELLING) log.info(message);
+      else log.debug(message);
+    },
+  });
+}
+
+async function sourceOf(opened: OpenedLayers, local: Store | undefined): Promise<LayeredSource> {
+  const { repository, isRemote, layers, kind } = opened;
+  const isPart = kind === 'layer';
+  const store = opened.store ?? (isRemote ? local : undefined);
+  return {
+    repository,
+    isRemote,
+    isPart,
+    layers: store === undefined ? layers : await unpackedLayers(store, layers, { isPart }),
+  };
 }
