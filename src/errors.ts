@@ -53,7 +53,7 @@ export type ErrorDetails = Readonly<
 export interface ErrorOptions<D extends ErrorDetails = ErrorDetails> {
   /** What it was caused by. */
   cause?: unknown;
-  /** Whether the same call may succeed later without anybody changing anything. Default false. */
+  /** Whether the same call may succeed later without any change. Default false. */
   retryable?: boolean;
   /** What a person can do about it: one sentence, imperative. Default: what the code alone says. */
   hint?: string;
@@ -108,7 +108,7 @@ export class LandfallError<
 > extends Error {
   /** What went wrong: branch on this, never on the message. */
   readonly code: C;
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without any change. */
   readonly retryable: boolean;
   /** What a person can do about it: one sentence. */
   readonly hint: string;
@@ -145,7 +145,7 @@ export interface ErrorJson {
   code: ErrorCode;
   /** What failed, and why. */
   message: string;
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without any change. */
   retryable: boolean;
   /** What a person can do. */
   hint: string;

@@ -89,7 +89,7 @@ function remedyOf(module: NativeModule, where: string): string {
 interface Project {
   /** Where npm is to be run. */
   readonly place: string;
-  /** How it is told where else. */
+  /** The flags that name another place. */
   readonly flags: string;
   /** What it is to install there; nothing where a package.json says it. */
   readonly name: string;
@@ -99,7 +99,7 @@ function projectOf(where: string): Project {
   const end = where.indexOf('/node_modules/');
   if (end < 0) return { place: ' where landfall is installed', flags: '', name: '' };
   const directory = where.slice(0, end);
-  // What is installed for everybody lies below the prefix's lib, in which there is no project.
+  // A global installation lies below the prefix's lib, in which there is no project.
   if (!directory.endsWith('/lib')) return { place: ` in ${directory}`, flags: '', name: '' };
   return { place: '', flags: ` --global --prefix ${directory.slice(0, -'/lib'.length)}`, name: ' landfall' };
 }

@@ -38,7 +38,7 @@ export class CommandLine {
     this.#program = createProgram(async (command) => {
       this.#outcome = await command(this.#context(signal));
     });
-    // Help is answered before that, so that no file can keep anybody from it.
+    // Help is answered before that, so that no broken file prevents it.
     this.#program.hook('preAction', (_, command) => this.#configure(command));
     writeTo(this.#program, surroundings);
   }

@@ -5,7 +5,7 @@ import type { CommandLine } from './command-line.js';
 import type { ExitCode } from './output/exit-codes.js';
 import { versionLine } from './output/version.js';
 
-/** The part of `process` that tells of errors which nobody caught. */
+/** The part of `process` that reports uncaught errors. */
 export interface CrashSource {
   on(event: 'uncaughtException', listener: (error: Error) => void): unknown;
   exit(code: number): never;
@@ -35,7 +35,7 @@ export async function main(
     const module = await import('./command-line.js');
     return (line ??= new module.CommandLine(argv, surroundings, interruption.signal));
   };
-  // What nobody caught is told as all other errors are, and not in as many lines as Node takes for it.
+  // Uncaught errors are reported as all others are, and not in as many lines as Node takes for it.
   signals.on('uncaughtException', (error) => signals.exit(line?.failed(error) ?? 1));
   if (argv[0] === COMPLETE) {
     const [{ answerCompletion }, { createProgram }] = await Promise.all([

@@ -90,7 +90,7 @@ export class TomlTable {
     return keys.sort((a, b) => (lines.get(a) ?? 0) - (lines.get(b) ?? 0));
   }
 
-  /** A line for each key that nobody asked for. */
+  /** A line for each key that was not asked for. */
   unknownKeys(): readonly string[] {
     return this.keys()
       .filter((key) => !this.#known.has(key))

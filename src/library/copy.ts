@@ -13,12 +13,12 @@ import { LibraryTransports } from './library-transports.js';
 /** What images are copied between, and how: common to all that copies images. */
 export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
   /**
-   * For names without a transport, which are images of a store. Closed by whoever opened it. Default: none.
+   * For names without a transport, which are images of a store. Closed by its owner. Default: none.
    */
   readonly store?: Store;
   /**
-   * What registries are asked through; whoever gives it closes it. Default: what `openRegistry` opens, for
-   * this call alone.
+   * The client that registries are asked through, closed by its owner. Default: what `openRegistry` opens,
+   * for this call alone.
    */
   readonly registry?: RegistryClient;
   /** Told what happens, at once and one event after the other; what it throws ends the copy. */
@@ -137,7 +137,7 @@ export interface Together<T, R> extends Abortable {
 
 /**
  * Does something with each; what comes of it in their order. The first that fails stops the others, and is
- * thrown when they have ended, so that nobody uses any more what they use.
+ * thrown when they have ended, so that what they use can be closed.
  */
 export async function together<T, R>({ items, atOnce, doing, signal }: Together<T, R>): Promise<R[]> {
   const failed = new AbortController();

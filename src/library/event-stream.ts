@@ -19,19 +19,18 @@ export interface EventStream<E> extends AsyncIterableIterator<E, undefined, unde
 }
 
 /**
- * To whom an operation tells what happens, and what aborts it: the caller's signal, or that nobody listens
- * any more.
+ * Takes the events of an operation, and aborts it: by the caller's signal, or when the loop was left.
  */
 export interface Emitted<E> {
   readonly emit: (event: E) => void;
   readonly signal: AbortSignal;
 }
 
-/** An operation that is told of as a stream. */
+/** An operation whose events become a stream. */
 export interface StreamedOperation<E> extends Abortable {
   /** Does it, and returns the last event. */
   readonly run: (reported: Emitted<E>) => Promise<E>;
-  /** The same for all events of which only the latest counts; undefined for one that is told in any case. */
+  /** The same for all events of which only the latest counts; undefined for an event that is always kept. */
   readonly subject: (event: E) => string | undefined;
 }
 
@@ -48,7 +47,7 @@ class OperationEvents<E> implements EventStream<E> {
   #settled: Promise<void> | undefined;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
-  /** Resolved when there is something new for who waits. */
+  /** Resolved when there is something new. */
   #news = deferred<undefined>();
 
   constructor(operation: StreamedOperation<E>) {
@@ -65,7 +64,7 @@ class OperationEvents<E> implements EventStream<E> {
       }
       if (this.#failure !== undefined) {
         const { error } = this.#failure;
-        // Thrown once: whoever asks again finds the end.
+        // Thrown once: the next call finds the end.
         this.#failure = undefined;
         throw error;
       }

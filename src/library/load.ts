@@ -15,7 +15,7 @@ import type { EventStream } from './event-stream.js';
 
 /** Which archive to bring into a store, and how. */
 export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'> {
-  /** Where the images go. Closed by whoever opened it. */
+  /** Where the images go. Closed by its owner. */
   readonly store: Store;
   /** A file, also one that was split, or a stream, which is read to its end. Compressed or not. */
   readonly archive:
@@ -24,7 +24,7 @@ export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'>
         readonly file: string;
       }
     | {
-        /** Closed by whoever opened it. */
+        /** Closed by its owner. */
         readonly stream: Readable;
       };
   /** What the image is called that has no name in the archive. */

@@ -13,13 +13,13 @@ import { LibraryTransports } from './library-transports.js';
 /** Where an image is, and how it is read. */
 export interface ReadImageFileOptions extends Abortable {
   /**
-   * For names without a transport; of other images the layers that it has are read there. Closed by whoever
-   * opened it. Default: none.
+   * For names without a transport; of other images the layers that it has are read there. Closed by its
+   * owner. Default: none.
    */
   readonly store?: Store;
   /**
-   * What registries are asked through; whoever gives it closes it. Default: what {@link openRegistry} opens,
-   * for this call alone.
+   * The client that registries are asked through, closed by its owner. Default: what {@link openRegistry}
+   * opens, for this call alone.
    */
   readonly registry?: RegistryClient;
   /** Default: this machine's, else the only one that the image has. */

@@ -35,7 +35,7 @@ export interface SyncOptions extends Omit<
    * directory.
    */
   readonly file: string;
-  /** The store, where the file names it. Closed by whoever opened it. Default: none. */
+  /** The store, where the file names it. Closed by its owner. Default: none. */
   readonly store?: Store;
   /**
    * How registries are asked where the file does not say otherwise. The file may want other credentials for
@@ -80,7 +80,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 
 async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   const { file, store, registryOptions, prune, ...rest } = options;
-  // Only who mirrors needs what reads such files.
+  // Loaded only here: nothing but a sync reads such files.
   const { readMirrorFile } = await import('../transfer/sync/read-mirror-file.js');
   const { OpenTransports } = await import('../transfer/sync/open-transports.js');
   const { sync: run } = await import('../transfer/sync/sync.js');

@@ -223,7 +223,7 @@ async function globalValues(program: Command, context: CommandContext): Promise<
     const long = option.long ?? '';
     const origin = origins.get(key) ?? DEFAULT;
     if (key === 'creds') return [credsValue(context, { key, long, origin })];
-    // It is told where it is said: of the others there is nothing to tell.
+    // Only a file that was named has a value to show.
     if (key === 'config' && origin.from !== 'default')
       return [{ key, long, value: pathOf(program.getOptionValue('config')), origin }];
     if (refusalOf('', option) !== undefined) return [];

@@ -206,14 +206,14 @@ function daemonOptions(
     onEnded: (ended) => log.info(endLine(ended), endFields(ended)),
     onRemoved: (removed) => metrics.removed(removed),
     onError: (method, error) => {
-      // Of a pull that is told where it ends.
+      // A pull that the policy refused is logged where it ends, too.
       if (error instanceof TrustError) log.warn(`${method}: ${messageOf(error)}`);
       else log.debug(`${method}: ${messageOf(error)}`);
     },
   };
 }
 
-/** What is told of a daemon that serves: of its policy the path, where one is there. */
+/** What the answer says of a daemon that serves: of its policy the path, where there is a policy. */
 type Emitted = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
 
 /** @param metricsAt `HOST:PORT` */

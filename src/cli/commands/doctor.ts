@@ -44,7 +44,7 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
   return 0;
 }
 
-/** What a terminal has no room for is told below, of what is missing only. */
+/** Consequences that a terminal has no room for stand below, for missing capabilities only. */
 function capabilityTable(capabilities: readonly DiagnosedCapability[], width: number | undefined): string {
   const columns = [
     { title: 'CAPABILITY' },
@@ -120,7 +120,7 @@ async function showContainerd(file: string | true, context: CommandContext): Com
   return report.complete ? 0 : INCOMPLETE;
 }
 
-/** Where content of a registry would be asked for, in that order. Nobody is asked. */
+/** The hosts that would be asked for content of a registry, in that order. No request is made. */
 async function showHosts(text: string, context: CommandContext): CommandResult {
   const { registry } = parseReference(text.replace(/^docker:\/\//, ''));
   await using client = await openRegistry(context, [text]);

@@ -93,7 +93,7 @@ export async function pullCommand(
   return reportFailures(outcomes, context);
 }
 
-/** Who is told what the pulls do, and that one of them failed. */
+/** Takes the events of the pulls, and their failures. */
 interface Watched {
   readonly emit: (event: PullEvent) => void;
   readonly failed: (reference: string, error: unknown) => void;

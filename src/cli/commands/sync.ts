@@ -113,7 +113,7 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** Before anything is done: nobody is to find out after an hour that nothing was deleted. */
+/** Before anything is done: an hour later the refusal would come too late. */
 function refuseToAsk(
   { prune = false, yes = false, dryRun = false }: SyncFlags,
   context: CommandContext,
@@ -236,7 +236,7 @@ export interface SyncRun {
   readonly shard: string | undefined;
 }
 
-/** A JSON object; what is in it besides is told in docs/json-output.md. */
+/** A JSON object; docs/json-output.md has its other keys. */
 export interface SyncReport {
   readonly [key: string]: unknown;
   readonly images: readonly object[];

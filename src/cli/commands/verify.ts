@@ -225,7 +225,7 @@ export async function withVerifySource<T>(
 /** What ends with a slash is all that lies below it. */
 const MIRROR_NAME = /^docker:\/\/([^/]+)\/((?:[^:@]+\/)?)$/;
 
-/** Nobody calls an image so; of one that is not there an archive is missed. */
+/** No image has such a name: where the file is absent, an archive is missing. */
 const ARCHIVE_NAME = /^[^:]*\.(?:tar|tgz|tzst|tar\.gz|tar\.zst)$/;
 
 /** A path needs no transport where it can be nothing else. */

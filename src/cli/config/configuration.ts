@@ -125,7 +125,7 @@ function placesFor(
 
 function setValue(command: Command, option: Option, { value, origin }: GivenValue): void {
   if (origin.from === 'environment' && origin.variable === READ_BY_LIBRARY) return;
-  // A switch that is not moved is as if nobody had spoken of it.
+  // A switch that keeps its default counts as not given.
   if (kindOf(option) === 'switch' && value !== !option.negate) return;
   command.setOptionValueWithSource(
     option.attributeName(),

@@ -158,8 +158,8 @@ function typed(flags: GlobalFlags): Origins {
 }
 
 /**
- * Whether a daemon has been told the same: it reads the system's file, and neither the user's nor what is in
- * the environment of whoever asks it.
+ * Whether a daemon has the same setting: it reads the system's file, and neither the user's nor the
+ * environment of its clients.
  */
 function isDaemonsToo(key: string, origins: Origins): boolean {
   const isSystems = (origin: Origin): boolean => origin.from === 'file' && origin.scope === 'system';
@@ -363,7 +363,7 @@ export type Origin =
  */
 export type Origins = ReadonlyMap<string, Origin>;
 
-/** As it is told to people: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
+/** As people read it: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
 export function describeOrigin(origin: Origin, long: string): string {
   switch (origin.from) {
     case 'option':

@@ -207,7 +207,7 @@ export function shareCells(amounts: readonly number[], width: number): number[] 
   return cells;
 }
 
-/** Takes a cell from the largest part, or where that has one only from whoever has most. */
+/** Takes a cell from the largest part, or where that has a single cell, from the part with most. */
 function take(cells: number[], largest: number): void {
   const from = (cells[largest] ?? 0) > 1 ? largest : cells.indexOf(Math.max(...cells));
   cells[from] = (cells[from] ?? 0) - 1;

@@ -83,7 +83,7 @@ function readLine(stdin: Readable, signal: AbortSignal): Promise<string> {
   });
 }
 
-/** A line as it is typed. In raw mode nobody else sees to the keys that mend it, or that interrupt. */
+/** A line as it is typed. In raw mode the terminal handles no keys that mend it, or that interrupt. */
 class TypedLine {
   interrupted = false;
   readonly #decoder = new StringDecoder('utf8');

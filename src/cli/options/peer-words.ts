@@ -1,7 +1,4 @@
-/**
- * What those who know docker, podman, skopeo, crane, regctl, oras, ctr, crictl or umoci type, and what is
- * typed here.
- */
+/** Words of docker, podman, skopeo, crane, regctl, oras, ctr, crictl and umoci, and what is typed here. */
 
 /**
  * Each hint with the commands of peers that it is for: by their first word, or by two where the second one

@@ -12,7 +12,7 @@ export interface BytesOutput {
   readonly file: string | undefined;
   /** For messages: what it is that is written. */
   readonly what: string;
-  /** What is told of it in JSON, where the bytes go to a file. */
+  /** The JSON answer about the bytes, where they go to a file. */
   readonly info: object;
 }
 

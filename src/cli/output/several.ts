@@ -33,7 +33,7 @@ export function reportFailures(outcomes: readonly Outcome<unknown>[], context: C
   return first === undefined ? 0 : exitCodeOf(first.error);
 }
 
-/** Nothing where the message names it; a password that stands in it is nobody's to read. */
+/** Nothing where the message names it; a password in it is not shown. */
 function shownSubject(subject: string, error: unknown): string | undefined {
   return messageOf(error).includes(subject) ? undefined : withoutCredentials(subject);
 }

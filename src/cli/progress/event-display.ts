@@ -35,7 +35,7 @@ export interface EventDisplayOptions<E> {
 }
 
 const FRAME_MS = 100;
-/** Of silence, after which a log is told how far it is. */
+/** Of silence, after which a log gets a line that says how far it is. */
 const HEARTBEAT_MS = 10_000;
 
 /** The display that `--progress` asks for. Warnings are told in any case. */

@@ -14,7 +14,7 @@ export async function openProgressDisplay(
     case 'json':
       return {
         show: (event) => {
-          // A failure is told by the error object.
+          // The error object reports a failure.
           if (event.type !== 'failed') context.log.write(`${JSON.stringify(event)}\n`);
         },
         finish: () => undefined,

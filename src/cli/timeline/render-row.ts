@@ -246,13 +246,13 @@ export function blobName(blob: TimedBlob | TimedLayer): string {
   return blob.role === 'layer' || blob.role === 'other' ? `${blob.role} of another platform` : blob.role;
 }
 
-/** What is told of a whole line. */
+/** The tooltip of a whole line. */
 function blobTooltip(blob: TimedBlob | TimedLayer): string {
   const parts = blob.steps.map((step) => `${describeStep(step)} ${formatSpan(step.end - step.start)}`);
   return [`${blobName(blob)}, ${blob.digest}, ${formatSize(blob.size)}`, ...parts].join('; ');
 }
 
-/** What is told of one step. */
+/** The tooltip of one step. */
 function stepTooltip(step: LayerStep, blob: TimedBlob | TimedLayer): string {
   const ms = step.end - step.start;
   const info = [`${blobName(blob)} (${shortDigest(blob.digest)}): ${describeStep(step)}`, formatSpan(ms)];

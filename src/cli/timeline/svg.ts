@@ -23,7 +23,7 @@ export function escapeXml(text: string): string {
     .replace(/[\uFFFE\uFFFF]/g, '\uFFFD');
 }
 
-/** What a pointer is told that rests on an element. */
+/** The text that is shown where a pointer rests on an element. */
 export function tooltip(text: string): string {
   return element('title', {}, escapeXml(text));
 }

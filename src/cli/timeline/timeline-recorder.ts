@@ -182,7 +182,7 @@ export class RequestRecord {
   }
 }
 
-/** More warnings than anybody reads are only counted elsewhere. */
+/** More warnings are not worth keeping: the log has them. */
 const MOST_WARNINGS = 200;
 
 interface RecordedLayer {
