@@ -12,9 +12,9 @@ export interface NativeModuleDetails extends ErrorDetails {
 }
 
 interface Info {
-  /** What landfall has it for. */
+  /** Its job in landfall. */
   readonly task: string;
-  /** What `npm rebuild` of it needs; absent where a ready-made file comes as a package of its own. */
+  /** The tools that `npm rebuild` of it needs; absent where a ready-made file comes as a package of its own. */
   readonly tools?: string;
 }
 
@@ -36,14 +36,14 @@ export function nativeModuleError(
   const text = cause instanceof Error ? cause.message : String(cause);
   const message = `the native module ${module}, which ${FACTS[module].task}, ${reasonOf(module, text)}`;
   return new LandfallError('UNSUPPORTED', message, {
-    // What the loader says goes on for a screen; its first line is the reason.
+    // The loader's message fills a screen; its first line is the reason.
     cause: new Error(firstLineOf(text), { cause }),
     hint: remedyOf(module, where),
     details: { module },
   });
 }
 
-/** What a loader says, from the most telling on; glibc and musl have words of their own. */
+/** Messages of the loader, the most telling first; glibc and musl have words of their own. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/libc\.musl-|ld-musl-/, 'was built for musl, and this system has another C library'],
   [/Error loading shared library ld-linux/, 'was built for glibc, and this system has musl'],
@@ -91,7 +91,7 @@ interface Project {
   readonly place: string;
   /** The flags that name another place. */
   readonly flags: string;
-  /** What it is to install there; nothing where a package.json says it. */
+  /** The package to install there; nothing where a package.json names it. */
   readonly name: string;
 }
 

@@ -102,7 +102,7 @@ export class TomlTable {
     return `${this.#source.file}:${this.#line(key)}`;
   }
 
-  /** What is to be said of a key, with its place. */
+  /** A remark about a key, with its place. */
   remark(key: string, what: string): string {
     return `${this.placeOf(key)}: ${this.#name(key)} ${what}`;
   }

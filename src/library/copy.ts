@@ -10,7 +10,7 @@ import { parseTransport } from '../transfer/transports/image-transport.js';
 import { type EventStream, eventStream, type Emitted } from './event-stream.js';
 import { LibraryTransports } from './library-transports.js';
 
-/** What images are copied between, and how: common to all that copies images. */
+/** The options that all copies of images have. */
 export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
   /**
    * For names without a transport, which are images of a store. Closed by its owner. Default: none.
@@ -25,7 +25,7 @@ export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'co
   readonly onEvent?: (event: CopyEvent) => void;
 }
 
-/** What to copy, and how. */
+/** The image to copy, and how. */
 export interface CopyOptions extends TransferOptions {
   /**
    * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or
@@ -54,11 +54,11 @@ export type CopyEventsOptions = Omit<CopyOptions, 'onEvent'>;
 /** The last event of {@link copyEvents}. */
 export interface CopyFinished {
   readonly type: 'done';
-  /** What {@link copy} would have returned. */
+  /** The result of {@link copy}. */
   readonly result: CopyReport;
 }
 
-/** What {@link copyEvents} gives: {@link CopyEvent}s, and at last the report. */
+/** The events of {@link copyEvents}: {@link CopyEvent}s, and at last the report. */
 export type CopyProgress = CopyEvent | CopyFinished;
 
 /**

@@ -2,7 +2,7 @@ import type { Abortable } from '../errors.js';
 import { deferred } from '../concurrency/index.js';
 
 /**
- * What happens during one operation, to loop over: `for await (const event of …)`.
+ * The events of one operation, to loop over: `for await (const event of …)`.
  *
  * The operation begins with the loop, and its last event has the result. What fails is thrown out of the
  * loop. Leaving the loop early, by `break`, `return` or an exception, aborts the operation and waits until it
@@ -42,7 +42,7 @@ export function eventStream<E>(operation: StreamedOperation<E>): EventStream<E> 
 class OperationEvents<E> implements EventStream<E> {
   readonly #operation: StreamedOperation<E>;
   readonly #abandoned = new AbortController();
-  /** What the loop has not seen, in order, by its subject or by a key of its own. */
+  /** The events that the loop has not seen, in order, by its subject or by a key of its own. */
   readonly #waiting = new Map<string | symbol, E>();
   #settled: Promise<void> | undefined;
   #hasEnded = false;

@@ -7,11 +7,11 @@ export type PullEventsOptions = Omit<PullOptions, 'onEvent'>;
 
 /** The last event of {@link pullEvents}. */
 export interface PullFinished extends PullDone {
-  /** What {@link pull} would have returned. */
+  /** The result of {@link pull}. */
   readonly result: PullResult;
 }
 
-/** What {@link pullEvents} gives: {@link PullEvent}s, of which the last has the result. */
+/** The events of {@link pullEvents}: {@link PullEvent}s, of which the last has the result. */
 export type PullProgress = Exclude<PullEvent, PullDone> | PullFinished;
 
 /**

@@ -46,11 +46,11 @@ export interface SavedArchive {
 /** The last event of {@link saveEvents}. */
 export interface SaveFinished {
   readonly type: 'done';
-  /** What {@link save} would have returned. */
+  /** The result of {@link save}. */
   readonly result: SavedArchive;
 }
 
-/** What {@link saveEvents} gives: `CopyEvent`s, and at last what was written. */
+/** The events of {@link saveEvents}: `CopyEvent`s, and at last the archive. */
 export type SaveProgress = CopyEvent | SaveFinished;
 
 /** Images whose manifests are read at once. */

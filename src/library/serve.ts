@@ -12,7 +12,7 @@ import {
   type TlsIdentity,
 } from '../serve/index.js';
 
-/** What to serve, where, and to whom. */
+/** The store to serve, where, and to which users. */
 export interface ServeOptions extends Abortable {
   /** Whose images are served, under their own names. Closed by its owner, after the server. */
   readonly store: Store;

@@ -18,14 +18,14 @@ export interface PlannedPrune {
   readonly repository: string;
   /** In the order in which they would go. */
   readonly tags: readonly {
-    /** That would go. */
+    /** The tag that would go. */
     readonly tag: string;
-    /** What it names. */
+    /** The digest of its manifest. */
     readonly digest: Digest;
   }[];
 }
 
-/** What to keep the same elsewhere, and how. */
+/** The images to mirror, and how. */
 export interface SyncOptions extends Omit<
   TransferSyncOptions,
   'file' | 'transports' | 'prune' | 'shard' | 'since'
@@ -55,19 +55,19 @@ export type SyncEventsOptions = Omit<SyncOptions, 'onEvent'>;
 /** The last event of {@link syncEvents}. */
 export interface SyncFinished {
   readonly type: 'done';
-  /** What {@link sync} would have returned. */
+  /** The result of {@link sync}. */
   readonly result: SyncResult;
 }
 
-/** What {@link syncEvents} gives: {@link SyncEvent}s, and at last the result. */
+/** The events of {@link syncEvents}: {@link SyncEvent}s, and at last the result. */
 export type SyncProgress = SyncEvent | SyncFinished;
 
 /**
  * Makes destinations have the images that a mirror file asks for, with their signatures where it says so.
- * What they have is not moved again, so that a run that broke off is gone on with by the next.
+ * Content that they have is not moved again, so the next run goes on from one that broke off.
  *
- * What becomes of single images, failures included, is in the result and stops nothing else; look at `images`
- * and `failures`.
+ * The outcome of each image, failures included, is in the result and stops nothing else; look at `images` and
+ * `failures`.
  *
  * @returns what became of each image; sizes are in bytes
  * @throws

@@ -14,7 +14,7 @@ import type { Store } from '../engine/store.js';
 import { throwIfAborted } from '../errors.js';
 import type { Platform } from '../spec/index.js';
 
-/** What the store itself decides. */
+/** The options that the store decides. */
 type OfStore = 'content' | 'target' | 'pool' | 'directory' | 'platform';
 
 /** Which of an image's platforms is taken. */

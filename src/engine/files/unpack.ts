@@ -106,7 +106,7 @@ async function verifyBlob(content: BlobProvider, descriptor: Descriptor, o: Abor
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
 
-/** What {@link exportTarget} gives. */
+/** An image as a tar. */
 export interface ExportImageResult extends UnpackImageResult {
   /**
    * The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of
@@ -145,7 +145,7 @@ export interface BundleImageOptions extends Omit<UnpackImageOptions, 'ownership'
   readonly terminal?: boolean;
 }
 
-/** What {@link bundleTarget} has made. */
+/** A runtime bundle that was made. */
 export interface BundleImageResult extends UnpackImageResult {
   /** What config.json says. */
   readonly config: RuntimeConfig;

@@ -76,7 +76,7 @@ export async function pull(options: PullOptions): Promise<PullResult> {
   );
 }
 
-/** What to pull, and how. */
+/** The image to pull, and how. */
 export interface PullOptions extends Abortable {
   /** Where the image goes. Closed by its owner. */
   readonly store: Store;
