@@ -14,7 +14,7 @@ export interface NativeModuleDetails extends ErrorDetails {
 interface Info {
   /** Its job in landfall. */
   readonly task: string;
-  /** The tools that `npm rebuild` of it needs; absent where a ready-made file comes as a package of its own. */
+  /** The tools that `npm rebuild` of it needs; absent where a ready-made file comes as a package. */
   readonly tools?: string;
 }
 

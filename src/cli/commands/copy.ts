@@ -124,7 +124,7 @@ function destinationOf(text: string): string {
   return `docker://${familiarReference(parseReference(text, { defaultTag: true }))}`;
 }
 
-/** What a copy did, in a few lines. */
+/** The work of a copy, in a few lines. */
 export function renderCopy(report: CopyReport): string {
   const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
   const info: [string, string][] = [['digest', target.digest]];

@@ -64,7 +64,7 @@ export const DEFAULT_PROGRESS_TIMEOUT = '5m';
 const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
 /**
- * How long pulls under way may go on when it is stopped, in milliseconds: less than an interrupted command
+ * Pulls under way may go on for so long when it is stopped, in milliseconds: less than an interrupted command
  * may take.
  */
 const PATIENCE_MS = 10_000;
@@ -72,7 +72,7 @@ const PATIENCE_MS = 10_000;
 /** So many hosts can be tried before a pull that makes no progress is given up. */
 const HOSTS_TRIED = 4;
 
-/** What the flags ask for, read before anything is opened. */
+/** The flags, read before anything is opened. */
 interface DaemonPlan {
   readonly socket: string;
   /** Paths of sockets. */
@@ -148,7 +148,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
   );
 }
 
-/** What images are held against: the daemon's own policy, and those of namespaces. */
+/** The policies that images are held against: the daemon's own, and those of namespaces. */
 type Policies = Pick<DaemonOptions, 'policy' | 'policies'>;
 
 async function policiesOf({ policyDir }: DaemonFlags, context: CommandContext): Promise<Policies> {
@@ -213,7 +213,7 @@ function daemonOptions(
   };
 }
 
-/** What the answer says of a daemon that serves: of its policy the path, where there is a policy. */
+/** The answer of a daemon that serves: of its policy the path, where there is a policy. */
 type Emitted = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
 
 /** @param metricsAt `HOST:PORT` */
@@ -252,7 +252,7 @@ function failoverWithin(progressTimeoutMs: number): FailoverOptions {
   return { firstByteMs, windowMs: Math.min(10_000, progressTimeoutMs / HOSTS_TRIED) };
 }
 
-/** What the log has of a pull that has ended, for programs. */
+/** The log's fields of a pull that has ended, for programs. */
 export function endFields({ id, reference, durationMs, outcome, progress }: EndedPull): LogFields {
   return {
     pull: id,

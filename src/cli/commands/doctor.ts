@@ -70,7 +70,7 @@ function capabilityTable(capabilities: readonly DiagnosedCapability[], width: nu
   return consequences.length === 0 ? narrow : `${narrow}\n${consequences.join('')}`;
 }
 
-/** What to do about what is missing, once where it serves several. */
+/** The remedies for missing capabilities, each once where it serves several. */
 function remedies(capabilities: readonly DiagnosedCapability[]): string {
   const byHint = new Map<string, string[]>();
   for (const { name, hint } of capabilities) {
@@ -80,7 +80,7 @@ function remedies(capabilities: readonly DiagnosedCapability[]): string {
   return lines.length === 0 ? '' : `\n${lines.join('')}`;
 }
 
-/** What is asked of images before they are used. */
+/** The requirements on images before they are used. */
 interface PolicyInfo {
   readonly file: string;
   readonly origin: FoundPolicy['origin'];
@@ -110,7 +110,7 @@ function policyLine(info: PolicyInfo | undefined): string {
     : `signatures: ${file} says which are needed`;
 }
 
-/** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
+/** The lines that a containerd's configuration lacks for landfall to be its snapshotter. */
 async function showContainerd(file: string | true, context: CommandContext): CommandResult {
   const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
     root: context.settings.root,
@@ -157,7 +157,7 @@ function infoOf(host: HostConfig) {
   };
 }
 
-/** What a containerd's configuration lacks, as lines that can be put into it. */
+/** The lines that a containerd's configuration lacks, as they can be put into it. */
 export function renderContainerd({ file, version, missing }: ContainerdReport): string {
   if (missing.length === 0) return `${printable(file)} has all that landfall needs as a snapshotter\n`;
   const lines = [`${printable(file)}, of version ${version}, lacks:`];

@@ -67,7 +67,7 @@ export function renderImages(images: readonly ImageSummary[], now: Date, options
   );
 }
 
-/** What of an image can be filtered by. */
+/** The properties of an image that filters look at. */
 export interface FilteredImage {
   /** Canonical. */
   readonly name: string;

@@ -148,7 +148,7 @@ export function renderLoaded({ archive, images }: LoadedImages): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** What is not there of an image, for people; undefined where nothing is missing. */
+/** The missing parts of an image, for people; undefined where nothing is missing. */
 export function whatIsAbsent({ missing, leftOut }: LoadedImage): string | undefined {
   const parts = [
     ...(missing.length === 0 ? [] : [`the archive lacks ${omittedNames(missing)}`]),

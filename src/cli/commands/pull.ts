@@ -81,7 +81,7 @@ export async function pullCommand(
     const watched = watch(display, recorder, context);
     outcomes = await pullAll(references, plan, { ...watched, sync: flags.sync, requests }, context);
   } catch (error) {
-    // What is wrong before the first of them has begun is wrong with all of them.
+    // A failure before the first of them has begun is a failure of all.
     for (const reference of references) recorder.failed(canonical(reference), 'failed', messageOf(error));
     throw error;
   } finally {
@@ -215,13 +215,13 @@ function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): s
   return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
 }
 
-/** What became of a pull, and how long each part of it took. */
+/** The result of a pull, and how long each part of it took. */
 export interface PullReport {
   readonly result: PullResult;
   readonly timed: TimedPull;
   /** Bytes of the layers' blobs that it did not have to bring. */
   readonly bytesReused: number;
-  /** What it waited for the longest. */
+  /** The step that it waited for the longest. */
   readonly slowest: PullStep | undefined;
 }
 
@@ -274,8 +274,7 @@ function layerTimes(layer: TimedLayer | undefined): object {
 }
 
 /**
- * What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took
- * longest.
+ * A pull in a few lines: the image, how much of it is new, the time that it took, and the longest step.
  */
 export function renderPullSummary(report: PullReport): string {
   const { result } = report;
@@ -290,7 +289,7 @@ export function renderPullSummary(report: PullReport): string {
   return `${printable(result.reference)}\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }
 
-/** What several pulls did together, in two lines at most; nothing where there was only one. */
+/** Several pulls together, in two lines at most; nothing for a single one. */
 export function renderPullTotal(reports: readonly PullReport[], asked: number): string {
   if (asked < 2 || reports.length === 0) return '';
   const results = reports.map(({ result }) => result);

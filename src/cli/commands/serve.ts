@@ -172,7 +172,8 @@ export interface ServeAccess extends Disposable {
 }
 
 /**
- * What the options say of that. Both files are read again when they change, the certificate on SIGHUP too.
+ * The access that the options ask for. Both files are read again when they change, the certificate on SIGHUP
+ * too.
  *
  * @throws LandfallError INVALID_CONFIG
  */

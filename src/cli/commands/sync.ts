@@ -226,7 +226,7 @@ function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
   ];
 }
 
-/** What of a run is not in its result. */
+/** The parts of a run that are not in its result. */
 export interface SyncRun {
   readonly file: string;
   readonly startedAt: Date;
@@ -242,7 +242,7 @@ export interface SyncReport {
   readonly images: readonly object[];
 }
 
-/** How many images there are of each outcome, and how much was moved. */
+/** The number of images of each outcome, and the bytes that were moved. */
 type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
 
 function syncTotals({ images, pruned }: SyncResult): SyncTotals {
@@ -313,7 +313,7 @@ const COLUMNS: readonly TableColumn[] = [
 ];
 
 /**
- * What became of each image: all of them in a run that only looks, else those that were not there already.
+ * The outcome of each image: of all in a dry run, else of those that were not there already.
  */
 export function renderSync(
   result: SyncResult,
@@ -333,7 +333,7 @@ export function renderSync(
   return [table, ...pruned, ...unpruned, totalLine(result)].join('');
 }
 
-/** What is about to be deleted. */
+/** The tags that are about to be deleted. */
 export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
   return renderTable(
     [{ title: 'TO DELETE' }, { title: 'DIGEST' }],

@@ -62,7 +62,7 @@ function remoteTag({ registry, repository }: Reference, text: string): Reference
 }
 
 export function rmiCommand(names: readonly string[], context: CommandContext): CommandResult {
-  // What two images share is freed with the second.
+  // Content that two images share is freed with the second.
   return eachInStore(names, context, {
     act: (store, name) => removeImage(store, name),
     json: (removed) => removed,
@@ -86,7 +86,7 @@ function setPinned(names: readonly string[], wanted: boolean, context: CommandCo
   });
 }
 
-/** What is done to each of several images, and what is answered of it. */
+/** An action on each of several images, and its answer. */
 interface EachInStore<T> {
   readonly act: (store: Store, name: string) => Promise<T>;
   readonly json: (done: T) => object;

@@ -80,7 +80,7 @@ export async function bundleCommand(
 
 type Result = LocalImageResult<UnpackImageResult>;
 
-/** What is answered of an image whose layers were read: docs/json-output.md. */
+/** The answer for an image whose layers were read: docs/json-output.md. */
 function imageJson({ name, done }: Result, directory?: string): object {
   const { digest, imageId, chainId } = done;
   const layers = done.layers.map(({ descriptor: { digest: blob, size }, ...ids }) => ({
@@ -102,7 +102,7 @@ function shown({ name, done }: Result): string {
 }
 
 /**
- * What the options ask for; where one is absent, its owners are what they are without any.
+ * The owners that the options ask for; where an option is absent, its default.
  *
  * @throws {LandfallError} INVALID_CONFIG for ranges that are none, or overlap
  */

@@ -16,7 +16,7 @@ import {
 } from './value-words.js';
 
 /**
- * What may stand where a word is being typed.
+ * The words that may stand where a word is being typed.
  *
  * @param words of the line, without the program's name; the last is the one that is being typed, empty where
  *   none is yet

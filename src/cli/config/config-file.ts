@@ -20,7 +20,7 @@ import {
 } from './settings.js';
 import { suggest } from './suggest.js';
 
-/** What of a configuration file holds, and all that is wrong with it: INVALID_CONFIG with file and line. */
+/** The values of a configuration file, and all its faults: INVALID_CONFIG with file and line. */
 export interface ConfigFile {
   readonly values: readonly GivenValue[];
   readonly faults: readonly LandfallError[];
@@ -173,7 +173,7 @@ const MOST_FAULTS = 20;
 
 const SEE_TEMPLATE = '`landfall config --template` shows what is right.';
 
-/** What is said of a value that is of another kind. */
+/** The messages for a value of another kind. */
 const KINDS: Readonly<Record<OptionKind, string>> = {
   switch: 'neither true nor false',
   choice: 'not a string',

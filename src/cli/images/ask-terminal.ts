@@ -71,7 +71,7 @@ function readLine(stdin: Readable, signal: AbortSignal): Promise<string> {
       else if (line.text.length > LONGEST_ANSWER) onError(tooLong());
       else if (rest !== undefined) {
         onEnd();
-        // What was typed ahead is the answer to the next question.
+        // Text that was typed ahead is the answer to the next question.
         if (rest !== '') stdin.unshift(Buffer.from(rest));
       }
     };

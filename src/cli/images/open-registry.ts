@@ -81,7 +81,7 @@ async function readCa(file: string): Promise<Buffer> {
 }
 
 /**
- * What a registry may be shown by this user, by the options or the files that these name.
+ * The credentials of this user for registries, by the options or the files that these name.
  *
  * @throws {LandfallError} INVALID_CONFIG
  */

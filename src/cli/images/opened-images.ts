@@ -2,7 +2,6 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type BlobProvider, DATABASE_FILE } from '../../content/index.js';
 import type { ImageLayer, LoadedImage } from '../../engine/images/image.js';
-import { unpackedLayers } from '../../engine/images/layer-blobs.js';
 import type { Store } from '../../engine/store.js';
 import { ContentError, isLandfallError, LandfallError } from '../../errors.js';
 import {
@@ -19,13 +18,10 @@ import {
 import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/repository-content.js';
 import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
 import { findLayer } from '../../transfer/find-layer.js';
-import { ImageViews, type ImageViewsOptions, type LayeredSource } from '../../transfer/image-views.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { SourceImage } from '../../transfer/transports/image-transports.js';
-import { requireInflate } from '../../unpack/index.js';
 import { invalidConfig } from '../config/settings.js';
-import { formatSize } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
 import { CommandTransports } from './command-transports.js';
 
@@ -39,7 +35,7 @@ export interface OpenedImage {
   readonly target: Descriptor;
   /** Whether it is asked for at a registry. */
   readonly isRemote: boolean;
-  /** That it lies in, where it does. */
+  /** The store of the image, where it is in one. */
   readonly store?: Store | undefined;
 }
 
@@ -58,7 +54,7 @@ export class OpenedImages implements AsyncDisposable {
 
   constructor(context: CommandContext) {
     this.#context = context;
-    // What the store dropped is read where it is unpacked.
+    // Layers that the store dropped are read where they are unpacked.
     this.#transports = new CommandTransports(context, { isLocal: true });
   }
 
@@ -228,52 +224,4 @@ export function parseBlobName(text: string): NamedBlob {
   throw invalidConfig(`${quoted(text)} does not name a blob`, {
     hint: 'Write REPOSITORY@DIGEST, for example alpine@sha256: and 64 hexadecimal digits.',
   });
-}
-
-/** What takes long enough to be told of, in bytes. */
-const WORTH_TELLING = 1_000_000;
-
-/**
- * Opens the files of images, or layers, to be looked at. Layers that the store has, as blobs or unpacked, are
- * read there, also of an image at a registry.
- *
- * @throws {LandfallError} UNSUPPORTED where an inflater was asked for that is not here; those of {@link
- *   ImageViews} and of the store
- */
-export async function openViews(
-  context: CommandContext,
-  { images, opened }: { readonly images: OpenedImages; readonly opened: readonly OpenedLayers[] },
-  o: Pick<ImageViewsOptions, 'contents' | 'keep'> = {},
-): Promise<ImageViews> {
-  const { settings, signal, env, log } = context;
-  requireInflate(settings.inflate);
-  const local = opened.some(({ isRemote }) => isRemote) ? await images.presentStore() : undefined;
-  const sources: LayeredSource[] = [];
-  for (const one of opened) sources.push(await sourceOf(one, local));
-  return new ImageViews(sources, {
-    limits: settings.limits,
-    inflate: settings.inflate,
-    signal,
-    ...o,
-    ...((env['TMPDIR'] ?? '') === '' ? {} : { directory: env['TMPDIR'] }),
-    ...(local === undefined ? {} : { local: local.content }),
-    onWarning: (message) => log.warn(message),
-    onFetch: ({ digest, size }: Descriptor) => {
-      const message = `fetching layer ${digest} (${formatSize(size)})`;
-      if (size >= WORTH_TELLING) log.info(message);
-      else log.debug(message);
-    },
-  });
-}
-
-async function sourceOf(opened: OpenedLayers, local: Store | undefined): Promise<LayeredSource> {
-  const { repository, isRemote, layers, kind } = opened;
-  const isPart = kind === 'layer';
-  const store = opened.store ?? (isRemote ? local : undefined);
-  return {
-    repository,
-    isRemote,
-    isPart,
-    layers: store === undefined ? layers : await unpackedLayers(store, layers, { isPart }),
-  };
 }

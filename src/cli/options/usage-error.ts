@@ -41,7 +41,7 @@ function wrongUsage(message: string, said: string | undefined, command: string |
   return invalidConfig(message, { hint: said === undefined ? `See ${help}` : `${said} ${further} ${help}` });
 }
 
-/** What the line may have meant, in one sentence; undefined where that cannot be guessed. */
+/** The probable meaning of the line, in one sentence; undefined where that cannot be guessed. */
 function meant(
   error: CommanderError,
   message: string,

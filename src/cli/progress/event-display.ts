@@ -14,19 +14,19 @@ export interface EventDisplay<E> {
   finish(): void;
 }
 
-/** What has been told so far. */
+/** The sum of the events so far. */
 interface Tally<E> {
   /** Whether a line would say nothing yet; a terminal is left alone until then. */
   readonly isEmpty?: boolean;
   add(event: E): void;
-  /** How far it is. */
+  /** The progress so far. */
   line(): string;
 }
 
 export interface EventDisplayOptions<E> {
   readonly tally: Tally<E>;
   /**
-   * What of an event is worth a line of its own, in a log, and above the line that is drawn in a terminal.
+   * The line that an event is worth, in a log, and above the line that is drawn in a terminal.
    */
   readonly news: (event: E, isDrawn: boolean) => string | undefined;
   readonly json: (event: E) => object;
@@ -120,7 +120,7 @@ export function openCopyDisplay(
   });
 }
 
-/** What has been told so far. */
+/** The sum of the events so far. */
 class CopyTally implements Tally<CopyEvent> {
   #images = 0;
   #bytes = 0;
@@ -180,7 +180,7 @@ function plainEvent(event: SyncEvent): object {
   return { type, source, destination, outcome, bytes, done, total, digest: target?.digest };
 }
 
-/** What has been told so far of one destination. */
+/** The sum of the events so far, for one destination. */
 class SyncTally implements Tally<SyncEvent> {
   #destination = '';
   #done = 0;
@@ -207,7 +207,7 @@ class SyncTally implements Tally<SyncEvent> {
   }
 }
 
-/** What is worth a line: an image that is there already is only counted. */
+/** The line of an event: an image that is there already is only counted. */
 function syncLine(event: SyncEvent): string | undefined {
   if (event.type === 'planned') {
     const { destination, images, repositories } = event;

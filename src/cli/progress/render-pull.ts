@@ -116,7 +116,7 @@ function headFields(model: PullModel, pull: PullProgress, { now }: RenderOptions
   }
 }
 
-/** What all blobs that are under way bring together. */
+/** The rate of all blobs that are under way together. */
 function pullRate(pull: PullProgress, now: number): number | undefined {
   const rates = [...pull.blobs.values()].flatMap((blob) =>
     blob.state === 'downloading' ? [rateOf(blob.samples, now)].filter((rate) => rate !== undefined) : [],
