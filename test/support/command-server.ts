@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { main } from '../../src/cli/main.js';
-import type { ServedCommand, ServedResult } from './warm-command.js';
+import { readTables } from './store-tables.js';
+import type { ServedCommand, ServedResult, ServedTables, TablesWanted } from './warm-command.js';
 
 /**
  * A process that runs the built command again and again, each command line after the other, with what it is
@@ -22,7 +23,14 @@ async function serve({ args, env, input }: ServedCommand): Promise<ServedResult>
   return { code, stdout: said, stderr: reported };
 }
 
-process.on('message', (command: ServedCommand) => {
-  void serve(command).then((result) => process.send?.(result));
+async function tablesOf({ tables: root }: TablesWanted): Promise<ServedTables> {
+  return await readTables(root).then(
+    (tables) => ({ tables }),
+    (error: unknown) => ({ error: String(error) }),
+  );
+}
+
+process.on('message', (command: ServedCommand | TablesWanted) => {
+  void ('tables' in command ? tablesOf(command) : serve(command)).then((result) => process.send?.(result));
 });
 process.on('disconnect', () => process.exit());

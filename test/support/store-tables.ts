@@ -1,4 +1,6 @@
-import { outputAt, type Place } from './mount-namespace.js';
+import { join } from 'node:path';
+import { MetadataDatabase } from '../../src/metadata/index.js';
+import type { Place } from './mount-namespace.js';
 
 /** What the database of a store says. */
 export interface StoreTables {
@@ -12,27 +14,29 @@ export interface StoreTables {
   readonly snapshots: readonly { readonly number: number; readonly name: string; readonly kind: string }[];
 }
 
-const DATABASE = new URL('../../dist/src/metadata/index.js', import.meta.url);
+/** Reads the tables of a store as they are, whatever landfall would make of them. */
+export async function readTables(root: string): Promise<StoreTables> {
+  const database = await MetadataDatabase.open(join(root, 'metadata.db'), { create: false });
+  const rows = async <T>(sql: string): Promise<T[]> => (await database.all(sql)) as unknown as T[];
+  try {
+    return {
+      images: await rows('SELECT name, digest FROM images ORDER BY name'),
+      blobs: await rows('SELECT digest, size FROM blobs ORDER BY digest'),
+      chains: await rows(
+        'SELECT chain_id AS chainId, snapshot_id AS number FROM chains ORDER BY snapshot_id',
+      ),
+      discarded: (await rows<{ digest: string }>('SELECT digest FROM discarded')).map(({ digest }) => digest),
+      snapshots: await rows('SELECT id AS number, name, kind FROM snapshots ORDER BY id'),
+    };
+  } finally {
+    await database.close();
+  }
+}
 
 /**
- * Runs in a child, since SQLite resolves its path and so would not find one that leads into another
- * namespace.
+ * {@link readTables} in the process that stays in a place: SQLite resolves its path, and so would not find
+ * one that leads into another namespace.
  */
-const SCRIPT = `
-import { MetadataDatabase } from ${JSON.stringify(DATABASE.href)};
-const database = await MetadataDatabase.open(process.argv[1] + '/metadata.db', { create: false });
-console.log(JSON.stringify({
-  images: await database.all('SELECT name, digest FROM images ORDER BY name'),
-  blobs: await database.all('SELECT digest, size FROM blobs ORDER BY digest'),
-  chains: await database.all('SELECT chain_id AS chainId, snapshot_id AS number FROM chains ORDER BY snapshot_id'),
-  discarded: (await database.all('SELECT digest FROM discarded')).map(({ digest }) => digest),
-  snapshots: await database.all('SELECT id AS number, name, kind FROM snapshots ORDER BY id'),
-}));
-await database.close();
-`;
-
-/** Reads the tables of a store as they are, whatever landfall would make of them. */
 export async function storeTables(place: Place, root: string): Promise<StoreTables> {
-  const args = ['--input-type=module', '-e', SCRIPT, root];
-  return JSON.parse(await outputAt(place, process.execPath, ...args)) as StoreTables;
+  return await place.landfall.tables(root);
 }

@@ -10,6 +10,7 @@ import {
   runCommand,
 } from './landfall-command.js';
 import { record } from './secrets.js';
+import type { StoreTables } from './store-tables.js';
 
 /** A command line for the server. */
 export interface ServedCommand {
@@ -23,6 +24,13 @@ export interface ServedResult {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** A store whose tables are wanted. */
+export interface TablesWanted {
+  readonly tables: string;
+}
+
+export type ServedTables = { readonly tables: StoreTables } | { readonly error: string };
 
 const SERVER = resolve(import.meta.dirname, '../../dist/test/support/command-server.js');
 
@@ -42,7 +50,7 @@ export class WarmCommand implements AsyncDisposable {
   }
 
   /**
-   * One at a time. What is of a process, a directory, a signal or the environment of Node.js, gets a process
+   * What is of a process, a directory, a signal or the environment of Node.js, gets a process
    * of its own.
    */
   async run(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
@@ -51,26 +59,43 @@ export class WarmCommand implements AsyncDisposable {
       const [program = '', ...line] = [...this.#entering, process.execPath, LANDFALL, ...args];
       return await runCommand(program, line, options);
     }
-    const result = this.#last.then(() => this.#ask({ args, env: { ...COMMAND_ENVIRONMENT, ...env }, input }));
+    const { code, stdout, stderr } = await this.#ask<ServedResult>(`landfall ${args.join(' ')}`, {
+      args,
+      env: { ...COMMAND_ENVIRONMENT, ...env },
+      input,
+    });
+    record('standard output of landfall', stdout);
+    record('standard error of landfall', stderr);
+    return { code, signal: undefined, stdout, stderr };
+  }
+
+  /** What the database of a store says, as that process reads it. */
+  async tables(root: string): Promise<StoreTables> {
+    const answer = await this.#ask<ServedTables>(`reading ${root}`, { tables: root });
+    if ('error' in answer) throw new Error(answer.error);
+    return answer.tables;
+  }
+
+  /** One at a time. */
+  async #ask<T>(what: string, command: ServedCommand | TablesWanted): Promise<T> {
+    const result = this.#last.then(() => this.#askNow<T>(what, command));
     this.#last = result.catch(() => undefined);
     return await result;
   }
 
-  async #ask(command: ServedCommand): Promise<CommandResult> {
+  async #askNow<T>(what: string, command: ServedCommand | TablesWanted): Promise<T> {
     const server = (this.#server ??= this.#start());
     const died = new AbortController();
     const death = once(server, 'exit', { signal: died.signal }).then(([code, signal]) => {
-      throw new Error(`landfall ${command.args.join(' ')} ended its process (${code ?? signal})`);
+      throw new Error(`${what} ended its process (${code ?? signal})`);
     });
     death.catch(() => undefined);
     try {
       const answer = once(server, 'message', { signal: died.signal });
       answer.catch(() => undefined);
       server.send(command);
-      const [{ code, stdout, stderr }] = (await Promise.race([answer, death])) as [ServedResult];
-      record('standard output of landfall', stdout);
-      record('standard error of landfall', stderr);
-      return { code, signal: undefined, stdout, stderr };
+      const [result] = (await Promise.race([answer, death])) as [T];
+      return result;
     } catch (error) {
       this.#server = undefined;
       throw error;

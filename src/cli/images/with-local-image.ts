@@ -15,7 +15,7 @@ import { openRegistry } from './open-registry.js';
 import { parseSourceName } from './source-name.js';
 import { withStore } from './with-store.js';
 
-/** What a command that reads the layers of an image gets of it. */
+/** The image as a command that reads its layers gets it. */
 export type LocalImage = Omit<UnpackImageOptions, 'directory' | 'ownership' | 'devices'>;
 
 export interface LocalImageResult<T> {
