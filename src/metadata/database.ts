@@ -66,6 +66,8 @@ interface OpenedDatabase {
   readonly busyTimeoutMs: number;
   readonly synced: Synced;
   readonly scope?: TransactionScope | undefined;
+  /** False for one that no other connection may open. */
+  readonly shared?: boolean;
   /** Of one that is only read: what is left to do when it was closed. */
   readonly onClose?: () => Promise<void>;
 }
@@ -73,9 +75,10 @@ interface OpenedDatabase {
 /**
  * The store's metadata: one SQLite file in WAL mode, shared by any number of processes.
  *
- * A process has one connection, and on one connection a statement that comes while a transaction is open
- * would become part of it. So everything is queued: a transaction has the connection to itself from BEGIN to
- * COMMIT, and single statements wait for their turn. Keep transactions short; never wait for the network
+ * On one connection a statement that comes while a transaction is open would become part of it. So everything
+ * is queued: a transaction has the connection to itself from BEGIN to COMMIT, and single statements wait for
+ * their turn. Only reads that would wait for a write go to a second connection, which is opened by the first
+ * of them, and see what was committed when they begin. Keep transactions short; never wait for the network
  * inside one.
  *
  * Errors of all methods: LOCKED (retryable), STORE_CORRUPT, NO_SPACE, FILESYSTEM; a broken constraint is
@@ -97,6 +100,12 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   readonly #readOnly: boolean;
   readonly #onClose: () => Promise<void>;
   readonly #scope: TransactionScope | undefined;
+  /** Whether others may have the file open, so that a second connection reads beside this one. */
+  readonly #shared: boolean;
+  #reader: SqliteConnection | undefined;
+  #readerTail: Promise<unknown> = Promise.resolve();
+  /** Writes that wait or run. */
+  #writes = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -107,6 +116,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     this.#busyTimeoutMs = o.busyTimeoutMs;
     this.#synced = o.synced;
     this.#scope = o.scope;
+    this.#shared = o.shared ?? true;
     this.#readOnly = o.onClose !== undefined;
     this.#onClose = o.onClose ?? (() => Promise.resolve());
   }
@@ -157,6 +167,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       schemaVersion: SCHEMA_VERSION,
       busyTimeoutMs: BUSY_TIMEOUT_MS,
       synced: 'transaction',
+      shared: false,
     });
   }
 
@@ -191,11 +202,11 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   get(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
-    return this.#queue(() => this.#patiently(() => this.#connection.get(sql, parameters)));
+    return this.#read((connection) => connection.get(sql, parameters));
   }
 
   all(sql: string, parameters?: SqlParameters): Promise<readonly Row[]> {
-    return this.#queue(() => this.#patiently(() => this.#connection.all(sql, parameters)));
+    return this.#read((connection) => connection.all(sql, parameters));
   }
 
   /**
@@ -203,10 +214,14 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    * nothing else. For who keeps in memory what was asked.
    */
   async state(): Promise<string> {
-    const row = await this.get(
-      'SELECT total_changes() AS own, (SELECT data_version FROM pragma_data_version) AS others',
-    );
-    return `${String(row?.['own'])} ${String(row?.['others'])}`;
+    // Each connection counts by itself.
+    return await this.#read(async (connection) => {
+      const row = await connection.get(
+        'SELECT total_changes() AS own, (SELECT data_version FROM pragma_data_version) AS others',
+      );
+      const reader = connection === this.#connection ? '' : 'reader ';
+      return `${reader}${String(row?.['own'])} ${String(row?.['others'])}`;
+    });
   }
 
   /**
@@ -225,7 +240,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   run(sql: string, parameters?: SqlParameters): Promise<RunOutcome> {
     if (this.#readOnly) return Promise.reject(this.#refused());
-    return this.#queue(async () => {
+    return this.#write(async () => {
       await this.#prepare(this.#synced);
       await this.#patiently(() => this.#refuseNewer());
       return await this.#patiently(() => this.#connection.run(sql, parameters));
@@ -239,7 +254,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    */
   transaction<T>(body: (transaction: Transaction) => Promise<T>, o: TransactionOptions = {}): Promise<T> {
     if (this.#readOnly) return Promise.reject(this.#refused());
-    return this.#queue(async () => {
+    return this.#write(async () => {
       const connection = this.#connection;
       await this.#prepare(o.durable === false ? 'checkpoint' : this.#synced, 'BEGIN IMMEDIATE');
       const scope = { open: true };
@@ -273,6 +288,9 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   /** Waits for what is queued, then closes. More calls do nothing. */
   close(): Promise<void> {
     this.#closed ??= this.#append(async () => {
+      await this.#readerTail;
+      // The reader first: the last connection to close brings the log into the database.
+      await this.#reader?.close();
       await this.#connection.close();
       await this.#onClose();
     });
@@ -296,12 +314,33 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     });
   }
 
-  #queue<T>(step: () => Promise<T>): Promise<T> {
-    if (this.#closed !== undefined) return Promise.reject(new Error('the database is closed'));
-    if (this.#scope?.getStore()?.open === true) {
-      return Promise.reject(new Error('inside a transaction, use the transaction and not the database'));
+  #read<T>(step: (connection: SqliteConnection) => Promise<T>): Promise<T> {
+    const refused = this.#refusal();
+    if (refused !== undefined) return Promise.reject(refused);
+    if (this.#writes === 0 || !this.#shared) {
+      return this.#append(() => this.#patiently(() => step(this.#connection)));
     }
-    return this.#append(step);
+    const result = this.#readerTail.then(async () => {
+      this.#reader ??= await SqliteConnection.open(this.file, 'read');
+      const reader = this.#reader;
+      return await this.#patiently(() => step(reader));
+    });
+    this.#readerTail = result.catch(() => undefined);
+    return result;
+  }
+
+  #write<T>(step: () => Promise<T>): Promise<T> {
+    const refused = this.#refusal();
+    if (refused !== undefined) return Promise.reject(refused);
+    this.#writes += 1;
+    return this.#append(step).finally(() => (this.#writes -= 1));
+  }
+
+  #refusal(): Error | undefined {
+    if (this.#closed !== undefined) return new Error('the database is closed');
+    return this.#scope?.getStore()?.open === true
+      ? new Error('inside a transaction, use the transaction and not the database')
+      : undefined;
   }
 
   /**

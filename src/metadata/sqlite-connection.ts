@@ -32,8 +32,11 @@ const BUSY_TIMEOUT_MS = 5;
  */
 export type OpenMode = 'create' | 'write' | 'read' | 'immutable';
 
-/** Without its `this` where the statement could not even be prepared. */
-type ResultCallback = (this: { changes: number; lastID: number } | undefined, error: Error | null) => void;
+/** So many prepared statements are kept; the program has fewer texts, but for lists that are part of one. */
+const STATEMENTS = 256;
+
+type ResultCallback = (this: { changes: number; lastID: number }, error: Error | null) => void;
+type Settle<T> = (error: Error | null, value: T) => void;
 type RowCallback = (error: Error | null, row: unknown) => void;
 type RowsCallback = (error: Error | null, rows: unknown) => void;
 
@@ -56,6 +59,8 @@ function loadSqlite(): typeof Sqlite3 {
 export class SqliteConnection {
   readonly file: string;
   readonly #database: Database;
+  /** By their text: preparing one takes as long as running it. */
+  readonly #statements = new Map<string, Promise<Statement>>();
 
   private constructor(file: string, database: Database) {
     this.file = file;
@@ -75,26 +80,24 @@ export class SqliteConnection {
     return new SqliteConnection(file, database);
   }
 
-  get(sql: string, parameters: SqlParameters = []): Promise<Row | undefined> {
-    return this.#promise((settle) => {
-      const callback: RowCallback = (error, row) => settle(error, row as Row | undefined);
-      return this.#database.get(sql, ...parameters, callback);
-    });
+  async get(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
+    // All rows, since a statement that stops at the first keeps its read lock until it is reset.
+    return (await this.all(sql, parameters))[0];
   }
 
   all(sql: string, parameters: SqlParameters = []): Promise<readonly Row[]> {
-    return this.#promise((settle) => {
+    return this.#step(sql, (statement, settle) => {
       const callback: RowsCallback = (error, rows) => settle(error, rows as readonly Row[]);
-      return this.#database.all(sql, ...parameters, callback);
+      statement.all(...parameters, callback);
     });
   }
 
   run(sql: string, parameters: SqlParameters = []): Promise<RunOutcome> {
-    return this.#promise((settle) => {
+    return this.#step(sql, (statement, settle) => {
       const callback: ResultCallback = function (error) {
-        settle(error, { changes: this?.changes ?? 0, lastId: this?.lastID ?? 0 });
+        settle(error, { changes: this.changes, lastId: this.lastID });
       };
-      return this.#database.run(sql, ...parameters, callback);
+      statement.run(...parameters, callback);
     });
   }
 
@@ -113,15 +116,51 @@ export class SqliteConnection {
     return this.#promise((settle) => this.#database.exec(sql, (error) => settle(error, undefined)));
   }
 
-  close(): Promise<void> {
-    return this.#promise((settle) => {
+  async close(): Promise<void> {
+    for (const prepared of await Promise.allSettled(this.#statements.values())) {
+      if (prepared.status === 'fulfilled') prepared.value.finalize();
+    }
+    this.#statements.clear();
+    await this.#promise<undefined>((settle) => {
       this.#database.close((error) => settle(error, undefined));
     });
   }
 
-  #promise<T>(
-    begin: (settle: (error: Error | null, value: T) => void) => Database | Statement | undefined,
-  ): Promise<T> {
+  async #step<T>(sql: string, begin: (statement: Statement, settle: Settle<T>) => void): Promise<T> {
+    const statement = await this.#prepare(sql);
+    try {
+      return await this.#promise((settle) => begin(statement, settle));
+    } catch (error) {
+      // A statement that failed may keep its lock until it is reset.
+      this.#forget(sql);
+      throw error;
+    }
+  }
+
+  #forget(sql: string): void {
+    void this.#statements
+      .get(sql)
+      ?.then((statement) => statement.finalize())
+      .catch(() => undefined);
+    this.#statements.delete(sql);
+  }
+
+  #prepare(sql: string): Promise<Statement> {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const preparing = this.#promise<Statement>((settle) => {
+      const statement: Statement = this.#database.prepare(sql, (error: Error | null) =>
+        settle(error, statement),
+      );
+    });
+    this.#statements.set(sql, preparing);
+    preparing.catch(() => this.#forget(sql));
+    const [oldest] = this.#statements.keys();
+    if (this.#statements.size > STATEMENTS && oldest !== undefined) this.#forget(oldest);
+    return preparing;
+  }
+
+  #promise<T>(begin: (settle: Settle<T>) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       begin((error, value) => (error === null ? resolve(value) : reject(sqliteError(error, this.file))));
     });
