@@ -50,7 +50,7 @@ export interface Statements {
 
 export interface TransactionOptions {
   /**
-   * False for what need not survive a power cut, such as who works on what at the moment: then its commit
+   * False for what need not survive a power cut, such as which process works on what: then its commit
    * waits for no disk. It is durable as soon as a later transaction is that has to be. Default true.
    */
   readonly durable?: boolean;
@@ -148,7 +148,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes a new database in a file that nobody else knows of yet, to be filled and then synced and given its
+   * Makes a new database in a file that no other process knows yet, to be filled and then synced and given its
    * name by the caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
    *
    * @throws ContentError FILESYSTEM, NO_SPACE
@@ -211,7 +211,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   /**
    * Another text whenever something was written since the last, by this process or by another; it means
-   * nothing else. For who keeps in memory what was asked.
+   * nothing else. For caches of what was read.
    */
   async state(): Promise<string> {
     // Each connection counts by itself.
@@ -276,8 +276,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes durable what was committed, where the transactions themselves do not: for whoever is about to do
-   * outside of the database what would be wrong if one of them were lost.
+   * Makes durable what was committed, where the transactions themselves do not: before a step outside of
+   * the database that would be wrong if one of them were lost.
    *
    * @throws as the system does
    */
@@ -390,9 +390,9 @@ async function refuseMissing(file: string): Promise<void> {
 }
 
 /*
- * Who pulls with less than full durability records what a power cut may still take. Such a row has a *mark* in its column
+ * A pull with less than full durability records what a power cut may still take. Such a row has a *mark* in its column
  * `unsynced`: the ID of the boot in which its content was written, until something has synced that. While the machine
- * runs, the page cache has all of it. In any other boot nobody knows whether it is whole, so it counts as lost; nothing
+ * runs, the page cache has all of it. In any other boot it may not be whole, so it counts as lost; nothing
  * shows what is *in doubt*. A row without a mark has content that is on the disk, or none.
  */
 
@@ -402,13 +402,13 @@ export type MarkedTable = 'blobs' | 'snapshots' | 'pending';
 const TABLES: readonly MarkedTable[] = ['blobs', 'snapshots', 'pending'];
 
 /**
- * Whether a mark was set in another boot than `?1`, as a condition in SQL. While somebody syncs, a boot's ID
- * has IDs of theirs behind it.
+ * Whether a mark was set in another boot than `?1`, as a condition in SQL. During a sync, a boot's ID has
+ * the ID of the sync behind it.
  */
 export const IN_DOUBT = "(unsynced < ?1 OR unsynced > ?1 || '~')";
 
 /**
- * Whether there is content that nobody has synced, in this boot or another. Costs next to nothing where there
+ * Whether there is content that is not synced, from this boot or another. Costs next to nothing where there
  * is none.
  */
 export function hasNotDurable(
@@ -426,8 +426,7 @@ export function mayHaveLost(statements: Statements, boot: string): Promise<boole
 }
 
 /**
- * Has everything synced that nobody has synced yet, and takes the marks away of what was there before that
- * began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
+ * Syncs everything that is not synced yet, and takes the marks away of what was there before the sync began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
  * others.
  *
  * @param sync brings the store's whole file system to the disk

@@ -20,14 +20,14 @@ export interface RunOutcome {
 }
 
 /**
- * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: were
- * it for longer, a few waiters in one process would keep the one whom they wait for from ever ending. {@link
+ * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: with a
+ * longer wait, a few waiters of one process would keep the statement that they wait for from ending. {@link
  * untilUnlocked} waits outside of the pool.
  */
 const BUSY_TIMEOUT_MS = 5;
 
 /**
- * How a file is opened. `immutable` is for a file that nobody can change: SQLite then takes no locks, makes
+ * How a file is opened. `immutable` is for a file that cannot change: SQLite then takes no locks, makes
  * no files beside it, and does not look at a write-ahead log.
  */
 export type OpenMode = 'create' | 'write' | 'read' | 'immutable';
@@ -182,7 +182,7 @@ function flagsOf(sqlite3: typeof Sqlite3, mode: OpenMode): number {
 
 /**
  * What SQLite's failures mean to a caller. A broken constraint or a wrong statement stays SQLite's own error,
- * with `code` SQLITE_CONSTRAINT and so on: only who wrote the statement knows what it means.
+ * with `code` SQLITE_CONSTRAINT and so on: only the caller knows what it means.
  */
 function sqliteError(cause: Error, file: string): Error {
   const details = { path: file };
@@ -263,7 +263,7 @@ export async function untilUnlocked<T>(timeoutMs: number, step: () => Promise<T>
     } catch (error) {
       if (!isLocked(error) || performance.now() > deadline) throw error;
     }
-    // At random, so that those who wait do not come back all at once.
+    // At random, so that waiters do not all come back at once.
     await sleep(pause * (0.5 + Math.random()));
   }
 }

@@ -52,7 +52,7 @@ export interface LayerCommitOptions {
   readonly pool: WorkerPool;
   /**
    * This boot, where layers are not to be synced; see src/metadata/database.ts. What another program filled
-   * always is, since nobody could make it again.
+   * always is, since it cannot be made again.
    */
   readonly notDurable?: string | undefined;
   /** How a file system is synced, for tests. */
@@ -226,7 +226,7 @@ export class LayerCommits {
   ): Promise<void> {
     const { directories, records } = this;
     await this.#describeAnew(layer, number, { name: existing.name, parent: existing.parent, notDurable });
-    // It was there when this commit began, and nobody synced.
+    // It was there when this commit began, so the new content is not synced yet.
     if (notDurable !== undefined && existing.notDurable === undefined) directories.syncContent();
     directories.discard(existing.number);
     directories.replace(existing.number, number);
@@ -248,8 +248,8 @@ export class LayerCommits {
         ? undefined
         : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
     if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
-    // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID
-    // all the same.
+    // Another program may have given the name to a snapshot that is not verified; the chain is found under its
+    // ID all the same.
     const taken = (await records.find(tx, chainId)) !== undefined;
     const name = taken ? `${chainId}+${number}` : chainId;
     await this.#describeAnew(layer, number, { name, parent: parent?.name, notDurable });
@@ -371,7 +371,7 @@ const PAUSE_MS = 300;
 /**
  * Writes what layers leave in the page cache to the disk while they still are unpacked, so that the sync
  * before their commit finds little to do. It runs while there are {@link begin layers in the making}, on a
- * thread of libuv's pool, a round after another; whoever wants to be sure joins the next one. Like that sync
+ * thread of libuv's pool, a round after another; {@link sync} joins the next one. Like that sync
  * it cannot tell these files from all others of the file system: thousands of small ones are not worth a call
  * each.
  */
@@ -380,15 +380,15 @@ export class Writeback {
   readonly #syncfs: (fd: number) => Promise<void>;
   #layers = 0;
   /**
-   * Open from the first layer to the last, so that it is told of each write that failed in between, whoever
-   * has heard of it before (syncfs(2), since Linux 5.8).
+   * Open from the first layer to the last, so that it reports each write that failed in between, also one
+   * that another descriptor has reported (syncfs(2), since Linux 5.8).
    */
   #fd: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<void> = Promise.resolve();
   /** Waits for the last one to end. */
   #next: Promise<void> | undefined;
-  /** What a round was told, and so no later one: all layers in the making may lack something. */
+  /** Reported to one round, and so to no later one: all layers in the making may lack something. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor({ directory, syncfs = syncfsInBackground }: WritebackOptions) {
