@@ -17,7 +17,7 @@ export interface AdditionalSnapshots {
 /** A layer's snapshot in an additional store. */
 interface AdditionalLayer {
   readonly chainId: Digest;
-  readonly parentChainId?: Digest;
+  readonly parentChainId: Digest | undefined;
   readonly diffId: Digest;
   /** Absolute path of its `fs` there, which may lead on to a third store. */
   readonly content: string;
@@ -141,12 +141,7 @@ function layersOf(
     const [id, diffId, parentChainId] = [chain[i], diffIds[i], chain[i - 1]];
     const number = integerOf(row, 'id');
     if (id === undefined || diffId === undefined || !directories.exists(number)) return undefined;
-    layers.push({
-      chainId: id,
-      ...(parentChainId === undefined ? {} : { parentChainId }),
-      diffId,
-      content: directories.content(number),
-    });
+    layers.push({ chainId: id, parentChainId, diffId, content: directories.content(number) });
   }
   return layers;
 }

@@ -7,7 +7,6 @@ import {
   type Row,
   textOf,
 } from '../../metadata/index.js';
-import { parseDigest } from '../../spec/index.js';
 import type { LayerInput } from '../jobs/layer-input.js';
 import type { CheckedSnapshot, RetainOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
@@ -19,7 +18,7 @@ import {
   type SnapshotFile,
   writeSnapshotFile,
 } from './snapshot-directories.js';
-import { snapshotNotFound } from './snapshot-records.js';
+import { chainOf, snapshotNotFound } from './snapshot-records.js';
 
 /** So many differences of one snapshot are told. */
 const DIFFERENCES_TOLD = 5;
@@ -198,13 +197,12 @@ async function readGenerations(
   database: MetadataDatabase,
   snapshotter: string,
 ): Promise<readonly (readonly CheckedSnapshot[])[]> {
-  const chains = new Map<number, { chainId: string; diffId: string }>();
-  for (const row of await database.all('SELECT snapshot_id, chain_id, diff_id FROM chains')) {
-    chains.set(integerOf(row, 'snapshot_id'), {
-      chainId: textOf(row, 'chain_id'),
-      diffId: textOf(row, 'diff_id'),
-    });
-  }
+  const chains = new Map(
+    (await database.all('SELECT snapshot_id, chain_id, diff_id FROM chains')).map((row) => {
+      const { number, ...chain } = chainOf(row);
+      return [number, chain];
+    }),
+  );
   const rows = await database.all('SELECT id, snapshotter, name, kind, parent_id, unpacking FROM snapshots');
   const byId = new Map(rows.map((row) => [integerOf(row, 'id'), row]));
   const depths = new Map<number, number>();
@@ -228,14 +226,12 @@ async function readGenerations(
       number,
       name: textOf(row, 'name'),
       kind: kind === 'active' || kind === 'view' ? kind : 'committed',
-      ...(parent === undefined ? {} : { parentId: parent }),
+      parentId: parent,
       parents: [
         ...(parentRow === undefined ? [] : [textOf(parentRow, 'name')]),
         ...(parentChain === undefined ? [] : [parentChain.chainId]),
       ],
-      ...(chain === undefined
-        ? {}
-        : { chain: { chainId: parseDigest(chain.chainId), diffId: parseDigest(chain.diffId) } }),
+      chain,
       isOwn: textOf(row, 'snapshotter') === snapshotter,
     };
   }
