@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
@@ -63,7 +62,7 @@ export async function serveCommand(
     return await serveUntilAborted({ source, page, what: directory, plan, access }, context);
   }
   return await withStore(context, async (store) => {
-    const discarded = discardedBlobs(store);
+    const { discarded } = store;
     await using registry = await openRegistry(context, await discarded.sources());
     const local = sourceOfStore(store, registry, { signal: context.signal, writable: plan.writable });
     await using mirror =

@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { resolveImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { KeptSignatures } from '../../engine/trust/signature-sources.js';
@@ -269,7 +268,7 @@ async function storeSource(store: Store, name: string | undefined): Promise<Veri
     },
     location: `store:${store.root}`,
   }).repository('');
-  const discarded = discardedBlobs(store);
+  const { discarded } = store;
   const targets = new Set(images.map(({ target }) => target.digest));
   return {
     name: `store:${store.root}`,

@@ -16,7 +16,7 @@ import { tellingCaller } from '../../concurrency/index.js';
 import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
 import { artifactError, type FetchedImage, recordManifests, requireUnpackable } from '../images/image.js';
-import { discardedBlobs, noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
+import { noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
 import { type ReadManifestBytes, readManifestBytes } from '../images/read-manifest.js';
 import { settleStore, type Store } from '../store.js';
 import { type Admission, admitImage, recordAdmission } from '../trust/admit-image.js';
@@ -380,13 +380,13 @@ class PullSession {
   async #discard({ image }: Fetched, lease: Lease): Promise<number> {
     if (this.#options.discardLayers !== true) return 0;
     const digests = new Set(image.layers.map(({ descriptor }) => descriptor.digest));
-    return await discardedBlobs(this.#options.store).discard([...digests], { leaseId: lease.id });
+    return await this.#options.store.discarded.discard([...digests], { leaseId: lease.id });
   }
 
   async #result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
-    const discarded = await discardedBlobs(this.#options.store).among(digests);
+    const discarded = await this.#options.store.discarded.among(digests);
     this.#reporter.emit({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {
