@@ -31,6 +31,8 @@ describe.skipIf(reason !== undefined)('a Debian image that is exported', () => {
     tar = join(work, 'image.tar');
     await landfallJson(['--root', root, 'pull', '--no-unpack', image.reference]);
     const tree = join(work, 'tree');
+    // It takes the mode of the image's root where it is there.
+    await mkdir(tree);
     expect(await landfall(['--root', root, 'unpack', image.reference, tree])).toMatchObject({ code: 0 });
     expected = withoutUnlistedTimes(await listTree(tree), image.listed);
     await rm(tree, { recursive: true });

@@ -18,6 +18,7 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/full-disk.test.ts',
   'test/e2e/kill.test.ts',
   'test/e2e/layout-in-use.test.ts',
+  'test/e2e/other-users.test.ts',
   'test/e2e/power-cut.test.ts',
   'test/e2e/pull-debian.test.ts',
   'test/e2e/reflink.test.ts',

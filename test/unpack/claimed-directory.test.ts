@@ -38,6 +38,7 @@ describe('a claimed directory', () => {
     expect(claimed).toMatchObject({ path: directory, created: true });
     await fill(claimed.path);
     await claimed.undo();
+    claimed[Symbol.dispose]();
     expect(await readdir(work)).toEqual([]);
   });
 

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmod,
+  chown,
   mkdir,
   mkdtemp,
   readdir,
@@ -13,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LandfallError } from '../../src/errors.js';
 import { SharedOffset } from '../../src/system/index.js';
 import type { JobResults, WorkerJob } from '../../src/unpack/jobs/apply-job.js';
@@ -123,6 +125,68 @@ test.each([
 });
 
 const BAD = archive(file('x', 'x'), hardLink('l', 'nothing'));
+
+describe.skipIf(!isRoot)('a directory that belongs to another user', () => {
+  const NOBODY = 65_534;
+  const asNobody = (...command: string[]): string =>
+    execFileSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--', ...command], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+    });
+
+  beforeEach(async () => {
+    await chmod(root, 0o777);
+    await mkdir(target, { recursive: true });
+    for (const path of [join(root, 'deep'), target]) await chown(path, NOBODY, NOBODY);
+    await chmod(target, 0o777);
+  });
+
+  test('is closed to it while it is filled', async () => {
+    const layer = await layerInput(root, BASE);
+    const open: typeof layer.open = async (o) => {
+      expect(await stat(target)).toMatchObject({ uid: 0, mode: 0o40_700 });
+      expect(() => asNobody('touch', join(target, 'x'))).toThrow(/Permission denied/);
+      return await layer.open(o);
+    };
+    await unpackTree([{ ...layer, open }], target, { pool });
+    expect(await readFile(join(target, 'etc/a'), 'utf8')).toBe('one');
+  });
+
+  test('is filled where it is, also when a link to elsewhere takes its name', async () => {
+    const victim = join(root, 'victim');
+    await mkdir(join(victim, 'etc'), { recursive: true, mode: 0o700 });
+    await writeFile(join(victim, 'etc/a'), 'of root');
+    const layer = await layerInput(root, BASE);
+    const open: typeof layer.open = async (o) => {
+      asNobody('mv', target, `${target}.moved`);
+      asNobody('ln', '-s', victim, target);
+      return await layer.open(o);
+    };
+    await unpackTree([{ ...layer, open }], target, { pool });
+    expect(await readFile(join(`${target}.moved`, 'etc/a'), 'utf8')).toBe('one');
+    expect(await readdir(victim)).toEqual(['etc']);
+    expect(await readFile(join(victim, 'etc/a'), 'utf8')).toBe('of root');
+  });
+
+  test('is its own again after a failure', async () => {
+    await expect(
+      unpackTree([await layerInput(root, Buffer.alloc(700, 1))], target, { pool }),
+    ).rejects.toThrow();
+    expect(await stat(target)).toMatchObject({ uid: NOBODY, gid: NOBODY, mode: 0o40_777 });
+    expect(await readdir(target)).toEqual([]);
+  });
+});
+
+test('a directory that is made is closed to others where that is asked, and one that is there is told of', async () => {
+  const layers = [await layerInput(root, archive(directory('.', { mode: 0o755 }), file('a', 'x')))];
+  expect(await unpackTree(layers, target, { pool, closed: true })).toEqual({ warnings: [] });
+  expect((await stat(target)).mode & 0o7777).toBe(0o700);
+  const there = join(root, 'there');
+  await mkdir(there, { mode: 0o700 });
+  const { warnings } = await unpackTree(layers, there, { pool, closed: true });
+  expect((await stat(there)).mode & 0o7777).toBe(0o755);
+  expect(warnings).toEqual([expect.stringContaining('was there and is open to other users (mode 0755)')]);
+});
 
 test('after a failure a directory that was absent is absent again, parents included', async () => {
   const layers = [await layerInput(root, BASE), await layerInput(root, BAD)];

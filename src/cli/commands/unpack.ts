@@ -28,6 +28,7 @@ export async function unpackCommand(
   const result = await withLocalImage(sourceName, flags.platform, context, (image) =>
     unpackTarget({ ...image, directory, ownership }),
   );
+  for (const warning of result.done.warnings) context.log.warn(warning);
   const json = unpackedJson(directory, result);
   answer(context, json, () => `unpacked ${shown(result)} into ${printable(directory)}\n`);
   return 0;

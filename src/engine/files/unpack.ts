@@ -69,16 +69,30 @@ export interface UnpackImageResult {
   readonly layers: readonly ImageLayer[];
 }
 
-/**
- * Writes an image's merged root file system into a directory, without mounts and without snapshots.
- * Errors: INVALID_CONFIG (the directory is not empty), those of reading the image, and UnpackError's.
- */
-export async function unpackTarget(options: UnpackImageOptions): Promise<UnpackImageResult> {
-  return await tellingCaller(options, (telling) => unpackTelling({ ...options, ...telling }));
+/** What {@link unpackTarget} has unpacked. */
+export interface UnpackedImage extends UnpackImageResult {
+  /** For people. */
+  readonly warnings: readonly string[];
 }
 
-async function unpackTelling(options: UnpackImageOptions): Promise<UnpackImageResult> {
-  const { content, target, platform, directory, pool, signal, onEvent } = options;
+/**
+ * Writes an image's merged root file system into a directory, without mounts and without snapshots.
+ *
+ * A directory that is made for it is closed to other users, since the root file system may hold setuid
+ * programs; one that is there gets the mode of the image's root.
+ * Errors: INVALID_CONFIG (the directory is not empty), those of reading the image, and UnpackError's.
+ */
+export async function unpackTarget(options: UnpackImageOptions): Promise<UnpackedImage> {
+  return await tellingCaller(options, (telling) =>
+    unpackTelling({ ...options, ...telling }, { closed: true }),
+  );
+}
+
+async function unpackTelling(
+  options: UnpackImageOptions,
+  { closed }: { readonly closed: boolean },
+): Promise<UnpackedImage> {
+  const { content, target, platform, directory, signal } = options;
   const image = await loadImage(content, target, platform);
   requireUnpackable(image.layers, unpackLimits(options.limits));
   const inputs = image.layers.map(({ descriptor, diffId }): LayerInput => ({
@@ -89,8 +103,8 @@ async function unpackTelling(options: UnpackImageOptions): Promise<UnpackImageRe
       verified: verifyBlob(content, descriptor, { signal }),
     }),
   }));
-  await unpackTree(inputs, directory, { ...options, pool, signal, onEvent });
-  return resultOf(image);
+  const { warnings } = await unpackTree(inputs, directory, { ...options, closed });
+  return { ...resultOf(image), warnings };
 }
 
 /** What is said of an image whose layers were taken for something. */
@@ -146,11 +160,9 @@ export interface BundleImageOptions extends Omit<UnpackImageOptions, 'ownership'
 }
 
 /** A runtime bundle that was made. */
-export interface BundleImageResult extends UnpackImageResult {
+export interface BundleImageResult extends UnpackedImage {
   /** What config.json says. */
   readonly config: RuntimeConfig;
-  /** For people: what keeps a runtime from starting it. */
-  readonly warnings: readonly string[];
 }
 
 const ROOT = 'rootfs';
@@ -176,14 +188,16 @@ async function bundleTelling(options: BundleImageOptions): Promise<BundleImageRe
   const image = await loadImage(content, target, platform);
   requireConvertible(image.config);
   throwIfAborted(signal);
-  const place = await claimDirectory(directory);
+  using place = await claimDirectory(directory);
   try {
-    if (place.created) await chmod(place.path, options.uidMap === undefined ? 0o700 : 0o711);
-    const rootfs = join(place.path, ROOT);
-    const unpacked = await unpackTarget({ ...options, ...ownership, directory: rootfs });
+    const rootfs = join(place.held, ROOT);
+    const unpacked = await unpackTelling({ ...options, ...ownership, directory: rootfs }, { closed: false });
     const config = bundleConfig(rootfs, image.config, { root: ROOT, rootless, terminal, mappings });
-    await writeFile(join(place.path, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-    return { ...unpacked, config, warnings: warningsOf(config, mappings) };
+    await writeFile(join(place.held, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+    const warnings = warningsOf(config, mappings);
+    if (place.created) await chmod(place.held, options.uidMap === undefined ? 0o700 : 0o711);
+    else warnings.push(...(await place.release()));
+    return { ...unpacked, config, warnings };
   } catch (error) {
     await place.undo();
     throw filesystemError(error, `making a bundle in ${directory}`, { path: directory });
