@@ -258,11 +258,15 @@ export function addImageCommands(program: LandfallCommand): void {
   program
     .command('mount')
     .summary('mount an image')
-    .description("Mounts an image's root file system, read-only unless --rw is given.")
+    .description(
+      "Mounts an image's root file system: read-only unless --rw is given, nosuid unless --suid, nodev unless --dev.",
+    )
     .argument('<reference>', 'an image of the store')
     .argument('<dir>', 'an existing directory')
     .platform('the platform to mount')
     .option('--rw', 'put a writable layer on top, which umount throws away')
+    .option('--suid', 'let setuid programs and file capabilities have their effect')
+    .option('--dev', 'let device files be opened')
     .examples('landfall mount debian:trixie /mnt', 'landfall mount --rw debian:trixie /mnt')
     .runs(async () => (await import('./commands/mount.js')).mountCommand);
 

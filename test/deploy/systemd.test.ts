@@ -30,6 +30,14 @@ describe('the service of systemd', () => {
       expect(await verify(text)).toEqual({ code: 0, said: '' });
     });
 
+    it('leaves the service little', async () => {
+      const analyze = ['security', '--offline=true', '--no-pager', UNIT];
+      const { stdout } = await runCommand('systemd-analyze', analyze, {});
+      const [, exposure = ''] = /exposure level for landfall\.service: ([\d.]+)/.exec(stdout) ?? [];
+      expect(Number(exposure)).toBeGreaterThan(0);
+      expect(Number(exposure)).toBeLessThan(3);
+    });
+
     it.each<[string, string, string]>([
       ['a key that there is none of', 'KillMode=mixed', 'KilMode=mixed'],
       ['a value that a key does not take', 'Type=notify', 'Type=notifies'],

@@ -78,19 +78,25 @@ export class ContainerdNode implements AsyncDisposable {
    * Starts the daemon, for the first time or once it was ended, and waits until containerd, which has to run,
    * has found it.
    *
-   * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it; `options`: more of them
+   * @param o `faultPoint`: where it is to die, as LANDFALL_FAULT_POINT says it; `options`: more of them;
+   *   `under`: a command that it is to follow
    */
   async startLandfall({
     faultPoint = '',
     options = [],
-  }: { readonly faultPoint?: string; readonly options?: readonly string[] } = {}): Promise<void> {
+    under = [],
+  }: {
+    readonly faultPoint?: string;
+    readonly options?: readonly string[];
+    readonly under?: readonly string[];
+  } = {}): Promise<void> {
     const { directory } = this.#namespace;
     const [cri, snapshotter] = [join(directory, 'l.sock'), join(directory, 's.sock')];
     const daemon = ['daemon', '--cri', `unix://${cri}`, '--snapshotter', `unix://${snapshotter}`];
     this.#daemon = await this.#namespace.start(
       'env',
       [
-        ...[`LANDFALL_FAULT_POINT=${faultPoint}`, process.execPath],
+        ...[`LANDFALL_FAULT_POINT=${faultPoint}`, ...under, process.execPath],
         ...[LANDFALL, '--root', this.root, '--plain-http', ...daemon],
         ...['--containerd', `unix://${this.containerd.socket}`, ...options],
       ],

@@ -28,6 +28,7 @@ export const NEEDS_ROOT: readonly string[] = [
   'test/e2e/serve-mirror.test.ts',
   'test/e2e/serve-peers.test.ts',
   'test/e2e/snapshotter-suite.test.ts',
+  'test/e2e/unit-restrictions.test.ts',
   'test/support/power-cut-disk.test.ts',
   'test/unpack/corpus/extraction.test.ts',
   'test/unpack/corpus/odd-archives.test.ts',

@@ -34,6 +34,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   ctr: 'containerd',
   kustomize: 'kustomize',
   'systemd-analyze': 'systemd',
+  // With python3-seccomp, which loads a filter.
+  scmp_sys_resolver: 'seccomp',
   // With fonts-dejavu-core, without which a page has no letters.
   chromium: 'chromium',
   tmux: 'tmux',

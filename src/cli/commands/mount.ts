@@ -7,13 +7,18 @@ import { withStore } from '../images/with-store.js';
 export async function mountCommand(
   name: string,
   directory: string,
-  flags: { readonly platform?: string; readonly rw?: boolean },
+  flags: {
+    readonly platform?: string;
+    readonly rw?: boolean;
+    readonly suid?: boolean;
+    readonly dev?: boolean;
+  },
   context: CommandContext,
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  const writable = flags.rw ?? false;
+  const { rw: writable = false, suid, dev } = flags;
   const mounted = await withStore(context, (store) =>
-    mountImage(store, name, directory, { platform, writable }),
+    mountImage(store, name, directory, { platform, writable, suid, dev }),
   );
   answer(context, mounted, () => {
     return `mounted ${printable(name)} at ${printable(mounted.target)} ${writable ? 'read-write' : 'read-only'}\n`;

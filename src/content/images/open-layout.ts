@@ -79,7 +79,8 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 async function create(root: string, synced: Pick<OpenDatabaseOptions, 'synced'>): Promise<MetadataDatabase> {
-  await makeDirectory(root);
+  // Another user who may enter the root could lock its files, and read what images hold.
+  await makeDirectory(root, 0o700);
   return withRootLocked(root, async () => {
     await makeDirectories(root);
     const database = await MetadataDatabase.open(join(root, DATABASE_FILE), {

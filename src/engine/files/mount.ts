@@ -18,7 +18,11 @@ export interface ImageMountsOptions extends Abortable {
 /** How an image is mounted. */
 export interface MountImageOptions extends ImageMountsOptions {
   /** A writable layer on top, which is thrown away at unmount. Default false. */
-  readonly writable?: boolean;
+  readonly writable?: boolean | undefined;
+  /** Whether setuid programs and file capabilities of the image have their effect. Default false. */
+  readonly suid?: boolean | undefined;
+  /** Whether device files of the image can be opened. Default false. */
+  readonly dev?: boolean | undefined;
 }
 
 /** An image that is mounted. */
@@ -59,7 +63,8 @@ export async function imageMounts(
 const EMPTY: Mount = { type: 'tmpfs', source: 'tmpfs', options: ['ro', 'mode=755'] };
 
 /**
- * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}.
+ * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}. The mount is nosuid and nodev
+ * unless the options say otherwise, since users of the machine may reach it, and the image's author is another.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @param directory where it is mounted; it has to be there
@@ -91,7 +96,10 @@ export async function mountImage(
   }
   throwIfAborted(options.signal);
   const make = options.writable === true ? 'prepare' : 'view';
-  const mounts = await store.snapshotter[make](key, top);
+  const guards = [...(options.suid === true ? [] : ['nosuid']), ...(options.dev === true ? [] : ['nodev'])];
+  const mounts = (await store.snapshotter[make](key, top)).map((mount) => {
+    return { ...mount, options: [...mount.options, ...guards] };
+  });
   try {
     for (const mount of mounts) mountFromSpec(mount, target);
   } catch (error) {
