@@ -232,7 +232,10 @@ function hintFor(code: string | undefined): string {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return 'Choose a directory that you may write with --root, or change its owner or mode.';
+      return (
+        'Choose a directory that you may write with --root, or change its owner or mode. A store is closed to ' +
+        'other users until its owner opens it: chmod 0755 ROOT.'
+      );
     case 'ENOENT':
       return 'A directory on the way does not exist: check --root.';
     case 'ENOTDIR':

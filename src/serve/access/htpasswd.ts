@@ -20,8 +20,8 @@ const LOOK_EVERY_MS = 1000;
 /** Longer than any list of users that people keep by hand, in bytes. */
 const MOST_BYTES = 4 * 1024 * 1024;
 const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/;
-/** Of no password: so that a name which is not there takes as long as a wrong password. */
-const NOBODY = '$2y$10$abcdefghijklmnopqrstuuFZMnQGhu1JWZBR5kwvQEUFO2e0SLhMC';
+/** Of no password, but for `$2y$COST`. */
+const NOBODY = '$abcdefghijklmnopqrstuuFZMnQGhu1JWZBR5kwvQEUFO2e0SLhMC';
 
 /**
  * The users of an htpasswd file, which is read again when it has changed. A password that was right is known
@@ -63,7 +63,7 @@ export class Htpasswd implements Users {
     if (known !== undefined && timingSafeEqual(known, proof)) return true;
     // Clients ask for many things at once with the same password.
     return await this.#checking.run(proof.toString('base64'), async () => {
-      const right = await this.#thread.compare(password, hash ?? NOBODY);
+      const right = await this.#thread.compare(password, hash ?? hashOfNobody(this.#users));
       if (!right || hash === undefined) return false;
       if (this.#users.get(username) === hash) this.#proofs.set(username, proof);
       return true;
@@ -88,6 +88,12 @@ export class Htpasswd implements Users {
       this.#options.onError?.(error);
     }
   }
+}
+
+/** Of the highest cost in the file, so that a name that is not there takes as long as a wrong password. */
+function hashOfNobody(users: ReadonlyMap<string, string>): string {
+  const costs = [...users.values()].map((hash) => hash.slice(4, 6));
+  return `$2y$${costs.sort().at(-1) ?? '10'}${NOBODY}`;
 }
 
 async function versionOf(file: string): Promise<string> {

@@ -1,0 +1,95 @@
+import { chmod, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { encodedOf } from '../../src/spec/index.js';
+import { type CommandResult, LANDFALL } from '../support/landfall-command.js';
+import { landfallAt, MountNamespace, outputAt } from '../support/mount-namespace.js';
+import { archive, device, file } from '../support/tar-builder.js';
+import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+
+/** What an ordinary user of this machine is run by. */
+const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'] as const;
+
+const NAME = 'team/app:1';
+
+describe('root and another user on one machine', () => {
+  let place: MountNamespace;
+  let work: string;
+  let layout: TinyLayout;
+  const landfall = (...args: string[]): Promise<CommandResult> =>
+    landfallAt(place, ['--root', join(place.directory, 'root'), ...args]);
+  const asNobody = (...command: string[]): Promise<CommandResult> => {
+    const [program, ...args] = [...NOBODY, ...command];
+    return place.run(program ?? '', args);
+  };
+
+  beforeAll(async () => {
+    place = await MountNamespace.start();
+    work = await mkdtemp(join(tmpdir(), 'landfall-users-'));
+    await chmod(work, 0o755);
+    // A program that says as whom it runs, and one device.
+    const id = await readFile('/usr/bin/id');
+    const first = archive(file('id', id, { mode: 0o4755 }), device('c', 'zero', 1, 5, { mode: 0o666 }));
+    layout = await makeTinyLayout(join(work, 'layout'), {
+      tag: NAME,
+      layers: [first, [{ path: 'a', content: 'a' }]],
+    });
+    const tar = join(work, 'image.tar');
+    await outputAt(place, 'tar', '-C', join(work, 'layout'), '-cf', tar, '.');
+    const { code, stderr } = await landfall('load', '-i', tar);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+  });
+  afterAll(async () => {
+    await place[Symbol.asyncDispose]();
+    await rm(work, { recursive: true, force: true });
+  });
+
+  it.each([
+    { options: [], runsAs: '65534', opens: false },
+    { options: ['--suid'], runsAs: '0', opens: false },
+    { options: ['--dev'], runsAs: '65534', opens: true },
+  ])('mounts an image whose programs and devices have no effect but by $options', async (row) => {
+    const target = join(place.directory, `mount${row.options.join('')}`);
+    await mkdir(place.reach(target));
+    await chmod(place.reach(place.directory), 0o755);
+    expect(await landfall('mount', ...row.options, NAME, target)).toMatchObject({ code: 0, stderr: '' });
+    try {
+      expect((await asNobody(join(target, 'id'), '-u')).stdout.trim()).toBe(row.runsAs);
+      const { code } = await asNobody('head', '-c', '1', join(target, 'zero'));
+      expect(code === 0).toBe(row.opens);
+    } finally {
+      expect(await landfall('umount', target)).toMatchObject({ code: 0 });
+    }
+  });
+
+  it('keeps a store to itself, and says how it is opened', async () => {
+    const root = join(place.directory, 'root');
+    expect((await lstat(place.reach(root))).mode & 0o777).toBe(0o700);
+    expect((await asNobody('flock', '-n', root, 'true')).code).not.toBe(0);
+    const { code, stderr } = await asNobody(process.execPath, LANDFALL, '--root', root, 'images');
+    expect(code).toBe(8);
+    expect(stderr).toContain('chmod 0755 ROOT');
+  });
+
+  it('serves, copies and pushes nothing that a layout of another user only links to', async () => {
+    const theirs = join(work, 'theirs');
+    await outputAt(place, 'cp', '-a', join(work, 'layout'), theirs);
+    const secret = join(work, 'secret');
+    await writeFile(secret, 'of root', { mode: 0o600 });
+    const layer = layout.manifests[0].layers[1]?.digest;
+    if (layer === undefined) throw new Error('no layer');
+    const blob = join(theirs, 'blobs/sha256', encodedOf(layer));
+    await rename(blob, `${blob}.own`);
+    await symlink(secret, blob);
+    for (const command of [
+      ['copy', `oci:${theirs}`, `oci:${join(work, 'copied')}`],
+      ['unpack', `oci:${theirs}`, join(work, 'unpacked')],
+    ]) {
+      const { code, stderr } = await landfall(...command);
+      expect({ command, code }).toEqual({ command, code: 8 });
+      expect(stderr).toMatch(/is a symbolic link|it is a symbolic link/);
+      expect(stderr).not.toContain('of root');
+    }
+  });
+});
