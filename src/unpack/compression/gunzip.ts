@@ -10,6 +10,10 @@ import { badArchive } from '../terms/layer-fault.js';
  * back.
  */
 const CHUNK_BYTES = 256 * 1024;
+/** A member of less is no part of a tar archive by itself. */
+const SMALL_MEMBER_BYTES = 512;
+/** Some 17 µs each: two tenths of a second. */
+const MOST_SMALL_MEMBERS = 10_000;
 
 export interface GunzipOptions {
   /**
@@ -50,6 +54,8 @@ class InflatedChunks {
   #spare: Buffer | undefined;
   /** Bytes of the output that are inflated. */
   #filled = 0;
+  /** Bytes that the member at hand has given. */
+  #ofMember = 0;
   /** A step into the empty output that runs while the other buffer is being used. */
   #ahead: Promise<InflateStep> | undefined;
 
@@ -59,11 +65,18 @@ class InflatedChunks {
     this.#overlap = overlap;
   }
 
-  /** Ends at the end of the input, or where zeros follow a member. */
+  /**
+   * Ends at the end of the input, or where zeros follow a member.
+   *
+   * @throws {UnpackError} BAD_ARCHIVE too for very many members of less than a block of tar each: every one costs
+   *   as much time as some kilobytes do, so that a small file of them would take a thread for long
+   */
   async *ofAllMembers(): AsyncGenerator<Buffer, void, undefined> {
+    let small = 0;
     do {
       await skipGzipHeader(this.#input);
       this.#inflater.begin();
+      this.#ofMember = 0;
       for (let ended = false; !ended;) {
         ended = await this.#step();
         const isFull = this.#filled === CHUNK_BYTES;
@@ -72,6 +85,9 @@ class InflatedChunks {
         if (isFull || (isUsedUp && this.#filled > 0)) yield this.#handOut(!ended);
         // A full output says nothing of the input: more may be due of what is used up.
         if (!ended && !isFull && !(await this.#input.has(1))) throw gzipCutShort();
+      }
+      if (this.#ofMember < SMALL_MEMBER_BYTES && (small += 1) > MOST_SMALL_MEMBERS) {
+        throw gzipDamaged(`it has more than ${MOST_SMALL_MEMBERS} members of next to nothing`);
       }
     } while ((await this.#input.has(1)) && this.#input.bytes[0] !== 0);
     if (this.#filled > 0) yield this.#handOut(false);
@@ -94,6 +110,7 @@ class InflatedChunks {
       throw gzipDamaged('it leads nowhere');
     this.#input.drop(consumed);
     this.#filled += produced;
+    this.#ofMember += produced;
     return ended;
   }
 

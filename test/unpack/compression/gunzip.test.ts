@@ -41,6 +41,29 @@ describe.skipIf(withoutIsal)('with ISA-L', () => {
   );
 });
 
+describe.each<InflateLibrary>(withoutIsal ? ['zlib'] : ['zlib', 'isa-l'])(
+  'many small members, by %s',
+  (library) => {
+    const members = (content: string, count: number): Buffer =>
+      Buffer.concat(Array.from({ length: count }, () => gzipSync(content)));
+
+    it.each(['', 'x', 'y'.repeat(511)])('are refused where each has %j', async (content) => {
+      const bytes = Buffer.concat([members(content, 10_001), gzipSync('end')]);
+      await expect(inflated(by(library), chunksOf(bytes, 100_000))).rejects.toMatchObject({
+        code: 'BAD_ARCHIVE',
+        message: expect.stringContaining('members of next to nothing') as string,
+      });
+    });
+
+    it('are read up to a number, and any number of larger ones', async () => {
+      const small = await inflated(by(library), chunksOf(members('x', 10_000), 100_000));
+      expect(small.length).toBe(10_000);
+      const large = await inflated(by(library), chunksOf(members('y'.repeat(512), 11_000), 100_000));
+      expect(large.length).toBe(11_000 * 512);
+    });
+  },
+);
+
 it.skipIf(withoutIsal).each([0, 1, 2, 3])('all read what igzip writes at level %i', async (level) => {
   const content = Buffer.concat(
     Array.from({ length: 300 }, (_, i) => Buffer.alloc(3000, `${i * i} lines, `)),
