@@ -47,13 +47,13 @@ export async function streamBlobFile(
   if (handle === undefined) throw blobNotFound(o.descriptor.digest);
   try {
     const file = await handle.stat();
+    checkSize(o.descriptor, file.size);
     if (!file.isFile()) {
       throw new ContentError('FILESYSTEM', `the blob at ${path} is not a regular file`, {
         details: { path },
         hint: 'Remove what stands there, and pull the image again.',
       });
     }
-    checkSize(o.descriptor, file.size);
     const { start, end } = spanOf(o.range, file.size);
     await o.check?.(handle);
     return new BlobFileStream(handle, path, { start, end });
