@@ -317,12 +317,11 @@ export interface Part {
   readonly orMore: boolean;
 }
 
-export interface PartOptions extends Pick<BlobBodyOptions, 'onProgress' | 'onOver'> {
+export interface PartOptions extends Pick<BlobBodyOptions, 'pace' | 'onProgress' | 'onOver'> {
   /** Asks for the content with this `Range` header, or for the whole. Resolves to 200, 206 or 416. */
   readonly request: (range: string | undefined) => Promise<HttpResponse>;
   /** How often the host is asked, this time included. */
   readonly attempt: number;
-  readonly pace?: BlobPace | undefined;
 }
 
 /** What asks for credentials, or for patience, is no answer to the range. */
@@ -386,7 +385,7 @@ function rangeBody(
     length: part.length,
     surplus: () => sizeMismatch(response, part, undefined),
     shortfall: (received) => shortBody(response, part, received),
-    ...watching(options),
+    ...options,
   });
 }
 
@@ -401,16 +400,8 @@ function wholeBody(response: HttpResponse, part: Part, options: PartOptions): Bl
     length,
     surplus: part.offset + length === size ? () => sizeMismatch(response, part, undefined) : 'ignore',
     shortfall: (received) => shortBody(response, part, received),
-    ...watching(options),
+    ...options,
   });
-}
-
-function watching({ pace, onProgress, onOver }: PartOptions): Partial<BlobBodyOptions> {
-  return {
-    ...(pace === undefined ? {} : { pace }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-    ...(onOver === undefined ? {} : { onOver }),
-  };
 }
 
 /** `actual` is undefined where the body just went on. */

@@ -4,8 +4,8 @@ import type { Credentials, CredentialsProvider } from './auth/credentials.js';
 import { MirrorList } from './hosts/mirror-list.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './hosts/host-config.js';
 import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
-import { RegistryHost } from './hosts/registry-host.js';
-import { collectBeginning, type ConnectionKeeper, type HttpSender } from './http/http.js';
+import { RegistryHost, type RegistryHostOptions } from './hosts/registry-host.js';
+import { collectBeginning } from './http/http.js';
 import type { RetryOptions } from './http/retry.js';
 import { Transport, type TransportOptions } from './http/transport.js';
 import { SeenManifests } from './blob-body.js';
@@ -183,17 +183,12 @@ export class RegistryClient implements AsyncDisposable {
   }
 }
 
-export interface RegistryHostsOptions {
-  readonly transport: HttpSender & ConnectionKeeper;
+export interface RegistryHostsOptions extends Omit<RegistryHostOptions, 'registry' | 'config'> {
+  readonly transport: Pick<Transport, 'send' | 'keep' | 'drop'>;
   /** Default: each registry has one host, at its own address. */
   readonly hosts: HostsProvider | undefined;
-  readonly credentials: CredentialsProvider | undefined;
-  readonly userAgent: string;
   /** Speaks HTTP without TLS to the registries themselves. */
   readonly plainHttp: boolean;
-  /** See {@link RetryOptions.maxRetryAfterMs}. */
-  readonly maxRetryAfterMs?: number | undefined;
-  readonly onWarning: ((text: string) => void) | undefined;
 }
 
 /**
@@ -235,18 +230,10 @@ export class RegistryHosts {
   }
 
   #make(registry: string, config: HostConfig): RegistryHost {
-    const { transport, credentials, userAgent, plainHttp, maxRetryAfterMs, onWarning } = this.#options;
-    transport.keep(config.connection);
-    const plain = plainHttp && config.role === 'upstream';
-    return new RegistryHost({
-      registry,
-      config: plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config,
-      transport,
-      credentials,
-      userAgent,
-      maxRetryAfterMs,
-      onWarning,
-    });
+    this.#options.transport.keep(config.connection);
+    const plain = this.#options.plainHttp && config.role === 'upstream';
+    const spoken = plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config;
+    return new RegistryHost({ ...this.#options, registry, config: spoken });
   }
 }
 

@@ -54,14 +54,6 @@ export interface HttpResponse extends BodySource {
   headers(name: string): readonly string[];
 }
 
-/** Whatever keeps connections between exchanges, by how they are made. */
-export interface ConnectionKeeper {
-  /** Keeps connections that are made in this way, which is so unless they were dropped. */
-  keep(connection: ConnectionOptions): void;
-  /** Keeps none from now on; those that are open are closed once what is under way over them is over. */
-  drop(connection: ConnectionOptions): void;
-}
-
 /** Whatever makes single HTTP exchanges. It neither redirects, authenticates nor retries. */
 export interface HttpSender {
   /** Resolves with the headers. @throws {RegistryError} UNAVAILABLE, PROTOCOL; ABORTED */

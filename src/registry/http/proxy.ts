@@ -159,11 +159,15 @@ export class ProxyFailure extends Error {
   }
 }
 
-export interface ProxyDiagnosis {
-  /** `refused the connection` */
+/** The reason why an exchange got no whole answer. */
+export interface Diagnosis {
+  /** `refused the connection`: of a proxy, without its name. */
   readonly what: string;
-  readonly retryable: boolean;
-  readonly hint: string;
+  readonly hint?: string;
+  /** Default true. */
+  readonly retryable?: boolean;
+  /** Default UNAVAILABLE. */
+  readonly code?: 'UNAVAILABLE' | 'PROTOCOL';
 }
 
 const CHECK = 'Check HTTPS_PROXY and HTTP_PROXY, or list the host in NO_PROXY.';
@@ -187,7 +191,7 @@ const FAILURES: Readonly<Record<string, string>> = {
  * What there is to say of a connection that failed with this code; undefined where that is nothing of proxies
  * alone.
  */
-export function connectionDiagnosis(code: string): ProxyDiagnosis | undefined {
+export function connectionDiagnosis(code: string): Diagnosis | undefined {
   const what = Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined;
   return what === undefined ? undefined : { what, retryable: code !== 'ENOTFOUND', hint: CHECK };
 }
@@ -196,7 +200,7 @@ export function connectionDiagnosis(code: string): ProxyDiagnosis | undefined {
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429]);
 
 /** What there is to say of a proxy that answered itself, with this status. */
-export function statusDiagnosis(status: number, authenticated: boolean): ProxyDiagnosis {
+export function statusDiagnosis(status: number, authenticated: boolean): Diagnosis {
   const said = `(${status} ${STATUS_CODES[status] ?? 'unknown'})`;
   if (status === 407) {
     return {

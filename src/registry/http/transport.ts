@@ -6,7 +6,6 @@ import { abortedError, systemCode } from '../../errors.js';
 import type { ByteRateLimit } from './byte-rate-limit.js';
 import { Exchange } from './exchange.js';
 import {
-  type ConnectionKeeper,
   type ConnectionOptions,
   type HttpRequest,
   type HttpResponse,
@@ -74,7 +73,7 @@ export interface TransportOptions {
 const DEFAULT_CONNECTIONS = 16;
 
 /** Single HTTP exchanges over pools of kept connections. */
-export class Transport implements HttpSender, ConnectionKeeper {
+export class Transport implements HttpSender {
   readonly #options: TransportOptions;
   readonly #connections: Connections;
   #closed = false;
@@ -114,11 +113,13 @@ export class Transport implements HttpSender, ConnectionKeeper {
     return response;
   }
 
+  /** Keeps connections that are made in this way, which is so unless they were dropped. */
   keep(connection: ConnectionOptions): void {
     this.#connections.keep(connection);
     this.#connections.keep(withoutClient(connection));
   }
 
+  /** Keeps none from now on; the open ones are closed once the exchanges over them have ended. */
   drop(connection: ConnectionOptions): void {
     this.#connections.drop(connection);
     this.#connections.drop(withoutClient(connection));
