@@ -92,7 +92,7 @@ export class BlobBody implements PartBody {
     this.#options = options;
     this.#skip = options.skip;
     this.#remaining = options.length;
-    // Who waits for it may have left by then.
+    // Nothing may wait for it any more by then.
     this.#begun.promise.catch(() => undefined);
     this.#arrived.promise.catch(() => undefined);
     const { pace } = options;
@@ -244,10 +244,10 @@ export interface RateWatchOptions {
   readonly onSlow: (bytesPerSecond: number) => void;
 }
 
-/** Who may want no bytes for a while: who reads them, and the limit of bytes per second. */
+/** The causes of a pause: the reader is busy, or the limit of bytes per second is reached. */
 export type Holder = 'reader' | 'limit';
 
-/** Watches how fast bytes come. Time during which somebody wanted none does not count. */
+/** Watches how fast bytes come. Time during which none were wanted does not count. */
 export class RateWatch {
   readonly #options: RateWatchOptions;
   readonly #timer: NodeJS.Timeout;
@@ -435,7 +435,7 @@ function shortBody(response: HttpResponse, part: Part, received: number): Regist
   );
 }
 
-/** A body as a stream, for who wants one. Destroying it destroys the body. */
+/** A body as a stream. Destroying it destroys the body. */
 export class PartStream extends Readable {
   readonly #body: PartBody;
   #asking = false;

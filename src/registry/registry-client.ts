@@ -41,14 +41,14 @@ interface SharedParts {
 
 /**
  * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their
- * hosts that its resolver and repositories share. Whoever makes one closes it.
+ * hosts that its resolver and repositories share. The caller closes it.
  */
 export class RegistryClient implements AsyncDisposable {
   readonly #options: RegistryClientOptions;
   readonly #transport: Transport;
   readonly #hosts: RegistryHosts;
   readonly #healths: HostHealths;
-  /** Whether somebody else closes the connections. */
+  /** Whether another client closes the connections. */
   readonly #isShared: boolean;
   readonly #warned = new Set<string>();
   readonly #seen = new SeenManifests();
@@ -243,7 +243,7 @@ function withoutTls(base: URL): URL {
 
 /** What a registry says to credentials. */
 export interface CheckedCredentials {
-  /** Whether the registry wanted to see them. If not, it serves everybody, and may take any. */
+  /** Whether the registry asked for credentials. If not, it serves anonymously, and may take any. */
   readonly asked: boolean;
 }
 
@@ -259,7 +259,7 @@ const ANSWER_BYTES = 64 * 1024;
 
 /**
  * Shows credentials to a registry, which does nothing but look at them (distribution-spec: Determining
- * Support). Asked is where a push would go: that a mirror takes them, or nobody's, says nothing about the
+ * Support). The host of pushes is asked: that a mirror takes them, or asks for none, says nothing about the
  * registry.
  *
  * @throws {RegistryError} UNAUTHORIZED or DENIED where they are wrong, and what stands in the way of asking

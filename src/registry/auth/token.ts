@@ -16,7 +16,7 @@ import { basicAuthorization, type Credentials, secretsOf } from './credentials.j
 
 interface Token {
   readonly value: string;
-  /** On the clock of `performance.now()`, which nobody sets back. */
+  /** By `performance.now()`, which never goes back. */
   readonly expiresAt: number;
 }
 
@@ -142,7 +142,8 @@ function grantsOf(credentials: Credentials | undefined): readonly Grant[] {
       { type: 'password', username, password },
     ];
   }
-  // An identity token is an OAuth2 refresh token. A server without POST takes it as the password of nobody.
+  // An identity token is an OAuth2 refresh token. A server without POST takes it as a password without a
+  // user name.
   const { identityToken } = credentials;
   return [
     { type: 'refresh', refreshToken: identityToken },
@@ -178,7 +179,7 @@ function serverKeyOf({ realm, service }: TokenRequest, credentials: Credentials 
 export interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
-  /** `repository:team/app:pull`; none where it is only asked who we are. */
+  /** `repository:team/app:pull`; none where only the credentials are to be checked. */
   readonly scopes: readonly string[];
 }
 

@@ -35,7 +35,7 @@ export function responseError(refusal: Refusal): RegistryError {
         method,
         url: redactUrl(url),
         status,
-        // How many lines ask for credentials: without one, nobody can know how to answer.
+        // The number of lines that ask for credentials: without one, no client can know how to answer.
         ...(status === 401 ? { challenges: response.headers('www-authenticate').length } : {}),
         ...(said.codes.length === 0 ? {} : { registryCodes: said.codes }),
         ...(retryAfterMs === undefined ? {} : { retryAfterMs }),

@@ -131,7 +131,7 @@ function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
   return reason === undefined || reason.startsWith('Expected HTTP/') ? undefined : malformed(reason);
 }
 
-/** @param host who failed, in words */
+/** @param host the host or proxy that failed, in words */
 function diagnose(error: unknown, host: string): Diagnosis {
   const native = systemCode(error) ?? 'unknown error';
   if (isNotTls(error)) {

@@ -30,7 +30,7 @@ function settingFor(url: URL, env: ProxyEnvironment): Setting | undefined {
   const all = first(env, 'ALL_PROXY');
   if (url.protocol === 'https:') return first(env, 'HTTPS_PROXY') ?? all;
   if (url.protocol !== 'http:') return undefined;
-  // In a CGI program, whoever sends a header `Proxy` sets HTTP_PROXY.
+  // In a CGI program, the header `Proxy` of a request sets HTTP_PROXY.
   const isCgi = first(env, 'REQUEST_METHOD') !== undefined;
   return (isCgi ? undefined : first(env, 'HTTP_PROXY')) ?? all;
 }
@@ -66,7 +66,7 @@ function isDecodable(text: string): boolean {
   }
 }
 
-/** What `Proxy-Authorization` is to hold; undefined where the proxy's URL names nobody. */
+/** The value of `Proxy-Authorization`; undefined where the proxy's URL names no user. */
 export function proxyAuthorization({ username, password }: URL): string | undefined {
   if (username === '' && password === '') return undefined;
   const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;

@@ -64,9 +64,9 @@ export interface TransportOptions {
    * proxy is used.
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Told once of each exchange, when its headers came or it failed. */
+  /** Called once for each exchange, when its headers came or it failed. */
   readonly onRequest?: (event: RequestEvent) => void;
-  /** Told of the bytes of each body as they come, and from which host: `quay.io`, `127.0.0.1:5000`. */
+  /** Called with the bytes of each body as they come, and their host: `quay.io`, `127.0.0.1:5000`. */
   readonly onReceived?: (host: string, bytes: number) => void;
 }
 
@@ -271,7 +271,7 @@ class Connections {
     this.#ending.add(pools);
     if (pools.active > 0) return;
     this.#ending.delete(pools);
-    // They could not be made; whoever wanted them was told.
+    // They could not be made, which the request has reported.
     destroyed(pools).catch(() => undefined);
   }
 

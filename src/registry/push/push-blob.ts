@@ -93,7 +93,7 @@ class BlobPush {
   readonly #source: VerifiedSource;
   readonly #mountFrom: readonly string[];
   /**
-   * Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this
+   * Whether it is known to be absent, so that no look is needed; cleared once it may have come there by a try of this
    * push.
    */
   #absent: boolean;
@@ -135,7 +135,7 @@ class BlobPush {
     return 'pushed';
   }
 
-  /** Forgets the upload, and has the registry forget it if it can be told so soon. */
+  /** Forgets the upload, and cancels it at the registry if that is possible at once. */
   async abandon(): Promise<void> {
     const upload = this.#upload;
     this.#upload = undefined;
@@ -313,7 +313,7 @@ function lost(upload: BlobUpload, cause: unknown): RegistryError {
 
 /** What one request carries, once it has been seen that the whole does not get through in one. */
 export const CHUNK_BYTES: number = 16 * 1024 * 1024;
-/** Tried at the least where even chunks are too large: what nginx takes when nobody has told it otherwise. */
+/** Tried at the least where even chunks are too large: the default limit of nginx. */
 const LEAST_CHUNK_BYTES = 1024 * 1024;
 
 /**
@@ -360,7 +360,7 @@ class PieceSize {
 }
 
 /**
- * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and
+ * How a host that does not say whether it has a blob, or that it has none: a client that may only push is refused, and
  * so are some by the bucket that they are redirected to. All of 4xx but what asks for credentials, or may
  * pass, or says that there are no bytes.
  */
