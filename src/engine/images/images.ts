@@ -171,8 +171,8 @@ function addTo(users: readonly Sums[], what: 'size' | 'snapshotSize', bytes: num
  */
 
 /**
- * Blobs that are here, by the manifests that list them; without targets and referrers, which nobody need
- * list.
+ * Blobs that are here, by the manifests that list them; without targets and referrers, which no manifest
+ * need list.
  */
 const LISTED = lines(
   "users || ' ' || size",

@@ -147,8 +147,8 @@ export interface PullReporterOptions {
 }
 
 /**
- * Reports the progress of a pull. Layers may move before it is known whose they are; the image is reported before them
- * all the same.
+ * Reports the progress of a pull. Layers may move before their image is known; the image is reported before
+ * them all the same.
  */
 export class PullReporter {
   readonly #options: PullReporterOptions;

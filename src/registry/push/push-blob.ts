@@ -93,8 +93,8 @@ class BlobPush {
   readonly #source: VerifiedSource;
   readonly #mountFrom: readonly string[];
   /**
-   * Whether it is known to be absent, so that no look is needed; cleared once it may have come there by a try of this
-   * push.
+   * Whether it is known to be absent, so that no look is needed; cleared once a try of this push may have
+   * brought it there.
    */
   #absent: boolean;
   readonly #pieces = new PieceSize();
@@ -360,9 +360,9 @@ class PieceSize {
 }
 
 /**
- * How a host that does not say whether it has a blob, or that it has none: a client that may only push is refused, and
- * so are some by the bucket that they are redirected to. All of 4xx but what asks for credentials, or may
- * pass, or says that there are no bytes.
+ * Answers of a host that has no blob, or does not say: a client that may only push is refused, and some are
+ * by the bucket that they are redirected to. All of 4xx but those that ask for credentials, may pass, or say
+ * that there are no bytes.
  */
 const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 + at).filter(
   (status) => ![401, 407, 408, 416, 425, 429].includes(status),
