@@ -93,8 +93,8 @@ export interface RemoteFetcherOptions {
   /** For places that are no registry. */
   readonly transport: HttpSender;
   readonly userAgent: string;
-  readonly retry: RetryOptions | undefined;
-  readonly failover: FailoverOptions | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly failover?: FailoverOptions | undefined;
 }
 
 const MIN_BYTES_PER_SECOND = 32 * 1024;

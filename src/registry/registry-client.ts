@@ -44,7 +44,7 @@ interface SharedParts {
  * hosts that its resolver and repositories share. The caller closes it.
  */
 export class RegistryClient implements AsyncDisposable {
-  readonly #options: RegistryClientOptions;
+  readonly #options: RegistryClientOptions & Required<Pick<RegistryClientOptions, 'userAgent' | 'plainHttp'>>;
   readonly #transport: Transport;
   readonly #hosts: RegistryHosts;
   readonly #healths: HostHealths;
@@ -59,7 +59,8 @@ export class RegistryClient implements AsyncDisposable {
   // eslint-disable-next-line @typescript-eslint/unified-signatures -- the declarations of the package have the first alone
   constructor(options: RegistryClientOptions, shared: SharedParts);
   constructor(options: RegistryClientOptions = {}, shared?: SharedParts) {
-    this.#options = options;
+    const { userAgent = 'landfall', plainHttp = false } = options;
+    this.#options = { ...options, userAgent, plainHttp };
     this.#transport = shared?.transport ?? new Transport(options);
     this.#healths = shared?.healths ?? new HostHealths(options.failover);
     this.#isShared = shared !== undefined;
@@ -88,15 +89,12 @@ export class RegistryClient implements AsyncDisposable {
    * it. The reference's tag and digest do not matter.
    */
   repository(reference: Pick<Reference, 'registry' | 'repository'>): RemoteRepository {
-    const { retry, failover } = this.#options;
     return new RemoteRepository({
+      ...this.#options,
       chain: this.#chain(reference.registry),
       repository: reference.repository,
       seen: this.#seen,
       transport: this.#transport,
-      userAgent: this.#userAgent,
-      retry,
-      failover,
     });
   }
 
@@ -148,30 +146,17 @@ export class RegistryClient implements AsyncDisposable {
     await this.close();
   }
 
-  get #userAgent(): string {
-    return this.#options.userAgent ?? 'landfall';
-  }
-
   #chain(registry: string, hosts = this.#hosts): MirrorList {
-    const { retry, failover } = this.#options;
-    return new MirrorList({
-      registry,
-      hosts: () => hosts.of(registry),
-      healths: this.#healths,
-      retry,
-      failover,
-    });
+    const healths = this.#healths;
+    return new MirrorList({ ...this.#options, registry, hosts: () => hosts.of(registry), healths });
   }
 
   #hostsWith(credentials: CredentialsProvider | undefined): RegistryHosts {
-    const { hosts, plainHttp = false, retry } = this.#options;
     return new RegistryHosts({
+      ...this.#options,
       transport: this.#transport,
-      hosts,
       credentials,
-      userAgent: this.#userAgent,
-      plainHttp,
-      maxRetryAfterMs: retry?.maxRetryAfterMs,
+      maxRetryAfterMs: this.#options.retry?.maxRetryAfterMs,
       onWarning: (text) => this.#warn(text),
     });
   }
@@ -186,7 +171,7 @@ export class RegistryClient implements AsyncDisposable {
 export interface RegistryHostsOptions extends Omit<RegistryHostOptions, 'registry' | 'config'> {
   readonly transport: Pick<Transport, 'send' | 'keep' | 'drop'>;
   /** Default: each registry has one host, at its own address. */
-  readonly hosts: HostsProvider | undefined;
+  readonly hosts?: HostsProvider | undefined;
   /** Speaks HTTP without TLS to the registries themselves. */
   readonly plainHttp: boolean;
 }

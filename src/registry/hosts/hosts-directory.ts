@@ -230,7 +230,8 @@ interface Identity {
 }
 
 /**
- * Reads files and remembers all that was looked for, there or not, so that a later check sees any change. What cannot be read is INVALID_CONFIG; what is absent is not.
+ * Reads files and remembers all that was looked for, there or not, so that a later check sees any change. A file that
+ * cannot be read is INVALID_CONFIG; an absent one is not.
  */
 export class FileTrace {
   readonly #identities = new Map<string, string>();

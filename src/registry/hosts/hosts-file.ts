@@ -271,16 +271,13 @@ export function readLandfallFields(
   asPath: (path: string) => string,
   onWarning: (text: string) => void,
 ): LandfallFields {
-  if (table === undefined) {
-    return { credentials: 'own', rewrite: [], maxConnections: undefined, requestsPerSecond: undefined };
-  }
   const fields: LandfallFields = {
-    credentials: readCredentials(table, asPath, onWarning),
-    rewrite: readRewrite(table.table('rewrite')),
-    maxConnections: table.positive('max_connections', true),
-    requestsPerSecond: table.positive('requests_per_second', false),
+    credentials: table === undefined ? 'own' : readCredentials(table, asPath, onWarning),
+    rewrite: readRewrite(table?.table('rewrite')),
+    maxConnections: table?.positive('max_connections', true),
+    requestsPerSecond: table?.positive('requests_per_second', false),
   };
-  for (const text of table.unknownKeys()) onWarning(text);
+  for (const text of table?.unknownKeys() ?? []) onWarning(text);
   return fields;
 }
 

@@ -23,8 +23,8 @@ export interface MirrorListOptions {
    */
   readonly hosts: () => Promise<readonly RegistryHost[]>;
   readonly healths: HostHealths;
-  readonly retry: RetryOptions | undefined;
-  readonly failover: FailoverOptions | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly failover?: FailoverOptions | undefined;
 }
 
 type HostSet = Pick<ReadonlySet<RegistryHost>, 'has'>;
