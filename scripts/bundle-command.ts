@@ -50,10 +50,7 @@ const GROUPS: readonly CodeSplittingGroup[] = [
     name: 'command',
     test: /\/commander\/|\/src\/cli\/(format\/|(config\/(configuration|settings)|options\/options|output\/(command-context|exit-codes|log|several|terminal))\.js$)/,
   },
-  {
-    name: 'engine',
-    test: /\/src\/concurrency\/|\/src\/engine\/(discard-layers|documents|fetch-graph|note-discarded|pull-budget|pull-event|select-manifest)\.js$/,
-  },
+  { name: 'concurrency', test: /\/src\/concurrency\// },
 ];
 
 const INPUT: InputOptions = {

@@ -49,19 +49,19 @@ export type ErrorDetails = Readonly<
   Record<string, string | number | boolean | readonly string[] | undefined>
 >;
 
-/** What a {@link LandfallError} is made of. */
+/** The parts of a {@link LandfallError}. */
 export interface ErrorOptions<D extends ErrorDetails = ErrorDetails> {
-  /** What it was caused by. */
+  /** The error that caused it. */
   cause?: unknown;
-  /** Whether the same call may succeed later without anybody changing anything. Default false. */
+  /** Whether the same call may succeed later without any change. Default false. */
   retryable?: boolean;
-  /** What a person can do about it: one sentence, imperative. Default: what the code alone says. */
+  /** The remedy, in one sentence, imperative. Default: the remedy of the code. */
   hint?: string;
   /** The facts, typed. */
   details?: D;
 }
 
-/** What a person can do where the place of the error has nothing better to say. */
+/** The remedy of each code, where the place of the error has no better one. */
 const HINTS: Readonly<Record<ErrorCode, string>> = {
   INVALID_REFERENCE: 'Write it as [HOST/]REPOSITORY[:TAG][@DIGEST], in lower case.',
   INVALID_DIGEST: 'Write it as ALGORITHM:HEX, such as sha256: and 64 lower-case hexadecimal digits.',
@@ -106,11 +106,11 @@ export class LandfallError<
   C extends ErrorCode = ErrorCode,
   D extends ErrorDetails = ErrorDetails,
 > extends Error {
-  /** What went wrong: branch on this, never on the message. */
+  /** The kind of failure: branch on this, never on the message. */
   readonly code: C;
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without any change. */
   readonly retryable: boolean;
-  /** What a person can do about it: one sentence. */
+  /** The remedy: one sentence. */
   readonly hint: string;
   /** The facts, typed. */
   readonly details: Partial<D>;
@@ -141,13 +141,13 @@ export class LandfallError<
 export interface ErrorJson {
   /** Of its class. */
   name: string;
-  /** What went wrong: branch on this. */
+  /** The kind of failure: branch on this. */
   code: ErrorCode;
-  /** What failed, and why. */
+  /** The thing that failed, and why. */
   message: string;
-  /** Whether the same call may succeed later without anybody changing anything. */
+  /** Whether the same call may succeed later without any change. */
   retryable: boolean;
-  /** What a person can do. */
+  /** The remedy. */
   hint: string;
   /** The same facts typed. */
   details?: ErrorDetails;
@@ -186,7 +186,7 @@ export interface RegistryErrorDetails extends Record<
   /** How long the registry wants to be left alone, in milliseconds. */
   retryAfterMs?: number;
 }
-/** What went wrong at the remote side. */
+/** A failure at the remote side. */
 export class RegistryError extends LandfallError<RegistryErrorCode | CommonErrorCode, RegistryErrorDetails> {}
 
 /** The facts of a {@link ContentError}, as far as they are known. */
@@ -200,7 +200,7 @@ export interface ContentErrorDetails extends Record<string, string | number | re
   /** Of the file. */
   path?: string;
 }
-/** What went wrong in the local content store. */
+/** A failure in the local content store. */
 export class ContentError extends LandfallError<ContentErrorCode | CommonErrorCode, ContentErrorDetails> {}
 
 /** The facts of an {@link UnpackError}, as far as they are known. */
@@ -216,7 +216,7 @@ export interface UnpackErrorDetails extends Record<string, string | number | rea
   /** Of the file or directory. */
   path?: string;
 }
-/** What went wrong while a layer became a directory. */
+/** A failure while a layer became a directory. */
 export class UnpackError extends LandfallError<UnpackErrorCode | CommonErrorCode, UnpackErrorDetails> {}
 
 /** The facts of a {@link TrustError}, as far as they are known. */
@@ -229,11 +229,11 @@ export interface TrustErrorDetails extends Record<string, string | number | read
   line?: number;
   /** The image, as a person would write it. */
   image?: string;
-  /** What was asked for and not met. */
+  /** The requirement that was not met. */
   requirement?: string;
   /** Where signatures were looked for. */
   tried?: readonly string[];
-  /** What each signature lacked. */
+  /** Why each signature was refused. */
   signatures?: readonly string[];
 }
 /** Why an image is not to be used under a signature policy. */
@@ -244,7 +244,7 @@ const CLASSES = { SpecError, RegistryError, ContentError, UnpackError, TrustErro
 /** The inverse of {@link LandfallError.toJSON}, since structured cloning keeps neither class nor code. */
 export function errorFromJSON({ name, code, message, retryable, hint, details }: ErrorJson): LandfallError {
   const Class = Object.hasOwn(CLASSES, name) ? CLASSES[name as keyof typeof CLASSES] : LandfallError;
-  // What was written by `toJSON` has the code and the details of its class.
+  // JSON of `toJSON` has the code and the details of its class.
   return new (Class as typeof LandfallError)(code, message, { retryable, hint, ...(details && { details }) });
 }
 

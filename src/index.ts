@@ -97,15 +97,8 @@ export {
   type TransferOptions,
 } from './library/copy.js';
 export type { EventStream } from './library/event-stream.js';
-export { openRegistry } from './library/open-registry.js';
-export {
-  pull,
-  pullEvents,
-  type PullEventsOptions,
-  type PullFinished,
-  type PullOptions,
-  type PullProgress,
-} from './library/pull.js';
+export { pull, type PullOptions } from './engine/pull/pull.js';
+export { pullEvents, type PullEventsOptions, type PullFinished, type PullProgress } from './library/pull.js';
 export { readImageFile, type ReadImageFileOptions } from './library/read-image-file.js';
 export {
   sync,
@@ -124,7 +117,7 @@ export {
   unpackImage,
   type UnpackOptions,
 } from './library/unpack.js';
-export { RegistryClient, type RegistryClientOptions } from './registry/index.js';
+export { openRegistry, RegistryClient, type RegistryClientOptions } from './registry/index.js';
 export {
   type Digest,
   familiarReference,

@@ -12,9 +12,9 @@ export interface NativeModuleDetails extends ErrorDetails {
 }
 
 interface Info {
-  /** What landfall has it for. */
+  /** Its job in landfall. */
   readonly task: string;
-  /** What `npm rebuild` of it needs; absent where a ready-made file comes as a package of its own. */
+  /** The tools that `npm rebuild` of it needs; absent where a ready-made file comes as a package. */
   readonly tools?: string;
 }
 
@@ -36,14 +36,14 @@ export function nativeModuleError(
   const text = cause instanceof Error ? cause.message : String(cause);
   const message = `the native module ${module}, which ${FACTS[module].task}, ${reasonOf(module, text)}`;
   return new LandfallError('UNSUPPORTED', message, {
-    // What the loader says goes on for a screen; its first line is the reason.
+    // The loader's message fills a screen; its first line is the reason.
     cause: new Error(firstLineOf(text), { cause }),
     hint: remedyOf(module, where),
     details: { module },
   });
 }
 
-/** What a loader says, from the most telling on; glibc and musl have words of their own. */
+/** Messages of the loader, the most telling first; glibc and musl have words of their own. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/libc\.musl-|ld-musl-/, 'was built for musl, and this system has another C library'],
   [/Error loading shared library ld-linux/, 'was built for glibc, and this system has musl'],
@@ -89,9 +89,9 @@ function remedyOf(module: NativeModule, where: string): string {
 interface Project {
   /** Where npm is to be run. */
   readonly place: string;
-  /** How it is told where else. */
+  /** The flags that name another place. */
   readonly flags: string;
-  /** What it is to install there; nothing where a package.json says it. */
+  /** The package to install there; nothing where a package.json names it. */
   readonly name: string;
 }
 
@@ -99,7 +99,7 @@ function projectOf(where: string): Project {
   const end = where.indexOf('/node_modules/');
   if (end < 0) return { place: ' where landfall is installed', flags: '', name: '' };
   const directory = where.slice(0, end);
-  // What is installed for everybody lies below the prefix's lib, in which there is no project.
+  // A global installation lies below the prefix's lib, in which there is no project.
   if (!directory.endsWith('/lib')) return { place: ` in ${directory}`, flags: '', name: '' };
   return { place: '', flags: ` --global --prefix ${directory.slice(0, -'/lib'.length)}`, name: ' landfall' };
 }

@@ -38,7 +38,7 @@ export class CommandLine {
     this.#program = createProgram(async (command) => {
       this.#outcome = await command(this.#context(signal));
     });
-    // Help is answered before that, so that no file can keep anybody from it.
+    // Help is answered before that, so that no broken file prevents it.
     this.#program.hook('preAction', (_, command) => this.#configure(command));
     writeTo(this.#program, surroundings);
   }
@@ -50,7 +50,7 @@ export class CommandLine {
       await this.#program.parseAsync(withoutHelpOnHelp(this.#argv), { from: 'user' });
       return this.#outcome;
     } catch (error) {
-      // How it is to be told may stand in a file.
+      // A file may say in which form errors are reported.
       if (isWrongUsage(error)) await this.#readConfiguration(this.#program);
       return this.failed(
         isWrongUsage(error) ? await this.#explained(error) : withOrigins(error, this.#origins),
@@ -117,7 +117,7 @@ export class CommandLine {
   }
 }
 
-/** What the parser refuses; help and version come as its errors too. */
+/** A line that the parser refuses; help and version come as its errors too. */
 function isWrongUsage(error: unknown): error is CommanderError {
   return error instanceof CommanderError && error.exitCode !== 0 && error.code !== 'commander.help';
 }

@@ -5,14 +5,14 @@ import type { CommandLine } from './command-line.js';
 import type { ExitCode } from './output/exit-codes.js';
 import { versionLine } from './output/version.js';
 
-/** The part of `process` that tells of errors which nobody caught. */
+/** The part of `process` that reports uncaught errors. */
 export interface CrashSource {
   on(event: 'uncaughtException', listener: (error: Error) => void): unknown;
   exit(code: number): never;
 }
 
 /**
- * What the scripts of shells put before the words of a line, to be told how it may go on. No person types it.
+ * The scripts of shells put it before the words of a line, to ask how it may go on. No person types it.
  */
 const COMPLETE = '__complete';
 
@@ -35,7 +35,7 @@ export async function main(
     const module = await import('./command-line.js');
     return (line ??= new module.CommandLine(argv, surroundings, interruption.signal));
   };
-  // What nobody caught is told as all other errors are, and not in as many lines as Node takes for it.
+  // Uncaught errors are reported as all others are, and not in as many lines as Node takes for it.
   signals.on('uncaughtException', (error) => signals.exit(line?.failed(error) ?? 1));
   if (argv[0] === COMPLETE) {
     const [{ answerCompletion }, { createProgram }] = await Promise.all([
@@ -46,7 +46,7 @@ export async function main(
     await flushed(stdout);
     return 0;
   }
-  // What is asked most often, by scripts, needs neither the parser nor the descriptions of all commands.
+  // The version, which scripts ask for, needs neither the parser nor the descriptions of all commands.
   if (isVersionFlag(argv)) stdout.write(`${versionLine()}\n`);
   let outcome = isVersionFlag(argv) ? 0 : await (await parsed()).run();
   await flushed(stdout);
@@ -87,7 +87,7 @@ async function flushed(stream: NodeJS.WritableStream): Promise<void> {
 type Interrupting = 'SIGINT' | 'SIGTERM';
 const CODES: Readonly<Record<Interrupting, ExitCode & (130 | 143)>> = { SIGINT: 130, SIGTERM: 143 };
 
-/** How long what was interrupted may take to clean up, in ms. */
+/** An interrupted command may clean up for so long, in ms. */
 const GRACE_MS = 15_000;
 
 /** The part of `process` that signals come from. */

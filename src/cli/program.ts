@@ -72,7 +72,7 @@ export function createProgram(run: RunCommand): Command {
   return program;
 }
 
-/** Begins a word that is no option of anybody, so that it is left to the command. No shell can pass it on. */
+/** Begins a word that is left to the command, since it is no option. No shell can pass it on. */
 const LEFT = '-\0';
 
 /**

@@ -303,7 +303,7 @@ function collectPlatforms(text: string, before: readonly string[] = []): string[
   return [...before, ...names];
 }
 
-/** Less is no file that anybody would carry. */
+/** Smaller parts have no use. */
 const LEAST_PART_BYTES = 64 * 1024;
 
 /** Bytes of a part: `4G`, `650M`. */

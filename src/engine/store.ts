@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import {
   type AdditionalStore,
   type ContentStore,
+  DiscardedBlobs,
   ManifestStore,
   type ImageCatalog,
   ImageStore,
@@ -79,6 +80,8 @@ export interface StoreParts {
   /** The blobs below the root alone: for who collects, checks or counts them. */
   readonly localContent: LocalContentStore;
   readonly manifests: ManifestStore;
+  /** The blobs that this store goes without, since their layers are snapshots. */
+  readonly discarded: DiscardedBlobs;
   /** The names that this store gives, and that can be changed. */
   readonly images: ImageStore;
   readonly catalog: ImageCatalog;
@@ -160,6 +163,7 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
     await pool.close();
     await Promise.all([database, ...additional.map((other) => other.database)].map((one) => one.close()));
   };
+  const manifests = new ManifestStore(database);
   return {
     root,
     database,
@@ -171,7 +175,8 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
             additional.map(({ content }) => content),
           ),
     localContent,
-    manifests: new ManifestStore(database),
+    manifests,
+    discarded: new DiscardedBlobs({ root, database, manifests }),
     images,
     catalog: additional.length === 0 ? images : new JoinedImages(images, additional),
     additional,

@@ -3,7 +3,6 @@
  *
  * @module landfall/registry
  */
-export { openRegistry } from '../library/open-registry.js';
 export {
   type AuthFileOptions,
   ByteRateLimit,
@@ -24,6 +23,7 @@ export {
   type HostsProvider,
   type ListOptions,
   type OpenContent,
+  openRegistry,
   type PartBody,
   type Pusher,
   type PushOptions,

@@ -1,6 +1,5 @@
 /**
- * What is said of layers, and of the mounts and bundles that are made of them. The functions are in
- * `landfall`.
+ * The types of layers, and of the mounts and bundles that are made of them. The functions are in `landfall`.
  *
  * @module landfall/unpack
  */

@@ -90,7 +90,7 @@ export class TomlTable {
     return keys.sort((a, b) => (lines.get(a) ?? 0) - (lines.get(b) ?? 0));
   }
 
-  /** A line for each key that nobody asked for. */
+  /** A line for each key that was not asked for. */
   unknownKeys(): readonly string[] {
     return this.keys()
       .filter((key) => !this.#known.has(key))
@@ -102,7 +102,7 @@ export class TomlTable {
     return `${this.#source.file}:${this.#line(key)}`;
   }
 
-  /** What is to be said of a key, with its place. */
+  /** A remark about a key, with its place. */
   remark(key: string, what: string): string {
     return `${this.placeOf(key)}: ${this.#name(key)} ${what}`;
   }

@@ -4,28 +4,28 @@ import { type Abortable, LandfallError, throwIfAborted } from '../errors.js';
 import type { RegistryClient } from '../registry/index.js';
 import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import { CopySession, type CopySessionOptions } from '../transfer/copy/copy-session.js';
-import { copyResolved } from '../transfer/copy/copy.js';
-import { resolveSource } from '../transfer/copy/resolve-source.js';
+import { copyNamed } from '../transfer/copy/copy.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
+import { parseTransport } from '../transfer/transports/image-transport.js';
 import { type EventStream, eventStream, type Emitted } from './event-stream.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
-/** What images are copied between, and how: common to all that copies images. */
+/** The options that all copies of images have. */
 export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'concurrency' | 'policy'> {
   /**
-   * For names without a transport, which are images of a store. Closed by whoever opened it. Default: none.
+   * For names without a transport, which are images of a store. Closed by its owner. Default: none.
    */
   readonly store?: Store;
   /**
-   * What registries are asked through; whoever gives it closes it. Default: what `openRegistry` opens, for
-   * this call alone.
+   * The client that registries are asked through, closed by its owner. Default: what `openRegistry` opens,
+   * for this call alone.
    */
   readonly registry?: RegistryClient;
   /** Told what happens, at once and one event after the other; what it throws ends the copy. */
   readonly onEvent?: (event: CopyEvent) => void;
 }
 
-/** What to copy, and how. */
+/** The image to copy, and how. */
 export interface CopyOptions extends TransferOptions {
   /**
    * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or
@@ -54,11 +54,11 @@ export type CopyEventsOptions = Omit<CopyOptions, 'onEvent'>;
 /** The last event of {@link copyEvents}. */
 export interface CopyFinished {
   readonly type: 'done';
-  /** What {@link copy} would have returned. */
+  /** The result of {@link copy}. */
   readonly result: CopyReport;
 }
 
-/** What {@link copyEvents} gives: {@link CopyEvent}s, and at last the report. */
+/** The events of {@link copyEvents}: {@link CopyEvent}s, and at last the report. */
 export type CopyProgress = CopyEvent | CopyFinished;
 
 /**
@@ -81,23 +81,11 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
 }
 
 async function copyTelling(options: CopyOptions): Promise<CopyReport> {
-  const { source, destination, platforms = 'one', rewriteIndex, referrers, signal, ...session } = options;
-  const { dryRun = false } = session;
-  await using transports = new ImageTransports(options);
-  const { repository, from } = await transports.source(source);
-  // Before the destination, which may be made by being opened.
-  const resolved = await resolveSource(repository, from, { signal });
-  const to = await transports.destination(destination);
-  if (dryRun && to.transport.kind === 'archive') throw dryArchive();
-  const request = { from, tag: to.tag, platforms, rewriteIndex, referrers, resolved };
-  const report = await copyResolved(
-    repository,
-    to.repository,
-    request,
-    new CopySession({ ...session, signal }),
-  );
-  if (!dryRun) await to.transport.finish({ signal });
-  return report;
+  const { source, destination, platforms = 'one', rewriteIndex, referrers } = options;
+  if (options.dryRun === true && parseTransport(destination).kind === 'archive') throw dryArchive();
+  await using transports = new LibraryTransports(options);
+  const request = { source, destination, platforms, rewriteIndex, referrers };
+  return await copyNamed(transports, request, new CopySession(options));
 }
 
 /**
@@ -133,13 +121,9 @@ function copySubject(event: { readonly type: string } | CopyEvent): string | und
 
 /** An archive is written anew each time, so that there is nothing to compare with. */
 function dryArchive(): LandfallError {
-  return new LandfallError(
-    'INVALID_CONFIG',
-    'an archive is written whole each time, so a dry run says nothing',
-    {
-      hint: 'Leave out dryRun, or name another destination.',
-    },
-  );
+  const message = 'an archive is written whole each time, so a dry run says nothing';
+  const hint = 'Leave out dryRun, or name another destination.';
+  return new LandfallError('INVALID_CONFIG', message, { hint });
 }
 
 /** Things that are done at the same time, and end together. */
@@ -153,7 +137,7 @@ export interface Together<T, R> extends Abortable {
 
 /**
  * Does something with each; what comes of it in their order. The first that fails stops the others, and is
- * thrown when they have ended, so that nobody uses any more what they use.
+ * thrown when they have ended, so that what they use can be closed.
  */
 export async function together<T, R>({ items, atOnce, doing, signal }: Together<T, R>): Promise<R[]> {
   const failed = new AbortController();

@@ -2,7 +2,7 @@ import type { Abortable } from '../errors.js';
 import { deferred } from '../concurrency/index.js';
 
 /**
- * What happens during one operation, to loop over: `for await (const event of …)`.
+ * The events of one operation, to loop over: `for await (const event of …)`.
  *
  * The operation begins with the loop, and its last event has the result. What fails is thrown out of the
  * loop. Leaving the loop early, by `break`, `return` or an exception, aborts the operation and waits until it
@@ -19,19 +19,18 @@ export interface EventStream<E> extends AsyncIterableIterator<E, undefined, unde
 }
 
 /**
- * To whom an operation tells what happens, and what aborts it: the caller's signal, or that nobody listens
- * any more.
+ * Takes the events of an operation, and aborts it: by the caller's signal, or when the loop was left.
  */
 export interface Emitted<E> {
   readonly emit: (event: E) => void;
   readonly signal: AbortSignal;
 }
 
-/** An operation that is told of as a stream. */
+/** An operation whose events become a stream. */
 export interface StreamedOperation<E> extends Abortable {
   /** Does it, and returns the last event. */
   readonly run: (reported: Emitted<E>) => Promise<E>;
-  /** The same for all events of which only the latest counts; undefined for one that is told in any case. */
+  /** The same for all events of which only the latest counts; undefined for an event that is always kept. */
   readonly subject: (event: E) => string | undefined;
 }
 
@@ -43,12 +42,12 @@ export function eventStream<E>(operation: StreamedOperation<E>): EventStream<E> 
 class OperationEvents<E> implements EventStream<E> {
   readonly #operation: StreamedOperation<E>;
   readonly #abandoned = new AbortController();
-  /** What the loop has not seen, in order, by its subject or by a key of its own. */
+  /** The events that the loop has not seen, in order, by its subject or by a key of its own. */
   readonly #waiting = new Map<string | symbol, E>();
   #settled: Promise<void> | undefined;
   #hasEnded = false;
   #failure: { readonly error: unknown } | undefined;
-  /** Resolved when there is something new for who waits. */
+  /** Resolved when there is something new. */
   #news = deferred<undefined>();
 
   constructor(operation: StreamedOperation<E>) {
@@ -65,7 +64,7 @@ class OperationEvents<E> implements EventStream<E> {
       }
       if (this.#failure !== undefined) {
         const { error } = this.#failure;
-        // Thrown once: whoever asks again finds the end.
+        // Thrown once: the next call finds the end.
         this.#failure = undefined;
         throw error;
       }

@@ -15,7 +15,7 @@ import type { EventStream } from './event-stream.js';
 
 /** Which archive to bring into a store, and how. */
 export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'> {
-  /** Where the images go. Closed by whoever opened it. */
+  /** Where the images go. Closed by its owner. */
   readonly store: Store;
   /** A file, also one that was split, or a stream, which is read to its end. Compressed or not. */
   readonly archive:
@@ -24,10 +24,10 @@ export interface LoadOptions extends Omit<TransferOptions, 'store' | 'registry'>
         readonly file: string;
       }
     | {
-        /** Closed by whoever opened it. */
+        /** Closed by its owner. */
         readonly stream: Readable;
       };
-  /** What the image is called that has no name in the archive. */
+  /** The name of the image that has none in the archive. */
   readonly name?: string;
   /** Default: those that the archive has. */
   readonly platforms?: readonly Platform[];
@@ -44,22 +44,22 @@ export type LoadEventsOptions = Omit<LoadOptions, 'onEvent'>;
 export interface LoadedImage {
   /** Canonical. */
   readonly name: string;
-  /** What became of its parts. */
+  /** The outcome of each of its parts. */
   readonly report: CopyReport;
   /** Of the topmost layer; absent where nothing was unpacked. */
   readonly chainId?: Digest;
-  /** What of its index the archive does not have and does not declare as left out. */
+  /** The children of its index that the archive lacks and does not declare as left out. */
   readonly missing: readonly Digest[];
 }
 
 /** The last event of {@link loadEvents}. */
 export interface LoadFinished {
   readonly type: 'done';
-  /** What {@link load} would have returned. */
+  /** The result of {@link load}. */
   readonly result: readonly LoadedImage[];
 }
 
-/** What {@link loadEvents} gives: `CopyEvent`s, and at last the images. */
+/** The events of {@link loadEvents}: `CopyEvent`s, and at last the images. */
 export type LoadProgress = CopyEvent | LoadFinished;
 
 /** Images that are on their way at once; their blobs share what `concurrency` allows. */

@@ -1,55 +1,18 @@
 import type { PullDone, PullEvent, PullResult } from '../engine/pull/pull-report.js';
-import { type PullOptions as EnginePullOptions, pull as pullImage } from '../engine/pull/pull.js';
-import type { RegistryClient } from '../registry/index.js';
-import { type EventStream, eventStream, type Emitted } from './event-stream.js';
-import { withRegistry } from './open-registry.js';
-
-/** What to pull, and how. */
-export interface PullOptions extends Omit<EnginePullOptions, 'registry'> {
-  /**
-   * What registries are asked through; whoever gives it closes it. Default: what {@link openRegistry} opens,
-   * for this pull alone. Give one to several pulls, and they share connections and tokens.
-   */
-  readonly registry?: RegistryClient;
-}
+import { pull, type PullOptions } from '../engine/pull/pull.js';
+import { type Emitted, type EventStream, eventStream } from './event-stream.js';
 
 /** {@link PullOptions} for {@link pullEvents}, whose loop has the events. */
 export type PullEventsOptions = Omit<PullOptions, 'onEvent'>;
 
 /** The last event of {@link pullEvents}. */
 export interface PullFinished extends PullDone {
-  /** What {@link pull} would have returned. */
+  /** The result of {@link pull}. */
   readonly result: PullResult;
 }
 
-/** What {@link pullEvents} gives: {@link PullEvent}s, of which the last has the result. */
+/** The events of {@link pullEvents}: {@link PullEvent}s, of which the last has the result. */
 export type PullProgress = Exclude<PullEvent, PullDone> | PullFinished;
-
-/**
- * Pulls an image: resolves its name, has its signatures verified where `policy` asks for some, downloads,
- * unpacks, and records it in the store. Layers download at the same time and are unpacked while they arrive;
- * nothing is recorded before every byte was verified. A pull that fails or is aborted leaves no image, but
- * partial blobs from which the next one goes on.
- *
- * The signature policies of the machine are not looked for by themselves: see `findPolicyFile` of
- * `landfall/trust`.
- *
- * @returns what was pulled; sizes are in bytes, times in milliseconds
- * @throws
- * - {@link SpecError} INVALID_REFERENCE, INVALID_MANIFEST, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE,
- *   LIMIT_EXCEEDED
- * - {@link RegistryError} NOT_FOUND, UNAUTHORIZED, DENIED, RATE_LIMITED, UNAVAILABLE, PROTOCOL,
- *   REDIRECT_REFUSED
- * - {@link ContentError} DIGEST_MISMATCH, SIZE_MISMATCH, NO_SPACE, FILESYSTEM
- * - {@link UnpackError} DIFF_ID_MISMATCH, UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED,
- *   NO_SPACE, FILESYSTEM
- * - {@link TrustError} SIGNATURE_MISSING, SIGNATURE_INVALID, POLICY_REJECTED, before a blob is asked for
- * - {@link LandfallError} ABORTED; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to
- *   inflate is not here)
- */
-export async function pull(options: PullOptions): Promise<PullResult> {
-  return await withRegistry(options.registry, (registry) => pullImage({ ...options, registry }));
-}
 
 /**
  * {@link pull}, told as it goes on: `for await (const event of pullEvents({ store, reference }))`. The last

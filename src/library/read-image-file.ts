@@ -8,18 +8,18 @@ import { parseTransport } from '../transfer/transports/image-transport.js';
 import { resolveReadable } from '../transfer/copy/resolve-source.js';
 import { loadImageAnywhere, RepositoryContent } from '../transfer/copy/repository-content.js';
 import { findPath, type FoundPath, type ViewedFile } from '../unpack/index.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
 /** Where an image is, and how it is read. */
 export interface ReadImageFileOptions extends Abortable {
   /**
-   * For names without a transport; of other images the layers that it has are read there. Closed by whoever
-   * opened it. Default: none.
+   * For names without a transport; of other images the layers that it has are read there. Closed by its
+   * owner. Default: none.
    */
   readonly store?: Store;
   /**
-   * What registries are asked through; whoever gives it closes it. Default: what {@link openRegistry} opens,
-   * for this call alone.
+   * The client that registries are asked through, closed by its owner. Default: what {@link openRegistry}
+   * opens, for this call alone.
    */
   readonly registry?: RegistryClient;
   /** Default: this machine's, else the only one that the image has. */
@@ -50,7 +50,7 @@ export async function* readImageFile(
   options: ReadImageFileOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const { store, platform, signal, onWarning } = options;
-  await using transports = new ImageTransports(options);
+  await using transports = new LibraryTransports(options);
   const { repository, from } = await transports.source(source);
   const content = new RepositoryContent(repository, { signal });
   const target = await resolveReadable(repository, from, { content, signal });

@@ -1,16 +1,15 @@
 import { LandfallError } from '../errors.js';
-import { isDigest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
 import type { CopyEvent, CopyReport } from '../transfer/copy/copy-report.js';
 import type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
 import { CopySession } from '../transfer/copy/copy-session.js';
-import { copy } from '../transfer/copy/copy.js';
+import { copyIntoArchive } from '../transfer/copy/copy.js';
 import { ArchiveDestination } from '../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../transfer/transports/archives/archive.js';
 import type { ArchiveTarget } from '../transfer/transports/archives/archive-output.js';
 import { together, type TransferOptions, transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
-import { ImageTransports } from './image-transports.js';
+import { LibraryTransports } from './library-transports.js';
 
 /** Which images to write into one archive, and how. */
 export interface SaveOptions extends TransferOptions {
@@ -47,11 +46,11 @@ export interface SavedArchive {
 /** The last event of {@link saveEvents}. */
 export interface SaveFinished {
   readonly type: 'done';
-  /** What {@link save} would have returned. */
+  /** The result of {@link save}. */
   readonly result: SavedArchive;
 }
 
-/** What {@link saveEvents} gives: `CopyEvent`s, and at last what was written. */
+/** The events of {@link saveEvents}: `CopyEvent`s, and at last the archive. */
 export type SaveProgress = CopyEvent | SaveFinished;
 
 /** Images whose manifests are read at once. */
@@ -76,15 +75,10 @@ async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
   const { signal, concurrency, policy, onEvent } = options;
   refuseImpossible(options);
   await using archive = await ArchiveDestination.open(target, { format, splitBytes, signal });
-  await using transports = new ImageTransports(options);
+  await using transports = new LibraryTransports(options);
   const saving = (either: AbortSignal): ((source: string) => Promise<CopyReport>) => {
     const session = new CopySession({ signal: either, concurrency, policy, onEvent });
-    return async (source) => {
-      const { repository, from } = await transports.source(source);
-      const tag = from === '' || isDigest(from) ? undefined : from;
-      const request = { from, tag, platforms, referrers };
-      return await copy(repository, archive.repository(repository.name), request, session);
-    };
+    return (source) => copyIntoArchive(transports, { source, archive, platforms, referrers }, session);
   };
   const reports = await together({ items: sources, atOnce: AT_ONCE, signal, doing: saving });
   await archive.finish({ signal });

@@ -1,6 +1,6 @@
 import type { Store } from '../engine/store.js';
 import { type Abortable, throwIfAborted } from '../errors.js';
-import type { RegistryClient } from '../registry/index.js';
+import { openRegistry, type RegistryClient } from '../registry/index.js';
 import {
   type Access,
   createRegistryServer,
@@ -11,11 +11,10 @@ import {
   StoreTarget,
   type TlsIdentity,
 } from '../serve/index.js';
-import { openRegistry } from './open-registry.js';
 
-/** What to serve, where, and to whom. */
+/** The store to serve, where, and to which users. */
 export interface ServeOptions extends Abortable {
-  /** Whose images are served, under their own names. Closed by whoever opened it, after the server. */
+  /** Whose images are served, under their own names. Closed by its owner, after the server. */
   readonly store: Store;
   /** A numeric IP address to listen at. Default `127.0.0.1`. */
   readonly host?: string;
@@ -23,7 +22,7 @@ export interface ServeOptions extends Abortable {
   readonly port?: number;
   /** Whether it takes pushes and deletions. Default false. */
   readonly writable?: boolean;
-  /** Who may do what. Default: whoever reaches the address may do all that there is. */
+  /** Which user may do what. Default: every client that reaches the address may do everything. */
   readonly access?: Access;
   /** Speaks TLS with this certificate and key, in PEM. Default: plain HTTP. */
   readonly tls?: TlsIdentity;
@@ -53,7 +52,7 @@ export interface ServedStore extends ListenAddress, AsyncDisposable {
  * Serves a store as a registry (distribution-spec): what is in it can be pulled from there, by anything that
  * pulls, and pushed to there if it is `writable`. An aborted `signal` closes it.
  *
- * @returns where it listens; whoever has it closes it: `await using served = await serveStore({ store })`
+ * @returns where it listens; to be closed: `await using served = await serveStore({ store })`
  * @throws `LandfallError` IN_USE (the port is taken), INVALID_CONFIG (the address is not this machine's, or
  *   the port needs a right that the process lacks), ABORTED
  */
@@ -105,5 +104,5 @@ function outOfTheWay<T>(
 }
 
 function ignore(): void {
-  // Nobody wants to know.
+  // No callback was given.
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Store } from '../engine/store.js';
 import { LandfallError, systemCode, throwIfAborted } from '../errors.js';
-import type { RegistryClientOptions } from '../registry/index.js';
+import { type RegistryClientOptions, systemOptions } from '../registry/index.js';
 import type { Digest } from '../spec/index.js';
 import { tellingCaller } from '../concurrency/index.js';
 import type { MirrorFile } from '../transfer/sync/mirror-file.js';
@@ -11,7 +11,6 @@ import type { SyncEvent, SyncResult } from '../transfer/sync/sync-result.js';
 import type { SyncOptions as TransferSyncOptions } from '../transfer/sync/sync.js';
 import { transferStream } from './copy.js';
 import type { EventStream } from './event-stream.js';
-import { systemOptions } from './open-registry.js';
 
 /** Tags of a repository that would go, since the mirror file asks for them no more. */
 export interface PlannedPrune {
@@ -19,14 +18,14 @@ export interface PlannedPrune {
   readonly repository: string;
   /** In the order in which they would go. */
   readonly tags: readonly {
-    /** That would go. */
+    /** The tag that would go. */
     readonly tag: string;
-    /** What it names. */
+    /** The digest of its manifest. */
     readonly digest: Digest;
   }[];
 }
 
-/** What to keep the same elsewhere, and how. */
+/** The images to mirror, and how. */
 export interface SyncOptions extends Omit<
   TransferSyncOptions,
   'file' | 'transports' | 'prune' | 'shard' | 'since'
@@ -36,7 +35,7 @@ export interface SyncOptions extends Omit<
    * directory.
    */
   readonly file: string;
-  /** The store, where the file names it. Closed by whoever opened it. Default: none. */
+  /** The store, where the file names it. Closed by its owner. Default: none. */
   readonly store?: Store;
   /**
    * How registries are asked where the file does not say otherwise. The file may want other credentials for
@@ -56,19 +55,19 @@ export type SyncEventsOptions = Omit<SyncOptions, 'onEvent'>;
 /** The last event of {@link syncEvents}. */
 export interface SyncFinished {
   readonly type: 'done';
-  /** What {@link sync} would have returned. */
+  /** The result of {@link sync}. */
   readonly result: SyncResult;
 }
 
-/** What {@link syncEvents} gives: {@link SyncEvent}s, and at last the result. */
+/** The events of {@link syncEvents}: {@link SyncEvent}s, and at last the result. */
 export type SyncProgress = SyncEvent | SyncFinished;
 
 /**
  * Makes destinations have the images that a mirror file asks for, with their signatures where it says so.
- * What they have is not moved again, so that a run that broke off is gone on with by the next.
+ * Content that they have is not moved again, so the next run goes on from one that broke off.
  *
- * What becomes of single images, failures included, is in the result and stops nothing else; look at `images`
- * and `failures`.
+ * The outcome of each image, failures included, is in the result and stops nothing else; look at `images` and
+ * `failures`.
  *
  * @returns what became of each image; sizes are in bytes
  * @throws
@@ -81,7 +80,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 
 async function syncTelling(options: SyncOptions): Promise<SyncResult> {
   const { file, store, registryOptions, prune, ...rest } = options;
-  // Only who mirrors needs what reads such files.
+  // Loaded only here: nothing but a sync reads such files.
   const { readMirrorFile } = await import('../transfer/sync/read-mirror-file.js');
   const { OpenTransports } = await import('../transfer/sync/open-transports.js');
   const { sync: run } = await import('../transfer/sync/sync.js');

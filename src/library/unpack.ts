@@ -1,11 +1,11 @@
 import {
-  bundleImage as bundle,
+  bundleTarget,
   type BundleImageOptions,
   type BundleImageResult,
-  exportImage as exportTree,
+  exportTarget,
   type ExportImageOptions,
   type ExportImageResult,
-  unpackImage as unpackTree,
+  unpackTarget,
   type UnpackImageOptions,
   type UnpackImageResult,
 } from '../engine/files/unpack.js';
@@ -14,7 +14,7 @@ import type { Store } from '../engine/store.js';
 import { throwIfAborted } from '../errors.js';
 import type { Platform } from '../spec/index.js';
 
-/** What the store itself decides. */
+/** The options that the store decides. */
 type OfStore = 'content' | 'target' | 'pool' | 'directory' | 'platform';
 
 /** Which of an image's platforms is taken. */
@@ -50,7 +50,7 @@ export async function unpackImage(
   directory: string,
   options: UnpackOptions = {},
 ): Promise<UnpackImageResult> {
-  return await unpackTree({ ...options, ...(await inStore(store, name, options)), directory });
+  return await unpackTarget({ ...options, ...(await inStore(store, name, options)), directory });
 }
 
 /**
@@ -67,7 +67,7 @@ export async function exportImage(
   name: string,
   options: ExportOptions = {},
 ): Promise<ExportImageResult> {
-  return await exportTree({ ...options, ...(await inStore(store, name, options)) });
+  return await exportTarget({ ...options, ...(await inStore(store, name, options)) });
 }
 
 /**
@@ -87,7 +87,7 @@ export async function bundleImage(
   directory: string,
   options: BundleOptions = {},
 ): Promise<BundleImageResult> {
-  return await bundle({ ...options, ...(await inStore(store, name, options)), directory });
+  return await bundleTarget({ ...options, ...(await inStore(store, name, options)), directory });
 }
 
 async function inStore(

@@ -50,7 +50,7 @@ export interface Statements {
 
 export interface TransactionOptions {
   /**
-   * False for what need not survive a power cut, such as who works on what at the moment: then its commit
+   * False for what need not survive a power cut, such as which process works on what: then its commit
    * waits for no disk. It is durable as soon as a later transaction is that has to be. Default true.
    */
   readonly durable?: boolean;
@@ -66,6 +66,8 @@ interface OpenedDatabase {
   readonly busyTimeoutMs: number;
   readonly synced: Synced;
   readonly scope?: TransactionScope | undefined;
+  /** False for one that no other connection may open. */
+  readonly shared?: boolean;
   /** Of one that is only read: what is left to do when it was closed. */
   readonly onClose?: () => Promise<void>;
 }
@@ -73,9 +75,10 @@ interface OpenedDatabase {
 /**
  * The store's metadata: one SQLite file in WAL mode, shared by any number of processes.
  *
- * A process has one connection, and on one connection a statement that comes while a transaction is open
- * would become part of it. So everything is queued: a transaction has the connection to itself from BEGIN to
- * COMMIT, and single statements wait for their turn. Keep transactions short; never wait for the network
+ * On one connection a statement that comes while a transaction is open would become part of it. So everything
+ * is queued: a transaction has the connection to itself from BEGIN to COMMIT, and single statements wait for
+ * their turn. Only reads that would wait for a write go to a second connection, which is opened by the first
+ * of them, and see what was committed when they begin. Keep transactions short; never wait for the network
  * inside one.
  *
  * Errors of all methods: LOCKED (retryable), STORE_CORRUPT, NO_SPACE, FILESYSTEM; a broken constraint is
@@ -97,6 +100,12 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   readonly #readOnly: boolean;
   readonly #onClose: () => Promise<void>;
   readonly #scope: TransactionScope | undefined;
+  /** Whether others may have the file open, so that a second connection reads beside this one. */
+  readonly #shared: boolean;
+  #reader: SqliteConnection | undefined;
+  #readerTail: Promise<unknown> = Promise.resolve();
+  /** Writes that wait or run. */
+  #writes = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -107,6 +116,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     this.#busyTimeoutMs = o.busyTimeoutMs;
     this.#synced = o.synced;
     this.#scope = o.scope;
+    this.#shared = o.shared ?? true;
     this.#readOnly = o.onClose !== undefined;
     this.#onClose = o.onClose ?? (() => Promise.resolve());
   }
@@ -138,7 +148,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes a new database in a file that nobody else knows of yet, to be filled and then synced and given its
+   * Makes a new database in a file that no other process knows yet, to be filled and then synced and given its
    * name by the caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
    *
    * @throws ContentError FILESYSTEM, NO_SPACE
@@ -157,6 +167,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
       schemaVersion: SCHEMA_VERSION,
       busyTimeoutMs: BUSY_TIMEOUT_MS,
       synced: 'transaction',
+      shared: false,
     });
   }
 
@@ -191,22 +202,26 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   get(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
-    return this.#queue(() => this.#patiently(() => this.#connection.get(sql, parameters)));
+    return this.#read((connection) => connection.get(sql, parameters));
   }
 
   all(sql: string, parameters?: SqlParameters): Promise<readonly Row[]> {
-    return this.#queue(() => this.#patiently(() => this.#connection.all(sql, parameters)));
+    return this.#read((connection) => connection.all(sql, parameters));
   }
 
   /**
    * Another text whenever something was written since the last, by this process or by another; it means
-   * nothing else. For who keeps in memory what was asked.
+   * nothing else. For caches of what was read.
    */
   async state(): Promise<string> {
-    const row = await this.get(
-      'SELECT total_changes() AS own, (SELECT data_version FROM pragma_data_version) AS others',
-    );
-    return `${String(row?.['own'])} ${String(row?.['others'])}`;
+    // Each connection counts by itself.
+    return await this.#read(async (connection) => {
+      const row = await connection.get(
+        'SELECT total_changes() AS own, (SELECT data_version FROM pragma_data_version) AS others',
+      );
+      const reader = connection === this.#connection ? '' : 'reader ';
+      return `${reader}${String(row?.['own'])} ${String(row?.['others'])}`;
+    });
   }
 
   /**
@@ -225,7 +240,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
 
   run(sql: string, parameters?: SqlParameters): Promise<RunOutcome> {
     if (this.#readOnly) return Promise.reject(this.#refused());
-    return this.#queue(async () => {
+    return this.#write(async () => {
       await this.#prepare(this.#synced);
       await this.#patiently(() => this.#refuseNewer());
       return await this.#patiently(() => this.#connection.run(sql, parameters));
@@ -239,7 +254,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
    */
   transaction<T>(body: (transaction: Transaction) => Promise<T>, o: TransactionOptions = {}): Promise<T> {
     if (this.#readOnly) return Promise.reject(this.#refused());
-    return this.#queue(async () => {
+    return this.#write(async () => {
       const connection = this.#connection;
       await this.#prepare(o.durable === false ? 'checkpoint' : this.#synced, 'BEGIN IMMEDIATE');
       const scope = { open: true };
@@ -261,8 +276,8 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes durable what was committed, where the transactions themselves do not: for whoever is about to do
-   * outside of the database what would be wrong if one of them were lost.
+   * Makes durable what was committed, where the transactions themselves do not: before a step outside of
+   * the database that would be wrong if one of them were lost.
    *
    * @throws as the system does
    */
@@ -273,6 +288,9 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   /** Waits for what is queued, then closes. More calls do nothing. */
   close(): Promise<void> {
     this.#closed ??= this.#append(async () => {
+      await this.#readerTail;
+      // The reader first: the last connection to close brings the log into the database.
+      await this.#reader?.close();
       await this.#connection.close();
       await this.#onClose();
     });
@@ -296,12 +314,33 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
     });
   }
 
-  #queue<T>(step: () => Promise<T>): Promise<T> {
-    if (this.#closed !== undefined) return Promise.reject(new Error('the database is closed'));
-    if (this.#scope?.getStore()?.open === true) {
-      return Promise.reject(new Error('inside a transaction, use the transaction and not the database'));
+  #read<T>(step: (connection: SqliteConnection) => Promise<T>): Promise<T> {
+    const refused = this.#refusal();
+    if (refused !== undefined) return Promise.reject(refused);
+    if (this.#writes === 0 || !this.#shared) {
+      return this.#append(() => this.#patiently(() => step(this.#connection)));
     }
-    return this.#append(step);
+    const result = this.#readerTail.then(async () => {
+      this.#reader ??= await SqliteConnection.open(this.file, 'read');
+      const reader = this.#reader;
+      return await this.#patiently(() => step(reader));
+    });
+    this.#readerTail = result.catch(() => undefined);
+    return result;
+  }
+
+  #write<T>(step: () => Promise<T>): Promise<T> {
+    const refused = this.#refusal();
+    if (refused !== undefined) return Promise.reject(refused);
+    this.#writes += 1;
+    return this.#append(step).finally(() => (this.#writes -= 1));
+  }
+
+  #refusal(): Error | undefined {
+    if (this.#closed !== undefined) return new Error('the database is closed');
+    return this.#scope?.getStore()?.open === true
+      ? new Error('inside a transaction, use the transaction and not the database')
+      : undefined;
   }
 
   /**
@@ -351,9 +390,9 @@ async function refuseMissing(file: string): Promise<void> {
 }
 
 /*
- * Who pulls with less than full durability records what a power cut may still take. Such a row has a *mark* in its column
+ * A pull with less than full durability records what a power cut may still take. Such a row has a *mark* in its column
  * `unsynced`: the ID of the boot in which its content was written, until something has synced that. While the machine
- * runs, the page cache has all of it. In any other boot nobody knows whether it is whole, so it counts as lost; nothing
+ * runs, the page cache has all of it. In any other boot it may not be whole, so it counts as lost; nothing
  * shows what is *in doubt*. A row without a mark has content that is on the disk, or none.
  */
 
@@ -363,13 +402,13 @@ export type MarkedTable = 'blobs' | 'snapshots' | 'pending';
 const TABLES: readonly MarkedTable[] = ['blobs', 'snapshots', 'pending'];
 
 /**
- * Whether a mark was set in another boot than `?1`, as a condition in SQL. While somebody syncs, a boot's ID
- * has IDs of theirs behind it.
+ * Whether a mark was set in another boot than `?1`, as a condition in SQL. During a sync, a boot's ID has
+ * the ID of the sync behind it.
  */
 export const IN_DOUBT = "(unsynced < ?1 OR unsynced > ?1 || '~')";
 
 /**
- * Whether there is content that nobody has synced, in this boot or another. Costs next to nothing where there
+ * Whether there is content that is not synced, from this boot or another. Costs next to nothing where there
  * is none.
  */
 export function hasNotDurable(
@@ -387,8 +426,7 @@ export function mayHaveLost(statements: Statements, boot: string): Promise<boole
 }
 
 /**
- * Has everything synced that nobody has synced yet, and takes the marks away of what was there before that
- * began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
+ * Syncs everything that is not synced yet, and takes the marks away of what was there before the sync began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
  * others.
  *
  * @param sync brings the store's whole file system to the disk

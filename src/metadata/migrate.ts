@@ -51,7 +51,7 @@ export function newerSchema(file: string, found: number): LandfallError {
   );
 }
 
-/** Nothing was changed; the backup is for whoever would rather go on with the older program. */
+/** Nothing was changed; the backup lets the older program go on. */
 function migrationFailed(file: string, found: number, backup: string, cause: unknown): ContentError {
   const message = `the database ${file} could not be brought from schema ${found} to ${SCHEMA_VERSION}, and is as it was`;
   const details = { path: file, backup };
@@ -152,7 +152,7 @@ CREATE INDEX chains_by_snapshot ON chains (snapshot_id);
 
 /*
  * What indexes and manifests say is kept beside them. A document never changes, so this is as true as its digest, and
- * whoever asks what an image holds need read no files; it is also what is left of a document whose blob is damaged.
+ * a question about an image reads no files; it is also what is left of a document whose blob is damaged.
  */
 const SECOND = `
 CREATE TABLE documents (
@@ -330,7 +330,7 @@ async function backUp(file: string, version: number): Promise<string> {
   const backup = `${file}.backup-v${version}-${time}`;
   const temporary = `${backup}${TEMPORARY}`;
   const directory = dirname(file);
-  // Whoever was making these is dead, or it would hold the write lock.
+  // The process that was making these is dead, or it would hold the write lock.
   for (const name of await backupsOf(file, { finished: false }))
     await rm(join(directory, name), { force: true });
   try {

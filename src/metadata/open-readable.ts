@@ -18,12 +18,11 @@ const ATTEMPTS = 10;
  * Opens a database to be read, without writing anything beside it. A database in WAL mode has a log and its
  * index as files of their own, which a reader needs or makes; so:
  *
- * - With a log there, it is read together with whoever writes it.
+ * - With a log there, it is read beside its writers.
  * - Where that cannot be, as the log's index is missing and the file system read-only, it is copied with its
  *   log, and the copy is opened.
  * - Without a log, on a read-only file system, the file is all there is and cannot change.
- * - Without a log where it could be written, SQLite would make one, or somebody may come to write: it is
- *   copied.
+ * - Without a log where it could be written, SQLite would make one, or another process may write: it is copied.
  *
  * @throws ContentError STORE_CORRUPT, FILESYSTEM, NO_SPACE, LOCKED
  */
@@ -90,7 +89,7 @@ function changing(file: string): ContentError {
   });
 }
 
-/** What would differ if somebody had written to it. */
+/** Differs after each write. */
 async function stateOf(file: string): Promise<string> {
   const files = await Promise.all(
     [file, logOf(file)].map((path) => stat(path, { bigint: true }).catch(unlessMissing)),

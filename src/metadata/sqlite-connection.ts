@@ -20,20 +20,23 @@ export interface RunOutcome {
 }
 
 /**
- * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: were
- * it for longer, a few waiters in one process would keep the one whom they wait for from ever ending. {@link
+ * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: with a
+ * longer wait, a few waiters of one process would keep the statement that they wait for from ending. {@link
  * untilUnlocked} waits outside of the pool.
  */
 const BUSY_TIMEOUT_MS = 5;
 
 /**
- * How a file is opened. `immutable` is for a file that nobody can change: SQLite then takes no locks, makes
+ * How a file is opened. `immutable` is for a file that cannot change: SQLite then takes no locks, makes
  * no files beside it, and does not look at a write-ahead log.
  */
 export type OpenMode = 'create' | 'write' | 'read' | 'immutable';
 
-/** Without its `this` where the statement could not even be prepared. */
-type ResultCallback = (this: { changes: number; lastID: number } | undefined, error: Error | null) => void;
+/** So many prepared statements are kept; the program has fewer texts, but for lists that are part of one. */
+const STATEMENTS = 256;
+
+type ResultCallback = (this: { changes: number; lastID: number }, error: Error | null) => void;
+type Settle<T> = (error: Error | null, value: T) => void;
 type RowCallback = (error: Error | null, row: unknown) => void;
 type RowsCallback = (error: Error | null, rows: unknown) => void;
 
@@ -56,6 +59,8 @@ function loadSqlite(): typeof Sqlite3 {
 export class SqliteConnection {
   readonly file: string;
   readonly #database: Database;
+  /** By their text: preparing one takes as long as running it. */
+  readonly #statements = new Map<string, Promise<Statement>>();
 
   private constructor(file: string, database: Database) {
     this.file = file;
@@ -75,26 +80,24 @@ export class SqliteConnection {
     return new SqliteConnection(file, database);
   }
 
-  get(sql: string, parameters: SqlParameters = []): Promise<Row | undefined> {
-    return this.#promise((settle) => {
-      const callback: RowCallback = (error, row) => settle(error, row as Row | undefined);
-      return this.#database.get(sql, ...parameters, callback);
-    });
+  async get(sql: string, parameters?: SqlParameters): Promise<Row | undefined> {
+    // All rows, since a statement that stops at the first keeps its read lock until it is reset.
+    return (await this.all(sql, parameters))[0];
   }
 
   all(sql: string, parameters: SqlParameters = []): Promise<readonly Row[]> {
-    return this.#promise((settle) => {
+    return this.#step(sql, (statement, settle) => {
       const callback: RowsCallback = (error, rows) => settle(error, rows as readonly Row[]);
-      return this.#database.all(sql, ...parameters, callback);
+      statement.all(...parameters, callback);
     });
   }
 
   run(sql: string, parameters: SqlParameters = []): Promise<RunOutcome> {
-    return this.#promise((settle) => {
+    return this.#step(sql, (statement, settle) => {
       const callback: ResultCallback = function (error) {
-        settle(error, { changes: this?.changes ?? 0, lastId: this?.lastID ?? 0 });
+        settle(error, { changes: this.changes, lastId: this.lastID });
       };
-      return this.#database.run(sql, ...parameters, callback);
+      statement.run(...parameters, callback);
     });
   }
 
@@ -113,15 +116,51 @@ export class SqliteConnection {
     return this.#promise((settle) => this.#database.exec(sql, (error) => settle(error, undefined)));
   }
 
-  close(): Promise<void> {
-    return this.#promise((settle) => {
+  async close(): Promise<void> {
+    for (const prepared of await Promise.allSettled(this.#statements.values())) {
+      if (prepared.status === 'fulfilled') prepared.value.finalize();
+    }
+    this.#statements.clear();
+    await this.#promise<undefined>((settle) => {
       this.#database.close((error) => settle(error, undefined));
     });
   }
 
-  #promise<T>(
-    begin: (settle: (error: Error | null, value: T) => void) => Database | Statement | undefined,
-  ): Promise<T> {
+  async #step<T>(sql: string, begin: (statement: Statement, settle: Settle<T>) => void): Promise<T> {
+    const statement = await this.#prepare(sql);
+    try {
+      return await this.#promise((settle) => begin(statement, settle));
+    } catch (error) {
+      // A statement that failed may keep its lock until it is reset.
+      this.#forget(sql);
+      throw error;
+    }
+  }
+
+  #forget(sql: string): void {
+    void this.#statements
+      .get(sql)
+      ?.then((statement) => statement.finalize())
+      .catch(() => undefined);
+    this.#statements.delete(sql);
+  }
+
+  #prepare(sql: string): Promise<Statement> {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const preparing = this.#promise<Statement>((settle) => {
+      const statement: Statement = this.#database.prepare(sql, (error: Error | null) =>
+        settle(error, statement),
+      );
+    });
+    this.#statements.set(sql, preparing);
+    preparing.catch(() => this.#forget(sql));
+    const [oldest] = this.#statements.keys();
+    if (this.#statements.size > STATEMENTS && oldest !== undefined) this.#forget(oldest);
+    return preparing;
+  }
+
+  #promise<T>(begin: (settle: Settle<T>) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       begin((error, value) => (error === null ? resolve(value) : reject(sqliteError(error, this.file))));
     });
@@ -143,7 +182,7 @@ function flagsOf(sqlite3: typeof Sqlite3, mode: OpenMode): number {
 
 /**
  * What SQLite's failures mean to a caller. A broken constraint or a wrong statement stays SQLite's own error,
- * with `code` SQLITE_CONSTRAINT and so on: only who wrote the statement knows what it means.
+ * with `code` SQLITE_CONSTRAINT and so on: only the caller knows what it means.
  */
 function sqliteError(cause: Error, file: string): Error {
   const details = { path: file };
@@ -224,7 +263,7 @@ export async function untilUnlocked<T>(timeoutMs: number, step: () => Promise<T>
     } catch (error) {
       if (!isLocked(error) || performance.now() > deadline) throw error;
     }
-    // At random, so that those who wait do not come back all at once.
+    // At random, so that waiters do not all come back at once.
     await sleep(pause * (0.5 + Math.random()));
   }
 }

@@ -1,4 +1,4 @@
-// http -> auth -> hosts -> lists -> push -> fetcher, resolver -> remote-repository -> registry-client
+// http -> auth -> hosts -> lists -> push -> fetcher, resolver -> remote-repository -> registry-client -> open-registry
 export {
   type AuthConfig,
   type AuthFileOptions,
@@ -28,6 +28,7 @@ export { hostsFromDirectories, type HostsDirectoryOptions } from './hosts/hosts-
 export type { Pusher, PushOptions } from './push/pusher.js';
 export type { OpenContent } from './push/verified-source.js';
 export { referrersTag, type ReferrersOptions } from './lists/referrers.js';
+export { openRegistry, systemOptions, withRegistry } from './open-registry.js';
 export { RemoteRepository } from './remote-repository.js';
 export type { ConnectionOptions } from './http/http.js';
 export { isMisdescribed, type Resolver } from './resolver.js';

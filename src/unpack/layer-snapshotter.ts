@@ -113,11 +113,11 @@ export interface CheckedSnapshot {
   /** The key while it is active or a view, the name once it is committed. */
   readonly name: string;
   readonly kind: SnapshotKind;
-  readonly parentId?: number;
+  readonly parentId?: number | undefined;
   /** The names that its parent has; empty for one without a parent. */
   readonly parents: readonly string[];
   /** What it was verified to hold; absent where another program filled it. */
-  readonly chain?: { readonly chainId: Digest; readonly diffId: Digest };
+  readonly chain?: { readonly chainId: Digest; readonly diffId: Digest } | undefined;
   /** Whether this snapshotter made it, and can make it again. */
   readonly isOwn: boolean;
 }
@@ -175,7 +175,7 @@ export interface SweptSnapshots {
 export interface SweptDirectory {
   readonly path: string;
   /** What its content takes, in bytes, where that was measured before. */
-  readonly bytes?: number;
+  readonly bytes?: number | undefined;
 }
 
 export interface OrphanOptions extends Abortable {

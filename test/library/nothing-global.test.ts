@@ -11,7 +11,7 @@ const FILES: readonly string[] = readdirSync('src', { recursive: true, encoding:
 /** Where the environment is read, each as docs/library.md says. */
 const READS_ENVIRONMENT: readonly string[] = [
   'src/engine/default-root.ts',
-  'src/library/open-registry.ts',
+  'src/registry/open-registry.ts',
   'src/registry/auth/auth-file.ts',
   'src/registry/auth/credential-store.ts',
   // What tests kill it by.

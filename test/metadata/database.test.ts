@@ -189,6 +189,39 @@ describe('MetadataDatabase', () => {
     });
   });
 
+  it('answers beside a transaction with what was committed, and after it with what it wrote', async () => {
+    const database = await open();
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    await database.run(INSERT, ['before', 1, 2]);
+    const state = await database.state();
+    const writing = database.transaction(async (transaction) => {
+      await transaction.run(INSERT, ['within', 1, 2]);
+      expect(await transaction.all('SELECT id FROM leases')).toHaveLength(2);
+      await released;
+    });
+    expect(await ids(database)).toEqual(['before']);
+    release();
+    await writing;
+    expect(await ids(database)).toEqual(['before', 'within']);
+    expect(await database.state()).not.toBe(state);
+    // One write is done while another runs: what it wrote is seen on either connection.
+    const first = database.run(INSERT, ['first', 1, 2]);
+    const second = database.run(INSERT, ['second', 1, 2]);
+    await first;
+    expect(await ids(database)).toContain('first');
+    await second;
+  });
+
+  it('closes both connections once what was asked is answered', async () => {
+    const database = await open();
+    const writing = database.run(INSERT, ['written', 1, 2]);
+    const reading = database.all('SELECT id FROM leases');
+    await database.close();
+    await expect(Promise.all([writing, reading])).resolves.toHaveLength(2);
+    await expect(database.get('SELECT 1')).rejects.toThrow('closed');
+  });
+
   it('waits for another writer, and gives up with LOCKED', async () => {
     const holder = await open();
     const waiter = await open({ busyTimeoutMs: 50 });

@@ -5,7 +5,7 @@ import { verifiedContent } from '../../transfer/transports/verified-content.js';
 import { writeBytes } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
-import { ImageTransports } from '../images/image-transports.js';
+import { CommandTransports } from '../images/command-transports.js';
 import { parseBlobName } from '../images/opened-images.js';
 
 /** A blob that can be read, of which the size is known. */
@@ -21,7 +21,7 @@ export async function blobCommand(
   context: CommandContext,
 ): CommandResult {
   const { transport, digest } = parseBlobName(text);
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const { descriptor, open } = await findBlob(transport, digest, transports, context);
   const bytes = verifiedContent(descriptor, open, { signal: context.signal });
   await writeBytes(
@@ -35,7 +35,7 @@ export async function blobCommand(
 async function findBlob(
   transport: string,
   digest: Digest,
-  transports: ImageTransports,
+  transports: CommandTransports,
   context: CommandContext,
 ): Promise<FoundBlob> {
   const named = parseTransport(transport);
@@ -56,7 +56,7 @@ async function findBlob(
 async function blobAtRegistry(
   transport: string,
   digest: Digest,
-  transports: ImageTransports,
+  transports: CommandTransports,
   { signal }: CommandContext,
 ): Promise<FoundBlob> {
   const { repository } = await transports.source(transport);

@@ -3,8 +3,8 @@ import { fromBytePath, toBytePath } from '../../system/index.js';
 import { findPath, type FoundPath, type ViewedFile } from '../../unpack/index.js';
 import { writeBytes } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
-import { openViews } from '../images/open-views.js';
 import { OpenedImages } from '../images/opened-images.js';
+import { openViews } from '../images/open-views.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface CatFlags {

@@ -126,7 +126,7 @@ const HEAD = [
 
 const WIDTH = 100;
 
-/** What an option may be given, by what its help calls it; anything else is a word. */
+/** Sample values of options, by the placeholder in their help; other options take a word. */
 const SAMPLES: Readonly<Record<string, string>> = {
   bytes: '10M',
   'container:host:size': '0:100000:65536',
@@ -186,7 +186,7 @@ function sampleOf(option: Option, kind: OptionKind): string {
 
 type SettingValue = string | number | boolean | readonly string[] | null;
 
-/** What holds for one key. */
+/** The value that holds for one key. */
 export interface EffectiveValue {
   readonly key: string;
   /** As it is typed. */
@@ -200,7 +200,7 @@ export interface EffectiveValue {
   readonly hidden?: true;
 }
 
-/** What a registry may ask for: src/registry/http/retry.ts. */
+/** The default of src/registry/http/retry.ts. */
 const DEFAULT_MAX_RETRY_AFTER_SECONDS = 120;
 
 const DEFAULT: Origin = { from: 'default' };
@@ -223,7 +223,7 @@ async function globalValues(program: Command, context: CommandContext): Promise<
     const long = option.long ?? '';
     const origin = origins.get(key) ?? DEFAULT;
     if (key === 'creds') return [credsValue(context, { key, long, origin })];
-    // It is told where it is said: of the others there is nothing to tell.
+    // Only a file that was named has a value to show.
     if (key === 'config' && origin.from !== 'default')
       return [{ key, long, value: pathOf(program.getOptionValue('config')), origin }];
     if (refusalOf('', option) !== undefined) return [];
@@ -308,7 +308,7 @@ function unsetValue(option: Option): SettingValue {
   return kindOf(option) === 'switch' ? option.negate : null;
 }
 
-/** What the parser made of it; where that is more than text, what it was made of. */
+/** The parsed value; where that is more than text, the text. */
 function settingValue({ value, texts = [] }: GivenValue): SettingValue {
   if (Array.isArray(value)) {
     const made = value.filter((one) => typeof one === 'string');
@@ -411,7 +411,7 @@ export function settingInfo({ key, long, value, origin, found, hidden }: Effecti
 }
 
 const UNITS = ['T', 'G', 'M', 'K'] as const;
-/** What is smaller is read more easily as it is. */
+/** Smaller numbers are read more easily without a unit. */
 const LEAST_WITH_UNIT = 64 * 1024;
 
 /** Exact: a size with a unit only where that says all of it. */

@@ -9,7 +9,7 @@ export interface ContentCount {
   readonly bytes: number;
 }
 
-/** What a copy did, in numbers. */
+/** The work of a copy, in numbers. */
 export type CopyCounts = Readonly<Record<Exclude<ContentOutcome, 'left-out'>, ContentCount>>;
 
 /** Of an image and all that refers to it. */
@@ -57,7 +57,7 @@ function allContents(report: CopyReport): CopyReport['contents'] {
   return [...report.contents, ...report.referrers.flatMap(allContents)];
 }
 
-/** What commands that copy images have in common. */
+/** The flags of all commands that copy images. */
 export interface CopyFlags {
   readonly all?: boolean;
   readonly platform?: readonly string[];
@@ -69,7 +69,7 @@ export interface CopyFlags {
 }
 
 /**
- * What the options ask for.
+ * The choices of platforms and referrers that the options make.
  *
  * @param byDefault the platforms where no option names any
  * @throws {LandfallError} INVALID_CONFIG for options that exclude each other

@@ -2,17 +2,16 @@ import { LandfallError } from '../../errors.js';
 import { familiarReference, parseReference } from '../../spec/index.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
-import { copyResolved } from '../../transfer/copy/copy.js';
-import { resolveSource } from '../../transfer/copy/resolve-source.js';
+import { copyNamed } from '../../transfer/copy/copy.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImageTransports, type ImageTransportsOptions } from '../images/image-transports.js';
+import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';
-import { openCopyDisplay } from '../progress/copy-display.js';
+import { openCopyDisplay } from '../progress/event-display.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface CopyCommandFlags extends CopyFlags {
@@ -45,16 +44,13 @@ export async function copyCommand(
   return 0;
 }
 
-export interface CopyImageFlags extends CopyFlags, ImageTransportsOptions {
-  readonly dryRun?: boolean;
-  readonly recheck?: boolean;
-  readonly quiet?: boolean;
+interface CopyImageFlags extends Omit<CopyCommandFlags, 'srcCreds' | 'destCreds'>, CommandTransportsOptions {
   /** Without one, no signature is asked for. */
   readonly policy?: PolicyFile | undefined;
 }
 
 /** Copies one image between two places as they are typed. */
-export async function copyImage(
+async function copyImage(
   source: string,
   destination: string,
   flags: CopyImageFlags,
@@ -62,27 +58,20 @@ export async function copyImage(
 ): Promise<CopyReport> {
   const choice = copyChoice(flags, 'one');
   const { dryRun = false, recheck = false, quiet = false, policy } = flags;
-  const { concurrency } = context.settings;
-  const { signal } = context;
-  await using transports = new ImageTransports(context, flags);
-  const { repository: from, from: name } = await transports.source(source);
-  // Before the destination, which may be made by being opened.
-  const resolved = await resolveSource(from, name, { signal });
-  const { transport, repository: to, tag } = await transports.destination(destination);
-  refuseDryArchive(transport.kind, dryRun);
+  const { settings, signal } = context;
+  if (dryRun && parseTransport(destination).kind === 'archive') throw dryArchive();
+  await using transports = new CommandTransports(context, flags);
   const display = openCopyDisplay(context, { quiet });
+  const session = new CopySession({
+    dryRun,
+    recheck,
+    policy,
+    signal,
+    concurrency: settings.concurrency,
+    onEvent: (event) => display.show(event),
+  });
   try {
-    const session = new CopySession({
-      dryRun,
-      recheck,
-      policy,
-      signal,
-      concurrency,
-      onEvent: (event) => display.show(event),
-    });
-    const report = await copyResolved(from, to, { ...choice, from: name, resolved, tag }, session);
-    if (!dryRun) await transport.finish({ signal });
-    return report;
+    return await copyNamed(transports, { ...choice, source, destination }, session);
   } finally {
     display.finish();
   }
@@ -94,9 +83,8 @@ function isStandardOutput(destination: string): boolean {
 }
 
 /** An archive is written anew each time, so that there is nothing to compare with. */
-function refuseDryArchive(kind: string, dryRun: boolean): void {
-  if (!dryRun || kind !== 'archive') return;
-  throw invalidConfig('an archive is written whole each time, so --dry-run says nothing', {
+function dryArchive(): LandfallError {
+  return invalidConfig('an archive is written whole each time, so --dry-run says nothing', {
     hint: 'Leave out --dry-run, or name another destination.',
   });
 }
@@ -136,7 +124,7 @@ function destinationOf(text: string): string {
   return `docker://${familiarReference(parseReference(text, { defaultTag: true }))}`;
 }
 
-/** What a copy did, in a few lines. */
+/** The work of a copy, in a few lines. */
 export function renderCopy(report: CopyReport): string {
   const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
   const info: [string, string][] = [['digest', target.digest]];

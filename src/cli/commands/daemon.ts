@@ -6,9 +6,8 @@ import {
   type DaemonOptions,
   type EndedPull,
   type LeftLayer,
+  openTracing,
   parseSocketAddress,
-  type Tracing,
-  wantsTracing,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
@@ -65,7 +64,7 @@ export const DEFAULT_PROGRESS_TIMEOUT = '5m';
 const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
 /**
- * How long pulls under way may go on when it is stopped, in milliseconds: less than an interrupted command
+ * Pulls under way may go on for so long when it is stopped, in milliseconds: less than an interrupted command
  * may take.
  */
 const PATIENCE_MS = 10_000;
@@ -73,7 +72,7 @@ const PATIENCE_MS = 10_000;
 /** So many hosts can be tried before a pull that makes no progress is given up. */
 const HOSTS_TRIED = 4;
 
-/** What the flags ask for, read before anything is opened. */
+/** The flags, read before anything is opened. */
 interface DaemonPlan {
   readonly socket: string;
   /** Paths of sockets. */
@@ -116,7 +115,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
         failover: failoverWithin(plan.progressTimeoutMs),
         authFiles: [...(flags.pullSecrets ?? []).map((file) => resolve(file)), KUBELET_AUTH_FILE],
       });
-      await using tracing = await openTracing(context);
+      await using tracing = await openTracing(env, { version: version() });
       const daemon = await Daemon.start({
         ...daemonOptions(flags, plan, context, metrics),
         ...policies,
@@ -149,7 +148,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
   );
 }
 
-/** What images are held against: the daemon's own policy, and those of namespaces. */
+/** The policies that images are held against: the daemon's own, and those of namespaces. */
 type Policies = Pick<DaemonOptions, 'policy' | 'policies'>;
 
 async function policiesOf({ policyDir }: DaemonFlags, context: CommandContext): Promise<Policies> {
@@ -207,14 +206,14 @@ function daemonOptions(
     onEnded: (ended) => log.info(endLine(ended), endFields(ended)),
     onRemoved: (removed) => metrics.removed(removed),
     onError: (method, error) => {
-      // Of a pull that is told where it ends.
+      // A pull that the policy refused is logged where it ends, too.
       if (error instanceof TrustError) log.warn(`${method}: ${messageOf(error)}`);
       else log.debug(`${method}: ${messageOf(error)}`);
     },
   };
 }
 
-/** What is told of a daemon that serves: of its policy the path, where one is there. */
+/** The answer of a daemon that serves: of its policy the path, where there is a policy. */
 type Emitted = DaemonPlan & Pick<Policies, 'policies'> & { readonly policy: string | undefined };
 
 /** @param metricsAt `HOST:PORT` */
@@ -243,13 +242,6 @@ function announce(
   });
 }
 
-/** Loaded only where it is wanted, since it is large. */
-async function openTracing({ env }: CommandContext): Promise<Tracing | undefined> {
-  if (!wantsTracing(env)) return undefined;
-  const { Tracing: Wanted } = await import('../../daemon/observe/tracing.js');
-  return new Wanted({ version: version() });
-}
-
 /**
  * A mirror that does not answer is left in time for the next host to be asked before the pull counts as
  * stalled.
@@ -260,7 +252,7 @@ function failoverWithin(progressTimeoutMs: number): FailoverOptions {
   return { firstByteMs, windowMs: Math.min(10_000, progressTimeoutMs / HOSTS_TRIED) };
 }
 
-/** What the log has of a pull that has ended, for programs. */
+/** The log's fields of a pull that has ended, for programs. */
 export function endFields({ id, reference, durationMs, outcome, progress }: EndedPull): LogFields {
   return {
     pull: id,

@@ -3,12 +3,12 @@ import { LandfallError } from '../../errors.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { printable } from '../format/text.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
-import { ImageTransports } from '../images/image-transports.js';
+import { CommandTransports } from '../images/command-transports.js';
 import { type Outcome, outcomeOf, reportFailures } from '../output/several.js';
 
 /** Deletes tags, or manifests by their digests, at registries or in layouts. */
 export async function deleteCommand(names: readonly string[], context: CommandContext): CommandResult {
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const outcomes: Outcome<undefined>[] = [];
   // One after the other: of two tags of one image the second may be all that keeps it.
   for (const name of names)
@@ -29,7 +29,7 @@ export async function deleteCommand(names: readonly string[], context: CommandCo
 
 async function deleteImage(
   name: string,
-  transports: ImageTransports,
+  transports: CommandTransports,
   { signal }: CommandContext,
 ): Promise<undefined> {
   const named = parseTransport(name);

@@ -12,7 +12,7 @@ export async function dfCommand(context: CommandContext): CommandResult {
   answer(context, usage, () =>
     renderDiskUsage(usage, {
       width: Math.min(stdout.columns ?? WIDEST, WIDEST),
-      // What is piped is read by other programs, or later and elsewhere.
+      // Piped output is read by other programs, or later and elsewhere.
       unicode: stdout.isTTY === true && showsUnicode(env),
       color: wantsColor(stdout, env),
     }),
@@ -35,7 +35,7 @@ interface Part {
   readonly color?: 'green' | 'cyan' | 'yellow' | 'magenta';
 }
 
-/** What a store takes as a table, and below it a bar of the file system that it lies on. */
+/** The space that a store takes as a table, and below it a bar of the file system that it lies on. */
 export function renderDiskUsage(usage: DiskUsage, options: RenderDiskUsageOptions): string {
   return `${tableOf(usage, options)}\n${barOf(usage, options)}`;
 }

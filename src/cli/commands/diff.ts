@@ -4,8 +4,8 @@ import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { formatSize, printable } from '../format/text.js';
-import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
+import { openViews } from '../images/open-views.js';
 
 export interface DiffFlags {
   readonly platform?: string;
@@ -69,7 +69,7 @@ export interface DiffSide {
   readonly layer?: string;
 }
 
-/** How many there are of a kind of change. */
+/** The number of changes of a kind. */
 interface Tally {
   count: number;
   /** Bytes of the files, as they are after the change; of what is removed, as they were before it. */

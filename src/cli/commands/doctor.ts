@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { ContainerdReport } from '../../daemon/index.js';
+import { checkContainerd, type ContainerdReport } from '../../daemon/index.js';
 import { diagnose, type DiagnosedCapability } from '../../engine/upkeep/doctor.js';
 import type { HostConfig } from '../../registry/index.js';
 import { parseReference } from '../../spec/index.js';
@@ -44,7 +44,7 @@ export async function doctorCommand(flags: DoctorFlags, context: CommandContext)
   return 0;
 }
 
-/** What a terminal has no room for is told below, of what is missing only. */
+/** Consequences that a terminal has no room for stand below, for missing capabilities only. */
 function capabilityTable(capabilities: readonly DiagnosedCapability[], width: number | undefined): string {
   const columns = [
     { title: 'CAPABILITY' },
@@ -70,7 +70,7 @@ function capabilityTable(capabilities: readonly DiagnosedCapability[], width: nu
   return consequences.length === 0 ? narrow : `${narrow}\n${consequences.join('')}`;
 }
 
-/** What to do about what is missing, once where it serves several. */
+/** The remedies for missing capabilities, each once where it serves several. */
 function remedies(capabilities: readonly DiagnosedCapability[]): string {
   const byHint = new Map<string, string[]>();
   for (const { name, hint } of capabilities) {
@@ -80,7 +80,7 @@ function remedies(capabilities: readonly DiagnosedCapability[]): string {
   return lines.length === 0 ? '' : `\n${lines.join('')}`;
 }
 
-/** What is asked of images before they are used. */
+/** The requirements on images before they are used. */
 interface PolicyInfo {
   readonly file: string;
   readonly origin: FoundPolicy['origin'];
@@ -110,10 +110,8 @@ function policyLine(info: PolicyInfo | undefined): string {
     : `signatures: ${file} says which are needed`;
 }
 
-/** What a containerd's configuration lacks for landfall to be its snapshotter. containerd is not asked. */
+/** The lines that a containerd's configuration lacks for landfall to be its snapshotter. */
 async function showContainerd(file: string | true, context: CommandContext): CommandResult {
-  // Alone, since the rest of the daemon with its gRPC is not needed.
-  const { checkContainerd } = await import('../../daemon/containerd/check-containerd.js');
   const report = await checkContainerd(file === true ? CONTAINERD_CONFIG : resolve(file), {
     root: context.settings.root,
     idMappedMounts: (await probeSystem(context.settings.root)).idMappedMounts,
@@ -122,7 +120,7 @@ async function showContainerd(file: string | true, context: CommandContext): Com
   return report.complete ? 0 : INCOMPLETE;
 }
 
-/** Where content of a registry would be asked for, in that order. Nobody is asked. */
+/** The hosts that would be asked for content of a registry, in that order. No request is made. */
 async function showHosts(text: string, context: CommandContext): CommandResult {
   const { registry } = parseReference(text.replace(/^docker:\/\//, ''));
   await using client = await openRegistry(context, [text]);
@@ -159,7 +157,7 @@ function infoOf(host: HostConfig) {
   };
 }
 
-/** What a containerd's configuration lacks, as lines that can be put into it. */
+/** The lines that a containerd's configuration lacks, as they can be put into it. */
 export function renderContainerd({ file, version, missing }: ContainerdReport): string {
   if (missing.length === 0) return `${printable(file)} has all that landfall needs as a snapshotter\n`;
   const lines = [`${printable(file)}, of version ${version}, lacks:`];

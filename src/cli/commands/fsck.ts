@@ -158,7 +158,7 @@ function verdictOf({ problems, sound }: FsckReport): string {
   return `${said}. Pull the images again, or remove them\n`;
 }
 
-/** What the new database has, then what was lost and what could not be known. */
+/** The content of the new database, then the losses, then the parts that could not be known. */
 export function renderRebuild(report: RebuildReport): string {
   const { images, blobs, snapshots, database, durationMs } = report;
   const found = [

@@ -27,7 +27,7 @@ export async function gcCommand(flags: GcFlags, context: CommandContext): Comman
   return 0;
 }
 
-/** The images by name, since somebody gave them one; of the rest how much it is. */
+/** Images by name, since names were given by people; of the rest how much it is. */
 function renderReport(report: GarbageReport): string {
   const { dryRun, images, blobs, snapshots, partials, uploads, freed } = report;
   const what = [

@@ -44,7 +44,7 @@ export function renderImages(images: readonly ImageSummary[], now: Date, options
       { title: 'PINNED' },
       { title: 'CREATED', optional: true },
       { title: 'LAST USED', optional: true },
-      // Where there are no such images, nobody need read of them.
+      // Without such images the column would be empty.
       ...(somewhereElse ? [{ title: 'ADDITIONAL ROOT', shrinks: true }] : []),
     ],
     images.map((image) => {
@@ -67,7 +67,7 @@ export function renderImages(images: readonly ImageSummary[], now: Date, options
   );
 }
 
-/** What of an image can be filtered by. */
+/** The properties of an image that filters look at. */
 export interface FilteredImage {
   /** Canonical. */
   readonly name: string;

@@ -77,7 +77,7 @@ async function describe(
     repository,
     content,
     isLocal: !isRemote,
-    // What refers to other platforms is theirs.
+    // Referrers of other platforms are not shown.
     platform: image.platform,
     signal: context.signal,
     onWarning: (message) => context.log.warn(message),
@@ -211,7 +211,7 @@ function pairs(title: string, record: Readonly<Record<string, string>>): (readon
   );
 }
 
-/** What `inspect` tells of an image; the JSON output has these keys. */
+/** The answer of `inspect`; the JSON output has these keys. */
 export interface ImageInfo {
   readonly name: string;
   /** Of the target: an index where the name leads to one. */
@@ -237,9 +237,9 @@ export interface ImageInfo {
   /** The steps of the build, the first one first; empty where the config tells of none. */
   readonly history: readonly StepInfo[];
   readonly annotations: Readonly<Record<string, string>>;
-  /** What refers to the image or to its manifest, as far as its place knows. */
+  /** The referrers of the image and of its manifest, as far as its transport knows them. */
   readonly referrers: readonly ReferrerInfo[];
-  /** What of signature policies it was found to meet; empty in a layout, which remembers nothing. */
+  /** The requirements of signature policies that it met; empty in a layout, which remembers nothing. */
   readonly signatures: readonly SignatureInfo[];
 }
 
@@ -275,9 +275,9 @@ export interface ReferrerInfo {
   readonly tag: string | undefined;
 }
 
-/** That the image had a signature that a policy asked for. */
+/** A signature of the image that a policy asked for. */
 export interface SignatureInfo extends Omit<Verification, 'requirement' | 'identity' | 'verifiedAt'> {
-  /** What the signature says that it is for. */
+  /** The name that was signed. */
   readonly identity: string | undefined;
   /** RFC 3339. */
   readonly verifiedAt: string;
@@ -320,7 +320,7 @@ export interface ImageInfoOptions {
   /** Those that are here; undefined at a registry. */
   readonly platforms: readonly Platform[] | undefined;
   readonly verifications: readonly Verification[];
-  /** What the store has of the layers, in their order; absent elsewhere. */
+  /** The layers in the store, in their order; absent elsewhere. */
   readonly presence?: readonly LayerPresence[] | undefined;
   /** The image with what refers to it; of its manifests, only those of the platform need be there. */
   readonly graph?: GraphNode | undefined;

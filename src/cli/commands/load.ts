@@ -15,7 +15,7 @@ import { answer, type CommandContext, type CommandResult } from '../output/comma
 import { copyCounts, omittedJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { policyOf, withStore } from '../images/with-store.js';
-import { openCopyDisplay } from '../progress/copy-display.js';
+import { openCopyDisplay } from '../progress/event-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
 
@@ -148,7 +148,7 @@ export function renderLoaded({ archive, images }: LoadedImages): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** What is not there of an image, for people; undefined where nothing is missing. */
+/** The missing parts of an image, for people; undefined where nothing is missing. */
 export function whatIsAbsent({ missing, leftOut }: LoadedImage): string | undefined {
   const parts = [
     ...(missing.length === 0 ? [] : [`the archive lacks ${omittedNames(missing)}`]),

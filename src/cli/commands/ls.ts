@@ -5,8 +5,8 @@ import { entryOf, findPath, type TreeEntry, walkTree } from '../../unpack/index.
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, longColumns, nameWithTarget, nodeInfo, pathInfo } from './tree-entry-info.js';
 import { printable } from '../format/text.js';
-import { openViews } from '../images/open-views.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
+import { openViews } from '../images/open-views.js';
 import { writeAll } from '../output/bytes-output.js';
 
 export interface LsFlags {
@@ -96,7 +96,7 @@ async function* longLines(entries: () => AsyncIterable<Listed>): AsyncGenerator<
   }
 }
 
-/** What the listing is of. */
+/** The image or layer that is listed. */
 function sourceInfo(opened: OpenedLayers): object {
   const { name } = opened;
   if (opened.kind === 'layer') return { name, layer: opened.layer.descriptor.digest };

@@ -6,7 +6,7 @@ import type { CommandContext } from '../output/command-context.js';
 import { credentialsFor } from '../images/open-registry.js';
 import { type Outcome, outcomeOf } from '../output/several.js';
 
-/** What a pull is asked to do, by this process or by the daemon. */
+/** The work of a pull, by this process or by the daemon. */
 export interface PullPlan {
   readonly platform: Platform | undefined;
   readonly allPlatforms: boolean;

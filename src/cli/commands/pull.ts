@@ -1,3 +1,4 @@
+import { findDaemon } from '../../daemon/index.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { pull } from '../../engine/pull/pull.js';
@@ -80,7 +81,7 @@ export async function pullCommand(
     const watched = watch(display, recorder, context);
     outcomes = await pullAll(references, plan, { ...watched, sync: flags.sync, requests }, context);
   } catch (error) {
-    // What is wrong before the first of them has begun is wrong with all of them.
+    // A failure before the first of them has begun is a failure of all.
     for (const reference of references) recorder.failed(canonical(reference), 'failed', messageOf(error));
     throw error;
   } finally {
@@ -92,7 +93,7 @@ export async function pullCommand(
   return reportFailures(outcomes, context);
 }
 
-/** Who is told what the pulls do, and that one of them failed. */
+/** Takes the events of the pulls, and their failures. */
 interface Watched {
   readonly emit: (event: PullEvent) => void;
   readonly failed: (reference: string, error: unknown) => void;
@@ -134,15 +135,12 @@ async function pullAll(
 ): Promise<Outcome<PullResult>[]> {
   const policy = await foundPolicy(context);
   const asksDaemon = context.settings.daemonMayPull && sync === undefined && mayBeDaemons(policy);
-  const daemon = asksDaemon
-    ? await (await import('../../daemon/daemon-file.js')).findDaemon(context.settings.root)
-    : undefined;
+  const daemon = asksDaemon ? await findDaemon(context.settings.root) : undefined;
   if (daemon !== undefined) {
     const { pullByDaemon } = await import('./pull-by-daemon.js');
     return await pullByDaemon(daemon, references, { ...plan, emit, failed }, context);
   }
   const { settings, signal } = context;
-  const { platform, ...work } = plan;
   const { concurrency } = settings;
   const budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
   await using registry = await openRegistry(
@@ -156,9 +154,8 @@ async function pullAll(
         store,
         registry,
         reference,
-        ...work,
-        ...(platform === undefined ? {} : { platform }),
-        ...(policy === undefined ? {} : { policy: policy.file }),
+        ...plan,
+        policy: policy?.file,
         budget,
         signal,
         onEvent: emit,
@@ -218,13 +215,13 @@ function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): s
   return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
 }
 
-/** What became of a pull, and how long each part of it took. */
+/** The result of a pull, and how long each part of it took. */
 export interface PullReport {
   readonly result: PullResult;
   readonly timed: TimedPull;
   /** Bytes of the layers' blobs that it did not have to bring. */
   readonly bytesReused: number;
-  /** What it waited for the longest. */
+  /** The step that it waited for the longest. */
   readonly slowest: PullStep | undefined;
 }
 
@@ -247,7 +244,7 @@ export function pullReportJson({ result, timed, bytesReused, slowest }: PullRepo
     layers: layers.map((layer, at) => ({ ...layer, ...layerTimes(timedLayers.get(at + 1)) })),
     bytesReused,
     durationMs: Math.round(lengthOf(timed)),
-    ...(slowest === undefined ? {} : { slowest: slowestJson(slowest) }),
+    slowest: slowest && slowestJson(slowest),
   };
 }
 
@@ -255,7 +252,8 @@ function slowestJson(step: PullStep): object {
   const { kind, layer } = step;
   return {
     step: stepName(kind),
-    ...(layer === undefined ? {} : { layer: layer.number, digest: layer.digest }),
+    layer: layer?.number,
+    digest: layer?.digest,
     durationMs: Math.round(lengthOf(step)),
   };
 }
@@ -276,8 +274,7 @@ function layerTimes(layer: TimedLayer | undefined): object {
 }
 
 /**
- * What a pull did, in a few lines: what is here now, how much of it is new, what it took and what took
- * longest.
+ * A pull in a few lines: the image, how much of it is new, the time that it took, and the longest step.
  */
 export function renderPullSummary(report: PullReport): string {
   const { result } = report;
@@ -292,7 +289,7 @@ export function renderPullSummary(report: PullReport): string {
   return `${printable(result.reference)}\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }
 
-/** What several pulls did together, in two lines at most; nothing where there was only one. */
+/** Several pulls together, in two lines at most; nothing for a single one. */
 export function renderPullTotal(reports: readonly PullReport[], asked: number): string {
   if (asked < 2 || reports.length === 0) return '';
   const results = reports.map(({ result }) => result);

@@ -15,7 +15,7 @@ import type { EventDisplay } from '../progress/event-display.js';
 import { LiveLines } from '../progress/live-lines.js';
 import { canDraw, columnsOf, rowsOf, showsUnicode, tableWidth } from '../output/terminal.js';
 
-/** What the daemon of the root pulls at the moment; with `--watch`, until it is interrupted. */
+/** The pulls of the root's daemon at the moment; with `--watch`, until it is interrupted. */
 export async function pullsCommand(
   { watch = false }: { readonly watch?: boolean },
   context: CommandContext,

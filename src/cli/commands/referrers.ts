@@ -1,15 +1,10 @@
 import { type Referrer, referrerTree } from '../../engine/images/referrer-tree.js';
-import {
-  type Descriptor,
-  type Digest,
-  formatReference,
-  repositoryName,
-  shortDigest,
-} from '../../spec/index.js';
+import { type Descriptor, formatReference, repositoryName } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { branches, drawTree, formatSize, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseRegistryName } from './tags.js';
+import { alignedLines, type TreeLine } from './tree.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';
 
 /** Shows what refers to an image at its registry, and what refers to that. */
@@ -64,22 +59,12 @@ export function renderReferrers(
   if (referrers.length === 0) return `${root}\nnothing refers to it\n`;
   const drawn = drawTree(referrers, (one) => one.referrers, branches({ unicode }));
   const lines = [...drawn].map(({ node, branch }) => lineOf(node, branch));
-  const width = Math.max(...lines.map(({ title }) => title.length));
-  const sizes = Math.max(...lines.map(({ size }) => size.length));
-  const draw = (shown: (digest: Digest) => string): string[] =>
-    lines.map(({ title, digest, size, created }) =>
-      [title.padEnd(width), shown(digest), size.padStart(sizes), created].join('  ').trimEnd(),
-    );
-  const whole = draw((digest) => digest);
-  // A terminal would break them in two, and then it is no tree.
-  const isTooWide = limit !== undefined && whole.some((line) => line.length > limit);
-  const text = isTooWide ? draw(shortDigest) : whole;
-  return `${[root, ...text].join('\n')}\n`;
+  return `${[root, ...alignedLines(lines, limit)].join('\n')}\n`;
 }
 
 /** Its title is the branches and the type. */
-function lineOf({ descriptor }: Referrer, branch: string) {
+function lineOf({ descriptor }: Referrer, branch: string): TreeLine {
   const { artifactType = '', mediaType, digest, size, annotations } = descriptor;
   const title = `${branch}${printable(artifactType === '' ? mediaType : artifactType)}`;
-  return { title, digest, size: formatSize(size), created: printable(annotations?.[CREATED] ?? '') };
+  return { title, digest, size: formatSize(size), notes: printable(annotations?.[CREATED] ?? '') };
 }

@@ -1,16 +1,15 @@
 import { mapLimited } from '../../concurrency/index.js';
-import { isDigest } from '../../spec/index.js';
 import { ArchiveDestination } from '../../transfer/transports/archives/archive-destination.js';
 import type { ArchiveFormat } from '../../transfer/transports/archives/archive.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
-import { copy } from '../../transfer/copy/copy.js';
+import { copyIntoArchive } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, formatSize, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { ImageTransports } from '../images/image-transports.js';
-import { openCopyDisplay } from '../progress/copy-display.js';
+import { CommandTransports } from '../images/command-transports.js';
+import { openCopyDisplay } from '../progress/event-display.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
 
@@ -39,7 +38,7 @@ export async function saveCommand(
     splitBytes: split,
     signal,
   });
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const display = openCopyDisplay(context, { quiet });
   let outcomes: readonly Outcome<CopyReport>[];
   try {
@@ -49,11 +48,8 @@ export async function saveCommand(
       onEvent: (event) => display.show(event),
     });
     const choice = copyChoice(flags, 'present');
-    const add = async (reference: string): Promise<CopyReport> => {
-      const { repository, from } = await transports.source(reference);
-      const tag = from === '' || isDigest(from) ? undefined : from;
-      return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
-    };
+    const add = (source: string): Promise<CopyReport> =>
+      copyIntoArchive(transports, { ...choice, source, archive }, session);
     // All of them, whatever becomes of one.
     outcomes = await mapLimited(references, CONCURRENCY, (one) => outcomeOf(one, () => add(one)));
     // An archive that lacks what was asked for would be found out only where nothing can be done about it.

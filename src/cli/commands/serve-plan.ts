@@ -30,7 +30,7 @@ export interface ServeFlags extends PullThroughFlags {
   readonly metrics?: string;
 }
 
-/** What the flags ask for, read before anything is opened. */
+/** The flags, read before anything is opened. */
 export interface ServePlan {
   readonly at: ListenAt;
   readonly writable: boolean;

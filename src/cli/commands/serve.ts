@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { OciLayout } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
@@ -63,7 +62,7 @@ export async function serveCommand(
     return await serveUntilAborted({ source, page, what: directory, plan, access }, context);
   }
   return await withStore(context, async (store) => {
-    const discarded = discardedBlobs(store);
+    const { discarded } = store;
     await using registry = await openRegistry(context, await discarded.sources());
     const local = sourceOfStore(store, registry, { signal: context.signal, writable: plan.writable });
     await using mirror =
@@ -146,7 +145,7 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
   return EXIT_CODES.ABORTED;
 }
 
-/** Who listens beyond this machine is told of what everybody there can do. */
+/** A server that listens beyond this machine warns of what all clients there can do. */
 function warnOfOpenDoors(
   { plan, access }: Pick<Served, 'plan' | 'access'>,
   address: string,
@@ -163,7 +162,7 @@ function warnOfOpenDoors(
   }
 }
 
-/** Who may come in, and how a server shows that it is itself. */
+/** Which users have access, and how a server proves its identity. */
 export interface ServeAccess extends Disposable {
   readonly access: Access | undefined;
   readonly tls: TlsFiles | undefined;
@@ -172,7 +171,8 @@ export interface ServeAccess extends Disposable {
 }
 
 /**
- * What the options say of that. Both files are read again when they change, the certificate on SIGHUP too.
+ * The access that the options ask for. Both files are read again when they change, the certificate on SIGHUP
+ * too.
  *
  * @throws LandfallError INVALID_CONFIG
  */
@@ -222,7 +222,7 @@ export function requestLogger(log: Log): (request: ServedRequest) => void {
   };
 }
 
-/** Without its query, which may hold what is nobody's business. */
+/** Without its query, which may hold a secret. */
 function printablePath(path: string): string {
   return path.split('?', 1)[0] ?? '';
 }

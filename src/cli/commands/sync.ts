@@ -31,8 +31,7 @@ import {
 import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
-import type { EventDisplay } from '../progress/event-display.js';
-import { openSyncDisplay } from '../progress/sync-display.js';
+import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';
 import { type Outcome, reportFailures } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';
@@ -114,7 +113,7 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** Before anything is done: nobody is to find out after an hour that nothing was deleted. */
+/** Before anything is done: an hour later the refusal would come too late. */
 function refuseToAsk(
   { prune = false, yes = false, dryRun = false }: SyncFlags,
   context: CommandContext,
@@ -227,7 +226,7 @@ function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
   ];
 }
 
-/** What of a run is not in its result. */
+/** The parts of a run that are not in its result. */
 export interface SyncRun {
   readonly file: string;
   readonly startedAt: Date;
@@ -237,13 +236,13 @@ export interface SyncRun {
   readonly shard: string | undefined;
 }
 
-/** A JSON object; what is in it besides is told in docs/json-output.md. */
+/** A JSON object; docs/json-output.md has its other keys. */
 export interface SyncReport {
   readonly [key: string]: unknown;
   readonly images: readonly object[];
 }
 
-/** How many images there are of each outcome, and how much was moved. */
+/** The number of images of each outcome, and the bytes that were moved. */
 type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
 
 function syncTotals({ images, pruned }: SyncResult): SyncTotals {
@@ -269,7 +268,7 @@ export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
     startedAt: startedAt.toISOString(),
     finishedAt: finishedAt.toISOString(),
     dryRun,
-    ...(shard === undefined ? {} : { shard }),
+    shard,
     totals: syncTotals(result),
     failures: result.failures.map(({ subject, error }) => ({ subject, error: errorInfo(error) })),
     pruned: result.pruned.map(prunedJson),
@@ -290,25 +289,19 @@ export async function writeSyncReport(file: string, report: SyncReport): Promise
 }
 
 function imageJson(image: SyncedImage): object {
-  const { source, destination, name, target, outcome, bytes, contents, omitted, referrers, error } = image;
-  const { signatures } = image;
+  const { source, destination, name, target, error, ...rest } = image;
+  const { outcome, bytes, contents, omitted, referrers, signatures } = rest;
   return {
-    source,
-    destination,
-    name,
-    ...(target === undefined ? {} : { digest: target.digest, mediaType: target.mediaType }),
-    outcome,
-    bytes,
-    contents,
-    omitted,
-    referrers,
-    ...(signatures === undefined ? {} : { signatures }),
-    ...(outcome === 'failed' ? { error: errorInfo(error) } : {}),
+    ...{ source, destination, name },
+    digest: target?.digest,
+    mediaType: target?.mediaType,
+    ...{ outcome, bytes, contents, omitted, referrers, signatures },
+    error: outcome === 'failed' ? errorInfo(error) : undefined,
   };
 }
 
 function prunedJson({ destination, digest, outcome, error }: PrunedTag): object {
-  return { destination, digest, outcome, ...(error === undefined ? {} : { error: errorInfo(error) }) };
+  return { destination, digest, outcome, error: error === undefined ? undefined : errorInfo(error) };
 }
 
 const COLUMNS: readonly TableColumn[] = [
@@ -320,7 +313,7 @@ const COLUMNS: readonly TableColumn[] = [
 ];
 
 /**
- * What became of each image: all of them in a run that only looks, else those that were not there already.
+ * The outcome of each image: of all in a dry run, else of those that were not there already.
  */
 export function renderSync(
   result: SyncResult,
@@ -340,7 +333,7 @@ export function renderSync(
   return [table, ...pruned, ...unpruned, totalLine(result)].join('');
 }
 
-/** What is about to be deleted. */
+/** The tags that are about to be deleted. */
 export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
   return renderTable(
     [{ title: 'TO DELETE' }, { title: 'DIGEST' }],

@@ -6,7 +6,7 @@ import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
 import { formatSize, printable } from '../format/text.js';
-import { ImageTransports } from '../images/image-transports.js';
+import { CommandTransports } from '../images/command-transports.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';
@@ -40,7 +40,7 @@ async function tagInStore(source: string, name: string, context: CommandContext)
 async function tagAtRegistry(source: string, to: Reference, context: CommandContext): Promise<Tagged> {
   const { signal } = context;
   const name = formatReference(to);
-  await using transports = new ImageTransports(context);
+  await using transports = new CommandTransports(context);
   const { repository: from, from: tagOrDigest } = await transports.source(source);
   const target = await resolveSource(from, tagOrDigest, { signal });
   const { repository, tag } = await transports.destination(`docker://${name}`);
@@ -62,7 +62,7 @@ function remoteTag({ registry, repository }: Reference, text: string): Reference
 }
 
 export function rmiCommand(names: readonly string[], context: CommandContext): CommandResult {
-  // What two images share is freed with the second.
+  // Content that two images share is freed with the second.
   return eachInStore(names, context, {
     act: (store, name) => removeImage(store, name),
     json: (removed) => removed,
@@ -86,7 +86,7 @@ function setPinned(names: readonly string[], wanted: boolean, context: CommandCo
   });
 }
 
-/** What is done to each of several images, and what is answered of it. */
+/** An action on each of several images, and its answer. */
 interface EachInStore<T> {
   readonly act: (store: Store, name: string) => Promise<T>;
   readonly json: (done: T) => object;

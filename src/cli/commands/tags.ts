@@ -58,7 +58,7 @@ export async function resolveCommand(
     digest,
     mediaType,
     size,
-    ...(platform === undefined ? {} : { platform: formatPlatform(platform) }),
+    platform: platform && formatPlatform(platform),
   };
   answer(context, json, () => `${digest}\n`);
   return 0;

@@ -10,7 +10,7 @@ export interface PathInfo {
   readonly pathBase64?: string;
 }
 
-/** What it is. */
+/** A file of an image, as the JSON outputs show it. */
 export interface NodeInfo {
   /** `link` is a hard link to what a layer that is not looked at has. */
   readonly type: 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'link';
@@ -141,7 +141,7 @@ export async function* jsonWithList(
   yield `${isEmpty ? '' : '\n  '}]${after === '' ? '' : ','}${after}\n}\n`;
 }
 
-/** What stands between the braces of an object, without the last line break. */
+/** The text between the braces of an object, without the last line break. */
 function membersOf(object: object): string {
   return JSON.stringify(object, null, 2).slice(1, -1).trimEnd();
 }

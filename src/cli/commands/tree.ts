@@ -75,7 +75,7 @@ interface Shown {
 
 /**
  * The tree for people: what it is, digest, size, and what else is worth saying. Names and types were written
- * by others. Digests are cut where their lines would be wider than a terminal.
+ * by others.
  */
 export function renderGraph(
   name: string,
@@ -93,6 +93,19 @@ export function renderGraph(
     size: formatSize(node.node.descriptor.size),
     notes: notesOf(node.node, unicode),
   }));
+  return `${[printable(name), ...alignedLines(lines, limit)].join('\n')}\n`;
+}
+
+/** A line of a drawn tree: its branches with what it is, then the other columns. */
+export interface TreeLine {
+  readonly title: string;
+  readonly digest: Digest;
+  readonly size: string;
+  readonly notes: string;
+}
+
+/** The lines in columns. Digests are cut where a terminal would break the lines, and the tree with them. */
+export function alignedLines(lines: readonly TreeLine[], limit: number | undefined): readonly string[] {
   const widest = Math.max(...lines.map(({ title }) => title.length));
   const widestSize = Math.max(...lines.map(({ size }) => size.length));
   const draw = (shown: (digest: Digest) => string): readonly string[] =>
@@ -101,7 +114,7 @@ export function renderGraph(
     );
   const whole = draw((digest) => digest);
   const isTooWide = limit !== undefined && whole.some((line) => line.length > limit);
-  return `${[printable(name), ...(isTooWide ? draw((digest) => shortDigest(digest)) : whole)].join('\n')}\n`;
+  return isTooWide ? draw((digest) => shortDigest(digest)) : whole;
 }
 
 function titleOf({ node, isReferrer }: Shown): string {

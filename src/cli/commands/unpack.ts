@@ -1,8 +1,13 @@
 import path from 'node:path';
-import { bundleImage, exportImage, unpackImage, type UnpackImageResult } from '../../engine/files/unpack.js';
+import {
+  bundleTarget,
+  exportTarget,
+  unpackTarget,
+  type UnpackImageResult,
+} from '../../engine/files/unpack.js';
 import { formatPlatform } from '../../spec/index.js';
 import { checkIdRanges, defaultOwnership, type Ownership } from '../../unpack/index.js';
-import { openArchiveOutput } from '../output/bytes-output.js';
+import { ArchiveOutput } from '../output/bytes-output.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { countOf, printable } from '../format/text.js';
 import type { IdMapFlags } from '../options/options.js';
@@ -21,7 +26,7 @@ export async function unpackCommand(
   const directory = path.resolve(directoryName);
   const ownership = ownershipOf(flags);
   const result = await withLocalImage(sourceName, flags.platform, context, (image) =>
-    unpackImage({ ...image, directory, ownership }),
+    unpackTarget({ ...image, directory, ownership }),
   );
   const json = unpackedJson(directory, result);
   answer(context, json, () => `unpacked ${shown(result)} into ${printable(directory)}\n`);
@@ -33,10 +38,10 @@ export async function exportCommand(
   flags: { readonly platform?: string; readonly file?: string },
   context: CommandContext,
 ): CommandResult {
-  await using output = await openArchiveOutput(flags.file, context);
+  await using output = await ArchiveOutput.open(flags.file, context);
   let size = 0;
   const result = await withLocalImage(sourceName, flags.platform, context, async (image) => {
-    const { archive, ...exported } = await exportImage(image);
+    const { archive, ...exported } = await exportTarget(image);
     size = await output.write(archive);
     return exported;
   });
@@ -63,7 +68,7 @@ export async function bundleCommand(
   const directory = path.resolve(directoryName);
   const { platform, ...options } = flags;
   const result = await withLocalImage(sourceName, platform, context, (image) =>
-    bundleImage({ ...image, ...options, directory }),
+    bundleTarget({ ...image, ...options, directory }),
   );
   const { config, warnings } = result.done;
   for (const warning of warnings) context.log.warn(warning);
@@ -75,7 +80,7 @@ export async function bundleCommand(
 
 type Result = LocalImageResult<UnpackImageResult>;
 
-/** What is answered of an image whose layers were read: docs/json-output.md. */
+/** The answer for an image whose layers were read: docs/json-output.md. */
 function imageJson({ name, done }: Result, directory?: string): object {
   const { digest, imageId, chainId } = done;
   const layers = done.layers.map(({ descriptor: { digest: blob, size }, ...ids }) => ({
@@ -97,7 +102,7 @@ function shown({ name, done }: Result): string {
 }
 
 /**
- * What the options ask for; where one is absent, its owners are what they are without any.
+ * The owners that the options ask for; where an option is absent, its default.
  *
  * @throws {LandfallError} INVALID_CONFIG for ranges that are none, or overlap
  */

@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { resolveImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { KeptSignatures } from '../../engine/trust/signature-sources.js';
@@ -70,7 +69,7 @@ function worstOf(faults: readonly VerifyFault[], verdicts: readonly PolicyVerdic
   return codes[0] ?? 0;
 }
 
-/** What was proven of a source. */
+/** The proof of a source. */
 export interface VerifiedImages extends VerifyReport {
   readonly source: string;
   /**
@@ -185,12 +184,12 @@ function leftOutLine(leftOut: readonly Descriptor[]): string {
   return `${leftOut.length}${shown === '' ? '' : ` (${shown})`}`;
 }
 
-/** What is to be proven whole, opened. */
+/** A source that is to be proven whole, opened. */
 export interface VerifySource extends Pick<VerifyOptions, 'isLeftOut'> {
   /** As a person would write it. */
   readonly name: string;
   readonly roots: readonly JudgedRoot[];
-  /** What is wrong with it that its images do not show. */
+  /** Faults that its images do not show. */
   readonly faults: readonly LandfallError[];
 }
 
@@ -222,10 +221,10 @@ export async function withVerifySource<T>(
   }
 }
 
-/** What ends with a slash is all that lies below it. */
+/** A name that ends with a slash stands for all repositories below it. */
 const MIRROR_NAME = /^docker:\/\/([^/]+)\/((?:[^:@]+\/)?)$/;
 
-/** Nobody calls an image so; of one that is not there an archive is missed. */
+/** No image has such a name: where the file is absent, an archive is missing. */
 const ARCHIVE_NAME = /^[^:]*\.(?:tar|tgz|tzst|tar\.gz|tar\.zst)$/;
 
 /** A path needs no transport where it can be nothing else. */
@@ -269,7 +268,7 @@ async function storeSource(store: Store, name: string | undefined): Promise<Veri
     },
     location: `store:${store.root}`,
   }).repository('');
-  const discarded = discardedBlobs(store);
+  const { discarded } = store;
   const targets = new Set(images.map(({ target }) => target.digest));
   return {
     name: `store:${store.root}`,

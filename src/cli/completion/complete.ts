@@ -16,7 +16,7 @@ import {
 } from './value-words.js';
 
 /**
- * What may stand where a word is being typed.
+ * The words that may stand where a word is being typed.
  *
  * @param words of the line, without the program's name; the last is the one that is being typed, empty where
  *   none is yet
@@ -68,7 +68,7 @@ async function argumentWords(
   const argument = known[operands.length] ?? (last?.variadic === true ? last : undefined);
   if (argument === undefined) return NOTHING;
   const { words, paths } = await argumentValues(command, argument, typed, names);
-  // Nobody names the same image twice.
+  // Naming the same image twice has no use.
   return { words: words.filter(({ word }) => !operands.includes(word)), paths };
 }
 
@@ -116,7 +116,7 @@ const WHICH_STORES: readonly string[] = ['--root', '--additional-root', '--confi
 
 /**
  * Answers a shell that asks what may stand where a word is being typed. It says nothing at all where
- * something is wrong: whoever presses Tab has not asked for anything yet.
+ * something is wrong: an error would stand in the middle of the line that is being typed.
  *
  * @param words see {@link complete}
  * @param createProgram makes the command line that is completed

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Argument, Command, Option } from 'commander';
 import { UNPACK_LIMIT_NAMES } from '../config/settings.js';
 
-/** What a value is, as far as somebody can be helped to type it. */
+/** The kinds of values that completion can offer words for. */
 type Kind =
   | 'archive'
   | 'artifact-type'
@@ -100,23 +100,23 @@ const ARTIFACT_TYPES = [
   'application/vnd.cyclonedx+json',
 ];
 
-/** What an option's value is; undefined for one that nobody has thought about. */
+/** The kinds of an option's value; undefined where the table has no entry. */
 export function kindsOfOption(option: Option): readonly Kind[] | undefined {
   return own(OPTION_KINDS, /[<[](.+)[>\]]$/.exec(option.flags)?.[1] ?? '');
 }
 
-/** What an argument is; undefined for one that nobody has thought about. */
+/** The kinds of an argument; undefined where the table has no entry. */
 export function kindsOfArgument(command: Command, argument: Argument): readonly Kind[] | undefined {
   const name = argument.name();
   return own(ARGUMENT_KINDS, `${command.name()} ${name}`) ?? own(ARGUMENT_KINDS, name);
 }
 
-/** What may be typed as an option's value. */
+/** The words that may be typed as an option's value. */
 export function optionValues(option: Option, typed: string, names: StoreNames): Promise<Completions> {
   return valuesOf(option.argChoices, kindsOfOption(option) ?? [], typed, names);
 }
 
-/** What may be typed as an argument. */
+/** The words that may be typed as an argument. */
 export function argumentValues(
   command: Command,
   argument: Argument,
@@ -226,7 +226,7 @@ export interface CompletionWord {
 /** Paths that a shell completes by itself, as it quotes them and knows what `~` is. */
 export interface CompletionPaths {
   readonly kind: 'files' | 'directories';
-  /** What of the typed word comes before the path. */
+  /** The part of the typed word before the path. */
   readonly prefix: string;
 }
 
@@ -290,7 +290,7 @@ async function imageNames(directory: string): Promise<readonly string[]> {
 }
 
 async function textOf(file: string): Promise<string> {
-  // A directory of somebody else may have a pipe there, on which Tab would wait for ever.
+  // A foreign directory may have a pipe there, on which Tab would wait for ever.
   await using handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   const stats = await handle.stat();
   return stats.isFile() && stats.size <= LARGEST ? await handle.readFile('utf8') : '';

@@ -20,7 +20,7 @@ import {
 } from './settings.js';
 import { suggest } from './suggest.js';
 
-/** What of a configuration file holds, and all that is wrong with it: INVALID_CONFIG with file and line. */
+/** The values of a configuration file, and all its faults: INVALID_CONFIG with file and line. */
 export interface ConfigFile {
   readonly values: readonly GivenValue[];
   readonly faults: readonly LandfallError[];
@@ -168,12 +168,12 @@ class ConfigReader {
   }
 }
 
-/** Nobody reads more at once, and each takes a while to find the line of. */
+/** More are not read at once, and finding the line of each takes a while. */
 const MOST_FAULTS = 20;
 
 const SEE_TEMPLATE = '`landfall config --template` shows what is right.';
 
-/** What is said of a value that is of another kind. */
+/** The messages for a value of another kind. */
 const KINDS: Readonly<Record<OptionKind, string>> = {
   switch: 'neither true nor false',
   choice: 'not a string',
@@ -270,8 +270,8 @@ const ALL = '`landfall config --template` shows all keys.';
 const MOST_NAMED = 3;
 
 /**
- * What somebody may have meant by a key that is none of the command's, or of the global options where it is
- * the program's.
+ * What a key may have meant that is none of the command's, or of the global options where the command is the
+ * program.
  */
 export function unknownKeyHint(program: Command, command: Command, key: string): string {
   const isGlobal = command === program;

@@ -18,7 +18,7 @@ import {
 /** The library reads it by itself, after it was asked whether there is something more to the point. */
 const READ_BY_LIBRARY = 'REGISTRY_AUTH_FILE';
 
-/** What of the process configuration comes from. */
+/** The parts of the process that configuration comes from. */
 export interface ConfigurationSurroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Path of the system's configuration file. Default: `/etc/landfall/config.toml`. */
@@ -26,8 +26,8 @@ export interface ConfigurationSurroundings {
 }
 
 /**
- * What configuration files and the environment say of options that were not typed. A typed option counts
- * most, then the environment, then the user's file, then the system's, each key by itself.
+ * The values of configuration files and the environment for options that were not typed. A typed option
+ * counts most, then the environment, then the user's file, then the system's, each key by itself.
  */
 export class Configuration {
   /** Where files were looked for, the one that counts most last. */
@@ -125,7 +125,7 @@ function placesFor(
 
 function setValue(command: Command, option: Option, { value, origin }: GivenValue): void {
   if (origin.from === 'environment' && origin.variable === READ_BY_LIBRARY) return;
-  // A switch that is not moved is as if nobody had spoken of it.
+  // A switch that keeps its default counts as not given.
   if (kindOf(option) === 'switch' && value !== !option.negate) return;
   command.setOptionValueWithSource(
     option.attributeName(),
@@ -135,7 +135,7 @@ function setValue(command: Command, option: Option, { value, origin }: GivenValu
 }
 
 /**
- * What the environment says of the global options that were not typed. An empty variable counts as unset.
+ * The environment's values for global options that were not typed. An empty variable counts as unset.
  *
  * @param report is given what cannot be: INVALID_CONFIG
  */

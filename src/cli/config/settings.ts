@@ -39,7 +39,7 @@ export interface GlobalFlags extends OptionalSettings, Partial<DefaultedSettings
   readonly unpackLimit?: Partial<UnpackLimits>;
 }
 
-/** What holds for this run, once options, environment and defaults are put together. */
+/** The settings of this run, once options, environment and defaults are put together. */
 export interface Settings extends OptionalSettings, DefaultedSettings {
   /** Absolute path of the store. */
   readonly root: string;
@@ -55,9 +55,9 @@ export interface Settings extends OptionalSettings, DefaultedSettings {
   readonly origins: Origins;
 }
 
-/** What may be left open. */
+/** Settings that may be left open. */
 interface OptionalSettings {
-  /** How layers are kept unpacked; undefined leaves it to the machine. */
+  /** The form of unpacked layers; undefined leaves it to the machine. */
   readonly snapshots?: SnapshotterKind | undefined;
   /** Path of a PEM file. */
   readonly ca?: string | undefined;
@@ -77,7 +77,7 @@ interface OptionalSettings {
 interface DefaultedSettings {
   readonly plainHttp: boolean;
   readonly insecure: boolean;
-  /** What inflates gzip layers. */
+  /** The library that inflates gzip layers. */
   readonly inflate: InflateChoice;
   readonly progress: ProgressMode;
   readonly output: OutputFormat;
@@ -104,7 +104,7 @@ export interface SettingsSurroundings {
   readonly uid: number;
 }
 
-/** What a daemon was told by its own options, or was not. */
+/** Options that a daemon has its own values of. */
 const DAEMONS_OWN = [
   'additionalRoot',
   'snapshots',
@@ -158,8 +158,8 @@ function typed(flags: GlobalFlags): Origins {
 }
 
 /**
- * Whether a daemon has been told the same: it reads the system's file, and neither the user's nor what is in
- * the environment of whoever asks it.
+ * Whether a daemon has the same setting: it reads the system's file, and neither the user's nor the
+ * environment of its clients.
  */
 function isDaemonsToo(key: string, origins: Origins): boolean {
   const isSystems = (origin: Origin): boolean => origin.from === 'file' && origin.scope === 'system';
@@ -190,7 +190,7 @@ export const LIMITS_BY_NAME: ReadonlyMap<string, UnpackLimit> = new Map(
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
-/** How much a letter behind a number stands for, in powers of 1024. */
+/** The factor of a letter behind a number, a power of 1024. */
 export function unitOf(letter: string): number {
   return UNITS[letter.toUpperCase()] ?? 0;
 }
@@ -222,8 +222,8 @@ export function collectLimit(text: string, before: Partial<UnpackLimits> = {}): 
 }
 
 /**
- * What an option takes: nothing, one of a few words, a number, text, several texts, or several numbers by
- * name.
+ * The kind of value that an option takes: nothing, one of a few words, a number, text, several texts, or
+ * several numbers by name.
  */
 export type OptionKind = 'switch' | 'choice' | 'number' | 'text' | 'list' | 'table';
 
@@ -245,7 +245,7 @@ export function takesPath(option: Option): boolean {
   return /[<[](?:dir|file)[\]>]/.test(option.flags);
 }
 
-/** How a configuration file calls an option: by its long name, `unpack` for `--no-unpack`. */
+/** The key of an option in a configuration file: its long name, `unpack` for `--no-unpack`. */
 export function keyOf(option: Option): string {
   return option.negate ? option.name().replace(/^no-/, '') : option.name();
 }
@@ -267,7 +267,7 @@ function parsedSample(option: Option): unknown {
 }
 
 /**
- * What the option's own parser makes of the texts, in order, as if it had been given so often.
+ * The texts as the option's own parser reads them, in order, as if each had been typed.
  *
  * @throws {InvalidArgumentError} commander's, or whatever else the parser throws
  */
@@ -363,7 +363,7 @@ export type Origin =
  */
 export type Origins = ReadonlyMap<string, Origin>;
 
-/** As it is told to people: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
+/** As people read it: `--root`, `$LANDFALL_ROOT`, `/etc/landfall/config.toml:3`, `default`. */
 export function describeOrigin(origin: Origin, long: string): string {
   switch (origin.from) {
     case 'option':
@@ -382,9 +382,9 @@ export interface GivenValue {
   /** As a configuration file calls it: `root`, `pull.platform`, `unpack-limit.layers`. */
   readonly key: string;
   readonly option: Option;
-  /** What the option's parser made of it; of a table, only what the key names. */
+  /** The parsed value; of a table, only the part that the key names. */
   readonly value: unknown;
-  /** What a file has it made of. */
+  /** The texts in the file that it was parsed from. */
   readonly texts?: readonly string[];
   readonly origin: Origin;
 }
@@ -424,7 +424,7 @@ export function configPlaces(
   }
   if (named !== undefined) {
     const path = resolve(named);
-    // What is named has to be there; this one is known to be empty.
+    // A named file has to exist; this one is known to be empty.
     return [{ path, scope: 'named', isThere: path !== '/dev/null' }];
   }
   const home = given(env['XDG_CONFIG_HOME']) ?? join(homeOf(env), '.config');

@@ -18,7 +18,7 @@ export interface TableOptions {
 
 const GAP = 2;
 const NARROWEST = 8;
-/** What a column that shrinks is given before a whole column is left out for it. */
+/** The width that a shrinking column keeps before a whole column is left out for it. */
 const READABLE = 20;
 
 /**
@@ -143,7 +143,7 @@ function fill(words: readonly string[], width: number, end: string): string[] {
 }
 
 /**
- * What draws the branches of a tree: before something, before the last of several, and below each of them.
+ * The branches of a tree: before an item, before the last of several, and below each of them.
  */
 export interface Branches {
   readonly item: string;
@@ -192,7 +192,7 @@ export interface BarPart {
 }
 
 /**
- * How many cells of a bar each part takes, in order. Together they are the whole width. A part that is not
+ * The cells of a bar that each part takes, in order. Together they are the whole width. A part that is not
  * nothing has one cell at least, as far as there are cells, so that a small one is seen beside a huge one.
  */
 export function shareCells(amounts: readonly number[], width: number): number[] {
@@ -201,13 +201,13 @@ export function shareCells(amounts: readonly number[], width: number): number[] 
   const exact = amounts.map((amount) => (amount / whole) * width);
   const cells = exact.map((share, at) => Math.max(Math.floor(share), (amounts[at] ?? 0) > 0 ? 1 : 0));
   const largest = exact.indexOf(Math.max(...exact));
-  // What rounding left over, or took too much, is hardly seen on the largest part.
+  // The error of rounding is hardly seen on the largest part.
   for (let over = sumOf(cells) - width; over > 0; over -= 1) take(cells, largest);
   cells[largest] = (cells[largest] ?? 0) + width - sumOf(cells);
   return cells;
 }
 
-/** Takes a cell from the largest part, or where that has one only from whoever has most. */
+/** Takes a cell from the largest part, or where that has a single cell, from the part with most. */
 function take(cells: number[], largest: number): void {
   const from = (cells[largest] ?? 0) > 1 ? largest : cells.indexOf(Math.max(...cells));
   cells[from] = (cells[from] ?? 0) - 1;
@@ -297,7 +297,7 @@ export function formatRate(bytesPerSecond: number): string {
 }
 
 /**
- * How much of how much, both in the unit of the whole: `1.2/45.0 MB`. At most 12 characters below a petabyte.
+ * A part of a whole, both in the unit of the whole: `1.2/45.0 MB`. At most 12 characters below a petabyte.
  */
 export function formatPart(bytes: number, total: number): string {
   const { divisor, unit } = scaleOf(total);
@@ -346,7 +346,7 @@ const SPANS = [
   ['second', 1],
 ] as const;
 
-/** How long ago a moment was, in its largest unit: `3 days ago`, `just now`. */
+/** The time since a moment, in its largest unit: `3 days ago`, `just now`. */
 export function formatAge(moment: Date, now: Date): string {
   const seconds = Math.floor((now.getTime() - moment.getTime()) / 1000);
   for (const [name, span] of SPANS) {

@@ -71,7 +71,7 @@ function readLine(stdin: Readable, signal: AbortSignal): Promise<string> {
       else if (line.text.length > LONGEST_ANSWER) onError(tooLong());
       else if (rest !== undefined) {
         onEnd();
-        // What was typed ahead is the answer to the next question.
+        // Text that was typed ahead is the answer to the next question.
         if (rest !== '') stdin.unshift(Buffer.from(rest));
       }
     };
@@ -83,7 +83,7 @@ function readLine(stdin: Readable, signal: AbortSignal): Promise<string> {
   });
 }
 
-/** A line as it is typed. In raw mode nobody else sees to the keys that mend it, or that interrupt. */
+/** A line as it is typed. In raw mode the terminal handles no keys that mend it, or that interrupt. */
 class TypedLine {
   interrupted = false;
   readonly #decoder = new StringDecoder('utf8');

@@ -21,7 +21,7 @@ export interface OpenRegistryOptions extends Pick<
   RegistryClientOptions,
   'onReceived' | 'onRequest' | 'failover' | 'userAgent' | 'retry'
 > {
-  /** Files that credentials are looked for in besides those of everybody, where they are there. */
+  /** Files that credentials are looked for in besides the usual ones, where they exist. */
   readonly authFiles?: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export async function openRegistry(
   return new RegistryClient(await registryOptions(context, references, o));
 }
 
-/** What {@link openRegistry} makes a client of, for who speaks to several registries in different ways. */
+/** The options of {@link openRegistry}, for commands that speak to several registries in different ways. */
 export async function registryOptions(
   context: CommandContext,
   references: readonly string[],
@@ -81,7 +81,7 @@ async function readCa(file: string): Promise<Buffer> {
 }
 
 /**
- * What a registry may be shown by this user, by the options or the files that these name.
+ * The credentials of this user for registries, by the options or the files that these name.
  *
  * @throws {LandfallError} INVALID_CONFIG
  */

@@ -1,6 +1,5 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-
 import { type BlobProvider, DATABASE_FILE } from '../../content/index.js';
 import type { ImageLayer, LoadedImage } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
@@ -16,14 +15,15 @@ import {
   quoted,
   repositoryName,
 } from '../../spec/index.js';
-import { findLayer } from '../../transfer/find-layer.js';
 import { loadImageAnywhere, RepositoryContent } from '../../transfer/copy/repository-content.js';
 import { resolveReadable, resolveSource } from '../../transfer/copy/resolve-source.js';
+import { findLayer } from '../../transfer/find-layer.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';
-import type { CommandContext } from '../output/command-context.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
-import { ImageTransports, type SourceImage } from './image-transports.js';
+import type { SourceImage } from '../../transfer/transports/image-transports.js';
 import { invalidConfig } from '../config/settings.js';
+import type { CommandContext } from '../output/command-context.js';
+import { CommandTransports } from './command-transports.js';
 
 /** An image that a command looks at, wherever it lies. */
 export interface OpenedImage {
@@ -35,8 +35,8 @@ export interface OpenedImage {
   readonly target: Descriptor;
   /** Whether it is asked for at a registry. */
   readonly isRemote: boolean;
-  /** That it lies in, where it does. */
-  readonly store?: Store;
+  /** The store of the image, where it is in one. */
+  readonly store?: Store | undefined;
 }
 
 /** An image for one platform, or one layer of one. */
@@ -50,12 +50,12 @@ export type OpenedLayers = OpenedImage & {
 /** Opens the images that a command looks at, each place once. To be disposed of. */
 export class OpenedImages implements AsyncDisposable {
   readonly #context: CommandContext;
-  readonly #transports: ImageTransports;
+  readonly #transports: CommandTransports;
 
   constructor(context: CommandContext) {
     this.#context = context;
-    // What the store dropped is read where it is unpacked.
-    this.#transports = new ImageTransports(context, { isLocal: true });
+    // Layers that the store dropped are read where they are unpacked.
+    this.#transports = new CommandTransports(context, { isLocal: true });
   }
 
   /**
@@ -77,7 +77,7 @@ export class OpenedImages implements AsyncDisposable {
       target,
       content: read,
       isRemote: content === undefined,
-      ...(store === undefined ? {} : { store }),
+      store,
     };
   }
 

@@ -1,6 +1,6 @@
 import { type BlobProvider, type Lease, OciLayout } from '../../content/index.js';
 import type { UnpackImageOptions } from '../../engine/files/unpack.js';
-import { discardedBlobs, noteDiscarded } from '../../engine/images/layer-blobs.js';
+import { noteDiscarded } from '../../engine/images/layer-blobs.js';
 import { resolveImage, touchImage } from '../../engine/images/names.js';
 import { type LoadedImage, loadImage } from '../../engine/images/image.js';
 import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull/pull-report.js';
@@ -15,7 +15,7 @@ import { openRegistry } from './open-registry.js';
 import { parseSourceName } from './source-name.js';
 import { withStore } from './with-store.js';
 
-/** What a command that reads the layers of an image gets of it. */
+/** The image as a command that reads its layers gets it. */
 export type LocalImage = Omit<UnpackImageOptions, 'directory' | 'ownership' | 'devices'>;
 
 export interface LocalImageResult<T> {
@@ -76,7 +76,7 @@ async function retainLayers(
   const layers = image.layers.map(({ descriptor }) => descriptor);
   await lease.addBlob(...layers.map(({ digest }) => digest));
   await noteDiscarded(store, layers);
-  const discarded = await discardedBlobs(store).among(layers.map(({ digest }) => digest));
+  const discarded = await store.discarded.among(layers.map(({ digest }) => digest));
   if (discarded.size === 0) return;
   context.log.info(`fetching ${countOf(discarded.size, 'layer')} again, dropped once unpacked`);
   const sources = [...discarded.values()].flatMap(({ source }) => source ?? []);

@@ -43,7 +43,7 @@ export async function foundPolicy({
   return found === undefined || chosen === undefined ? found : { ...found, origin: chooserOf(chosen) };
 }
 
-/** Who has chosen a policy that is named. */
+/** Where the name of a policy comes from. */
 function chooserOf(origin: Origin): FoundPolicy['origin'] {
   switch (origin.from) {
     case 'environment':
@@ -56,7 +56,7 @@ function chooserOf(origin: Origin): FoundPolicy['origin'] {
   }
 }
 
-/** {@link foundPolicy}, for who does not ask where it comes from. */
+/** The file of {@link foundPolicy}. */
 export async function policyOf(context: CommandContext): Promise<PolicyFile | undefined> {
   return (await foundPolicy(context))?.file;
 }
@@ -71,8 +71,8 @@ export async function lastingPolicyOf({ settings, env }: CommandContext): Promis
 }
 
 /**
- * Whether a daemon, which has a policy of its own, pulls under this one too, or under one that whoever runs
- * the machine has given it.
+ * Whether a daemon, which has a policy of its own, pulls under this one too, or under that of the machine's
+ * administrator.
  */
 export function mayBeDaemons(policy: FoundPolicy | undefined): boolean {
   return policy === undefined || policy.origin === 'system';

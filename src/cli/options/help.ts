@@ -8,7 +8,7 @@ const WIDEST = 100;
 const LONGEST_TERM = 26;
 const NARROWEST_DESCRIPTION = 26;
 
-/** What a name stands for, in a list. */
+/** A term of a list, and its meaning. */
 interface Item {
   readonly term: string;
   readonly description: string;
@@ -117,7 +117,7 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** What belongs together in a help text, below a heading of its own. */
+/** Items of a help text below a heading of their own. */
 interface HelpGroup<T> {
   readonly title: string;
   readonly members: readonly T[];
@@ -157,7 +157,7 @@ export function groupGlobalOptions(options: readonly Option[]): readonly HelpGro
   return groupBy(OPTIONS, options, (option) => option.long ?? option.flags);
 }
 
-/** What no group names comes last: it is never left out. */
+/** Items that no group names come last: none is left out. */
 function groupBy<T>(
   groups: readonly Group[],
   all: readonly T[],

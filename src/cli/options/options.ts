@@ -21,7 +21,7 @@ export interface Examples {
  * switched on; commander knows them only as they are written in the help.
  */
 export class LandfallCommand extends Command {
-  /** What stands above the options in its help, and in its manual page. */
+  /** They stand above the options in its help, and in its manual page. */
   exampleGroups: readonly Examples[] = [];
   readonly #run: RunCommand;
 
@@ -171,7 +171,7 @@ export function collectIdRange(text: string, before: readonly IdRange[] = []): r
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** What the words of a command line are, as far as they go. */
+/** The words of a command line, by their roles. */
 export interface LineWords {
   /** The command that they name. */
   readonly command: Command | undefined;

@@ -1,7 +1,4 @@
-/**
- * What those who know docker, podman, skopeo, crane, regctl, oras, ctr, crictl or umoci type, and what is
- * typed here.
- */
+/** Words of docker, podman, skopeo, crane, regctl, oras, ctr, crictl and umoci, and what is typed here. */
 
 /**
  * Each hint with the commands of peers that it is for: by their first word, or by two where the second one
@@ -117,7 +114,7 @@ function byName(hints: Readonly<Record<string, string>>): ReadonlyMap<string, st
   );
 }
 
-/** What to type here in place of a command of a peer; undefined where none has it. */
+/** The command for a command of a peer; undefined where no peer has it. */
 export function peerCommand(words: readonly string[]): string | undefined {
   const [first = '', second = ''] = words;
   return COMMANDS.get(`${first} ${second}`) ?? COMMANDS.get(first);
@@ -128,7 +125,7 @@ export function peerUse(name: string, operands: readonly string[]): string | und
   return COMMANDS.get(`${name} ${operands[0] ?? ''}`) ?? OTHERWISE.get(name);
 }
 
-/** What to type here in place of an option of a peer; undefined where none has it. */
+/** The option for an option of a peer; undefined where no peer has it. */
 export function peerOption(flag: string): string | undefined {
   return OPTIONS.get(flag);
 }

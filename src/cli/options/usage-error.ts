@@ -27,7 +27,7 @@ export function usageError(error: CommanderError, program: Command, argv: readon
 }
 
 /**
- * Logs keep what is told: of an option that is mistyped, or another program's, the value may be a password.
+ * Logs keep messages, and the value of an option that is mistyped, or another program's, may be a password.
  */
 function withoutSecret(message: string): string {
   return message
@@ -41,7 +41,7 @@ function wrongUsage(message: string, said: string | undefined, command: string |
   return invalidConfig(message, { hint: said === undefined ? `See ${help}` : `${said} ${further} ${help}` });
 }
 
-/** What somebody may have wanted, in one sentence; undefined where nobody knows. */
+/** The probable meaning of the line, in one sentence; undefined where that cannot be guessed. */
 function meant(
   error: CommanderError,
   message: string,

@@ -12,7 +12,7 @@ export interface BytesOutput {
   readonly file: string | undefined;
   /** For messages: what it is that is written. */
   readonly what: string;
-  /** What is told of it in JSON, where the bytes go to a file. */
+  /** The JSON answer about the bytes, where they go to a file. */
   readonly info: object;
 }
 
@@ -32,7 +32,7 @@ export async function writeBytes(
     await writeAll(context, context.stdout.isTTY === true ? onlyText(bytes, what) : bytes);
     return;
   }
-  await using output = await openArchiveOutput(file, context);
+  await using output = await ArchiveOutput.open(file, context);
   const size = await output.write(bytes);
   const path = output.file ?? file;
   answer(context, { ...info, file: path, size }, () => `wrote ${formatSize(size)} to ${printable(path)}\n`);
@@ -71,46 +71,57 @@ function isText(chunk: Buffer, before: number): boolean {
   return true;
 }
 
-/** Where a command writes an archive to. */
-export interface ArchiveOutput extends AsyncDisposable {
-  /** Absolute; undefined for standard output. */
-  readonly file: string | undefined;
-  /** Takes the archive to its end, and puts it in its place. Its bytes. */
-  write(archive: AsyncIterable<Buffer>): Promise<number>;
-}
-
 /**
- * Opens a file for an archive, or standard output for `-` or no name at all. A file is written beside its
- * name and put there only when it is whole, in place of one that was there; a device or a pipe is written to
- * as it is. To be disposed of in any case.
- *
- * @throws {LandfallError} INVALID_CONFIG for a terminal or a directory, FILESYSTEM, NO_SPACE
+ * Where a command writes an archive to: standard output, or a file. A file is written beside its name and put
+ * there only when it is whole, in place of an earlier one; a device or a pipe is written to as it is. To be
+ * disposed of in any case.
  */
-export async function openArchiveOutput(
-  name: string | undefined,
-  context: CommandContext,
-): Promise<ArchiveOutput> {
-  if (name === undefined || name === '-') return new StandardOutput(context);
-  return new NamedFile(await FileOutput.open(path.resolve(name)));
-}
-
-class StandardOutput implements ArchiveOutput {
-  readonly file = undefined;
+export class ArchiveOutput implements AsyncDisposable {
   readonly #context: CommandContext;
+  readonly #output: FileOutput | undefined;
 
-  constructor(context: CommandContext) {
-    refuseTerminal(context);
+  private constructor(context: CommandContext, output?: FileOutput) {
     this.#context = context;
+    this.#output = output;
   }
 
+  /**
+   * @param name `-` and nothing are standard output
+   * @throws {LandfallError} INVALID_CONFIG for a terminal or a directory, FILESYSTEM, NO_SPACE
+   */
+  static async open(name: string | undefined, context: CommandContext): Promise<ArchiveOutput> {
+    if (name !== undefined && name !== '-')
+      return new ArchiveOutput(context, await FileOutput.open(path.resolve(name)));
+    refuseTerminal(context);
+    return new ArchiveOutput(context);
+  }
+
+  /** Absolute; undefined for standard output. */
+  get file(): string | undefined {
+    return this.#output?.file;
+  }
+
+  /** Takes the archive to its end, and puts it in its place. Its bytes. */
   async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const counted = new CountedBytes(archive);
-    await writeAll(this.#context, counted);
-    return counted.total;
+    const output = this.#output;
+    let total = 0;
+    const counted = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      for await (const chunk of archive) {
+        total += chunk.length;
+        yield chunk;
+      }
+    };
+    if (output === undefined) {
+      await writeAll(this.#context, counted());
+    } else {
+      for await (const chunk of counted()) await output.write(chunk);
+      await output.finish();
+    }
+    return total;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // It is not ours to close.
+    await this.#output?.[Symbol.asyncDispose]();
   }
 }
 
@@ -120,45 +131,6 @@ export function refuseTerminal(
   hint = 'Name a file with -o, or lead the output into another program.',
 ): void {
   if (stdout.isTTY === true) throw invalidConfig('an archive is not written to a terminal', { hint });
-}
-
-class NamedFile implements ArchiveOutput {
-  readonly #output: FileOutput;
-
-  constructor(output: FileOutput) {
-    this.#output = output;
-  }
-
-  get file(): string {
-    return this.#output.file;
-  }
-
-  async write(archive: AsyncIterable<Buffer>): Promise<number> {
-    const counted = new CountedBytes(archive);
-    for await (const chunk of counted) await this.#output.write(chunk);
-    await this.#output.finish();
-    return counted.total;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#output[Symbol.asyncDispose]();
-  }
-}
-
-class CountedBytes {
-  total = 0;
-  readonly #bytes: AsyncIterable<Buffer>;
-
-  constructor(bytes: AsyncIterable<Buffer>) {
-    this.#bytes = bytes;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of this.#bytes) {
-      this.total += chunk.length;
-      yield chunk;
-    }
-  }
 }
 
 /**

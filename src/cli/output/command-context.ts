@@ -13,7 +13,7 @@ import type { ExitCode } from './exit-codes.js';
 import type { Log } from './log.js';
 import type { TerminalStream } from './terminal.js';
 
-/** What of the process the commands see; tests give their own. */
+/** The parts of the process that commands see; tests give their own. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -41,7 +41,7 @@ export interface CommandContext extends Abortable, Surroundings {
 /** A command answers with its exit code, or throws. */
 export type CommandResult = Promise<ExitCode>;
 
-/** What the command answers, for people or for programs, on standard output. */
+/** Writes the answer of a command, for people or for programs, to standard output. */
 export function answer(context: CommandContext, json: unknown, text: () => string): void {
   context.stdout.write(context.settings.output === 'json' ? `${JSON.stringify(json, null, 2)}\n` : text());
 }
@@ -110,7 +110,7 @@ function causeThatAdds(error: unknown, reported: string): string | undefined {
   return undefined;
 }
 
-/** What can be told of a failure. These are the keys of the JSON object on standard error. */
+/** A failure, for people and programs. These are the keys of the JSON object on standard error. */
 export interface ErrorInfo {
   /** `INTERNAL` marks what landfall did not foresee: a defect of its own. */
   readonly code: ErrorCode | 'INTERNAL';

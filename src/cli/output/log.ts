@@ -6,7 +6,7 @@ export type LineSink = (text: string) => void;
 
 const MARKS = { warn: 'warning: ', info: '', debug: 'debug: ' } as const;
 
-/** What a line is about, for programs that read it. */
+/** The fields of a line, for programs that read it. */
 export type LogFields = Readonly<Record<string, string | number>>;
 
 /**

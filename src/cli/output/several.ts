@@ -2,7 +2,7 @@ import { withoutCredentials } from '../../spec/index.js';
 import { type CommandContext, messageOf, reportError } from './command-context.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 
-/** What became of one of several arguments. */
+/** The outcome of one of several arguments. */
 export type Outcome<T> =
   { readonly subject: string; readonly value: T } | { readonly subject: string; readonly error: unknown };
 
@@ -15,7 +15,7 @@ export async function outcomeOf<T>(subject: string, attempt: () => Promise<T>): 
   }
 }
 
-/** What came of those that did not fail. */
+/** The values of those that did not fail. */
 export function valuesOf<T>(outcomes: readonly Outcome<T>[]): readonly T[] {
   return outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : []));
 }
@@ -33,7 +33,7 @@ export function reportFailures(outcomes: readonly Outcome<unknown>[], context: C
   return first === undefined ? 0 : exitCodeOf(first.error);
 }
 
-/** Nothing where the message names it; a password that stands in it is nobody's to read. */
+/** Nothing where the message names it; a password in it is not shown. */
 function shownSubject(subject: string, error: unknown): string | undefined {
   return messageOf(error).includes(subject) ? undefined : withoutCredentials(subject);
 }

@@ -27,7 +27,7 @@ export function showsUnicode(env: Readonly<Record<string, string | undefined>>):
 
 /** Columns for text that is wrapped: those of the terminal, else what COLUMNS says, else 80. */
 export function columnsOf(stream: TerminalStream, env: Readonly<Record<string, string | undefined>>): number {
-  // A terminal that nobody has told its size says 0.
+  // A terminal whose size was never set says 0.
   if (stream.isTTY === true && (stream.columns ?? 0) > 0) return stream.columns ?? 80;
   return /^[1-9]\d{0,3}$/.test(env['COLUMNS'] ?? '') ? Number(env['COLUMNS']) : 80;
 }

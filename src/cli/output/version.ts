@@ -11,7 +11,7 @@ export function version(): string {
   return 'unknown';
 }
 
-/** What `--version` answers. */
+/** The answer of `--version`. */
 export function versionLine(): string {
   return `landfall ${version()}`;
 }

@@ -13,7 +13,7 @@ const ERASE_LINE_END = '\x1b[K';
  */
 const ERASE_FROM_HERE = `${ERASE_LINE_END}\n\x1b[J\x1b[F`;
 
-/** What tells when the stream's terminal has another size; Node's own streams do. */
+/** A stream that reports when its terminal has another size; Node's own streams do. */
 interface Resizable {
   on(event: 'resize', listener: () => void): unknown;
   off(event: 'resize', listener: () => void): unknown;

@@ -54,7 +54,7 @@ export class PlainDisplay implements ProgressDisplay {
 }
 
 /**
- * What an event is worth telling where there is no terminal: one line for each change that a reader of a log
+ * The lines of an event where there is no terminal: one line for each change that a reader of a log
  * would look for, none for bytes. `before` and `after` are the models around the event.
  */
 export function plainLines(before: PullModel, after: PullModel, event: ProgressEvent): string[] {

@@ -14,7 +14,7 @@ export async function openProgressDisplay(
     case 'json':
       return {
         show: (event) => {
-          // A failure is told by the error object.
+          // The error object reports a failure.
           if (event.type !== 'failed') context.log.write(`${JSON.stringify(event)}\n`);
         },
         finish: () => undefined,
@@ -24,8 +24,8 @@ export async function openProgressDisplay(
       return new PlainDisplay(context.log, options);
     }
     case 'bars': {
-      const { openBarsDisplay } = await import('./render-pull.js');
-      return openBarsDisplay(context, options);
+      const { BarsDisplay } = await import('./render-pull.js');
+      return new BarsDisplay(context, options);
     }
   }
 }

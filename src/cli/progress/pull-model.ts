@@ -20,10 +20,10 @@ type BlobEvent = Extract<PullEvent, { type: 'blob' }>;
 type LayerEvent = Extract<PullEvent, { type: 'layer' }>;
 type ImageEvent = Extract<PullEvent, { type: 'image' }>;
 
-/** What the displays are told: the events of the pulls, and that one of them failed. */
+/** The events that displays get: those of the pulls, and the failure of a pull. */
 export type ProgressEvent = PullEvent | { readonly type: 'failed'; readonly reference: string };
 
-/** What is known of several pulls at once, in the order in which they first spoke. */
+/** Several pulls at once, in the order of their first events. */
 export interface PullModel {
   /** Whether the pulls unpack: without it a layer is done when its blob is here. */
   readonly unpack: boolean;
@@ -61,7 +61,7 @@ export interface LayerProgress {
   readonly unpacked: number;
 }
 
-/** What a layer is doing, in one word. */
+/** The state of a layer, in one word. */
 export type LayerState =
   | 'waiting'
   | 'elsewhere'
@@ -138,7 +138,7 @@ function layersOf({ layers }: ImageEvent): LayerProgress[] {
 function nextBlob(before: BlobProgress | undefined, event: BlobEvent): BlobProgress {
   const { role, size, state } = event;
   const bytes = state === 'done' || state === 'present' ? size : event.bytes;
-  // What a retry has to fetch again says nothing about the rate.
+  // Bytes that a retry fetches again say nothing about the rate.
   const kept = before?.state === state ? before.samples : [];
   return { role, size, state, bytes, samples: withSample(kept, { at: event.at, bytes }) };
 }
@@ -175,7 +175,7 @@ export function isSettled(state: LayerState): boolean {
   return state === 'done' || state === 'present';
 }
 
-/** How many bytes of a layer's blob are here. */
+/** The bytes of a layer's blob that are here. */
 export function downloadedBytes(pull: PullProgress, layer: LayerProgress): number {
   if (layer.unpack === 'committed' || layer.unpack === 'present') return layer.size;
   return Math.min(pull.blobs.get(layer.digest)?.bytes ?? 0, layer.size);

@@ -116,7 +116,7 @@ function headFields(model: PullModel, pull: PullProgress, { now }: RenderOptions
   }
 }
 
-/** What all blobs that are under way bring together. */
+/** The rate of all blobs that are under way together. */
 function pullRate(pull: PullProgress, now: number): number | undefined {
   const rates = [...pull.blobs.values()].flatMap((blob) =>
     blob.state === 'downloading' ? [rateOf(blob.samples, now)].filter((rate) => rate !== undefined) : [],
@@ -256,12 +256,8 @@ function painted(color: Color | undefined, text: string, wanted: boolean): strin
 /** Milliseconds between frames. */
 const FRAME = 80;
 
-export function openBarsDisplay(context: CommandContext, options: ProgressDisplayOptions): ProgressDisplay {
-  return new BarsDisplay(context, options);
-}
-
 /** One bar per layer, redrawn in place. Lines of the log go above the bars while these are shown. */
-class BarsDisplay implements ProgressDisplay {
+export class BarsDisplay implements ProgressDisplay {
   readonly #context: CommandContext;
   readonly #lines: LiveLines;
   readonly #pending = new PendingEvents();

@@ -26,7 +26,7 @@ export interface RowPlace {
   readonly right: number;
 }
 
-/** What is shorter would not be seen. */
+/** A shorter bar would not be seen. */
 const NARROWEST = 1;
 const IN_BAR = { size: 11 } as const;
 /** Between a bar and the edge of its line. */
@@ -175,7 +175,7 @@ function renderReused(layers: readonly TimedLayer[], place: RowPlace): string {
 function across({ start, end }: Span, axis: TimeAxis): { readonly x: number; readonly width: number } {
   const from = axis.at(start);
   const width = Math.max(NARROWEST, axis.at(end) - from);
-  // What is at the end of everything is drawn before it, not beyond.
+  // A bar at the very end is drawn before it, not beyond.
   return { x: Math.min(from, axis.left + axis.width - width), width };
 }
 
@@ -246,13 +246,13 @@ export function blobName(blob: TimedBlob | TimedLayer): string {
   return blob.role === 'layer' || blob.role === 'other' ? `${blob.role} of another platform` : blob.role;
 }
 
-/** What is told of a whole line. */
+/** The tooltip of a whole line. */
 function blobTooltip(blob: TimedBlob | TimedLayer): string {
   const parts = blob.steps.map((step) => `${describeStep(step)} ${formatSpan(step.end - step.start)}`);
   return [`${blobName(blob)}, ${blob.digest}, ${formatSize(blob.size)}`, ...parts].join('; ');
 }
 
-/** What is told of one step. */
+/** The tooltip of one step. */
 function stepTooltip(step: LayerStep, blob: TimedBlob | TimedLayer): string {
   const ms = step.end - step.start;
   const info = [`${blobName(blob)} (${shortDigest(blob.digest)}): ${describeStep(step)}`, formatSpan(ms)];

@@ -30,7 +30,7 @@ const AXIS = 22;
 const RATES = 44;
 const SENTENCE = { size: 16, bold: true } as const;
 const REASON = { size: 12 } as const;
-/** What a reason for failure takes. */
+/** The height of a reason for failure. */
 const REASON_HEIGHT = 18;
 
 /**
@@ -153,7 +153,7 @@ function renderAxis(axis: TimeAxis, top: number, bottom: number): string {
     .join('\n');
 }
 
-/** How the picture looks. Steps are told apart by place and height too, not by colour alone. */
+/** The style of the picture. Steps are told apart by place and height too, not by colour alone. */
 export const TIMELINE_STYLE: string = `
 svg { --card: #ffffff; --edge: #d0d7de; --grid: #eaeef2; --band: #f6f8fa; --text: #1f2328; --faint: #59636e;
   --wait: #9aa4af; --elsewhere: #86a8d8; --download: #1f6feb; --unpack: #d97706; --commit: #8250df;
@@ -191,7 +191,7 @@ text { fill: var(--text); font: 12px system-ui, 'Segoe UI', 'DejaVu Sans', sans-
 /** So many steps can be told apart on the picture. */
 const MOST_STEPS = 120;
 
-/** How fast bytes came, as steps below the layers. */
+/** The rate of bytes, as steps below the layers. */
 export function renderThroughput(
   throughput: Throughput,
   { axis, top, height, left }: Omit<RowPlace, 'right'>,

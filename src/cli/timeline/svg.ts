@@ -23,7 +23,7 @@ export function escapeXml(text: string): string {
     .replace(/[\uFFFE\uFFFF]/g, '\uFFFD');
 }
 
-/** What a pointer is told that rests on an element. */
+/** The text that is shown where a pointer rests on an element. */
 export function tooltip(text: string): string {
   return element('title', {}, escapeXml(text));
 }
@@ -107,7 +107,7 @@ function trimmed(value: number, decimals: number): string {
   return String(Number(value.toFixed(decimals)));
 }
 
-/** How text is set, in pixels. */
+/** The lettering of text, in pixels. */
 export interface Lettering {
   readonly size: number;
   readonly bold?: boolean;
@@ -146,7 +146,7 @@ export function fitTextStart(text: string, width: number, lettering: Lettering):
   return `…${letters.slice(letters.length - roomFor(letters.toReversed(), width, lettering)).join('')}`;
 }
 
-/** How many of the first letters fit beside the dots. */
+/** The number of first letters that fit beside the dots. */
 function roomFor(letters: readonly string[], width: number, lettering: Lettering): number {
   let left = width - textWidth('…', lettering);
   const first = letters.findIndex((letter) => (left -= textWidth(letter, lettering)) < 0);

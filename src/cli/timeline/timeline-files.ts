@@ -12,7 +12,7 @@ export interface TimelineFileNames {
 }
 
 /**
- * The files that a pull is told in. They are opened before it begins, so that it is known whether they can be
+ * The files that describe a pull. They are opened before it begins, so that it is known whether they can be
  * written at all, and put in their places when it has ended, however it did. To be disposed of in any case.
  */
 export class TimelineFiles implements AsyncDisposable {
@@ -48,7 +48,7 @@ export class TimelineFiles implements AsyncDisposable {
     return this.#trace !== undefined;
   }
 
-  /** Writes both. What cannot be written is told as a warning: what was pulled is pulled. */
+  /** Writes both. A file that cannot be written is a warning: the pull itself is done. */
   async write(timeline: Timeline, requests: readonly TimedRequest[], log: Pick<Log, 'warn'>): Promise<void> {
     await written(this.#trace, log, async () =>
       (await import('./render-trace.js')).renderTrace(timeline, requests),

@@ -182,7 +182,7 @@ export class RequestRecord {
   }
 }
 
-/** More warnings than anybody reads are only counted elsewhere. */
+/** More warnings are not worth keeping: the log has them. */
 const MOST_WARNINGS = 200;
 
 interface RecordedLayer {
@@ -191,7 +191,7 @@ interface RecordedLayer {
   readonly chainId: Digest | undefined;
 }
 
-/** What was told of one pull. All moments are of the common clock. */
+/** The events of one pull. All moments are of the common clock. */
 class RecordedPull {
   readonly reference: string;
   readonly #start: number;
@@ -345,14 +345,14 @@ interface Arrived {
   readonly since: number;
 }
 
-/** What was told of one blob. */
+/** The events of one blob. */
 class RecordedBlob {
   readonly role: BlobEvent['role'];
   readonly digest: Digest;
   readonly size: number;
   readonly changes: StateChanges<BlobState> = new StateChanges<BlobState>();
   #downloaded = 0;
-  /** How much of it was here when this pull began to download it. */
+  /** The bytes of it that were here when this pull began to download it. */
   #resumed = 0;
   #seen: { readonly at: number; readonly bytes: number } | undefined;
 
@@ -403,7 +403,7 @@ class RecordedBlob {
 type BlobState = Extract<PullEvent, { type: 'blob' }>['state'];
 type UnpackState = Extract<PullEvent, { type: 'layer' }>['state'];
 
-/** How a blob came, from its states. A download that breaks and is begun again is one step. */
+/** The steps of a blob, from its states. A download that breaks and is begun again is one step. */
 function blobSteps(changes: StateChanges<BlobState>, end: number): readonly LayerStep[] {
   const steps: LayerStep[] = [];
   for (const span of changes.spans(end)) {
@@ -452,7 +452,7 @@ interface UnpackStepsOptions {
   readonly end: number;
 }
 
-/** What happened to a layer beside and after its download. */
+/** The steps of a layer beside and after its download. */
 function unpackSteps({ changes, hereAt, parentsAt, end }: UnpackStepsOptions): readonly LayerStep[] {
   const begun = changes.first('unpacking')?.at;
   const settled = changes.last('committed', 'present');
@@ -512,7 +512,7 @@ class StateChanges<S extends string> {
     return this.#changes.findLast(({ state }) => states.includes(state));
   }
 
-  /** How long each state lasted; the last one until `end`. */
+  /** The span of each state; the last lasts until `end`. */
   spans(end: number): readonly (Span & { readonly state: S; readonly last: boolean })[] {
     return this.#changes.map(({ state, at }, i) => {
       const next = this.#changes[i + 1];

@@ -2,8 +2,8 @@ import type { BlobRole } from '../../engine/pull/pull-report.js';
 import { type Digest, shortDigest } from '../../spec/index.js';
 
 /*
- * What several pulls did and when, for pictures and summaries. All moments are in milliseconds since the first of the pulls began,
- * by one clock; sizes and rates are in bytes.
+ * Several pulls and their moments, for pictures and summaries. All moments are in milliseconds since the
+ * first of the pulls began, by one clock; sizes and rates are in bytes.
  */
 
 export interface Span {
@@ -12,15 +12,15 @@ export interface Span {
 }
 
 /**
- * What happens to a layer. `wait`: nothing, since something else has to happen first. `elsewhere`: another
+ * A step of a layer. `wait`: nothing happens, since something else has to happen first. `elsewhere`: another
  * pull or process is bringing its blob. A layer may be downloaded and unpacked at once; the other steps
  * exclude each other.
  */
 export type LayerStepKind = 'wait' | 'elsewhere' | 'download' | 'unpack' | 'commit';
 
 /**
- * What a layer waits for: a free connection, a free thread (or the end of an unpacking of the same layer by
- * another pull), or that the layers below it are unpacked, since layers are committed in order.
+ * The reason why a layer waits: for a free connection, a free thread (or the end of an unpacking of the same
+ * layer by another pull), or that the layers below it are unpacked, since layers are committed in order.
  */
 export type WaitedFor = 'download' | 'unpack' | 'parents';
 
@@ -37,7 +37,7 @@ export interface TimedBlob {
   readonly role: BlobRole;
   readonly digest: Digest;
   readonly size: number;
-  /** How much of it this pull brought. */
+  /** The bytes of it that this pull brought. */
   readonly bytes: number;
   readonly steps: readonly LayerStep[];
   /** Pauses and new requests after a download broke. */
@@ -104,7 +104,7 @@ export interface Timeline {
 }
 
 /**
- * What a pull as a whole was waiting for. `check`: its signatures, and whether it is here already;
+ * A step that a pull as a whole was waiting for. `check`: its signatures, and whether it is here already;
  * `manifests`: manifests and config; `record`: the image is made durable and gets its name.
  */
 type PullStepKind = 'resolve' | 'check' | 'manifests' | LayerStep['kind'] | 'record';
@@ -117,8 +117,8 @@ export interface PullStep extends Span {
 }
 
 /**
- * What had to happen before a pull could end, one thing after the other, from its beginning to its end:
- * whatever else happened meanwhile cost no time. Followed from the end backwards: the last commit waited for
+ * The steps that had to happen before a pull could end, one after the other, from its beginning to its end:
+ * all that happened beside them cost no time. Followed from the end backwards: the last commit waited for
  * the layer that was unpacked last, which waited for its download, and so on. A layer that is unpacked while
  * it arrives counts as downloading until it is here.
  */
@@ -230,7 +230,7 @@ function begunAt({ steps, presentAt }: Pick<TimedLayer, 'steps' | 'presentAt'>):
   return first === undefined ? [] : [first];
 }
 
-/** What each step is called in a sentence; it is given the name of the layer. */
+/** The words for each step in a sentence, given the name of the layer. */
 const STEPS: Readonly<Record<PullStepKind, (layer: string, waitedFor: WaitedFor | undefined) => string>> = {
   resolve: () => 'asking what the name stands for',
   check: () => 'checking what is here and allowed',
@@ -248,7 +248,7 @@ const WAITS: Readonly<Record<WaitedFor, string>> = {
   download: 'waiting to download ',
 };
 
-/** What a pull was waiting for, as it stands in a sentence: `downloading layer 3`. */
+/** A step of a pull, as it stands in a sentence: `downloading layer 3`. */
 export function stepWords(
   { kind, layer, waitedFor }: PullStep,
   layerName: (layer: TimedLayer) => string = layerWords,

@@ -185,12 +185,7 @@ async function putBack(root: string, { digest, size, source }: RecordedBlob): Pr
   // Somebody brings it, since its file is missing already.
   if (directory === undefined) return;
   try {
-    await directory.writeState({
-      mediaType: MEDIA_TYPE,
-      size,
-      startedAt: Date.now(),
-      ...(source === undefined ? {} : { source }),
-    });
+    await directory.writeState({ mediaType: MEDIA_TYPE, size, startedAt: Date.now(), source });
     await unlessMissing(rename(blobPath(root, digest), directory.dataPath));
   } finally {
     await directory.leave();

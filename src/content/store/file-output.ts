@@ -44,11 +44,6 @@ export class FileOutput implements AsyncDisposable {
     }
   }
 
-  /** Whether nothing of it is seen before it is whole. */
-  get isStaged(): boolean {
-    return 'staged' in this.#target;
-  }
-
   /** @throws {LandfallError} FILESYSTEM, NO_SPACE */
   async write(chunk: Buffer): Promise<void> {
     try {

@@ -180,14 +180,14 @@ export interface IngestState {
   readonly mediaType: string;
   readonly size: number;
   /** `registry/repository` */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   /**
    * Present once bytes were written out of order: which of them are there. Without it all bytes of the file
    * were written in order, and its length says how many there are.
    */
-  readonly spans?: readonly ByteSpan[];
+  readonly spans?: readonly ByteSpan[] | undefined;
 }
 
 const STATE_FILE = 'state.json';
@@ -266,13 +266,7 @@ function stateOf(value: unknown): IngestState | undefined {
   ) {
     return undefined;
   }
-  return {
-    mediaType,
-    size,
-    startedAt,
-    ...(source === undefined ? {} : { source }),
-    ...(recorded === undefined ? {} : { spans: recorded }),
-  };
+  return { mediaType, size, startedAt, source, spans: recorded };
 }
 
 /** A state from before partials kept more than their contiguous start says where that ends. */
@@ -310,9 +304,9 @@ export interface PartialBlob {
   /** Bytes that are here, as far as that is recorded. */
   readonly bytes: number;
   /** Bytes of the whole; undefined where its state is lost. */
-  readonly size?: number;
+  readonly size?: number | undefined;
   /** `registry/repository` */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** When bytes last arrived. */
   readonly updatedAt: Date;
   /** Whether a process is writing it at this moment. */
@@ -433,13 +427,8 @@ async function look(path: string): Promise<{
     state === undefined
       ? length
       : trustedSpans(state, length, Infinity).reduce((sum, { start, end }) => sum + end - start, 0);
-  const known = {
-    bytes,
-    ...(state === undefined ? {} : { size: state.size }),
-    ...(state?.source === undefined ? {} : { source: state.source }),
-  };
   return {
-    known,
+    known: { bytes, size: state?.size, source: state?.source },
     changedAt: directory && (data ?? directory).mtime,
     isThere: data !== undefined,
   };

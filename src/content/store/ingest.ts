@@ -294,7 +294,7 @@ class PartialFile {
     try {
       const fresh = await openNew(directory.dataPath);
       if (fresh !== undefined) {
-        const state: IngestState = { mediaType, size, startedAt: Date.now(), ...sourceOf(source) };
+        const state: IngestState = { mediaType, size, startedAt: Date.now(), source };
         return { file: new PartialFile(directory, fresh, state, { sync }), spans: [] };
       }
       await directory.removeTemporaries();
@@ -309,7 +309,7 @@ class PartialFile {
           mediaType,
           size,
           startedAt: known?.startedAt ?? Date.now(),
-          ...sourceOf(source),
+          source,
           ...(isPrefix(spans) ? {} : { spans }),
         };
         const file = new PartialFile(directory, data, state, { sync });
@@ -461,10 +461,6 @@ function isPrefix(spans: readonly ByteSpan[]): boolean {
 
 function recordable(spans: readonly ByteSpan[]): readonly ByteSpan[] {
   return spans.slice(0, MOST_SPANS);
-}
-
-function sourceOf(source: string | undefined): Pick<IngestState, 'source'> {
-  return source === undefined ? {} : { source };
 }
 
 /** Undefined where an earlier process has left one. */

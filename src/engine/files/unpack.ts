@@ -73,7 +73,7 @@ export interface UnpackImageResult {
  * Writes an image's merged root file system into a directory, without mounts and without snapshots.
  * Errors: INVALID_CONFIG (the directory is not empty), those of reading the image, and UnpackError's.
  */
-export async function unpackImage(options: UnpackImageOptions): Promise<UnpackImageResult> {
+export async function unpackTarget(options: UnpackImageOptions): Promise<UnpackImageResult> {
   return await tellingCaller(options, (telling) => unpackTelling({ ...options, ...telling }));
 }
 
@@ -106,7 +106,7 @@ async function verifyBlob(content: BlobProvider, descriptor: Descriptor, o: Abor
 
 export type ExportImageOptions = Omit<UnpackImageOptions, 'directory' | 'pool' | 'ownership' | 'devices'>;
 
-/** What {@link exportImage} gives. */
+/** An image as a tar. */
 export interface ExportImageResult extends UnpackImageResult {
   /**
    * The tar, which is made while it is read. Breaking off is allowed; an error means that what came is of
@@ -116,11 +116,11 @@ export interface ExportImageResult extends UnpackImageResult {
 }
 
 /**
- * An image's merged root file system as one tar, as {@link unpackImage} would leave it as root: without
+ * An image's merged root file system as one tar, as {@link unpackTarget} would leave it as root: without
  * mounts, snapshots or privileges. When it resolves, all layers are verified.
  * Errors: those of reading the image, and of `exportTree`, the latter while the archive is read too.
  */
-export async function exportImage(options: ExportImageOptions): Promise<ExportImageResult> {
+export async function exportTarget(options: ExportImageOptions): Promise<ExportImageResult> {
   const { content, target, platform, limits = {}, inflate, signal, onEvent } = options;
   throwIfAborted(signal);
   const image = await loadImage(content, target, platform);
@@ -145,7 +145,7 @@ export interface BundleImageOptions extends Omit<UnpackImageOptions, 'ownership'
   readonly terminal?: boolean;
 }
 
-/** What {@link bundleImage} has made. */
+/** A runtime bundle that was made. */
 export interface BundleImageResult extends UnpackImageResult {
   /** What config.json says. */
   readonly config: RuntimeConfig;
@@ -164,9 +164,9 @@ const ROOT = 'rootfs';
  * programs; in a user namespace of other IDs they may pass through it, since the container's root is one of
  * them.
  * Errors: INVALID_CONFIG (the directory is not empty; `uidMap` without `gidMap`), UNSUPPORTED (not for
- * Linux), INVALID_MANIFEST (a config that nothing can run), and those of {@link unpackImage}.
+ * Linux), INVALID_MANIFEST (a config that nothing can run), and those of {@link unpackTarget}.
  */
-export async function bundleImage(options: BundleImageOptions): Promise<BundleImageResult> {
+export async function bundleTarget(options: BundleImageOptions): Promise<BundleImageResult> {
   return await tellingCaller(options, (telling) => bundleTelling({ ...options, ...telling }));
 }
 
@@ -180,7 +180,7 @@ async function bundleTelling(options: BundleImageOptions): Promise<BundleImageRe
   try {
     if (place.created) await chmod(place.path, options.uidMap === undefined ? 0o700 : 0o711);
     const rootfs = join(place.path, ROOT);
-    const unpacked = await unpackImage({ ...options, ...ownership, directory: rootfs });
+    const unpacked = await unpackTarget({ ...options, ...ownership, directory: rootfs });
     const config = bundleConfig(rootfs, image.config, { root: ROOT, rootless, terminal, mappings });
     await writeFile(join(place.path, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
     return { ...unpacked, config, warnings: warningsOf(config, mappings) };

@@ -2,7 +2,6 @@ import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type DiscardedBlob,
-  DiscardedBlobs,
   ManifestGraph,
   ManifestStore,
   type ImageRecord,
@@ -14,13 +13,6 @@ import { type Descriptor, type Digest, parseReference, repositoryName } from '..
 import type { ViewableLayer } from '../../unpack/index.js';
 import type { Store, StoreParts } from '../store.js';
 import type { ImageLayer } from './image.js';
-
-/** What of a store is asked for discarded blobs. */
-type DiscardingStore = Pick<StoreParts, 'root' | 'database' | 'manifests'>;
-
-export function discardedBlobs({ root, database, manifests }: DiscardingStore): DiscardedBlobs {
-  return new DiscardedBlobs({ root, database, manifests });
-}
 
 export interface UnneededOptions {
   /**
@@ -36,11 +28,11 @@ export interface UnneededOptions {
  * be. Lease snapshots and blobs before asking, so that it stays true.
  */
 export async function unneededLayers(
-  store: DiscardingStore & Pick<StoreParts, 'content' | 'snapshotter'>,
+  store: Pick<StoreParts, 'content' | 'discarded' | 'snapshotter'>,
   layers: readonly ImageLayer[],
   { discard, source }: UnneededOptions,
 ): Promise<ReadonlySet<Digest>> {
-  const discarded = discardedBlobs(store);
+  const { discarded } = store;
   const known = await discarded.among(layers.map(({ descriptor }) => descriptor.digest));
   const unneeded = new Map<Digest, number>();
   const needed = new Set<Digest>();
@@ -67,7 +59,7 @@ export async function unneededLayers(
  * @param source - `registry/repository`, for a blob of which that store does not know where it came from
  */
 export async function noteDiscarded(
-  store: DiscardingStore & Pick<StoreParts, 'content' | 'additional'>,
+  store: Pick<StoreParts, 'content' | 'discarded' | 'additional'>,
   blobs: readonly Descriptor[],
   source?: string,
 ): Promise<void> {
@@ -75,7 +67,7 @@ export async function noteDiscarded(
     for (const [digest, blob] of await discarded.among(blobs.map((blob) => blob.digest))) {
       if ((await store.content.info(digest)) !== undefined) continue;
       const from = blob.source ?? source;
-      if (from !== undefined) await discardedBlobs(store).note([{ digest, size: blob.size }], from);
+      if (from !== undefined) await store.discarded.note([{ digest, size: blob.size }], from);
     }
   }
 }
@@ -142,7 +134,7 @@ export async function layerPresence(
   store: Store,
   layers: readonly ImageLayer[],
 ): Promise<readonly LayerPresence[]> {
-  const discarded = await discardedBlobs(store).among(layers.map(({ descriptor }) => descriptor.digest));
+  const discarded = await store.discarded.among(layers.map(({ descriptor }) => descriptor.digest));
   const found: LayerPresence[] = [];
   for (const { descriptor, chainId } of layers) {
     const { digest } = descriptor;

@@ -17,7 +17,6 @@ import {
   platformMatcher,
   platformOf,
 } from '../../spec/index.js';
-import { discardedBlobs } from '../images/layer-blobs.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import {
   type ReadManifestBytes,
@@ -199,7 +198,7 @@ export class EarlyLayers {
     // Before it is looked at what is here, so that it stays true.
     await lease.addBlob(...digests);
     // Whether a store can go on without these depends on the config.
-    const lists = [discardedBlobs(store), ...store.additional.map(({ discarded }) => discarded)];
+    const lists = [store.discarded, ...store.additional.map(({ discarded }) => discarded)];
     const discarded = await Promise.all(lists.map((list) => list.among(digests)));
     const needed = layers.filter(({ digest }) => !discarded.some((list) => list.has(digest)));
     await requireSpace({ root, content, descriptors: needed, signal });

@@ -11,7 +11,6 @@ import {
   platformMatcher,
   platformOf,
 } from '../../spec/index.js';
-import { discardedBlobs } from '../images/layer-blobs.js';
 import { settleStore, type Store } from '../store.js';
 import { type FetchedImage, imageLayers, requireUnpackable } from '../images/image.js';
 import { type BlobRole, type Fetched, imageEvent, type PullEventBody } from './pull-report.js';
@@ -137,7 +136,7 @@ async function layerBlobs(
   { unpack, discardLayers }: PresentImageOptions,
 ): Promise<readonly BlobEvent[] | undefined> {
   const layers = new Map(manifest.layers.map((descriptor) => [descriptor.digest, descriptor]));
-  const dropped = unpack ? await discardedBlobs(store).among([...layers.keys()]) : new Map<Digest, unknown>();
+  const dropped = unpack ? await store.discarded.among([...layers.keys()]) : new Map<Digest, unknown>();
   const kept = [...layers.values()].filter(({ digest }) => !dropped.has(digest));
   if (discardLayers && kept.length > 0) return undefined;
   const infos = await Promise.all(kept.map(({ digest }) => store.content.info(digest)));

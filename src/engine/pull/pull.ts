@@ -1,7 +1,7 @@
 import type { CatalogImage, Lease } from '../../content/index.js';
 import { type Abortable, isWrongContent, LandfallError, throwIfAborted } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
-import { isMisdescribed } from '../../registry/index.js';
+import { isMisdescribed, withRegistry } from '../../registry/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -16,7 +16,7 @@ import { tellingCaller } from '../../concurrency/index.js';
 import { type PolicyFile, registryImage, type SignatureRuling } from '../../trust/index.js';
 import type { LayerSource, OmittedDevice, UnpackedLayer } from '../../unpack/index.js';
 import { artifactError, type FetchedImage, recordManifests, requireUnpackable } from '../images/image.js';
-import { discardedBlobs, noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
+import { noteDiscarded, unneededLayers } from '../images/layer-blobs.js';
 import { type ReadManifestBytes, readManifestBytes } from '../images/read-manifest.js';
 import { settleStore, type Store } from '../store.js';
 import { type Admission, admitImage, recordAdmission } from '../trust/admit-image.js';
@@ -44,13 +44,26 @@ import {
 } from './pull-report.js';
 
 /**
- * Pulls an image: resolve, have its signatures verified where a policy asks for some, fetch, unpack,
- * record. Layers download at the same time and are unpacked while they arrive; nothing is recorded before
- * everything was verified. A pull that fails or is aborted leaves no image, and partial blobs from which
- * the next one goes on.
- * Errors: those of the policy and of `verifyImage`, before a blob is asked for; those of resolver, fetcher,
- * content store and unpacker; NO_MATCHING_PLATFORM; NO_SPACE before a layer is begun that could not end;
- * INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to inflate is not here); ABORTED.
+ * Pulls an image: resolves its name, has its signatures verified where `policy` asks for some, downloads,
+ * unpacks, and records it in the store. Layers download at the same time and are unpacked while they arrive;
+ * nothing is recorded before every byte was verified. A pull that fails or is aborted leaves no image, but
+ * partial blobs from which the next one goes on.
+ *
+ * The signature policies of the machine are not looked for by themselves: see `findPolicyFile` of
+ * `landfall/trust`.
+ *
+ * @returns what was pulled; sizes are in bytes, times in milliseconds
+ * @throws
+ * - {@link SpecError} INVALID_REFERENCE, INVALID_MANIFEST, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE,
+ *   LIMIT_EXCEEDED
+ * - {@link RegistryError} NOT_FOUND, UNAUTHORIZED, DENIED, RATE_LIMITED, UNAVAILABLE, PROTOCOL,
+ *   REDIRECT_REFUSED
+ * - {@link ContentError} DIGEST_MISMATCH, SIZE_MISMATCH, NO_SPACE, FILESYSTEM
+ * - {@link UnpackError} DIFF_ID_MISMATCH, UNSAFE_PATH, BAD_ARCHIVE, UNSUPPORTED_ENTRY, LIMIT_EXCEEDED,
+ *   NO_SPACE, FILESYSTEM
+ * - {@link TrustError} SIGNATURE_MISSING, SIGNATURE_INVALID, POLICY_REJECTED, before a blob is asked for
+ * - {@link LandfallError} ABORTED; INVALID_CONFIG (options that exclude each other); UNSUPPORTED (what is to
+ *   inflate is not here)
  */
 export async function pull(options: PullOptions): Promise<PullResult> {
   if (options.discardLayers === true && options.unpack === false) {
@@ -58,13 +71,20 @@ export async function pull(options: PullOptions): Promise<PullResult> {
       hint: 'Use either --discard-layers or --no-unpack.',
     });
   }
-  return await tellingCaller(options, (telling) => new PullSession({ ...options, ...telling }).run(false));
+  return await withRegistry(options.registry, (registry) =>
+    tellingCaller(options, (telling) => new PullSession({ ...options, registry, ...telling }).run(false)),
+  );
 }
 
+/** The image to pull, and how. */
 export interface PullOptions extends Abortable {
-  /** Where the image goes. Closed by whoever opened it. */
+  /** Where the image goes. Closed by its owner. */
   readonly store: Store;
-  readonly registry: RegistryClient;
+  /**
+   * The client that registries are asked through, closed by its owner. Default: a client of {@link openRegistry},
+   * for this pull alone. Several pulls through one client share connections and tokens.
+   */
+  readonly registry?: RegistryClient | undefined;
   /** A familiar or canonical name; `latest` when it has neither tag nor digest. */
   readonly reference: string | Reference;
   /** The platform to unpack; default: this machine's. */
@@ -100,9 +120,11 @@ export interface PullOptions extends Abortable {
   readonly onEvent?: ((event: PullEvent) => void) | undefined;
 }
 
+type SessionOptions = PullOptions & { readonly registry: RegistryClient };
+
 /** One pull under way: its steps, and what they share. */
 class PullSession {
-  readonly #options: PullOptions;
+  readonly #options: SessionOptions;
   readonly #reference: Reference;
   readonly #name: string;
   readonly #start: number = performance.now();
@@ -118,7 +140,7 @@ class PullSession {
   #fetchMs = 0;
   #unpackMs = 0;
 
-  constructor(options: PullOptions) {
+  constructor(options: SessionOptions) {
     const { reference, onEvent, budget = new PullBudget(), signal } = options;
     this.#options = options;
     this.#reference =
@@ -358,13 +380,13 @@ class PullSession {
   async #discard({ image }: Fetched, lease: Lease): Promise<number> {
     if (this.#options.discardLayers !== true) return 0;
     const digests = new Set(image.layers.map(({ descriptor }) => descriptor.digest));
-    return await discardedBlobs(this.#options.store).discard([...digests], { leaseId: lease.id });
+    return await this.#options.store.discarded.discard([...digests], { leaseId: lease.id });
   }
 
   async #result(target: Descriptor, fetched: Fetched, bytesDiscarded: number): Promise<PullResult> {
     const { image, unpacked, bytesDownloaded } = fetched;
     const digests = image.manifest.layers.map(({ digest }) => digest);
-    const discarded = await discardedBlobs(this.#options.store).among(digests);
+    const discarded = await this.#options.store.discarded.among(digests);
     this.#reporter.emit({ type: 'done', digest: target.digest, bytesDownloaded });
     const top = unpacked.at(-1);
     return {

@@ -2,7 +2,6 @@ import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../
 import type { RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { BlobDownloads } from './blob-downloads.js';
-import { discardedBlobs } from '../images/layer-blobs.js';
 import { PullBudget } from './pull-budget.js';
 import type { PullEventBody } from './pull-report.js';
 import type { StoreParts } from '../store.js';
@@ -23,7 +22,7 @@ export interface RestoreBlobsOptions extends Abortable {
  * BLOB_NOT_FOUND (its repository is not known); ABORTED.
  */
 export async function restoreBlobs(
-  store: Pick<StoreParts, 'root' | 'database' | 'manifests' | 'content' | 'leases'>,
+  store: Pick<StoreParts, 'root' | 'discarded' | 'manifests' | 'content' | 'leases'>,
   registry: Pick<RegistryClient, 'repository'>,
   descriptors: readonly Descriptor[],
   options: RestoreBlobsOptions = {},
@@ -31,7 +30,7 @@ export async function restoreBlobs(
   const { signal, onEvent } = options;
   await using lease = await store.leases.create();
   await lease.addBlob(...descriptors.map(({ digest }) => digest));
-  const discarded = await discardedBlobs(store).among(descriptors.map(({ digest }) => digest));
+  const discarded = await store.discarded.among(descriptors.map(({ digest }) => digest));
   const budget = (options.budget ?? new PullBudget()).share();
   const bySource = new Map<string, BlobDownloads>();
   const failed = new AbortController();
@@ -55,7 +54,7 @@ export async function restoreBlobs(
     const blob = discarded.get(descriptor.digest);
     if (blob === undefined) return;
     const sources =
-      blob.source === undefined ? await discardedBlobs(store).repositoriesOf(blob.digest) : [blob.source];
+      blob.source === undefined ? await store.discarded.repositoriesOf(blob.digest) : [blob.source];
     let failure: unknown = sourceUnknown(blob.digest);
     for (const source of sources) {
       try {

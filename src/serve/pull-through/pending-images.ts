@@ -1,6 +1,5 @@
 import { Limiter } from '../../concurrency/index.js';
 import type { Lease } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { recordManifests } from '../../engine/images/image.js';
 import type { StoreParts } from '../../engine/store.js';
 import { isLandfallError } from '../../errors.js';
@@ -15,7 +14,7 @@ import type { BlobFetches } from './blob-fetch.js';
 
 export type PendingStore = Pick<
   StoreParts,
-  'root' | 'content' | 'manifests' | 'database' | 'images' | 'leases'
+  'root' | 'content' | 'discarded' | 'manifests' | 'database' | 'images' | 'leases'
 >;
 
 /** What leads to a manifest: the target that gets the name once the manifest is whole. */
@@ -152,7 +151,7 @@ export class PendingImages {
     for (const child of childrenOf(manifest)) {
       if ((await content.info(child.digest)) === undefined) missing.set(child.digest, child);
     }
-    const discarded = await discardedBlobs(this.#store).among([...missing.keys()]);
+    const discarded = await this.#store.discarded.among([...missing.keys()]);
     return [...missing.values()].filter((child) => !discarded.has(child.digest));
   }
 

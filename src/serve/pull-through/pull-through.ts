@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobInfo, BlobProvider } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import type { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
@@ -240,7 +239,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     const pending = this.#pending.blob(digest);
     if (pending !== undefined) return pending;
     const described = (size: number): Descriptor => ({ mediaType: OCTETS, digest, size });
-    const dropped = await discardedBlobs(store).get(digest);
+    const dropped = await store.discarded.get(digest);
     if (dropped !== undefined) return described(dropped.size);
     for (const { children } of await store.manifests.holders(digest)) {
       const child = children.find((one) => one.digest === digest);

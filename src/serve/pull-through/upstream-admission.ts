@@ -1,6 +1,5 @@
 import { SingleFlight } from '../../concurrency/index.js';
 import { imagesListing, imagesWithBlob, readManifestBlob, repositoryState } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import {
   type ReadManifestBytes,
   readManifestBytes,
@@ -318,7 +317,7 @@ export async function requireNotForeign(
   if (await isOpenToAll(policy)) return;
   const info = await store.content.info(digest);
   // What was dropped once it was unpacked is brought again from where it came.
-  const source = (info ?? (await discardedBlobs(store).get(digest)))?.source;
+  const source = (info ?? (await store.discarded.get(digest)))?.source;
   if (source === undefined || !at.isUpstreams(source)) return;
   if (info !== undefined && (await repositoryState(store, digest, at.repository)) === 'pushed') return;
   const names = await imagesWithBlob(store.database, digest);

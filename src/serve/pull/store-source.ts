@@ -12,7 +12,6 @@ import {
   tagTable,
   type TagTable,
 } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store, StoreParts } from '../../engine/store.js';
 import { KeptSignatures, signedByTag } from '../../engine/trust/signature-sources.js';
@@ -142,7 +141,7 @@ export function sourceOfStore(
   const { catalog: images, content, manifests, database, additional } = store;
   const restoring = new RestoringBlobs({
     blobs: content,
-    discarded: discardedBlobs(store),
+    discarded: store.discarded,
     restore: (descriptor) => restoreBlobs(store, registry, [descriptor], { signal }),
   });
   return new StoreSource({

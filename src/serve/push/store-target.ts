@@ -8,7 +8,6 @@ import {
   repositoryState,
   Uploads,
 } from '../../content/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { recordManifests } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
 import { SpecError } from '../../errors.js';
@@ -150,7 +149,7 @@ export class StoreTarget implements ServeTarget {
    * is asked for.
    */
   async #missing(repository: string, children: readonly Descriptor[]): Promise<readonly Descriptor[]> {
-    const discarded = discardedBlobs(this.#store);
+    const { discarded } = this.#store;
     const missing = new Map<Digest, Descriptor>();
     for (const child of children) {
       if (isNonDistributable(child.mediaType) || (child.urls?.length ?? 0) > 0) continue;

@@ -1,10 +1,12 @@
-import type { Descriptor } from '../../spec/index.js';
+import { type Descriptor, isDigest } from '../../spec/index.js';
 import { chooseTarget } from './select-platforms.js';
 import { CopyAdmission } from './copy-admission.js';
 import type { CopyReport } from './copy-report.js';
 import type { CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
+import type { ArchiveDestination } from '../transports/archives/archive-destination.js';
 import type { DestinationRepository, SourceRepository } from '../transports/destination.js';
+import type { ImageTransports } from '../transports/image-transports.js';
 import { ImageCopy } from './image-copy.js';
 import { resolveSource } from './resolve-source.js';
 
@@ -30,6 +32,39 @@ export async function copy(
 ): Promise<CopyReport> {
   const resolved = await resolveSource(source, request.from, session);
   return await copyResolved(source, destination, { ...request, resolved }, session);
+}
+
+type CopyChoice = Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'>;
+
+/** {@link copy} between two transports as they are typed: `docker://REF`, `oci:DIR[:TAG]` and the like. */
+export async function copyNamed(
+  transports: ImageTransports,
+  { source, destination, ...choice }: CopyChoice & { readonly source: string; readonly destination: string },
+  session: CopySession,
+): Promise<CopyReport> {
+  const { repository, from } = await transports.source(source);
+  // Before the destination, which may be made by being opened.
+  const resolved = await resolveSource(repository, from, session);
+  const to = await transports.destination(destination);
+  const request = { ...choice, from, tag: to.tag, resolved };
+  const report = await copyResolved(repository, to.repository, request, session);
+  if (!session.dryRun) await to.transport.finish(session);
+  return report;
+}
+
+/** {@link copy} of an image as it is typed into an archive of several, which the caller finishes. */
+export async function copyIntoArchive(
+  transports: ImageTransports,
+  {
+    source,
+    archive,
+    ...choice
+  }: CopyChoice & { readonly source: string; readonly archive: ArchiveDestination },
+  session: CopySession,
+): Promise<CopyReport> {
+  const { repository, from } = await transports.source(source);
+  const tag = from === '' || isDigest(from) ? undefined : from;
+  return await copy(repository, archive.repository(repository.name), { ...choice, from, tag }, session);
 }
 
 export interface ResolvedCopyRequest extends CopyRequest {

@@ -4,7 +4,6 @@ import type { Store } from '../../engine/store.js';
 import { KeptSignatures } from '../../engine/trust/signature-sources.js';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '../../errors.js';
 import type { FetchOptions, RegistryClient } from '../../registry/index.js';
-import { discardedBlobs } from '../../engine/images/layer-blobs.js';
 import { recordManifests } from '../../engine/images/image.js';
 import { readManifest } from '../../engine/images/read-manifest.js';
 import { removeImage } from '../../engine/images/names.js';
@@ -90,7 +89,7 @@ export class StoreTransport implements SourceTransport, DestinationTransport {
    * Errors: BLOB_NOT_FOUND (there is no registry to ask, or nobody knows which), those of fetching.
    */
   async restore(descriptor: Descriptor, { signal }: Abortable = {}): Promise<void> {
-    const discarded = await discardedBlobs(this.store).get(descriptor.digest);
+    const discarded = await this.store.discarded.get(descriptor.digest);
     if (discarded === undefined) return;
     if (this.#registry === undefined) {
       throw new ContentError(

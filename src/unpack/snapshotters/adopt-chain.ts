@@ -5,7 +5,7 @@ import { integerOf, type Row, type Statements, textOf } from '../../metadata/ind
 import { chainIds, type Digest, parseDigest } from '../../spec/index.js';
 import type { CommitLayer } from '../layer-snapshotter.js';
 import { filesystemError } from '../terms/layer-fault.js';
-import { commitLayers, type SnapshotParts } from './commit-layers.js';
+import type { LayerCommits } from './commit-layers.js';
 import { SnapshotDirectories } from './snapshot-directories.js';
 
 /** Another store, which is only read, whose snapshots are used where they lie. */
@@ -17,7 +17,7 @@ export interface AdditionalSnapshots {
 /** A layer's snapshot in an additional store. */
 interface AdditionalLayer {
   readonly chainId: Digest;
-  readonly parentChainId?: Digest;
+  readonly parentChainId: Digest | undefined;
   readonly diffId: Digest;
   /** Absolute path of its `fs` there, which may lead on to a third store. */
   readonly content: string;
@@ -35,14 +35,14 @@ const NO_CHANGES: CommitLayer['changes'] = { implied: [], whiteouts: [], opaques
  * three syncs, not one each.
  */
 export class ChainAdoption {
-  readonly #parts: SnapshotParts;
+  readonly #commits: LayerCommits;
   readonly #additional: readonly AdditionalSnapshots[];
   readonly #wanted = new Set<Digest>();
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  constructor(parts: SnapshotParts, additional: readonly AdditionalSnapshots[]) {
-    this.#parts = parts;
+  constructor(commits: LayerCommits, additional: readonly AdditionalSnapshots[]) {
+    this.#commits = commits;
     this.#additional = additional;
   }
 
@@ -75,28 +75,28 @@ export class ChainAdoption {
       for (const layer of found.values()) {
         if (!(await this.#isHere(layer.chainId))) begun.push(await this.#beginLink(layer));
       }
-      if (begun.length > 0) await commitLayers(this.#parts, () => Promise.resolve([]), begun, {});
+      if (begun.length > 0) await this.#commits.commit(begun, {}, () => Promise.resolve([]));
     } catch (error) {
       for (const { directory } of begun) {
-        await this.#parts.private.abandon(directory.key).catch(() => undefined);
+        await this.#commits.private.abandon(directory.key).catch(() => undefined);
       }
       throw filesystemError(error, 'taking snapshots of an additional store into use');
     }
   }
 
   async #isHere(chainId: Digest): Promise<boolean> {
-    const { database, records, directories } = this.#parts;
+    const { database, records, directories } = this.#commits;
     const record = await records.findChain(database, chainId);
     return record !== undefined && directories.exists(record.number);
   }
 
   async #beginLink({ content, ...layer }: AdditionalLayer): Promise<CommitLayer> {
-    const { key, number } = await this.#parts.private.begin([]);
-    const path = this.#parts.directories.content(number);
+    const { key, number } = await this.#commits.private.begin([]);
+    const path = this.#commits.directories.content(number);
     try {
       await symlink(content, path);
     } catch (error) {
-      await this.#parts.private.abandon(key);
+      await this.#commits.private.abandon(key);
       throw error;
     }
     return { ...layer, directory: { key, path }, changes: NO_CHANGES };
@@ -104,7 +104,7 @@ export class ChainAdoption {
 
   /** The layers of a chain, bottom first, from the first additional store that has all of them. */
   async #findLayers(chainId: Digest): Promise<readonly AdditionalLayer[]> {
-    const { snapshotter } = this.#parts.records;
+    const { snapshotter } = this.#commits.records;
     for (const { root, database } of this.#additional) {
       const directories = new SnapshotDirectories(root);
       if (!isOurs(directories)) continue;
@@ -141,12 +141,7 @@ function layersOf(
     const [id, diffId, parentChainId] = [chain[i], diffIds[i], chain[i - 1]];
     const number = integerOf(row, 'id');
     if (id === undefined || diffId === undefined || !directories.exists(number)) return undefined;
-    layers.push({
-      chainId: id,
-      ...(parentChainId === undefined ? {} : { parentChainId }),
-      diffId,
-      content: directories.content(number),
-    });
+    layers.push({ chainId: id, parentChainId, diffId, content: directories.content(number) });
   }
   return layers;
 }

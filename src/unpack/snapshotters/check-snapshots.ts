@@ -7,25 +7,18 @@ import {
   type Row,
   textOf,
 } from '../../metadata/index.js';
-import { parseDigest } from '../../spec/index.js';
 import type { LayerInput } from '../jobs/layer-input.js';
 import type { CheckedSnapshot, RetainOptions, SnapshotCheckRun } from '../layer-snapshotter.js';
 import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
 import { applyOptions, extractLayer } from '../unpacker.js';
-import type { CompleteLayer, SnapshotParts } from './commit-layers.js';
+import type { LayerCommits } from './commit-layers.js';
 import {
   readSnapshotFile,
   rewriteSnapshotFile,
   type SnapshotFile,
   writeSnapshotFile,
 } from './snapshot-directories.js';
-import { snapshotNotFound } from './snapshot-records.js';
-
-/** How a snapshotter makes a layer anew. */
-export interface LayerMaking {
-  begin(): Promise<LayerDirectory>;
-  readonly complete: CompleteLayer;
-}
+import { chainOf, snapshotNotFound } from './snapshot-records.js';
 
 /** So many differences of one snapshot are told. */
 const DIFFERENCES_TOLD = 5;
@@ -33,42 +26,36 @@ const DIFFERENCES_TOLD = 5;
 /** See {@link SnapshotCheckRun}. */
 export class DirectorySnapshotCheck implements SnapshotCheckRun {
   readonly generations: readonly (readonly CheckedSnapshot[])[];
-  readonly #parts: SnapshotParts;
-  readonly #making: LayerMaking;
+  readonly #commits: LayerCommits;
   /** Trees that turned out to differ, made anew, by the number of the snapshot that they are to be. */
   readonly #fresh = new Map<number, LayerDirectory>();
 
-  private constructor(
-    parts: SnapshotParts,
-    making: LayerMaking,
-    generations: readonly (readonly CheckedSnapshot[])[],
-  ) {
-    this.#parts = parts;
-    this.#making = making;
+  private constructor(commits: LayerCommits, generations: readonly (readonly CheckedSnapshot[])[]) {
+    this.#commits = commits;
     this.generations = generations;
   }
 
-  static async begin(parts: SnapshotParts, making: LayerMaking): Promise<DirectorySnapshotCheck> {
-    const generations = await readGenerations(parts.database, parts.records.snapshotter);
-    return new DirectorySnapshotCheck(parts, making, generations);
+  static async begin(commits: LayerCommits): Promise<DirectorySnapshotCheck> {
+    const generations = await readGenerations(commits.database, commits.records.snapshotter);
+    return new DirectorySnapshotCheck(commits, generations);
   }
 
   async isKnown({ number }: CheckedSnapshot): Promise<boolean> {
-    const { records, database } = this.#parts;
+    const { records, database } = this.#commits;
     return (await records.byId(database, number)) !== undefined;
   }
 
   pathOf({ number }: CheckedSnapshot): string {
-    return this.#parts.directories.path(number);
+    return this.#commits.directories.path(number);
   }
 
   exists({ number }: CheckedSnapshot): boolean {
-    return this.#parts.directories.exists(number);
+    return this.#commits.directories.exists(number);
   }
 
   async inspect(snapshot: CheckedSnapshot): Promise<string | undefined> {
     const { number, name, kind, parents, chain } = snapshot;
-    const { directories } = this.#parts;
+    const { directories } = this.#commits;
     if (!this.exists(snapshot)) return 'its directory is missing';
     if (kind !== 'committed') return undefined;
     const file = await readSnapshotFile(directories.path(number));
@@ -83,7 +70,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
   }
 
   async refusal({ number }: CheckedSnapshot): Promise<string | undefined> {
-    const { directories } = this.#parts;
+    const { directories } = this.#commits;
     if (directories.realContent(number) !== directories.content(number)) {
       return 'it lies in an additional store, which is checked by itself';
     }
@@ -97,35 +84,35 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     layer: LayerInput,
     o: RetainOptions = {},
   ): Promise<readonly string[]> {
-    const directory = await this.#making.begin();
+    const directory = await this.#commits.begin();
     try {
       const { changes } = await extractLayer({
         layer,
         source: await layer.open(o),
         directory,
-        pool: this.#parts.pool,
+        pool: this.#commits.pool,
         options: applyOptions(o),
         signal: o.signal,
       });
       await this.#complete(snapshot, directory, changes, o);
       const differences = await this.#compare(snapshot, directory, o);
       if (differences.length > 0) this.#fresh.set(snapshot.number, directory);
-      else await this.#parts.private.abandon(directory.key);
+      else await this.#commits.private.abandon(directory.key);
       return differences;
     } catch (error) {
-      await this.#parts.private.abandon(directory.key).catch(() => undefined);
+      await this.#commits.private.abandon(directory.key).catch(() => undefined);
       throw error;
     }
   }
 
   async describe(snapshot: CheckedSnapshot): Promise<void> {
-    const directory = this.#parts.directories.path(snapshot.number);
+    const directory = this.#commits.directories.path(snapshot.number);
     await rewriteSnapshotFile(directory, await this.#fileOf(snapshot));
   }
 
   async replace(snapshot: CheckedSnapshot): Promise<string | undefined> {
     const { number, name } = snapshot;
-    const { database, directories, pool, records } = this.#parts;
+    const { database, directories, pool, records } = this.#commits;
     const directory = this.#fresh.get(number);
     if (directory === undefined) throw snapshotNotFound(name);
     const by = this.#idOf(directory);
@@ -141,7 +128,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
       return directories.quarantine(by, number);
     });
     directories.sync();
-    this.#parts.private.release(directory.key);
+    this.#commits.private.release(directory.key);
     this.#fresh.delete(number);
     return away;
   }
@@ -149,7 +136,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const directory of this.#fresh.values()) {
       // What cannot be removed now, the next collection finds.
-      await this.#parts.private.abandon(directory.key).catch(() => undefined);
+      await this.#commits.private.abandon(directory.key).catch(() => undefined);
     }
     this.#fresh.clear();
   }
@@ -163,12 +150,12 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     changes: LayerChanges,
     o: Abortable,
   ): Promise<void> {
-    const [, ...lineage] = await this.#parts.records.lineage(this.#parts.database, number);
+    const [, ...lineage] = await this.#commits.records.lineage(this.#commits.database, number);
     const parents = lineage.map((parent) => {
       const fresh = this.#fresh.get(parent);
       return fresh === undefined ? parent : this.#idOf(fresh);
     });
-    await this.#making.complete(this.#idOf(directory), parents, changes, o);
+    await this.#commits.complete(this.#idOf(directory), parents, changes, o);
   }
 
   async #compare(
@@ -176,7 +163,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
     directory: LayerDirectory,
     o: Abortable,
   ): Promise<readonly string[]> {
-    const { directories, pool } = this.#parts;
+    const { directories, pool } = this.#commits;
     if (!directories.exists(number)) return ['its directory is missing'];
     const { differences } = await pool.run(
       {
@@ -191,7 +178,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
   }
 
   async #fileOf({ number, name, chain }: CheckedSnapshot): Promise<SnapshotFile> {
-    const { database, records } = this.#parts;
+    const { database, records } = this.#commits;
     const record = await records.byId(database, number);
     if (record === undefined) throw snapshotNotFound(name);
     const { snapshotter } = records;
@@ -199,7 +186,7 @@ export class DirectorySnapshotCheck implements SnapshotCheckRun {
   }
 
   #idOf({ key }: LayerDirectory): number {
-    const number = this.#parts.private.idOf(key);
+    const number = this.#commits.private.idOf(key);
     if (number === undefined) throw snapshotNotFound(key);
     return number;
   }
@@ -210,13 +197,12 @@ async function readGenerations(
   database: MetadataDatabase,
   snapshotter: string,
 ): Promise<readonly (readonly CheckedSnapshot[])[]> {
-  const chains = new Map<number, { chainId: string; diffId: string }>();
-  for (const row of await database.all('SELECT snapshot_id, chain_id, diff_id FROM chains')) {
-    chains.set(integerOf(row, 'snapshot_id'), {
-      chainId: textOf(row, 'chain_id'),
-      diffId: textOf(row, 'diff_id'),
-    });
-  }
+  const chains = new Map(
+    (await database.all('SELECT snapshot_id, chain_id, diff_id FROM chains')).map((row) => {
+      const { number, ...chain } = chainOf(row);
+      return [number, chain];
+    }),
+  );
   const rows = await database.all('SELECT id, snapshotter, name, kind, parent_id, unpacking FROM snapshots');
   const byId = new Map(rows.map((row) => [integerOf(row, 'id'), row]));
   const depths = new Map<number, number>();
@@ -240,14 +226,12 @@ async function readGenerations(
       number,
       name: textOf(row, 'name'),
       kind: kind === 'active' || kind === 'view' ? kind : 'committed',
-      ...(parent === undefined ? {} : { parentId: parent }),
+      parentId: parent,
       parents: [
         ...(parentRow === undefined ? [] : [textOf(parentRow, 'name')]),
         ...(parentChain === undefined ? [] : [parentChain.chainId]),
       ],
-      ...(chain === undefined
-        ? {}
-        : { chain: { chainId: parseDigest(chain.chainId), diffId: parseDigest(chain.diffId) } }),
+      chain,
       isOwn: textOf(row, 'snapshotter') === snapshotter,
     };
   }

@@ -5,7 +5,7 @@ import { IN_DOUBT, integerOf, type MetadataDatabase, type Statements } from '../
 import type { Digest } from '../../spec/index.js';
 import { faultPoint, O_DIRECTORY, O_RDONLY, syncfsInBackground } from '../../system/index.js';
 import type { CommitLayer, CommittedLayer } from '../layer-snapshotter.js';
-import type { LayerChanges } from '../terms/layer-changes.js';
+import type { LayerChanges, LayerDirectory } from '../terms/layer-changes.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import {
   rewriteSnapshotFile,
@@ -15,25 +15,18 @@ import {
 } from './snapshot-directories.js';
 import { infoOf, snapshotNotFound, type SnapshotRecord, type SnapshotRecords } from './snapshot-records.js';
 
-/** What a snapshotter is made of: rows, directories, and the threads that work on them. */
-export interface SnapshotParts {
-  readonly database: MetadataDatabase;
-  readonly pool: WorkerPool;
-  readonly directories: SnapshotDirectories;
-  readonly records: SnapshotRecords;
-  readonly private: PrivateDirectories;
-  /** This boot, where layers are not to be synced before they are recorded; see src/metadata/database.ts. */
-  readonly notDurable: string | undefined;
-  readonly writeback: Writeback;
+/** How a kind of snapshotter makes a layer a snapshot's content. */
+export interface LayerForm {
+  /** Directories of a layer that is being unpacked, the one to unpack into first. */
+  readonly layerNames: readonly [string, ...string[]];
+  /** Returns warnings; `parents` are ids, nearest first. */
+  complete(
+    number: number,
+    parents: readonly number[],
+    changes: LayerChanges,
+    o: Abortable,
+  ): Promise<readonly string[]>;
 }
-
-/** Makes an extracted layer a snapshot's content, and returns warnings; `parents` are ids, nearest first. */
-export type CompleteLayer = (
-  number: number,
-  parents: readonly number[],
-  changes: LayerChanges,
-  o: Abortable,
-) => Promise<readonly string[]>;
 
 /** A layer on its way through the commit. */
 interface Pending {
@@ -54,83 +47,216 @@ interface Recorded {
   readonly replaced: boolean;
 }
 
-/**
- * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its
- * parents, sync once, record all at once. Until the last step nothing of it is visible, and the caller
- * abandons what it began.
- */
-export async function commitLayers(
-  parts: SnapshotParts,
-  complete: CompleteLayer,
-  layers: readonly CommitLayer[],
-  o: Abortable,
-): Promise<readonly CommittedLayer[]> {
-  const notDurable = await markOf(parts, layers);
-  const pending: Pending[] = [];
-  const lineages = new Map<Digest, readonly number[]>();
-  for (const layer of layers) {
-    const number = parts.private.idOf(layer.directory.key);
-    if (number === undefined) throw snapshotNotFound(layer.directory.key);
-    const parents = await lineageOf(parts, layer.parentChainId, lineages);
-    const warnings = await complete(number, parents, layer.changes, o);
-    faultPoint('layer-commit:completed');
-    lineages.set(layer.chainId, [number, ...parents]);
-    await describe(parts, layer, number, notDurable);
-    pending.push({ layer, number, warnings });
-  }
-  faultPoint('layer-commit:described');
-  if (notDurable === undefined) await parts.writeback.sync();
-  faultPoint('layer-commit:synced');
-  throwIfAborted(o.signal);
-  const { records, replaced } = await parts.database.transaction((tx) =>
-    recordAll(parts, tx, pending, notDurable),
-  );
-  // What took the place of a lost one was renamed after the sync.
-  if (replaced && notDurable === undefined) parts.directories.sync();
-  faultPoint('layer-commit:recorded');
-  for (const { layer, number } of pending) {
-    // Where another process was faster; what cannot be removed now, the next collection finds.
-    if (records.get(layer.chainId)?.number !== number)
-      await parts.private.abandon(layer.directory.key).catch(() => undefined);
-    parts.private.release(layer.directory.key);
-  }
-  return pending.map(({ layer, warnings }) => {
-    const record = records.get(layer.chainId);
-    if (record === undefined) throw snapshotNotFound(layer.chainId);
-    return { snapshot: infoOf(record), warnings };
-  });
+export interface LayerCommitOptions {
+  readonly database: MetadataDatabase;
+  readonly pool: WorkerPool;
+  /**
+   * This boot, where layers are not to be synced; see src/metadata/database.ts. What another program filled
+   * always is, since it cannot be made again.
+   */
+  readonly notDurable?: string | undefined;
+  /** How a file system is synced, for tests. */
+  readonly syncfs?: WritebackOptions['syncfs'];
 }
 
-/**
- * What the rows are to say of layers that are not synced; undefined where they are to be. A row of a lost
- * snapshot that says that its content is on the disk would go on saying so if the power failed during the
- * commit, so what takes the lost one's place has to be.
- */
-async function markOf(
-  { database, directories, records, notDurable }: SnapshotParts,
-  layers: readonly CommitLayer[],
-): Promise<string | undefined> {
-  if (notDurable === undefined) return undefined;
-  for (const { chainId } of layers) {
-    const existing = await records.findChain(database, chainId);
-    if (existing !== undefined && existing.notDurable === undefined && !directories.exists(existing.number))
-      return undefined;
-  }
-  return notDurable;
-}
+/** Begins layers and commits them. */
+export class LayerCommits {
+  readonly database: MetadataDatabase;
+  readonly pool: WorkerPool;
+  readonly directories: SnapshotDirectories;
+  readonly records: SnapshotRecords;
+  readonly private: PrivateDirectories;
+  /** This boot, where layers are not to be synced before they are recorded; see src/metadata/database.ts. */
+  readonly #notDurable: string | undefined;
+  readonly #writeback: Writeback;
+  readonly #form: LayerForm;
 
-/** Numbers of the parent and its ancestors, nearest first. */
-async function lineageOf(
-  parts: SnapshotParts,
-  chainId: Digest | undefined,
-  batch: ReadonlyMap<Digest, readonly number[]>,
-): Promise<readonly number[]> {
-  if (chainId === undefined) return [];
-  const known = batch.get(chainId);
-  if (known !== undefined) return known;
-  const record = await parts.records.findChain(parts.database, chainId);
-  if (record === undefined || !parts.directories.exists(record.number)) throw missingParent(chainId);
-  return parts.records.lineage(parts.database, record.number);
+  constructor(
+    form: LayerForm,
+    records: SnapshotRecords,
+    directories: SnapshotDirectories,
+    o: LayerCommitOptions,
+  ) {
+    this.#form = form;
+    this.database = o.database;
+    this.pool = o.pool;
+    this.records = records;
+    this.directories = directories;
+    this.#notDurable = o.notDurable;
+    this.#writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
+    const writeback = o.notDurable === undefined ? this.#writeback : undefined;
+    this.private = new PrivateDirectories({ database: o.database, directories, records, writeback });
+  }
+
+  async begin(): Promise<LayerDirectory> {
+    const { layerNames } = this.#form;
+    const { key, number } = await this.private.begin(layerNames);
+    return { key, path: `${this.directories.path(number)}/${layerNames[0]}` };
+  }
+
+  complete(...args: Parameters<LayerForm['complete']>): Promise<readonly string[]> {
+    return this.#form.complete(...args);
+  }
+
+  /**
+   * The commit of extracted layers, bottom first, as `LayerCommitter.commitLayers` says: complete each on its
+   * parents, sync once, record all at once. Until the last step nothing of it is visible, and the caller
+   * abandons what it began.
+   *
+   * @param complete another step than the form's own, for layers that are complete where they lie
+   */
+  async commit(
+    layers: readonly CommitLayer[],
+    o: Abortable,
+    complete: LayerForm['complete'] = (...args) => this.complete(...args),
+  ): Promise<readonly CommittedLayer[]> {
+    const notDurable = await this.#markOf(layers);
+    const pending: Pending[] = [];
+    const lineages = new Map<Digest, readonly number[]>();
+    for (const layer of layers) {
+      const number = this.private.idOf(layer.directory.key);
+      if (number === undefined) throw snapshotNotFound(layer.directory.key);
+      const parents = await this.#lineageOf(layer.parentChainId, lineages);
+      const warnings = await complete(number, parents, layer.changes, o);
+      faultPoint('layer-commit:completed');
+      lineages.set(layer.chainId, [number, ...parents]);
+      await this.#describe(layer, number, notDurable);
+      pending.push({ layer, number, warnings });
+    }
+    faultPoint('layer-commit:described');
+    if (notDurable === undefined) await this.#writeback.sync();
+    faultPoint('layer-commit:synced');
+    throwIfAborted(o.signal);
+    const { records, replaced } = await this.database.transaction((tx) =>
+      this.#recordAll(tx, pending, notDurable),
+    );
+    // What took the place of a lost one was renamed after the sync.
+    if (replaced && notDurable === undefined) this.directories.sync();
+    faultPoint('layer-commit:recorded');
+    for (const { layer, number } of pending) {
+      // Where another process was faster; what cannot be removed now, the next collection finds.
+      if (records.get(layer.chainId)?.number !== number)
+        await this.private.abandon(layer.directory.key).catch(() => undefined);
+      this.private.release(layer.directory.key);
+    }
+    return pending.map(({ layer, warnings }) => {
+      const record = records.get(layer.chainId);
+      if (record === undefined) throw snapshotNotFound(layer.chainId);
+      return { snapshot: infoOf(record), warnings };
+    });
+  }
+
+  /**
+   * What the rows are to say of layers that are not synced; undefined where they are to be. A row of a lost
+   * snapshot that says that its content is on the disk would go on saying so if the power failed during the
+   * commit, so what takes the lost one's place has to be.
+   */
+  async #markOf(layers: readonly CommitLayer[]): Promise<string | undefined> {
+    const { database, directories, records } = this;
+    const notDurable = this.#notDurable;
+    if (notDurable === undefined) return undefined;
+    for (const { chainId } of layers) {
+      const existing = await records.findChain(database, chainId);
+      if (existing !== undefined && existing.notDurable === undefined && !directories.exists(existing.number))
+        return undefined;
+    }
+    return notDurable;
+  }
+
+  /** Numbers of the parent and its ancestors, nearest first. */
+  async #lineageOf(
+    chainId: Digest | undefined,
+    batch: ReadonlyMap<Digest, readonly number[]>,
+  ): Promise<readonly number[]> {
+    if (chainId === undefined) return [];
+    const known = batch.get(chainId);
+    if (known !== undefined) return known;
+    const record = await this.records.findChain(this.database, chainId);
+    if (record === undefined || !this.directories.exists(record.number)) throw missingParent(chainId);
+    return this.records.lineage(this.database, record.number);
+  }
+
+  async #describe(layer: CommitLayer, number: number, notDurable: string | undefined): Promise<void> {
+    const { chainId, diffId, parentChainId } = layer;
+    await writeSnapshotFile(this.directories.path(number), {
+      name: chainId,
+      parent: parentChainId,
+      snapshotter: this.records.snapshotter,
+      chainId,
+      diffId,
+      notDurable,
+    });
+  }
+
+  /** What a layer was described by before its name was known, where that turns out to be another. */
+  async #describeAnew(
+    { chainId, diffId, parentChainId }: CommitLayer,
+    number: number,
+    { name, parent, notDurable }: Pick<SnapshotFile, 'name' | 'parent' | 'notDurable'>,
+  ): Promise<void> {
+    if (name === chainId && parent === parentChainId) return;
+    const { snapshotter } = this.records;
+    const file = { name, parent, snapshotter, chainId, diffId, notDurable };
+    await rewriteSnapshotFile(this.directories.path(number), file);
+  }
+
+  async #recordAll(
+    tx: Statements,
+    pending: readonly Pending[],
+    notDurable: string | undefined,
+  ): Promise<Recorded> {
+    const records = new Map<Digest, SnapshotRecord>();
+    let replaced = false;
+    for (const { layer, number } of pending) {
+      const existing = await this.records.findChain(tx, layer.chainId);
+      const isLost = existing !== undefined && !this.directories.exists(existing.number);
+      if (isLost) await this.#replaceLost(tx, { layer, number, existing, notDurable });
+      if (existing === undefined) await this.#recordNew(tx, { layer, number, notDurable }, records);
+      replaced ||= isLost;
+      const record = await this.records.byId(tx, existing?.number ?? number);
+      if (record !== undefined) records.set(layer.chainId, record);
+    }
+    return { records, replaced };
+  }
+
+  /** Its content was lost. The new one takes its place, so that the snapshots above it are whole again too. */
+  async #replaceLost(
+    tx: Statements,
+    { layer, number, existing, notDurable }: NewRecord & { readonly existing: SnapshotRecord },
+  ): Promise<void> {
+    const { directories, records } = this;
+    await this.#describeAnew(layer, number, { name: existing.name, parent: existing.parent, notDurable });
+    // It was there when this commit began, so the new content is not synced yet.
+    if (notDurable !== undefined && existing.notDurable === undefined) directories.syncContent();
+    directories.discard(existing.number);
+    directories.replace(existing.number, number);
+    // What was lost may have been a link into another store, which takes nothing here.
+    await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
+    await records.markNotDurable(tx, existing.number, notDurable);
+  }
+
+  /** Records one layer under its chain ID, above what was recorded with it. */
+  async #recordNew(
+    tx: Statements,
+    { layer, number, notDurable }: NewRecord,
+    recorded: Recorded['records'],
+  ): Promise<void> {
+    const { records } = this;
+    const { chainId, diffId, parentChainId } = layer;
+    const parent =
+      parentChainId === undefined
+        ? undefined
+        : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
+    if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
+    // Another program may have given the name to a snapshot that is not verified; the chain is found under its
+    // ID all the same.
+    const taken = (await records.find(tx, chainId)) !== undefined;
+    const name = taken ? `${chainId}+${number}` : chainId;
+    await this.#describeAnew(layer, number, { name, parent: parent?.name, notDurable });
+    await records.commit(tx, number, { name, parentId: parent?.number, labels: {} });
+    await records.recordChain(tx, chainId, diffId, number);
+    if (notDurable !== undefined) await records.markNotDurable(tx, number, notDurable);
+  }
 }
 
 function missingParent(chainId: Digest): UnpackError {
@@ -138,97 +264,6 @@ function missingParent(chainId: Digest): UnpackError {
     retryable: true,
     hint: 'Pull the image again.',
   });
-}
-
-async function describe(
-  parts: SnapshotParts,
-  layer: CommitLayer,
-  number: number,
-  notDurable: string | undefined,
-): Promise<void> {
-  const { chainId, diffId, parentChainId } = layer;
-  await writeSnapshotFile(parts.directories.path(number), {
-    name: chainId,
-    parent: parentChainId,
-    snapshotter: parts.records.snapshotter,
-    chainId,
-    diffId,
-    notDurable,
-  });
-}
-
-/** What a layer was described by before its name was known, where that turns out to be another. */
-async function describeAnew(
-  parts: SnapshotParts,
-  { chainId, diffId, parentChainId }: CommitLayer,
-  number: number,
-  { name, parent, notDurable }: Pick<SnapshotFile, 'name' | 'parent' | 'notDurable'>,
-): Promise<void> {
-  if (name === chainId && parent === parentChainId) return;
-  const { snapshotter } = parts.records;
-  const file = { name, parent, snapshotter, chainId, diffId, notDurable };
-  await rewriteSnapshotFile(parts.directories.path(number), file);
-}
-
-async function recordAll(
-  parts: SnapshotParts,
-  tx: Statements,
-  pending: readonly Pending[],
-  notDurable: string | undefined,
-): Promise<Recorded> {
-  const records = new Map<Digest, SnapshotRecord>();
-  let replaced = false;
-  for (const { layer, number } of pending) {
-    const existing = await parts.records.findChain(tx, layer.chainId);
-    const isLost = existing !== undefined && !parts.directories.exists(existing.number);
-    if (isLost) await replaceLost(parts, tx, { layer, number, existing, notDurable });
-    if (existing === undefined) await recordNew(parts, tx, { layer, number, notDurable }, records);
-    replaced ||= isLost;
-    const record = await parts.records.byId(tx, existing?.number ?? number);
-    if (record !== undefined) records.set(layer.chainId, record);
-  }
-  return { records, replaced };
-}
-
-/** Its content was lost. The new one takes its place, so that the snapshots above it are whole again too. */
-async function replaceLost(
-  parts: SnapshotParts,
-  tx: Statements,
-  { layer, number, existing, notDurable }: NewRecord & { readonly existing: SnapshotRecord },
-): Promise<void> {
-  const { directories, records } = parts;
-  await describeAnew(parts, layer, number, { name: existing.name, parent: existing.parent, notDurable });
-  // It was there when this commit began, and nobody synced.
-  if (notDurable !== undefined && existing.notDurable === undefined) directories.syncContent();
-  directories.discard(existing.number);
-  directories.replace(existing.number, number);
-  // What was lost may have been a link into another store, which takes nothing here.
-  await records.setUsage(tx, existing.number, { inodes: 0, size: 0 });
-  await records.markNotDurable(tx, existing.number, notDurable);
-}
-
-/** Records one layer under its chain ID, above what was recorded with it. */
-async function recordNew(
-  parts: SnapshotParts,
-  tx: Statements,
-  { layer, number, notDurable }: NewRecord,
-  recorded: Recorded['records'],
-): Promise<void> {
-  const { records } = parts;
-  const { chainId, diffId, parentChainId } = layer;
-  const parent =
-    parentChainId === undefined
-      ? undefined
-      : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
-  if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
-  // Somebody else may have given the name to a snapshot that nobody verified; the chain is found under its ID
-  // all the same.
-  const taken = (await records.find(tx, chainId)) !== undefined;
-  const name = taken ? `${chainId}+${number}` : chainId;
-  await describeAnew(parts, layer, number, { name, parent: parent?.name, notDurable });
-  await records.commit(tx, number, { name, parentId: parent?.number, labels: {} });
-  await records.recordChain(tx, chainId, diffId, number);
-  if (notDurable !== undefined) await records.markNotDurable(tx, number, notDurable);
 }
 
 /** A directory that this process fills, and the lock that says so to others. */
@@ -336,7 +371,7 @@ const PAUSE_MS = 300;
 /**
  * Writes what layers leave in the page cache to the disk while they still are unpacked, so that the sync
  * before their commit finds little to do. It runs while there are {@link begin layers in the making}, on a
- * thread of libuv's pool, a round after another; whoever wants to be sure joins the next one. Like that sync
+ * thread of libuv's pool, a round after another; {@link sync} joins the next one. Like that sync
  * it cannot tell these files from all others of the file system: thousands of small ones are not worth a call
  * each.
  */
@@ -345,15 +380,15 @@ export class Writeback {
   readonly #syncfs: (fd: number) => Promise<void>;
   #layers = 0;
   /**
-   * Open from the first layer to the last, so that it is told of each write that failed in between, whoever
-   * has heard of it before (syncfs(2), since Linux 5.8).
+   * Open from the first layer to the last, so that it reports each write that failed in between, also one
+   * that another descriptor has reported (syncfs(2), since Linux 5.8).
    */
   #fd: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #last: Promise<void> = Promise.resolve();
   /** Waits for the last one to end. */
   #next: Promise<void> | undefined;
-  /** What a round was told, and so no later one: all layers in the making may lack something. */
+  /** Reported to one round, and so to no later one: all layers in the making may lack something. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor({ directory, syncfs = syncfsInBackground }: WritebackOptions) {

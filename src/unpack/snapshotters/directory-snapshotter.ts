@@ -20,14 +20,7 @@ import type { LayerDirectory } from '../terms/layer-changes.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { type AdditionalSnapshots, ChainAdoption } from './adopt-chain.js';
 import { DirectorySnapshotCheck } from './check-snapshots.js';
-import {
-  commitLayers,
-  type CompleteLayer,
-  PrivateDirectories,
-  type SnapshotParts,
-  Writeback,
-  type WritebackOptions,
-} from './commit-layers.js';
+import { type LayerCommitOptions, LayerCommits, type LayerForm } from './commit-layers.js';
 import { idMappingsOn } from './id-mappings.js';
 import { measureCommitted, measureUsage, snapshotsUsage } from './measure-usage.js';
 import { SnapshotDirectories, writeSnapshotFile } from './snapshot-directories.js';
@@ -42,20 +35,11 @@ import {
 } from './snapshot-records.js';
 import { removeOrphans, removeTrash, sweepSnapshots } from './sweep-snapshots.js';
 
-export interface SnapshotterOptions {
+export interface SnapshotterOptions extends LayerCommitOptions {
   /** The store's root; snapshots lie in `<root>/snapshots`. */
   readonly root: string;
-  readonly database: MetadataDatabase;
-  readonly pool: WorkerPool;
   /** Other stores, which are only read, whose snapshots are used where they lie. */
   readonly additional?: readonly AdditionalSnapshots[];
-  /**
-   * This boot, where layers are not to be synced; see src/metadata/database.ts. What another program filled
-   * always is, since nobody could make it again.
-   */
-  readonly notDurable?: string | undefined;
-  /** How a file system is synced, for tests. */
-  readonly syncfs?: WritebackOptions['syncfs'];
 }
 
 /** An active snapshot or a view that is to be made. */
@@ -83,15 +67,14 @@ const PAGE = 200;
  * What snapshotters have in common that keep each snapshot in a directory of its own: rows, directories,
  * their order, locks. How a directory relates to its parents' is left to the subclasses.
  */
-export abstract class DirectorySnapshotter implements LayerSnapshotter {
+export abstract class DirectorySnapshotter implements LayerSnapshotter, LayerForm {
   readonly kind: string;
   protected readonly directories: SnapshotDirectories;
   protected readonly records: SnapshotRecords;
   protected readonly database: MetadataDatabase;
   protected readonly pool: WorkerPool;
-  readonly #private: PrivateDirectories;
   readonly #adoption: ChainAdoption | undefined;
-  readonly #parts: SnapshotParts;
+  readonly #commits: LayerCommits;
 
   protected constructor(kind: string, o: SnapshotterOptions) {
     this.kind = kind;
@@ -99,21 +82,13 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     this.pool = o.pool;
     this.directories = new SnapshotDirectories(o.root);
     this.records = new SnapshotRecords(kind);
-    const { database, pool, directories, records } = this;
-    const { notDurable, additional = [] } = o;
-    const writeback = new Writeback({ directory: directories.directory, syncfs: o.syncfs });
-    this.#private = new PrivateDirectories({
-      database,
-      directories,
-      records,
-      writeback: notDurable === undefined ? writeback : undefined,
-    });
-    this.#parts = { database, pool, directories, records, private: this.#private, notDurable, writeback };
-    if (additional.length > 0) this.#adoption = new ChainAdoption(this.#parts, additional);
+    this.#commits = new LayerCommits(this, this.records, this.directories, o);
+    const { additional = [] } = o;
+    if (additional.length > 0) this.#adoption = new ChainAdoption(this.#commits, additional);
   }
 
   /** Directories of a layer that is being unpacked, the one to unpack into first. */
-  protected abstract readonly layerNames: readonly [string, ...string[]];
+  abstract readonly layerNames: LayerForm['layerNames'];
   /** Directories of an active snapshot. */
   protected abstract readonly activeNames: readonly string[];
 
@@ -134,7 +109,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   /** Makes the new, empty content of an active snapshot what a mount is to start from. */
   protected abstract fill(number: number, parents: readonly number[], mappings?: IdMappings): Promise<void>;
   /** Makes an extracted layer a snapshot's content, and returns warnings. */
-  protected abstract complete(...args: Parameters<CompleteLayer>): Promise<readonly string[]>;
+  abstract complete(...args: Parameters<LayerForm['complete']>): Promise<readonly string[]>;
   /**
    * The numbers of the directories that together show a snapshot, out of its own and its ancestors', nearest
    * first.
@@ -288,24 +263,20 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
     return record !== undefined && this.directories.exists(record.number);
   }
 
-  async beginLayer(): Promise<LayerDirectory> {
-    const { key, number } = await this.#private.begin(this.layerNames);
-    return { key, path: `${this.directories.path(number)}/${this.layerNames[0]}` };
+  beginLayer(): Promise<LayerDirectory> {
+    return this.#commits.begin();
   }
 
   check(): Promise<SnapshotCheckRun> {
-    return DirectorySnapshotCheck.begin(this.#parts, {
-      begin: () => this.beginLayer(),
-      complete: (...args) => this.complete(...args),
-    });
+    return DirectorySnapshotCheck.begin(this.#commits);
   }
 
   commitLayers(layers: readonly CommitLayer[], o: Abortable = {}): Promise<readonly CommittedLayer[]> {
-    return commitLayers(this.#parts, (...args) => this.complete(...args), layers, o);
+    return this.#commits.commit(layers, o);
   }
 
   abandonLayer(directory: LayerDirectory): Promise<void> {
-    return this.#private.abandon(directory.key);
+    return this.#commits.private.abandon(directory.key);
   }
 
   async layerPaths(name: string): Promise<readonly string[]> {
@@ -393,7 +364,7 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
   async #makeApart(wanted: WantedSnapshot): Promise<readonly Mount[]> {
     const { kind, key, given, names } = wanted;
     const { parentId, lineage } = await this.#parentOf(this.database, wanted);
-    const opened = await this.#private.begin(names, parentId);
+    const opened = await this.#commits.private.begin(names, parentId);
     faultPoint('prepare:begun');
     try {
       await this.fill(opened.number, lineage);
@@ -403,10 +374,10 @@ export abstract class DirectorySnapshotter implements LayerSnapshotter {
         await this.records.publish(tx, opened.number, { ...given, name: key, kind });
       });
       faultPoint('prepare:published');
-      this.#private.release(opened.key);
+      this.#commits.private.release(opened.key);
       return this.mountsOf(opened.number, kind, lineage);
     } catch (error) {
-      await this.#private.abandon(opened.key);
+      await this.#commits.private.abandon(opened.key);
       throw error;
     }
   }

@@ -14,7 +14,7 @@ const LAYER = 'layer';
  * system has it. For machines without overlayfs.
  */
 export class NativeSnapshotter extends DirectorySnapshotter {
-  protected readonly layerNames: readonly [string, ...string[]] = [LAYER];
+  readonly layerNames: readonly [string, ...string[]] = [LAYER];
   protected readonly activeNames: readonly string[] = ['fs'];
   protected readonly fillsAtOnce = false;
   protected readonly mapsIds = false;
@@ -36,7 +36,7 @@ export class NativeSnapshotter extends DirectorySnapshotter {
     await this.pool.run({ kind: 'copy', source, target });
   }
 
-  protected async complete(
+  async complete(
     number: number,
     parents: readonly number[],
     changes: LayerChanges,

@@ -23,7 +23,7 @@ export interface OverlaySnapshotterOptions extends SnapshotterOptions {
  */
 export class OverlaySnapshotter extends DirectorySnapshotter {
   readonly #userxattr: boolean;
-  protected readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
+  readonly layerNames: readonly [string, ...string[]] = ['fs', 'work'];
   protected readonly activeNames: readonly string[] = ['fs', 'work'];
   protected readonly fillsAtOnce = true;
   protected readonly mapsIds = true;
@@ -74,7 +74,7 @@ export class OverlaySnapshotter extends DirectorySnapshotter {
     return Promise.resolve();
   }
 
-  protected async complete(
+  async complete(
     number: number,
     parents: readonly number[],
     changes: LayerChanges,

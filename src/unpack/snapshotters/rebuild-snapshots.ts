@@ -11,11 +11,11 @@ import {
   type Statements,
   textOf,
 } from '../../metadata/index.js';
-import { type Digest, digestOf, isDigest, parseDigest } from '../../spec/index.js';
+import { type Digest, digestOf, isDigest } from '../../spec/index.js';
 import { bootId } from '../../system/index.js';
 
 import { readSnapshotFile, SnapshotDirectories } from './snapshot-directories.js';
-import { columnsOf, recordOf, RESERVED_LABELS, type SnapshotRecord } from './snapshot-records.js';
+import { chainOf, columnsOf, recordOf, RESERVED_LABELS, type SnapshotRecord } from './snapshot-records.js';
 
 export interface RebuiltSnapshots {
   readonly count: number;
@@ -139,14 +139,6 @@ function fromLabels(row: Row): Row {
 function givenLabels(row: Row): string {
   const labels = Object.entries(labelsOf(row, 'labels'));
   return JSON.stringify(Object.fromEntries(labels.filter(([label]) => !label.startsWith(RESERVED_LABELS))));
-}
-
-function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } {
-  return {
-    number: integerOf(row, 'snapshot_id'),
-    chainId: parseDigest(textOf(row, 'chain_id')),
-    diffId: parseDigest(textOf(row, 'diff_id')),
-  };
 }
 
 async function insert(tx: Statements, snapshot: ClaimedSnapshot): Promise<void> {

@@ -318,3 +318,12 @@ function kindOf(row: Row): SnapshotKind {
   const kind = textOf(row, 'kind');
   return kind === 'active' || kind === 'view' ? kind : 'committed';
 }
+
+/** Reads a row of `chains`. */
+export function chainOf(row: Row): { number: number; chainId: Digest; diffId: Digest } {
+  return {
+    number: integerOf(row, 'snapshot_id'),
+    chainId: parseDigest(textOf(row, 'chain_id')),
+    diffId: parseDigest(textOf(row, 'diff_id')),
+  };
+}

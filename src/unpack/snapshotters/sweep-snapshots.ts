@@ -51,10 +51,7 @@ export async function sweepSnapshots(
     }
     names.push(node.private ? `snapshots/${node.number}` : node.name);
     if (directories.hasDirectory(node.number)) {
-      swept.push({
-        path: directories.path(node.number),
-        ...(node.bytes === undefined ? {} : { bytes: node.bytes }),
-      });
+      swept.push({ path: directories.path(node.number), bytes: node.bytes });
     }
     if (o.dryRun !== true) await transaction.run('DELETE FROM snapshots WHERE id = ?', [node.number]);
   }

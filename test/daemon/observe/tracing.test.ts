@@ -3,7 +3,7 @@ import { InMemorySpanExporter, type ReadableSpan } from '@opentelemetry/sdk-trac
 import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Tracing } from '../../../src/daemon/observe/tracing.js';
-import { wantsTracing } from '../../../src/daemon/observe/wants-tracing.js';
+import { wantsTracing } from '../../../src/daemon/observe/open-tracing.js';
 import type { Pulls } from '../../../src/daemon/pulls/pulls.js';
 import { RegistryError } from '../../../src/errors.js';
 

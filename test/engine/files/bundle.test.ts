@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OciLayout } from '../../../src/content/index.js';
 import {
-  bundleImage,
+  bundleTarget,
   type BundleImageOptions,
   type BundleImageResult,
 } from '../../../src/engine/files/unpack.js';
@@ -47,7 +47,7 @@ async function bundle(
   await mkdir(layout);
   const { target } = await makeTinyLayout(layout, { layers: [BASE], ...image });
   const content = await OciLayout.open(layout);
-  return bundleImage({ content, target, directory, pool, ...options });
+  return bundleTarget({ content, target, directory, pool, ...options });
 }
 
 const failure = (code: string): Error => expect.objectContaining({ code }) as Error;

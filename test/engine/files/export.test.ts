@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OciLayout } from '../../../src/content/index.js';
 import {
-  exportImage,
+  exportTarget,
   type ExportImageOptions,
   type ExportImageResult,
 } from '../../../src/engine/files/unpack.js';
@@ -24,7 +24,7 @@ async function exportTiny(
 ): Promise<{ readonly layout: TinyLayout; readonly result: ExportImageResult }> {
   const layout = await makeTinyLayout(work, image);
   const content = await OciLayout.open(work);
-  return { layout, result: await exportImage({ content, target: layout.target, ...options }) };
+  return { layout, result: await exportTarget({ content, target: layout.target, ...options }) };
 }
 
 describe('exportImage', () => {

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DISCARD_LAYERS_LABEL } from '../../../src/content/index.js';
-import { discardedBlobs } from '../../../src/engine/images/layer-blobs.js';
 import { removeImage, tagImage } from '../../../src/engine/images/names.js';
 import type { PullResult } from '../../../src/engine/pull/pull-report.js';
 import { pull, type PullOptions } from '../../../src/engine/pull/pull.js';
@@ -69,7 +68,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
   const fetched = (image: Served): string[] =>
     image.registry.requests.filter((line) => line.startsWith('GET ') && line.includes('/blobs/'));
   const discarded = async (layer: Descriptor | undefined): Promise<boolean> =>
-    layer !== undefined && (await discardedBlobs(store).get(layer.digest)) !== undefined;
+    layer !== undefined && (await store.discarded.get(layer.digest)) !== undefined;
   const marked = async (reference: string): Promise<boolean> =>
     (await store.images.get(reference))?.discardLayers ?? false;
   const losesSnapshots = async (): Promise<void> => {
@@ -108,7 +107,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
     expect(result.bytesDiscarded).toBe(a.layers.reduce((sum, { size }) => sum + size, 0));
     expect(await readdir(join(store.root, 'snapshots'))).toHaveLength(2);
     expect(await marked(a.reference)).toBe(true);
-    const sources = await discardedBlobs(store).sources();
+    const sources = await store.discarded.sources();
     expect(sources).toEqual([`${a.registry.address}/team/a`]);
     expect(await readdir(join(store.root, 'ingest'))).toEqual([]);
   });
@@ -281,7 +280,7 @@ describe('pulls that drop the blobs of what they unpack', () => {
     await removeImage(store, a.reference);
     expect(await blobs()).toEqual([]);
     expect(await readdir(join(store.root, 'snapshots'))).toEqual([]);
-    expect(await discardedBlobs(store).sources()).toEqual([]);
+    expect(await store.discarded.sources()).toEqual([]);
   });
 
   it('survive a collection', async () => {

@@ -1,9 +1,6 @@
-import {
-  defaultCredentials,
-  hostsFromDirectories,
-  RegistryClient,
-  type RegistryClientOptions,
-} from '../registry/index.js';
+import { defaultCredentials } from './auth/auth-file.js';
+import { hostsFromDirectories } from './hosts/hosts-directory.js';
+import { RegistryClient, type RegistryClientOptions } from './registry-client.js';
 
 /**
  * Where mirrors and certificates of registries are configured on a machine; the first that knows a registry
@@ -32,7 +29,7 @@ export function openRegistry(options: RegistryClientOptions = {}): RegistryClien
   return new RegistryClient(systemOptions(options));
 }
 
-/** What {@link openRegistry} makes a client of. */
+/** The options of {@link openRegistry} with what the machine is set up for. */
 export function systemOptions(options: RegistryClientOptions = {}): RegistryClientOptions {
   const { env = process.env, credentials = defaultCredentials({ env }), onWarning } = options;
   const { hosts = hostsFromDirectories(HOSTS_DIRECTORIES, onWarning === undefined ? {} : { onWarning }) } =

@@ -1,0 +1,74 @@
+import { ResultCache } from '../../concurrency/index.js';
+import { openStore, type Store } from '../../engine/store.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { ImageTransports } from '../../transfer/transports/image-transports.js';
+import { invalidConfig } from '../config/settings.js';
+import type { CommandContext } from '../output/command-context.js';
+
+export interface CommandTransportsOptions {
+  /**
+   * `USER[:PASSWORD]` for the registry that is read, and for the one that is written, where they are not
+   * those of all.
+   */
+  readonly sourceCreds?: string | undefined;
+  readonly destinationCreds?: string | undefined;
+  /** Whether what is read in the store is not fetched again where that dropped it. Default false. */
+  readonly isLocal?: boolean | undefined;
+}
+
+/** Opens what a command copies images between, with its store, its credentials and its standard streams. */
+export class CommandTransports extends ImageTransports {
+  readonly #context: CommandContext;
+  readonly #options: CommandTransportsOptions;
+  readonly #registries = new ResultCache<string, RegistryClient>();
+  /** The registry that `--creds` is for. */
+  #credsHost: string | undefined;
+  readonly #stores = new ResultCache<'store', Store>();
+
+  constructor(context: CommandContext, options: CommandTransportsOptions = {}) {
+    super(context);
+    this.#context = context;
+    this.#options = options;
+  }
+
+  /** The store of this run, opened when it is first asked for. */
+  override async store(): Promise<Store> {
+    const { root, additionalRoots } = this.#context.settings;
+    return await this.#stores.get('store', async () => this.keep(await openStore({ root, additionalRoots })));
+  }
+
+  /**
+   * One client for all that goes without credentials of the command line, which are shown to one registry
+   * alone.
+   */
+  protected override async client(host: string, side: 'source' | 'destination'): Promise<RegistryClient> {
+    const { sourceCreds, destinationCreds } = this.#options;
+    const own = side === 'source' ? sourceCreds : destinationCreds;
+    const creds = own ?? this.#context.settings.creds;
+    if (creds === undefined) return await this.#connected(undefined, []);
+    if (own === undefined) this.#refuseAnother(host);
+    return await this.#connected(creds, [host]);
+  }
+
+  protected override async layerClient(): Promise<RegistryClient | undefined> {
+    return this.#options.isLocal === true ? undefined : await this.#connected(undefined, []);
+  }
+
+  async #connected(creds: string | undefined, hosts: readonly string[]): Promise<RegistryClient> {
+    const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
+    const references = hosts.map((host) => `${host}/any/repository`);
+    return await this.#registries.get(JSON.stringify([creds, hosts]), async () => {
+      const { openRegistry } = await import('./open-registry.js');
+      return this.keep(await openRegistry(context, references));
+    });
+  }
+
+  /** @throws {LandfallError} INVALID_CONFIG where `--creds` was for another registry */
+  #refuseAnother(host: string): void {
+    this.#credsHost ??= host;
+    if (this.#credsHost === host) return;
+    throw invalidConfig(`--creds is for one registry, not for ${this.#credsHost} and ${host}`, {
+      hint: 'Use --src-creds and --dest-creds where there are these, or --authfile.',
+    });
+  }
+}
