@@ -10,8 +10,8 @@ export interface RootSurroundings {
 }
 
 /**
- * Where the store lies when nobody names a place: `$LANDFALL_ROOT`, else `/var/lib/landfall` for root, and
- * `$XDG_DATA_HOME/landfall` or `~/.local/share/landfall` for everybody else. A variable that is empty
+ * Where the store lies by default: `$LANDFALL_ROOT`, else `/var/lib/landfall` for root, and
+ * `$XDG_DATA_HOME/landfall` or `~/.local/share/landfall` for other users. A variable that is empty
  * counts as unset.
  *
  * @returns a path, which is absolute unless the variable is not

@@ -92,7 +92,7 @@ export class BlobBody implements PartBody {
     this.#options = options;
     this.#skip = options.skip;
     this.#remaining = options.length;
-    // Who waits for it may have left by then.
+    // Nothing may wait for it any more by then.
     this.#begun.promise.catch(() => undefined);
     this.#arrived.promise.catch(() => undefined);
     const { pace } = options;
@@ -244,10 +244,10 @@ export interface RateWatchOptions {
   readonly onSlow: (bytesPerSecond: number) => void;
 }
 
-/** Who may want no bytes for a while: who reads them, and the limit of bytes per second. */
+/** The causes of a pause: the reader is busy, or the limit of bytes per second is reached. */
 export type Holder = 'reader' | 'limit';
 
-/** Watches how fast bytes come. Time during which somebody wanted none does not count. */
+/** Watches how fast bytes come. Time during which none were wanted does not count. */
 export class RateWatch {
   readonly #options: RateWatchOptions;
   readonly #timer: NodeJS.Timeout;
@@ -317,12 +317,11 @@ export interface Part {
   readonly orMore: boolean;
 }
 
-export interface PartOptions extends Pick<BlobBodyOptions, 'onProgress' | 'onOver'> {
+export interface PartOptions extends Pick<BlobBodyOptions, 'pace' | 'onProgress' | 'onOver'> {
   /** Asks for the content with this `Range` header, or for the whole. Resolves to 200, 206 or 416. */
   readonly request: (range: string | undefined) => Promise<HttpResponse>;
   /** How often the host is asked, this time included. */
   readonly attempt: number;
-  readonly pace?: BlobPace | undefined;
 }
 
 /** What asks for credentials, or for patience, is no answer to the range. */
@@ -386,7 +385,7 @@ function rangeBody(
     length: part.length,
     surplus: () => sizeMismatch(response, part, undefined),
     shortfall: (received) => shortBody(response, part, received),
-    ...watching(options),
+    ...options,
   });
 }
 
@@ -401,16 +400,8 @@ function wholeBody(response: HttpResponse, part: Part, options: PartOptions): Bl
     length,
     surplus: part.offset + length === size ? () => sizeMismatch(response, part, undefined) : 'ignore',
     shortfall: (received) => shortBody(response, part, received),
-    ...watching(options),
+    ...options,
   });
-}
-
-function watching({ pace, onProgress, onOver }: PartOptions): Partial<BlobBodyOptions> {
-  return {
-    ...(pace === undefined ? {} : { pace }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-    ...(onOver === undefined ? {} : { onOver }),
-  };
 }
 
 /** `actual` is undefined where the body just went on. */
@@ -444,7 +435,7 @@ function shortBody(response: HttpResponse, part: Part, received: number): Regist
   );
 }
 
-/** A body as a stream, for who wants one. Destroying it destroys the body. */
+/** A body as a stream. Destroying it destroys the body. */
 export class PartStream extends Readable {
   readonly #body: PartBody;
   #asking = false;

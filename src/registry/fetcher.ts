@@ -53,7 +53,7 @@ export interface FetchedPart {
  * Gets content by its descriptor (distribution-spec: Pulling blobs, Pulling manifests).
  *
  * Resolves at the first byte; until then it retries, and goes from host to host, so that what it rejects with
- * is final: who asks again at once only asks more often. The stream yields exactly the bytes asked for, or
+ * is final: asking again at once is of no use. The stream yields exactly the bytes asked for, or
  * fails: with a retryable RegistryError when the connection broke, the body was short, or the host so slow
  * that another one should go on; after everything that did arrive has been read, so that the caller can ask
  * again from there. The reader ends or destroys the stream. Digests are not verified here: the store does
@@ -81,7 +81,7 @@ export interface Fetcher {
    *
    * @returns whether asking again can bring something else. It cannot where no host had sent anything, so
    *   that the descriptor itself is wrong, and where each has been wrong twice.
-   * @throws {LandfallError} INVALID_CONFIG where the hosts of the registry cannot be told
+   * @throws {LandfallError} INVALID_CONFIG where the hosts of the registry cannot be found
    */
   distrust(descriptor: Descriptor): Promise<boolean>;
 }
@@ -93,8 +93,8 @@ export interface RemoteFetcherOptions {
   /** For places that are no registry. */
   readonly transport: HttpSender;
   readonly userAgent: string;
-  readonly retry: RetryOptions | undefined;
-  readonly failover: FailoverOptions | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly failover?: FailoverOptions | undefined;
 }
 
 const MIN_BYTES_PER_SECOND = 32 * 1024;
@@ -228,8 +228,8 @@ export class RemoteFetcher implements Fetcher {
 
   /**
    * Layers that registries may not keep say where else they are had (image-spec: descriptor.md, `urls`). No
-   * host is asked less for that, since a mirror across an air gap has them all the same. Nobody's credentials
-   * go there.
+   * host is asked less for that, since a mirror across an air gap has them all the same. No credentials go
+   * there.
    */
   async #elsewhere(part: Part, { signal }: FetchOptions, error: unknown): Promise<BlobBody> {
     throwIfAborted(signal);
@@ -248,7 +248,7 @@ export class RemoteFetcher implements Fetcher {
         this.#remember(digest, text);
         return body;
       } catch {
-        // What the registry said is more to the point, and is told below.
+        // The registry's own error is more to the point, and is thrown below.
         throwIfAborted(signal);
       }
     }

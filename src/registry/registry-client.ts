@@ -4,8 +4,8 @@ import type { Credentials, CredentialsProvider } from './auth/credentials.js';
 import { MirrorList } from './hosts/mirror-list.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './hosts/host-config.js';
 import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
-import { RegistryHost } from './hosts/registry-host.js';
-import { collectBeginning, type ConnectionKeeper, type HttpSender } from './http/http.js';
+import { RegistryHost, type RegistryHostOptions } from './hosts/registry-host.js';
+import { collectBeginning } from './http/http.js';
 import type { RetryOptions } from './http/retry.js';
 import { Transport, type TransportOptions } from './http/transport.js';
 import { SeenManifests } from './blob-body.js';
@@ -41,14 +41,14 @@ interface SharedParts {
 
 /**
  * The remote side of landfall: registries by their names, over connections, tokens and knowledge of their
- * hosts that its resolver and repositories share. Whoever makes one closes it.
+ * hosts that its resolver and repositories share. The caller closes it.
  */
 export class RegistryClient implements AsyncDisposable {
-  readonly #options: RegistryClientOptions;
+  readonly #options: RegistryClientOptions & Required<Pick<RegistryClientOptions, 'userAgent' | 'plainHttp'>>;
   readonly #transport: Transport;
   readonly #hosts: RegistryHosts;
   readonly #healths: HostHealths;
-  /** Whether somebody else closes the connections. */
+  /** Whether another client closes the connections. */
   readonly #isShared: boolean;
   readonly #warned = new Set<string>();
   readonly #seen = new SeenManifests();
@@ -59,7 +59,8 @@ export class RegistryClient implements AsyncDisposable {
   // eslint-disable-next-line @typescript-eslint/unified-signatures -- the declarations of the package have the first alone
   constructor(options: RegistryClientOptions, shared: SharedParts);
   constructor(options: RegistryClientOptions = {}, shared?: SharedParts) {
-    this.#options = options;
+    const { userAgent = 'landfall', plainHttp = false } = options;
+    this.#options = { ...options, userAgent, plainHttp };
     this.#transport = shared?.transport ?? new Transport(options);
     this.#healths = shared?.healths ?? new HostHealths(options.failover);
     this.#isShared = shared !== undefined;
@@ -88,15 +89,12 @@ export class RegistryClient implements AsyncDisposable {
    * it. The reference's tag and digest do not matter.
    */
   repository(reference: Pick<Reference, 'registry' | 'repository'>): RemoteRepository {
-    const { retry, failover } = this.#options;
     return new RemoteRepository({
+      ...this.#options,
       chain: this.#chain(reference.registry),
       repository: reference.repository,
       seen: this.#seen,
       transport: this.#transport,
-      userAgent: this.#userAgent,
-      retry,
-      failover,
     });
   }
 
@@ -148,30 +146,17 @@ export class RegistryClient implements AsyncDisposable {
     await this.close();
   }
 
-  get #userAgent(): string {
-    return this.#options.userAgent ?? 'landfall';
-  }
-
   #chain(registry: string, hosts = this.#hosts): MirrorList {
-    const { retry, failover } = this.#options;
-    return new MirrorList({
-      registry,
-      hosts: () => hosts.of(registry),
-      healths: this.#healths,
-      retry,
-      failover,
-    });
+    const healths = this.#healths;
+    return new MirrorList({ ...this.#options, registry, hosts: () => hosts.of(registry), healths });
   }
 
   #hostsWith(credentials: CredentialsProvider | undefined): RegistryHosts {
-    const { hosts, plainHttp = false, retry } = this.#options;
     return new RegistryHosts({
+      ...this.#options,
       transport: this.#transport,
-      hosts,
       credentials,
-      userAgent: this.#userAgent,
-      plainHttp,
-      maxRetryAfterMs: retry?.maxRetryAfterMs,
+      maxRetryAfterMs: this.#options.retry?.maxRetryAfterMs,
       onWarning: (text) => this.#warn(text),
     });
   }
@@ -183,17 +168,12 @@ export class RegistryClient implements AsyncDisposable {
   }
 }
 
-export interface RegistryHostsOptions {
-  readonly transport: HttpSender & ConnectionKeeper;
+export interface RegistryHostsOptions extends Omit<RegistryHostOptions, 'registry' | 'config'> {
+  readonly transport: Pick<Transport, 'send' | 'keep' | 'drop'>;
   /** Default: each registry has one host, at its own address. */
-  readonly hosts: HostsProvider | undefined;
-  readonly credentials: CredentialsProvider | undefined;
-  readonly userAgent: string;
+  readonly hosts?: HostsProvider | undefined;
   /** Speaks HTTP without TLS to the registries themselves. */
   readonly plainHttp: boolean;
-  /** See {@link RetryOptions.maxRetryAfterMs}. */
-  readonly maxRetryAfterMs?: number | undefined;
-  readonly onWarning: ((text: string) => void) | undefined;
 }
 
 /**
@@ -235,18 +215,10 @@ export class RegistryHosts {
   }
 
   #make(registry: string, config: HostConfig): RegistryHost {
-    const { transport, credentials, userAgent, plainHttp, maxRetryAfterMs, onWarning } = this.#options;
-    transport.keep(config.connection);
-    const plain = plainHttp && config.role === 'upstream';
-    return new RegistryHost({
-      registry,
-      config: plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config,
-      transport,
-      credentials,
-      userAgent,
-      maxRetryAfterMs,
-      onWarning,
-    });
+    this.#options.transport.keep(config.connection);
+    const plain = this.#options.plainHttp && config.role === 'upstream';
+    const spoken = plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config;
+    return new RegistryHost({ ...this.#options, registry, config: spoken });
   }
 }
 
@@ -256,7 +228,7 @@ function withoutTls(base: URL): URL {
 
 /** What a registry says to credentials. */
 export interface CheckedCredentials {
-  /** Whether the registry wanted to see them. If not, it serves everybody, and may take any. */
+  /** Whether the registry asked for credentials. If not, it serves anonymously, and may take any. */
   readonly asked: boolean;
 }
 
@@ -272,7 +244,7 @@ const ANSWER_BYTES = 64 * 1024;
 
 /**
  * Shows credentials to a registry, which does nothing but look at them (distribution-spec: Determining
- * Support). Asked is where a push would go: that a mirror takes them, or nobody's, says nothing about the
+ * Support). The host of pushes is asked: that a mirror takes them, or asks for none, says nothing about the
  * registry.
  *
  * @throws {RegistryError} UNAUTHORIZED or DENIED where they are wrong, and what stands in the way of asking

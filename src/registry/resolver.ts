@@ -37,7 +37,7 @@ export interface Resolver {
   /**
    * What a tag or a digest stands for; by one HEAD where the registry answers that (distribution-spec:
    * Checking if content exists in the registry). By GET where it fails at that, or `byGet` is set: then the
-   * manifest was seen, and is not asked for again by who fetches it next.
+   * manifest was seen, and the next fetch of it costs no request.
    *
    * @throws {RegistryError} all codes; {ContentError} DIGEST_MISMATCH; {SpecError} LIMIT_EXCEEDED,
    *   INVALID_MANIFEST, UNSUPPORTED_MEDIA_TYPE

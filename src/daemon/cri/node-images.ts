@@ -1,6 +1,7 @@
 import { isLandfallError, LandfallError, SpecError } from '../../errors.js';
 import { type LoadedImage, loadImage } from '../../engine/images/image.js';
 import { type ImageSummary, listImages } from '../../engine/images/images.js';
+import { abbreviatedId, isImageId } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import {
   type Descriptor,
@@ -8,9 +9,7 @@ import {
   encodedOf,
   formatReference,
   hostPlatform,
-  isDigest,
   isIndexType,
-  isVerifiable,
   parseReference,
   type Reference,
   repositoryName,
@@ -50,9 +49,6 @@ export function nodeReference(name: string): Reference {
   return { registry, repository, ...(tag === undefined ? {} : { tag }) };
 }
 
-/** Shortest abbreviation of an ID that is looked up, in hexadecimal digits. */
-const SHORTEST_ID = 4;
-
 /** The info of an image that stays the same as long as the platforms of its target do. */
 interface ImageInfo {
   readonly id: Digest;
@@ -87,7 +83,7 @@ export class NodeImages {
    */
   async find(name: string): Promise<NodeImage | undefined> {
     const images = await this.list();
-    if (isId(name)) return images.find(({ id }) => id === name || encodedOf(id) === name);
+    if (isImageId(name)) return images.find(({ id }) => id === name || encodedOf(id) === name);
     const short = findShort(images, name);
     return findByReference(images, name, short) ?? short;
   }
@@ -159,11 +155,6 @@ async function loadForNode(content: Store['content'], target: Descriptor): Promi
   return await loadImage(content, target);
 }
 
-function isId(name: string): boolean {
-  // `keep:me` has the form of a digest, but is a repository with a tag.
-  return (isDigest(name) && isVerifiable(name)) || /^[0-9a-f]{64}$/.test(name);
-}
-
 function findByReference(
   images: readonly NodeImage[],
   name: string,
@@ -184,8 +175,8 @@ function findByReference(
 }
 
 function findShort(images: readonly NodeImage[], name: string): NodeImage | undefined {
-  const beginning = name.replace(/^sha256:/, '');
-  if (!/^[0-9a-f]+$/.test(beginning) || beginning.length < SHORTEST_ID) return undefined;
+  const beginning = abbreviatedId(name);
+  if (beginning === undefined) return undefined;
   const found = images.filter(({ id }) => encodedOf(id).startsWith(beginning));
   return found.length === 1 ? found[0] : undefined;
 }

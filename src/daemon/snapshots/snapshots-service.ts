@@ -288,7 +288,7 @@ function labelsAfter(known: Labels, given: Labels, paths: readonly string[]): La
       });
     }
   }
-  // It is what the snapshot is found by, whoever else asks for it.
+  // The snapshot is found by it, also for other requests.
   const kept = { ...labels, [REF_LABEL]: known[REF_LABEL] ?? labels[REF_LABEL] ?? '' };
   return Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== ''));
 }

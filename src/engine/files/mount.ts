@@ -42,8 +42,8 @@ export interface UnmountedImage {
 }
 
 /**
- * The mounts that show an image's root file system read-only, for whoever mounts it (a runtime, an init
- * script). They hold nothing: what they show may be collected once the image has no name any more.
+ * The mounts that show an image's root file system read-only, for a program that mounts it (a runtime, an
+ * init script). They hold nothing: what they show may be collected once the image has no name any more.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @throws as {@link mountImage}, but for IN_USE and what mounting needs
@@ -114,7 +114,7 @@ export async function mountImage(
  * has unmounted it.
  *
  * @throws
- * - {@link UnpackError} SNAPSHOT_NOT_FOUND (no image of this store is mounted there), IN_USE (somebody uses
+ * - {@link UnpackError} SNAPSHOT_NOT_FOUND (no image of this store is mounted there), IN_USE (a process uses
  *   it), FILESYSTEM
  * - {@link LandfallError} ABORTED, before it is unmounted
  */

@@ -30,7 +30,7 @@ export interface ImageSummary extends ImageSizes {
   readonly createdAt: Date;
   /** When the name was last given a target, or other labels. */
   readonly updatedAt: Date;
-  /** When somebody last pulled, mounted or unpacked it. */
+  /** When it was last pulled, mounted or unpacked. */
   readonly usedAt: Date;
   /** What users and other programs attached to it. */
   readonly labels: Readonly<Record<string, string>>;
@@ -134,7 +134,7 @@ export async function surveyTargets(database: MetadataDatabase): Promise<Readonl
   );
 }
 
-/** Who uses which manifests, and what those take that nobody need list. */
+/** The targets that use each manifest, and the bytes of what no manifest need list. */
 async function walk(
   statements: Statements,
 ): Promise<{ manifests: ManifestNodes; users: Users; sums: ReadonlyMap<Digest, Sums> }> {
@@ -171,8 +171,8 @@ function addTo(users: readonly Sums[], what: 'size' | 'snapshotSize', bytes: num
  */
 
 /**
- * Blobs that are here, by the manifests that list them; without targets and referrers, which nobody need
- * list.
+ * Blobs that are here, by the manifests that list them; without targets and referrers, which no manifest
+ * need list.
  */
 const LISTED = lines(
   "users || ' ' || size",
@@ -254,7 +254,7 @@ async function readManifests(statements: Statements): Promise<ManifestNodes> {
          CASE WHEN subject IS NOT NULL THEN (SELECT size FROM blobs WHERE blobs.digest = documents.digest) END AS size
        FROM documents WHERE platform IS NULL OR subject IS NOT NULL`,
     ),
-    // Of what an image manifest lists, only what somebody else names too is of interest.
+    // Of what an image manifest lists, only what is named elsewhere too is of interest.
     statements.all(
       `SELECT holder.digest AS holder, links.child FROM (
          SELECT digest FROM documents UNION ALL SELECT digest FROM images
@@ -280,7 +280,7 @@ class ManifestNodes {
 
   /** An image manifest that refers to nothing, as a line of {@link MANIFESTS}. */
   addManifest([id, digest = '', platform, imageId = '']: readonly string[]): void {
-    // Ten thousand of them: they were checked before they were written, and by nobody else.
+    // Ten thousand of them: they were checked before they were written.
     this.#byDigest.set(digest as Digest, {
       id: Number(id),
       size: undefined,

@@ -213,7 +213,7 @@ async function sweepTarget(
 }
 
 /**
- * Lets go of a snapshot that another program holds, and removes what nobody needs any more: at once, so
+ * Lets go of a snapshot that another program holds, and removes what is not needed any more: at once, so
  * that its space is free when this resolves. A chain that an image or a lease of the store needs stays.
  *
  * @returns bytes that were freed of layers; what only that program used is not counted
@@ -296,15 +296,22 @@ async function ownFirst({ catalog }: Store): Promise<readonly CatalogImage[]> {
   return [...own, ...images.filter(({ additionalRoot }) => additionalRoot !== undefined)];
 }
 
-function isImageId(name: string): boolean {
-  // `keep:me` is a digest of some algorithm by its form, and a repository with a tag to everybody.
+/** Whether a name can only be a digest, with or without its algorithm. */
+export function isImageId(name: string): boolean {
+  // `keep:me` has the form of a digest, but is a repository with a tag.
   return (isDigest(name) && isVerifiable(name)) || /^[0-9a-f]{64}$/.test(name);
+}
+
+/** The digits of a name that may be the beginning of an image ID; undefined for every other name. */
+export function abbreviatedId(name: string): string | undefined {
+  const digits = name.replace(/^sha256:/, '');
+  return /^[0-9a-f]+$/.test(digits) && digits.length >= SHORTEST_IMAGE_ID ? digits : undefined;
 }
 
 /** Looks among targets and configs; an abbreviation must fit one image only. */
 async function findByImageId(store: Store, name: string): Promise<CatalogImage | undefined> {
-  const wanted = name.replace(/^sha256:/, '');
-  if (!/^[0-9a-f]+$/.test(wanted) || wanted.length < SHORTEST_IMAGE_ID) return undefined;
+  const wanted = abbreviatedId(name);
+  if (wanted === undefined) return undefined;
   const fits = (digest: Digest): boolean => digest === name || encodedOf(digest).startsWith(wanted);
   const found: CatalogImage[] = [];
   for (const record of await ownFirst(store)) {

@@ -41,7 +41,7 @@ export type ManifestOrIndex = ImageManifest | ImageIndex;
 
 /**
  * The bytes of a small blob. They are verified here once more, since a manifest steers everything after it
- * and an OCI layout on disk was verified by nobody.
+ * and an OCI layout on disk was never verified.
  * Errors: BLOB_NOT_FOUND, SIZE_MISMATCH, DIGEST_MISMATCH, LIMIT_EXCEEDED (larger than `maxBytes`).
  */
 export async function readVerified(
@@ -173,7 +173,7 @@ export async function childForPlatform(
 /** An entry of an index that says no platform, and what was found by looking into it. */
 export interface SilentEntry {
   readonly entry: Descriptor;
-  /** Of an index, that of the first of these that it lists. An attestation is for nobody to run. */
+  /** Of an index, that of the first of these that it lists. An attestation cannot be run. */
   readonly kind: 'image' | 'artifact' | 'attestation' | 'unreadable';
   /** Which its config says; of an index, those of all that it lists. */
   readonly platforms: readonly Platform[];
@@ -353,7 +353,7 @@ export async function resolveReference(options: ResolveOptions, byGet = false): 
   }
 }
 
-/** Where manifests come from, and what is told when one was not what it should be. */
+/** The source of manifests, to which a wrong one is reported. */
 type ManifestSource = Pick<Fetcher, 'fetch' | 'distrust'>;
 
 /** How many bodies of a manifest may break off. Until the first byte, the source itself tries again. */

@@ -224,7 +224,7 @@ export interface Part {
   /** How far it has come. */
   at: number;
   /**
-   * Where it ends. The plan moves it: towards the start for another connection, and on where nobody else
+   * Where it ends. The plan moves it: towards the start for another connection, and on where no other
    * wants what follows.
    */
   end: number;
@@ -258,15 +258,15 @@ const LEAST_SLOW_BYTES = 32 * 1024;
 
 /**
  * Which connection brings which part of a blob. The first begins everything; where others come, it gives up
- * what is not near to it. Parts are given away in order, so that the offset goes on, and with it whoever
- * reads behind it; towards the end, or where a slow part holds the offset, parts under way are split
+ * what is not near to it. Parts are given away in order, so that the offset goes on, and with it the
+ * reader behind it; towards the end, or where a slow part holds the offset, parts under way are split
  * again, so that all connections end together.
  *
- * It makes no request: it is told by {@link Part.at} how far each part has come.
+ * It makes no request: {@link Part.at} says how far each part has come.
  */
 export class PartPlan {
   readonly #now: () => number;
-  /** What nobody has begun. */
+  /** The bytes that no connection has begun. */
   readonly #left = new ByteRanges();
   readonly #active = new Set<Part>();
   /** The part that ended last, for its rate. */
@@ -316,7 +316,7 @@ export class PartPlan {
   }
 
   /**
-   * The next part for one of several connections: the first that nobody has begun, or a piece of the one
+   * The next part for one of several connections: the first that none has begun, or a piece of the one
    * that would take longest. Undefined where nothing is left that is worth a request.
    */
   take(): Part | undefined {
@@ -331,7 +331,7 @@ export class PartPlan {
   }
 
   /**
-   * Lets a part that has come to its end go on with what follows, if nobody has begun that.
+   * Lets a part that has come to its end go on with what follows, if none has begun that.
    *
    * @param until where its connection ends
    */

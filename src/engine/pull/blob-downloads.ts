@@ -36,7 +36,7 @@ const DOCUMENTS: ReadonlySet<BlobRole> = new Set(['index', 'manifest', 'config']
 /** Manifests and configs that are on their way at once: they never wait behind a layer. */
 const DOCUMENT_CONCURRENCY = 8;
 
-/** Progress is told at most so often for a blob, in ms. */
+/** Progress of a blob is reported at most so often, in ms. */
 const PROGRESS_INTERVAL_MS = 50;
 
 /**
@@ -69,7 +69,7 @@ export class BlobDownloads {
       ? this.#manifests.run(arrive, { signal })
       : budget.download({ bytes: descriptor.size, signal }, arrive);
     done.catch(readable.reject);
-    // Who waits for neither must not bring the process down: the pull reports the first failure itself.
+    // A rejection that nothing awaits must not end the process: the pull reports the first failure itself.
     readable.promise.catch(() => undefined);
     const download = { descriptor, readable: readable.promise, done };
     this.#downloads.set(descriptor.digest, download);
@@ -86,7 +86,7 @@ export class BlobDownloads {
     try {
       await this.#options.content.delete(descriptor.digest);
     } catch (error) {
-      // Somebody else has begun to bring it, and is joined.
+      // Another pull or process has begun to bring it, and is joined.
       if (!(error instanceof LandfallError) || error.code !== 'IN_USE') throw error;
     }
     this.#downloads.delete(descriptor.digest);
@@ -145,7 +145,7 @@ export class BlobDownloads {
       return 'here';
     }
     await using held = writer;
-    // What an earlier process left may have been damaged by a power cut, so its part is nobody's fault here.
+    // What an earlier process left may have been damaged by a power cut, so its part is no fault of a host.
     const resumed = arrivedIn(held) > 0;
     try {
       await this.#download(held, { role, readable, next });
@@ -167,7 +167,7 @@ export class BlobDownloads {
     const { descriptor } = writer;
     const verified = deferred<undefined>();
     verified.promise.catch(() => undefined);
-    // What an earlier process left behind may turn out wrong and be fetched again, so nobody reads it before.
+    // What an earlier process left behind may turn out wrong and be fetched again, so it is not read before.
     const resumed = arrivedIn(writer) > 0;
     if (!resumed) {
       const { path, committedPath, shared } = writer;

@@ -39,7 +39,7 @@ export interface FetchGraphOptions {
   /** Another one is an error then. Default: this machine's, and another one is a remark. */
   readonly platform: Platform | undefined;
   readonly onWarning: (message: string) => void;
-  /** Told of the manifest that was chosen, while its config is on its way. */
+  /** Called with the manifest that was chosen, while its config is on its way. */
   readonly onManifest?: (manifest: ImageManifest, descriptor: Descriptor) => void;
 }
 

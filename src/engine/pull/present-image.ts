@@ -25,7 +25,7 @@ interface PresentImageOptions {
 
 type BlobEvent = Extract<PullEventBody, { type: 'blob' }>;
 
-/** What a pull would have brought, and what it would have told on the way. */
+/** What a pull would have brought, and the events that it would have reported. */
 interface PresentImage {
   readonly fetched: Fetched;
   readonly events: readonly PullEventBody[];
@@ -127,7 +127,7 @@ function isSamePlatform(a: Platform, b: Platform): boolean {
 }
 
 /**
- * What is told of the layers' blobs. Some may have been dropped on purpose, and nothing is told of those.
+ * The events of the layers' blobs. Some may have been dropped on purpose, and have none.
  * Undefined where one is missing, or is here though it is to be dropped.
  */
 async function layerBlobs(

@@ -107,7 +107,7 @@ export class FairSlots {
     this.size = size;
   }
 
-  /** Slots that nobody has or waits for. */
+  /** Slots that are neither taken nor waited for. */
   get free(): number {
     return Math.max(0, this.size - this.#taken - this.#line.size);
   }
@@ -117,7 +117,7 @@ export class FairSlots {
     return this.#line.size;
   }
 
-  /** Whether somebody waits. */
+  /** Whether a request waits. */
   get wanted(): boolean {
     return this.#line.size > 0;
   }
@@ -135,7 +135,7 @@ export class FairSlots {
     }
   }
 
-  /** One slot more, if nobody else wants it; what is returned gives it back. */
+  /** One slot more, if no request waits for it; the returned function gives it back. */
   tryTake(): (() => void) | undefined {
     if (this.free === 0) return undefined;
     this.#taken += 1;
@@ -171,7 +171,7 @@ export class FairSlots {
     }
   }
 
-  /** Whose owner has least, then what is largest, then who came first. */
+  /** The request whose owner has least, then the largest, then the earliest. */
   #next(): Waiter<SlotRequest> | undefined {
     let best: Waiter<SlotRequest> | undefined;
     for (const waiter of this.#line) if (best === undefined || this.#isBefore(waiter, best)) best = waiter;

@@ -30,7 +30,7 @@ export interface PullResolved extends PullEventBase {
   readonly size: number;
 }
 
-/** The platform that was chosen and its layers; told before any of them moves. */
+/** The platform that was chosen and its layers; comes before any event of a layer. */
 export interface PullImage extends PullEventBase {
   readonly type: 'image';
   /** Of the manifest. */
@@ -147,12 +147,12 @@ export interface PullReporterOptions {
 }
 
 /**
- * Tells what a pull does. Layers may move before it is known whose they are; the image is told before them
- * all the same.
+ * Reports the progress of a pull. Layers may move before their image is known; the image is reported before
+ * them all the same.
  */
 export class PullReporter {
   readonly #options: PullReporterOptions;
-  /** What there is to tell of layers and since when, until the image was told. */
+  /** Events of layers, and since when, until the image was reported. */
   #unreported: { readonly body: BlobBody; readonly since: number }[] | undefined = [];
 
   constructor(options: PullReporterOptions) {

@@ -9,7 +9,7 @@ import type { StoreParts } from '../store.js';
 export interface RestoreBlobsOptions extends Abortable {
   /** What this shares with pulls. Without it, it has one of its own. */
   readonly budget?: PullBudget;
-  /** Told how the blobs arrive. */
+  /** Called as the blobs arrive. */
   readonly onEvent?: (event: PullEventBody) => void;
 }
 
@@ -19,7 +19,7 @@ export interface RestoreBlobsOptions extends Abortable {
  * it are asked. What is here, or never was, is passed over.
  *
  * Errors: those of fetcher and content store, with a message that says why the blob is not here;
- * BLOB_NOT_FOUND (nobody knows where it came from); ABORTED.
+ * BLOB_NOT_FOUND (its repository is not known); ABORTED.
  */
 export async function restoreBlobs(
   store: Pick<StoreParts, 'root' | 'discarded' | 'manifests' | 'content' | 'leases'>,
@@ -79,7 +79,7 @@ function sourceUnknown(digest: Digest): ContentError {
   });
 }
 
-/** The same failure, told with what the blob was wanted for. */
+/** The same failure, with the reason why the blob was wanted. */
 function notRestored(digest: Digest, source: string, error: unknown): unknown {
   if (!(error instanceof LandfallError) || error.code === 'ABORTED') return error;
   const { code, message, retryable, hint, details } = error as LandfallError;

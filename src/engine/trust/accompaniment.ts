@@ -43,7 +43,7 @@ const LAYER_PREFIXES = ['application/vnd.oci.image.layer.', 'application/vnd.doc
 /**
  * Whether a manifest is no image, but accompanies one, and so needs no signature itself: it was asked for
  * by one of cosign's tags (`sha256-….sig`, `.att`, `.sbom`), or by its digest alone and names a `subject`;
- * and nobody could run it as an image, whatever it calls itself. What has a tag of its own stands for
+ * and no program could run it as an image, whatever it calls itself. What has a tag of its own stands for
  * itself, whatever it refers to: else a `subject`, which anybody can write down, would be a way around
  * every policy.
  *
@@ -67,7 +67,7 @@ export async function accompanies(
   tag: string | undefined,
   read: ReadManifestBytes,
 ): Promise<boolean> {
-  // Most are images, and told from their names.
+  // Most are images, which their names show.
   const isList = tag !== undefined && REFERRERS_TAG.test(tag);
   if (tag !== undefined && !isList && !isCosignTag(tag)) return false;
   const manifest = parseManifest(await read(target), target.mediaType);

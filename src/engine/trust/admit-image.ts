@@ -63,7 +63,7 @@ export interface Admission {
 
 /**
  * Has an image verified by what a policy says of it, and by nothing else: no blob of it is asked for. What
- * the store remembers, or can be told from the signatures that it keeps, costs no request.
+ * the store remembers, or can be seen from the signatures that it keeps, costs no request.
  *
  * Errors: as `verifyImage`; NO_MATCHING_PLATFORM, and those of reading manifests.
  */
@@ -178,8 +178,8 @@ function verificationOf({ ruling, image }: Admission, met: MetRequirement): Veri
 const REQUEST_BYTES = LIMITS.allSignatureBytes / LIMITS.signatures;
 
 /**
- * What would have to be fetched for a manifest to be kept whole, in bytes. Anybody who may write to a
- * repository can list there whatever he likes beside what was read as a signature, which need not be one
+ * What would have to be fetched for a manifest to be kept whole, in bytes. Any client that may write to a
+ * repository can list anything there beside what was read as a signature, which need not be one
  * that holds.
  */
 function unreadBytes({ descriptor, blobs }: SignatureManifest): number {

@@ -96,7 +96,7 @@ function requireDepth(target: Descriptor, { length }: ManifestPath): void {
 
 /**
  * What the layers of a manifest become, bottom first: from what is here, else from its registry. Both are
- * verified, so that nobody can pass layers off as those of an image to which they do not belong.
+ * verified, so that no registry can pass layers off as those of an image to which they do not belong.
  *
  * Errors: those of resolving and of reading manifests; INVALID_MANIFEST
  */

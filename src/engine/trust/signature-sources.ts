@@ -5,8 +5,6 @@ import type { RegistryClient } from '../../registry/index.js';
 import {
   type Descriptor,
   type Digest,
-  type ImageIndex,
-  type ImageManifest,
   isIndexType,
   parseReference,
   type Reference,
@@ -14,7 +12,7 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { MetRequirement, SignatureRuling, SignatureSource } from '../../trust/index.js';
-import { readManifest } from '../images/read-manifest.js';
+import { type ManifestOrIndex, readManifest } from '../images/read-manifest.js';
 import type { Store, StoreParts } from '../store.js';
 import { subjectOfCosignTag } from './accompaniment.js';
 
@@ -31,8 +29,13 @@ export interface SignatureKeeper {
   readonly catalog: Pick<Store['catalog'], 'list'>;
 }
 
+interface KeptManifest {
+  readonly descriptor: Descriptor;
+  readonly manifest: ManifestOrIndex;
+}
+
 /**
- * The signatures that a store keeps beside its images, whoever brought them: those that were found when an
+ * The signatures that a store keeps beside its images: those that were found when an
  * image was verified, and those that were copied along with it. A signature is for a digest, so it does not
  * matter in which repository it was.
  */
@@ -68,19 +71,14 @@ export class KeptSignatures implements SignatureSource {
     return await this.#store.content.open(descriptor);
   }
 
-  async #referring(
-    subject: Digest,
-  ): Promise<{ descriptor: Descriptor; manifest: ImageManifest | ImageIndex }[]> {
+  async #referring(subject: Digest): Promise<KeptManifest[]> {
     const found = await this.#store.manifests.referrers(subject);
     const read = await Promise.all(found.map((info) => this.#read(info)));
     return read.filter((one) => one !== undefined);
   }
 
   /** Undefined for what is not here any more, or is damaged: it must not hide the others. */
-  async #read({
-    digest,
-    mediaType,
-  }: ManifestInfo): Promise<{ descriptor: Descriptor; manifest: ImageManifest | ImageIndex } | undefined> {
+  async #read({ digest, mediaType }: ManifestInfo): Promise<KeptManifest | undefined> {
     const { content } = this.#store;
     const info = await content.info(digest);
     if (info === undefined) return undefined;

@@ -24,7 +24,7 @@ import { settleStore, type Store } from '../store.js';
 export interface CollectGarbageOptions extends Abortable {
   /** Change nothing, and say what would go. Default false. */
   readonly dryRun?: boolean;
-  /** Partial downloads and pushes that nobody went on with for so long go too, in ms. Default 24 h. */
+  /** Partial downloads and pushes that did not go on for so long go too, in ms. Default 24 h. */
   readonly partialsOlderThanMs?: number;
   /**
    * Images that were not used for so long go too, unless they are pinned or mounted, in ms. Default: none.
@@ -38,13 +38,13 @@ export interface GarbageReport {
   readonly dryRun: boolean;
   /** Names that went for being unused. */
   readonly images: readonly string[];
-  /** That nobody needs. */
+  /** Blobs that are not needed. */
   readonly blobs: readonly SweptBlob[];
   /** Names or keys. */
   readonly snapshots: readonly string[];
   /** Digests of partial downloads. */
   readonly partials: readonly Digest[];
-  /** Blobs that somebody began to push, and did not end. */
+  /** Pushes of blobs that began, and did not end. */
   readonly uploads: number;
   /** Bytes. */
   readonly freed: number;
@@ -56,7 +56,7 @@ const PARTIALS_OLDER_THAN_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Removes what no image, lease, active snapshot or view holds: blobs, snapshots, abandoned unpack
- * directories, and partial downloads that nobody went on with. Safe beside pulls in any number of
+ * directories, and partial downloads that did not go on. Safe beside pulls in any number of
  * processes.
  *
  * What is held is decided in one write transaction, from what the database knows of manifests, images and
@@ -178,7 +178,7 @@ function keepAll(
 }
 
 /**
- * The images that nobody used for so long, and nobody keeps: neither pinned, nor is something mounted or
+ * The images that were not used for so long, and are not kept: neither pinned, nor is something mounted or
  * running on them.
  */
 async function unusedImages(

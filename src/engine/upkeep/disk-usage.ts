@@ -31,7 +31,7 @@ export interface DiskUsage {
     /** On the disk. */
     readonly bytes: number;
   };
-  /** What a repair put aside; nobody removes it but a person. */
+  /** What a repair put aside; only a person removes it. */
   readonly quarantine: {
     /** How many things. */
     readonly count: number;

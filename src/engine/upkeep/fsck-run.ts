@@ -15,7 +15,7 @@ export interface FsckOptions extends Abortable {
   readonly registry?: Pick<RegistryClient, 'repository'>;
   /** What `checkLayout` found before the store was opened, which mends some of it. @internal */
   readonly layoutBefore?: readonly LayoutFault[];
-  /** Told of each step when it begins. */
+  /** Called with each step when it begins. */
   readonly onStep?: (step: FsckStepName) => void;
 }
 
@@ -143,7 +143,7 @@ export type FsckProblemKind =
   | 'index-differs';
 
 /**
- * `found`: nobody was to repair it. `quarantined`: it could not be repaired, and what was damaged was moved
+ * `found`: it was not to be repaired. `quarantined`: it could not be repaired, and what was damaged was moved
  * out of the way; what it was is still missing.
  */
 export type FsckState = 'found' | 'repaired' | 'quarantined' | 'unrepaired';

@@ -23,7 +23,7 @@ export type RebuildStep = 'blobs' | 'images' | 'snapshots' | 'manifests' | 'data
 export interface RebuildOptions extends Abortable {
   /** Whether also a database without a fault, or one of a newer program, is replaced. Default false. */
   readonly force?: boolean;
-  /** Told of each step when it begins. */
+  /** Called with each step when it begins. */
   readonly onStep?: (step: RebuildStep) => void;
 }
 
@@ -46,7 +46,7 @@ export interface RebuildReport {
   readonly snapshots: number;
   /** Names of those whose content is missing; a pull of their image unpacks them again. */
   readonly lostSnapshots: readonly string[];
-  /** Directories of snapshots of which nobody knows what they stand on, and where each was put. */
+  /** Directories of snapshots whose parents are not known, and where each was put. */
   readonly quarantined: readonly string[];
   /** What could not be known, in words. */
   readonly unknown: readonly string[];

@@ -74,7 +74,7 @@ export function entryCredentials({ path, auths }: AuthFile, key: string): Creden
     return pair;
   }
   const { username, password } = entry;
-  // An empty entry says that a helper knows, or that somebody logged out.
+  // An entry is empty where a helper has the credentials, and after a logout.
   if (!isNonEmptyString(username) || !isNonEmptyString(password)) return undefined;
   return fromPair(username, password);
 }
@@ -259,7 +259,7 @@ export interface AuthFileOptions {
 /** Where credentials are looked for, in order; the first is where a login is kept. */
 export interface AuthFilePlaces {
   readonly paths: readonly [string, ...string[]];
-  /** Whether somebody named the first for this very run, so that it is an error when it is missing. */
+  /** Whether an option names the first, so that its absence is an error. */
   readonly named: boolean;
 }
 
@@ -348,8 +348,8 @@ export interface DefaultCredentialsOptions extends AuthFileOptions {
  * each time, so a login while a program runs is noticed.
  *
  * Errors of the provider: INVALID_CONFIG for a file that cannot be read or is not of its form; and, where no
- * other place has the answer, for a credential helper that is missing or fails, as docker does: to go on as
- * nobody would only hide it until something private is asked for.
+ * other place has the answer, for a credential helper that is missing or fails, as docker does: to go on
+ * anonymously would only hide it until something private is asked for.
  */
 export function defaultCredentials(options: DefaultCredentialsOptions = {}): CredentialsProvider {
   const { paths, named } = authFilePlaces(options);
@@ -401,7 +401,7 @@ async function findIn(
     return undefined;
   };
   const { host } = parseAuthKey(registry);
-  // A helper knows whole registries only. Patterns come last: they are nobody's own entry.
+  // A helper knows whole registries only. Patterns come last: they name no registry of their own.
   const isNarrow = (key: string): boolean => parseAuthKey(key).path !== '' && parseAuthKey(key).host === host;
   const narrow = first(keys.filter(isNarrow));
   if (narrow !== undefined) return narrow;

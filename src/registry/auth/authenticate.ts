@@ -21,7 +21,7 @@ export interface Wanted {
 
 type Scheme = { readonly type: 'basic' } | ({ readonly type: 'bearer' } & Omit<TokenRequest, 'scopes'>);
 
-/** What a look-up found. Once refused it is stale: somebody may have logged in again since. */
+/** The result of a look-up. Once refused it is stale: there may have been another login since. */
 interface Found {
   readonly credentials: Credentials | undefined;
   stale: boolean;
@@ -296,7 +296,7 @@ function parseLine(line: string): Challenge[] {
     if (parameters !== undefined && at.take(FIELD.equals) !== undefined) {
       const value = at.takeQuoted() ?? at.take(FIELD.token)?.[0];
       if (value === undefined) break;
-      // The first of two holds: a second one would be somebody's attempt to override it.
+      // The first of two holds: a second one would be an attempt to override it.
       if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
     } else {
       parameters = new Map();

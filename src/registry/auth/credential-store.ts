@@ -308,7 +308,7 @@ async function replace(path: string, text: string, unchanged: () => Promise<bool
   return true;
 }
 
-/** Root may log in for somebody else, as with sudo. */
+/** Root may log in for another user, as with sudo. */
 async function keepOwner(from: string, to: string): Promise<void> {
   const [old, fresh] = await Promise.all([stat(from).catch(() => undefined), stat(to)]);
   if (old !== undefined && (old.uid !== fresh.uid || old.gid !== fresh.gid)) {
@@ -377,7 +377,7 @@ async function withDirectory<T>(path: string, action: (directory: FileHandle) =>
   }
 }
 
-/** What somebody logs in to: a registry, or what lies below a path of it. */
+/** The target of a login: a registry, or the repositories below a path of it. */
 export interface LoginTarget {
   /** As references name it: `docker.io`. */
   readonly registry: string;

@@ -14,12 +14,9 @@ import { responseError } from '../http/error-response.js';
 import { sendFollowing } from '../http/redirect.js';
 import { basicAuthorization, type Credentials, secretsOf } from './credentials.js';
 
-/** In the order in which they are tried. */
-type Grants = [Grant, ...Grant[]];
-
 interface Token {
   readonly value: string;
-  /** On the clock of `performance.now()`, which nobody sets back. */
+  /** By `performance.now()`, which never goes back. */
   readonly expiresAt: number;
 }
 
@@ -88,21 +85,17 @@ export class TokenSource {
     signal: AbortSignal,
   ): Promise<Token> {
     const server = serverKeyOf(request, credentials);
-    const ask = async ([grant, ...others]: Grants): Promise<Token> => {
+    let failure: unknown;
+    for (const grant of this.#grants(server, credentials)) {
       try {
         return await this.#exchange(request, grant, server, credentials, signal);
       } catch (error) {
-        if (!asksAnotherWay(error, grant)) throw error;
+        failure = failure instanceof RegistryError ? moreTelling(failure, error) : error;
+        if (!asksAnotherWay(error, grant)) break;
         if (grant.type === 'refresh') this.#refreshTokens.delete(server);
-        if (!isNonEmpty(others)) throw error;
-        try {
-          return await ask(others);
-        } catch (later) {
-          throw moreTelling(error, later);
-        }
       }
-    };
-    return await ask(this.#grants(server, credentials));
+    }
+    throw failure;
   }
 
   async #exchange(
@@ -130,17 +123,17 @@ export class TokenSource {
   }
 
   /** The ways to ask with these credentials, the one that worked the last time before the others. */
-  #grants(server: string, credentials: Credentials | undefined): Grants {
+  #grants(server: string, credentials: Credentials | undefined): readonly Grant[] {
     const taken = this.#taken.get(server);
     const refreshToken = this.#refreshTokens.get(server);
-    const [first, ...others] = grantsOf(credentials);
-    const other = others.find(({ type }) => type === taken);
-    const ordered: Grants = other === undefined ? [first, ...others] : [other, first];
+    const isTaken = ({ type }: Grant): number => Number(type === taken);
+    const ordered = grantsOf(credentials).toSorted((a, b) => isTaken(b) - isTaken(a));
     return refreshToken === undefined ? ordered : [{ type: 'refresh', refreshToken }, ...ordered];
   }
 }
 
-function grantsOf(credentials: Credentials | undefined): Grants {
+/** The ways to ask with these credentials, in the order in which they are tried. */
+function grantsOf(credentials: Credentials | undefined): readonly Grant[] {
   if (credentials === undefined || 'registryToken' in credentials) return [{ type: 'get' }];
   if ('username' in credentials) {
     const { username, password } = credentials;
@@ -149,7 +142,8 @@ function grantsOf(credentials: Credentials | undefined): Grants {
       { type: 'password', username, password },
     ];
   }
-  // An identity token is an OAuth2 refresh token. A server without POST takes it as the password of nobody.
+  // An identity token is an OAuth2 refresh token. A server without POST takes it as a password without a
+  // user name.
   const { identityToken } = credentials;
   return [
     { type: 'refresh', refreshToken: identityToken },
@@ -157,11 +151,7 @@ function grantsOf(credentials: Credentials | undefined): Grants {
   ];
 }
 
-function isNonEmpty(grants: Grant[]): grants is Grants {
-  return grants.length > 0;
-}
-
-function asksAnotherWay(error: unknown, { type }: Grant): error is RegistryError {
+function asksAnotherWay(error: unknown, { type }: Grant): boolean {
   if (!(error instanceof RegistryError) || error.details.status === undefined) return false;
   return (type === 'get' ? NO_GET : NO_POST).has(error.details.status);
 }
@@ -189,7 +179,7 @@ function serverKeyOf({ realm, service }: TokenRequest, credentials: Credentials 
 export interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
-  /** `repository:team/app:pull`; none where it is only asked who we are. */
+  /** `repository:team/app:pull`; none where only the credentials are to be checked. */
   readonly scopes: readonly string[];
 }
 

@@ -7,7 +7,7 @@ import { dockerCerts, FileTrace, readCertificates } from './hosts-directory.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './host-config.js';
 
 /**
- * How a registry itself is spoken to, where somebody says so besides its configuration. Paths are absolute.
+ * How a registry itself is spoken to, where options say so besides its configuration. Paths are absolute.
  */
 export interface ConnectedHostsOptions {
   /** PEM files of authorities that are trusted too. */

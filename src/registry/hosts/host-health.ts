@@ -134,7 +134,7 @@ const ANSWERS_PER_STEP = 4;
 
 /**
  * What all requests to one host pass through: it bounds how many are under way and how many start per second.
- * When the host answers 429, the bound is halved for everybody and nothing starts before the time that it
+ * When the host answers 429, the bound is halved for all requests and nothing starts before the time that it
  * named; the bound rises again while it answers. Where that time is further off than is waited for, what
  * would wait is refused instead; after the longest wait one request finds out whether the host still means
  * it.

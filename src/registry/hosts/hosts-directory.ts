@@ -11,7 +11,7 @@ import type { ConnectionOptions } from '../http/http.js';
 import { defaultHost, type HostConfig, type HostsProvider, isAtRegistry } from './host-config.js';
 import type { CertificatePaths, HostEntry, LandfallFields } from './hosts-file.js';
 
-/** Who is told of what is odd. */
+/** How configured hosts are read. */
 export interface HostsDirectoryOptions {
   /**
    * Called with what is odd in a file but does no harm, with file, line and key; once for each state of the
@@ -94,7 +94,7 @@ class WatchedHosts {
       if (same === undefined) for (const text of warnings) this.#onWarning(text);
       this.#loaded = { hosts: same ?? hosts, trace, fingerprint };
     }
-    // Not after a failure: whoever asks next is to have it too.
+    // Not after a failure: the next call is to fail with it too.
     this.#checkedAt = startedAt;
     return this.#loaded.hosts;
   }
@@ -165,7 +165,7 @@ async function hostWithCerts(registry: string, directory: string, trace: FileTra
 /**
  * Makes a host of what a hosts.toml says of it: reads the certificates that it names.
  *
- * @param o `why` is not told of the registry's own address, which needs no reason
+ * @param o `why` does not count for the registry's own address, which needs no reason
  * @throws {LandfallError} INVALID_CONFIG
  */
 async function assembleHost(
@@ -230,8 +230,8 @@ interface Identity {
 }
 
 /**
- * Reads files and remembers all that was looked for, there or not, so that it can be told whether anything
- * changed since. What cannot be read is INVALID_CONFIG; what is absent is not.
+ * Reads files and remembers all that was looked for, there or not, so that a later check sees any change. A file that
+ * cannot be read is INVALID_CONFIG; an absent one is not.
  */
 export class FileTrace {
   readonly #identities = new Map<string, string>();

@@ -22,7 +22,7 @@ export interface HostsFile {
  * Reads the text of a containerd hosts.toml (containerd: docs/hosts.md).
  *
  * @param file its absolute path: paths in it are relative to its directory
- * @param options `onWarning` is called with what is odd but does no harm, such as a key that nobody knows
+ * @param options `onWarning` is called with what is odd but does no harm, such as an unknown key
  * @throws {LandfallError} INVALID_CONFIG, with file, line and key
  */
 export function parseHostsFile(
@@ -238,7 +238,7 @@ export function parseHostAddress(
   }
   if (given.search !== '' || given.hash !== '') onWarning('has a query, which is ignored');
   const base = new URL(given.origin);
-  // What everybody calls docker.io answers at another address.
+  // The registry called docker.io answers at another address.
   if (base.host === 'docker.io') base.host = 'registry-1.docker.io';
   base.pathname = rootOf(given.pathname, overridePath);
   const isGuess = scheme === undefined && isLoopback(base.host);
@@ -271,16 +271,13 @@ export function readLandfallFields(
   asPath: (path: string) => string,
   onWarning: (text: string) => void,
 ): LandfallFields {
-  if (table === undefined) {
-    return { credentials: 'own', rewrite: [], maxConnections: undefined, requestsPerSecond: undefined };
-  }
   const fields: LandfallFields = {
-    credentials: readCredentials(table, asPath, onWarning),
-    rewrite: readRewrite(table.table('rewrite')),
-    maxConnections: table.positive('max_connections', true),
-    requestsPerSecond: table.positive('requests_per_second', false),
+    credentials: table === undefined ? 'own' : readCredentials(table, asPath, onWarning),
+    rewrite: readRewrite(table?.table('rewrite')),
+    maxConnections: table?.positive('max_connections', true),
+    requestsPerSecond: table?.positive('requests_per_second', false),
   };
-  for (const text of table.unknownKeys()) onWarning(text);
+  for (const text of table?.unknownKeys() ?? []) onWarning(text);
   return fields;
 }
 

@@ -23,8 +23,8 @@ export interface MirrorListOptions {
    */
   readonly hosts: () => Promise<readonly RegistryHost[]>;
   readonly healths: HostHealths;
-  readonly retry: RetryOptions | undefined;
-  readonly failover: FailoverOptions | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly failover?: FailoverOptions | undefined;
 }
 
 type HostSet = Pick<ReadonlySet<RegistryHost>, 'has'>;
@@ -82,7 +82,7 @@ const STRIKES = 2;
 
 /**
  * The hosts of one registry for one task, such as a pull. Each request goes to the first host that is well;
- * when that fails, to the next. A host that failed is left out for the rest of the task and, by everybody,
+ * when that fails, to the next. A host that failed is left out for the rest of the task and, by all tasks,
  * for a growing while; it is asked again only when nothing else works.
  *
  * Whatever goes to a registry is tried again here and nowhere else: what {@link run} throws is final.

@@ -303,7 +303,7 @@ class HostAddress {
     // Set by itself, so that what a rule wrote stays a path whatever it holds.
     url.pathname = `${base.pathname.replace(/\/$/, '')}/${below}`;
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-    // A mirror may serve several registries, and is told which one is meant.
+    // A mirror may serve several registries; `ns` says which is meant.
     if (this.#config.role === 'mirror') url.searchParams.set('ns', this.#registry);
     return url;
   }

@@ -35,7 +35,7 @@ export function responseError(refusal: Refusal): RegistryError {
         method,
         url: redactUrl(url),
         status,
-        // How many lines ask for credentials: without one, nobody can know how to answer.
+        // The number of lines that ask for credentials: without one, no client can know how to answer.
         ...(status === 401 ? { challenges: response.headers('www-authenticate').length } : {}),
         ...(said.codes.length === 0 ? {} : { registryCodes: said.codes }),
         ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
@@ -48,54 +48,46 @@ interface Classified {
   readonly code: RegistryErrorCode;
   readonly message: string;
   readonly retryable: boolean;
-  readonly hint?: string;
+  readonly hint: string | undefined;
 }
 
 function classify({ method, response, authenticated }: Refusal, codes: readonly string[]): Classified {
-  const writes = method !== 'GET' && method !== 'HEAD';
   const { host } = response.url;
   const { status } = response;
+  const final = (code: RegistryErrorCode, message: string, hint?: string): Classified => ({
+    code,
+    message,
+    hint,
+    retryable: false,
+  });
   if (status === 401) {
-    return {
-      code: 'UNAUTHORIZED',
-      message: authenticated ? `${host} refused the credentials` : `${host} asks for credentials`,
-      retryable: false,
-      hint: authenticated
-        ? 'Check the user name and the password, and whether the repository exists.'
-        : 'Log in with `landfall login`, or give --creds; a repository that does not exist may be answered so too.',
-    };
+    return authenticated
+      ? final(
+          'UNAUTHORIZED',
+          `${host} refused the credentials`,
+          'Check the user name and the password, and whether the repository exists.',
+        )
+      : final(
+          'UNAUTHORIZED',
+          `${host} asks for credentials`,
+          'Log in with `landfall login`, or give --creds; a repository that does not exist may be answered so too.',
+        );
   }
   if (status === 403) {
-    return {
-      code: 'DENIED',
-      message: `access denied by ${host}`,
-      retryable: false,
-      hint: `Check that the repository exists and that these credentials may ${writes ? 'write to' : 'read'} it.`,
-    };
+    const use = method === 'GET' || method === 'HEAD' ? 'read' : 'write to';
+    const hint = `Check that the repository exists and that these credentials may ${use} it.`;
+    return final('DENIED', `access denied by ${host}`, hint);
   }
-  if (status === 404) {
-    return {
-      code: 'NOT_FOUND',
-      message: `not found at ${host}`,
-      retryable: false,
-      hint: notFoundHint(codes),
-    };
-  }
+  if (status === 404) return final('NOT_FOUND', `not found at ${host}`, notFoundHint(codes));
   if (status === 429) {
-    return {
-      code: 'RATE_LIMITED',
-      message: `${host} limits how often it may be asked`,
-      retryable: true,
-      hint: 'Wait, or log in: many registries allow more to known users.',
-    };
+    const hint = 'Wait, or log in: many registries allow more to known users.';
+    return { ...final('RATE_LIMITED', `${host} limits how often it may be asked`, hint), retryable: true };
   }
-  if (status === 501) {
-    return { code: 'PROTOCOL', message: `${host} does not know this kind of request`, retryable: false };
-  }
+  if (status === 501) return final('PROTOCOL', `${host} does not know this kind of request`);
   if (status === 408 || status === 425 || status >= 500) {
-    return { code: 'UNAVAILABLE', message: `${host} cannot answer at the moment`, retryable: true };
+    return { ...final('UNAVAILABLE', `${host} cannot answer at the moment`), retryable: true };
   }
-  return { code: 'PROTOCOL', message: `unexpected answer from ${host}`, retryable: false };
+  return final('PROTOCOL', `unexpected answer from ${host}`);
 }
 
 function notFoundHint(codes: readonly string[]): string {

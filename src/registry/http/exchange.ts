@@ -14,7 +14,7 @@ export interface ExchangeOptions {
   /** Through which it goes. */
   readonly proxy: URL | undefined;
   readonly rateLimit: ByteRateLimit | undefined;
-  /** Told of the bytes of its body as they come. */
+  /** Called with the bytes of its body as they come. */
   readonly onReceived: ((host: string, bytes: number) => void) | undefined;
   /** Called once, when it has ended in whatever way. */
   readonly onOver: () => void;
@@ -92,7 +92,7 @@ export class Exchange implements HttpResponse, Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: ResponseHeaders): void {
     if (status < 200) return;
     const { proxy } = this.#options;
-    // Nobody but a proxy answers so (RFC 9110, 15.5.8).
+    // Only a proxy answers so (RFC 9110, 15.5.8).
     if (status === 407 && proxy !== undefined) {
       controller.abort(new ProxyFailure(proxy, { status }));
       return;

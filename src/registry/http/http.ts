@@ -54,14 +54,6 @@ export interface HttpResponse extends BodySource {
   headers(name: string): readonly string[];
 }
 
-/** Whatever keeps connections between exchanges, by how they are made. */
-export interface ConnectionKeeper {
-  /** Keeps connections that are made in this way, which is so unless they were dropped. */
-  keep(connection: ConnectionOptions): void;
-  /** Keeps none from now on; those that are open are closed once what is under way over them is over. */
-  drop(connection: ConnectionOptions): void;
-}
-
 /** Whatever makes single HTTP exchanges. It neither redirects, authenticates nor retries. */
 export interface HttpSender {
   /** Resolves with the headers. @throws {RegistryError} UNAVAILABLE, PROTOCOL; ABORTED */
@@ -128,8 +120,8 @@ export interface BodySink {
   /** False asks for a pause until {@link BodySource.resume}. The chunk is the sink's to keep. */
   data(chunk: Buffer): boolean;
   /**
-   * Told when a limit of ours begins to hold bytes back, and when it ends: what they take so long for is not
-   * the host.
+   * Called when a limit of this client begins to hold bytes back, and when it ends: then the host is not the
+   * cause of the delay.
    */
   limited?(isHeldBack: boolean): void;
   end(): void;
@@ -197,8 +189,8 @@ async function collected(
       error: resolve,
     });
   });
-  // undici offers a connection again one turn of the event loop after its answer has ended. Whoever asks
-  // sooner opens another one, and pays for its handshake.
+  // undici offers a connection again one turn of the event loop after its answer has ended. A request
+  // that is made sooner opens another one, and pays for its handshake.
   await new Promise((resolve) => setImmediate(resolve));
   return { chunks, outcome };
 }
@@ -258,7 +250,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 };
 
 /**
- * The coding that somebody on the way applied although none was asked for; undefined when there is none.
+ * The coding that a proxy applied although none was asked for; undefined when there is none.
  *
  * Buckets often carry `Content-Encoding: gzip` as a label of a blob that is itself a .tar.gz. Where the
  * length is that of the blob, the bytes are the blob's, whatever the label says.

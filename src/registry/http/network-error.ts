@@ -1,5 +1,11 @@
-import { abortedError, LandfallError, RegistryError, systemCode } from '../../errors.js';
-import { connectionDiagnosis, ProxyFailure, statusDiagnosis } from './proxy.js';
+import {
+  abortedError,
+  isLandfallError,
+  type LandfallError,
+  RegistryError,
+  systemCode,
+} from '../../errors.js';
+import { connectionDiagnosis, type Diagnosis, ProxyFailure, statusDiagnosis } from './proxy.js';
 import { redactUrl } from './http.js';
 
 /**
@@ -64,19 +70,12 @@ interface Failed {
   readonly begun?: boolean;
 }
 
-interface Diagnosis {
-  readonly what: string;
-  readonly hint?: string;
-  readonly retryable?: boolean;
-  readonly code?: 'UNAVAILABLE' | 'PROTOCOL';
-}
-
 /**
  * The error for an exchange that got no whole answer: UNAVAILABLE, PROTOCOL or ABORTED. Errors of ours pass
  * through.
  */
 export function networkError(error: unknown, request: Failed): LandfallError {
-  if (isOurs(error)) return error;
+  if (isLandfallError(error)) return error;
   if (request.signal?.aborted === true) return abortedError(request.signal);
   const {
     what,
@@ -93,10 +92,6 @@ export function networkError(error: unknown, request: Failed): LandfallError {
     ...(hint === undefined ? {} : { hint }),
     details: { method: request.method, url: redactUrl(request.url) },
   });
-}
-
-function isOurs(error: unknown): error is LandfallError {
-  return error instanceof LandfallError;
 }
 
 function diagnoseProxy({ host, status, authenticated, cause }: ProxyFailure, registry: string): Diagnosis {
@@ -136,7 +131,7 @@ function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
   return reason === undefined || reason.startsWith('Expected HTTP/') ? undefined : malformed(reason);
 }
 
-/** @param host who failed, in words */
+/** @param host the host or proxy that failed, in words */
 function diagnose(error: unknown, host: string): Diagnosis {
   const native = systemCode(error) ?? 'unknown error';
   if (isNotTls(error)) {

@@ -30,7 +30,7 @@ function settingFor(url: URL, env: ProxyEnvironment): Setting | undefined {
   const all = first(env, 'ALL_PROXY');
   if (url.protocol === 'https:') return first(env, 'HTTPS_PROXY') ?? all;
   if (url.protocol !== 'http:') return undefined;
-  // In a CGI program, whoever sends a header `Proxy` sets HTTP_PROXY.
+  // In a CGI program, the header `Proxy` of a request sets HTTP_PROXY.
   const isCgi = first(env, 'REQUEST_METHOD') !== undefined;
   return (isCgi ? undefined : first(env, 'HTTP_PROXY')) ?? all;
 }
@@ -66,7 +66,7 @@ function isDecodable(text: string): boolean {
   }
 }
 
-/** What `Proxy-Authorization` is to hold; undefined where the proxy's URL names nobody. */
+/** The value of `Proxy-Authorization`; undefined where the proxy's URL names no user. */
 export function proxyAuthorization({ username, password }: URL): string | undefined {
   if (username === '' && password === '') return undefined;
   const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
@@ -159,11 +159,15 @@ export class ProxyFailure extends Error {
   }
 }
 
-export interface ProxyDiagnosis {
-  /** `refused the connection` */
+/** The reason why an exchange got no whole answer. */
+export interface Diagnosis {
+  /** `refused the connection`: of a proxy, without its name. */
   readonly what: string;
-  readonly retryable: boolean;
-  readonly hint: string;
+  readonly hint?: string;
+  /** Default true. */
+  readonly retryable?: boolean;
+  /** Default UNAVAILABLE. */
+  readonly code?: 'UNAVAILABLE' | 'PROTOCOL';
 }
 
 const CHECK = 'Check HTTPS_PROXY and HTTP_PROXY, or list the host in NO_PROXY.';
@@ -187,7 +191,7 @@ const FAILURES: Readonly<Record<string, string>> = {
  * What there is to say of a connection that failed with this code; undefined where that is nothing of proxies
  * alone.
  */
-export function connectionDiagnosis(code: string): ProxyDiagnosis | undefined {
+export function connectionDiagnosis(code: string): Diagnosis | undefined {
   const what = Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined;
   return what === undefined ? undefined : { what, retryable: code !== 'ENOTFOUND', hint: CHECK };
 }
@@ -196,7 +200,7 @@ export function connectionDiagnosis(code: string): ProxyDiagnosis | undefined {
 const PASSING: ReadonlySet<number> = new Set([408, 425, 429]);
 
 /** What there is to say of a proxy that answered itself, with this status. */
-export function statusDiagnosis(status: number, authenticated: boolean): ProxyDiagnosis {
+export function statusDiagnosis(status: number, authenticated: boolean): Diagnosis {
   const said = `(${status} ${STATUS_CODES[status] ?? 'unknown'})`;
   if (status === 407) {
     return {

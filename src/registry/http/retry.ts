@@ -68,7 +68,7 @@ export function delayAfter(
   const allowed = Math.min(bound, FEWER_ATTEMPTS[systemCode(error.cause) ?? ''] ?? bound);
   if (attempt >= allowed) return undefined;
   if (typeof retryAfterMs === 'number') {
-    // In full, and a little more, so that all who were sent away do not come back at one moment.
+    // In full, and a little more, so that the clients that were sent away do not come back at one moment.
     return retryAfterMs > maxRetryAfterMs ? undefined : retryAfterMs + random() * baseMs;
   }
   return pauseMs;

@@ -6,7 +6,6 @@ import { abortedError, systemCode } from '../../errors.js';
 import type { ByteRateLimit } from './byte-rate-limit.js';
 import { Exchange } from './exchange.js';
 import {
-  type ConnectionKeeper,
   type ConnectionOptions,
   type HttpRequest,
   type HttpResponse,
@@ -65,16 +64,16 @@ export interface TransportOptions {
    * proxy is used.
    */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Told once of each exchange, when its headers came or it failed. */
+  /** Called once for each exchange, when its headers came or it failed. */
   readonly onRequest?: (event: RequestEvent) => void;
-  /** Told of the bytes of each body as they come, and from which host: `quay.io`, `127.0.0.1:5000`. */
+  /** Called with the bytes of each body as they come, and their host: `quay.io`, `127.0.0.1:5000`. */
   readonly onReceived?: (host: string, bytes: number) => void;
 }
 
 const DEFAULT_CONNECTIONS = 16;
 
 /** Single HTTP exchanges over pools of kept connections. */
-export class Transport implements HttpSender, ConnectionKeeper {
+export class Transport implements HttpSender {
   readonly #options: TransportOptions;
   readonly #connections: Connections;
   #closed = false;
@@ -114,11 +113,13 @@ export class Transport implements HttpSender, ConnectionKeeper {
     return response;
   }
 
+  /** Keeps connections that are made in this way, which is so unless they were dropped. */
   keep(connection: ConnectionOptions): void {
     this.#connections.keep(connection);
     this.#connections.keep(withoutClient(connection));
   }
 
+  /** Keeps none from now on; the open ones are closed once the exchanges over them have ended. */
   drop(connection: ConnectionOptions): void {
     this.#connections.drop(connection);
     this.#connections.drop(withoutClient(connection));
@@ -270,7 +271,7 @@ class Connections {
     this.#ending.add(pools);
     if (pools.active > 0) return;
     this.#ending.delete(pools);
-    // They could not be made; whoever wanted them was told.
+    // They could not be made, which the request has reported.
     destroyed(pools).catch(() => undefined);
   }
 

@@ -40,23 +40,43 @@ export async function* pagesOf<T>(
   list: PagedList<T>,
   { signal }: Abortable,
 ): AsyncGenerator<T> {
+  const { subject, repository, path, query, accept, access, expected, maxPages = DEFAULT_MAX_PAGES } = list;
   const seen = new Set<string>();
+  /** The host where the list began, and its address of the next page. */
   let from: RegistryHost | undefined;
   let location: URL | undefined;
-  const { maxPages = DEFAULT_MAX_PAGES } = list;
+  const fetchPage = async ({ host, request }: HostAttempt): Promise<Page<T>> => {
+    if (from !== undefined && host.name !== from.name) {
+      throw new RegistryError('NOT_FOUND', `${subject}: only ${from.name}, where they began, can go on`);
+    }
+    const response = await request({
+      method: 'GET',
+      repository,
+      path,
+      query,
+      location,
+      headers: { accept },
+      access: access === undefined ? undefined : [access],
+      expected,
+      subject,
+    });
+    const next = nextPage(response, subject);
+    if (next !== undefined && (next.href === response.url.href || seen.has(next.href))) {
+      response.destroy();
+      throw brokenLink(response, subject, 'leads back to an earlier page');
+    }
+    return { content: await list.read(response), host, url: response.url, next };
+  };
   for (let count = 1; count <= maxPages; count += 1) {
-    const asked = { list, from, location, seen };
     const upstreamFirst = from?.isUpstream ?? true;
-    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, (attempt) =>
-      fetchPage(attempt, asked),
-    );
+    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, fetchPage);
     yield page.content;
     if (page.next === undefined) return;
     seen.add(page.url.href);
     from = page.host;
     location = page.next;
   }
-  throw new RegistryError('PROTOCOL', `${list.subject}: there is no end after ${maxPages} pages`, {
+  throw new RegistryError('PROTOCOL', `${subject}: there is no end after ${maxPages} pages`, {
     hint: 'The registry, or a proxy before it, is broken; ask who runs it.',
   });
 }
@@ -66,42 +86,6 @@ interface Page<T> {
   readonly host: RegistryHost;
   readonly url: URL;
   readonly next: URL | undefined;
-}
-
-interface Asked<T> {
-  readonly list: PagedList<T>;
-  /** Where the list began; undefined for its first page. */
-  readonly from: RegistryHost | undefined;
-  readonly location: URL | undefined;
-  /** The pages before. */
-  readonly seen: ReadonlySet<string>;
-}
-
-async function fetchPage<T>(
-  { host, request }: HostAttempt,
-  { list, from, location, seen }: Asked<T>,
-): Promise<Page<T>> {
-  const { subject } = list;
-  if (from !== undefined && host.name !== from.name) {
-    throw new RegistryError('NOT_FOUND', `${subject}: only ${from.name}, where they began, can go on`);
-  }
-  const response = await request({
-    method: 'GET',
-    repository: list.repository,
-    path: list.path,
-    query: list.query,
-    location,
-    headers: { accept: list.accept },
-    access: list.access === undefined ? undefined : [list.access],
-    expected: list.expected,
-    subject,
-  });
-  const next = nextPage(response, subject);
-  if (next !== undefined && (next.href === response.url.href || seen.has(next.href))) {
-    response.destroy();
-    throw brokenLink(response, subject, 'leads back to an earlier page');
-  }
-  return { content: await list.read(response), host, url: response.url, next };
 }
 
 /**

@@ -25,7 +25,7 @@ export interface ReferrersOptions extends Abortable {
    * for.
    */
   readonly byTag?: boolean;
-  /** Told whether the registry keeps such lists, once it has said so. */
+  /** Called with whether the registry keeps such lists, once that is known. */
   readonly onKept?: (kept: boolean) => void;
 }
 
@@ -131,7 +131,7 @@ async function* byTag(
     expected: [200, 404],
     subject: words,
     read: async (response) => {
-      // A tag that is there for something else says that nobody keeps a list.
+      // Where the tag stands for something else, no client keeps a list.
       if (response.status === 200 && isIndex(response)) return await readIndex(response, words);
       const body = await collectBeginning(response);
       if (response.status === 404 && parseErrorBody(body, []).codes.includes('NAME_UNKNOWN')) {

@@ -18,7 +18,7 @@ export async function deleteManifest(
   { signal }: Abortable = {},
 ): Promise<void> {
   const options = { signal, access: deleting(repository) };
-  // Read first: afterwards nobody can tell what its subject was.
+  // Read first: afterwards its subject cannot be known any more.
   const stored = await readManifest(chain, repository, digest, options);
   const subject = `${chain.registry}/${repository}@${digest}`;
   if (stored === undefined) throw notFound(subject);

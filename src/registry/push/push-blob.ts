@@ -93,8 +93,8 @@ class BlobPush {
   readonly #source: VerifiedSource;
   readonly #mountFrom: readonly string[];
   /**
-   * Whether nobody needs to look whether it is there; cleared once it may have come there by a try of this
-   * push.
+   * Whether it is known to be absent, so that no look is needed; cleared once a try of this push may have
+   * brought it there.
    */
   #absent: boolean;
   readonly #pieces = new PieceSize();
@@ -135,7 +135,7 @@ class BlobPush {
     return 'pushed';
   }
 
-  /** Forgets the upload, and has the registry forget it if it can be told so soon. */
+  /** Forgets the upload, and cancels it at the registry if that is possible at once. */
   async abandon(): Promise<void> {
     const upload = this.#upload;
     this.#upload = undefined;
@@ -313,7 +313,7 @@ function lost(upload: BlobUpload, cause: unknown): RegistryError {
 
 /** What one request carries, once it has been seen that the whole does not get through in one. */
 export const CHUNK_BYTES: number = 16 * 1024 * 1024;
-/** Tried at the least where even chunks are too large: what nginx takes when nobody has told it otherwise. */
+/** Tried at the least where even chunks are too large: the default limit of nginx. */
 const LEAST_CHUNK_BYTES = 1024 * 1024;
 
 /**
@@ -360,9 +360,9 @@ class PieceSize {
 }
 
 /**
- * How a host that does not say whether it has a blob, or that it has none: who may only push is refused, and
- * so are some by the bucket that they are redirected to. All of 4xx but what asks for credentials, or may
- * pass, or says that there are no bytes.
+ * Answers of a host that has no blob, or does not say: a client that may only push is refused, and some are
+ * by the bucket that they are redirected to. All of 4xx but those that ask for credentials, may pass, or say
+ * that there are no bytes.
  */
 const REFUSALS: readonly number[] = Array.from({ length: 100 }, (_, at) => 400 + at).filter(
   (status) => ![401, 407, 408, 416, 425, 429].includes(status),

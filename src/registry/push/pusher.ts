@@ -43,7 +43,7 @@ export interface Pusher {
    * Puts content there. `mounted`: another repository of the registry had it; `exists`: this one had.
    *
    * @throws {RegistryError} all codes; {ContentError} SIZE_MISMATCH, DIGEST_MISMATCH; {SpecError}
-   *   INVALID_MANIFEST, LIMIT_EXCEEDED and the like for a manifest that nobody could pull; what `open` and
+   *   INVALID_MANIFEST, LIMIT_EXCEEDED and the like for a manifest that no client could pull; what `open` and
    *   its stream throw
    */
   push(
@@ -100,7 +100,7 @@ async function pushManifest(
   const subject = manifest.subject?.digest;
   const options = { signal, access: writing(repository) };
   if (!absent && (await hasManifest(chain, repository, { at: tag ?? digest, digest }, { signal }))) {
-    // Who pushed it may have been interrupted before it was listed.
+    // An earlier push may have been interrupted before it was listed.
     if (subject === undefined || (await listsReferrers(chain, repository, subject, options))) return 'exists';
     await addReferrer(chain, repository, subject, referrerDescriptor(descriptor, manifest), options);
     return 'exists';

@@ -92,7 +92,7 @@ function explained(error: unknown): unknown {
 }
 
 /**
- * Whether somebody else seems to be putting a blob of the manifest into the repository at the moment:
+ * Whether another client seems to be putting a blob of the manifest into the repository at the moment:
  * docker-registry writes the link to it in place, and finds a digest in it that is none while that is empty.
  */
 function isBeingPut({ details: { registryCodes = [] } }: RegistryError): boolean {

@@ -21,7 +21,7 @@ import { collectBeginning, wholeManifest } from '../http/http.js';
 import { referrersTag } from '../lists/referrers.js';
 import { putManifest } from './put-manifest.js';
 
-/** How often a change is made anew when somebody else has overwritten it. */
+/** How often a change is made anew when another client has overwritten it. */
 const TRIES = 5;
 /** The longest pause between two of them, in milliseconds. */
 const PAUSE_MS = 200;
@@ -116,8 +116,8 @@ async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
 }
 
 /**
- * Reads, changes, writes, and reads again: the protocol has no way to write only what nobody has written
- * since, so a change that another client has overwritten is made anew.
+ * Reads, changes, writes, and reads again: the protocol has no way to write only where no other client has
+ * written since, so a change that another client has overwritten is made anew.
  */
 async function changeUntilItStays(list: ReferrersList, change: Change): Promise<void> {
   const { chain, repository, subject, signal } = list;

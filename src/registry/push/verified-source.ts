@@ -111,7 +111,7 @@ export class VerifiedSource {
     this.#failure = undefined;
     this.#verified = false;
     let reader: Reader | undefined;
-    // What is thrown in while a chunk is out comes from whoever reads the piece: the connection broke.
+    // What is thrown in while a chunk is out comes from the reader of the piece: the connection broke.
     let out = false;
     try {
       reader = await this.#readerAt(start);
