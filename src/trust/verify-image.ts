@@ -297,7 +297,7 @@ class Shortfall {
     const { ruling, image } = this.#options;
     const hint = this.#hint();
     return new TrustError(code, none ? this.#missing(signatures) : this.#invalid(signatures), {
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: {
         policy: ruling.policy,
         scope: ruling.scope,

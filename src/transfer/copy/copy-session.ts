@@ -41,7 +41,7 @@ export class CopySession {
     this.recheck = recheck;
     this.without = without;
     this.policy = options.policy;
-    this.#budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
+    this.#budget = new PullBudget({ concurrency });
     this.#onEvent = onEvent;
   }
 

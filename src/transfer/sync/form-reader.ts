@@ -127,10 +127,10 @@ export type RawTags = RawList | RawRules;
 export function readTags(reader: FormReader, raw: RawTags, where: YamlPath): TagRules {
   if (isList(raw)) return { list: tagList(reader, raw, where) };
   const { list = [], ...rules } = raw;
-  const listed = Object.keys(rules).length === 0 && raw.list !== undefined ? undefined : rules;
+  const isListAlone = Object.keys(rules).length === 0 && raw.list !== undefined;
   return {
     list: tagList(reader, list, [...where, 'list']),
-    ...(listed === undefined ? {} : { listed: listedOf(reader, listed, where) }),
+    listed: isListAlone ? undefined : listedOf(reader, rules, where),
   };
 }
 

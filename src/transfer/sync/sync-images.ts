@@ -70,8 +70,7 @@ async function syncImage(
   try {
     if (session.signal?.aborted === true) throw abortedError(session.signal);
     const resolved = await planned.resolve(from, { signal: session.signal });
-    const { platforms, rewriteIndex, referrers } = image;
-    const request = { from, tag, platforms, rewriteIndex, referrers, resolved };
+    const request = { ...image, resolved };
     if (since !== undefined) {
       const target = await chooseTarget(planned.repository, resolved, request, session);
       if (since.has(names.name, target.digest)) {
@@ -115,9 +114,7 @@ export async function imageBlobs(
   const { signal } = session;
   try {
     const resolved = await planned.resolve(image.from, { signal });
-    const { from, platforms, rewriteIndex } = image;
-    const request = { from, platforms, rewriteIndex };
-    const target = await chooseTarget(planned.repository, resolved, request, session);
+    const target = await chooseTarget(planned.repository, resolved, image, session);
     const blobs = new Map<Digest, number>();
     await collect(target, { planned, image, session, blobs, signal }, 0);
     return blobs;

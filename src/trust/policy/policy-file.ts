@@ -116,7 +116,7 @@ export class PolicyFile {
 
   #refusal({ scope, rule }: GoverningRule, image: string, why: string, hint?: string): TrustError {
     return new TrustError('POLICY_REJECTED', `the policy refuses ${image}: ${why}`, {
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: { policy: this.path, scope, line: rule.line, image },
     });
   }
