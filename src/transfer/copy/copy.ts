@@ -70,7 +70,7 @@ export interface ResolvedCopyRequest extends CopyRequest {
   readonly resolved: Descriptor;
 }
 
-/** {@link copy} for who has resolved the source's name already. */
+/** {@link copy} of an image whose name at the source is resolved already. */
 export async function copyResolved(
   source: SourceRepository,
   destination: DestinationRepository,

@@ -575,7 +575,7 @@ function nameAt({ name, location }: { name: string; location: string }, tagOrDig
 
 type ContentEvent = Omit<Extract<CopyEvent, { type: 'content' }>, 'destination'>;
 
-/** Progress is told at most so often for a blob, in ms. */
+/** A blob has at most one progress event in so many ms. */
 const INTERVAL_MS = 50;
 
 /** Tells how far a blob has come, now and then. */

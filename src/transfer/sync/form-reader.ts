@@ -5,7 +5,7 @@ import type { PlatformChoice } from '../copy/copy-request.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 import { type ListedTags, type Position, type TagRules, versionRange } from './mirror-file.js';
 
-/** What every form of the file has to read: it collects faults, so that all are told at once. */
+/** Reads what every form of the file has, and collects the faults, so that the error names all of them. */
 export class FormReader {
   readonly yaml: YamlText;
   /** Absolute; what paths in the file are relative to. */

@@ -2,7 +2,7 @@ import semver from 'semver';
 import type { Digest } from '../../spec/index.js';
 import type { CopyChoice } from '../copy/copy-request.js';
 
-/** Where something stands in the file, both from 1. */
+/** A place in the file. */
 export interface Position {
   /** From 1. */
   readonly line: number;

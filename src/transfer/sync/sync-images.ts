@@ -125,7 +125,7 @@ export async function imageBlobs(
   }
 }
 
-/** What somebody else who asks the same may not be told. */
+/** Errors that the same request may not meet with other credentials, or later. */
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'UNAUTHORIZED',
   'DENIED',
@@ -134,7 +134,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'PROTOCOL',
 ]);
 
-/** Whether the same question may have another answer for somebody else, or later. */
+/** Whether the same request may succeed with other credentials, or later. */
 export function mayPass(error: unknown): boolean {
   return !isLandfallError(error) || error.retryable || PASSING.has(error.code);
 }

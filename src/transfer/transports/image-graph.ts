@@ -215,7 +215,7 @@ class GraphReading {
       }
     } catch (error) {
       throwIfAborted(signal);
-      // Some registries let nobody list tags, and some who may pull may not.
+      // Some registries never list tags, or not for every user that may pull.
       if (isLandfallError(error)) return undefined;
       throw error;
     }

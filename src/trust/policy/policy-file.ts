@@ -142,7 +142,7 @@ function* registryRules(policy: Policy): Generator<{ readonly scope: string; rea
   yield { scope: 'default', rule: policy.default };
 }
 
-/** A policy, and who has chosen it. */
+/** A policy, and what has chosen it. */
 export interface FoundPolicy {
   /** The policy. */
   readonly file: PolicyFile;
