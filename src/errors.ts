@@ -56,7 +56,7 @@ export interface ErrorOptions<D extends ErrorDetails = ErrorDetails> {
   /** Whether the same call may succeed later without any change. Default false. */
   retryable?: boolean;
   /** The remedy, in one sentence, imperative. Default: the remedy of the code. */
-  hint?: string;
+  hint?: string | undefined;
   /** The facts, typed. */
   details?: D;
 }

@@ -150,7 +150,7 @@ class ImageVerification {
     this.#findings.addSet(set);
     this.#keep(set);
     if (set.signatures.length === 0) return;
-    // With it come the libraries of sigstore, which nobody needs who meets no signature.
+    // It loads the libraries of sigstore, which only an image with signatures needs.
     const { checkSignature } = await import('./signatures/check-signature.js');
     const { image, bytesOf } = this.#options;
     let bytes: Promise<Buffer> | undefined;
@@ -297,7 +297,7 @@ class Shortfall {
     const { ruling, image } = this.#options;
     const hint = this.#hint();
     return new TrustError(code, none ? this.#missing(signatures) : this.#invalid(signatures), {
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: {
         policy: ruling.policy,
         scope: ruling.scope,

@@ -98,7 +98,7 @@ export class ArchiveOutput implements AsyncDisposable {
 
   /** Absolute; undefined for standard output. */
   get file(): string | undefined {
-    return this.#output?.file;
+    return this.#output?.location;
   }
 
   /** Takes the archive to its end, and puts it in its place. Its bytes. */

@@ -13,12 +13,12 @@ type OutputTarget =
  * of one that was there; a device or a pipe is written to as it is. To be disposed of in any case.
  */
 export class FileOutput implements AsyncDisposable {
-  /** Absolute. */
-  readonly file: string;
+  /** The absolute path. */
+  readonly location: string;
   readonly #target: OutputTarget;
 
   private constructor(file: string, target: OutputTarget) {
-    this.file = file;
+    this.location = file;
     this.#target = target;
   }
 
@@ -50,7 +50,7 @@ export class FileOutput implements AsyncDisposable {
       const handle = 'staged' in this.#target ? this.#target.staged.handle : this.#target.plain;
       await handle.writeFile(chunk);
     } catch (error) {
-      throw outputError(error, this.file);
+      throw outputError(error, this.location);
     }
   }
 
@@ -59,7 +59,7 @@ export class FileOutput implements AsyncDisposable {
     try {
       if ('staged' in this.#target) await this.#target.staged.publish(this.#target.path);
     } catch (error) {
-      throw outputError(error, this.file);
+      throw outputError(error, this.location);
     }
   }
 

@@ -9,7 +9,7 @@ export interface PullBudgetOptions {
    * Blobs that are on their way at once, and layers that are unpacked at once. Default:
    * {@link defaultConcurrency}.
    */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
 }
 
 /**

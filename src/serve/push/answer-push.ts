@@ -38,7 +38,7 @@ type RouteTo<Kind extends Route['kind']> = Extract<Route, { kind: Kind }>;
 /**
  * Changes a repository, or answers the status of an upload (distribution-spec: Push, Content Management).
  *
- * @throws {RegistryFault} what the client is told instead; whatever else the target throws
+ * @throws {RegistryFault} the answer to the client instead; all else that the target throws
  */
 export async function answerPush(push: PushRequest, method: string, route: Route): Promise<Answer> {
   switch (route.kind) {

@@ -14,9 +14,9 @@ export type PlatformChoice = 'all' | 'present' | 'one' | readonly Platform[];
 /** Which referrers come along with what they refer to, and what refers to them with them. */
 export interface ReferrerChoice {
   /** Only those of these types; default: of any. What refers to a referrer is of any. */
-  readonly artifactTypes?: readonly string[];
+  readonly artifactTypes?: readonly string[] | undefined;
   /** Whether tags by cosign's scheme count: `sha256-….sig`, `.att` and `.sbom`. Default true. */
-  readonly cosignTags?: boolean;
+  readonly cosignTags?: boolean | undefined;
 }
 
 /** What is to be copied from one repository to another. */
@@ -33,3 +33,6 @@ export interface CopyRequest {
   /** What a signature policy is to know the image by, where its place may have no name for it. */
   readonly calledAs?: Reference | undefined;
 }
+
+/** Which parts of an image are copied, and what comes along with it. */
+export type CopyChoice = Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'>;

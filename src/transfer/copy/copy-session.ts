@@ -41,7 +41,7 @@ export class CopySession {
     this.recheck = recheck;
     this.without = without;
     this.policy = options.policy;
-    this.#budget = new PullBudget(concurrency === undefined ? {} : { concurrency });
+    this.#budget = new PullBudget({ concurrency });
     this.#onEvent = onEvent;
   }
 
@@ -71,7 +71,7 @@ export class CopySession {
     return await this.#tags.get(source.location);
   }
 
-  /** What was listed by somebody else in this run. */
+  /** Notes tags that this run has listed already. */
   noteTags(source: SourceRepository, tags: Iterable<string>): void {
     this.#tags.set(source.location, Promise.resolve(new Set(tags)));
   }
@@ -82,7 +82,7 @@ export class CopySession {
       for await (const tag of source.tags({ signal: this.signal })) tags.add(tag);
       return tags;
     } catch (error) {
-      // Whoever may read a repository may not always list it.
+      // Credentials that may read a repository may not always list it.
       if (isLandfallError(error) && error.code !== 'ABORTED') return undefined;
       throw error;
     }

@@ -2,7 +2,7 @@ import { type Descriptor, isDigest } from '../../spec/index.js';
 import { chooseTarget } from './select-platforms.js';
 import { CopyAdmission } from './copy-admission.js';
 import type { CopyReport } from './copy-report.js';
-import type { CopyRequest } from './copy-request.js';
+import type { CopyChoice, CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { ArchiveDestination } from '../transports/archives/archive-destination.js';
 import type { DestinationRepository, SourceRepository } from '../transports/destination.js';
@@ -33,8 +33,6 @@ export async function copy(
   const resolved = await resolveSource(source, request.from, session);
   return await copyResolved(source, destination, { ...request, resolved }, session);
 }
-
-type CopyChoice = Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'>;
 
 /** {@link copy} between two transports as they are typed: `docker://REF`, `oci:DIR[:TAG]` and the like. */
 export async function copyNamed(
@@ -72,7 +70,7 @@ export interface ResolvedCopyRequest extends CopyRequest {
   readonly resolved: Descriptor;
 }
 
-/** {@link copy} for who has resolved the source's name already. */
+/** {@link copy} of an image whose name at the source is resolved already. */
 export async function copyResolved(
   source: SourceRepository,
   destination: DestinationRepository,

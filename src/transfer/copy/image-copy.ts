@@ -192,11 +192,7 @@ export class ImageCopy {
       : await this.destination.put(
           descriptor,
           (offset) => Promise.resolve(Readable.from([bytes.subarray(offset)])),
-          {
-            ...put,
-            ...(omitted.length === 0 ? {} : { omitted }),
-            signal,
-          },
+          { ...put, omitted, signal },
         );
     this.#note(parts, descriptor, roleOf(descriptor), outcome);
   }
@@ -317,7 +313,7 @@ interface Found {
   readonly descriptor: Descriptor;
   readonly tag?: string;
   /** Whether the destination lists it already; for what is found by a tag it has no list. */
-  readonly listed?: boolean;
+  readonly listed?: boolean | undefined;
 }
 
 interface ReferrerCopyOptions {
@@ -381,7 +377,7 @@ class ReferrerCopy {
       referrers: undefined,
       isReferrer: true,
       admitted,
-      ...(found.listed === undefined ? {} : { listed: found.listed }),
+      listed: found.listed,
     });
     const below = new ReferrerCopy(this.#image, { seen: this.#seen, depth: this.#depth + 1 });
     const { cosignTags = true } = choice;
@@ -564,7 +560,7 @@ interface CopyRoot {
   readonly tag: string | undefined;
   readonly referrers: ReferrerChoice | undefined;
   /** Whether the destination is known to list it among the referrers of its subject. */
-  readonly listed?: boolean;
+  readonly listed?: boolean | undefined;
   /** Whether it refers to something, and so is for no platform: it comes whole. */
   readonly isReferrer?: boolean;
   /** Of an image that was verified. */
@@ -579,7 +575,7 @@ function nameAt({ name, location }: { name: string; location: string }, tagOrDig
 
 type ContentEvent = Omit<Extract<CopyEvent, { type: 'content' }>, 'destination'>;
 
-/** Progress is told at most so often for a blob, in ms. */
+/** A blob has at most one progress event in so many ms. */
 const INTERVAL_MS = 50;
 
 /** Tells how far a blob has come, now and then. */

@@ -130,7 +130,7 @@ function shown(value: unknown): string {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
-/** The word that somebody may have meant, where one is near enough. */
+/** The allowed word that is near enough to be meant; undefined where none is. */
 function nearest(word: string, known: readonly string[]): string | undefined {
   // Of what is shorter, anything is near.
   if (word.length < 3) return undefined;

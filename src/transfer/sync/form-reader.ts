@@ -5,7 +5,7 @@ import type { PlatformChoice } from '../copy/copy-request.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 import { type ListedTags, type Position, type TagRules, versionRange } from './mirror-file.js';
 
-/** What every form of the file has to read: it collects faults, so that all are told at once. */
+/** Reads what every form of the file has, and collects the faults, so that the error names all of them. */
 export class FormReader {
   readonly yaml: YamlText;
   /** Absolute; what paths in the file are relative to. */
@@ -127,10 +127,10 @@ export type RawTags = RawList | RawRules;
 export function readTags(reader: FormReader, raw: RawTags, where: YamlPath): TagRules {
   if (isList(raw)) return { list: tagList(reader, raw, where) };
   const { list = [], ...rules } = raw;
-  const listed = Object.keys(rules).length === 0 && raw.list !== undefined ? undefined : rules;
+  const isListAlone = Object.keys(rules).length === 0 && raw.list !== undefined;
   return {
     list: tagList(reader, list, [...where, 'list']),
-    ...(listed === undefined ? {} : { listed: listedOf(reader, listed, where) }),
+    listed: isListAlone ? undefined : listedOf(reader, rules, where),
   };
 }
 

@@ -1,5 +1,5 @@
 import { parseReference, type Reference } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
+import type { CopyChoice, ReferrerChoice } from '../copy/copy-request.js';
 import { checkShape } from './check-shape.js';
 import { FormReader, type RawTags, readTags } from './form-reader.js';
 import type {
@@ -81,13 +81,7 @@ export function readLandfallForm(
 }
 
 /** What holds for the images of one entry, all that stands around it considered. */
-interface Wanted {
-  readonly tags: TagRules;
-  readonly platforms: PlatformChoice;
-  readonly rewriteIndex: boolean | undefined;
-  readonly referrers: ReferrerChoice | undefined;
-  readonly to: string | undefined;
-}
+type Wanted = Pick<Selection, keyof CopyChoice | 'tags' | 'to'>;
 
 class LandfallForm {
   readonly #reader: FormReader;
@@ -95,14 +89,7 @@ class LandfallForm {
 
   constructor(reader: FormReader, defaults: RawOfImages) {
     this.#reader = reader;
-    const none: Wanted = {
-      tags: ALL_TAGS,
-      platforms: 'all',
-      rewriteIndex: undefined,
-      referrers: undefined,
-      to: undefined,
-    };
-    this.#defaults = this.#wanted(defaults, ['defaults'], none);
+    this.#defaults = this.#wanted(defaults, ['defaults'], { tags: ALL_TAGS, platforms: 'all' });
   }
 
   /** More than one where names without a registry before them are of several registries. */
@@ -220,7 +207,7 @@ class LandfallForm {
     const one: RawImage = typeof raw === 'string' ? { name: raw } : raw;
     const nameAt = typeof raw === 'string' ? where : [...where, 'name'];
     const reference = this.#reference(one.name, nameAt, entry.transport);
-    const wanted = this.#wanted({ ...one }, where, entry.wanted);
+    const wanted = this.#wanted(one, where, entry.wanted);
     if (reference === undefined) return;
     const { tag, digest } = reference;
     const at = reader.at(where);
@@ -280,10 +267,7 @@ function nameIn({ registry, repository }: Reference, transport: TransportName | 
 function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {
   if (raw === false) return undefined;
   if (raw === true) return {};
-  return {
-    ...(raw.types === undefined ? {} : { artifactTypes: raw.types }),
-    ...(raw.cosignTags === undefined ? {} : { cosignTags: raw.cosignTags }),
-  };
+  return { artifactTypes: raw.types, cosignTags: raw.cosignTags };
 }
 
 function listOf(value: string | readonly string[] | undefined): readonly string[] {

@@ -1,8 +1,8 @@
 import semver from 'semver';
 import type { Digest } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
+import type { CopyChoice } from '../copy/copy-request.js';
 
-/** Where something stands in the file, both from 1. */
+/** A place in the file. */
 export interface Position {
   /** From 1. */
   readonly line: number;
@@ -39,7 +39,7 @@ export interface Connection {
 }
 
 /** One or many repositories of a source, and what of them is wanted. */
-export interface Selection {
+export interface Selection extends CopyChoice {
   readonly at: Position;
   /** As it was written: `team/app`, `team/*`. */
   readonly text: string;
@@ -51,9 +51,6 @@ export interface Selection {
   readonly isOwn?: boolean | undefined;
   readonly tags: TagRules;
   readonly digests: readonly Digest[];
-  readonly platforms: PlatformChoice;
-  readonly rewriteIndex?: boolean | undefined;
-  readonly referrers?: ReferrerChoice | undefined;
   /** The repository at the destination, or a template of it. */
   readonly to?: string | undefined;
 }

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../spec/index.js';
 
-/** What each part of the file may hold, once for all who have it. */
+/** The parts of the schema that stand at several places of the file. */
 const TEXTS = { type: 'array', items: { type: 'string', minLength: 1 } } as const;
 const TEXT_OR_TEXTS = { type: ['string', 'array'], minLength: 1, items: { type: 'string', minLength: 1 } };
 

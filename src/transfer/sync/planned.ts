@@ -1,6 +1,6 @@
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
 import { type Descriptor, parseReference, repositoryName } from '../../spec/index.js';
-import type { PlatformChoice, ReferrerChoice } from '../copy/copy-request.js';
+import type { CopyRequest } from '../copy/copy-request.js';
 import { resolveSource } from '../copy/resolve-source.js';
 import type { SourceRepository } from '../transports/destination.js';
 import type {
@@ -14,15 +14,9 @@ import type {
 import { type Fault, MirrorFileError } from './yaml-text.js';
 
 /** One image of a source that is wanted, whatever the destinations are. */
-export interface WantedImage {
-  /** A tag or a digest. */
-  readonly from: string;
-  readonly tag: string | undefined;
-  readonly platforms: PlatformChoice;
-  readonly rewriteIndex: boolean | undefined;
-  readonly referrers: ReferrerChoice | undefined;
+export interface WantedImage extends CopyRequest {
   /** A template of the repository at the destination, where the file has one. */
-  readonly to: string | undefined;
+  readonly to?: string | undefined;
   /** What of the file asks for it. */
   readonly at: Position;
 }
@@ -31,29 +25,22 @@ export interface WantedImage {
 export class PlannedRepository {
   readonly source: MirrorSource;
   readonly repository: SourceRepository;
-  /** Before the repository's own name: `quay.io`; undefined where that is no reference. */
-  readonly registry: string | undefined;
-  /** `team/app` */
-  readonly path: string;
+  readonly from: MappedFrom;
   readonly images: readonly WantedImage[];
   /** Why its tags are not known, or not all. */
   readonly failure: unknown;
   readonly #resolved = new Map<string, Descriptor>();
 
-  constructor(o: {
-    readonly source: MirrorSource;
-    readonly repository: SourceRepository;
-    readonly images: readonly WantedImage[];
-    readonly failure?: unknown;
-    /** What is known already of its tags. */
-    readonly resolved?: ReadonlyMap<string, Descriptor>;
-  }) {
-    const { name } = o.repository;
-    const slash = name.indexOf('/');
+  constructor(
+    o: Pick<PlannedRepository, 'source' | 'repository' | 'images'> & {
+      readonly failure?: unknown;
+      /** What is known already of its tags. */
+      readonly resolved?: ReadonlyMap<string, Descriptor>;
+    },
+  ) {
     this.source = o.source;
     this.repository = o.repository;
-    this.registry = slash < 0 ? undefined : name.slice(0, slash);
-    this.path = slash < 0 ? name : name.slice(slash + 1);
+    this.from = mappedFrom(o.repository.name);
     this.images = o.images;
     this.failure = o.failure;
     for (const [tag, descriptor] of o.resolved ?? []) this.#resolved.set(tag, descriptor);
@@ -107,9 +94,12 @@ interface MappedFrom {
   readonly repository: string;
 }
 
-/**
- * What is wrong with a template, in words; undefined where it can be used.
- */
+function mappedFrom(name: string): MappedFrom {
+  const slash = name.indexOf('/');
+  return { registry: slash < 0 ? undefined : name.slice(0, slash), repository: name.slice(slash + 1) };
+}
+
+/** What is wrong with a template, in words; undefined where it can be used. */
 export function templateFault(template: string): string | undefined {
   const unknown = [...template.matchAll(/\{([^{}]*)\}/g)]
     .map(([, key = '']) => key)
@@ -189,22 +179,18 @@ export function mayGoTo(name: string, options: MayGoToOptions): boolean {
 function repositoriesOf({ name, matches }: Selection, o: MayGoToOptions): readonly MappedFrom[] | undefined {
   const { source, plan } = o;
   if (name !== undefined) {
-    if (source.transport.kind === 'registry') return [{ registry: source.transport.host, repository: name }];
-    const slash = name.indexOf('/');
-    return [{ registry: slash < 0 ? undefined : name.slice(0, slash), repository: name.slice(slash + 1) }];
+    const isRegistry = source.transport.kind === 'registry';
+    return [isRegistry ? { registry: source.transport.host, repository: name } : mappedFrom(name)];
   }
   if (plan.failures.some((failure) => failure.source === source)) return undefined;
   return plan.repositories
     .filter((planned) => planned.source === source && matches?.(shortName(source, planned)) === true)
-    .map(({ registry, path }) => ({ registry, repository: path }));
+    .map(({ from }) => from);
 }
 
 /** As patterns see it: without the place, which is no part of names only where it is a registry. */
-function shortName(
-  { transport }: MirrorSource,
-  { path, repository }: MirrorPlan['repositories'][number],
-): string {
-  return transport.kind === 'registry' ? path : repository.name;
+function shortName({ transport }: MirrorSource, { from, repository }: PlannedRepository): string {
+  return transport.kind === 'registry' ? from.repository : repository.name;
 }
 
 /** Undefined where it can go nowhere. */
@@ -263,8 +249,7 @@ export function mapImages(
  */
 export function targetsOf(planned: PlannedRepository, destination: MirrorDestination): ReadonlySet<string> {
   const targets = new Set<string>();
-  for (const { to } of planned.images)
-    targets.add(mapRepository({ registry: planned.registry, repository: planned.path }, to, destination));
+  for (const { to } of planned.images) targets.add(mapRepository(planned.from, to, destination));
   return targets;
 }
 
@@ -274,8 +259,7 @@ function map(
   faults: Fault[],
 ): MappedImage | undefined {
   try {
-    const from = { registry: planned.registry, repository: planned.path };
-    return { planned, image, to: mapRepository(from, image.to, destination) };
+    return { planned, image, to: mapRepository(planned.from, image.to, destination) };
   } catch (error) {
     if (!isLandfallError(error)) throw error;
     if (!faults.some(({ message, at }) => message === error.message && at === image.at))

@@ -70,8 +70,7 @@ async function syncImage(
   try {
     if (session.signal?.aborted === true) throw abortedError(session.signal);
     const resolved = await planned.resolve(from, { signal: session.signal });
-    const { platforms, rewriteIndex, referrers } = image;
-    const request = { from, tag, platforms, rewriteIndex, referrers, resolved };
+    const request = { ...image, resolved };
     if (since !== undefined) {
       const target = await chooseTarget(planned.repository, resolved, request, session);
       if (since.has(names.name, target.digest)) {
@@ -115,9 +114,7 @@ export async function imageBlobs(
   const { signal } = session;
   try {
     const resolved = await planned.resolve(image.from, { signal });
-    const { from, platforms, rewriteIndex } = image;
-    const request = { from, platforms, rewriteIndex };
-    const target = await chooseTarget(planned.repository, resolved, request, session);
+    const target = await chooseTarget(planned.repository, resolved, image, session);
     const blobs = new Map<Digest, number>();
     await collect(target, { planned, image, session, blobs, signal }, 0);
     return blobs;
@@ -128,7 +125,7 @@ export async function imageBlobs(
   }
 }
 
-/** What somebody else who asks the same may not be told. */
+/** Errors that the same request may not meet with other credentials, or later. */
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'UNAUTHORIZED',
   'DENIED',
@@ -137,7 +134,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'PROTOCOL',
 ]);
 
-/** Whether the same question may have another answer for somebody else, or later. */
+/** Whether the same request may succeed with other credentials, or later. */
 export function mayPass(error: unknown): boolean {
   return !isLandfallError(error) || error.retryable || PASSING.has(error.code);
 }

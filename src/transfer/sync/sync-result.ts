@@ -45,7 +45,7 @@ export interface SyncedImage {
     readonly mediaType: string;
   }[];
   /** By whom it is signed; absent where no policy asks for signatures of it. */
-  readonly signatures?: readonly PulledSignature[];
+  readonly signatures?: readonly PulledSignature[] | undefined;
   /** Why it failed. */
   readonly error?: unknown;
 }
@@ -114,7 +114,7 @@ export function syncedImage(
     contents,
     omitted: report.omitted.map(({ digest }) => digest).filter((digest) => !without.has(digest)),
     referrers: reportsBelow(report).map(({ target: { digest, mediaType } }) => ({ digest, mediaType })),
-    ...(report.signatures === undefined ? {} : { signatures: report.signatures }),
+    signatures: report.signatures,
   };
 }
 
@@ -287,7 +287,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 function invalid(file: string, fault: string, cause?: unknown): LandfallError {
   return new LandfallError('INVALID_CONFIG', `${file} ${fault}`, {
-    ...(cause === undefined ? {} : { cause }),
+    cause,
     hint: 'Give the file that `landfall sync --report` wrote.',
     details: { path: file },
   });

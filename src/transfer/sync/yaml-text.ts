@@ -82,7 +82,7 @@ export class YamlText {
 
 const START: Position = { line: 1, column: 1 };
 
-/** The parser's messages are for whoever knows YAML's grammar; the usual mistakes have better words. */
+/** The parser's messages assume knowledge of YAML's grammar; the usual mistakes have better words. */
 function wordsOf(code: string, message: string): string {
   switch (code) {
     case 'DUPLICATE_KEY':

@@ -25,7 +25,7 @@ export interface PutOptions extends Abortable {
    * Repositories that had the content in this run or the source's, in the same registry: `library/debian`.
    */
   readonly mountFrom?: readonly string[] | undefined;
-  /** Whether the caller has just seen that it is not there, so that nobody looks again. */
+  /** Whether the caller has just seen that it is not there, so that no second look is needed. */
   readonly absent?: boolean | undefined;
   /** The bytes of the content that have been taken; less than before when some must be sent again. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
@@ -87,7 +87,7 @@ export interface DestinationRepository {
 
 export type TransportKind = 'registry' | 'store' | 'layout' | 'archive';
 
-/** Where images are written. Whoever opens one disposes of it, after `finish` or instead of it. */
+/** Where images are written. The caller that opens it disposes of it, after `finish` or instead of it. */
 export interface DestinationTransport extends AsyncDisposable {
   readonly kind: TransportKind;
   /** The same for all that shares blobs: those of one registry, store, layout or archive. */
@@ -166,7 +166,7 @@ export interface SourceRepository {
   governed(tagOrDigest: string, options?: GovernedOptions): Promise<GovernedImage>;
 }
 
-/** Where images are read. Whoever opens one disposes of it. */
+/** Where images are read. The caller that opens it disposes of it. */
 export interface SourceTransport extends AsyncDisposable {
   /** `docker://`, `oci-archive:/media/images.tar`: the beginning of the location of all that lies there. */
   readonly name: string;

@@ -33,9 +33,9 @@ export type GraphRole = 'index' | 'manifest' | 'config' | 'layer' | 'blob';
 export interface GraphNode {
   readonly role: GraphRole;
   readonly descriptor: Descriptor;
-  readonly artifactType?: string;
+  readonly artifactType?: string | undefined;
   /** By which it was found, where it refers to something by its tag alone, as cosign has it. */
-  readonly tag?: string;
+  readonly tag?: string | undefined;
   /** How often the graph has it. */
   readonly uses: number;
   /** What it consists of stands at an earlier place. */
@@ -215,7 +215,7 @@ class GraphReading {
       }
     } catch (error) {
       throwIfAborted(signal);
-      // Some registries let nobody list tags, and some who may pull may not.
+      // Some registries never list tags, or not for every user that may pull.
       if (isLandfallError(error)) return undefined;
       throw error;
     }
@@ -253,12 +253,11 @@ class GraphTree {
     const read = this.#manifests.get(digest);
     const isWhole = uses === 1 && this.#nodes <= MAX_NODES;
     const { manifest, children = [], referrers = [] } = (isWhole ? read : undefined) ?? {};
-    const type = artifactTypeOf(descriptor, read?.manifest);
     return {
       role: role ?? roleOf(mediaType),
       descriptor,
-      ...(type === undefined ? {} : { artifactType: type }),
-      ...(tag === undefined ? {} : { tag }),
+      artifactType: artifactTypeOf(descriptor, read?.manifest),
+      tag,
       uses,
       isRepeated: !isWhole && read?.manifest !== undefined,
       ...this.#presence(digest, read),

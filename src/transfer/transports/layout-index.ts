@@ -122,7 +122,7 @@ export async function readDeclarationFile(directory: string): Promise<readonly D
  */
 export function namedEntry(descriptor: Descriptor, name: string): Descriptor {
   const isReference = canonicalOf(name) === name;
-  // By a digest nobody but containerd looks for a name.
+  // Only containerd looks for a name by a digest.
   const byDigest = name.includes('@');
   return {
     ...namelessEntry(descriptor),

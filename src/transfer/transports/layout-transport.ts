@@ -134,7 +134,7 @@ export class LayoutTransport implements SourceTransport {
     return {
       image: await fileImage({ ...file, tag: named, name: `${this.name}:${text}` }),
       tag: isReference ? name.tag : named,
-      // The manifests of an archive of Docker are made when it is read: nobody can have signed them.
+      // The manifests of an archive of Docker are made when it is read, so no signature can be for them.
       signatures:
         file.transport === 'docker-archive'
           ? []

@@ -19,7 +19,7 @@ export class ManifestReader {
   /** In the order of their last use. */
   readonly #kept = new Map<Digest, Buffer>();
   #keptBytes = 0;
-  /** What no source has is kept for as long as somebody may ask for it. */
+  /** Manifests that no source has stay for as long as they may be asked for. */
   readonly #made = new WeakMap<Descriptor, Buffer>();
 
   /** Errors: LIMIT_EXCEEDED, SIZE_MISMATCH, DIGEST_MISMATCH, those of the source, ABORTED. */
@@ -27,7 +27,7 @@ export class ManifestReader {
     const { digest } = descriptor;
     const here = (): Buffer | undefined => this.#made.get(descriptor) ?? this.#used(digest);
     const read = async (): Promise<Buffer> => {
-      // Where somebody else has read it meanwhile; where that failed, it is tried from here.
+      // Another caller may have read it meanwhile; where that failed, this call reads it.
       const known = here();
       if (known !== undefined) return known;
       const fetched = (): Promise<Buffer> => readVerified(source, descriptor, signal);

@@ -22,7 +22,7 @@ import type {
 } from './destination.js';
 
 export interface RegistryTransportOptions {
-  /** Closed by whoever made it. */
+  /** The caller closes it. */
   readonly registry: RegistryClient;
   /** The registry's canonical name: `docker.io`, `127.0.0.1:5000`. */
   readonly host: string;

@@ -36,7 +36,7 @@ import { isComplete, type SelectedEntries } from './image-graph.js';
 import { DescriptorFinder } from './layout-transport.js';
 
 export interface StoreTransportOptions {
-  /** Closed by whoever opened it. */
+  /** The caller closes it. */
   readonly store: Store;
   /**
    * Where layers are fetched again that were dropped once they were unpacked; without it such a layer cannot

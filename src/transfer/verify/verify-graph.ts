@@ -33,7 +33,7 @@ const KINDS: Readonly<Partial<Record<ErrorCode, VerifyFaultKind>>> = {
   LIMIT_EXCEEDED: 'malformed',
 };
 
-/** What an error says of what was read; one that nobody foresaw is passed on. */
+/** What an error says of what was read; an unexpected error is thrown on. */
 export function faultOf(error: unknown, descriptor: Descriptor | undefined): VerifyFault {
   if (!isLandfallError(error)) throw error;
   const { code, message } = error;

@@ -293,7 +293,7 @@ function fault(
   return new TrustError('POLICY_REJECTED', `${policy}:${at}: ${named} ${what}`, {
     hint: 'Mend the file that the policy names, or the policy; until then no image is let in that it governs.',
     details: { policy, scope, line: at },
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

@@ -226,9 +226,9 @@ function pkiOf(text: PolicyText, pki: PolicyObject): PolicySigners {
   return {
     kind: 'pki',
     roots,
-    ...(intermediates === undefined ? {} : { intermediates: onlyOne(text, intermediates) }),
-    ...(subjectEmail === undefined ? {} : { subjectEmail }),
-    ...(subjectHostname === undefined ? {} : { subjectHostname }),
+    intermediates: intermediates && onlyOne(text, intermediates),
+    subjectEmail,
+    subjectHostname,
   };
 }
 

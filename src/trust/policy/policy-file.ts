@@ -116,7 +116,7 @@ export class PolicyFile {
 
   #refusal({ scope, rule }: GoverningRule, image: string, why: string, hint?: string): TrustError {
     return new TrustError('POLICY_REJECTED', `the policy refuses ${image}: ${why}`, {
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: { policy: this.path, scope, line: rule.line, image },
     });
   }
@@ -142,7 +142,7 @@ function* registryRules(policy: Policy): Generator<{ readonly scope: string; rea
   yield { scope: 'default', rule: policy.default };
 }
 
-/** A policy, and who has chosen it. */
+/** A policy, and what has chosen it. */
 export interface FoundPolicy {
   /** The policy. */
   readonly file: PolicyFile;

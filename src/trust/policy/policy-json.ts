@@ -35,7 +35,7 @@ export class PolicyText {
     return new TrustError('POLICY_REJECTED', `${this.file}:${line}:${column}: ${what}`, {
       hint: HINT,
       details: { policy: this.file, line },
-      ...(cause === undefined ? {} : { cause }),
+      cause,
     });
   }
 }

@@ -31,9 +31,9 @@ export type PolicySigners =
   | {
       readonly kind: 'pki';
       readonly roots: PolicyBytes;
-      readonly intermediates?: PolicyBytes;
-      readonly subjectEmail?: string;
-      readonly subjectHostname?: string;
+      readonly intermediates?: PolicyBytes | undefined;
+      readonly subjectEmail?: string | undefined;
+      readonly subjectHostname?: string | undefined;
     };
 
 export interface SigstoreSigned {

@@ -58,7 +58,7 @@ export class Refusal extends TrustError {
   readonly kind: RefusalKind;
 
   constructor(reason: string, kind: RefusalKind = 'signer', cause?: unknown) {
-    super('SIGNATURE_INVALID', reason, cause === undefined ? {} : { cause });
+    super('SIGNATURE_INVALID', reason, { cause });
     this.kind = kind;
   }
 }

@@ -9,7 +9,7 @@ import {
   UnpackError,
 } from '../../../errors.js';
 
-/** The bytes of an archive, read at any place by any number of readers. Whoever opens one disposes of it. */
+/** The bytes of an archive, for any number of readers at any offset. The caller disposes of it. */
 export interface ArchiveFile extends AsyncDisposable {
   /** How a person would name it, for messages. */
   readonly location: string;

@@ -35,7 +35,7 @@ export type ArchiveTarget =
       readonly file: string;
     }
   | {
-      /** Ended by whoever opened it. */
+      /** The caller ends it. */
       readonly stream: NodeJS.WritableStream;
     };
 
@@ -51,31 +51,7 @@ export async function openArchiveOutput(
 ): Promise<ArchiveOutput> {
   if ('stream' in target) return new StreamOutput(target.stream, signal);
   const file = path.resolve(target.file);
-  return splitBytes === undefined
-    ? new WholeFile(await FileOutput.open(file))
-    : await SplitOutput.open(file, splitBytes);
-}
-
-class WholeFile implements ArchiveOutput {
-  readonly location: string;
-  readonly #output: FileOutput;
-
-  constructor(output: FileOutput) {
-    this.location = output.file;
-    this.#output = output;
-  }
-
-  async write(chunk: Buffer): Promise<void> {
-    await this.#output.write(chunk);
-  }
-
-  async finish(): Promise<void> {
-    await this.#output.finish();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#output[Symbol.asyncDispose]();
-  }
+  return splitBytes === undefined ? await FileOutput.open(file) : await SplitOutput.open(file, splitBytes);
 }
 
 /** A stream that stays open. A reader that goes before the end is a failure: what it has is no archive. */
@@ -88,7 +64,7 @@ class StreamOutput implements ArchiveOutput {
   constructor(stream: NodeJS.WritableStream, signal: AbortSignal | undefined) {
     this.#stream = stream;
     this.#signal = signal;
-    // The same error reaches whoever waits for the write.
+    // The same error rejects the write.
     stream.on('error', this.#onError);
   }
 
@@ -187,7 +163,7 @@ class SplitOutput implements ArchiveOutput {
       if (await isFile(this.location)) await rm(this.location, { force: true });
       this.#names = parts.map(({ name }) => name);
       for (const { name } of before) {
-        // A list that somebody else made must not have other files deleted.
+        // A list of another origin must not have other files deleted.
         if (!isPartOf(basename(this.location), name) || this.#names.includes(name)) continue;
         await rm(join(directory, name), { force: true });
       }

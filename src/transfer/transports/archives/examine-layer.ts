@@ -42,7 +42,7 @@ export async function examineLayer(
   return { ...read, compression, diffId: isSame ? read.digest : diffs.digest() };
 }
 
-/** Digests what it passes on, and reads on when nobody else does. */
+/** Digests what it passes on, and reads on when no other reader does. */
 class TappedSource {
   failed: { readonly error: unknown } | undefined;
   #size = 0;

@@ -197,7 +197,7 @@ function readPart(value: unknown, at: number): ArchivePart {
   const where = `parts[${at}]`;
   const raw = readObject(value, where);
   const name = requiredString(raw, 'name', where);
-  // A list that somebody else made must not lead to other files.
+  // A list of another origin must not lead to other files.
   if (name.includes('/') || name.includes('\0') || name === '..' || name.length > LIMITS.nameBytes) {
     throw invalid(`has a part that is no file beside it: ${JSON.stringify(name)}`);
   }
