@@ -9,7 +9,7 @@ import { archive, device, file } from '../support/tar-builder.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
 /** What an ordinary user of this machine is run by. */
-const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'] as const;
+const NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups', '--'] as const;
 
 const NAME = 'team/app:1';
 
@@ -20,8 +20,7 @@ describe('root and another user on one machine', () => {
   const landfall = (...args: string[]): Promise<CommandResult> =>
     landfallAt(place, ['--root', join(place.directory, 'root'), ...args]);
   const asNobody = (...command: string[]): Promise<CommandResult> => {
-    const [program, ...args] = [...NOBODY, ...command];
-    return place.run(program ?? '', args);
+    return place.run('setpriv', [...NOBODY, ...command]);
   };
 
   beforeAll(async () => {
