@@ -144,6 +144,7 @@ function addGlobalOptions(program: LandfallCommand): void {
     )
     .option('--plain-http', 'speak HTTP without TLS to the registry')
     .option('--insecure', "do not verify the registry's certificate")
+    .option('--foreign-urls', 'fetch layers that no registry has from the addresses that the image names')
     .option('--ca <file>', 'trust the certificate authorities in this PEM file too')
     .option(
       '--authfile <file>',

@@ -95,7 +95,12 @@ export interface RemoteFetcherOptions {
   readonly userAgent: string;
   readonly retry?: RetryOptions | undefined;
   readonly failover?: FailoverOptions | undefined;
+  /** Whether the addresses are asked that a descriptor names. */
+  readonly foreignUrls?: boolean | undefined;
 }
+
+const FOREIGN_HINT =
+  'No registry has to hold this layer, and the image names other addresses for it: --foreign-urls has them asked.';
 
 const MIN_BYTES_PER_SECOND = 32 * 1024;
 const WINDOW_MS = 10_000;
@@ -234,7 +239,8 @@ export class RemoteFetcher implements Fetcher {
   async #elsewhere(part: Part, { signal }: FetchOptions, error: unknown): Promise<BlobBody> {
     throwIfAborted(signal);
     const { mediaType, digest, urls = [] } = part.descriptor;
-    if (!isNonDistributable(mediaType)) throw error;
+    if (!isNonDistributable(mediaType) || urls.length === 0) throw error;
+    if (this.#options.foreignUrls !== true) throw hintingAtUrls(error);
     const liars = this.#liars(digest);
     for (const text of urls) {
       const url = parseUrl(text);
@@ -333,4 +339,11 @@ export function schema1Error(subject: string): SpecError {
       hint: 'Push the image again with a current tool: skopeo copy --format v2s2, or docker push.',
     },
   );
+}
+
+/** What is not found, with how it may be found. */
+function hintingAtUrls(error: unknown): unknown {
+  if (!(error instanceof RegistryError) || error.code !== 'NOT_FOUND') return error;
+  const { code, message, details, retryable } = error;
+  return new RegistryError(code, message, { cause: error, details, retryable, hint: FOREIGN_HINT });
 }

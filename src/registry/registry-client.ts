@@ -17,6 +17,12 @@ import { RemoteResolver, type Resolver } from './resolver.js';
 export interface RegistryClientOptions extends TransportOptions {
   /** Speaks HTTP without TLS to every registry. Without it, only to one on loopback that speaks no TLS. */
   readonly plainHttp?: boolean;
+  /**
+   * Whether layers that registries need not hold are had from the addresses that their descriptors name
+   * (image-spec: descriptor.md, `urls`), where no host has them. The author of an image chooses these, also
+   * inside of your network. Default false.
+   */
+  readonly foreignUrls?: boolean | undefined;
   /** Asked when a registry or a mirror wants to know. Default: none, so all is asked for anonymously. */
   readonly credentials?: CredentialsProvider;
   /**

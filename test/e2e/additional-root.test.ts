@@ -77,11 +77,21 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
     // prettier-ignore
     outputAt(place, 'sh', '-c', 'cd "$1" && find . -printf "%P %y %m %U %l\\n" | sort && find . -type f | sort | xargs sha256sum', 'tree', directory);
 
+  /** In a directory that is there, which gets the mode of the image's root. */
+  const unpackedTree = async (
+    options: readonly string[],
+    reference: string,
+    directory: string,
+  ): Promise<string> => {
+    await outputAt(place, 'mkdir', directory);
+    await json([...options, 'unpack', reference, directory]);
+    return await treeOf(directory);
+  };
+
   /** The tree of an image as a store of its own has it, that is without any additional one. */
   const expectedTree = async (reference: string, name: string): Promise<string> => {
     await json(['--root', under(`plain-${name}`), '--plain-http', 'pull', reference]);
-    await json(['--root', under(`plain-${name}`), 'unpack', reference, under(`expected-${name}`)]);
-    return treeOf(under(`expected-${name}`));
+    return await unpackedTree(['--root', under(`plain-${name}`)], reference, under(`expected-${name}`));
   };
 
   const mountedTree = async (options: readonly string[], reference: string): Promise<string> => {
@@ -152,8 +162,8 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
       `${baked}/snapshots/`,
       `${baked}/snapshots/`,
     ]);
-    await json([...options, 'unpack', app.reference, under('unpacked-app')]);
-    expect(await treeOf(under('unpacked-app'))).toBe(await treeOf(under('expected-app')));
+    const unpacked = await unpackedTree(options, app.reference, under('unpacked-app'));
+    expect(unpacked).toBe(await treeOf(under('expected-app')));
   });
 
   it('gives a pull of what it has all of it, and a name in the store that skopeo can look at', async () => {
@@ -202,8 +212,8 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
     expect((await run([...options, 'inspect', '--raw', base.reference])).stdout).toBe(plain.stdout);
     expect(await mountedTree(options, base.reference)).toBe(await treeOf(under('expected-base')));
     const id = base.layout.manifests[0].config.digest.slice(7, 19);
-    await json([...options, 'unpack', id, under('unpacked-base')]);
-    expect(await treeOf(under('unpacked-base'))).toBe(await treeOf(under('expected-base')));
+    const unpacked = await unpackedTree(options, id, under('unpacked-base'));
+    expect(unpacked).toBe(await treeOf(under('expected-base')));
     const writable = under('writable');
     await outputAt(place, 'mkdir', writable);
     await json([...options, 'mount', '--rw', base.reference, writable]);
@@ -335,8 +345,8 @@ describe.skipIf(reason !== undefined)('a store on a read-only file system, as an
     // Of an image that only it has a name for, the layers are fetched when they are needed.
     const other = ['--root', under('k'), '--additional-root', under('lean')];
     expect(await mountedTree(other, base.reference)).toBe(await treeOf(under('expected-base')));
-    await json([...other, '--plain-http', 'unpack', base.reference, under('unpacked-lean')]);
-    expect(await treeOf(under('unpacked-lean'))).toBe(await treeOf(under('expected-base')));
+    const unpacked = await unpackedTree([...other, '--plain-http'], base.reference, under('unpacked-lean'));
+    expect(unpacked).toBe(await treeOf(under('expected-base')));
   });
 
   it('may be one of several, also named by the environment; the first that has a thing counts', async () => {

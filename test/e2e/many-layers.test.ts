@@ -87,7 +87,7 @@ describe.skipIf(reason !== undefined)(`an image of ${LAYERS} layers`, () => {
   });
 
   it('is unpacked, without mounts, as the same tree', async () => {
-    const target = join(place.directory, 'unpacked');
+    const target = await emptyDirectory('unpacked');
     await json('unpack', reference, target);
     expect(await treeAt(target)).toEqual(made.tree);
   });

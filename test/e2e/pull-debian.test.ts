@@ -76,6 +76,7 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
 
   it('unpacks, without mounts, as the tree that umoci unpacks', async () => {
     const target = join(work, 'unpacked');
+    await mkdir(target);
     const result = await landfall(['--root', root, 'unpack', reference, target]);
     expect(result).toMatchObject({ code: 0 });
     expect(withoutUnlistedTimes(await listTree(target), listed)).toEqual(expected);
@@ -104,6 +105,7 @@ describe.skipIf(reason !== undefined)('a Debian image', () => {
 
   it('unpacks from an OCI layout as well, to which nothing is written', async () => {
     const target = join(work, 'from-layout');
+    await mkdir(target);
     const before = await listTree(layout);
     const result = await landfall(['--root', root, 'unpack', `oci:${layout}:trixie`, target]);
     expect(result).toMatchObject({ code: 0 });

@@ -153,6 +153,7 @@ describe.skipIf(reason !== undefined)('real images', () => {
 
       it('is unpacked, without mounts, as that tree', async () => {
         const target = join(work, 'unpacked');
+        await mkdir(target);
         expect(await landfall(run('unpack', reference, target))).toMatchObject({ code: 0 });
         expectTree(await listTree(target));
         await rm(target, { recursive: true });

@@ -107,6 +107,37 @@ describe.skipIf(missing !== undefined)('a mirror of a site, which serve fills on
     return { status: response.statusCode, body: await buffer(response) };
   };
 
+  it('asks no address that an image names, whatever the option says', async () => {
+    await using elsewhere = await ScriptedRegistry.start([]);
+    const [image] = layout.manifests;
+    const [layer] = image.layers;
+    if (layer === undefined) throw new Error('no layer');
+    const foreign = {
+      ...layer,
+      mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+      urls: [`${elsewhere.origin}/layer`],
+    };
+    const text = JSON.parse(String(layout.blobs.get(image.manifest.digest))) as { layers: object[] };
+    const bytes = Buffer.from(JSON.stringify({ ...text, layers: [foreign, ...text.layers.slice(1)] }));
+    const target = { ...image.manifest, digest: digestOf(bytes), size: bytes.length };
+    const blobs = new Map([...layout.blobs, [target.digest, bytes] as const]);
+    blobs.delete(layer.digest);
+    const edited: TinyLayout = { ...layout, target, manifests: [{ ...image, manifest: target }], blobs };
+    await using registry = await ScriptedRegistry.start([
+      ...imageSteps(edited, { repository: 'team/app', tag: '1' }),
+      { on: `GET /v2/team/app/blobs/${layer.digest}`, times: 'any', status: 404 },
+      { on: 'GET *', times: 'any', status: 404 },
+    ]);
+    await using asked = await ServeProcess.start([
+      ...['--root', join(work, 'foreign'), '--foreign-urls'],
+      ...['serve', '--pull-through', '--upstream', registry.address],
+    ]);
+    const path = `${asked.url}/v2/team/app`;
+    expect((await fetch(`${path}/manifests/1?ns=${registry.address}`)).status).toBe(200);
+    expect((await fetch(`${path}/blobs/${layer.digest}?ns=${registry.address}`)).status).toBe(404);
+    expect(elsewhere.requests).toEqual([]);
+  });
+
   it('gives it to landfall and to containerd as its printed hosts.toml say, also when the upstream is gone', async () => {
     expect(await pull('first')).toMatchObject({ code: 0, stdout: `${layout.target.digest}\n` });
     expect(await fetches()).toEqual(onceEach());

@@ -40,7 +40,11 @@ async function fetched(
   options: FetchOptions & { client?: RegistryClientOptions } = {},
 ): Promise<Buffer> {
   const { client: clientOptions, ...fetchOptions } = options;
-  await using client = fastClient({ hosts: hosts(upstreamAt(registry.address)), ...clientOptions });
+  await using client = fastClient({
+    hosts: hosts(upstreamAt(registry.address)),
+    foreignUrls: true,
+    ...clientOptions,
+  });
   return await buffer(await client.repository(REFERENCE).fetch(descriptor, fetchOptions));
 }
 
@@ -116,7 +120,10 @@ describe('a layer that registries may not keep', () => {
       { ...lacking, on: `${lacking.on}?ns=registry.example` },
     ]);
     await using registry = await ScriptedRegistry.start([lacking]);
-    await using client = fastClient({ hosts: hosts(mirrorAt(mirror.address), upstreamAt(registry.address)) });
+    await using client = fastClient({
+      hosts: hosts(mirrorAt(mirror.address), upstreamAt(registry.address)),
+      foreignUrls: true,
+    });
     const body = await buffer(await client.repository(REFERENCE).fetch(foreign(`${elsewhere.origin}/layer`)));
     expect(body.equals(bytes)).toBe(true);
     expect(client.events.map(({ host }) => host)).toEqual([
@@ -190,6 +197,18 @@ describe('a layer that registries may not keep', () => {
     const error = await failure(fetched(registry, foreign(`${elsewhere.origin}/layer`)));
     expect(error).toMatchObject({ code: 'NOT_FOUND' });
     expect(error.message).toContain(registry.address);
+  });
+
+  it('is asked for nowhere else unless that was allowed, and the error says how', async () => {
+    await using elsewhere = await ScriptedRegistry.start([]);
+    await using registry = await ScriptedRegistry.start([lacking]);
+    const client = { foreignUrls: undefined };
+    const error = await failure(fetched(registry, foreign(`${elsewhere.origin}/layer`), { client }));
+    expect(error).toMatchObject({
+      code: 'NOT_FOUND',
+      hint: expect.stringContaining('--foreign-urls') as string,
+    });
+    expect(elsewhere.requests).toEqual([]);
   });
 
   it('is what any other layer is not: its URLs are not asked', async () => {

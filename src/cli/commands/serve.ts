@@ -271,6 +271,8 @@ export async function openPullThrough(
     upstreams.map((upstream) => `${upstream}/any`),
     {
       userAgent: `landfall/${version()} ${mark}`,
+      // Whoever asks this server would choose where it asks.
+      foreignUrls: false,
       retry: {
         attempts: 3,
         maxRetryAfterMs: maxRetryAfter === undefined ? MOST_RETRY_AFTER_MS : maxRetryAfter * 1000,

@@ -77,6 +77,8 @@ interface OptionalSettings {
 interface DefaultedSettings {
   readonly plainHttp: boolean;
   readonly insecure: boolean;
+  /** Whether addresses that a descriptor names are asked. */
+  readonly foreignUrls: boolean;
   /** The library that inflates gzip layers. */
   readonly inflate: InflateChoice;
   readonly progress: ProgressMode;
@@ -91,6 +93,7 @@ const DEFAULTS: OptionalSettings & DefaultedSettings = {
   concurrency: undefined,
   plainHttp: false,
   insecure: false,
+  foreignUrls: false,
   inflate: 'auto',
   progress: 'auto',
   output: 'text',
@@ -111,6 +114,7 @@ const DAEMONS_OWN = [
   'hostsDir',
   'plainHttp',
   'insecure',
+  'foreignUrls',
   'ca',
   'authfile',
   'policy',

@@ -19,7 +19,7 @@ import { invalidConfig } from '../config/settings.js';
 
 export interface OpenRegistryOptions extends Pick<
   RegistryClientOptions,
-  'onReceived' | 'onRequest' | 'failover' | 'userAgent' | 'retry'
+  'onReceived' | 'onRequest' | 'failover' | 'userAgent' | 'retry' | 'foreignUrls'
 > {
   /** Files that credentials are looked for in besides the usual ones, where they exist. */
   readonly authFiles?: readonly string[];
@@ -54,6 +54,7 @@ export async function registryOptions(
     hosts: hostsFromDirectories(settings.hostsDirs, { onWarning: warn }),
     plainHttp: settings.plainHttp,
     insecure: settings.insecure,
+    foreignUrls: settings.foreignUrls,
     ...(settings.ca === undefined ? {} : { ca: await readCa(settings.ca) }),
     ...(limitRate === undefined ? {} : { rateLimit: new ByteRateLimit(limitRate) }),
     ...(maxRetryAfter === undefined ? {} : { retry: { maxRetryAfterMs: maxRetryAfter * 1000 } }),

@@ -139,7 +139,16 @@ const OPTIONS: readonly Group[] = [
   ['Store', ['--root', '--additional-root', '--snapshots']],
   [
     'Registry',
-    ['--hosts-dir', '--plain-http', '--insecure', '--ca', '--authfile', '--creds', '--max-retry-after'],
+    [
+      '--hosts-dir',
+      '--plain-http',
+      '--insecure',
+      '--foreign-urls',
+      '--ca',
+      '--authfile',
+      '--creds',
+      '--max-retry-after',
+    ],
   ],
   ['Trust and limits', ['--policy', '--unpack-limit']],
   ['Speed', ['--concurrency', '--limit-rate', '--inflate']],

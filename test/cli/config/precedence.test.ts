@@ -80,6 +80,7 @@ const ROWS: readonly Row[] = [
   paths('hosts-dir', 'LANDFALL_HOSTS_DIR'),
   onOrOff('plain-http', 'LANDFALL_PLAIN_HTTP'),
   onOrOff('insecure', 'LANDFALL_INSECURE'),
+  onOrOff('foreign-urls', 'LANDFALL_FOREIGN_URLS'),
   path('ca'),
   path('authfile'),
   path('authfile', { variable: 'REGISTRY_AUTH_FILE' }),
