@@ -169,7 +169,7 @@ describe.skipIf(reason !== undefined)('real images', () => {
     const run = `${process.execPath} ${LANDFALL} --root ${root} --progress none`;
     const script = `set -e
       ${run} pull -q ${reference} >/dev/null
-      ${run} mount --rw ${reference} ${target} >/dev/null
+      ${run} mount --rw --dev ${reference} ${target} >/dev/null
       chroot ${target} python3 -c 'import json, ssl; print(json.dumps({"python": 3}))'
       chroot ${target} perl -MPOSIX -e 'print POSIX::floor(5.5), "\\n"'
       chroot ${target} sh -c 'git init -q /tmp/r && cd /tmp/r && : > file && git add file &&
