@@ -341,7 +341,7 @@ export function schema1Error(subject: string): SpecError {
   );
 }
 
-/** What is not found, with how it may be found. */
+/** An error NOT_FOUND, with the option by which the layer may be found. Any other error passes as it is. */
 function hintingAtUrls(error: unknown): unknown {
   if (!(error instanceof RegistryError) || error.code !== 'NOT_FOUND') return error;
   const { code, message, details, retryable } = error;

@@ -271,7 +271,7 @@ export async function openBelow(layout: string, path: string): Promise<FileHandl
   }
 }
 
-/** What a file is that {@link openBelow} would open. Undefined and errors as there. */
+/** The type, size and times of the file that {@link openBelow} would open. Undefined and errors as there. */
 export function statBelow(layout: string, path: string): Promise<Stats | undefined> {
   return Promise.resolve().then(() => {
     const found = findBelow(layout, path);

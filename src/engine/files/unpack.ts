@@ -69,7 +69,7 @@ export interface UnpackImageResult {
   readonly layers: readonly ImageLayer[];
 }
 
-/** What {@link unpackTarget} has unpacked. */
+/** The result of {@link unpackTarget}. */
 export interface UnpackedImage extends UnpackImageResult {
   /** For people. */
   readonly warnings: readonly string[];

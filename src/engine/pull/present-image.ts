@@ -25,7 +25,7 @@ interface PresentImageOptions {
 
 type BlobEvent = Extract<PullEventBody, { type: 'blob' }>;
 
-/** What a pull would have brought, and the events that it would have reported. */
+/** The content that a pull would have brought, and the events that it would have reported. */
 interface PresentImage {
   readonly fetched: Fetched;
   readonly events: readonly PullEventBody[];

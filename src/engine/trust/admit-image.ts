@@ -178,7 +178,7 @@ function verificationOf({ ruling, image }: Admission, met: MetRequirement): Veri
 const REQUEST_BYTES = LIMITS.allSignatureBytes / LIMITS.signatures;
 
 /**
- * What would have to be fetched for a manifest to be kept whole, in bytes. Any client that may write to a
+ * The bytes to be fetched for a manifest to be kept whole. Any client that may write to a
  * repository can list anything there beside what was read as a signature, which need not be one
  * that holds.
  */

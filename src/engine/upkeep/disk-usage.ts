@@ -31,7 +31,7 @@ export interface DiskUsage {
     /** On the disk. */
     readonly bytes: number;
   };
-  /** What a repair put aside; only a person removes it. */
+  /** Damaged files that a repair replaced; only a person removes them. */
   readonly quarantine: {
     /** How many things. */
     readonly count: number;

@@ -34,7 +34,7 @@ export class PlannedRepository {
   constructor(
     o: Pick<PlannedRepository, 'source' | 'repository' | 'images'> & {
       readonly failure?: unknown;
-      /** What is known already of its tags. */
+      /** Tags that are resolved already. */
       readonly resolved?: ReadonlyMap<string, Descriptor>;
     },
   ) {
@@ -99,7 +99,7 @@ function mappedFrom(name: string): MappedFrom {
   return { registry: slash < 0 ? undefined : name.slice(0, slash), repository: name.slice(slash + 1) };
 }
 
-/** What is wrong with a template, in words; undefined where it can be used. */
+/** The fault of a template, in words; undefined where it can be used. */
 export function templateFault(template: string): string | undefined {
   const unknown = [...template.matchAll(/\{([^{}]*)\}/g)]
     .map(([, key = '']) => key)

@@ -34,7 +34,7 @@ export interface DestinationImage {
 }
 
 export interface ImageTransportsOptions extends Abortable {
-  /** What an archive named `-` is read from, and written to. Default: a file of that name. */
+  /** The streams of an archive that is named `-`. Default: a file of that name. */
   readonly stdin?: Readable | undefined;
   readonly stdout?: NodeJS.WritableStream | undefined;
 }
