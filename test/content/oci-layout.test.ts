@@ -98,10 +98,10 @@ describe('OciLayout', () => {
   it('gives out no byte of a blob that reads otherwise, also when it was right before', async () => {
     await write(indexOf(image('a')));
     const layout = await OciLayout.open(directory);
-    expect(await contentOf(await layout.open(blob))).toEqual(bytes);
+    expect(await contentOf(await layout.verified.open(blob))).toEqual(bytes);
     await writeFile(blobFile(), Buffer.from(bytes).fill('x', 3, 4));
     for (const range of [undefined, { offset: 10, length: 2 }]) {
-      await expect(layout.open(blob, range)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+      await expect(layout.verified.open(blob, range)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
     }
   });
 

@@ -38,8 +38,9 @@ const NAMES_SHOWN = 20;
  * Any OCI image layout directory, read in place; nothing is written to it (image-spec: image-layout.md).
  *
  * Another user may have written it, and may be writing it now. So only regular files are read, and no link is
- * followed below the directory; and since nothing says that its blobs were verified, {@link OciLayout.open}
- * digests a blob before it gives out the first byte.
+ * followed below the directory. Nothing says that its blobs were verified: {@link OciLayout.verified} digests a
+ * blob before it gives out the first byte, for bytes that leave this machine; {@link OciLayout.open} leaves that
+ * to its reader, as an ingest does at its commit.
  */
 export class OciLayout implements BlobProvider {
   /** Absolute path. */
@@ -127,13 +128,33 @@ export class OciLayout implements BlobProvider {
     return file && { digest, size: file.size, createdAt: file.mtime, labels: {} };
   }
 
-  /** @throws ContentError DIGEST_MISMATCH too */
   async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
+    return await this.#open(descriptor, { range });
+  }
+
+  /** The same blobs, where `open` fails with DIGEST_MISMATCH before the first byte. */
+  get verified(): BlobProvider {
+    const check = (file: FileHandle, path: string, digest: Digest): Promise<void> =>
+      this.#verify(file, path, digest);
+    return {
+      info: (digest) => this.info(digest),
+      path: (digest) => this.path(digest),
+      open: (descriptor, range) => this.#open(descriptor, { range, check }),
+    };
+  }
+
+  async #open(
+    descriptor: Descriptor,
+    o: {
+      readonly range: ByteRange | undefined;
+      readonly check?: (file: FileHandle, path: string, digest: Digest) => Promise<void>;
+    },
+  ): Promise<Readable> {
     const { digest } = descriptor;
     const handle = await openBelow(this.directory, blobPath('', digest));
     const path = blobPath(this.directory, digest);
-    const check = (file: FileHandle): Promise<void> => this.#verify(file, path, digest);
-    return await streamBlobFile(handle, path, { descriptor, range, check });
+    const check = async (file: FileHandle): Promise<void> => await o.check?.(file, path, digest);
+    return await streamBlobFile(handle, path, { descriptor, range: o.range, check });
   }
 
   async path(digest: Digest): Promise<string> {

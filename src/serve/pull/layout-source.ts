@@ -19,8 +19,8 @@ export class LayoutSource implements ServeSource {
   readonly #directory: string;
 
   /** @param directory the layout's directory, for its name */
-  constructor(layout: BlobProvider & Pick<OciLayout, 'index'>, directory: string) {
-    this.blobs = layout;
+  constructor(layout: Pick<OciLayout, 'index' | 'verified'>, directory: string) {
+    this.blobs = layout.verified;
     this.#layout = layout;
     this.#directory = directory;
   }

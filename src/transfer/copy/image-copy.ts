@@ -263,10 +263,11 @@ export class ImageCopy {
     );
     // An archive opens its blobs when it is written, after this image is done with.
     const opening = destination.transport.kind === 'archive' ? session.signal : signal;
+    const verifiedFirst = destination.transport.kind === 'registry';
     const put = async (): Promise<ContentOutcome> =>
       await destination.put(
         descriptor,
-        (offset) => source.fetch(descriptor, { offset: offset ?? 0, signal: opening }),
+        (offset) => source.fetch(descriptor, { offset: offset ?? 0, signal: opening, verifiedFirst }),
         {
           mountFrom: this.#mountable(repositories),
           signal,

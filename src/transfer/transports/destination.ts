@@ -45,6 +45,14 @@ export interface DeleteTagOptions extends Abortable {
  */
 export type PutOutcome = 'copied' | 'mounted' | 'exists';
 
+export interface SourceFetchOptions extends FetchOptions {
+  /**
+   * Whether content that was never verified is digested before its first byte: for bytes that leave this machine.
+   * Default false: what takes them verifies them.
+   */
+  readonly verifiedFirst?: boolean;
+}
+
 /**
  * One repository, to write. What a manifest names is put before it. Nothing becomes visible that does not
  * have its descriptor's size and digest.
@@ -153,7 +161,7 @@ export interface SourceRepository {
    * The bytes of content, from an offset on. Whoever receives them verifies them.
    * Errors: BLOB_NOT_FOUND or NOT_FOUND, and those of the place.
    */
-  fetch(descriptor: Descriptor, options?: FetchOptions): Promise<Readable>;
+  fetch(descriptor: Descriptor, options?: SourceFetchOptions): Promise<Readable>;
   /**
    * Says that what was fetched was not the content. Whether asking again can bring something else, from
    * another host or after a mishap on the way; absent where content is read where it lies.

@@ -21,7 +21,6 @@ import {
   RegistryError,
   throwIfAborted,
 } from '../../errors.js';
-import type { FetchOptions } from '../../registry/index.js';
 import {
   childrenOf,
   type Descriptor,
@@ -38,10 +37,20 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { PolicyTransport, SignatureSource } from '../../trust/index.js';
-import type { GovernedImage, GovernedOptions, SourceTransport, SourceRepository } from './destination.js';
+import type {
+  GovernedImage,
+  GovernedOptions,
+  SourceFetchOptions,
+  SourceRepository,
+  SourceTransport,
+} from './destination.js';
 
 /** What images are read from: an OCI layout directory, or an archive. */
-export type LayoutContent = BlobProvider & { index(o?: Abortable): Promise<ImageIndex> };
+export type LayoutContent = BlobProvider & {
+  index(o?: Abortable): Promise<ImageIndex>;
+  /** The same blobs, digested before their first byte; absent where that is not done. */
+  readonly verified?: BlobProvider;
+};
 
 export interface LayoutTransportOptions {
   /** Disposed of with the place where it can be. */
@@ -183,10 +192,11 @@ abstract class LayoutRepository {
     }
   }
 
-  async fetch(descriptor: Descriptor, options: FetchOptions = {}): Promise<Readable> {
+  async fetch(descriptor: Descriptor, options: SourceFetchOptions = {}): Promise<Readable> {
     throwIfAborted(options.signal);
-    const { offset = 0, length } = options;
-    return await this.transport.content.open(descriptor, {
+    const { offset = 0, length, verifiedFirst = false } = options;
+    const { content } = this.transport;
+    return await ((verifiedFirst ? content.verified : undefined) ?? content).open(descriptor, {
       offset,
       ...(length === undefined ? {} : { length }),
     });

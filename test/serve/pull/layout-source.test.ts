@@ -24,11 +24,13 @@ function image(content: string, annotations?: Record<string, string>): Descripto
 
 function sourceOf(manifests: readonly Descriptor[], directory = '/srv/Mirror Site'): LayoutSource {
   const index = { kind: 'index' as const, mediaType: MEDIA_TYPES.ociIndex, manifests };
-  const layout: Pick<OciLayout, 'index' | 'info' | 'open' | 'path'> = {
+  const layout: Pick<OciLayout, 'index' | 'verified'> = {
     index: () => Promise.resolve(index),
-    info: () => Promise.resolve(undefined),
-    open: () => Promise.reject(new Error('not read here')),
-    path: () => Promise.reject(new Error('not read here')),
+    verified: {
+      info: () => Promise.resolve(undefined),
+      open: () => Promise.reject(new Error('not read here')),
+      path: () => Promise.reject(new Error('not read here')),
+    },
   };
   return new LayoutSource(layout, directory);
 }
