@@ -2,7 +2,7 @@ import { isAbsolute, posix } from 'node:path';
 import { isLandfallError, type TrustError } from '../../errors.js';
 import { isDigest, isVerifiable, parseReference, quoted, type Reference } from '../../spec/index.js';
 import { decodeBase64 } from './pem.js';
-import type { SignedIdentity } from './policy-image.js';
+import { canonicalRegistryScope, type SignedIdentity } from './policy-image.js';
 import {
   itemsOf,
   type JsonField,
@@ -50,6 +50,7 @@ export async function parsePolicy(bytes: Uint8Array, file: string): Promise<Poli
 
 function scopesOf(text: PolicyText, transport: JsonField): ReadonlyMap<string, PolicyRule> {
   const { fields } = new PolicyObject(text, transport.value, `the transport ${quoted(transport.key)}`);
+  const written = new Map<string, string>();
   return new Map(
     fields.map((scope) => {
       const fault = scopeFault(transport.key, scope.key);
@@ -59,7 +60,13 @@ function scopesOf(text: PolicyText, transport: JsonField): ReadonlyMap<string, P
           `${quoted(scope.key)} is no scope of the transport ${quoted(transport.key)}: ${fault}`,
         );
       }
-      return [scope.key, ruleOf(text, scope)];
+      const canonical = transport.key === 'docker' ? canonicalRegistryScope(scope.key) : scope.key;
+      const other = written.get(canonical);
+      if (other !== undefined) {
+        throw text.fault(scope.offset, `${quoted(scope.key)} is the same scope as ${quoted(other)}`);
+      }
+      written.set(canonical, scope.key);
+      return [canonical, ruleOf(text, scope)];
     }),
   );
 }

@@ -66,29 +66,38 @@ function withoutTagBesideDigest({ registry, repository, tag, digest }: Reference
 }
 
 /**
- * A host is the same however it is written, so a scope in lower case holds for it too; peers take only what
- * is written alike.
+ * The image itself, its repository, what its repository is below, its host with the port, and then, without
+ * the port, each domain that the host is below; each in its canonical spelling.
  */
 function registryScopes(reference: Reference): readonly string[] {
-  const registry = reference.registry.toLowerCase();
-  const written = scopesAsWritten(reference);
-  if (registry === reference.registry) return written;
-  const lower = scopesAsWritten({ ...reference, registry });
-  return written.flatMap((scope, at) => [scope, ...lower.slice(at, at + 1)]);
-}
-
-/**
- * The image itself, its repository, what its repository is below, its host with the port, and then, without
- * the port, each domain that the host is below.
- */
-function scopesAsWritten(reference: Reference): readonly string[] {
-  const name = repositoryName(reference);
-  const domains = reference.registry.split(':', 1).join('').split('.').slice(1);
+  const canonical = { ...reference, registry: canonicalRegistry(reference.registry) };
+  const domains = canonical.registry.split(':', 1).join('').split('.').slice(1);
   return [
-    formatReference(reference),
-    ...withParents(name),
+    formatReference(canonical),
+    ...withParents(repositoryName(canonical)),
     ...domains.map((_, index) => `*.${domains.slice(index).join('.')}`),
   ];
+}
+
+/** `HOST`, `HOST:PORT`, where the host may be an address. */
+const REGISTRY = /^(?:[a-z0-9.-]+|\[[a-f0-9:]+\])(?::[0-9]+)?$/i;
+
+/**
+ * The one spelling of a scope of the transport `docker`: another spelling of a host (`REG.example`,
+ * `reg.example:0443`, `127.1`) reaches the same registry, and must not lead past its rule. Both default ports
+ * are the host without a port, since which of them is meant depends on TLS, which a name does not say.
+ */
+export function canonicalRegistryScope(scope: string): string {
+  if (scope.startsWith('*.')) return scope.toLowerCase();
+  const slash = scope.indexOf('/');
+  const registry = slash === -1 ? scope : scope.slice(0, slash);
+  return canonicalRegistry(registry) + scope.slice(registry.length);
+}
+
+function canonicalRegistry(registry: string): string {
+  const url = `https://${registry}/`;
+  if (!REGISTRY.test(registry) || !URL.canParse(url)) return registry;
+  return new URL(url).host.replace(/:80$/, '');
 }
 
 /** The path and all directories above it, but not `/`, which no policy can name. */

@@ -49,15 +49,21 @@ describe('an image at a registry', () => {
     }
   });
 
-  it('is found under its host in lower case too, which is the same host', () => {
-    expect(registryImage(parseReference('LocalHost:5000/a:1')).scopes).toEqual([
-      'LocalHost:5000/a:1',
-      'localhost:5000/a:1',
-      'LocalHost:5000/a',
-      'localhost:5000/a',
-      'LocalHost:5000',
-      'localhost:5000',
-    ]);
+  it.each([
+    ['LocalHost:5000', 'localhost:5000'],
+    ['localhost:05000', 'localhost:5000'],
+    ['reg.example:80', 'reg.example'],
+    ['reg.example:080', 'reg.example'],
+    ['reg.example:443', 'reg.example'],
+    ['127.1:5000', '127.0.0.1:5000'],
+    ['0x7f.0.0.01:5000', '127.0.0.1:5000'],
+    ['2130706433:5000', '127.0.0.1:5000'],
+    ['[0:0::1]:5000', '[::1]:5000'],
+    ['[::1]:80', '[::1]'],
+  ])('at %s is found under %s, which is the same host', (written, canonical) => {
+    const image = registryImage(parseReference(`${written}/a:1`));
+    expect(image.scopes.slice(0, 3)).toEqual([`${canonical}/a:1`, `${canonical}/a`, canonical]);
+    expect(image.name).toBe(`${written}/a:1`);
   });
 
   it('with tag and digest is told by the digest alone', () => {
@@ -198,6 +204,9 @@ describe('the rule that governs', () => {
       { docker: ['a.b.io/r:1', `a.b.io/r@${DIGEST}`] },
       `docker:a.b.io/r@${DIGEST}`,
     ],
+    ['its host in another spelling', 'A.b.io:0443/r:1', { docker: ['', 'a.B.io:080'] }, 'docker:a.b.io'],
+    ['an address in another spelling', '127.1:80/r:1', { docker: ['', '127.0.0.1'] }, 'docker:127.0.0.1'],
+    ['a domain in another spelling', 'A.B.io/r:1', { docker: ['', '*.B.IO'] }, 'docker:*.b.io'],
     ['no familiar name', 'busybox:1', { docker: ['busybox:1', 'busybox', 'library'] }, 'default'],
   ])('is that of %s', async (_name, image, transports, scope) => {
     expect(governingRule(await policyOf(transports), registry(image)).scope).toBe(scope);
@@ -216,5 +225,10 @@ describe('the rule that governs', () => {
       name: 'it',
     };
     expect(governingRule(await policyOf({ oci: scopes }), image).scope).toBe(scope);
+  });
+
+  it('is not to be chosen from two for the same host', async () => {
+    const policy = policyOf({ docker: ['quay.io:8443/a', 'QUAY.io:08443/a'] });
+    await expect(policy).rejects.toThrow('"QUAY.io:08443/a" is the same scope as "quay.io:8443/a"');
   });
 });
