@@ -117,6 +117,37 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('what a re
     );
   });
 
+  describe('where an image is only looked at', () => {
+    it.each([
+      ['inspect', []],
+      ['inspect', ['--raw']],
+      ['tree', []],
+      ['ls', []],
+      ['cat', ['/etc/hostname']],
+      ['diff', ['docker://IMAGE']],
+    ])('is no config and no layer by %s %j of what --policy refuses', async (command, rest) => {
+      const name = `docker://${image('unsigned')}`;
+      const operands = rest.map((operand) => operand.replace('docker://IMAGE', name));
+      const args = ['--root', join(work, 'looked-at'), '--policy', strict, name, ...operands];
+      let run: Awaited<ReturnType<typeof landfall>> | undefined;
+      const requests = await asked(async () => (run = await landfall([command, ...args])));
+      expect(run?.code).toBe(6);
+      expect(run?.stdout).toBe('');
+      expect(run?.stderr).toContain('is not signed');
+      expect(requests.filter((request) => request.includes('/blobs/'))).toEqual([]);
+    });
+
+    it('is what was named, of what --policy lets in, and of anything without one that was named', async () => {
+      const root = ['--root', join(work, 'looked-at')];
+      for (const args of [
+        ['ls', ...root, '--policy', strict, `docker://${image('signed')}`],
+        ['ls', ...root, `docker://${image('unsigned')}`],
+      ]) {
+        expect((await landfall(args)).code).toBe(0);
+      }
+    });
+  });
+
   describe('once an image was pulled under no policy', () => {
     let root: string;
     let digest: string;

@@ -21,9 +21,11 @@ import { findLayer } from '../../transfer/find-layer.js';
 import type { SourceRepository } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { SourceImage } from '../../transfer/transports/image-transports.js';
+import type { JudgedImage } from '../../transfer/verify/judge-images.js';
 import { invalidConfig } from '../config/settings.js';
 import type { CommandContext } from '../output/command-context.js';
 import { CommandTransports } from './command-transports.js';
+import { foundPolicy } from './with-store.js';
 
 /** An image that a command looks at, wherever it lies. */
 export interface OpenedImage {
@@ -60,7 +62,8 @@ export class OpenedImages implements AsyncDisposable {
 
   /**
    * `REF` in the store, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]` or
-   * `docker://REF`. Errors: INVALID_CONFIG, INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening.
+   * `docker://REF`. Errors: INVALID_CONFIG, INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening, and
+   * of a policy that refuses it.
    */
   async image(text: string): Promise<OpenedImage> {
     const { transport, digest } = splitFileName(text);
@@ -71,6 +74,11 @@ export class OpenedImages implements AsyncDisposable {
       content === undefined
         ? await resolveReadable(repository, digest ?? from, { content: read, signal })
         : await resolveSource(repository, digest ?? from, { signal });
+    await this.#admit({
+      target,
+      repository,
+      governed: () => repository.governed(digest ?? from, { signal }),
+    });
     return {
       name: digest === undefined ? name : text,
       repository,
@@ -143,6 +151,18 @@ export class OpenedImages implements AsyncDisposable {
     const { repository } = await this.#source(text);
     const size = await repository.blobSize?.(named.reference.digest, { signal });
     return size === undefined ? undefined : await this.#layer(text);
+  }
+
+  /**
+   * Asks the policy of `--policy` or `LANDFALL_POLICY`. That of a machine or a user governs what comes into a
+   * store, and lets everything be looked at.
+   */
+  async #admit(image: JudgedImage): Promise<void> {
+    const found = await foundPolicy(this.#context);
+    if (found?.origin !== 'option' && found?.origin !== 'environment') return;
+    const { judgeImages } = await import('../../transfer/verify/judge-images.js');
+    const [verdict] = await judgeImages([image], found.file, { signal: this.#context.signal });
+    if (verdict?.outcome === 'refused') throw verdict.error;
   }
 
   async #source(text: string): Promise<SourceImage> {
