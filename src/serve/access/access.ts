@@ -6,9 +6,10 @@ export interface Users {
   /**
    * Whether the password is this user's. What it throws is answered with a 500.
    *
+   * @param client the address that asks, so that wrong passwords can be bounded; undefined where it is gone
    * @throws whatever keeps it from knowing
    */
-  verify(username: string, password: string): Promise<boolean>;
+  verify(username: string, password: string, client?: string): Promise<boolean>;
 }
 
 /** The rights of users and of clients without credentials. */
@@ -52,7 +53,8 @@ export class Access {
     if (credentials === 'unreadable') throw unauthorized('the credentials cannot be read');
     if (credentials !== 'none') {
       const { username, password } = credentials;
-      if (await users.verify(username, password)) return { user: username, headers: {} };
+      if (await users.verify(username, password, request.socket.remoteAddress))
+        return { user: username, headers: {} };
       throw unauthorized('the credentials are wrong');
     }
     if (!anonymousRead || !isReading(request.method ?? '')) throw unauthorized('credentials are needed');

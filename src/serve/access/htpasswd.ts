@@ -34,6 +34,7 @@ export class Htpasswd implements Users {
   readonly #proofs = new Map<string, Buffer>();
   readonly #checking = new SingleFlight<string, boolean>();
   readonly #looking = new SingleFlight<'file', void>();
+  readonly #wrong = new WrongPasswords();
   #users: ReadonlyMap<string, string>;
   #version: string;
   #lookedAt = Date.now();
@@ -52,9 +53,17 @@ export class Htpasswd implements Users {
     return new Htpasswd(options, await readUsers(options.file), version);
   }
 
-  /** See {@link Users}. */
-  async verify(username: string, password: string): Promise<boolean> {
+  /**
+   * See {@link Users}.
+   *
+   * @throws {RegistryFault} 429 TOOMANYREQUESTS after ten wrong passwords for this user from this client, then
+   *   but for one every six seconds; and where too many wait to be checked
+   */
+  async verify(username: string, password: string, client?: string): Promise<boolean> {
     await this.#refresh();
+    // Before anything is compared, so that a right guess cannot be told from a wrong one either.
+    const guesser = client === undefined ? undefined : JSON.stringify([client, username]);
+    if (guesser !== undefined) this.#wrong.refuse(guesser);
     const hash = this.#users.get(username);
     // Another one when any of the three is another.
     const parts = JSON.stringify([username, password, hash ?? '']);
@@ -62,9 +71,13 @@ export class Htpasswd implements Users {
     const known = this.#proofs.get(username);
     if (known !== undefined && timingSafeEqual(known, proof)) return true;
     // Clients ask for many things at once with the same password.
-    return await this.#checking.run(proof.toString('base64'), async () => {
+    const flight = JSON.stringify([client, proof.toString('base64')]);
+    return await this.#checking.run(flight, async () => {
+      // Counted until it is known to be right, since many may be tried at once.
+      if (guesser !== undefined) this.#wrong.count(guesser, 1);
       const right = await this.#thread.compare(password, hash ?? hashOfNobody(this.#users));
       if (!right || hash === undefined) return false;
+      if (guesser !== undefined) this.#wrong.count(guesser, -1);
       if (this.#users.get(username) === hash) this.#proofs.set(username, proof);
       return true;
     });
@@ -87,6 +100,42 @@ export class Htpasswd implements Users {
     } catch (error) {
       this.#options.onError?.(error);
     }
+  }
+}
+
+/** Wrong passwords that may follow one another, and how long each counts, in ms. */
+const MOST_WRONG = 10;
+const WRONG_COUNTS_MS = 6000;
+/** What is remembered, so that a stranger who tries many names does not fill the memory. */
+const MOST_GUESSERS = 10_000;
+
+/** Bounds the wrong passwords that a client may try for a user: a bucket that leaks. */
+class WrongPasswords {
+  readonly #counted = new Map<string, { readonly wrong: number; readonly atMs: number }>();
+
+  /** @throws {RegistryFault} 429 TOOMANYREQUESTS */
+  refuse(guesser: string): void {
+    const tooMany = this.#wrongOf(guesser) + 1 - MOST_WRONG;
+    if (tooMany <= 0) return;
+    const seconds = Math.ceil((tooMany * WRONG_COUNTS_MS) / 1000);
+    throw new RegistryFault(429, 'TOOMANYREQUESTS', 'too many wrong passwords for this user', {
+      'Retry-After': String(seconds),
+    });
+  }
+
+  count(guesser: string, more: number): void {
+    const wrong = this.#wrongOf(guesser) + more;
+    this.#counted.delete(guesser);
+    if (wrong <= 0) return;
+    this.#counted.set(guesser, { wrong, atMs: performance.now() });
+    const [oldest] = this.#counted.keys();
+    if (this.#counted.size > MOST_GUESSERS && oldest !== undefined) this.#counted.delete(oldest);
+  }
+
+  #wrongOf(guesser: string): number {
+    const counted = this.#counted.get(guesser);
+    if (counted === undefined) return 0;
+    return Math.max(0, counted.wrong - (performance.now() - counted.atMs) / WRONG_COUNTS_MS);
   }
 }
 

@@ -176,6 +176,80 @@ test('the same credentials are checked once for many requests at the same time, 
   asked.mockRestore();
 });
 
+describe('a client that tries wrong passwords', () => {
+  const CLIENT = '192.0.2.1';
+  const guess = async (
+    users: Htpasswd,
+    password: string,
+    name = 'pilot',
+    client = CLIENT,
+  ): Promise<unknown> => await users.verify(name, password, client).catch((error: unknown) => error);
+  const REFUSED = expect.objectContaining({ status: 429, code: 'TOOMANYREQUESTS' }) as unknown;
+
+  beforeEach(() => start(false));
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test.each([
+    ['one after the other', false],
+    ['at once', true],
+  ])('has ten, %s, and then one every six seconds, whether it is right or not', async (_how, atOnce) => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const users = await Htpasswd.open({ file });
+    const names = Array.from({ length: 12 }, (_, n) => `wrong-${n}`);
+    const answers: unknown[] = [];
+    if (atOnce) answers.push(...(await Promise.all(names.map((password) => guess(users, password)))));
+    else for (const password of names) answers.push(await guess(users, password));
+    expect(answers).toEqual([...Array<boolean>(10).fill(false), REFUSED, REFUSED]);
+    expect(await guess(users, 'harbour')).toEqual(REFUSED);
+    vi.advanceTimersByTime(6000);
+    expect(await guess(users, 'wrong')).toBe(false);
+    expect(await guess(users, 'harbour')).toEqual(REFUSED);
+    vi.advanceTimersByTime(6000);
+    expect(await guess(users, 'harbour')).toBe(true);
+  });
+
+  test('keeps no other client and no other user out, and learns no names by it', async () => {
+    await writeFile(file, `pilot:${hashed('harbour')}\nmate:${hashed('anchor')}\n`);
+    const users = await Htpasswd.open({ file });
+    for (const name of ['pilot', 'stranger']) {
+      for (let n = 0; n < 10; n += 1) expect(await guess(users, `wrong-${n}`, name)).toBe(false);
+      expect(await guess(users, 'harbour', name)).toEqual(REFUSED);
+    }
+    expect(await guess(users, 'harbour', 'pilot', '192.0.2.2')).toBe(true);
+    expect(await guess(users, 'anchor', 'mate')).toBe(true);
+  });
+
+  test('is bounded where it is right as well, which counts for nothing', async () => {
+    const users = await Htpasswd.open({ file });
+    for (let n = 0; n < 9; n += 1) await guess(users, `wrong-${n}`);
+    for (let n = 0; n < 20; n += 1) expect(await guess(users, 'harbour')).toBe(true);
+    expect(await guess(users, 'wrong')).toBe(false);
+    expect(await guess(users, 'harbour')).toEqual(REFUSED);
+  });
+
+  test('is answered 429, with when to come again', async () => {
+    for (let n = 0; n < 10; n += 1) {
+      expect((await ask('GET', '/v2/', basic(`pilot:wrong-${n}`))).status).toBe(401);
+    }
+    const reply = await ask('GET', '/v2/', basic('pilot:harbour'));
+    expect([reply.status, codesOf(reply)]).toEqual([429, 'TOOMANYREQUESTS']);
+    expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+    expect(Number(reply.headers['retry-after'])).toBeLessThanOrEqual(6);
+  });
+});
+
+test('an absent name costs what the costliest name of the file does', async () => {
+  await start(false);
+  await writeFile(file, `pilot:${hashed('x')}\nmate:${bcrypt.hashSync('y', 7)}\n`);
+  const users = await Htpasswd.open({ file });
+  const asked = vi.spyOn(Worker.prototype, 'postMessage');
+  expect(await users.verify('stranger', 'x')).toBe(false);
+  expect(asked.mock.calls).toMatchObject([[{ hash: expect.stringMatching(/^\$2y\$07\$/) as string }]]);
+  asked.mockRestore();
+});
+
 test('who tries many passwords at once is told to come again', async () => {
   await start(false);
   await writeFile(file, `pilot:${bcrypt.hashSync('harbour', 8)}\n`);
