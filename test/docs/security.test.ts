@@ -49,4 +49,17 @@ describe('docs/security.md', () => {
     for (const name of running)
       expect(PAGE).toMatch(new RegExp(`scripts that run at installation: .*${name}`));
   });
+
+  it('says which of them download a binary that the lock has no digest of', () => {
+    const scriptOf = (name: string): string => {
+      const { scripts } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')) as {
+        scripts?: Record<string, string>;
+      };
+      return scripts?.['install'] ?? '';
+    };
+    const running = ['koffi', 'protobufjs', 'sqlite3', 'zstd-napi'];
+    const downloading = running.filter((name) => scriptOf(name).includes('prebuild-install'));
+    expect(downloading).toEqual(['sqlite3', 'zstd-napi']);
+    expect(PAGE).toContain('The scripts of sqlite3 and zstd-napi run `prebuild-install`');
+  });
 });

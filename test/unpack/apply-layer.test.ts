@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, type StatsFs, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -11,11 +11,25 @@ import { SharedOffset } from '../../src/system/index.js';
 import type { ApplyJob, ApplyOptions } from '../../src/unpack/jobs/apply-job.js';
 import { applyLayer } from '../../src/unpack/layer/apply-layer.js';
 import { defaultOwnership } from '../../src/unpack/terms/ownership.js';
-import { activityWords, ThreadActivity } from '../../src/unpack/jobs/shared-memory.js';
+import {
+  activityWords,
+  ImageBudget,
+  LayerBytes,
+  ThreadActivity,
+} from '../../src/unpack/jobs/shared-memory.js';
 import { listing } from '../support/extract-layer.js';
 import { isRoot, MOUNT_NAMESPACE } from '../support/needs-root.js';
 import { archive, directory, END, file, hardLink, symlink } from '../support/tar-builder.js';
 import { removeTree } from '../support/unpack-fixture.js';
+
+/** What the disk says of itself; undefined for the real one. */
+const disk = vi.hoisted((): { stats?: Partial<StatsFs> } => ({}));
+vi.mock(import('node:fs'), async (original) => {
+  const fs = await original();
+  const statfsSync = ((path: string) =>
+    Object.assign(fs.statfsSync(path), disk.stats)) as typeof fs.statfsSync;
+  return { ...fs, statfsSync };
+});
 
 let root = '';
 let directoryPath = '';
@@ -24,7 +38,10 @@ beforeEach(() => {
   directoryPath = join(root, 'layer');
   mkdirSync(directoryPath);
 });
-afterEach(() => removeTree(root));
+afterEach(async () => {
+  delete disk.stats;
+  await removeTree(root);
+});
 
 const OPTIONS: ApplyOptions = {
   ownership: defaultOwnership(),
@@ -57,6 +74,50 @@ const TAR = archive(
 );
 const TREE = { d: 'dir 755', 'd/f': 'file 644 content', s: 'symlink d/f', h: 'file 644 content' };
 const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+describe('a layer a hundred times as large as it was compressed', () => {
+  const GIB = 1024 ** 3;
+  const HOLLOW = gzipSync(archive(file('zeros', Buffer.alloc(4 << 20))));
+
+  /** The layer, after another one of the same image. */
+  async function applied(blob: Buffer, other: number, options: Partial<ApplyOptions> = {}): Promise<unknown> {
+    const budget = new ImageBudget(2);
+    new LayerBytes(4 * GIB, budget.layer(0)).add(other);
+    return await applyLayer(job(blob, { budget: budget.layer(1), options: { ...OPTIONS, ...options } }));
+  }
+
+  it('is refused where less than 15 % of the disk is free', async () => {
+    disk.stats = { blocks: 1000, bavail: 149 };
+    await expect(applied(HOLLOW, GIB)).rejects.toMatchObject({
+      code: 'LIMIT_EXCEEDED',
+      message: expect.stringContaining('less than 15 % of the disk is free') as string,
+      hint: expect.stringContaining('--unpack-limit') as string,
+    });
+  });
+
+  it.each<[string, Partial<StatsFs>, number, Partial<ApplyOptions>]>([
+    ['more is free', { blocks: 1000, bavail: 150 }, GIB, {}],
+    ['the disk does not say', { blocks: 0, bavail: 0 }, GIB, {}],
+    ['the image is smaller than 1 GiB', { blocks: 1000, bavail: 149 }, GIB - (8 << 20), {}],
+    [
+      'that is allowed',
+      { blocks: 1000, bavail: 149 },
+      GIB,
+      { limits: unpackLimits({ lowSpaceRatio: 1100 }) },
+    ],
+  ])('is unpacked where %s', async (_where, stats, other, options) => {
+    disk.stats = stats;
+    await expect(applied(HOLLOW, other, options)).resolves.toMatchObject({ entries: 1 });
+  });
+
+  it('is another matter than one that is not', async () => {
+    disk.stats = { blocks: 1000, bavail: 0 };
+    const dense = Buffer.concat([randomBytes(1 << 20), Buffer.alloc(4 << 20)]);
+    await expect(applied(gzipSync(archive(file('dense', dense))), GIB)).resolves.toMatchObject({
+      entries: 1,
+    });
+  });
+});
 
 describe('applyLayer', () => {
   it.each([

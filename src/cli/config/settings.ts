@@ -180,6 +180,7 @@ const NAMES: Readonly<Record<UnpackLimit, string>> = {
   entriesPerLayer: 'entries-per-layer',
   notedBytes: 'noted-bytes',
   compressionRatio: 'compression-ratio',
+  lowSpaceRatio: 'low-space-ratio',
   pathBytes: 'path-bytes',
   pathDepth: 'path-depth',
   linkBytes: 'link-bytes',

@@ -114,13 +114,17 @@ export class LayerBytes {
     Atomics.store(this.#layers, this.#index, 0n);
   }
 
-  /** @throws {UnpackError} LIMIT_EXCEEDED */
-  add(bytes: number): void {
+  /**
+   * @returns bytes of all layers so far
+   * @throws {UnpackError} LIMIT_EXCEEDED
+   */
+  add(bytes: number): number {
     Atomics.add(this.#layers, this.#index, BigInt(bytes));
     let sum = 0n;
     for (let i = 0; i < this.#layers.length; i++) sum += Atomics.load(this.#layers, i);
     if (sum > BigInt(this.#limit)) {
       throw limitExceeded(`the layers of the image have more than ${this.#limit} bytes uncompressed`);
     }
+    return Number(sum);
   }
 }

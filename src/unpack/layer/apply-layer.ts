@@ -1,13 +1,13 @@
-import { constants, readSync } from 'node:fs';
+import { constants, readSync, statfsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
-import { Digester } from '../../spec/index.js';
+import { Digester, LIMITS } from '../../spec/index.js';
 import { SharedOffset } from '../../system/index.js';
 import { TarReader } from '../tar/tar-reader.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
 import { LayerBytes, type ThreadActivity } from '../jobs/shared-memory.js';
-import { layerError, Warnings } from '../terms/layer-fault.js';
+import { layerError, limitExceeded, Warnings } from '../terms/layer-fault.js';
 import { LayerWriter } from './layer-writer.js';
 import type { ApplyJob, ApplyResult } from '../jobs/apply-job.js';
 
@@ -58,10 +58,13 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
     let uncompressedSize = 0;
     for await (const chunk of chunks) {
       throwIfAborted(o.signal);
-      budget.add(chunk.length);
+      const imageBytes = budget.add(chunk.length);
       digester.update(chunk);
       reader.push(chunk);
       uncompressedSize += chunk.length;
+      if (imageBytes > LIMITS.compressionRatioFrom && uncompressedSize > size * limits.lowSpaceRatio) {
+        refuseLowSpace(job.directory, limits.lowSpaceRatio);
+      }
       // Where nothing is waited for, an abort would not be heard.
       await setImmediate();
     }
@@ -82,6 +85,20 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
     stop.abort();
     await blob.return();
   }
+}
+
+/**
+ * Keeps a small layer from filling up a disk.
+ *
+ * @throws {UnpackError} LIMIT_EXCEEDED
+ */
+function refuseLowSpace(directory: string, ratio: number): void {
+  const { bavail, blocks } = statfsSync(directory);
+  // Some file systems do not say how large they are.
+  if (blocks === 0 || bavail >= (blocks * LIMITS.lowSpacePercent) / 100) return;
+  throw limitExceeded(
+    `the layer is more than ${ratio} times as large as it was compressed, and less than ${LIMITS.lowSpacePercent} % of the disk is free`,
+  );
 }
 
 /** Large enough that a system call is cheap, small enough that a growing blob is taken up soon. */
