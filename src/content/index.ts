@@ -13,32 +13,14 @@ export {
   type Reachable,
   reachedBy,
 } from './images/manifests.js';
-export { type AdditionalStore, openAdditionalStores } from './additional-store.js';
+export * from './additional-store.js';
 export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
-export { type BlobCheck, type BlobFault, checkBlobs, findMissingBlobs } from './recovery/check-blobs.js';
-export {
-  checkDatabase,
-  checkIndex,
-  checkLayout,
-  LAYOUT_PARTS,
-  type LayoutFault,
-  repairIndex,
-  repairLayout,
-} from './recovery/check-layout.js';
-export type {
-  BlobInfo,
-  BlobProvider,
-  ByteRange,
-  ContentStore,
-  IngestProgress,
-  Labels,
-  IngestOptions,
-  IngestWriter,
-} from './store/content-store.js';
+export * from './recovery/check-blobs.js';
+export * from './recovery/check-layout.js';
+export type * from './store/content-store.js';
 export {
   forgetDeleted,
-  noteDeleted,
-  notePushed,
+  noteRepository,
   repositoryState,
   tagTable,
   type TagTable,
@@ -49,7 +31,7 @@ export {
   DiscardedBlobs,
   dropUnreachableDiscarded,
 } from './recovery/discarded-blobs.js';
-export { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from './store/file-output.js';
+export * from './store/file-output.js';
 export {
   type CatalogImage,
   DISCARD_LAYERS_LABEL,
@@ -60,10 +42,9 @@ export {
   type PutImage,
 } from './images/images.js';
 export { ByteRanges } from './store/arriving-bytes.js';
-export type { ByteSpan } from './store/content-store.js';
 export { readManifestBlob } from './images/read-manifest.js';
-export { JoinedContentStore, type ListedBlobs } from './store/joined-content-store.js';
-export { type Lease, type LeasedResources, LeaseStore } from './images/leases.js';
+export * from './store/joined-content-store.js';
+export * from './images/leases.js';
 export { LocalContentStore } from './store/local-content-store.js';
 export { MemoryContentStore } from './store/memory-content-store.js';
 export {
@@ -81,14 +62,7 @@ export {
   syncDirectory,
   withRootLocked,
 } from './store/layout-files.js';
-export {
-  checkLayoutVersion,
-  CONTAINERD_NAME,
-  namedEntries,
-  type NamedEntry,
-  OciLayout,
-  rawNamesOf,
-} from './store/oci-layout.js';
+export * from './store/oci-layout.js';
 export { ReferrerFinder } from './images/referrer-finder.js';
 export { openLayout, type OpenLayoutOptions } from './images/open-layout.js';
 export {
@@ -111,20 +85,6 @@ export {
   type PartialBlob,
 } from './store/ingest-directory.js';
 export { putBackNotDurableBlobs } from './store/blob-records.js';
-export {
-  blobsAmong,
-  dropBlobs,
-  removeBlobFiles,
-  removeOrphanBlobs,
-  sweepTemporaries,
-  type SweptBlob,
-  unkeptBlobs,
-} from './recovery/sweep-blobs.js';
-export {
-  expireUploads,
-  type ExpireUploadsOptions,
-  Uploads,
-  type UploadStatus,
-  type UploadWriter,
-} from './store/uploads.js';
-export { forgetVerifications, type Verification, VerificationStore } from './images/verifications.js';
+export * from './recovery/sweep-blobs.js';
+export * from './store/uploads.js';
+export * from './images/verifications.js';

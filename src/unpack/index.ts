@@ -6,54 +6,13 @@ export { bundleConfig, type BundleConfigOptions } from './bundle/bundle-config.j
 export { requireConvertible } from './bundle/convert-config.js';
 export { callersMappings, type IdMappings, unmappedIds } from './bundle/runtime-config.js';
 export type * from './bundle/runtime-config.js';
-export {
-  claimDirectory,
-  type ClaimedDirectory,
-  unpackTree,
-  type UnpackTreeOptions,
-} from './files/unpack-tree.js';
+export * from './files/unpack-tree.js';
 export { type UnpackedLayer, Unpacker, type UnpackerOptions } from './unpacker.js';
 export { filesystemError, refuseOtherDigest } from './terms/layer-fault.js';
-export type {
-  ExtractionOptions,
-  LayerEvent,
-  LayerInput,
-  LayerOmission,
-  LayerSource,
-  LayerState,
-  LayerWarning,
-  UnpackEvent,
-  UnpackOptions,
-} from './jobs/layer-input.js';
-export type {
-  ChainLookup,
-  CheckedSnapshot,
-  CommitLayer,
-  CommittedLayer,
-  RetainChainOptions,
-  LayerCommitter,
-  LayerSnapshotter,
-  OrphanOptions,
-  RemovedOrphans,
-  SnapshotCheck,
-  SnapshotCheckRun,
-  SnapshotGc,
-  SnapshotReferences,
-  SnapshotViews,
-  SweepOptions,
-  SweptSnapshots,
-} from './layer-snapshotter.js';
-export type { LayerChanges, LayerDirectory, LayerForm, PendingLink } from './terms/layer-changes.js';
-export type {
-  Labelled,
-  Labels,
-  Mount,
-  SnapshotImage,
-  SnapshotInfo,
-  SnapshotKind,
-  Snapshotter,
-  Usage,
-} from './snapshotter.js';
+export type * from './jobs/layer-input.js';
+export type * from './layer-snapshotter.js';
+export type * from './terms/layer-changes.js';
+export type * from './snapshotter.js';
 export type { SnapshotterOptions } from './snapshotters/directory-snapshotter.js';
 export { trashNotDurableSnapshots } from './snapshotters/commit-layers.js';
 export { NativeSnapshotter } from './snapshotters/native.js';
@@ -94,27 +53,9 @@ export {
 } from './files/image-tree.js';
 export { readImageTree, type ReadImageTreeOptions } from './files/read-image-tree.js';
 export type { StoredLayer } from './files/stored-layer.js';
-export {
-  type ChangedAspect,
-  commonLayers,
-  compareStacks,
-  type CompareStacksOptions,
-  type TreeChange,
-} from './files/compare-stacks.js';
-export {
-  entryOf,
-  findPath,
-  type FindPathOptions,
-  type FoundPath,
-  type TreeEntry,
-  walkTree,
-} from './files/walk-tree.js';
-export {
-  LayerReader,
-  type LayerReaderOptions,
-  type ReadLayer,
-  type ViewableLayer,
-} from './files/layer-reader.js';
+export * from './files/compare-stacks.js';
+export * from './files/walk-tree.js';
+export * from './files/layer-reader.js';
 export {
   LayerStack,
   type ViewedDirectory,
@@ -122,4 +63,4 @@ export {
   type ViewedLink,
   type ViewedNode,
 } from './files/viewed-directory.js';
-export { readFile, type ReadFileOptions } from './files/read-file.js';
+export * from './files/read-file.js';

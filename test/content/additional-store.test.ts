@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   ImageStore,
   JoinedImages,
-  noteDeleted,
+  noteRepository,
   openAdditionalStores,
   openLayout,
   repositoryState,
@@ -119,7 +119,7 @@ describe('additional stores', () => {
     expect(await repositoryState(stores, digest, 'example.org/b')).toBe('pushed');
     expect(await repositoryState(stores, digest, 'example.org/c')).toBe('deleted');
     expect(await repositoryState(stores, digest, 'example.org/d')).toBeUndefined();
-    expect(await noteDeleted(own, digest, 'example.org/b')).toBe(false);
+    expect(await noteRepository(own, { digest, repository: 'example.org/b', state: 'deleted' })).toBe(false);
     await Promise.all([own, ...additional.map((opened) => opened.database)].map((opened) => opened.close()));
   });
 

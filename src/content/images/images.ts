@@ -82,25 +82,24 @@ export class ImageStore {
   async put({ name, target, labels, discardLayers }: PutImage): Promise<ImageRecord> {
     requireCanonical(name);
     const record = await this.#database.transaction(async (transaction) => {
-      const now = Date.now();
-      await transaction.run(
+      await markIndexStale(transaction);
+      return await transaction.get(
         `INSERT INTO images (name, digest, media_type, size, target, created_at, updated_at, used_at, labels, discard_layers)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, coalesce(?7, '{}'), coalesce(?8, 0))
          ON CONFLICT (name) DO UPDATE SET digest = ?2, media_type = ?3, size = ?4, target = ?5, updated_at = ?6, used_at = ?6,
-           labels = coalesce(?7, labels), discard_layers = coalesce(?8, discard_layers)`,
+           labels = coalesce(?7, labels), discard_layers = coalesce(?8, discard_layers)
+         RETURNING *`,
         [
           name,
           target.digest,
           target.mediaType,
           target.size,
           JSON.stringify(target),
-          now,
+          Date.now(),
           labels === undefined ? null : JSON.stringify(labels),
           discardLayers === undefined ? null : Number(discardLayers),
         ],
       );
-      await markIndexStale(transaction);
-      return transaction.get('SELECT * FROM images WHERE name = ?', [name]);
     });
     if (record === undefined) throw new Error(`the image ${name} vanished while it was put`);
     faultPoint('image-put:recorded');
@@ -128,24 +127,24 @@ export class ImageStore {
 
   /** Sets or takes away the pin. Undefined where there is no such name. */
   async pin(name: string, pinned: boolean): Promise<ImageRecord | undefined> {
-    return await this.#database.transaction(async (transaction) => {
-      await transaction.run('UPDATE images SET pinned = ? WHERE name = ?', [pinned ? 1 : 0, name]);
-      const row = await transaction.get('SELECT * FROM images WHERE name = ?', [name]);
-      return row === undefined ? undefined : recordOf(row);
-    });
+    return await this.#change('UPDATE images SET pinned = ?2 WHERE name = ?1 RETURNING *', [
+      name,
+      Number(pinned),
+    ]);
   }
 
   /** Replaces the labels of an image. Undefined where there is no such name. */
   async update(name: string, { labels }: { readonly labels: Labels }): Promise<ImageRecord | undefined> {
-    return await this.#database.transaction(async (transaction) => {
-      await transaction.run('UPDATE images SET labels = ?, updated_at = ? WHERE name = ?', [
-        JSON.stringify(labels),
-        Date.now(),
-        name,
-      ]);
-      const row = await transaction.get('SELECT * FROM images WHERE name = ?', [name]);
-      return row === undefined ? undefined : recordOf(row);
-    });
+    return await this.#change('UPDATE images SET labels = ?2, updated_at = ?3 WHERE name = ?1 RETURNING *', [
+      name,
+      JSON.stringify(labels),
+      Date.now(),
+    ]);
+  }
+
+  async #change(sql: string, values: readonly (string | number)[]): Promise<ImageRecord | undefined> {
+    const row = await this.#database.transaction((transaction) => transaction.get(sql, values));
+    return row === undefined ? undefined : recordOf(row);
   }
 
   /** Removes a name; its content stays until it is collected. False where there is no such name. */
@@ -210,7 +209,7 @@ export function recordOf(row: Row): ImageRecord {
   };
 }
 
-/** Where images are looked up by their canonical names. */
+/** Looks up images by their canonical names. */
 export interface ImageCatalog {
   /**
    * An image by its canonical name; undefined where there is none.
@@ -231,15 +230,17 @@ export interface CatalogImage extends ImageRecord {
   readonly additionalRoot?: string;
 }
 
+interface AdditionalImages {
+  readonly root: string;
+  readonly images: ImageCatalog;
+}
+
 /** The names of a store and of additional ones; where several have one, the first's counts. */
 export class JoinedImages implements ImageCatalog {
   readonly #own: ImageCatalog;
-  readonly #additional: readonly { readonly root: string; readonly images: ImageCatalog }[];
+  readonly #additional: readonly AdditionalImages[];
 
-  constructor(
-    own: ImageCatalog,
-    additional: readonly { readonly root: string; readonly images: ImageCatalog }[],
-  ) {
+  constructor(own: ImageCatalog, additional: readonly AdditionalImages[]) {
     this.#own = own;
     this.#additional = additional;
   }

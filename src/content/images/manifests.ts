@@ -33,9 +33,9 @@ export interface ManifestInfo {
   /** What a referrer refers to; also what a signature is for that refers to it by its tag alone. */
   readonly subject?: Digest | undefined;
   /** Of an image manifest whose config is known, as text. */
-  readonly platform?: string;
+  readonly platform?: string | undefined;
   /** The digest of an image manifest's config. */
-  readonly imageId?: Digest;
+  readonly imageId?: Digest | undefined;
   /** In the manifest's order: config and then layers, or the entries of an index. */
   readonly children: readonly ManifestChild[];
   /** Of an image manifest's layers, bottom first; empty for all else. */
@@ -183,14 +183,13 @@ function infoOf(row: Row): ManifestInfo {
 /** All that a row says but for its lists. */
 export function headOf(row: Row): Omit<ManifestInfo, 'children' | 'chainIds'> {
   const subject = optionalTextOf(row, 'subject');
-  const platform = optionalTextOf(row, 'platform');
   const imageId = optionalTextOf(row, 'image_id');
   return {
     digest: parseDigest(textOf(row, 'digest')),
     mediaType: textOf(row, 'media_type'),
-    ...(subject === undefined ? {} : { subject: parseDigest(subject) }),
-    ...(platform === undefined ? {} : { platform }),
-    ...(imageId === undefined ? {} : { imageId: parseDigest(imageId) }),
+    subject: subject === undefined ? undefined : parseDigest(subject),
+    platform: optionalTextOf(row, 'platform'),
+    imageId: imageId === undefined ? undefined : parseDigest(imageId),
   };
 }
 

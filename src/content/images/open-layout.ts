@@ -11,7 +11,7 @@ import {
   INGEST,
   keepReserve,
   LAYOUT_FILE,
-  LAYOUT_VERSION,
+  LAYOUT_TEXT,
   makeDirectory,
   onReserve,
   SNAPSHOTS,
@@ -52,8 +52,10 @@ async function openOrCreate(
   { mustExist, ...synced }: OpenLayoutOptions,
 ): Promise<MetadataDatabase> {
   if (await isComplete(root)) {
-    const opening = MetadataDatabase.open(join(root, DATABASE_FILE), { ...synced, create: false });
-    return await withIndex(root, await opening);
+    return await withIndex(
+      root,
+      await MetadataDatabase.open(join(root, DATABASE_FILE), { ...synced, create: false }),
+    );
   }
   if (mustExist === true && (await isNoStore(root))) throw noStore(root);
   return await create(root, synced);
@@ -101,14 +103,13 @@ async function create(root: string, synced: Pick<OpenDatabaseOptions, 'synced'>)
 async function completeFiles(root: string, database: MetadataDatabase): Promise<void> {
   await renderIndexLocked(root, database);
   if ((await sizeOf(join(root, LAYOUT_FILE))) > 0) return;
-  await writeLayoutFile(root, LAYOUT_FILE, JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));
+  await writeLayoutFile(root, LAYOUT_FILE, LAYOUT_TEXT);
 }
 
 /** Makes what lies at the top of a store besides files, where it is missing. */
 export async function makeDirectories(root: string): Promise<void> {
-  for (const directory of [join(BLOBS, 'sha256'), INGEST]) {
-    await makeDirectory(join(root, directory));
-  }
+  await makeDirectory(join(root, BLOBS, 'sha256'));
+  await makeDirectory(join(root, INGEST));
   const snapshots = join(root, SNAPSHOTS);
   await makeDirectory(snapshots, 0o700);
   // A layer may hold setuid files, which nobody else must reach; also where the directory was made by
@@ -133,10 +134,8 @@ async function indexNamesImages(root: string): Promise<boolean> {
   const text = await unlessMissing(readFile(join(root, INDEX_FILE), 'utf8'));
   if (text === undefined) return false;
   try {
-    const index = JSON.parse(text) as unknown;
-    const manifests =
-      typeof index === 'object' && index !== null && 'manifests' in index ? index.manifests : undefined;
-    return !Array.isArray(manifests) || manifests.length > 0;
+    const index = JSON.parse(text) as { readonly manifests?: unknown } | null;
+    return !Array.isArray(index?.manifests) || index.manifests.length > 0;
   } catch {
     return text.trim() !== '';
   }

@@ -45,8 +45,8 @@ export interface RenderIndexOptions {
 /**
  * Brings `index.json` up to what the database says, if it is not.
  *
- * Processes take turns by a lock on the root and read the images after they have it, so whoever comes last
- * writes everything that was committed before, and whoever finds the work done returns at once. It does not
+ * Processes take turns by a lock on the root and read the images after they have it, so the last of them
+ * writes everything that was committed before, and one that finds the work done returns at once. It does not
  * happen inside the transaction that changes the images: the index would then name an image that a rollback
  * takes back, and all other processes would wait with their writes for two fsyncs.
  */
@@ -58,7 +58,7 @@ export async function renderIndex(
   await withRootLocked(root, () => renderIndexLocked(root, database, o));
 }
 
-/** {@link renderIndex} for who has the root's lock already. */
+/** {@link renderIndex} for a caller that has the root's lock already. */
 export async function renderIndexLocked(
   root: string,
   database: MetadataDatabase,
@@ -75,11 +75,8 @@ export async function renderIndexLocked(
   if (notDurable === undefined) {
     await database.run('DELETE FROM pending WHERE task = ? AND token = ?', [TASK, token]);
   } else {
-    await database.run('UPDATE pending SET unsynced = ? WHERE task = ? AND token = ?', [
-      notDurable,
-      TASK,
-      token,
-    ]);
+    const update = 'UPDATE pending SET unsynced = ? WHERE task = ? AND token = ?';
+    await database.run(update, [notDurable, TASK, token]);
   }
 }
 
@@ -116,7 +113,7 @@ function entryOf(row: Row): object {
     mediaType: textOf(row, 'media_type'),
     digest: textOf(row, 'digest'),
     size: integerOf(row, 'size'),
-    ...(row['platform'] === null ? {} : { platform: jsonOf(row, 'platform') }),
+    platform: row['platform'] === null ? undefined : jsonOf(row, 'platform'),
     annotations: { [REF_NAME]: textOf(row, 'name') },
   };
 }

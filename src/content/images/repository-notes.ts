@@ -54,24 +54,6 @@ export async function repositoryState(
   return undefined;
 }
 
-/** Notes that a repository does not have a blob any more. False where the blob is not below this root. */
-export async function noteDeleted(
-  database: MetadataDatabase,
-  digest: Digest,
-  repository: string,
-): Promise<boolean> {
-  return await note(database, digest, repository, 'deleted');
-}
-
-/** Notes that a manifest was pushed to a repository. */
-export async function notePushed(
-  database: MetadataDatabase,
-  digest: Digest,
-  repository: string,
-): Promise<void> {
-  await note(database, digest, repository, 'pushed');
-}
-
 /** Notes that a repository has blobs again. */
 export async function forgetDeleted(
   database: MetadataDatabase,
@@ -86,11 +68,10 @@ export async function forgetDeleted(
   await database.run(`DELETE ${noted}`, parameters);
 }
 
-async function note(
+/** Notes what a repository has to do with a blob. False where the blob is not below this root. */
+export async function noteRepository(
   database: MetadataDatabase,
-  digest: Digest,
-  repository: string,
-  state: RepositoryState,
+  { digest, repository, state }: NotedRepository,
 ): Promise<boolean> {
   const { changes } = await database.run(
     `INSERT INTO blob_repositories (digest, repository, state)

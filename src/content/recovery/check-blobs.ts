@@ -1,10 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
-import { integerOf, type MetadataDatabase, type Row, textOf } from '../../metadata/index.js';
-import { createDigester, type Digest, isDigest, parseDigest } from '../../spec/index.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
+import { createDigester, type Digest } from '../../spec/index.js';
 import { openBlobFile } from '../store/blob-stream.js';
-import { blobPath, BLOBS, unlessMissing } from '../store/layout-files.js';
+import { blobFiles, blobPath, unlessMissing } from '../store/layout-files.js';
+import { type SizedBlob, sizedBlobOf } from '../store/blob-records.js';
 
 /** What is wrong with a blob that the database lists. */
 export interface BlobFault {
@@ -33,7 +33,7 @@ export async function findMissingBlobs(
   database: MetadataDatabase,
   o: Abortable = {},
 ): Promise<BlobCheck> {
-  const files = await blobFilesOf(root);
+  const files: ReadonlySet<Digest> = new Set(await blobFiles(root));
   const absent: Digest[] = [];
   let checked = 0;
   for await (const { digest } of recordedBlobs(database)) {
@@ -79,14 +79,9 @@ export async function checkBlobs(
   return { checked, faults: faults.sort((a, b) => a.digest.localeCompare(b.digest)) };
 }
 
-interface RecordedBlob {
-  readonly digest: Digest;
-  readonly size: number;
-}
-
 async function checkBlob(
   root: string,
-  { digest, size }: RecordedBlob,
+  { digest, size }: SizedBlob,
   o: Abortable & { readonly quick: boolean },
 ): Promise<BlobFault | 'absent' | undefined> {
   const path = blobPath(root, digest);
@@ -109,7 +104,7 @@ async function checkBlob(
   }
 }
 
-async function digestOfFile(path: string, { digest, size }: RecordedBlob, o: Abortable): Promise<Digest> {
+async function digestOfFile(path: string, { digest, size }: SizedBlob, o: Abortable): Promise<Digest> {
   const digester = createDigester(digest);
   for await (const chunk of await openBlobFile(path, { mediaType: '', digest, size })) {
     throwIfAborted(o.signal);
@@ -118,14 +113,14 @@ async function digestOfFile(path: string, { digest, size }: RecordedBlob, o: Abo
   return digester.digest();
 }
 
-async function* recordedBlobs(database: MetadataDatabase): AsyncGenerator<RecordedBlob, void, undefined> {
+async function* recordedBlobs(database: MetadataDatabase): AsyncGenerator<SizedBlob, void, undefined> {
   for (let last = ''; ;) {
     const rows = await database.all(
       'SELECT digest, size FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?',
       [last, PAGE],
     );
     for (const row of rows) {
-      const blob = recordedOf(row);
+      const blob = sizedBlobOf(row);
       last = blob.digest;
       yield blob;
     }
@@ -133,22 +128,6 @@ async function* recordedBlobs(database: MetadataDatabase): AsyncGenerator<Record
   }
 }
 
-function recordedOf(row: Row): RecordedBlob {
-  return { digest: parseDigest(textOf(row, 'digest')), size: integerOf(row, 'size') };
-}
-
 async function isRecorded(database: MetadataDatabase, digest: Digest): Promise<boolean> {
   return (await database.get('SELECT 1 FROM blobs WHERE digest = ?', [digest])) !== undefined;
-}
-
-async function blobFilesOf(root: string): Promise<ReadonlySet<string>> {
-  const blobs = join(root, BLOBS);
-  const found = new Set<string>();
-  for (const algorithm of (await unlessMissing(readdir(blobs))) ?? []) {
-    for (const encoded of (await unlessMissing(readdir(join(blobs, algorithm)))) ?? []) {
-      const digest = `${algorithm}:${encoded}`;
-      if (isDigest(digest)) found.add(digest);
-    }
-  }
-  return found;
 }

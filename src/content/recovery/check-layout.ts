@@ -10,6 +10,7 @@ import {
   INDEX_FILE,
   INGEST,
   LAYOUT_FILE,
+  LAYOUT_TEXT,
   LAYOUT_VERSION,
   makeDirectory,
   SNAPSHOTS,
@@ -30,7 +31,6 @@ export interface LayoutFault {
 /** So many things {@link checkLayout} looks at. */
 export const LAYOUT_PARTS = 5;
 
-const LAYOUT_TEXT = JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION });
 const DIRECTORIES = [BLOBS, INGEST, SNAPSHOTS] as const;
 
 /**
@@ -122,13 +122,8 @@ export async function repairIndex(root: string, database: MetadataDatabase): Pro
 async function isOtherLayout(root: string): Promise<boolean> {
   const text = await unlessMissing(readFile(join(root, LAYOUT_FILE), 'utf8'));
   if (text === undefined || text === '') return false;
-  const value = parsed(text);
-  return !(
-    typeof value === 'object' &&
-    value !== null &&
-    'imageLayoutVersion' in value &&
-    value.imageLayoutVersion === LAYOUT_VERSION
-  );
+  const layout = parsed(text) as { readonly imageLayoutVersion?: unknown } | null | undefined;
+  return layout?.imageLayoutVersion !== LAYOUT_VERSION;
 }
 
 function differenceOf(found: string | undefined, wanted: string): string | undefined {

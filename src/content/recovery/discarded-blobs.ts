@@ -18,7 +18,7 @@ export interface DiscardedBlob {
   /** Bytes. */
   readonly size: number;
   /** `registry/repository` it came from. */
-  readonly source?: string;
+  readonly source?: string | undefined;
   readonly discardedAt: Date;
 }
 
@@ -45,10 +45,10 @@ export class DiscardedBlobs {
   readonly #database: MetadataDatabase;
   readonly #manifests: ManifestStore;
 
-  constructor(options: DiscardedBlobsOptions) {
-    this.#root = options.root;
-    this.#database = options.database;
-    this.#manifests = options.manifests;
+  constructor({ root, database, manifests }: DiscardedBlobsOptions) {
+    this.#root = root;
+    this.#database = database;
+    this.#manifests = manifests;
   }
 
   async get(digest: Digest): Promise<DiscardedBlob | undefined> {
@@ -238,11 +238,10 @@ async function isNeeded(transaction: Statements, digest: Digest, manifests: Mani
 }
 
 export function discardedOf(row: Row): DiscardedBlob {
-  const source = optionalTextOf(row, 'source');
   return {
     digest: parseDigest(textOf(row, 'digest')),
     size: integerOf(row, 'size'),
-    ...(source === undefined ? {} : { source }),
+    source: optionalTextOf(row, 'source'),
     discardedAt: dateOf(row, 'discarded_at'),
   };
 }

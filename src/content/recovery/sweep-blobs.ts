@@ -12,12 +12,13 @@ import {
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Abortable, systemCode, throwIfAborted } from '../../errors.js';
-import { integerOf, type MetadataDatabase, type Statements, textOf } from '../../metadata/index.js';
-import { type Digest, isDigest, parseDigest } from '../../spec/index.js';
+import { type MetadataDatabase, type Statements, textOf } from '../../metadata/index.js';
+import type { Digest } from '../../spec/index.js';
 import { faultPoint, tryLock } from '../../system/index.js';
+import { sizedBlobOf } from '../store/blob-records.js';
 import {
+  blobFiles,
   blobPath,
-  BLOBS,
   fileError,
   INGEST,
   ingestPath,
@@ -35,8 +36,6 @@ export interface SweptBlob {
   readonly size: number;
 }
 
-/** Rows are removed so many at a time. */
-const BATCH = 500;
 /** Files are removed so many at a time, which keeps the event loop waiting for some milliseconds. */
 const AT_ONCE = 64;
 
@@ -46,7 +45,7 @@ export async function unkeptBlobs(
   keep: (digest: Digest) => boolean,
 ): Promise<readonly SweptBlob[]> {
   const rows = await statements.all('SELECT digest, size FROM blobs');
-  return rows.map(sweptBlobOf).filter(({ digest }) => !keep(digest));
+  return rows.map(sizedBlobOf).filter(({ digest }) => !keep(digest));
 }
 
 /** Those of some digests that are blobs here. */
@@ -58,19 +57,14 @@ export async function blobsAmong(
     'SELECT digest, size FROM blobs WHERE digest IN (SELECT value FROM json_each(?))',
     [JSON.stringify([...digests])],
   );
-  return rows.map(sweptBlobOf);
-}
-
-function sweptBlobOf(row: Parameters<typeof textOf>[0]): SweptBlob {
-  return { digest: parseDigest(textOf(row, 'digest')), size: integerOf(row, 'size') };
+  return rows.map(sizedBlobOf);
 }
 
 /** Takes blobs out of the database; their files are orphans from then on. */
 export async function dropBlobs(transaction: Statements, blobs: readonly SweptBlob[]): Promise<void> {
-  for (let at = 0; at < blobs.length; at += BATCH) {
-    const digests = blobs.slice(at, at + BATCH).map(({ digest }) => digest);
-    await transaction.run(`DELETE FROM blobs WHERE digest IN (${digests.map(() => '?').join(',')})`, digests);
-  }
+  await transaction.run('DELETE FROM blobs WHERE digest IN (SELECT value FROM json_each(?))', [
+    JSON.stringify(blobs.map(({ digest }) => digest)),
+  ]);
 }
 
 /**
@@ -170,18 +164,6 @@ async function removeIfOrphan(
   }
 }
 
-async function blobFiles(root: string): Promise<readonly Digest[]> {
-  const blobs = join(root, BLOBS);
-  const files: Digest[] = [];
-  for (const algorithm of (await unlessMissing(readdir(blobs))) ?? []) {
-    for (const encoded of (await unlessMissing(readdir(join(blobs, algorithm)))) ?? []) {
-      const digest = `${algorithm}:${encoded}`;
-      if (isDigest(digest)) files.push(digest);
-    }
-  }
-  return files;
-}
-
 /**
  * The lock of an ingest that nobody has begun, held for a moment only. It does what `IngestDirectory.tryLock`
  * does, for who needs thousands of them one after the other: its nine calls are synchronous, which takes a
@@ -239,21 +221,15 @@ class BriefClaim {
 export async function sweepTemporaries(root: string, o: Abortable = {}): Promise<void> {
   const directory = join(root, INGEST);
   try {
-    if (!(await temporariesIn(directory))) return;
-    await withRootLocked(
-      root,
-      async () => {
-        for (const name of await readdir(directory)) {
-          if (isTemporaryFile(name)) await rm(join(directory, name), { force: true });
-        }
-      },
-      o,
-    );
+    const names = (await unlessMissing(readdir(directory))) ?? [];
+    if (!names.some(isTemporaryFile)) return;
+    const sweep = async (): Promise<void> => {
+      for (const name of await readdir(directory)) {
+        if (isTemporaryFile(name)) await rm(join(directory, name), { force: true });
+      }
+    };
+    await withRootLocked(root, sweep, o);
   } catch (error) {
     throw fileError(error, 'remove temporary files', directory);
   }
-}
-
-async function temporariesIn(directory: string): Promise<boolean> {
-  return ((await unlessMissing(readdir(directory))) ?? []).some(isTemporaryFile);
 }

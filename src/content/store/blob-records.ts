@@ -16,12 +16,12 @@ import type { BlobInfo } from './content-store.js';
 import {
   blobDirectory,
   blobPath,
-  fileError,
   ingestPath,
+  rethrowing,
   syncDirectory,
   unlessMissing,
 } from './layout-files.js';
-import { IngestDirectory } from './ingest-directory.js';
+import { IngestDirectory, writeIngestState } from './ingest-directory.js';
 
 interface Waiting {
   readonly blob: RecordedBlob;
@@ -80,12 +80,11 @@ export class BlobRecords {
       await this.#syncNames(group);
       faultPoint('blob-commit:directory-synced');
       const recorded = await this.#database.transaction(async (transaction) => {
-        const infos: { readonly waiting: Waiting; readonly info: BlobInfo }[] = [];
-        for (const waiting of group)
-          infos.push({ waiting, info: await recordBlob(transaction, waiting.blob) });
+        const infos: (readonly [Waiting, BlobInfo])[] = [];
+        for (const waiting of group) infos.push([waiting, await recordBlob(transaction, waiting.blob)]);
         return infos;
       });
-      for (const { waiting, info } of recorded) waiting.resolve(info);
+      for (const [waiting, info] of recorded) waiting.resolve(info);
     } catch (error) {
       for (const { reject } of group) reject(error);
     }
@@ -94,9 +93,7 @@ export class BlobRecords {
   async #syncNames(group: readonly Waiting[]): Promise<void> {
     const synced = group.filter(({ blob }) => blob.notDurable === undefined);
     for (const directory of new Set(synced.map(({ blob }) => blobDirectory(this.#root, blob.digest)))) {
-      await syncDirectory(directory).catch((error: unknown) => {
-        throw fileError(error, 'commit a blob', directory);
-      });
+      await syncDirectory(directory).catch(rethrowing('commit a blob', directory));
     }
   }
 }
@@ -106,14 +103,19 @@ export const BLOB_COLUMNS = 'digest, size, created_at, source, labels';
 
 /** @throws ContentError STORE_CORRUPT */
 export function blobOf(row: Row): BlobInfo {
-  const source = optionalTextOf(row, 'source');
   return {
-    digest: parseDigest(textOf(row, 'digest')),
-    size: integerOf(row, 'size'),
+    ...sizedBlobOf(row),
     createdAt: dateOf(row, 'created_at'),
     labels: labelsOf(row, 'labels'),
-    ...(source === undefined ? {} : { source }),
+    source: optionalTextOf(row, 'source'),
   };
+}
+
+export type SizedBlob = Pick<BlobInfo, 'digest' | 'size'>;
+
+/** @throws ContentError STORE_CORRUPT */
+export function sizedBlobOf(row: Row): SizedBlob {
+  return { digest: parseDigest(textOf(row, 'digest')), size: integerOf(row, 'size') };
 }
 
 export async function findBlob(statements: Statements, digest: Digest): Promise<BlobInfo | undefined> {
@@ -121,10 +123,7 @@ export async function findBlob(statements: Statements, digest: Digest): Promise<
   return row === undefined ? undefined : blobOf(row);
 }
 
-interface RecordedBlob {
-  readonly digest: Digest;
-  /** Bytes. */
-  readonly size: number;
+interface RecordedBlob extends SizedBlob {
   /** `registry/repository`; where it is not known, what was known before stays. */
   readonly source?: string | undefined;
   /** The boot in which its file was written, where nobody has synced it; see src/metadata/database.ts. */
@@ -171,11 +170,7 @@ export async function putBackNotDurableBlobs(
 ): Promise<number> {
   const rows = await database.all(`SELECT digest, size, source FROM blobs WHERE ${IN_DOUBT}`, [boot]);
   for (const row of rows) {
-    await putBack(root, {
-      digest: parseDigest(textOf(row, 'digest')),
-      size: integerOf(row, 'size'),
-      source: optionalTextOf(row, 'source'),
-    });
+    await putBack(root, { ...sizedBlobOf(row), source: optionalTextOf(row, 'source') });
   }
   return rows.length;
 }
@@ -185,7 +180,7 @@ async function putBack(root: string, { digest, size, source }: RecordedBlob): Pr
   // Somebody brings it, since its file is missing already.
   if (directory === undefined) return;
   try {
-    await directory.writeState({ mediaType: MEDIA_TYPE, size, startedAt: Date.now(), source });
+    await writeIngestState(directory.path, { mediaType: MEDIA_TYPE, size, startedAt: Date.now(), source });
     await unlessMissing(rename(blobPath(root, digest), directory.dataPath));
   } finally {
     await directory.leave();

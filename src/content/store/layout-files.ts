@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { closeSync, constants, type Dirent, fstatSync, openSync, type Stats } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
 import { algorithmOf, type Digest, encodedOf, isDigest } from '../../spec/index.js';
@@ -8,6 +8,7 @@ import { lock, O_PATH, openBeneath, procFdPath, syncfs, toBytePath } from '../..
 
 /** `oci-layout` (image-spec: image-layout.md, oci-layout file). */
 export const LAYOUT_VERSION = '1.0.0';
+export const LAYOUT_TEXT: string = JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION });
 
 /**
  * Writes a file at the top of a store so that a reader, or a machine that lost its power, sees the old
@@ -25,12 +26,10 @@ export async function writeLayoutFile(
   const { sync = true } = o;
   const temporary = join(root, INGEST, `${name}.${randomUUID()}.tmp`);
   try {
-    const file = await open(temporary, 'wx', 0o644);
-    try {
+    {
+      await using file = await open(temporary, 'wx', 0o644);
       await file.writeFile(content);
       if (sync) await file.sync();
-    } finally {
-      await file.close();
     }
     await rename(temporary, join(root, name));
   } catch (error) {
@@ -49,22 +48,14 @@ export function isTemporaryFile(name: string): boolean {
  * Makes the names in a directory durable: an fsync of a file alone does not promise that its name survives.
  */
 export async function syncDirectory(path: string): Promise<void> {
-  const directory = await openDirectory(path);
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await using directory = await openDirectory(path);
+  await directory.sync();
 }
 
 /** Makes everything durable that lies in a directory's file system. It blocks this thread. */
 export async function syncFileSystem(path: string): Promise<void> {
-  const directory = await openDirectory(path);
-  try {
-    syncfs(directory.fd);
-  } finally {
-    await directory.close();
-  }
+  await using directory = await openDirectory(path);
+  syncfs(directory.fd);
 }
 
 /**
@@ -77,13 +68,9 @@ export async function withRootLocked<T>(
   action: () => Promise<T>,
   o: Abortable = {},
 ): Promise<T> {
-  const directory = await openDirectory(root);
-  try {
-    await lock(directory.fd, o);
-    return await action();
-  } finally {
-    await directory.close();
-  }
+  await using directory = await openDirectory(root);
+  await lock(directory.fd, o);
+  return await action();
 }
 
 function openDirectory(path: string): Promise<FileHandle> {
@@ -136,6 +123,21 @@ export function blobPath(root: string, digest: Digest): string {
 /** The directory that holds the blobs of a digest's algorithm. */
 export function blobDirectory(root: string, digest: Digest): string {
   return join(root, BLOBS, algorithmOf(digest));
+}
+
+/**
+ * The digests that the files below `blobs/` are named by, whatever they hold. A file of another name, and
+ * what is no file, is passed over.
+ */
+export async function blobFiles(root: string): Promise<readonly Digest[]> {
+  const list = async (path: string): Promise<readonly Dirent[]> =>
+    (await unlessMissing(readdir(path, { withFileTypes: true }))) ?? [];
+  const digests: string[] = [];
+  for (const directory of await list(join(root, BLOBS))) {
+    const files = directory.isDirectory() ? await list(join(root, BLOBS, directory.name)) : [];
+    for (const file of files) if (file.isFile()) digests.push(`${directory.name}:${file.name}`);
+  }
+  return digests.filter(isDigest);
 }
 
 /** `ingest/<algorithm>-<encoded>` */
@@ -309,6 +311,13 @@ function notRegular(path: string, isLink: boolean, cause?: unknown): ContentErro
     details: { path },
     hint: 'The files of an OCI layout have to be regular files: copy it with cp -rL, and name the copy.',
   });
+}
+
+/** Rethrows what a file operation failed with as {@link fileError} has it. */
+export function rethrowing(action: string, path: string): (cause: unknown) => never {
+  return (cause) => {
+    throw fileError(cause, action, path);
+  };
 }
 
 /** The result, or undefined where the file does not exist. */

@@ -3,8 +3,7 @@ import {
   forgetDeleted,
   referencedBlobs,
   imagesListing,
-  noteDeleted,
-  notePushed,
+  noteRepository,
   repositoryState,
   Uploads,
 } from '../../content/index.js';
@@ -79,7 +78,7 @@ export class StoreTarget implements ServeTarget {
     const missing = await this.#missing(repository, children);
     if (missing.length > 0) return missing;
     await this.#write(descriptor, bytes);
-    await notePushed(store.database, descriptor.digest, repository);
+    await noteRepository(store.database, { digest: descriptor.digest, repository, state: 'pushed' });
     await forgetDeleted(store.database, digests, repository);
     await recordManifests(store, descriptor);
     const names = tags.map((tag) => `${repository}:${tag}`);
@@ -102,7 +101,7 @@ export class StoreTarget implements ServeTarget {
     const own = new Set(await this.#namesOf(repository, digest));
     const listing = await imagesListing(database, digest);
     if (listing.some((name) => isIn(repository, name) && !own.has(name))) return 'needed';
-    if (!(await noteDeleted(database, digest, repository))) return 'elsewhere';
+    if (!(await noteRepository(database, { digest, repository, state: 'deleted' }))) return 'elsewhere';
     await images.deleteWithin(async (transaction, drop) => {
       for (const name of own) await drop(name);
       // What only refers to others would be kept by these for ever.
@@ -117,7 +116,7 @@ export class StoreTarget implements ServeTarget {
     if (!(await this.#has(repository, digest))) return 'unknown';
     const listing = await imagesListing(database, digest);
     if (listing.some((name) => isIn(repository, name))) return 'needed';
-    if (!(await noteDeleted(database, digest, repository))) return 'elsewhere';
+    if (!(await noteRepository(database, { digest, repository, state: 'deleted' }))) return 'elsewhere';
     await leases.release(leasePrefix(repository), [digest]);
     return 'deleted';
   }
