@@ -1,5 +1,5 @@
 import { isDigest, parseReference } from '../../spec/index.js';
-import { checkShape } from './check-shape.js';
+import { checkShape, type Shape } from './check-shape.js';
 import { FormReader, tagList } from './form-reader.js';
 import {
   type Connection,
@@ -10,23 +10,47 @@ import {
   type TagRules,
   versionRange,
 } from './mirror-file.js';
-import { SKOPEO_KEYS, SKOPEO_SCHEMA } from './mirror-schema.js';
 import { parseHost } from './transport-name.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
-type Empty = '';
+const TEXTS = { type: ['object', 'string'], maxLength: 0, additionalProperties: { type: 'string' } } as const;
 
-interface RawRegistry {
-  readonly images?: Empty | Readonly<Record<string, Empty | readonly (string | number)[]>>;
-  readonly 'images-by-tag-regex'?: Empty | Readonly<Record<string, string>>;
-  readonly 'images-by-semver'?: Empty | Readonly<Record<string, string>>;
-  readonly credentials?:
-    Empty | { readonly username?: string; readonly password?: string; readonly identitytoken?: string };
-  readonly 'tls-verify'?: boolean;
-  readonly 'cert-dir'?: string;
-}
+/** What `skopeo sync --src yaml` reads. An empty value is as good as none. */
+const SCHEMA = {
+  type: 'object',
+  additionalProperties: {
+    type: ['object', 'string'],
+    maxLength: 0,
+    additionalProperties: false,
+    properties: {
+      images: {
+        type: ['object', 'string'],
+        maxLength: 0,
+        additionalProperties: {
+          type: ['array', 'string'],
+          maxLength: 0,
+          items: { type: ['string', 'number'] },
+        },
+      },
+      'images-by-tag-regex': TEXTS,
+      'images-by-semver': TEXTS,
+      credentials: {
+        type: ['object', 'string'],
+        maxLength: 0,
+        additionalProperties: false,
+        properties: {
+          username: { type: 'string' },
+          password: { type: 'string' },
+          identitytoken: { type: 'string' },
+        },
+      },
+      'tls-verify': { type: 'boolean' },
+      'cert-dir': { type: 'string' },
+    },
+  },
+} as const;
 
-type RawSkopeo = Readonly<Record<string, Empty | RawRegistry>>;
+type RawRegistry = Exclude<Shape<typeof SCHEMA>[string], string>;
 
 /**
  * Whether a file is what `skopeo sync --src yaml` reads: registries by their hosts, with its keys and no
@@ -41,7 +65,7 @@ export function isSkopeoForm(value: unknown): boolean {
       parseHost(key) !== undefined &&
       typeof inner === 'object' &&
       inner !== null &&
-      Object.keys(inner).some((name) => SKOPEO_KEYS.includes(name)),
+      Object.keys(inner).some((name) => Object.hasOwn(SCHEMA.additionalProperties.properties, name)),
   );
 }
 
@@ -55,7 +79,7 @@ export function readSkopeoForm(
   yaml: YamlText,
   o: { readonly directory: string; readonly now: number; readonly allPlatforms: boolean },
 ): MirrorFile {
-  const raw = checkShape(yaml, SKOPEO_SCHEMA) as RawSkopeo;
+  const raw = checkShape(yaml, SCHEMA);
   const reader = new FormReader(yaml, o);
   const form = new SkopeoForm(reader, o.allPlatforms);
   const sources = Object.entries(raw).flatMap(([host, registry]) => form.source(host, registry));
@@ -85,7 +109,7 @@ class SkopeoForm {
     this.#allPlatforms = allPlatforms;
   }
 
-  source(key: string, raw: Empty | RawRegistry): MirrorSource | [] {
+  source(key: string, raw: '' | RawRegistry): MirrorSource | [] {
     const host = parseHost(key);
     if (host === undefined) {
       this.#reader.faultAtKey([], key, `${JSON.stringify(key)} is not the host of a registry`);
@@ -128,7 +152,7 @@ class SkopeoForm {
     };
   }
 
-  #listed(key: string, name: string, raw: Empty | readonly (string | number)[]): Selection | [] {
+  #listed(key: string, name: string, raw: '' | readonly (string | number)[]): Selection | [] {
     const where: YamlPath = [key, 'images', name];
     const all = raw === '' ? [] : raw.map(String);
     const digests = all.filter(isDigest);
@@ -192,6 +216,6 @@ class SkopeoForm {
 
 const EVERYTHING: Omit<ListedTags, 'tests'> = { prereleases: true, loose: true, digestTags: true };
 
-function entriesOf<T>(group: Empty | Readonly<Record<string, T>> | undefined): [string, T][] {
+function entriesOf<T>(group: '' | Readonly<Record<string, T>> | undefined): [string, T][] {
   return group === undefined || group === '' ? [] : Object.entries(group);
 }
