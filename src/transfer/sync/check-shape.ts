@@ -103,7 +103,7 @@ function notOneOf(error: ErrorObject, path: YamlPath, yaml: YamlText): Fault {
   return {
     at: yaml.at(path),
     message: `${nameOf(path)} must be ${allowed.join(' or ')}, not ${shown(error.data)}`,
-    ...(meant === undefined ? {} : { hint: `Did you mean ${JSON.stringify(meant)}?` }),
+    hint: meant === undefined ? undefined : `Did you mean ${JSON.stringify(meant)}?`,
   };
 }
 

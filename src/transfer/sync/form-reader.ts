@@ -5,19 +5,28 @@ import type { PlatformChoice } from '../copy/copy-request.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 import type { Position, TagRules } from './mirror-file.js';
 
-/** Reads what every form of the file has, and collects the faults, so that the error names all of them. */
-export class FormReader {
-  readonly yaml: YamlText;
-  /** Absolute; what paths in the file are relative to. */
+export interface ReadMirrorFileOptions {
+  /** As messages are to name it. */
+  readonly name: string;
+  /** Absolute; paths in the file are relative to it. */
   readonly directory: string;
   /** Milliseconds since 1970. */
   readonly now: number;
+  /** Of a file of skopeo's form: whether all platforms come along. Default false. */
+  readonly allPlatforms?: boolean | undefined;
+}
+
+/** Reads what every form of the file has, and collects the faults, so that the error names all of them. */
+export class FormReader {
+  readonly yaml: YamlText;
+  readonly directory: string;
+  readonly #now: number;
   readonly #faults: Fault[] = [];
 
-  constructor(yaml: YamlText, o: { readonly directory: string; readonly now: number }) {
+  constructor(yaml: YamlText, { directory, now }: ReadMirrorFileOptions) {
     this.yaml = yaml;
-    this.directory = o.directory;
-    this.now = o.now;
+    this.directory = directory;
+    this.#now = now;
   }
 
   at(where: YamlPath): Position {
@@ -92,7 +101,7 @@ export class FormReader {
   /** A moment, in milliseconds since 1970: a date, a date with its time, or a span before now. */
   moment(where: YamlPath, text: string): number | undefined {
     const [, number, unit = ''] = /^(\d{1,6})([hdw])$/.exec(text) ?? [];
-    if (number !== undefined) return this.now - Number(number) * (SPANS[unit] ?? 0);
+    if (number !== undefined) return this.#now - Number(number) * (SPANS[unit] ?? 0);
     const moment = DATE.test(text) ? Date.parse(text) : Number.NaN;
     if (!Number.isNaN(moment)) return moment;
     this.fault(

@@ -1,7 +1,7 @@
 import { type JsonObject, parseReference, type Reference } from '../../spec/index.js';
 import type { CopyChoice, ReferrerChoice } from '../copy/copy-request.js';
 import { checkShape, type Shape } from './check-shape.js';
-import { FormReader, tagList } from './form-reader.js';
+import { FormReader, type ReadMirrorFileOptions, tagList } from './form-reader.js';
 import {
   type Connection,
   type ListedTags,
@@ -249,10 +249,7 @@ type RawTags = NonNullable<RawSource['tags']>;
 type RawRules = Exclude<RawTags, readonly unknown[]>;
 
 /** A file of landfall's own form. @throws {MirrorFileError} */
-export function readLandfallForm(
-  yaml: YamlText,
-  o: { readonly directory: string; readonly now: number },
-): MirrorFile {
+export function readLandfallForm(yaml: YamlText, o: ReadMirrorFileOptions): MirrorFile {
   const raw = checkShape(yaml, SCHEMA);
   const reader = new FormReader(yaml, o);
   const form = new LandfallForm(reader, raw.defaults ?? {});

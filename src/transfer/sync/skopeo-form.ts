@@ -1,13 +1,12 @@
 import { isDigest, parseReference } from '../../spec/index.js';
 import { checkShape, type Shape } from './check-shape.js';
-import { FormReader, tagList } from './form-reader.js';
+import { FormReader, type ReadMirrorFileOptions, tagList } from './form-reader.js';
 import {
   type Connection,
   type ListedTags,
   type MirrorFile,
   type MirrorSource,
   type Selection,
-  type TagRules,
   versionRange,
 } from './mirror-file.js';
 import { parseHost } from './transport-name.js';
@@ -15,7 +14,7 @@ import type { YamlPath, YamlText } from './yaml-text.js';
 
 const TEXTS = { type: ['object', 'string'], maxLength: 0, additionalProperties: { type: 'string' } } as const;
 
-/** What `skopeo sync --src yaml` reads. An empty value is as good as none. */
+/** The form that `skopeo sync --src yaml` reads. An empty value is as good as none. */
 const SCHEMA = {
   type: 'object',
   additionalProperties: {
@@ -75,13 +74,11 @@ export function isSkopeoForm(value: unknown): boolean {
  * @param o `allPlatforms` is its `--all`: without it the manifest for this machine is copied, not the index
  * @throws {MirrorFileError}
  */
-export function readSkopeoForm(
-  yaml: YamlText,
-  o: { readonly directory: string; readonly now: number; readonly allPlatforms: boolean },
-): MirrorFile {
+export function readSkopeoForm(yaml: YamlText, o: ReadMirrorFileOptions): MirrorFile {
+  const { allPlatforms = false } = o;
   const raw = checkShape(yaml, SCHEMA);
   const reader = new FormReader(yaml, o);
-  const form = new SkopeoForm(reader, o.allPlatforms);
+  const form = new SkopeoForm(reader, allPlatforms);
   const sources = Object.entries(raw).flatMap(([host, registry]) => form.source(host, registry));
   reader.end();
   const selections = sources.reduce((sum, source) => sum + source.selections.length, 0);
@@ -91,7 +88,7 @@ export function readSkopeoForm(
     sources,
     destinations: [],
     notes: [
-      `${yaml.name} is a file of skopeo sync: took ${selections} repositories of ${sources.length} registries, ${o.allPlatforms ? 'with all their platforms' : 'each image for this platform alone; --all takes all of them'}`,
+      `${yaml.name} is a file of skopeo sync: took ${selections} repositories of ${sources.length} registries, ${allPlatforms ? 'with all their platforms' : 'each image for this platform alone; --all takes all of them'}`,
       ...form.notes,
     ],
     warnings: form.warnings,
@@ -154,16 +151,11 @@ class SkopeoForm {
 
   #listed(key: string, name: string, raw: '' | readonly (string | number)[]): Selection | [] {
     const where: YamlPath = [key, 'images', name];
-    const all = raw === '' ? [] : raw.map(String);
-    const digests = all.filter(isDigest);
-    const tags = tagList(
-      this.#reader,
-      all.filter((text) => !isDigest(text)),
-      where,
-    );
-    const rules: TagRules =
-      all.length === 0 ? { list: [], listed: { ...EVERYTHING, tests: [] } } : { list: tags };
-    return this.#selection(key, name, where, { tags: rules, digests });
+    if (raw === '' || raw.length === 0) return this.#selection(key, name, where, listed({}));
+    const all = raw.map(String);
+    const tags = all.filter((text) => !isDigest(text));
+    const list = tagList(this.#reader, tags, where);
+    return this.#selection(key, name, where, { tags: { list }, digests: all.filter(isDigest) });
   }
 
   /** skopeo looks for the expression anywhere in the tag. */
@@ -171,10 +163,7 @@ class SkopeoForm {
     const where: YamlPath = [key, 'images-by-tag-regex', name];
     const pattern = this.#reader.pattern(where, text, { anywhere: true });
     if (pattern === undefined) return [];
-    return this.#selection(key, name, where, {
-      tags: { list: [], listed: { ...EVERYTHING, tests: [pattern] } },
-      digests: [],
-    });
+    return this.#selection(key, name, where, listed({ tests: [pattern] }));
   }
 
   /** Its ranges take versions with a hyphen where the range itself has one. */
@@ -185,10 +174,7 @@ class SkopeoForm {
       this.#reader.fault(where, `${JSON.stringify(text)} is not a range of versions that landfall can read`);
       return [];
     }
-    return this.#selection(key, name, where, {
-      tags: { list: [], listed: { ...EVERYTHING, tests: [], range } },
-      digests: [],
-    });
+    return this.#selection(key, name, where, listed({ range }));
   }
 
   #selection(
@@ -214,7 +200,11 @@ class SkopeoForm {
   }
 }
 
-const EVERYTHING: Omit<ListedTags, 'tests'> = { prereleases: true, loose: true, digestTags: true };
+/** The rules that take a repository's tags as skopeo does. */
+function listed(rules: Partial<ListedTags>): Pick<Selection, 'tags' | 'digests'> {
+  const all: ListedTags = { tests: [], prereleases: true, loose: true, digestTags: true };
+  return { tags: { list: [], listed: { ...all, ...rules } }, digests: [] };
+}
 
 function entriesOf<T>(group: '' | Readonly<Record<string, T>> | undefined): [string, T][] {
   return group === undefined || group === '' ? [] : Object.entries(group);
