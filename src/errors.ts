@@ -180,11 +180,11 @@ export interface RegistryErrorDetails extends Record<
   /** Of the HTTP answer. */
   status?: number;
   /** The registry's own error codes (distribution-spec: Error Codes). */
-  registryCodes?: readonly string[];
+  registryCodes?: readonly string[] | undefined;
   /** How often it was asked for in vain, where that was more than once; it is not asked for again then. */
   attempts?: number;
   /** How long the registry wants to be left alone, in milliseconds. */
-  retryAfterMs?: number;
+  retryAfterMs?: number | undefined;
 }
 /** A failure at the remote side. */
 export class RegistryError extends LandfallError<RegistryErrorCode | CommonErrorCode, RegistryErrorDetails> {}
@@ -196,7 +196,7 @@ export interface ContentErrorDetails extends Record<string, string | number | re
   /** A digest, or a size in bytes. */
   expected?: string | number;
   /** A digest, or a size in bytes. */
-  actual?: string | number;
+  actual?: string | number | undefined;
   /** Of the file. */
   path?: string;
 }

@@ -418,7 +418,7 @@ function sizeMismatch(
     `${digest} should have ${size} bytes, and ${response.url.host} sends ${has}`,
     {
       hint: 'The image was pushed wrongly, or the registry has changed it.',
-      details: { digest, expected: size, ...(actual === undefined ? {} : { actual }) },
+      details: { digest, expected: size, actual },
     },
   );
 }

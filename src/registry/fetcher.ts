@@ -34,9 +34,9 @@ import { type RetryOptions, withRetry } from './http/retry.js';
 /** Which part of content is wanted. */
 export interface FetchOptions extends Abortable {
   /** The first byte wanted. Default 0. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** How many bytes. Default: to the end. */
-  readonly length?: number;
+  readonly length?: number | undefined;
   /** Called before each pause after which a host is asked again. */
   readonly onRetry?: (() => void) | undefined;
 }

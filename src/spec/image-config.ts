@@ -157,11 +157,5 @@ function readHistoryEntry(value: unknown, where: string): HistoryEntry {
 /** The platform that a config says it is for, normalised. */
 export function platformOf(config: ImageConfig): Platform {
   const { os, architecture, variant, 'os.version': version, 'os.features': features } = config;
-  return normalizePlatform({
-    os,
-    architecture,
-    ...(variant === undefined ? {} : { variant }),
-    ...(version === undefined ? {} : { 'os.version': version }),
-    ...(features === undefined ? {} : { 'os.features': features }),
-  });
+  return normalizePlatform({ os, architecture, variant, 'os.version': version, 'os.features': features });
 }

@@ -15,11 +15,11 @@ export interface Platform {
   /** `amd64` */
   readonly architecture: string;
   /** The level of the processor: `v7` of arm, `v3` of amd64. Absent for the usual one, but for arm. */
-  readonly variant?: string;
+  readonly variant?: string | undefined;
   /** Of Windows: `10.0.17763.1817` */
-  readonly 'os.version'?: string;
+  readonly 'os.version'?: string | undefined;
   /** That it must have. */
-  readonly 'os.features'?: readonly string[];
+  readonly 'os.features'?: readonly string[] | undefined;
 }
 
 /** Which platforms do for a wanted one, and which of two is closer to it. */
@@ -66,9 +66,7 @@ export function parsePlatform(text: string): Platform {
       .slice(1)
       .map((feature) => decodeOption(feature, text)),
   };
-  if (architecture !== undefined) {
-    return normalizePlatform({ os, architecture, ...(variant === undefined ? {} : { variant }), ...options });
-  }
+  if (architecture !== undefined) return normalizePlatform({ os, architecture, variant, ...options });
   const host = hostPlatform();
   const asSystem = normalizePlatform({ ...host, os, ...options });
   if (KNOWN_SYSTEMS.has(asSystem.os)) return asSystem;
@@ -88,7 +86,7 @@ function decodeOption(option: string, text: string): string {
 function invalidPlatform(text: string, cause?: unknown): SpecError {
   return new SpecError('INVALID_CONFIG', `invalid platform ${quoted(text)}`, {
     hint: 'Write a platform as OS/ARCH or OS/ARCH/VARIANT: linux/amd64, linux/arm/v7.',
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

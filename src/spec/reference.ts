@@ -12,9 +12,9 @@ export interface Reference {
   /** `library/alpine` */
   readonly repository: string;
   /** `latest`, where it has one. */
-  readonly tag?: string;
+  readonly tag?: string | undefined;
   /** Where both stand, the digest says what the content is, and the tag is a note. */
-  readonly digest?: Digest;
+  readonly digest?: Digest | undefined;
 }
 
 const DEFAULT_REGISTRY = 'docker.io';
@@ -49,17 +49,12 @@ export function parseReference(text: string, o: { defaultTag?: boolean } = {}): 
   const colon = remainder.indexOf(':');
   const path = colon === -1 ? remainder : remainder.slice(0, colon);
   const repository = registry === DEFAULT_REGISTRY && !path.includes('/') ? OFFICIAL + path : path;
-  const tag = colon === -1 ? undefined : remainder.slice(colon + 1);
+  const isBare = colon === -1 && digest === undefined;
+  const tag = colon !== -1 ? remainder.slice(colon + 1) : isBare && o.defaultTag ? 'latest' : undefined;
   checkRegistry(text, registry);
   checkRepository(text, path, repository);
   if (tag !== undefined) checkTag(text, tag);
-  return {
-    registry,
-    repository,
-    ...(tag === undefined ? {} : { tag }),
-    ...(digest === undefined ? {} : { digest }),
-    ...(o.defaultTag === true && tag === undefined && digest === undefined ? { tag: 'latest' } : {}),
-  };
+  return { registry, repository, tag, digest };
 }
 
 function splitRegistry(text: string): { registry: string; remainder: string } {
@@ -167,10 +162,7 @@ function checkTag(text: string, tag: string): void {
 
 function invalid(text: string, fault: string, hint?: string, cause?: unknown): SpecError {
   const shown = quoted(withoutCredentials(text), 300);
-  return new SpecError('INVALID_REFERENCE', `invalid reference ${shown}: ${fault}`, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(cause === undefined ? {} : { cause }),
-  });
+  return new SpecError('INVALID_REFERENCE', `invalid reference ${shown}: ${fault}`, { hint, cause });
 }
 
 /**

@@ -19,7 +19,7 @@ export interface ByteRange {
   /** Bytes from the beginning. */
   readonly offset: number;
   /** Bytes. Default: to the end. */
-  readonly length?: number;
+  readonly length?: number | undefined;
 }
 
 /** From `start` up to and without `end`. */

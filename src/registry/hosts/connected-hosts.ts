@@ -55,7 +55,7 @@ export function connectedHosts(
 function withConnection(
   config: HostConfig,
   { ca = [], ...connection }: ConnectionOptions,
-  { mayBePlain, maxConnections, requestsPerSecond }: ConnectedHostsOptions,
+  { insecure, mayBePlain, maxConnections, requestsPerSecond }: ConnectedHostsOptions,
 ): HostConfig {
   const authorities = [...(config.connection.ca ?? []), ...ca];
   return {
@@ -64,15 +64,16 @@ function withConnection(
       ...config.connection,
       ...connection,
       ...(authorities.length === 0 ? {} : { ca: authorities }),
+      insecure: insecure ?? config.connection.insecure,
     },
-    ...(mayBePlain === undefined ? {} : { mayBePlain }),
-    ...(maxConnections === undefined ? {} : { maxConnections }),
-    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
+    mayBePlain: mayBePlain ?? config.mayBePlain,
+    maxConnections: maxConnections ?? config.maxConnections,
+    requestsPerSecond: requestsPerSecond ?? config.requestsPerSecond,
   };
 }
 
 async function readConnection(options: ConnectedHostsOptions): Promise<ConnectionOptions> {
-  const { ca = [], clientCert, certDirectory, insecure } = options;
+  const { ca = [], clientCert, certDirectory } = options;
   const found =
     certDirectory === undefined
       ? { ca: [], client: [] }
@@ -81,10 +82,9 @@ async function readConnection(options: ConnectedHostsOptions): Promise<Connectio
     ca: [...found.ca, ...ca],
     client: [...found.client, ...(clientCert === undefined ? [] : [clientCert])],
   };
-  const read = await readCertificates(paths, new FileTrace(), (_key, path, what, cause) =>
+  return await readCertificates(paths, new FileTrace(), (_key, path, what, cause) =>
     unusable(path, what, cause),
   );
-  return { ...read, ...(insecure === undefined ? {} : { insecure }) };
 }
 
 async function namesIn(directory: string): Promise<readonly string[]> {

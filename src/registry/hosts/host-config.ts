@@ -41,11 +41,11 @@ export interface HostConfig {
   /** How a repository is named at this host: the first rule that matches, as k3s has it. */
   readonly rewrite: readonly RewriteRule[];
   /** Connections that are open at once. Default: as many as the client allows. */
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** Most requests a second. Default: no bound. */
-  readonly requestsPerSecond?: number;
+  readonly requestsPerSecond?: number | undefined;
   /** `base` is https, but it may turn out to speak no TLS; then it is spoken to by http. */
-  readonly mayBePlain?: boolean;
+  readonly mayBePlain?: boolean | undefined;
   /**
    * Why it is here and at this place: `mirror 1 in /etc/containerd/certs.d/docker.io/hosts.toml`, `the
    * registry itself`.
@@ -81,7 +81,7 @@ export function defaultHost(registry: string): HostConfig {
     headers: {},
     credentials: 'own',
     rewrite: [],
-    ...(isLoopback(address) ? { mayBePlain: true } : {}),
+    mayBePlain: isLoopback(address),
     why: 'the registry itself',
   };
 }

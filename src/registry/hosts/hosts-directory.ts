@@ -183,19 +183,13 @@ async function assembleHost(
     base,
     role: isAtRegistry(registry, base) ? 'upstream' : 'mirror',
     capabilities: entry.capabilities,
-    connection: {
-      ...certificates,
-      ...(entry.insecure ? { insecure: true } : {}),
-      ...(dialTimeoutMs === undefined ? {} : { dialTimeoutMs }),
-    },
+    connection: { ...certificates, insecure: entry.insecure, dialTimeoutMs },
     headers: entry.headers,
     credentials: credentialsAt(base, entry.credentials),
     rewrite: entry.rewrite,
-    ...(maxConnections === undefined ? {} : { maxConnections }),
-    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
-    ...(entry.mayBePlain || (entry.base === undefined && own.mayBePlain === true)
-      ? { mayBePlain: true }
-      : {}),
+    maxConnections,
+    requestsPerSecond,
+    mayBePlain: entry.mayBePlain || (entry.base === undefined && own.mayBePlain === true),
     why: entry.base === undefined ? own.why : o.why,
   };
 }
@@ -320,7 +314,7 @@ function unreadable(path: string, what: string, cause?: unknown): LandfallError<
   return new LandfallError('INVALID_CONFIG', `${path} ${what}`, {
     hint: 'Make it readable, or take it away.',
     details: { file: path },
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

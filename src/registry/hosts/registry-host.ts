@@ -203,7 +203,7 @@ export class RegistryHost {
       signal,
       url,
       ...(foreign ? withoutSecrets(own) : own),
-      ...(patienceMs === undefined ? {} : { headersMs: patienceMs }),
+      headersMs: patienceMs,
     };
     const followed = await sendFollowing(this.#options.transport, sent, body);
     // A refusal may hold some too.

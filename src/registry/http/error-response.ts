@@ -30,15 +30,15 @@ export function responseError(refusal: Refusal): RegistryError {
     `${subject}: ${message} (${status} ${STATUS_CODES[status] ?? ''}${reason})`,
     {
       retryable,
-      ...(hint === undefined ? {} : { hint }),
+      hint,
       details: {
         method,
         url: redactUrl(url),
         status,
         // The number of lines that ask for credentials: without one, no client can know how to answer.
-        ...(status === 401 ? { challenges: response.headers('www-authenticate').length } : {}),
-        ...(said.codes.length === 0 ? {} : { registryCodes: said.codes }),
-        ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        challenges: status === 401 ? response.headers('www-authenticate').length : undefined,
+        registryCodes: said.codes.length === 0 ? undefined : said.codes,
+        retryAfterMs,
       },
     },
   );

@@ -20,9 +20,9 @@ export interface ConnectionOptions {
     readonly key: Buffer;
   }[];
   /** Takes any certificate. */
-  readonly insecure?: boolean;
+  readonly insecure?: boolean | undefined;
   /** Until the connection stands, TLS included, in milliseconds. */
-  readonly dialTimeoutMs?: number;
+  readonly dialTimeoutMs?: number | undefined;
 }
 
 export interface HttpRequest extends Abortable {
@@ -39,9 +39,9 @@ export interface HttpRequest extends Abortable {
   readonly body?: string | Uint8Array | Readable;
   /** Which try of the same request this is, from 1. */
   readonly attempt: number;
-  readonly connection?: ConnectionOptions;
+  readonly connection?: ConnectionOptions | undefined;
   /** From the request to the last of the answer's headers, in milliseconds. Default: the sender's own. */
-  readonly headersMs?: number;
+  readonly headersMs?: number | undefined;
 }
 
 /** Headers have arrived; the body waits until it is started. It must be started or destroyed. */
@@ -286,7 +286,7 @@ function encodingError(response: HttpResponse, fault: string, cause?: unknown): 
   return new RegistryError('PROTOCOL', `what ${response.url.host} sends ${fault}`, {
     hint: 'A proxy on the way changes content; have it leave this registry alone.',
     details: { url: redactUrl(response.url), status: response.status },
-    ...(cause === undefined ? {} : { cause }),
+    cause,
   });
 }
 

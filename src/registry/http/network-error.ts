@@ -89,7 +89,7 @@ export function networkError(error: unknown, request: Failed): LandfallError {
   return new RegistryError(code, what, {
     cause: error instanceof ProxyFailure ? error.cause : error,
     retryable,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
     details: { method: request.method, url: redactUrl(request.url) },
   });
 }

@@ -103,7 +103,7 @@ export function withoutSecrets({
   const kept = Object.entries(headers).filter(([name]) => HEADERS_FOR_ALL.has(name));
   return {
     headers: Object.fromEntries(kept),
-    ...(connection === undefined ? {} : { connection: withoutClient(connection) }),
+    connection: connection && withoutClient(connection),
   };
 }
 

@@ -148,7 +148,7 @@ export class Transport implements HttpSender {
           // each pull another handshake; and what such a server sends breaks the next exchange, which is
           // tried again.
           ...(request.method === 'HEAD' ? { reset: false } : {}),
-          ...(request.body === undefined ? {} : { body: request.body }),
+          body: request.body ?? null,
         },
         exchange,
       );

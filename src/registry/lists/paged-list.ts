@@ -158,7 +158,7 @@ function malformedPage(
 ): RegistryError {
   const { host } = response.url;
   return new RegistryError('PROTOCOL', `${subject}: the answer of ${host} ${fault}`, {
-    ...(cause === undefined ? {} : { cause }),
+    cause,
     details: { method: 'GET', url: redactUrl(response.url), status: response.status },
   });
 }

@@ -403,7 +403,7 @@ async function blobExists(
       `${host.name} has ${digest} with ${answer.size ?? 'other'} bytes, not ${size}`,
       {
         hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
-        details: { digest, expected: size, ...(answer.size === undefined ? {} : { actual: answer.size }) },
+        details: { digest, expected: size, actual: answer.size },
       },
     );
   } catch (error) {

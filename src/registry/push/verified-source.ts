@@ -204,7 +204,7 @@ function sizeMismatch({ digest, size }: Descriptor, actual: number | undefined):
   const has = actual === undefined ? 'more' : String(actual);
   return new ContentError('SIZE_MISMATCH', `${digest} should have ${size} bytes, and its source has ${has}`, {
     hint: PUSHED_NOTHING,
-    details: { digest, expected: size, ...(actual === undefined ? {} : { actual }) },
+    details: { digest, expected: size, actual },
   });
 }
 

@@ -225,7 +225,7 @@ function rangeOf(request: RequestHeaders, etag: string, size: number): RangeAnsw
 }
 
 /** `whole`: answer as if no range had been asked for. */
-export type RangeAnswer = 'whole' | 'unsatisfiable' | Required<ByteRange>;
+export type RangeAnswer = 'whole' | 'unsatisfiable' | (ByteRange & { readonly length: number });
 
 /**
  * What a `Range` header asks of a blob (RFC 9110, 14.2). A header that is malformed, in another unit, or asks

@@ -1,14 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
+import { ResultCache } from '../../concurrency/index.js';
 import { isLandfallError, SpecError, TrustError } from '../../errors.js';
 import { availablePlatforms, noMatchingPlatform } from '../../engine/images/read-manifest.js';
 import type { BudgetShare } from '../../engine/pull/pull-budget.js';
 import {
-  algorithmOf,
   childrenOf,
   type Descriptor,
   type Digest,
-  encodedOf,
   type ImageIndex,
   type ImageManifest,
   isIndexType,
@@ -18,6 +17,7 @@ import {
 } from '../../spec/index.js';
 import {
   boundedReferrers,
+  cosignReferrers,
   REFERRER_DEPTH,
   isComplete,
   type SelectedEntries,
@@ -307,8 +307,6 @@ function roleOf({ mediaType }: Descriptor): ContentRole {
   return isManifestType(mediaType) ? 'manifest' : 'other';
 }
 
-const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
-
 /** What refers to something: by its `subject`, or by cosign's scheme of tags. */
 interface Found {
   readonly descriptor: Descriptor;
@@ -459,14 +457,7 @@ class ReferrerCopy {
     // A store keeps signatures that no name of it leads to, and a layout may have them under another
     // repository's name.
     const tags = source.registry === undefined ? undefined : await session.tagsOf(source);
-    const found: Found[] = [];
-    for (const suffix of COSIGN_SUFFIXES) {
-      const tag = `${algorithmOf(subject)}-${encodedOf(subject)}.${suffix}`;
-      if (tags?.has(tag) === false) continue;
-      const descriptor = await source.resolve(tag, { signal });
-      if (descriptor !== undefined) found.push({ descriptor, tag });
-    }
-    return found;
+    return await cosignReferrers(source, subject, { signal, tags });
   }
 }
 
@@ -475,7 +466,7 @@ class CopiedParts {
   readonly choice: PlatformChoice;
   readonly omitted: Descriptor[] = [];
   readonly #contents = new Map<Digest, CopiedContent>();
-  readonly #manifests = new Map<Digest, Promise<void>>();
+  readonly #manifests = new ResultCache<Digest, void>();
   readonly #matched = new Set<Platform>();
   /** Whether an index within it was not looked into. */
   #isPartlyKnown = false;
@@ -522,12 +513,7 @@ class CopiedParts {
    * none waits for itself.
    */
   async once({ digest }: Descriptor, action: () => Promise<void>): Promise<void> {
-    let doing = this.#manifests.get(digest);
-    if (doing === undefined) {
-      doing = action();
-      this.#manifests.set(digest, doing);
-    }
-    await doing;
+    await this.#manifests.get(digest, action);
   }
 
   /** Notes which platforms of the choice an index has something for; without a list that nobody knows. */

@@ -2,13 +2,35 @@ import { Ajv, type ErrorObject } from 'ajv';
 import type { JsonObject } from '../../spec/index.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
 
+/** The type of the values that a JSON Schema allows, so that no schema is written twice. */
+export type Shape<S> = S extends { readonly enum: readonly (infer V)[] }
+  ? V
+  : S extends { readonly type: readonly (infer T)[] }
+    ? ShapeOf<S, T>
+    : S extends { readonly type: infer T }
+      ? ShapeOf<S, T>
+      : unknown;
+type ShapeOf<S, T> = T extends keyof Shapes<S> ? Shapes<S>[T] : never;
+interface Shapes<S> {
+  readonly string: S extends { readonly maxLength: 0 } ? '' : string;
+  readonly number: number;
+  readonly integer: number;
+  readonly boolean: boolean;
+  readonly array: readonly Shape<S extends { readonly items: infer I } ? I : never>[];
+  readonly object: S extends { readonly properties: infer P }
+    ? Partial<Fields<P>> & Pick<Fields<P>, keyof P & RequiredOf<S>>
+    : Readonly<Record<string, Shape<S extends { readonly additionalProperties: infer A } ? A : never>>>;
+}
+type Fields<P> = { readonly [K in keyof P]: Shape<P[K]> };
+type RequiredOf<S> = S extends { readonly required: readonly (infer R)[] } ? R : never;
+
 /**
  * Holds a file against a JSON Schema. Texts that stand for a number or for yes and no become that where the
  * schema wants it.
  *
  * @throws {MirrorFileError} with all that is wrong
  */
-export function checkShape(yaml: YamlText, schema: JsonObject): unknown {
+export function checkShape<S extends JsonObject>(yaml: YamlText, schema: S): Shape<S> {
   const ajv = new Ajv({
     allErrors: true,
     verbose: true,
@@ -18,7 +40,7 @@ export function checkShape(yaml: YamlText, schema: JsonObject): unknown {
   });
   const validate = ajv.compile(schema);
   const { value } = yaml;
-  if (validate(value)) return value;
+  if (validate(value)) return value as Shape<S>;
   throw new MirrorFileError(yaml.name, faultsOf(validate.errors ?? [], yaml));
 }
 
@@ -81,7 +103,7 @@ function notOneOf(error: ErrorObject, path: YamlPath, yaml: YamlText): Fault {
   return {
     at: yaml.at(path),
     message: `${nameOf(path)} must be ${allowed.join(' or ')}, not ${shown(error.data)}`,
-    ...(meant === undefined ? {} : { hint: `Did you mean ${JSON.stringify(meant)}?` }),
+    hint: meant === undefined ? undefined : `Did you mean ${JSON.stringify(meant)}?`,
   };
 }
 

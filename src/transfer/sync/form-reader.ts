@@ -3,21 +3,30 @@ import { isLandfallError } from '../../errors.js';
 import { parsePlatform, parseReference } from '../../spec/index.js';
 import type { PlatformChoice } from '../copy/copy-request.js';
 import { type Fault, MirrorFileError, type YamlPath, type YamlText } from './yaml-text.js';
-import { type ListedTags, type Position, type TagRules, versionRange } from './mirror-file.js';
+import type { Position, TagRules } from './mirror-file.js';
+
+export interface ReadMirrorFileOptions {
+  /** As messages are to name it. */
+  readonly name: string;
+  /** Absolute; paths in the file are relative to it. */
+  readonly directory: string;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Of a file of skopeo's form: whether all platforms come along. Default false. */
+  readonly allPlatforms?: boolean | undefined;
+}
 
 /** Reads what every form of the file has, and collects the faults, so that the error names all of them. */
 export class FormReader {
   readonly yaml: YamlText;
-  /** Absolute; what paths in the file are relative to. */
   readonly directory: string;
-  /** Milliseconds since 1970. */
-  readonly now: number;
+  readonly #now: number;
   readonly #faults: Fault[] = [];
 
-  constructor(yaml: YamlText, o: { readonly directory: string; readonly now: number }) {
+  constructor(yaml: YamlText, { directory, now }: ReadMirrorFileOptions) {
     this.yaml = yaml;
-    this.directory = o.directory;
-    this.now = o.now;
+    this.directory = directory;
+    this.#now = now;
   }
 
   at(where: YamlPath): Position {
@@ -92,7 +101,7 @@ export class FormReader {
   /** A moment, in milliseconds since 1970: a date, a date with its time, or a span before now. */
   moment(where: YamlPath, text: string): number | undefined {
     const [, number, unit = ''] = /^(\d{1,6})([hdw])$/.exec(text) ?? [];
-    if (number !== undefined) return this.now - Number(number) * (SPANS[unit] ?? 0);
+    if (number !== undefined) return this.#now - Number(number) * (SPANS[unit] ?? 0);
     const moment = DATE.test(text) ? Date.parse(text) : Number.NaN;
     if (!Number.isNaN(moment)) return moment;
     this.fault(
@@ -109,84 +118,15 @@ const HOUR = 3_600_000;
 const SPANS: Readonly<Record<string, number>> = { h: HOUR, d: 24 * HOUR, w: 7 * 24 * HOUR };
 const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
 
-type RawList = readonly (string | number)[];
-
-interface RawRules {
-  readonly list?: RawList;
-  readonly include?: string | readonly string[];
-  readonly exclude?: string | readonly string[];
-  readonly semver?: string;
-  readonly prereleases?: boolean;
-  readonly newest?: number | { readonly count: number; readonly by?: 'semver' | 'created' };
-  readonly since?: string;
-}
-
-/** `tags` as a source or a repository has it. */
-export type RawTags = RawList | RawRules;
-
-export function readTags(reader: FormReader, raw: RawTags, where: YamlPath): TagRules {
-  if (isList(raw)) return { list: tagList(reader, raw, where) };
-  const { list = [], ...rules } = raw;
-  const isListAlone = Object.keys(rules).length === 0 && raw.list !== undefined;
-  return {
-    list: tagList(reader, list, [...where, 'list']),
-    listed: isListAlone ? undefined : listedOf(reader, rules, where),
-  };
-}
-
 /** Tags by their names, each of which has to be one. */
-export function tagList(reader: FormReader, raw: RawList, where: YamlPath): TagRules['list'] {
+export function tagList(
+  reader: FormReader,
+  raw: readonly (string | number)[],
+  where: YamlPath,
+): TagRules['list'] {
   return raw.map(String).flatMap((tag, at) => {
     const transport = [...where, at];
     const { tag: read } = reader.attempt(transport, () => parseReference(`registry.example/x:${tag}`)) ?? {};
     return read === undefined ? [] : [{ tag: read, at: reader.at(transport) }];
   });
-}
-
-function listedOf(reader: FormReader, raw: Omit<RawRules, 'list'>, where: YamlPath): ListedTags {
-  const { include, exclude, semver, prereleases = false, newest, since } = raw;
-  const included = patterns(reader, include, [...where, 'include']);
-  const excluded = patterns(reader, exclude, [...where, 'exclude']);
-  const range = semver === undefined ? undefined : versionRange(semver, { prereleases });
-  if (semver !== undefined && (range === undefined || semver.trim() === '')) {
-    reader.fault(
-      [...where, 'semver'],
-      `${JSON.stringify(semver)} is not a range of versions`,
-      'Write for example ">=1.2 <3", "^1.4 || ~2.0" or "1.x".',
-    );
-  }
-  return {
-    tests: [
-      ...(include === undefined ? [] : [(tag: string) => included.some((pattern) => pattern(tag))]),
-      ...(exclude === undefined ? [] : [(tag: string) => !excluded.some((pattern) => pattern(tag))]),
-    ],
-    range,
-    prereleases,
-    since: since === undefined ? undefined : reader.moment([...where, 'since'], since),
-    newest: newestOf(newest),
-    digestTags: false,
-  };
-}
-
-function newestOf(raw: RawRules['newest']): ListedTags['newest'] {
-  if (raw === undefined) return undefined;
-  return typeof raw === 'number'
-    ? { count: raw, by: 'semver' }
-    : { count: raw.count, by: raw.by ?? 'semver' };
-}
-
-function patterns(
-  reader: FormReader,
-  raw: string | readonly string[] | undefined,
-  where: YamlPath,
-): ((text: string) => boolean)[] {
-  if (raw === undefined) return [];
-  const list = typeof raw === 'string' ? [raw] : raw;
-  return list.flatMap(
-    (text, at) => reader.pattern(typeof raw === 'string' ? where : [...where, at], text) ?? [],
-  );
-}
-
-function isList(raw: RawTags): raw is RawList {
-  return Array.isArray(raw);
 }

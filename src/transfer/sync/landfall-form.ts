@@ -1,70 +1,256 @@
-import { parseReference, type Reference } from '../../spec/index.js';
+import { type JsonObject, parseReference, type Reference } from '../../spec/index.js';
 import type { CopyChoice, ReferrerChoice } from '../copy/copy-request.js';
-import { checkShape } from './check-shape.js';
-import { FormReader, type RawTags, readTags } from './form-reader.js';
-import type {
-  Connection,
-  MirrorDestination,
-  MirrorFile,
-  MirrorSource,
-  PasswordFrom,
-  TransportName,
-  Selection,
-  TagRules,
+import { checkShape, type Shape } from './check-shape.js';
+import { FormReader, type ReadMirrorFileOptions, tagList } from './form-reader.js';
+import {
+  type Connection,
+  type ListedTags,
+  type MirrorDestination,
+  type MirrorFile,
+  type MirrorSource,
+  type PasswordFrom,
+  type Selection,
+  type TagRules,
+  type TransportName,
+  versionRange,
 } from './mirror-file.js';
-import { MIRROR_SCHEMA } from './mirror-schema.js';
 import { templateFault } from './planned.js';
 import { parseHost, parseTransportName } from './transport-name.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
-type RawPlatforms = string | readonly string[];
-type RawReferrers = boolean | { readonly types?: readonly string[]; readonly cosignTags?: boolean };
+/** The parts of the schema that stand at several places of the file. */
+const TEXT = { type: 'string', minLength: 1 } as const;
+const TEXTS = { type: 'array', items: TEXT } as const;
+const TEXT_OR_TEXTS = { type: ['string', 'array'], minLength: 1, items: TEXT } as const;
 
-interface RawOfImages {
-  readonly platforms?: RawPlatforms;
-  readonly rewriteIndex?: boolean;
-  readonly referrers?: RawReferrers;
-  readonly to?: string;
-}
+const TAGS = {
+  description: 'Which tags: a list of them, or rules that the tags of the repository are held against.',
+  type: ['array', 'object'],
+  items: { type: ['string', 'number'] },
+  additionalProperties: false,
+  properties: {
+    list: {
+      description: 'These tags, whatever the rules say. Without any rule, these alone.',
+      type: 'array',
+      items: { type: ['string', 'number'] },
+    },
+    include: {
+      description: 'Regular expressions; a tag is taken when one of them matches all of it.',
+      ...TEXT_OR_TEXTS,
+    },
+    exclude: {
+      description: 'Regular expressions; a tag is left out when one of them matches all of it.',
+      ...TEXT_OR_TEXTS,
+    },
+    semver: { description: 'A range of versions, such as ">=1.2 <3" or "^1.4 || ~2.0".', type: 'string' },
+    prereleases: {
+      description:
+        'Whether versions with a hyphen count: 1.0.0-rc.1, 3.20-slim. Without it a range takes those that it names.',
+      type: 'boolean',
+    },
+    newest: {
+      description: 'At most so many, the newest by version or by when the image was made.',
+      type: ['integer', 'object'],
+      minimum: 1,
+      required: ['count'],
+      additionalProperties: false,
+      properties: {
+        count: { type: 'integer', minimum: 1 },
+        by: { enum: ['semver', 'created'], default: 'semver' },
+      },
+    },
+    since: {
+      description: 'Made at that moment or later: 2025-01-31, 2025-01-31T12:00:00Z, or 90d for so long ago.',
+      ...TEXT,
+    },
+  },
+} as const;
 
-interface RawRepository extends RawOfImages {
-  readonly name?: string;
-  readonly regex?: string;
-  readonly exclude?: string | readonly string[];
-  readonly tags?: RawTags;
-}
+const PLATFORMS = {
+  description: '"all", or the platforms that are wanted: [linux/amd64, linux/arm64].',
+  type: ['string', 'array'],
+  minLength: 1,
+  minItems: 1,
+  items: TEXT,
+} as const;
 
-interface RawImage extends RawOfImages {
-  readonly name: string;
-}
+const REFERRERS = {
+  description: 'Whether signatures, SBOMs and the like come along, and which of them.',
+  type: ['boolean', 'object'],
+  additionalProperties: false,
+  properties: {
+    types: { description: 'Only those of these artifact types.', ...TEXTS, minItems: 1 },
+    cosignTags: {
+      description: "Whether tags by cosign's scheme (sha256-….sig, .att, .sbom) count.",
+      type: 'boolean',
+      default: true,
+    },
+  },
+} as const;
 
-interface RawSource extends RawOfImages, RawConnection {
-  readonly registry?: string;
-  readonly from?: string;
-  readonly repositories?: readonly (string | RawRepository)[];
-  readonly images?: readonly (string | RawImage)[];
-  readonly tags?: RawTags;
-}
+const TO = {
+  description: 'The repository at the destination instead of the same name: mirror/app, hub/{repository}.',
+  ...TEXT,
+} as const;
 
-interface RawDestination extends RawConnection {
-  readonly to: string;
-  readonly prefix?: string;
-  readonly path?: string;
-}
+const CONNECTION = {
+  authFile: { description: 'Credentials as docker keeps them.', ...TEXT },
+  credentials: {
+    description: 'A user, and where the password is found; never the password itself.',
+    type: 'object',
+    additionalProperties: false,
+    required: ['username'],
+    properties: {
+      username: TEXT,
+      passwordEnv: { description: 'A variable of the environment.', ...TEXT },
+      passwordFile: { description: 'A file with the password alone.', ...TEXT },
+    },
+  },
+  tls: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      ca: { description: 'Authorities that are trusted too, in PEM.', ...TEXT },
+      insecure: { description: 'Takes any certificate.', type: 'boolean' },
+      plainHttp: { description: 'Speaks HTTP without TLS.', type: 'boolean' },
+      clientCert: {
+        description: 'Shown to a registry that asks for it.',
+        type: 'object',
+        additionalProperties: false,
+        required: ['cert', 'key'],
+        properties: { cert: TEXT, key: TEXT },
+      },
+    },
+  },
+  limits: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      rate: { description: 'Bytes per second that are read there: 500K, 10M.', type: ['string', 'integer'] },
+      requestsPerSecond: { type: 'number', exclusiveMinimum: 0 },
+      connections: { type: 'integer', minimum: 1, maximum: 256 },
+    },
+  },
+} as const;
 
-interface RawMirror {
-  readonly concurrency?: number;
-  readonly defaults?: RawOfImages;
-  readonly sources: readonly RawSource[];
-  readonly destinations?: readonly (string | RawDestination)[];
-}
+const REWRITE_INDEX = {
+  description:
+    'With platforms: makes a new index of them alone, which has another digest, for registries that take no index of which parts are missing.',
+  type: 'boolean',
+  default: false,
+} as const;
+
+const OF_IMAGES = {
+  platforms: PLATFORMS,
+  rewriteIndex: REWRITE_INDEX,
+  referrers: REFERRERS,
+  to: TO,
+} as const;
+
+const SCHEMA = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'landfall mirror file',
+  description: 'A declared set of images for `landfall sync`.',
+  type: 'object',
+  additionalProperties: false,
+  required: ['sources'],
+  patternProperties: { '^x-': { description: 'Yours: anchors, notes. It is not looked at.' } },
+  properties: {
+    version: { description: 'Of the form of this file.', type: 'integer', enum: [1] },
+    concurrency: { description: 'Images at once.', type: 'integer', minimum: 1, maximum: 256, default: 8 },
+    defaults: {
+      description: 'For every source that does not say otherwise.',
+      type: 'object',
+      additionalProperties: false,
+      properties: { platforms: PLATFORMS, rewriteIndex: REWRITE_INDEX, referrers: REFERRERS },
+    },
+    sources: {
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        properties: {
+          registry: { description: 'The host: quay.io, registry.lan:5000.', ...TEXT },
+          from: { description: 'In place of a registry: oci:DIR, oci-archive:FILE or store.', ...TEXT },
+          repositories: {
+            type: 'array',
+            minItems: 1,
+            items: {
+              description:
+                'A name, or a pattern in which * stands for part of a component and ** for any text.',
+              type: ['string', 'object'],
+              minLength: 1,
+              additionalProperties: false,
+              properties: {
+                name: TEXT,
+                regex: { description: 'In place of a name: what the whole name has to match.', ...TEXT },
+                exclude: { description: 'Patterns of names that are not meant.', ...TEXT_OR_TEXTS },
+                tags: TAGS,
+                ...OF_IMAGES,
+              },
+            },
+          },
+          images: {
+            type: 'array',
+            minItems: 1,
+            items: {
+              description: 'team/app:1.2, team/app@sha256:…, team/app (its tag latest).',
+              type: ['string', 'object'],
+              minLength: 1,
+              required: ['name'],
+              additionalProperties: false,
+              properties: { name: TEXT, ...OF_IMAGES },
+            },
+          },
+          tags: TAGS,
+          ...OF_IMAGES,
+          ...CONNECTION,
+        },
+      },
+    },
+    destinations: {
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: ['string', 'object'],
+        minLength: 1,
+        required: ['to'],
+        additionalProperties: false,
+        properties: {
+          to: { description: 'docker://HOST[/PATH], oci:DIR, oci-archive:FILE or store.', ...TEXT },
+          prefix: { description: "What stands before every repository's name.", ...TEXT },
+          path: {
+            description:
+              'How repositories are called: a text with {registry}, {repository} and {name} in it.',
+            ...TEXT,
+          },
+          ...CONNECTION,
+        },
+      },
+    },
+  },
+} as const;
+
+/**
+ * The JSON Schema of a `mirror.yaml`. docs/mirror.schema.json is this for editors; what it cannot say (a range
+ * of versions, a platform, a regular expression) is looked at afterwards.
+ */
+export const MIRROR_SCHEMA: JsonObject = SCHEMA;
+
+type RawMirror = Shape<typeof SCHEMA>;
+type RawSource = RawMirror['sources'][number];
+type RawRepository = Exclude<NonNullable<RawSource['repositories']>[number], string>;
+type RawImage = Exclude<NonNullable<RawSource['images']>[number], string>;
+type RawDestination = Exclude<NonNullable<RawMirror['destinations']>[number], string>;
+type RawConnection = Pick<RawSource, keyof typeof CONNECTION>;
+type RawOfImages = Pick<RawSource, keyof typeof OF_IMAGES | 'tags'>;
+type RawTags = NonNullable<RawSource['tags']>;
+type RawRules = Exclude<RawTags, readonly unknown[]>;
 
 /** A file of landfall's own form. @throws {MirrorFileError} */
-export function readLandfallForm(
-  yaml: YamlText,
-  o: { readonly directory: string; readonly now: number },
-): MirrorFile {
-  const raw = checkShape(yaml, MIRROR_SCHEMA) as RawMirror;
+export function readLandfallForm(yaml: YamlText, o: ReadMirrorFileOptions): MirrorFile {
+  const raw = checkShape(yaml, SCHEMA);
   const reader = new FormReader(yaml, o);
   const form = new LandfallForm(reader, raw.defaults ?? {});
   const file: MirrorFile = {
@@ -233,7 +419,7 @@ class LandfallForm {
     return this.#reader.attempt(where, () => parseReference(full));
   }
 
-  #wanted(raw: RawOfImages & { readonly tags?: RawTags }, where: YamlPath, around: Wanted): Wanted {
+  #wanted(raw: RawOfImages, where: YamlPath, around: Wanted): Wanted {
     const reader = this.#reader;
     this.#checkTemplate(raw.to, [...where, 'to']);
     return {
@@ -264,7 +450,7 @@ function nameIn({ registry, repository }: Reference, transport: TransportName | 
   return transport === 'named' || transport.kind === 'registry' ? repository : `${registry}/${repository}`;
 }
 
-function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {
+function referrersOf(raw: NonNullable<RawSource['referrers']>): ReferrerChoice | undefined {
   if (raw === false) return undefined;
   if (raw === true) return {};
   return { artifactTypes: raw.types, cosignTags: raw.cosignTags };
@@ -272,26 +458,6 @@ function referrersOf(raw: RawReferrers): ReferrerChoice | undefined {
 
 function listOf(value: string | readonly string[] | undefined): readonly string[] {
   return value === undefined ? [] : typeof value === 'string' ? [value] : value;
-}
-
-interface RawConnection {
-  readonly authFile?: string;
-  readonly credentials?: {
-    readonly username: string;
-    readonly passwordEnv?: string;
-    readonly passwordFile?: string;
-  };
-  readonly tls?: {
-    readonly ca?: string;
-    readonly insecure?: boolean;
-    readonly plainHttp?: boolean;
-    readonly clientCert?: { readonly cert: string; readonly key: string };
-  };
-  readonly limits?: {
-    readonly rate?: string | number;
-    readonly requestsPerSecond?: number;
-    readonly connections?: number;
-  };
 }
 
 /** How a source or a destination is spoken to. */
@@ -348,4 +514,55 @@ function repositoryGlob(pattern: string): (name: string) => boolean {
   });
   const expression = new RegExp(`^${source}$`);
   return (name) => expression.test(name);
+}
+
+function readTags(reader: FormReader, raw: RawTags, where: YamlPath): TagRules {
+  if ('length' in raw) return { list: tagList(reader, raw, where) };
+  const { list = [], ...rules } = raw;
+  const isListAlone = Object.keys(rules).length === 0 && raw.list !== undefined;
+  return {
+    list: tagList(reader, list, [...where, 'list']),
+    listed: isListAlone ? undefined : listedOf(reader, rules, where),
+  };
+}
+
+function listedOf(reader: FormReader, raw: Omit<RawRules, 'list'>, where: YamlPath): ListedTags {
+  const { include, exclude, semver, prereleases = false, newest, since } = raw;
+  const included = patterns(reader, include, [...where, 'include']);
+  const excluded = patterns(reader, exclude, [...where, 'exclude']);
+  const range = semver === undefined ? undefined : versionRange(semver, { prereleases });
+  if (semver !== undefined && (range === undefined || semver.trim() === '')) {
+    reader.fault(
+      [...where, 'semver'],
+      `${JSON.stringify(semver)} is not a range of versions`,
+      'Write for example ">=1.2 <3", "^1.4 || ~2.0" or "1.x".',
+    );
+  }
+  return {
+    tests: [
+      (tag) => include === undefined || included.some((pattern) => pattern(tag)),
+      (tag) => !excluded.some((pattern) => pattern(tag)),
+    ],
+    range,
+    prereleases,
+    since: since === undefined ? undefined : reader.moment([...where, 'since'], since),
+    newest: newestOf(newest),
+    digestTags: false,
+  };
+}
+
+function newestOf(raw: RawRules['newest']): ListedTags['newest'] {
+  return raw === undefined
+    ? undefined
+    : { by: 'semver', ...(typeof raw === 'number' ? { count: raw } : raw) };
+}
+
+function patterns(
+  reader: FormReader,
+  raw: string | readonly string[] | undefined,
+  where: YamlPath,
+): ((text: string) => boolean)[] {
+  return listOf(raw).flatMap(
+    (text, at) => reader.pattern(typeof raw === 'string' ? where : [...where, at], text) ?? [],
+  );
 }

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { ResultCache } from '../../concurrency/index.js';
 import type { Store } from '../../engine/store.js';
 import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
@@ -20,6 +20,7 @@ import type {
   SourceTransport,
 } from '../transports/destination.js';
 import { LayoutDestination } from '../transports/layout-destination.js';
+import { isThere } from '../transports/layout-index.js';
 import { LayoutTransport } from '../transports/layout-transport.js';
 import { RegistryTransport } from '../transports/registry-transport.js';
 import { StoreTransport } from '../transports/store-transport.js';
@@ -123,13 +124,6 @@ function keyOf(transport: TransportName, connection: Connection): string {
   return JSON.stringify([transport, connection]);
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 interface ConnectOptions {
   /** What holds where the file does not say otherwise. */
   readonly base: RegistryClientOptions;
@@ -185,23 +179,17 @@ async function readPassword(from: PasswordFrom, env: ConnectOptions['env']): Pro
       hint: 'Set it to the password that the file means, and export it.',
     });
   }
-  let text: string;
-  try {
-    text = await readFile(from.file, 'utf8');
-  } catch (cause) {
-    const why = systemCode(cause) ?? 'unknown error';
-    throw new LandfallError('INVALID_CONFIG', `${from.file} cannot be read (${why})`, {
-      cause,
-      hint: 'It is to hold the password alone.',
-      details: { path: from.file },
-    });
-  }
-  const password = text.replace(/\r?\n$/, '');
-  if (password !== '') return password;
-  throw new LandfallError('INVALID_CONFIG', `${from.file} is empty`, {
-    hint: 'It is to hold the password alone.',
-    details: { path: from.file },
+  const text = await readFile(from.file, 'utf8').catch((cause: unknown) => {
+    throw noPassword(from.file, `cannot be read (${systemCode(cause) ?? 'unknown error'})`, cause);
   });
+  const password = text.replace(/\r?\n$/, '');
+  if (password === '') throw noPassword(from.file, 'is empty');
+  return password;
+}
+
+function noPassword(file: string, fault: string, cause?: unknown): LandfallError {
+  const hint = 'It is to hold the password alone.';
+  return new LandfallError('INVALID_CONFIG', `${file} ${fault}`, { cause, hint, details: { path: file } });
 }
 
 /**

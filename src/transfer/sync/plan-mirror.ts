@@ -1,15 +1,11 @@
-import { buffer } from 'node:stream/consumers';
 import { Limiter, ResultCache } from '../../concurrency/index.js';
-import { isSilent, refuseLarger } from '../../engine/images/read-manifest.js';
-import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
+import { isSilent } from '../../engine/images/read-manifest.js';
+import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
 import {
-  createDigester,
   type Descriptor,
   type Digest,
-  type ImageManifest,
   isConfigType,
   isRunnablePlatform,
-  LIMITS,
   parseImageConfig,
 } from '../../spec/index.js';
 import type { SourceTransport, SourceRepository } from '../transports/destination.js';
@@ -244,7 +240,13 @@ export class CreatedDates {
     depth: number,
   ): Promise<number | undefined> {
     const manifest = await this.#manifests.manifest(repository, image, options);
-    if (manifest.kind === 'manifest') return await dateOfManifest(repository, manifest, options);
+    if (manifest.kind === 'manifest') {
+      const { config, annotations } = manifest;
+      const created = isConfigType(config.mediaType)
+        ? parseImageConfig(await this.#manifests.bytes(repository, config, options)).created
+        : undefined;
+      return momentOf(created) ?? momentOf(annotations?.[CREATED]);
+    }
     const stated = manifest.manifests.find(
       ({ platform }) => platform !== undefined && isRunnablePlatform(platform),
     );
@@ -256,28 +258,6 @@ export class CreatedDates {
     }
     return momentOf(manifest.annotations?.[CREATED]);
   }
-}
-
-async function dateOfManifest(
-  repository: Readable,
-  { config, annotations }: ImageManifest,
-  options: Abortable,
-): Promise<number | undefined> {
-  const created = isConfigType(config.mediaType)
-    ? parseImageConfig(await readVerified(repository, config, options)).created
-    : undefined;
-  return momentOf(created) ?? momentOf(annotations?.[CREATED]);
-}
-
-async function readVerified(repository: Readable, config: Descriptor, options: Abortable): Promise<Buffer> {
-  const { digest } = config;
-  refuseLarger(config, LIMITS.configBytes);
-  const bytes = await buffer(await repository.fetch(config, options));
-  const actual = createDigester(digest).update(bytes).digest();
-  if (actual === digest) return bytes;
-  throw new ContentError('DIGEST_MISMATCH', `what came for ${digest} is ${actual}`, {
-    details: { digest, expected: digest, actual },
-  });
 }
 
 function momentOf(text: string | undefined): number | undefined {

@@ -50,28 +50,16 @@ export function imagesOfShard<T extends ShardedImage>(images: readonly T[], shar
   const units = repositories.flatMap((group) => unitsOf(group, largest));
   // Those of one size stay in the order of their names.
   units.sort((a, b) => b.bytes - a.bytes);
-  const loads = Array.from({ length: shard.count }, () => ({ bytes: 0, images: 0 }));
+  const loads = Array.from({ length: shard.count }, (_, index) => ({ index, bytes: 0, images: 0 }));
   const mine: T[] = [];
   for (const unit of units) {
-    const least = leastLoaded(loads);
-    const load = loads[least];
-    if (load === undefined) continue;
-    load.bytes += unit.bytes;
-    load.images += unit.images.length;
-    if (least === shard.index) mine.push(...unit.images);
+    // By how many images, too, so that many of no size are shared out.
+    const least = loads.reduce((a, b) => ((b.bytes - a.bytes || b.images - a.images) < 0 ? b : a));
+    least.bytes += unit.bytes;
+    least.images += unit.images.length;
+    if (least.index === shard.index) mine.push(...unit.images);
   }
   return mine;
-}
-
-/** By bytes, then by how many images: many of no size are shared out too. */
-function leastLoaded(loads: readonly { readonly bytes: number; readonly images: number }[]): number {
-  let best = 0;
-  for (const [at, load] of loads.entries()) {
-    const other = loads[best];
-    if (other === undefined) break;
-    if (load.bytes < other.bytes || (load.bytes === other.bytes && load.images < other.images)) best = at;
-  }
-  return best;
 }
 
 /** In the order of their names, whatever order they came in. */

@@ -1,32 +1,55 @@
 import { isDigest, parseReference } from '../../spec/index.js';
-import { checkShape } from './check-shape.js';
-import { FormReader, tagList } from './form-reader.js';
+import { checkShape, type Shape } from './check-shape.js';
+import { FormReader, type ReadMirrorFileOptions, tagList } from './form-reader.js';
 import {
   type Connection,
   type ListedTags,
   type MirrorFile,
   type MirrorSource,
   type Selection,
-  type TagRules,
   versionRange,
 } from './mirror-file.js';
-import { SKOPEO_KEYS, SKOPEO_SCHEMA } from './mirror-schema.js';
 import { parseHost } from './transport-name.js';
 import type { YamlPath, YamlText } from './yaml-text.js';
 
-type Empty = '';
+const TEXTS = { type: ['object', 'string'], maxLength: 0, additionalProperties: { type: 'string' } } as const;
 
-interface RawRegistry {
-  readonly images?: Empty | Readonly<Record<string, Empty | readonly (string | number)[]>>;
-  readonly 'images-by-tag-regex'?: Empty | Readonly<Record<string, string>>;
-  readonly 'images-by-semver'?: Empty | Readonly<Record<string, string>>;
-  readonly credentials?:
-    Empty | { readonly username?: string; readonly password?: string; readonly identitytoken?: string };
-  readonly 'tls-verify'?: boolean;
-  readonly 'cert-dir'?: string;
-}
+/** The form that `skopeo sync --src yaml` reads. An empty value is as good as none. */
+const SCHEMA = {
+  type: 'object',
+  additionalProperties: {
+    type: ['object', 'string'],
+    maxLength: 0,
+    additionalProperties: false,
+    properties: {
+      images: {
+        type: ['object', 'string'],
+        maxLength: 0,
+        additionalProperties: {
+          type: ['array', 'string'],
+          maxLength: 0,
+          items: { type: ['string', 'number'] },
+        },
+      },
+      'images-by-tag-regex': TEXTS,
+      'images-by-semver': TEXTS,
+      credentials: {
+        type: ['object', 'string'],
+        maxLength: 0,
+        additionalProperties: false,
+        properties: {
+          username: { type: 'string' },
+          password: { type: 'string' },
+          identitytoken: { type: 'string' },
+        },
+      },
+      'tls-verify': { type: 'boolean' },
+      'cert-dir': { type: 'string' },
+    },
+  },
+} as const;
 
-type RawSkopeo = Readonly<Record<string, Empty | RawRegistry>>;
+type RawRegistry = Exclude<Shape<typeof SCHEMA>[string], string>;
 
 /**
  * Whether a file is what `skopeo sync --src yaml` reads: registries by their hosts, with its keys and no
@@ -41,7 +64,7 @@ export function isSkopeoForm(value: unknown): boolean {
       parseHost(key) !== undefined &&
       typeof inner === 'object' &&
       inner !== null &&
-      Object.keys(inner).some((name) => SKOPEO_KEYS.includes(name)),
+      Object.keys(inner).some((name) => Object.hasOwn(SCHEMA.additionalProperties.properties, name)),
   );
 }
 
@@ -51,13 +74,11 @@ export function isSkopeoForm(value: unknown): boolean {
  * @param o `allPlatforms` is its `--all`: without it the manifest for this machine is copied, not the index
  * @throws {MirrorFileError}
  */
-export function readSkopeoForm(
-  yaml: YamlText,
-  o: { readonly directory: string; readonly now: number; readonly allPlatforms: boolean },
-): MirrorFile {
-  const raw = checkShape(yaml, SKOPEO_SCHEMA) as RawSkopeo;
+export function readSkopeoForm(yaml: YamlText, o: ReadMirrorFileOptions): MirrorFile {
+  const { allPlatforms = false } = o;
+  const raw = checkShape(yaml, SCHEMA);
   const reader = new FormReader(yaml, o);
-  const form = new SkopeoForm(reader, o.allPlatforms);
+  const form = new SkopeoForm(reader, allPlatforms);
   const sources = Object.entries(raw).flatMap(([host, registry]) => form.source(host, registry));
   reader.end();
   const selections = sources.reduce((sum, source) => sum + source.selections.length, 0);
@@ -67,7 +88,7 @@ export function readSkopeoForm(
     sources,
     destinations: [],
     notes: [
-      `${yaml.name} is a file of skopeo sync: took ${selections} repositories of ${sources.length} registries, ${o.allPlatforms ? 'with all their platforms' : 'each image for this platform alone; --all takes all of them'}`,
+      `${yaml.name} is a file of skopeo sync: took ${selections} repositories of ${sources.length} registries, ${allPlatforms ? 'with all their platforms' : 'each image for this platform alone; --all takes all of them'}`,
       ...form.notes,
     ],
     warnings: form.warnings,
@@ -85,7 +106,7 @@ class SkopeoForm {
     this.#allPlatforms = allPlatforms;
   }
 
-  source(key: string, raw: Empty | RawRegistry): MirrorSource | [] {
+  source(key: string, raw: '' | RawRegistry): MirrorSource | [] {
     const host = parseHost(key);
     if (host === undefined) {
       this.#reader.faultAtKey([], key, `${JSON.stringify(key)} is not the host of a registry`);
@@ -128,18 +149,13 @@ class SkopeoForm {
     };
   }
 
-  #listed(key: string, name: string, raw: Empty | readonly (string | number)[]): Selection | [] {
+  #listed(key: string, name: string, raw: '' | readonly (string | number)[]): Selection | [] {
     const where: YamlPath = [key, 'images', name];
-    const all = raw === '' ? [] : raw.map(String);
-    const digests = all.filter(isDigest);
-    const tags = tagList(
-      this.#reader,
-      all.filter((text) => !isDigest(text)),
-      where,
-    );
-    const rules: TagRules =
-      all.length === 0 ? { list: [], listed: { ...EVERYTHING, tests: [] } } : { list: tags };
-    return this.#selection(key, name, where, { tags: rules, digests });
+    if (raw === '' || raw.length === 0) return this.#selection(key, name, where, listed({}));
+    const all = raw.map(String);
+    const tags = all.filter((text) => !isDigest(text));
+    const list = tagList(this.#reader, tags, where);
+    return this.#selection(key, name, where, { tags: { list }, digests: all.filter(isDigest) });
   }
 
   /** skopeo looks for the expression anywhere in the tag. */
@@ -147,10 +163,7 @@ class SkopeoForm {
     const where: YamlPath = [key, 'images-by-tag-regex', name];
     const pattern = this.#reader.pattern(where, text, { anywhere: true });
     if (pattern === undefined) return [];
-    return this.#selection(key, name, where, {
-      tags: { list: [], listed: { ...EVERYTHING, tests: [pattern] } },
-      digests: [],
-    });
+    return this.#selection(key, name, where, listed({ tests: [pattern] }));
   }
 
   /** Its ranges take versions with a hyphen where the range itself has one. */
@@ -161,10 +174,7 @@ class SkopeoForm {
       this.#reader.fault(where, `${JSON.stringify(text)} is not a range of versions that landfall can read`);
       return [];
     }
-    return this.#selection(key, name, where, {
-      tags: { list: [], listed: { ...EVERYTHING, tests: [], range } },
-      digests: [],
-    });
+    return this.#selection(key, name, where, listed({ range }));
   }
 
   #selection(
@@ -190,8 +200,12 @@ class SkopeoForm {
   }
 }
 
-const EVERYTHING: Omit<ListedTags, 'tests'> = { prereleases: true, loose: true, digestTags: true };
+/** The rules that take a repository's tags as skopeo does. */
+function listed(rules: Partial<ListedTags>): Pick<Selection, 'tags' | 'digests'> {
+  const all: ListedTags = { tests: [], prereleases: true, loose: true, digestTags: true };
+  return { tags: { list: [], listed: { ...all, ...rules } }, digests: [] };
+}
 
-function entriesOf<T>(group: Empty | Readonly<Record<string, T>> | undefined): [string, T][] {
+function entriesOf<T>(group: '' | Readonly<Record<string, T>> | undefined): [string, T][] {
   return group === undefined || group === '' ? [] : Object.entries(group);
 }

@@ -120,7 +120,7 @@ export class MirrorFileError extends LandfallError<'INVALID_CONFIG'> {
       hint: first?.hint ?? 'See docs/mirroring.md for what the file may say.',
       details: {
         file: name,
-        ...(first === undefined ? {} : { line: first.at.line, column: first.at.column }),
+        ...first?.at,
         faults: sorted.map((fault) => faultLine(name, fault)),
       },
     });

@@ -78,7 +78,6 @@ const MAX_NODES = 50_000;
 const MAX_TAGS = 20_000;
 const CUT_SHORT = `what is more than ${MAX_LEVELS} levels deep, beyond ${MAX_DOCUMENTS} documents, or beyond ${MAX_DOCUMENT_MIB} MiB of them is not shown`;
 const CONCURRENCY = 8;
-const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'] as const;
 
 interface LoadedManifest {
   /** Undefined where it is not there. */
@@ -194,13 +193,7 @@ class GraphReading {
     for await (const descriptor of boundedReferrers(repository, digest, { signal, tags })) {
       found.push({ descriptor });
     }
-    for (const suffix of COSIGN_SUFFIXES) {
-      const tag = `${algorithmOf(digest)}-${encodedOf(digest)}.${suffix}`;
-      if (tags?.has(tag) === false) continue;
-      const descriptor = await repository.resolve(tag, { signal });
-      if (descriptor !== undefined) found.push({ descriptor, tag });
-    }
-    return found;
+    return [...found, ...(await cosignReferrers(repository, digest, { signal, tags }))];
   }
 
   /** Undefined where it is not known which there are, so that each has to be asked for. */
@@ -344,6 +337,22 @@ export async function* boundedReferrers(
     }
     yield descriptor;
   }
+}
+
+/** What refers to a digest by cosign's scheme of tags. Errors: those of the source. */
+export async function cosignReferrers(
+  source: Pick<SourceRepository, 'resolve'>,
+  subject: Digest,
+  { signal, tags }: ReferrersOptions,
+): Promise<{ descriptor: Descriptor; tag: string }[]> {
+  const found: { descriptor: Descriptor; tag: string }[] = [];
+  for (const suffix of ['sig', 'att', 'sbom']) {
+    const tag = `${algorithmOf(subject)}-${encodedOf(subject)}.${suffix}`;
+    if (tags?.has(tag) === false) continue;
+    const descriptor = await source.resolve(tag, { signal });
+    if (descriptor !== undefined) found.push({ descriptor, tag });
+  }
+  return found;
 }
 
 /** The entries of an index that come along, and those that are left out. */

@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedLimiter } from '../../concurrency/index.js';
 import {
@@ -37,7 +37,7 @@ import type {
   PutOutcome,
   SourceRepository,
 } from './destination.js';
-import { LayoutIndex, namedEntry, namelessEntry, writeWhole } from './layout-index.js';
+import { isThere, LayoutIndex, namedEntry, namelessEntry, writeWhole } from './layout-index.js';
 import { LayoutTransport } from './layout-transport.js';
 import { verifiedContent } from './verified-content.js';
 
@@ -76,7 +76,7 @@ export class LayoutDestination implements DestinationTransport {
   static async open(directory: string, o: Abortable = {}): Promise<LayoutDestination> {
     try {
       await refuseStore(directory);
-      if (!(await exists(join(directory, LAYOUT_FILE)))) await makeLayout(directory, o);
+      if (!(await isThere(join(directory, LAYOUT_FILE)))) await makeLayout(directory, o);
       await sweepTemporaryFiles(directory);
       return new LayoutDestination(directory, await OciLayout.open(directory));
     } catch (error) {
@@ -123,7 +123,7 @@ export class LayoutDestination implements DestinationTransport {
 
 /** Its index is written from its database, which would know nothing of what is put here. */
 async function refuseStore(directory: string): Promise<void> {
-  if (!(await exists(join(directory, DATABASE_FILE)))) return;
+  if (!(await isThere(join(directory, DATABASE_FILE)))) return;
   throw new LandfallError('INVALID_CONFIG', `${directory} is a store, which is not written to as a layout`, {
     hint: `Name the image alone and the store with --root ${directory}, or choose another directory.`,
     details: { path: directory },
@@ -136,7 +136,7 @@ async function makeLayout(directory: string, o: Abortable): Promise<void> {
   await withRootLocked(
     directory,
     async () => {
-      if (await exists(join(directory, LAYOUT_FILE))) return;
+      if (await isThere(join(directory, LAYOUT_FILE))) return;
       const others = (await readdir(directory)).filter(
         (name) => !NOTHING.has(name) && !name.startsWith(TEMPORARY) && name !== BLOBS && name !== INDEX_FILE,
       );
@@ -147,7 +147,7 @@ async function makeLayout(directory: string, o: Abortable): Promise<void> {
         });
       }
       await makeDirectory(join(directory, BLOBS, 'sha256'));
-      if (!(await exists(join(directory, INDEX_FILE)))) {
+      if (!(await isThere(join(directory, INDEX_FILE)))) {
         const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
         await writeWhole(directory, INDEX_FILE, Buffer.from(JSON.stringify(index)));
       }
@@ -155,13 +155,6 @@ async function makeLayout(directory: string, o: Abortable): Promise<void> {
       await writeWhole(directory, LAYOUT_FILE, Buffer.from(JSON.stringify(layout)));
     },
     o,
-  );
-}
-
-function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
   );
 }
 

@@ -175,7 +175,7 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-function isThere(path: string): Promise<boolean> {
+export function isThere(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
     () => false,

@@ -196,10 +196,8 @@ abstract class LayoutRepository {
     throwIfAborted(options.signal);
     const { offset = 0, length, verifiedFirst = false } = options;
     const { content } = this.transport;
-    return await ((verifiedFirst ? content.verified : undefined) ?? content).open(descriptor, {
-      offset,
-      ...(length === undefined ? {} : { length }),
-    });
+    const blobs = (verifiedFirst ? content.verified : undefined) ?? content;
+    return await blobs.open(descriptor, { offset, length });
   }
 
   /** Not only what the index lists, but what that leads to as well; only where it is here. */

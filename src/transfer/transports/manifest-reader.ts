@@ -1,9 +1,10 @@
-import { addAbortSignal } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { KeyedLimiter, Limiter } from '../../concurrency/index.js';
-import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
-import { createDigester, type Descriptor, type Digest, digestOf, parseManifest } from '../../spec/index.js';
+import type { Abortable } from '../../errors.js';
+import { type Descriptor, type Digest, digestOf, parseManifest } from '../../spec/index.js';
 import { manifestLimit, type ManifestOrIndex, refuseLarger } from '../../engine/images/read-manifest.js';
 import { fetchedRight, type SourceRepository } from './destination.js';
+import { readVerifiedContent } from './verified-content.js';
 
 type ManifestSource = Pick<SourceRepository, 'fetch' | 'distrust'>;
 
@@ -30,7 +31,9 @@ export class ManifestReader {
       // Another caller may have read it meanwhile; where that failed, this call reads it.
       const known = here();
       if (known !== undefined) return known;
-      const fetched = (): Promise<Buffer> => readVerified(source, descriptor, signal);
+      refuseLarger(descriptor, manifestLimit(descriptor));
+      const open = (offset = 0): Promise<Readable> => source.fetch(descriptor, { offset, signal });
+      const fetched = (): Promise<Buffer> => readVerifiedContent(descriptor, open, { signal });
       const bytes = await this.#limiter.run(() => fetchedRight(source, descriptor, fetched), { signal });
       this.#keep(digest, bytes);
       return bytes;
@@ -70,46 +73,4 @@ export class ManifestReader {
       this.#keptBytes -= length;
     }
   }
-}
-
-async function readVerified(
-  source: Pick<SourceRepository, 'fetch'>,
-  descriptor: Descriptor,
-  signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  throwIfAborted(signal);
-  const { digest, size } = descriptor;
-  refuseLarger(descriptor, manifestLimit(descriptor));
-  const stream = await source.fetch(descriptor, { signal });
-  const digester = createDigester(digest);
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of signal === undefined ? stream : addAbortSignal(signal, stream)) {
-      // A chunk may be a view on a buffer that its reader uses again.
-      const bytes = Buffer.from(chunk as Uint8Array);
-      length += bytes.length;
-      if (length > size) break;
-      digester.update(bytes);
-      chunks.push(bytes);
-    }
-  } catch (error) {
-    throwIfAborted(signal);
-    throw error;
-  }
-  if (length !== size) {
-    throw new ContentError(
-      'SIZE_MISMATCH',
-      `${digest} should have ${size} bytes, and its source has others`,
-      {
-        details: { digest, expected: size, actual: length },
-      },
-    );
-  }
-  const actual = digester.digest();
-  if (actual === digest) return Buffer.concat(chunks, size);
-  throw new ContentError('DIGEST_MISMATCH', `what should be ${digest} has the digest ${actual}`, {
-    details: { digest, expected: digest, actual },
-    hint: 'The copy at the source is damaged or has been altered; do not use it.',
-  });
 }

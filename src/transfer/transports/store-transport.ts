@@ -217,7 +217,7 @@ export class StoreRepository implements SourceRepository, DestinationRepository 
     await this.transport.lease(descriptor);
     if ((await content.info(descriptor.digest)) === undefined)
       await this.transport.restore(descriptor, { signal });
-    return await content.open(descriptor, { offset, ...(length === undefined ? {} : { length }) });
+    return await content.open(descriptor, { offset, length });
   }
 
   async put(descriptor: Descriptor, open: OpenContent, options: PutOptions = {}): Promise<PutOutcome> {

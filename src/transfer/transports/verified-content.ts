@@ -1,5 +1,5 @@
 import { addAbortSignal } from 'node:stream';
-
+import { buffer } from 'node:stream/consumers';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '../../errors.js';
 import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
 import type { OpenContent } from './destination.js';
@@ -58,9 +58,7 @@ export async function readVerifiedContent(
   open: OpenContent,
   o: VerifiedContentOptions = {},
 ): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of verifiedContent(descriptor, open, o)) chunks.push(chunk);
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+  return await buffer(verifiedContent(descriptor, open, o));
 }
 
 function wrongSize({ digest, size }: Descriptor, actual: number): ContentError {
@@ -75,5 +73,6 @@ function refuseOther(expected: Digest, actual: Digest): void {
   if (actual === expected) return;
   throw new ContentError('DIGEST_MISMATCH', `${expected} reads as ${actual}`, {
     details: { digest: expected, expected, actual },
+    hint: 'The copy at the source is damaged or has been altered; do not use it.',
   });
 }

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { Limiter } from '../../concurrency/index.js';
+import { Limiter, ResultCache } from '../../concurrency/index.js';
 import { type Abortable, ContentError, throwIfAborted, UnpackError } from '../../errors.js';
 import { refuseLarger } from '../../engine/images/read-manifest.js';
 import {
@@ -107,7 +107,7 @@ class VerifyWalk {
   readonly #options: VerifyOptions;
   readonly #limiter: Limiter;
   /** By digest; where repositories differ in what they have, by repository too. */
-  readonly #visited = new Map<string, Promise<void>>();
+  readonly #visited = new ResultCache<string, void>();
   /** Blobs whose bytes were read, from whatever repository. */
   readonly #readings = new Map<string, Promise<void>>();
   readonly #counted = new Set<Digest>();
@@ -128,13 +128,7 @@ class VerifyWalk {
 
   /** Each digest once, whoever names it, in each repository that may lack what others have. */
   async visit(visit: Visit): Promise<void> {
-    const key = keyOf(visit.descriptor, visit.repository);
-    let visiting = this.#visited.get(key);
-    if (visiting === undefined) {
-      visiting = this.#look(visit);
-      this.#visited.set(key, visiting);
-    }
-    await visiting;
+    await this.#visited.get(keyOf(visit.descriptor, visit.repository), () => this.#look(visit));
   }
 
   /**

@@ -3,7 +3,7 @@ import { Ajv } from 'ajv';
 import prettier from 'prettier';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { MIRROR_SCHEMA } from '../../../src/transfer/sync/mirror-schema.js';
+import { MIRROR_SCHEMA } from '../../../src/transfer/sync/landfall-form.js';
 import { read } from './read.js';
 
 const EXAMPLE = readFileSync('docs/mirror.yaml', 'utf8');

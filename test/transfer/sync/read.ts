@@ -1,6 +1,7 @@
 import type { MirrorFile } from '../../../src/transfer/sync/mirror-file.js';
 import { MirrorFileError } from '../../../src/transfer/sync/yaml-text.js';
-import { readMirrorFile, type ReadMirrorFileOptions } from '../../../src/transfer/sync/read-mirror-file.js';
+import type { ReadMirrorFileOptions } from '../../../src/transfer/sync/form-reader.js';
+import { readMirrorFile } from '../../../src/transfer/sync/read-mirror-file.js';
 
 export const NOW: number = Date.parse('2026-01-31T00:00:00Z');
 

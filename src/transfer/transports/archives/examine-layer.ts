@@ -20,7 +20,7 @@ export interface ExaminedLayer {
  */
 export async function examineLayer(
   source: AsyncIterable<Buffer>,
-  o: Abortable & { readonly size: number; readonly algorithm?: Digest | undefined },
+  o: Abortable & { readonly size: number },
 ): Promise<ExaminedLayer> {
   const tap = new TappedSource(source, o);
   const diffs = createDigester('sha256');
@@ -38,8 +38,7 @@ export async function examineLayer(
   }
   await tap.drain();
   const read = tap.result();
-  const isSame = compression === 'none' && read.digest.startsWith('sha256:');
-  return { ...read, compression, diffId: isSame ? read.digest : diffs.digest() };
+  return { ...read, compression, diffId: compression === 'none' ? read.digest : diffs.digest() };
 }
 
 /** Digests what it passes on, and reads on when no other reader does. */
@@ -47,13 +46,12 @@ class TappedSource {
   failed: { readonly error: unknown } | undefined;
   #size = 0;
   readonly #source: AsyncIterator<Buffer>;
-  readonly #digester: ReturnType<typeof createDigester>;
+  readonly #digester = createDigester('sha256');
   readonly #signal: AbortSignal | undefined;
 
-  constructor(source: AsyncIterable<Buffer>, o: Abortable & { readonly algorithm?: Digest | undefined }) {
+  constructor(source: AsyncIterable<Buffer>, { signal }: Abortable) {
     this.#source = source[Symbol.asyncIterator]();
-    this.#digester = createDigester(o.algorithm ?? 'sha256');
-    this.#signal = o.signal;
+    this.#signal = signal;
   }
 
   async *chunks(): AsyncGenerator<Buffer, void, undefined> {

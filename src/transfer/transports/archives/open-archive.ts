@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
 import { type Abortable, SpecError, throwIfAborted } from '../../../errors.js';
@@ -12,6 +11,7 @@ import {
   openArchiveFile,
 } from './archive-file.js';
 import { type Archive, transportOf } from './archive.js';
+import { isThere } from '../layout-index.js';
 import { LayoutTransport } from '../layout-transport.js';
 import { type Declaration, DECLARATION_FILE, parseDeclaration } from '../declaration.js';
 import { DOCKER_MANIFEST, DOCKER_REPOSITORIES, DockerArchive } from './docker-archive.js';
@@ -79,13 +79,6 @@ async function listInstead(name: string): Promise<string | undefined> {
   const list = `${name}${PARTS_SUFFIX}`;
   const [whole, split] = await Promise.all([isThere(name), isThere(list)]);
   return split && !whole ? list : undefined;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function compressionOf(file: ArchiveFile): Promise<string> {

@@ -33,8 +33,14 @@ export async function spoolArchive(source: AsyncIterable<Buffer>, o: SpoolOption
     const handle = await open(path, 'wx+', 0o600);
     try {
       await rm(path, { force: true });
-      const taken = new CountedSource(source);
-      const { chunks } = await decompress(taken.chunks(), {
+      let taken = 0;
+      const counted = async function* (): AsyncGenerator<Buffer, void, undefined> {
+        for await (const chunk of source) {
+          taken += chunk.length;
+          yield chunk;
+        }
+      };
+      const { chunks } = await decompress(counted(), {
         // What an archive may grow to is looked at below: how much there is of it compressed is not known
         // before its end.
         limits: { layerBytes: Infinity, compressionRatio: Infinity },
@@ -44,7 +50,7 @@ export async function spoolArchive(source: AsyncIterable<Buffer>, o: SpoolOption
       for await (const chunk of chunks) {
         throwIfAborted(signal);
         size += chunk.length;
-        refuseBomb(size, taken.bytes, { location, limits });
+        refuseBomb(size, taken, { location, limits });
         await handle.writeFile(chunk);
       }
       return new OpenedFile(handle, location, { size, isRegular: true });
@@ -70,21 +76,5 @@ function refuseBomb(
       location,
       `it is more than ${LIMITS.compressionRatio} times as large as it is compressed`,
     );
-  }
-}
-
-class CountedSource {
-  bytes = 0;
-  readonly #source: AsyncIterable<Buffer>;
-
-  constructor(source: AsyncIterable<Buffer>) {
-    this.#source = source;
-  }
-
-  async *chunks(): AsyncGenerator<Buffer, void, undefined> {
-    for await (const chunk of this.#source) {
-      this.bytes += chunk.length;
-      yield chunk;
-    }
   }
 }
