@@ -21,7 +21,7 @@ import {
   type RequestHeaders,
 } from '../http/answer.js';
 import type { Route } from '../http/route.js';
-import { blobsOf, type ServeSource } from './serve-source.js';
+import type { ServeSource } from './serve-source.js';
 
 /**
  * A manifest or an index, by tag or by digest (distribution-spec: Pulling manifests). It is what the name
@@ -61,7 +61,7 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
     if ((await source.tags(repository)) !== undefined) throw unknown('the tag is not known');
     throw noRepository(repository);
   }
-  const found = await readSmallBlob(manifestsOf(source, repository), target.digest);
+  const found = await readSmallBlob(source.blobs, target.digest);
   if (found === undefined) throw unknown(`there is no manifest ${target.digest} here`);
   return { digest: target.digest, mediaType: target.mediaType, bytes: found.bytes };
 }
@@ -71,7 +71,7 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
  * would otherwise get some type made up for it.
  */
 async function byDigest(source: ServeSource, repository: string, digest: Digest): Promise<FoundManifest> {
-  const found = await readManifestBytes(manifestsOf(source, repository), digest);
+  const found = await readManifestBytes(source.blobs, digest);
   const missing = unknown(`there is no manifest ${digest} here`);
   if (found === undefined || (await source.isWithheld?.(repository, found.info)) === true) throw missing;
   if ((await source.hasManifest?.(repository, found.info)) === false) throw missing;
@@ -79,11 +79,6 @@ async function byDigest(source: ServeSource, repository: string, digest: Digest)
   const described = await source.mediaTypeOf?.(digest);
   const known = described !== undefined && (isIndexType(described) || isManifestType(described));
   return { digest, bytes: found.bytes, mediaType: known ? described : found.mediaType };
-}
-
-/** A discarded blob is never a manifest, and is not fetched back for a request for one. */
-function manifestsOf(source: ServeSource, repository: string): BlobProvider {
-  return source.blobsOf?.(repository) ?? source.blobs;
 }
 
 function unknown(message: string): RegistryFault {
@@ -190,7 +185,7 @@ export async function answerBlob(
   { repository, digest }: Extract<Route, { kind: 'blob' }>,
   request: RequestHeaders,
 ): Promise<Answer> {
-  const blobs = blobsOf(source, repository);
+  const blobs = source.restoring ?? source.blobs;
   const info = await blobs.info(digest);
   if (info === undefined || (await source.isWithheld?.(repository, info)) === true) {
     throw new RegistryFault(404, 'BLOB_UNKNOWN', `there is no blob ${digest} here`);
