@@ -12,7 +12,7 @@ import {
   createRegistryServer,
   Htpasswd,
   LayoutSource,
-  MirrorPage,
+  mirrorPage,
   type Page,
   PullThrough,
   type RegistryServer,
@@ -234,16 +234,12 @@ export function storePage(store: Store, secure: boolean): Page {
   const { database, manifests, catalog: images, content, additional } = store;
   const known = [manifests, ...additional.map((other) => other.manifests)];
   const catalogue = new StoreCatalogue({ database, documents: known, images, content });
-  return pageOf(new MirrorPage({ catalogue, blobs: content, secure }));
+  return mirrorPage({ catalogue, blobs: content, secure });
 }
 
 /** The pages of a source that has no database, such as a layout. */
 export function sourcePage(source: ServeSource, secure: boolean): Page {
-  return pageOf(new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure }));
-}
-
-function pageOf(page: MirrorPage): Page {
-  return (path, request) => page.answer(path, request);
+  return mirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure });
 }
 
 /** A client of this server is not left waiting for longer by an upstream that asks for it, in ms. */

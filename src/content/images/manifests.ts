@@ -33,7 +33,7 @@ export interface ManifestInfo {
   /** What a referrer refers to; also what a signature is for that refers to it by its tag alone. */
   readonly subject?: Digest | undefined;
   /** Of an image manifest whose config is known, as text. */
-  readonly platform?: string;
+  readonly platform?: string | undefined;
   /** The digest of an image manifest's config. */
   readonly imageId?: Digest;
   /** In the manifest's order: config and then layers, or the entries of an index. */

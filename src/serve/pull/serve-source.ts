@@ -1,4 +1,4 @@
-import type { BlobInfo, BlobProvider } from '../../content/index.js';
+import type { BlobProvider } from '../../content/index.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 
 /**
@@ -39,9 +39,9 @@ export interface ServeSource {
    * Whether what is here was deleted from a repository, which is to answer as if it were gone; absent where
    * nothing can be.
    */
-  readonly isWithheld?: ((repository: string, blob: BlobInfo) => Promise<boolean>) | undefined;
+  readonly isWithheld?: ((repository: string, blob: Digest) => Promise<boolean>) | undefined;
   /** Whether a manifest that is here is one of a repository's; absent where all are every repository's. */
-  readonly hasManifest?: ((repository: string, manifest: BlobInfo) => Promise<boolean>) | undefined;
+  readonly hasManifest?: ((repository: string, manifest: Digest) => Promise<boolean>) | undefined;
   /**
    * The media type that a manifest was described or pushed with; undefined where that is not known, and its
    * body has to say.
