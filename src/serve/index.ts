@@ -5,7 +5,7 @@ export { TlsFiles, type TlsFilesOptions, type TlsIdentity } from './access/tls-f
 export type { Answer, Page, PageRequest } from './http/answer.js';
 export { accessFields, accessLine, type ServedRequest } from './observe/access-line.js';
 export { ServeMetrics } from './observe/serve-metrics.js';
-export { MirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
+export { mirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
 export { type CatalogueSource, SourceCatalogue, StoreCatalogue } from './page/store-catalogue.js';
 export {
   DEFAULT_PULL_THROUGH_TTL_MS,

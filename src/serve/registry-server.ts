@@ -145,25 +145,21 @@ async function listen(
   return { address, port, host: isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}` };
 }
 
+/** The reason and the remedy, by the code of the system. */
+const LISTEN_FAULTS: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
+  EADDRINUSE: ['the port is taken', 'Listen on another port, or on port 0 to take a free one.'],
+  EACCES: ['ports below 1024 need more rights', 'Listen on a port above 1023.'],
+};
+const OTHER_FAULT = [
+  'it is not an address of this machine',
+  'Listen on 127.0.0.1, or on 0.0.0.0 for all addresses.',
+] as const;
+
 function listenError(cause: unknown, at: { readonly host: string; readonly port: number }): LandfallError {
-  const message = `cannot listen on ${at.host}, port ${at.port}`;
-  switch (systemCode(cause)) {
-    case 'EADDRINUSE':
-      return new LandfallError('IN_USE', `${message}: the port is taken`, {
-        cause,
-        hint: 'Listen on another port, or on port 0 to take a free one.',
-      });
-    case 'EACCES':
-      return new LandfallError('INVALID_CONFIG', `${message}: ports below 1024 need more rights`, {
-        cause,
-        hint: 'Listen on a port above 1023.',
-      });
-    default:
-      return new LandfallError('INVALID_CONFIG', `${message}: it is not an address of this machine`, {
-        cause,
-        hint: 'Listen on 127.0.0.1, or on 0.0.0.0 for all addresses.',
-      });
-  }
+  const system = systemCode(cause) ?? '';
+  const [reason, hint] = LISTEN_FAULTS[system] ?? OTHER_FAULT;
+  const code = system === 'EADDRINUSE' ? 'IN_USE' : 'INVALID_CONFIG';
+  return new LandfallError(code, `cannot listen on ${at.host}, port ${at.port}: ${reason}`, { cause, hint });
 }
 
 async function close(server: Server | TlsServer, graceMs: number): Promise<void> {

@@ -18,12 +18,15 @@ import {
   answerReferrers,
   answerTags,
 } from './pull/answer-pull.js';
+import type { PullThrough } from './pull-through/pull-through.js';
 import type { ServeSource } from './pull/serve-source.js';
 import { answerPush, PUSH_METHODS } from './push/answer-push.js';
 import type { ServeTarget } from './push/serve-target.js';
 
 export interface RegistryServerOptions {
   readonly source: ServeSource;
+  /** Brings here what the source lacks of its upstreams; without it, what is not here is not found. */
+  readonly pullThrough?: Pick<PullThrough, 'forRequest'> | undefined;
   /** Where pushes and deletions go; without one the registry is read-only. */
   readonly target?: ServeTarget | undefined;
   /** The pages for people, outside of `/v2/`; without it there are none. */
@@ -192,15 +195,10 @@ class Exchange {
 /** The error for the client. An unexpected one stays here: its message may hold paths of this machine. */
 function faultOf(error: unknown): RegistryFault {
   if (error instanceof RegistryFault) return error;
-  if (isLandfallError(error)) {
-    switch (error.code) {
-      case 'BLOB_NOT_FOUND':
-        return new RegistryFault(404, 'BLOB_UNKNOWN', 'the content is no longer here');
-      case 'NO_SPACE':
-        return new RegistryFault(507, 'UNKNOWN', 'the registry has no space left');
-      default:
-    }
-  }
+  const code = isLandfallError(error) ? error.code : undefined;
+  if (code === 'BLOB_NOT_FOUND')
+    return new RegistryFault(404, 'BLOB_UNKNOWN', 'the content is no longer here');
+  if (code === 'NO_SPACE') return new RegistryFault(507, 'UNKNOWN', 'the registry has no space left');
   return new RegistryFault(500, 'UNKNOWN', 'the registry failed to use its store');
 }
 
@@ -248,23 +246,15 @@ async function sendFile(
       if (length === 0) break;
       onBytes(length);
       inUse = true;
-      await write(response, buffer.subarray(0, length));
+      await untilDone(response, (done) => response.write(buffer.subarray(0, length), done));
       inUse = false;
     }
-    await end(response);
+    await untilDone(response, (done) => response.end(done));
   } finally {
     file.destroy();
     // What a broken connection has not written may still be looked at.
     if (!inUse && spare.length < MOST_SPARE) spare.push(buffer);
   }
-}
-
-function write(response: ServerResponse, chunk: Buffer): Promise<void> {
-  return untilDone(response, (done) => response.write(chunk, done));
-}
-
-function end(response: ServerResponse): Promise<void> {
-  return untilDone(response, (done) => response.end(done));
 }
 
 /** Resolves when the connection has taken what was given to it; rejects when it ends before. */
@@ -281,8 +271,8 @@ function untilDone(
     response.once('close', gone);
     give((error) => {
       response.off('close', gone);
-      if (error === undefined || error === null) resolve();
-      else reject(error);
+      if (error) reject(error);
+      else resolve();
     });
   });
 }
@@ -297,7 +287,7 @@ async function answerRequest(serving: Serving, request: IncomingMessage): Promis
   const { source, target } = serving;
   if (isReading(method)) {
     const route = parseRoute(url);
-    const brought = await source.forRequest?.(route, request.headers);
+    const brought = await serving.pullThrough?.forRequest(route, request.headers);
     const answer = await read({ ...serving, source: brought?.source ?? source }, request, method, route);
     const namespace = 'ns' in route ? { 'OCI-Namespace': route.ns } : {};
     return { ...answer, headers: { ...answer.headers, ...namespace, ...brought?.headers } };
@@ -326,12 +316,10 @@ async function read(
       if (answer === undefined) throw noEndpoint();
       return answer;
     }
-    case 'base':
-      return {
-        status: 200,
-        headers: { 'Content-Type': 'application/json', 'Content-Length': 2 },
-        body: '{}',
-      };
+    case 'base': {
+      const base = { 'Content-Type': 'application/json', 'Content-Length': 2 };
+      return { status: 200, headers: base, body: '{}' };
+    }
     case 'catalog':
       return answerCatalog(source, route);
     case 'tags':

@@ -12,7 +12,7 @@ import {
   createRegistryServer,
   Htpasswd,
   LayoutSource,
-  MirrorPage,
+  mirrorPage,
   type Page,
   PullThrough,
   type RegistryServer,
@@ -69,12 +69,12 @@ export async function serveCommand(
       plan.pullThrough === undefined
         ? undefined
         : await openPullThrough(plan.pullThrough, { store, local }, context);
-    const source = mirror?.source ?? local;
     const page = storePage(store, access.tls !== undefined);
     const target = plan.writable ? new StoreTarget(store) : undefined;
     const stopExpiring = target?.expireUploads((error) => context.log.warn(messageOf(error)));
     try {
-      return await serveUntilAborted({ source, target, page, what: store.root, plan, access }, context);
+      const served = { source: local, pullThrough: mirror?.source, target, page, what: store.root };
+      return await serveUntilAborted({ ...served, plan, access }, context);
     } finally {
       stopExpiring?.();
     }
@@ -93,6 +93,7 @@ async function openSource(name: string): Promise<{ directory: string; layout: Oc
 
 interface Served {
   readonly source: ServeSource;
+  readonly pullThrough?: PullThrough | undefined;
   readonly target?: ServeTarget | undefined;
   readonly page?: Page | undefined;
   /** Path of what is served. */
@@ -102,12 +103,13 @@ interface Served {
 }
 
 async function serveUntilAborted(served: Served, context: CommandContext): CommandResult {
-  const { source, target, page, what, plan, access } = served;
+  const { source, pullThrough, target, page, what, plan, access } = served;
   const { signal, log } = context;
   const metrics = plan.metricsAt === undefined ? undefined : new ServeMetrics({ version: version() });
   const emit = requestLogger(log);
   const server = createRegistryServer({
     source,
+    pullThrough,
     target,
     page,
     access: access.access,
@@ -117,7 +119,7 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
       metrics?.count(request);
       emit(request);
     },
-    ...(metrics === undefined ? {} : { onSent: (bytes) => metrics.sent(bytes) }),
+    onSent: metrics && ((bytes) => metrics.sent(bytes)),
   });
   access.follow(server);
   const { address, port, host } = await server.listen(plan.at);
@@ -128,7 +130,7 @@ async function serveUntilAborted(served: Served, context: CommandContext): Comma
         : await MetricsServer.listen({ ...plan.metricsAt, metrics });
     metrics?.follow({
       requests: () => server.requestsInFlight,
-      ...(target === undefined ? {} : { uploads: () => target.uploads.inFlight }),
+      uploads: target && (() => target.uploads.inFlight),
     });
     const url = `${access.tls === undefined ? 'http' : 'https'}://${host}`;
     const metricsUrl = observed && `http://${observed.address}/metrics`;
@@ -232,16 +234,12 @@ export function storePage(store: Store, secure: boolean): Page {
   const { database, manifests, catalog: images, content, additional } = store;
   const known = [manifests, ...additional.map((other) => other.manifests)];
   const catalogue = new StoreCatalogue({ database, documents: known, images, content });
-  return pageOf(new MirrorPage({ catalogue, blobs: content, secure }));
+  return mirrorPage({ catalogue, blobs: content, secure });
 }
 
 /** The pages of a source that has no database, such as a layout. */
 export function sourcePage(source: ServeSource, secure: boolean): Page {
-  return pageOf(new MirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure }));
-}
-
-function pageOf(page: MirrorPage): Page {
-  return (path, request) => page.answer(path, request);
+  return mirrorPage({ catalogue: new SourceCatalogue(source), blobs: source.blobs, secure });
 }
 
 /** A client of this server is not left waiting for longer by an upstream that asks for it, in ms. */

@@ -7,7 +7,7 @@ export type LineSink = (text: string) => void;
 const MARKS = { warn: 'warning: ', info: '', debug: 'debug: ' } as const;
 
 /** The fields of a line, for programs that read it. */
-export type LogFields = Readonly<Record<string, string | number>>;
+export type LogFields = Readonly<Record<string, string | number | undefined>>;
 
 /**
  * Everything that goes to standard error passes here, so that a line never tears the progress bars: while

@@ -28,8 +28,6 @@ export interface ServedRequest {
   readonly error?: unknown;
 }
 
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-
 /**
  * A request in the combined log format of web servers, with the milliseconds that it took at the end.
  * Credentials in a URL are taken out.
@@ -52,28 +50,27 @@ export function accessLine(request: ServedRequest): string {
 }
 
 /** The same for programs. */
-export function accessFields(request: ServedRequest): Readonly<Record<string, string | number>> {
-  const { method, path, status, bytes, receivedBytes, client, user, userAgent, referer, durationMs } =
-    request;
+export function accessFields(request: ServedRequest): Readonly<Record<string, string | number | undefined>> {
+  const { client, user, method, status, bytes, receivedBytes, userAgent, referer } = request;
   return {
     client,
-    ...(user === undefined ? {} : { user }),
+    user,
     method,
-    path: withoutCredentials(path),
+    path: withoutCredentials(request.path),
     status,
     bytes,
     receivedBytes,
-    durationMs: Math.round(durationMs),
-    ...(userAgent === undefined ? {} : { userAgent }),
-    ...(referer === undefined ? {} : { referer: withoutCredentials(referer) }),
+    durationMs: Math.round(request.durationMs),
+    userAgent,
+    referer: referer && withoutCredentials(referer),
   };
 }
 
 /** `10/Oct/2000:13:55:36 +0000`, in UTC. */
 function timeOf(date: Date): string {
-  const [day, time] = [date.getUTCDate(), date.toISOString().slice(11, 19)];
-  const month = MONTHS[date.getUTCMonth()] ?? '';
-  return `${String(day).padStart(2, '0')}/${month}/${date.getUTCFullYear()}:${time} +0000`;
+  // `Tue, 10 Oct 2000 13:55:36 GMT`
+  const [, day = '', month = '', year = '', time = ''] = date.toUTCString().split(' ');
+  return `${day}/${month}/${year}:${time} +0000`;
 }
 
 function quoted(text: string): string {

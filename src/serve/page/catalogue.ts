@@ -28,6 +28,8 @@ export interface CatalogueReferrer {
   readonly type: string;
 }
 
+export type DescribedReferrer = Omit<CatalogueReferrer, 'digest'>;
+
 /** An image of the mirror, as the catalogue shows it. */
 export interface CatalogueImage extends NamedImage {
   readonly reference: Reference;
@@ -58,7 +60,7 @@ export interface CatalogueParts {
   /** Of all documents that are here. */
   readonly documents: ReadonlyMap<Digest, ManifestInfo>;
   /** The kind of a referrer; undefined where it is not known. */
-  readonly describe: (digest: Digest) => Promise<{ kind: ReferrerKind; type: string } | undefined>;
+  readonly describe: (digest: Digest) => Promise<DescribedReferrer | undefined>;
 }
 
 /** So many referrers are read at once, which are small documents. */

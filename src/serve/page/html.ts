@@ -136,8 +136,8 @@ export function formatAge(then: Date, now: Date): string {
 }
 
 /** `1 tag`, `2 tags` */
-export function countOf(count: number, noun: string, plural = `${noun}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? noun : plural}`;
+export function countOf(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Where the page of an image lies. @param name canonical */

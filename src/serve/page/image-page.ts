@@ -2,11 +2,9 @@ import { type BlobProvider, readManifestBlob } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
-  formatPlatform,
   type ImageConfig,
   type ImageManifest,
   LIMITS,
-  platformOf,
   shortDigest,
 } from '../../spec/index.js';
 import { type CatalogueImage, type CatalogueReferrer, compare } from './catalogue.js';
@@ -26,7 +24,7 @@ import {
 } from './html.js';
 import { crumbs, referrerBadges } from './list-page.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
-import { readConfig } from './store-catalogue.js';
+import { readConfig, runsOn } from './store-catalogue.js';
 
 export interface ImagePageOptions {
   readonly image: CatalogueImage;
@@ -229,10 +227,7 @@ export async function readDetails(
       for (const child of document.manifests) await collect(child, depth + 1);
     } else if (document !== undefined) {
       const config = await readConfig(blobs, document.config);
-      const platform = config === undefined ? undefined : platformOf(config);
-      const runs = platform !== undefined && platform.os !== '' && platform.os !== 'unknown';
-      const text = runs ? formatPlatform(platform) : undefined;
-      found.push({ digest, platform: text, manifest: document, config });
+      found.push({ digest, platform: runsOn(config), manifest: document, config });
     }
   };
   await collect(target, 0);

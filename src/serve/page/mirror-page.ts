@@ -1,5 +1,5 @@
 import type { BlobProvider } from '../../content/index.js';
-import type { Answer, PageRequest } from '../http/answer.js';
+import type { Page } from '../http/answer.js';
 import { html, type Html, nameInPath } from './html.js';
 import { imagePage, readDetails } from './image-page.js';
 import { catalogueSummary, homePage, readListQuery, repositoryPage } from './list-page.js';
@@ -18,23 +18,15 @@ export interface MirrorPageOptions {
 }
 
 /**
- * The pages for people: all images, one repository, one image. They are made of what the catalogue knows, of
- * which one look is enough while nothing changes; the page of an image reads its manifests and configs, and
- * never a layer.
+ * The pages for people: all images, one repository, one image. They are made of the catalogue, of which one
+ * look is enough while nothing changes; the page of an image reads its manifests and configs, and never a
+ * layer.
  */
-export class MirrorPage {
-  readonly #options: MirrorPageOptions;
-
-  constructor(options: MirrorPageOptions) {
-    this.#options = options;
-  }
-
-  /** Undefined where no page lies at a path. See `Page` of the server. */
-  async answer(path: string, { query, headers }: PageRequest): Promise<Answer | undefined> {
+export function mirrorPage({ catalogue: source, blobs, secure, now = clock }: MirrorPageOptions): Page {
+  return async (path, { query, headers }) => {
     const repository = nameInPath(path, '/repositories/');
     const name = nameInPath(path, '/images/');
     if (path !== '/' && repository === undefined && name === undefined) return undefined;
-    const { catalogue: source, blobs, secure, now = () => new Date() } = this.#options;
     const catalogue = await source.catalogue();
     const address = serverAddress(headers.host, secure);
     const options = { catalogue, query: readListQuery(query), address, now: now() };
@@ -49,7 +41,11 @@ export class MirrorPage {
     const info = catalogueSummary(catalogue);
     if (main === undefined) return pageAnswer({ info, ...NOTHING, status: 404 }, headers);
     return pageAnswer({ info, title: repository ?? image?.familiar ?? '', main }, headers);
-  }
+  };
+}
+
+function clock(): Date {
+  return new Date();
 }
 
 const NOTHING = {

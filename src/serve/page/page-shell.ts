@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Answer, etagOf, isNotModified, type RequestHeaders } from '../http/answer.js';
-import { type Html, html, Html as Markup } from './html.js';
+import { Html, html } from './html.js';
 
 /**
  * The little that a page does beyond links and a form: filters what it shows while a user types, copies
@@ -193,8 +193,8 @@ const LOGO = html`<svg viewBox="0 0 24 24" aria-hidden="true" focusable="false">
 </svg>`;
 
 /** Not in the template of the page, since their digests are of each character between the tags. */
-const STYLE = new Markup(`<style>${PAGE_STYLE}</style>`);
-const SCRIPT = new Markup(`<script>${PAGE_SCRIPT}</script>`);
+const STYLE = new Html(`<style>${PAGE_STYLE}</style>`);
+const SCRIPT = new Html(`<script>${PAGE_SCRIPT}</script>`);
 
 /**
  * What a page may load and do: nothing from anywhere, and of script and style what was written here, by its
@@ -210,7 +210,7 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-const HEADERS: Readonly<Record<string, string>> = {
+const HEADERS = {
   'Content-Type': 'text/html; charset=utf-8',
   'Content-Security-Policy': POLICY,
   'X-Content-Type-Options': 'nosniff',
@@ -240,7 +240,7 @@ function documentOf({ title, info, main }: PageShell): Html {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>${title === '' ? '' : `${title} · `}Image mirror</title>
-        <link rel="icon" href="${new Markup(ICON)}" />
+        <link rel="icon" href="${new Html(ICON)}" />
         ${STYLE}
       </head>
       <body>

@@ -7,18 +7,18 @@ import {
   readManifestBlob,
   ReferrerFinder,
 } from '../../content/index.js';
+import { infoOf } from '../../engine/images/image.js';
 import { isLandfallError } from '../../errors.js';
-import { integerOf, type MetadataDatabase, optionalIntegerOf } from '../../metadata/index.js';
+import type { MetadataDatabase } from '../../metadata/index.js';
 import {
-  childrenOf,
   type Descriptor,
   type Digest,
   formatPlatform,
   type ImageConfig,
-  type ImageManifest,
   isConfigType,
   isIndexType,
   isManifestType,
+  isRunnablePlatform,
   LIMITS,
   parseImageConfig,
   platformOf,
@@ -26,9 +26,9 @@ import {
 import type { ServeSource } from '../pull/serve-source.js';
 import {
   type Catalogue,
+  type DescribedReferrer,
   makeCatalogue,
   type NamedImage,
-  type ReferrerKind,
   referrerKind,
 } from './catalogue.js';
 
@@ -64,7 +64,7 @@ export class StoreCatalogue implements CatalogueSource {
   readonly #options: StoreCatalogueOptions;
   readonly #finder: ReferrerFinder;
   /** What referrers are does not change. */
-  readonly #described = new Map<Digest, { kind: ReferrerKind; type: string }>();
+  readonly #described = new Map<Digest, DescribedReferrer>();
   #made: { readonly version: string; readonly catalogue: Promise<Catalogue> } | undefined;
   /** Until then what was made is good enough: making it holds up all else that the process does. */
   #restUntil = Number.NEGATIVE_INFINITY;
@@ -90,14 +90,7 @@ export class StoreCatalogue implements CatalogueSource {
   }
 
   async #version(): Promise<string> {
-    const row = await this.#options.database.get(VERSION);
-    if (row === undefined) return '';
-    return [
-      integerOf(row, 'images'),
-      optionalIntegerOf(row, 'updated'),
-      integerOf(row, 'documents'),
-      optionalIntegerOf(row, 'last'),
-    ].join(' ');
+    return JSON.stringify(await this.#options.database.get(VERSION));
   }
 
   async #make(): Promise<Catalogue> {
@@ -119,19 +112,14 @@ export class StoreCatalogue implements CatalogueSource {
     return this.#options.now?.() ?? performance.now();
   }
 
-  async #describe(digest: Digest): Promise<{ kind: ReferrerKind; type: string } | undefined> {
-    const known = this.#described.get(digest);
-    if (known !== undefined) return known;
-    const described = await describe(this.#finder, digest);
-    if (described !== undefined) this.#described.set(digest, described);
-    return described;
+  async #describe(digest: Digest): Promise<DescribedReferrer | undefined> {
+    const known = this.#described.get(digest) ?? (await describe(this.#finder, digest));
+    if (known !== undefined) this.#described.set(digest, known);
+    return known;
   }
 }
 
-async function describe(
-  finder: ReferrerFinder,
-  digest: Digest,
-): Promise<{ kind: ReferrerKind; type: string } | undefined> {
+async function describe(finder: ReferrerFinder, digest: Digest): Promise<DescribedReferrer | undefined> {
   const type = (await finder.describe(digest))?.artifactType;
   return type === undefined ? undefined : { kind: referrerKind(type), type };
 }
@@ -195,28 +183,17 @@ export class SourceCatalogue implements CatalogueSource {
     const found = await readManifestBlob(this.#source.blobs, digest, mediaType);
     if (found === undefined) return;
     const { manifest: document } = found;
-    const platform = document.kind === 'index' ? undefined : await platformIn(this.#source.blobs, document);
-    const subject = document.subject?.digest;
-    this.#info.set(digest, {
-      digest,
-      mediaType,
-      ...(subject === undefined ? {} : { subject }),
-      ...(platform === undefined ? {} : { platform }),
-      children: childrenOf(document).map((child) => ({ digest: child.digest, size: child.size })),
-      chainIds: [],
-    });
+    const config =
+      document.kind === 'index' ? undefined : await readConfig(this.#source.blobs, document.config);
+    this.#info.set(digest, { ...infoOf(descriptor, document), platform: runsOn(config) });
     if (document.kind === 'index') for (const child of document.manifests) await this.#read(child, depth + 1);
   }
 }
 
-/** Undefined for an artifact. */
-async function platformIn(blobs: BlobProvider, { config }: ImageManifest): Promise<string | undefined> {
-  const found = await readConfig(blobs, config);
-  const platform = found === undefined ? undefined : platformOf(found);
-  if (platform === undefined || platform.os === 'unknown' || platform.architecture === 'unknown') {
-    return undefined;
-  }
-  return formatPlatform(platform);
+/** The platform of a config, as text; undefined for an artifact, and for what is not for running. */
+export function runsOn(config: ImageConfig | undefined): string | undefined {
+  const platform = config && platformOf(config);
+  return platform !== undefined && isRunnablePlatform(platform) ? formatPlatform(platform) : undefined;
 }
 
 /** Reads the config of an image; undefined where it is not here, or is not an image's. */

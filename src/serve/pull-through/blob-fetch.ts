@@ -1,14 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import type {
-  BlobInfo,
-  BlobProvider,
-  ByteRange,
-  ContentStore,
-  IngestWriter,
-  LeaseStore,
-} from '../../content/index.js';
+import type { ByteRange, ContentStore, IngestWriter, LeaseStore } from '../../content/index.js';
 import { arrivedIn, downloadBlob } from '../../engine/pull/blob-download.js';
 import { type BudgetShare, PullBudget } from '../../engine/pull/pull-budget.js';
 import type { StoreParts } from '../../engine/store.js';
@@ -372,64 +365,6 @@ export class BlobFetches {
   async close(): Promise<void> {
     for (const blobFetch of this.#running) blobFetch.stop();
     await Promise.allSettled([...this.#running].map(({ done }) => done));
-  }
-}
-
-export interface UpstreamBlobsOptions {
-  /** What is here. */
-  readonly blobs: BlobProvider;
-  readonly fetches: BlobFetches;
-  /** `registry/repository` that what is not here is brought from. */
-  readonly repository: string;
-  /** Describes a blob that is not here; undefined where the upstream does not have it. */
-  readonly describe: (digest: Digest) => Promise<Descriptor | undefined>;
-}
-
-/** The blobs of one repository: those that are here, and those that are at its upstream. */
-export class UpstreamBlobs implements BlobProvider {
-  readonly #options: UpstreamBlobsOptions;
-  /** What was found for one request, which looks before it opens. */
-  readonly #described = new Map<Digest, Descriptor>();
-
-  constructor(options: UpstreamBlobsOptions) {
-    this.#options = options;
-  }
-
-  async info(digest: Digest): Promise<BlobInfo | undefined> {
-    const here = await this.#options.blobs.info(digest);
-    if (here !== undefined) return here;
-    const descriptor = await this.#describe(digest);
-    return descriptor === undefined
-      ? undefined
-      : { digest, size: descriptor.size, createdAt: new Date(), labels: {} };
-  }
-
-  async open(descriptor: Descriptor, range?: ByteRange): Promise<Readable> {
-    const { blobs, fetches, repository } = this.#options;
-    const { digest } = descriptor;
-    if ((await blobs.info(digest)) !== undefined) return await blobs.open(descriptor, range);
-    const known = (await this.#describe(digest)) ?? descriptor;
-    try {
-      return await fetches.join(known, repository).open(range);
-    } catch (error) {
-      throw upstreamFault(error, 'BLOB_UNKNOWN');
-    }
-  }
-
-  path(digest: Digest): Promise<string> {
-    return this.#options.blobs.path(digest);
-  }
-
-  async #describe(digest: Digest): Promise<Descriptor | undefined> {
-    const known = this.#described.get(digest);
-    if (known !== undefined) return known;
-    try {
-      const descriptor = await this.#options.describe(digest);
-      if (descriptor !== undefined) this.#described.set(digest, descriptor);
-      return descriptor;
-    } catch (error) {
-      throw upstreamFault(error, 'BLOB_UNKNOWN');
-    }
   }
 }
 

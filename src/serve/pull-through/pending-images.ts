@@ -12,11 +12,6 @@ import {
 } from '../../spec/index.js';
 import type { BlobFetches } from './blob-fetch.js';
 
-export type PendingStore = Pick<
-  StoreParts,
-  'root' | 'content' | 'discarded' | 'manifests' | 'database' | 'images' | 'leases'
->;
-
 /** What leads to a manifest: the target that gets the name once the manifest is whole. */
 interface Root {
   readonly target: Descriptor;
@@ -26,20 +21,12 @@ interface Root {
 
 type Roots = ReadonlyMap<string, Root>;
 
-/** A manifest that was asked for and is not whole. */
-interface PendingImage {
+/** A manifest that is not whole, or an index that leads to manifests which may not have been asked for yet. */
+interface Pending<M = ImageManifest | ImageIndex> {
   readonly descriptor: Descriptor;
-  readonly manifest: ImageManifest;
+  readonly manifest: M;
   /** `registry/repository` */
   readonly repository: string;
-}
-
-/** A manifest, or an index that leads to manifests which may not have been asked for yet. */
-interface Pending {
-  readonly descriptor: Descriptor;
-  /** Undefined for an index. */
-  readonly image: PendingImage | undefined;
-  readonly children: readonly Descriptor[];
   readonly roots: Map<string, Root>;
   readonly lease: Lease;
   usedAt: number;
@@ -55,25 +42,25 @@ const MOST = 20_000;
  * what has come.
  */
 export class PendingImages {
-  readonly #store: PendingStore;
+  readonly #store: StoreParts;
   readonly #pending = new Map<Digest, Pending>();
   /** Which of them list a blob or a manifest. */
   readonly #listing = new Map<Digest, Set<Pending>>();
   /** One change at a time, so that none is made of what another one is changing. */
   readonly #changes = new Limiter(1);
 
-  constructor(store: PendingStore) {
+  constructor(store: StoreParts) {
     this.#store = store;
   }
 
   /** What a blob is said to be by a manifest that waits for it. */
   blob(digest: Digest): Descriptor | undefined {
-    return this.#listed(digest, ({ image }) => image !== undefined);
+    return listedBy(this.waitingFor(digest)[0], digest);
   }
 
   /** The descriptor of a manifest in an index that was asked for. */
   manifest(digest: Digest): Descriptor | undefined {
-    return this.#listed(digest, isIndex);
+    return listedBy(this.#indexesWith(digest)[0], digest);
   }
 
   /** The names that were asked for and lead to a manifest, and that it does not have yet. */
@@ -100,8 +87,8 @@ export class PendingImages {
   }
 
   /** The images that wait for a blob. */
-  waitingFor(digest: Digest): readonly PendingImage[] {
-    return [...(this.#listing.get(digest) ?? [])].flatMap(({ image }) => image ?? []);
+  waitingFor(digest: Digest): readonly Pending<ImageManifest>[] {
+    return [...(this.#listing.get(digest) ?? [])].filter(isImage);
   }
 
   /**
@@ -123,11 +110,9 @@ export class PendingImages {
         known.usedAt = Date.now();
         addTo(known.roots, roots);
       }
-      const isManifest = manifest.kind === 'manifest';
-      const image = isManifest ? { descriptor, manifest: manifest, repository } : undefined;
-      const pending = known ?? (await this.#begin(descriptor, image, childrenOf(manifest), roots));
+      const pending = known ?? (await this.#begin(repository, descriptor, manifest, roots));
       // The index may be another name for manifests that are here already.
-      if (!isManifest) for (const { digest } of pending.children) await this.#adopt(digest, roots);
+      if (!isImage(pending)) for (const { digest } of childrenOf(manifest)) await this.#adopt(digest, roots);
       else if (known === undefined) await this.#settle(pending);
     });
   }
@@ -140,7 +125,7 @@ export class PendingImages {
   /** A blob is here: images that it completes get their names. */
   async arrived(digest: Digest): Promise<void> {
     await this.#changes.run(async () => {
-      for (const pending of this.#listing.get(digest) ?? []) await this.#settle(pending);
+      for (const pending of this.waitingFor(digest)) await this.#settle(pending);
     });
   }
 
@@ -162,13 +147,8 @@ export class PendingImages {
     });
   }
 
-  #listed(digest: Digest, isWanted: (pending: Pending) => boolean): Descriptor | undefined {
-    const [first] = [...(this.#listing.get(digest) ?? [])].filter(isWanted);
-    return first?.children.find((child) => child.digest === digest);
-  }
-
   #indexesWith(digest: Digest): readonly Pending[] {
-    return [...(this.#listing.get(digest) ?? [])].filter(isIndex);
+    return [...(this.#listing.get(digest) ?? [])].filter((pending) => !isImage(pending));
   }
 
   /** The roots of a manifest: itself by the name asked for, indexes that list it, or else its digest. */
@@ -190,26 +170,25 @@ export class PendingImages {
   }
 
   async #begin(
+    repository: string,
     descriptor: Descriptor,
-    image: PendingImage | undefined,
-    children: readonly Descriptor[],
+    manifest: ImageManifest | ImageIndex,
     roots: Roots,
   ): Promise<Pending> {
+    const children = childrenOf(manifest).map(({ digest }) => digest);
     const lease = await this.#store.leases.create();
     try {
       // Leased before they are looked for, so that no collection comes in between.
-      const blobs = image === undefined ? [] : children.map(({ digest }) => digest);
-      await lease.addBlob(descriptor.digest, ...blobs);
+      await lease.addBlob(descriptor.digest, ...(manifest.kind === 'index' ? [] : children));
     } catch (error) {
       await lease[Symbol.asyncDispose]();
       throw error;
     }
-    const pending = { descriptor, image, children, roots: new Map(roots), lease, usedAt: Date.now() };
+    const usedAt = Date.now();
+    const pending = { descriptor, manifest, repository, roots: new Map(roots), lease, usedAt };
     this.#pending.set(descriptor.digest, pending);
-    for (const { digest } of children) {
-      const listing = this.#listing.get(digest);
-      if (listing === undefined) this.#listing.set(digest, new Set([pending]));
-      else listing.add(pending);
+    for (const digest of children) {
+      this.#listing.set(digest, (this.#listing.get(digest) ?? new Set()).add(pending));
     }
     return pending;
   }
@@ -217,18 +196,17 @@ export class PendingImages {
   /** Gives the name of an index at once where a manifest below it is whole. */
   async #adopt(child: Digest, roots: Roots): Promise<void> {
     const pending = this.#pending.get(child);
-    if (pending?.image !== undefined) addTo(pending.roots, roots);
+    if (pending !== undefined && isImage(pending)) addTo(pending.roots, roots);
     else if ((await this.#store.manifests.get(child)) !== undefined) await this.#name(roots);
   }
 
   /** Gives the names, should all be here. */
-  async #settle(pending: Pending): Promise<void> {
-    const { descriptor, image, roots } = pending;
-    if (image === undefined) return;
+  async #settle(pending: Pending<ImageManifest>): Promise<void> {
+    const { descriptor, manifest, repository, roots } = pending;
     pending.usedAt = Date.now();
-    if ((await this.missing(image.manifest)).length > 0) return;
+    if ((await this.missing(manifest)).length > 0) return;
     if (this.#pending.get(descriptor.digest) !== pending) return;
-    await this.#name(roots.size > 0 ? roots : ownRoot(image.repository, descriptor));
+    await this.#name(roots.size > 0 ? roots : ownRoot(repository, descriptor));
     await this.#drop(pending);
   }
 
@@ -241,7 +219,7 @@ export class PendingImages {
 
   async #drop(pending: Pending): Promise<void> {
     this.#pending.delete(pending.descriptor.digest);
-    for (const { digest } of pending.children) {
+    for (const { digest } of childrenOf(pending.manifest)) {
       const listing = this.#listing.get(digest);
       listing?.delete(pending);
       if (listing?.size === 0) this.#listing.delete(digest);
@@ -256,8 +234,12 @@ export class PendingImages {
   }
 }
 
-function isIndex({ image }: Pending): boolean {
-  return image === undefined;
+function isImage(pending: Pending): pending is Pending<ImageManifest> {
+  return pending.manifest.kind === 'manifest';
+}
+
+function listedBy(pending: Pending | undefined, digest: Digest): Descriptor | undefined {
+  return pending && childrenOf(pending.manifest).find((child) => child.digest === digest);
 }
 
 function addTo(roots: Map<string, Root>, others: Roots): void {
@@ -309,7 +291,7 @@ export class ImageCompletion {
     while (this.#aside.size > 0) await Promise.allSettled([...this.#aside]);
   }
 
-  async #complete({ descriptor, manifest, repository }: PendingImage): Promise<void> {
+  async #complete({ descriptor, manifest, repository }: Pending<ImageManifest>): Promise<void> {
     const { pending, fetches, signal } = this.#options;
     if (signal.aborted || this.#completing.has(descriptor.digest)) return;
     this.#completing.add(descriptor.digest);

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { BlobInfo, BlobProvider } from '../../content/index.js';
+import type { Readable } from 'node:stream';
+import type { ByteRange } from '../../content/index.js';
 import type { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
@@ -8,8 +9,8 @@ import { type Descriptor, type Digest, parseReference } from '../../spec/index.j
 import type { PolicyFile } from '../../trust/index.js';
 import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
-import { blobsOf, type RequestSource, type ServeSource } from '../pull/serve-source.js';
-import { BlobFetches, UpstreamBlobs, upstreamFault } from './blob-fetch.js';
+import type { ServeSource } from '../pull/serve-source.js';
+import { BlobFetches, upstreamFault } from './blob-fetch.js';
 import { ImageCompletion, PendingImages } from './pending-images.js';
 import { UpstreamManifests, UpstreamLists, UpstreamTags } from './upstream-manifests.js';
 import { requireNotForeign, UpstreamAdmission } from './upstream-admission.js';
@@ -32,66 +33,21 @@ export interface PullThroughOptions {
   readonly onWarning: (text: string) => void;
 }
 
+/** What one request is answered from. */
+export interface RequestSource {
+  readonly source: ServeSource;
+  /** Of the answer, besides its own. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** The media type of a blob that no manifest describes. */
 const OCTETS = 'application/octet-stream';
 
-/** A source that answers as another does. What it answers otherwise is assigned to it, or overridden. */
-class DelegatedSource implements ServeSource {
-  readonly blobs: BlobProvider;
-  readonly #source: ServeSource;
-
-  constructor(source: ServeSource) {
-    this.#source = source;
-    this.blobs = source.blobs;
-  }
-
-  get restoring(): BlobProvider {
-    return this.#source.restoring ?? this.blobs;
-  }
-
-  resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
-    return this.#source.resolve(repository, tag);
-  }
-
-  tags(repository: string): Promise<readonly string[] | undefined> {
-    return this.#source.tags(repository);
-  }
-
-  targets(repository: string): Promise<readonly Descriptor[]> {
-    return this.#source.targets(repository);
-  }
-
-  async keptBeside(repository: string, subject: Digest): Promise<readonly Descriptor[]> {
-    return (await this.#source.keptBeside?.(repository, subject)) ?? [];
-  }
-
-  repositories(): Promise<readonly string[]> {
-    return this.#source.repositories();
-  }
-
-  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
-    return (await this.#source.isWithheld?.(repository, blob)) ?? false;
-  }
-
-  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
-    return (await this.#source.hasManifest?.(repository, manifest)) ?? true;
-  }
-
-  async mediaTypeOf(digest: Digest): Promise<string | undefined> {
-    return await this.#source.mediaTypeOf?.(digest);
-  }
-
-  blobsOf(repository: string): BlobProvider {
-    return blobsOf(this.#source, repository);
-  }
-}
-
 /**
- * A source that is filled on demand: content of an upstream's repository that is not here is fetched into the
- * store, and served to all clients while it arrives. Everything else is answered from the store. Its maker
- * closes it.
+ * Fills a store on demand: content of an upstream's repository that is not here is fetched into the store, and
+ * served to all clients while it arrives. Everything else is answered from the store. Its maker closes it.
  */
-export class PullThrough extends DelegatedSource implements AsyncDisposable {
+export class PullThrough implements AsyncDisposable {
   readonly #options: PullThroughOptions;
   readonly #upstreams: ReadonlySet<string>;
   readonly #stop = new AbortController();
@@ -104,7 +60,6 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
   readonly #completion: ImageCompletion;
 
   constructor(options: PullThroughOptions) {
-    super(options.local);
     const { store, registry, policy, budget, onWarning, ttlMs = DEFAULT_PULL_THROUGH_TTL_MS } = options;
     const { signal } = this.#stop;
     this.#options = options;
@@ -122,24 +77,23 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     this.#completion = new ImageCompletion({ pending, fetches: this.#fetches, signal, onWarning });
   }
 
-  /** What an upstream has of it is not known before it is asked. */
-  override async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
-    return this.#isUpstreams(repository) || (await super.hasManifest(repository, manifest));
-  }
-
-  /** @throws {RegistryFault} what the upstream says, where nothing is here that could be given instead */
+  /**
+   * The source for one request, whose content may have to be fetched first.
+   *
+   * @throws {RegistryFault} what the upstream says, where nothing is here that could be given instead
+   */
   async forRequest(route: Route, headers: IncomingHttpHeaders): Promise<RequestSource> {
+    const { store, local, policy } = this.#options;
     const repository = 'repository' in route ? route.repository : undefined;
-    if (repository === undefined) return { source: this, headers: {} };
+    if (repository === undefined) return { source: local, headers: {} };
     if (!this.#isUpstreams(repository)) {
-      const { store, policy } = this.#options;
       const isUpstreams = (name: string): boolean => this.#isUpstreams(name);
       if (policy !== undefined) await requireNotForeign(store, policy, { isUpstreams, repository }, route);
-      return { source: this, headers: {} };
+      return { source: local, headers: {} };
     }
     if (this.#isOwn(headers)) {
-      if (this.#admission !== undefined) await requireKnown(this, this.#admission, repository, route);
-      return { source: this, headers: {} };
+      if (this.#admission !== undefined) await requireKnown(local, this.#admission, repository, route);
+      return this.#answer({});
     }
     switch (route.kind) {
       case 'manifest':
@@ -153,7 +107,7 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
       case 'referrers':
         return await this.#forReferrers(repository, route.digest);
       default:
-        return { source: this, headers: {} };
+        return this.#answer({});
     }
   }
 
@@ -187,22 +141,27 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
       throw this.#faultOf(error, `${repository}@${digest}`, 'MANIFEST_UNKNOWN');
     }
     await this.#tags.used(digest);
-    return { source: this, headers: {} };
+    return this.#answer({});
   }
 
   async #forBlob(repository: string, digest: Digest): Promise<RequestSource> {
     try {
       await this.#admission?.admitBlob(repository, digest);
+      if ((await this.#options.local.blobs.info(digest)) !== undefined) return this.#answer({});
+      const descriptor = await this.#describe(repository, digest);
+      if (descriptor === undefined) return this.#answer({});
+      const info = { digest, size: descriptor.size, createdAt: new Date(), labels: {} };
+      const open = async (_: Descriptor, range?: ByteRange): Promise<Readable> => {
+        try {
+          return await this.#fetches.join(descriptor, repository).open(range);
+        } catch (error) {
+          throw upstreamFault(error, 'BLOB_UNKNOWN');
+        }
+      };
+      return this.#answer({ restoring: { info: () => Promise.resolve(info), open } });
     } catch (error) {
       throw this.#faultOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN');
     }
-    const blobs = new UpstreamBlobs({
-      blobs: this.blobs,
-      fetches: this.#fetches,
-      repository,
-      describe: (one) => this.#describe(repository, one),
-    });
-    return this.#answer({ blobsOf: () => blobs });
   }
 
   /** The error for the client; a refusal of the policy is logged too. */
@@ -212,7 +171,8 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
   }
 
   async #forTags(repository: string): Promise<RequestSource> {
-    const [here, there] = await Promise.all([this.tags(repository), this.#lists.tags(repository)]);
+    const { local } = this.#options;
+    const [here, there] = await Promise.all([local.tags(repository), this.#lists.tags(repository)]);
     const all = [...new Set([...(here ?? []), ...there.items])];
     const tags = here === undefined && all.length === 0 ? undefined : all;
     return this.#answer({ tags: () => Promise.resolve(tags) }, there.warning);
@@ -222,15 +182,26 @@ export class PullThrough extends DelegatedSource implements AsyncDisposable {
     const { items, warning } = await this.#lists.referrers(repository, subject);
     const brought = await Promise.all(items.map((digest) => this.#manifests.describe(digest)));
     const further = brought.filter((descriptor) => descriptor !== undefined);
-    const targets = [...(await this.targets(repository)), ...further];
+    const targets = [...(await this.#options.local.targets(repository)), ...further];
     return this.#answer({ targets: () => Promise.resolve(targets) }, warning);
   }
 
+  /** The content that is here, but for what an upstream has said. Whose manifest it is, only the upstream knows. */
   #answer(changes: Partial<ServeSource>, warning?: string): RequestSource {
-    return {
-      source: Object.assign(new DelegatedSource(this), changes),
-      headers: warning === undefined ? {} : { Warning: warningHeader(warning) },
+    const { local } = this.#options;
+    const source: ServeSource = {
+      blobs: local.blobs,
+      restoring: local.restoring,
+      resolve: local.resolve.bind(local),
+      tags: local.tags.bind(local),
+      targets: local.targets.bind(local),
+      repositories: local.repositories.bind(local),
+      keptBeside: local.keptBeside?.bind(local),
+      isWithheld: local.isWithheld?.bind(local),
+      mediaTypeOf: local.mediaTypeOf?.bind(local),
+      ...changes,
     };
+    return { source, headers: warning === undefined ? {} : { Warning: warningHeader(warning) } };
   }
 
   /** From whatever lists it here, else from the upstream. */

@@ -26,6 +26,7 @@ import {
 import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling } from '../../trust/index.js';
 import { RegistryFault } from '../http/answer.js';
 import type { Route } from '../http/route.js';
+import { isIn } from '../pull/store-source.js';
 import type { PendingImages } from './pending-images.js';
 
 export interface UpstreamAdmissionOptions extends Abortable {
@@ -321,7 +322,7 @@ export async function requireNotForeign(
   if (source === undefined || !at.isUpstreams(source)) return;
   if (info !== undefined && (await repositoryState(store, digest, at.repository)) === 'pushed') return;
   const names = await imagesWithBlob(store.database, digest);
-  if (names.some((name) => repositoryName(parseReference(name)) === at.repository)) return;
+  if (names.some((name) => isIn(at.repository, name))) return;
   const code = route.kind === 'blob' ? 'BLOB_UNKNOWN' : 'MANIFEST_UNKNOWN';
   throw new RegistryFault(404, code, `there is no ${route.kind} ${digest} in ${at.repository}`);
 }

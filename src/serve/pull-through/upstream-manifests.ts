@@ -164,8 +164,8 @@ export class UpstreamTags {
     const { ttlMs, signal, onWarning } = this.#options;
     const name = `${repository}:${tag}`;
     const here = await this.#here(name);
-    const signals = [...(signal === undefined ? [] : [signal])];
-    if (here !== undefined) signals.push(AbortSignal.timeout(PATIENCE_MS));
+    const patience = here && AbortSignal.timeout(PATIENCE_MS);
+    const signals = [signal, patience].filter((one) => one !== undefined);
     try {
       const target = await this.#bring(repository, tag, AbortSignal.any(signals), false);
       return this.#note(name, { target }, ttlMs);

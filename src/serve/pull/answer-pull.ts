@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { BlobInfo, BlobProvider, ByteRange, ReferrerFinder } from '../../content/index.js';
+import type { BlobProvider, ByteRange, ReferrerFinder } from '../../content/index.js';
 import { SpecError } from '../../errors.js';
 import {
   type Digest,
@@ -21,7 +21,7 @@ import {
   type RequestHeaders,
 } from '../http/answer.js';
 import type { Route } from '../http/route.js';
-import { blobsOf, type ServeSource } from './serve-source.js';
+import type { ServeSource } from './serve-source.js';
 
 /**
  * A manifest or an index, by tag or by digest (distribution-spec: Pulling manifests). It is what the name
@@ -61,9 +61,10 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
     if ((await source.tags(repository)) !== undefined) throw unknown('the tag is not known');
     throw noRepository(repository);
   }
-  const found = await readSmallBlob(manifestsOf(source, repository), target.digest);
-  if (found === undefined) throw unknown(`there is no manifest ${target.digest} here`);
-  return { digest: target.digest, mediaType: target.mediaType, bytes: found.bytes };
+  const { digest, mediaType } = target;
+  const bytes = await readSmallBlob(source.blobs, digest);
+  if (bytes === undefined) throw unknown(`there is no manifest ${digest} here`);
+  return { digest, mediaType, bytes };
 }
 
 /**
@@ -71,52 +72,32 @@ async function byTag(source: ServeSource, repository: string, tag: string): Prom
  * would otherwise get some type made up for it.
  */
 async function byDigest(source: ServeSource, repository: string, digest: Digest): Promise<FoundManifest> {
-  const found = await readManifestBytes(manifestsOf(source, repository), digest);
   const missing = unknown(`there is no manifest ${digest} here`);
-  if (found === undefined || (await source.isWithheld?.(repository, found.info)) === true) throw missing;
-  if ((await source.hasManifest?.(repository, found.info)) === false) throw missing;
+  const bytes = await readSmallBlob(source.blobs, digest);
+  if (bytes === undefined || (await source.isWithheld?.(repository, digest)) === true) throw missing;
+  const mediaType = mediaTypeIn(bytes);
+  if (mediaType === undefined || (await source.hasManifest?.(repository, digest)) === false) throw missing;
   // Of a body that does not say it, an image of Docker and one of OCI look alike.
   const described = await source.mediaTypeOf?.(digest);
   const known = described !== undefined && (isIndexType(described) || isManifestType(described));
-  return { digest, bytes: found.bytes, mediaType: known ? described : found.mediaType };
-}
-
-/** A discarded blob is never a manifest, and is not fetched back for a request for one. */
-function manifestsOf(source: ServeSource, repository: string): BlobProvider {
-  return source.blobsOf?.(repository) ?? source.blobs;
+  return { digest, bytes, mediaType: known ? described : mediaType };
 }
 
 function unknown(message: string): RegistryFault {
   return new RegistryFault(404, 'MANIFEST_UNKNOWN', message);
 }
 
-interface ReadManifest {
-  readonly info: BlobInfo;
-  readonly bytes: Buffer;
-  /** What its body says, or what its fields are those of. */
-  readonly mediaType: string;
-}
-
 /** Undefined where there is no such blob, or it is larger than a manifest may be. */
-async function readSmallBlob(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<Omit<ReadManifest, 'mediaType'> | undefined> {
+async function readSmallBlob(blobs: BlobProvider, digest: Digest): Promise<Buffer | undefined> {
   const info = await blobs.info(digest);
   if (info === undefined || info.size > LIMITS.manifestBytes) return undefined;
-  const descriptor = { mediaType: OCTETS, digest, size: info.size };
-  return { info, bytes: await buffer(await blobs.open(descriptor)) };
+  return await buffer(await blobs.open({ mediaType: OCTETS, digest, size: info.size }));
 }
 
-/** Undefined where there is no such blob, or it is no manifest: a digest may name any blob. */
-export async function readManifestBytes(
-  blobs: BlobProvider,
-  digest: Digest,
-): Promise<ReadManifest | undefined> {
-  const found = await readSmallBlob(blobs, digest);
-  if (found === undefined) return undefined;
+/** The type that the body of a manifest says, or whose fields it has; undefined where it is no manifest. */
+function mediaTypeIn(bytes: Buffer): string | undefined {
   try {
-    return { ...found, mediaType: parseManifest(found.bytes).mediaType };
+    return parseManifest(bytes).mediaType;
   } catch (error) {
     if (error instanceof SpecError) return undefined;
     throw error;
@@ -190,9 +171,9 @@ export async function answerBlob(
   { repository, digest }: Extract<Route, { kind: 'blob' }>,
   request: RequestHeaders,
 ): Promise<Answer> {
-  const blobs = blobsOf(source, repository);
+  const blobs = source.restoring ?? source.blobs;
   const info = await blobs.info(digest);
-  if (info === undefined || (await source.isWithheld?.(repository, info)) === true) {
+  if (info === undefined || (await source.isWithheld?.(repository, digest)) === true) {
     throw new RegistryFault(404, 'BLOB_UNKNOWN', `there is no blob ${digest} here`);
   }
   const etag = etagOf(digest);

@@ -1,8 +1,5 @@
-import type { IncomingHttpHeaders } from 'node:http';
-
-import type { BlobInfo, BlobProvider } from '../../content/index.js';
+import type { BlobProvider } from '../../content/index.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
-import type { Route } from '../http/route.js';
 
 /**
  * The content behind a registry server: a store, an OCI layout directory, or a store that fills itself. Every
@@ -22,7 +19,7 @@ export interface ServeSource {
   /** The blobs that are here. Manifests are read from it. */
   readonly blobs: BlobProvider;
   /** The same, with blobs that have to be brought here first; absent where there are none. */
-  readonly restoring?: BlobProvider;
+  readonly restoring?: Pick<BlobProvider, 'info' | 'open'> | undefined;
   /** What a tag points to; undefined when there is no such repository or tag. */
   resolve(repository: string, tag: string): Promise<Descriptor | undefined>;
   /** The tags of a repository, in any order; undefined when nothing here has that name. */
@@ -35,42 +32,19 @@ export interface ServeSource {
    * What refers to something that a repository has and has no name itself, such as signatures that were kept
    * when an image was verified; absent where there is no such thing.
    */
-  keptBeside?(repository: string, subject: Digest): Promise<readonly Descriptor[]>;
+  readonly keptBeside?: ((repository: string, subject: Digest) => Promise<readonly Descriptor[]>) | undefined;
   /** Every repository that has an image here, in any order. */
   repositories(): Promise<readonly string[]>;
   /**
    * Whether what is here was deleted from a repository, which is to answer as if it were gone; absent where
    * nothing can be.
    */
-  isWithheld?(repository: string, blob: BlobInfo): Promise<boolean>;
+  readonly isWithheld?: ((repository: string, blob: Digest) => Promise<boolean>) | undefined;
   /** Whether a manifest that is here is one of a repository's; absent where all are every repository's. */
-  hasManifest?(repository: string, manifest: BlobInfo): Promise<boolean>;
+  readonly hasManifest?: ((repository: string, manifest: Digest) => Promise<boolean>) | undefined;
   /**
    * The media type that a manifest was described or pushed with; undefined where that is not known, and its
    * body has to say.
    */
-  mediaTypeOf?(digest: Digest): Promise<string | undefined>;
-  /**
-   * Blobs and manifests by digest as one repository has them, where they differ by repository or have to be
-   * brought here first from where that repository is; absent where {@link restoring} and {@link blobs} are
-   * the same for all.
-   */
-  blobsOf?(repository: string): BlobProvider;
-  /**
-   * The source for one request, which may have to be fetched first; absent where it is always this source
-   * itself. Errors: RegistryFault, where it cannot be fetched.
-   */
-  forRequest?(route: Route, headers: IncomingHttpHeaders): Promise<RequestSource>;
-}
-
-/** What one request is answered from. */
-export interface RequestSource {
-  readonly source: ServeSource;
-  /** Of the answer, besides its own. */
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** The blobs as a repository has them, those included that have to be brought here first. */
-export function blobsOf(source: ServeSource, repository: string): BlobProvider {
-  return source.blobsOf?.(repository) ?? source.restoring ?? source.blobs;
+  readonly mediaTypeOf?: ((digest: Digest) => Promise<string | undefined>) | undefined;
 }

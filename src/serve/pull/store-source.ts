@@ -76,28 +76,26 @@ export class StoreSource implements ServeSource {
 
   async targets(repository: string): Promise<readonly Descriptor[]> {
     const images = await this.#images.list();
-    return images
-      .filter(({ name }) => repositoryName(parseReference(name)) === repository)
-      .map(({ target }) => target);
+    return images.filter(({ name }) => isIn(repository, name)).map(({ target }) => target);
   }
 
   async repositories(): Promise<readonly string[]> {
     return [...(await this.#table()).keys()];
   }
 
-  async isWithheld(repository: string, blob: BlobInfo): Promise<boolean> {
+  async isWithheld(repository: string, blob: Digest): Promise<boolean> {
     const records = this.#records;
-    if (records === undefined || (await repositoryState(records, blob.digest, repository)) !== 'deleted')
+    if (records === undefined || (await repositoryState(records, blob, repository)) !== 'deleted')
       return false;
     // An image that came since by another way needs it, and must be whole.
-    return !(await this.#isListed(repository, blob.digest));
+    return !(await isListedIn(records.database, repository, blob));
   }
 
-  async hasManifest(repository: string, manifest: BlobInfo): Promise<boolean> {
+  async hasManifest(repository: string, manifest: Digest): Promise<boolean> {
     const records = this.#records;
     if (records?.ownManifests !== true) return true;
-    if ((await repositoryState(records, manifest.digest, repository)) === 'pushed') return true;
-    return await this.#isListed(repository, manifest.digest);
+    if ((await repositoryState(records, manifest, repository)) === 'pushed') return true;
+    return await isListedIn(records.database, repository, manifest);
   }
 
   async mediaTypeOf(digest: Digest): Promise<string | undefined> {
@@ -111,22 +109,29 @@ export class StoreSource implements ServeSource {
   async #keptFor(repository: string, subject: Digest): Promise<KeptSignatures | undefined> {
     const records = this.#records;
     if (records === undefined || records.ownManifests === true) return undefined;
-    if (!(await this.#isListed(repository, subject))) return undefined;
-    const { manifests } = records;
+    const { manifests, database } = records;
+    if (!(await isListedIn(database, repository, subject))) return undefined;
     return new KeptSignatures({ root: '', content: this.blobs, manifests, catalog: this.#images });
-  }
-
-  /** Whether an image of a repository is, or lists, a blob. */
-  async #isListed(repository: string, digest: Digest): Promise<boolean> {
-    if (this.#records === undefined) return false;
-    const names = await imagesListing(this.#records.database, digest);
-    return names.some((name) => repositoryName(parseReference(name)) === repository);
   }
 
   async #table(): Promise<TagTable> {
     const images = await this.#images.list();
     return tagTable(images.map(({ name, target }) => ({ reference: parseReference(name), target })));
   }
+}
+
+/** Whether an image of a repository is, or lists, a blob. */
+export async function isListedIn(
+  database: MetadataDatabase,
+  repository: string,
+  digest: Digest,
+): Promise<boolean> {
+  return (await imagesListing(database, digest)).some((name) => isIn(repository, name));
+}
+
+/** @param name canonical, of an image */
+export function isIn(repository: string, name: string): boolean {
+  return repositoryName(parseReference(name)) === repository;
 }
 
 /**

@@ -4,23 +4,15 @@ import {
   referencedBlobs,
   imagesListing,
   noteRepository,
-  repositoryState,
+  readManifestBlob,
   Uploads,
 } from '../../content/index.js';
 import { recordManifests } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
 import { SpecError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';
-import {
-  childrenOf,
-  type Descriptor,
-  type Digest,
-  isNonDistributable,
-  LIMITS,
-  parseReference,
-  repositoryName,
-} from '../../spec/index.js';
-import { readManifestBytes } from '../pull/answer-pull.js';
+import { childrenOf, type Descriptor, type Digest, isNonDistributable, LIMITS } from '../../spec/index.js';
+import { isIn, isListedIn, StoreSource } from '../pull/store-source.js';
 import type { Deletion, PushedManifest, ServeTarget } from './serve-target.js';
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -31,9 +23,14 @@ const UNNAMED_TTL_MS = 24 * HOUR_MS;
 export class StoreTarget implements ServeTarget {
   readonly uploads: Uploads;
   readonly #store: Store;
+  /** What a registry of this store answers. */
+  readonly #answers: StoreSource;
 
   constructor(store: Store) {
     this.#store = store;
+    const { catalog: images, content, manifests, database, additional } = store;
+    const records = { manifests, database, additional, ownManifests: true };
+    this.#answers = new StoreSource({ images, content, records });
     this.uploads = new Uploads({ local: store.localContent, content: store.content });
   }
 
@@ -114,8 +111,7 @@ export class StoreTarget implements ServeTarget {
   async deleteBlob(repository: string, digest: Digest): Promise<Deletion> {
     const { database, leases } = this.#store;
     if (!(await this.#has(repository, digest))) return 'unknown';
-    const listing = await imagesListing(database, digest);
-    if (listing.some((name) => isIn(repository, name))) return 'needed';
+    if (await isListedIn(database, repository, digest)) return 'needed';
     if (!(await noteRepository(database, { digest, repository, state: 'deleted' }))) return 'elsewhere';
     await leases.release(leasePrefix(repository), [digest]);
     return 'deleted';
@@ -123,18 +119,14 @@ export class StoreTarget implements ServeTarget {
 
   /** Whether a repository answers with a blob. */
   async #has(repository: string, digest: Digest): Promise<boolean> {
-    const { content, database } = this.#store;
-    if ((await content.info(digest)) === undefined) return false;
-    if ((await repositoryState(this.#store, digest, repository)) !== 'deleted') return true;
-    return (await imagesListing(database, digest)).some((name) => isIn(repository, name));
+    if ((await this.#store.content.info(digest)) === undefined) return false;
+    return !(await this.#answers.isWithheld(repository, digest));
   }
 
   /** Whether a repository answers with a manifest. */
   async #hasManifest(repository: string, digest: Digest): Promise<boolean> {
-    const { content, database } = this.#store;
-    if ((await readManifestBytes(content, digest)) === undefined) return false;
-    if ((await repositoryState(this.#store, digest, repository)) === 'pushed') return true;
-    return (await imagesListing(database, digest)).some((name) => isIn(repository, name));
+    if ((await readManifestBlob(this.#store.content, digest)) === undefined) return false;
+    return await this.#answers.hasManifest(repository, digest);
   }
 
   /** The names in a repository that stand for a manifest. */
@@ -170,8 +162,4 @@ export class StoreTarget implements ServeTarget {
 
 function leasePrefix(repository: string): string {
   return `pushed ${repository} `;
-}
-
-function isIn(repository: string, name: string): boolean {
-  return repositoryName(parseReference(name)) === repository;
 }

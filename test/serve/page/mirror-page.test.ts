@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { MirrorPage } from '../../../src/serve/page/mirror-page.js';
-import type { Answer } from '../../../src/serve/http/answer.js';
+import { mirrorPage } from '../../../src/serve/page/mirror-page.js';
+import type { Answer, Page } from '../../../src/serve/http/answer.js';
 import { type CatalogueImage } from '../../../src/serve/page/catalogue.js';
 import { CatalogueFixture } from './catalogue-fixture.js';
 
@@ -10,10 +10,10 @@ const HOSTILE = `"><script>alert('1')</script><img src=x onerror=alert(2)>\u202e
 
 describe('the pages of a mirror', () => {
   let fixture: CatalogueFixture;
-  let page: MirrorPage;
+  let page: Page;
   beforeEach(() => {
     fixture = new CatalogueFixture();
-    page = new MirrorPage({
+    page = mirrorPage({
       catalogue: fixture,
       blobs: fixture.blobs,
       secure: false,
@@ -23,7 +23,7 @@ describe('the pages of a mirror', () => {
 
   const ask = async (target: string, headers: Record<string, string> = {}): Promise<Answer | undefined> => {
     const { pathname, searchParams } = new URL(target, 'http://mirror.lan');
-    return page.answer(pathname, {
+    return page(pathname, {
       method: 'GET',
       query: searchParams,
       headers: { host: 'mirror.lan', ...headers },
@@ -143,7 +143,7 @@ describe('the pages of a mirror', () => {
     expect((await ask('/images/quay.io/team/none:1'))?.status).toBe(404);
     expect(await ask('/favicon.ico')).toBeUndefined();
     expect(
-      await page.answer('/images/%ff', { method: 'GET', query: new URLSearchParams(), headers: {} }),
+      await page('/images/%ff', { method: 'GET', query: new URLSearchParams(), headers: {} }),
     ).toBeUndefined();
   });
 
@@ -254,7 +254,7 @@ describe('the pages of a mirror', () => {
     for (let at = 0; at < 3000; at += 1) fixture.add(`quay.io/team/app:${at}`, { layers: 1 });
     const catalogue = await fixture.catalogue();
     let looks = 0;
-    page = new MirrorPage({
+    page = mirrorPage({
       catalogue: {
         catalogue: () => {
           looks += 1;

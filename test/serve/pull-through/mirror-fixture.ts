@@ -82,9 +82,10 @@ export class MirrorFixture implements AsyncDisposable {
       retry: { attempts: 2, baseMs: 1, maxRetryAfterMs: 10 },
       failover: { pauseMs: 1 },
     });
+    const source = new StoreSource({ images: store.catalog, content: store.content });
     this.#mirror = new PullThrough({
       store,
-      local: new StoreSource({ images: store.catalog, content: store.content }),
+      local: source,
       registry: this.#registry,
       upstreams,
       mark: MARK,
@@ -92,7 +93,7 @@ export class MirrorFixture implements AsyncDisposable {
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(policy === undefined ? {} : { policy: new PolicyFile(policy) }),
     });
-    this.#server = createRegistryServer({ source: this.#mirror });
+    this.#server = createRegistryServer({ source, pullThrough: this.#mirror });
     ({ port: this.#port } = await this.#server.listen({ host: '127.0.0.1', port: 0 }));
   }
 
