@@ -2,9 +2,11 @@ import { chmod, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodedOf } from '../../src/spec/index.js';
+import { type Digest, encodedOf } from '../../src/spec/index.js';
+import { DaemonProcess } from '../support/daemon-process.js';
 import { type CommandResult, LANDFALL } from '../support/landfall-command.js';
 import { landfallAt, MountNamespace, outputAt } from '../support/mount-namespace.js';
+import { ServeProcess } from '../support/serve-process.js';
 import { archive, device, file } from '../support/tar-builder.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
 
@@ -71,24 +73,58 @@ describe('root and another user on one machine', () => {
     expect(stderr).toContain('chmod 0755 ROOT');
   });
 
-  it('serves, copies and pushes nothing that a layout of another user only links to', async () => {
-    const theirs = join(work, 'theirs');
-    await outputAt(place, 'cp', '-a', join(work, 'layout'), theirs);
-    const secret = join(work, 'secret');
-    await writeFile(secret, 'of root', { mode: 0o600 });
-    const layer = layout.manifests[0].layers[1]?.digest;
-    if (layer === undefined) throw new Error('no layer');
-    const blob = join(theirs, 'blobs/sha256', encodedOf(layer));
-    await rename(blob, `${blob}.own`);
-    await symlink(secret, blob);
-    for (const command of [
-      ['copy', `oci:${theirs}`, `oci:${join(work, 'copied')}`],
-      ['unpack', `oci:${theirs}`, join(work, 'unpacked')],
-    ]) {
-      const { code, stderr } = await landfall(...command);
-      expect({ command, code }).toEqual({ command, code: 8 });
-      expect(stderr).toMatch(/is a symbolic link|it is a symbolic link/);
+  describe('of a layout of another user that only links to a blob', () => {
+    let theirs: string;
+    let secret: string;
+    let layer: Digest;
+    beforeAll(async () => {
+      theirs = join(work, 'theirs');
+      secret = join(work, 'secret');
+      await outputAt(place, 'cp', '-a', join(work, 'layout'), theirs);
+      await writeFile(secret, 'of root', { mode: 0o600 });
+      const { digest } = layout.manifests[0].layers[1] ?? {};
+      if (digest === undefined) throw new Error('no layer');
+      layer = digest;
+      const blob = join(theirs, 'blobs/sha256', encodedOf(layer));
+      await rename(blob, `${blob}.own`);
+      await symlink(secret, blob);
+    });
+
+    it.each(['copy', 'unpack'])('%s takes nothing', async (command) => {
+      const target = join(work, `${command}-target`);
+      const { code, stderr } = await landfall(
+        command,
+        `oci:${theirs}`,
+        command === 'copy' ? `oci:${target}` : target,
+      );
+      expect(code).toBe(8);
+      expect(stderr).toContain('is a symbolic link');
       expect(stderr).not.toContain('of root');
-    }
+    });
+
+    it('serve gives out nothing', async () => {
+      await using server = await ServeProcess.start(['serve', `oci:${theirs}`]);
+      const blobs = `${server.url}/v2/team/app/blobs`;
+      expect((await fetch(`${blobs}/${layout.manifests[0].config.digest}`)).status).toBe(200);
+      const answer = await fetch(`${blobs}/${layer}`);
+      expect(answer.ok).toBe(false);
+      expect(await answer.text()).not.toContain('of root');
+      expect(server.log).not.toContain('of root');
+    });
+  });
+
+  it.each(['cri', 'snapshotter'])('lets nobody else open the socket of --%s', async (socket) => {
+    const paths = { cri: join(work, 'cri.sock'), snapshotter: join(work, 'snapshotter.sock') };
+    const connect = `require('node:net').connect(process.argv[1])
+      .on('connect', () => process.exit(0)).on('error', ({ code }) => { console.log(code); process.exit(1); })`;
+    const path = paths[socket === 'cri' ? 'cri' : 'snapshotter'];
+    const args = ['--snapshotter', `unix://${paths.snapshotter}`];
+    await using daemon = await DaemonProcess.start(join(work, 'daemon-root'), paths.cri, args);
+    expect(daemon.socket).toBe(paths.cri);
+    expect(await asNobody(process.execPath, '-e', connect, path)).toMatchObject({
+      code: 1,
+      stdout: 'EACCES\n',
+    });
+    expect(await place.run(process.execPath, ['-e', connect, path])).toMatchObject({ code: 0 });
   });
 });
