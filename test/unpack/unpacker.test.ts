@@ -321,6 +321,33 @@ test('a chain that another process recorded first wins', async () => {
   expect(await snapshots.directories()).toHaveLength(2);
 });
 
+test.each([
+  ['first', 'this process'],
+  ['last', 'this process'],
+  ['first', 'another process'],
+  ['last', 'another process'],
+])(
+  'a wrong layer that claims the chain of another, and comes %s, in %s, does not become it',
+  async (turn, where) => {
+    await using snapshots = await createSnapshots('overlay');
+    await using other = await snapshots.reopen();
+    await using lister = new TreeLister();
+    const layer = await snapshots.layer(archive(file('a', 'right')));
+    const wrong = { ...(await snapshots.layer(archive(file('a', 'wrong')))), diffId: layer.diffId };
+    const liar = where === 'this process' ? snapshots : other;
+    const lying = (): Promise<unknown> => liar.unpacker.unpack([wrong]).catch((error: unknown) => error);
+    const lied = turn === 'first' ? lying() : undefined;
+    const unpacked = snapshots.unpacker.unpack([layer]);
+    // Where the right one was there before, that is what it gets.
+    const outcome = await (lied ?? lying());
+    if (turn === 'first') expect(outcome).toMatchObject({ code: 'DIFF_ID_MISMATCH' });
+    expect(await unpacked).toMatchObject([{ chainId: layer.diffId, reused: false }]);
+    const found = await snapshots.snapshotter.findChain(layer.diffId);
+    const mounts = await snapshots.snapshotter.view('v', found?.name);
+    expect(contents(await lister.mounted(mounts))).toEqual({ '': 'directory', a: 'right' });
+  },
+);
+
 test('what somebody else named like a chain is not taken for it', async () => {
   await using snapshots = await createSnapshots('overlay');
   await using lister = new TreeLister();
