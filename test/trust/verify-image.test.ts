@@ -329,6 +329,21 @@ describe('an image is refused', () => {
     ]);
   });
 
+  it.each<[string, Descriptor, string]>([
+    ['is this image', INDEX.descriptor, `it is for ${ARM64.digest}`],
+    ['is that one', ARM64.descriptor, `does not refer to ${INDEX.digest}`],
+  ])(
+    'where the bundle of another image is listed, by a manifest whose subject %s',
+    async (_whose, subject, why) => {
+      const source = new MemorySignatureSource();
+      const referrer = bundleReferrer(subject, [await statementBundle(ARM64.digest, { key })]);
+      source.addReferrer(INDEX.digest, referrer);
+      const error = await refusal([byKeys([key])], { sources: [source] });
+      expect(error.code).toBe('SIGNATURE_INVALID');
+      expect(error.details.signatures).toEqual([expect.stringContaining(why)]);
+    },
+  );
+
   it('with a hint, where the name has no tag as cosign writes it', async () => {
     const source = new MemorySignatureSource();
     await sign(source, INDEX.digest, other, key);
