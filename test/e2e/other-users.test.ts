@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { landfallAt, MountNamespace, outputAt } from '../support/mount-namespace
 import { ServeProcess } from '../support/serve-process.js';
 import { archive, device, file } from '../support/tar-builder.js';
 import { makeTinyLayout, type TinyLayout } from '../support/tiny-image.js';
+import { UploadRegistry } from '../support/upload-registry.js';
 
 /** What an ordinary user of this machine is run by. */
 const NOBODY = ['--reuid=65534', '--regid=65534', '--clear-groups', '--'] as const;
@@ -111,6 +113,27 @@ describe('root and another user on one machine', () => {
       expect(await answer.text()).not.toContain('of root');
       expect(server.log).not.toContain('of root');
     });
+  });
+
+  it('sends a registry no byte of a blob that is not what its name says', async () => {
+    const theirs = join(work, 'changed');
+    // Of several chunks, all but the last of which could go out before the digest is known.
+    const content = randomBytes(4 << 20);
+    const { manifests } = await makeTinyLayout(theirs, { tag: NAME, layers: [[{ path: 'a', content }]] });
+    const [layer] = manifests[0].layers;
+    if (layer === undefined) throw new Error('no layer');
+    const changed = Buffer.alloc(layer.size, 'of root');
+    await writeFile(join(theirs, 'blobs/sha256', encodedOf(layer.digest)), changed);
+    await using registry = await UploadRegistry.start();
+    const { code, stderr } = await landfall(
+      'copy',
+      `oci:${theirs}`,
+      `docker://${registry.address}/team/app:1`,
+    );
+    expect({ code, stderr }).toMatchObject({ code: 6 });
+    expect(stderr).toContain(layer.digest);
+    // A request with a body says how long that is.
+    expect(registry.seen.join('\n')).not.toContain(`(${layer.size})`);
   });
 
   it.each(['cri', 'snapshotter'])('lets nobody else open the socket of --%s', async (socket) => {

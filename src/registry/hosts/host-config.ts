@@ -81,7 +81,7 @@ export function defaultHost(registry: string): HostConfig {
     headers: {},
     credentials: 'own',
     rewrite: [],
-    mayBePlain: isLoopback(address),
+    mayBePlain: isLoopback(address) || undefined,
     why: 'the registry itself',
   };
 }

@@ -183,13 +183,13 @@ async function assembleHost(
     base,
     role: isAtRegistry(registry, base) ? 'upstream' : 'mirror',
     capabilities: entry.capabilities,
-    connection: { ...certificates, insecure: entry.insecure, dialTimeoutMs },
+    connection: { ...certificates, insecure: entry.insecure || undefined, dialTimeoutMs },
     headers: entry.headers,
     credentials: credentialsAt(base, entry.credentials),
     rewrite: entry.rewrite,
     maxConnections,
     requestsPerSecond,
-    mayBePlain: entry.mayBePlain || (entry.base === undefined && own.mayBePlain === true),
+    mayBePlain: entry.mayBePlain || (entry.base === undefined ? own.mayBePlain : undefined),
     why: entry.base === undefined ? own.why : o.why,
   };
 }
