@@ -1,9 +1,15 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { blobPath, dropBlobs, removeOrphanBlobs, unkeptBlobs } from '../../src/content/index.js';
-import type { Digest } from '../../src/spec/index.js';
+import {
+  blobPath,
+  dropBlobs,
+  findMissingBlobs,
+  removeOrphanBlobs,
+  unkeptBlobs,
+} from '../../src/content/index.js';
+import { type Digest, encodedOf } from '../../src/spec/index.js';
 import { begin, describing, put } from './blobs.js';
 import { type ScratchRoot, scratchRoot } from './scratch-root.js';
 
@@ -51,6 +57,19 @@ describe('sweeping blobs', () => {
     await writer.commit();
     expect(await removeOrphanBlobs(scratch.root, scratch.database)).toEqual([]);
     expect(await scratch.store.info(digest)).toBeDefined();
+  });
+
+  it('finds blobs whose directory is a link to another disk', async () => {
+    const kept = await put(scratch.store, Buffer.from('kept'));
+    const gone = await put(scratch.store, Buffer.from('gone!'));
+    const [directory, elsewhere] = [join(scratch.root, 'blobs', 'sha256'), join(scratch.root, 'elsewhere')];
+    await rename(directory, elsewhere);
+    await symlink(elsewhere, directory);
+    await drop(gone.digest);
+    expect(await findMissingBlobs(scratch.root, scratch.database)).toMatchObject({ checked: 1, faults: [] });
+    const swept = await removeOrphanBlobs(scratch.root, scratch.database);
+    expect(swept).toEqual([{ digest: gone.digest, size: 5 }]);
+    expect(await readdir(elsewhere)).toEqual([encodedOf(kept.digest)]);
   });
 
   it('touches nothing that is not named as a blob', async () => {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, type Dirent, fstatSync, openSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Abortable, ContentError, LandfallError, systemCode } from '../../errors.js';
@@ -125,19 +125,18 @@ export function blobDirectory(root: string, digest: Digest): string {
   return join(root, BLOBS, algorithmOf(digest));
 }
 
-/**
- * The digests that the files below `blobs/` are named by, whatever they hold. A file of another name, and
- * what is no file, is passed over.
- */
+/** The digests that what lies below `blobs/` is named by, whatever it is; also through a link in its place. */
 export async function blobFiles(root: string): Promise<readonly Digest[]> {
-  const list = async (path: string): Promise<readonly Dirent[]> =>
-    (await unlessMissing(readdir(path, { withFileTypes: true }))) ?? [];
-  const digests: string[] = [];
-  for (const directory of await list(join(root, BLOBS))) {
-    const files = directory.isDirectory() ? await list(join(root, BLOBS, directory.name)) : [];
-    for (const file of files) if (file.isFile()) digests.push(`${directory.name}:${file.name}`);
+  const list = async (path: string): Promise<readonly string[]> => (await unlessMissing(readdir(path))) ?? [];
+  const blobs = join(root, BLOBS);
+  const digests: Digest[] = [];
+  for (const algorithm of await list(blobs)) {
+    for (const encoded of await list(join(blobs, algorithm))) {
+      const digest = `${algorithm}:${encoded}`;
+      if (isDigest(digest)) digests.push(digest);
+    }
   }
-  return digests.filter(isDigest);
+  return digests;
 }
 
 /** `ingest/<algorithm>-<encoded>` */
