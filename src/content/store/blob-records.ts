@@ -103,11 +103,12 @@ export const BLOB_COLUMNS = 'digest, size, created_at, source, labels';
 
 /** @throws ContentError STORE_CORRUPT */
 export function blobOf(row: Row): BlobInfo {
+  const source = optionalTextOf(row, 'source');
   return {
     ...sizedBlobOf(row),
     createdAt: dateOf(row, 'created_at'),
     labels: labelsOf(row, 'labels'),
-    source: optionalTextOf(row, 'source'),
+    ...(source === undefined ? {} : { source }),
   };
 }
 
