@@ -106,7 +106,7 @@ export class Htpasswd implements Users {
 /** Wrong passwords that may follow one another, and how long each counts, in ms. */
 const MOST_WRONG = 10;
 const WRONG_COUNTS_MS = 6000;
-/** What is remembered, so that a stranger who tries many names does not fill the memory. */
+/** The clients and users that are remembered; many names must not fill the memory. */
 const MOST_GUESSERS = 10_000;
 
 /** Bounds the wrong passwords that a client may try for a user: a bucket that leaks. */

@@ -33,7 +33,7 @@ export interface PullThroughOptions {
   readonly onWarning: (text: string) => void;
 }
 
-/** What one request is answered from. */
+/** The parts that answer one request. */
 export interface RequestSource {
   readonly source: ServeSource;
   /** Of the answer, besides its own. */

@@ -23,7 +23,7 @@ const UNNAMED_TTL_MS = 24 * HOUR_MS;
 export class StoreTarget implements ServeTarget {
   readonly uploads: Uploads;
   readonly #store: Store;
-  /** What a registry of this store answers. */
+  /** The answers of a registry of this store. */
   readonly #answers: StoreSource;
 
   constructor(store: Store) {

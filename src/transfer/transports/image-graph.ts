@@ -339,7 +339,7 @@ export async function* boundedReferrers(
   }
 }
 
-/** What refers to a digest by cosign's scheme of tags. Errors: those of the source. */
+/** The referrers of a digest by the tags of cosign. Errors: those of the source. */
 export async function cosignReferrers(
   source: Pick<SourceRepository, 'resolve'>,
   subject: Digest,
