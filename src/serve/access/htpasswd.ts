@@ -56,8 +56,8 @@ export class Htpasswd implements Users {
   /**
    * See {@link Users}.
    *
-   * @throws {RegistryFault} 429 TOOMANYREQUESTS after ten wrong passwords for this user from this client, then
-   *   but for one every six seconds; and where too many wait to be checked
+   * @throws {RegistryFault} 429 TOOMANYREQUESTS after ten wrong passwords for this user from this client,
+   *   then but for one every six seconds; and where too many wait to be checked
    */
   async verify(username: string, password: string, client?: string): Promise<boolean> {
     await this.#refresh();
@@ -73,13 +73,19 @@ export class Htpasswd implements Users {
     // Clients ask for many things at once with the same password.
     const flight = JSON.stringify([client, proof.toString('base64')]);
     return await this.#checking.run(flight, async () => {
-      // Counted until it is known to be right, since many may be tried at once.
+      // Counted until it is known not to be wrong, since many may be tried at once.
       if (guesser !== undefined) this.#wrong.count(guesser, 1);
-      const right = await this.#thread.compare(password, hash ?? hashOfNobody(this.#users));
-      if (!right || hash === undefined) return false;
-      if (guesser !== undefined) this.#wrong.count(guesser, -1);
-      if (this.#users.get(username) === hash) this.#proofs.set(username, proof);
-      return true;
+      let isWrong = false;
+      try {
+        const fits = await this.#thread.compare(password, hash ?? hashOfNobody(this.#users));
+        isWrong = !fits || hash === undefined;
+      } finally {
+        if (!isWrong && guesser !== undefined) this.#wrong.count(guesser, -1);
+      }
+      if (!isWrong && hash !== undefined && this.#users.get(username) === hash) {
+        this.#proofs.set(username, proof);
+      }
+      return !isWrong;
     });
   }
 

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads';
 import bcrypt from 'bcryptjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
+import { BcryptThread } from '../../../src/serve/access/htpasswd.js';
 import { Access, Htpasswd } from '../../../src/serve/index.js';
 import { codesOf, type Reply, WritableRegistry } from '../push/writable-registry.js';
 
@@ -227,6 +228,14 @@ describe('a client that tries wrong passwords', () => {
     for (let n = 0; n < 20; n += 1) expect(await guess(users, 'harbour')).toBe(true);
     expect(await guess(users, 'wrong')).toBe(false);
     expect(await guess(users, 'harbour')).toEqual(REFUSED);
+  });
+
+  test('has nothing counted that was never compared', async () => {
+    const users = await Htpasswd.open({ file });
+    const busy = vi.spyOn(BcryptThread.prototype, 'compare').mockRejectedValue(new Error('busy'));
+    for (let n = 0; n < 20; n += 1) expect(await guess(users, 'harbour')).toEqual(new Error('busy'));
+    busy.mockRestore();
+    expect(await guess(users, 'harbour')).toBe(true);
   });
 
   test('is answered 429, with when to come again', async () => {
