@@ -137,6 +137,16 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)('what a re
       expect(requests.filter((request) => request.includes('/blobs/'))).toEqual([]);
     });
 
+    it('is no layer that --policy refuses the image of', async () => {
+      const [layer] = layout.manifests[0].layers;
+      const name = `docker://${image('unsigned')}@${layer?.digest ?? ''}`;
+      let run: Awaited<ReturnType<typeof landfall>> | undefined;
+      const requests = await asked(async () => (run = await landfall(['ls', '--policy', strict, name])));
+      expect(run).toMatchObject({ code: 6, stdout: '' });
+      expect(run?.stderr).toContain('is not signed');
+      expect(requests.filter((request) => /^GET .*\/blobs\//.test(request))).toEqual([]);
+    });
+
     it('is what was named, of what --policy lets in, and of anything without one that was named', async () => {
       const root = ['--root', join(work, 'looked-at')];
       for (const args of [

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type BlobProvider, DATABASE_FILE } from '../../content/index.js';
 import type { ImageLayer, LoadedImage } from '../../engine/images/image.js';
 import type { Store } from '../../engine/store.js';
-import { ContentError, isLandfallError, LandfallError } from '../../errors.js';
+import { ContentError, isLandfallError, LandfallError, TrustError } from '../../errors.js';
 import {
   type Descriptor,
   type Digest,
@@ -62,8 +62,8 @@ export class OpenedImages implements AsyncDisposable {
 
   /**
    * `REF` in the store, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]` or
-   * `docker://REF`. Errors: INVALID_CONFIG, INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening, and
-   * of a policy that refuses it.
+   * `docker://REF`. Errors: INVALID_CONFIG, INVALID_REFERENCE; BLOB_NOT_FOUND, NOT_FOUND; those of opening,
+   * and of a policy that refuses it.
    */
   async image(text: string): Promise<OpenedImage> {
     const { transport, digest } = splitFileName(text);
@@ -189,6 +189,7 @@ export class OpenedImages implements AsyncDisposable {
     try {
       return [await this.image(text)];
     } catch (error) {
+      if (error instanceof TrustError) throw error;
       const isAbsent = isLandfallError(error) && error.code === 'BLOB_NOT_FOUND';
       if (!isAbsent || parseTransport(text).kind !== 'store') return [];
     }
