@@ -16,8 +16,8 @@ import type { BlobInfo } from './content-store.js';
 import {
   blobDirectory,
   blobPath,
+  fileError,
   ingestPath,
-  rethrowing,
   syncDirectory,
   unlessMissing,
 } from './layout-files.js';
@@ -93,7 +93,9 @@ export class BlobRecords {
   async #syncNames(group: readonly Waiting[]): Promise<void> {
     const synced = group.filter(({ blob }) => blob.notDurable === undefined);
     for (const directory of new Set(synced.map(({ blob }) => blobDirectory(this.#root, blob.digest)))) {
-      await syncDirectory(directory).catch(rethrowing('commit a blob', directory));
+      await syncDirectory(directory).catch((error: unknown) => {
+        throw fileError(error, 'commit a blob', directory);
+      });
     }
   }
 }

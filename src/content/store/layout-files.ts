@@ -125,7 +125,9 @@ export function blobDirectory(root: string, digest: Digest): string {
   return join(root, BLOBS, algorithmOf(digest));
 }
 
-/** The digests that what lies below `blobs/` is named by, whatever it is; also through a link in its place. */
+/**
+ * The digests that what lies below `blobs/` is named by, whatever it is; also through a link in its place.
+ */
 export async function blobFiles(root: string): Promise<readonly Digest[]> {
   const list = async (path: string): Promise<readonly string[]> => (await unlessMissing(readdir(path))) ?? [];
   const blobs = join(root, BLOBS);
@@ -310,13 +312,6 @@ function notRegular(path: string, isLink: boolean, cause?: unknown): ContentErro
     details: { path },
     hint: 'The files of an OCI layout have to be regular files: copy it with cp -rL, and name the copy.',
   });
-}
-
-/** Rethrows what a file operation failed with as {@link fileError} has it. */
-export function rethrowing(action: string, path: string): (cause: unknown) => never {
-  return (cause) => {
-    throw fileError(cause, action, path);
-  };
 }
 
 /** The result, or undefined where the file does not exist. */
