@@ -148,8 +148,9 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   /**
-   * Makes a new database in a file that no other process knows yet, to be filled and then synced and given its
-   * name by the caller. It writes no log and syncs nothing, so that it is one file at any moment, and fast.
+   * Makes a new database in a file that no other process knows yet, to be filled and then synced and given
+   * its name by the caller. It writes no log and syncs nothing, so that it is one file at any moment, and
+   * fast.
    *
    * @throws ContentError FILESYSTEM, NO_SPACE
    */
@@ -426,7 +427,8 @@ export function mayHaveLost(statements: Statements, boot: string): Promise<boole
 }
 
 /**
- * Syncs everything that is not synced yet, and takes the marks away of what was there before the sync began. Several may do so at the same time: each then answers for all that it found, whatever becomes of the
+ * Syncs everything that is not synced yet, and takes the marks away of what was there before the sync began.
+ * Several may do so at the same time: each then answers for all that it found, whatever becomes of the
  * others.
  *
  * @param sync brings the store's whole file system to the disk

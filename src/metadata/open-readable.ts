@@ -22,7 +22,8 @@ const ATTEMPTS = 10;
  * - Where that cannot be, as the log's index is missing and the file system read-only, it is copied with its
  *   log, and the copy is opened.
  * - Without a log, on a read-only file system, the file is all there is and cannot change.
- * - Without a log where it could be written, SQLite would make one, or another process may write: it is copied.
+ * - Without a log where it could be written, SQLite would make one, or another process may write: it is
+ *   copied.
  *
  * @throws ContentError STORE_CORRUPT, FILESYSTEM, NO_SPACE, LOCKED
  */

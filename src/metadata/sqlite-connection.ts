@@ -20,7 +20,8 @@ export interface RunOutcome {
 }
 
 /**
- * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: with a
+ * How long SQLite itself waits for a lock. It waits in a thread of Node's pool, of which there are four: with
+ * a
  * longer wait, a few waiters of one process would keep the statement that they wait for from ending. {@link
  * untilUnlocked} waits outside of the pool.
  */

@@ -1,4 +1,5 @@
-// http -> auth -> hosts -> lists -> push -> fetcher, resolver -> remote-repository -> registry-client -> open-registry
+// http -> auth -> hosts -> lists -> push -> fetcher, resolver -> remote-repository -> registry-client ->
+// open-registry
 export {
   type AuthConfig,
   type AuthFileOptions,

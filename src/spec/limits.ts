@@ -108,8 +108,8 @@ export const LIMITS: Readonly<Record<Limit, number>> = {
   /** The ratio counts only beyond so many uncompressed bytes, since a small layer of zeros is honest. */
   compressionRatioFrom: GiB,
   /**
-   * Uncompressed to compressed where the disk is nearly full, which a small layer is not to fill up. Layers of
-   * programs reach 4, of text 10, of disk images that are mostly zeros 50.
+   * Uncompressed to compressed where the disk is nearly full, which a small layer is not to fill up. Layers
+   * of programs reach 4, of text 10, of disk images that are mostly zeros 50.
    */
   lowSpaceRatio: 100,
   /** Of the disk, free: below it the kubelet evicts pods (Kubernetes: imagefs.available). */

@@ -4,7 +4,9 @@ import {
   type HostsProvider,
 } from '../../src/registry/hosts/host-config.js';
 
-/** An address at which nothing listens: a port that the kernel gives to no server that asks for a free one. */
+/**
+ * An address at which nothing listens: a port that the kernel gives to no server that asks for a free one.
+ */
 export const DEAD_ADDRESS = '127.0.0.1:1';
 
 /** A mirror at an address that speaks no TLS: `127.0.0.1:PORT`. */

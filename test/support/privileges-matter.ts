@@ -1,8 +1,8 @@
 /**
  * Tests whose outcome privileges may change, in a pull request's run: owners, modes, xattrs, mounts, the
  * umask, and what may not be read, written or removed. `npm run test:unprivileged` runs them as a user
- * without any; with LANDFALL_LONG, as every night, whole folders, and with them what these stand for too: random
- * layers, both forms of snapshots, the rebuilding of stores. Globs, as those of `own-process.ts`.
+ * without any; with LANDFALL_LONG, as every night, whole folders, and with them what these stand for too:
+ * random layers, both forms of snapshots, the rebuilding of stores. Globs, as those of `own-process.ts`.
  */
 export const PRIVILEGES_MATTER: readonly string[] = [
   'test/cli/**/bundle.test.ts',

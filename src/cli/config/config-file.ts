@@ -270,8 +270,8 @@ const ALL = '`landfall config --template` shows all keys.';
 const MOST_NAMED = 3;
 
 /**
- * The keys that an unknown key may have meant: of the command's options, or of the global ones where the command
- * is the program.
+ * The keys that an unknown key may have meant: of the command's options, or of the global ones where the
+ * command is the program.
  */
 export function unknownKeyHint(program: Command, command: Command, key: string): string {
   const isGlobal = command === program;

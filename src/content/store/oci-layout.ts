@@ -38,9 +38,9 @@ const NAMES_SHOWN = 20;
  * Any OCI image layout directory, read in place; nothing is written to it (image-spec: image-layout.md).
  *
  * Another user may have written it, and may be writing it now. So only regular files are read, and no link is
- * followed below the directory. Nothing says that its blobs were verified: {@link OciLayout.verified} digests a
- * blob before it gives out the first byte, for bytes that leave this machine; {@link OciLayout.open} leaves that
- * to its reader, as an ingest does at its commit.
+ * followed below the directory. Nothing says that its blobs were verified: {@link OciLayout.verified} digests
+ * a blob before it gives out the first byte, for bytes that leave this machine; {@link OciLayout.open} leaves
+ * that to its reader, as an ingest does at its commit.
  */
 export class OciLayout implements BlobProvider {
   /** Absolute path. */

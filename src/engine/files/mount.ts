@@ -63,18 +63,19 @@ export async function imageMounts(
 const EMPTY: Mount = { type: 'tmpfs', source: 'tmpfs', options: ['ro', 'mode=755'] };
 
 /**
- * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}. The mount is nosuid and nodev
- * unless the options say otherwise, since users of the machine may reach it, and the image's author is another.
+ * Mounts an image. Its layers are held by a snapshot until {@link unmountImage}. The mount is nosuid and
+ * nodev unless the options say otherwise, since users of the machine may reach it, and the image's author is
+ * another.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @param directory where it is mounted; it has to be there
  * @throws
  * - {@link ContentError} BLOB_NOT_FOUND (no such image)
- * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE (an artifact, or
- *   layers of another kind)
+ * - {@link SpecError} INVALID_REFERENCE, NO_MATCHING_PLATFORM, UNSUPPORTED_MEDIA_TYPE (an artifact, or layers
+ *   of another kind)
  * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there
- *   from this store), INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot
- *   mount, or the user may not)
+ *   from this store), INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot mount,
+ *   or the user may not)
  * - {@link LandfallError} ABORTED, before it is mounted
  */
 export async function mountImage(

@@ -213,8 +213,8 @@ async function sweepTarget(
 }
 
 /**
- * Releases a snapshot that another program retains, and removes layers that are not needed any more: at once, so
- * that their space is free when this resolves. A chain that an image or a lease of the store needs stays.
+ * Releases a snapshot that another program retains, and removes layers that are not needed any more: at once,
+ * so that their space is free when this resolves. A chain that an image or a lease of the store needs stays.
  *
  * @returns bytes that were freed of layers; what only that program used is not counted
  * Errors: SNAPSHOT_NOT_FOUND, IN_USE (that program holds others on top of it).

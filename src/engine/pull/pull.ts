@@ -81,8 +81,8 @@ export interface PullOptions extends Abortable {
   /** Where the image goes. Closed by its owner. */
   readonly store: Store;
   /**
-   * The client that registries are asked through, closed by its owner. Default: a client of {@link openRegistry},
-   * for this pull alone. Several pulls through one client share connections and tokens.
+   * The client that registries are asked through, closed by its owner. Default: a client of {@link
+   * openRegistry}, for this pull alone. Several pulls through one client share connections and tokens.
    */
   readonly registry?: RegistryClient | undefined;
   /** A familiar or canonical name; `latest` when it has neither tag nor digest. */

@@ -224,8 +224,8 @@ interface Identity {
 }
 
 /**
- * Reads files and remembers all that was looked for, there or not, so that a later check sees any change. A file that
- * cannot be read is INVALID_CONFIG; an absent one is not.
+ * Reads files and remembers all that was looked for, there or not, so that a later check sees any change. A
+ * file that cannot be read is INVALID_CONFIG; an absent one is not.
  */
 export class FileTrace {
   readonly #identities = new Map<string, string>();

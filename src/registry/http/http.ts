@@ -385,7 +385,10 @@ export class HeaderCursor {
   }
 }
 
-/** The parts of a header's value (RFC 9110, 5.6): a list may have empty items, so several commas part two of them. */
+/**
+ * The parts of a header's value (RFC 9110, 5.6): a list may have empty items, so several commas part two of
+ * them.
+ */
 export const FIELD: Readonly<Record<'commas' | 'blanks' | 'equals' | 'token', RegExp>> = {
   commas: /[ \t,]*/y,
   blanks: /[ \t]*/y,

@@ -21,7 +21,9 @@ interface Root {
 
 type Roots = ReadonlyMap<string, Root>;
 
-/** A manifest that is not whole, or an index that leads to manifests which may not have been asked for yet. */
+/**
+ * A manifest that is not whole, or an index that leads to manifests which may not have been asked for yet.
+ */
 interface Pending<M = ImageManifest | ImageIndex> {
   readonly descriptor: Descriptor;
   readonly manifest: M;

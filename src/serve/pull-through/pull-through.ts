@@ -44,8 +44,9 @@ export interface RequestSource {
 const OCTETS = 'application/octet-stream';
 
 /**
- * Fills a store on demand: content of an upstream's repository that is not here is fetched into the store, and
- * served to all clients while it arrives. Everything else is answered from the store. Its maker closes it.
+ * Fills a store on demand: content of an upstream's repository that is not here is fetched into the store,
+ * and served to all clients while it arrives. Everything else is answered from the store. Its maker closes
+ * it.
  */
 export class PullThrough implements AsyncDisposable {
   readonly #options: PullThroughOptions;
@@ -186,7 +187,10 @@ export class PullThrough implements AsyncDisposable {
     return this.#answer({ targets: () => Promise.resolve(targets) }, warning);
   }
 
-  /** The content that is here, but for what an upstream has said. Whose manifest it is, only the upstream knows. */
+  /**
+   * The content that is here, but for what an upstream has said. Whose manifest it is, only the upstream
+   * knows.
+   */
   #answer(changes: Partial<ServeSource>, warning?: string): RequestSource {
     const { local } = this.#options;
     const source: ServeSource = {

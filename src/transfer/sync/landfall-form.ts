@@ -233,8 +233,8 @@ const SCHEMA = {
 } as const;
 
 /**
- * The JSON Schema of a `mirror.yaml`. docs/mirror.schema.json is this for editors; what it cannot say (a range
- * of versions, a platform, a regular expression) is looked at afterwards.
+ * The JSON Schema of a `mirror.yaml`. docs/mirror.schema.json is this for editors; what it cannot say (a
+ * range of versions, a platform, a regular expression) is looked at afterwards.
  */
 export const MIRROR_SCHEMA: JsonObject = SCHEMA;
 

@@ -47,8 +47,8 @@ export type PutOutcome = 'copied' | 'mounted' | 'exists';
 
 export interface SourceFetchOptions extends FetchOptions {
   /**
-   * Whether content that was never verified is digested before its first byte: for bytes that leave this machine.
-   * Default false: what takes them verifies them.
+   * Whether content that was never verified is digested before its first byte: for bytes that leave this
+   * machine. Default false: what takes them verifies them.
    */
   readonly verifiedFirst?: boolean;
 }

@@ -42,8 +42,8 @@ export interface ImageTransportsOptions extends Abortable {
 type FileTransport = Extract<ImageTransport, { kind: 'layout' | 'archive' }>;
 
 /**
- * Opens what images are copied between, by the names that are typed, and closes what it has opened. A subclass
- * says which store and which registry clients these are.
+ * Opens what images are copied between, by the names that are typed, and closes what it has opened. A
+ * subclass says which store and which registry clients these are.
  */
 export abstract class ImageTransports implements AsyncDisposable {
   readonly #options: ImageTransportsOptions;
@@ -60,12 +60,14 @@ export abstract class ImageTransports implements AsyncDisposable {
   /** The client for a registry that is read, or written. */
   protected abstract client(host: string, side: 'source' | 'destination'): Promise<RegistryClient>;
 
-  /** The client for layers that the store dropped once they were unpacked; undefined where none are fetched. */
+  /**
+   * The client for layers that the store dropped once they were unpacked; undefined where none are fetched.
+   */
   protected abstract layerClient(): Promise<RegistryClient | undefined>;
 
   /**
-   * Errors: INVALID_CONFIG, INVALID_REFERENCE, BLOB_NOT_FOUND (the store or the layout has no such image), and
-   * those of opening.
+   * Errors: INVALID_CONFIG, INVALID_REFERENCE, BLOB_NOT_FOUND (the store or the layout has no such image),
+   * and those of opening.
    */
   async source(text: string): Promise<SourceImage> {
     const named = parseTransport(text);

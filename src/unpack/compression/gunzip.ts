@@ -68,8 +68,8 @@ class InflatedChunks {
   /**
    * Ends at the end of the input, or where zeros follow a member.
    *
-   * @throws {UnpackError} BAD_ARCHIVE too for very many members of less than a block of tar each: every one costs
-   *   as much time as some kilobytes do, so that a small file of them would take a thread for long
+   * @throws {UnpackError} BAD_ARCHIVE too for very many members of less than a block of tar each: every one
+   *   costs as much time as some kilobytes do, so that a small file of them would take a thread for long
    */
   async *ofAllMembers(): AsyncGenerator<Buffer, void, undefined> {
     let small = 0;

@@ -32,8 +32,8 @@ import type { WorkerPool } from '../workers/worker-pool.js';
 export interface UnpackTreeOptions extends UnpackOptions, ExtractionOptions {
   readonly pool: WorkerPool;
   /**
-   * Whether the directory is closed to other users (mode 0700) where it is made here, whatever mode the image's
-   * root has. Default false.
+   * Whether the directory is closed to other users (mode 0700) where it is made here, whatever mode the
+   * image's root has. Default false.
    */
   readonly closed?: boolean | undefined;
 }
@@ -201,8 +201,8 @@ class StagedTree {
 }
 
 /**
- * A directory that was found absent or empty, and is filled from now on. Until it is given to its new owner it
- * is this process's alone: another user may own the directory above it, or have owned this one.
+ * A directory that was found absent or empty, and is filled from now on. Until it is given to its new owner
+ * it is this process's alone: another user may own the directory above it, or have owned this one.
  */
 export interface ClaimedDirectory extends Disposable {
   /** Absolute, without symlinks: for people. */

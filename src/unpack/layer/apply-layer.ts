@@ -144,7 +144,9 @@ export async function* readBlob(path: string, o: BlobReaderOptions): AsyncGenera
   }
 }
 
-/** Neither a link is followed nor a pipe waited for: the blob may be one of a layout that another user wrote. */
+/**
+ * Neither a link is followed nor a pipe waited for: the blob may be one of a layout that another user wrote.
+ */
 const BLOB_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 async function openBlob(path: string, committedPath: string | undefined): Promise<FileHandle> {

@@ -219,7 +219,9 @@ export class LayerCommits {
     return { records, replaced };
   }
 
-  /** Its content was lost. The new one takes its place, so that the snapshots above it are whole again too. */
+  /**
+   * Its content was lost. The new one takes its place, so that the snapshots above it are whole again too.
+   */
   async #replaceLost(
     tx: Statements,
     { layer, number, existing, notDurable }: NewRecord & { readonly existing: SnapshotRecord },
@@ -248,8 +250,8 @@ export class LayerCommits {
         ? undefined
         : (recorded.get(parentChainId) ?? (await records.findChain(tx, parentChainId)));
     if (parentChainId !== undefined && parent === undefined) throw missingParent(parentChainId);
-    // Another program may have given the name to a snapshot that is not verified; the chain is found under its
-    // ID all the same.
+    // Another program may have given the name to a snapshot that is not verified; the chain is found under
+    // its ID all the same.
     const taken = (await records.find(tx, chainId)) !== undefined;
     const name = taken ? `${chainId}+${number}` : chainId;
     await this.#describeAnew(layer, number, { name, parent: parent?.name, notDurable });
