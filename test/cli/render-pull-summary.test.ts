@@ -206,7 +206,8 @@ describe('what several pulls say together', () => {
 
   test('the signers, where a policy asks for some', () => {
     const signature = {
-      ...{ digest: TARGET, signedBy: 'key 3f2a', format: 'bundle', signature: TARGET },
+      format: 'bundle',
+      ...{ digest: TARGET, signedBy: 'key 3f2a', signature: TARGET },
       ...{ policy: '/policy.json', scope: 'docker:' },
     } as const;
     const table = renderPullTable([fresh({ signatures: [signature] }), second], 2);
