@@ -2,6 +2,7 @@ import { type BlobProvider, readManifestBlob } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
+  formatSize,
   type ImageConfig,
   type ImageManifest,
   LIMITS,
@@ -12,7 +13,6 @@ import {
   code,
   countOf,
   formatAge,
-  formatBytes,
   head,
   html,
   type Html,
@@ -64,7 +64,7 @@ function summary({ image, details, now }: ImagePageOptions): Html {
   const rows = pairs([
     ['Digest', code(target.digest), 'digest'],
     ['Type', code(target.mediaType)],
-    ['Size', `${formatBytes(size)} in ${countOf(details.length, 'manifest')} that are here`],
+    ['Size', `${formatSize(size)} in ${countOf(details.length, 'manifest')} that are here`],
     ['In the mirror', since && html`<time datetime="${since.toISOString()}">${formatAge(since, now)}</time>`],
   ]);
   return section('about', 'About', rows);
@@ -99,14 +99,14 @@ function manifestSections({ digest, platform, manifest, config }: ManifestDetail
       html`<tr>
         <td class="number quiet" data-label="Layer">${at + 1}</td>
         <th scope="row" class="digest">${code(layer.digest)}</th>
-        <td class="number" data-label="Size">${formatBytes(layer.size)}</td>
+        <td class="number" data-label="Size">${formatSize(layer.size)}</td>
         <td data-label="Media type">${code(layer.mediaType)}</td>
       </tr> `,
   );
   const heads = [head('#', 'number'), head('Digest'), head('Size', 'number'), head('Media type')];
   const documents = pairs([
     ['Manifest', code(digest), 'digest'],
-    ['Config', html`${code(manifest.config.digest)} (${formatBytes(manifest.config.size)})`, 'digest'],
+    ['Config', html`${code(manifest.config.digest)} (${formatSize(manifest.config.size)})`, 'digest'],
   ]);
   return html`${section(
     'layers',

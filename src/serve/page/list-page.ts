@@ -1,4 +1,4 @@
-import { shortDigest } from '../../spec/index.js';
+import { formatSize, shortDigest } from '../../spec/index.js';
 import {
   type Catalogue,
   type CatalogueImage,
@@ -6,17 +6,7 @@ import {
   compare,
   type ReferrerKind,
 } from './catalogue.js';
-import {
-  countOf,
-  formatAge,
-  formatBytes,
-  head,
-  html,
-  type Html,
-  imagePath,
-  repositoryPath,
-  table,
-} from './html.js';
+import { countOf, formatAge, head, html, type Html, imagePath, repositoryPath, table } from './html.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
 
 export interface ListPageOptions {
@@ -99,7 +89,7 @@ export function catalogueSummary({ images, repositories, size }: Catalogue): rea
   return [
     html`<b>${group(repositories)}</b> ${repositories === 1 ? 'repository' : 'repositories'}`,
     html`<b>${group(images.length)}</b> ${images.length === 1 ? 'image' : 'images'}`,
-    html`<b>${formatBytes(size)}</b> in all`,
+    html`<b>${formatSize(size)}</b> in all`,
   ];
 }
 
@@ -255,7 +245,7 @@ function imageRow(image: CatalogueImage, { withRepository, address, now }: Image
         ${platforms.length === 0 ? html`<li class="badge">artifact</li>` : platformBadges(platforms)}
       </ul>
     </td>
-    <td class="number" data-label="Size">${formatBytes(size)}</td>
+    <td class="number" data-label="Size">${formatSize(size)}</td>
     <td class="number" data-label="Layers">${least === most ? String(most) : `${least} to ${most}`}</td>
     <td class="quiet" data-label="In the mirror">
       ${since === undefined ? '–' : html`<time datetime="${since.toISOString()}" title="${since.toISOString()}">${formatAge(since, now)}</time>`}

@@ -2,7 +2,7 @@ import { constants, readSync, statfsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
-import { Digester, LIMITS } from '../../spec/index.js';
+import { Digester, exactSize, LIMITS } from '../../spec/index.js';
 import { SharedOffset } from '../../system/index.js';
 import { TarReader } from '../tar/tar-reader.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
@@ -182,8 +182,12 @@ async function readableUntil(sharedOffset: SharedOffset, at: number, o: BlobRead
 }
 
 function tooShort(path: string, bytes: number, size: number): UnpackError {
-  return new UnpackError('FILESYSTEM', `the blob ${path} has ${bytes} bytes instead of ${size}`, {
-    details: { path, expected: String(size), actual: String(bytes) },
-    hint: 'The store is damaged; remove the image and pull it again.',
-  });
+  return new UnpackError(
+    'FILESYSTEM',
+    `the blob ${path} has ${exactSize(bytes)} instead of ${exactSize(size)}`,
+    {
+      details: { path, expected: String(size), actual: String(bytes) },
+      hint: 'The store is damaged; remove the image and pull it again.',
+    },
+  );
 }
