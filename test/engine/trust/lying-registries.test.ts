@@ -207,7 +207,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'has lost the payload',
     code: 'SIGNATURE_INVALID',
-    says: /not found at/,
+    says: /: not found/,
     by: lying(() => at(blob(payloadOf(signature).digest), errorReply(404, 'BLOB_UNKNOWN'))),
   },
   {
