@@ -219,7 +219,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'lists a payload that is larger than any',
     code: 'SIGNATURE_INVALID',
-    says: /1073741824 bytes, more than 4194304/,
+    says: /\(1073741824 bytes\), more than 4\.2 MB/,
     by: () => ({ tagged: [hugePayload(signature)] }),
   },
   {
