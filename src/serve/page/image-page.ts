@@ -8,7 +8,7 @@ import {
   LIMITS,
   shortDigest,
 } from '../../spec/index.js';
-import { type CatalogueImage, type CatalogueReferrer, compare } from './catalogue.js';
+import { type CatalogueImage, type CatalogueReferrer, compare, type ReferrerKind } from './catalogue.js';
 import {
   code,
   countOf,
@@ -188,9 +188,11 @@ function referrers(all: readonly CatalogueReferrer[]): Html {
   const rows = [...all]
     .sort((a, b) => compare(a.kind, b.kind) || compare(a.digest, b.digest))
     .map(
-      ({ kind, type, digest }) =>
+      ({ kind, type, digest, verified }) =>
         html`<tr>
-          <td data-label="Kind"><span class="badge good">${kind}</span></td>
+          <td data-label="Kind">
+            <span class="badge${verified ? ' good' : ''}">${kindOf(kind, verified)}</span>
+          </td>
           <td data-label="Type">${code(type)}</td>
           <th scope="row" class="digest">${code(digest)}</th>
         </tr> `,
@@ -198,6 +200,11 @@ function referrers(all: readonly CatalogueReferrer[]): Html {
   const heads = [head('Kind'), head('Type'), head('Digest')];
   const title = 'Signatures, SBOMs and what else comes with it';
   return section('referrers', title, table('What refers to this image', heads, rows));
+}
+
+function kindOf(kind: ReferrerKind, verified: boolean): string {
+  if (kind !== 'signature') return kind;
+  return verified ? 'verified signature' : 'signature, not verified';
 }
 
 /** One manifest below an image's name, as far as it is here. */

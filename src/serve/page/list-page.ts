@@ -274,9 +274,10 @@ function platformBadges(platforms: readonly string[]): readonly Html[] {
   ];
 }
 
-/** In their order. */
-const NOUNS: readonly (readonly [ReferrerKind, one: string])[] = [
-  ['signature', 'signature'],
+/** In their order. A signature is one only where it was verified: that there is one says nothing by itself. */
+const NOUNS: readonly (readonly [ReferrerKind, one: string, verified?: boolean])[] = [
+  ['signature', 'verified signature', true],
+  ['signature', 'signature', false],
   ['SBOM', 'SBOM'],
   ['attestation', 'attestation'],
   ['other', 'artifact'],
@@ -284,9 +285,13 @@ const NOUNS: readonly (readonly [ReferrerKind, one: string])[] = [
 
 /** How many there are of each kind. */
 export function referrerBadges(referrers: readonly CatalogueReferrer[]): Html {
-  const badges = NOUNS.map(([kind, noun]) => {
-    const count = referrers.filter((one) => one.kind === kind).length;
-    return count === 0 ? undefined : html`<li class="badge good">${countOf(count, noun)}</li>`;
+  const badges = NOUNS.map(([kind, noun, verified]) => {
+    const count = referrers.filter(
+      (one) => one.kind === kind && (verified === undefined || one.verified === verified),
+    ).length;
+    if (count === 0) return undefined;
+    const text = `${countOf(count, noun)}${verified === false ? ', not verified' : ''}`;
+    return html`<li class="badge${verified === true ? ' good' : ''}">${text}</li>`;
   });
   return html`<ul class="badges">
     ${badges}
