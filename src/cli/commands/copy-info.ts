@@ -1,6 +1,7 @@
-import { type Descriptor, formatPlatform, parsePlatform } from '../../spec/index.js';
+import { type Descriptor, formatPlatform, parsePlatform, shortDigest } from '../../spec/index.js';
 import type { ContentOutcome, CopyReport } from '../../transfer/copy/copy-report.js';
 import type { CopyRequest, PlatformChoice } from '../../transfer/copy/copy-request.js';
+import { countOf, formatSize, renderTable, type TableOptions } from '../format/text.js';
 import { invalidConfig } from '../config/settings.js';
 
 /** So many blobs or manifests, of so many bytes. */
@@ -51,6 +52,37 @@ export function omittedJson({ digest, size, platform }: Descriptor): object {
 /** The same for people: by its platform where it has one. */
 export function omittedNames(omitted: readonly Descriptor[]): string {
   return omitted.map(({ platform, digest }) => (platform && formatPlatform(platform)) ?? digest).join(', ');
+}
+
+/** Images that were copied, as a table; of several, the last row is the sum. */
+export function renderCopies(
+  images: readonly { readonly name: string; readonly report: CopyReport }[],
+  options: TableOptions,
+): string {
+  const rows = images.map(({ name, report }) => ({ name, report, copied: copyCounts(report).copied }));
+  const count = rows.reduce((sum, { copied }) => sum + copied.count, 0);
+  const bytes = rows.reduce((sum, { copied }) => sum + copied.bytes, 0);
+  const leftOut = rows.some(({ report }) => report.omitted.length > 0);
+  return renderTable(
+    [
+      { title: 'IMAGE', shrinks: true, keeps: 'end' },
+      { title: 'COPIED', align: 'right' },
+      { title: 'SIZE', align: 'right' },
+      { title: 'DIGEST' },
+      // Without such images the column would be empty.
+      ...(leftOut ? [{ title: 'LEFT OUT', shrinks: true }] : []),
+    ],
+    [
+      ...rows.map(({ name, report, copied }) => [
+        ...[name, String(copied.count), copied.bytes === 0 ? '-' : formatSize(copied.bytes)],
+        ...[shortDigest(report.target.digest), omittedNames(report.omitted)],
+      ]),
+      ...(rows.length < 2
+        ? []
+        : [[countOf(rows.length, 'image'), String(count), bytes === 0 ? '-' : formatSize(bytes)]]),
+    ],
+    options,
+  );
 }
 
 function allContents(report: CopyReport): CopyReport['contents'] {

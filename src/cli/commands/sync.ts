@@ -28,7 +28,14 @@ import {
   errorInfo,
   reportError,
 } from '../output/command-context.js';
-import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
+import {
+  countOf,
+  formatSize,
+  printable,
+  renderTable,
+  type TableColumn,
+  type TableOptions,
+} from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
 import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';
@@ -184,7 +191,7 @@ async function mayPrune(
   }: { readonly context: CommandContext; readonly display: Pick<EventDisplay<never>, 'finish'> },
 ): Promise<boolean> {
   display.finish();
-  context.log.write(renderPrunes(prunes));
+  context.log.write(renderPrunes(prunes, { width: tableWidth(context.stderr, context.env) }));
   if (yes) return true;
   const count = prunes.reduce((sum, { tags }) => sum + tags.length, 0);
   try {
@@ -308,7 +315,7 @@ const COLUMNS: readonly TableColumn[] = [
   { title: 'IMAGE', shrinks: true, keeps: 'end' },
   { title: 'DESTINATION', shrinks: true, keeps: 'end' },
   { title: 'WHAT' },
-  { title: 'BYTES', align: 'right' },
+  { title: 'SIZE', align: 'right' },
   { title: 'DIGEST', optional: true },
 ];
 
@@ -334,12 +341,13 @@ export function renderSync(
 }
 
 /** The tags that are about to be deleted. */
-export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
+export function renderPrunes(prunes: readonly RepositoryPrune[], options: TableOptions = {}): string {
   return renderTable(
-    [{ title: 'TO DELETE' }, { title: 'DIGEST' }],
+    [{ title: 'TO DELETE', shrinks: true, keeps: 'end' }, { title: 'DIGEST' }],
     prunes.flatMap(({ repository, tags }) =>
       tags.map(({ tag, descriptor }) => [`${repository.location}:${tag}`, shortDigest(descriptor.digest)]),
     ),
+    options,
   );
 }
 
