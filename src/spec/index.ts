@@ -1,6 +1,7 @@
 // limits, quoted -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
 export * from './digest.js';
 export * from './descriptor.js';
+export * from './glob.js';
 export * from './image-config.js';
 export * from './json-fields.js';
 export * from './limits.js';
