@@ -22,6 +22,7 @@ export { DaemonPins } from './images/daemon-pins.js';
 export {
   forgetDeleted,
   noteRepository,
+  repositoriesWith,
   repositoryState,
   tagTable,
   type TagTable,

@@ -47,6 +47,8 @@ export interface AdmitImageOptions extends Abortable {
   readonly sources: readonly SignatureSource[];
   /** What remembers what was verified, and keeps signatures; without one, nothing does. */
   readonly store?: Store | undefined;
+  /** `registry/repository` of the image in the store. Default: as it is called. */
+  readonly repository?: string | undefined;
 }
 
 /** That an image may be used, and why. */
@@ -72,7 +74,8 @@ export async function admitImage(options: AdmitImageOptions): Promise<Admission>
   const read = onceEach(options.read);
   const paths = await options.paths(target, read);
   const remembered = store === undefined ? [] : await remember(store, image, paths);
-  const all = store === undefined ? sources : [new KeptSignatures(store), ...sources];
+  const repository = options.repository ?? (image.reference && repositoryName(image.reference));
+  const all = store === undefined ? sources : [new KeptSignatures(store, repository), ...sources];
   const descriptors = new Map(paths.flat().map((descriptor) => [descriptor.digest, descriptor]));
   const { met, sets } = await verifyImage({
     ruling,
@@ -254,6 +257,8 @@ export interface AdmitKnownOptions extends Abortable {
   readonly image: PolicyImage;
   /** What leads to the manifest that is to be used: indexes first, the manifest last. */
   readonly path: readonly Digest[];
+  /** As that of {@link AdmitImageOptions}. */
+  readonly repository?: string | undefined;
 }
 
 /**
@@ -264,7 +269,7 @@ export interface AdmitKnownOptions extends Abortable {
  * Errors: as `verifyImage`
  */
 export async function admitKnown(store: Store, options: AdmitKnownOptions): Promise<Admission> {
-  const { ruling, image, path, signal } = options;
+  const { ruling, image, path, repository, signal } = options;
   const descriptors = await Promise.all(path.map((digest) => described(store, digest)));
   const manifest = descriptors.at(-1);
   if (manifest === undefined) throw new TypeError(`nothing leads to ${image.name}`);
@@ -276,6 +281,7 @@ export async function admitKnown(store: Store, options: AdmitKnownOptions): Prom
     read: (descriptor) => readVerified(store.content, descriptor, LIMITS.manifestBytes),
     sources: [],
     store,
+    repository,
     signal,
   });
   await recordAdmission(store, admission, { signal });
