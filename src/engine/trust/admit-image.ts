@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import type { Lease, Verification } from '../../content/index.js';
+import type { BlobProvider, Lease, Verification } from '../../content/index.js';
 import { type Abortable, isLandfallError, isWrongContent, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
@@ -15,6 +15,7 @@ import {
 } from '../../spec/index.js';
 import {
   type MetRequirement,
+  type PolicyFile,
   type PolicyImage,
   registryImage,
   type SignatureManifest,
@@ -31,7 +32,7 @@ import {
   readVerified,
 } from '../images/read-manifest.js';
 import type { Store } from '../store.js';
-import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
+import { type ManifestPath, type ManifestPaths, pathsToAll, pathTo } from './manifest-paths.js';
 import { KeptSignatures, registrySignatures } from './signature-sources.js';
 
 export interface AdmitImageOptions extends Abortable {
@@ -292,6 +293,45 @@ export async function admitKnown(store: Store, options: AdmitKnownOptions): Prom
 async function described({ content, manifests }: Store, digest: Digest): Promise<Descriptor> {
   const [info, details] = await Promise.all([content.info(digest), manifests.get(digest)]);
   return { mediaType: details?.mediaType ?? MEDIA_TYPES.ociManifest, digest, size: info?.size ?? 0 };
+}
+
+/** An image that is here and is to be used: mounted, say, or unpacked. */
+export interface UsedImage extends Abortable {
+  readonly policy: PolicyFile | undefined;
+  readonly image: PolicyImage;
+  readonly target: Descriptor;
+  /** Which manifest of it is to be used. */
+  readonly manifest: Descriptor;
+  readonly content: Pick<BlobProvider, 'info' | 'open'>;
+  /** Where signatures are looked for, besides those that the store keeps. */
+  readonly sources?: readonly SignatureSource[] | undefined;
+  /** That the image is in. */
+  readonly store?: Store | undefined;
+}
+
+/**
+ * Says that an image may be used where it is; nothing is asked of a registry.
+ *
+ * Errors: those of `PolicyFile.rulingFor`; as `verifyImage`
+ */
+export async function admitUse(used: UsedImage): Promise<void> {
+  const { policy, image, target, manifest, content, sources = [], store, signal } = used;
+  const ruling = await policy?.rulingFor(image);
+  if (ruling === undefined) return;
+  const read: ReadManifestBytes = (descriptor) => readVerified(content, descriptor, LIMITS.manifestBytes);
+  const paths = pathTo(manifest);
+  try {
+    const admission = await admitImage({ ruling, image, target, paths, read, sources, store, signal });
+    if (store !== undefined) await recordAdmission(store, admission, { signal });
+  } catch (error) {
+    if (store === undefined || !(error instanceof TrustError) || error.code !== 'SIGNATURE_MISSING')
+      throw error;
+    throw new TrustError(error.code, error.message, {
+      cause: error,
+      details: error.details,
+      hint: 'Pull the image again under this policy, so that its signatures are looked for at its registry.',
+    });
+  }
 }
 
 export interface AdmitManifestOptions extends Abortable {
