@@ -1,12 +1,12 @@
 import { readFile, stat } from 'node:fs/promises';
 import { mapLimited } from '../concurrency/index.js';
 import { LandfallError, systemCode } from '../errors.js';
-import { formatReference, LIMITS } from '../spec/index.js';
+import { formatReference, LIMITS, parseImageList } from '../spec/index.js';
 import { type NodeImages, nodeReference } from './cri/node-images.js';
 import type { Pulls } from './pulls/pulls.js';
 
 export interface PrePullOptions {
-  /** A file that names one image a line. Empty lines, and what follows `#`, are nothing. */
+  /** Path of a list of images. */
   readonly file: string;
   readonly pulls: Pick<Pulls, 'pull'>;
   readonly images: Pick<NodeImages, 'find'>;
@@ -134,10 +134,7 @@ async function readList(file: string): Promise<ReadonlySet<string>> {
     );
   });
   const names = new Set<string>();
-  for (const [at, line] of text.split('\n').entries()) {
-    const [name = ''] = line.split('#');
-    if (name.trim() !== '') names.add(canonical(name.trim(), `${file}:${at + 1}`));
-  }
+  for (const { name, line } of parseImageList(text)) names.add(canonical(name, `${file}:${line}`));
   if (names.size <= LIMITS.listItems) return names;
   throw new LandfallError('INVALID_CONFIG', `${file} names more than ${LIMITS.listItems} images`);
 }
