@@ -16,6 +16,10 @@ export function addTransferCommands(program: LandfallCommand): void {
     .argument('[source]', 'oci:DIR; the store when left out')
     .option('--listen <host:port>', 'where to listen; port 0 takes a free one (default: 127.0.0.1:5000)')
     .option('--writable', 'take pushes and deletions too; of the store only')
+    .option(
+      '--sign-within <duration>',
+      'under a policy, let a tag that is pushed point to an image without its signatures for so long (default: not at all)',
+    )
     .option('--pull-through', 'bring what is asked for and not here from its registry, and keep it')
     .option(
       '--upstream <registry>',
@@ -32,7 +36,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     )
     .option(
       '--advertise <host:port>',
-      'where nodes reach this server, for --print-hosts (default: as --listen says)',
+      'where clients reach this server, for --print-hosts, and for a policy to name what is pushed (default: as --listen says)',
     )
     .option('--tls-cert <file>', 'speak TLS with this certificate, in PEM; it is read again when it changes')
     .option('--tls-key <file>', 'the key of the certificate, in PEM')

@@ -1,7 +1,9 @@
 // limits, quoted, size -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
 export * from './digest.js';
 export * from './descriptor.js';
+export * from './glob.js';
 export * from './image-config.js';
+export * from './image-list.js';
 export * from './json-fields.js';
 export * from './limits.js';
 export * from './manifest.js';

@@ -1,11 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { findDaemon } from '../../daemon/index.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { pull } from '../../engine/pull/pull.js';
+import { systemCode } from '../../errors.js';
 import type { Store, SyncMode } from '../../engine/store.js';
 import {
   formatPlatform,
   formatReference,
+  parseImageList,
   parsePlatform,
   parseReference,
   shortDigest,
@@ -31,7 +35,7 @@ import {
   errorInfo,
   messageOf,
 } from '../output/command-context.js';
-import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf, worstOf } from '../output/several.js';
 import { tableWidth } from '../output/terminal.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';
@@ -53,6 +57,8 @@ import type { PullPlan } from './pull-by-daemon.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface PullFlags {
+  /** Path of a list of images; `-` is standard input. */
+  readonly file?: string;
   readonly platform?: string;
   readonly allPlatforms?: boolean;
   /** False for `--no-unpack`. */
@@ -82,7 +88,13 @@ export async function pullCommand(
       hint: 'Only what is unpacked can do without its layers.',
     });
   }
-  const references = distinct(typed);
+  if (typed.length === 0 && flags.file === undefined) {
+    throw invalidConfig("missing required argument 'reference'", {
+      hint: 'Name images, or a list of them with --file.',
+    });
+  }
+  const listed = flags.file === undefined ? [] : await readList(flags.file, context);
+  const references = distinct([...typed, ...listed]);
   const quiet = flags.quiet ?? false;
   await using files = await TimelineFiles.open(flags);
   const recorder = new TimelineRecorder();
@@ -106,8 +118,29 @@ export async function pullCommand(
   }
   const reports = outcomes.map((outcome) => reportOf(outcome, recorder));
   const width = tableWidth(context.stdout, context.env);
-  answer(context, reports.map(toJson), () => renderText(reports, { quiet, width }));
-  return reportFailures(outcomes, context);
+  answer(context, reports.map(toJson), () => {
+    const rendered = renderText(reports, { quiet, width });
+    // A list ends with one line for all, whatever became of them.
+    const hasTotal = quiet || flags.file === undefined || valuesOf(reports).length > 0;
+    return hasTotal ? rendered : `${rendered}0 of ${countOf(reports.length, 'image')} pulled\n`;
+  });
+  const first = reportFailures(outcomes, context);
+  return flags.file === undefined ? first : worstOf(outcomes, first);
+}
+
+/** The names of a list. @throws LandfallError INVALID_CONFIG */
+async function readList(file: string, { stdin }: CommandContext): Promise<readonly string[]> {
+  try {
+    return parseImageList(await (file === '-' ? text(stdin) : readFile(file, 'utf8'))).map(
+      ({ name }) => name,
+    );
+  } catch (cause) {
+    throw invalidConfig(`the list ${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
+      hint: 'Give a file that names one image a line, or - for standard input.',
+      cause,
+      details: { path: file },
+    });
+  }
 }
 
 /** Takes the events of the pulls, and their failures. */

@@ -87,7 +87,16 @@ export function unpinCommand(names: readonly string[], context: CommandContext):
 
 function setPinned(names: readonly string[], wanted: boolean, context: CommandContext): CommandResult {
   return eachInStore(names, context, {
-    act: (store, name) => pinImage(store, name, wanted),
+    act: async (store, name) => {
+      const pinnedBy = wanted ? undefined : await store.daemonPins.of();
+      const record = await pinImage(store, name, wanted);
+      for (const daemon of pinnedBy?.(record.name) ?? []) {
+        context.log.warn(
+          `${printable(record.name)}: the daemon at unix://${daemon} pins it too, and again whenever it runs: take it off its --pre-pull list or --pin`,
+        );
+      }
+      return record;
+    },
     json: ({ name, target, pinned }) => ({ name, digest: target.digest, pinned }),
     text: ({ name, pinned }) => `${pinned ? 'pinned' : 'unpinned'} ${printable(name)}\n`,
   });
