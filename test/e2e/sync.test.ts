@@ -56,10 +56,10 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
 
   test('copies a set from registry to registry, and a second time moves nothing', async () => {
     await using mirror = await startDockerRegistry();
-    const to = ['--to', `docker://${mirror.address}/hub`];
+    const to = ['--to', `docker://${mirror.address}/hub`, '--no-referrers'];
     const first = await sync(ALL, to);
     expect(first.stderr).toContain('15 images in 3 repositories');
-    expect(first.stdout).toMatch(/15 images: 15 copied \(\d+\.\d kB\)\n$/);
+    expect(first.stdout).toMatch(/15 images: 15 copied \(\d+\.\d kB\), referrers of 15 left out\n$/);
     expect(first.code).toBe(0);
     expect(await repositoriesOf(mirror.address)).toEqual(['hub/team/r0', 'hub/team/r1', 'hub/team/r2']);
     for (const name of ['team/r0', 'team/r1', 'team/r2'])
@@ -67,7 +67,10 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
 
     const before = [requestsOf(await source.accessLog()), requestsOf(await mirror.accessLog())];
     const second = await sync(ALL, to);
-    expect(second).toMatchObject({ code: 0, stdout: '15 images: 15 already there\n' });
+    expect(second).toMatchObject({
+      code: 0,
+      stdout: '15 images: 15 already there, referrers of 15 left out\n',
+    });
     const asked = requestsOf(await source.accessLog()).slice(before[0]?.length);
     const looked = requestsOf(await mirror.accessLog()).slice(before[1]?.length);
     const heads = (lines: readonly string[]): string[] => lines.filter((line) => line.startsWith('HEAD '));
@@ -183,12 +186,12 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     const repository = set.repository('memory.lan/team/r0');
     for (let at = 0; at < 500; at += 1)
       addImage(repository, { tag: `t${at}`, layers: ['shared by all', `${at % 5}`] });
-    const lines = `sources: [{ registry: "${many.address}", repositories: [team/r0], tags: { include: "t.*" } }]\n`;
+    const lines = `sources: [{ registry: "${many.address}", repositories: [team/r0], tags: { include: "t.*" }, referrers: false }]\n`;
     await pushAll(set, many.address);
     await sync(lines, ['--to', `docker://${mirror.address}`]);
     const before = [requestsOf(await many.accessLog()).length, requestsOf(await mirror.accessLog()).length];
     const again = await sync(lines, ['--to', `docker://${mirror.address}`]);
-    expect(again.stdout).toBe('500 images: 500 already there\n');
+    expect(again.stdout).toBe('500 images: 500 already there, referrers of 500 left out\n');
     expect(requestsOf(await many.accessLog()).length - (before[0] ?? 0)).toBe(501);
     expect(requestsOf(await mirror.accessLog()).length - (before[1] ?? 0)).toBe(500);
   });

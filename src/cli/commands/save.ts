@@ -72,7 +72,7 @@ function refuseImpossible(flags: SaveFlags, context: CommandContext): void {
   if (flags.file === '-') refuseTerminal(context);
   if (flags.file === '-' && flags.split !== undefined)
     throw invalidConfig('what goes to standard output cannot be split', { hint: 'Name a file with -o.' });
-  if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
+  if (flags.format === 'docker' && flags.artifactType !== undefined) {
     throw invalidConfig('an archive of Docker alone cannot hold referrers', {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
@@ -102,6 +102,8 @@ export function renderSaved({ file, size, parts, reports }: SavedImages): string
     `${printable(source)} ${target.digest}`,
     ...(omitted.length === 0 ? [] : [`  left out: ${printable(omittedNames(omitted))}`]),
   ]);
+  const left = reports.filter(({ referrersLeftOut }) => referrersLeftOut === true).length;
+  if (left > 0) lines.push(`referrers of ${countOf(left, 'image')} left out`);
   lines.push(`saved ${countOf(reports.length, 'image')} to ${printable(file)} (${formatSize(size)}${into})`);
   return lines.map((line) => `${line}\n`).join('');
 }

@@ -42,6 +42,8 @@ export interface SyncFlags {
   readonly to?: readonly string[];
   readonly scoped?: boolean;
   readonly all?: boolean;
+  /** False for `--no-referrers`. */
+  readonly referrers?: boolean;
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly prune?: boolean;
@@ -82,6 +84,7 @@ async function readFileOf(flags: SyncFlags, context: CommandContext): Promise<Mi
     directory: isInput ? process.cwd() : path.dirname(path.resolve(flags.file)),
     now: Date.now(),
     allPlatforms: flags.all,
+    referrers: flags.referrers,
   });
   for (const note of file.notes) context.log.info(note);
   for (const warning of file.warnings) context.log.warn(warning);
@@ -243,7 +246,9 @@ export interface SyncReport {
 }
 
 /** The number of images of each outcome, and the bytes that were moved. */
-type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
+type SyncTotals = Readonly<
+  Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned' | 'referrers' | 'referrersLeftOut', number>
+>;
 
 function syncTotals({ images, pruned }: SyncResult): SyncTotals {
   const of = (outcome: SyncedImage['outcome']): number =>
@@ -257,6 +262,8 @@ function syncTotals({ images, pruned }: SyncResult): SyncTotals {
     failed: of('failed'),
     bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
     pruned: pruned.filter(({ outcome }) => outcome === 'deleted' || outcome === 'planned').length,
+    referrers: images.reduce((sum, { referrers }) => sum + referrers.length, 0),
+    referrersLeftOut: images.filter(({ referrersLeftOut }) => referrersLeftOut === true).length,
   };
 }
 
@@ -290,12 +297,12 @@ export async function writeSyncReport(file: string, report: SyncReport): Promise
 
 function imageJson(image: SyncedImage): object {
   const { source, destination, name, target, error, ...rest } = image;
-  const { outcome, bytes, contents, omitted, referrers, signatures } = rest;
+  const { outcome, bytes, contents, omitted, referrers, referrersLeftOut, signatures } = rest;
   return {
     ...{ source, destination, name },
     digest: target?.digest,
     mediaType: target?.mediaType,
-    ...{ outcome, bytes, contents, omitted, referrers, signatures },
+    ...{ outcome, bytes, contents, omitted, referrers, referrersLeftOut, signatures },
     error: outcome === 'failed' ? errorInfo(error) : undefined,
   };
 }
@@ -344,7 +351,8 @@ export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
 }
 
 export function totalLine(result: SyncResult): string {
-  const { images, copied, planned, exists, unchanged, failed, bytes, pruned } = syncTotals(result);
+  const { images, copied, planned, exists, unchanged, failed, bytes, pruned, ...totals } = syncTotals(result);
+  const { referrers, referrersLeftOut } = totals;
   const isDry = planned > 0 || result.pruned.some(({ outcome }) => outcome === 'planned');
   const parts = [
     ...(planned > 0 ? [`${planned} to copy (${formatSize(bytes)})`] : []),
@@ -353,6 +361,8 @@ export function totalLine(result: SyncResult): string {
     ...(unchanged > 0 ? [`${unchanged} delivered before`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(pruned > 0 ? [`${countOf(pruned, 'tag')} ${isDry ? 'to delete' : 'deleted'}`] : []),
+    ...(referrers > 0 ? [countOf(referrers, 'referrer')] : []),
+    ...(referrersLeftOut > 0 ? [`referrers of ${referrersLeftOut} left out`] : []),
   ];
   return `${countOf(images, 'image')}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}\n`;
 }

@@ -29,12 +29,15 @@ export class CopySession {
   readonly without: ReadonlySet<Digest>;
   readonly policy: PolicyFile | undefined;
   readonly flights: SharedCopies = new SharedCopies();
-  readonly manifests: ManifestReader = new ManifestReader();
+  readonly manifests: ManifestReader;
   readonly #budget: PullBudget;
   readonly #onEvent: CopySessionOptions['onEvent'];
-  readonly #tags = new Map<string, Promise<ReadonlySet<string> | undefined>>();
+  readonly #tags: Map<string, Promise<ReadonlySet<string> | undefined>>;
 
-  constructor(options: CopySessionOptions = {}) {
+  /** @param before a session of the same run: what that has read and listed is known here too */
+  constructor(options: CopySessionOptions = {}, before?: CopySession) {
+    this.manifests = before?.manifests ?? new ManifestReader();
+    this.#tags = before === undefined ? new Map() : before.#tags;
     const { signal, dryRun = false, recheck = false, without = new Set(), concurrency, onEvent } = options;
     this.signal = signal;
     this.dryRun = dryRun;
@@ -43,6 +46,12 @@ export class CopySession {
     this.policy = options.policy;
     this.#budget = new PullBudget({ concurrency });
     this.#onEvent = onEvent;
+  }
+
+  /** For a first look in the same run, which puts nothing and tells nothing. */
+  looking(): CopySession {
+    const { signal, recheck, without } = this;
+    return new CopySession({ signal, recheck, without, dryRun: true }, this);
   }
 
   /** For one image: what is free goes to each in turn. */

@@ -109,6 +109,7 @@ export class ImageCopy {
       contents,
       omitted,
       referrers: copied,
+      referrersLeftOut: isReferrer ? undefined : referrers === undefined,
     };
   }
 

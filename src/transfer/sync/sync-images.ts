@@ -16,8 +16,12 @@ import {
   LIMITS,
 } from '../../spec/index.js';
 import type { CopySession } from '../copy/copy-session.js';
-import { copyResolved } from '../copy/copy.js';
-import type { DestinationTransport, DestinationRepository } from '../transports/destination.js';
+import { copyResolved, type ResolvedCopyRequest } from '../copy/copy.js';
+import type {
+  DestinationTransport,
+  DestinationRepository,
+  SourceRepository,
+} from '../transports/destination.js';
 import { chooseTarget, selectEntries } from '../copy/select-platforms.js';
 import type { MappedImage, PlannedRepository, WantedImage } from './planned.js';
 import { type EarlierReport, type SyncedImage, syncedImage, type SyncEvent } from './sync-result.js';
@@ -73,7 +77,8 @@ async function syncImage(
     const request = { ...image, resolved };
     if (since !== undefined) {
       const target = await chooseTarget(planned.repository, resolved, request, session);
-      if (since.has(names.name, target.digest)) {
+      const isDelivered = since.has(names.name, target.digest);
+      if (isDelivered && !(await hasNewReferrers(planned.repository, destination, request, session))) {
         const contents = since.contentsOf(names.name, target.digest);
         return { ...names, ...nothing, target, outcome: 'unchanged', contents };
       }
@@ -83,6 +88,18 @@ async function syncImage(
   } catch (error) {
     return { ...names, ...nothing, outcome: 'failed', error: explained(error, image) };
   }
+}
+
+/** Whether an image that was delivered before was signed since, or has got something else that refers to it. */
+async function hasNewReferrers(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<boolean> {
+  if (request.referrers === undefined) return false;
+  const { referrers } = await copyResolved(source, destination, request, session.looking());
+  return referrers.some(({ target: { digest } }) => !session.without.has(digest));
 }
 
 /** A registry that takes no index of which parts are missing says only that something is. */

@@ -44,6 +44,8 @@ export interface SyncedImage {
     /** Of the manifest. */
     readonly mediaType: string;
   }[];
+  /** Whether what refers to it was not asked for. */
+  readonly referrersLeftOut?: boolean | undefined;
   /** By whom it is signed; absent where no policy asks for signatures of it. */
   readonly signatures?: readonly PulledSignature[] | undefined;
   /** Why it failed. */
@@ -114,6 +116,7 @@ export function syncedImage(
     contents,
     omitted: report.omitted.map(({ digest }) => digest).filter((digest) => !without.has(digest)),
     referrers: reportsBelow(report).map(({ target: { digest, mediaType } }) => ({ digest, mediaType })),
+    referrersLeftOut: report.referrersLeftOut,
     signatures: report.signatures,
   };
 }

@@ -100,6 +100,8 @@ export interface DestinationTransport extends AsyncDisposable {
   readonly kind: TransportKind;
   /** The same for all that shares blobs: those of one registry, store, layout or archive. */
   readonly name: string;
+  /** False where nothing can be but container images, so that what refers to them stays behind. */
+  readonly holdsArtifacts?: boolean | undefined;
   repository(name: string): DestinationRepository;
   /**
    * Ends the writing: afterwards all that was put survives a power cut, where the place is on this machine.

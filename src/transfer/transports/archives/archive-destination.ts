@@ -70,6 +70,10 @@ export class ArchiveDestination implements DestinationTransport {
     return new ArchiveDestination(await openArchiveOutput(target, options), options);
   }
 
+  get holdsArtifacts(): boolean {
+    return this.format !== 'docker';
+  }
+
   repository(name: string): ArchiveRepository {
     return new ArchiveRepository(this, name);
   }
