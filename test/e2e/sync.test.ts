@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { digestOf } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { type CommandResult, peerOutput } from '../support/landfall-command.js';
 import { addImage } from '../support/memory-images.js';
@@ -163,6 +164,20 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     const none = await sync(two, ['--to', `oci-archive:${path('3.tar')}`, '--since', path('2.json')]);
     expect(none.stdout).toBe('3 images: 3 delivered before\n');
     await expect(readFile(path('3.tar'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  test('a mirror is verified past a repository that has no tags', async () => {
+    await using mirror = await startDockerRegistry();
+    await sync('sources: [{ images: ["SOURCE/team/r1:1.0.0"] }]', ['--to', `docker://${mirror.address}`]);
+    // What a push that broke off before its manifest has left.
+    const uploads = `http://${mirror.address}/v2/team/r0/blobs/uploads/`;
+    const begun = await fetch(uploads, { method: 'POST' });
+    const digest = digestOf(Buffer.from('layer'));
+    const where = `${begun.headers.get('location') ?? ''}&digest=${digest}`;
+    expect((await fetch(where, { method: 'PUT', body: 'layer' })).status).toBe(201);
+    expect(await repositoriesOf(mirror.address)).toEqual(['team/r0', 'team/r1']);
+    const { stdout } = await landfall(['verify', `docker://${mirror.address}/`]);
+    expect(stdout).toMatch(/images +1\n/);
   });
 
   test('to a layout and to the store, and from them', async () => {

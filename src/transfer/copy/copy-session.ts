@@ -37,7 +37,8 @@ export class CopySession {
   /** @param before a session of the same run: what that has read and listed is known here too */
   constructor(options: CopySessionOptions = {}, before?: CopySession) {
     this.manifests = before?.manifests ?? new ManifestReader();
-    this.#tags = before === undefined ? new Map() : before.#tags;
+    this.#tags =
+      before === undefined ? new Map<string, Promise<ReadonlySet<string> | undefined>>() : before.#tags;
     const { signal, dryRun = false, recheck = false, without = new Set(), concurrency, onEvent } = options;
     this.signal = signal;
     this.dryRun = dryRun;
