@@ -264,7 +264,8 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--report <file>', 'write what was done there, as JSON')
     .option(
       '--since <file>',
-      'leave out what the report of an earlier run says was delivered; for layouts and archives',
+      'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
+      collect,
     )
     .option('--shard <i/n>', 'copy only one part of n, counted from 0; balanced by bytes')
     .examples(

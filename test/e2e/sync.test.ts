@@ -166,6 +166,55 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     await expect(readFile(path('3.tar'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test('pruning from a delta keeps what was delivered before, and deletes what the set lost', async () => {
+    await using mirror = await startDockerRegistry();
+    const path = (name: string): string => join(work, `pruned-${name}`);
+    const near = async (repositories: string, name: string, since: readonly string[]): Promise<string> => {
+      const to = ['--to', `oci-archive:${path(`${name}.tar`)}`, '--report', path(`${name}.json`)];
+      const before = since.flatMap((one) => ['--since', path(`${one}.json`)]);
+      const made = await sync(`sources: [{ registry: "SOURCE", repositories: ${repositories} }]`, [
+        ...to,
+        ...before,
+      ]);
+      expect(made.code).toBe(0);
+      return made.stdout;
+    };
+    const far = async (name: string): Promise<CommandResult> =>
+      await sync(`sources: [{ from: "oci-archive:${path(`${name}.tar`)}" }]`, [
+        ...['--to', `docker://${mirror.address}`, '--prune', '--yes'],
+      ]);
+    const r0 = (tags: string): string => `{ name: team/r0, tags: [${tags}] }`;
+    const r1 = '{ name: team/r1, tags: ["1.0.0", "1.1.0"] }';
+    // Two deliveries, as of two shards.
+    await near(`[${r0('"1.0.0", "1.1.0"')}]`, 'one', []);
+    await near(`[${r1}]`, 'two', []);
+    await near(`[${r0('"1.0.0", "1.1.0", "1.2.0"')}, ${r1}]`, 'delta', ['one', 'two']);
+    const early = await sync(`sources: [{ from: "oci-archive:${path('delta.tar')}" }]`, ['--to', 'store']);
+    expect(early.stderr).toMatch(/is a delta: it lacks sha256:[0-9a-f]+, which was delivered before/);
+    expect(early.stderr).toMatch(
+      /Load pruned-one.tar \(written .*\), then pruned-two.tar \(written .*\) first/,
+    );
+    const root = join(work, 'without-base');
+    const loaded = await landfall(['load', '-i', path('delta.tar'), '--root', root]);
+    expect({ code: loaded.code, errors: loaded.stderr.match(/is a delta/g) }).toEqual({
+      ...{ code: 3, errors: ['is a delta'] },
+    });
+    expect(loaded.stderr).toContain('Load pruned-one.tar (written ');
+    for (const name of ['one', 'two', 'delta']) expect((await far(name)).stdout).not.toContain('delete');
+    expect(await tagsOf(mirror.address, 'team/r0')).toEqual(['1.0.0', '1.1.0', '1.2.0']);
+    expect(await tagsOf(mirror.address, 'team/r1')).toEqual(['1.0.0', '1.1.0']);
+    // Another repository shares a layer with what was delivered before.
+    const r2 = '{ name: team/r2, tags: ["1.1.0"] }';
+    const last = await near(`[${r0('"1.1.0", "1.2.0", "1.3.0"')}, ${r1}, ${r2}]`, 'last', ['delta']);
+    expect(last).toMatch(/6 images: 2 copied \(.*\), 4 delivered before\n$/);
+    const pruned = await far('last');
+    expect(pruned.stderr).not.toContain('landfall: ');
+    expect(pruned.stdout).toMatch(/deleted docker:.*team\/r0:1\.0\.0/);
+    expect(await tagsOf(mirror.address, 'team/r2')).toEqual(['1.1.0']);
+    expect(await tagsOf(mirror.address, 'team/r0')).toEqual(['1.1.0', '1.2.0', '1.3.0']);
+    expect(await tagsOf(mirror.address, 'team/r1')).toEqual(['1.0.0', '1.1.0']);
+  });
+
   test('a mirror is verified past a repository that has no tags', async () => {
     await using mirror = await startDockerRegistry();
     await sync('sources: [{ images: ["SOURCE/team/r1:1.0.0"] }]', ['--to', `docker://${mirror.address}`]);

@@ -6,7 +6,7 @@ import { openStore } from '../../engine/store.js';
 import { isLandfallError, systemCode } from '../../errors.js';
 import { shortDigest } from '../../spec/index.js';
 import {
-  type EarlierReport,
+  EarlierReport,
   type PrunedTag,
   readEarlierReport,
   type SyncedImage,
@@ -49,7 +49,7 @@ export interface SyncFlags {
   readonly prune?: boolean;
   readonly yes?: boolean;
   readonly report?: string;
-  readonly since?: string;
+  readonly since?: readonly string[];
   readonly shard?: string;
 }
 
@@ -132,7 +132,13 @@ function isAttended({ stdin, stderr }: CommandContext): boolean {
   return stdin.isTTY === true && stderr.isTTY === true;
 }
 
-async function sinceOf(file: string): Promise<EarlierReport> {
+async function sinceOf(files: readonly string[]): Promise<EarlierReport> {
+  const reports: EarlierReport[] = [];
+  for (const file of files) reports.push(await deliveredBy(file));
+  return EarlierReport.of(reports);
+}
+
+async function deliveredBy(file: string): Promise<EarlierReport> {
   const report = await readEarlierReport(file);
   if (report !== undefined && !report.dryRun) return report;
   const why = report === undefined ? 'is not there' : 'is of a run that only looked';
@@ -277,6 +283,8 @@ export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
     dryRun,
     shard,
     totals: syncTotals(result),
+    written: result.written,
+    base: result.base,
     failures: result.failures.map(({ subject, error }) => ({ subject, error: errorInfo(error) })),
     pruned: result.pruned.map(prunedJson),
     unpruned: result.unpruned,

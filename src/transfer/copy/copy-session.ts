@@ -10,8 +10,11 @@ import { ManifestReader } from '../transports/manifest-reader.js';
 export interface CopySessionOptions extends Abortable {
   /** Blobs that are on their way at once. Default: that of pulls. */
   readonly concurrency?: number | undefined;
-  /** What the far side is known to have: it is left out, and declared so. Manifests are not left out. */
-  readonly without?: ReadonlySet<Digest> | undefined;
+  /**
+   * What the far side is known to have, each with a repository there: it is left out, and declared so.
+   * Manifests are not left out.
+   */
+  readonly without?: ReadonlyMap<Digest, string> | undefined;
   /** Looks at everything and puts nothing. Default false. */
   readonly dryRun?: boolean | undefined;
   /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
@@ -26,7 +29,12 @@ export class CopySession {
   readonly signal: AbortSignal | undefined;
   readonly dryRun: boolean;
   readonly recheck: boolean;
-  readonly without: ReadonlySet<Digest>;
+  readonly without: ReadonlyMap<Digest, string>;
+  /** By the name of a registry: the repository there that has what a delta lacks, as the delta declares. */
+  readonly delivered: Map<string, ReadonlyMap<Digest, string>> = new Map<
+    string,
+    ReadonlyMap<Digest, string>
+  >();
   readonly policy: PolicyFile | undefined;
   readonly flights: SharedCopies = new SharedCopies();
   readonly manifests: ManifestReader;
@@ -39,7 +47,14 @@ export class CopySession {
     this.manifests = before?.manifests ?? new ManifestReader();
     this.#tags =
       before === undefined ? new Map<string, Promise<ReadonlySet<string> | undefined>>() : before.#tags;
-    const { signal, dryRun = false, recheck = false, without = new Set(), concurrency, onEvent } = options;
+    const {
+      signal,
+      dryRun = false,
+      recheck = false,
+      without = new Map<Digest, string>(),
+      concurrency,
+      onEvent,
+    } = options;
     this.signal = signal;
     this.dryRun = dryRun;
     this.recheck = recheck;

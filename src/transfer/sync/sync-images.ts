@@ -23,7 +23,7 @@ import type {
   SourceRepository,
 } from '../transports/destination.js';
 import { chooseTarget, selectEntries } from '../copy/select-platforms.js';
-import type { MappedImage, PlannedRepository, WantedImage } from './planned.js';
+import { type MappedImage, nameOfImage, type PlannedRepository, type WantedImage } from './planned.js';
 import { type EarlierReport, type SyncedImage, syncedImage, type SyncEvent } from './sync-result.js';
 
 export interface SyncImagesOptions {
@@ -59,16 +59,17 @@ export async function syncImages(
 }
 
 async function syncImage(
-  { planned, image, to }: MappedImage,
+  mapped: MappedImage,
   destination: DestinationRepository,
   { session, since }: SyncImagesOptions,
 ): Promise<SyncedImage> {
+  const { planned, image } = mapped;
   const { from, tag } = image;
   const mark = isDigest(from) ? '@' : ':';
   const names = {
     source: `${planned.repository.location}${mark}${from}`,
     destination: `${destination.location}${mark}${tag ?? from}`,
-    name: `${to}${mark}${tag ?? from}`,
+    name: nameOfImage(mapped),
   };
   const nothing = { bytes: 0, contents: [], omitted: [], referrers: [] };
   try {

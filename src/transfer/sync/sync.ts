@@ -1,6 +1,7 @@
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { CopySession } from '../copy/copy-session.js';
+import type { DeclaredSet } from '../transports/declaration.js';
 import type { DestinationTransport } from '../transports/destination.js';
 import type {
   EarlierReport,
@@ -13,7 +14,10 @@ import type {
 } from './sync-result.js';
 import { imageBlobs, mayPass, syncImages } from './sync-images.js';
 import {
+  mapDelivered,
+  mapElsewhere,
   mapImages,
+  nameOfImage,
   type MappedImage,
   type MirrorPlan,
   type PlannedRepository,
@@ -78,6 +82,7 @@ class Sync {
   readonly #pruned: PrunedTag[] = [];
   readonly #unpruned: UnprunedRepository[] = [];
   readonly #failures: SyncFailure[] = [];
+  readonly #written: string[] = [];
 
   constructor(options: SyncOptions) {
     this.#options = options;
@@ -102,14 +107,17 @@ class Sync {
     const mapped = file.destinations.map((one) => mapImages(plan, one, file));
     const mine = await this.#mine(plan);
     for (const [at, destination] of file.destinations.entries()) {
-      const images = (mapped[at] ?? []).filter((one) => mine === undefined || mine.has(one.image));
-      await this.#destination(destination, images, plan);
+      const all = mapped[at] ?? [];
+      const images = all.filter((one) => mine === undefined || mine.has(one.image));
+      await this.#destination(destination, { all, images, plan });
     }
     return {
       images: this.#images,
       pruned: this.#pruned,
       unpruned: this.#unpruned,
       failures: this.#failures,
+      written: this.#written,
+      base: this.#options.since?.base ?? [],
     };
   }
 
@@ -172,9 +180,14 @@ class Sync {
 
   async #destination(
     destination: MirrorDestination,
-    images: readonly MappedImage[],
-    plan: MirrorPlan,
+    o: {
+      /** Those of all shards. */
+      readonly all: readonly MappedImage[];
+      readonly images: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+    },
   ): Promise<void> {
+    const { images, plan } = o;
     const { transports, file, since, shard, signal, onEvent } = this.#options;
     const named = transportOf(destination, shard);
     const name = formatTransport(named);
@@ -188,6 +201,7 @@ class Sync {
       return;
     }
     await using opened = transport;
+    this.#session.delivered.set(opened.name, mapDelivered(plan, destination));
     const done = await syncImages(images, {
       transport: opened,
       session: this.#session,
@@ -200,7 +214,7 @@ class Sync {
     } catch (error) {
       this.#failures.push({ subject: name, error });
     }
-    this.#images.push(...(await this.#finish(opened, done, name)));
+    this.#images.push(...(await this.#finish(opened, done, { ...o, destination, name })));
   }
 
   async #prune(
@@ -234,6 +248,27 @@ class Sync {
     }
   }
 
+  /** The set that the images of a destination are of: what it lacks was delivered before, failed, or is another shard's. */
+  #setOf(
+    done: readonly SyncedImage[],
+    {
+      all,
+      plan,
+      destination,
+    }: {
+      readonly all: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+      readonly destination: MirrorDestination;
+    },
+  ): DeclaredSet {
+    const base = this.#options.since?.base;
+    if (plan.partial.length > 0 || failuresOf(plan).length > 0) return { elsewhere: null, base };
+    const names = new Set([...all, ...mapElsewhere(plan, destination)].map(nameOfImage));
+    for (const { name, outcome } of done)
+      if (outcome === 'copied' || outcome === 'exists') names.delete(name);
+    return { elsewhere: [...names].sort(), base };
+  }
+
   /**
    * What was copied is to survive whatever came of the rest; an archive with nothing in it is not written.
    *
@@ -242,13 +277,22 @@ class Sync {
   async #finish(
     transport: DestinationTransport,
     done: readonly SyncedImage[],
-    name: string,
+    o: {
+      readonly destination: MirrorDestination;
+      readonly all: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+      readonly name: string;
+    },
   ): Promise<readonly SyncedImage[]> {
     const { signal, dryRun = false } = this.#options;
+    const { name } = o;
     const isArchive = transport.kind === 'archive';
-    if (dryRun || (isArchive && !done.some(({ outcome }) => outcome === 'copied'))) return done;
+    const isWritten = done.some(({ outcome }) => outcome === 'copied');
+    if (dryRun || (isArchive && !isWritten)) return done;
     try {
+      await transport.declare?.(this.#setOf(done, o));
       await transport.finish(isArchive ? { signal } : {});
+      if (isWritten) this.#written.push(name);
       return done;
     } catch (error) {
       if (!isArchive) this.#failures.push({ subject: name, error });

@@ -11,6 +11,7 @@ import {
   LIMITS,
   type Platform,
 } from '../../../spec/index.js';
+import type { DeclaredSet } from '../declaration.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -86,6 +87,11 @@ export class ArchiveDestination implements DestinationTransport {
   /** Of the archive, once it is written. */
   get bytesWritten(): number {
     return this.#bytesWritten;
+  }
+
+  declare(set: DeclaredSet): Promise<void> {
+    this.contents.set = set;
+    return Promise.resolve();
   }
 
   /** Writes the archive, once. Errors: as `archiveBytes`; FILESYSTEM, NO_SPACE. */
