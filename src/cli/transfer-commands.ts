@@ -267,7 +267,7 @@ export function addTransferCommands(program: LandfallCommand): void {
       'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
       collect,
     )
-    .option('--shard <i/n>', 'copy only one part of n, counted from 0; balanced by bytes')
+    .option('--shard <i/n>', 'copy only the repositories of one part of n, counted from 0')
     .examples(
       'landfall sync -f mirror.yaml --dry-run',
       'landfall sync -f mirror.yaml --prune --yes --report report.json',

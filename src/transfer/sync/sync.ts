@@ -12,7 +12,7 @@ import type {
   SyncResult,
   UnprunedRepository,
 } from './sync-result.js';
-import { imageBlobs, mayPass, syncImages } from './sync-images.js';
+import { syncImages } from './sync-images.js';
 import {
   mapDelivered,
   mapElsewhere,
@@ -21,13 +21,12 @@ import {
   type MappedImage,
   type MirrorPlan,
   type PlannedRepository,
-  type WantedImage,
 } from './planned.js';
 import type { Connection, MirrorDestination, MirrorFile, TransportName } from './mirror-file.js';
 import { formatTransport } from './transport-name.js';
 import { type OpenSource, planMirror } from './plan-mirror.js';
 import { planPrunes, prune, type RepositoryPrune } from './plan-prunes.js';
-import { imagesOfShard, type Shard } from './shard.js';
+import { hasRepository, type Shard } from './shard.js';
 
 /** Opens what the file names. What it gives is disposed of by the sync. */
 export interface SyncTransports {
@@ -101,14 +100,13 @@ class Sync {
       onTags: (repository, tags) => session.noteTags(repository, tags),
       signal,
     });
-    this.#failures.push(...failuresOf(plan));
+    this.#failures.push(...failuresOf(plan, this.#options.shard));
     for (const message of plan.warnings) session.emit({ type: 'warning', message });
     // Before anything is copied, so that a name that two images would have is no matter of luck.
     const mapped = file.destinations.map((one) => mapImages(plan, one, file));
-    const mine = await this.#mine(plan);
     for (const [at, destination] of file.destinations.entries()) {
       const all = mapped[at] ?? [];
-      const images = all.filter((one) => mine === undefined || mine.has(one.image));
+      const images = all.filter(({ planned }) => isMine(planned, this.#options.shard));
       await this.#destination(destination, { all, images, plan });
     }
     return {
@@ -157,25 +155,6 @@ class Sync {
         },
       );
     }
-  }
-
-  /** The images that are this worker's; undefined for all. */
-  async #mine(plan: MirrorPlan): Promise<ReadonlySet<WantedImage> | undefined> {
-    const { shard } = this.#options;
-    if (shard === undefined) return undefined;
-    refusePassing(failuresOf(plan));
-    const all: readonly { planned: PlannedRepository; image: WantedImage }[] = plan.repositories.flatMap(
-      (planned) => planned.images.map((image) => ({ planned, image })),
-    );
-    const sized = await Promise.all(
-      all.map(async ({ planned, image }) => ({
-        image,
-        repository: planned.repository.location,
-        name: `${image.from} ${image.to ?? ''}`,
-        blobs: await imageBlobs(planned, image, this.#session),
-      })),
-    );
-    return new Set(imagesOfShard(sized, shard).map(({ image }) => image));
   }
 
   async #destination(
@@ -315,21 +294,16 @@ function transportOf({ transport }: MirrorDestination, shard: Shard | undefined)
   return { ...transport, path: transport.path.replaceAll(SHARD, String(shard?.index ?? 0)) };
 }
 
-/**
- * Workers that do not see the same come to different answers about who does what, and an image might be
- * nobody's: one that could not look at everything does nothing, so that it is tried again.
- */
-function refusePassing(failures: readonly SyncFailure[]): void {
-  const passing = failures.find(({ error }) => mayPass(error));
-  if (passing === undefined) return;
-  throw passing.error instanceof Error ? passing.error : new Error(String(passing.error));
-}
-
-function failuresOf(plan: MirrorPlan): SyncFailure[] {
+/** Of repositories those that are this worker's: another one tells of the others. */
+function failuresOf(plan: MirrorPlan, shard?: Shard): SyncFailure[] {
   return [
     ...plan.failures.map(({ subject, error }) => ({ subject, error })),
     ...plan.repositories
-      .filter(({ failure }) => failure !== undefined)
+      .filter((planned) => planned.failure !== undefined && isMine(planned, shard))
       .map(({ repository, failure }) => ({ subject: repository.location, error: failure })),
   ];
+}
+
+function isMine({ repository }: PlannedRepository, shard: Shard | undefined): boolean {
+  return shard === undefined || hasRepository(shard, repository.location);
 }
