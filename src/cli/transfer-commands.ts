@@ -84,7 +84,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--dest-creds <user[:password]>', 'credentials for the destination only')
     .option('-q, --quiet', 'print the digest only')
     .examples(
-      'landfall copy --all --referrers docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
+      'landfall copy --all docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
       'landfall copy docker://debian:trixie oci:images:debian',
       'landfall copy docker-archive:app.tar app:1',
     )
@@ -191,7 +191,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('-q, --quiet', 'print only the digests')
     .examples(
       'landfall save debian:trixie alpine -o images.tar',
-      'landfall save --referrers --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
+      'landfall save --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
       'landfall save alpine -o - | zstd > alpine.tar.zst',
       'landfall save --format docker --platform linux/arm64 alpine -o alpine.tar',
     )
@@ -260,6 +260,7 @@ export function addTransferCommands(program: LandfallCommand): void {
       "with --to, keep the source registry's name in the path, as skopeo sync --scoped does",
     )
     .option('--all', "of a file of skopeo's form, all platforms of each image")
+    .option('--no-referrers', 'leave out what refers to the images: signatures, SBOMs, attestations')
     .option('--dry-run', 'only say what would be copied and deleted')
     .option('--recheck', 'look at all parts of what the destination has already')
     .option('--prune', 'delete tags at the destination that the file asks for no more')
@@ -267,9 +268,10 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--report <file>', 'write what was done there, as JSON')
     .option(
       '--since <file>',
-      'leave out what the report of an earlier run says was delivered; for layouts and archives',
+      'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
+      collect,
     )
-    .option('--shard <i/n>', 'copy only one part of n, counted from 0; balanced by bytes')
+    .option('--shard <i/n>', 'copy only the repositories of one part of n, counted from 0')
     .examples(
       'landfall sync -f mirror.yaml --dry-run',
       'landfall sync -f mirror.yaml --prune --yes --report report.json',
@@ -291,7 +293,7 @@ function addCopyOptions(command: LandfallCommand, one: string): void {
       collectPlatforms,
     )
     .option('--rewrite-index', 'make a new index of the platforms that are named, which has another digest')
-    .option('--referrers', 'also what refers to each image: signatures, SBOMs, attestations')
+    .option('--no-referrers', 'leave out what refers to each image: signatures, SBOMs, attestations')
     .option(
       '--artifact-type <type>',
       'of the referrers only what is of this type, with all that refers to it; may be given several times',

@@ -29,6 +29,7 @@ export function copyCounts(report: CopyReport): CopyCounts {
 /** The answer of a command that copied an image, as docs/json-output.md has it. */
 export function copyJson(report: CopyReport): object {
   const { source, destination, target, resolved, outcome, omitted, referrers, signatures } = report;
+  const { referrersLeftOut } = report;
   return {
     source,
     destination,
@@ -40,6 +41,7 @@ export function copyJson(report: CopyReport): object {
     contents: copyCounts({ ...report, referrers: [] }),
     omitted: omitted.map(omittedJson),
     referrers: referrers.map(copyJson),
+    referrersLeftOut,
     signatures,
   };
 }
@@ -94,6 +96,7 @@ export interface CopyFlags {
   readonly all?: boolean;
   readonly platform?: readonly string[];
   readonly rewriteIndex?: boolean;
+  /** False for `--no-referrers`. */
   readonly referrers?: boolean;
   readonly artifactType?: readonly string[];
   /** False for `--no-cosign-tags`. */
@@ -107,7 +110,7 @@ export interface CopyFlags {
  * @throws {LandfallError} INVALID_CONFIG for options that exclude each other
  */
 export function copyChoice(
-  { all = false, platform, rewriteIndex = false, referrers, artifactType, cosignTags = true }: CopyFlags,
+  { all = false, platform, rewriteIndex = false, referrers = true, artifactType, cosignTags = true }: CopyFlags,
   byDefault: PlatformChoice,
 ): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
   if (all && platform !== undefined)
@@ -117,12 +120,12 @@ export function copyChoice(
       hint: 'Name the platforms that the new index is to have.',
     });
   }
-  const wantsReferrers = referrers ?? artifactType !== undefined;
+  if (!referrers && artifactType !== undefined) {
+    throw invalidConfig('--no-referrers and --artifact-type exclude each other', { hint: 'Use one of them.' });
+  }
   return {
     platforms: platform?.map((name) => parsePlatform(name)) ?? (all ? 'all' : byDefault),
     rewriteIndex,
-    ...(wantsReferrers
-      ? { referrers: { cosignTags, ...(artifactType === undefined ? {} : { artifactTypes: artifactType }) } }
-      : {}),
+    referrers: referrers ? { cosignTags, artifactTypes: artifactType } : undefined,
   };
 }

@@ -75,7 +75,7 @@ function refuseImpossible(flags: SaveFlags, context: CommandContext): void {
   if (flags.file === '-') refuseTerminal(context);
   if (flags.file === '-' && flags.split !== undefined)
     throw invalidConfig('what goes to standard output cannot be split', { hint: 'Name a file with -o.' });
-  if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
+  if (flags.format === 'docker' && flags.artifactType !== undefined) {
     throw invalidConfig('an archive of Docker alone cannot hold referrers', {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
@@ -102,5 +102,7 @@ export function savedJson({ file, format, size, parts, reports }: SavedImages): 
 export function renderSaved({ file, size, parts, reports }: SavedImages, options: TableOptions): string {
   const into = parts.length === 0 ? '' : `, ${countOf(parts.length, 'part')}`;
   const images = reports.map((report) => ({ name: report.source, report }));
-  return `${renderCopies(images, options)}wrote ${formatSize(size)}${into} to ${printable(file)}\n`;
+  const left = reports.filter(({ referrersLeftOut }) => referrersLeftOut === true).length;
+  const without = left === 0 ? '' : `referrers of ${countOf(left, 'image')} left out\n`;
+  return `${renderCopies(images, options)}${without}wrote ${formatSize(size)}${into} to ${printable(file)}\n`;
 }

@@ -120,7 +120,7 @@ describe('landfall save', () => {
 
   test.each<[string, string[]]>([
     ['standard output in parts', ['-o', '-', '--split', '1M']],
-    ['referrers for Docker alone', ['-o', 'x', '--format', 'docker', '--referrers']],
+    ['referrers for Docker alone', ['-o', 'x', '--format', 'docker', '--artifact-type', 'a/b']],
     ['all platforms and some of them', ['-o', 'x', '--all', '--platform', 'linux/amd64']],
     ['parts of no size', ['-o', 'x', '--split', '10']],
     ['a format that there is not', ['-o', 'x', '--format', 'zip']],

@@ -132,7 +132,7 @@ export interface OpenedArchive {
 /** An OCI layout in a tar archive. */
 export class OciArchive implements Archive {
   readonly format: ArchiveFormat;
-  readonly omitted: readonly Descriptor[];
+  readonly declaration: Declaration;
   readonly #file: ArchiveFile;
   readonly #tar: TarIndex;
   readonly #index: ImageIndex;
@@ -142,7 +142,7 @@ export class OciArchive implements Archive {
     this.#tar = tar;
     this.#index = index;
     this.format = tar.find('manifest.json') === undefined ? 'oci' : 'both';
-    this.omitted = declaration?.omitted ?? [];
+    this.declaration = declaration ?? { omitted: [] };
   }
 
   /**
