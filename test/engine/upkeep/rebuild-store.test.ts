@@ -282,7 +282,7 @@ describe('rebuildStore', () => {
     /** Makes of the database what a program before schema 6 had, with the labels that it wrote. */
     const asSchema5 = async (): Promise<void> => {
       const older = await SqliteConnection.open(databaseFile(), 'write');
-      await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
+      await older.exec(`DROP TABLE daemon_pins; DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
         DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
         ALTER TABLE images DROP COLUMN discard_layers; DROP TRIGGER snapshots_by_older_insert;
         DROP TRIGGER snapshots_by_older_update; DROP TRIGGER snapshots_by_older_delete; DROP TABLE snapshot_images;
