@@ -267,8 +267,12 @@ describe('rebuildStore', () => {
       await withStore(({ database }) =>
         database.run('UPDATE blobs SET labels = \'{"c":"d"}\', created_at = 6'),
       );
+      await withStore(async ({ daemonPins }) => {
+        for (const daemon of ['/run/a', '/run/b']) await daemonPins.replace(daemon, ['x.io/*', 'y.io/z:1']);
+      });
       await spoil('leases');
       const report = await rebuildStore(root);
+      expect(await rows('SELECT count(*) AS pins FROM daemon_pins')).toEqual([{ pins: 4 }]);
       expect(await rows('SELECT name, labels, pinned, created_at, updated_at, used_at FROM images ORDER BY pinned')).toEqual([
         { name: reference, labels: '{"a":"b"}', pinned: 0, created_at: 4, updated_at: 3, used_at: 5 },
         { name: KEPT, labels: '{"a":"b"}', pinned: 1, created_at: 4, updated_at: 3, used_at: 5 },
