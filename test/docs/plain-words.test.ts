@@ -4,12 +4,11 @@ import { avoidedIn, MOST_WORDS, REFERENCES, wordsIn } from '../../scripts/plain-
 import { PAGES } from '../support/documentation/pages.js';
 
 /** Pages that are not rewritten yet. */
-const NOT_YET: readonly string[] = PAGES.filter(
-  (page) =>
-    !/(store|signatures|troubleshooting|containerd|node|images|unpacking|comparison|migration|timeline|hosts|configuration|pre-pulling)\.md$/.test(
-      page,
-    ),
-);
+const NOT_YET: readonly string[] = PAGES.filter((page) =>
+  /README\.md|(cli|json-output|mirroring|library|installing|security|serving|licences)\.md$|decisions\//.test(
+    page,
+  ),
+).filter((page) => page !== 'docs/README.md');
 
 const DONE = PAGES.filter((page) => !NOT_YET.includes(page));
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const RECORD = readFileSync('docs/decisions/0005-dependencies.md', 'utf8');
+const RECORD = readFileSync('docs/internals/decisions/0005-dependencies.md', 'utf8');
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
