@@ -23,8 +23,8 @@ function rowsBelow(title: string): readonly (readonly string[])[] {
 
 describe('the decision record of the dependencies', () => {
   it.each([
-    ['what is installed', 'What is installed with landfall', manifest.dependencies, 5],
-    ['what builds and tests', 'What builds and tests it', manifest.devDependencies, 2],
+    ['what is installed', 'Installed with landfall', manifest.dependencies, 5],
+    ['what builds and tests', 'For building and testing only', manifest.devDependencies, 2],
   ])('has a line for each of %s, and no other', (_which, title, dependencies, cells) => {
     const rows = rowsBelow(title);
     expect(rows.map(([name]) => name).sort()).toEqual(Object.keys(dependencies).sort());
