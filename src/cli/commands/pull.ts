@@ -67,7 +67,7 @@ export async function pullCommand(
   };
   if (plan.discardLayers && !plan.unpack) {
     throw invalidConfig('--discard-layers and --no-unpack exclude each other', {
-      hint: 'Only what is unpacked can do without its layers.',
+      hint: 'Only an unpacked image can do without its layers.',
     });
   }
   const references = distinct(typed);
@@ -111,7 +111,7 @@ function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: Co
       recorder.failed(
         reference,
         isInterrupted ? 'interrupted' : 'failed',
-        isInterrupted ? 'The pull was interrupted; what has arrived is kept.' : messageOf(error),
+        isInterrupted ? 'The pull was interrupted; partial downloads are kept.' : messageOf(error),
       );
       display.show({ type: 'failed', reference });
     },
