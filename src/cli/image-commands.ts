@@ -13,7 +13,11 @@ export function addImageCommands(program: LandfallCommand): void {
     .description(
       'Downloads images from their registries, verifies them and unpacks their layers, all at once.',
     )
-    .argument('<reference...>', 'images, for example debian:trixie or quay.io/team/app@sha256:…')
+    .argument('[reference...]', 'images, for example debian:trixie or quay.io/team/app@sha256:…')
+    .option(
+      '--file <file>',
+      'pull the images of this list too: one a line, # begins a remark; - is standard input',
+    )
     .platform('the platform to unpack')
     .option('--all-platforms', 'download every platform of an image; unpack one')
     .option('--no-unpack', 'download only')
@@ -28,6 +32,7 @@ export function addImageCommands(program: LandfallCommand): void {
       'landfall pull --platform linux/arm64 alpine quay.io/prometheus/busybox',
       'landfall pull --plain-http registry.lan:5000/app:1',
       'landfall pull --discard-layers registry.k8s.io/kube-proxy:v1.34.0',
+      'landfall pull --file /etc/landfall/images',
       'landfall pull --timeline pull.svg debian:trixie',
       'landfall pull --output json --progress none alpine',
     )

@@ -16,6 +16,10 @@ export function addTransferCommands(program: LandfallCommand): void {
     .argument('[source]', 'oci:DIR; the store when left out')
     .option('--listen <host:port>', 'where to listen; port 0 takes a free one (default: 127.0.0.1:5000)')
     .option('--writable', 'take pushes and deletions too; of the store only')
+    .option(
+      '--sign-within <duration>',
+      'under a policy, let a tag that is pushed point to an image without its signatures for so long (default: not at all)',
+    )
     .option('--pull-through', 'fetch missing content from its registry, and keep it')
     .option(
       '--upstream <registry>',
@@ -32,7 +36,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     )
     .option(
       '--advertise <host:port>',
-      'where nodes reach this server, for --print-hosts (default: as --listen says)',
+      'where clients reach this server, for --print-hosts, and for a policy to name pushed images (default: as --listen says)',
     )
     .option('--tls-cert <file>', 'speak TLS with this certificate, in PEM; it is read again when it changes')
     .option('--tls-key <file>', 'the key of the certificate, in PEM')
@@ -80,7 +84,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--dest-creds <user[:password]>', 'credentials for the destination only')
     .option('-q, --quiet', 'print the digest only')
     .examples(
-      'landfall copy --all --referrers docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
+      'landfall copy --all docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
       'landfall copy docker://debian:trixie oci:images:debian',
       'landfall copy docker-archive:app.tar app:1',
     )
@@ -187,7 +191,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('-q, --quiet', 'print only the digests')
     .examples(
       'landfall save debian:trixie alpine -o images.tar',
-      'landfall save --referrers --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
+      'landfall save --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
       'landfall save alpine -o - | zstd > alpine.tar.zst',
       'landfall save --format docker --platform linux/arm64 alpine -o alpine.tar',
     )
@@ -256,6 +260,7 @@ export function addTransferCommands(program: LandfallCommand): void {
       "with --to, keep the source registry's name in the path, as skopeo sync --scoped does",
     )
     .option('--all', "of a file of skopeo's form, all platforms of each image")
+    .option('--no-referrers', 'leave out what refers to the images: signatures, SBOMs, attestations')
     .option('--dry-run', 'only say what would be copied and deleted')
     .option('--recheck', 'look at all parts of what the destination has already')
     .option('--prune', 'delete tags at the destination that the file asks for no more')
@@ -263,9 +268,10 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--report <file>', 'write a report there, as JSON')
     .option(
       '--since <file>',
-      'leave out what the report of an earlier run says was delivered; for layouts and archives',
+      'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
+      collect,
     )
-    .option('--shard <i/n>', 'copy only one part of n, counted from 0; balanced by bytes')
+    .option('--shard <i/n>', 'copy only the repositories of one part of n, counted from 0')
     .examples(
       'landfall sync -f mirror.yaml --dry-run',
       'landfall sync -f mirror.yaml --prune --yes --report report.json',
@@ -287,7 +293,7 @@ function addCopyOptions(command: LandfallCommand, one: string): void {
       collectPlatforms,
     )
     .option('--rewrite-index', 'make a new index of the platforms that are named, which has another digest')
-    .option('--referrers', 'also what refers to each image: signatures, SBOMs, attestations')
+    .option('--no-referrers', 'leave out what refers to each image: signatures, SBOMs, attestations')
     .option(
       '--artifact-type <type>',
       'only referrers of this type, with their own referrers; may be given several times',

@@ -18,9 +18,11 @@ export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
 export * from './recovery/check-blobs.js';
 export * from './recovery/check-layout.js';
 export type * from './store/content-store.js';
+export { DaemonPins } from './images/daemon-pins.js';
 export {
   forgetDeleted,
   noteRepository,
+  repositoriesWith,
   repositoryState,
   tagTable,
   type TagTable,

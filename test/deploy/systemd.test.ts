@@ -30,6 +30,15 @@ describe('the service of systemd', () => {
       expect(await verify(text)).toEqual({ code: 0, said: '' });
     });
 
+    it.each(['landfall-gc.service', 'landfall-gc.timer'])('knows all of %s', async (name) => {
+      const unit = await readFile(join(UNIT, '..', name), 'utf8');
+      const path = join(work, name);
+      await writeFile(path, unit.replace(PROGRAM, process.execPath));
+      // A timer is looked at together with its service.
+      const { code, stdout, stderr } = await runCommand('systemd-analyze', ['verify', '--man=no', path], {});
+      expect({ code, said: `${stdout}${stderr}` }).toEqual({ code: 0, said: '' });
+    });
+
     it('leaves the service little', async () => {
       const analyze = ['security', '--offline=true', '--no-pager', UNIT];
       const { stdout } = await runCommand('systemd-analyze', analyze, {});

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -96,6 +96,35 @@ describe('commands on the root of a daemon', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(/not found/);
     expect(stderr).toMatch(/hint: /);
+  });
+
+  it('keep the images of its list and of its pins from gc, also while it is away', async () => {
+    const list = join(work, 'list');
+    await writeFile(list, `${name('small')}   # pulled by the first row\n`);
+    const away = join(work, 'away.sock');
+    const gc = async (): Promise<readonly string[]> =>
+      (await landfallJson<{ images: string[] }>(['--root', root, 'gc', '--unused-for', '0s', '--dry-run']))
+        .images;
+    {
+      await using listing = await DaemonProcess.start(root, away, [
+        '--pre-pull',
+        list,
+        '--pin',
+        '*/fleet/pin*',
+      ]);
+      await landfall(['--root', root, 'tag', name('small'), name('pinned')]);
+      await landfall(['--root', root, 'tag', name('small'), name('spare')]);
+      expect(await gc()).toEqual([name('spare')]);
+      expect(listing.log.join()).not.toContain('failed');
+    }
+    expect(await gc()).toEqual([name('spare')]);
+    const unpinned = await landfall(['--root', root, 'unpin', name('small')]);
+    expect(unpinned.stdout).toBe(`unpinned ${name('small')}\n`);
+    expect(unpinned.stderr).toContain(`the daemon at unix://${away} pins it too`);
+    expect((await gc()).toSorted()).toEqual([name('small'), name('spare')]);
+    await using _ = await DaemonProcess.start(root, away);
+    expect((await gc()).toSorted()).toEqual([name('pinned'), name('small'), name('spare')]);
+    await landfall(['--root', root, 'rmi', name('pinned'), name('spare')]);
   });
 
   it('show what the daemon pulls', async () => {

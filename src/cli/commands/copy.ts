@@ -126,17 +126,17 @@ function destinationOf(text: string): string {
 
 /** The work of a copy, in a few lines. */
 export function renderCopy(report: CopyReport): string {
-  const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
-  const info: [string, string][] = [['digest', target.digest]];
-  if (resolved.digest !== target.digest) info.push(['source', `${resolved.digest}, which is an index`]);
+  const { destination, target, resolved, omitted, referrers, referrersLeftOut, signatures = [] } = report;
+  const info: [string, string][] = [];
+  if (resolved.digest !== target.digest) info.push(['from index', resolved.digest]);
   info.push(['content', contentLine(report)]);
   if (omitted.length > 0) info.push(['left out', omittedNames(omitted)]);
   if (referrers.length > 0) info.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
+  if (referrersLeftOut === true) info.push(['referrers', 'left out']);
   const signers = new Set(signatures.map(({ signedBy }) => signedBy));
   if (signers.size > 0) info.push(['signed by', [...signers].join(', ')]);
-  return [printable(destination), ...info.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
-    .map((line) => `${line}\n`)
-    .join('');
+  const lines = info.map(([name, fact]) => `  ${name.padEnd(10)} ${printable(fact)}`);
+  return [printable(destination), `  ${target.digest}`, ...lines].map((line) => `${line}\n`).join('');
 }
 
 function contentLine(report: CopyReport): string {

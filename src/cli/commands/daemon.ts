@@ -13,7 +13,7 @@ import type { SyncMode } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
-import { type Digest, formatReference, parseReference } from '../../spec/index.js';
+import { type Digest, formatReference, isGlob, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
 import {
   answer,
@@ -25,7 +25,6 @@ import {
 } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
 import { formatDuration, formatSize } from '../format/text.js';
-import { matchesGlob } from './glob.js';
 import type { LogFields } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
@@ -79,7 +78,8 @@ interface DaemonPlan {
   readonly snapshotter: string | undefined;
   readonly containerd: string | undefined;
   readonly progressTimeoutMs: number;
-  readonly isPinned: (name: string) => boolean;
+  /** Canonical names, and globs over them. */
+  readonly pins: readonly string[];
   readonly observeAt: ReturnType<typeof parseListen> | undefined;
 }
 
@@ -96,7 +96,7 @@ function planOf(flags: DaemonFlags): DaemonPlan {
     snapshotter: snapshotter === undefined ? undefined : parseSocketAddress(snapshotter),
     containerd: containerd === undefined ? undefined : parseSocketAddress(containerd),
     progressTimeoutMs: parseDuration('--progress-timeout', progressTimeout),
-    isPinned: pinnedBy(flags.pin ?? []),
+    pins: (flags.pin ?? []).map(pinOf),
     observeAt: flags.metrics === undefined ? undefined : parseListen(flags.metrics),
   };
 }
@@ -160,7 +160,7 @@ async function policiesOf({ policyDir }: DaemonFlags, context: CommandContext): 
 
 function daemonOptions(
   flags: DaemonFlags,
-  { socket, snapshotter, containerd, progressTimeoutMs, isPinned }: DaemonPlan,
+  { socket, snapshotter, containerd, progressTimeoutMs, pins }: DaemonPlan,
   { settings, log }: CommandContext,
   metrics: DaemonMetrics,
 ): Omit<DaemonOptions, 'store' | 'registry' | 'observers' | keyof Policies> {
@@ -169,7 +169,7 @@ function daemonOptions(
     socket,
     version: version(),
     progressTimeoutMs,
-    isPinned,
+    pins,
     discardLayers: flags.discardLayers ?? false,
     runtimeHandlers: flags.runtimeHandler ?? [],
     maxParallelPulls,
@@ -286,22 +286,18 @@ function codeOf(error: unknown): ErrorInfo['code'] {
 }
 
 /**
- * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over
- * canonical names.
+ * A pin of the daemon: a glob over canonical names as it is, or the canonical form of a reference.
  *
  * @throws LandfallError INVALID_CONFIG
  */
-export function pinnedBy(patterns: readonly string[]): (name: string) => boolean {
-  const globs = patterns.map((pattern) => {
-    if (/[*?]/.test(pattern)) return pattern;
-    try {
-      return formatReference(parseReference(pattern, { defaultTag: true }));
-    } catch (cause) {
-      throw invalidConfig(`--pin: ${messageOf(cause)}`, {
-        hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
-        cause,
-      });
-    }
-  });
-  return (name) => globs.some((glob) => matchesGlob(glob, name));
+function pinOf(pattern: string): string {
+  if (isGlob(pattern)) return pattern;
+  try {
+    return formatReference(parseReference(pattern, { defaultTag: true }));
+  } catch (cause) {
+    throw invalidConfig(`--pin: ${messageOf(cause)}`, {
+      hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
+      cause,
+    });
+  }
 }

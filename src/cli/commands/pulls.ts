@@ -142,7 +142,7 @@ export function renderTransfers(
       { title: 'IMAGE', shrinks: true, keeps: 'end' },
       { title: 'STATE' },
       { title: 'PROGRESS' },
-      { title: 'BYTES', align: 'right' },
+      { title: 'SIZE', align: 'right' },
       { title: 'RATE', align: 'right' },
       { title: 'LAYERS', align: 'right', optional: true },
       { title: 'CALLERS', align: 'right', optional: true },

@@ -303,7 +303,7 @@ async function layoutSource(
   { signal }: CommandContext,
 ): Promise<VerifySource> {
   const imageTransport = await LayoutTransport.open(directory);
-  const omitted = await readDeclarationFile(directory);
+  const { omitted } = await readDeclarationFile(directory);
   return {
     name: imageTransport.name,
     roots: await rootsOf(imageTransport, name, signal),
@@ -333,7 +333,7 @@ async function withArchive<T>(
     // Manifests cannot be made of what does not fit its configs.
     roots: faults.length > 0 ? [] : await rootsOf(imageTransport, name, signal),
     faults,
-    isLeftOut: among(archive.omitted.map(({ digest }) => digest)),
+    isLeftOut: among(archive.declaration.omitted.map(({ digest }) => digest)),
   });
 }
 

@@ -108,11 +108,15 @@ async function remove(
 }
 
 function unsupported(error: RegistryError, host: string, subject: string, hint: string): RegistryError {
-  return new RegistryError('UNSUPPORTED', `${subject}: ${host} does not delete it (${error.message})`, {
-    cause: error,
-    details: error.details,
-    hint,
-  });
+  return new RegistryError(
+    'UNSUPPORTED',
+    `${subject}: ${subject.includes(host) ? 'the registry' : host} does not delete it`,
+    {
+      cause: error,
+      details: error.details,
+      hint,
+    },
+  );
 }
 
 function notFound(subject: string): RegistryError {

@@ -7,6 +7,8 @@ import {
   type Descriptor,
   type Digest,
   digestOf,
+  exactSize,
+  formatSize,
   isDigest,
   type JsonObject,
   LIMITS,
@@ -168,7 +170,7 @@ function entriesOf({ manifests }: JsonObject): readonly JsonObject[] {
 function tooLong(tag: string, size: number): SpecError {
   return new SpecError(
     'LIMIT_EXCEEDED',
-    `the list of referrers ${tag} would have ${size} bytes, more than ${LIMITS.manifestBytes}`,
+    `the list of referrers ${tag} would have ${exactSize(size)}, more than ${formatSize(LIMITS.manifestBytes)}`,
     { hint: 'Delete referrers that are no longer needed.' },
   );
 }

@@ -98,7 +98,8 @@ async function copyOnce(
   request: ResolvedCopyRequest,
   session: CopySession,
 ): Promise<CopyReport> {
-  const { from, tag, platforms, referrers, resolved } = request;
+  const { from, tag, platforms, resolved } = request;
+  const referrers = destination.transport.holdsArtifacts === false ? undefined : request.referrers;
   const admission = await CopyAdmission.of({ source, destination, request, session });
   const target = await chooseTarget(source, resolved, request, session);
   const admitted = await admission?.admit(resolved, target);

@@ -15,6 +15,7 @@ import {
   LIMITS,
   type Platform,
 } from '../../spec/index.js';
+import { deliveredIn } from '../transports/declaration.js';
 import {
   boundedReferrers,
   cosignReferrers,
@@ -109,6 +110,7 @@ export class ImageCopy {
       contents,
       omitted,
       referrers: copied,
+      referrersLeftOut: isReferrer ? undefined : referrers === undefined,
     };
   }
 
@@ -211,7 +213,10 @@ export class ImageCopy {
     const children = childrenOf(manifest);
     return {
       kept: children.filter(({ digest }) => !without.has(digest)),
-      omitted: children.filter(({ digest }) => without.has(digest)),
+      omitted: children.flatMap((child) => {
+        const repository = without.get(child.digest);
+        return repository === undefined ? [] : [deliveredIn(child, repository)];
+      }),
     };
   }
 
@@ -269,7 +274,7 @@ export class ImageCopy {
         descriptor,
         (offset) => source.fetch(descriptor, { offset: offset ?? 0, signal: opening, verifiedFirst }),
         {
-          mountFrom: this.#mountable(repositories),
+          mountFrom: this.#mountable(descriptor, repositories),
           signal,
           onProgress: (bytes) => progress.at(bytes),
         },
@@ -279,13 +284,19 @@ export class ImageCopy {
     );
   }
 
-  /** Without the registry's own name; the source's repository too, where it is in the same registry. */
-  #mountable(repositories: readonly string[]): readonly string[] {
+  /**
+   * Without the registry's own name; the source's repository too, where it is in the same registry, and the
+   * one that an earlier delivery was to.
+   */
+  #mountable({ digest }: Descriptor, repositories: readonly string[]): readonly string[] {
     const { transport } = this.destination;
     if (transport.kind !== 'registry') return [];
     const { registry, name } = this.source;
     const from = registry !== undefined && transport.name === `docker://${registry}` ? [name] : [];
-    return [...repositories, ...from].map((repository) => repository.slice(repository.indexOf('/') + 1));
+    const before = this.session.delivered.get(transport.name)?.get(digest) ?? [];
+    return [...repositories, ...from]
+      .concat(before)
+      .map((repository) => repository.slice(repository.indexOf('/') + 1));
   }
 
   #note(parts: CopiedParts, descriptor: Descriptor, role: ContentRole, outcome: ContentOutcome): void {

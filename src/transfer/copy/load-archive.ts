@@ -16,6 +16,7 @@ import {
 } from '../../spec/index.js';
 import { brokenArchive } from '../transports/archives/archive-file.js';
 import { type Archive, transportOf } from '../transports/archives/archive.js';
+import { isDelivered, needsBase } from '../transports/declaration.js';
 import type { CopyReport } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
@@ -44,6 +45,9 @@ export interface LoadedFromArchive {
   readonly leftOut: readonly Descriptor[];
 }
 
+/** Archives are loaded into stores, whose repositories share all blobs. */
+const ANY_REPOSITORY = 'any.lan/repository';
+
 /** Brings the images of an archive to a place, under the names that they have there. */
 export class ArchiveLoader {
   readonly #options: ArchiveLoaderOptions;
@@ -56,13 +60,18 @@ export class ArchiveLoader {
     this.#source = new LayoutTransport({
       content: archive,
       location: `${transport}:${archive.location}`,
+      declaration: () => Promise.resolve(archive.declaration),
       file: { transport, path },
     });
   }
 
-  /** Errors: those of the archive's index; INVALID_CONFIG. */
+  /**
+   * Errors: those of the archive's index; INVALID_CONFIG; BLOB_NOT_FOUND for a delta of which nothing that
+   * was delivered before is at the destination.
+   */
   async plan(): Promise<LoadPlan> {
     const { archive, session, name } = this.#options;
+    await this.#requireBase();
     const entries = await this.#source.entries({ signal: session.signal });
     const parts = new Set<Digest>();
     const referrers = new Set<Digest>();
@@ -105,7 +114,7 @@ export class ArchiveLoader {
         },
         session,
       );
-      const declared = new Set(archive.omitted.map((omitted) => omitted.digest));
+      const declared = new Set(archive.declaration.omitted.map((omitted) => omitted.digest));
       const isMissing = (one: Descriptor): boolean => platforms === 'present' && !declared.has(one.digest);
       return {
         report,
@@ -115,6 +124,17 @@ export class ArchiveLoader {
     } catch (error) {
       throw this.#isAbsentHere(error) ? brokenArchive(archive.location, lackOf(error, target)) : error;
     }
+  }
+
+  /** Once for all images, of which each would fail by itself. */
+  async #requireBase(): Promise<void> {
+    const { archive, destination } = this.#options;
+    const delivered = archive.declaration.omitted.filter(isDelivered);
+    const [first] = delivered;
+    if (first === undefined) return;
+    const anywhere = destination.repository(ANY_REPOSITORY);
+    for (const descriptor of delivered) if (await anywhere.has(descriptor)) return;
+    throw needsBase(archive.location, archive.declaration, first.digest);
   }
 
   /** Undefined for what is none, or is not there. */
@@ -134,7 +154,8 @@ export class ArchiveLoader {
     return (
       isLandfallError(error) &&
       error.code === 'BLOB_NOT_FOUND' &&
-      error.details['path'] === this.#options.archive.location
+      error.details['path'] === this.#options.archive.location &&
+      error.details['base'] === undefined
     );
   }
 }

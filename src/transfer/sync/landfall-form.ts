@@ -77,6 +77,7 @@ const PLATFORMS = {
 const REFERRERS = {
   description: 'Whether signatures, SBOMs and the like come along, and which of them.',
   type: ['boolean', 'object'],
+  default: true,
   additionalProperties: false,
   properties: {
     types: { description: 'Only those of these artifact types.', ...TEXTS, minItems: 1 },
@@ -275,7 +276,11 @@ class LandfallForm {
 
   constructor(reader: FormReader, defaults: RawOfImages) {
     this.#reader = reader;
-    this.#defaults = this.#wanted(defaults, ['defaults'], { tags: ALL_TAGS, platforms: 'all' });
+    this.#defaults = this.#wanted(defaults, ['defaults'], {
+      tags: ALL_TAGS,
+      platforms: 'all',
+      referrers: {},
+    });
   }
 
   /** More than one where names without a registry before them are of several registries. */

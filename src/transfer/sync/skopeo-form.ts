@@ -196,6 +196,7 @@ class SkopeoForm {
       name: reference.repository,
       ...wanted,
       platforms: this.#allPlatforms ? 'all' : 'one',
+      referrers: {},
     };
   }
 }

@@ -29,6 +29,7 @@ import {
   isManifestType,
   MEDIA_TYPES,
 } from '../../spec/index.js';
+import type { DeclaredSet } from './declaration.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -94,6 +95,10 @@ export class LayoutDestination implements DestinationTransport {
    */
   async putBlob(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<PutOutcome> {
     return await this.#slots.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
+  }
+
+  async declare(set: DeclaredSet): Promise<void> {
+    await this.index.change({ entries: (entries) => entries, set });
   }
 
   /** Nothing is left to do: each blob and each change of the index was made durable at once. */

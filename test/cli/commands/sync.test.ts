@@ -59,7 +59,7 @@ describe('sync', () => {
   test('prints what was copied, and then that all is there', async () => {
     const first = await run([]);
     expect(first.code).toBe(0);
-    expect(first.out).toMatch(/^IMAGE +DESTINATION +WHAT +BYTES +DIGEST\n/);
+    expect(first.out).toMatch(/^IMAGE +DESTINATION +WHAT +SIZE +DIGEST\n/);
     expect(first.out).toMatch(
       /oci:.*source:src\.lan\/team\/app:1 +src\.lan\/team\/app:1 +copied +\d+ B +[0-9a-f]{12}\n/,
     );

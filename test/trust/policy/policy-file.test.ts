@@ -161,7 +161,7 @@ describe('an image is refused', () => {
   it.each<[string, () => unknown, string]>([
     ['is not there', () => undefined, 'is not there'],
     ['is a directory', async () => await mkdir(file.path), 'is not a regular file'],
-    ['is too large', async () => await write(' '.repeat(1024 * 1024 + 1)), 'has more than 1048576 bytes'],
+    ['is too large', async () => await write(' '.repeat(1024 * 1024 + 1)), 'has more than 1.0 MB'],
   ])('where the policy %s', async (_name, make, why) => {
     await make();
     for (const ask of [() => file.rulingFor(image), () => file.admitUnnamed('it')]) {

@@ -11,6 +11,7 @@ import {
   LIMITS,
   type Platform,
 } from '../../../spec/index.js';
+import type { DeclaredSet } from '../declaration.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -70,6 +71,10 @@ export class ArchiveDestination implements DestinationTransport {
     return new ArchiveDestination(await openArchiveOutput(target, options), options);
   }
 
+  get holdsArtifacts(): boolean {
+    return this.format !== 'docker';
+  }
+
   repository(name: string): ArchiveRepository {
     return new ArchiveRepository(this, name);
   }
@@ -82,6 +87,11 @@ export class ArchiveDestination implements DestinationTransport {
   /** Of the archive, once it is written. */
   get bytesWritten(): number {
     return this.#bytesWritten;
+  }
+
+  declare(set: DeclaredSet): Promise<void> {
+    this.contents.set = set;
+    return Promise.resolve();
   }
 
   /** Writes the archive, once. Errors: as `archiveBytes`; FILESYSTEM, NO_SPACE. */

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 
 import { type Abortable, throwIfAborted, UnpackError } from '../../../errors.js';
-import { LIMITS } from '../../../spec/index.js';
+import { exactSize, LIMITS } from '../../../spec/index.js';
 import {
   archiveBytes,
   BLOCK_BYTES,
@@ -245,7 +245,7 @@ class TarWalk {
   }
 
   #cutShort(): UnpackError {
-    return this.#broken(`it is cut short: it has ${this.#file.size} bytes, and lacks the rest`);
+    return this.#broken(`it is cut short: it has ${exactSize(this.#file.size)}, and lacks the rest`);
   }
 
   #broken(fault: string): UnpackError {

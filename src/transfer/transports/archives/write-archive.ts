@@ -106,7 +106,7 @@ function sealed(
   contents: ArchiveContents,
 ): ArchivePlan['manifests'] {
   const files = Object.fromEntries(manifests.map(([name, bytes]) => [name, digestOf(bytes)]));
-  return [...manifests, [DECLARATION_FILE, renderDeclaration({ omitted: contents.omitted(), files })]];
+  return [...manifests, [DECLARATION_FILE, renderDeclaration({ ...contents.declaration(), files })]];
 }
 
 function indexBytes(contents: ArchiveContents): Buffer {

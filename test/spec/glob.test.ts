@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { matchesGlob } from '../../src/cli/commands/glob.js';
+import { matchesGlob } from '../../src/spec/glob.js';
 
 test.each([
   ['debian:*', 'debian:trixie', true],

@@ -23,3 +23,8 @@ export function matchesGlob(pattern: string, text: string): boolean {
   }
   return /^\**$/.test(pattern.slice(next));
 }
+
+/** Whether a pattern can match more than itself. */
+export function isGlob(pattern: string): boolean {
+  return /[*?]/.test(pattern);
+}
