@@ -49,11 +49,10 @@ export function renderLicences(lock: PackageLock, list: readonly ListedLicence[]
   lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
   return `# Licences
 
-landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages are installed with it, each under a licence that lets
-anybody use, change and pass it on; the text is a file of the package. Of some of them a copy lies in the command: their texts are in
-\`dist/bin/LICENSES.txt\` of the package, and its bill of materials, \`dist/sbom.cdx.json\`, marks them as \`landfall:bundled\`.
-
-The page is made by \`npm run licences\`.
+landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages are installed with it,
+each under a permissive licence, whose text is a file of the package. The command has copies of some of them:
+\`dist/bin/LICENSES.txt\` has their texts, and \`landfall:bundled\` marks them in the bill of materials,
+\`dist/sbom.cdx.json\`. \`npm run licences\` writes this page.
 
 ${lines.join('\n')}
 `;

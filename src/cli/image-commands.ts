@@ -58,9 +58,9 @@ export function addImageCommands(program: LandfallCommand): void {
 
   program
     .command('inspect')
-    .summary('show what an image is made of')
+    .summary('show the parts of an image')
     .description(
-      'Shows what an image is made of: platforms, config, layers and the steps that made them, and what refers to it. Of an image at a registry only the documents are fetched.',
+      'Shows the parts of an image: platforms, config, layers with their build steps, and referrers. Of an image at a registry only the documents are fetched.',
     )
     .argument('<source>', ANYWHERE)
     .platform('the platform to show')
@@ -98,7 +98,7 @@ export function addImageCommands(program: LandfallCommand): void {
     )
     .argument('<before>', OR_LAYER)
     .argument('<after>', 'the same')
-    .argument('[path...]', 'only these paths, and what is below them')
+    .argument('[path...]', 'only these paths, with all below them')
     .platform('the platform to compare')
     .option('--times', 'count files as changed of which only the time of modification differs')
     .option('--exit-code', 'end with 1 where there is a difference')
@@ -120,7 +120,7 @@ export function addImageCommands(program: LandfallCommand): void {
     .platform('the platform to look at')
     .option('-l, --long', 'with type, mode, owner, size, time (UTC) and the target of a symlink')
     .option('-R, --recursive', 'all that is below the directory, by paths from the root of the image')
-    .option('-d, --directory', 'the directory itself, and not what is in it')
+    .option('-d, --directory', 'the directory itself, not its content')
     .option('-0, --null', 'the exact bytes of the names, with a NUL behind each')
     .examples(
       'landfall ls debian:trixie /etc',
@@ -227,7 +227,7 @@ export function addImageCommands(program: LandfallCommand): void {
     .platform('the platform to export')
     .option(
       '-o, --file <file>',
-      'where to; what is there is replaced when the tar is whole (default: standard output)',
+      'write to a file, which is replaced when the tar is whole (default: standard output)',
     )
     .examples('landfall export -o rootfs.tar debian:trixie', 'landfall export oci:mirror:app | tar -tv')
     .runs(async () => (await import('./commands/unpack.js')).exportCommand);

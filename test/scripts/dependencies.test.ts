@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-const RECORD = readFileSync('docs/decisions/0005-dependencies.md', 'utf8');
+const RECORD = readFileSync('docs/internals/decisions/0005-dependencies.md', 'utf8');
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
@@ -23,8 +23,8 @@ function rowsBelow(title: string): readonly (readonly string[])[] {
 
 describe('the decision record of the dependencies', () => {
   it.each([
-    ['what is installed', 'What is installed with landfall', manifest.dependencies, 5],
-    ['what builds and tests', 'What builds and tests it', manifest.devDependencies, 2],
+    ['what is installed', 'Installed with landfall', manifest.dependencies, 5],
+    ['what builds and tests', 'For building and testing only', manifest.devDependencies, 2],
   ])('has a line for each of %s, and no other', (_which, title, dependencies, cells) => {
     const rows = rowsBelow(title);
     expect(rows.map(([name]) => name).sort()).toEqual(Object.keys(dependencies).sort());

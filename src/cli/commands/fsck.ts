@@ -177,7 +177,7 @@ export function renderRebuild(report: RebuildReport): string {
         : `damaged ${digest}: it reads as ${actual}`,
     ),
     ...report.lostSnapshots.map((name) => `lost the snapshot ${printable(name)}`),
-    ...report.quarantined.map((path) => `moved a snapshot that nobody knows to ${printable(path)}`),
+    ...report.quarantined.map((path) => `moved an unknown snapshot to ${printable(path)}`),
     ...report.unknown.map((what) => `not known: ${printable(what)}`),
   ];
   if (report.damagedBlobs.length + report.lostSnapshots.length > 0) {

@@ -85,7 +85,7 @@ export async function pullCommand(
   };
   if (plan.discardLayers && !plan.unpack) {
     throw invalidConfig('--discard-layers and --no-unpack exclude each other', {
-      hint: 'Only what is unpacked can do without its layers.',
+      hint: 'Only an unpacked image can do without its layers.',
     });
   }
   if (typed.length === 0 && flags.file === undefined) {
@@ -161,7 +161,7 @@ function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: Co
       recorder.failed(
         reference,
         isInterrupted ? 'interrupted' : 'failed',
-        isInterrupted ? 'The pull was interrupted; what has arrived is kept.' : messageOf(error),
+        isInterrupted ? 'The pull was interrupted; partial downloads are kept.' : messageOf(error),
       );
       display.show({ type: 'failed', reference });
     },

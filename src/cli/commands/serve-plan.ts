@@ -86,7 +86,7 @@ function refuseHalves({ tlsCert, tlsKey, htpasswd, anonymousRead }: ServeFlags):
   }
   if (anonymousRead === true && htpasswd === undefined) {
     throw invalidConfig('--anonymous-read needs --htpasswd', {
-      hint: 'Without passwords everybody may read as it is.',
+      hint: 'Without passwords every client may read.',
     });
   }
 }
@@ -146,7 +146,7 @@ export function pullThroughPlan(
     throw invalidConfig('--pull-through-ttl needs --pull-through');
   if (!pullThrough && !printHosts && flags.upstream !== undefined) {
     throw invalidConfig('--upstream needs --pull-through', {
-      hint: 'Without it, only what is here is served.',
+      hint: 'Without it, only content of the store is served.',
     });
   }
   if (!printHosts && flags.writable !== true && flags.advertise !== undefined)

@@ -174,7 +174,7 @@ function warnOfOpenDoors(
 ): void {
   if (/^(?:127\.|::1$)/.test(address)) return;
   if (plan.writable && access.access === undefined) {
-    log.warn('whoever reaches this address may push and delete: ask for passwords with --htpasswd');
+    log.warn('every client that reaches this address may push and delete: require passwords with --htpasswd');
   }
   if (access.access !== undefined && access.tls === undefined) {
     log.warn(
@@ -281,7 +281,7 @@ export async function openPullThrough(
   const { maxRetryAfter, concurrency = DEFAULT_CONCURRENCY } = context.settings;
   const policy = await lastingPolicyOf(context);
   const found = await policyOf(context);
-  if (found !== undefined) context.log.info(`what is brought needs what ${found.path} asks for`);
+  if (found !== undefined) context.log.info(`fetched images must meet ${found.path}`);
   const mark = `pull-through/${randomBytes(8).toString('hex')}`;
   const registry = await openRegistry(
     context,

@@ -109,7 +109,7 @@ async function readText(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (cause) {
     throw invalidConfig(`${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
-      hint: 'Name the file that says what is wanted with --file.',
+      hint: 'Name the mirror file with --file.',
       cause,
       details: { path: file },
     });

@@ -370,7 +370,7 @@ async function withMirror<T>(
   const roots = await registryRoots(imageTransport, prefix, { signal: context.signal });
   if (roots.length > 0) return await use({ name, roots, faults: [] });
   throw new LandfallError('NOT_FOUND', `${name} has no image`, {
-    hint: 'Check the path; a registry may list less to whoever is not logged in.',
+    hint: 'Check the path; a registry may list less without a login.',
   });
 }
 

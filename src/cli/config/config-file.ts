@@ -171,7 +171,7 @@ class ConfigReader {
 /** More are not read at once, and finding the line of each takes a while. */
 const MOST_FAULTS = 20;
 
-const SEE_TEMPLATE = '`landfall config --template` shows what is right.';
+const SEE_TEMPLATE = '`landfall config --template` shows the right form.';
 
 /** The messages for a value of another kind. */
 const KINDS: Readonly<Record<OptionKind, string>> = {

@@ -259,7 +259,7 @@ function stalled(reference: string, ms: number): RegistryError {
     `${reference}: the pull made no progress for ${Math.round(ms / 1000)} seconds`,
     {
       retryable: true,
-      hint: 'Check the network and the registry; what has arrived is kept, and the next pull goes on from there.',
+      hint: 'Check the network and the registry; partial downloads are kept, and the next pull resumes them.',
     },
   );
 }
@@ -268,7 +268,7 @@ function stalled(reference: string, ms: number): RegistryError {
 function stopping(): LandfallError {
   return new LandfallError('UNAVAILABLE', 'the daemon is stopping', {
     retryable: true,
-    hint: 'Try again when it has been started; what has arrived is kept.',
+    hint: 'Try again when it has been started; partial downloads are kept.',
   });
 }
 

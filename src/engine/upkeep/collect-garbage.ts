@@ -175,7 +175,7 @@ function keepAll(
     snapshots: { names: [], directories: [] },
     warnings: unknown.map(
       ({ name, target }) =>
-        `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so nobody knows what it needs, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
+        `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so the blobs that it needs are not known, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
     ),
   };
 }

@@ -278,7 +278,7 @@ export function decodedBody(response: HttpResponse, encoding: string | undefined
   const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (create === undefined) {
     response.destroy();
-    throw encodingError(response, 'comes in an encoding that nobody asked for');
+    throw encodingError(response, 'comes in an encoding that was not requested');
   }
   return new DecodedBody(response, create());
 }

@@ -402,7 +402,7 @@ async function blobExists(
       'SIZE_MISMATCH',
       `${host.name} has ${digest} with ${answer.size === undefined ? 'another size' : exactSize(answer.size)}, not ${exactSize(size)}`,
       {
-        hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
+        hint: 'The descriptor of the pushed blob is wrong; check its source.',
         details: { digest, expected: size, actual: answer.size },
       },
     );

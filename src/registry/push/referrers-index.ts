@@ -138,7 +138,7 @@ async function changeUntilItStays(list: ReferrersList, change: Change): Promise<
   throw new RegistryError(
     'UNAVAILABLE',
     `the list of referrers ${chain.registry}/${repository}:${tag} was overwritten ${TRIES} times by others`,
-    { retryable: true, hint: 'Push again when nobody else pushes referrers of the same image.' },
+    { retryable: true, hint: 'Push again when no other client pushes referrers of the same image.' },
   );
 }
 
@@ -154,7 +154,9 @@ async function readIndex(list: ReferrersList): Promise<JsonObject> {
     throw new SpecError(
       'INVALID_MANIFEST',
       `the tag ${referrersTag(subject)} of ${chain.registry}/${repository} is no list of referrers but ${mediaType}`,
-      { hint: `Look what the tag is; it stands where the referrers of ${shortDigest(subject)} are listed.` },
+      {
+        hint: `Check that tag; it is in the place for the list of referrers of ${shortDigest(subject)} are listed.`,
+      },
     );
   }
   return parseJson(stored.bytes, 'list of referrers', LIMITS.manifestBytes) as JsonObject;

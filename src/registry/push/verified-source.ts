@@ -188,7 +188,7 @@ export class VerifiedSource {
     if (actual !== expected) {
       throw new ContentError(
         'DIGEST_MISMATCH',
-        `what is to be pushed as ${expected} has the digest ${actual}, over ${exactSize(size)}`,
+        `the bytes to push as ${expected} have the digest ${actual}, over ${exactSize(size)}`,
         { hint: PUSHED_NOTHING, details: { digest: expected, expected, actual } },
       );
     }

@@ -194,7 +194,7 @@ async function commitUpload(
     await writer.commit(digest);
   } catch (error) {
     if (!isLandfallError(error) || error.code !== 'DIGEST_MISMATCH') throw error;
-    throw new RegistryFault(400, 'DIGEST_INVALID', 'what was uploaded has another digest');
+    throw new RegistryFault(400, 'DIGEST_INVALID', 'the uploaded bytes have another digest');
   }
   return blobCreated(route, digest);
 }

@@ -134,7 +134,7 @@ class Sync {
         'INVALID_CONFIG',
         `a delta cannot go to ${formatTransport(running.transport)}`,
         {
-          hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere what is there already is never moved again.',
+          hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere existing content is never moved again.',
         },
       );
     }

@@ -84,7 +84,7 @@ export function parseDeclaration(bytes: Buffer): Declaration {
     });
   }
   const list = raw['omitted'] ?? [];
-  if (!Array.isArray(list)) throw invalid('says what is omitted in another form than a list');
+  if (!Array.isArray(list)) throw invalid('has omitted parts in another form than a list');
   if (list.length > MAX_OMITTED) {
     throw new SpecError('LIMIT_EXCEEDED', `${DECLARATION_FILE} omits more than ${MAX_OMITTED} things`);
   }

@@ -65,7 +65,7 @@ export class PolicyFile {
     throw this.#refusal(
       strict,
       what,
-      `nobody knows where ${what} is from, and not everything is accepted by its rule for ${this.#place(strict)}`,
+      `the origin of ${what} is not known, and not everything is accepted by its rule for ${this.#place(strict)}`,
       'Pull or load the image again under its name.',
     );
   }

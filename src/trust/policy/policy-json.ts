@@ -3,7 +3,7 @@ import { TrustError } from '../../errors.js';
 import { exactSize, formatSize, jsonShape, LIMITS, quoted } from '../../spec/index.js';
 import { MAX_POLICY_BYTES } from './requirement.js';
 
-const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md tells what it may hold.';
+const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md has its fields.';
 
 /** The text of a policy, which knows where in its file what stands. */
 export class PolicyText {

@@ -290,7 +290,7 @@ function wrongSize({ digest, size }: Descriptor, actual: number): ContentError {
 }
 
 function wrongDigest(expected: Digest, actual: Digest): ContentError {
-  return new ContentError('DIGEST_MISMATCH', `what was sent for ${expected} is ${actual}`, {
+  return new ContentError('DIGEST_MISMATCH', `the content of ${expected} has the digest ${actual}`, {
     details: { digest: expected, expected, actual },
   });
 }

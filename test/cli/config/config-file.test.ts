@@ -10,7 +10,7 @@ import { createProgram } from '../../../src/cli/program.js';
 import { secret } from '../../support/secrets.js';
 import { Configured } from './configured.js';
 
-const RIGHT = '`landfall config --template` shows what is right.';
+const RIGHT = '`landfall config --template` shows the right form.';
 const ALL = '`landfall config --template` shows all keys.';
 const NOT_A_PASSWORD = 'Log in with `landfall login`, or name a file of credentials: authfile = "FILE".';
 const TYPE_IT = 'Give it on the command line.';

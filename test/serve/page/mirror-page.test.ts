@@ -91,7 +91,7 @@ describe('the pages of a mirror', () => {
     expect((await ask('/repositories/docker.io/library/none', BROWSER))?.status).toBe(404);
   });
 
-  it('show what an image is made of, and read no layer for it', async () => {
+  it('show the parts of an image, and read no layer for it', async () => {
     const target = fixture.add('quay.io/team/app:1', {
       created: '2025-12-24T10:00:00.5Z',
       config: {

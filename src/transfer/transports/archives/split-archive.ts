@@ -129,7 +129,7 @@ function refuse(
       : `these parts are ${fault}: ${parts.join(', ')}`;
   const o = {
     details: { path, parts },
-    hint: 'Copy what is named again from where the archive was written.',
+    hint: 'Copy the named parts again from the original.',
   };
   if (code === 'DIGEST_MISMATCH') throw new ContentError(code, `${path}: ${which}`, o);
   throw new UnpackError(code, `${path}: ${which}`, o);
