@@ -22,6 +22,11 @@ export function formatPart(bytes: number, total: number): string {
   return `${part}/${digits(total / divisor, unit)} ${unit}`;
 }
 
+/** `12.3 MB/s`. */
+export function formatRate(bytesPerSecond: number): string {
+  return `${formatSize(Math.round(bytesPerSecond))}/s`;
+}
+
 function scaleOf(bytes: number): { divisor: number; unit: (typeof UNITS)[number] } {
   let divisor = 1;
   let at = 0;

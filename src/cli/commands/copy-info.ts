@@ -1,7 +1,7 @@
-import { type Descriptor, formatPlatform, parsePlatform, shortDigest } from '../../spec/index.js';
+import { type Descriptor, formatPlatform, formatSize, parsePlatform, shortDigest } from '../../spec/index.js';
 import type { ContentOutcome, CopyReport } from '../../transfer/copy/copy-report.js';
 import type { CopyRequest, PlatformChoice } from '../../transfer/copy/copy-request.js';
-import { countOf, formatSize, renderTable, type TableOptions } from '../format/text.js';
+import { countOf, renderTable, type TableOptions } from '../format/text.js';
 import { invalidConfig } from '../config/settings.js';
 
 /** So many blobs or manifests, of so many bytes. */
@@ -110,7 +110,14 @@ export interface CopyFlags {
  * @throws {LandfallError} INVALID_CONFIG for options that exclude each other
  */
 export function copyChoice(
-  { all = false, platform, rewriteIndex = false, referrers = true, artifactType, cosignTags = true }: CopyFlags,
+  {
+    all = false,
+    platform,
+    rewriteIndex = false,
+    referrers = true,
+    artifactType,
+    cosignTags = true,
+  }: CopyFlags,
   byDefault: PlatformChoice,
 ): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
   if (all && platform !== undefined)
@@ -121,7 +128,9 @@ export function copyChoice(
     });
   }
   if (!referrers && artifactType !== undefined) {
-    throw invalidConfig('--no-referrers and --artifact-type exclude each other', { hint: 'Use one of them.' });
+    throw invalidConfig('--no-referrers and --artifact-type exclude each other', {
+      hint: 'Use one of them.',
+    });
   }
   return {
     platforms: platform?.map((name) => parsePlatform(name)) ?? (all ? 'all' : byDefault),

@@ -1,5 +1,5 @@
 import { LandfallError } from '../../errors.js';
-import { familiarReference, parseReference } from '../../spec/index.js';
+import { familiarReference, formatSize, parseReference } from '../../spec/index.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copyNamed } from '../../transfer/copy/copy.js';
@@ -7,7 +7,7 @@ import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { countOf, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
 import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';

@@ -13,7 +13,7 @@ import type { SyncMode } from '../../engine/store.js';
 import { TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
-import { type Digest, formatReference, isGlob, parseReference } from '../../spec/index.js';
+import { type Digest, formatReference, formatSize, isGlob, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
 import {
   answer,
@@ -24,7 +24,7 @@ import {
   messageOf,
 } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { formatDuration, formatSize } from '../format/text.js';
+import { formatDuration } from '../format/text.js';
 import type { LogFields } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';

@@ -5,7 +5,8 @@ import { type RebuildReport, rebuildStore } from '../../engine/upkeep/rebuild-st
 import type { Store } from '../../engine/store.js';
 import { optionalTextOf } from '../../metadata/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { countOf, formatDuration, formatSize, printable, renderTable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
+import { countOf, formatDuration, printable, renderTable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { withStore } from '../images/with-store.js';
 

@@ -8,7 +8,9 @@ import { systemCode } from '../../errors.js';
 import type { Store, SyncMode } from '../../engine/store.js';
 import {
   formatPlatform,
+  formatRate,
   formatReference,
+  formatSize,
   parseImageList,
   parsePlatform,
   parseReference,
@@ -19,8 +21,6 @@ import {
   countOf,
   fitStart,
   formatDuration,
-  formatRate,
-  formatSize,
   printable,
   renderTable,
   type TableColumn,

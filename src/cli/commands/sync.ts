@@ -4,7 +4,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { FileOutput } from '../../content/index.js';
 import { openStore } from '../../engine/store.js';
 import { isLandfallError, systemCode } from '../../errors.js';
-import { shortDigest } from '../../spec/index.js';
+import { formatSize, shortDigest } from '../../spec/index.js';
 import {
   EarlierReport,
   type PrunedTag,
@@ -28,14 +28,7 @@ import {
   errorInfo,
   reportError,
 } from '../output/command-context.js';
-import {
-  countOf,
-  formatSize,
-  printable,
-  renderTable,
-  type TableColumn,
-  type TableOptions,
-} from '../format/text.js';
+import { countOf, printable, renderTable, type TableColumn, type TableOptions } from '../format/text.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
 import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';

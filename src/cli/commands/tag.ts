@@ -3,6 +3,7 @@ import type { Store } from '../../engine/store.js';
 import {
   type Digest,
   formatReference,
+  formatSize,
   parseReference,
   type Reference,
   repositoryName,
@@ -12,7 +13,7 @@ import { resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
-import { formatSize, printable } from '../format/text.js';
+import { printable } from '../format/text.js';
 import { CommandTransports } from '../images/command-transports.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';

@@ -7,6 +7,7 @@ import {
   type Descriptor,
   formatPlatform,
   formatReference,
+  formatSize,
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
@@ -22,7 +23,7 @@ import { layoutRoots, registryRoots } from '../../transfer/verify/layout-roots.j
 import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
 import { verify, type VerifyOptions, type VerifyReport } from '../../transfer/verify/verify.js';
 import { registryImage } from '../../trust/index.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { countOf, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { policyOf, withStore } from '../images/with-store.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';

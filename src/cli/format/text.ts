@@ -1,7 +1,4 @@
 import { styleText } from 'node:util';
-import { formatPart, formatSize } from '../../spec/index.js';
-
-export { formatPart, formatSize };
 
 export interface TableColumn {
   readonly title: string;
@@ -284,11 +281,6 @@ export function renderBar(
 
 function cells(fraction: number, width: number): number {
   return Math.floor(Math.min(Math.max(fraction, 0), 1) * width);
-}
-
-/** `12.3 MB/s`. */
-export function formatRate(bytesPerSecond: number): string {
-  return `${formatSize(Math.round(bytesPerSecond))}/s`;
 }
 
 /** `1 layer`, `3 layers`; for nouns that take an s. */

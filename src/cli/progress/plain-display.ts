@@ -1,5 +1,5 @@
-import { shortDigest } from '../../spec/index.js';
-import { countOf, formatPart, formatRate, formatSize, printable } from '../format/text.js';
+import { formatPart, formatRate, formatSize, shortDigest } from '../../spec/index.js';
+import { countOf, printable } from '../format/text.js';
 import type { Log } from '../output/log.js';
 import type { ProgressDisplay, ProgressDisplayOptions } from './pull-model.js';
 import {

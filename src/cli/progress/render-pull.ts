@@ -1,12 +1,9 @@
-import { shortDigest } from '../../spec/index.js';
+import { formatPart, formatRate, formatSize, shortDigest } from '../../spec/index.js';
 import {
   ASCII_BAR,
   countOf,
   fitEnd,
   fitStart,
-  formatPart,
-  formatRate,
-  formatSize,
   paint,
   printable,
   renderBar,
