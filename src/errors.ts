@@ -90,7 +90,7 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   SNAPSHOT_NOT_FOUND: 'Pull the image again to unpack it.',
   SIGNATURE_MISSING: 'Ask the publisher for a signature, or change the policy.',
   SIGNATURE_INVALID: 'Do not use this image.',
-  POLICY_REJECTED: 'Change the policy if this image is to be used.',
+  POLICY_REJECTED: 'Change the policy to use this image.',
   ABORTED: 'Run it again; partial downloads are kept.',
   INVALID_CONFIG: 'See --help.',
   UNSUPPORTED: 'See `landfall doctor` for what this machine can do.',

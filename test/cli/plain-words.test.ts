@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { avoidedIn } from '../../scripts/plain-words.js';
 import { createProgram } from '../../src/cli/program.js';
@@ -16,4 +18,17 @@ describe('help in plain words', () => {
       expect(texts.flatMap((text) => avoidedIn(text))).toEqual([]);
     },
   );
+});
+
+it('hints in plain words', () => {
+  const paths = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.endsWith('.ts'),
+  );
+  const hints = paths.flatMap((path) =>
+    [...readFileSync(join('src', path), 'utf8').matchAll(/\bhint:\s*(['"`])(.*?)\1/g)].map(
+      ([, , hint = '']) => hint,
+    ),
+  );
+  expect(hints.length).toBeGreaterThan(200);
+  expect(hints.filter((hint) => avoidedIn(hint).length > 0)).toEqual([]);
 });

@@ -90,7 +90,7 @@ async function pushAdmission(
   context: CommandContext,
 ): Promise<PushAdmission> {
   const found = await policyOf(context);
-  if (found !== undefined) context.log.info(`what is pushed needs what ${found.path} asks for`);
+  if (found !== undefined) context.log.info(`pushed images must meet ${found.path}`);
   return new PushAdmission({
     store,
     policy: await lastingPolicyOf(context),

@@ -247,7 +247,7 @@ export async function requireSpace({
   if (available === undefined || needed <= available) return;
   throw new ContentError(
     'NO_SPACE',
-    `${formatSize(needed)} are to be downloaded, and only ${formatSize(available)} are free at ${root}`,
+    `${formatSize(needed)} must be downloaded, and only ${formatSize(available)} are free at ${root}`,
     {
       details: { path: root, needed, available },
       hint: 'Free some space on that file system, remove unused images with landfall gc, or choose another --root.',

@@ -20,8 +20,8 @@ export interface ListPageOptions {
 export function homePage(options: ListPageOptions): Html {
   const { images } = options.catalogue;
   if (images.length === 0) return emptyPage();
-  return html`<h1>What is in this mirror</h1>
-    <p class="lead">Find an image, see what it is made of, and copy the command that pulls it from here.</p>
+  return html`<h1>Images in this mirror</h1>
+    <p class="lead">Find an image, see its parts, and copy the command that pulls it from here.</p>
     ${searchForm('/', options.query, 'Search names, tags, platforms and digests')}
     ${imageTable({ ...options, images, path: '/', withRepository: true })}`;
 }

@@ -24,7 +24,7 @@ const TEXTS = { type: 'array', items: TEXT } as const;
 const TEXT_OR_TEXTS = { type: ['string', 'array'], minLength: 1, items: TEXT } as const;
 
 const TAGS = {
-  description: 'Which tags: a list of them, or rules that the tags of the repository are held against.',
+  description: 'Which tags: a list of them, or rules for the tags of the repository.',
   type: ['array', 'object'],
   items: { type: ['string', 'number'] },
   additionalProperties: false,

@@ -125,7 +125,7 @@ export function isDelivered({ mediaType }: Descriptor): boolean {
 
 function elsewhereOf(raw: unknown): DeclaredSet['elsewhere'] {
   if (raw === undefined || raw === null) return raw;
-  if (!Array.isArray(raw)) throw invalid('names what is elsewhere in another form than a list');
+  if (!Array.isArray(raw)) throw invalid('names images elsewhere in another form than a list');
   if (raw.length > MAX_OMITTED) {
     throw new SpecError(
       'LIMIT_EXCEEDED',

@@ -144,7 +144,7 @@ export class LayoutTransport implements SourceTransport {
    */
   async governed(name: Reference | string): Promise<GovernedImage> {
     const { file } = this.#options;
-    if (file === undefined) throw new TypeError(`no policy is held against ${this.name}`);
+    if (file === undefined) throw new TypeError(`no policy is asked for ${this.name}`);
     const isReference = typeof name !== 'string';
     const text = isReference ? formatReference(name) : name;
     const named = isReference || !isDigest(text) ? text : undefined;

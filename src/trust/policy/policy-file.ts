@@ -282,7 +282,7 @@ export class PolicyDirectory {
     if (!NAMESPACE.test(namespace)) {
       throw new TrustError(
         'POLICY_REJECTED',
-        `no policy can be told for ${quoted(namespace)}, which is no namespace`,
+        `there is no policy for ${quoted(namespace)}, which is no namespace`,
         {
           hint: 'Use a namespace as Kubernetes has them: lower-case letters, digits and dashes.',
         },
