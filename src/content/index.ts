@@ -58,7 +58,9 @@ export {
   ingestPath,
   makeDirectory,
   onReserve,
+  openBelow,
   REF_NAME,
+  statBelow,
   syncDirectory,
   withRootLocked,
 } from './store/layout-files.js';
@@ -88,3 +90,4 @@ export { putBackNotDurableBlobs } from './store/blob-records.js';
 export * from './recovery/sweep-blobs.js';
 export * from './store/uploads.js';
 export * from './images/verifications.js';
+export { blobNotFound, streamBlobFile } from './store/blob-stream.js';
