@@ -60,7 +60,9 @@ export {
   ingestPath,
   makeDirectory,
   onReserve,
+  openBelow,
   REF_NAME,
+  statBelow,
   syncDirectory,
   withRootLocked,
 } from './store/layout-files.js';
@@ -90,3 +92,4 @@ export { putBackNotDurableBlobs } from './store/blob-records.js';
 export * from './recovery/sweep-blobs.js';
 export * from './store/uploads.js';
 export * from './images/verifications.js';
+export { blobNotFound, streamBlobFile } from './store/blob-stream.js';

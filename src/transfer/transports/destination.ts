@@ -94,7 +94,7 @@ export interface DestinationRepository {
   deleteManifest(digest: Digest, options?: Abortable): Promise<void>;
 }
 
-export type TransportKind = 'registry' | 'store' | 'layout' | 'archive';
+export type TransportKind = 'registry' | 'store' | 'layout' | 'directory' | 'archive';
 
 /** Where images are written. The caller that opens it disposes of it, after `finish` or instead of it. */
 export interface DestinationTransport extends AsyncDisposable {
