@@ -78,7 +78,14 @@ export interface CopyFlags {
  * @throws {LandfallError} INVALID_CONFIG for options that exclude each other
  */
 export function copyChoice(
-  { all = false, platform, rewriteIndex = false, referrers = true, artifactType, cosignTags = true }: CopyFlags,
+  {
+    all = false,
+    platform,
+    rewriteIndex = false,
+    referrers = true,
+    artifactType,
+    cosignTags = true,
+  }: CopyFlags,
   byDefault: PlatformChoice,
 ): Pick<CopyRequest, 'platforms' | 'rewriteIndex' | 'referrers'> {
   if (all && platform !== undefined)
@@ -89,7 +96,9 @@ export function copyChoice(
     });
   }
   if (!referrers && artifactType !== undefined) {
-    throw invalidConfig('--no-referrers and --artifact-type exclude each other', { hint: 'Use one of them.' });
+    throw invalidConfig('--no-referrers and --artifact-type exclude each other', {
+      hint: 'Use one of them.',
+    });
   }
   return {
     platforms: platform?.map((name) => parsePlatform(name)) ?? (all ? 'all' : byDefault),

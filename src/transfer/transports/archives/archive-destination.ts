@@ -28,7 +28,7 @@ import {
   type OpenArchiveOutputOptions,
 } from './archive-output.js';
 import type { ArchiveFormat } from './archive.js';
-import { archiveBytes, type PrefetchOptions } from './write-archive.js';
+import { archiveBytes, archiveSize, type PrefetchOptions } from './write-archive.js';
 
 export interface ArchiveDestinationOptions extends OpenArchiveOutputOptions {
   /** Default `both`. */
@@ -98,7 +98,9 @@ export class ArchiveDestination implements DestinationTransport {
   async finish(o: Abortable = {}): Promise<void> {
     const { platform, prefetch } = this.#options;
     const { signal = this.#options.signal } = o;
-    const bytes = archiveBytes(this.contents, { format: this.format, platform, prefetch, signal });
+    const options = { format: this.format, platform, prefetch, signal };
+    await this.#output.requireRoom?.(await archiveSize(this.contents, options));
+    const bytes = archiveBytes(this.contents, options);
     for await (const chunk of bytes) {
       await this.#output.write(chunk);
       this.#bytesWritten += chunk.length;

@@ -1,7 +1,8 @@
-import { lstat, readFile, rm } from 'node:fs/promises';
+import { lstat, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { basename, dirname, join } from 'node:path';
 import { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from '../../../content/index.js';
+import { requireRoom } from '../../../engine/pull/require-space.js';
 import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../../errors.js';
 import { createDigester, type Digest } from '../../../spec/index.js';
 import {
@@ -22,6 +23,8 @@ export interface ArchiveOutput extends AsyncDisposable {
   readonly location: string;
   /** The names of the files of one that is split, once it is finished. */
   readonly parts?: readonly string[];
+  /** Refuses an archive of so many bytes that has no room. Errors: NO_SPACE. Absent for a stream. */
+  requireRoom?(bytes: number): Promise<void>;
   /** Resolves when the chunk may be changed. Errors: FILESYSTEM, NO_SPACE; ABORTED. */
   write(chunk: Buffer): Promise<void>;
   /** Puts it in its place, whole. */
@@ -51,7 +54,46 @@ export async function openArchiveOutput(
 ): Promise<ArchiveOutput> {
   if ('stream' in target) return new StreamOutput(target.stream, signal);
   const file = path.resolve(target.file);
-  return splitBytes === undefined ? await FileOutput.open(file) : await SplitOutput.open(file, splitBytes);
+  return splitBytes === undefined ? await WholeOutput.open(file) : await SplitOutput.open(file, splitBytes);
+}
+
+/** One file, or a device. */
+class WholeOutput implements ArchiveOutput {
+  readonly location: string;
+  readonly #output: FileOutput;
+  /** Undefined for a device, which is no file in a file system. */
+  readonly #directory: string | undefined;
+
+  private constructor(output: FileOutput, directory: string | undefined) {
+    this.location = output.location;
+    this.#output = output;
+    this.#directory = directory;
+  }
+
+  static async open(file: string): Promise<WholeOutput> {
+    const output = await FileOutput.open(file);
+    const isDevice = await stat(file).then(
+      (status) => !status.isFile(),
+      () => false,
+    );
+    return new WholeOutput(output, isDevice ? undefined : dirname(file));
+  }
+
+  async requireRoom(bytes: number): Promise<void> {
+    if (this.#directory !== undefined) await requireRoom(this.location, this.#directory, bytes);
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    await this.#output.write(chunk);
+  }
+
+  async finish(): Promise<void> {
+    await this.#output.finish();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#output[Symbol.asyncDispose]();
+  }
 }
 
 /** A stream that stays open. A reader that goes before the end is a failure: what it has is no archive. */
@@ -124,6 +166,10 @@ class SplitOutput implements ArchiveOutput {
 
   get parts(): readonly string[] {
     return this.#names;
+  }
+
+  async requireRoom(bytes: number): Promise<void> {
+    await requireRoom(this.location, dirname(this.location), bytes);
   }
 
   async write(chunk: Buffer): Promise<void> {

@@ -38,6 +38,8 @@ export interface WriteArchiveOptions extends Abortable {
 /** Written in one call: headers and small manifests would cost one each. */
 const CHUNK_BYTES = 256 * 1024;
 const END = Buffer.alloc(1024);
+/** Of an entry; names are short. */
+const HEADER_BYTES = 512;
 
 /**
  * The bytes of an archive: first what lists its images, then its blobs in the order of their digests. The
@@ -65,6 +67,17 @@ export async function* archiveBytes(
   }
   yield* gathered.add(END);
   yield* gathered.rest();
+}
+
+/** Of the archive that would be written, in bytes. Errors: as {@link archiveBytes}. */
+export async function archiveSize(contents: ArchiveContents, o: WriteArchiveOptions): Promise<number> {
+  const { manifests, blobs } = await planOf(contents, o);
+  const sizes = [
+    ...manifests.map(([, bytes]) => bytes.length),
+    ...directoriesOf(blobs).map(() => 0),
+    ...blobs.map(({ descriptor }) => descriptor.size),
+  ];
+  return sizes.reduce((sum, size) => sum + HEADER_BYTES + size + paddingOf(size), END.length);
 }
 
 interface ArchivePlan {
