@@ -60,6 +60,7 @@ export {
   onReserve,
   REF_NAME,
   syncDirectory,
+  unlessMissing,
   withRootLocked,
 } from './store/layout-files.js';
 export * from './store/oci-layout.js';

@@ -1,10 +1,12 @@
-import { lstat, readFile, rm, stat } from 'node:fs/promises';
+import { lstat, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { basename, dirname, join } from 'node:path';
 import { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from '../../../content/index.js';
 import { requireRoom } from '../../../engine/pull/require-space.js';
 import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../../errors.js';
 import { createDigester, type Digest } from '../../../spec/index.js';
+import { type KeptArchive, ResumedOutput } from './resumed-output.js';
+import type { ArchivePlan } from './write-archive.js';
 import {
   type ArchivePart,
   isPartOf,
@@ -23,12 +25,17 @@ export interface ArchiveOutput extends AsyncDisposable {
   readonly location: string;
   /** The names of the files of one that is split, once it is finished. */
   readonly parts?: readonly string[];
-  /** Refuses an archive of so many bytes that has no room. Errors: NO_SPACE. Absent for a stream. */
-  requireRoom?(bytes: number): Promise<void>;
+  /**
+   * Begins an archive: refuses one that has no room, and gives what an earlier run has left of it, which then
+   * need not be fetched. Absent for a stream. Errors: NO_SPACE, FILESYSTEM
+   */
+  begin?(plan: Pick<ArchivePlan, 'head' | 'size'>, o: Abortable): Promise<readonly KeptArchive[]>;
   /** Resolves when the chunk may be changed. Errors: FILESYSTEM, NO_SPACE; ABORTED. */
   write(chunk: Buffer): Promise<void>;
   /** Puts it in its place, whole. */
   finish(): Promise<void>;
+  /** Takes away what an earlier run has left. */
+  discard?(): Promise<void>;
 }
 
 /** A file, or a stream such as standard output. */
@@ -54,46 +61,8 @@ export async function openArchiveOutput(
 ): Promise<ArchiveOutput> {
   if ('stream' in target) return new StreamOutput(target.stream, signal);
   const file = path.resolve(target.file);
-  return splitBytes === undefined ? await WholeOutput.open(file) : await SplitOutput.open(file, splitBytes);
-}
-
-/** One file, or a device. */
-class WholeOutput implements ArchiveOutput {
-  readonly location: string;
-  readonly #output: FileOutput;
-  /** Undefined for a device, which is no file in a file system. */
-  readonly #directory: string | undefined;
-
-  private constructor(output: FileOutput, directory: string | undefined) {
-    this.location = output.location;
-    this.#output = output;
-    this.#directory = directory;
-  }
-
-  static async open(file: string): Promise<WholeOutput> {
-    const output = await FileOutput.open(file);
-    const isDevice = await stat(file).then(
-      (status) => !status.isFile(),
-      () => false,
-    );
-    return new WholeOutput(output, isDevice ? undefined : dirname(file));
-  }
-
-  async requireRoom(bytes: number): Promise<void> {
-    if (this.#directory !== undefined) await requireRoom(this.location, this.#directory, bytes);
-  }
-
-  async write(chunk: Buffer): Promise<void> {
-    await this.#output.write(chunk);
-  }
-
-  async finish(): Promise<void> {
-    await this.#output.finish();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#output[Symbol.asyncDispose]();
-  }
+  if (splitBytes !== undefined) return await SplitOutput.open(file, splitBytes);
+  return (await ResumedOutput.open(file)) ?? (await FileOutput.open(file));
 }
 
 /** A stream that stays open. A reader that goes before the end is a failure: what it has is no archive. */
@@ -168,8 +137,9 @@ class SplitOutput implements ArchiveOutput {
     return this.#names;
   }
 
-  async requireRoom(bytes: number): Promise<void> {
-    await requireRoom(this.location, dirname(this.location), bytes);
+  async begin({ size }: Pick<ArchivePlan, 'size'>): Promise<readonly KeptArchive[]> {
+    await requireRoom(this.location, dirname(this.location), size);
+    return [];
   }
 
   async write(chunk: Buffer): Promise<void> {
