@@ -64,6 +64,7 @@ export {
   REF_NAME,
   statBelow,
   syncDirectory,
+  unlessMissing,
   withRootLocked,
 } from './store/layout-files.js';
 export * from './store/oci-layout.js';

@@ -223,12 +223,15 @@ function completed(result: SyncResult, earlier: readonly (EarlierReport | undefi
   return { ...result, images };
 }
 
+/** What all images of an archive failed by is told once. */
 function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
+  const told = new Set(failures.map(({ error }) => error));
   return [
     ...failures.map(({ subject, error }) => ({ subject, error })),
-    ...images.map(({ source, outcome, error }) =>
-      outcome === 'failed' ? { subject: source, error } : { subject: source, value: null },
-    ),
+    ...images.flatMap(({ source, outcome, error }): Outcome<null>[] => {
+      if (outcome !== 'failed') return [{ subject: source, value: null }];
+      return told.has(error) ? [] : [{ subject: source, error }];
+    }),
     ...pruned.flatMap(({ destination, outcome, error }) =>
       outcome === 'failed' ? [{ subject: destination, error }] : [],
     ),
