@@ -82,6 +82,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--recheck', 'look at all parts of what the destination has already')
     .option('--src-creds <user[:password]>', 'credentials for the source only')
     .option('--dest-creds <user[:password]>', 'credentials for the destination only')
+    .with(addSideOptions)
     .option('-q, --quiet', 'print the digest only')
     .examples(
       'landfall copy --all docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
@@ -271,6 +272,7 @@ export function addTransferCommands(program: LandfallCommand): void {
       'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
       collect,
     )
+    .with(addSideOptions)
     .option('--shard <i/n>', 'copy only the repositories of one part of n, counted from 0')
     .examples(
       'landfall sync -f mirror.yaml --dry-run',
@@ -279,6 +281,19 @@ export function addTransferCommands(program: LandfallCommand): void {
       'landfall sync -f skopeo.yaml --to docker://registry.lan:5000/mirror --scoped --all',
     )
     .runs(async () => (await import('./commands/sync.js')).syncCommand);
+}
+
+/** Adds the options of commands that read registries and write to others, which are reached in another way. */
+function addSideOptions(command: LandfallCommand): void {
+  for (const [side, of] of [
+    ['src', 'registries that are read'],
+    ['dest', 'registries that are written to'],
+  ] as const) {
+    command
+      .option(`--${side}-plain-http`, `speak HTTP without TLS to ${of}`)
+      .option(`--${side}-insecure`, `do not verify the certificates of ${of}`)
+      .option(`--${side}-ca <file>`, `trust the authorities in this PEM file for ${of}`);
+  }
 }
 
 /**

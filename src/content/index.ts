@@ -60,8 +60,11 @@ export {
   ingestPath,
   makeDirectory,
   onReserve,
+  openBelow,
   REF_NAME,
+  statBelow,
   syncDirectory,
+  unlessMissing,
   withRootLocked,
 } from './store/layout-files.js';
 export * from './store/oci-layout.js';
@@ -90,3 +93,4 @@ export { putBackNotDurableBlobs } from './store/blob-records.js';
 export * from './recovery/sweep-blobs.js';
 export * from './store/uploads.js';
 export * from './images/verifications.js';
+export { blobNotFound, streamBlobFile } from './store/blob-stream.js';

@@ -9,12 +9,16 @@ import { answer, type CommandContext, type CommandResult } from '../output/comma
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
 import { countOf, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
+import {
+  CommandTransports,
+  type CommandTransportsOptions,
+  type SideFlags,
+} from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/event-display.js';
 import { invalidConfig } from '../config/settings.js';
 
-export interface CopyCommandFlags extends CopyFlags {
+export interface CopyCommandFlags extends CopyFlags, SideFlags {
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly srcCreds?: string;
@@ -35,7 +39,7 @@ export async function copyCommand(
   const report = await copyImage(
     source,
     destination,
-    { ...flags, sourceCreds, destinationCreds, policy },
+    { ...flags, sourceCreds, destinationCreds, sides: flags, policy },
     context,
   );
   // Whatever came after the archive would make it one that is refused.

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { access, constants } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import {
   Daemon,
+  DAEMON_AUTH_FILE,
   DaemonMetrics,
   type DaemonOptions,
   type EndedPull,
@@ -10,7 +12,7 @@ import {
   parseSocketAddress,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
-import { TrustError } from '../../errors.js';
+import { systemCode, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
 import { type Digest, formatReference, formatSize, isGlob, parseReference } from '../../spec/index.js';
@@ -63,6 +65,29 @@ export const DEFAULT_PROGRESS_TIMEOUT = '5m';
 const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
 /**
+ * Where credentials are kept for the daemon, besides the pull secrets that are named: as a file that is read
+ * again when it changes, and as systemd's credential of the service, for a user that may not read that file.
+ */
+async function daemonAuthFiles(
+  { pullSecrets = [] }: DaemonFlags,
+  { env }: CommandContext,
+): Promise<readonly string[]> {
+  const isDenied = await access(DAEMON_AUTH_FILE, constants.R_OK).then(
+    () => false,
+    (error: unknown) => systemCode(error) === 'EACCES',
+  );
+  const credentials = env['CREDENTIALS_DIRECTORY'];
+  return [
+    ...pullSecrets.map((file) => resolve(file)),
+    ...(isDenied ? [] : [DAEMON_AUTH_FILE]),
+    ...(credentials === undefined || credentials === ''
+      ? []
+      : [join(credentials, basename(DAEMON_AUTH_FILE))]),
+    KUBELET_AUTH_FILE,
+  ];
+}
+
+/**
  * Pulls under way may go on for so long when it is stopped, in milliseconds: less than an interrupted command
  * may take.
  */
@@ -113,7 +138,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
       await using registry = await openRegistry(context, [], {
         onReceived: (host, bytes) => metrics.received(host, bytes),
         failover: failoverWithin(plan.progressTimeoutMs),
-        authFiles: [...(flags.pullSecrets ?? []).map((file) => resolve(file)), KUBELET_AUTH_FILE],
+        authFiles: await daemonAuthFiles(flags, context),
       });
       await using tracing = await openTracing(env, { version: version() });
       const daemon = await Daemon.start({

@@ -85,6 +85,7 @@ async function loadAll(
         log.warn(`${digest} has no name in the archive and was not loaded: give it one with --name`);
       }
       if (images.length === 0) throw nothingToLoad(archive, nameless.length);
+      await loader.requireRoom(images, { unpack: flags.unpack !== false });
       const loadOne = async (image: PlannedImage): Promise<LoadedImage> => {
         const loaded = await loader.load(image);
         const loadedAs = formatReference(image.reference);

@@ -12,7 +12,7 @@ import {
   type SyncedImage,
   type SyncResult,
 } from '../../transfer/sync/sync-result.js';
-import type { MirrorDestination, MirrorFile } from '../../transfer/sync/mirror-file.js';
+import type { MirrorDestination, MirrorFile, MirrorSource } from '../../transfer/sync/mirror-file.js';
 import { MirrorFileError } from '../../transfer/sync/yaml-text.js';
 import { OpenTransports } from '../../transfer/sync/open-transports.js';
 import { parseTransportName } from '../../transfer/sync/transport-name.js';
@@ -29,6 +29,7 @@ import {
   reportError,
 } from '../output/command-context.js';
 import { countOf, printable, renderTable, type TableColumn, type TableOptions } from '../format/text.js';
+import { type SideFlags, sideConnection } from '../images/command-transports.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
 import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';
@@ -37,7 +38,7 @@ import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';
 import { invalidConfig } from '../config/settings.js';
 
-export interface SyncFlags {
+export interface SyncFlags extends SideFlags {
   readonly file: string;
   readonly to?: readonly string[];
   readonly scoped?: boolean;
@@ -77,7 +78,25 @@ export async function syncCommand(flags: SyncFlags, context: CommandContext): Co
   }
 }
 
+/** The file, whose registries are reached as it says, else as the options of their side say. */
 async function readFileOf(flags: SyncFlags, context: CommandContext): Promise<MirrorFile> {
+  const file = await readDeclared(flags, context);
+  const connected = <T extends MirrorSource | MirrorDestination>(
+    side: 'source' | 'destination',
+    one: T,
+  ): T => {
+    const common = sideConnection(flags, side);
+    const { plainHttp = common.plainHttp, insecure = common.insecure, ca = common.ca } = one.connection;
+    return { ...one, connection: { ...one.connection, plainHttp, insecure, ca } };
+  };
+  return {
+    ...file,
+    sources: file.sources.map((source) => connected('source', source)),
+    destinations: file.destinations.map((destination) => connected('destination', destination)),
+  };
+}
+
+async function readDeclared(flags: SyncFlags, context: CommandContext): Promise<MirrorFile> {
   const isInput = flags.file === '-';
   const file = readMirrorFile(isInput ? await textOf(context.stdin) : await readText(flags.file), {
     name: isInput ? 'standard input' : flags.file,
@@ -223,12 +242,15 @@ function completed(result: SyncResult, earlier: readonly (EarlierReport | undefi
   return { ...result, images };
 }
 
+/** What all images of an archive failed by is told once. */
 function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
+  const told = new Set(failures.map(({ error }) => error));
   return [
     ...failures.map(({ subject, error }) => ({ subject, error })),
-    ...images.map(({ source, outcome, error }) =>
-      outcome === 'failed' ? { subject: source, error } : { subject: source, value: null },
-    ),
+    ...images.flatMap(({ source, outcome, error }): Outcome<null>[] => {
+      if (outcome !== 'failed') return [{ subject: source, value: null }];
+      return told.has(error) ? [] : [{ subject: source, error }];
+    }),
     ...pruned.flatMap(({ destination, outcome, error }) =>
       outcome === 'failed' ? [{ subject: destination, error }] : [],
     ),

@@ -13,6 +13,7 @@ import {
 } from '../../spec/index.js';
 import { transportOf } from '../../transfer/transports/archives/archive.js';
 import { openArchive } from '../../transfer/transports/archives/open-archive.js';
+import { openDirectory } from '../../transfer/transports/directory-transport.js';
 import type { GovernedImage } from '../../transfer/transports/destination.js';
 import { type ImageTransport, parseTransport } from '../../transfer/transports/image-transport.js';
 import { readDeclarationFile } from '../../transfer/transports/layout-index.js';
@@ -215,6 +216,11 @@ export async function withVerifySource<T>(
       return await withStore(context, async (store) => use(await storeSource(store, imageTransport?.name)));
     case 'layout':
       return await use(await layoutSource(imageTransport, context));
+    case 'directory': {
+      const transport = openDirectory(imageTransport.directory);
+      const roots = await rootsOf(transport, undefined, context.signal);
+      return await use({ name: transport.name, roots, faults: [] });
+    }
     case 'archive':
       return await withArchive(imageTransport, context, use);
     case 'registry':

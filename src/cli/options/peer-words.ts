@@ -75,13 +75,15 @@ const OTHERWISE: ReadonlyMap<string, string> = byName({
 
 /** The same for options. */
 const OPTIONS: ReadonlyMap<string, string> = byName({
-  '--plain-http speaks HTTP, --insecure trusts any certificate.':
-    '--tls-verify, --src-tls-verify, --dest-tls-verify, --skip-verify, -k',
+  '--plain-http speaks HTTP, --insecure trusts any certificate.': '--tls-verify, --skip-verify, -k',
+  '--src-plain-http speaks HTTP, --src-insecure trusts any certificate.': '--src-tls-verify',
+  '--dest-plain-http speaks HTTP, --dest-insecure trusts any certificate.': '--dest-tls-verify',
   '--src-creds gives credentials for the source alone.': '--src-no-creds',
   '--authfile FILE has the credentials of all registries.':
     '--src-authfile, --dest-authfile, --registry-config',
-  '--ca FILE trusts one more authority; --hosts-dir has the settings of each host.':
-    '--cert-dir, --src-cert-dir, --dest-cert-dir',
+  '--ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--cert-dir',
+  '--src-ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--src-cert-dir',
+  '--dest-ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--dest-cert-dir',
   '--creds USER[:PASSWORD] gives credentials.': '--user, --username',
   '`landfall login` asks for a password; --creds USER reads one from standard input.': '--password, -p',
   '--platform OS/ARCH chooses a platform.':

@@ -213,7 +213,11 @@ export class Pulls extends EventEmitter<PullsEvents> {
       return result;
     } catch (error) {
       // Of an abort its reason is what happened.
-      const cause = controller.signal.aborted ? (controller.signal.reason as Error) : (error as Error);
+      const cause = controller.signal.aborted
+        ? (controller.signal.reason as Error)
+        : asked.credentials === undefined
+          ? withLoginHint(error as Error, reference.registry)
+          : (error as Error);
       end({ error: cause });
       throw cause;
     }
@@ -250,6 +254,21 @@ export class Pulls extends EventEmitter<PullsEvents> {
     if (asked.nameless !== true) await onNamed?.(result.reference, { signal });
     return result;
   }
+}
+
+/** Where the daemon looks for credentials of its own. */
+export const DAEMON_AUTH_FILE = '/etc/landfall/auth.json';
+
+/** The login of a user is not the daemon's. */
+function withLoginHint(error: Error, registry: string): Error {
+  if (!(error instanceof RegistryError) || error.code !== 'UNAUTHORIZED') return error;
+  const { code, message, details, retryable } = error;
+  return new RegistryError(code, message, {
+    cause: error,
+    details,
+    retryable,
+    hint: `Log in for the daemon with \`landfall login --authfile ${DAEMON_AUTH_FILE} ${registry}\`, or give the pod a pull secret; \`landfall login\` alone is for your own pulls.`,
+  });
 }
 
 /** That a pull is given up which makes no progress. @param ms for how long */

@@ -267,7 +267,8 @@ export class ImageCopy {
       session.emit({ ...event, destination: destination.location }),
     );
     // An archive opens its blobs when it is written, after this image is done with.
-    const opening = destination.transport.kind === 'archive' ? session.signal : signal;
+    const isArchive = destination.transport.kind === 'archive';
+    const opening = isArchive ? session.signal : signal;
     const verifiedFirst = destination.transport.kind === 'registry';
     const put = async (): Promise<ContentOutcome> =>
       await destination.put(
@@ -276,7 +277,10 @@ export class ImageCopy {
         {
           mountFrom: this.#mountable(descriptor, repositories),
           signal,
-          onProgress: (bytes) => progress.at(bytes),
+          onProgress: (bytes) => {
+            if (isArchive && bytes === descriptor.size) this.#tell(descriptor, role, 'copied');
+            else progress.at(bytes);
+          },
         },
       );
     return await this.#budget.download({ bytes: descriptor.size, signal }, () =>
@@ -301,6 +305,13 @@ export class ImageCopy {
 
   #note(parts: CopiedParts, descriptor: Descriptor, role: ContentRole, outcome: ContentOutcome): void {
     parts.add({ descriptor, role, outcome });
+    // A blob is written into an archive, and told of, only when all images are known.
+    const isLater = this.destination.transport.kind === 'archive' && outcome === 'copied';
+    if (!isLater || isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType))
+      this.#tell(descriptor, role, outcome);
+  }
+
+  #tell(descriptor: Descriptor, role: ContentRole, outcome: ContentOutcome): void {
     const { location: destination } = this.destination;
     const content = { descriptor, role, state: outcome, bytes: descriptor.size };
     this.session.emit({ type: 'content', destination, ...content });

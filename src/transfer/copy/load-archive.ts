@@ -20,7 +20,8 @@ import { isDelivered, needsBase } from '../transports/declaration.js';
 import type { CopyReport } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
-import { copy } from './copy.js';
+import { copy, requireRoom } from './copy.js';
+import { chooseTarget } from './select-platforms.js';
 import type { DestinationTransport } from '../transports/destination.js';
 import { LayoutTransport } from '../transports/layout-transport.js';
 
@@ -95,25 +96,29 @@ export class ArchiveLoader {
   }
 
   /**
+   * Refuses images for which the destination has no room, once for all.
+   *
+   * @param o `unpack`: whether those for this machine are unpacked too
+   */
+  async requireRoom(
+    images: readonly PlannedImage[],
+    { unpack }: { readonly unpack: boolean },
+  ): Promise<void> {
+    const { destination, session } = this.#options;
+    const layers = unpack ? await Promise.all(images.map((image) => this.#unpackedOf(image))) : [];
+    const looks = images.map((image) => (looking: CopySession) => this.#copy(image, looking));
+    await requireRoom(destination, session, looks, layers.flat());
+  }
+
+  /**
    * One image, with what refers to it. Under a policy it is held against that by the name that it gets.
    * Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
    */
-  async load({ reference, target, from }: PlannedImage): Promise<LoadedFromArchive> {
-    const { archive, destination, session, platforms = 'present' } = this.#options;
-    const { tag, digest } = reference;
+  async load(image: PlannedImage): Promise<LoadedFromArchive> {
+    const { archive, session, platforms = 'present' } = this.#options;
+    const { target } = image;
     try {
-      const report = await copy(
-        this.#source.repository(''),
-        destination.repository(repositoryName(reference)),
-        {
-          from,
-          tag: digest === undefined ? (tag ?? 'latest') : undefined,
-          platforms,
-          referrers: {},
-          calledAs: reference,
-        },
-        session,
-      );
+      const report = await this.#copy(image, session);
       const declared = new Set(archive.declaration.omitted.map((omitted) => omitted.digest));
       const isMissing = (one: Descriptor): boolean => platforms === 'present' && !declared.has(one.digest);
       return {
@@ -123,6 +128,36 @@ export class ArchiveLoader {
       };
     } catch (error) {
       throw this.#isAbsentHere(error) ? brokenArchive(archive.location, lackOf(error, target)) : error;
+    }
+  }
+
+  async #copy({ reference, from }: PlannedImage, session: CopySession): Promise<CopyReport> {
+    const { destination, platforms = 'present' } = this.#options;
+    const { tag, digest } = reference;
+    return await copy(
+      this.#source.repository(''),
+      destination.repository(repositoryName(reference)),
+      {
+        from,
+        tag: digest === undefined ? (tag ?? 'latest') : undefined,
+        platforms,
+        referrers: {},
+        calledAs: reference,
+      },
+      session,
+    );
+  }
+
+  /** The layers of what is unpacked of an image; none where that cannot be told. */
+  async #unpackedOf({ from, target }: PlannedImage): Promise<readonly Descriptor[]> {
+    const { session } = this.#options;
+    const source = this.#source.repository('');
+    try {
+      const chosen = await chooseTarget(source, target, { from, platforms: 'one' }, session);
+      const manifest = await session.manifests.manifest(source, chosen, session);
+      return manifest.kind === 'manifest' ? manifest.layers : [];
+    } catch {
+      return [];
     }
   }
 

@@ -2,7 +2,7 @@ import { mapLimited } from '../../concurrency/index.js';
 import { abortedError, RegistryError } from '../../errors.js';
 import { isDigest } from '../../spec/index.js';
 import type { CopySession } from '../copy/copy-session.js';
-import { copyResolved, type ResolvedCopyRequest } from '../copy/copy.js';
+import { copyResolved, requireRoom, type ResolvedCopyRequest } from '../copy/copy.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -23,6 +23,8 @@ export interface SyncImagesOptions {
 
 /**
  * Copies images to one place, several at once. The results stand in the order of the images; none is thrown.
+ *
+ * Errors: NO_SPACE, before anything is copied
  */
 export async function syncImages(
   images: readonly MappedImage[],
@@ -35,6 +37,13 @@ export async function syncImages(
     repositories.set(name, known);
     return known;
   };
+  const looks = images.map((mapped) => async (looking: CopySession) => {
+    const { planned, image } = mapped;
+    const resolved = await planned.resolve(image.from, { signal: looking.signal });
+    const request = { ...image, resolved, referrers: undefined };
+    return await copyResolved(planned.repository, repositoryOf(mapped.to), request, looking);
+  });
+  await requireRoom(transport, options.session, looks);
   let done = 0;
   return await mapLimited(images, atOnce, async (mapped) => {
     const image = await syncImage(mapped, repositoryOf(mapped.to), options);

@@ -181,13 +181,14 @@ class Sync {
     }
     await using opened = transport;
     this.#session.delivered.set(opened.name, mapDelivered(plan, destination));
-    const done = await syncImages(images, {
-      transport: opened,
-      session: this.#session,
-      since,
-      atOnce: file.concurrency ?? IMAGES_AT_ONCE,
-      onEvent,
-    });
+    let done: SyncedImage[];
+    try {
+      const atOnce = file.concurrency ?? IMAGES_AT_ONCE;
+      done = await syncImages(images, { transport: opened, session: this.#session, since, atOnce, onEvent });
+    } catch (error) {
+      this.#failures.push({ subject: name, error });
+      return;
+    }
     try {
       if (signal?.aborted !== true) await this.#prune(opened, { destination, images, plan, done });
     } catch (error) {
@@ -274,7 +275,7 @@ class Sync {
       if (isWritten) this.#written.push(name);
       return done;
     } catch (error) {
-      if (!isArchive) this.#failures.push({ subject: name, error });
+      this.#failures.push({ subject: name, error });
       return isArchive ? done.map((image) => lost(image, error)) : done;
     }
   }

@@ -94,7 +94,7 @@ export interface DestinationRepository {
   deleteManifest(digest: Digest, options?: Abortable): Promise<void>;
 }
 
-export type TransportKind = 'registry' | 'store' | 'layout' | 'archive';
+export type TransportKind = 'registry' | 'store' | 'layout' | 'directory' | 'archive';
 
 /** Where images are written. The caller that opens it disposes of it, after `finish` or instead of it. */
 export interface DestinationTransport extends AsyncDisposable {
@@ -104,6 +104,18 @@ export interface DestinationTransport extends AsyncDisposable {
   /** False where nothing can be but container images, so that what refers to them stays behind. */
   readonly holdsArtifacts?: boolean | undefined;
   repository(name: string): DestinationRepository;
+  /**
+   * Refuses what has no room there, before anything is put; absent where that cannot be told, and for an
+   * archive, which tells when it is written.
+   *
+   * @param blobs that are not there; of them `unpacked` are unpacked too
+   * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`
+   */
+  requireRoom?(
+    blobs: readonly Descriptor[],
+    unpacked: readonly Descriptor[],
+    options?: Abortable,
+  ): Promise<void>;
   /** Writes down what set its images are of, where the place can say so. Before `finish`. */
   declare?(set: DeclaredSet): Promise<void>;
   /**

@@ -19,6 +19,7 @@ import {
   TemporaryFile,
   withRootLocked,
 } from '../../content/index.js';
+import { requireRoom } from '../../engine/pull/require-space.js';
 import { readManifest } from '../../engine/images/read-manifest.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
@@ -95,6 +96,11 @@ export class LayoutDestination implements DestinationTransport {
    */
   async putBlob(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<PutOutcome> {
     return await this.#slots.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
+  }
+
+  async requireRoom(blobs: readonly Descriptor[]): Promise<void> {
+    const needed = blobs.reduce((sum, { size }) => sum + size, 0);
+    await requireRoom(this.name, this.directory, needed);
   }
 
   async declare(set: DeclaredSet): Promise<void> {
