@@ -40,7 +40,7 @@ const EXAMPLES: readonly Examples[] = [
   {
     purpose: 'Mirror images with their signatures, or carry them across an air gap:',
     lines: [
-      'landfall copy --all --referrers docker://alpine docker://registry.lan:5000/alpine',
+      'landfall copy --all docker://alpine docker://registry.lan:5000/alpine',
       'landfall save debian:trixie alpine -o images.tar',
       'landfall serve --listen 0.0.0.0:5000 --pull-through --upstream docker.io',
     ],
