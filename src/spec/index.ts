@@ -1,4 +1,4 @@
-// limits, quoted, size -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
+// limits, quoted -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
 export * from './digest.js';
 export * from './descriptor.js';
 export * from './image-config.js';
@@ -10,4 +10,4 @@ export * from './platform.js';
 export { quoted } from './quoted.js';
 export { referrerDescriptor } from './referrer-descriptor.js';
 export * from './reference.js';
-export * from './size.js';
+export * from '../size.js';

@@ -1,4 +1,4 @@
-import { exactSize, formatSize } from './size.js';
+import { exactSize, formatSize } from '../size.js';
 import { isUtf8 } from 'node:buffer';
 import { isPlainObject } from '@sindresorhus/is';
 import { SpecError } from '../errors.js';

@@ -137,8 +137,8 @@ export async function fullDisk(stage: Stage): Promise<Shown> {
     exitCode: code,
     names: [
       [disk, '/var/lib/landfall'],
-      [/only \d+ are/g, 'only … are'],
-      [/^(landfall: )\d+ bytes/gm, '$1… bytes'],
+      [/only [\d.]+ MB are/g, 'only … MB are'],
+      [/^(landfall: )[\d.]+ MB/gm, '$1… MB'],
     ],
   };
 }

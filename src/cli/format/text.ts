@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { formatPart, formatSize } from '../../spec/index.js';
+import { formatPart, formatSize } from '../../size.js';
 
 export { formatPart, formatSize };
 
