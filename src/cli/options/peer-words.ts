@@ -104,8 +104,8 @@ const OPTIONS: ReadonlyMap<string, string> = byName({
   'Without a policy every image is accepted; --policy FILE names one.':
     '--insecure-policy, --disable-content-trust',
   'landfall makes no signatures, cosign does; --policy says which ones images need.': '--sign-by',
-  '--referrers copies also what refers to an image.': '--recursive',
-  '--referrers copies also what refers to an image, cosign’s tags included.': '--digest-tags',
+  'What refers to an image is copied with it; --no-referrers leaves it out.': '--recursive',
+  'What refers to an image is copied with it, cosign’s tags included.': '--digest-tags',
 });
 
 function byName(hints: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
