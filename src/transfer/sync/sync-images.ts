@@ -131,6 +131,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DENIED',
   'RATE_LIMITED',
   'UNAVAILABLE',
+  'CERTIFICATE_INVALID',
   'PROTOCOL',
 ]);
 
