@@ -15,7 +15,14 @@ export type SpecErrorCode =
   | 'LIMIT_EXCEEDED';
 /** Codes of a {@link RegistryError}. */
 export type RegistryErrorCode =
-  'UNAUTHORIZED' | 'DENIED' | 'NOT_FOUND' | 'RATE_LIMITED' | 'UNAVAILABLE' | 'PROTOCOL' | 'REDIRECT_REFUSED';
+  | 'UNAUTHORIZED'
+  | 'DENIED'
+  | 'NOT_FOUND'
+  | 'RATE_LIMITED'
+  | 'UNAVAILABLE'
+  | 'PROTOCOL'
+  | 'REDIRECT_REFUSED'
+  | 'CERTIFICATE_INVALID';
 /** Codes of a {@link ContentError}. */
 export type ContentErrorCode =
   | 'DIGEST_MISMATCH'
@@ -76,6 +83,7 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   UNAVAILABLE: 'Check the network and the registry, then run it again; partial downloads are kept.',
   PROTOCOL: 'Check that the host is an OCI registry, and what stands between it and this machine.',
   REDIRECT_REFUSED: 'Ask who runs the registry; where it sent this request is not safe.',
+  CERTIFICATE_INVALID: 'Give the authority with --ca, or ask who runs the registry for another certificate.',
   DIGEST_MISMATCH: 'Something altered the bytes; try again, and do not use them if it stays so.',
   SIZE_MISMATCH: 'Something altered the bytes; try again, and do not use them if it stays so.',
   BLOB_NOT_FOUND: 'Pull the image first; `landfall images` lists the images.',

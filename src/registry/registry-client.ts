@@ -3,7 +3,7 @@ import type { Reference } from '../spec/index.js';
 import type { Credentials, CredentialsProvider } from './auth/credentials.js';
 import { MirrorList } from './hosts/mirror-list.js';
 import { defaultHost, type HostConfig, type HostsProvider } from './hosts/host-config.js';
-import { type FailoverOptions, HostHealths } from './hosts/host-health.js';
+import { type FailoverOptions, HostHealths, HostLimiter } from './hosts/host-health.js';
 import { RegistryHost, type RegistryHostOptions } from './hosts/registry-host.js';
 import { collectBeginning } from './http/http.js';
 import type { RetryOptions } from './http/retry.js';
@@ -43,6 +43,7 @@ export interface RegistryClientOptions extends TransportOptions {
 interface SharedParts {
   readonly transport: Transport;
   readonly healths: HostHealths;
+  readonly knownHosts: KnownHosts;
 }
 
 /**
@@ -54,6 +55,7 @@ export class RegistryClient implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #hosts: RegistryHosts;
   readonly #healths: HostHealths;
+  readonly #knownHosts: KnownHosts;
   /** Whether another client closes the connections. */
   readonly #isShared: boolean;
   readonly #warned = new Set<string>();
@@ -69,6 +71,7 @@ export class RegistryClient implements AsyncDisposable {
     this.#options = { ...options, userAgent, plainHttp };
     this.#transport = shared?.transport ?? new Transport(options);
     this.#healths = shared?.healths ?? new HostHealths(options.failover);
+    this.#knownHosts = shared?.knownHosts ?? new KnownHosts();
     this.#isShared = shared !== undefined;
     this.#hosts = this.#hostsWith(options.credentials);
   }
@@ -78,7 +81,11 @@ export class RegistryClient implements AsyncDisposable {
    * hosts. Tokens are not shared. It ends with this one; closing it alone does nothing.
    */
   withCredentials(credentials: CredentialsProvider | undefined): RegistryClient {
-    const shared = { transport: this.#transport, healths: this.#healths };
+    const shared = {
+      transport: this.#transport,
+      healths: this.#healths,
+      knownHosts: this.#knownHosts,
+    };
     return new RegistryClient(
       { ...this.#options, credentials: credentials ?? (() => Promise.resolve(undefined)) },
       shared,
@@ -161,6 +168,7 @@ export class RegistryClient implements AsyncDisposable {
     return new RegistryHosts({
       ...this.#options,
       transport: this.#transport,
+      known: this.#knownHosts,
       credentials,
       maxRetryAfterMs: this.#options.retry?.maxRetryAfterMs,
       onWarning: (text) => this.#warn(text),
@@ -174,7 +182,38 @@ export class RegistryClient implements AsyncDisposable {
   }
 }
 
-export interface RegistryHostsOptions extends Omit<RegistryHostOptions, 'registry' | 'config'> {
+/**
+ * What clients that differ in their credentials know of hosts: the registries' own addresses, and the bounds
+ * of each host, by its configuration, for as long as that stays the same.
+ */
+export class KnownHosts {
+  readonly #defaults = new Map<string, readonly HostConfig[]>();
+  readonly #limiters = new WeakMap<HostConfig, HostLimiter>();
+
+  /** The one host of a registry for which nothing is configured. */
+  default(registry: string): readonly HostConfig[] {
+    let configs = this.#defaults.get(registry);
+    if (configs === undefined) this.#defaults.set(registry, (configs = [defaultHost(registry)]));
+    return configs;
+  }
+
+  limiter(config: HostConfig, maxRetryAfterMs: number | undefined): HostLimiter {
+    const { base, maxConnections, requestsPerSecond } = config;
+    let limiter = this.#limiters.get(config);
+    if (limiter === undefined) {
+      limiter = new HostLimiter({ name: base.host, maxConnections, requestsPerSecond, maxRetryAfterMs });
+      this.#limiters.set(config, limiter);
+    }
+    return limiter;
+  }
+}
+
+export interface RegistryHostsOptions extends Omit<
+  RegistryHostOptions,
+  'registry' | 'config' | 'limiter' | 'identity'
+> {
+  /** Default: of its own. */
+  readonly known?: KnownHosts | undefined;
   readonly transport: Pick<Transport, 'send' | 'keep' | 'drop'>;
   /** Default: each registry has one host, at its own address. */
   readonly hosts?: HostsProvider | undefined;
@@ -188,17 +227,18 @@ export interface RegistryHostsOptions extends Omit<RegistryHostOptions, 'registr
  */
 export class RegistryHosts {
   readonly #options: RegistryHostsOptions;
-  readonly #defaults = new Map<string, readonly HostConfig[]>();
+  readonly #known: KnownHosts;
   readonly #hosts = new Map<string, Map<HostConfig, RegistryHost>>();
 
   constructor(options: RegistryHostsOptions) {
     this.#options = options;
+    this.#known = options.known ?? new KnownHosts();
   }
 
   /** In the order in which they are to be tried. @param registry as references name it */
   async of(registry: string): Promise<readonly RegistryHost[]> {
     const configured = (await this.#options.hosts?.(registry)) ?? [];
-    const configs = configured.length > 0 ? configured : this.#default(registry);
+    const configs = configured.length > 0 ? configured : this.#known.default(registry);
     const known = this.#hosts.get(registry);
     const hosts = new Map(
       configs.map((config) => [config, known?.get(config) ?? this.#make(registry, config)]),
@@ -206,12 +246,6 @@ export class RegistryHosts {
     this.#hosts.set(registry, hosts);
     for (const [config] of known ?? []) if (!hosts.has(config)) this.#dropConnections(config);
     return [...hosts.values()];
-  }
-
-  #default(registry: string): readonly HostConfig[] {
-    let configs = this.#defaults.get(registry);
-    if (configs === undefined) this.#defaults.set(registry, (configs = [defaultHost(registry)]));
-    return configs;
   }
 
   /** Unless another host is connected to in the very same way. */
@@ -224,7 +258,8 @@ export class RegistryHosts {
     this.#options.transport.keep(config.connection);
     const plain = this.#options.plainHttp && config.role === 'upstream';
     const spoken = plain ? { ...config, base: withoutTls(config.base), mayBePlain: false } : config;
-    return new RegistryHost({ ...this.#options, registry, config: spoken });
+    const limiter = this.#known.limiter(config, this.#options.maxRetryAfterMs);
+    return new RegistryHost({ ...this.#options, registry, config: spoken, limiter, identity: config });
   }
 }
 

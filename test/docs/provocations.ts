@@ -7,7 +7,7 @@ import type { ErrorCode } from '../../src/errors.js';
 import { MetadataDatabase } from '../../src/metadata/index.js';
 import { CertificateAuthority } from '../support/certificate-authority.js';
 import { startLyingRegistry } from '../support/lying-registry.js';
-import { errorReply, redirectReply } from '../support/scripted-registry.js';
+import { errorReply, redirectReply, ScriptedRegistry } from '../support/scripted-registry.js';
 import { archive, device, file } from '../support/tar-builder.js';
 import { makeTinyLayout } from '../support/tiny-image.js';
 import {
@@ -115,6 +115,13 @@ export const PROVOCATIONS: readonly Provocation[] = [
     code: 'PROTOCOL',
     provoke: (stage) =>
       refused(stage, { headers: { 'content-type': 'text/html' }, body: '<html>Please log in</html>' }),
+  },
+  {
+    code: 'CERTIFICATE_INVALID',
+    provoke: async (stage) => {
+      await using registry = await ScriptedRegistry.start([], new CertificateAuthority().server());
+      return await stage.run(['pull', `${registry.address}/team/app:1`]);
+    },
   },
   {
     code: 'REDIRECT_REFUSED',

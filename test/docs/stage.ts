@@ -63,6 +63,8 @@ export function asOnPage({ args, stderr, names = [] }: Shown, stage: Stage): str
     .replaceAll(stage.directory, '/srv')
     .replaceAll(/127\.0\.0\.1:\d+/g, 'registry.lan:5000')
     .replaceAll(/sha256:[0-9a-f]{16,64}/g, 'sha256:…')
+    .replaceAll(/\b\d{4}-\d\d-\d\d \d\d:\d\d UTC/g, '2026-01-31 12:00 UTC')
+    .replaceAll('landfall test authority', 'Site CA')
     .trimEnd();
   return names.reduce((renamed, [here, there]) => renamed.replaceAll(here, there), text);
 }

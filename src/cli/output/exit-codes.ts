@@ -25,6 +25,7 @@ export const EXIT_CODES: Readonly<Record<ErrorCode, ExitCode>> = {
   PROTOCOL: 5,
   REDIRECT_REFUSED: 5,
 
+  CERTIFICATE_INVALID: 6,
   DIGEST_MISMATCH: 6,
   SIZE_MISMATCH: 6,
   DIFF_ID_MISMATCH: 6,

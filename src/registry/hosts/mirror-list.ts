@@ -134,7 +134,7 @@ export class MirrorList {
   /** Does without a host for the rest of the task: it gave something that turned out to be false. */
   leave(host: RegistryHost): void {
     this.#left.add(host);
-    this.#options.healths.of(host).failed();
+    this.#options.healths.of(host.identity).failed();
   }
 
   /** Whether there is a host for this beside those. */
@@ -158,7 +158,7 @@ export class MirrorList {
       if (hostAttempt === undefined) continue;
       try {
         const value = await action(hostAttempt);
-        if (run.blob !== true) this.#options.healths.of(host).succeeded();
+        if (run.blob !== true) this.#options.healths.of(host.identity).succeeded();
         return { value };
       } catch (error) {
         // What breaks because of an abort is no fault of the host; its slot is given back all the same.
@@ -191,7 +191,7 @@ export class MirrorList {
     host: RegistryHost,
     { run, attempt, alternatives }: { run: HostRun; attempt: number; alternatives: boolean },
   ): Promise<HostAttempt | undefined> {
-    const health = this.#options.healths.of(host);
+    const health = this.#options.healths.of(host.identity);
     const leave =
       run.blob === true && alternatives
         ? await health.enter(() => !this.#isLeft(host), run)
@@ -242,7 +242,7 @@ export class MirrorList {
   }
 
   #isLeft(host: RegistryHost): boolean {
-    if (this.#options.healths.of(host).pause > 0) this.#left.add(host);
+    if (this.#options.healths.of(host.identity).pause > 0) this.#left.add(host);
     return this.#left.has(host);
   }
 
@@ -258,7 +258,7 @@ export class MirrorList {
     // That it lacks or denies this is no fault of the host.
     if (lacks || error.code === 'UNAUTHORIZED' || error.code === 'DENIED') return;
     const wait = error.details['retryAfterMs'];
-    this.#options.healths.of(host).failed(typeof wait === 'number' ? wait : 0);
+    this.#options.healths.of(host.identity).failed(typeof wait === 'number' ? wait : 0);
   }
 }
 

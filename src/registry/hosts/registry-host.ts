@@ -23,6 +23,10 @@ export interface RegistryHostOptions {
   /** As references name it: `docker.io`, `127.0.0.1:5000`. */
   readonly registry: string;
   readonly config: HostConfig;
+  /** What bounds the requests of all clients to this host together. Default: one of its own. */
+  readonly limiter?: HostLimiter | undefined;
+  /** By which it is told from others where its health is kept. Default: itself. */
+  readonly identity?: object | undefined;
   readonly transport: HttpSender;
   readonly credentials: CredentialsProvider | undefined;
   readonly userAgent: string;
@@ -71,6 +75,8 @@ export class RegistryHost {
   /** `mirror.lan:5000` */
   readonly name: string;
   readonly config: HostConfig;
+  /** The same for all clients of one host. */
+  readonly identity: object;
   readonly #options: RegistryHostOptions;
   readonly #authenticator: Authenticator;
   readonly #address: HostAddress;
@@ -83,6 +89,7 @@ export class RegistryHost {
     this.registry = registry;
     this.name = config.base.host;
     this.config = config;
+    this.identity = options.identity ?? this;
     this.#options = options;
     this.#authenticator = new Authenticator({
       registry,
@@ -92,7 +99,9 @@ export class RegistryHost {
     });
     this.#address = new HostAddress(registry, config);
     const { maxConnections, requestsPerSecond } = config;
-    this.#limiter = new HostLimiter({ name: this.name, maxConnections, requestsPerSecond, maxRetryAfterMs });
+    this.#limiter =
+      options.limiter ??
+      new HostLimiter({ name: this.name, maxConnections, requestsPerSecond, maxRetryAfterMs });
     if (config.mayBePlain !== true) this.#protocol = config.base.protocol;
   }
 

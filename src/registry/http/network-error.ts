@@ -132,6 +132,65 @@ function diagnoseHeaders(error: unknown, host: string): Diagnosis | undefined {
   return reason === undefined || reason.startsWith('Expected HTTP/') ? undefined : malformed(reason);
 }
 
+export function isCertificateFault(code: string | undefined): boolean {
+  return code !== undefined && (UNTRUSTED.has(code) || BAD_CERTIFICATE.has(code));
+}
+
+/** Of a certificate that was refused, as far as it could be seen. */
+export interface PeerCertificate {
+  readonly validFrom: Date;
+  readonly validTo: Date;
+  readonly names: readonly string[];
+  /** In words. */
+  readonly issuer: string;
+}
+
+const PEER = Symbol('the certificate that was refused');
+
+/** Notes the certificate for which a connection failed. */
+export function withPeerCertificate(error: Error, certificate: PeerCertificate | undefined): Error {
+  return Object.assign(error, { [PEER]: certificate });
+}
+
+function peerCertificateOf(error: unknown): PeerCertificate | undefined {
+  return error instanceof Error && PEER in error ? (error[PEER] as PeerCertificate | undefined) : undefined;
+}
+
+/** Names in a certificate that are said; there may be hundreds. */
+const NAMES_SAID = 5;
+
+function diagnoseCertificate(native: string, host: string, peer: PeerCertificate | undefined): Diagnosis {
+  const fault = (what: string, hint: string): Diagnosis => ({
+    what: `the certificate of ${host} ${what} (${native})`,
+    hint: `${hint}; --insecure accepts any certificate.`,
+    retryable: false,
+    code: 'CERTIFICATE_INVALID',
+  });
+  const authority = 'Give the authority with --ca, or as `ca` in the hosts.toml of the registry';
+  if (UNTRUSTED.has(native)) {
+    const by = peer === undefined || peer.issuer === '' ? '' : `, ${peer.issuer}`;
+    return fault(`is signed by an unknown authority${by}`, authority);
+  }
+  if (peer === undefined) return fault('is not valid for it', 'Check the name and the clock');
+  const clock = `Check the clock, which says ${dayOf(new Date())}, or have the certificate renewed`;
+  if (native === 'CERT_HAS_EXPIRED') return fault(`expired on ${dayOf(peer.validTo)}`, clock);
+  if (native === 'CERT_NOT_YET_VALID') return fault(`is valid only from ${dayOf(peer.validFrom)}`, clock);
+  if (native === 'ERR_TLS_CERT_ALTNAME_INVALID' || native === 'HOSTNAME_MISMATCH') {
+    const { names } = peer;
+    const more = names.length > NAMES_SAID ? ` and ${names.length - NAMES_SAID} more` : '';
+    const said = names.length === 0 ? 'no name at all' : `${names.slice(0, NAMES_SAID).join(', ')}${more}`;
+    return fault(
+      `is for ${said}`,
+      'Use a name that it has, or ask who runs the registry for one with this name',
+    );
+  }
+  return fault('is not valid for it', 'Ask who runs the registry for another one');
+}
+
+function dayOf(date: Date): string {
+  return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
 /** @param host the host or proxy that failed, in words */
 function diagnose(error: unknown, host: string): Diagnosis {
   const native = systemCode(error) ?? 'unknown error';
@@ -142,20 +201,7 @@ function diagnose(error: unknown, host: string): Diagnosis {
       retryable: false,
     };
   }
-  if (UNTRUSTED.has(native)) {
-    return {
-      what: `the certificate of ${host} is signed by an unknown authority (${native})`,
-      hint: 'Give the authority with --ca, or as `ca` in the hosts.toml of the registry; --insecure accepts any certificate.',
-      retryable: false,
-    };
-  }
-  if (BAD_CERTIFICATE.has(native)) {
-    return {
-      what: `the certificate of ${host} is not valid for it (${native})`,
-      hint: 'Check the name and the clock; --insecure accepts any certificate.',
-      retryable: false,
-    };
-  }
+  if (isCertificateFault(native)) return diagnoseCertificate(native, host, peerCertificateOf(error));
   if (native.startsWith('ERR_SSL_') || native === 'EPROTO') {
     return { what: `TLS with ${host} failed (${native})`, retryable: false };
   }

@@ -167,7 +167,7 @@ export interface Diagnosis {
   /** Default true. */
   readonly retryable?: boolean;
   /** Default UNAVAILABLE. */
-  readonly code?: 'UNAVAILABLE' | 'PROTOCOL';
+  readonly code?: 'UNAVAILABLE' | 'PROTOCOL' | 'CERTIFICATE_INVALID';
 }
 
 const CHECK = 'Check HTTPS_PROXY and HTTP_PROXY, or list the host in NO_PROXY.';

@@ -1,4 +1,5 @@
-import { Socket } from 'node:net';
+import { once } from 'node:events';
+import { isIP, Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import tls from 'node:tls';
 import type { Agent, buildConnector, Dispatcher } from 'undici';
@@ -12,7 +13,12 @@ import {
   type HttpSender,
   redactUrl,
 } from './http.js';
-import { MAX_HEADER_BYTES } from './network-error.js';
+import {
+  isCertificateFault,
+  MAX_HEADER_BYTES,
+  type PeerCertificate,
+  withPeerCertificate,
+} from './network-error.js';
 import { proxyAuthorization, ProxyFailure, proxyFor } from './proxy.js';
 import { withoutClient } from './redirect.js';
 import { systemAuthorities } from './system-authorities.js';
@@ -294,9 +300,15 @@ class Connections {
         }
         // Made once, and only where TLS is spoken: it reads all the authorities.
         secure ??= this.#tlsOptions(of).then((options) => buildConnector({ ...connection, ...options }));
+        const failed = (error: unknown): void => callback(error as Error, null);
         secure.then(
-          (connect) => connect(to, callback),
-          (error: unknown) => callback(error as Error, null),
+          (connect) =>
+            connect(to, (...[error, socket]) => {
+              if (error === null) callback(null, socket);
+              else if (to.httpSocket !== undefined || !isCertificateFault(systemCode(error))) failed(error);
+              else refusedCertificate(to).then((seen) => failed(withPeerCertificate(error, seen)), failed);
+            }),
+          failed,
         );
       };
     };
@@ -348,6 +360,53 @@ function secureContext(
       ? {}
       : { cert: client.map(({ cert }) => cert), key: client.map(({ key }) => key) }),
   });
+}
+
+/** How long a certificate that was refused is waited for once more, so that its fault can be told, in ms. */
+const LOOK_MS = 5_000;
+
+/**
+ * What a host shows that was refused for it: Node says what is wrong, and not with which certificate. Nothing
+ * is sent. Undefined where it cannot be had.
+ */
+async function refusedCertificate(to: buildConnector.Options): Promise<PeerCertificate | undefined> {
+  const { hostname, servername } = to;
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const name = servername ?? (isIP(host) === 0 ? host : undefined);
+  const socket = tls.connect({
+    host,
+    port: Number(to.port === '' ? 443 : to.port),
+    ...(name === undefined || name === '' ? {} : { servername: name }),
+    rejectUnauthorized: false,
+  });
+  try {
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(LOOK_MS) });
+    const {
+      valid_from: from,
+      valid_to: until,
+      subject,
+      issuer,
+      subjectaltname = '',
+    } = socket.getPeerCertificate();
+    const names = subjectaltname
+      .split(', ')
+      .flatMap((entry) => /^(?:DNS|IP Address):(.+)$/.exec(entry)?.[1] ?? []);
+    return {
+      validFrom: new Date(from),
+      validTo: new Date(until),
+      names: (names.length > 0 ? names : [subject.CN ?? []].flat()).map(shown),
+      issuer: shown([issuer.CN ?? issuer.O ?? ''].flat().join(' ')),
+    };
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** The text is the host's, and nobody has vouched for it. */
+function shown(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?').slice(0, 100);
 }
 
 function connectorTo(proxy: URL, connector: buildConnector.connector): buildConnector.connector {

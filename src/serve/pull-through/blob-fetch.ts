@@ -388,6 +388,7 @@ export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFES
     case 'UNAVAILABLE':
     case 'PROTOCOL':
     case 'REDIRECT_REFUSED':
+    case 'CERTIFICATE_INVALID':
     case 'DIGEST_MISMATCH':
     case 'SIZE_MISMATCH':
     case 'INVALID_MANIFEST':

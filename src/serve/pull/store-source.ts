@@ -246,6 +246,7 @@ const REMOTE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'UNAVAILABLE',
   'PROTOCOL',
   'REDIRECT_REFUSED',
+  'CERTIFICATE_INVALID',
   'DIGEST_MISMATCH',
   'SIZE_MISMATCH',
 ]);

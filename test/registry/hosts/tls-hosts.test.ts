@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { exitCodeOf } from '../../../src/cli/output/exit-codes.js';
 import { hostsFromDirectories, type RegistryClientOptions } from '../../../src/registry/index.js';
 import { parseReference } from '../../../src/spec/index.js';
 import { CertificateAuthority, type Issued } from '../../support/certificate-authority.js';
@@ -138,23 +139,39 @@ describe('is refused', () => {
     await place(registry.address, files);
     await using client = clientOf();
     const error = await failure(resolving(client, registry.address));
-    expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: false, hint: HINT });
+    expect(error).toMatchObject({ code: 'CERTIFICATE_INVALID', retryable: false, hint: HINT });
     expect(error.message).toContain(
       `the certificate of ${registry.address} is signed by an unknown authority`,
     );
     expect(client.events).toHaveLength(1);
   });
 
-  it.each<[name: string, issued: Issued, says: string]>([
-    ['another name', authority.server({ hosts: ['elsewhere.example'] }), 'ERR_TLS_CERT_ALTNAME_INVALID'],
-    ['another day', authority.server({ expired: true }), 'CERT_HAS_EXPIRED'],
-  ])('a certificate for %s', async (_name, issued, says) => {
+  it.each<[name: string, issued: Issued, says: RegExp, hint: string]>([
+    [
+      'another name',
+      authority.server({ hosts: ['elsewhere.example'] }),
+      /^is for elsewhere\.example \(ERR_TLS_CERT_ALTNAME_INVALID\)$/,
+      'Use a name that it has',
+    ],
+    [
+      'another day',
+      authority.server({ expired: true }),
+      /^expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC \(CERT_HAS_EXPIRED\)$/,
+      `Check the clock, which says ${new Date().getUTCFullYear()}-`,
+    ],
+  ])('a certificate for %s', async (_name, issued, says, hint) => {
     await using registry = await ScriptedRegistry.start([], issued);
     await place(registry.address, { 'ca.crt': authority.cert });
     await using client = clientOf();
     const error = await failure(resolving(client, registry.address));
-    expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: false });
-    expect(error.message).toBe(`the certificate of ${registry.address} is not valid for it (${says})`);
+    expect(error).toMatchObject({ code: 'CERTIFICATE_INVALID', retryable: false });
+    const begin = `the certificate of ${registry.address} `;
+    expect([error.message.startsWith(begin), error.message.slice(begin.length)]).toEqual([
+      true,
+      expect.stringMatching(says),
+    ]);
+    expect(error.hint).toContain(hint);
+    expect(exitCodeOf(error)).toBe(6);
   });
 
   it.each<[name: string, files: Record<string, string>]>([

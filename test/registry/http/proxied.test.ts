@@ -184,7 +184,7 @@ describe.each(WAYS)('%s', (_name, way) => {
   it('a proxy with a certificate of an unknown authority is told of, with the hint how to add it', async () => {
     await using proxy = await start('', { tls: new CertificateAuthority('another').server() });
     const error = await resolvedBy(proxy.origin);
-    expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: false });
+    expect(error).toMatchObject({ code: 'CERTIFICATE_INVALID', retryable: false });
     expect(error.message).toContain(
       `the certificate of the proxy ${proxy.address} is signed by an unknown authority`,
     );

@@ -36,7 +36,8 @@ describe('on loopback', () => {
   it('a certificate of an unknown authority is refused, and nothing is said in plain', async () => {
     await using registry = await ScriptedRegistry.start([], tls);
     const error = await failure(resolve(registry.address));
-    expect(error).toMatchObject({ code: 'UNAVAILABLE', retryable: false });
+    expect(error).toMatchObject({ code: 'CERTIFICATE_INVALID', retryable: false });
+    expect(error.message).toContain('unknown authority, landfall test');
     expect(error.hint).toContain('--ca');
   });
 
