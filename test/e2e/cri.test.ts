@@ -372,6 +372,8 @@ describe.skipIf(reason !== undefined)('the image service, through upstream’s s
       { username, password, server_address: guarded.address },
     ]) {
       expect(await client.pull(image, right)).toBe(idOf('brig'));
+      // What is on the node is there for all pods, whichever of them had the credentials.
+      expect(await client.status(image)).toMatchObject({ id: idOf('brig') });
       await client.remove(image);
     }
   });

@@ -73,6 +73,16 @@ describe('root and another user on one machine', () => {
     const { code, stderr } = await asNobody(process.execPath, LANDFALL, '--root', root, 'images');
     expect(code).toBe(8);
     expect(stderr).toContain('chmod 0755 ROOT');
+    await chmod(place.reach(root), 0o755);
+    try {
+      expect(await landfall('images')).toMatchObject({ code: 0 });
+      expect((await lstat(place.reach(root))).mode & 0o777).toBe(0o755);
+      expect((await asNobody('cat', join(root, 'index.json'))).code).toBe(0);
+      expect((await asNobody('flock', '-n', root, 'true')).code).toBe(0);
+      expect((await asNobody('ls', join(root, 'snapshots'))).code).not.toBe(0);
+    } finally {
+      await chmod(place.reach(root), 0o700);
+    }
   });
 
   describe('of a layout of another user that only links to a blob', () => {

@@ -10,7 +10,7 @@ import { listPartials } from '../../src/content/index.js';
 import { digestOf } from '../../src/spec/index.js';
 import { Containerd } from '../support/containerd.js';
 import { whyNoCriClient } from '../support/cri-client.js';
-import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
+import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
 import { imageSteps } from '../support/image-steps.js';
 import { peerOutput } from '../support/landfall-command.js';
 import { makeLayeredLayout } from '../support/layered-image.js';
@@ -189,6 +189,27 @@ describe.skipIf(missing !== undefined)('a mirror of a site, which serve fills on
     hosts = await printedHosts(upstream.address);
     expect(await pull('node')).toMatchObject({ code: 0, stdout: `${layout.target.digest}\n` });
     expect(await fetches()).toEqual(onceEach());
+  });
+
+  it('asks with credentials of its own, which its clients need not have', async () => {
+    await using guarded = await startDockerRegistry({ htpasswd: true });
+    const { username, password } = REGISTRY_USER;
+    await peerOutput('skopeo', [
+      ...['copy', '--quiet', '--preserve-digests', '--dest-tls-verify=false'],
+      ...['--dest-creds', `${username}:${password}`],
+      ...[`oci:${layout.dir}:${layout.tag}`, `docker://${guarded.address}/fleet/app:1`],
+    ]);
+    const auth = Buffer.from(`${username}:${password}`).toString('base64');
+    const authfile = join(work, 'auth.json');
+    await writeFile(authfile, JSON.stringify({ auths: { [guarded.address]: { auth } } }));
+    const manifest = `/v2/fleet/app/manifests/1?ns=${guarded.address}`;
+    const status = async (): Promise<number> => (await fetch(`${mirror.url}${manifest}`)).status;
+    await mirror.end();
+    mirror = await startMirror(guarded.address);
+    expect(await status()).not.toBe(200);
+    await mirror.end();
+    mirror = await startMirror(guarded.address, '--authfile', authfile);
+    expect(await status()).toBe(200);
   });
 
   it('fetches each blob once for eight clients at once', async () => {

@@ -169,7 +169,7 @@ export class ContainerdNode implements AsyncDisposable {
 
   /** Makes an image for pods and pushes it. @returns its layout, and its name */
   async makeImage(
-    image: { readonly name: string; readonly layers: number },
+    image: Parameters<typeof makePodLayout>[1],
     registry: DockerRegistry = this.registry,
   ): Promise<TinyLayout & { readonly reference: string }> {
     const reference = `${registry.address}/fleet/${image.name}:1`;
@@ -236,7 +236,7 @@ function rootIn(namespace: NodeNamespace): string {
 
 async function makeImage(
   namespace: NodeNamespace,
-  image: { readonly name: string; readonly layers: number },
+  image: Parameters<typeof makePodLayout>[1],
   reference: string,
 ): Promise<TinyLayout> {
   const directory = join(namespace.directory, `image-${image.name}`);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { peer } from './peers.js';
-import { makeTinyLayout, type TinyEntry, type TinyLayout } from './tiny-image.js';
+import { makeTinyLayout, type TinyEntry, type TinyLayout, type TinyLayoutOptions } from './tiny-image.js';
 
 const CARGO_BYTES = 200_000;
 
@@ -12,7 +12,11 @@ const CARGO_BYTES = 200_000;
  */
 export function makePodLayout(
   directory: string,
-  { name, layers }: { readonly name: string; readonly layers: number },
+  {
+    name,
+    layers,
+    compression,
+  }: Pick<TinyLayoutOptions, 'compression'> & { readonly name: string; readonly layers: number },
 ): Promise<TinyLayout> {
   const shell: TinyEntry[] = [
     { path: 'etc/' },
@@ -28,6 +32,7 @@ export function makePodLayout(
   ]);
   return makeTinyLayout(directory, {
     layers: [shell, ...parts],
+    compression,
     config: { Entrypoint: ['/bin/busybox', 'sleep', '100000'], Env: ['PATH=/bin'] },
   });
 }

@@ -31,7 +31,7 @@ export interface TinyLayoutOptions {
   /** Lowest layer first, by its entries or as an archive; default two small ones. */
   layers?: readonly (readonly TinyEntry[] | Buffer)[];
   /** Default `gzip`. */
-  compression?: 'none' | 'gzip' | 'zstd';
+  compression?: 'none' | 'gzip' | 'zstd' | undefined;
   /**
    * `os/architecture`. One makes a plain manifest, several an index with one manifest each. Default
    * `linux/amd64`.

@@ -1,16 +1,29 @@
-"""under-unit.py UNIT COMMAND…: runs a command with the system calls, capabilities and umask that a unit of
-systemd leaves it, on a machine that systemd has not booted. Sets of system calls are those of systemd-analyze."""
+"""under-unit.py UNIT WRITABLE COMMAND…: runs a command with the system calls, address families, capabilities and
+umask that a unit of systemd leaves it, on a machine that systemd has not booted, and with a system that can be read
+only but for one directory. Sets of system calls are those of systemd-analyze."""
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
 import seccomp
 
-unit, command = sys.argv[1], sys.argv[2:]
+unit, writable, command = sys.argv[1], sys.argv[2], sys.argv[3:]
 settings = [line.strip().split("=", 1) for line in open(unit) if re.match(r"\w+=", line)]
 values = lambda key: [value for name, value in settings if name == key]
+
+if values("ProtectSystem") != ["strict"]:
+    sys.exit("the unit leaves the system writable")
+os.unshare(os.CLONE_NEWNS)
+for arguments in (
+    ["--make-rslave", "/"],
+    ["--bind", writable, writable],
+    ["-o", "remount,bind,ro=recursive", "/"],
+    ["-o", "remount,bind,rw", writable],
+):
+    subprocess.run(["mount", *arguments], check=True)
 
 sets = {}
 listing = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True)
@@ -34,7 +47,10 @@ for value in values("SystemCallFilter"):
 if len(allowed) < 100:
     sys.exit("no filter of system calls was found")
 rules = seccomp.SyscallFilter(seccomp.ERRNO(1))
-for call in allowed:
+[families] = values("RestrictAddressFamilies")
+for family in families.split():
+    rules.add_rule(seccomp.ALLOW, "socket", seccomp.Arg(0, seccomp.EQ, getattr(socket, family)))
+for call in allowed - {"socket"}:
     try:
         rules.add_rule(seccomp.ALLOW, call)
     except RuntimeError:
