@@ -10,6 +10,7 @@ import {
   throwIfAborted,
   UnpackError,
 } from '../../errors.js';
+import { tracksDescriptors } from '../../system/index.js';
 import type { JobResults, WorkerJob, WorkerReply } from '../jobs/apply-job.js';
 import {
   type ActivityWords,
@@ -209,7 +210,7 @@ interface Task {
   failure?: { readonly error: unknown };
 }
 
-export interface WorkerThreadOptions extends WorkerStart {
+export interface WorkerThreadOptions extends Omit<WorkerStart, 'tracksDescriptors'> {
   readonly url: URL;
   readonly heapMiB: number;
   readonly idleMs: number;
@@ -236,7 +237,7 @@ class WorkerThread {
     const { activity, number } = options;
     this.#worker = new Worker(options.url, {
       name: 'landfall-unpack',
-      workerData: { activity, number } satisfies WorkerStart,
+      workerData: { activity, number, tracksDescriptors: tracksDescriptors() } satisfies WorkerStart,
       resourceLimits: { maxOldGenerationSizeMb: options.heapMiB, maxYoungGenerationSizeMb: YOUNG_MIB },
       // It knows only descriptors that Node opened, and would warn about each of ours when it is closed.
       trackUnmanagedFds: false,
