@@ -61,12 +61,16 @@ export function nativeModuleError(
   return new LandfallError('UNSUPPORTED', message, {
     // The loader's message fills a screen; its first line is the reason.
     cause: new Error(firstLineOf(text), { cause }),
-    hint: remedyOf(module, reason === NOT_BUILT, where),
+    hint: reason === BUNDLED ? BUNDLE_HINT : remedyOf(module, reason === NOT_BUILT, where),
     details: { module },
   });
 }
 
 const NOT_BUILT = 'was not built here';
+/** What landfall loads beside itself is not there where it became a part of a bundle. */
+export const BUNDLE_HINT =
+  'Leave landfall out of the bundle, as with `--external:landfall`, and install it beside the bundle.';
+const BUNDLED = 'is not found from inside a bundle';
 
 /** Messages of the loader, the most telling first; glibc and musl have words of their own. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
@@ -88,10 +92,8 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
     'needs a library that this system does not have',
   ],
   [/Could not locate the bindings file|native Koffi module|Cannot find module '\.\/build\//, NOT_BUILT],
-  [
-    /Cannot find module '(\.\/\w+\/|.*\/dist\/native\/)|import specifier "#native/,
-    `is not ready-made for linux-${process.arch}`,
-  ],
+  [/['"]#native\//, BUNDLED],
+  [/Cannot find module '(\.\/\w+\/|.*\/dist\/native\/)/, `is not ready-made for linux-${process.arch}`],
 ];
 
 function reasonOf(module: NativeModule, text: string): string {

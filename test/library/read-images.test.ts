@@ -88,8 +88,8 @@ describe('images that are read by a program', () => {
     });
     expect((await verifyImage(store)).images).toHaveLength(1);
     const damaged = await makeTinyLayout(join(work, 'damaged'), {});
-    const [layer] = damaged.manifests[0]?.layers ?? [];
-    const file = join(work, 'damaged/blobs/sha256', (layer?.digest ?? '').replace('sha256:', ''));
+    const [layer] = damaged.manifests[0].layers;
+    const file = join(work, 'damaged/blobs', (layer?.digest ?? '').replace(':', '/'));
     await writeFile(file, Buffer.alloc(layer?.size ?? 0));
     const { faults } = await verifyImage(undefined, `oci:${join(work, 'damaged')}:latest`);
     expect(faults).toEqual([expect.objectContaining({ kind: 'damaged', code: 'DIGEST_MISMATCH' })]);
