@@ -1,5 +1,5 @@
-import { formatRate, formatSize } from '../src/cli/format/text.js';
 import type { Figure, Sample } from './contract.js';
+import { formatRate, formatSize } from '../src/spec/index.js';
 
 /** One figure of one run; undefined where this contestant does not tell it. */
 export function figureOf(sample: Sample, figure: Figure): number | undefined {

@@ -1,5 +1,5 @@
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
-import { formatSize } from '../src/cli/format/text.js';
+import { formatSize } from '../src/spec/index.js';
 
 /** What figures depend on, and nothing that tells one machine of a kind from another. */
 export interface Machine {

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { publishSignedSet, type SignedSet } from '../fixtures/signed-set.js';
-import { formatSize, renderTable } from '../src/cli/format/text.js';
+import { renderTable } from '../src/cli/format/text.js';
 import { RegistryClient } from '../src/registry/index.js';
 import type { Sample } from './contract.js';
 import { describeMachine, thisMachine } from './machine.js';
@@ -24,6 +24,7 @@ import { ProgramsOnPath } from './programs.js';
 import { startRegistry, type StartedRegistry } from './registry.js';
 import { ratioOf, summarize } from './statistics.js';
 import { inWorkspace, type Workspace } from './workspace.js';
+import { formatSize } from '../src/spec/index.js';
 
 const MIB = 1 << 20;
 const SET = { repositories: 12, tags: 5, baseBytes: 4 * MIB, repositoryBytes: MIB, tagBytes: MIB / 8 };

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pLimit from 'p-limit';
-import { formatSize, renderTable } from '../src/cli/format/text.js';
+import { renderTable } from '../src/cli/format/text.js';
 import type { ImageRecipe } from './contract.js';
 import { type CriMethod, whyNoCriClient } from './cri/cri-client.js';
 import { startContainerd, startLandfall } from './cri/engines.js';
@@ -26,6 +26,7 @@ import { ProgramsOnPath } from './programs.js';
 import { startRegistry, type StartedRegistry } from './registry.js';
 import { summarize } from './statistics.js';
 import { inWorkspace, type Workspace } from './workspace.js';
+import { formatSize } from '../src/spec/index.js';
 
 const ROUNDS = 200;
 const WARMUP = 20;

@@ -17,7 +17,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { formatDuration, formatSize, renderTable } from '../src/cli/format/text.js';
+import { formatDuration, renderTable } from '../src/cli/format/text.js';
 import { collectGarbage } from '../src/engine/upkeep/collect-garbage.js';
 import { listImages } from '../src/engine/images/images.js';
 import { openStore, type Store } from '../src/engine/store.js';
@@ -27,6 +27,7 @@ import type { Sample } from './contract.js';
 import { measureCommand } from './measure.js';
 import { ScaleStore, type StoreShape } from './scale-store.js';
 import { summarize } from './statistics.js';
+import { formatSize } from '../src/spec/index.js';
 
 const LANDFALL = resolve(import.meta.dirname, '../bin/landfall.js');
 const ROUNDS = 5;

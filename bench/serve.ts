@@ -14,12 +14,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { formatSize, renderTable } from '../src/cli/format/text.js';
+import { renderTable } from '../src/cli/format/text.js';
 import { bound, end, output } from './bound-process.js';
 import { describeMachine, thisMachine } from './machine.js';
 import { startRegistry } from './registry.js';
 import { ratioOf, type Summary, summarize } from './statistics.js';
 import { inWorkspace, type Workspace } from './workspace.js';
+import { formatSize } from '../src/spec/index.js';
 
 const MIB = 1 << 20;
 const BLOBS = 8;

@@ -9,6 +9,6 @@ try {
 } catch (error) {
   if (!isLandfallError(error)) throw error;
   console.log(error.code, error.message);
-  // Of an aborted pull, what has arrived is kept: the next one goes on from there.
+  // An aborted pull keeps its partial downloads: the next one resumes them.
   console.log(error.retryable ? 'to be tried again' : error.hint);
 }

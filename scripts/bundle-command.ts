@@ -1,7 +1,7 @@
 /**
  * Makes the published command of what the compiler made of it: `dist/bin/landfall.js`, with its parts in
  * `dist/bin/chunks` and one file for the worker threads. It takes the place of what the compiler wrote there,
- * so the compiler runs before it each time. See docs/decisions/0014-the-command-is-bundled.md.
+ * so the compiler runs before it each time. See docs/internals/decisions/0014-the-command-is-bundled.md.
  */
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';

@@ -2,9 +2,9 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { formatSize, renderTable } from '../src/cli/format/text.js';
+import { renderTable } from '../src/cli/format/text.js';
 import { systemCode } from '../src/errors.js';
-import { type Digest, shortDigest } from '../src/spec/index.js';
+import { type Digest, formatSize, shortDigest } from '../src/spec/index.js';
 import { CommandFailed, runForJson, runShown, startRegistry } from './landfall-process.js';
 import { renderStore } from './render-store.js';
 import { renderTree } from './render-tree.js';

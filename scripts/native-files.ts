@@ -1,7 +1,7 @@
 /**
  * Puts what landfall loads of the native packages into `dist/native`, so that a user need neither install nor
  * compile them: the package is what is compiled here, and `scripts/natives` compiles for other processors
- * too. See docs/decisions/0005-dependencies.md.
+ * too. See docs/internals/decisions/0005-dependencies.md.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';

@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { countOf, formatSize, renderTable } from '../src/cli/format/text.js';
+import { countOf, renderTable } from '../src/cli/format/text.js';
+import { formatSize } from '../src/spec/index.js';
 
 /** What lies where below the root of a store, and what each part is for. */
 export function renderStore(root: string): string {

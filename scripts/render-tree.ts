@@ -1,7 +1,8 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 
-import { branches, drawTree, fitEnd, formatMode, formatSize, printable } from '../src/cli/format/text.js';
+import { branches, drawTree, fitEnd, formatMode, printable } from '../src/cli/format/text.js';
+import { formatSize } from '../src/spec/index.js';
 
 export interface TreeLimits {
   /** Directories within directories that are opened. */

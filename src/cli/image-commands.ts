@@ -13,7 +13,11 @@ export function addImageCommands(program: LandfallCommand): void {
     .description(
       'Downloads images from their registries, verifies them and unpacks their layers, all at once.',
     )
-    .argument('<reference...>', 'images, for example debian:trixie or quay.io/team/app@sha256:…')
+    .argument('[reference...]', 'images, for example debian:trixie or quay.io/team/app@sha256:…')
+    .option(
+      '--file <file>',
+      'pull the images of this list too: one a line, # begins a remark; - is standard input',
+    )
     .platform('the platform to unpack')
     .option('--all-platforms', 'download every platform of an image; unpack one')
     .option('--no-unpack', 'download only')
@@ -28,6 +32,7 @@ export function addImageCommands(program: LandfallCommand): void {
       'landfall pull --platform linux/arm64 alpine quay.io/prometheus/busybox',
       'landfall pull --plain-http registry.lan:5000/app:1',
       'landfall pull --discard-layers registry.k8s.io/kube-proxy:v1.34.0',
+      'landfall pull --file /etc/landfall/images',
       'landfall pull --timeline pull.svg debian:trixie',
       'landfall pull --output json --progress none alpine',
     )
@@ -53,9 +58,9 @@ export function addImageCommands(program: LandfallCommand): void {
 
   program
     .command('inspect')
-    .summary('show what an image is made of')
+    .summary('show the parts of an image')
     .description(
-      'Shows what an image is made of: platforms, config, layers and the steps that made them, and what refers to it. Of an image at a registry only the documents are fetched.',
+      'Shows the parts of an image: platforms, config, layers with their build steps, and referrers. Of an image at a registry only the documents are fetched.',
     )
     .argument('<source>', ANYWHERE)
     .platform('the platform to show')
@@ -93,7 +98,7 @@ export function addImageCommands(program: LandfallCommand): void {
     )
     .argument('<before>', OR_LAYER)
     .argument('<after>', 'the same')
-    .argument('[path...]', 'only these paths, and what is below them')
+    .argument('[path...]', 'only these paths, with all below them')
     .platform('the platform to compare')
     .option('--times', 'count files as changed of which only the time of modification differs')
     .option('--exit-code', 'end with 1 where there is a difference')
@@ -115,7 +120,7 @@ export function addImageCommands(program: LandfallCommand): void {
     .platform('the platform to look at')
     .option('-l, --long', 'with type, mode, owner, size, time (UTC) and the target of a symlink')
     .option('-R, --recursive', 'all that is below the directory, by paths from the root of the image')
-    .option('-d, --directory', 'the directory itself, and not what is in it')
+    .option('-d, --directory', 'the directory itself, not its content')
     .option('-0, --null', 'the exact bytes of the names, with a NUL behind each')
     .examples(
       'landfall ls debian:trixie /etc',
@@ -222,7 +227,7 @@ export function addImageCommands(program: LandfallCommand): void {
     .platform('the platform to export')
     .option(
       '-o, --file <file>',
-      'where to; what is there is replaced when the tar is whole (default: standard output)',
+      'write to a file, which is replaced when the tar is whole (default: standard output)',
     )
     .examples('landfall export -o rootfs.tar debian:trixie', 'landfall export oci:mirror:app | tar -tv')
     .runs(async () => (await import('./commands/unpack.js')).exportCommand);

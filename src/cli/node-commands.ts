@@ -87,10 +87,10 @@ export function addNodeCommands(program: LandfallCommand): void {
     .summary('remove what no image needs')
     .description('Removes blobs, snapshots and expired partial downloads that no image needs.')
     .option('--dry-run', 'only say what would be removed')
-    .option('--unused-for <duration>', 'remove also images that nobody used for so long, for example 720h')
+    .option('--unused-for <duration>', 'also remove images that were unused for so long, for example 720h')
     .option(
       '--partials-older-than <duration>',
-      'remove partial downloads that nobody went on with for so long (default: 24h)',
+      'remove partial downloads without progress for so long (default: 24h)',
     )
     .examples('landfall gc --dry-run', 'landfall gc', 'landfall gc --unused-for 30d')
     .runs(async () => (await import('./commands/gc.js')).gcCommand);
@@ -129,7 +129,7 @@ export function addNodeCommands(program: LandfallCommand): void {
       'Shows the value of each setting and where it comes from: an option, a variable of the environment, a line of a configuration file, or the default.',
     )
     .argument('[key...]', 'only these: root, pull.platform, or pull for all of its table')
-    .option('--files', 'show instead which configuration files are looked for, and what of them is there')
+    .option('--files', 'show instead the paths of configuration files, and which exist')
     .option('--template', 'print instead a configuration file with all keys, each as a comment')
     .option('-q, --quiet', 'print only the values')
     .examples(

@@ -30,7 +30,7 @@ import { addTransferCommands } from './transfer-commands.js';
 /** By the jobs that people come with. */
 const EXAMPLES: readonly Examples[] = [
   {
-    purpose: 'Pull images, and see what is here:',
+    purpose: 'Pull images, and list them:',
     lines: ['landfall pull debian:trixie quay.io/prometheus/busybox', 'landfall images'],
   },
   {
@@ -180,7 +180,7 @@ function addGlobalOptions(program: LandfallCommand): void {
       INFLATE_CHOICES,
     )
     .choice('--progress <how>', 'how to show progress (default: auto)', PROGRESS_MODES)
-    .choice('--output <form>', 'the form of what is answered (default: text)', OUTPUT_FORMATS)
+    .choice('--output <form>', 'the form of the answer (default: text)', OUTPUT_FORMATS)
     .choice('--log-level <level>', 'how much to tell (default: info)', LOG_LEVELS)
-    .choice('--log-format <form>', 'the form of what is told on the way (default: text)', LOG_FORMATS);
+    .choice('--log-format <form>', 'the form of logs (default: text)', LOG_FORMATS);
 }

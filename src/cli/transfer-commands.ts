@@ -16,7 +16,11 @@ export function addTransferCommands(program: LandfallCommand): void {
     .argument('[source]', 'oci:DIR; the store when left out')
     .option('--listen <host:port>', 'where to listen; port 0 takes a free one (default: 127.0.0.1:5000)')
     .option('--writable', 'take pushes and deletions too; of the store only')
-    .option('--pull-through', 'bring what is asked for and not here from its registry, and keep it')
+    .option(
+      '--sign-within <duration>',
+      'under a policy, let a tag that is pushed point to an image without its signatures for so long (default: not at all)',
+    )
+    .option('--pull-through', 'fetch missing content from its registry, and keep it')
     .option(
       '--upstream <registry>',
       'a registry that content may be brought from; may be given several times (default: docker.io)',
@@ -32,12 +36,12 @@ export function addTransferCommands(program: LandfallCommand): void {
     )
     .option(
       '--advertise <host:port>',
-      'where nodes reach this server, for --print-hosts (default: as --listen says)',
+      'where clients reach this server, for --print-hosts, and for a policy to name pushed images (default: as --listen says)',
     )
     .option('--tls-cert <file>', 'speak TLS with this certificate, in PEM; it is read again when it changes')
     .option('--tls-key <file>', 'the key of the certificate, in PEM')
     .option('--htpasswd <file>', 'ask for the password of a user of this file, which htpasswd -B makes')
-    .option('--anonymous-read', 'let everybody read, also without a password; needs --htpasswd')
+    .option('--anonymous-read', 'allow reading without a password; needs --htpasswd')
     .option(
       '--max-upload-size <size>',
       'the largest blob that is taken, such as 20G (default: 512G)',
@@ -66,7 +70,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .command('copy')
     .summary('copy an image from one place to another')
     .description(
-      'Copies an image between registries, the store, OCI layouts and archives. Its digest stays, and what is there already is not moved. Nothing is moved before it has the signatures that a policy asks for.',
+      'Copies an image between registries, the store, OCI layouts and archives. Its digest stays, and content that is there is not sent again. Nothing is copied before it has the signatures of the policy.',
     )
     .argument(
       '<source>',
@@ -78,9 +82,10 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('--recheck', 'look at all parts of what the destination has already')
     .option('--src-creds <user[:password]>', 'credentials for the source only')
     .option('--dest-creds <user[:password]>', 'credentials for the destination only')
+    .with(addSideOptions)
     .option('-q, --quiet', 'print the digest only')
     .examples(
-      'landfall copy --all --referrers docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
+      'landfall copy --all docker://quay.io/team/app:1 docker://registry.lan:5000/team/app:1',
       'landfall copy docker://debian:trixie oci:images:debian',
       'landfall copy docker-archive:app.tar app:1',
     )
@@ -144,7 +149,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .summary('show what refers to an image: signatures, SBOMs, attestations')
     .description('Shows what refers to an image at its registry, and what refers to that, as a tree.')
     .argument('<reference>', 'an image at a registry, with docker:// before it or without')
-    .option('--artifact-type <type>', 'only what is of this type, with all that refers to it')
+    .option('--artifact-type <type>', 'only referrers of this type, with their own referrers')
     .examples(
       'landfall referrers quay.io/team/app:1',
       'landfall referrers --artifact-type application/spdx+json docker://quay.io/team/app:1',
@@ -194,7 +199,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     .option('-q, --quiet', 'print only the digests')
     .examples(
       'landfall save debian:trixie alpine -o images.tar',
-      'landfall save --referrers --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
+      'landfall save --split 4G docker://quay.io/team/app:1 -o /media/app.tar',
       'landfall save alpine -o - | zstd > alpine.tar.zst',
       'landfall save --format docker --platform linux/arm64 alpine -o alpine.tar',
     )
@@ -207,7 +212,7 @@ export function addTransferCommands(program: LandfallCommand): void {
       'Reads the images of an archive into the store, verifies and unpacks them. It may be an OCI archive or one of Docker, compressed with gzip or zstd, or split. Images that a signature policy refuses are left out.',
     )
     .option('-i, --input <file>', 'the archive; standard input when left out')
-    .option('-t, --name <reference>', 'what an image is called that has no name in the archive')
+    .option('-t, --name <reference>', 'the name of an image that has none in the archive')
     .option(
       '--platform <platforms>',
       'only these, with commas between them; may be given several times (default: those that the archive has)',
@@ -247,11 +252,11 @@ export function addTransferCommands(program: LandfallCommand): void {
     .command('sync')
     .summary('copy a declared set of images')
     .description(
-      'Makes registries, layouts, archives or the store have the images that a file asks for. What is there already is not moved again, and what a signature policy refuses is not moved at all.',
+      'Copies the images of a file to registries, layouts, archives or the store. Content that is there is not sent again. Images that a signature policy refuses are not copied.',
     )
     .requiredOption(
       '-f, --file <file>',
-      "what is wanted, in landfall's form or that of skopeo sync; - reads it from standard input",
+      "the mirror file, in landfall's form or that of skopeo sync; - reads it from standard input",
     )
     .option(
       '--to <destination>',
@@ -263,16 +268,19 @@ export function addTransferCommands(program: LandfallCommand): void {
       "with --to, keep the source registry's name in the path, as skopeo sync --scoped does",
     )
     .option('--all', "of a file of skopeo's form, all platforms of each image")
+    .option('--no-referrers', 'leave out what refers to the images: signatures, SBOMs, attestations')
     .option('--dry-run', 'only say what would be copied and deleted')
     .option('--recheck', 'look at all parts of what the destination has already')
     .option('--prune', 'delete tags at the destination that the file asks for no more')
     .option('-y, --yes', 'delete without asking')
-    .option('--report <file>', 'write what was done there, as JSON')
+    .option('--report <file>', 'write a report there, as JSON')
     .option(
       '--since <file>',
-      'leave out what the report of an earlier run says was delivered; for layouts and archives',
+      'leave out what the report of an earlier run says was delivered; for layouts and archives; may be given several times',
+      collect,
     )
-    .option('--shard <i/n>', 'copy only one part of n, counted from 0; balanced by bytes')
+    .with(addSideOptions)
+    .option('--shard <i/n>', 'copy only the repositories of one part of n, counted from 0')
     .examples(
       'landfall sync -f mirror.yaml --dry-run',
       'landfall sync -f mirror.yaml --prune --yes --report report.json',
@@ -280,6 +288,19 @@ export function addTransferCommands(program: LandfallCommand): void {
       'landfall sync -f skopeo.yaml --to docker://registry.lan:5000/mirror --scoped --all',
     )
     .runs(async () => (await import('./commands/sync.js')).syncCommand);
+}
+
+/** Adds the options of commands that read registries and write to others, which are reached in another way. */
+function addSideOptions(command: LandfallCommand): void {
+  for (const [side, of] of [
+    ['src', 'registries that are read'],
+    ['dest', 'registries that are written to'],
+  ] as const) {
+    command
+      .option(`--${side}-plain-http`, `speak HTTP without TLS to ${of}`)
+      .option(`--${side}-insecure`, `do not verify the certificates of ${of}`)
+      .option(`--${side}-ca <file>`, `trust the authorities in this PEM file for ${of}`);
+  }
 }
 
 /**
@@ -294,10 +315,10 @@ function addCopyOptions(command: LandfallCommand, one: string): void {
       collectPlatforms,
     )
     .option('--rewrite-index', 'make a new index of the platforms that are named, which has another digest')
-    .option('--referrers', 'also what refers to each image: signatures, SBOMs, attestations')
+    .option('--no-referrers', 'leave out what refers to each image: signatures, SBOMs, attestations')
     .option(
       '--artifact-type <type>',
-      'of the referrers only what is of this type, with all that refers to it; may be given several times',
+      'only referrers of this type, with their own referrers; may be given several times',
       collect,
     )
     .option('--no-cosign-tags', "of the referrers not those that only cosign's tags tell of");

@@ -18,9 +18,11 @@ export { BLOB_CHUNK_BYTES, BlobFileStream } from './store/blob-stream.js';
 export * from './recovery/check-blobs.js';
 export * from './recovery/check-layout.js';
 export type * from './store/content-store.js';
+export { DaemonPins } from './images/daemon-pins.js';
 export {
   forgetDeleted,
   noteRepository,
+  repositoriesWith,
   repositoryState,
   tagTable,
   type TagTable,
@@ -58,8 +60,11 @@ export {
   ingestPath,
   makeDirectory,
   onReserve,
+  openBelow,
   REF_NAME,
+  statBelow,
   syncDirectory,
+  unlessMissing,
   withRootLocked,
 } from './store/layout-files.js';
 export * from './store/oci-layout.js';
@@ -88,3 +93,4 @@ export { putBackNotDurableBlobs } from './store/blob-records.js';
 export * from './recovery/sweep-blobs.js';
 export * from './store/uploads.js';
 export * from './images/verifications.js';
+export { blobNotFound, streamBlobFile } from './store/blob-stream.js';

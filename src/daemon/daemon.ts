@@ -43,8 +43,8 @@ export interface DaemonOptions {
   readonly discardLayers: boolean;
   /** Names under which pulls may ask for this node's images, besides none. */
   readonly runtimeHandlers: readonly string[];
-  /** Whether an image of a canonical name is never to be collected. */
-  readonly isPinned: (name: string) => boolean;
+  /** Images that are never to be collected: canonical names, or globs over them. */
+  readonly pins: readonly string[];
   /** A list of images that are to be here; see {@link PrePull}. */
   readonly prePull?: Pick<PrePullOptions, 'file' | 'onProblem'> | undefined;
   /** Serves a containerd its snapshots, where there is one; see {@link SnapshotterOptions}. */
@@ -112,12 +112,17 @@ export class Daemon {
     const { store } = options;
     let containerd: ContainerdImages | undefined;
     const pulls = pullsFor(options, async (name, o) => await containerd?.settled(name, o));
-    const images: NodeImages = new NodeImages({
-      store,
-      isPinned: (name) => options.isPinned(name) || (prePull?.has(name) ?? false),
-    });
-    const prePull: PrePull | undefined =
-      options.prePull === undefined ? undefined : new PrePull({ ...options.prePull, pulls, images });
+    const images = new NodeImages(store);
+    const { socket, pins } = options;
+    const prePull =
+      options.prePull === undefined
+        ? undefined
+        : new PrePull({
+            ...options.prePull,
+            pulls,
+            images,
+            pin: (names) => store.daemonPins.replace(socket, [...pins, ...names]),
+          });
     const credentials = new KeptCredentials();
     const onRemoved = async (removed: RemovedImage, o: Abortable): Promise<void> => {
       options.onRemoved?.(removed);
@@ -140,7 +145,7 @@ export class Daemon {
       // Only now can that containerd ask for what it is given.
       if (options.containerd !== undefined)
         containerd = ContainerdImages.start({ ...options.containerd, store, images, offers });
-      await prePull?.start();
+      await (prePull?.start() ?? store.daemonPins.replace(socket, pins));
       const file = await writeDaemonFile(store.root, { pid: process.pid, socket: options.socket });
       return new Daemon({ pulls, images, server, snapshotter, containerd, prePull, file });
     } catch (error) {

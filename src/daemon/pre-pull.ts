@@ -1,15 +1,17 @@
 import { readFile, stat } from 'node:fs/promises';
 import { mapLimited } from '../concurrency/index.js';
 import { LandfallError, systemCode } from '../errors.js';
-import { formatReference, LIMITS } from '../spec/index.js';
+import { formatReference, LIMITS, parseImageList } from '../spec/index.js';
 import { type NodeImages, nodeReference } from './cri/node-images.js';
 import type { Pulls } from './pulls/pulls.js';
 
 export interface PrePullOptions {
-  /** A file that names one image a line. Empty lines, and what follows `#`, are nothing. */
+  /** Path of a list of images. */
   readonly file: string;
   readonly pulls: Pick<Pulls, 'pull'>;
   readonly images: Pick<NodeImages, 'find'>;
+  /** Pins the canonical names of the list, and no others. */
+  readonly pin: (names: Iterable<string>) => Promise<void>;
   /** Called when the list cannot be read any more, and for each image that cannot be pulled. */
   readonly onProblem: (error: unknown, reference: string | undefined) => void;
 }
@@ -32,7 +34,7 @@ interface Wanted {
 
 /**
  * Keeps the images of a list on the node: pulls them at the daemon's start, and again when they are gone.
- * They count as pinned.
+ * They are pinned.
  */
 export class PrePull implements AsyncDisposable {
   readonly #options: PrePullOptions;
@@ -54,11 +56,6 @@ export class PrePull implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#read();
     this.#look();
-  }
-
-  /** Whether an image of a canonical name is on the list. */
-  has(name: string): boolean {
-    return this.#wanted.has(name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -83,6 +80,10 @@ export class PrePull implements AsyncDisposable {
 
   async #bringAll(): Promise<void> {
     await this.#readAgain();
+    // Each time: another program may have taken a pin away, or made the database anew.
+    await this.#options
+      .pin(this.#wanted.keys())
+      .catch((error: unknown) => this.#options.onProblem(error, undefined));
     const due = [...this.#wanted.values()].filter(({ nextTry }) => nextTry <= Date.now());
     await mapLimited(due, AT_ONCE, (wanted) => this.#bring(wanted));
   }
@@ -133,10 +134,7 @@ async function readList(file: string): Promise<ReadonlySet<string>> {
     );
   });
   const names = new Set<string>();
-  for (const [at, line] of text.split('\n').entries()) {
-    const [name = ''] = line.split('#');
-    if (name.trim() !== '') names.add(canonical(name.trim(), `${file}:${at + 1}`));
-  }
+  for (const { name, line } of parseImageList(text)) names.add(canonical(name, `${file}:${line}`));
   if (names.size <= LIMITS.listItems) return names;
   throw new LandfallError('INVALID_CONFIG', `${file} names more than ${LIMITS.listItems} images`);
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import {
   type AdditionalStore,
   type ContentStore,
+  DaemonPins,
   DiscardedBlobs,
   ManifestStore,
   type ImageCatalog,
@@ -85,6 +86,7 @@ export interface StoreParts {
   /** The names that this store gives, and that can be changed. */
   readonly images: ImageStore;
   readonly catalog: ImageCatalog;
+  readonly daemonPins: DaemonPins;
   readonly additional: readonly AdditionalStore[];
   readonly leases: LeaseStore;
   /** Which images had the signatures that a policy asked for. */
@@ -179,6 +181,7 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
     discarded: new DiscardedBlobs({ root, database, manifests }),
     images,
     catalog: additional.length === 0 ? images : new JoinedImages(images, additional),
+    daemonPins: new DaemonPins(database),
     additional,
     leases: new LeaseStore(database),
     verifications: new VerificationStore(database),

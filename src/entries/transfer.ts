@@ -37,6 +37,7 @@ export type {
 } from '../transfer/copy/copy-report.js';
 export type { PlatformChoice, ReferrerChoice } from '../transfer/copy/copy-request.js';
 export type { PutOutcome } from '../transfer/transports/destination.js';
+export type { EarlierDelivery } from '../transfer/transports/declaration.js';
 export type { Position } from '../transfer/sync/mirror-file.js';
 export type { SyncedContent, SyncFailure, SyncOutcome } from '../transfer/sync/sync-result.js';
 export { type Fault, MirrorFileError } from '../transfer/sync/yaml-text.js';

@@ -13,7 +13,7 @@ export interface FaultOptions {
   readonly cause?: unknown;
 }
 
-const HINT = 'Mend the file; docs/hosts.md tells what each key takes.';
+const HINT = 'Mend the file; docs/hosts.md has the keys and their values.';
 
 /**
  * A table of a TOML file, read key by key. A value of the wrong kind is INVALID_CONFIG with file, line and

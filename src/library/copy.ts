@@ -40,8 +40,8 @@ export interface CopyOptions extends TransferOptions {
   readonly platforms?: PlatformChoice;
   /** With a list of platforms: makes a new index of them alone, which has another digest. Default false. */
   readonly rewriteIndex?: boolean;
-  /** Which signatures, SBOMs and the like come along. Default: none. */
-  readonly referrers?: ReferrerChoice;
+  /** Which signatures, SBOMs and the like come along; `false`: none. Default: all. */
+  readonly referrers?: ReferrerChoice | false;
   /** Looks at everything and puts nothing. Default false. */
   readonly dryRun?: boolean;
   /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
@@ -81,10 +81,11 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
 }
 
 async function copyTelling(options: CopyOptions): Promise<CopyReport> {
-  const { source, destination, platforms = 'one', rewriteIndex, referrers } = options;
+  const { source, destination, platforms = 'one', rewriteIndex, referrers = {} } = options;
   if (options.dryRun === true && parseTransport(destination).kind === 'archive') throw dryArchive();
   await using transports = new LibraryTransports(options);
-  const request = { source, destination, platforms, rewriteIndex, referrers };
+  const along = referrers === false ? undefined : referrers;
+  const request = { source, destination, platforms, rewriteIndex, referrers: along };
   return await copyNamed(transports, request, new CopySession(options));
 }
 

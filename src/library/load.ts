@@ -98,6 +98,7 @@ async function loadTelling(options: LoadOptions): Promise<readonly LoadedImage[]
     onEvent?.({ type: 'warning', message: `${digest} has no name in the archive and is not loaded` });
   }
   if (images.length === 0) throw nothingToLoad(archive.location, nameless.length);
+  await loaderWith(signal).requireRoom(images, { unpack: options.unpack ?? true });
   const doing = (either: AbortSignal): ((image: PlannedImage) => Promise<LoadedImage>) => {
     const loader = loaderWith(either);
     return (image) => loadOne(image, loader, { ...options, signal: either });

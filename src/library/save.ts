@@ -26,8 +26,8 @@ export interface SaveOptions extends TransferOptions {
   readonly splitBytes?: number;
   /** Which platforms of an index come along. Default `present`: those that the source has. */
   readonly platforms?: PlatformChoice;
-  /** Which signatures, SBOMs and the like come along. Default: none. */
-  readonly referrers?: ReferrerChoice;
+  /** Which signatures, SBOMs and the like come along; `false`: none. Default: all. */
+  readonly referrers?: ReferrerChoice | false;
 }
 
 /** {@link SaveOptions} for {@link saveEvents}, whose loop has the events. */
@@ -71,14 +71,15 @@ export async function save(options: SaveOptions): Promise<SavedArchive> {
 }
 
 async function saveTelling(options: SaveOptions): Promise<SavedArchive> {
-  const { sources, format, splitBytes, platforms = 'present', referrers, archive: target } = options;
+  const { sources, format, splitBytes, platforms = 'present', referrers = {}, archive: target } = options;
   const { signal, concurrency, policy, onEvent } = options;
   refuseImpossible(options);
+  const choice = { platforms, referrers: referrers === false ? undefined : referrers };
   await using archive = await ArchiveDestination.open(target, { format, splitBytes, signal });
   await using transports = new LibraryTransports(options);
   const saving = (either: AbortSignal): ((source: string) => Promise<CopyReport>) => {
     const session = new CopySession({ signal: either, concurrency, policy, onEvent });
-    return (source) => copyIntoArchive(transports, { source, archive, platforms, referrers }, session);
+    return (source) => copyIntoArchive(transports, { source, archive, ...choice }, session);
   };
   const reports = await together({ items: sources, atOnce: AT_ONCE, signal, doing: saving });
   await archive.finish({ signal });

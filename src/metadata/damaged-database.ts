@@ -68,16 +68,19 @@ export class DamagedDatabase implements AsyncDisposable {
    * The rows of a table, as far as they can be read and make sense. They are read from both of its ends, so
    * that a damage between costs only what lies in the middle.
    *
-   * @param key the column that tells rows apart, by which the table is stored
+   * @param key the columns that tell rows apart, by which the table is stored: `id`, `name, at`
    */
   async read<T>(table: string, key: string, parse: (row: Row) => T): Promise<ReadRows<T>> {
-    const found = new Map<Row[string], T>();
+    const found = new Map<string, T>();
+    const columns = key.split(', ');
     let complete = true;
     for (const order of ['ASC', 'DESC']) {
-      const read = await this.#rows(`SELECT * FROM ${table} ORDER BY ${key} ${order}`);
+      const read = await this.#rows(
+        `SELECT * FROM ${table} ORDER BY ${columns.map((column) => `${column} ${order}`).join(', ')}`,
+      );
       complete = read.complete;
       for (const row of read.rows) {
-        const value = row[key] ?? null;
+        const value = JSON.stringify(columns.map((column) => row[column]));
         const parsed = found.get(value) ?? unlessSenseless(() => parse(row));
         if (parsed === undefined) complete = false;
         else found.set(value, parsed);

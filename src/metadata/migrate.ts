@@ -303,6 +303,15 @@ WHEN instr(NEW.labels, '"landfall.pushed-to"') > 0 OR instr(NEW.labels, '"landfa
 BEGIN SELECT RAISE(ABORT, '${RESTART}'); END;
 `;
 
+const SEVENTH = `
+-- Canonical names, or globs over them, of images that a daemon keeps from being collected; it is known by its socket's path.
+CREATE TABLE daemon_pins (
+  daemon  TEXT NOT NULL,
+  pattern TEXT NOT NULL,
+  PRIMARY KEY (daemon, pattern)
+) STRICT, WITHOUT ROWID;
+`;
+
 /** In order of version, without gaps. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, sql: FIRST },
@@ -311,6 +320,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { version: 4, sql: FOURTH },
   { version: 5, sql: FIFTH },
   { version: 6, sql: SIXTH },
+  { version: 7, sql: SEVENTH },
 ];
 
 /** The schema that this program writes. */

@@ -2,7 +2,14 @@ import { performance } from 'node:perf_hooks';
 import { Readable } from 'node:stream';
 import { type Deferred, deferred } from '../concurrency/index.js';
 import { ContentError, RegistryError } from '../errors.js';
-import { createDigester, type Descriptor, type Digest, LIMITS, type Reference } from '../spec/index.js';
+import {
+  createDigester,
+  type Descriptor,
+  type Digest,
+  exactSize,
+  LIMITS,
+  type Reference,
+} from '../spec/index.js';
 import type { BlobOutcome } from './hosts/mirror-list.js';
 import {
   appliedEncoding,
@@ -412,10 +419,10 @@ function sizeMismatch(
 ): ContentError {
   response.destroy();
   const { digest, size } = descriptor;
-  const has = actual === undefined ? 'more' : String(actual);
+  const has = actual === undefined ? 'more' : exactSize(actual);
   return new ContentError(
     'SIZE_MISMATCH',
-    `${digest} should have ${size} bytes, and ${response.url.host} sends ${has}`,
+    `${digest} should have ${exactSize(size)}, and ${response.url.host} sends ${has}`,
     {
       hint: 'The image was pushed wrongly, or the registry has changed it.',
       details: { digest, expected: size, actual },
@@ -427,7 +434,7 @@ function shortBody(response: HttpResponse, part: Part, received: number): Regist
   const { host } = response.url;
   return new RegistryError(
     'UNAVAILABLE',
-    `${host} stopped after ${received} of ${part.length} bytes of ${part.descriptor.digest}`,
+    `${host} stopped after ${exactSize(received)} of ${exactSize(part.length)} of ${part.descriptor.digest}`,
     {
       retryable: true,
       details: { method: 'GET', url: redactUrl(response.url), status: response.status },
@@ -493,7 +500,7 @@ export function inlineData({ data, digest, size }: Descriptor): Buffer | undefin
   if (bytes.length !== size) {
     throw new ContentError(
       'SIZE_MISMATCH',
-      `${digest} should have ${size} bytes, and its descriptor carries ${bytes.length}`,
+      `${digest} should have ${exactSize(size)}, and its descriptor carries ${exactSize(bytes.length)}`,
       { hint, details: { digest, expected: size, actual: bytes.length } },
     );
   }

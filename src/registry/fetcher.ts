@@ -5,6 +5,8 @@ import {
   ACCEPTED_MANIFEST_TYPES,
   type Descriptor,
   type Digest,
+  exactSize,
+  formatSize,
   isDockerSchema1,
   isIndexType,
   isManifestType,
@@ -218,10 +220,14 @@ export class RemoteFetcher implements Fetcher {
       minBytesPerSecond,
       windowMs,
       tooSlow: (rate) =>
-        new RegistryError('UNAVAILABLE', `${host.name} sends only ${Math.round(rate)} bytes per second`, {
-          retryable: true,
-          hint: 'Another host is asked instead; look at what slows this one down.',
-        }),
+        new RegistryError(
+          'UNAVAILABLE',
+          `${host.name} sends only ${formatSize(Math.round(rate))} per second`,
+          {
+            retryable: true,
+            hint: 'Another host is asked instead; look at what slows this one down.',
+          },
+        ),
     };
   }
 
@@ -326,7 +332,7 @@ function checkPart(descriptor: Descriptor, offset: number, length: number): void
   if (isManifest(descriptor) && size > LIMITS.manifestBytes) {
     throw new SpecError(
       'LIMIT_EXCEEDED',
-      `manifest ${shortDigest(digest)} has ${size} bytes, more than ${LIMITS.manifestBytes}`,
+      `manifest ${shortDigest(digest)} has ${exactSize(size)}, more than ${formatSize(LIMITS.manifestBytes)}`,
     );
   }
 }

@@ -7,6 +7,7 @@ import {
   type Digest,
   digestOf,
   formatReference,
+  formatSize,
   isDigest,
   isDockerSchema1,
   isIndexType,
@@ -143,7 +144,7 @@ function describedByHead(response: HttpResponse, reference: Reference): Descript
   if (reference.digest !== undefined && reference.digest !== digest) return undefined;
   if (size > LIMITS.manifestBytes) {
     const what = `the manifest of ${formatReference(reference)}`;
-    throw new SpecError('LIMIT_EXCEEDED', `${what} is longer than ${LIMITS.manifestBytes} bytes`);
+    throw new SpecError('LIMIT_EXCEEDED', `${what} is longer than ${formatSize(LIMITS.manifestBytes)}`);
   }
   return { mediaType, digest, size };
 }

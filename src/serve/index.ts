@@ -21,6 +21,7 @@ export {
   type StoreSourceOptions,
 } from './pull/store-source.js';
 export type { ServeTarget } from './push/serve-target.js';
+export { PushAdmission, type PushAdmissionOptions } from './push/push-admission.js';
 export { StoreTarget } from './push/store-target.js';
 export {
   createRegistryServer,

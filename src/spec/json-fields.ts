@@ -1,3 +1,4 @@
+import { exactSize, formatSize } from './size.js';
 import { isUtf8 } from 'node:buffer';
 import { isPlainObject } from '@sindresorhus/is';
 import { SpecError } from '../errors.js';
@@ -184,7 +185,7 @@ export function parseJson(bytes: Uint8Array, what: string, maxBytes: number): un
   if (bytes.byteLength > maxBytes) {
     throw new SpecError(
       'LIMIT_EXCEEDED',
-      `the ${what} has ${bytes.byteLength} bytes, more than ${maxBytes}`,
+      `the ${what} has ${exactSize(bytes.byteLength)}, more than ${formatSize(maxBytes)}`,
       {
         details: { actual: bytes.byteLength, limit: maxBytes },
       },

@@ -33,8 +33,8 @@ export interface UnpackedLayer {
   readonly reused: boolean;
   /** What decompressed it; absent when reused. */
   readonly decompressor?: Decompressor;
-  /** Milliseconds from its first byte to its commit; 0 when reused. */
-  readonly durationMs: number;
+  /** Milliseconds of unpacking, without waiting for its bytes or for other layers; 0 when reused. */
+  readonly workMs: number;
 }
 
 /** How many layers there are is not known before the manifest is here; few images have only one. */
@@ -122,34 +122,24 @@ export class Unpacker {
     const { chainId, signal, events, index } = context;
     if ((await this.#options.snapshotter.findChain(chainId)) !== undefined)
       return this.#present(layer, context);
-    const { extracted, begun } = await this.#extractFrom(await layer.open({ signal }), layer, context);
-    const { decompressor } = extracted;
+    const extracted = await this.#extractFrom(await layer.open({ signal }), layer, context);
+    const { decompressor, workMs } = extracted;
     events.state(index, 'unpacked', layer.descriptor.size, decompressor);
     await this.#commit(layer, extracted, context);
-    const durationMs = performance.now() - begun;
-    return { chainId, diffId: layer.diffId, reused: false, decompressor, durationMs };
+    return { chainId, diffId: layer.diffId, reused: false, decompressor, workMs };
   }
 
   /**
    * From the bytes as they arrive; should they turn out wrong, once more from those that take their place.
    */
-  async #extractFrom(
-    source: LayerSource,
-    layer: LayerInput,
-    context: LayerContext,
-  ): Promise<{ extracted: ExtractedLayer; begun: number }> {
+  async #extractFrom(source: LayerSource, layer: LayerInput, context: LayerContext): Promise<ExtractedLayer> {
     // A rejection is looked at where it is waited for, which may be never.
     source.verified.catch(() => undefined);
-    let begun = 0;
     try {
       const turn = { bytes: layer.descriptor.size, signal: context.signal };
-      const extracted = await context.acquireSlot(turn, () =>
-        this.#slots.run(() => {
-          begun = performance.now();
-          return this.#extract(layer, source, context);
-        }, turn),
+      return await context.acquireSlot(turn, () =>
+        this.#slots.run(() => this.#extract(layer, source, context), turn),
       );
-      return { extracted, begun };
     } catch (error) {
       const other = isWrongContent(error) ? await source.replacement?.() : undefined;
       if (other === undefined) throw error;
@@ -175,7 +165,8 @@ export class Unpacker {
       });
       events.warn(layer, result.warnings);
       events.omitted(layer, result.omitted);
-      return { directory, changes: result.changes, decompressor: result.decompressor };
+      const { changes, decompressor, workMs } = result;
+      return { directory, changes, decompressor, workMs };
     } catch (error) {
       await this.#abandon(directory);
       throw error;
@@ -207,7 +198,7 @@ export class Unpacker {
     const { chainId, commits, events, index } = context;
     commits.skip(index);
     events.state(index, 'present');
-    return { chainId, diffId: layer.diffId, reused: true, durationMs: 0 };
+    return { chainId, diffId: layer.diffId, reused: true, workMs: 0 };
   }
 }
 
@@ -217,6 +208,7 @@ interface ExtractedLayer {
   readonly directory: LayerDirectory;
   readonly changes: LayerChanges;
   readonly decompressor: Decompressor;
+  readonly workMs: number;
 }
 
 /** A layer's place in the image that is being unpacked. */

@@ -23,7 +23,13 @@ describe('wrong usage ends with 2 and says what to do', () => {
       "unknown option '--platfrom'",
       'Did you mean --platform? Else see `landfall pull --help`.',
     ],
-    ['a missing argument', ['pull'], "missing required argument 'reference'", 'See `landfall pull --help`.'],
+    ['a missing argument', ['tag'], "missing required argument 'source'", 'See `landfall tag --help`.'],
+    [
+      'no image and no list of them',
+      ['pull'],
+      "missing required argument 'reference'",
+      'Name images, or a list of them with --file.',
+    ],
     [
       'an argument too many',
       ['tag', 'a', 'b', 'c'],
@@ -62,7 +68,7 @@ describe('wrong usage ends with 2 and says what to do', () => {
       expect(JSON.parse(err)).toEqual({
         code: 'INVALID_CONFIG',
         message: "missing required argument 'reference'",
-        hint: 'See `landfall pull --help`.',
+        hint: 'Name images, or a list of them with --file.',
         retryable: false,
       });
     }
@@ -93,8 +99,8 @@ describe('help and version', () => {
   test.each([
     [['--help'], 'Usage: landfall [options] [command]'],
     [['help'], 'Usage: landfall [options] [command]'],
-    [['pull', '--help'], 'Usage: landfall pull [options] <reference...>'],
-    [['help', 'pull'], 'Usage: landfall pull [options] <reference...>'],
+    [['pull', '--help'], 'Usage: landfall pull [options] [reference...]'],
+    [['help', 'pull'], 'Usage: landfall pull [options] [reference...]'],
   ])('%j', async (argv, usage) => {
     const { code, out, err } = await run(...argv);
     expect({ code, err }).toEqual({ code: 0, err: '' });

@@ -33,7 +33,7 @@ describe('what is typed at a peer leads to what is typed here', () => {
   });
 
   test.each<[string, string]>([
-    ['--src-tls-verify', '--plain-http'],
+    ['--src-tls-verify', '--src-insecure'],
     ['--override-arch', '--platform'],
     ['--format', '--output json'],
     ['-v', '-V'],

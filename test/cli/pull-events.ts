@@ -65,7 +65,10 @@ export function done(bytesDownloaded: number, reference: string = NAME): PullEve
   return { reference, at: 1000, type: 'done', digest: TARGET, bytesDownloaded };
 }
 
-export function modelAfter(events: readonly ProgressEvent[], options = { unpack: true }): PullModel {
+export function modelAfter(
+  events: readonly ProgressEvent[],
+  options: { readonly unpack: boolean; readonly images?: number } = { unpack: true },
+): PullModel {
   return events.reduce(reducePull, emptyPullModel(options));
 }
 

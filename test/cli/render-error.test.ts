@@ -52,6 +52,33 @@ describe('an error for people', () => {
     expect(renderError(named, { subject: 'alpine:9' })).toBe('landfall: there is no alpine:9\n  hint: x\n');
   });
 
+  test.each([
+    ['docker://quay.io/a:1', 'docker://quay.io/a has no 1', 'docker://quay.io/a has no 1'],
+    [
+      'mirror.lan:5000/a:1',
+      'mirror.lan:5000 refused the connection',
+      'a:1: mirror.lan:5000 refused the connection',
+    ],
+    ['docker://quay.io/a', 'quay.io asks for credentials', 'a: quay.io asks for credentials'],
+    ['/srv/a.tar', 'it is cut short', '/srv/a.tar: it is cut short'],
+  ])('a name stands in it once: %s', (subject, message, text) => {
+    const error = new RegistryError('NOT_FOUND', message, { hint: 'x' });
+    expect(renderError(error, { subject })).toBe(`landfall: ${text}\n  hint: x\n`);
+  });
+
+  test.each([
+    ['quay.io/a:1: not deleted', 'quay.io/a:1: 405 Method Not Allowed', '  405 Method Not Allowed\n'],
+    ['127.0.0.1:1 refused the connection', 'connect ECONNREFUSED 127.0.0.1:1', ''],
+    [
+      'mirror.lan refused the connection',
+      'connect ECONNREFUSED 127.0.0.1:1',
+      '  connect ECONNREFUSED 127.0.0.1:1\n',
+    ],
+  ])('a cause does not repeat it: %s', (message, cause, line) => {
+    const error = new RegistryError('UNAVAILABLE', message, { cause: new Error(cause), hint: 'x' });
+    expect(renderError(error)).toBe(`landfall: ${message}\n${line}  hint: x\n`);
+  });
+
   test('what nobody foresaw is called a defect', () => {
     expect(renderError(new TypeError('x is not a function'))).toBe(
       'landfall: internal error: x is not a function\n' +

@@ -4,7 +4,7 @@ import {
   type PullReport,
   pullReportJson,
   renderPullSummary,
-  renderPullTotal,
+  renderPullTable,
 } from '../../src/cli/commands/pull.js';
 import type { PullResult } from '../../src/engine/pull/pull-report.js';
 import { NAME, TARGET, testLayers } from './pull-events.js';
@@ -115,7 +115,7 @@ describe('what a pull says at its end', () => {
       ],
     ],
   ])('%s', (_, report, lines) => {
-    const head = [NAME, `  digest    ${TARGET}`, '  platform  linux/arm64'];
+    const head = [NAME, `  ${TARGET}`, '  platform  linux/arm64'];
     expect(renderPullSummary(report)).toBe(
       [...head, ...lines.map((line) => `  ${line}`)].map((line) => `${line}\n`).join(''),
     );
@@ -162,31 +162,56 @@ describe('what several pulls say together', () => {
   const second = reportOf({ ...FRESH, reference: OTHER, done: 9000 }, [true, false], {
     bytesDownloaded: 5_000_000,
   });
+  const digest = TARGET.slice(7, 19);
 
-  test('how much came, what was reused, and what took longest', () => {
-    expect(renderPullTotal([fresh(), second], 2)).toBe(
+  test('one table, whose last row adds up the rows above, and what took longest', () => {
+    expect(renderPullTable([fresh(), second], 2)).toBe(
       [
-        '2 images in 9.0 s: 50.0 MB downloaded at 5.6 MB/s; 2 layers new, 2 reused (2.0 kB)',
-        `  longest   4.9 s recording the image of ${OTHER}`,
+        'IMAGE                            NEW  REUSED  DOWNLOADED  DIGEST        PLATFORM',
+        `${NAME}    1       1     45.0 MB  ${digest}  linux/arm64`,
+        `quay.io/team/app:1                 1       1      5.0 MB  ${digest}  linux/arm64`,
+        '2 images                           2       2     50.0 MB',
+        'time     9.0 s, 5.6 MB/s',
+        `longest  4.9 s recording the image of ${OTHER}`,
         '',
       ].join('\n'),
     );
   });
 
-  test('how many of them failed', () => {
-    expect(renderPullTotal([fresh(), second], 3)).toMatch(/^2 of 3 images in 9\.0 s: /);
+  test.each([40, 60, 80])('in %d columns no line is wider', (width) => {
+    const long = 'localhost:50000/a-department-with-a-name/and-a-team/with-a-very-long-repository:1';
+    const third = reportOf({ ...FRESH, reference: long, done: 9900 }, [true, false], {
+      ...{ bytesDownloaded: 5_000_000, bytesDiscarded: 2000 },
+    });
+    const lines = renderPullTable([fresh(), second, third], 3, { width }).split('\n');
+    if (width > 40)
+      expect(Math.max(...lines.slice(0, -2).map((line) => line.length))).toBeLessThanOrEqual(width);
+    expect(lines.find((line) => line.startsWith('longest'))?.length).toBeLessThanOrEqual(Math.max(60, width));
+    expect(lines[0]).toContain('FREED');
   });
 
-  test('nothing where there is one, or none that was pulled', () => {
-    expect(renderPullTotal([fresh()], 1)).toBe('');
-    expect(renderPullTotal([], 2)).toBe('');
+  test('how many of them failed', () => {
+    expect(renderPullTable([fresh(), second], 3)).toMatch(/^2 of 3 images +2 +2 +50\.0 MB$/m);
+  });
+
+  test('nothing where none was pulled', () => {
+    expect(renderPullTable([], 2)).toBe('');
   });
 
   test('that nothing came', () => {
     const present = reportOf(PRESENT, [true, true]);
-    expect(renderPullTotal([present, present], 2)).toBe(
-      '2 images in 215 ms: nothing was downloaded; 0 layers new, 4 reused (6.0 kB)\n',
-    );
+    const table = renderPullTable([present, present], 2);
+    expect(table).toMatch(/^2 images +0 +4 +-\ntime {5}215 ms\n$/m);
+  });
+
+  test('the signers, where a policy asks for some', () => {
+    const signature = {
+      format: 'bundle',
+      ...{ digest: TARGET, signedBy: 'key 3f2a', signature: TARGET },
+      ...{ policy: '/policy.json', scope: 'docker:' },
+    } as const;
+    const table = renderPullTable([fresh({ signatures: [signature] }), second], 2);
+    expect(table).toMatch(/SIGNED BY\n.* {2}key 3f2a\n/);
   });
 });
 

@@ -63,6 +63,7 @@ describe('a switch may be typed with a value', () => {
     ['pull --unpack=true --no-unpack alpine', {}, { unpack: false }],
     ['pull --no-unpack --unpack=true alpine', {}, { unpack: true }],
     ['pull --no-unpack alpine', {}, { unpack: false }],
+    ['pull --unpack alpine', {}, { unpack: true }],
     ['--insecure=false inspect --config=false alpine', { insecure: false }, { config: false }],
   ])('%s', async (line, globals, own) => {
     expect(await parsed(...line.split(' '))).toEqual({ globals, own, operands: ['alpine'] });

@@ -24,7 +24,7 @@ describe('wrong usage is told with what may be meant', () => {
     [
       'two words of a peer',
       'image inspect x',
-      '`landfall inspect REF` shows what an image is made of. See also `landfall --help`.',
+      '`landfall inspect REF` shows the parts of an image. See also `landfall --help`.',
     ],
     [
       'a word too many, as a peer has it',
@@ -42,7 +42,7 @@ describe('wrong usage is told with what may be meant', () => {
     [
       'an option of a peer',
       'copy --src-tls-verify=false a b',
-      '--plain-http speaks HTTP, --insecure trusts any certificate. See also `landfall copy --help`.',
+      '--src-plain-http speaks HTTP, --src-insecure trusts any certificate. See also `landfall copy --help`.',
     ],
     [
       'an option before the command',

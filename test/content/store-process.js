@@ -18,7 +18,7 @@ import {
   LocalContentStore,
   openLayout,
 } from '../../dist/src/content/index.js';
-import { requireSpace } from '../../dist/src/engine/pull/fetch-graph.js';
+import { requireSpace } from '../../dist/src/engine/pull/require-space.js';
 
 const MiB = 1024 * 1024;
 const [command, root, ...files] = process.argv.slice(2);

@@ -48,6 +48,16 @@ describe('the manifests for a cluster', () => {
     }
   });
 
+  it('name the registry of a site as the DaemonSet does', async () => {
+    const filled = manifestsIn(await readFile(join(DEPLOY, 'kubernetes/private-registry.yaml'), 'utf8'));
+    const daemonSet = JSON.stringify(await plain());
+    for (const { kind, metadata } of filled as (Manifest & { metadata: { name: string } })[]) {
+      const key = kind === 'Secret' ? 'secretName' : 'name';
+      expect(daemonSet).toContain(`"${key}":"${metadata.name}","optional":true`);
+    }
+    expect(filled.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Secret']);
+  });
+
   it('are refused where they are not', async () => {
     const daemonSet = (await plain()).find(({ kind }) => kind === 'DaemonSet');
     expect(() => validate({ ...daemonSet, spec: { template: {} } } as unknown as Manifest)).toThrow();
@@ -58,7 +68,7 @@ describe('the manifests for a cluster', () => {
 
   it('are all that lies there, with what puts them together', async () => {
     expect((await readdir(join(DEPLOY, 'kubernetes'))).sort()).toEqual(
-      [...MANIFESTS, 'kustomization.yaml'].sort(),
+      [...MANIFESTS, 'private-registry.yaml', 'kustomization.yaml'].sort(),
     );
   });
 

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DAEMON_AUTH_FILE } from '../../src/daemon/index.js';
 import { runCommand } from '../support/landfall-command.js';
 import { needsPeer } from '../support/peers.js';
 
@@ -30,6 +31,15 @@ describe('the service of systemd', () => {
       expect(await verify(text)).toEqual({ code: 0, said: '' });
     });
 
+    it.each(['landfall-gc.service', 'landfall-gc.timer'])('knows all of %s', async (name) => {
+      const unit = await readFile(join(UNIT, '..', name), 'utf8');
+      const path = join(work, name);
+      await writeFile(path, unit.replace(PROGRAM, process.execPath));
+      // A timer is looked at together with its service.
+      const { code, stdout, stderr } = await runCommand('systemd-analyze', ['verify', '--man=no', path], {});
+      expect({ code, said: `${stdout}${stderr}` }).toEqual({ code: 0, said: '' });
+    });
+
     it('leaves the service little', async () => {
       const analyze = ['security', '--offline=true', '--no-pager', UNIT];
       const { stdout } = await runCommand('systemd-analyze', analyze, {});
@@ -47,6 +57,12 @@ describe('the service of systemd', () => {
       const { said } = await verify(text.replace(right, wrong));
       expect(said).toContain('landfall.service');
     });
+  });
+
+  it('has the credentials that login keeps for the daemon, and needs none', () => {
+    expect(text).toContain(`\nLoadCredential=auth.json:${DAEMON_AUTH_FILE}\n`);
+    // Without a default a file that is not there would keep the service from starting.
+    expect(text).toContain('\nSetCredential=auth.json:{}\n');
   });
 
   it('starts the daemon with options that it has', async () => {

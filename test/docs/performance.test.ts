@@ -59,7 +59,7 @@ describe('docs/performance.md', () => {
   });
 
   it.each(
-    [...PAGE.matchAll(/^\| (.*?) +\| (.*?) +\| \[decisions\/.*\]\((.*)\) +\|$/gm)].map(
+    [...PAGE.matchAll(/^\| (.*?) +\| (.*?) +\| \[internals\/decisions\/.*\]\((.*)\) +\|$/gm)].map(
       ([, question = '', figures = '', file = '']) => ({ question, figures, file }),
     ),
   )('takes “$question” from a decision', ({ figures, file }) => {

@@ -1,11 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HeadlessBrowser } from '../support/browser.js';
+import { PAGES } from '../support/documentation/pages.js';
 import { needsPeer } from '../support/peers.js';
 
-const PICTURES = readdirSync('docs').filter((name) => name.endsWith('.svg'));
+/** Paths below docs/. */
+const PICTURES = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((path) =>
+  path.endsWith('.svg'),
+);
 /** What is wrong with a picture, asked of whoever draws it. */
 const FAULTS = `(() => {
   const svg = document.documentElement;
@@ -43,17 +47,12 @@ const FAULTS = `(() => {
 
 describe('the pictures of the manual', () => {
   it('are shown on a page, with words for who does not see them', () => {
-    const pages = [
-      'README.md',
-      ...readdirSync('docs')
-        .filter((name) => name.endsWith('.md'))
-        .map((name) => `docs/${name}`),
-    ];
-    const shown = pages.flatMap((page) => [
-      ...readFileSync(page, 'utf8').matchAll(/!\[[^\]]{20,}\]\((?:docs\/)?([^)]+\.svg)\)/g),
-    ]);
-    const names = shown.map(([, name = '']) => name);
-    for (const picture of PICTURES) expect(names).toContain(picture);
+    const shown = PAGES.flatMap((page) =>
+      [...readFileSync(page, 'utf8').matchAll(/!\[[^\]]{20,}\]\(([^)]+\.svg)\)/g)].map(([, path = '']) =>
+        relative('docs', join(dirname(page), path)),
+      ),
+    );
+    for (const picture of PICTURES) expect(shown).toContain(picture);
   });
 });
 
@@ -71,7 +70,7 @@ describe.skipIf(needsPeer('chromium') !== undefined)('a picture in a browser', (
     expect(visit.faults).toEqual([]);
   });
 
-  it.each(['architecture.svg', 'life-of-a-layer.svg'])(
+  it.each(['internals/architecture.svg', 'internals/life-of-a-layer.svg'])(
     '%s is dark where the reader wants it so',
     async (name) => {
       const grounds: unknown[] = [];

@@ -42,7 +42,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)(
 
     async function sync(source: object, to: string, root: string): Promise<SyncReport> {
       const file = join(work, `${root}.yaml`);
-      await writeFile(file, JSON.stringify({ sources: [{ ...source, referrers: true }] }));
+      await writeFile(file, JSON.stringify({ sources: [source] }));
       return await landfallJson(['sync', '-f', file, '--root', join(work, root), '--to', to]);
     }
 

@@ -1,10 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DockerRegistry, REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
 import { needsPeer } from '../support/peers.js';
 import { digestAt, requestsOf, tagsOf } from '../support/registry-facts.js';
+import { selfSigned } from '../support/self-signed.js';
 import { landfall, landfallJson } from '../support/warm-command.js';
 
 const FIXTURE = `oci:${resolve('fixtures/image')}:landfall/demo:1.0`;
@@ -159,6 +160,29 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('copy, push, tag and
     const back = await copy('--all', '--src-creds', creds, to, at('back'));
     expect(back.digest).toBe(digest);
     expect((await landfall(['copy', '--root', root, '--all', to, at('x')])).code).toBe(4);
+  });
+
+  it('reaches each side in its own way, and so does sync', async () => {
+    const authority = selfSigned();
+    const ca = join(work, 'side-ca.pem');
+    await writeFile(ca, authority.cert);
+    await using secure = await startDockerRegistry({ tls: authority });
+    const to = `docker://${secure.address}/${app}:1`;
+    const from = `docker://${registry.address}/seed:1`;
+    const unknown = await landfall(['copy', '--root', root, '--all', from, to]);
+    expect(unknown.stderr).toContain('unknown authority');
+    expect((await landfall(['copy', '--root', root, '--all', '--src-ca', ca, from, to])).code).not.toBe(0);
+    await copy('--all', '--src-plain-http', '--dest-ca', ca, from, to);
+    expect((await copy('--all', '--src-insecure', to, at('side'))).digest).toBe(digest);
+    const file = join(work, 'sides.yaml');
+    await writeFile(
+      file,
+      `sources:\n  - registry: ${registry.address}\n    images: [seed:1]\ndestinations:\n  - docker://${secure.address}/sides\n`,
+    );
+    const sync = (...options: string[]): ReturnType<typeof landfall> =>
+      landfall(['sync', '--root', root, '-f', file, ...options]);
+    expect((await sync('--src-ca', ca)).code).not.toBe(0);
+    expect(await sync('--src-plain-http', '--dest-ca', ca)).toMatchObject({ code: 0 });
   });
 
   it.each([

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectCri, whyNoCriClient } from '../support/cri-client.js';
+import { REGISTRY_USER, startDockerRegistry } from '../support/docker-registry.js';
 import { DaemonProcess } from '../support/daemon-process.js';
 import { call, grpcClient } from '../support/grpc-client.js';
 import { imageSteps } from '../support/image-steps.js';
@@ -96,6 +97,59 @@ describe('commands on the root of a daemon', () => {
     expect(code).toBe(3);
     expect(stderr).toMatch(/not found/);
     expect(stderr).toMatch(/hint: /);
+  });
+
+  it('keep the images of its list and of its pins from gc, also while it is away', async () => {
+    const list = join(work, 'list');
+    await writeFile(list, `${name('small')}   # pulled by the first row\n`);
+    const away = join(work, 'away.sock');
+    const gc = async (): Promise<readonly string[]> =>
+      (await landfallJson<{ images: string[] }>(['--root', root, 'gc', '--unused-for', '0s', '--dry-run']))
+        .images;
+    {
+      await using listing = await DaemonProcess.start(root, away, [
+        '--pre-pull',
+        list,
+        '--pin',
+        '*/fleet/pin*',
+      ]);
+      await landfall(['--root', root, 'tag', name('small'), name('pinned')]);
+      await landfall(['--root', root, 'tag', name('small'), name('spare')]);
+      expect(await gc()).toEqual([name('spare')]);
+      expect(listing.log.join()).not.toContain('failed');
+    }
+    expect(await gc()).toEqual([name('spare')]);
+    const unpinned = await landfall(['--root', root, 'unpin', name('small')]);
+    expect(unpinned.stdout).toBe(`unpinned ${name('small')}\n`);
+    expect(unpinned.stderr).toContain(`the daemon at unix://${away} pins it too`);
+    expect((await gc()).toSorted()).toEqual([name('small'), name('spare')]);
+    await using _ = await DaemonProcess.start(root, away);
+    expect((await gc()).toSorted()).toEqual([name('pinned'), name('small'), name('spare')]);
+    await landfall(['--root', root, 'rmi', name('pinned'), name('spare')]);
+  });
+
+  it('log in for the daemon, in the file that is its credential of systemd', async () => {
+    await using private_ = await startDockerRegistry({ htpasswd: true });
+    const credentials = join(work, 'credentials');
+    const other = join(work, 'other');
+    const image = `${private_.address}/fleet/small:1`;
+    const { username, password } = REGISTRY_USER;
+    const creds = { LANDFALL_CREDS: `${username}:${password}` };
+    await landfall(['copy', `oci:${join(work, 'small')}`, `docker://${image}`], { env: creds });
+    await using _ = await DaemonProcess.start(other, join(work, 'o.sock'), [], {
+      env: { CREDENTIALS_DIRECTORY: credentials },
+    });
+    const pull = (): ReturnType<typeof landfall> =>
+      landfall(['--root', other, '--progress', 'none', 'pull', image]);
+    const refused = await pull();
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toContain(
+      `Log in for the daemon with \`landfall login --authfile /etc/landfall/auth.json ${private_.address}\``,
+    );
+    const file = join(credentials, 'auth.json');
+    const login = ['login', '--authfile', file, '-u', username, '--password-stdin', private_.address];
+    expect(await landfall(login, { input: `${password}\n` })).toMatchObject({ code: 0 });
+    expect(await pull()).toMatchObject({ code: 0 });
   });
 
   it('show what the daemon pulls', async () => {

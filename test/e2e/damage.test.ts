@@ -490,7 +490,7 @@ describe.skipIf(reason !== undefined)('a damaged store', () => {
       expect(kinds(report)).toEqual(['blob-missing', 'snapshot-missing']);
       expect(states(report)).toEqual(['unrepaired']);
       expect(report.steps.find(({ name }) => name === 'snapshots')?.remarks).toMatchObject([
-        { kind: 'unchecked', reason: 'what it stands on is damaged' },
+        { kind: 'unchecked', reason: 'its parent is damaged' },
       ]);
     });
   });

@@ -68,7 +68,7 @@ describe('the package', () => {
 
   it('has nothing else: no tests, sources, maps, fixtures, or what is the repository’s own', () => {
     const allowed =
-      /^(package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE|dist\/sbom\.cdx\.json|dist\/bin\/.*\.(js|txt|proto)|dist\/bin\/landfall\.d\.ts|dist\/native\/(\w+\/)?[\w-]+\.(cjs|node|txt)|dist\/src\/.*\.(js|d\.ts)|man\/.*\.[1-8]|dist\/man\/.*\.[1-8]|completions\/.*|docs\/.*\.(md|svg|png|json|yaml|toml|html|css|js))$/;
+      /^(package\.json|(README|CHANGELOG|SECURITY)\.md|LICENSE|dist\/sbom\.cdx\.json|dist\/bin\/.*\.(js|txt|proto)|dist\/bin\/landfall\.d\.ts|dist\/native\/(\w+\/)?[\w-]+\.(cjs|node|txt)|dist\/src\/.*\.(js|d\.ts)|man\/.*\.[1-8]|dist\/man\/.*\.[1-8]|completions\/.*|deploy\/.*|docs\/.*\.(md|svg|png|json|yaml|toml|html|css|js))$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(
       paths.filter((path) =>

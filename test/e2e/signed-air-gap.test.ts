@@ -147,7 +147,7 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
 
     async function sync(source: object, to: string, options: readonly string[]): Promise<CommandResult> {
       const file = join(work, 'mirror.json');
-      await writeFile(file, JSON.stringify({ sources: [{ ...source, referrers: true }] }));
+      await writeFile(file, JSON.stringify({ sources: [source] }));
       return await landfall(['sync', '-f', file, '--to', to, '--output', 'json', ...options]);
     }
 
@@ -252,7 +252,7 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
         expect(await landfall(['pull', '--all-platforms', image, ...at('kept')])).toMatchObject({ code: 0 });
       }
       const images = ['app', 'db'].map((name) => `${near.address}/team/${name}:1`);
-      await landfallJson(['save', '--referrers', ...images, '-o', file, '--root', join(work, 'kept')]);
+      await landfallJson(['save', ...images, '-o', file, '--root', join(work, 'kept')]);
       await landfallJson(['load', '-i', file, ...at('loaded')]);
       const report = await landfallJson<VerifyReport>(['verify', ...at('loaded')]);
       expect(verdictsOf(report)).toMatchObject({ 'app:1': 'signed', 'db:1': 'signed' });
@@ -263,7 +263,7 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
         const file = join(work, 'mirror.json');
         await writeFile(
           file,
-          JSON.stringify({ sources: [{ registry: near.address, ...NEAR, referrers: true }] }),
+          JSON.stringify({ sources: [{ registry: near.address, ...NEAR }] }),
         );
         await landfallJson([
           'sync',

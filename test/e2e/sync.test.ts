@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { digestOf } from '../../src/spec/index.js';
 import { type DockerRegistry, startDockerRegistry } from '../support/docker-registry.js';
 import { type CommandResult, peerOutput } from '../support/landfall-command.js';
 import { addImage } from '../support/memory-images.js';
@@ -56,10 +57,10 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
 
   test('copies a set from registry to registry, and a second time moves nothing', async () => {
     await using mirror = await startDockerRegistry();
-    const to = ['--to', `docker://${mirror.address}/hub`];
+    const to = ['--to', `docker://${mirror.address}/hub`, '--no-referrers'];
     const first = await sync(ALL, to);
     expect(first.stderr).toContain('15 images in 3 repositories');
-    expect(first.stdout).toMatch(/15 images: 15 copied \(\d+\.\d kB\)\n$/);
+    expect(first.stdout).toMatch(/15 images: 15 copied \(\d+\.\d kB\), referrers of 15 left out\n$/);
     expect(first.code).toBe(0);
     expect(await repositoriesOf(mirror.address)).toEqual(['hub/team/r0', 'hub/team/r1', 'hub/team/r2']);
     for (const name of ['team/r0', 'team/r1', 'team/r2'])
@@ -67,7 +68,10 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
 
     const before = [requestsOf(await source.accessLog()), requestsOf(await mirror.accessLog())];
     const second = await sync(ALL, to);
-    expect(second).toMatchObject({ code: 0, stdout: '15 images: 15 already there\n' });
+    expect(second).toMatchObject({
+      code: 0,
+      stdout: '15 images: 15 already there, referrers of 15 left out\n',
+    });
     const asked = requestsOf(await source.accessLog()).slice(before[0]?.length);
     const looked = requestsOf(await mirror.accessLog()).slice(before[1]?.length);
     const heads = (lines: readonly string[]): string[] => lines.filter((line) => line.startsWith('HEAD '));
@@ -162,6 +166,69 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     await expect(readFile(path('3.tar'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  test('pruning from a delta keeps what was delivered before, and deletes what the set lost', async () => {
+    await using mirror = await startDockerRegistry();
+    const path = (name: string): string => join(work, `pruned-${name}`);
+    const near = async (repositories: string, name: string, since: readonly string[]): Promise<string> => {
+      const to = ['--to', `oci-archive:${path(`${name}.tar`)}`, '--report', path(`${name}.json`)];
+      const before = since.flatMap((one) => ['--since', path(`${one}.json`)]);
+      const made = await sync(`sources: [{ registry: "SOURCE", repositories: ${repositories} }]`, [
+        ...to,
+        ...before,
+      ]);
+      expect(made.code).toBe(0);
+      return made.stdout;
+    };
+    const far = async (name: string): Promise<CommandResult> =>
+      await sync(`sources: [{ from: "oci-archive:${path(`${name}.tar`)}" }]`, [
+        ...['--to', `docker://${mirror.address}`, '--prune', '--yes'],
+      ]);
+    const r0 = (tags: string): string => `{ name: team/r0, tags: [${tags}] }`;
+    const r1 = '{ name: team/r1, tags: ["1.0.0", "1.1.0"] }';
+    // Two deliveries, as of two shards.
+    await near(`[${r0('"1.0.0", "1.1.0"')}]`, 'one', []);
+    await near(`[${r1}]`, 'two', []);
+    await near(`[${r0('"1.0.0", "1.1.0", "1.2.0"')}, ${r1}]`, 'delta', ['one', 'two']);
+    const early = await sync(`sources: [{ from: "oci-archive:${path('delta.tar')}" }]`, ['--to', 'store']);
+    expect(early.stderr).toMatch(/is a delta: it lacks sha256:[0-9a-f]+, which was delivered before/);
+    expect(early.stderr).toMatch(
+      /Load pruned-one.tar \(written .*\), then pruned-two.tar \(written .*\) first/,
+    );
+    const root = join(work, 'without-base');
+    const loaded = await landfall(['load', '-i', path('delta.tar'), '--root', root]);
+    expect({ code: loaded.code, errors: loaded.stderr.match(/is a delta/g) }).toEqual({
+      ...{ code: 3, errors: ['is a delta'] },
+    });
+    expect(loaded.stderr).toContain('Load pruned-one.tar (written ');
+    for (const name of ['one', 'two', 'delta']) expect((await far(name)).stdout).not.toContain('delete');
+    expect(await tagsOf(mirror.address, 'team/r0')).toEqual(['1.0.0', '1.1.0', '1.2.0']);
+    expect(await tagsOf(mirror.address, 'team/r1')).toEqual(['1.0.0', '1.1.0']);
+    // Another repository shares a layer with what was delivered before.
+    const r2 = '{ name: team/r2, tags: ["1.1.0"] }';
+    const last = await near(`[${r0('"1.1.0", "1.2.0", "1.3.0"')}, ${r1}, ${r2}]`, 'last', ['delta']);
+    expect(last).toMatch(/6 images: 2 copied \(.*\), 4 delivered before\n$/);
+    const pruned = await far('last');
+    expect(pruned.stderr).not.toContain('landfall: ');
+    expect(pruned.stdout).toMatch(/deleted docker:.*team\/r0:1\.0\.0/);
+    expect(await tagsOf(mirror.address, 'team/r2')).toEqual(['1.1.0']);
+    expect(await tagsOf(mirror.address, 'team/r0')).toEqual(['1.1.0', '1.2.0', '1.3.0']);
+    expect(await tagsOf(mirror.address, 'team/r1')).toEqual(['1.0.0', '1.1.0']);
+  });
+
+  test('a mirror is verified past a repository that has no tags', async () => {
+    await using mirror = await startDockerRegistry();
+    await sync('sources: [{ images: ["SOURCE/team/r1:1.0.0"] }]', ['--to', `docker://${mirror.address}`]);
+    // What a push that broke off before its manifest has left.
+    const uploads = `http://${mirror.address}/v2/team/r0/blobs/uploads/`;
+    const begun = await fetch(uploads, { method: 'POST' });
+    const digest = digestOf(Buffer.from('layer'));
+    const where = `${begun.headers.get('location') ?? ''}&digest=${digest}`;
+    expect((await fetch(where, { method: 'PUT', body: 'layer' })).status).toBe(201);
+    expect(await repositoriesOf(mirror.address)).toEqual(['team/r0', 'team/r1']);
+    const { stdout } = await landfall(['verify', `docker://${mirror.address}/`]);
+    expect(stdout).toMatch(/images +1\n/);
+  });
+
   test('to a layout and to the store, and from them', async () => {
     await using mirror = await startDockerRegistry();
     const layout = join(work, 'layout');
@@ -183,12 +250,12 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     const repository = set.repository('memory.lan/team/r0');
     for (let at = 0; at < 500; at += 1)
       addImage(repository, { tag: `t${at}`, layers: ['shared by all', `${at % 5}`] });
-    const lines = `sources: [{ registry: "${many.address}", repositories: [team/r0], tags: { include: "t.*" } }]\n`;
+    const lines = `sources: [{ registry: "${many.address}", repositories: [team/r0], tags: { include: "t.*" }, referrers: false }]\n`;
     await pushAll(set, many.address);
     await sync(lines, ['--to', `docker://${mirror.address}`]);
     const before = [requestsOf(await many.accessLog()).length, requestsOf(await mirror.accessLog()).length];
     const again = await sync(lines, ['--to', `docker://${mirror.address}`]);
-    expect(again.stdout).toBe('500 images: 500 already there\n');
+    expect(again.stdout).toBe('500 images: 500 already there, referrers of 500 left out\n');
     expect(requestsOf(await many.accessLog()).length - (before[0] ?? 0)).toBe(501);
     expect(requestsOf(await mirror.accessLog()).length - (before[1] ?? 0)).toBe(500);
   });

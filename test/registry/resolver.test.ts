@@ -304,7 +304,7 @@ describe('resolve refuses', () => {
     ];
     const error = await failure(resolve(steps));
     expect(error.message).toMatch(
-      /^127\.0\.0\.1:\d+\/team\/app:1: not found at 127\.0\.0\.1:\d+ \(404 Not Found: MANIFEST_UNKNOWN, no \[31msuch tag https:\/\/x\.example\/y z+…\)$/,
+      /^127\.0\.0\.1:\d+\/team\/app:1: not found \(404 Not Found: MANIFEST_UNKNOWN, no \[31msuch tag https:\/\/x\.example\/y z+…\)$/,
     );
     expect(error.message.length).toBeLessThan(400);
     expect(error.details).toMatchObject({ method: 'GET', status: 404, registryCodes: ['MANIFEST_UNKNOWN'] });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parsePackageLock, productionPackages } from '../../scripts/package-lock.js';
 
-const RECORD = readFileSync('docs/decisions/0005-dependencies.md', 'utf8');
+const RECORD = readFileSync('docs/internals/decisions/0005-dependencies.md', 'utf8');
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
@@ -44,7 +44,7 @@ describe('the decision record of the dependencies', () => {
     ['what is copied', 'What the package has a copy of', importedOf(manifest.devDependencies), 5],
     [
       'what builds and tests',
-      'What builds and tests it',
+      'For building and testing only',
       Object.keys(manifest.devDependencies).filter((name) => !isImported(name)),
       2,
     ],

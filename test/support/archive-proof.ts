@@ -15,7 +15,7 @@ export async function proofOf(file: string, options: VerifyOptions = {}): Promis
     const faults = await archive.faults();
     if (faults.length > 0) return faults.map(({ code }) => code);
     const place = new LayoutTransport({ content: archive, location: file });
-    const declared = new Set(archive.omitted.map(({ digest }) => digest));
+    const declared = new Set(archive.declaration.omitted.map(({ digest }) => digest));
     const report = await verify(await layoutRoots(place), {
       isLeftOut: ({ digest }) => declared.has(digest),
       ...options,

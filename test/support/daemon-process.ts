@@ -10,6 +10,8 @@ export interface DaemonProcessOptions {
   readonly entering?: readonly [string, ...string[]];
   /** Options of Node.js. */
   readonly nodeOptions?: string;
+  /** Besides those of every daemon. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The built daemon in a process of its own. */
@@ -37,7 +39,7 @@ export class DaemonProcess implements AsyncDisposable {
     root: string,
     socket: string,
     args: readonly string[] = [],
-    { entering, nodeOptions = '' }: DaemonProcessOptions = {},
+    { entering, nodeOptions = '', env = {} }: DaemonProcessOptions = {},
   ): Promise<DaemonProcess> {
     const command = [
       LANDFALL,
@@ -59,6 +61,7 @@ export class DaemonProcess implements AsyncDisposable {
         LC_ALL: 'C.UTF-8',
         NODE_OPTIONS: nodeOptions,
         ...NO_CONFIG,
+        ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -9,6 +9,8 @@ export const PEERS: Readonly<Record<string, string>> = {
   umoci: 'umoci',
   buildah: 'buildah',
   podman: 'podman',
+  // Of which podman makes what holds a pod's namespaces.
+  catatonit: 'catatonit',
   mmdebstrap: 'mmdebstrap',
   oras: 'oras',
   bsdtar: 'libarchive-tools',

@@ -111,7 +111,7 @@ const SYNTAX: readonly PolicyRow[] = [
   bad(
     'more than a mebibyte',
     `{"default": [{"type": "reject"}]${' '.repeat(1024 * 1024)}}`,
-    /^1:1: the policy has 1048609 bytes, more than 1048576$/,
+    /^1:1: the policy has 1\.0 MB \(1048609 bytes\), more than 1\.0 MB$/,
     'peers have no limit',
   ),
 ];

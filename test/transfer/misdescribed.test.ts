@@ -33,6 +33,7 @@ describe('where HEAD of a tag', () => {
         source: `docker://${registry.address}/team/app:1`,
         destination: `oci:${await mkdtemp(join(work, 'copied-'))}/layout:1`,
         registry: client,
+        referrers: false,
       });
       expect([report.target, report.resolved]).toEqual([layout.target, layout.target]);
       expect(manifests(registry)).toEqual(honestLines(layout, lie));

@@ -269,7 +269,7 @@ describe('an image is refused', () => {
     const source = new MemorySignatureSource();
     const manifest = await sign(source, INDEX.digest, other, other);
     const error = await refusal([byKeys([key])], { sources: [source] });
-    const lacks = `it was made by another key than ${key.fingerprint.slice(0, 23)}, or what it is over was changed`;
+    const lacks = `it was made by another key than ${key.fingerprint.slice(0, 23)}, or the signed content was changed`;
     expect(error).toMatchObject({
       code: 'SIGNATURE_INVALID',
       details: {

@@ -132,6 +132,7 @@ describe('applyLayer', () => {
       changes: { implied: [''], whiteouts: ['gone'], opaques: [], pendingLinks: [] },
       entries: 5,
       uncompressedSize: TAR.length,
+      workMs: expect.any(Number),
       omitted: [],
       compression,
       decompressor: by,
@@ -183,6 +184,7 @@ describe('applyLayer', () => {
     );
     const sharedOffset = new SharedOffset();
     const progress: number[] = [];
+    const begun = performance.now();
     const applying = applyLayer(job(blob, { sharedOffset: sharedOffset.buffer }), {
       onProgress: (bytes) => progress.push(bytes),
     });
@@ -190,9 +192,15 @@ describe('applyLayer', () => {
     while (!readdirSync(directoryPath).includes('first'))
       await new Promise((resolve) => setTimeout(resolve, 5));
     expect(readdirSync(directoryPath)).not.toContain('last');
+    while (progress.at(-1) !== 1 << 20) await new Promise((resolve) => setTimeout(resolve, 5));
+    const waiting = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const waited = performance.now() - waiting;
     sharedOffset.advance(blob.length);
     sharedOffset.complete();
-    await applying;
+    const { workMs } = await applying;
+    // Of its time, what it waited for bytes is left out.
+    expect(workMs).toBeLessThanOrEqual(performance.now() - begun - waited);
     expect(readdirSync(directoryPath).sort()).toEqual(['big', 'first', 'last']);
     expect(progress.at(-1)).toBe(blob.length);
   });

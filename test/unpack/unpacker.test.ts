@@ -128,7 +128,7 @@ test('a second unpack opens nothing and says that all is present', async () => {
   const events: UnpackEvent[] = [];
   const closed: LayerInput = { ...layer, open: () => Promise.reject(new Error('opened')) };
   const [again] = await snapshots.unpacker.unpack([closed], { onEvent: (event) => events.push(event) });
-  expect(again).toMatchObject({ reused: true, durationMs: 0 });
+  expect(again).toMatchObject({ reused: true, workMs: 0 });
   expect(events).toMatchObject([{ type: 'layer', state: 'present' }]);
 });
 

@@ -82,7 +82,7 @@ function notThere(transport: string, digest: Digest, isStore: boolean): Landfall
       details: { digest },
       hint: isStore
         ? `Fetch it from the registry with docker://${transport}@${digest}.`
-        : 'See what is there with `landfall tree`.',
+        : '`landfall tree` lists its content.',
     },
   );
 }

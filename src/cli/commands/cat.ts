@@ -40,9 +40,7 @@ function fileOf({ node, path }: FoundPath, typed: string): ViewedFile {
   const absolute = `/${fromBytePath(path)}`;
   throw invalidConfig(`${quoted(typed)} is ${what}, and has no content`, {
     hint:
-      node.kind === 'directory'
-        ? `List it with \`landfall ls\`.`
-        : 'See what it is with `landfall ls --long`.',
+      node.kind === 'directory' ? `List it with \`landfall ls\`.` : '`landfall ls --long` shows its type.',
     details: { path: absolute },
   });
 }

@@ -19,10 +19,11 @@ import {
   refusalOf,
 } from '../config/settings.js';
 import { suggest } from '../config/suggest.js';
-import { printable, renderTable, wrapWords } from '../format/text.js';
+import { printable, renderTable, type TableOptions, wrapWords } from '../format/text.js';
 import { foundPolicy } from '../images/with-store.js';
 import { answer, type CommandContext, type CommandResult, reportError } from '../output/command-context.js';
 import { exitCodeOf } from '../output/exit-codes.js';
+import { tableWidth } from '../output/terminal.js';
 
 export interface ConfigFlags {
   readonly files?: boolean;
@@ -48,7 +49,9 @@ export async function configCommand(
   }
   const files = configFileInfo(context);
   if (flags.files === true) {
-    answer(context, { files }, () => renderConfigFiles(files));
+    answer(context, { files }, () =>
+      renderConfigFiles(files, { width: tableWidth(context.stdout, context.env) }),
+    );
   } else {
     const settings = chosen(await effectiveValues(program, context), keys, program);
     answer(context, { files, settings: settings.map(settingInfo) }, () =>
@@ -57,7 +60,7 @@ export async function configCommand(
             .flatMap(valueTexts)
             .map((text) => `${context.stdout.isTTY === true ? printable(text) : text}\n`)
             .join('')
-        : renderSettings(settings),
+        : renderSettings(settings, { width: tableWidth(context.stdout, context.env) }),
     );
   }
   warnOfUnknownVariables(program, context);
@@ -356,21 +359,27 @@ const STATES: Readonly<Record<ConfigFileInfo['state'], string>> = {
   faulty: 'cannot be used as it is',
 };
 
-export function renderConfigFiles(files: readonly ConfigFileInfo[]): string {
+export function renderConfigFiles(files: readonly ConfigFileInfo[], options: TableOptions = {}): string {
   return renderTable(
-    [{ title: 'FILE' }, { title: 'WHOSE' }, { title: 'STATE' }],
+    [{ title: 'FILE', shrinks: true, keeps: 'end' }, { title: 'WHOSE' }, { title: 'STATE' }],
     files.map(({ path, scope, state }) => [path, WHOSE[scope], STATES[state]]),
+    options,
   );
 }
 
-export function renderSettings(settings: readonly EffectiveValue[]): string {
+export function renderSettings(settings: readonly EffectiveValue[], options: TableOptions = {}): string {
   return renderTable(
-    [{ title: 'KEY' }, { title: 'VALUE' }, { title: 'FROM' }],
+    [
+      { title: 'KEY' },
+      { title: 'VALUE', shrinks: true, keeps: 'end' },
+      { title: 'FROM', shrinks: true, keeps: 'end' },
+    ],
     settings.map((setting) => [
       setting.key,
       valueTexts(setting).join(', ') || '-',
       setting.found === undefined ? describeOrigin(setting.origin, setting.long) : 'found',
     ]),
+    options,
   );
 }
 

@@ -1,5 +1,5 @@
 import { LandfallError } from '../../errors.js';
-import { familiarReference, parseReference } from '../../spec/index.js';
+import { familiarReference, formatSize, parseReference } from '../../spec/index.js';
 import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copyNamed } from '../../transfer/copy/copy.js';
@@ -7,14 +7,18 @@ import { parseTransport } from '../../transfer/transports/image-transport.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { copyChoice, copyCounts, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { countOf, printable } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
-import { CommandTransports, type CommandTransportsOptions } from '../images/command-transports.js';
+import {
+  CommandTransports,
+  type CommandTransportsOptions,
+  type SideFlags,
+} from '../images/command-transports.js';
 import { policyOf } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/event-display.js';
 import { invalidConfig } from '../config/settings.js';
 
-export interface CopyCommandFlags extends CopyFlags {
+export interface CopyCommandFlags extends CopyFlags, SideFlags {
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly srcCreds?: string;
@@ -35,7 +39,7 @@ export async function copyCommand(
   const report = await copyImage(
     source,
     destination,
-    { ...flags, sourceCreds, destinationCreds, policy },
+    { ...flags, sourceCreds, destinationCreds, sides: flags, policy },
     context,
   );
   // Whatever came after the archive would make it one that is refused.
@@ -126,17 +130,17 @@ function destinationOf(text: string): string {
 
 /** The work of a copy, in a few lines. */
 export function renderCopy(report: CopyReport): string {
-  const { destination, target, resolved, omitted, referrers, signatures = [] } = report;
-  const info: [string, string][] = [['digest', target.digest]];
-  if (resolved.digest !== target.digest) info.push(['source', `${resolved.digest}, which is an index`]);
+  const { destination, target, resolved, omitted, referrers, referrersLeftOut, signatures = [] } = report;
+  const info: [string, string][] = [];
+  if (resolved.digest !== target.digest) info.push(['from index', resolved.digest]);
   info.push(['content', contentLine(report)]);
   if (omitted.length > 0) info.push(['left out', omittedNames(omitted)]);
   if (referrers.length > 0) info.push(['referrers', countOf(countReferrers(referrers), 'artifact')]);
+  if (referrersLeftOut === true) info.push(['referrers', 'left out']);
   const signers = new Set(signatures.map(({ signedBy }) => signedBy));
   if (signers.size > 0) info.push(['signed by', [...signers].join(', ')]);
-  return [printable(destination), ...info.map(([name, fact]) => `  ${name.padEnd(10)}${printable(fact)}`)]
-    .map((line) => `${line}\n`)
-    .join('');
+  const lines = info.map(([name, fact]) => `  ${name.padEnd(10)} ${printable(fact)}`);
+  return [printable(destination), `  ${target.digest}`, ...lines].map((line) => `${line}\n`).join('');
 }
 
 function contentLine(report: CopyReport): string {

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { access, constants } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import {
   Daemon,
+  DAEMON_AUTH_FILE,
   DaemonMetrics,
   type DaemonOptions,
   type EndedPull,
@@ -10,10 +12,10 @@ import {
   parseSocketAddress,
 } from '../../daemon/index.js';
 import type { SyncMode } from '../../engine/store.js';
-import { TrustError } from '../../errors.js';
+import { systemCode, TrustError } from '../../errors.js';
 import type { FailoverOptions } from '../../registry/index.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
-import { type Digest, formatReference, parseReference } from '../../spec/index.js';
+import { type Digest, formatReference, formatSize, isGlob, parseReference } from '../../spec/index.js';
 import { notifySystemd } from '../../system/index.js';
 import {
   answer,
@@ -24,8 +26,7 @@ import {
   messageOf,
 } from '../output/command-context.js';
 import { EXIT_CODES } from '../output/exit-codes.js';
-import { formatDuration, formatSize } from '../format/text.js';
-import { matchesGlob } from './glob.js';
+import { formatDuration } from '../format/text.js';
 import type { LogFields } from '../output/log.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseListen } from '../options/options.js';
@@ -64,6 +65,29 @@ export const DEFAULT_PROGRESS_TIMEOUT = '5m';
 const KUBELET_AUTH_FILE = '/var/lib/kubelet/config.json';
 
 /**
+ * Where credentials are kept for the daemon, besides the pull secrets that are named: as a file that is read
+ * again when it changes, and as systemd's credential of the service, for a user that may not read that file.
+ */
+async function daemonAuthFiles(
+  { pullSecrets = [] }: DaemonFlags,
+  { env }: CommandContext,
+): Promise<readonly string[]> {
+  const isDenied = await access(DAEMON_AUTH_FILE, constants.R_OK).then(
+    () => false,
+    (error: unknown) => systemCode(error) === 'EACCES',
+  );
+  const credentials = env['CREDENTIALS_DIRECTORY'];
+  return [
+    ...pullSecrets.map((file) => resolve(file)),
+    ...(isDenied ? [] : [DAEMON_AUTH_FILE]),
+    ...(credentials === undefined || credentials === ''
+      ? []
+      : [join(credentials, basename(DAEMON_AUTH_FILE))]),
+    KUBELET_AUTH_FILE,
+  ];
+}
+
+/**
  * Pulls under way may go on for so long when it is stopped, in milliseconds: less than an interrupted command
  * may take.
  */
@@ -79,7 +103,8 @@ interface DaemonPlan {
   readonly snapshotter: string | undefined;
   readonly containerd: string | undefined;
   readonly progressTimeoutMs: number;
-  readonly isPinned: (name: string) => boolean;
+  /** Canonical names, and globs over them. */
+  readonly pins: readonly string[];
   readonly observeAt: ReturnType<typeof parseListen> | undefined;
 }
 
@@ -96,7 +121,7 @@ function planOf(flags: DaemonFlags): DaemonPlan {
     snapshotter: snapshotter === undefined ? undefined : parseSocketAddress(snapshotter),
     containerd: containerd === undefined ? undefined : parseSocketAddress(containerd),
     progressTimeoutMs: parseDuration('--progress-timeout', progressTimeout),
-    isPinned: pinnedBy(flags.pin ?? []),
+    pins: (flags.pin ?? []).map(pinOf),
     observeAt: flags.metrics === undefined ? undefined : parseListen(flags.metrics),
   };
 }
@@ -113,7 +138,7 @@ export async function daemonCommand(flags: DaemonFlags, context: CommandContext)
       await using registry = await openRegistry(context, [], {
         onReceived: (host, bytes) => metrics.received(host, bytes),
         failover: failoverWithin(plan.progressTimeoutMs),
-        authFiles: [...(flags.pullSecrets ?? []).map((file) => resolve(file)), KUBELET_AUTH_FILE],
+        authFiles: await daemonAuthFiles(flags, context),
       });
       await using tracing = await openTracing(env, { version: version() });
       const daemon = await Daemon.start({
@@ -160,7 +185,7 @@ async function policiesOf({ policyDir }: DaemonFlags, context: CommandContext): 
 
 function daemonOptions(
   flags: DaemonFlags,
-  { socket, snapshotter, containerd, progressTimeoutMs, isPinned }: DaemonPlan,
+  { socket, snapshotter, containerd, progressTimeoutMs, pins }: DaemonPlan,
   { settings, log }: CommandContext,
   metrics: DaemonMetrics,
 ): Omit<DaemonOptions, 'store' | 'registry' | 'observers' | keyof Policies> {
@@ -169,7 +194,7 @@ function daemonOptions(
     socket,
     version: version(),
     progressTimeoutMs,
-    isPinned,
+    pins,
     discardLayers: flags.discardLayers ?? false,
     runtimeHandlers: flags.runtimeHandler ?? [],
     maxParallelPulls,
@@ -286,22 +311,18 @@ function codeOf(error: unknown): ErrorInfo['code'] {
 }
 
 /**
- * Whether a canonical name fits one of some patterns: a reference as people write it, or a glob over
- * canonical names.
+ * A pin of the daemon: a glob over canonical names as it is, or the canonical form of a reference.
  *
  * @throws LandfallError INVALID_CONFIG
  */
-export function pinnedBy(patterns: readonly string[]): (name: string) => boolean {
-  const globs = patterns.map((pattern) => {
-    if (/[*?]/.test(pattern)) return pattern;
-    try {
-      return formatReference(parseReference(pattern, { defaultTag: true }));
-    } catch (cause) {
-      throw invalidConfig(`--pin: ${messageOf(cause)}`, {
-        hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
-        cause,
-      });
-    }
-  });
-  return (name) => globs.some((glob) => matchesGlob(glob, name));
+function pinOf(pattern: string): string {
+  if (isGlob(pattern)) return pattern;
+  try {
+    return formatReference(parseReference(pattern, { defaultTag: true }));
+  } catch (cause) {
+    throw invalidConfig(`--pin: ${messageOf(cause)}`, {
+      hint: "Write a reference, or a pattern such as 'registry.k8s.io/*'.",
+      cause,
+    });
+  }
 }

@@ -33,7 +33,7 @@ async function deleteImage(
   { signal }: CommandContext,
 ): Promise<undefined> {
   const named = parseTransport(name);
-  if (named.kind === 'store' || named.kind === 'archive') {
+  if (named.kind !== 'registry' && named.kind !== 'layout') {
     throw new LandfallError('INVALID_CONFIG', `${name} is neither at a registry nor in a layout`, {
       hint:
         named.kind === 'store' ? `Use landfall rmi ${name}, or docker://${name}.` : 'Write the archive anew.',

@@ -1,6 +1,7 @@
 import { diskUsage, type DiskUsage } from '../../engine/upkeep/disk-usage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatSize, paint, renderShares, renderTable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
+import { paint, renderShares, renderTable } from '../format/text.js';
 import { showsUnicode, wantsColor } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
 

@@ -3,9 +3,10 @@ import { compareStacks, type TreeChange, type TreeEntry } from '../../unpack/ind
 import { writeAll } from '../output/bytes-output.js';
 import type { CommandContext, CommandResult } from '../output/command-context.js';
 import { jsonWithList, nodeInfo, pathInfo } from './tree-entry-info.js';
-import { formatSize, printable } from '../format/text.js';
+import { printable } from '../format/text.js';
 import { OpenedImages, type OpenedLayers } from '../images/opened-images.js';
 import { openViews } from '../images/open-views.js';
+import { formatSize } from '../../spec/index.js';
 
 export interface DiffFlags {
   readonly platform?: string;

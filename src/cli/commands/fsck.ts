@@ -5,7 +5,8 @@ import { type RebuildReport, rebuildStore } from '../../engine/upkeep/rebuild-st
 import type { Store } from '../../engine/store.js';
 import { optionalTextOf } from '../../metadata/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { countOf, formatDuration, formatSize, printable, renderTable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
+import { countOf, formatDuration, printable, renderTable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { withStore } from '../images/with-store.js';
 
@@ -176,7 +177,7 @@ export function renderRebuild(report: RebuildReport): string {
         : `damaged ${digest}: it reads as ${actual}`,
     ),
     ...report.lostSnapshots.map((name) => `lost the snapshot ${printable(name)}`),
-    ...report.quarantined.map((path) => `moved a snapshot that nobody knows to ${printable(path)}`),
+    ...report.quarantined.map((path) => `moved an unknown snapshot to ${printable(path)}`),
     ...report.unknown.map((what) => `not known: ${printable(what)}`),
   ];
   if (report.damagedBlobs.length + report.lostSnapshots.length > 0) {

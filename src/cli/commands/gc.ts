@@ -1,6 +1,7 @@
 import { collectGarbage, type GarbageReport } from '../../engine/upkeep/collect-garbage.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
+import { countOf, printable } from '../format/text.js';
 import { parseDuration } from '../options/parse-duration.js';
 import { withStore } from '../images/with-store.js';
 

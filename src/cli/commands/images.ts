@@ -1,8 +1,7 @@
 import { type ImageSummary, listImages } from '../../engine/images/images.js';
-import { familiarReference, parseReference, shortDigest } from '../../spec/index.js';
+import { familiarReference, formatSize, matchesGlob, parseReference, shortDigest } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { formatAge, formatSize, renderTable, type TableOptions } from '../format/text.js';
-import { matchesGlob } from './glob.js';
+import { formatAge, renderTable, type TableOptions } from '../format/text.js';
 import { tableWidth } from '../output/terminal.js';
 import { withStore } from '../images/with-store.js';
 import { invalidConfig } from '../config/settings.js';

@@ -8,6 +8,7 @@ import {
   type Descriptor,
   type Digest,
   formatPlatform,
+  formatSize,
   isIndexType,
   isManifestType,
   LIMITS,
@@ -17,7 +18,7 @@ import {
 import { loadImageAnywhere } from '../../transfer/copy/repository-content.js';
 import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { invalidConfig } from '../config/settings.js';
-import { countOf, fitEnd, formatSize, printable } from '../format/text.js';
+import { countOf, fitEnd, printable } from '../format/text.js';
 import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
 import { writeAll } from '../output/bytes-output.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';

@@ -12,10 +12,11 @@ import {
 } from '../../transfer/copy/load-archive.js';
 import { StoreTransport } from '../../transfer/transports/store-transport.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyCounts, omittedJson, omittedNames } from './copy-info.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { copyCounts, omittedJson, omittedNames, renderCopies } from './copy-info.js';
+import { countOf, printable, type TableOptions } from '../format/text.js';
 import { policyOf, withStore } from '../images/with-store.js';
 import { openCopyDisplay } from '../progress/event-display.js';
+import { tableWidth } from '../output/terminal.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
 
@@ -33,7 +34,7 @@ const CONCURRENCY = 4;
 
 export async function loadCommand(flags: LoadFlags, context: CommandContext): CommandResult {
   const { input = '-', quiet = false } = flags;
-  const { signal, stdin, env } = context;
+  const { signal, stdin, stdout, env } = context;
   if (input === '-' && stdin.isTTY === true) {
     throw invalidConfig('an archive is not read from a terminal', {
       hint: 'Name a file with -i, or lead an archive into this command.',
@@ -51,7 +52,9 @@ export async function loadCommand(flags: LoadFlags, context: CommandContext): Co
   }
   const all = { archive: archive.location, format: archive.format, images: loaded };
   answer(context, loadedJson(all), () =>
-    quiet ? loaded.map(({ report }) => `${report.target.digest}\n`).join('') : renderLoaded(all),
+    quiet
+      ? loaded.map(({ report }) => `${report.target.digest}\n`).join('')
+      : renderLoaded(all, { width: tableWidth(stdout, env) }),
   );
   return reportFailures(outcomes, context);
 }
@@ -82,6 +85,7 @@ async function loadAll(
         log.warn(`${digest} has no name in the archive and was not loaded: give it one with --name`);
       }
       if (images.length === 0) throw nothingToLoad(archive, nameless.length);
+      await loader.requireRoom(images, { unpack: flags.unpack !== false });
       const loadOne = async (image: PlannedImage): Promise<LoadedImage> => {
         const loaded = await loader.load(image);
         const loadedAs = formatReference(image.reference);
@@ -135,17 +139,8 @@ export function loadedJson({ archive, format, images }: LoadedImages): object {
   return { archive, format, images: images.map(imageJson) };
 }
 
-export function renderLoaded({ archive, images }: LoadedImages): string {
-  const lines = images.map((image) => {
-    const { copied } = copyCounts(image.report);
-    const what =
-      copied.count === 0
-        ? 'nothing had to be copied'
-        : `${copied.count} copied (${formatSize(copied.bytes)})`;
-    return `${printable(image.name)} ${image.report.target.digest}: ${what}`;
-  });
-  lines.push(`loaded ${countOf(images.length, 'image')} from ${printable(archive)}`);
-  return lines.map((line) => `${line}\n`).join('');
+export function renderLoaded({ archive, images }: LoadedImages, options: TableOptions): string {
+  return `${renderCopies(images, options)}loaded ${countOf(images.length, 'image')} from ${printable(archive)}\n`;
 }
 
 /** The missing parts of an image, for people; undefined where nothing is missing. */

@@ -21,7 +21,7 @@ export async function loginCommand(host: string, flags: LoginFlags, context: Com
   const { settings, env, uid, signal, log } = context;
   const target = parseLoginTarget(host);
   if (settings.creds !== undefined) {
-    throw invalidConfig('--creds is for one command; login keeps what it is told', {
+    throw invalidConfig('--creds is for one command; login stores credentials', {
       hint: 'Use --username, and --password-stdin or the prompt.',
     });
   }
@@ -29,7 +29,7 @@ export async function loginCommand(host: string, flags: LoginFlags, context: Com
   await using client = await openRegistry(context, []);
   const { asked } = await client.checkCredentials(target.registry, credentials, { signal });
   const kept = await storeCredentials(target, credentials, { authFile: settings.authfile, env, uid, signal });
-  if (!asked) log.warn(`${target.registry} asks nobody for credentials; they are stored unchecked`);
+  if (!asked) log.warn(`${target.registry} asks for no credentials; they are stored unchecked`);
   if (kept.kept === 'file') {
     log.warn(`the password is stored unencrypted in ${kept.path}; a credential helper would keep it safer`);
   }
@@ -51,7 +51,7 @@ async function credentialsFor(
   }
   const terminal = context.stdin.isTTY === true;
   if (given === undefined && (passwordStdin || !terminal))
-    throw invalidConfig('nobody says who logs in', { hint: 'Name the user with --username.' });
+    throw invalidConfig('the user to log in is not named', { hint: 'Name the user with --username.' });
   if (!passwordStdin && !terminal) {
     throw invalidConfig('there is no terminal to ask for the password', {
       hint: `Pipe it: landfall login --username ${given ?? 'USER'} --password-stdin ${target.name} < password-file.`,

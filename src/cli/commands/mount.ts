@@ -2,7 +2,7 @@ import { imageMounts, mountImage, unmountImage } from '../../engine/files/mount.
 import { parsePlatform } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { printable } from '../format/text.js';
-import { withStore } from '../images/with-store.js';
+import { policyOf, withStore } from '../images/with-store.js';
 
 export async function mountCommand(
   name: string,
@@ -17,8 +17,9 @@ export async function mountCommand(
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
   const { rw: writable = false, suid, dev } = flags;
+  const policy = await policyOf(context);
   const mounted = await withStore(context, (store) =>
-    mountImage(store, name, directory, { platform, writable, suid, dev }),
+    mountImage(store, name, directory, { platform, writable, suid, dev, policy }),
   );
   answer(context, mounted, () => {
     return `mounted ${printable(name)} at ${printable(mounted.target)} ${writable ? 'read-write' : 'read-only'}\n`;
@@ -39,7 +40,8 @@ export async function mountsCommand(
   context: CommandContext,
 ): CommandResult {
   const platform = flags.platform === undefined ? undefined : parsePlatform(flags.platform);
-  const mounts = await withStore(context, (store) => imageMounts(store, name, { platform }));
+  const policy = await policyOf(context);
+  const mounts = await withStore(context, (store) => imageMounts(store, name, { platform, policy }));
   context.stdout.write(`${JSON.stringify(mounts, null, 2)}\n`);
   return 0;
 }

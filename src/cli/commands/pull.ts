@@ -1,16 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
 import { findDaemon } from '../../daemon/index.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { PullEvent, PullResult } from '../../engine/pull/pull-report.js';
 import { pull } from '../../engine/pull/pull.js';
+import { systemCode } from '../../errors.js';
 import type { Store, SyncMode } from '../../engine/store.js';
 import {
   formatPlatform,
+  formatRate,
   formatReference,
+  formatSize,
+  parseImageList,
   parsePlatform,
   parseReference,
+  shortDigest,
   withoutCredentials,
 } from '../../spec/index.js';
-import { countOf, formatDuration, formatRate, formatSize, printable } from '../format/text.js';
+import {
+  countOf,
+  fitStart,
+  formatDuration,
+  printable,
+  renderTable,
+  type TableColumn,
+  type TableOptions,
+} from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { foundPolicy, mayBeDaemons, withStore } from '../images/with-store.js';
 import {
@@ -20,7 +35,8 @@ import {
   errorInfo,
   messageOf,
 } from '../output/command-context.js';
-import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
+import { type Outcome, outcomeOf, reportFailures, valuesOf, worstOf } from '../output/several.js';
+import { tableWidth } from '../output/terminal.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import type { ProgressDisplay } from '../progress/pull-model.js';
 import { TimelineFiles } from '../timeline/timeline-files.js';
@@ -41,6 +57,8 @@ import type { PullPlan } from './pull-by-daemon.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface PullFlags {
+  /** Path of a list of images; `-` is standard input. */
+  readonly file?: string;
   readonly platform?: string;
   readonly allPlatforms?: boolean;
   /** False for `--no-unpack`. */
@@ -67,15 +85,25 @@ export async function pullCommand(
   };
   if (plan.discardLayers && !plan.unpack) {
     throw invalidConfig('--discard-layers and --no-unpack exclude each other', {
-      hint: 'Only what is unpacked can do without its layers.',
+      hint: 'Only an unpacked image can do without its layers.',
     });
   }
-  const references = distinct(typed);
+  if (typed.length === 0 && flags.file === undefined) {
+    throw invalidConfig("missing required argument 'reference'", {
+      hint: 'Name images, or a list of them with --file.',
+    });
+  }
+  const listed = flags.file === undefined ? [] : await readList(flags.file, context);
+  const references = distinct([...typed, ...listed]);
   const quiet = flags.quiet ?? false;
   await using files = await TimelineFiles.open(flags);
   const recorder = new TimelineRecorder();
   const requests = files.wantsTrace ? new RequestRecord(() => recorder.moment()) : undefined;
-  const display = await openProgressDisplay(context, { unpack: plan.unpack, quiet });
+  const display = await openProgressDisplay(context, {
+    unpack: plan.unpack,
+    images: references.length,
+    quiet,
+  });
   let outcomes: Outcome<PullResult>[];
   try {
     const watched = watch(display, recorder, context);
@@ -89,8 +117,30 @@ export async function pullCommand(
     await files.write(recorder.timeline(), requests?.all ?? [], context.log);
   }
   const reports = outcomes.map((outcome) => reportOf(outcome, recorder));
-  answer(context, reports.map(toJson), () => renderText(reports, quiet));
-  return reportFailures(outcomes, context);
+  const width = tableWidth(context.stdout, context.env);
+  answer(context, reports.map(toJson), () => {
+    const rendered = renderText(reports, { quiet, width });
+    // A list ends with one line for all, whatever became of them.
+    const hasTotal = quiet || flags.file === undefined || valuesOf(reports).length > 0;
+    return hasTotal ? rendered : `${rendered}0 of ${countOf(reports.length, 'image')} pulled\n`;
+  });
+  const first = reportFailures(outcomes, context);
+  return flags.file === undefined ? first : worstOf(outcomes, first);
+}
+
+/** The names of a list. @throws LandfallError INVALID_CONFIG */
+async function readList(file: string, { stdin }: CommandContext): Promise<readonly string[]> {
+  try {
+    return parseImageList(await (file === '-' ? text(stdin) : readFile(file, 'utf8'))).map(
+      ({ name }) => name,
+    );
+  } catch (cause) {
+    throw invalidConfig(`the list ${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
+      hint: 'Give a file that names one image a line, or - for standard input.',
+      cause,
+      details: { path: file },
+    });
+  }
 }
 
 /** Takes the events of the pulls, and their failures. */
@@ -111,7 +161,7 @@ function watch(display: ProgressDisplay, recorder: TimelineRecorder, context: Co
       recorder.failed(
         reference,
         isInterrupted ? 'interrupted' : 'failed',
-        isInterrupted ? 'The pull was interrupted; what has arrived is kept.' : messageOf(error),
+        isInterrupted ? 'The pull was interrupted; partial downloads are kept.' : messageOf(error),
       );
       display.show({ type: 'failed', reference });
     },
@@ -215,10 +265,14 @@ function toJson(outcome: Outcome<PullReport>): object {
   return pullReportJson(outcome.value);
 }
 
-function renderText(outcomes: readonly Outcome<PullReport>[], quiet: boolean): string {
+function renderText(
+  outcomes: readonly Outcome<PullReport>[],
+  { quiet, width }: { readonly quiet: boolean } & TableOptions,
+): string {
   const reports = valuesOf(outcomes);
   if (quiet) return reports.map(({ result }) => `${result.digest}\n`).join('');
-  return `${reports.map(renderPullSummary).join('')}${renderPullTotal(reports, outcomes.length)}`;
+  if (outcomes.length > 1) return renderPullTable(reports, outcomes.length, { width });
+  return reports.map(renderPullSummary).join('');
 }
 
 /** The result of a pull, and how long each part of it took. */
@@ -286,7 +340,7 @@ export function renderPullSummary(report: PullReport): string {
   const { result } = report;
   const isUpToDate = result.bytesDownloaded === 0 && newLayers(result).length === 0;
   const lines = [
-    `digest    ${result.digest}`,
+    result.digest,
     `platform  ${printable(formatPlatform(result.platform))}`,
     ...signers(result).map((signer) => `signed    by ${printable(signer)}`),
     ...(isUpToDate ? [upToDateLine(report)] : workLines(report)),
@@ -295,32 +349,64 @@ export function renderPullSummary(report: PullReport): string {
   return `${printable(result.reference)}\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }
 
-/** Several pulls together, in two lines at most; nothing for a single one. */
-export function renderPullTotal(reports: readonly PullReport[], asked: number): string {
-  if (asked < 2 || reports.length === 0) return '';
-  const results = reports.map(({ result }) => result);
-  const bytes = sumOf(results.map(({ bytesDownloaded }) => bytesDownloaded));
-  const layers = sumOf(results.map((result) => result.layers.length));
-  const fresh = sumOf(results.map((result) => newLayers(result).length));
-  const reused = sumOf(reports.map(({ bytesReused }) => bytesReused));
-  const start = Math.min(...reports.map(({ timed }) => timed.start));
-  const ms = Math.max(...reports.map(({ timed }) => timed.end)) - start;
-  const decisive = decisivePull(reports.map(({ timed }) => timed));
-  const last = reports.find(({ timed }) => timed === decisive);
-  const images = reports.length < asked ? `${reports.length} of ${asked} images` : `${asked} images`;
-  const moved =
-    bytes === 0 ? 'nothing was downloaded' : `${formatSize(bytes)} downloaded${rate(bytes, ms, ' at ')}`;
-  const kept = `${layers - fresh} reused${sizeOf(reused)}`;
-  return [
-    `${images} in ${formatDuration(ms)}: ${moved}; ${countOf(fresh, 'layer')} new, ${kept}\n`,
-    ...(bytes === 0 || last === undefined ? [] : [slowestOf(last)]),
-  ].join('');
+/** Several pulls as a table, whose last row is their sum, and how long all of them took. */
+export function renderPullTable(
+  reports: readonly PullReport[],
+  asked: number,
+  options: TableOptions = {},
+): string {
+  if (reports.length === 0) return '';
+  const rows = reports.map(({ result }) => ({
+    name: result.reference,
+    fresh: newLayers(result).length,
+    reused: result.layers.length - newLayers(result).length,
+    bytes: result.bytesDownloaded,
+    freed: result.bytesDiscarded,
+    digest: shortDigest(result.digest),
+    platform: formatPlatform(result.platform),
+    signers: signers(result).join(', '),
+  }));
+  const sum = (of: (row: (typeof rows)[number]) => number): number => sumOf(rows.map(of));
+  const total: (typeof rows)[number] = {
+    name: reports.length < asked ? `${reports.length} of ${asked} images` : `${asked} images`,
+    fresh: sum(({ fresh }) => fresh),
+    reused: sum(({ reused }) => reused),
+    bytes: sum(({ bytes }) => bytes),
+    freed: sum(({ freed }) => freed),
+    ...{ digest: '', platform: '', signers: '' },
+  };
+  const columns: readonly (TableColumn & { readonly cell: (row: typeof total) => string })[] = [
+    { title: 'IMAGE', shrinks: true, keeps: 'end', cell: ({ name }) => name },
+    { title: 'NEW', align: 'right', cell: ({ fresh }) => String(fresh) },
+    { title: 'REUSED', align: 'right', cell: ({ reused }) => String(reused) },
+    { title: 'DOWNLOADED', align: 'right', cell: ({ bytes }) => sizeOrNone(bytes) },
+    { title: 'FREED', align: 'right', cell: ({ freed }) => sizeOrNone(freed) },
+    { title: 'DIGEST', optional: true, cell: ({ digest }) => digest },
+    { title: 'PLATFORM', optional: true, cell: ({ platform }) => platform },
+    { title: 'SIGNED BY', optional: true, shrinks: true, cell: (row) => row.signers },
+  ];
+  // Where no image has anything to say in it, a column would be empty.
+  const shown = columns.filter(
+    ({ title }) =>
+      (title !== 'FREED' || total.freed > 0) &&
+      (title !== 'SIGNED BY' || rows.some((row) => row.signers !== '')),
+  );
+  const cells = [...rows, total].map((row) => shown.map(({ cell }) => cell(row)));
+  return `${renderTable(shown, cells, options)}${timeOfAll(reports, total.bytes, options)}`;
 }
 
-function slowestOf({ result, slowest }: PullReport): string {
-  if (slowest === undefined) return '';
-  const took = formatDuration(lengthOf(slowest));
-  return `  longest   ${took} ${stepWords(slowest, layerWithDigest)} of ${printable(result.reference)}\n`;
+/** The time of several pulls that ran at once, and what took longest of it. */
+function timeOfAll(reports: readonly PullReport[], bytes: number, { width }: TableOptions): string {
+  const pulls = reports.map(({ timed }) => timed);
+  const ms = Math.max(...pulls.map(({ end }) => end)) - Math.min(...pulls.map(({ start }) => start));
+  const decisive = decisivePull(pulls);
+  const last = reports.find(({ timed }) => timed === decisive);
+  const time = `time     ${formatDuration(ms)}${bytes === 0 ? '' : rate(bytes, ms, ', ')}\n`;
+  if (bytes === 0 || last?.slowest === undefined) return time;
+  const { slowest, result } = last;
+  const longest = `longest  ${formatDuration(lengthOf(slowest))} ${stepWords(slowest, layerWithDigest)} of `;
+  const room = width === undefined ? Infinity : Math.max(8, width - longest.length);
+  return `${time}${longest}${fitStart(printable(result.reference), room)}\n`;
 }
 
 function upToDateLine({ result, timed, bytesReused }: PullReport): string {
@@ -367,6 +453,10 @@ function signers({ signatures = [] }: PullResult): readonly string[] {
 
 function sizeOf(bytes: number): string {
   return bytes === 0 ? '' : ` (${formatSize(bytes)})`;
+}
+
+function sizeOrNone(bytes: number): string {
+  return bytes === 0 ? '-' : formatSize(bytes);
 }
 
 /** A rate over a few milliseconds says nothing. */

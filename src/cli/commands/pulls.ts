@@ -1,16 +1,8 @@
 import { DaemonClient, findDaemon, type TransferMessage } from '../../daemon/index.js';
 import { LandfallError } from '../../errors.js';
-import { familiarReference, parseReference } from '../../spec/index.js';
+import { familiarReference, formatPart, formatRate, parseReference } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import {
-  ASCII_BAR,
-  formatPart,
-  formatRate,
-  renderBar,
-  renderTable,
-  type TableOptions,
-  UNICODE_BAR,
-} from '../format/text.js';
+import { ASCII_BAR, renderBar, renderTable, type TableOptions, UNICODE_BAR } from '../format/text.js';
 import type { EventDisplay } from '../progress/event-display.js';
 import { LiveLines } from '../progress/live-lines.js';
 import { canDraw, columnsOf, rowsOf, showsUnicode, tableWidth } from '../output/terminal.js';
@@ -142,7 +134,7 @@ export function renderTransfers(
       { title: 'IMAGE', shrinks: true, keeps: 'end' },
       { title: 'STATE' },
       { title: 'PROGRESS' },
-      { title: 'BYTES', align: 'right' },
+      { title: 'SIZE', align: 'right' },
       { title: 'RATE', align: 'right' },
       { title: 'LAYERS', align: 'right', optional: true },
       { title: 'CALLERS', align: 'right', optional: true },

@@ -1,7 +1,7 @@
 import { type Referrer, referrerTree } from '../../engine/images/referrer-tree.js';
-import { type Descriptor, formatReference, repositoryName } from '../../spec/index.js';
+import { type Descriptor, formatReference, formatSize, repositoryName } from '../../spec/index.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { branches, drawTree, formatSize, printable } from '../format/text.js';
+import { branches, drawTree, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { parseRegistryName } from './tags.js';
 import { alignedLines, type TreeLine } from './tree.js';

@@ -5,11 +5,13 @@ import type { CopyReport } from '../../transfer/copy/copy-report.js';
 import { CopySession } from '../../transfer/copy/copy-session.js';
 import { copyIntoArchive } from '../../transfer/copy/copy.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { copyChoice, type CopyFlags, copyJson, omittedNames } from './copy-info.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { copyChoice, type CopyFlags, copyJson, renderCopies } from './copy-info.js';
+import { formatSize } from '../../spec/index.js';
+import { countOf, printable, type TableOptions } from '../format/text.js';
 import { refuseTerminal } from '../output/bytes-output.js';
 import { CommandTransports } from '../images/command-transports.js';
 import { openCopyDisplay } from '../progress/event-display.js';
+import { tableWidth } from '../output/terminal.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { invalidConfig } from '../config/settings.js';
 
@@ -31,7 +33,7 @@ export async function saveCommand(
 ): CommandResult {
   refuseImpossible(flags, context);
   const { file, format = 'both', split, quiet = false } = flags;
-  const { signal, stdout } = context;
+  const { signal, stdout, env } = context;
   const toStdout = file === '-';
   await using archive = await ArchiveDestination.open(toStdout ? { stream: stdout } : { file }, {
     format,
@@ -63,7 +65,9 @@ export async function saveCommand(
   const reports = valuesOf(outcomes);
   const saved = { file, format, size: archive.bytesWritten, parts: archive.parts, reports };
   answer(context, savedJson(saved), () =>
-    quiet ? reports.map(({ target }) => `${target.digest}\n`).join('') : renderSaved(saved),
+    quiet
+      ? reports.map(({ target }) => `${target.digest}\n`).join('')
+      : renderSaved(saved, { width: tableWidth(stdout, env) }),
   );
   return 0;
 }
@@ -72,7 +76,7 @@ function refuseImpossible(flags: SaveFlags, context: CommandContext): void {
   if (flags.file === '-') refuseTerminal(context);
   if (flags.file === '-' && flags.split !== undefined)
     throw invalidConfig('what goes to standard output cannot be split', { hint: 'Name a file with -o.' });
-  if (flags.format === 'docker' && (flags.referrers === true || flags.artifactType !== undefined)) {
+  if (flags.format === 'docker' && flags.artifactType !== undefined) {
     throw invalidConfig('an archive of Docker alone cannot hold referrers', {
       hint: 'Leave out --format docker: the default is loaded by Docker too.',
     });
@@ -96,12 +100,10 @@ export function savedJson({ file, format, size, parts, reports }: SavedImages): 
   return { file, format, size, parts: written, images: reports.map(copyJson) };
 }
 
-export function renderSaved({ file, size, parts, reports }: SavedImages): string {
+export function renderSaved({ file, size, parts, reports }: SavedImages, options: TableOptions): string {
   const into = parts.length === 0 ? '' : `, ${countOf(parts.length, 'part')}`;
-  const lines = reports.flatMap(({ source, target, omitted }) => [
-    `${printable(source)} ${target.digest}`,
-    ...(omitted.length === 0 ? [] : [`  left out: ${printable(omittedNames(omitted))}`]),
-  ]);
-  lines.push(`saved ${countOf(reports.length, 'image')} to ${printable(file)} (${formatSize(size)}${into})`);
-  return lines.map((line) => `${line}\n`).join('');
+  const images = reports.map((report) => ({ name: report.source, report }));
+  const left = reports.filter(({ referrersLeftOut }) => referrersLeftOut === true).length;
+  const without = left === 0 ? '' : `referrers of ${countOf(left, 'image')} left out\n`;
+  return `${renderCopies(images, options)}${without}wrote ${formatSize(size)}${into} to ${printable(file)}\n`;
 }

@@ -13,7 +13,8 @@ import type { ExitCode } from '../output/exit-codes.js';
 export interface ServeFlags extends PullThroughFlags {
   /** `HOST:PORT`. */
   readonly listen?: string;
-  readonly writable?: boolean;
+  /** A duration. */
+  readonly signWithin?: string;
   /** Paths of PEM files. */
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -34,6 +35,10 @@ export interface ServeFlags extends PullThroughFlags {
 export interface ServePlan {
   readonly at: ListenAt;
   readonly writable: boolean;
+  /** How long a tag may point to an image without its signatures; undefined: not at all. */
+  readonly signWithinMs: number | undefined;
+  /** `HOST:PORT`, as clients call the server. */
+  readonly advertisedHost: string | undefined;
   readonly limits: Partial<ServeLimits>;
   readonly metricsAt: ListenAt | undefined;
   /** Where what is not here is brought from; undefined where nothing is. */
@@ -44,20 +49,33 @@ export const DEFAULT_LISTEN = '127.0.0.1:5000';
 
 /** @throws LandfallError INVALID_CONFIG */
 export function servePlan(source: string | undefined, flags: ServeFlags): ServePlan {
-  const { writable = false, metrics } = flags;
+  const { writable = false, signWithin, metrics } = flags;
   if (writable && source !== undefined) {
     throw invalidConfig(`${source} can only be read`, {
       hint: 'Leave it out to take pushes into the store, or leave --writable out.',
+    });
+  }
+  if (signWithin !== undefined && !writable) {
+    throw invalidConfig('--sign-within needs --writable', {
+      hint: 'It says how long an image that was pushed may lack its signatures.',
     });
   }
   refuseHalves(flags);
   return {
     at: parseListen(flags.listen ?? DEFAULT_LISTEN),
     writable,
+    signWithinMs: signWithin === undefined ? undefined : parseDuration('--sign-within', signWithin),
+    advertisedHost: advertisedHost(flags),
     limits: limitsOf(flags),
     metricsAt: metrics === undefined ? undefined : parseListen(metrics),
     pullThrough: pullThroughPlan(source, flags),
   };
+}
+
+function advertisedHost({ advertise, listen, tlsCert }: ServeFlags): string | undefined {
+  if (advertise === undefined) return undefined;
+  const at = parseListen(listen ?? DEFAULT_LISTEN);
+  return new URL(mirrorUrl(advertise, { at, secure: tlsCert !== undefined })).host;
 }
 
 function refuseHalves({ tlsCert, tlsKey, htpasswd, anonymousRead }: ServeFlags): void {
@@ -68,7 +86,7 @@ function refuseHalves({ tlsCert, tlsKey, htpasswd, anonymousRead }: ServeFlags):
   }
   if (anonymousRead === true && htpasswd === undefined) {
     throw invalidConfig('--anonymous-read needs --htpasswd', {
-      hint: 'Without passwords everybody may read as it is.',
+      hint: 'Without passwords every client may read.',
     });
   }
 }
@@ -98,6 +116,7 @@ export interface PullThroughFlags {
   readonly printHosts?: boolean;
   /** `HOST:PORT`, or a URL of a host. */
   readonly advertise?: string;
+  readonly writable?: boolean;
 }
 
 /** Where a mirror is filled from. */
@@ -127,10 +146,11 @@ export function pullThroughPlan(
     throw invalidConfig('--pull-through-ttl needs --pull-through');
   if (!pullThrough && !printHosts && flags.upstream !== undefined) {
     throw invalidConfig('--upstream needs --pull-through', {
-      hint: 'Without it, only what is here is served.',
+      hint: 'Without it, only content of the store is served.',
     });
   }
-  if (!printHosts && flags.advertise !== undefined) throw invalidConfig('--advertise needs --print-hosts');
+  if (!printHosts && flags.writable !== true && flags.advertise !== undefined)
+    throw invalidConfig('--advertise needs --print-hosts or --writable');
   const upstreams = upstreamsOf(flags);
   if (!pullThrough) return undefined;
   const ttlMs =

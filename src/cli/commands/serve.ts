@@ -16,6 +16,7 @@ import {
   mirrorPage,
   type Page,
   PullThrough,
+  PushAdmission,
   type RegistryServer,
   type ServedRequest,
   type ServeSource,
@@ -64,13 +65,15 @@ export async function serveCommand(
   return await withStore(context, async (store) => {
     const { discarded } = store;
     await using registry = await openRegistry(context, await discarded.sources());
-    const local = sourceOfStore(store, registry, { signal: context.signal, writable: plan.writable });
+    const { signal } = context;
+    const admission = plan.writable ? await pushAdmission(plan, { store }, context) : undefined;
+    const local = sourceOfStore(store, registry, { signal, writable: plan.writable, admission });
     await using mirror =
       plan.pullThrough === undefined
         ? undefined
         : await openPullThrough(plan.pullThrough, { store, local }, context);
     const page = storePage(store, access.tls !== undefined);
-    const target = plan.writable ? new StoreTarget(store) : undefined;
+    const target = plan.writable ? new StoreTarget(store, admission) : undefined;
     const stopExpiring = target?.expireUploads((error) => context.log.warn(messageOf(error)));
     try {
       const served = { source: local, pullThrough: mirror?.source, target, page, what: store.root };
@@ -78,6 +81,22 @@ export async function serveCommand(
     } finally {
       stopExpiring?.();
     }
+  });
+}
+
+async function pushAdmission(
+  { signWithinMs, advertisedHost }: ServePlan,
+  { store }: { readonly store: Store },
+  context: CommandContext,
+): Promise<PushAdmission> {
+  const found = await policyOf(context);
+  if (found !== undefined) context.log.info(`pushed images must meet ${found.path}`);
+  return new PushAdmission({
+    store,
+    policy: await lastingPolicyOf(context),
+    graceMs: signWithinMs,
+    host: advertisedHost,
+    onWarning: (text) => context.log.warn(text),
   });
 }
 
@@ -155,7 +174,7 @@ function warnOfOpenDoors(
 ): void {
   if (/^(?:127\.|::1$)/.test(address)) return;
   if (plan.writable && access.access === undefined) {
-    log.warn('whoever reaches this address may push and delete: ask for passwords with --htpasswd');
+    log.warn('every client that reaches this address may push and delete: require passwords with --htpasswd');
   }
   if (access.access !== undefined && access.tls === undefined) {
     log.warn(
@@ -262,7 +281,7 @@ export async function openPullThrough(
   const { maxRetryAfter, concurrency = DEFAULT_CONCURRENCY } = context.settings;
   const policy = await lastingPolicyOf(context);
   const found = await policyOf(context);
-  if (found !== undefined) context.log.info(`what is brought needs what ${found.path} asks for`);
+  if (found !== undefined) context.log.info(`fetched images must meet ${found.path}`);
   const mark = `pull-through/${randomBytes(8).toString('hex')}`;
   const registry = await openRegistry(
     context,

@@ -4,15 +4,15 @@ import { text as textOf } from 'node:stream/consumers';
 import { FileOutput } from '../../content/index.js';
 import { openStore } from '../../engine/store.js';
 import { isLandfallError, systemCode } from '../../errors.js';
-import { shortDigest } from '../../spec/index.js';
+import { formatSize, shortDigest } from '../../spec/index.js';
 import {
-  type EarlierReport,
+  EarlierReport,
   type PrunedTag,
   readEarlierReport,
   type SyncedImage,
   type SyncResult,
 } from '../../transfer/sync/sync-result.js';
-import type { MirrorDestination, MirrorFile } from '../../transfer/sync/mirror-file.js';
+import type { MirrorDestination, MirrorFile, MirrorSource } from '../../transfer/sync/mirror-file.js';
 import { MirrorFileError } from '../../transfer/sync/yaml-text.js';
 import { OpenTransports } from '../../transfer/sync/open-transports.js';
 import { parseTransportName } from '../../transfer/sync/transport-name.js';
@@ -28,7 +28,8 @@ import {
   errorInfo,
   reportError,
 } from '../output/command-context.js';
-import { countOf, formatSize, printable, renderTable, type TableColumn } from '../format/text.js';
+import { countOf, printable, renderTable, type TableColumn, type TableOptions } from '../format/text.js';
+import { type SideFlags, sideConnection } from '../images/command-transports.js';
 import { registryOptions } from '../images/open-registry.js';
 import { policyOf } from '../images/with-store.js';
 import { type EventDisplay, openSyncDisplay } from '../progress/event-display.js';
@@ -37,17 +38,19 @@ import { tableWidth } from '../output/terminal.js';
 import { version } from '../output/version.js';
 import { invalidConfig } from '../config/settings.js';
 
-export interface SyncFlags {
+export interface SyncFlags extends SideFlags {
   readonly file: string;
   readonly to?: readonly string[];
   readonly scoped?: boolean;
   readonly all?: boolean;
+  /** False for `--no-referrers`. */
+  readonly referrers?: boolean;
   readonly dryRun?: boolean;
   readonly recheck?: boolean;
   readonly prune?: boolean;
   readonly yes?: boolean;
   readonly report?: string;
-  readonly since?: string;
+  readonly since?: readonly string[];
   readonly shard?: string;
 }
 
@@ -75,13 +78,32 @@ export async function syncCommand(flags: SyncFlags, context: CommandContext): Co
   }
 }
 
+/** The file, whose registries are reached as it says, else as the options of their side say. */
 async function readFileOf(flags: SyncFlags, context: CommandContext): Promise<MirrorFile> {
+  const file = await readDeclared(flags, context);
+  const connected = <T extends MirrorSource | MirrorDestination>(
+    side: 'source' | 'destination',
+    one: T,
+  ): T => {
+    const common = sideConnection(flags, side);
+    const { plainHttp = common.plainHttp, insecure = common.insecure, ca = common.ca } = one.connection;
+    return { ...one, connection: { ...one.connection, plainHttp, insecure, ca } };
+  };
+  return {
+    ...file,
+    sources: file.sources.map((source) => connected('source', source)),
+    destinations: file.destinations.map((destination) => connected('destination', destination)),
+  };
+}
+
+async function readDeclared(flags: SyncFlags, context: CommandContext): Promise<MirrorFile> {
   const isInput = flags.file === '-';
   const file = readMirrorFile(isInput ? await textOf(context.stdin) : await readText(flags.file), {
     name: isInput ? 'standard input' : flags.file,
     directory: isInput ? process.cwd() : path.dirname(path.resolve(flags.file)),
     now: Date.now(),
     allPlatforms: flags.all,
+    referrers: flags.referrers,
   });
   for (const note of file.notes) context.log.info(note);
   for (const warning of file.warnings) context.log.warn(warning);
@@ -106,7 +128,7 @@ async function readText(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (cause) {
     throw invalidConfig(`${file} cannot be read (${systemCode(cause) ?? 'unknown error'})`, {
-      hint: 'Name the file that says what is wanted with --file.',
+      hint: 'Name the mirror file with --file.',
       cause,
       details: { path: file },
     });
@@ -129,7 +151,13 @@ function isAttended({ stdin, stderr }: CommandContext): boolean {
   return stdin.isTTY === true && stderr.isTTY === true;
 }
 
-async function sinceOf(file: string): Promise<EarlierReport> {
+async function sinceOf(files: readonly string[]): Promise<EarlierReport> {
+  const reports: EarlierReport[] = [];
+  for (const file of files) reports.push(await deliveredBy(file));
+  return EarlierReport.of(reports);
+}
+
+async function deliveredBy(file: string): Promise<EarlierReport> {
   const report = await readEarlierReport(file);
   if (report !== undefined && !report.dryRun) return report;
   const why = report === undefined ? 'is not there' : 'is of a run that only looked';
@@ -184,7 +212,7 @@ async function mayPrune(
   }: { readonly context: CommandContext; readonly display: Pick<EventDisplay<never>, 'finish'> },
 ): Promise<boolean> {
   display.finish();
-  context.log.write(renderPrunes(prunes));
+  context.log.write(renderPrunes(prunes, { width: tableWidth(context.stderr, context.env) }));
   if (yes) return true;
   const count = prunes.reduce((sum, { tags }) => sum + tags.length, 0);
   try {
@@ -214,12 +242,15 @@ function completed(result: SyncResult, earlier: readonly (EarlierReport | undefi
   return { ...result, images };
 }
 
+/** What all images of an archive failed by is told once. */
 function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
+  const told = new Set(failures.map(({ error }) => error));
   return [
     ...failures.map(({ subject, error }) => ({ subject, error })),
-    ...images.map(({ source, outcome, error }) =>
-      outcome === 'failed' ? { subject: source, error } : { subject: source, value: null },
-    ),
+    ...images.flatMap(({ source, outcome, error }): Outcome<null>[] => {
+      if (outcome !== 'failed') return [{ subject: source, value: null }];
+      return told.has(error) ? [] : [{ subject: source, error }];
+    }),
     ...pruned.flatMap(({ destination, outcome, error }) =>
       outcome === 'failed' ? [{ subject: destination, error }] : [],
     ),
@@ -243,7 +274,9 @@ export interface SyncReport {
 }
 
 /** The number of images of each outcome, and the bytes that were moved. */
-type SyncTotals = Readonly<Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned', number>>;
+type SyncTotals = Readonly<
+  Record<SyncedImage['outcome'] | 'images' | 'bytes' | 'pruned' | 'referrers' | 'referrersLeftOut', number>
+>;
 
 function syncTotals({ images, pruned }: SyncResult): SyncTotals {
   const of = (outcome: SyncedImage['outcome']): number =>
@@ -257,6 +290,8 @@ function syncTotals({ images, pruned }: SyncResult): SyncTotals {
     failed: of('failed'),
     bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
     pruned: pruned.filter(({ outcome }) => outcome === 'deleted' || outcome === 'planned').length,
+    referrers: images.reduce((sum, { referrers }) => sum + referrers.length, 0),
+    referrersLeftOut: images.filter(({ referrersLeftOut }) => referrersLeftOut === true).length,
   };
 }
 
@@ -270,6 +305,8 @@ export function syncReport(result: SyncResult, run: SyncRun): SyncReport {
     dryRun,
     shard,
     totals: syncTotals(result),
+    written: result.written,
+    base: result.base,
     failures: result.failures.map(({ subject, error }) => ({ subject, error: errorInfo(error) })),
     pruned: result.pruned.map(prunedJson),
     unpruned: result.unpruned,
@@ -290,12 +327,12 @@ export async function writeSyncReport(file: string, report: SyncReport): Promise
 
 function imageJson(image: SyncedImage): object {
   const { source, destination, name, target, error, ...rest } = image;
-  const { outcome, bytes, contents, omitted, referrers, signatures } = rest;
+  const { outcome, bytes, contents, omitted, referrers, referrersLeftOut, signatures } = rest;
   return {
     ...{ source, destination, name },
     digest: target?.digest,
     mediaType: target?.mediaType,
-    ...{ outcome, bytes, contents, omitted, referrers, signatures },
+    ...{ outcome, bytes, contents, omitted, referrers, referrersLeftOut, signatures },
     error: outcome === 'failed' ? errorInfo(error) : undefined,
   };
 }
@@ -308,7 +345,7 @@ const COLUMNS: readonly TableColumn[] = [
   { title: 'IMAGE', shrinks: true, keeps: 'end' },
   { title: 'DESTINATION', shrinks: true, keeps: 'end' },
   { title: 'WHAT' },
-  { title: 'BYTES', align: 'right' },
+  { title: 'SIZE', align: 'right' },
   { title: 'DIGEST', optional: true },
 ];
 
@@ -334,17 +371,19 @@ export function renderSync(
 }
 
 /** The tags that are about to be deleted. */
-export function renderPrunes(prunes: readonly RepositoryPrune[]): string {
+export function renderPrunes(prunes: readonly RepositoryPrune[], options: TableOptions = {}): string {
   return renderTable(
-    [{ title: 'TO DELETE' }, { title: 'DIGEST' }],
+    [{ title: 'TO DELETE', shrinks: true, keeps: 'end' }, { title: 'DIGEST' }],
     prunes.flatMap(({ repository, tags }) =>
       tags.map(({ tag, descriptor }) => [`${repository.location}:${tag}`, shortDigest(descriptor.digest)]),
     ),
+    options,
   );
 }
 
 export function totalLine(result: SyncResult): string {
-  const { images, copied, planned, exists, unchanged, failed, bytes, pruned } = syncTotals(result);
+  const { images, copied, planned, exists, unchanged, failed, bytes, pruned, ...totals } = syncTotals(result);
+  const { referrers, referrersLeftOut } = totals;
   const isDry = planned > 0 || result.pruned.some(({ outcome }) => outcome === 'planned');
   const parts = [
     ...(planned > 0 ? [`${planned} to copy (${formatSize(bytes)})`] : []),
@@ -353,6 +392,8 @@ export function totalLine(result: SyncResult): string {
     ...(unchanged > 0 ? [`${unchanged} delivered before`] : []),
     ...(failed > 0 ? [`${failed} failed`] : []),
     ...(pruned > 0 ? [`${countOf(pruned, 'tag')} ${isDry ? 'to delete' : 'deleted'}`] : []),
+    ...(referrers > 0 ? [countOf(referrers, 'referrer')] : []),
+    ...(referrersLeftOut > 0 ? [`referrers of ${referrersLeftOut} left out`] : []),
   ];
   return `${countOf(images, 'image')}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}\n`;
 }

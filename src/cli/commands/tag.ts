@@ -1,11 +1,19 @@
 import { pinImage, removeImage, tagImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
-import { formatReference, parseReference, type Reference, repositoryName } from '../../spec/index.js';
+import {
+  type Digest,
+  formatReference,
+  formatSize,
+  parseReference,
+  type Reference,
+  repositoryName,
+  shortDigest,
+} from '../../spec/index.js';
 import { resolveSource } from '../../transfer/copy/resolve-source.js';
 import type { OpenContent } from '../../transfer/transports/destination.js';
 import { parseTransport } from '../../transfer/transports/image-transport.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
-import { formatSize, printable } from '../format/text.js';
+import { printable } from '../format/text.js';
 import { CommandTransports } from '../images/command-transports.js';
 import { type Outcome, outcomeOf, reportFailures, valuesOf } from '../output/several.js';
 import { withStore } from '../images/with-store.js';
@@ -18,13 +26,13 @@ export async function tagCommand(source: string, name: string, context: CommandC
     transport.kind === 'registry'
       ? await tagAtRegistry(source, remoteTag(transport.reference, name), context)
       : await tagInStore(source, name, context);
-  answer(context, tagged, () => `tagged ${printable(tagged.name)} (${tagged.digest})\n`);
+  answer(context, tagged, () => `tagged ${printable(tagged.name)} (${shortDigest(tagged.digest)})\n`);
   return 0;
 }
 
 interface Tagged {
   readonly name: string;
-  readonly digest: string;
+  readonly digest: Digest;
   readonly mediaType: string;
 }
 
@@ -80,7 +88,16 @@ export function unpinCommand(names: readonly string[], context: CommandContext):
 
 function setPinned(names: readonly string[], wanted: boolean, context: CommandContext): CommandResult {
   return eachInStore(names, context, {
-    act: (store, name) => pinImage(store, name, wanted),
+    act: async (store, name) => {
+      const pinnedBy = wanted ? undefined : await store.daemonPins.of();
+      const record = await pinImage(store, name, wanted);
+      for (const daemon of pinnedBy?.(record.name) ?? []) {
+        context.log.warn(
+          `${printable(record.name)}: the daemon at unix://${daemon} pins it too, and again whenever it runs: take it off its --pre-pull list or --pin`,
+        );
+      }
+      return record;
+    },
     json: ({ name, target, pinned }) => ({ name, digest: target.digest, pinned }),
     text: ({ name, pinned }) => `${pinned ? 'pinned' : 'unpinned'} ${printable(name)}\n`,
   });

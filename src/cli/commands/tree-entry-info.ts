@@ -1,6 +1,7 @@
 import { type BytePath, fromBytePath, toBytePath } from '../../system/index.js';
 import type { TreeEntry } from '../../unpack/index.js';
-import { formatMode, formatSize, printable } from '../format/text.js';
+import { formatMode, printable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
 
 /** Where a file of an image is, as the JSON outputs tell it. */
 export interface PathInfo {

@@ -3,13 +3,14 @@ import {
   type Descriptor,
   type Digest,
   formatPlatform,
+  formatSize,
   parsePlatform,
   type Platform,
   shortDigest,
 } from '../../spec/index.js';
 import { type GraphNode, imageGraph } from '../../transfer/transports/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
-import { branches, drawTree, formatSize, printable } from '../format/text.js';
+import { branches, drawTree, printable } from '../format/text.js';
 import { type OpenedImage, OpenedImages } from '../images/opened-images.js';
 import { showsUnicode, tableWidth } from '../output/terminal.js';
 

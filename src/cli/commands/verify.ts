@@ -4,11 +4,13 @@ import {
   type Descriptor,
   formatPlatform,
   formatReference,
+  formatSize,
   parseReference,
   repositoryName,
 } from '../../spec/index.js';
 import { transportOf } from '../../transfer/transports/archives/archive.js';
 import { openArchive } from '../../transfer/transports/archives/open-archive.js';
+import { openDirectory } from '../../transfer/transports/directory-transport.js';
 import type { GovernedImage } from '../../transfer/transports/destination.js';
 import { type ImageTransport, parseTransport } from '../../transfer/transports/image-transport.js';
 import { readDeclarationFile } from '../../transfer/transports/layout-index.js';
@@ -18,7 +20,7 @@ import { type JudgedRoot, judgeImages, type PolicyVerdict } from '../../transfer
 import { layoutRoots, registryRoots, storeRoots } from '../../transfer/verify/layout-roots.js';
 import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
 import { verify, type VerifyOptions, type VerifyReport } from '../../transfer/verify/verify.js';
-import { countOf, formatSize, printable } from '../format/text.js';
+import { countOf, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { policyOf, withStore } from '../images/with-store.js';
 import { answer, type CommandContext, type CommandResult, errorInfo } from '../output/command-context.js';
@@ -213,6 +215,11 @@ export async function withVerifySource<T>(
       });
     case 'layout':
       return await use(await layoutSource(imageTransport, context));
+    case 'directory': {
+      const transport = openDirectory(imageTransport.directory);
+      const roots = await rootsOf(transport, undefined, context.signal);
+      return await use({ name: transport.name, roots, faults: [] });
+    }
     case 'archive':
       return await withArchive(imageTransport, context, use);
     case 'registry':
@@ -255,7 +262,7 @@ async function layoutSource(
   { signal }: CommandContext,
 ): Promise<VerifySource> {
   const imageTransport = await LayoutTransport.open(directory);
-  const omitted = await readDeclarationFile(directory);
+  const { omitted } = await readDeclarationFile(directory);
   return {
     name: imageTransport.name,
     roots: await rootsOf(imageTransport, name, signal),
@@ -285,7 +292,7 @@ async function withArchive<T>(
     // Manifests cannot be made of what does not fit its configs.
     roots: faults.length > 0 ? [] : await rootsOf(imageTransport, name, signal),
     faults,
-    isLeftOut: among(archive.omitted.map(({ digest }) => digest)),
+    isLeftOut: among(archive.declaration.omitted.map(({ digest }) => digest)),
   });
 }
 
@@ -321,7 +328,7 @@ async function withMirror<T>(
   const roots = await registryRoots(imageTransport, prefix, { signal: context.signal });
   if (roots.length > 0) return await use({ name, roots, faults: [] });
   throw new LandfallError('NOT_FOUND', `${name} has no image`, {
-    hint: 'Check the path; a registry may list less to whoever is not logged in.',
+    hint: 'Check the path; a registry may list less without a login.',
   });
 }
 

@@ -5,7 +5,7 @@ import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parse, TomlError } from 'smol-toml';
 import { isLandfallError, type LandfallError, systemCode } from '../../errors.js';
 import { lineOf } from '../../formats/toml-table.js';
-import { quoted } from '../../spec/index.js';
+import { formatSize, quoted } from '../../spec/index.js';
 import {
   type ConfigPlace,
   type GivenValue,
@@ -171,7 +171,7 @@ class ConfigReader {
 /** More are not read at once, and finding the line of each takes a while. */
 const MOST_FAULTS = 20;
 
-const SEE_TEMPLATE = '`landfall config --template` shows what is right.';
+const SEE_TEMPLATE = '`landfall config --template` shows the right form.';
 
 /** The messages for a value of another kind. */
 const KINDS: Readonly<Record<OptionKind, string>> = {
@@ -254,7 +254,7 @@ function bytesOf(path: string): Buffer {
 }
 
 function tooLarge(path: string): LandfallError {
-  return unreadable(path, `has more than ${LARGEST_BYTES} bytes`);
+  return unreadable(path, `has more than ${formatSize(LARGEST_BYTES)}`);
 }
 
 function unreadable(path: string, what: string, cause?: unknown): LandfallError {

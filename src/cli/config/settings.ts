@@ -317,7 +317,7 @@ const CONFIRMS: Refusal = {
  */
 export const REFUSED_OPTIONS: Readonly<Record<string, Readonly<Record<string, Refusal>>>> = {
   '': { version: ANSWERS, config: CONFIG, creds: SECRET },
-  pull: { trace: ONE_RUN, timeline: ONE_RUN },
+  pull: { file: ONE_RUN, trace: ONE_RUN, timeline: ONE_RUN },
   inspect: { raw: ONE_RUN, config: ONE_RUN },
   cat: { file: ONE_RUN },
   blob: { file: ONE_RUN },

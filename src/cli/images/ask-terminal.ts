@@ -111,7 +111,7 @@ class TypedLine {
 }
 
 function tooLong(): LandfallError<'INVALID_CONFIG'> {
-  return invalidConfig('what was typed is too long', { hint: 'Type one line.' });
+  return invalidConfig('the line is too long', { hint: 'Type one line.' });
 }
 
 const LONGEST_PASSWORD = 64 * 1024;
@@ -154,7 +154,7 @@ export async function readPassword(
 
 const onTerminal = {
   '--creds': '--creds names a user without a password',
-  '--password-stdin': '--password-stdin reads no terminal, which would show what is typed',
+  '--password-stdin': '--password-stdin reads no terminal, which would show the password',
 } as const;
 
 const hints = {

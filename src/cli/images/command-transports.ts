@@ -1,9 +1,37 @@
+import { resolve } from 'node:path';
 import { ResultCache } from '../../concurrency/index.js';
 import { openStore, type Store } from '../../engine/store.js';
 import type { RegistryClient } from '../../registry/index.js';
 import { ImageTransports } from '../../transfer/transports/image-transports.js';
 import { invalidConfig } from '../config/settings.js';
 import type { CommandContext } from '../output/command-context.js';
+
+/** The options by which registries that are read, and that are written to, are reached in different ways. */
+export interface SideFlags {
+  readonly srcPlainHttp?: boolean;
+  readonly srcInsecure?: boolean;
+  /** Path of a PEM file. */
+  readonly srcCa?: string;
+  readonly destPlainHttp?: boolean;
+  readonly destInsecure?: boolean;
+  readonly destCa?: string;
+}
+
+/** What of a side is not as for all. */
+export interface SideConnection {
+  readonly plainHttp?: boolean | undefined;
+  readonly insecure?: boolean | undefined;
+  /** Absolute path. */
+  readonly ca?: string | undefined;
+}
+
+export function sideConnection(flags: SideFlags, side: 'source' | 'destination'): SideConnection {
+  const [plainHttp, insecure, ca] =
+    side === 'source'
+      ? [flags.srcPlainHttp, flags.srcInsecure, flags.srcCa]
+      : [flags.destPlainHttp, flags.destInsecure, flags.destCa];
+  return { plainHttp, insecure, ca: ca === undefined ? undefined : resolve(ca) };
+}
 
 export interface CommandTransportsOptions {
   /**
@@ -12,6 +40,8 @@ export interface CommandTransportsOptions {
    */
   readonly sourceCreds?: string | undefined;
   readonly destinationCreds?: string | undefined;
+  /** How the registries of each side are reached, where that is not as the options of all commands say. */
+  readonly sides?: SideFlags | undefined;
   /** Whether what is read in the store is not fetched again where that dropped it. Default false. */
   readonly isLocal?: boolean | undefined;
 }
@@ -42,22 +72,33 @@ export class CommandTransports extends ImageTransports {
    * alone.
    */
   protected override async client(host: string, side: 'source' | 'destination'): Promise<RegistryClient> {
-    const { sourceCreds, destinationCreds } = this.#options;
+    const { sourceCreds, destinationCreds, sides = {} } = this.#options;
     const own = side === 'source' ? sourceCreds : destinationCreds;
     const creds = own ?? this.#context.settings.creds;
-    if (creds === undefined) return await this.#connected(undefined, []);
+    const connection = sideConnection(sides, side);
+    if (creds === undefined) return await this.#connected(undefined, [], connection);
     if (own === undefined) this.#refuseAnother(host);
-    return await this.#connected(creds, [host]);
+    return await this.#connected(creds, [host], connection);
   }
 
   protected override async layerClient(): Promise<RegistryClient | undefined> {
     return this.#options.isLocal === true ? undefined : await this.#connected(undefined, []);
   }
 
-  async #connected(creds: string | undefined, hosts: readonly string[]): Promise<RegistryClient> {
-    const context = { ...this.#context, settings: { ...this.#context.settings, creds } };
+  async #connected(
+    creds: string | undefined,
+    hosts: readonly string[],
+    { plainHttp, insecure, ca }: SideConnection = {},
+  ): Promise<RegistryClient> {
+    const common = this.#context.settings;
+    const connection = {
+      plainHttp: plainHttp ?? common.plainHttp,
+      insecure: insecure ?? common.insecure,
+      ca: ca ?? common.ca,
+    };
+    const context = { ...this.#context, settings: { ...common, ...connection, creds } };
     const references = hosts.map((host) => `${host}/any/repository`);
-    return await this.#registries.get(JSON.stringify([creds, hosts]), async () => {
+    return await this.#registries.get(JSON.stringify([creds, hosts, connection]), async () => {
       const { openRegistry } = await import('./open-registry.js');
       return this.keep(await openRegistry(context, references));
     });

@@ -3,9 +3,9 @@ import type { Store } from '../../engine/store.js';
 import type { Descriptor } from '../../spec/index.js';
 import { ImageViews, type ImageViewsOptions, type LayeredSource } from '../../transfer/image-views.js';
 import { requireInflate } from '../../unpack/index.js';
-import { formatSize } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
 import type { OpenedImages, OpenedLayers } from './opened-images.js';
+import { formatSize } from '../../spec/index.js';
 
 /** Layers of so many bytes take long enough to be announced. */
 const WORTH_TELLING = 1_000_000;

@@ -118,7 +118,7 @@ export class OpenedImages implements AsyncDisposable {
       'UNSUPPORTED_MEDIA_TYPE',
       `${quoted(text)} is neither an image nor a layer of one`,
       {
-        hint: 'See what is there with `landfall tree`.',
+        hint: '`landfall tree` lists its content.',
         details: { mediaType: opened.target.mediaType },
       },
     );

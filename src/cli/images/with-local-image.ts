@@ -6,14 +6,15 @@ import { type LoadedImage, loadImage } from '../../engine/images/image.js';
 import { fromUnpackEvent, type PullEvent, type PullEventBody } from '../../engine/pull/pull-report.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import type { Store } from '../../engine/store.js';
-import { type Descriptor, parsePlatform } from '../../spec/index.js';
+import { type Descriptor, parsePlatform, parseReference } from '../../spec/index.js';
+import type { GovernedImage } from '../../transfer/transports/destination.js';
 import { type OmittedDevice, requireInflate, type UnpackEvent, WorkerPool } from '../../unpack/index.js';
 import { countOf } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
 import { openProgressDisplay } from '../progress/progress-display.js';
 import { openRegistry } from './open-registry.js';
 import { parseSourceName } from './source-name.js';
-import { withStore } from './with-store.js';
+import { policyOf, withStore } from './with-store.js';
 
 /** The image as a command that reads its layers gets it. */
 export type LocalImage = Omit<UnpackImageOptions, 'directory' | 'ownership' | 'devices'>;
@@ -40,8 +41,15 @@ export async function withLocalImage<T>(
   const platform = platformName === undefined ? undefined : parsePlatform(platformName);
   const { signal, settings } = context;
   const omittedDevices: OmittedDevice[] = [];
-  return withSource(sourceName, context, async ({ name, content, target, store, pool }) => {
+  const policy = await policyOf(context);
+  return withSource(sourceName, context, async ({ name, content, target, store, pool, governed }) => {
     const image = await loadImage(content, target, platform);
+    if (policy !== undefined) {
+      const { admitUse } = await import('../../engine/trust/admit-image.js');
+      const { image: named, signatures: sources } = await governed();
+      const manifest = image.manifestDescriptor;
+      await admitUse({ policy, image: named, target, manifest, content, sources, store, signal });
+    }
     const display = await openProgressDisplay(context, { unpack: true });
     try {
       const onEvent = unpackEvents(name, image, (event) => {
@@ -92,6 +100,8 @@ interface OpenedSource {
   /** Absent for a layout. */
   readonly store?: Store;
   readonly pool: WorkerPool;
+  /** What a signature policy is to know of it. */
+  readonly governed: () => Promise<Pick<GovernedImage, 'image' | 'signatures'>>;
 }
 
 /**
@@ -108,14 +118,24 @@ async function withSource<T>(
   if (source.kind === 'store') {
     return withStore(context, async (store) => {
       const { name, target } = await resolveImage(store, source.name);
-      return use({ name, content: store.content, target, store, pool: store.pool });
+      const governed: OpenedSource['governed'] = async () => {
+        const { registryImage } = await import('../../trust/index.js');
+        return { image: registryImage(parseReference(name)), signatures: [] };
+      };
+      return use({ name, content: store.content, target, store, pool: store.pool, governed });
     });
   }
   const layout = await OciLayout.open(source.directory);
   const target = await layout.resolve(source.name);
+  const governed: OpenedSource['governed'] = async () => {
+    const { CommandTransports } = await import('./command-transports.js');
+    await using transports = new CommandTransports(context);
+    const { repository, from } = await transports.source(text);
+    return await repository.governed(from, { signal: context.signal });
+  };
   const pool = new WorkerPool({});
   try {
-    return await use({ name: text, content: layout, target, pool });
+    return await use({ name: text, content: layout, target, pool, governed });
   } finally {
     await pool.close();
   }

@@ -18,7 +18,8 @@ export interface Examples {
 /**
  * A command with its examples and the function that runs it. Its switches may be typed with a value,
  * `--plain-http=false`, so that one run can do without what a configuration file or the environment has
- * switched on; commander knows them only as they are written in the help.
+ * switched on, and `--no-referrers` as `--referrers` too; commander knows them only as they are written in
+ * the help.
  */
 export class LandfallCommand extends Command {
   /** They stand above the options in its help, and in its manual page. */
@@ -68,13 +69,13 @@ export class LandfallCommand extends Command {
     const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
     const typed = new Map<Option, boolean>();
     const words = argv.filter((word, at) => {
-      const [, key, value] = /^--([^=]+)=(true|false)$/.exec(at < end ? word : '') ?? [];
+      const [, key, value] = /^--([^=]+?)(?:=(true|false))?$/.exec(at < end ? word : '') ?? [];
       const option = this.options.find((one) => keyOf(one) === key && kindOf(one) === 'switch');
-      if (option === undefined) return true;
+      if (option === undefined || (value === undefined && !option.negate)) return true;
       // The last word on a switch counts, in whichever form.
       const rest = argv.slice(at, end);
       if (!rest.some((one) => one === option.long || one === option.short))
-        typed.set(option, value === 'true');
+        typed.set(option, value !== 'false');
       return false;
     });
     const parsed = super.parseOptions(words);

@@ -8,7 +8,7 @@ const COMMANDS: ReadonlyMap<string, string> = byName({
   '`landfall images` lists the images of the store.':
     'list, ls-images, img, i, image ls, images ls, images list, image list, i ls',
   'The commands for images have no word before them: `landfall pull`, `images`, `inspect`, `rmi`.': 'image',
-  '`landfall inspect REF` shows what an image is made of.':
+  '`landfall inspect REF` shows the parts of an image.':
     'image exists, image inspect, image history, inspecti, stat, show, history',
   '`landfall verify SOURCE` proves images whole.': 'image check, images check, validate',
   '`landfall inspect --raw REF` prints an index or a manifest, `--config` the config.':
@@ -75,13 +75,15 @@ const OTHERWISE: ReadonlyMap<string, string> = byName({
 
 /** The same for options. */
 const OPTIONS: ReadonlyMap<string, string> = byName({
-  '--plain-http speaks HTTP, --insecure trusts any certificate.':
-    '--tls-verify, --src-tls-verify, --dest-tls-verify, --skip-verify, -k',
+  '--plain-http speaks HTTP, --insecure trusts any certificate.': '--tls-verify, --skip-verify, -k',
+  '--src-plain-http speaks HTTP, --src-insecure trusts any certificate.': '--src-tls-verify',
+  '--dest-plain-http speaks HTTP, --dest-insecure trusts any certificate.': '--dest-tls-verify',
   '--src-creds gives credentials for the source alone.': '--src-no-creds',
   '--authfile FILE has the credentials of all registries.':
     '--src-authfile, --dest-authfile, --registry-config',
-  '--ca FILE trusts one more authority; --hosts-dir has what is configured by host.':
-    '--cert-dir, --src-cert-dir, --dest-cert-dir',
+  '--ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--cert-dir',
+  '--src-ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--src-cert-dir',
+  '--dest-ca FILE trusts one more authority; --hosts-dir has the settings of each host.': '--dest-cert-dir',
   '--creds USER[:PASSWORD] gives credentials.': '--user, --username',
   '`landfall login` asks for a password; --creds USER reads one from standard input.': '--password, -p',
   '--platform OS/ARCH chooses a platform.':
@@ -96,7 +98,7 @@ const OPTIONS: ReadonlyMap<string, string> = byName({
   '--progress none shows no progress.': '--no-progress',
   '--concurrency N says how many layers are downloaded at once.':
     '--jobs, -j, --parallel, --max-concurrent-downloads',
-  '`landfall rmi` needs no force; what is in use stays.': '--force',
+  '`landfall rmi` needs no force; content in use stays.': '--force',
   '--cri ADDRESS of `landfall daemon` says where it listens; other commands use --root.': '--address',
   'A store has no namespaces; --root DIR chooses another store.': '--namespace, -n',
   '--root DIR chooses the store.': '--data-root',

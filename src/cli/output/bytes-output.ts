@@ -4,7 +4,8 @@ import { pipeline } from 'node:stream/promises';
 import { FileOutput, outputError } from '../../content/index.js';
 import { systemCode, throwIfAborted } from '../../errors.js';
 import { answer, type CommandContext } from './command-context.js';
-import { formatSize, printable } from '../format/text.js';
+import { formatSize } from '../../spec/index.js';
+import { printable } from '../format/text.js';
 import { invalidConfig } from '../config/settings.js';
 
 export interface BytesOutput {

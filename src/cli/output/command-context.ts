@@ -72,7 +72,7 @@ export interface RenderErrorOptions {
 export function renderError(error: unknown, options: RenderErrorOptions = {}): string {
   const { message, hint } = errorInfo(error);
   const { subject } = options;
-  const named = subject === undefined || message.includes(subject) ? message : `${subject}: ${message}`;
+  const named = subject === undefined ? message : withSubject(subject, message);
   const why = causeThatAdds(error, message);
   const mark = (style: Parameters<typeof paint>[0], text: string): string =>
     options.color === true ? paint(style, text) : text;
@@ -83,6 +83,15 @@ export function renderError(error: unknown, options: RenderErrorOptions = {}): s
   ]
     .map((line) => `${line}\n`)
     .join('');
+}
+
+/** A message behind what it is about, of which nothing is said twice. */
+function withSubject(subject: string, message: string): string {
+  const [, host = '', rest = subject] = /^(?:docker:\/\/)?([^/.]+[.:][^/]+)\/(.*)$/s.exec(subject) ?? [];
+  const [, repository = subject, tag = ''] = /^(.*)[:@]([^/]+)$/s.exec(subject) ?? [];
+  if (message.includes(subject) || (tag !== '' && message.includes(`${repository} has no ${tag}`)))
+    return message;
+  return `${host !== '' && message.includes(host) ? rest : subject}: ${message}`;
 }
 
 /** Text that others had a hand in, as one line of bounded length. */
@@ -103,11 +112,19 @@ const LONGEST_WHY = 300;
 function causeThatAdds(error: unknown, reported: string): string | undefined {
   let cause = error instanceof Error ? error.cause : undefined;
   for (let depth = 0; cause !== undefined && depth < 8; depth += 1) {
-    const text = messageOf(cause).trim();
+    const text = withoutRepetition(messageOf(cause).trim(), reported);
     if (text !== '' && !reported.includes(text)) return text;
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   return undefined;
+}
+
+/** What a cause adds: without the subject that the message begins with, too; nothing where both tell of a host. */
+function withoutRepetition(cause: string, reported: string): string {
+  const [, subject = ''] = /^(\S+): /.exec(cause) ?? [];
+  const [, address = ''] = /^connect E[A-Z]+ (\S+)$/.exec(cause) ?? [];
+  if (address !== '' && reported.includes(address)) return '';
+  return subject !== '' && reported.startsWith(subject) ? cause.slice(subject.length + 2) : cause;
 }
 
 /** A failure, for people and programs. These are the keys of the JSON object on standard error. */

@@ -33,6 +33,17 @@ export function reportFailures(outcomes: readonly Outcome<unknown>[], context: C
   return first === undefined ? 0 : exitCodeOf(first.error);
 }
 
+/** What another try may mend comes last. */
+const WORST_FIRST: readonly ExitCode[] = [143, 130, 6, 7, 8, 4, 3, 2, 1, 5];
+
+/** The exit code of the worst failure. @param first that of the first one */
+export function worstOf(outcomes: readonly Outcome<unknown>[], first: ExitCode): ExitCode {
+  const codes = new Set(
+    outcomes.flatMap((outcome) => ('error' in outcome ? [exitCodeOf(outcome.error)] : [])),
+  );
+  return WORST_FIRST.find((code) => codes.has(code)) ?? first;
+}
+
 /** Nothing where the message names it; a password in it is not shown. */
 function shownSubject(subject: string, error: unknown): string | undefined {
   return messageOf(error).includes(subject) ? undefined : withoutCredentials(subject);

@@ -1,11 +1,12 @@
 import type { Digest } from '../../spec/index.js';
 import type { CopyEvent } from '../../transfer/copy/copy-report.js';
 import type { SyncedImage, SyncEvent } from '../../transfer/sync/sync-result.js';
-import { countOf, fitEnd, formatPart, formatRate, formatSize, printable } from '../format/text.js';
+import { countOf, fitEnd, printable } from '../format/text.js';
 import type { CommandContext } from '../output/command-context.js';
 import { canDraw, columnsOf } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';
 import { rateOf, type Samples, withSample } from './rate.js';
+import { formatPart, formatRate, formatSize } from '../../spec/index.js';
 
 /** Shows how copies go on, on standard error. */
 export interface EventDisplay<E> {

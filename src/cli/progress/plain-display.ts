@@ -1,9 +1,11 @@
-import { shortDigest } from '../../spec/index.js';
-import { countOf, formatPart, formatRate, formatSize, printable } from '../format/text.js';
+import { formatPart, formatRate, formatSize, shortDigest } from '../../spec/index.js';
+import { countOf, printable } from '../format/text.js';
 import type { Log } from '../output/log.js';
-import type { ProgressDisplay } from './pull-model.js';
+import type { ProgressDisplay, ProgressDisplayOptions } from './pull-model.js';
 import {
+  allTotals,
   emptyPullModel,
+  imagesDone,
   layerState,
   type LayerState,
   type ProgressEvent,
@@ -13,17 +15,17 @@ import {
   reducePull,
 } from './pull-model.js';
 
-/** Milliseconds of silence after which a pull that still downloads says how far it is. */
+/** Milliseconds of silence after which pulls that still run say how far they are. */
 const HEARTBEAT = 10_000;
 
 /** Plain lines, for logs and pipes. */
 export class PlainDisplay implements ProgressDisplay {
   readonly #log: Pick<Log, 'write'>;
   readonly #timer: NodeJS.Timeout;
-  readonly #bytes = new Map<string, number>();
+  #bytes = 0;
   #model: PullModel;
 
-  constructor(log: Pick<Log, 'write'>, options: { readonly unpack: boolean }) {
+  constructor(log: Pick<Log, 'write'>, options: ProgressDisplayOptions) {
     this.#log = log;
     this.#model = emptyPullModel(options);
     this.#timer = setInterval(() => this.#beat(), HEARTBEAT).unref();
@@ -43,13 +45,10 @@ export class PlainDisplay implements ProgressDisplay {
   }
 
   #beat(): void {
-    for (const pull of this.#model.pulls) {
-      const { bytes } = pullTotals(this.#model, pull);
-      const before = this.#bytes.get(pull.reference) ?? 0;
-      this.#bytes.set(pull.reference, bytes);
-      if (pull.phase !== 'pulling' || pull.layers.length === 0) continue;
-      this.#log.write(`${heartbeatLine(this.#model, pull, ((bytes - before) * 1000) / HEARTBEAT)}\n`);
-    }
+    const { bytes } = allTotals(this.#model);
+    const line = heartbeatLine(this.#model, ((bytes - this.#bytes) * 1000) / HEARTBEAT);
+    this.#bytes = bytes;
+    if (line !== undefined) this.#log.write(`${line}\n`);
   }
 }
 
@@ -60,14 +59,24 @@ export class PlainDisplay implements ProgressDisplay {
 export function plainLines(before: PullModel, after: PullModel, event: ProgressEvent): string[] {
   const pull = pullOf(after, event.reference);
   if (pull === undefined) return [];
-  return infoOf(before, after, pull, event).map((fact) => `${printable(event.reference)}: ${fact}`);
+  const isOver = event.type === 'done' || event.type === 'failed';
+  const over = after.pulls.filter(({ phase }) => phase === 'done' || phase === 'failed').length;
+  const count = isOver && after.images > 1 ? `[${over}/${after.images}] ` : '';
+  return infoOf(before, after, pull, event).map((fact) => `${count}${printable(event.reference)}: ${fact}`);
 }
 
-/** A sign of life for a long download: how far it is, and how fast it went since the last such line. */
-export function heartbeatLine(model: PullModel, pull: PullProgress, bytesPerSecond: number): string {
-  const { settled, layers, bytes, size } = pullTotals(model, pull);
+/**
+ * A sign of life for a long download, in one line for all images: how far it is, and how fast it went since
+ * the last such line. Nothing before an image is known, and when all are done.
+ */
+export function heartbeatLine(model: PullModel, bytesPerSecond: number): string | undefined {
+  const running = model.pulls.filter(({ phase }) => phase === 'pulling' || phase === 'resolving');
+  const { settled, layers, bytes, size } = allTotals(model);
+  const [only] = model.pulls;
+  if (running.length === 0 || layers === 0 || only === undefined) return undefined;
+  const about = model.images === 1 ? `${printable(only.reference)}:` : `${imagesDone(model)},`;
   const rate = formatRate(Math.max(0, bytesPerSecond));
-  return `${printable(pull.reference)}: ${formatPart(bytes, size)}, ${settled} of ${countOf(layers, 'layer')} done, ${rate}`;
+  return `${about} ${formatPart(bytes, size)}, ${settled} of ${countOf(layers, 'layer')} done, ${rate}`;
 }
 
 function pullOf(model: PullModel, reference: string): PullProgress | undefined {

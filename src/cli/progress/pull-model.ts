@@ -1,5 +1,6 @@
 import type { PullEvent } from '../../engine/pull/pull-report.js';
 import { chainIds, type Digest, formatPlatform } from '../../spec/index.js';
+import { countOf } from '../format/text.js';
 import { type Samples, withSample } from './rate.js';
 
 /** Shows what pulls tell, on standard error. */
@@ -12,6 +13,8 @@ export interface ProgressDisplay {
 export interface ProgressDisplayOptions {
   /** Whether layers are unpacked, or only downloaded. */
   readonly unpack: boolean;
+  /** How many images are pulled; more than have told something yet. Default: as many as have. */
+  readonly images?: number;
   /** Only the result is wanted, so that `auto` means none. */
   readonly quiet?: boolean;
 }
@@ -27,6 +30,8 @@ export type ProgressEvent = PullEvent | { readonly type: 'failed'; readonly refe
 export interface PullModel {
   /** Whether the pulls unpack: without it a layer is done when its blob is here. */
   readonly unpack: boolean;
+  /** How many pulls there are, those included that have not told anything yet. */
+  readonly images: number;
   readonly pulls: readonly PullProgress[];
 }
 
@@ -73,8 +78,8 @@ export type LayerState =
   | 'done'
   | 'present';
 
-export function emptyPullModel(options: { readonly unpack: boolean }): PullModel {
-  return { unpack: options.unpack, pulls: [] };
+export function emptyPullModel({ unpack, images = 1 }: ProgressDisplayOptions): PullModel {
+  return { unpack, images, pulls: [] };
 }
 
 /** The model after an event; the model before it is left as it was. */
@@ -82,7 +87,10 @@ export function reducePull(model: PullModel, event: ProgressEvent): PullModel {
   const at = model.pulls.findIndex((pull) => pull.reference === event.reference);
   const before = model.pulls[at] ?? newPull(event.reference);
   const after = nextPull(before, event);
-  if (at < 0) return { ...model, pulls: [...model.pulls, after] };
+  if (at < 0) {
+    const pulls = [...model.pulls, after];
+    return { ...model, images: Math.max(model.images, pulls.length), pulls };
+  }
   return after === before ? model : { ...model, pulls: model.pulls.with(at, after) };
 }
 
@@ -192,26 +200,60 @@ export interface PullTotals {
 
 /** Counts over one pull: the chosen image's layers, and with all platforms the other layers too. */
 export function pullTotals(model: PullModel, pull: PullProgress): PullTotals {
-  const states = pull.layers.map((layer) => layerState(model, pull, layer));
-  const own = new Set(pull.layers.map((layer) => layer.digest));
-  const others = [...pull.blobs].filter(([digest, blob]) => blob.role === 'layer' && !own.has(digest));
-  return {
-    layers: states.length + others.length,
-    settled: states.filter(isSettled).length + others.filter(([, blob]) => isHere(blob)).length,
-    present:
-      states.filter((state) => state === 'present').length +
-      others.filter(([, blob]) => blob.state === 'present').length,
-    bytes:
-      pull.layers.reduce((sum, layer) => sum + downloadedBytes(pull, layer), 0) +
-      others.reduce((sum, [, blob]) => sum + blob.bytes, 0),
-    size:
-      pull.layers.reduce((sum, layer) => sum + layer.size, 0) +
-      others.reduce((sum, [, blob]) => sum + blob.size, 0),
-  };
+  return totalsOf(layersOfPull(model, pull));
 }
 
-function isHere(blob: BlobProgress): boolean {
-  return blob.state === 'done' || blob.state === 'present';
+/** Counts over several pulls: what several of them need is brought once, and counts once. */
+export function allTotals(model: PullModel): PullTotals {
+  const layers = new Map<Digest, CountedLayer>();
+  for (const layer of model.pulls.flatMap((pull) => layersOfPull(model, pull))) {
+    const known = layers.get(layer.digest);
+    const bytes = Math.max(layer.bytes, known?.bytes ?? 0);
+    layers.set(layer.digest, { ...layer, bytes, settled: layer.settled && known?.settled !== false });
+  }
+  return totalsOf([...layers.values()]);
+}
+
+/** `2 of 20 images`, `2 of 20 images, 1 failed` */
+export function imagesDone({ images, pulls }: PullModel): string {
+  const failed = pulls.filter(({ phase }) => phase === 'failed').length;
+  const done = pulls.filter(({ phase }) => phase === 'done').length;
+  return `${done} of ${countOf(images, 'image')}${failed === 0 ? '' : `, ${failed} failed`}`;
+}
+
+interface CountedLayer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly bytes: number;
+  readonly settled: boolean;
+  readonly present: boolean;
+}
+
+function layersOfPull(model: PullModel, pull: PullProgress): CountedLayer[] {
+  const own = new Set(pull.layers.map((layer) => layer.digest));
+  const others = [...pull.blobs].filter(([digest, blob]) => blob.role === 'layer' && !own.has(digest));
+  return [
+    ...pull.layers.map((layer) => {
+      const state = layerState(model, pull, layer);
+      const { digest, size } = layer;
+      const bytes = downloadedBytes(pull, layer);
+      return { digest, size, bytes, settled: isSettled(state), present: state === 'present' };
+    }),
+    ...others.map(([digest, { size, bytes, state }]) => {
+      const present = state === 'present';
+      return { digest, size, bytes, settled: present || state === 'done', present };
+    }),
+  ];
+}
+
+function totalsOf(layers: readonly CountedLayer[]): PullTotals {
+  return {
+    layers: layers.length,
+    settled: layers.filter(({ settled }) => settled).length,
+    present: layers.filter(({ present }) => present).length,
+    bytes: layers.reduce((sum, { bytes }) => sum + bytes, 0),
+    size: layers.reduce((sum, { size }) => sum + size, 0),
+  };
 }
 
 /**

@@ -1,12 +1,9 @@
-import { shortDigest } from '../../spec/index.js';
+import { formatPart, formatRate, formatSize, shortDigest } from '../../spec/index.js';
 import {
   ASCII_BAR,
   countOf,
   fitEnd,
   fitStart,
-  formatPart,
-  formatRate,
-  formatSize,
   paint,
   printable,
   renderBar,
@@ -16,8 +13,10 @@ import type { CommandContext } from '../output/command-context.js';
 import { columnsOf, rowsOf, showsUnicode, wantsColor } from '../output/terminal.js';
 import { LiveLines } from './live-lines.js';
 import {
+  allTotals,
   downloadedBytes,
   emptyPullModel,
+  imagesDone,
   isSettled,
   type LayerProgress,
   layerState,
@@ -51,18 +50,20 @@ interface Row {
 }
 
 /**
- * The pulls as lines: for each image one that sums up and one per layer. No line reaches the last column, so
- * that none wraps, and there are fewer lines than the terminal has; what does not fit is counted in a last
- * line.
+ * The pulls as lines: for each image one that sums up and one per layer, and one for all images where there
+ * are several. No line reaches the last column, so that none wraps, and there are fewer lines than the
+ * terminal has; what does not fit is counted in a line.
  */
 export function renderPulls(model: PullModel, options: RenderOptions): string[] {
   const rows = model.pulls.flatMap((pull) => [
     headRow(model, pull, options),
     ...layerRows(model, pull, options),
   ]);
+  const overall = model.images < 2 ? [] : [overallLine(model, options)];
   // The line below the last one is where the cursor stands.
-  const room = Math.max(1, options.height - 1);
-  if (rows.length <= room) return rows.map((row) => row.text);
+  const room = options.height - 1 - overall.length;
+  if (rows.length <= room) return [...rows.map((row) => row.text), ...overall];
+  if (room < 1) return overall.length > 0 ? overall : rows.slice(0, 1).map((row) => row.text);
   const kept = new Set(
     [...rows.entries()]
       .sort(([a, left], [b, right]) => left.rank - right.rank || a - b)
@@ -70,7 +71,23 @@ export function renderPulls(model: PullModel, options: RenderOptions): string[] 
       .map(([at]) => at),
   );
   const hidden = rows.filter((_, at) => !kept.has(at));
-  return [...rows.filter((_, at) => kept.has(at)).map((row) => row.text), foldLine(hidden, options)];
+  const shown = rows.filter((_, at) => kept.has(at)).map((row) => row.text);
+  return [...shown, foldLine(hidden, options), ...overall];
+}
+
+/** `2 of 20 images  5/41 layers  53.9/800 MB  22.5 MB/s`; what does not fit is left out. */
+function overallLine(model: PullModel, { now, width }: RenderOptions): string {
+  const totals = allTotals(model);
+  const rate = sumOfRates(model.pulls, now);
+  const fields = [
+    imagesDone(model),
+    ...(totals.layers === 0
+      ? []
+      : [`${totals.settled}/${countOf(totals.layers, 'layer')}`, formatPart(totals.bytes, totals.size)]),
+    ...(rate === undefined ? [] : [formatRate(rate)]),
+  ];
+  while (fields.length > 1 && fields.join('  ').length >= width) fields.pop();
+  return fitEnd(fields.join('  '), width - 1);
 }
 
 /** Columns within which most names can be told apart. */
@@ -105,7 +122,7 @@ function headFields(model: PullModel, pull: PullProgress, { now }: RenderOptions
       ];
     case 'pulling': {
       if (totals.layers === 0) return ['reading the manifest', ...platform];
-      const rate = pullRate(pull, now);
+      const rate = sumOfRates([pull], now);
       return [
         `${totals.settled}/${countOf(totals.layers, 'layer')}`,
         formatPart(totals.bytes, totals.size),
@@ -117,8 +134,9 @@ function headFields(model: PullModel, pull: PullProgress, { now }: RenderOptions
 }
 
 /** The rate of all blobs that are under way together. */
-function pullRate(pull: PullProgress, now: number): number | undefined {
-  const rates = [...pull.blobs.values()].flatMap((blob) =>
+function sumOfRates(pulls: readonly PullProgress[], now: number): number | undefined {
+  const blobs = pulls.flatMap((pull) => (pull.phase === 'pulling' ? [...pull.blobs.values()] : []));
+  const rates = blobs.flatMap((blob) =>
     blob.state === 'downloading' ? [rateOf(blob.samples, now)].filter((rate) => rate !== undefined) : [],
   );
   return rates.length === 0 ? undefined : rates.reduce((sum, rate) => sum + rate, 0);

@@ -1,5 +1,5 @@
-import { shortDigest } from '../../spec/index.js';
-import { countOf, formatRate, formatSize, printable } from '../format/text.js';
+import { formatRate, formatSize, shortDigest } from '../../spec/index.js';
+import { countOf, printable } from '../format/text.js';
 import { element, fitTextStart, formatSpan, textAt, textWidth, type TimeAxis, tooltip } from './svg.js';
 import {
   type LayerStep,

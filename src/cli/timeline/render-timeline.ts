@@ -1,4 +1,4 @@
-import { formatRate, formatSize, printable } from '../format/text.js';
+import { printable } from '../format/text.js';
 import { renderRow, type RowPlace, type TimelineRow, timelineRows } from './render-row.js';
 import {
   element,
@@ -13,6 +13,7 @@ import {
 } from './svg.js';
 import { timelineHeadline } from './timeline-headline.js';
 import type { LayerStepKind, Throughput, Timeline } from './timeline.js';
+import { formatRate, formatSize } from '../../spec/index.js';
 
 const WIDTH = 960;
 const MARGIN = 20;

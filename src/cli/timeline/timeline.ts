@@ -233,7 +233,7 @@ function begunAt({ steps, presentAt }: Pick<TimedLayer, 'steps' | 'presentAt'>):
 /** The words for each step in a sentence, given the name of the layer. */
 const STEPS: Readonly<Record<PullStepKind, (layer: string, waitedFor: WaitedFor | undefined) => string>> = {
   resolve: () => 'asking what the name stands for',
-  check: () => 'checking what is here and allowed',
+  check: () => 'checking the store and the policy',
   manifests: () => 'fetching manifests and config',
   wait: (layer, waitedFor = 'download') => WAITS[waitedFor] + layer,
   elsewhere: (layer) => `waiting for another pull to bring ${layer}`,

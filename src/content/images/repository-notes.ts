@@ -68,6 +68,18 @@ export async function forgetDeleted(
   await database.run(`DELETE ${noted}`, parameters);
 }
 
+/** The repositories that a blob was pushed to, and not deleted from since. */
+export async function repositoriesWith(
+  database: MetadataDatabase,
+  digest: Digest,
+): Promise<readonly string[]> {
+  const rows = await database.all(
+    `SELECT repository FROM blob_repositories WHERE digest = ? AND state = 'pushed' ORDER BY repository`,
+    [digest],
+  );
+  return rows.map((row) => textOf(row, 'repository'));
+}
+
 /** Notes what a repository has to do with a blob. False where the blob is not below this root. */
 export async function noteRepository(
   database: MetadataDatabase,

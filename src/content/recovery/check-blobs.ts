@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
 import type { MetadataDatabase } from '../../metadata/index.js';
-import { createDigester, type Digest } from '../../spec/index.js';
+import { createDigester, type Digest, exactSize } from '../../spec/index.js';
 import { openBlobFile } from '../store/blob-stream.js';
 import { blobFiles, blobPath, unlessMissing } from '../store/layout-files.js';
 import { type SizedBlob, sizedBlobOf } from '../store/blob-records.js';
@@ -90,7 +90,11 @@ async function checkBlob(
     if (file === undefined) return 'absent';
     if (!file.isFile()) return { digest, kind: 'blob-unreadable', detail: 'it is not a file' };
     if (file.size !== size) {
-      return { digest, kind: 'blob-size', detail: `it has ${file.size} bytes, and should have ${size}` };
+      return {
+        digest,
+        kind: 'blob-size',
+        detail: `it has ${exactSize(file.size)}, and should have ${exactSize(size)}`,
+      };
     }
     if (o.quick) return undefined;
     const actual = await digestOfFile(path, { digest, size }, o);

@@ -145,7 +145,7 @@ function refuseOpen(file: string): void {
   const [first] = holders;
   if (first === undefined) return;
   throw new LandfallError('IN_USE', `process ${first} has the database of this store open`, {
-    hint: `Stop process ${first} first; it would go on with the old database.`,
+    hint: `Stop process ${first} first; it would still use the old database.`,
     details: { path: file },
   });
 }

@@ -7,6 +7,7 @@ import {
   type DamagedDatabase,
   type MetadataDatabase,
   type Row,
+  textOf,
 } from '../../metadata/index.js';
 import {
   type Descriptor,
@@ -67,8 +68,9 @@ export async function rebuildImages(
     else images.push(image);
   }
   await record(database, images);
+  const pins = await takePins(database, old);
   if (index.fault !== undefined) await keepIndex(root);
-  return { images, lost, complete: known?.complete ?? false, indexFault: index.fault };
+  return { images, lost, complete: known?.complete === true && pins.complete, indexFault: index.fault };
 }
 
 async function readIndex(
@@ -133,6 +135,23 @@ async function firstWhole(
     if (row !== undefined) return image;
   }
   return undefined;
+}
+
+/** Takes over what daemons pin; they would say it again when they start, which may be after the next gc. */
+async function takePins(
+  database: MetadataDatabase,
+  old: DamagedDatabase | undefined,
+): Promise<{ readonly complete: boolean }> {
+  if (old === undefined || !(await old.has('daemon_pins'))) return { complete: true };
+  const pins = await old.read('daemon_pins', 'daemon, pattern', (row) => [
+    textOf(row, 'daemon'),
+    textOf(row, 'pattern'),
+  ]);
+  await database.transaction(async (transaction) => {
+    for (const pin of pins.values)
+      await transaction.run('INSERT INTO daemon_pins (daemon, pattern) VALUES (?, ?)', pin);
+  });
+  return pins;
 }
 
 async function record(database: MetadataDatabase, images: readonly ImageRecord[]): Promise<void> {

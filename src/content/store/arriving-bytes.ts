@@ -1,5 +1,5 @@
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
-import { createDigester, type Descriptor, type Digester } from '../../spec/index.js';
+import { createDigester, type Descriptor, type Digester, exactSize } from '../../spec/index.js';
 import { type Telling, tellingCaller } from '../../concurrency/index.js';
 import { SharedOffset } from '../../system/index.js';
 import type { ByteSpan, IngestProgress } from './content-store.js';
@@ -195,8 +195,8 @@ export class ArrivingBytes {
     const { digest, size } = this.#descriptor;
     const message =
       comparison === 'more'
-        ? `the content of ${digest} has more than the ${size} bytes that were announced`
-        : `the content of ${digest} has only ${actual} of the ${size} bytes that were announced`;
+        ? `the content of ${digest} has more than the ${exactSize(size)} that were announced`
+        : `the content of ${digest} has only ${exactSize(actual)} of the ${exactSize(size)} that were announced`;
     return new ContentError('SIZE_MISMATCH', message, {
       details: { digest, expected: size, actual },
       hint: 'The source sent something else than its manifest says; try again, or another source.',

@@ -6,6 +6,7 @@ import { ContentError } from '../../errors.js';
 import type { Descriptor, Digest } from '../../spec/index.js';
 import type { ByteRange } from './content-store.js';
 import { fileError, unlessMissing } from './layout-files.js';
+import { exactSize } from '../../spec/index.js';
 
 /** Large enough that a blob is read with few calls, small enough that hundreds of readers cost little. */
 export const BLOB_CHUNK_BYTES: number = 256 * 1024;
@@ -75,7 +76,7 @@ export function checkSize({ digest, size }: Descriptor, actual: number): void {
   if (size === actual) return;
   throw new ContentError(
     'SIZE_MISMATCH',
-    `the blob ${digest} has ${actual} bytes, not ${size} as announced`,
+    `the blob ${digest} has ${exactSize(actual)}, not ${exactSize(size)} as announced`,
     {
       details: { digest, expected: size, actual },
       hint: 'Either the manifest is wrong, or the blob is damaged: pull the image again.',

@@ -32,12 +32,6 @@ export interface NodeImage {
   readonly pinned: boolean;
 }
 
-export interface NodeImagesOptions {
-  readonly store: Store;
-  /** Whether an image of a canonical name is to be kept, besides those that the store has pinned. */
-  readonly isPinned: (name: string) => boolean;
-}
-
 /**
  * The reference by which a node knows an image: as in containerd's CRI, a digest makes the tag irrelevant.
  *
@@ -57,17 +51,17 @@ interface ImageInfo {
 
 /** All images of a store, kept in memory for as long as nothing is written to its database. */
 export class NodeImages {
-  readonly #options: NodeImagesOptions;
+  readonly #store: Store;
   readonly #info = new Map<string, ImageInfo>();
   #known: { readonly state: string; readonly images: Promise<readonly NodeImage[]> } | undefined;
 
-  constructor(options: NodeImagesOptions) {
-    this.#options = options;
+  constructor(store: Store) {
+    this.#store = store;
   }
 
   /** In order of their IDs. Artifacts, which have no config of an image, are none. */
   async list(): Promise<readonly NodeImage[]> {
-    const state = await this.#options.store.database.state();
+    const state = await this.#store.database.state();
     if (this.#known?.state !== state) this.#known = { state, images: this.#read() };
     const { images } = this.#known;
     return await images.catch((error: unknown) => {
@@ -89,7 +83,7 @@ export class NodeImages {
   }
 
   async #read(): Promise<readonly NodeImage[]> {
-    const summaries = await listImages(this.#options.store);
+    const summaries = await listImages(this.#store);
     const byId = new Map<Digest, { info: ImageInfo; summaries: ImageSummary[] }>();
     const used = new Set<string>();
     for (const summary of summaries) {
@@ -111,7 +105,7 @@ export class NodeImages {
 
   /** Undefined for an artifact, and for an image that is too damaged to read. */
   async #infoOf({ name }: ImageSummary): Promise<ImageInfo | undefined> {
-    const { catalog, content } = this.#options.store;
+    const { catalog, content } = this.#store;
     try {
       const record = await catalog.get(name);
       if (record === undefined) return undefined;
@@ -137,7 +131,7 @@ export class NodeImages {
       // Names of one target are one image there, and two targets of one image share its layers.
       size: Math.max(...summaries.map(({ size, snapshotSize }) => size + snapshotSize)),
       user,
-      pinned: summaries.some(({ pinned, name }) => pinned || this.#options.isPinned(name)),
+      pinned: summaries.some(({ pinned }) => pinned),
     };
   }
 }

@@ -72,7 +72,7 @@ export class DaemonMetrics extends ProgramMetrics {
     for (const by of ['image', 'snapshot', 'collection'] as const) this.freed(by, 0);
     const stored = new Gauge({
       name: 'landfall_store_bytes',
-      help: 'What the store takes, by what it is: blobs, snapshots.',
+      help: 'The space of the store, by kind: blobs, snapshots.',
       labelNames: ['kind'],
       registers: [this.registry],
       collect: async () => {

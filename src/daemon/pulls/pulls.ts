@@ -213,7 +213,11 @@ export class Pulls extends EventEmitter<PullsEvents> {
       return result;
     } catch (error) {
       // Of an abort its reason is what happened.
-      const cause = controller.signal.aborted ? (controller.signal.reason as Error) : (error as Error);
+      const cause = controller.signal.aborted
+        ? (controller.signal.reason as Error)
+        : asked.credentials === undefined
+          ? withLoginHint(error as Error, reference.registry)
+          : (error as Error);
       end({ error: cause });
       throw cause;
     }
@@ -252,6 +256,21 @@ export class Pulls extends EventEmitter<PullsEvents> {
   }
 }
 
+/** Where the daemon looks for credentials of its own. */
+export const DAEMON_AUTH_FILE = '/etc/landfall/auth.json';
+
+/** The login of a user is not the daemon's. */
+function withLoginHint(error: Error, registry: string): Error {
+  if (!(error instanceof RegistryError) || error.code !== 'UNAUTHORIZED') return error;
+  const { code, message, details, retryable } = error;
+  return new RegistryError(code, message, {
+    cause: error,
+    details,
+    retryable,
+    hint: `Log in for the daemon with \`landfall login --authfile ${DAEMON_AUTH_FILE} ${registry}\`, or give the pod a pull secret; \`landfall login\` alone is for your own pulls.`,
+  });
+}
+
 /** That a pull is given up which makes no progress. @param ms for how long */
 function stalled(reference: string, ms: number): RegistryError {
   return new RegistryError(
@@ -259,7 +278,7 @@ function stalled(reference: string, ms: number): RegistryError {
     `${reference}: the pull made no progress for ${Math.round(ms / 1000)} seconds`,
     {
       retryable: true,
-      hint: 'Check the network and the registry; what has arrived is kept, and the next pull goes on from there.',
+      hint: 'Check the network and the registry; partial downloads are kept, and the next pull resumes them.',
     },
   );
 }
@@ -268,7 +287,7 @@ function stalled(reference: string, ms: number): RegistryError {
 function stopping(): LandfallError {
   return new LandfallError('UNAVAILABLE', 'the daemon is stopping', {
     retryable: true,
-    hint: 'Try again when it has been started; what has arrived is kept.',
+    hint: 'Try again when it has been started; partial downloads are kept.',
   });
 }
 

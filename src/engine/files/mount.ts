@@ -2,8 +2,9 @@ import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Lease } from '../../content/index.js';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
-import { formatPlatform, isRunnablePlatform, type Platform } from '../../spec/index.js';
+import { formatPlatform, isRunnablePlatform, parseReference, type Platform } from '../../spec/index.js';
 import { isMountPoint, mountFromSpec, unmount } from '../../system/index.js';
+import type { PolicyFile } from '../../trust/index.js';
 import type { Mount } from '../../unpack/index.js';
 import { requireUnpackable, loadImage } from '../images/image.js';
 import { resolveImage, touchImage } from '../images/names.js';
@@ -13,6 +14,8 @@ import type { Store } from '../store.js';
 export interface ImageMountsOptions extends Abortable {
   /** Default: this machine's, else the only one that is here. */
   readonly platform?: Platform | undefined;
+  /** What says which signatures the image needs. Default: none. */
+  readonly policy?: PolicyFile | undefined;
 }
 
 /** How an image is mounted. */
@@ -76,6 +79,7 @@ const EMPTY: Mount = { type: 'tmpfs', source: 'tmpfs', options: ['ro', 'mode=755
  * - {@link UnpackError} SNAPSHOT_NOT_FOUND (pulled without unpacking), IN_USE (something is mounted there
  *   from this store), INVALID_CONFIG (no such directory), FILESYSTEM, UNSUPPORTED (this machine cannot mount,
  *   or the user may not)
+ * - {@link TrustError} where `policy` asks for signatures that the image lacks
  * - {@link LandfallError} ABORTED, before it is mounted
  */
 export async function mountImage(
@@ -87,7 +91,7 @@ export async function mountImage(
   throwIfAborted(options.signal);
   const target = await existingDirectory(directory);
   await using lease = await store.leases.create();
-  const top = await topSnapshot(store, name, { platform: options.platform, lease });
+  const top = await topSnapshot(store, name, { ...options, lease });
   const key = keyOf(target);
   if ((await store.snapshotter.stat(key)) !== undefined) {
     throw new UnpackError('IN_USE', `an image of this store is mounted at ${target} already`, {
@@ -151,10 +155,27 @@ export async function unmountImage(
 async function topSnapshot(
   store: Store,
   name: string,
-  o: { readonly platform?: Platform | undefined; readonly lease: Lease },
+  o: ImageMountsOptions & { readonly lease: Lease },
 ): Promise<string | undefined> {
   const { name: canonical, target } = await resolveImage(store, name);
   const image = await loadImage(store.content, target, o.platform);
+  if (o.policy !== undefined) {
+    const [{ admitUse }, { registryImage }] = await Promise.all([
+      import('../trust/admit-image.js'),
+      import('../../trust/index.js'),
+    ]);
+    const { policy, signal } = o;
+    const { content } = store;
+    const governed = {
+      policy,
+      image: registryImage(parseReference(canonical)),
+      target,
+      content,
+      store,
+      signal,
+    };
+    await admitUse({ ...governed, manifest: image.manifestDescriptor });
+  }
   // An image of an additional store is held by no name of this one.
   await o.lease.addSnapshot(...image.layers.map(({ chainId }) => chainId));
   let top: string | undefined;

@@ -135,7 +135,7 @@ function notHere({ target, wanted, here }: Parameters<typeof listedFor>[1], caus
       hint:
         others[0] === undefined
           ? `Pull it with --platform ${text}.`
-          : `Choose what is here, --platform ${others[0]}, or pull it with --platform ${text}.`,
+          : `Choose one that is here, --platform ${others[0]}, or pull it with --platform ${text}.`,
       details: { digest: target.digest },
     },
   );

@@ -53,12 +53,18 @@ export async function listImages(store: Store, { signal }: Abortable = {}): Prom
   await recordMissingManifests(store, { signal });
   await store.snapshotter.measure({ signal });
   const stores = [{ root: undefined, database: store.database }, ...store.additional];
-  const [images, ...surveys] = await Promise.all([
+  const [images, pinnedBy, ...surveys] = await Promise.all([
     store.catalog.list(),
+    store.daemonPins.of(),
     ...stores.map(async ({ root, database }) => [root, await surveyTargets(database)] as const),
   ]);
   const info = new Map<string | undefined, ReadonlyMap<Digest, TargetInfo>>(surveys);
-  return images.map((image) => summaryOf(image, info.get(image.additionalRoot)?.get(image.target.digest)));
+  return images.map((image) =>
+    summaryOf(
+      { ...image, pinned: image.pinned || pinnedBy(image.name).length > 0 },
+      info.get(image.additionalRoot)?.get(image.target.digest),
+    ),
+  );
 }
 
 function summaryOf(image: CatalogImage, info: TargetInfo | undefined): ImageSummary {

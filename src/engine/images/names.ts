@@ -115,8 +115,9 @@ async function* manifestsPresent(
 }
 
 /**
- * Keeps an image from being collected for not being used, or no longer does. A pinned image goes only when
- * it is removed by its name.
+ * Keeps an image from being collected for not being used, or no longer does: then the pins that daemons set
+ * for its name go too, until a daemon that runs with them sets them again. A pinned image goes only when it
+ * is removed by its name.
  *
  * @param name as a person would write it: a reference, a digest, an image ID
  * @throws
@@ -133,7 +134,11 @@ export async function pinImage(
   throwIfAborted(signal);
   const image = await resolveOwnImage(store, name);
   const record = await store.images.pin(image.name, pinned);
-  if (record !== undefined) return record;
+  if (!pinned) await store.daemonPins.remove(image.name);
+  if (record !== undefined) {
+    const pinnedBy = await store.daemonPins.of();
+    return { ...record, pinned: record.pinned || pinnedBy(record.name).length > 0 };
+  }
   throw new ContentError('BLOB_NOT_FOUND', `the image ${image.name} was removed meanwhile`);
 }
 

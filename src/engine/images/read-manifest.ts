@@ -17,7 +17,9 @@ import {
   createDigester,
   type Descriptor,
   type Digest,
+  exactSize,
   formatPlatform,
+  formatSize,
   type ImageConfig,
   type ImageIndex,
   type ImageManifest,
@@ -100,7 +102,7 @@ export function refuseLarger(descriptor: Descriptor, maxBytes: number): void {
   if (descriptor.size <= maxBytes) return;
   throw new SpecError(
     'LIMIT_EXCEEDED',
-    `${descriptor.mediaType} ${descriptor.digest} has ${descriptor.size} bytes; the limit is ${maxBytes}`,
+    `${descriptor.mediaType} ${descriptor.digest} has ${exactSize(descriptor.size)}; the limit is ${formatSize(maxBytes)}`,
     { details: { digest: descriptor.digest, size: descriptor.size, limit: maxBytes } },
   );
 }

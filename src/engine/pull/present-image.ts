@@ -148,7 +148,7 @@ function fetchedOf(image: FetchedImage, unpack: boolean): Fetched {
   const layers = unpack ? image.layers : [];
   return {
     image,
-    unpacked: layers.map(({ chainId, diffId }) => ({ chainId, diffId, reused: true, durationMs: 0 })),
+    unpacked: layers.map(({ chainId, diffId }) => ({ chainId, diffId, reused: true, workMs: 0 })),
     present: new Set(image.manifest.layers.map(({ digest }) => digest)),
     bytesDownloaded: 0,
   };

@@ -243,14 +243,11 @@ export interface PullResult {
   readonly bytesDownloaded: number;
   /** Bytes of blobs that were dropped because their layers are unpacked. */
   readonly bytesDiscarded: number;
-  /**
-   * Milliseconds: until the target was known, until its last blob was here, and from the first layer to the
-   * last snapshot.
-   */
+  /** Until the target was known, in milliseconds. */
   readonly resolveMs: number;
   /** From when the target was known until its last blob was here, in milliseconds. */
   readonly fetchMs: number;
-  /** From the first layer to the last snapshot, in milliseconds. */
+  /** Of unpacking layers, in milliseconds, without those in which it waited for bytes or for other images. */
   readonly unpackMs: number;
 }
 

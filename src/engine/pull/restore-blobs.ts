@@ -73,7 +73,7 @@ export async function restoreBlobs(
 }
 
 function sourceUnknown(digest: Digest): ContentError {
-  return new ContentError('BLOB_NOT_FOUND', `${notHere(digest)}: nobody knows where it came from`, {
+  return new ContentError('BLOB_NOT_FOUND', `${notHere(digest)}: its source is not known`, {
     details: { digest },
     hint: 'Pull the image again with --no-unpack.',
   });

@@ -1,5 +1,5 @@
 import { buffer } from 'node:stream/consumers';
-import type { Lease, Verification } from '../../content/index.js';
+import type { BlobProvider, Lease, Verification } from '../../content/index.js';
 import { type Abortable, isLandfallError, isWrongContent, TrustError } from '../../errors.js';
 import type { RegistryClient } from '../../registry/index.js';
 import {
@@ -15,6 +15,7 @@ import {
 } from '../../spec/index.js';
 import {
   type MetRequirement,
+  type PolicyFile,
   type PolicyImage,
   registryImage,
   type SignatureManifest,
@@ -31,7 +32,7 @@ import {
   readVerified,
 } from '../images/read-manifest.js';
 import type { Store } from '../store.js';
-import { type ManifestPath, type ManifestPaths, pathsToAll } from './manifest-paths.js';
+import { type ManifestPath, type ManifestPaths, pathsToAll, pathTo } from './manifest-paths.js';
 import { KeptSignatures, registrySignatures } from './signature-sources.js';
 
 export interface AdmitImageOptions extends Abortable {
@@ -47,6 +48,8 @@ export interface AdmitImageOptions extends Abortable {
   readonly sources: readonly SignatureSource[];
   /** What remembers what was verified, and keeps signatures; without one, nothing does. */
   readonly store?: Store | undefined;
+  /** `registry/repository` of the image in the store. Default: as it is called. */
+  readonly repository?: string | undefined;
 }
 
 /** That an image may be used, and why. */
@@ -72,7 +75,8 @@ export async function admitImage(options: AdmitImageOptions): Promise<Admission>
   const read = onceEach(options.read);
   const paths = await options.paths(target, read);
   const remembered = store === undefined ? [] : await remember(store, image, paths);
-  const all = store === undefined ? sources : [new KeptSignatures(store), ...sources];
+  const repository = options.repository ?? (image.reference && repositoryName(image.reference));
+  const all = store === undefined ? sources : [new KeptSignatures(store, repository), ...sources];
   const descriptors = new Map(paths.flat().map((descriptor) => [descriptor.digest, descriptor]));
   const { met, sets } = await verifyImage({
     ruling,
@@ -254,6 +258,8 @@ export interface AdmitKnownOptions extends Abortable {
   readonly image: PolicyImage;
   /** What leads to the manifest that is to be used: indexes first, the manifest last. */
   readonly path: readonly Digest[];
+  /** As that of {@link AdmitImageOptions}. */
+  readonly repository?: string | undefined;
 }
 
 /**
@@ -264,7 +270,7 @@ export interface AdmitKnownOptions extends Abortable {
  * Errors: as `verifyImage`
  */
 export async function admitKnown(store: Store, options: AdmitKnownOptions): Promise<Admission> {
-  const { ruling, image, path, signal } = options;
+  const { ruling, image, path, repository, signal } = options;
   const descriptors = await Promise.all(path.map((digest) => described(store, digest)));
   const manifest = descriptors.at(-1);
   if (manifest === undefined) throw new TypeError(`nothing leads to ${image.name}`);
@@ -276,6 +282,7 @@ export async function admitKnown(store: Store, options: AdmitKnownOptions): Prom
     read: (descriptor) => readVerified(store.content, descriptor, LIMITS.manifestBytes),
     sources: [],
     store,
+    repository,
     signal,
   });
   await recordAdmission(store, admission, { signal });
@@ -286,6 +293,45 @@ export async function admitKnown(store: Store, options: AdmitKnownOptions): Prom
 async function described({ content, manifests }: Store, digest: Digest): Promise<Descriptor> {
   const [info, details] = await Promise.all([content.info(digest), manifests.get(digest)]);
   return { mediaType: details?.mediaType ?? MEDIA_TYPES.ociManifest, digest, size: info?.size ?? 0 };
+}
+
+/** An image that is here and is to be used: mounted, say, or unpacked. */
+export interface UsedImage extends Abortable {
+  readonly policy: PolicyFile | undefined;
+  readonly image: PolicyImage;
+  readonly target: Descriptor;
+  /** Which manifest of it is to be used. */
+  readonly manifest: Descriptor;
+  readonly content: Pick<BlobProvider, 'info' | 'open'>;
+  /** Where signatures are looked for, besides those that the store keeps. */
+  readonly sources?: readonly SignatureSource[] | undefined;
+  /** That the image is in. */
+  readonly store?: Store | undefined;
+}
+
+/**
+ * Says that an image may be used where it is; nothing is asked of a registry.
+ *
+ * Errors: those of `PolicyFile.rulingFor`; as `verifyImage`
+ */
+export async function admitUse(used: UsedImage): Promise<void> {
+  const { policy, image, target, manifest, content, sources = [], store, signal } = used;
+  const ruling = await policy?.rulingFor(image);
+  if (ruling === undefined) return;
+  const read: ReadManifestBytes = (descriptor) => readVerified(content, descriptor, LIMITS.manifestBytes);
+  const paths = pathTo(manifest);
+  try {
+    const admission = await admitImage({ ruling, image, target, paths, read, sources, store, signal });
+    if (store !== undefined) await recordAdmission(store, admission, { signal });
+  } catch (error) {
+    if (store === undefined || !(error instanceof TrustError) || error.code !== 'SIGNATURE_MISSING')
+      throw error;
+    throw new TrustError(error.code, error.message, {
+      cause: error,
+      details: error.details,
+      hint: 'Pull the image again under this policy, so that its signatures are looked for at its registry.',
+    });
+  }
 }
 
 export interface AdmitManifestOptions extends Abortable {

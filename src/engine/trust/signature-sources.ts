@@ -42,9 +42,12 @@ interface KeptManifest {
 export class KeptSignatures implements SignatureSource {
   readonly location: string;
   readonly #store: SignatureKeeper;
+  readonly #repository: string | undefined;
 
-  constructor(store: SignatureKeeper) {
+  /** @param repository of the image: a tag of signatures is looked for there first */
+  constructor(store: SignatureKeeper, repository?: string) {
     this.#store = store;
+    this.#repository = repository;
     this.location = store.root;
   }
 
@@ -104,7 +107,10 @@ export class KeptSignatures implements SignatureSource {
   /** An image of that tag, in whatever repository: what was copied with the tags that its source gave it. */
   async #named(tag: string): Promise<Descriptor | undefined> {
     const images = await this.#store.catalog.list();
-    return images.find(({ name }) => parseReference(name).tag === tag)?.target;
+    const named =
+      images.find(({ name }) => name === `${this.#repository}:${tag}`) ??
+      images.find(({ name }) => parseReference(name).tag === tag);
+    return named?.target;
   }
 }
 

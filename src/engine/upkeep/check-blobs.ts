@@ -264,7 +264,7 @@ export async function fetchAnew(
   const { store, registry, lease, signal } = run;
   if (registry === undefined) return 'there is no registry to fetch it from';
   const sources = await sourcesOf(run, descriptor.digest, images);
-  if (sources.length === 0) return 'nobody knows where it came from';
+  if (sources.length === 0) return 'its source is not known';
   const reasons: string[] = [];
   for (const source of sources) {
     try {

@@ -44,7 +44,7 @@ class SnapshotsStep {
     if (chain === undefined || !snapshot.isOwn) {
       // What is still written to is what it is.
       if (problem === undefined && snapshot.kind !== 'committed') return;
-      this.#leave(snapshot, problem, 'another program made it, so nobody knows what it should hold');
+      this.#leave(snapshot, problem, 'another program made it, so its right content is not known');
       return;
     }
     const reason = await this.#hold(snapshot, chain, problem);
@@ -65,7 +65,7 @@ class SnapshotsStep {
   ): Promise<string | undefined> {
     const run = this.#run;
     if (snapshot.parentId !== undefined && this.#broken.has(snapshot.parentId)) {
-      return 'what it stands on is damaged';
+      return 'its parent is damaged';
     }
     const refusal = known?.kind === 'snapshot-missing' ? undefined : await this.#check.refusal(snapshot);
     if (refusal !== undefined) return refusal;

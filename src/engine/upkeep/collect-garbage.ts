@@ -134,7 +134,10 @@ async function sweep(
 ): Promise<Decided | undefined> {
   const all = await store.images.list(transaction);
   const graph = new ManifestGraph(await store.manifests.all(transaction));
-  const unused = unusedForMs === undefined ? [] : await unusedImages(transaction, all, graph, unusedForMs);
+  const unused =
+    unusedForMs === undefined
+      ? []
+      : await unusedImages(store, transaction, { images: all, graph, unusedForMs });
   const gone = new Set(unused.map(({ name }) => name));
   const unknown = (await store.manifests.unrecorded(transaction)).filter(({ name }) => !gone.has(name));
   if (unknown.some(({ target }) => !unreadable.has(target.digest))) return undefined;
@@ -172,7 +175,7 @@ function keepAll(
     snapshots: { names: [], directories: [] },
     warnings: unknown.map(
       ({ name, target }) =>
-        `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so nobody knows what it needs, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
+        `${name} is damaged: its ${isIndexType(target.mediaType) ? 'index' : 'manifest'} cannot be read, so the blobs that it needs are not known, and no blob or snapshot was removed; mend it with landfall fsck --repair, or remove it`,
     ),
   };
 }
@@ -182,13 +185,23 @@ function keepAll(
  * running on them.
  */
 async function unusedImages(
+  { daemonPins }: Pick<Store, 'daemonPins'>,
   statements: Statements,
-  images: readonly ImageRecord[],
-  graph: ManifestGraph,
-  unusedForMs: number,
+  {
+    images,
+    graph,
+    unusedForMs,
+  }: {
+    readonly images: readonly ImageRecord[];
+    readonly graph: ManifestGraph;
+    readonly unusedForMs: number;
+  },
 ): Promise<readonly ImageRecord[]> {
   const before = Date.now() - unusedForMs;
-  const old = images.filter(({ pinned, usedAt }) => !pinned && usedAt.getTime() <= before);
+  const pinnedBy = await daemonPins.of(statements);
+  const old = images.filter(
+    ({ name, pinned, usedAt }) => usedAt.getTime() <= before && !pinned && pinnedBy(name).length === 0,
+  );
   if (old.length === 0) return [];
   const inUse = await chainsInUse(statements);
   return old.filter(({ target }) => {

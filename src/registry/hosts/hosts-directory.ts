@@ -10,6 +10,7 @@ import { defaultCredentials } from '../auth/auth-file.js';
 import type { ConnectionOptions } from '../http/http.js';
 import { defaultHost, type HostConfig, type HostsProvider, isAtRegistry } from './host-config.js';
 import type { CertificatePaths, HostEntry, LandfallFields } from './hosts-file.js';
+import { formatSize } from '../../spec/index.js';
 
 /** How configured hosts are read. */
 export interface HostsDirectoryOptions {
@@ -253,7 +254,7 @@ export class FileTrace {
     if (identity === undefined) return undefined;
     // A device or a pipe might never end.
     if (!identity.isFile) throw fault(path, 'is not a file');
-    if (identity.size > MAX_FILE_BYTES) throw fault(path, `has more than ${MAX_FILE_BYTES} bytes`);
+    if (identity.size > MAX_FILE_BYTES) throw fault(path, `has more than ${formatSize(MAX_FILE_BYTES)}`);
     const content = await withFault(path, fault, () => readFile(path));
     this.#content.update(`${content.length}\0`).update(content);
     return content;

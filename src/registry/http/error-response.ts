@@ -51,8 +51,13 @@ interface Classified {
   readonly hint: string | undefined;
 }
 
-function classify({ method, response, authenticated }: Refusal, codes: readonly string[]): Classified {
-  const { host } = response.url;
+function classify(
+  { method, response, subject, authenticated }: Refusal,
+  codes: readonly string[],
+): Classified {
+  // The subject, which stands before the message, may name the host already.
+  const isNamed = subject.includes(response.url.host);
+  const host = isNamed ? 'the registry' : response.url.host;
   const { status } = response;
   const final = (code: RegistryErrorCode, message: string, hint?: string): Classified => ({
     code,
@@ -78,7 +83,8 @@ function classify({ method, response, authenticated }: Refusal, codes: readonly 
     const hint = `Check that the repository exists and that these credentials may ${use} it.`;
     return final('DENIED', `access denied by ${host}`, hint);
   }
-  if (status === 404) return final('NOT_FOUND', `not found at ${host}`, notFoundHint(codes));
+  if (status === 404)
+    return final('NOT_FOUND', isNamed ? 'not found' : `not found at ${host}`, notFoundHint(codes));
   if (status === 429) {
     const hint = 'Wait, or log in: many registries allow more to known users.';
     return { ...final('RATE_LIMITED', `${host} limits how often it may be asked`, hint), retryable: true };

@@ -1,7 +1,7 @@
 import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Abortable, LandfallError, RegistryError, SpecError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { formatSize, LIMITS } from '../../spec/index.js';
 
 export type HttpMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -145,7 +145,8 @@ export async function wholeBody(
 /** A manifest or an index. @param what for messages: `manifest of quay.io/team/app:1` */
 export async function wholeManifest(response: HttpResponse, what: string): Promise<Buffer> {
   const limit = LIMITS.manifestBytes;
-  const tooLong = (): Error => new SpecError('LIMIT_EXCEEDED', `the ${what} is longer than ${limit} bytes`);
+  const tooLong = (): Error =>
+    new SpecError('LIMIT_EXCEEDED', `the ${what} is longer than ${formatSize(limit)}`);
   return await wholeBody(response, limit, tooLong);
 }
 
@@ -277,7 +278,7 @@ export function decodedBody(response: HttpResponse, encoding: string | undefined
   const create = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (create === undefined) {
     response.destroy();
-    throw encodingError(response, 'comes in an encoding that nobody asked for');
+    throw encodingError(response, 'comes in an encoding that was not requested');
   }
   return new DecodedBody(response, create());
 }

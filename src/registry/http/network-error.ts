@@ -7,6 +7,7 @@ import {
 } from '../../errors.js';
 import { connectionDiagnosis, type Diagnosis, ProxyFailure, statusDiagnosis } from './proxy.js';
 import { redactUrl } from './http.js';
+import { formatSize } from '../../spec/index.js';
 
 /**
  * Of all headers of one answer: a gateway with cookies of its own adds more than the 16 KiB that Node.js
@@ -190,7 +191,7 @@ function diagnoseConnection(native: string, host: string): Diagnosis {
       return { what: `the registry client was closed while it waited for ${host}`, retryable: false };
     case 'UND_ERR_HEADERS_OVERFLOW':
       return {
-        what: `the headers of an answer of ${host} are longer than ${MAX_HEADER_BYTES} bytes`,
+        what: `the headers of an answer of ${host} are longer than ${formatSize(MAX_HEADER_BYTES)}`,
         code: 'PROTOCOL',
         retryable: false,
         hint: 'A gateway before the registry adds more than it should, often cookies; ask who runs it.',

@@ -15,6 +15,7 @@ import {
 import { MAX_HEADER_BYTES } from './network-error.js';
 import { proxyAuthorization, ProxyFailure, proxyFor } from './proxy.js';
 import { withoutClient } from './redirect.js';
+import { systemAuthorities } from './system-authorities.js';
 
 /** One exchange over the wire, for debug logs. Holds no secret. */
 export interface RequestEvent {
@@ -51,7 +52,7 @@ export interface Timeouts {
 export interface TransportOptions {
   /** Takes any certificate. */
   readonly insecure?: boolean;
-  /** PEM, trusted besides the public authorities. */
+  /** PEM, trusted besides the authorities of this machine. */
   readonly ca?: string | Buffer;
   /** Connections to one host that are open at once. Default 16. */
   readonly maxConnectionsPerHost?: number;
@@ -207,6 +208,7 @@ class Connections {
   /** What is no longer kept and has exchanges under way. */
   readonly #ending = new Set<Pools>();
   readonly #dropped = new WeakSet<ConnectionOptions>();
+  #authorities: Promise<readonly string[]> | undefined;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -282,7 +284,23 @@ class Connections {
       timeout: how.dialTimeoutMs ?? this.#options.timeouts?.connectMs ?? 10_000,
       autoSelectFamilyAttemptTimeout: ADDRESS_ATTEMPT_MS,
     };
-    const connector = buildConnector({ ...connection, ...this.#tlsOptions(how) });
+    const connectorFor = (of: ConnectionOptions): buildConnector.connector => {
+      const plain = buildConnector(connection);
+      let secure: Promise<buildConnector.connector> | undefined;
+      return (to, callback) => {
+        if (to.protocol !== 'https:') {
+          plain(to, callback);
+          return;
+        }
+        // Made once, and only where TLS is spoken: it reads all the authorities.
+        secure ??= this.#tlsOptions(of).then((options) => buildConnector({ ...connection, ...options }));
+        secure.then(
+          (connect) => connect(to, callback),
+          (error: unknown) => callback(error as Error, null),
+        );
+      };
+    };
+    const connector = connectorFor(how);
     const agent = (connect: buildConnector.connector): Agent =>
       new Agent({
         connections: this.#options.maxConnectionsPerHost ?? DEFAULT_CONNECTIONS,
@@ -291,7 +309,7 @@ class Connections {
         connect,
       });
     if (proxy === undefined) return { agent: agent(connector) };
-    const toProxy = connectorTo(proxy, buildConnector({ ...connection, ...this.#tlsOptions(ORDINARY) }));
+    const toProxy = connectorTo(proxy, connectorFor(ORDINARY));
     if (absolute) return { agent: agent(toProxy) };
     // A proxy that takes long to answer CONNECT is one that takes long to connect.
     const pool = new Pool(proxy.origin, {
@@ -303,13 +321,13 @@ class Connections {
     return { agent: agent(tunnels), toProxy: pool };
   }
 
-  #tlsOptions(how: ConnectionOptions): { secureContext?: tls.SecureContext; rejectUnauthorized?: false } {
+  async #tlsOptions(
+    how: ConnectionOptions,
+  ): Promise<{ secureContext: tls.SecureContext; rejectUnauthorized?: false }> {
+    this.#authorities ??= systemAuthorities(this.#options.env ?? process.env);
     const trusted = [...(this.#options.ca === undefined ? [] : [this.#options.ca]), ...(how.ca ?? [])];
-    const client = how.client ?? [];
-    const ordinary = trusted.length === 0 && client.length === 0;
     return {
-      // Made once: otherwise each connection would read all the authorities anew.
-      ...(ordinary ? {} : { secureContext: secureContext(trusted, client) }),
+      secureContext: secureContext([...(await this.#authorities), ...trusted], how.client ?? []),
       ...(this.#options.insecure === true || how.insecure === true ? { rejectUnauthorized: false } : {}),
     };
   }
@@ -325,7 +343,7 @@ function secureContext(
   client: NonNullable<ConnectionOptions['client']>,
 ): tls.SecureContext {
   return tls.createSecureContext({
-    ...(trusted.length === 0 ? {} : { ca: [...tls.rootCertificates, ...trusted] }),
+    ca: [...trusted],
     ...(client.length === 0
       ? {}
       : { cert: client.map(({ cert }) => cert), key: client.map(({ key }) => key) }),

@@ -1,5 +1,5 @@
 import { type Abortable, RegistryError, SpecError } from '../../errors.js';
-import { parseJson } from '../../spec/index.js';
+import { formatSize, parseJson } from '../../spec/index.js';
 import type { MirrorList, HostAttempt } from '../hosts/mirror-list.js';
 import type { Access, RegistryHost } from '../hosts/registry-host.js';
 import { FIELD, HeaderCursor, type HttpResponse, parseUrl, redactUrl, wholeBody } from '../http/http.js';
@@ -122,7 +122,7 @@ export async function pageBody(
   maxBytes: number = PAGE_BYTES,
 ): Promise<Buffer> {
   return await wholeBody(response, maxBytes, () =>
-    malformedPage(response, subject, `is longer than ${maxBytes} bytes`),
+    malformedPage(response, subject, `is longer than ${formatSize(maxBytes)}`),
   );
 }
 

@@ -316,7 +316,7 @@ export function checkAnsweredDigest(response: HttpResponse, expected: Digest): v
       'DIGEST_MISMATCH',
       `${response.url.host} was sent ${expected}, and says that it has stored ${actual}`,
       {
-        hint: 'The registry, or a proxy before it, changes what is pushed; ask who runs it.',
+        hint: 'The registry, or a proxy before it, changes pushed bytes; ask its operator.',
         details: { digest: expected, expected, actual },
       },
     );

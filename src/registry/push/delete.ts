@@ -60,7 +60,7 @@ export async function deleteBlob(
 }
 
 const NO_MANIFESTS =
-  'Have whoever runs the registry enable deletion, or use the means of its own: many registries have deletion disabled.';
+  'Ask the operator of the registry to enable deletion, or use its own tools: many registries have it disabled.';
 const NO_TAGS =
   'Delete the manifest by its digest instead, if all tags that name it may go; this registry deletes no single tag.';
 const NO_BLOBS =
@@ -108,11 +108,15 @@ async function remove(
 }
 
 function unsupported(error: RegistryError, host: string, subject: string, hint: string): RegistryError {
-  return new RegistryError('UNSUPPORTED', `${subject}: ${host} does not delete it (${error.message})`, {
-    cause: error,
-    details: error.details,
-    hint,
-  });
+  return new RegistryError(
+    'UNSUPPORTED',
+    `${subject}: ${subject.includes(host) ? 'the registry' : host} does not delete it`,
+    {
+      cause: error,
+      details: error.details,
+      hint,
+    },
+  );
 }
 
 function notFound(subject: string): RegistryError {

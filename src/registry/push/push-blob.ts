@@ -1,5 +1,5 @@
 import { type Abortable, ContentError, LandfallError, RegistryError } from '../../errors.js';
-import { type Descriptor, shortDigest } from '../../spec/index.js';
+import { type Descriptor, exactSize, shortDigest } from '../../spec/index.js';
 import {
   type BlobAnswer,
   HeadRequests,
@@ -400,9 +400,9 @@ async function blobExists(
     if (!isOfAnotherSize(answer, size)) return !REFUSALS.includes(answer.status);
     throw new ContentError(
       'SIZE_MISMATCH',
-      `${host.name} has ${digest} with ${answer.size ?? 'other'} bytes, not ${size}`,
+      `${host.name} has ${digest} with ${answer.size === undefined ? 'another size' : exactSize(answer.size)}, not ${exactSize(size)}`,
       {
-        hint: 'The descriptor of what is to be pushed is wrong; ask where it came from.',
+        hint: 'The descriptor of the pushed blob is wrong; check its source.',
         details: { digest, expected: size, actual: answer.size },
       },
     );

@@ -1,6 +1,8 @@
 import { type Abortable, RegistryError, SpecError } from '../../errors.js';
 import {
   type Descriptor,
+  exactSize,
+  formatSize,
   isIndexType,
   isManifestType,
   LIMITS,
@@ -91,7 +93,7 @@ async function pushManifest(
   if (size > LIMITS.manifestBytes) {
     throw new SpecError(
       'LIMIT_EXCEEDED',
-      `manifest ${shortDigest(digest)} has ${size} bytes, more than ${LIMITS.manifestBytes}`,
+      `manifest ${shortDigest(digest)} has ${exactSize(size)}, more than ${formatSize(LIMITS.manifestBytes)}`,
       { hint: 'Registries take no manifest as large as this one.' },
     );
   }

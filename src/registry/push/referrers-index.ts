@@ -7,6 +7,8 @@ import {
   type Descriptor,
   type Digest,
   digestOf,
+  exactSize,
+  formatSize,
   isDigest,
   type JsonObject,
   LIMITS,
@@ -136,7 +138,7 @@ async function changeUntilItStays(list: ReferrersList, change: Change): Promise<
   throw new RegistryError(
     'UNAVAILABLE',
     `the list of referrers ${chain.registry}/${repository}:${tag} was overwritten ${TRIES} times by others`,
-    { retryable: true, hint: 'Push again when nobody else pushes referrers of the same image.' },
+    { retryable: true, hint: 'Push again when no other client pushes referrers of the same image.' },
   );
 }
 
@@ -152,7 +154,9 @@ async function readIndex(list: ReferrersList): Promise<JsonObject> {
     throw new SpecError(
       'INVALID_MANIFEST',
       `the tag ${referrersTag(subject)} of ${chain.registry}/${repository} is no list of referrers but ${mediaType}`,
-      { hint: `Look what the tag is; it stands where the referrers of ${shortDigest(subject)} are listed.` },
+      {
+        hint: `Check that tag; it is in the place for the list of referrers of ${shortDigest(subject)} are listed.`,
+      },
     );
   }
   return parseJson(stored.bytes, 'list of referrers', LIMITS.manifestBytes) as JsonObject;
@@ -166,7 +170,7 @@ function entriesOf({ manifests }: JsonObject): readonly JsonObject[] {
 function tooLong(tag: string, size: number): SpecError {
   return new SpecError(
     'LIMIT_EXCEEDED',
-    `the list of referrers ${tag} would have ${size} bytes, more than ${LIMITS.manifestBytes}`,
+    `the list of referrers ${tag} would have ${exactSize(size)}, more than ${formatSize(LIMITS.manifestBytes)}`,
     { hint: 'Delete referrers that are no longer needed.' },
   );
 }

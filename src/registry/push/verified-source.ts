@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { addAbortSignal, Readable } from 'node:stream';
 
 import { type Abortable, abortedError, ContentError } from '../../errors.js';
-import { algorithmOf, createDigester, type Descriptor } from '../../spec/index.js';
+import { algorithmOf, createDigester, type Descriptor, exactSize } from '../../spec/index.js';
 
 /** Opens content from a byte on. Called again whenever bytes must be sent again. */
 export type OpenContent = (offset?: number) => Promise<Readable>;
@@ -188,7 +188,7 @@ export class VerifiedSource {
     if (actual !== expected) {
       throw new ContentError(
         'DIGEST_MISMATCH',
-        `what is to be pushed as ${expected} has the digest ${actual}, over ${size} bytes`,
+        `the bytes to push as ${expected} have the digest ${actual}, over ${exactSize(size)}`,
         { hint: PUSHED_NOTHING, details: { digest: expected, expected, actual } },
       );
     }
@@ -201,11 +201,15 @@ const PUSHED_NOTHING =
 
 /** `actual` is undefined where there is more than there should be. */
 function sizeMismatch({ digest, size }: Descriptor, actual: number | undefined): ContentError {
-  const has = actual === undefined ? 'more' : String(actual);
-  return new ContentError('SIZE_MISMATCH', `${digest} should have ${size} bytes, and its source has ${has}`, {
-    hint: PUSHED_NOTHING,
-    details: { digest, expected: size, actual },
-  });
+  const has = actual === undefined ? 'more' : exactSize(actual);
+  return new ContentError(
+    'SIZE_MISMATCH',
+    `${digest} should have ${exactSize(size)}, and its source has ${has}`,
+    {
+      hint: PUSHED_NOTHING,
+      details: { digest, expected: size, actual },
+    },
+  );
 }
 
 /** A stream, cut where it is wanted, with the digest up to there. */

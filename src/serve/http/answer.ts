@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { TrustError } from '../../errors.js';
 
 /** What a request is answered with, before it is known whether it asked for the head alone. */
 export interface Answer {
@@ -112,6 +113,13 @@ export class RegistryFault extends Error {
   answer(): Answer & { readonly body: Buffer } {
     return jsonAnswer({ errors: this.#entries }, this.headers, this.status);
   }
+}
+
+/** A refusal of the signature policy, with the reason and the hint for the client. */
+export function policyFault({ code, message, hint, details }: TrustError): RegistryFault {
+  // The list of all places that were tried stays here.
+  const detail = { code, hint, ...details, tried: undefined };
+  return new RegistryFault(403, 'DENIED', message, {}, [{ code: 'DENIED', message, detail }]);
 }
 
 /** Whether a method changes nothing (RFC 9110, 9.2.1). */

@@ -26,9 +26,11 @@ export interface CatalogueReferrer {
   readonly kind: ReferrerKind;
   /** What its publisher calls it: an artifact type, or the tag that it stands under. */
   readonly type: string;
+  /** Of a signature: that it held when a policy asked for it, here. */
+  readonly verified: boolean;
 }
 
-export type DescribedReferrer = Omit<CatalogueReferrer, 'digest'>;
+export type DescribedReferrer = Pick<CatalogueReferrer, 'kind' | 'type'>;
 
 /** An image of the mirror, as the catalogue shows it. */
 export interface CatalogueImage extends NamedImage {
@@ -61,6 +63,8 @@ export interface CatalogueParts {
   readonly documents: ReadonlyMap<Digest, ManifestInfo>;
   /** The kind of a referrer; undefined where it is not known. */
   readonly describe: (digest: Digest) => Promise<DescribedReferrer | undefined>;
+  /** Signatures that held, by their manifests. Default: none. */
+  readonly verified?: ReadonlySet<Digest> | undefined;
 }
 
 /** So many referrers are read at once, which are small documents. */
@@ -70,9 +74,10 @@ const DESCRIBED_AT_ONCE = 16;
  * Makes a catalogue. What refers to an image that is here is shown with that image, and not as one of its
  * own.
  */
-export async function makeCatalogue({ images, documents, describe }: CatalogueParts): Promise<Catalogue> {
-  const referrers = await referrersOf(documents, describe);
-  const signed = addTagged(images, referrers);
+export async function makeCatalogue(parts: CatalogueParts): Promise<Catalogue> {
+  const { images, documents } = parts;
+  const referrers = await referrersOf(parts);
+  const signed = addTagged(parts, referrers);
   const bySubject = (subjects: readonly Digest[]): CatalogueReferrer[] =>
     [...new Set(subjects)].flatMap((subject) => referrers.get(subject) ?? []);
   const blobs = new Map<Digest, number>();
@@ -102,17 +107,18 @@ export async function makeCatalogue({ images, documents, describe }: CataloguePa
   };
 }
 
-async function referrersOf(
-  documents: ReadonlyMap<Digest, ManifestInfo>,
-  describe: CatalogueParts['describe'],
-): Promise<Map<Digest, CatalogueReferrer[]>> {
+async function referrersOf({
+  documents,
+  describe,
+  verified,
+}: CatalogueParts): Promise<Map<Digest, CatalogueReferrer[]>> {
   const found = new Map<Digest, CatalogueReferrer[]>();
   const referring = [...documents.values()].filter(({ subject }) => subject !== undefined);
   await mapLimited(referring, DESCRIBED_AT_ONCE, async ({ digest, subject }) => {
     const described = await describe(digest);
     if (subject === undefined || described === undefined) return;
     const list = found.get(subject) ?? [];
-    list.push({ digest, ...described });
+    list.push({ digest, ...described, verified: verified?.has(digest) ?? false });
     found.set(subject, list);
   });
   for (const list of found.values()) list.sort((a, b) => compare(a.digest, b.digest));
@@ -121,7 +127,7 @@ async function referrersOf(
 
 /** Adds what is kept beside an image under a tag that is made of its digest. Returns the names of these. */
 function addTagged(
-  images: readonly NamedImage[],
+  { images, verified }: CatalogueParts,
   referrers: Map<Digest, CatalogueReferrer[]>,
 ): ReadonlySet<string> {
   const here = new Set(images.map(({ name, target }) => `${repositoryOf(name)} ${target.digest}`));
@@ -135,7 +141,9 @@ function addTagged(
     names.add(name);
     // A signature may be on record for what it signs, too.
     const others = referrers.get(tagged.subject)?.filter(({ digest }) => digest !== target.digest) ?? [];
-    referrers.set(tagged.subject, [...others, { digest: target.digest, kind: tagged.kind, type: tag }]);
+    const { digest } = target;
+    const found = { digest, kind: tagged.kind, type: tag, verified: verified?.has(digest) ?? false };
+    referrers.set(tagged.subject, [...others, found]);
   }
   return names;
 }

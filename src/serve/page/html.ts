@@ -102,21 +102,6 @@ export function code(text: string): Html {
   return html`<code>${text}</code>`;
 }
 
-const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
-
-/** Bytes as people read them, in powers of 1000 as the command shows them: `3.4 MB`. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  // What would be shown as 1000 is one of the next unit.
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  const digits = unit === 0 || value >= 100 ? 0 : 1;
-  return `${value.toFixed(digits)} ${UNITS[unit] ?? ''}`;
-}
-
 const SPANS: readonly (readonly [seconds: number, name: string])[] = [
   [365 * 24 * 3600, 'year'],
   [30 * 24 * 3600, 'month'],

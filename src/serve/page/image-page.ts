@@ -2,17 +2,17 @@ import { type BlobProvider, readManifestBlob } from '../../content/index.js';
 import {
   type Descriptor,
   type Digest,
+  formatSize,
   type ImageConfig,
   type ImageManifest,
   LIMITS,
   shortDigest,
 } from '../../spec/index.js';
-import { type CatalogueImage, type CatalogueReferrer, compare } from './catalogue.js';
+import { type CatalogueImage, type CatalogueReferrer, compare, type ReferrerKind } from './catalogue.js';
 import {
   code,
   countOf,
   formatAge,
-  formatBytes,
   head,
   html,
   type Html,
@@ -64,7 +64,7 @@ function summary({ image, details, now }: ImagePageOptions): Html {
   const rows = pairs([
     ['Digest', code(target.digest), 'digest'],
     ['Type', code(target.mediaType)],
-    ['Size', `${formatBytes(size)} in ${countOf(details.length, 'manifest')} that are here`],
+    ['Size', `${formatSize(size)} in ${countOf(details.length, 'manifest')} that are here`],
     ['In the mirror', since && html`<time datetime="${since.toISOString()}">${formatAge(since, now)}</time>`],
   ]);
   return section('about', 'About', rows);
@@ -99,14 +99,14 @@ function manifestSections({ digest, platform, manifest, config }: ManifestDetail
       html`<tr>
         <td class="number quiet" data-label="Layer">${at + 1}</td>
         <th scope="row" class="digest">${code(layer.digest)}</th>
-        <td class="number" data-label="Size">${formatBytes(layer.size)}</td>
+        <td class="number" data-label="Size">${formatSize(layer.size)}</td>
         <td data-label="Media type">${code(layer.mediaType)}</td>
       </tr> `,
   );
   const heads = [head('#', 'number'), head('Digest'), head('Size', 'number'), head('Media type')];
   const documents = pairs([
     ['Manifest', code(digest), 'digest'],
-    ['Config', html`${code(manifest.config.digest)} (${formatBytes(manifest.config.size)})`, 'digest'],
+    ['Config', html`${code(manifest.config.digest)} (${formatSize(manifest.config.size)})`, 'digest'],
   ]);
   return html`${section(
     'layers',
@@ -188,9 +188,11 @@ function referrers(all: readonly CatalogueReferrer[]): Html {
   const rows = [...all]
     .sort((a, b) => compare(a.kind, b.kind) || compare(a.digest, b.digest))
     .map(
-      ({ kind, type, digest }) =>
+      ({ kind, type, digest, verified }) =>
         html`<tr>
-          <td data-label="Kind"><span class="badge good">${kind}</span></td>
+          <td data-label="Kind">
+            <span class="badge${verified ? ' good' : ''}">${kindOf(kind, verified)}</span>
+          </td>
           <td data-label="Type">${code(type)}</td>
           <th scope="row" class="digest">${code(digest)}</th>
         </tr> `,
@@ -198,6 +200,11 @@ function referrers(all: readonly CatalogueReferrer[]): Html {
   const heads = [head('Kind'), head('Type'), head('Digest')];
   const title = 'Signatures, SBOMs and what else comes with it';
   return section('referrers', title, table('What refers to this image', heads, rows));
+}
+
+function kindOf(kind: ReferrerKind, verified: boolean): string {
+  if (kind !== 'signature') return kind;
+  return verified ? 'verified signature' : 'signature, not verified';
 }
 
 /** One manifest below an image's name, as far as it is here. */

@@ -1,4 +1,4 @@
-import { shortDigest } from '../../spec/index.js';
+import { formatSize, shortDigest } from '../../spec/index.js';
 import {
   type Catalogue,
   type CatalogueImage,
@@ -6,17 +6,7 @@ import {
   compare,
   type ReferrerKind,
 } from './catalogue.js';
-import {
-  countOf,
-  formatAge,
-  formatBytes,
-  head,
-  html,
-  type Html,
-  imagePath,
-  repositoryPath,
-  table,
-} from './html.js';
+import { countOf, formatAge, head, html, type Html, imagePath, repositoryPath, table } from './html.js';
 import { commandList, type ServerAddress } from './pull-commands.js';
 
 export interface ListPageOptions {
@@ -30,8 +20,8 @@ export interface ListPageOptions {
 export function homePage(options: ListPageOptions): Html {
   const { images } = options.catalogue;
   if (images.length === 0) return emptyPage();
-  return html`<h1>What is in this mirror</h1>
-    <p class="lead">Find an image, see what it is made of, and copy the command that pulls it from here.</p>
+  return html`<h1>Images in this mirror</h1>
+    <p class="lead">Find an image, see its parts, and copy the command that pulls it from here.</p>
     ${searchForm('/', options.query, 'Search names, tags, platforms and digests')}
     ${imageTable({ ...options, images, path: '/', withRepository: true })}`;
 }
@@ -99,7 +89,7 @@ export function catalogueSummary({ images, repositories, size }: Catalogue): rea
   return [
     html`<b>${group(repositories)}</b> ${repositories === 1 ? 'repository' : 'repositories'}`,
     html`<b>${group(images.length)}</b> ${images.length === 1 ? 'image' : 'images'}`,
-    html`<b>${formatBytes(size)}</b> in all`,
+    html`<b>${formatSize(size)}</b> in all`,
   ];
 }
 
@@ -255,7 +245,7 @@ function imageRow(image: CatalogueImage, { withRepository, address, now }: Image
         ${platforms.length === 0 ? html`<li class="badge">artifact</li>` : platformBadges(platforms)}
       </ul>
     </td>
-    <td class="number" data-label="Size">${formatBytes(size)}</td>
+    <td class="number" data-label="Size">${formatSize(size)}</td>
     <td class="number" data-label="Layers">${least === most ? String(most) : `${least} to ${most}`}</td>
     <td class="quiet" data-label="In the mirror">
       ${since === undefined ? '–' : html`<time datetime="${since.toISOString()}" title="${since.toISOString()}">${formatAge(since, now)}</time>`}
@@ -284,9 +274,10 @@ function platformBadges(platforms: readonly string[]): readonly Html[] {
   ];
 }
 
-/** In their order. */
-const NOUNS: readonly (readonly [ReferrerKind, one: string])[] = [
-  ['signature', 'signature'],
+/** In their order. A signature is one only where it was verified: that there is one says nothing by itself. */
+const NOUNS: readonly (readonly [ReferrerKind, one: string, verified?: boolean])[] = [
+  ['signature', 'verified signature', true],
+  ['signature', 'signature', false],
   ['SBOM', 'SBOM'],
   ['attestation', 'attestation'],
   ['other', 'artifact'],
@@ -294,9 +285,13 @@ const NOUNS: readonly (readonly [ReferrerKind, one: string])[] = [
 
 /** How many there are of each kind. */
 export function referrerBadges(referrers: readonly CatalogueReferrer[]): Html {
-  const badges = NOUNS.map(([kind, noun]) => {
-    const count = referrers.filter((one) => one.kind === kind).length;
-    return count === 0 ? undefined : html`<li class="badge good">${countOf(count, noun)}</li>`;
+  const badges = NOUNS.map(([kind, noun, verified]) => {
+    const count = referrers.filter(
+      (one) => one.kind === kind && (verified === undefined || one.verified === verified),
+    ).length;
+    if (count === 0) return undefined;
+    const text = `${countOf(count, noun)}${verified === false ? ', not verified' : ''}`;
+    return html`<li class="badge${verified === true ? ' good' : ''}">${text}</li>`;
   });
   return html`<ul class="badges">
     ${badges}

@@ -26,7 +26,8 @@ export function mirrorPage({ catalogue: source, blobs, secure, now = clock }: Mi
   return async (path, { query, headers }) => {
     const repository = nameInPath(path, '/repositories/');
     const name = nameInPath(path, '/images/');
-    if (path !== '/' && repository === undefined && name === undefined) return undefined;
+    const isPage = path === '/' || repository !== undefined || name !== undefined;
+    if (!isPage && !wantsPage(headers.accept)) return undefined;
     const catalogue = await source.catalogue();
     const address = serverAddress(headers.host, secure);
     const options = { catalogue, query: readListQuery(query), address, now: now() };
@@ -39,9 +40,15 @@ export function mirrorPage({ catalogue: source, blobs, secure, now = clock }: Mi
       main = imagePage({ ...options, image, details, platform: query.get('platform') });
     }
     const info = catalogueSummary(catalogue);
+    if (main === undefined && !wantsPage(headers.accept)) return undefined;
     if (main === undefined) return pageAnswer({ info, ...NOTHING, status: 404 }, headers);
     return pageAnswer({ info, title: repository ?? image?.familiar ?? '', main }, headers);
   };
+}
+
+/** Whether a browser asks; programs are answered with the registry's own error. */
+function wantsPage(accept = ''): boolean {
+  return /\btext\/html\b/i.test(accept);
 }
 
 function clock(): Date {

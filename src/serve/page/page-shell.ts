@@ -164,6 +164,13 @@ h1{font-size:1.3rem}
 .wrap{padding-left:.9rem;padding-right:.9rem}
 dl.pairs{grid-template-columns:minmax(0,1fr)}
 dl.pairs dd{padding-top:0}
+table.wide tr[data-search]{display:flex;flex-wrap:wrap;align-items:center;gap:.15rem .6rem;padding:.5rem .9rem}
+table.wide tr[data-search]>*{display:block;width:auto;padding:0}
+table.wide tr[data-search]>.name{flex:1 0 100%}
+table.wide tr[data-search]>td[data-label]::before{content:none}
+table.wide tr[data-search]>td:is([data-label=Layers],[data-label="In the mirror"],:has(>span.quiet)){display:none}
+table.wide tr[data-search]>td.get{margin-left:auto}
+table.wide tr[data-search]>td.get:has([open]){flex:1 0 100%}
 }
 @media (prefers-reduced-motion:no-preference){button,.badge{transition:background .12s,border-color .12s}}
 @media print{form.search,button,nav.pages{display:none}}
@@ -220,7 +227,7 @@ const HEADERS = {
   'Permissions-Policy': 'camera=(), geolocation=(), microphone=()',
   // Looked at anew each time, which costs no body where nothing has changed.
   'Cache-Control': 'no-cache',
-  Vary: 'Host',
+  Vary: 'Host, Accept',
 };
 
 /** A whole page, as the answer to a request. */

@@ -9,7 +9,7 @@ import {
 } from '../../content/index.js';
 import { infoOf } from '../../engine/images/image.js';
 import { isLandfallError } from '../../errors.js';
-import type { MetadataDatabase } from '../../metadata/index.js';
+import { type MetadataDatabase, textOf } from '../../metadata/index.js';
 import {
   type Descriptor,
   type Digest,
@@ -20,6 +20,7 @@ import {
   isManifestType,
   isRunnablePlatform,
   LIMITS,
+  parseDigest,
   parseImageConfig,
   platformOf,
 } from '../../spec/index.js';
@@ -54,10 +55,12 @@ export interface StoreCatalogueOptions {
 const LONG_MS = 200;
 const REST_FACTOR = 20;
 
-/** Changes when a name or the info of a manifest does. Using an image does not change it. */
+/** Changes when a name, the info of a manifest or a verification does. Using an image does not change it. */
 const VERSION = `
 SELECT (SELECT count(*) FROM images) AS images, (SELECT max(updated_at) FROM images) AS updated,
-  (SELECT count(*) FROM documents) AS documents, (SELECT max(id) FROM documents) AS last`;
+  (SELECT count(*) FROM documents) AS documents, (SELECT max(id) FROM documents) AS last,
+  (SELECT count(*) FROM verifications) AS verified`;
+const VERIFIED = 'SELECT DISTINCT signature FROM verifications';
 
 /** The catalogue of a store: one look at its database, as long as nothing changes; no image is read. */
 export class StoreCatalogue implements CatalogueSource {
@@ -97,11 +100,13 @@ export class StoreCatalogue implements CatalogueSource {
     const { images, documents } = this.#options;
     const begun = this.#now();
     const [named, ...info] = await Promise.all([images.list(), ...documents.map((one) => one.all())]);
+    const rows = await this.#options.database.all(VERIFIED);
     const catalogue = await makeCatalogue({
       images: named.map(({ name, target, updatedAt }) => ({ name, target, since: updatedAt })),
       // Of what several have, each knows the same.
       documents: new Map(info.flatMap((all) => [...all])),
       describe: (digest) => this.#describe(digest),
+      verified: new Set(rows.map((row) => parseDigest(textOf(row, 'signature')))),
     });
     const now = this.#now();
     if (now - begun > LONG_MS) this.#restUntil = now + (now - begun) * REST_FACTOR;

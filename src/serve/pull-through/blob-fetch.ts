@@ -15,7 +15,7 @@ import {
 import type { Fetcher, RegistryClient } from '../../registry/index.js';
 import { type Descriptor, type Digest, parseReference } from '../../spec/index.js';
 import { SharedOffset } from '../../system/index.js';
-import { RegistryFault } from '../http/answer.js';
+import { policyFault, RegistryFault } from '../http/answer.js';
 
 export interface BlobFetchOptions {
   readonly content: ContentStore;
@@ -374,7 +374,7 @@ export class BlobFetches {
  */
 export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFEST_UNKNOWN'): unknown {
   if (!isLandfallError(error)) return error;
-  if (error instanceof TrustError) return refused(error);
+  if (error instanceof TrustError) return policyFault(error);
   const { message } = error;
   switch (error.code) {
     case 'NOT_FOUND':
@@ -406,11 +406,4 @@ export function upstreamFault(error: unknown, missing: 'BLOB_UNKNOWN' | 'MANIFES
 function retryAfter({ details }: LandfallError): Record<string, string> {
   const milliseconds = details['retryAfterMs'];
   return typeof milliseconds === 'number' ? { 'Retry-After': String(Math.ceil(milliseconds / 1000)) } : {};
-}
-
-/** A refusal of the signature policy, with the reason and the hint for the client. */
-function refused({ code, message, hint, details }: TrustError): RegistryFault {
-  // The list of all places that were tried stays here.
-  const detail = { code, hint, ...details, tried: undefined };
-  return new RegistryFault(403, 'DENIED', message, {}, [{ code: 'DENIED', message, detail }]);
 }

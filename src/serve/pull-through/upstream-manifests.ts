@@ -174,7 +174,7 @@ export class UpstreamTags {
       if (here === undefined || !isLandfallError(error) || error instanceof TrustError) throw error;
       const { registry: host } = parseReference(repository);
       const reason = error.code === 'ABORTED' ? 'it does not answer' : error.message;
-      const warning = `${name} is given as it was last seen here, since ${host} could not say what it is now: ${reason}`;
+      const warning = `${name} is served as it was last seen here, since ${host} could not resolve it: ${reason}`;
       onWarning(warning);
       return this.#note(name, { target: here, warning }, Math.min(REST_MS, ttlMs));
     }

@@ -193,7 +193,11 @@ export async function answerBlob(
   }
   const part = range === 'whole' ? undefined : range;
   const headers = { ...common, 'Content-Type': OCTETS, 'Content-Length': part?.length ?? info.size };
-  const body = (): Promise<Readable> => blobs.open(descriptor, part);
+  // Not called for HEAD, by which a client that pushes finds out what is here.
+  const body = async (): Promise<Readable> => {
+    await source.admitBlob?.(repository, digest);
+    return await blobs.open(descriptor, part);
+  };
   if (part === undefined) return { status: 200, headers, body };
   const contentRange = `bytes ${part.offset}-${part.offset + part.length - 1}/${info.size}`;
   return { status: 206, headers: { ...headers, 'Content-Range': contentRange }, body };

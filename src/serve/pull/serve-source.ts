@@ -40,6 +40,12 @@ export interface ServeSource {
    * nothing can be.
    */
   readonly isWithheld?: ((repository: string, blob: Digest) => Promise<boolean>) | undefined;
+  /**
+   * Refuses to give a blob that is here to a client; absent where none is refused. Its presence is no secret.
+   *
+   * @throws RegistryFault 403 DENIED
+   */
+  readonly admitBlob?: ((repository: string, blob: Digest) => Promise<void>) | undefined;
   /** Whether a manifest that is here is one of a repository's; absent where all are every repository's. */
   readonly hasManifest?: ((repository: string, manifest: Digest) => Promise<boolean>) | undefined;
   /**

@@ -38,6 +38,14 @@ export interface StoreSourceOptions {
      */
     readonly ownManifests?: boolean;
   };
+  /** Default: everything is given. */
+  readonly admission?: ReadAdmission | undefined;
+}
+
+/** Refuses what a signature policy does not let clients have. Errors of both: RegistryFault 403 DENIED. */
+export interface ReadAdmission {
+  admitTag(repository: string, tag: string, target: Descriptor): Promise<void>;
+  admitBlob(repository: string, digest: Digest): Promise<void>;
 }
 
 /** The images of a store, under their own names. */
@@ -46,17 +54,22 @@ export class StoreSource implements ServeSource {
   readonly restoring: BlobProvider;
   readonly #images: StoreSourceOptions['images'];
   readonly #records: StoreSourceOptions['records'];
+  readonly #admission: ReadAdmission | undefined;
 
   constructor(options: StoreSourceOptions) {
     this.blobs = options.content;
     this.restoring = options.restoring ?? options.content;
     this.#images = options.images;
     this.#records = options.records;
+    this.#admission = options.admission;
   }
 
   async resolve(repository: string, tag: string): Promise<Descriptor | undefined> {
     const named = (await this.#images.get(`${repository}:${tag}`))?.target;
-    if (named !== undefined) return named;
+    if (named !== undefined) {
+      await this.#admission?.admitTag(repository, tag, named);
+      return named;
+    }
     const subject = signedByTag(tag);
     if (subject === undefined) return undefined;
     return await (await this.#keptFor(repository, subject))?.tagged(subject);
@@ -96,6 +109,10 @@ export class StoreSource implements ServeSource {
     if (records?.ownManifests !== true) return true;
     if ((await repositoryState(records, manifest, repository)) === 'pushed') return true;
     return await isListedIn(records.database, repository, manifest);
+  }
+
+  async admitBlob(repository: string, digest: Digest): Promise<void> {
+    await this.#admission?.admitBlob(repository, digest);
   }
 
   async mediaTypeOf(digest: Digest): Promise<string | undefined> {
@@ -141,7 +158,15 @@ export function isIn(repository: string, name: string): boolean {
 export function sourceOfStore(
   store: Store,
   registry: RegistryClient,
-  { signal, writable }: { readonly signal: AbortSignal; readonly writable: boolean },
+  {
+    signal,
+    writable,
+    admission,
+  }: {
+    readonly signal: AbortSignal;
+    readonly writable: boolean;
+    readonly admission?: ReadAdmission | undefined;
+  },
 ): StoreSource {
   const { catalog: images, content, manifests, database, additional } = store;
   const restoring = new RestoringBlobs({
@@ -154,6 +179,7 @@ export function sourceOfStore(
     content,
     restoring,
     records: { manifests, database, additional, ownManifests: writable },
+    admission,
   });
 }
 

@@ -8,6 +8,7 @@ import {
   type Descriptor,
   type Digest,
   digestOf,
+  exactSize,
   isDigest,
   isVerifiable,
   LIMITS,
@@ -193,7 +194,7 @@ async function commitUpload(
     await writer.commit(digest);
   } catch (error) {
     if (!isLandfallError(error) || error.code !== 'DIGEST_MISMATCH') throw error;
-    throw new RegistryFault(400, 'DIGEST_INVALID', 'what was uploaded has another digest');
+    throw new RegistryFault(400, 'DIGEST_INVALID', 'the uploaded bytes have another digest');
   }
   return blobCreated(route, digest);
 }
@@ -264,7 +265,7 @@ async function receiveUpload(
     if (size <= uploadBytes) return;
     // An upload that is too large cannot be resumed.
     await writer.discard();
-    throw new RegistryFault(413, 'SIZE_INVALID', `a blob may have ${uploadBytes} bytes at most`);
+    throw new RegistryFault(413, 'SIZE_INVALID', `a blob may have ${exactSize(uploadBytes)} at most`);
   };
   await requireRoom(before + (expected ?? 0));
   const stop = (): void => void request.destroy();
@@ -375,7 +376,11 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
 
 function refuseLarge(length: number): void {
   if (length <= LIMITS.manifestBytes) return;
-  throw new RegistryFault(413, 'SIZE_INVALID', `a manifest may have ${LIMITS.manifestBytes} bytes at most`);
+  throw new RegistryFault(
+    413,
+    'SIZE_INVALID',
+    `a manifest may have ${exactSize(LIMITS.manifestBytes)} at most`,
+  );
 }
 
 /** The error for a manifest whose blobs are not here (distribution-spec: Push). */

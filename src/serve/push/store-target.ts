@@ -13,6 +13,7 @@ import { SpecError } from '../../errors.js';
 import { textOf } from '../../metadata/index.js';
 import { childrenOf, type Descriptor, type Digest, isNonDistributable, LIMITS } from '../../spec/index.js';
 import { isIn, isListedIn, StoreSource } from '../pull/store-source.js';
+import type { PushAdmission } from './push-admission.js';
 import type { Deletion, PushedManifest, ServeTarget } from './serve-target.js';
 
 const HOUR_MS = 60 * 60 * 1000;
@@ -26,8 +27,12 @@ export class StoreTarget implements ServeTarget {
   /** The answers of a registry of this store. */
   readonly #answers: StoreSource;
 
-  constructor(store: Store) {
+  readonly #admission: Pick<PushAdmission, 'admitNames' | 'admitTags'> | undefined;
+
+  /** @param admission of images under the signature policy; without it none needs signatures */
+  constructor(store: Store, admission?: Pick<PushAdmission, 'admitNames' | 'admitTags'>) {
     this.#store = store;
+    this.#admission = admission;
     const { catalog: images, content, manifests, database, additional } = store;
     const records = { manifests, database, additional, ownManifests: true };
     this.#answers = new StoreSource({ images, content, records });
@@ -70,6 +75,9 @@ export class StoreTarget implements ServeTarget {
     const store = this.#store;
     const children = manifestOrIndex.kind === 'manifest' ? childrenOf(manifestOrIndex) : [];
     const digests = [descriptor.digest, ...children.map(({ digest }) => digest)];
+    const names = tags.map((tag) => `${repository}:${tag}`);
+    if (byDigest) names.push(`${repository}@${descriptor.digest}`);
+    await this.#admission?.admitNames(names);
     await using lease = await store.leases.create();
     await lease.addBlob(...digests);
     const missing = await this.#missing(repository, children);
@@ -78,8 +86,11 @@ export class StoreTarget implements ServeTarget {
     await noteRepository(store.database, { digest: descriptor.digest, repository, state: 'pushed' });
     await forgetDeleted(store.database, digests, repository);
     await recordManifests(store, descriptor);
-    const names = tags.map((tag) => `${repository}:${tag}`);
-    if (byDigest) names.push(`${repository}@${descriptor.digest}`);
+    // A manifest whose tag is refused stays for as long as an upload, so that it can be signed.
+    if (this.#admission !== undefined && tags.length > 0) {
+      await this.accept(repository, descriptor.digest);
+      await this.#admission.admitTags(repository, tags, descriptor.digest);
+    }
     for (const name of names) await store.images.put({ name, target: descriptor });
     // They are named now.
     await store.leases.release(leasePrefix(repository), digests);

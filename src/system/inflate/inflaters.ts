@@ -18,8 +18,7 @@ const found = new Map<InflateLibrary, Found>();
 /** Whether a library inflates here, found by having it inflate a little. Never throws. */
 export function probeInflater(library: InflateLibrary): Capability {
   const result = find(library);
-  if ('binding' in result)
-    return { available: true, detail: 'inflated what is right, refused what is wrong' };
+  if ('binding' in result) return { available: true, detail: 'inflated right data, refused wrong data' };
   const { failure } = result;
   const [reason = ''] = (failure instanceof Error ? failure.message : String(failure)).split('\n');
   return { available: false, detail: reason };
@@ -142,8 +141,7 @@ function requireContent(inflater: Inflater, { member, content }: Sample, step: n
 }
 
 function requireRefused(inflater: Inflater, { member }: Sample): void {
-  if (inflateAll(inflater, member.subarray(0, -1), 4096).ended)
-    throw new Error('it takes what is cut short for whole');
+  if (inflateAll(inflater, member.subarray(0, -1), 4096).ended) throw new Error('it accepts truncated data');
   for (const at of TRAILER_AT) {
     const damaged = Buffer.from(member);
     const place = damaged.length - at;

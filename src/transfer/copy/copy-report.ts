@@ -42,6 +42,8 @@ export interface CopyReport {
   readonly omitted: readonly Descriptor[];
   /** What refers to it and was carried along, level by level; each with a report of its own. */
   readonly referrers: readonly CopyReport[];
+  /** Whether what refers to it was not asked for; absent for what refers to an image itself. */
+  readonly referrersLeftOut?: boolean | undefined;
   /** By whom it is signed; absent where no policy asks for signatures of it. */
   readonly signatures?: readonly PulledSignature[];
 }

@@ -10,8 +10,11 @@ import { ManifestReader } from '../transports/manifest-reader.js';
 export interface CopySessionOptions extends Abortable {
   /** Blobs that are on their way at once. Default: that of pulls. */
   readonly concurrency?: number | undefined;
-  /** What the far side is known to have: it is left out, and declared so. Manifests are not left out. */
-  readonly without?: ReadonlySet<Digest> | undefined;
+  /**
+   * What the far side is known to have, each with a repository there: it is left out, and declared so.
+   * Manifests are not left out.
+   */
+  readonly without?: ReadonlyMap<Digest, string> | undefined;
   /** Looks at everything and puts nothing. Default false. */
   readonly dryRun?: boolean | undefined;
   /** Looks at all parts of what a registry's tag names already, in place of believing it. Default false. */
@@ -26,16 +29,32 @@ export class CopySession {
   readonly signal: AbortSignal | undefined;
   readonly dryRun: boolean;
   readonly recheck: boolean;
-  readonly without: ReadonlySet<Digest>;
+  readonly without: ReadonlyMap<Digest, string>;
+  /** By the name of a registry: the repository there that has what a delta lacks, as the delta declares. */
+  readonly delivered: Map<string, ReadonlyMap<Digest, string>> = new Map<
+    string,
+    ReadonlyMap<Digest, string>
+  >();
   readonly policy: PolicyFile | undefined;
   readonly flights: SharedCopies = new SharedCopies();
-  readonly manifests: ManifestReader = new ManifestReader();
+  readonly manifests: ManifestReader;
   readonly #budget: PullBudget;
   readonly #onEvent: CopySessionOptions['onEvent'];
-  readonly #tags = new Map<string, Promise<ReadonlySet<string> | undefined>>();
+  readonly #tags: Map<string, Promise<ReadonlySet<string> | undefined>>;
 
-  constructor(options: CopySessionOptions = {}) {
-    const { signal, dryRun = false, recheck = false, without = new Set(), concurrency, onEvent } = options;
+  /** @param before a session of the same run: what that has read and listed is known here too */
+  constructor(options: CopySessionOptions = {}, before?: CopySession) {
+    this.manifests = before?.manifests ?? new ManifestReader();
+    this.#tags =
+      before === undefined ? new Map<string, Promise<ReadonlySet<string> | undefined>>() : before.#tags;
+    const {
+      signal,
+      dryRun = false,
+      recheck = false,
+      without = new Map<Digest, string>(),
+      concurrency,
+      onEvent,
+    } = options;
     this.signal = signal;
     this.dryRun = dryRun;
     this.recheck = recheck;
@@ -43,6 +62,12 @@ export class CopySession {
     this.policy = options.policy;
     this.#budget = new PullBudget({ concurrency });
     this.#onEvent = onEvent;
+  }
+
+  /** For a first look in the same run, which puts nothing and tells nothing. */
+  looking(): CopySession {
+    const { signal, recheck, without } = this;
+    return new CopySession({ signal, recheck, without, dryRun: true }, this);
   }
 
   /** For one image: what is free goes to each in turn. */

@@ -1,14 +1,23 @@
-import { type Descriptor, isDigest } from '../../spec/index.js';
+import { mapLimited } from '../../concurrency/index.js';
+import { throwIfAborted } from '../../errors.js';
+import { type Descriptor, type Digest, isDigest } from '../../spec/index.js';
 import { chooseTarget } from './select-platforms.js';
 import { CopyAdmission } from './copy-admission.js';
 import type { CopyReport } from './copy-report.js';
 import type { CopyChoice, CopyRequest } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
 import type { ArchiveDestination } from '../transports/archives/archive-destination.js';
-import type { DestinationRepository, SourceRepository } from '../transports/destination.js';
+import type {
+  DestinationRepository,
+  DestinationTransport,
+  SourceRepository,
+} from '../transports/destination.js';
 import type { ImageTransports } from '../transports/image-transports.js';
 import { ImageCopy } from './image-copy.js';
 import { resolveSource } from './resolve-source.js';
+
+/** Images that are looked at at once. */
+const LOOKS_AT_ONCE = 8;
 
 /**
  * Copies an image, with all that it consists of, from one repository to another, wherever they are. Content
@@ -45,7 +54,15 @@ export async function copyNamed(
   const resolved = await resolveSource(repository, from, session);
   const to = await transports.destination(destination);
   const request = { ...choice, from, tag: to.tag, resolved };
-  const report = await copyResolved(repository, to.repository, request, session);
+  const [seen = request] = await requireRoom(to.transport, session, [
+    (looking) => copyResolved(repository, to.repository, { ...request, referrers: undefined }, looking),
+  ]);
+  const report = await copyResolved(
+    repository,
+    to.repository,
+    { ...request, resolved: seen.resolved },
+    session,
+  );
   if (!session.dryRun) await to.transport.finish(session);
   return report;
 }
@@ -98,7 +115,8 @@ async function copyOnce(
   request: ResolvedCopyRequest,
   session: CopySession,
 ): Promise<CopyReport> {
-  const { from, tag, platforms, referrers, resolved } = request;
+  const { from, tag, platforms, resolved } = request;
+  const referrers = destination.transport.holdsArtifacts === false ? undefined : request.referrers;
   const admission = await CopyAdmission.of({ source, destination, request, session });
   const target = await chooseTarget(source, resolved, request, session);
   const admitted = await admission?.admit(resolved, target);
@@ -113,4 +131,37 @@ async function copyOnce(
 
 function signedBy(admission: CopyAdmission | undefined): Pick<CopyReport, 'signatures'> {
   return admission?.signatures === undefined ? {} : { signatures: admission.signatures };
+}
+
+/**
+ * Refuses images of which the destination has no room for what it lacks, once for all of them: a first look at
+ * each, which puts nothing, says what that is. An image that cannot be looked at fails when it is copied.
+ *
+ * Errors: NO_SPACE, ABORTED
+ *
+ * @param looks copy one image each; what refers to it, which is small, does not count
+ * @param unpacked layers among them that are unpacked too
+ * @returns what was seen, without images that could not be looked at
+ */
+export async function requireRoom(
+  transport: DestinationTransport,
+  session: CopySession,
+  looks: readonly ((looking: CopySession) => Promise<CopyReport>)[],
+  unpacked: readonly Descriptor[] = [],
+): Promise<readonly CopyReport[]> {
+  if (transport.requireRoom === undefined || session.dryRun) return [];
+  const looking = session.looking();
+  const missing = new Map<Digest, Descriptor>();
+  const seen = await mapLimited(looks, LOOKS_AT_ONCE, async (look) => {
+    try {
+      return [await look(looking)];
+    } catch {
+      throwIfAborted(session.signal);
+      return [];
+    }
+  });
+  for (const { outcome, descriptor } of seen.flat().flatMap(({ contents }) => contents))
+    if (outcome === 'planned') missing.set(descriptor.digest, descriptor);
+  await transport.requireRoom([...missing.values()], unpacked, session);
+  return seen.flat();
 }

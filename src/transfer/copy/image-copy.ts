@@ -15,6 +15,7 @@ import {
   LIMITS,
   type Platform,
 } from '../../spec/index.js';
+import { deliveredIn } from '../transports/declaration.js';
 import {
   boundedReferrers,
   cosignReferrers,
@@ -109,6 +110,7 @@ export class ImageCopy {
       contents,
       omitted,
       referrers: copied,
+      referrersLeftOut: isReferrer ? undefined : referrers === undefined,
     };
   }
 
@@ -211,7 +213,10 @@ export class ImageCopy {
     const children = childrenOf(manifest);
     return {
       kept: children.filter(({ digest }) => !without.has(digest)),
-      omitted: children.filter(({ digest }) => without.has(digest)),
+      omitted: children.flatMap((child) => {
+        const repository = without.get(child.digest);
+        return repository === undefined ? [] : [deliveredIn(child, repository)];
+      }),
     };
   }
 
@@ -262,16 +267,20 @@ export class ImageCopy {
       session.emit({ ...event, destination: destination.location }),
     );
     // An archive opens its blobs when it is written, after this image is done with.
-    const opening = destination.transport.kind === 'archive' ? session.signal : signal;
+    const isArchive = destination.transport.kind === 'archive';
+    const opening = isArchive ? session.signal : signal;
     const verifiedFirst = destination.transport.kind === 'registry';
     const put = async (): Promise<ContentOutcome> =>
       await destination.put(
         descriptor,
         (offset) => source.fetch(descriptor, { offset: offset ?? 0, signal: opening, verifiedFirst }),
         {
-          mountFrom: this.#mountable(repositories),
+          mountFrom: this.#mountable(descriptor, repositories),
           signal,
-          onProgress: (bytes) => progress.at(bytes),
+          onProgress: (bytes) => {
+            if (isArchive && bytes === descriptor.size) this.#tell(descriptor, role, 'copied');
+            else progress.at(bytes);
+          },
         },
       );
     return await this.#budget.download({ bytes: descriptor.size, signal }, () =>
@@ -279,17 +288,30 @@ export class ImageCopy {
     );
   }
 
-  /** Without the registry's own name; the source's repository too, where it is in the same registry. */
-  #mountable(repositories: readonly string[]): readonly string[] {
+  /**
+   * Without the registry's own name; the source's repository too, where it is in the same registry, and the
+   * one that an earlier delivery was to.
+   */
+  #mountable({ digest }: Descriptor, repositories: readonly string[]): readonly string[] {
     const { transport } = this.destination;
     if (transport.kind !== 'registry') return [];
     const { registry, name } = this.source;
     const from = registry !== undefined && transport.name === `docker://${registry}` ? [name] : [];
-    return [...repositories, ...from].map((repository) => repository.slice(repository.indexOf('/') + 1));
+    const before = this.session.delivered.get(transport.name)?.get(digest) ?? [];
+    return [...repositories, ...from]
+      .concat(before)
+      .map((repository) => repository.slice(repository.indexOf('/') + 1));
   }
 
   #note(parts: CopiedParts, descriptor: Descriptor, role: ContentRole, outcome: ContentOutcome): void {
     parts.add({ descriptor, role, outcome });
+    // A blob is written into an archive, and told of, only when all images are known.
+    const isLater = this.destination.transport.kind === 'archive' && outcome === 'copied';
+    if (!isLater || isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType))
+      this.#tell(descriptor, role, outcome);
+  }
+
+  #tell(descriptor: Descriptor, role: ContentRole, outcome: ContentOutcome): void {
     const { location: destination } = this.destination;
     const content = { descriptor, role, state: outcome, bytes: descriptor.size };
     this.session.emit({ type: 'content', destination, ...content });

@@ -16,10 +16,12 @@ import {
 } from '../../spec/index.js';
 import { brokenArchive } from '../transports/archives/archive-file.js';
 import { type Archive, transportOf } from '../transports/archives/archive.js';
+import { isDelivered, needsBase } from '../transports/declaration.js';
 import type { CopyReport } from './copy-report.js';
 import type { PlatformChoice } from './copy-request.js';
 import type { CopySession } from './copy-session.js';
-import { copy } from './copy.js';
+import { copy, requireRoom } from './copy.js';
+import { chooseTarget } from './select-platforms.js';
 import type { DestinationTransport } from '../transports/destination.js';
 import { LayoutTransport } from '../transports/layout-transport.js';
 
@@ -44,6 +46,9 @@ export interface LoadedFromArchive {
   readonly leftOut: readonly Descriptor[];
 }
 
+/** Archives are loaded into stores, whose repositories share all blobs. */
+const ANY_REPOSITORY = 'any.lan/repository';
+
 /** Brings the images of an archive to a place, under the names that they have there. */
 export class ArchiveLoader {
   readonly #options: ArchiveLoaderOptions;
@@ -56,13 +61,18 @@ export class ArchiveLoader {
     this.#source = new LayoutTransport({
       content: archive,
       location: `${transport}:${archive.location}`,
+      declaration: () => Promise.resolve(archive.declaration),
       file: { transport, path },
     });
   }
 
-  /** Errors: those of the archive's index; INVALID_CONFIG. */
+  /**
+   * Errors: those of the archive's index; INVALID_CONFIG; BLOB_NOT_FOUND for a delta of which nothing that
+   * was delivered before is at the destination.
+   */
   async plan(): Promise<LoadPlan> {
     const { archive, session, name } = this.#options;
+    await this.#requireBase();
     const entries = await this.#source.entries({ signal: session.signal });
     const parts = new Set<Digest>();
     const referrers = new Set<Digest>();
@@ -86,26 +96,30 @@ export class ArchiveLoader {
   }
 
   /**
+   * Refuses images for which the destination has no room, once for all.
+   *
+   * @param o `unpack`: whether those for this machine are unpacked too
+   */
+  async requireRoom(
+    images: readonly PlannedImage[],
+    { unpack }: { readonly unpack: boolean },
+  ): Promise<void> {
+    const { destination, session } = this.#options;
+    const layers = unpack ? await Promise.all(images.map((image) => this.#unpackedOf(image))) : [];
+    const looks = images.map((image) => (looking: CopySession) => this.#copy(image, looking));
+    await requireRoom(destination, session, looks, layers.flat());
+  }
+
+  /**
    * One image, with what refers to it. Under a policy it is held against that by the name that it gets.
    * Errors: as `copy`; BAD_ARCHIVE where something is not in the archive that it needs.
    */
-  async load({ reference, target, from }: PlannedImage): Promise<LoadedFromArchive> {
-    const { archive, destination, session, platforms = 'present' } = this.#options;
-    const { tag, digest } = reference;
+  async load(image: PlannedImage): Promise<LoadedFromArchive> {
+    const { archive, session, platforms = 'present' } = this.#options;
+    const { target } = image;
     try {
-      const report = await copy(
-        this.#source.repository(''),
-        destination.repository(repositoryName(reference)),
-        {
-          from,
-          tag: digest === undefined ? (tag ?? 'latest') : undefined,
-          platforms,
-          referrers: {},
-          calledAs: reference,
-        },
-        session,
-      );
-      const declared = new Set(archive.omitted.map((omitted) => omitted.digest));
+      const report = await this.#copy(image, session);
+      const declared = new Set(archive.declaration.omitted.map((omitted) => omitted.digest));
       const isMissing = (one: Descriptor): boolean => platforms === 'present' && !declared.has(one.digest);
       return {
         report,
@@ -115,6 +129,47 @@ export class ArchiveLoader {
     } catch (error) {
       throw this.#isAbsentHere(error) ? brokenArchive(archive.location, lackOf(error, target)) : error;
     }
+  }
+
+  async #copy({ reference, from }: PlannedImage, session: CopySession): Promise<CopyReport> {
+    const { destination, platforms = 'present' } = this.#options;
+    const { tag, digest } = reference;
+    return await copy(
+      this.#source.repository(''),
+      destination.repository(repositoryName(reference)),
+      {
+        from,
+        tag: digest === undefined ? (tag ?? 'latest') : undefined,
+        platforms,
+        referrers: {},
+        calledAs: reference,
+      },
+      session,
+    );
+  }
+
+  /** The layers of what is unpacked of an image; none where that cannot be told. */
+  async #unpackedOf({ from, target }: PlannedImage): Promise<readonly Descriptor[]> {
+    const { session } = this.#options;
+    const source = this.#source.repository('');
+    try {
+      const chosen = await chooseTarget(source, target, { from, platforms: 'one' }, session);
+      const manifest = await session.manifests.manifest(source, chosen, session);
+      return manifest.kind === 'manifest' ? manifest.layers : [];
+    } catch {
+      return [];
+    }
+  }
+
+  /** Once for all images, of which each would fail by itself. */
+  async #requireBase(): Promise<void> {
+    const { archive, destination } = this.#options;
+    const delivered = archive.declaration.omitted.filter(isDelivered);
+    const [first] = delivered;
+    if (first === undefined) return;
+    const anywhere = destination.repository(ANY_REPOSITORY);
+    for (const descriptor of delivered) if (await anywhere.has(descriptor)) return;
+    throw needsBase(archive.location, archive.declaration, first.digest);
   }
 
   /** Undefined for what is none, or is not there. */
@@ -134,7 +189,8 @@ export class ArchiveLoader {
     return (
       isLandfallError(error) &&
       error.code === 'BLOB_NOT_FOUND' &&
-      error.details['path'] === this.#options.archive.location
+      error.details['path'] === this.#options.archive.location &&
+      error.details['base'] === undefined
     );
   }
 }

@@ -14,6 +14,8 @@ export interface ReadMirrorFileOptions {
   readonly now: number;
   /** Of a file of skopeo's form: whether all platforms come along. Default false. */
   readonly allPlatforms?: boolean | undefined;
+  /** False leaves out what refers to the images, whatever the file says. */
+  readonly referrers?: boolean | undefined;
 }
 
 /** Reads what every form of the file has, and collects the faults, so that the error names all of them. */

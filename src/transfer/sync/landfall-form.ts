@@ -24,7 +24,7 @@ const TEXTS = { type: 'array', items: TEXT } as const;
 const TEXT_OR_TEXTS = { type: ['string', 'array'], minLength: 1, items: TEXT } as const;
 
 const TAGS = {
-  description: 'Which tags: a list of them, or rules that the tags of the repository are held against.',
+  description: 'Which tags: a list of them, or rules for the tags of the repository.',
   type: ['array', 'object'],
   items: { type: ['string', 'number'] },
   additionalProperties: false,
@@ -77,6 +77,7 @@ const PLATFORMS = {
 const REFERRERS = {
   description: 'Whether signatures, SBOMs and the like come along, and which of them.',
   type: ['boolean', 'object'],
+  default: true,
   additionalProperties: false,
   properties: {
     types: { description: 'Only those of these artifact types.', ...TEXTS, minItems: 1 },
@@ -275,7 +276,11 @@ class LandfallForm {
 
   constructor(reader: FormReader, defaults: RawOfImages) {
     this.#reader = reader;
-    this.#defaults = this.#wanted(defaults, ['defaults'], { tags: ALL_TAGS, platforms: 'all' });
+    this.#defaults = this.#wanted(defaults, ['defaults'], {
+      tags: ALL_TAGS,
+      platforms: 'all',
+      referrers: {},
+    });
   }
 
   /** More than one where names without a registry before them are of several registries. */

@@ -1,13 +1,17 @@
 import { Limiter, ResultCache } from '../../concurrency/index.js';
 import { isSilent } from '../../engine/images/read-manifest.js';
-import { type Abortable, LandfallError, throwIfAborted } from '../../errors.js';
+import { type Abortable, isLandfallError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
   type Descriptor,
   type Digest,
   isConfigType,
+  isDigest,
   isRunnablePlatform,
   parseImageConfig,
+  parseReference,
+  repositoryName,
 } from '../../spec/index.js';
+import { type Declaration, deliveries, isPartUnknown } from '../transports/declaration.js';
 import type { SourceTransport, SourceRepository } from '../transports/destination.js';
 import type { ManifestReader } from '../transports/manifest-reader.js';
 import {
@@ -21,6 +25,7 @@ import {
 import { formatTransport } from './transport-name.js';
 import { type MirrorPlan, PlannedRepository, type SourceFailure, type WantedImage } from './planned.js';
 
+const NOTHING_DELIVERED: MirrorPlan['delivered'] = new Map();
 /** Repositories that are listed at once. */
 const LISTED_AT_ONCE = 8;
 /** Images whose dates are read at once, of a repository. */
@@ -45,6 +50,8 @@ export async function planMirror(file: MirrorFile, options: PlanMirrorOptions): 
   return {
     repositories: planned.flatMap(({ repositories }) => repositories),
     failures: planned.flatMap(({ failures }) => failures),
+    partial: planned.flatMap(({ partial }) => partial),
+    delivered: new Map(planned.flatMap(({ delivered }) => [...delivered])),
     warnings: planned.flatMap(({ warnings }) => warnings),
   };
 }
@@ -65,24 +72,41 @@ class Planner {
     const { transport: name, connection, selections } = source;
     const subject = formatTransport(name);
     let transport: SourceTransport;
+    let declaration: Declaration | undefined;
     try {
       transport = await this.#options.openSource(name, connection);
+      declaration = await transport.declaration?.();
     } catch (error) {
       throwIfAborted(this.#options.signal);
-      return { repositories: [], failures: [{ source, subject, error }], warnings };
+      const failure = { source, subject, error };
+      return { repositories: [], failures: [failure], partial: [], delivered: NOTHING_DELIVERED, warnings };
     }
+    const elsewhere = elsewhereOf(declaration);
+    const partial = declaration !== undefined && isPartUnknown(declaration) ? [source] : [];
     const named = new Map<string, Selection[]>();
     for (const selection of selections.filter((one) => one.name !== undefined)) {
       const full = fullName(name, selection.name ?? '');
       named.set(full, [...(named.get(full) ?? []), selection]);
     }
-    await this.#expand({ source, transport, subject, named, failures, warnings });
+    await this.#expand({ source, transport, subject, named, elsewhere, failures, warnings });
     const repositories = await Promise.all(
       [...named].map(([repository, chosen]) =>
-        this.#limiter.run(() => this.#repository(source, transport.repository(repository), chosen, warnings)),
+        this.#limiter.run(() =>
+          this.#repository(transport.repository(repository), chosen, {
+            source,
+            elsewhere: elsewhere.get(repository) ?? [],
+            warnings,
+          }),
+        ),
       ),
     );
-    return { repositories, failures, warnings };
+    const delivered = new Map(
+      [...deliveries(declaration ?? { omitted: [] })].map(([digest, repository]) => [
+        digest,
+        { source, repository },
+      ]),
+    );
+    return { repositories, failures, partial, delivered, warnings };
   }
 
   /** Puts the repositories that patterns mean beside those that are named. */
@@ -91,6 +115,7 @@ class Planner {
     readonly transport: SourceTransport;
     readonly subject: string;
     readonly named: Map<string, Selection[]>;
+    readonly elsewhere: ReadonlyMap<string, readonly string[]>;
     readonly failures: SourceFailure[];
     readonly warnings: string[];
   }): Promise<void> {
@@ -98,7 +123,8 @@ class Planner {
     if (patterns.length === 0) return;
     let all: readonly string[];
     try {
-      all = await o.transport.repositories({ signal: this.#options.signal });
+      const here = await o.transport.repositories({ signal: this.#options.signal });
+      all = [...new Set([...here, ...o.elsewhere.keys()])];
     } catch (error) {
       throwIfAborted(this.#options.signal);
       const subject = `${o.subject}: ${patterns.map(({ text }) => text).join(', ')}`;
@@ -116,29 +142,37 @@ class Planner {
   }
 
   async #repository(
-    source: MirrorSource,
     repository: SourceRepository,
     selections: readonly Selection[],
-    warnings: string[],
+    o: {
+      readonly source: MirrorSource;
+      /** Tags and digests of its images that are not there, as its archive declares. */
+      readonly elsewhere: readonly string[];
+      readonly warnings: string[];
+    },
   ): Promise<PlannedRepository> {
+    const { source, elsewhere, warnings } = o;
     const { signal, onTags } = this.#options;
     const resolved = new Map<string, Descriptor>();
     const images = new Map<string, WantedImage>();
+    const absent = await wantedElsewhere(selections, elsewhere);
     try {
       if (repository.name === '') throw nameless(repository);
       const tags = selections.some(({ tags: { listed } }) => listed !== undefined)
-        ? await listTags(repository, signal)
+        ? await listTags(repository, { mayHaveNone: elsewhere.length > 0, signal })
         : undefined;
       if (tags !== undefined) onTags?.(repository, tags);
       for (const selection of selections) {
         const chosen = await selectTags(selection.tags, tags ?? [], this.#dating(repository, resolved));
         for (const image of imagesOf(selection, chosen)) {
           const key = `${image.from} ${image.to ?? ''}`;
-          if (!images.has(key)) images.set(key, image);
+          if (!images.has(key) && !elsewhere.includes(image.from)) images.set(key, image);
         }
       }
-      if (images.size === 0) warnings.push(`${repository.location}: no tag is wanted`);
-      return new PlannedRepository({ source, repository, images: [...images.values()], resolved });
+      if (images.size + absent.length === 0) warnings.push(`${repository.location}: no tag is wanted`);
+      return new PlannedRepository({
+        ...{ source, repository, images: [...images.values()], elsewhere: absent, resolved },
+      });
     } catch (failure) {
       throwIfAborted(signal);
       // What is wanted by its name needs no list.
@@ -148,7 +182,9 @@ class Planner {
           selection.tags.list.map(({ tag }) => tag),
         ),
       );
-      return new PlannedRepository({ source, repository, images: certain, failure, resolved });
+      return new PlannedRepository({
+        ...{ source, repository, images: certain, elsewhere: absent, failure, resolved },
+      });
     }
   }
 
@@ -169,9 +205,49 @@ class Planner {
   }
 }
 
-async function listTags(repository: SourceRepository, signal: AbortSignal | undefined): Promise<string[]> {
+/** By repository: the tags and digests of images that belong to the set and are not there. */
+function elsewhereOf(declaration: Declaration | undefined): ReadonlyMap<string, readonly string[]> {
+  const byRepository = new Map<string, string[]>();
+  for (const name of declaration?.elsewhere ?? []) {
+    const reference = parseReference(name);
+    const key = repositoryName(reference);
+    const from = reference.digest ?? reference.tag ?? 'latest';
+    byRepository.set(key, [...(byRepository.get(key) ?? []), from]);
+  }
+  return byRepository;
+}
+
+/**
+ * Images that are elsewhere, as far as the file asks for them by their names. Rules about dates and numbers do
+ * not count: what they would leave out cannot be told from here, and is better kept.
+ */
+async function wantedElsewhere(
+  selections: readonly Selection[],
+  elsewhere: readonly string[],
+): Promise<WantedImage[]> {
+  const wanted = new Map<string, WantedImage>();
+  for (const selection of elsewhere.length === 0 ? [] : selections) {
+    const { list, listed } = selection.tags;
+    const byName = listed && { ...listed, since: undefined, newest: undefined };
+    const tags = elsewhere.filter((one) => !isDigest(one));
+    const chosen = await selectTags({ list, listed: byName }, tags, () => Promise.resolve(undefined));
+    const digests = elsewhere.filter((one): one is Digest => isDigest(one));
+    for (const image of imagesOf({ ...selection, digests }, chosen))
+      if (elsewhere.includes(image.from)) wanted.set(`${image.from} ${image.to ?? ''}`, image);
+  }
+  return [...wanted.values()];
+}
+
+async function listTags(
+  repository: SourceRepository,
+  { mayHaveNone, signal }: Abortable & { readonly mayHaveNone: boolean },
+): Promise<string[]> {
   const tags: string[] = [];
-  for await (const tag of repository.tags({ signal })) tags.push(tag);
+  try {
+    for await (const tag of repository.tags({ signal })) tags.push(tag);
+  } catch (error) {
+    if (!mayHaveNone || !isLandfallError(error) || error.code !== 'NOT_FOUND') throw error;
+  }
   // Registries differ in their order, and in how they give it twice.
   return tags.sort();
 }

@@ -5,7 +5,14 @@ import type { DestinationTransport, DestinationRepository } from '../transports/
 import type { ManifestReader } from '../transports/manifest-reader.js';
 import { type MirrorDestination, type MirrorSource, subjectOfTag } from './mirror-file.js';
 import { formatTransport } from './transport-name.js';
-import { type MappedImage, mayGoTo, type MirrorPlan, type PlannedRepository, targetsOf } from './planned.js';
+import {
+  mapElsewhere,
+  type MappedImage,
+  mayGoTo,
+  type MirrorPlan,
+  type PlannedRepository,
+  targetsOf,
+} from './planned.js';
 import type { PrunedTag, SyncedImage, UnprunedRepository } from './sync-result.js';
 
 export interface PlanPrunesOptions {
@@ -31,6 +38,7 @@ export async function planPrunes(
   const { session } = options;
   const prunes: RepositoryPrune[] = [];
   const unpruned: UnprunedRepository[] = [];
+  const elsewhere = mapElsewhere(options.plan, options.destination);
   for (const [name, sources] of contributors(options)) {
     const repository = transport.repository(name);
     const obstacle = obstacleOf(transport, { name, sources }, options);
@@ -38,7 +46,9 @@ export async function planPrunes(
       unpruned.push({ destination: repository.location, reason: obstacle });
       continue;
     }
-    const images = options.images.filter(({ to }) => to === name).map(({ image }) => image);
+    const images = [...options.images, ...elsewhere]
+      .filter(({ to }) => to === name)
+      .map(({ image }) => image);
     try {
       const wanted = new Set(images.flatMap(({ tag }) => tag ?? []));
       const digests = images.flatMap(({ from }) => (isDigest(from) ? [from] : []));
@@ -76,11 +86,13 @@ function obstacleOf(
   if (plan.repositories.some(({ repository }) => repository.location === location))
     return 'images are read from there too';
   const unlisted = sources.find(({ source }) => isUnlisted(source, plan));
+  if (unlisted !== undefined && plan.partial.includes(unlisted.source)) return partialReason(unlisted.source);
   if (unlisted !== undefined) {
     return `of the source of ${unlisted.repository.location} not all could be listed in this run`;
   }
   // One of which nothing is known may be why a tag is there.
   const other = unlistedSources(plan).find((source) => mayGoTo(name, { source, plan, destination }));
+  if (other !== undefined && plan.partial.includes(other)) return partialReason(other);
   if (other !== undefined) {
     return `${formatTransport(other.transport)}, which goes there too, could not be listed in full in this run`;
   }
@@ -89,13 +101,18 @@ function obstacleOf(
   return image === undefined ? undefined : `${image.source} could not be copied`;
 }
 
+function partialReason({ transport }: MirrorSource): string {
+  return `${formatTransport(transport)} does not say which images of its set were delivered apart from it`;
+}
+
 function unlistedSources(plan: MirrorPlan): MirrorSource[] {
-  const all = [...plan.failures, ...plan.repositories].map(({ source }) => source);
+  const all = [...plan.failures, ...plan.repositories].map(({ source }) => source).concat(plan.partial);
   return [...new Set(all)].filter((source) => isUnlisted(source, plan));
 }
 
 function isUnlisted(source: MirrorSource, plan: MirrorPlan): boolean {
   return (
+    plan.partial.includes(source) ||
     plan.failures.some((failure) => failure.source === source) ||
     plan.repositories.some((planned) => planned.source === source && planned.failure !== undefined)
   );

@@ -1,5 +1,5 @@
 import { type Abortable, isLandfallError, LandfallError } from '../../errors.js';
-import { type Descriptor, parseReference, repositoryName } from '../../spec/index.js';
+import { type Descriptor, type Digest, isDigest, parseReference, repositoryName } from '../../spec/index.js';
 import type { CopyRequest } from '../copy/copy-request.js';
 import { resolveSource } from '../copy/resolve-source.js';
 import type { SourceRepository } from '../transports/destination.js';
@@ -27,6 +27,8 @@ export class PlannedRepository {
   readonly repository: SourceRepository;
   readonly from: MappedFrom;
   readonly images: readonly WantedImage[];
+  /** What is wanted of it and not there, as its archive declares: it was delivered before, or comes besides. */
+  readonly elsewhere: readonly WantedImage[];
   /** Why its tags are not known, or not all. */
   readonly failure: unknown;
   readonly #resolved = new Map<string, Descriptor>();
@@ -34,6 +36,7 @@ export class PlannedRepository {
   constructor(
     o: Pick<PlannedRepository, 'source' | 'repository' | 'images'> & {
       readonly failure?: unknown;
+      readonly elsewhere?: readonly WantedImage[] | undefined;
       /** Tags that are resolved already. */
       readonly resolved?: ReadonlyMap<string, Descriptor>;
     },
@@ -42,6 +45,7 @@ export class PlannedRepository {
     this.repository = o.repository;
     this.from = mappedFrom(o.repository.name);
     this.images = o.images;
+    this.elsewhere = o.elsewhere ?? [];
     this.failure = o.failure;
     for (const [tag, descriptor] of o.resolved ?? []) this.#resolved.set(tag, descriptor);
   }
@@ -74,6 +78,10 @@ export interface SourceFailure {
 export interface MirrorPlan {
   readonly repositories: readonly PlannedRepository[];
   readonly failures: readonly SourceFailure[];
+  /** Sources that lack images of their set and do not say which. */
+  readonly partial: readonly MirrorSource[];
+  /** What sources lack since it was delivered before, each with the repository that it was in there. */
+  readonly delivered: ReadonlyMap<Digest, { readonly source: MirrorSource; readonly repository: string }>;
   readonly warnings: readonly string[];
 }
 
@@ -182,7 +190,8 @@ function repositoriesOf({ name, matches }: Selection, o: MayGoToOptions): readon
     const isRegistry = source.transport.kind === 'registry';
     return [isRegistry ? { registry: source.transport.host, repository: name } : mappedFrom(name)];
   }
-  if (plan.failures.some((failure) => failure.source === source)) return undefined;
+  const isPartial = plan.partial.includes(source);
+  if (isPartial || plan.failures.some((failure) => failure.source === source)) return undefined;
   return plan.repositories
     .filter((planned) => planned.source === source && matches?.(shortName(source, planned)) === true)
     .map(({ from }) => from);
@@ -243,14 +252,44 @@ export function mapImages(
   return mapped;
 }
 
-/**
- * The repositories at the destination that a source's repository goes to, also where no image of it is
- * wanted.
- */
+/** The repositories at the destination that images of a source's repository go to, or went to before. */
 export function targetsOf(planned: PlannedRepository, destination: MirrorDestination): ReadonlySet<string> {
   const targets = new Set<string>();
-  for (const { to } of planned.images) targets.add(mapRepository(planned.from, to, destination));
+  for (const { to } of [...planned.images, ...planned.elsewhere])
+    targets.add(mapRepository(planned.from, to, destination));
   return targets;
+}
+
+/** The images of a destination's set that archives which are read declare as elsewhere, by their names there. */
+export function mapElsewhere(
+  plan: MirrorPlan,
+  destination: MirrorDestination,
+): { readonly to: string; readonly image: WantedImage }[] {
+  return plan.repositories.flatMap((planned) =>
+    planned.elsewhere.map((image) => ({ image, to: mapRepository(planned.from, image.to, destination) })),
+  );
+}
+
+/** Where a destination has what was delivered before, as far as it went by the same file. */
+export function mapDelivered(plan: MirrorPlan, destination: MirrorDestination): ReadonlyMap<Digest, string> {
+  const names = new Map<MirrorSource, Map<string, string>>();
+  for (const planned of plan.repositories) {
+    const [target] = targetsOf(planned, destination);
+    const ofSource = names.get(planned.source) ?? new Map<string, string>();
+    names.set(planned.source, ofSource);
+    if (target !== undefined) ofSource.set(planned.repository.name, target);
+  }
+  return new Map(
+    [...plan.delivered].flatMap(([digest, { source, repository }]): [Digest, string][] => {
+      const name = names.get(source)?.get(repository);
+      return name === undefined ? [] : [[digest, name]];
+    }),
+  );
+}
+
+/** What a destination calls an image: `mirror.lan/team/app:1`, `mirror.lan/team/app@sha256:…`. */
+export function nameOfImage({ image, to }: Pick<MappedImage, 'image' | 'to'>): string {
+  return `${to}${isDigest(image.from) && image.tag === undefined ? '@' : ':'}${image.tag ?? image.from}`;
 }
 
 function map(

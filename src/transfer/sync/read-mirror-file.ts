@@ -11,5 +11,11 @@ import { YamlText } from './yaml-text.js';
  */
 export function readMirrorFile(text: string, options: ReadMirrorFileOptions): MirrorFile {
   const yaml = new YamlText(options.name, text);
-  return isSkopeoForm(yaml.value) ? readSkopeoForm(yaml, options) : readLandfallForm(yaml, options);
+  const file = isSkopeoForm(yaml.value) ? readSkopeoForm(yaml, options) : readLandfallForm(yaml, options);
+  if (options.referrers !== false) return file;
+  const sources = file.sources.map((source) => ({
+    ...source,
+    selections: source.selections.map((selection) => ({ ...selection, referrers: undefined })),
+  }));
+  return { ...file, sources };
 }

@@ -133,7 +133,7 @@ class SkopeoForm {
     const { username, password, identitytoken } = credentials === '' ? {} : credentials;
     if (password !== undefined) {
       this.warnings.push(
-        `${this.#reader.yaml.name} holds the password for ${key}: whoever reads the file has it; use \`landfall login\` or landfall's own form`,
+        `${this.#reader.yaml.name} holds the password for ${key}: every reader of the file has it; use \`landfall login\` or landfall's own form`,
       );
     }
     if (identitytoken !== undefined) this.notes.push(`${key}: ignored identitytoken; log in instead`);
@@ -196,6 +196,7 @@ class SkopeoForm {
       name: reference.repository,
       ...wanted,
       platforms: this.#allPlatforms ? 'all' : 'one',
+      referrers: {},
     };
   }
 }

@@ -1,25 +1,15 @@
 import { mapLimited } from '../../concurrency/index.js';
-import {
-  type Abortable,
-  abortedError,
-  type ErrorCode,
-  isLandfallError,
-  RegistryError,
-  throwIfAborted,
-} from '../../errors.js';
-import {
-  type Descriptor,
-  type Digest,
-  isDigest,
-  isIndexType,
-  isManifestType,
-  LIMITS,
-} from '../../spec/index.js';
+import { abortedError, RegistryError } from '../../errors.js';
+import { isDigest } from '../../spec/index.js';
 import type { CopySession } from '../copy/copy-session.js';
-import { copyResolved } from '../copy/copy.js';
-import type { DestinationTransport, DestinationRepository } from '../transports/destination.js';
-import { chooseTarget, selectEntries } from '../copy/select-platforms.js';
-import type { MappedImage, PlannedRepository, WantedImage } from './planned.js';
+import { copyResolved, requireRoom, type ResolvedCopyRequest } from '../copy/copy.js';
+import type {
+  DestinationTransport,
+  DestinationRepository,
+  SourceRepository,
+} from '../transports/destination.js';
+import { chooseTarget } from '../copy/select-platforms.js';
+import { type MappedImage, nameOfImage, type WantedImage } from './planned.js';
 import { type EarlierReport, type SyncedImage, syncedImage, type SyncEvent } from './sync-result.js';
 
 export interface SyncImagesOptions {
@@ -33,6 +23,8 @@ export interface SyncImagesOptions {
 
 /**
  * Copies images to one place, several at once. The results stand in the order of the images; none is thrown.
+ *
+ * Errors: NO_SPACE, before anything is copied
  */
 export async function syncImages(
   images: readonly MappedImage[],
@@ -45,6 +37,13 @@ export async function syncImages(
     repositories.set(name, known);
     return known;
   };
+  const looks = images.map((mapped) => async (looking: CopySession) => {
+    const { planned, image } = mapped;
+    const resolved = await planned.resolve(image.from, { signal: looking.signal });
+    const request = { ...image, resolved, referrers: undefined };
+    return await copyResolved(planned.repository, repositoryOf(mapped.to), request, looking);
+  });
+  await requireRoom(transport, options.session, looks);
   let done = 0;
   return await mapLimited(images, atOnce, async (mapped) => {
     const image = await syncImage(mapped, repositoryOf(mapped.to), options);
@@ -55,16 +54,17 @@ export async function syncImages(
 }
 
 async function syncImage(
-  { planned, image, to }: MappedImage,
+  mapped: MappedImage,
   destination: DestinationRepository,
   { session, since }: SyncImagesOptions,
 ): Promise<SyncedImage> {
+  const { planned, image } = mapped;
   const { from, tag } = image;
   const mark = isDigest(from) ? '@' : ':';
   const names = {
     source: `${planned.repository.location}${mark}${from}`,
     destination: `${destination.location}${mark}${tag ?? from}`,
-    name: `${to}${mark}${tag ?? from}`,
+    name: nameOfImage(mapped),
   };
   const nothing = { bytes: 0, contents: [], omitted: [], referrers: [] };
   try {
@@ -73,7 +73,8 @@ async function syncImage(
     const request = { ...image, resolved };
     if (since !== undefined) {
       const target = await chooseTarget(planned.repository, resolved, request, session);
-      if (since.has(names.name, target.digest)) {
+      const isDelivered = since.has(names.name, target.digest);
+      if (isDelivered && !(await hasNewReferrers(planned.repository, destination, request, session))) {
         const contents = since.contentsOf(names.name, target.digest);
         return { ...names, ...nothing, target, outcome: 'unchanged', contents };
       }
@@ -83,6 +84,18 @@ async function syncImage(
   } catch (error) {
     return { ...names, ...nothing, outcome: 'failed', error: explained(error, image) };
   }
+}
+
+/** Whether an image that was delivered before was signed since, or has got something else that refers to it. */
+async function hasNewReferrers(
+  source: SourceRepository,
+  destination: DestinationRepository,
+  request: ResolvedCopyRequest,
+  session: CopySession,
+): Promise<boolean> {
+  if (request.referrers === undefined) return false;
+  const { referrers } = await copyResolved(source, destination, request, session.looking());
+  return referrers.some(({ target: { digest } }) => !session.without.has(digest));
 }
 
 /** A registry that takes no index of which parts are missing says only that something is. */
@@ -99,68 +112,3 @@ function explained(error: unknown, { platforms, rewriteIndex }: WantedImage): un
 }
 
 const MISSING_PARTS: ReadonlySet<string> = new Set(['MANIFEST_BLOB_UNKNOWN', 'MANIFEST_UNKNOWN']);
-
-/**
- * All that an image consists of, with sizes in bytes, what refers to it not counted: one HEAD, and all of its
- * manifests. Nothing where the image is broken or not there, which is so for everybody who asks.
- *
- * Errors: those that may be otherwise the next time, such as UNAVAILABLE; ABORTED
- */
-export async function imageBlobs(
-  planned: PlannedRepository,
-  image: WantedImage,
-  session: CopySession,
-): Promise<ReadonlyMap<Digest, number>> {
-  const { signal } = session;
-  try {
-    const resolved = await planned.resolve(image.from, { signal });
-    const target = await chooseTarget(planned.repository, resolved, image, session);
-    const blobs = new Map<Digest, number>();
-    await collect(target, { planned, image, session, blobs, signal }, 0);
-    return blobs;
-  } catch (error) {
-    throwIfAborted(signal);
-    if (mayPass(error)) throw error;
-    return new Map();
-  }
-}
-
-/** Errors that the same request may not meet with other credentials, or later. */
-const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'UNAUTHORIZED',
-  'DENIED',
-  'RATE_LIMITED',
-  'UNAVAILABLE',
-  'PROTOCOL',
-]);
-
-/** Whether the same request may succeed with other credentials, or later. */
-export function mayPass(error: unknown): boolean {
-  return !isLandfallError(error) || error.retryable || PASSING.has(error.code);
-}
-
-interface Collecting extends Abortable {
-  readonly planned: PlannedRepository;
-  readonly image: WantedImage;
-  readonly session: CopySession;
-  readonly blobs: Map<Digest, number>;
-}
-
-async function collect(descriptor: Descriptor, into: Collecting, depth: number): Promise<void> {
-  const { planned, image, session, blobs, signal } = into;
-  blobs.set(descriptor.digest, descriptor.size);
-  const { mediaType } = descriptor;
-  if (depth > LIMITS.indexDepth || !(isIndexType(mediaType) || isManifestType(mediaType))) return;
-  const manifest = await session.manifests.manifest(planned.repository, descriptor, { signal });
-  if (manifest.kind === 'manifest') {
-    for (const { digest, size } of [manifest.config, ...manifest.layers]) blobs.set(digest, size);
-    return;
-  }
-  const { kept } = await selectEntries(descriptor, manifest, {
-    choice: image.platforms,
-    depth,
-    has: () => Promise.resolve(true),
-    read: (each) => session.manifests.bytes(planned.repository, each, { signal }),
-  });
-  await Promise.all(kept.map((child) => collect(child, into, depth + 1)));
-}

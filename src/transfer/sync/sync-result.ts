@@ -1,7 +1,16 @@
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { PulledSignature } from '../../engine/trust/signature-sources.js';
 import { LandfallError, SpecError, systemCode } from '../../errors.js';
-import { type Descriptor, type Digest, parseDigest, parseJson } from '../../spec/index.js';
+import {
+  type Descriptor,
+  type Digest,
+  parseDigest,
+  parseJson,
+  parseReference,
+  repositoryName,
+} from '../../spec/index.js';
+import type { EarlierDelivery } from '../transports/declaration.js';
 import type { ContentOutcome, CopyEvent, CopyReport } from '../copy/copy-report.js';
 
 /** `unchanged`: an earlier report says that the far side has it. */
@@ -44,6 +53,8 @@ export interface SyncedImage {
     /** Of the manifest. */
     readonly mediaType: string;
   }[];
+  /** Whether what refers to it was not asked for. */
+  readonly referrersLeftOut?: boolean | undefined;
   /** By whom it is signed; absent where no policy asks for signatures of it. */
   readonly signatures?: readonly PulledSignature[] | undefined;
   /** Why it failed. */
@@ -91,6 +102,10 @@ export interface SyncResult {
    * could not be written.
    */
   readonly failures: readonly SyncFailure[];
+  /** Destinations that have got something: `oci-archive:/media/delta.tar`. */
+  readonly written: readonly string[];
+  /** What was delivered before, of a run that left that out. */
+  readonly base: readonly EarlierDelivery[];
 }
 
 /**
@@ -101,7 +116,7 @@ export interface SyncResult {
 export function syncedImage(
   names: Pick<SyncedImage, 'source' | 'destination' | 'name'>,
   report: CopyReport,
-  without: ReadonlySet<Digest>,
+  without: ReadonlyMap<Digest, unknown>,
 ): SyncedImage {
   const reports = [report, ...reportsBelow(report)];
   const contents = contentsOf(reports, without);
@@ -114,12 +129,13 @@ export function syncedImage(
     contents,
     omitted: report.omitted.map(({ digest }) => digest).filter((digest) => !without.has(digest)),
     referrers: reportsBelow(report).map(({ target: { digest, mediaType } }) => ({ digest, mediaType })),
+    referrersLeftOut: report.referrersLeftOut,
     signatures: report.signatures,
   };
 }
 
 /** Each once: what several platforms share counts where it was moved. */
-function contentsOf(reports: readonly CopyReport[], without: ReadonlySet<Digest>): SyncedContent[] {
+function contentsOf(reports: readonly CopyReport[], without: ReadonlyMap<Digest, unknown>): SyncedContent[] {
   const contents = new Map<Digest, SyncedContent>();
   for (const { contents: looked, omitted } of reports) {
     for (const { descriptor, outcome } of looked) {
@@ -180,28 +196,44 @@ interface EarlierImage {
   readonly contents: readonly SyncedContent[];
 }
 
-/** What the report of an earlier run says that its destinations have. */
+/** What the reports of earlier runs say that their destinations have. */
 export class EarlierReport {
   /** Whether it is of a run that only looked, so that nobody has anything by it. */
   readonly dryRun: boolean;
+  /** The deliveries that they tell of, in their order. */
+  readonly base: readonly EarlierDelivery[];
   readonly #images: ReadonlyMap<string, EarlierImage>;
 
   constructor(
     images: ReadonlyMap<string, EarlierImage>,
-    { dryRun = false }: { readonly dryRun?: boolean } = {},
+    {
+      dryRun = false,
+      base = [],
+    }: { readonly dryRun?: boolean; readonly base?: readonly EarlierDelivery[] } = {},
   ) {
     this.#images = images;
     this.dryRun = dryRun;
+    this.base = base;
   }
 
-  /** All that the far side has. */
-  get digests(): ReadonlySet<Digest> {
-    return new Set(
-      [...this.#images.values()].flatMap(({ digest, contents }) => [
-        digest,
-        ...contents.map((content) => content.digest),
-      ]),
+  /** What several say together; of an image that more than one has, the last counts. */
+  static of(reports: readonly EarlierReport[]): EarlierReport {
+    const base = new Map(
+      reports.flatMap((one) => one.base).map((each) => [`${each.name} ${each.written}`, each]),
     );
+    return new EarlierReport(new Map(reports.flatMap((one) => [...one.#images])), {
+      base: [...base.values()],
+    });
+  }
+
+  /** All that the far side has, each with a repository that has it: `docker.io/library/alpine`. */
+  get digests(): ReadonlyMap<Digest, string> {
+    const digests = new Map<Digest, string>();
+    for (const [name, { digest, contents }] of this.#images) {
+      const repository = repositoryName(parseReference(name));
+      for (const one of [digest, ...contents.map((content) => content.digest)]) digests.set(one, repository);
+    }
+    return digests;
   }
 
   /** Whether it had an image under that name. */
@@ -245,7 +277,27 @@ export async function readEarlierReport(file: string): Promise<EarlierReport | u
     const read = readImage(image, file);
     if (read !== undefined) images.set(read.name, read.image);
   }
-  return new EarlierReport(images, { dryRun: raw['dryRun'] === true });
+  return new EarlierReport(images, { dryRun: raw['dryRun'] === true, base: deliveriesOf(raw, file) });
+}
+
+/** What the run wrote, after what it was made against. */
+function deliveriesOf(raw: Readonly<Record<string, unknown>>, file: string): EarlierDelivery[] {
+  const list = (key: string): readonly unknown[] => (Array.isArray(raw[key]) ? (raw[key] as unknown[]) : []);
+  const before = list('base').flatMap((each) => {
+    if (!isObject(each) || typeof each['name'] !== 'string' || typeof each['written'] !== 'string') return [];
+    return { name: each['name'], written: each['written'] };
+  });
+  const written = typeof raw['finishedAt'] === 'string' ? raw['finishedAt'] : '';
+  const names = list('written').flatMap((name) => (typeof name === 'string' ? deliveryName(name) : []));
+  // A report of an older program does not say what was written.
+  const own = raw['written'] === undefined ? [basename(file)] : names;
+  return [...before, ...own.map((name) => ({ name, written }))];
+}
+
+/** A file by its name alone, since it lies elsewhere on the far side. */
+function deliveryName(transport: string): string {
+  const [, path] = /^oci(?:-archive)?:(.*)$/s.exec(transport) ?? [];
+  return path === undefined ? transport : basename(path);
 }
 
 function parse(bytes: Buffer, file: string): unknown {

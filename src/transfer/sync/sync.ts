@@ -1,6 +1,7 @@
 import { type Abortable, LandfallError } from '../../errors.js';
 import type { PolicyFile } from '../../trust/index.js';
 import { CopySession } from '../copy/copy-session.js';
+import type { DeclaredSet } from '../transports/declaration.js';
 import type { DestinationTransport } from '../transports/destination.js';
 import type {
   EarlierReport,
@@ -11,19 +12,21 @@ import type {
   SyncResult,
   UnprunedRepository,
 } from './sync-result.js';
-import { imageBlobs, mayPass, syncImages } from './sync-images.js';
+import { syncImages } from './sync-images.js';
 import {
+  mapDelivered,
+  mapElsewhere,
   mapImages,
+  nameOfImage,
   type MappedImage,
   type MirrorPlan,
   type PlannedRepository,
-  type WantedImage,
 } from './planned.js';
 import type { Connection, MirrorDestination, MirrorFile, TransportName } from './mirror-file.js';
 import { formatTransport } from './transport-name.js';
 import { type OpenSource, planMirror } from './plan-mirror.js';
 import { planPrunes, prune, type RepositoryPrune } from './plan-prunes.js';
-import { imagesOfShard, type Shard } from './shard.js';
+import { hasRepository, type Shard } from './shard.js';
 
 /** Opens what the file names. What it gives is disposed of by the sync. */
 export interface SyncTransports {
@@ -78,6 +81,7 @@ class Sync {
   readonly #pruned: PrunedTag[] = [];
   readonly #unpruned: UnprunedRepository[] = [];
   readonly #failures: SyncFailure[] = [];
+  readonly #written: string[] = [];
 
   constructor(options: SyncOptions) {
     this.#options = options;
@@ -96,20 +100,22 @@ class Sync {
       onTags: (repository, tags) => session.noteTags(repository, tags),
       signal,
     });
-    this.#failures.push(...failuresOf(plan));
+    this.#failures.push(...failuresOf(plan, this.#options.shard));
     for (const message of plan.warnings) session.emit({ type: 'warning', message });
     // Before anything is copied, so that a name that two images would have is no matter of luck.
     const mapped = file.destinations.map((one) => mapImages(plan, one, file));
-    const mine = await this.#mine(plan);
     for (const [at, destination] of file.destinations.entries()) {
-      const images = (mapped[at] ?? []).filter((one) => mine === undefined || mine.has(one.image));
-      await this.#destination(destination, images, plan);
+      const all = mapped[at] ?? [];
+      const images = all.filter(({ planned }) => isMine(planned, this.#options.shard));
+      await this.#destination(destination, { all, images, plan });
     }
     return {
       images: this.#images,
       pruned: this.#pruned,
       unpruned: this.#unpruned,
       failures: this.#failures,
+      written: this.#written,
+      base: this.#options.since?.base ?? [],
     };
   }
 
@@ -128,7 +134,7 @@ class Sync {
         'INVALID_CONFIG',
         `a delta cannot go to ${formatTransport(running.transport)}`,
         {
-          hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere what is there already is never moved again.',
+          hint: 'It is for oci-archive:FILE and oci:DIR; elsewhere existing content is never moved again.',
         },
       );
     }
@@ -151,30 +157,16 @@ class Sync {
     }
   }
 
-  /** The images that are this worker's; undefined for all. */
-  async #mine(plan: MirrorPlan): Promise<ReadonlySet<WantedImage> | undefined> {
-    const { shard } = this.#options;
-    if (shard === undefined) return undefined;
-    refusePassing(failuresOf(plan));
-    const all: readonly { planned: PlannedRepository; image: WantedImage }[] = plan.repositories.flatMap(
-      (planned) => planned.images.map((image) => ({ planned, image })),
-    );
-    const sized = await Promise.all(
-      all.map(async ({ planned, image }) => ({
-        image,
-        repository: planned.repository.location,
-        name: `${image.from} ${image.to ?? ''}`,
-        blobs: await imageBlobs(planned, image, this.#session),
-      })),
-    );
-    return new Set(imagesOfShard(sized, shard).map(({ image }) => image));
-  }
-
   async #destination(
     destination: MirrorDestination,
-    images: readonly MappedImage[],
-    plan: MirrorPlan,
+    o: {
+      /** Those of all shards. */
+      readonly all: readonly MappedImage[];
+      readonly images: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+    },
   ): Promise<void> {
+    const { images, plan } = o;
     const { transports, file, since, shard, signal, onEvent } = this.#options;
     const named = transportOf(destination, shard);
     const name = formatTransport(named);
@@ -188,19 +180,21 @@ class Sync {
       return;
     }
     await using opened = transport;
-    const done = await syncImages(images, {
-      transport: opened,
-      session: this.#session,
-      since,
-      atOnce: file.concurrency ?? IMAGES_AT_ONCE,
-      onEvent,
-    });
+    this.#session.delivered.set(opened.name, mapDelivered(plan, destination));
+    let done: SyncedImage[];
+    try {
+      const atOnce = file.concurrency ?? IMAGES_AT_ONCE;
+      done = await syncImages(images, { transport: opened, session: this.#session, since, atOnce, onEvent });
+    } catch (error) {
+      this.#failures.push({ subject: name, error });
+      return;
+    }
     try {
       if (signal?.aborted !== true) await this.#prune(opened, { destination, images, plan, done });
     } catch (error) {
       this.#failures.push({ subject: name, error });
     }
-    this.#images.push(...(await this.#finish(opened, done, name)));
+    this.#images.push(...(await this.#finish(opened, done, { ...o, destination, name })));
   }
 
   async #prune(
@@ -234,6 +228,27 @@ class Sync {
     }
   }
 
+  /** The set that the images of a destination are of: what it lacks was delivered before, failed, or is another shard's. */
+  #setOf(
+    done: readonly SyncedImage[],
+    {
+      all,
+      plan,
+      destination,
+    }: {
+      readonly all: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+      readonly destination: MirrorDestination;
+    },
+  ): DeclaredSet {
+    const base = this.#options.since?.base;
+    if (plan.partial.length > 0 || failuresOf(plan).length > 0) return { elsewhere: null, base };
+    const names = new Set([...all, ...mapElsewhere(plan, destination)].map(nameOfImage));
+    for (const { name, outcome } of done)
+      if (outcome === 'copied' || outcome === 'exists') names.delete(name);
+    return { elsewhere: [...names].sort(), base };
+  }
+
   /**
    * What was copied is to survive whatever came of the rest; an archive with nothing in it is not written.
    *
@@ -242,16 +257,25 @@ class Sync {
   async #finish(
     transport: DestinationTransport,
     done: readonly SyncedImage[],
-    name: string,
+    o: {
+      readonly destination: MirrorDestination;
+      readonly all: readonly MappedImage[];
+      readonly plan: MirrorPlan;
+      readonly name: string;
+    },
   ): Promise<readonly SyncedImage[]> {
     const { signal, dryRun = false } = this.#options;
+    const { name } = o;
     const isArchive = transport.kind === 'archive';
-    if (dryRun || (isArchive && !done.some(({ outcome }) => outcome === 'copied'))) return done;
+    const isWritten = done.some(({ outcome }) => outcome === 'copied');
+    if (dryRun || (isArchive && !isWritten)) return done;
     try {
+      await transport.declare?.(this.#setOf(done, o));
       await transport.finish(isArchive ? { signal } : {});
+      if (isWritten) this.#written.push(name);
       return done;
     } catch (error) {
-      if (!isArchive) this.#failures.push({ subject: name, error });
+      this.#failures.push({ subject: name, error });
       return isArchive ? done.map((image) => lost(image, error)) : done;
     }
   }
@@ -271,21 +295,16 @@ function transportOf({ transport }: MirrorDestination, shard: Shard | undefined)
   return { ...transport, path: transport.path.replaceAll(SHARD, String(shard?.index ?? 0)) };
 }
 
-/**
- * Workers that do not see the same come to different answers about who does what, and an image might be
- * nobody's: one that could not look at everything does nothing, so that it is tried again.
- */
-function refusePassing(failures: readonly SyncFailure[]): void {
-  const passing = failures.find(({ error }) => mayPass(error));
-  if (passing === undefined) return;
-  throw passing.error instanceof Error ? passing.error : new Error(String(passing.error));
-}
-
-function failuresOf(plan: MirrorPlan): SyncFailure[] {
+/** Of repositories those that are this worker's: another one tells of the others. */
+function failuresOf(plan: MirrorPlan, shard?: Shard): SyncFailure[] {
   return [
     ...plan.failures.map(({ subject, error }) => ({ subject, error })),
     ...plan.repositories
-      .filter(({ failure }) => failure !== undefined)
+      .filter((planned) => planned.failure !== undefined && isMine(planned, shard))
       .map(({ repository, failure }) => ({ subject: repository.location, error: failure })),
   ];
+}
+
+function isMine({ repository }: PlannedRepository, shard: Shard | undefined): boolean {
+  return shard === undefined || hasRepository(shard, repository.location);
 }

@@ -1,6 +1,7 @@
 import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
 import { LandfallError } from '../../errors.js';
 import type { Position } from './mirror-file.js';
+import { formatSize } from '../../spec/index.js';
 
 /** Far more than a list of ten thousand images. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -23,7 +24,9 @@ export class YamlText {
     this.name = name;
     this.#lines = new LineCounter();
     if (Buffer.byteLength(text) > MAX_BYTES) {
-      throw new MirrorFileError(name, [{ at: START, message: `the file is longer than ${MAX_BYTES} bytes` }]);
+      throw new MirrorFileError(name, [
+        { at: START, message: `the file is longer than ${formatSize(MAX_BYTES)}` },
+      ]);
     }
     this.#document = parseDocument(text, {
       schema: 'failsafe',

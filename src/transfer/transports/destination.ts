@@ -4,6 +4,7 @@ import type { Store } from '../../engine/store.js';
 import { type Abortable, isWrongContent } from '../../errors.js';
 import type { FetchOptions, OpenContent } from '../../registry/index.js';
 import type { Descriptor, Digest, Reference } from '../../spec/index.js';
+import type { Declaration, DeclaredSet } from './declaration.js';
 import type { PolicyImage, SignatureSource } from '../../trust/index.js';
 
 export type { OpenContent };
@@ -93,14 +94,30 @@ export interface DestinationRepository {
   deleteManifest(digest: Digest, options?: Abortable): Promise<void>;
 }
 
-export type TransportKind = 'registry' | 'store' | 'layout' | 'archive';
+export type TransportKind = 'registry' | 'store' | 'layout' | 'directory' | 'archive';
 
 /** Where images are written. The caller that opens it disposes of it, after `finish` or instead of it. */
 export interface DestinationTransport extends AsyncDisposable {
   readonly kind: TransportKind;
   /** The same for all that shares blobs: those of one registry, store, layout or archive. */
   readonly name: string;
+  /** False where nothing can be but container images, so that what refers to them stays behind. */
+  readonly holdsArtifacts?: boolean | undefined;
   repository(name: string): DestinationRepository;
+  /**
+   * Refuses what has no room there, before anything is put; absent where that cannot be told, and for an
+   * archive, which tells when it is written.
+   *
+   * @param blobs that are not there; of them `unpacked` are unpacked too
+   * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`
+   */
+  requireRoom?(
+    blobs: readonly Descriptor[],
+    unpacked: readonly Descriptor[],
+    options?: Abortable,
+  ): Promise<void>;
+  /** Writes down what set its images are of, where the place can say so. Before `finish`. */
+  declare?(set: DeclaredSet): Promise<void>;
   /**
    * Ends the writing: afterwards all that was put survives a power cut, where the place is on this machine.
    * An archive is written only now. What was put before stays where it fails, except in an archive, of which
@@ -181,6 +198,8 @@ export interface SourceTransport extends AsyncDisposable {
   repository(name: string): SourceRepository;
   /** Canonical names, in order. Errors: UNSUPPORTED where the place does not tell. */
   repositories(options?: Abortable): Promise<readonly string[]>;
+  /** What was left out there on purpose; absent where that is never so. */
+  declaration?(): Promise<Declaration>;
 }
 
 /**

@@ -76,7 +76,7 @@ const MAX_DOCUMENT_MIB = 32;
 const MAX_NODES = 50_000;
 /** A repository with more tags is not searched for signatures by tags. */
 const MAX_TAGS = 20_000;
-const CUT_SHORT = `what is more than ${MAX_LEVELS} levels deep, beyond ${MAX_DOCUMENTS} documents, or beyond ${MAX_DOCUMENT_MIB} MiB of them is not shown`;
+const CUT_SHORT = `parts more than ${MAX_LEVELS} levels deep, beyond ${MAX_DOCUMENTS} documents, or beyond ${MAX_DOCUMENT_MIB} MiB of them are not shown`;
 const CONCURRENCY = 8;
 
 interface LoadedManifest {

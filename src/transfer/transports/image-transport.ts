@@ -6,6 +6,8 @@ export type ImageTransport =
   | { readonly kind: 'registry'; readonly reference: Reference }
   | { readonly kind: 'store'; readonly name: string }
   | { readonly kind: 'layout'; readonly directory: string; readonly name: string | undefined }
+  /** skopeo's `dir:`, of one image. */
+  | { readonly kind: 'directory'; readonly directory: string }
   | {
       readonly kind: 'archive';
       readonly format: 'oci' | 'docker';
@@ -17,11 +19,11 @@ export type ImageTransport =
 const TRANSPORT = /^(?:docker(?=:\/\/)|oci|oci-archive|docker-archive|dir|docker-daemon|containers-storage):/;
 
 /**
- * Reads `REF` for the store, `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` and
- * `docker-archive:FILE[:REF]`, as in skopeo. A path ends at the first colon, so that the name behind it may
- * hold a port and a tag.
+ * Reads `REF` for the store, `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+ * `docker-archive:FILE[:REF]` and `dir:DIR`, as in skopeo. A path ends at the first colon, so that the name
+ * behind it may hold a port and a tag; that of `dir:` has no name behind it.
  *
- * @throws {LandfallError} INVALID_CONFIG; {SpecError} INVALID_REFERENCE
+ * @throws {LandfallError} INVALID_CONFIG, UNSUPPORTED; {SpecError} INVALID_REFERENCE
  */
 export function parseTransport(text: string): ImageTransport {
   const transport = TRANSPORT.exec(text)?.[0];
@@ -39,11 +41,34 @@ export function parseTransport(text: string): ImageTransport {
       const { path, name } = pathAndName(text, rest);
       return { kind: 'archive', format: transport === 'oci-archive:' ? 'oci' : 'docker', file: path, name };
     }
+    case 'dir:':
+      if (rest !== '') return { kind: 'directory', directory: rest };
+      throw new LandfallError('INVALID_CONFIG', `${quoted(text)} lacks a path`, { hint: 'Write dir:DIR.' });
+    case 'docker-daemon:':
+      throw unsupported(transport, {
+        from: `docker save ${rest} -o FILE, then name docker-archive:FILE`,
+        to: 'copy to docker-archive:FILE, then docker load -i FILE',
+      });
+    case 'containers-storage:':
+      throw unsupported(transport, {
+        from: `skopeo copy containers-storage:${rest} oci-archive:FILE, then name oci-archive:FILE`,
+        to: `copy to oci-archive:FILE, then skopeo copy oci-archive:FILE containers-storage:${rest}`,
+      });
     default:
       throw new LandfallError('INVALID_CONFIG', `${quoted(text)} names a place that is not known here`, {
         hint: 'Write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or REF for the store.',
       });
   }
+}
+
+/** A transport of skopeo's whose images are in the storage of another program, which alone may touch it. */
+function unsupported(
+  transport: string,
+  { from, to }: { readonly from: string; readonly to: string },
+): LandfallError {
+  return new LandfallError('UNSUPPORTED', `the transport ${transport} is not supported`, {
+    hint: `To read it: ${from}. To write it: ${to}.`,
+  });
 }
 
 function pathAndName(text: string, rest: string): { path: string; name: string | undefined } {

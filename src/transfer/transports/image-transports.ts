@@ -39,7 +39,7 @@ export interface ImageTransportsOptions extends Abortable {
   readonly stdout?: NodeJS.WritableStream | undefined;
 }
 
-type FileTransport = Extract<ImageTransport, { kind: 'layout' | 'archive' }>;
+type FileTransport = Extract<ImageTransport, { kind: 'layout' | 'archive' | 'directory' }>;
 
 /**
  * Opens what images are copied between, by the names that are typed, and closes what it has opened. A
@@ -85,10 +85,11 @@ export abstract class ImageTransports implements AsyncDisposable {
         return { name, repository, from: tagOrDigest(reference), content: store.content, store };
       }
       case 'layout':
+      case 'directory':
       case 'archive': {
         const transport = await this.#fileSource(named);
         const { content } = transport;
-        return { name: text, repository: transport.repository(''), from: named.name ?? '', content };
+        return { name: text, repository: transport.repository(''), from: nameIn(named) ?? '', content };
       }
     }
   }
@@ -96,9 +97,9 @@ export abstract class ImageTransports implements AsyncDisposable {
   /** Errors: as {@link source}; INVALID_CONFIG for a digest, which only the content can give. */
   async destination(text: string): Promise<DestinationImage> {
     const named = parseTransport(text);
-    if (named.kind === 'layout' || named.kind === 'archive') {
+    if (named.kind !== 'registry' && named.kind !== 'store') {
       const transport = await this.#fileDestination(named);
-      return { transport, repository: transport.repository(''), tag: named.name };
+      return { transport, repository: transport.repository(''), tag: nameIn(named) };
     }
     const reference =
       named.kind === 'registry' ? named.reference : parseReference(named.name, { defaultTag: true });
@@ -151,6 +152,10 @@ export abstract class ImageTransports implements AsyncDisposable {
       const { LayoutTransport } = await import('./layout-transport.js');
       return this.keep(await LayoutTransport.open(named.directory));
     }
+    if (named.kind === 'directory') {
+      const { openDirectory } = await import('./directory-transport.js');
+      return this.keep(openDirectory(resolve(named.directory)));
+    }
     const { openArchivePlace } = await import('./archives/open-archive.js');
     const { signal, stdin } = this.#options;
     const { file, format } = named;
@@ -164,11 +169,19 @@ export abstract class ImageTransports implements AsyncDisposable {
       const { LayoutDestination } = await import('./layout-destination.js');
       return this.keep(await LayoutDestination.open(resolve(named.directory), { signal }));
     }
+    if (named.kind === 'directory') {
+      const { DirectoryDestination } = await import('./directory-transport.js');
+      return this.keep(await DirectoryDestination.open(resolve(named.directory)));
+    }
     const { ArchiveDestination } = await import('./archives/archive-destination.js');
     const { file, format } = named;
     const target = file === '-' && stdout !== undefined ? { stream: stdout } : { file };
     return this.keep(await ArchiveDestination.open(target, { format, signal }));
   }
+}
+
+function nameIn(named: FileTransport): string | undefined {
+  return named.kind === 'directory' ? undefined : named.name;
 }
 
 function tagOrDigest({ digest, tag = 'latest' }: Reference): string {

@@ -19,6 +19,7 @@ import {
   TemporaryFile,
   withRootLocked,
 } from '../../content/index.js';
+import { requireRoom } from '../../engine/pull/require-space.js';
 import { readManifest } from '../../engine/images/read-manifest.js';
 import { type Abortable, ContentError, LandfallError, throwIfAborted } from '../../errors.js';
 import {
@@ -29,6 +30,7 @@ import {
   isManifestType,
   MEDIA_TYPES,
 } from '../../spec/index.js';
+import type { DeclaredSet } from './declaration.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -94,6 +96,15 @@ export class LayoutDestination implements DestinationTransport {
    */
   async putBlob(descriptor: Descriptor, open: OpenContent, o: PutOptions): Promise<PutOutcome> {
     return await this.#slots.run(descriptor.digest, () => this.#bring(descriptor, open, o), o);
+  }
+
+  async requireRoom(blobs: readonly Descriptor[]): Promise<void> {
+    const needed = blobs.reduce((sum, { size }) => sum + size, 0);
+    await requireRoom(this.name, this.directory, needed);
+  }
+
+  async declare(set: DeclaredSet): Promise<void> {
+    await this.index.change({ entries: (entries) => entries, set });
   }
 
   /** Nothing is left to do: each blob and each change of the index was made durable at once. */

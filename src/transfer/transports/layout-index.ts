@@ -20,13 +20,22 @@ import {
   parseReference,
 } from '../../spec/index.js';
 import { type Deferred, deferred } from '../../concurrency/index.js';
-import { bareOmissions, DECLARATION_FILE, parseDeclaration, renderDeclaration } from './declaration.js';
+import {
+  bareOmissions,
+  type Declaration,
+  DECLARATION_FILE,
+  type DeclaredSet,
+  parseDeclaration,
+  renderDeclaration,
+} from './declaration.js';
 
 /** What is to become of the entries of an `index.json`. */
 export interface IndexChange {
   readonly entries: (entries: readonly Descriptor[]) => readonly Descriptor[];
   /** What is declared as left out besides. */
   readonly omitted?: readonly Descriptor[] | undefined;
+  /** The set that its images are of, in place of what was declared before. */
+  readonly set?: DeclaredSet | undefined;
 }
 
 interface Waiting extends IndexChange {
@@ -84,7 +93,10 @@ export class LayoutIndex {
       (all, change) => change.entries(all),
       before.manifests,
     );
-    await this.#declare(batch.flatMap(({ omitted = [] }) => omitted));
+    await this.#declare(
+      batch.flatMap(({ omitted = [] }) => omitted),
+      batch.findLast(({ set }) => set !== undefined)?.set,
+    );
     // What others have written beside the entries stays.
     const rest = Object.entries(before).filter(([key]) => key !== 'kind');
     const text = JSON.stringify({ schemaVersion: 2, ...Object.fromEntries(rest), manifests: entries });
@@ -96,24 +108,26 @@ export class LayoutIndex {
   }
 
   /** Adds to what is declared as left out, and takes away what has come since. */
-  async #declare(omitted: readonly Descriptor[]): Promise<void> {
-    if (omitted.length === 0) return;
-    const before = await readDeclarationFile(this.#directory);
+  async #declare(omitted: readonly Descriptor[], declared: DeclaredSet | undefined): Promise<void> {
+    if (omitted.length === 0 && declared === undefined) return;
+    const { omitted: omittedBefore, ...before } = await readDeclarationFile(this.#directory);
     const missing: Descriptor[] = [];
-    for (const descriptor of bareOmissions([...before, ...omitted])) {
+    for (const descriptor of bareOmissions([...omittedBefore, ...omitted])) {
       if (!(await isThere(blobPath(this.#directory, descriptor.digest)))) missing.push(descriptor);
     }
-    const bytes = renderDeclaration({ omitted: missing });
-    if (!bytes.equals(renderDeclaration({ omitted: before }))) {
-      await writeWhole(this.#directory, DECLARATION_FILE, bytes);
-    }
+    const set = declared ?? before;
+    const bytes = renderDeclaration({ ...set, omitted: missing });
+    if (bytes.equals(renderDeclaration({ ...before, omitted: omittedBefore }))) return;
+    // A layout that has all of its set needs no word of it.
+    const isWhole = missing.length === 0 && set.elsewhere?.length === 0 && before.elsewhere === undefined;
+    if (!isWhole) await writeWhole(this.#directory, DECLARATION_FILE, bytes);
   }
 }
 
 /** What a layout directory declares as left out. */
-export async function readDeclarationFile(directory: string): Promise<readonly Descriptor[]> {
+export async function readDeclarationFile(directory: string): Promise<Declaration> {
   const bytes = await readIfThere(join(directory, DECLARATION_FILE));
-  return bytes === undefined ? [] : parseDeclaration(bytes).omitted;
+  return bytes === undefined ? { omitted: [] } : parseDeclaration(bytes);
 }
 
 /**

@@ -37,6 +37,8 @@ import {
   repositoryName,
 } from '../../spec/index.js';
 import type { PolicyTransport, SignatureSource } from '../../trust/index.js';
+import { type Declaration, isDelivered, needsBase } from './declaration.js';
+import { readDeclarationFile } from './layout-index.js';
 import type {
   GovernedImage,
   GovernedOptions,
@@ -59,6 +61,8 @@ export interface LayoutTransportOptions {
   readonly location: string;
   /** The path of the directory or file, which plain words are tags of; absent where there is none. */
   readonly path?: string | undefined;
+  /** What was left out of it on purpose; absent where nothing says so. */
+  readonly declaration?: (() => Promise<Declaration>) | undefined;
   /** Where a signature policy is to see the images; absent where none is held against them. */
   readonly file?: LayoutFile | undefined;
 }
@@ -88,7 +92,9 @@ export class LayoutTransport implements SourceTransport {
   /** An OCI layout directory. Errors: those of `OciLayout.open`. */
   static async open(path: string): Promise<LayoutTransport> {
     const content = await OciLayout.open(path);
-    return new LayoutTransport({ content, location: `oci:${path}`, path, file: { transport: 'oci', path } });
+    const declaration = (): Promise<Declaration> => readDeclarationFile(path);
+    const file = { transport: 'oci', path } as const;
+    return new LayoutTransport({ content, location: `oci:${path}`, path, declaration, file });
   }
 
   constructor(options: LayoutTransportOptions) {
@@ -108,6 +114,10 @@ export class LayoutTransport implements SourceTransport {
   /** Those of all images whose names are references. */
   async repositories(o: Abortable = {}): Promise<readonly string[]> {
     return [...(await this.table(o)).keys()].sort();
+  }
+
+  async declaration(): Promise<Declaration> {
+    return (await this.#options.declaration?.()) ?? { omitted: [] };
   }
 
   /** All entries of its index, and which image each is. */
@@ -134,7 +144,7 @@ export class LayoutTransport implements SourceTransport {
    */
   async governed(name: Reference | string): Promise<GovernedImage> {
     const { file } = this.#options;
-    if (file === undefined) throw new TypeError(`no policy is held against ${this.name}`);
+    if (file === undefined) throw new TypeError(`no policy is asked for ${this.name}`);
     const isReference = typeof name !== 'string';
     const text = isReference ? formatReference(name) : name;
     const named = isReference || !isDigest(text) ? text : undefined;
@@ -197,7 +207,20 @@ abstract class LayoutRepository {
     const { offset = 0, length, verifiedFirst = false } = options;
     const { content } = this.transport;
     const blobs = (verifiedFirst ? content.verified : undefined) ?? content;
-    return await blobs.open(descriptor, { offset, length });
+    try {
+      return await blobs.open(descriptor, { offset, length });
+    } catch (error) {
+      throw isLandfallError(error) && error.code === 'BLOB_NOT_FOUND'
+        ? ((await this.#missing(descriptor)) ?? error)
+        : error;
+    }
+  }
+
+  /** Undefined unless a delta lacks it. */
+  async #missing({ digest }: Descriptor): Promise<ContentError | undefined> {
+    const declaration = await this.transport.declaration();
+    const isOfDelta = declaration.omitted.some((one) => one.digest === digest && isDelivered(one));
+    return isOfDelta ? needsBase(this.transport.name, declaration, digest) : undefined;
   }
 
   /** Not only what the index lists, but what that leads to as well; only where it is here. */

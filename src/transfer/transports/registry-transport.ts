@@ -174,7 +174,7 @@ export class RegistryRepository implements SourceRepository, DestinationReposito
   ): Promise<void> {
     const named = await this.stored(tag, { signal });
     if (named === undefined) {
-      throw new RegistryError('NOT_FOUND', `${this.location} has no ${tag}`, { cause: refusal });
+      throw new RegistryError('NOT_FOUND', `${this.location} has no tag ${tag}`, { cause: refusal });
     }
     const stays = kept ?? (await this.#namedByOthers(tag, signal));
     if (stays.has(named.digest)) {

@@ -7,6 +7,7 @@ import type { FetchOptions, RegistryClient } from '../../registry/index.js';
 import { recordManifests } from '../../engine/images/image.js';
 import { readManifest } from '../../engine/images/read-manifest.js';
 import { removeImage } from '../../engine/images/names.js';
+import { requireSpace } from '../../engine/pull/require-space.js';
 import { restoreBlobs } from '../../engine/pull/restore-blobs.js';
 import {
   type Descriptor,
@@ -113,6 +114,15 @@ export class StoreTransport implements SourceTransport, DestinationTransport {
       if (isLandfallError(error) && error.code === 'BLOB_NOT_FOUND') return false;
       throw error;
     }
+  }
+
+  async requireRoom(
+    descriptors: readonly Descriptor[],
+    layers: readonly Descriptor[],
+    { signal }: Abortable = {},
+  ): Promise<void> {
+    const { root, content, database } = this.store;
+    await requireSpace({ root, content, descriptors, unpacked: { layers, database }, signal });
   }
 
   /** Nothing is left to do: each blob and each name was made durable when it was put. */

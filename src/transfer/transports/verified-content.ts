@@ -1,7 +1,7 @@
 import { addAbortSignal } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type Abortable, ContentError, isLandfallError, throwIfAborted } from '../../errors.js';
-import { createDigester, type Descriptor, type Digest } from '../../spec/index.js';
+import { createDigester, type Descriptor, type Digest, exactSize } from '../../spec/index.js';
 import type { OpenContent } from './destination.js';
 
 export interface VerifiedContentOptions extends Abortable {
@@ -64,7 +64,7 @@ export async function readVerifiedContent(
 function wrongSize({ digest, size }: Descriptor, actual: number): ContentError {
   return new ContentError(
     'SIZE_MISMATCH',
-    `${digest} has ${actual > size ? 'more than ' : ''}${actual > size ? size : actual} bytes, not ${size} as announced`,
+    `${digest} has ${actual > size ? 'more than ' : ''}${exactSize(Math.min(actual, size))}, not ${exactSize(size)} as announced`,
     { details: { digest, expected: size, actual } },
   );
 }

@@ -3,7 +3,7 @@ import { rawNamesOf } from '../../content/index.js';
 import { resolveImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import { KeptSignatures } from '../../engine/trust/signature-sources.js';
-import type { Abortable } from '../../errors.js';
+import { type Abortable, isLandfallError } from '../../errors.js';
 import { formatReference, parseReference, shortDigest } from '../../spec/index.js';
 import type { GovernedImage, SourceRepository } from '../transports/destination.js';
 import type { JudgedRoot } from './judge-images.js';
@@ -83,7 +83,8 @@ function storedImage(name: string, store: Store): GovernedImage {
 const CONCURRENCY = 8;
 
 /**
- * Every tag of every repository of a registry below a path, as far as the registry lists them.
+ * Every tag of every repository of a registry below a path, as far as the registry lists them. A repository
+ * that lists no tags has none, also where the registry says so by an error: some list what was deleted.
  *
  * @param path `''` for all, `hub/` for those below it
  */
@@ -103,11 +104,21 @@ async function tagged(
   signal: AbortSignal | undefined,
 ): Promise<readonly JudgedRoot[]> {
   const roots: JudgedRoot[] = [];
-  for await (const tag of repository.tags({ signal })) {
+  for (const tag of await tagsOf(repository, signal)) {
     const target = await repository.resolve(tag, { signal });
     const governed = (): Promise<GovernedImage> => repository.governed(tag);
     const name = `${repository.location}:${tag}`;
     if (target !== undefined) roots.push({ name, target, repository, governed });
   }
   return roots;
+}
+
+async function tagsOf(repository: SourceRepository, signal: AbortSignal | undefined): Promise<string[]> {
+  const tags: string[] = [];
+  try {
+    for await (const tag of repository.tags({ signal })) tags.push(tag);
+  } catch (error) {
+    if (!isLandfallError(error) || error.code !== 'NOT_FOUND') throw error;
+  }
+  return tags;
 }

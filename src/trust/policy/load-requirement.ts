@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { TrustError } from '../../errors.js';
-import { formatReference, parseReference, quoted, repositoryName } from '../../spec/index.js';
+import { formatReference, formatSize, parseReference, quoted, repositoryName } from '../../spec/index.js';
 import { type PemBlock, readPem } from './pem.js';
 import { readRegularFile } from './regular-file.js';
 import type {
@@ -273,7 +273,7 @@ function certificateOf(der: Buffer): X509Certificate | undefined {
 async function bytesOf(from: PolicyBytes, place: RequirementPlace, maxBytes: number): Promise<Buffer> {
   if ('data' in from) {
     if (from.data.byteLength <= maxBytes) return from.data;
-    throw fault(from, place, `has more than ${maxBytes} bytes`);
+    throw fault(from, place, `has more than ${formatSize(maxBytes)}`);
   }
   try {
     return await readRegularFile(from.path, maxBytes);

@@ -65,7 +65,7 @@ export class PolicyFile {
     throw this.#refusal(
       strict,
       what,
-      `nobody knows where ${what} is from, and not everything is accepted by its rule for ${this.#place(strict)}`,
+      `the origin of ${what} is not known, and not everything is accepted by its rule for ${this.#place(strict)}`,
       'Pull or load the image again under its name.',
     );
   }
@@ -282,7 +282,7 @@ export class PolicyDirectory {
     if (!NAMESPACE.test(namespace)) {
       throw new TrustError(
         'POLICY_REJECTED',
-        `no policy can be told for ${quoted(namespace)}, which is no namespace`,
+        `there is no policy for ${quoted(namespace)}, which is no namespace`,
         {
           hint: 'Use a namespace as Kubernetes has them: lower-case letters, digits and dashes.',
         },

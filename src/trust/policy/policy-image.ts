@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { formatReference, parseReference, quoted, type Reference, repositoryName } from '../../spec/index.js';
 
 /** The transports by which images come here (containers-transports(5)). */
-export type PolicyTransport = 'docker' | 'oci' | 'oci-archive' | 'docker-archive';
+export type PolicyTransport = 'docker' | 'oci' | 'oci-archive' | 'docker-archive' | 'dir';
 
 /** An image as a policy sees it: where it comes from, and what it is called. */
 export interface PolicyImage {

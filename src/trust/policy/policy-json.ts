@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { TrustError } from '../../errors.js';
-import { jsonShape, LIMITS, quoted } from '../../spec/index.js';
+import { exactSize, formatSize, jsonShape, LIMITS, quoted } from '../../spec/index.js';
 import { MAX_POLICY_BYTES } from './requirement.js';
 
-const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md tells what it may hold.';
+const HINT = 'Mend the policy; it refuses every image until then. docs/signatures.md has its fields.';
 
 /** The text of a policy, which knows where in its file what stands. */
 export class PolicyText {
@@ -54,7 +54,10 @@ export interface PolicyJson {
 export async function parsePolicyJson(bytes: Uint8Array, file: string): Promise<PolicyJson> {
   const nothing = new PolicyText(file, '');
   if (bytes.byteLength > MAX_POLICY_BYTES) {
-    throw nothing.fault(0, `the policy has ${bytes.byteLength} bytes, more than ${MAX_POLICY_BYTES}`);
+    throw nothing.fault(
+      0,
+      `the policy has ${exactSize(bytes.byteLength)}, more than ${formatSize(MAX_POLICY_BYTES)}`,
+    );
   }
   if (!isUtf8(bytes)) throw nothing.fault(0, 'the policy is not UTF-8');
   const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');

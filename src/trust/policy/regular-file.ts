@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { systemCode } from '../../errors.js';
+import { formatSize } from '../../spec/index.js';
 
 /**
  * Reads a whole regular file of at most `maxBytes` bytes. It never waits for another program, as reading a
@@ -18,7 +19,7 @@ export async function readRegularFile(path: string, maxBytes: number): Promise<B
     const stream = file.createReadStream({ end: maxBytes, autoClose: false }) as AsyncIterable<Buffer>;
     for await (const chunk of stream) chunks.push(chunk);
     const bytes = Buffer.concat(chunks);
-    if (bytes.byteLength > maxBytes) throw new Error(`has more than ${maxBytes} bytes`);
+    if (bytes.byteLength > maxBytes) throw new Error(`has more than ${formatSize(maxBytes)}`);
     return bytes;
   } catch (error) {
     throw wordsFor(error);

@@ -7,6 +7,8 @@ import {
   type Descriptor,
   type Digest,
   encodedOf,
+  exactSize,
+  formatSize,
   type ImageManifest,
   isManifestType,
   LIMITS,
@@ -228,13 +230,14 @@ class SignatureReader {
    */
   async bytes(descriptor: Descriptor, maxBytes: number): Promise<Buffer> {
     const { digest, size } = descriptor;
-    if (size > maxBytes) throw tooLarge(`${digest} has ${size} bytes, more than ${maxBytes}`, size, maxBytes);
+    if (size > maxBytes)
+      throw tooLarge(`${digest} has ${exactSize(size)}, more than ${formatSize(maxBytes)}`, size, maxBytes);
     let read = this.#read.get(digest);
     if (read === undefined) {
       if (size > this.#left) {
         const limit = LIMITS.allSignatureBytes;
         throw tooLarge(
-          `the signatures have more than ${limit} bytes, so ${digest} was not read`,
+          `the signatures have more than ${formatSize(limit)}, so ${digest} was not read`,
           size,
           limit,
         );
@@ -281,13 +284,13 @@ async function collected(stream: Readable, descriptor: Descriptor): Promise<Buff
 }
 
 function wrongSize({ digest, size }: Descriptor, actual: number): ContentError {
-  return new ContentError('SIZE_MISMATCH', `${digest} has not the ${size} bytes that it should have`, {
+  return new ContentError('SIZE_MISMATCH', `${digest} has not the ${exactSize(size)} that it should have`, {
     details: { digest, expected: size, actual },
   });
 }
 
 function wrongDigest(expected: Digest, actual: Digest): ContentError {
-  return new ContentError('DIGEST_MISMATCH', `what was sent for ${expected} is ${actual}`, {
+  return new ContentError('DIGEST_MISMATCH', `the content of ${expected} has the digest ${actual}`, {
     details: { digest: expected, expected, actual },
   });
 }

@@ -164,10 +164,10 @@ function checkpointOrigin({ inclusionProof }: TransparencyLogEntry): string {
   const names = [...envelope.matchAll(CHECKPOINT_SIGNATURES)].map(([, name = '']) => name);
   const [origin] = names;
   if (origin === undefined || names.length > MAX_CHECKPOINT_SIGNATURES) {
-    throw new Refusal('its proof of a transparency log is signed by nobody, or by too many');
+    throw new Refusal('its proof of a transparency log has no signature, or too many');
   }
   if (!names.every((name) => PLAIN_NAME.test(name))) {
-    throw new Refusal('its proof of a transparency log is signed under what is no name');
+    throw new Refusal('its proof of a transparency log is signed under an invalid name');
   }
   return origin;
 }
@@ -218,7 +218,7 @@ function refusalOf(error: unknown): unknown {
   }
   switch (error.code) {
     case 'SIGNATURE_ERROR':
-      return new Refusal('it was made by another key, or what it is over was changed', 'signer', error);
+      return new Refusal('it was made by another key, or the signed content was changed', 'signer', error);
     case 'TLOG_INCLUSION_PROMISE_ERROR':
       return new Refusal('it is not in the transparency log of the policy', 'signer', error);
     case 'TLOG_INCLUSION_PROOF_ERROR':

@@ -59,7 +59,7 @@ function verifyKey(
   }
   const [only, other] = keys;
   if (only !== undefined && other === undefined && rekorKeys.length === 0) {
-    const reason = `it was made by another key than ${shortKeyName(only)}, or what it is over was changed`;
+    const reason = `it was made by another key than ${shortKeyName(only)}, or the signed content was changed`;
     throw new Refusal(reason, 'signer', why);
   }
   throw why ?? new Refusal('the policy has no key');
@@ -104,7 +104,7 @@ function verifyPki(material: SignedMaterial, content: SignatureContent, roots: P
   });
   const { subjectEmail, subjectHostname } = roots;
   if (subjectEmail === undefined && subjectHostname === undefined) {
-    throw new Refusal('the policy names nobody whom its certificate has to be for');
+    throw new Refusal('the policy names no subject for its certificate');
   }
   if (subjectEmail !== undefined) checkEmail(leaf, subjectEmail);
   if (subjectHostname !== undefined && !leaf.isForHost(subjectHostname)) {
@@ -123,7 +123,7 @@ function certificatesOf(material: SignedMaterial, content: SignatureContent): Si
   if (sent === undefined) throw new Refusal('it has no certificate');
   if (sent.chain.length > MAX_SENT) throw new Refusal(`it came with more than ${MAX_SENT} certificates`);
   const leaf = new CertificateInfo(sent.leaf, 'its certificate');
-  if (!content.verifySignature(leaf.publicKey)) throw new Refusal('what it is over was changed');
+  if (!content.verifySignature(leaf.publicKey)) throw new Refusal('the signed content was changed');
   return { leaf, chain: readable(sent.chain) };
 }
 
@@ -146,7 +146,7 @@ function trusted(certificates: readonly X509Certificate[]): CertificateInfo[] {
 function checkEmail(leaf: CertificateInfo, email: string): void {
   const emails = leaf.emails();
   if (emails.includes(email)) return;
-  const named = emails.length === 0 ? 'nobody by e-mail' : emails.map((one) => quoted(one)).join(', ');
+  const named = emails.length === 0 ? 'no e-mail address' : emails.map((one) => quoted(one)).join(', ');
   throw new Refusal(`its certificate is for ${named}, not for ${email}`);
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { UnpackError } from '../../errors.js';
-import { type ImageConfig, LIMITS } from '../../spec/index.js';
+import { exactSize, formatSize, type ImageConfig, LIMITS } from '../../spec/index.js';
 import {
   type BytePath,
   defaultResolver,
@@ -81,7 +81,7 @@ export function readRootFile(rootfd: number, path: BytePath, o: ReadRootFileOpti
     if (size > o.limit) {
       throw new UnpackError(
         'LIMIT_EXCEEDED',
-        `${fromBytePath(path)} of the image has ${size} bytes, more than ${o.limit}`,
+        `${fromBytePath(path)} of the image has ${exactSize(size)}, more than ${formatSize(o.limit)}`,
         { details: { path: fromBytePath(path) } },
       );
     }

@@ -1,4 +1,4 @@
-import { compressionOf, type Digest, LIMITS, type UnpackLimits } from '../../spec/index.js';
+import { compressionOf, type Digest, formatSize, LIMITS, type UnpackLimits } from '../../spec/index.js';
 import { createInflater } from '../../system/index.js';
 import { limitExceeded, type Warnings } from '../terms/layer-fault.js';
 import { gunzip, gunzipByStream, type GunzipOptions } from './gunzip.js';
@@ -108,7 +108,7 @@ async function* limited(
   for await (const chunk of chunks) {
     bytes += chunk.length;
     if (bytes > limits.layerBytes) {
-      throw limitExceeded(`the layer has more than ${limits.layerBytes} bytes uncompressed`);
+      throw limitExceeded(`the layer has more than ${formatSize(limits.layerBytes)} uncompressed`);
     }
     if (bytes > byRatio) {
       throw limitExceeded(

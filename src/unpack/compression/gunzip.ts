@@ -250,7 +250,7 @@ async function skipGzipHeader(input: DecoderInput): Promise<void> {
     throw gzipDamaged('a member does not begin as one');
   if (bytes.length < HEADER_BYTES) throw gzipCutShort();
   const flags = bytes.readUInt8(FLAGS_AT);
-  if ((flags & RESERVED) !== 0) throw gzipDamaged('a header has flags that nobody knows');
+  if ((flags & RESERVED) !== 0) throw gzipDamaged('a header has unknown flags');
   const fields = new HeaderFields(input);
   await fields.skip(HEADER_BYTES);
   if ((flags & FEXTRA) !== 0) await fields.skip(await fields.number());

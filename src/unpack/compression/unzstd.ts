@@ -4,6 +4,7 @@ import { loadNativeModule } from '../../native-module.js';
 import type { Capability } from '../../system/index.js';
 import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { DecoderInput, requireZeros } from './gunzip.js';
+import { exactSize } from '../../spec/index.js';
 
 const CHUNK_BYTES = 512 * 1024;
 /**
@@ -76,7 +77,7 @@ async function* decompressFrame(
     if (produced < CHUNK_BYTES && !(await input.has(1))) throw badArchive('the zstd data is cut short');
   }
   if (size !== undefined && size !== bytes) {
-    throw badArchive(`the zstd data is damaged: a frame of ${size} bytes holds ${bytes}`);
+    throw badArchive(`the zstd data is damaged: a frame of ${exactSize(size)} holds ${exactSize(bytes)}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { LIMITS } from '../../spec/index.js';
+import { formatSize, LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { limitExceeded } from '../terms/layer-fault.js';
 import type { TarEntryType, TarTime } from '../tar/tar-header.js';
@@ -230,7 +230,7 @@ export class IndexBudget {
     this.#bytes += bytes;
     if (this.#bytes <= this.#limit) return;
     throw limitExceeded(
-      `the names and attributes of the image take more than ${this.#limit} bytes of memory`,
+      `the names and attributes of the image take more than ${formatSize(this.#limit)} of memory`,
     );
   }
 

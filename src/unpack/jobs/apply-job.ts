@@ -63,6 +63,8 @@ export interface ApplyResult {
   readonly omitted: readonly OmittedDevice[];
   /** Each said once, for people. */
   readonly warnings: readonly string[];
+  /** Milliseconds that it took, without those in which there was no byte to read yet. */
+  readonly workMs: number;
 }
 
 /** Makes an extracted layer one of overlayfs, on its parents, in a worker. */

@@ -1,4 +1,5 @@
 import { limitExceeded } from '../terms/layer-fault.js';
+import { formatSize } from '../../spec/index.js';
 
 /**
  * Which threads of a pool are at work: one word for each, in memory that all of them see. A core for which
@@ -125,7 +126,7 @@ export class LayerBytes {
     let sum = 0n;
     for (let i = 0; i < this.#layers.length; i++) sum += Atomics.load(this.#layers, i);
     if (sum > BigInt(this.#limit)) {
-      throw limitExceeded(`the layers of the image have more than ${this.#limit} bytes uncompressed`);
+      throw limitExceeded(`the layers of the image have more than ${formatSize(this.#limit)} uncompressed`);
     }
     return Number(sum);
   }

@@ -2,7 +2,7 @@ import { constants, readSync, statfsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { type Abortable, systemCode, throwIfAborted, UnpackError } from '../../errors.js';
-import { Digester, LIMITS } from '../../spec/index.js';
+import { Digester, exactSize, LIMITS } from '../../spec/index.js';
 import { SharedOffset } from '../../system/index.js';
 import { TarReader } from '../tar/tar-reader.js';
 import { decompress, warnOfCompression } from '../compression/decompress.js';
@@ -41,7 +41,10 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
   const stop = new AbortController();
   const signal = o.signal === undefined ? stop.signal : AbortSignal.any([o.signal, stop.signal]);
   const { blobSize: size, committedPath, sharedOffset } = job;
-  const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, sharedOffset });
+  const begun = performance.now();
+  let waited = 0;
+  const onWaited = (milliseconds: number): void => void (waited += milliseconds);
+  const blob = readBlob(job.blobPath, { ...o, signal, size, committedPath, sharedOffset, onWaited });
   const writer = new LayerWriter(job.directory, { ...options, warnings });
   try {
     const { limits } = options;
@@ -79,6 +82,7 @@ async function apply(job: ApplyJob, o: ApplyLayerOptions): Promise<ApplyResult> 
       decompressor,
       omitted: writer.omitted,
       warnings: warnings.list(),
+      workMs: performance.now() - begun - waited,
     };
   } finally {
     writer.close();
@@ -113,6 +117,8 @@ export interface BlobReaderOptions extends Abortable {
   readonly sharedOffset?: SharedArrayBuffer | undefined;
   /** Told while the reader waits at the offset. */
   readonly activity?: ThreadActivity | undefined;
+  /** Milliseconds, after each wait at the offset. */
+  readonly onWaited?: ((milliseconds: number) => void) | undefined;
   /** Bytes read so far, after each chunk. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
@@ -168,14 +174,20 @@ async function readableUntil(sharedOffset: SharedOffset, at: number, o: BlobRead
       throw new UnpackError('ABORTED', 'the download of the layer failed', { retryable: true });
     if (state === 'complete') return o.size;
     if (bytes > at) return bytes;
+    const since = performance.now();
     const more = sharedOffset.wait(at, { signal: o.signal });
     await (o.activity?.pausedFor(more) ?? more);
+    o.onWaited?.(performance.now() - since);
   }
 }
 
 function tooShort(path: string, bytes: number, size: number): UnpackError {
-  return new UnpackError('FILESYSTEM', `the blob ${path} has ${bytes} bytes instead of ${size}`, {
-    details: { path, expected: String(size), actual: String(bytes) },
-    hint: 'The store is damaged; remove the image and pull it again.',
-  });
+  return new UnpackError(
+    'FILESYSTEM',
+    `the blob ${path} has ${exactSize(bytes)} instead of ${exactSize(size)}`,
+    {
+      details: { path, expected: String(size), actual: String(bytes) },
+      hint: 'The store is damaged; remove the image and pull it again.',
+    },
+  );
 }

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { systemCode, UnpackError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { formatSize, LIMITS } from '../../spec/index.js';
 import {
   type BytePath,
   fchmod,
@@ -305,6 +305,6 @@ function checkXattr(name: BytePath, value: Buffer, xattrBytes: number): void {
     throw limitExceeded(`the name of an extended attribute has more than ${LIMITS.xattrNameBytes} bytes`);
   }
   if (value.length > xattrBytes) {
-    throw limitExceeded(`an extended attribute has more than ${xattrBytes} bytes`);
+    throw limitExceeded(`an extended attribute has more than ${formatSize(xattrBytes)}`);
   }
 }

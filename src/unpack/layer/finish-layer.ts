@@ -194,7 +194,7 @@ export class HardLinks {
       if (systemCode(error) !== 'ENOENT') throw error;
       const device = this.#omitted.at(target.node, target.name);
       if (device === undefined) this.#waitForLower(parent, name, target.path);
-      else this.#omitted.omit(parent, name, device, 'and so is what is linked to them');
+      else this.#omitted.omit(parent, name, device, 'and so are the hard links to them');
     }
   }
 

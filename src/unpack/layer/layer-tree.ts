@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { systemCode } from '../../errors.js';
-import { LIMITS, type UnpackLimits } from '../../spec/index.js';
+import { formatSize, LIMITS, type UnpackLimits } from '../../spec/index.js';
 import {
   AT_REMOVEDIR,
   defaultResolver,
@@ -137,7 +137,7 @@ export class LayerTree extends LayerPaths<LayerNode> {
     const { notedBytes } = this.#options.limits;
     if (this.#notedBytes <= notedBytes) return;
     throw limitExceeded(
-      `the directories, whiteouts and links to lower layers of the layer take more than ${notedBytes} bytes of memory`,
+      `the directories, whiteouts and links to lower layers of the layer take more than ${formatSize(notedBytes)} of memory`,
     );
   }
 

@@ -1,6 +1,6 @@
 import { closeSync, ftruncateSync, writeSync } from 'node:fs';
 import { systemCode, UnpackError } from '../../errors.js';
-import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
+import { formatSize, type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import {
   type BytePath,
   fromBytePath,
@@ -207,7 +207,7 @@ export class LayerWriter implements TarHandler {
     this.#aclBytes += node.attributes.defaultAcl?.length ?? 0;
     if (this.#aclBytes > this.#limits.paxBytes) {
       throw limitExceeded(
-        `the default ACLs of directories have more than ${this.#limits.paxBytes} bytes`,
+        `the default ACLs of directories have more than ${formatSize(this.#limits.paxBytes)}`,
         entry.path,
       );
     }

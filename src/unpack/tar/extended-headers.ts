@@ -1,5 +1,5 @@
 import { UnpackError } from '../../errors.js';
-import { LIMITS } from '../../spec/index.js';
+import { exactSize, formatSize, LIMITS } from '../../spec/index.js';
 import type { BytePath } from '../../system/index.js';
 import { atEntry, badArchive, limitExceeded, printable } from '../terms/layer-fault.js';
 import { parseSparsePairs } from './sparse-map.js';
@@ -64,7 +64,9 @@ export class ExtendedHeaderReader implements ExtendedHeaders {
     const { size, typeflag } = header;
     if (size < 0) throw badArchive('an extended header has a negative size');
     if (size > this.#maxBytes) {
-      throw limitExceeded(`an extended header has ${size} bytes; the limit is ${this.#maxBytes}`);
+      throw limitExceeded(
+        `an extended header has ${exactSize(size)}; the limit is ${formatSize(this.#maxBytes)}`,
+      );
     }
     this.#typeflag = typeflag;
     this.#bytes = Buffer.allocUnsafe(size);
@@ -102,7 +104,7 @@ export class ExtendedHeaderReader implements ExtendedHeaders {
       kept.set(key, Buffer.from(value));
     }
     if (this.#globalBytes > this.#maxBytes) {
-      throw limitExceeded(`the global headers have more than ${this.#maxBytes} bytes`);
+      throw limitExceeded(`the global headers have more than ${formatSize(this.#maxBytes)}`);
     }
   }
 }
@@ -256,7 +258,7 @@ function checkList(xattrs: ReadonlyMap<BytePath, Buffer>, path: BytePath): void 
   for (const name of xattrs.keys()) bytes += name.length + 1;
   if (bytes <= LIMITS.xattrListBytes) return;
   throw limitExceeded(
-    `the names of the extended attributes have ${bytes} bytes; the limit is ${LIMITS.xattrListBytes}`,
+    `the names of the extended attributes have ${exactSize(bytes)}; the limit is ${formatSize(LIMITS.xattrListBytes)}`,
     path,
   );
 }

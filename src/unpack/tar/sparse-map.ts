@@ -48,7 +48,7 @@ export function checkCount(segments: number, path: BytePath): void {
 function decimal(text: string, path: BytePath): number {
   const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : NaN;
   if (!Number.isSafeInteger(value))
-    throw badArchive('the map of a sparse file holds what is not a number', path);
+    throw badArchive('the map of a sparse file has something other than a number', path);
   return value;
 }
 
@@ -73,7 +73,7 @@ export class SparseMapReader {
     const lines = (this.#rest + block.toString('latin1', at, at + BLOCK_BYTES)).split('\n');
     this.#rest = lines.pop() ?? '';
     if (lines.length === 0)
-      throw badArchive('the map of a sparse file holds what is not a number', this.#path);
+      throw badArchive('the map of a sparse file has something other than a number', this.#path);
     for (const line of lines) this.#numbers.push(line);
     const count = decimal(this.#numbers[0] ?? '', this.#path);
     checkCount(count, this.#path);

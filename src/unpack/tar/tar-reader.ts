@@ -1,5 +1,5 @@
 import { UnpackError } from '../../errors.js';
-import { type UnpackLimits, unpackLimits } from '../../spec/index.js';
+import { exactSize, formatSize, type UnpackLimits, unpackLimits } from '../../spec/index.js';
 import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { type ComposedEntry, composeEntry, ExtendedHeaderReader } from './extended-headers.js';
 import { checkCount, checkSparseMap, SparseMapReader } from './sparse-map.js';
@@ -102,7 +102,7 @@ export class TarReader {
   }
 
   #cutShort(): Error {
-    return badArchive(`the archive is cut short after ${this.#offset} bytes`);
+    return badArchive(`the archive is cut short after ${exactSize(this.#offset)}`);
   }
 
   #checkNothingPending(): void {
@@ -191,7 +191,10 @@ export class TarReader {
     const { entry, packedSize, mapFollows } = composed;
     this.#countXattrs(entry.xattrs.size);
     if (entry.size > layerBytes) {
-      throw limitExceeded(`the file has ${entry.size} bytes; the limit is ${layerBytes}`, entry.path);
+      throw limitExceeded(
+        `the file has ${exactSize(entry.size)}; the limit is ${formatSize(layerBytes)}`,
+        entry.path,
+      );
     }
     this.#padding = paddingOf(packedSize);
     switch (mapFollows) {

@@ -78,7 +78,7 @@ export class Warnings {
   once(kind: string, message: string): void {
     if (this.#messages.has(kind)) return;
     if (this.#messages.size < MOST) this.#messages.set(kind, message);
-    else this.#messages.set('', 'there is more to warn of in this layer than is told here');
+    else this.#messages.set('', 'there are more warnings for this layer than are shown');
   }
 
   /** Says what is the same for all that it is about. */

@@ -8,7 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compress } from 'zstd-napi';
 import { listImages } from '../../../src/engine/images/images.js';
 import { openStore } from '../../../src/engine/store.js';
-import { hostPlatform } from '../../../src/spec/index.js';
+import type { ContentError } from '../../../src/errors.js';
+import { requireSpace } from '../../../src/engine/pull/require-space.js';
+import { digestOf, hostPlatform, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { writeArchive } from '../../support/archived-images.js';
 import { makeTinyLayout, type TinyLayout } from '../../support/tiny-image.js';
 import { documented, runWithBytes, type RanWithBytes, shapeOf } from './archives.js';
@@ -59,6 +61,30 @@ describe('landfall load', () => {
     await using store = await openStore({ root });
     return (await listImages(store)).map(({ name }) => name);
   };
+
+  test('what it has unpacked says how much room more layers need', async () => {
+    const root = await freshRoot();
+    const layer = { mediaType: MEDIA_TYPES.ociLayerGzip, digest: digestOf(Buffer.from('x')), size: 2 ** 45 };
+    const neededAt = async (): Promise<number> => {
+      await using store = await openStore({ root });
+      const { content, database } = store;
+      // Snapshots are measured some time after they were made.
+      await store.snapshotter.diskUsage();
+      const unpacked = { layers: [layer], database };
+      const refused = requireSpace({ root, content, descriptors: [layer], unpacked });
+      const error = await refused.then(
+        () => undefined,
+        (reason: unknown) => reason as ContentError,
+      );
+      return Number(error?.details['needed']) / layer.size;
+    };
+    expect(await neededAt()).toBe(2);
+    await loadJson(root, ['-i', file, '--no-unpack']);
+    expect(await neededAt()).toBe(2);
+    await loadJson(root, ['-i', file]);
+    // A small file takes a block, and its layer some hundred bytes.
+    expect(await neededAt()).toBeGreaterThan(2);
+  });
 
   test('brings all images under their names, unpacks them, and skips them the next time', async () => {
     const root = await freshRoot();

@@ -96,7 +96,7 @@ describe('login', () => {
     const { context, around } = runWith();
     await loginCommand(registry.address, fromStdin, context);
     expect(around.stderr.text).toContain(
-      `warning: ${registry.address} asks nobody for credentials; they are stored unchecked\n`,
+      `warning: ${registry.address} asks for no credentials; they are stored unchecked\n`,
     );
     expect(await stored()).toEqual({ auths: { [registry.address]: { auth: AUTH } } });
   });
@@ -189,7 +189,7 @@ describe('login is refused before anybody is asked', () => {
       PASSWORD,
       '"harbour" is not the address of a registry',
     ],
-    ['without a user', 'quay.io', { passwordStdin: true }, {}, PASSWORD, 'nobody says who logs in'],
+    ['without a user', 'quay.io', { passwordStdin: true }, {}, PASSWORD, 'the user to log in is not named'],
     ['with an empty user', 'quay.io', { username: '' }, {}, PASSWORD, '--username is not the name of a user'],
     [
       'with a password in the user’s place',
@@ -221,7 +221,7 @@ describe('login is refused before anybody is asked', () => {
       fromStdin,
       { creds: `pilot:${PASSWORD}` },
       PASSWORD,
-      '--creds is for one command; login keeps what it is told',
+      '--creds is for one command; login stores credentials',
     ],
   ])('%s', async (_, host, flags, globals, stdin, message) => {
     const error = await failure(loginCommand(host, flags, runWith(globals, stdin).context));

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { formatSize } from '../../../src/cli/format/text.js';
-import { MEDIA_TYPES } from '../../../src/spec/index.js';
+import { formatSize, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { run, SBOM, type ServedLists, serveLists, SIGNATURE } from './serve-lists.js';
 
 describe('referrers', () => {

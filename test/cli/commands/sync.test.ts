@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { main } from '../../../src/cli/main.js';
+import { digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { copy } from '../../../src/transfer/copy/copy.js';
 import { CopySession } from '../../../src/transfer/copy/copy-session.js';
 import { LayoutDestination } from '../../../src/transfer/transports/layout-destination.js';
@@ -59,7 +61,7 @@ describe('sync', () => {
   test('prints what was copied, and then that all is there', async () => {
     const first = await run([]);
     expect(first.code).toBe(0);
-    expect(first.out).toMatch(/^IMAGE +DESTINATION +WHAT +BYTES +DIGEST\n/);
+    expect(first.out).toMatch(/^IMAGE +DESTINATION +WHAT +SIZE +DIGEST\n/);
     expect(first.out).toMatch(
       /oci:.*source:src\.lan\/team\/app:1 +src\.lan\/team\/app:1 +copied +\d+ B +[0-9a-f]{12}\n/,
     );
@@ -68,6 +70,33 @@ describe('sync', () => {
     expect(first.err).toMatch(/\[2\/2\] copied /);
     expect(await run([])).toMatchObject({ code: 0, out: '2 images: 2 already there\n' });
   });
+
+  test.each(['oci-archive:big.tar', 'oci:big', 'store'])(
+    'refuses what has no room in %s once for all images, before it reads a layer',
+    async (to) => {
+      await using layout = await LayoutDestination.open(join(work, 'large'));
+      const repository = layout.repository('src.lan/team/large');
+      for (const tag of ['1', '2', '3']) {
+        const layer = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(Buffer.from(tag)), size: 2 ** 50 };
+        const bytes = Buffer.from(
+          JSON.stringify({
+            ...{ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest },
+            ...{ config: { ...layer, mediaType: MEDIA_TYPES.ociConfig, size: 10 }, layers: [layer] },
+          }),
+        );
+        const manifest = { mediaType: MEDIA_TYPES.ociManifest, digest: digestOf(bytes), size: bytes.length };
+        await repository.put(manifest, () => Promise.resolve(Readable.from([bytes])), { tag });
+      }
+      const { code, err } = await run(
+        ['--to', to.replace('big', join(mirror, 'big')), '--root', join(mirror, 'root')],
+        {
+          file: 'sources: [{ from: "oci:large" }]\n',
+        },
+      );
+      expect(code).toBe(8);
+      expect(err.match(/^landfall: .*/gm)).toEqual([expect.stringMatching(/bytes.*, and only \d+ are free/)]);
+    },
+  );
 
   test('as JSON, as docs/json-output.md tells it, and the same in a report', async () => {
     const report = join(mirror, '..', 'report.json');

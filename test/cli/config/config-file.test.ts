@@ -10,7 +10,7 @@ import { createProgram } from '../../../src/cli/program.js';
 import { secret } from '../../support/secrets.js';
 import { Configured } from './configured.js';
 
-const RIGHT = '`landfall config --template` shows what is right.';
+const RIGHT = '`landfall config --template` shows the right form.';
 const ALL = '`landfall config --template` shows all keys.';
 const NOT_A_PASSWORD = 'Log in with `landfall login`, or name a file of credentials: authfile = "FILE".';
 const TYPE_IT = 'Give it on the command line.';
@@ -256,7 +256,7 @@ describe('files that cannot be read', () => {
     // It has no end.
     ['a device', ['--config', '/dev/zero'], {}, '/dev/zero is no regular file'],
     // More than Node reads at once.
-    ['a huge one', ['--config', 'HOME/huge'], {}, 'HOME/huge has more than 65536 bytes'],
+    ['a huge one', ['--config', 'HOME/huge'], {}, 'HOME/huge has more than 65.5 kB'],
   ])('%s', async (_, argv, env, expected) => {
     await using configured = await Configured.make();
     await configured.write(join(configured.home, 'huge'), '');
@@ -300,7 +300,7 @@ describe('files that cannot be read', () => {
 
   test.each([
     ['what is not UTF-8', Buffer.from([0x61, 0xff]), 'is not UTF-8'],
-    ['what is far too long', Buffer.alloc(64 * 1024 + 1, '#'), 'has more than 65536 bytes'],
+    ['what is far too long', Buffer.alloc(64 * 1024 + 1, '#'), 'has more than 65.5 kB'],
   ])('%s', async (_, bytes, expected) => {
     await using configured = await Configured.make({ user: '' });
     await writeFile(configured.user, bytes);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { formatPart, formatRate, formatSize } from '../../../src/cli/format/text.js';
+import { formatPart, formatRate, formatSize } from '../../../src/spec/index.js';
 
 test.each([
   [0, '0 B'],

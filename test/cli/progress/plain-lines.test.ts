@@ -8,7 +8,6 @@ import {
   image,
   modelAfter,
   NAME,
-  onlyPull,
   resolved,
   resolving,
   TARGET,
@@ -78,7 +77,21 @@ test('a failure is told', () => {
 
 test('a sign of life', () => {
   const model = modelAfter([resolved(), image([first, second]), blob(first, 'downloading', 11_400_000)]);
-  expect(heartbeatLine(model, onlyPull(model), 1_200_000)).toBe(
-    `${NAME}: 11.4/76.4 MB, 0 of 2 layers done, 1.2 MB/s`,
+  expect(heartbeatLine(model, 1_200_000)).toBe(`${NAME}: 11.4/76.4 MB, 0 of 2 layers done, 1.2 MB/s`);
+});
+
+test('of several images: the ends are counted, and a sign of life is of all together', () => {
+  const other = 'quay.io/team/app:1';
+  const before = modelAfter([resolved(), resolving(other)], { unpack: true, images: 3 });
+  const failed: ProgressEvent = { type: 'failed', reference: other };
+  const after = reducePull(before, failed);
+  expect(plainLines(before, after, failed)).toEqual([`[1/3] ${other}: failed`]);
+  const images = [
+    ...[image([first, second]), blob(first, 'downloading', 11_400_000)],
+    ...[image([first], other), blob(first, 'elsewhere', 11_000_000, 100, other)],
+  ];
+  expect(heartbeatLine(images.reduce(reducePull, before), 1_200_000)).toBe(
+    '0 of 3 images, 11.4/76.4 MB, 0 of 2 layers done, 1.2 MB/s',
   );
+  expect(heartbeatLine(before, 0)).toBeUndefined();
 });

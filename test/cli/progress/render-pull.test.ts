@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { shortDigest } from '../../../src/spec/index.js';
-import type { ProgressEvent } from '../../../src/cli/progress/pull-model.js';
+import { type ProgressEvent, reducePull } from '../../../src/cli/progress/pull-model.js';
 import { renderPulls, type RenderOptions } from '../../../src/cli/progress/render-pull.js';
 import {
   blob,
@@ -120,6 +120,35 @@ describe('what a terminal shows', () => {
   });
 });
 
+describe('several images', () => {
+  const [shared, own] = testLayers(10_000_000, 30_000_000);
+  if (shared === undefined || own === undefined) throw new Error('no layers');
+  const other = 'quay.io/team/app:1';
+  const events = [
+    ...[resolved(), image([shared, own]), resolved(other), image([shared], other)],
+    ...[blob(shared, 'downloading', 0, 0), blob(shared, 'downloading', 5_000_000, 1000)],
+    blob(shared, 'elsewhere', 5_000_000, 1000, other),
+    ...[blob(own, 'done'), unpack(own, 'committed')],
+  ];
+  const model = modelAfter(events, { unpack: true, images: 3 });
+
+  test('a last line for all of them, in which what they share counts once', () => {
+    expect(renderPulls(model, PLAIN).at(-1)).toBe('0 of 3 images  1/2 layers  35.0/40.0 MB  5.0 MB/s');
+    const failed: ProgressEvent = { type: 'failed', reference: other };
+    expect(renderPulls(reducePull(model, failed), PLAIN).at(-1)).toMatch(/^0 of 3 images, 1 failed {2}/);
+  });
+
+  test.each([1, 2, 3, 4, 5])('the line stays where there are %d rows', (height) => {
+    const lines = renderPulls(model, { ...PLAIN, height });
+    expect(lines.at(-1)).toMatch(/^0 of 3 images/);
+    expect(lines.length).toBeLessThanOrEqual(Math.max(1, height - 1));
+  });
+
+  test('a single image has none', () => {
+    expect(renderPulls(modelAfter([resolved(), image([own])]), PLAIN)).toHaveLength(2);
+  });
+});
+
 describe('whatever the size of the terminal', () => {
   const layers = testLayers(...Array.from({ length: 40 }, (_, at) => (at + 1) * 1_234_567));
   const events: ProgressEvent[] = [
@@ -153,12 +182,13 @@ describe('whatever the size of the terminal', () => {
     const lines = renderPulls(modelAfter(events), { ...PLAIN, height: 12 });
     expect(lines).toHaveLength(11);
     expect(lines.filter((line) => line.endsWith('downloading'))).toHaveLength(5);
-    expect(lines.at(-1)).toBe('  and 32 more layers: 10 done, 22 waiting');
+    expect(lines.at(-2)).toBe('  and 33 more layers: 10 done, 23 waiting');
+    expect(lines.at(-1)).toMatch(/^0 of 2 images {2}10\/40 layers {2}/);
   });
 
   test('images that do not fit are counted too', () => {
     const many = Array.from({ length: 9 }, (_, at) => resolving(`image-${at}`));
-    expect(renderPulls(modelAfter(many), { ...PLAIN, height: 6 }).at(-1)).toBe('  and 5 more images');
+    expect(renderPulls(modelAfter(many), { ...PLAIN, height: 6 }).at(-2)).toBe('  and 6 more images');
   });
 });
 

@@ -68,7 +68,7 @@ describe('a picture', () => {
       resolved: 10,
       manifests: 20,
       layers: [{ size: 1000, downloading: 30, unpacking: 40 }],
-      failed: [90, 'interrupted', 'The pull was interrupted; what has arrived is kept.'],
+      failed: [90, 'interrupted', 'The pull was interrupted; partial downloads are kept.'],
     });
     expect(picture).toContain('>Interrupted after 90 ms, of which 60 ms were spent downloading layer 1<');
     expect(picture).toContain('>unfinished<');

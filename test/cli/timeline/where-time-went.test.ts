@@ -73,7 +73,7 @@ describe('where the time went', () => {
     [
       'of one that had nothing to do',
       { reference: APP, resolved: 100, layers: [], done: 130 },
-      ['asking what the name stands for 0 to 100', 'checking what is here and allowed 100 to 130'],
+      ['asking what the name stands for 0 to 100', 'checking the store and the policy 100 to 130'],
     ],
     [
       'of one that failed at once',

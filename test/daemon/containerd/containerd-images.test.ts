@@ -46,7 +46,7 @@ describe('the images of a store in a containerd', () => {
   const follow = (o: Partial<ContainerdImagesOptions> = {}): ContainerdImages => {
     images = ContainerdImages.start({
       store,
-      images: new NodeImages({ store, isPinned: () => false }),
+      images: new NodeImages(store),
       offers: new OwnOffers(),
       socket: containerd.socket,
       onProblem: (error) => problems.push(error.message),

@@ -48,7 +48,7 @@ describe('the images of a node', () => {
       },
       list: () => store.catalog.list(),
     };
-    const images = new NodeImages({ store: { ...store, catalog }, isPinned: () => false });
+    const images = new NodeImages({ ...store, catalog });
     expect(await images.list()).toEqual([]);
     await bring();
     expect((await images.list()).map(({ id }) => id)).toEqual([layout.manifests[0].config.digest]);
@@ -58,7 +58,7 @@ describe('the images of a node', () => {
     const both = await makeTinyLayout(join(work, 'both'), { platforms: ['linux/386', 'linux/amd64'] });
     registry.expect(...imageSteps(both, { repository: 'team/both', tag: '1' }));
     await using client = fastClient({ plainHttp: true });
-    const images = new NodeImages({ store, isPinned: () => false });
+    const images = new NodeImages(store);
     const ids = async (): Promise<unknown> => (await images.list()).map(({ id }) => id);
     const bringFor = async (text: string): Promise<void> => {
       const reference = parseReference(`${registry.address}/team/both:1`);
@@ -72,7 +72,7 @@ describe('the images of a node', () => {
   });
 
   it('are known again after each change', async () => {
-    const images = new NodeImages({ store, isPinned: () => false });
+    const images = new NodeImages(store);
     expect(await images.list()).toEqual([]);
     await bring();
     await tagImage(store, name(), 'other:2');

@@ -116,7 +116,7 @@ describe('what a daemon shows to who observes it', () => {
     const reference = `${registry.address}/team/app:1`;
     await pulls.pull({ reference });
     const taken = (await samples()).get('landfall_store_bytes{kind="blobs"}') ?? 0;
-    const images = new NodeImages({ store, isPinned: () => false });
+    const images = new NodeImages(store);
     const onRemoved = (removed: RemovedImage): Promise<void> => {
       metrics.removed(removed);
       return Promise.resolve();

@@ -353,7 +353,7 @@ describe('a containerd under a signature policy', () => {
       await upstream.sign(plain.target, OURS);
       await start(ours());
       await pullLayers(plain, 'plain');
-      expect(await container(chainsOf(plain)[1] ?? '')).toMatchObject(refused('nobody knows'));
+      expect(await container(chainsOf(plain)[1] ?? '')).toMatchObject(refused('is not known'));
     });
 
     it('is refused on such layers of an image that the store has, too', async () => {
@@ -361,7 +361,7 @@ describe('a containerd under a signature policy', () => {
       await keepSignature(plain.target);
       await start(ours());
       expect(await container(topOf(plain))).toBeUndefined();
-      expect(await container(chainsOf(plain)[1] ?? '')).toMatchObject(refused('nobody knows'));
+      expect(await container(chainsOf(plain)[1] ?? '')).toMatchObject(refused('is not known'));
     });
 
     it('is refused where another key is asked for by now', async () => {
@@ -380,7 +380,7 @@ describe('a containerd under a signature policy', () => {
       await call(client, 'Commit', { key: 'k', name: 'own' });
       expect(await container('own')).toBeUndefined();
       await writePolicy(ours());
-      expect(await container('own')).toMatchObject(refused('nobody knows'));
+      expect(await container('own')).toMatchObject(refused('is not known'));
       expect(await container('')).toBeUndefined();
       expect(await container('nowhere')).toMatchObject({ code: status.NOT_FOUND });
     });

@@ -131,7 +131,7 @@ describe.skipIf(formatPlatform(hostPlatform()) !== 'linux/amd64')('an image is r
       {
         code: 'BLOB_NOT_FOUND',
         message: 'the image for linux/amd64 is not here; here it is for: linux/386',
-        hint: 'Choose what is here, --platform linux/386, or pull it with --platform linux/amd64.',
+        hint: 'Choose one that is here, --platform linux/386, or pull it with --platform linux/amd64.',
       },
     ],
     [

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { requireSpace } from '../../../src/engine/pull/fetch-graph.js';
+import { requireSpace } from '../../../src/engine/pull/require-space.js';
 import { type Descriptor, digestOf } from '../../../src/spec/index.js';
 import { put } from '../../content/blobs.js';
 import { type ScratchRoot, scratchRoot } from '../../content/scratch-root.js';

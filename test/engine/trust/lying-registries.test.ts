@@ -207,7 +207,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'has lost the payload',
     code: 'SIGNATURE_INVALID',
-    says: /not found at/,
+    says: /: not found/,
     by: lying(() => at(blob(payloadOf(signature).digest), errorReply(404, 'BLOB_UNKNOWN'))),
   },
   {
@@ -219,7 +219,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'lists a payload that is larger than any',
     code: 'SIGNATURE_INVALID',
-    says: /1073741824 bytes, more than 4194304/,
+    says: /\(1073741824 bytes\), more than 4\.2 MB/,
     by: () => ({ tagged: [hugePayload(signature)] }),
   },
   {

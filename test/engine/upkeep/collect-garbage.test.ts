@@ -162,6 +162,21 @@ describe('what a collection takes, and what it leaves', () => {
     expect(await snapshots()).toHaveLength(2);
   });
 
+  it('leaves what a daemon has pinned, by name or by a pattern, also once that daemon has gone', async () => {
+    for (const tag of ['listed', 'fitting', 'unlisted', 'other'])
+      await putImage(store, name(tag), { layers: [tag] });
+    await store.daemonPins.replace('/run/a.sock', [name('listed'), name('unlisted')]);
+    await store.daemonPins.replace('/run/b.sock', ['registry.test/*:fit*', 'registry.test/elsewhere:*']);
+    await store.daemonPins.replace('/run/a.sock', [name('listed')]);
+    const pinned = (await listImages(store)).filter((image) => image.pinned).map((image) => image.name);
+    expect(pinned).toEqual([name('fitting'), name('listed')]);
+    const collected = (await collectGarbage(store, { unusedForMs: 0 })).images;
+    expect(collected.toSorted()).toEqual([name('other'), name('unlisted')]);
+    expect(await pinImage(store, name('listed'), false)).toMatchObject({ pinned: false });
+    expect(await pinImage(store, name('fitting'), false)).toMatchObject({ pinned: true });
+    expect((await collectGarbage(store, { unusedForMs: 0 })).images).toEqual([name('listed')]);
+  });
+
   it('finds out what an image holds of which nothing was recorded', async () => {
     const image = await putImage(store, name('1'), { record: false });
     await collectGarbage(store);

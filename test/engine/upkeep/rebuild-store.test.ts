@@ -267,8 +267,12 @@ describe('rebuildStore', () => {
       await withStore(({ database }) =>
         database.run('UPDATE blobs SET labels = \'{"c":"d"}\', created_at = 6'),
       );
+      await withStore(async ({ daemonPins }) => {
+        for (const daemon of ['/run/a', '/run/b']) await daemonPins.replace(daemon, ['x.io/*', 'y.io/z:1']);
+      });
       await spoil('leases');
       const report = await rebuildStore(root);
+      expect(await rows('SELECT count(*) AS pins FROM daemon_pins')).toEqual([{ pins: 4 }]);
       expect(await rows('SELECT name, labels, pinned, created_at, updated_at, used_at FROM images ORDER BY pinned')).toEqual([
         { name: reference, labels: '{"a":"b"}', pinned: 0, created_at: 4, updated_at: 3, used_at: 5 },
         { name: KEPT, labels: '{"a":"b"}', pinned: 1, created_at: 4, updated_at: 3, used_at: 5 },
@@ -282,7 +286,7 @@ describe('rebuildStore', () => {
     /** Makes of the database what a program before schema 6 had, with the labels that it wrote. */
     const asSchema5 = async (): Promise<void> => {
       const older = await SqliteConnection.open(databaseFile(), 'write');
-      await older.exec(`DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
+      await older.exec(`DROP TABLE daemon_pins; DROP TRIGGER images_by_older_insert; DROP TRIGGER images_by_older_update;
         DROP TRIGGER blobs_by_older_update; DROP TABLE blob_repositories;
         ALTER TABLE images DROP COLUMN discard_layers; DROP TRIGGER snapshots_by_older_insert;
         DROP TRIGGER snapshots_by_older_update; DROP TRIGGER snapshots_by_older_delete; DROP TABLE snapshot_images;

@@ -268,7 +268,7 @@ describe('refuses', () => {
       'ca = "ca.pem"',
       'ca.pem',
       authority.cert + ' '.repeat(1 << 20),
-      'has more than 1048576 bytes',
+      'has more than 1.0 MB',
     ],
     ['an authority that is a directory', 'ca = ""', '', undefined, 'is not a file'],
     ['a device', 'ca = "/dev/zero"', '/dev/zero', undefined, 'is not a file'],

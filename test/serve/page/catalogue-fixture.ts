@@ -25,6 +25,8 @@ export interface FixtureImage {
 export class CatalogueFixture {
   readonly images: NamedImage[] = [];
   readonly documents: Map<Digest, ManifestInfo> = new Map<Digest, ManifestInfo>();
+  /** Signatures that were found right. */
+  readonly verified: Set<Digest> = new Set<Digest>();
   /** What was read so far. */
   readonly opened: Digest[] = [];
   readonly #blobs = new Map<Digest, Buffer>();
@@ -49,10 +51,11 @@ export class CatalogueFixture {
   }
 
   catalogue(): Promise<Catalogue> {
-    const { images, documents } = this;
+    const { images, documents, verified } = this;
     return makeCatalogue({
       images,
       documents,
+      verified,
       describe: (digest) => {
         const type = this.#types.get(digest);
         return Promise.resolve(type === undefined ? undefined : { kind: referrerKind(type), type });

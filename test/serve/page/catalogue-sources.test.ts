@@ -102,8 +102,19 @@ describe('the catalogue', () => {
       await recordManifests(store, signature);
       const { images } = await catalogue.catalogue();
       expect(images[0]?.referrers).toEqual([
-        { digest: signature.digest, kind: 'signature', type: 'application/vnd.cncf.notary.signature' },
+        {
+          ...{ digest: signature.digest, kind: 'signature', type: 'application/vnd.cncf.notary.signature' },
+          verified: false,
+        },
       ]);
+      await store.verifications.put([
+        {
+          ...{ digest: layout.target.digest, name: NAME, requirement: layout.target.digest },
+          ...{ policy: '/policy.json', scope: 'docker:', signedBy: 'key', identity: undefined },
+          ...{ format: 'bundle', signature: signature.digest, verifiedAt: new Date(0) },
+        },
+      ]);
+      expect((await catalogue.catalogue()).images[0]?.referrers).toMatchObject([{ verified: true }]);
     });
   });
 

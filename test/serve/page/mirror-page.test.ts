@@ -8,6 +8,8 @@ import { CatalogueFixture } from './catalogue-fixture.js';
 
 const HOSTILE = `"><script>alert('1')</script><img src=x onerror=alert(2)>\u202e{{7*7}}</style></title>`;
 
+const BROWSER = { accept: 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8' };
+
 describe('the pages of a mirror', () => {
   let fixture: CatalogueFixture;
   let page: Page;
@@ -30,7 +32,7 @@ describe('the pages of a mirror', () => {
     });
   };
   const text = async (target: string): Promise<string> => {
-    const body = (await ask(target))?.body;
+    const body = (await ask(target, BROWSER))?.body;
     return Buffer.isBuffer(body) ? body.toString() : '';
   };
 
@@ -86,10 +88,10 @@ describe('the pages of a mirror', () => {
     const markup = await text('/repositories/docker.io/library/nginx');
     expect(markup).toContain('/images/docker.io/library/nginx:1');
     expect(markup).not.toContain('redis');
-    expect((await ask('/repositories/docker.io/library/none'))?.status).toBe(404);
+    expect((await ask('/repositories/docker.io/library/none', BROWSER))?.status).toBe(404);
   });
 
-  it('show what an image is made of, and read no layer for it', async () => {
+  it('show the parts of an image, and read no layer for it', async () => {
     const target = fixture.add('quay.io/team/app:1', {
       created: '2025-12-24T10:00:00.5Z',
       config: {
@@ -139,8 +141,30 @@ describe('the pages of a mirror', () => {
     expect((await ask(`/images/quay.io/team/app@${digest}`))?.status).toBe(200);
   });
 
-  it('answer 404 with a page to what is not here, and with nothing where no page lies', async () => {
-    expect((await ask('/images/quay.io/team/none:1'))?.status).toBe(404);
+  it.each(['/images/quay.io/team/none:1', '/repositories/quay.io/none', '/nowhere', '/images/%ff'])(
+    'answer 404 to a browser with a page, and leave the answer to programs to the registry: %s',
+    async (path) => {
+      const answer = await ask(path, BROWSER);
+      expect(answer?.status).toBe(404);
+      expect(String(answer?.body)).toContain('Show all images');
+      expect(await ask(path)).toBeUndefined();
+      expect(await ask(path, { accept: 'application/json, */*' })).toBeUndefined();
+    },
+  );
+
+  it('call a signature verified only where it was', async () => {
+    const signed = 'application/vnd.dev.cosign.artifact.sig.v1+json';
+    const held = fixture.refer(fixture.add('quay.io/team/held:1'), signed);
+    fixture.refer(fixture.add('quay.io/team/other:1'), signed);
+    fixture.verified.add(held.digest);
+    const markup = await text('/');
+    expect(markup).toContain('<li class="badge good">1 verified signature</li>');
+    expect(markup).toContain('<li class="badge">1 signature, not verified</li>');
+    expect(await text('/images/quay.io/team/held:1')).toContain('verified signature</span>');
+    expect(await text('/images/quay.io/team/other:1')).toContain('signature, not verified</span>');
+  });
+
+  it('have nothing where no page lies', async () => {
     expect(await ask('/favicon.ico')).toBeUndefined();
     expect(
       await page('/images/%ff', { method: 'GET', query: new URLSearchParams(), headers: {} }),

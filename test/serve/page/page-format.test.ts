@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { countOf, formatAge, formatBytes } from '../../../src/serve/page/html.js';
+import { countOf, formatAge } from '../../../src/serve/page/html.js';
+import { formatSize } from '../../../src/spec/index.js';
 import { referrerKind, referrerTagOf } from '../../../src/serve/page/catalogue.js';
 
 describe('what people read', () => {
@@ -13,7 +14,7 @@ describe('what people read', () => {
     [200e6, '200 MB'],
     [5000e15, '5000 PB'],
   ])('%d bytes are %s', (bytes, text) => {
-    expect(formatBytes(bytes)).toBe(text);
+    expect(formatSize(bytes)).toBe(text);
   });
 
   it.each([

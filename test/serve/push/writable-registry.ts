@@ -9,12 +9,14 @@ import { buffer } from 'node:stream/consumers';
 import { openStore, type Store } from '../../../src/engine/store.js';
 import {
   createRegistryServer,
+  PushAdmission,
   type RegistryServer,
   type RegistryServerOptions,
   type ServedRequest,
   StoreSource,
   StoreTarget,
 } from '../../../src/serve/index.js';
+import type { PolicyFile } from '../../../src/trust/index.js';
 import { type Descriptor, digestOf, MEDIA_TYPES, type VerifiableAlgorithm } from '../../../src/spec/index.js';
 
 export interface Reply {
@@ -29,23 +31,30 @@ export interface Sent {
   readonly body?: Buffer | string | readonly Buffer[];
 }
 
+export interface WritableOptions extends Partial<RegistryServerOptions> {
+  /** What images need that are pushed. */
+  readonly policy?: PolicyFile;
+  readonly graceMs?: number;
+}
+
 /** A store of its own that is served, and can be pushed to. */
 export class WritableRegistry implements AsyncDisposable {
   readonly root: string;
   readonly served: ServedRequest[] = [];
-  #options: Partial<RegistryServerOptions>;
+  readonly warnings: string[] = [];
+  #options: WritableOptions;
   #store: Store;
   #server: RegistryServer;
   #port = 0;
 
-  private constructor(root: string, store: Store, options: Partial<RegistryServerOptions>) {
+  private constructor(root: string, store: Store, options: WritableOptions) {
     this.root = root;
     this.#store = store;
     this.#options = options;
     this.#server = this.#create();
   }
 
-  static async start(options: Partial<RegistryServerOptions> = {}): Promise<WritableRegistry> {
+  static async start(options: WritableOptions = {}): Promise<WritableRegistry> {
     const root = join(await mkdtemp(join(tmpdir(), 'landfall-writable-')), 'root');
     const registry = new WritableRegistry(root, await openStore({ root }), options);
     await registry.#listen();
@@ -66,7 +75,7 @@ export class WritableRegistry implements AsyncDisposable {
   }
 
   /** Ends the server and the store, and opens both again, at another port. */
-  async restart(options: Partial<RegistryServerOptions> = this.#options): Promise<void> {
+  async restart(options: WritableOptions = this.#options): Promise<void> {
     await this.#server.close({ graceMs: 0 });
     await this.#store.close();
     this.#options = options;
@@ -134,11 +143,15 @@ export class WritableRegistry implements AsyncDisposable {
 
   #create(): RegistryServer {
     const { catalog: images, content, manifests, database } = this.#store;
+    const { policy, graceMs, ...options } = this.#options;
+    const onWarning = (text: string): void => void this.warnings.push(text);
+    const admission = policy && new PushAdmission({ store: this.#store, policy, graceMs, onWarning });
+    const records = { manifests, database, ownManifests: true };
     return createRegistryServer({
-      source: new StoreSource({ images, content, records: { manifests, database, ownManifests: true } }),
-      target: new StoreTarget(this.#store),
+      source: new StoreSource({ images, content, records, admission }),
+      target: new StoreTarget(this.#store, admission),
       onRequest: (request) => this.served.push(request),
-      ...this.#options,
+      ...options,
     });
   }
 

@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -18,7 +18,7 @@ import { CopySession } from '../../../src/transfer/copy/copy-session.js';
 import { proofOf } from '../../support/archive-proof.js';
 import { type ArchivedImage, putImages, writeArchive } from '../../support/archived-images.js';
 import { addImage } from '../../support/memory-images.js';
-import { MemoryTransport } from '../../support/memory-transport.js';
+import { MemoryTransport, type MemoryRepository } from '../../support/memory-transport.js';
 import { makeTinyLayout } from '../../support/tiny-image.js';
 
 describe('an archive that is written', () => {
@@ -112,9 +112,124 @@ describe('an archive that is written', () => {
     const file = join(await fresh(), 'archive.tar');
     await writeArchive(file, [{ ...app, platforms: [{ os: 'linux', architecture: 'arm64' }] }]);
     await using archive = await openArchive({ file });
-    expect(archive.omitted.map(({ platform }) => platform?.architecture).sort()).toEqual(['amd64', 's390x']);
+    expect(archive.declaration.omitted.map(({ platform }) => platform?.architecture).sort()).toEqual([
+      'amd64',
+      's390x',
+    ]);
     expect(await proofOf(file)).toBe('whole');
     expect(await proofOf(file, { isLeftOut: () => false })).toEqual(['BLOB_NOT_FOUND', 'BLOB_NOT_FOUND']);
+  });
+
+  describe('that was broken off', () => {
+    const MiB = 1024 * 1024;
+    const layers = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(MiB));
+    const cut = new RegistryError('DENIED', 'cut off');
+
+    function sourceWith(...tags: readonly string[]): MemoryRepository {
+      const source = new MemoryTransport('registry.example').repository('registry.example/team/app');
+      for (const tag of tags) addImage(source, { tag, layers: [...layers, tag] });
+      return source;
+    }
+
+    async function write(source: MemoryRepository, file: string): Promise<void> {
+      await using transport = await ArchiveDestination.open({ file }, { prefetch: { smallBytes: 10 } });
+      const session = new CopySession();
+      for (const tag of Object.keys(source.everything.tags))
+        await copy(source, transport.repository(source.name), { from: tag, tag, platforms: 'all' }, session);
+      await transport.finish();
+    }
+
+    /** Breaks off in the middle of the third large layer that is written. */
+    async function broken(file: string): Promise<void> {
+      const source = sourceWith('1');
+      let large = 0;
+      const { fetch } = source;
+      source.fetch = async (descriptor, o) => {
+        const stream = await fetch.call(source, descriptor, o);
+        if (descriptor.size < MiB) return stream;
+        large += 1;
+        if (large < 3) return stream;
+        const bytes = Buffer.concat((await stream.toArray()) as Buffer[]);
+        return Readable.from(
+          (function* () {
+            for (let at = 0; at < MiB / 2; at += MiB / 8) yield bytes.subarray(at, at + MiB / 8);
+            throw cut;
+          })(),
+        );
+      };
+      await expect(write(source, file)).rejects.toBe(cut);
+      expect(await readdir(dirname(file))).toEqual([`${basename(file)}.partial`]);
+    }
+
+    /** Bytes of large layers that were fetched to write it. */
+    async function fetchedFor(source: MemoryRepository, file: string): Promise<number> {
+      let fetched = 0;
+      const { fetch } = source;
+      source.fetch = async (descriptor, o = {}) => {
+        if (descriptor.size >= MiB) fetched += descriptor.size - (o.offset ?? 0);
+        return await fetch.call(source, descriptor, o);
+      };
+      await write(source, file);
+      return fetched;
+    }
+
+    async function expectWhole(file: string, ...tags: readonly string[]): Promise<void> {
+      const other = join(await fresh(), 'other.tar');
+      await write(sourceWith(...tags), other);
+      expect((await readFile(file)).equals(await readFile(other))).toBe(true);
+      expect(await readdir(dirname(file))).toEqual([basename(file)]);
+    }
+
+    test('goes on where it stopped, within a layer too, and has the same bytes', async () => {
+      const file = join(await fresh(), 'images.tar');
+      await broken(file);
+      const fetched = await fetchedFor(sourceWith('1'), file);
+      expect(fetched).toBeGreaterThan(MiB);
+      expect(fetched).toBeLessThan(2 * MiB);
+      await expectWhole(file, '1');
+    });
+
+    test('uses what it has for another set, and on another medium', async () => {
+      const file = join(await fresh(), 'images.tar');
+      await broken(file);
+      const moved = join(await fresh(), 'moved.tar');
+      await rename(`${file}.partial`, `${moved}.partial`);
+      expect(await fetchedFor(sourceWith('1', '2'), moved)).toBeLessThan(2 * MiB);
+      await expectWhole(moved, '1', '2');
+    });
+
+    test('begins anew after what it has was damaged', async () => {
+      const file = join(await fresh(), 'images.tar');
+      await broken(file);
+      const partial = await open(`${file}.partial`, 'r+');
+      const { size } = await partial.stat();
+      await partial.write(Buffer.from('damage'), 0, 6, size - MiB);
+      await partial.close();
+      await expect(write(sourceWith('1'), file)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
+      await write(sourceWith('1'), file);
+      await expectWhole(file, '1');
+    });
+
+    test('tells of bytes when they are written', async () => {
+      const file = join(await fresh(), 'images.tar');
+      const source = sourceWith('1');
+      await using transport = await ArchiveDestination.open({ file });
+      const states: string[] = [];
+      const session = new CopySession({
+        onEvent: (event) => {
+          if (event.type === 'content' && event.role === 'layer') states.push(event.state);
+        },
+      });
+      await copy(
+        source,
+        transport.repository(source.name),
+        { from: '1', tag: '1', platforms: 'all' },
+        session,
+      );
+      expect(states).toEqual([]);
+      await transport.finish();
+      expect(states.filter((state) => state === 'copied')).toHaveLength(5);
+    });
   });
 
   test('without what the far side has declares that, of layers too', async () => {
@@ -124,11 +239,11 @@ describe('an archive that is written', () => {
     addImage(source, { tag: '1', layers: ['old', 'new'] });
     const old = digestOf(Buffer.from('old'));
     await using transport = await ArchiveDestination.open({ file });
-    const session = new CopySession({ without: new Set([old]) });
+    const session = new CopySession({ without: new Map([[old, 'docker.io/team/app']]) });
     await copy(source, transport.repository(source.name), { from: '1', tag: '1', platforms: 'all' }, session);
     await transport.finish();
     await using archive = await openArchive({ file });
-    expect(archive.omitted.map(({ digest }) => digest)).toEqual([old]);
+    expect(archive.declaration.omitted.map(({ digest }) => digest)).toEqual([old]);
     expect(registry.count(`fetch ${old}`)).toBe(0);
   });
 

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Digest } from '../../../src/spec/index.js';
-import { readEarlierReport, type SyncedImage } from '../../../src/transfer/sync/sync-result.js';
+import {
+  EarlierReport,
+  readEarlierReport,
+  type SyncedImage,
+} from '../../../src/transfer/sync/sync-result.js';
 
 const digest = (digit: string): Digest => `sha256:${digit.repeat(64)}` as Digest;
 
@@ -43,8 +47,37 @@ describe('the report of an earlier run', () => {
     expect(report?.has('mirror.lan/app:1', digest('1'))).toBe(true);
     expect(report?.has('mirror.lan/app:1', digest('2'))).toBe(false);
     expect(report?.has('mirror.lan/app:3', digest('3'))).toBe(false);
-    expect([...(report?.digests ?? [])].sort()).toEqual([digest('1'), digest('2'), digest('a')]);
+    expect([...(report?.digests ?? new Map())].sort()).toEqual([
+      [digest('1'), 'mirror.lan/app'],
+      [digest('2'), 'mirror.lan/app'],
+      [digest('a'), 'mirror.lan/app'],
+    ]);
     expect(report?.dryRun).toBe(false);
+  });
+
+  test('adds up, with the deliveries that it tells of in their order', async () => {
+    const first = { ...REPORT, finishedAt: 'day 1', written: ['oci-archive:/media/images.tar'], base: [] };
+    const second = {
+      images: [{ name: 'mirror.lan/other:1', digest: digest('5'), outcome: 'copied', contents: [] }],
+      finishedAt: 'day 2',
+      written: ['oci-archive:/media/delta.tar', 'docker://mirror.lan'],
+      base: [{ name: 'images.tar', written: 'day 1' }],
+    };
+    const reports = [];
+    for (const one of [first, second]) reports.push(await readEarlierReport(await written(one)));
+    const all = EarlierReport.of(reports.filter((one) => one !== undefined));
+    expect(all.has('mirror.lan/app:1', digest('1'))).toBe(true);
+    expect(all.has('mirror.lan/other:1', digest('5'))).toBe(true);
+    expect(all.digests.get(digest('a'))).toBe('mirror.lan/app');
+    expect(all.digests.get(digest('5'))).toBe('mirror.lan/other');
+    expect(all.base).toEqual([
+      { name: 'images.tar', written: 'day 1' },
+      { name: 'delta.tar', written: 'day 2' },
+      { name: 'docker://mirror.lan', written: 'day 2' },
+    ]);
+    expect((await readEarlierReport(await written(REPORT)))?.base).toEqual([
+      { name: 'report.json', written: '' },
+    ]);
   });
 
   test('completes what is known of an image that did not change', async () => {

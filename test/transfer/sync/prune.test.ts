@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { RegistryError } from '../../../src/errors.js';
-import type { Descriptor } from '../../../src/spec/index.js';
-import { MEDIA_TYPES } from '../../../src/spec/index.js';
+import { type Descriptor, digestOf, MEDIA_TYPES } from '../../../src/spec/index.js';
+import type { Declaration } from '../../../src/transfer/transports/declaration.js';
 import type { RepositoryPrune } from '../../../src/transfer/sync/plan-prunes.js';
 import type { SyncResult } from '../../../src/transfer/sync/sync-result.js';
 import { addImage, addIndex, AMD64 } from '../../support/memory-images.js';
@@ -314,6 +314,37 @@ describe('pruning', () => {
       code: 'INVALID_CONFIG',
       message: '--prune and --shard exclude each other',
     });
+  });
+
+  const blob = { mediaType: MEDIA_TYPES.ociLayer, digest: digestOf(Buffer.from('layer')), size: 5 };
+  const manifest = { ...blob, mediaType: MEDIA_TYPES.ociManifest };
+  const declarations: [name: string, declaration: Declaration, deleted: string[]][] = [
+    ['has all of its set', { omitted: [] }, ['hub/app:1 deleted', 'hub/app:old deleted']],
+    ['lacks platforms only', { omitted: [manifest] }, ['hub/app:1 deleted', 'hub/app:old deleted']],
+    [
+      'says which images are elsewhere',
+      { omitted: [blob], elsewhere: ['src.lan/app:1', 'src.lan/db:1'] },
+      ['hub/app:old deleted', 'hub/db:old deleted'],
+    ],
+    ['was written where not all could be listed', { omitted: [], elsewhere: null }, []],
+    ['is a delta that says nothing of its set', { omitted: [blob] }, []],
+  ];
+  test.each(declarations)('from an archive that %s', async (_name, declaration, deleted) => {
+    const lan = new Mirrored();
+    const archive = Object.assign(lan.transport('archive'), {
+      declaration: () => Promise.resolve(declaration),
+    });
+    addImage(archive.repository('src.lan/app'), { tag: '2', layers: ['two'] });
+    for (const [name, tags] of Object.entries({ app: ['1', '2', 'old'], db: ['1', 'old'] }))
+      for (const tag of tags) addImage(lan.repository(`dst.lan/hub/${name}`), { tag, layers: [name, tag] });
+    const text = 'sources: [{ from: "oci-archive:delta.tar" }]\ndestinations: [docker://dst.lan/hub]\n';
+    const result = await lan.sync(text, { prune: yes });
+    expect(pruned(result)).toEqual(deleted);
+    const reasons = result.unpruned.map(({ reason }) => reason);
+    const known = deleted.length > 0;
+    expect(reasons).toEqual(
+      known ? [] : [expect.stringMatching(/delta.tar does not say which images of its set/)],
+    );
   });
 });
 

@@ -57,7 +57,7 @@ destinations:
               name: 'team/app',
               tags: { list: [], listed: { tests: [] } },
               platforms: [{ architecture: 'amd64' }, { architecture: 'arm64' }],
-              referrers: undefined,
+              referrers: {},
             },
             {
               name: 'team/base',

@@ -21,8 +21,8 @@ describe('a sync under a signature policy', () => {
   });
 
   const app = (): ReturnType<Mirrored['repository']> => mirrored.repository('src.lan/team/app');
-  const FILE = mirror('[team/app]');
-  const WITH_REFERRERS = mirror('[team/app]', '    referrers: true');
+  const FILE = mirror('[team/app]', '    referrers: false');
+  const WITH_REFERRERS = mirror('[team/app]');
 
   async function signed(tag: string): Promise<void> {
     await sign(app(), addImage(app(), { tag, layers: [tag] }), { key: files.key });
@@ -75,7 +75,7 @@ destinations: [docker://dst.lan]
     await mirrored.sync(some.replace('REFERRERS', 'referrers: true'), { policy });
     const { calls } = mirrored.transport('src.lan');
     calls.length = 0;
-    const result = await mirrored.sync(some.replace(', REFERRERS', ''), { policy });
+    const result = await mirrored.sync(some.replace('REFERRERS', 'referrers: false'), { policy });
     expect(outcomes(result).every((outcome) => outcome.endsWith('exists'))).toBe(true);
     expect(calls.sort()).toEqual(['1', ...tags].map((tag) => `resolve ${tag}`));
   });

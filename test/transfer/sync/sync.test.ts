@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { RegistryError } from '../../../src/errors.js';
 import { addImage, addIndex, AMD64, ARM64 } from '../../support/memory-images.js';
+import type { Digest } from '../../../src/spec/index.js';
+import { EarlierReport } from '../../../src/transfer/sync/sync-result.js';
 import type { TransportName } from '../../../src/transfer/sync/mirror-file.js';
 import { MemoryTransport } from '../../support/memory-transport.js';
 import { Mirrored, mirror, outcomes } from './mirrored.js';
+import { read } from './read.js';
 
 /** Two repositories that share a layer, and one that is not wanted. */
 function filled(): Mirrored {
@@ -37,9 +40,10 @@ describe('a sync', () => {
 
   test('a second time moves nothing: one look for each tag at either side', async () => {
     const lan = filled();
-    await lan.sync(mirror('["team/app", "team/db"]'));
+    const text = mirror('["team/app", "team/db"]', '    referrers: false');
+    await lan.sync(text);
     for (const host of ['src.lan', 'dst.lan']) lan.transport(host).calls.length = 0;
-    const result = await lan.sync(mirror('["team/app", "team/db"]'));
+    const result = await lan.sync(text);
     expect(result.images.map(({ outcome, bytes }) => `${outcome} ${bytes}`)).toEqual(
       Array<string>(4).fill('exists 0'),
     );
@@ -162,6 +166,45 @@ describe('a sync', () => {
     addIndex(app, [[addImage(app, { layers: ['without a date'] })], [old]], 'silent');
     const result = await lan.sync(mirror('[{ name: team/app, tags: { since: "2025-01-01" } }]'));
     expect(outcomes(result)).toEqual(['hub/team/app:unknown copied', 'hub/team/app:young copied']);
+  });
+
+  test('brings what refers to the images unless the file says otherwise, and tells which way it was', async () => {
+    const lan = new Mirrored();
+    const app = lan.repository('src.lan/app');
+    const image = addImage(app, { tag: '1', layers: ['one'] });
+    const sbom = addImage(app, { layers: ['sbom'], subject: image, artifactType: 'text/sbom' });
+    const left = await lan.sync(mirror('[app]', '    referrers: false'));
+    expect(left.images).toMatchObject([{ outcome: 'copied', referrers: [], referrersLeftOut: true }]);
+    expect(lan.repository('dst.lan/hub/app').everything.contents).not.toContain(sbom.digest);
+    for (const text of [mirror('[app]'), 'src.lan: { images: { app: ["1"] } }']) {
+      const file = { ...read(text), destinations: read(mirror('[app]')).destinations };
+      const { images } = await lan.sync(file);
+      expect(images).toMatchObject([{ referrers: [{ digest: sbom.digest }], referrersLeftOut: false }]);
+    }
+    expect(lan.repository('dst.lan/hub/app').everything.contents).toContain(sbom.digest);
+  });
+
+  test('a delta has what has come to refer to an image since it was delivered', async () => {
+    const lan = new Mirrored();
+    const app = lan.repository('src.lan/app');
+    const image = addImage(app, { tag: '1', layers: ['one'] });
+    const text = mirror('[app]').replace('docker://dst.lan/hub', 'oci:/delta');
+    const contents = app.everything.contents as Digest[];
+    const delivered = contents.map((digest) => ({
+      digest,
+      mediaType: '',
+      size: 1,
+      outcome: 'known' as const,
+    }));
+    const name = 'src.lan/app:1';
+    const since = new EarlierReport(new Map([[name, { digest: image.digest, contents: delivered }]]));
+    lan.transports.set('layout', new MemoryTransport('layout', { sparse: true }));
+    expect((await lan.sync(text, { since })).images).toMatchObject([{ outcome: 'unchanged' }]);
+    const signature = addImage(app, { layers: ['signature'], subject: image, artifactType: 'text/sig' });
+    const { images } = await lan.sync(text, { since });
+    expect(images).toMatchObject([{ outcome: 'copied', referrers: [{ digest: signature.digest }] }]);
+    const { calls } = lan.transport('layout');
+    for (const { digest } of [image, signature]) expect(calls).toContain(`copied ${digest}`);
   });
 
   test('takes only the platforms and referrers that are wanted', async () => {

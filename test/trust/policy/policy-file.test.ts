@@ -161,7 +161,7 @@ describe('an image is refused', () => {
   it.each<[string, () => unknown, string]>([
     ['is not there', () => undefined, 'is not there'],
     ['is a directory', async () => await mkdir(file.path), 'is not a regular file'],
-    ['is too large', async () => await write(' '.repeat(1024 * 1024 + 1)), 'has more than 1048576 bytes'],
+    ['is too large', async () => await write(' '.repeat(1024 * 1024 + 1)), 'has more than 1.0 MB'],
   ])('where the policy %s', async (_name, make, why) => {
     await make();
     for (const ask of [() => file.rulingFor(image), () => file.admitUnnamed('it')]) {
@@ -207,7 +207,7 @@ describe('an image that nobody knows the name of', () => {
     const error = await refusalOf(file.admitUnnamed('sha256:123'));
     expect(error.code).toBe('POLICY_REJECTED');
     expect(error.message).toBe(
-      `the policy refuses sha256:123: nobody knows where sha256:123 is from, and not everything is accepted by its rule for ${scope} (${file.path}:1)`,
+      `the policy refuses sha256:123: the origin of sha256:123 is not known, and not everything is accepted by its rule for ${scope} (${file.path}:1)`,
     );
     expect(error.details).toEqual({ policy: file.path, scope, line: 1, image: 'sha256:123' });
   });

@@ -42,7 +42,7 @@ describe('a signature by a key', () => {
     [
       'over another payload',
       [SUBJECT, { key }, { signed: simplePayload(OTHER_DIGEST) }],
-      /^it was made by another key than .*, or what it is over was changed$/,
+      /^it was made by another key than .*, or the signed content was changed$/,
     ],
   ])('does not hold %s', async (_name, [subject, signer, options], reason) => {
     const signed = { tagged: [await simpleSignature(subject, signer, options)] };

@@ -193,7 +193,7 @@ describe('the entries of a bundle', () => {
     [
       'whose checkpoint is signed under a name that is a pattern',
       (entry) => withCheckpoint(entry, (text) => text.replace('— rekor.test', '— (a+)+$')),
-      'its proof of a transparency log is signed under what is no name',
+      'its proof of a transparency log is signed under an invalid name',
     ],
     [
       'whose checkpoint has another signature under a pattern that is searched for without end',
@@ -201,17 +201,17 @@ describe('the entries of a bundle', () => {
         withCheckpoint(entry, (text) =>
           text.replace(/\u2014 rekor\.test (\S+)\n$/, `— ${'a'.repeat(60)}.b $1\n— (a+)+$ $1\n`),
         ),
-      'its proof of a transparency log is signed under what is no name',
+      'its proof of a transparency log is signed under an invalid name',
     ],
     [
       'whose checkpoint many have signed',
       (entry) => withCheckpoint(entry, (text) => text + text.slice(text.indexOf('—')).repeat(16)),
-      'its proof of a transparency log is signed by nobody, or by too many',
+      'its proof of a transparency log has no signature, or too many',
     ],
     [
       'whose checkpoint nobody has signed',
       (entry) => withCheckpoint(entry, (text) => text.slice(0, text.indexOf('—'))),
-      'its proof of a transparency log is signed by nobody, or by too many',
+      'its proof of a transparency log has no signature, or too many',
     ],
   ])('do not hold %s', async (_name, change, reason) => {
     const bundle = await statementBundle(SUBJECT, { key }, { name, logged: { log } });

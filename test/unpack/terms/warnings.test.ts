@@ -16,5 +16,5 @@ test('of more kinds than anybody reads only the first are told, and that there a
   expect(warnings.list()).toHaveLength(100);
   for (let i = 0; i < 1000; i++) warnings.add(`kind ${i}`);
   expect(warnings.list()).toHaveLength(101);
-  expect(warnings.list().at(-1)).toBe('there is more to warn of in this layer than is told here');
+  expect(warnings.list().at(-1)).toBe('there are more warnings for this layer than are shown');
 });

@@ -8,6 +8,8 @@ import {
   type Digest,
   digestOf,
   encodedOf,
+  exactSize,
+  formatSize,
   type ImageIndex,
   LIMITS,
   MEDIA_TYPES,
@@ -39,7 +41,7 @@ export function openArchived(
   if (size !== descriptor.size) {
     throw new ContentError(
       'SIZE_MISMATCH',
-      `blob ${digest} has ${size} bytes in ${file.location}, not ${descriptor.size} as announced`,
+      `blob ${digest} has ${exactSize(size)} in ${file.location}, not ${exactSize(descriptor.size)} as announced`,
       {
         details: { digest, path: file.location, expected: descriptor.size, actual: size },
         hint: 'Have the archive written anew.',
@@ -79,7 +81,7 @@ export async function readArchived(
   if (member.size > maxBytes) {
     throw new SpecError(
       'LIMIT_EXCEEDED',
-      `${name} of ${file.location} has ${member.size} bytes; the limit is ${maxBytes}`,
+      `${name} of ${file.location} has ${exactSize(member.size)}; the limit is ${formatSize(maxBytes)}`,
       { details: { path: file.location, actual: member.size, limit: maxBytes } },
     );
   }
@@ -130,7 +132,7 @@ export interface OpenedArchive {
 /** An OCI layout in a tar archive. */
 export class OciArchive implements Archive {
   readonly format: ArchiveFormat;
-  readonly omitted: readonly Descriptor[];
+  readonly declaration: Declaration;
   readonly #file: ArchiveFile;
   readonly #tar: TarIndex;
   readonly #index: ImageIndex;
@@ -140,7 +142,7 @@ export class OciArchive implements Archive {
     this.#tar = tar;
     this.#index = index;
     this.format = tar.find('manifest.json') === undefined ? 'oci' : 'both';
-    this.omitted = declaration?.omitted ?? [];
+    this.declaration = declaration ?? { omitted: [] };
   }
 
   /**

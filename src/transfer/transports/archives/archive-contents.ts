@@ -5,7 +5,7 @@ import {
   type ImageManifest,
   parseManifest,
 } from '../../../spec/index.js';
-import { bareOmissions } from '../declaration.js';
+import { bareOmissions, type Declaration, type DeclaredSet } from '../declaration.js';
 import type { OpenContent } from '../destination.js';
 import { namedEntry, namelessEntry } from '../layout-index.js';
 
@@ -24,6 +24,8 @@ export class ArchiveContents {
   readonly #named = new Map<string, Descriptor>();
   readonly #roots = new Map<Digest, Descriptor>();
   readonly #omitted = new Map<Digest, Descriptor>();
+  /** The set that its images are of, where that was declared. */
+  set: DeclaredSet = {};
 
   get(digest: Digest): ArchivedBlob | undefined {
     return this.#blobs.get(digest);
@@ -89,8 +91,9 @@ export class ArchiveContents {
   }
 
   /** What is declared as left out: what one image omits and another one brings is not. */
-  omitted(): Descriptor[] {
-    return bareOmissions([...this.#omitted.values()].filter(({ digest }) => !this.#blobs.has(digest)));
+  declaration(): Declaration {
+    const missing = [...this.#omitted.values()].filter(({ digest }) => !this.#blobs.has(digest));
+    return { ...this.set, omitted: bareOmissions(missing) };
   }
 
   /** In the order of their digests. */

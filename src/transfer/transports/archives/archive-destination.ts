@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { type Abortable, ContentError, SpecError, throwIfAborted } from '../../../errors.js';
+import { type Abortable, ContentError, isWrongContent, SpecError, throwIfAborted } from '../../../errors.js';
 import { refuseLarger } from '../../../engine/images/read-manifest.js';
 import {
   type Descriptor,
@@ -11,6 +11,7 @@ import {
   LIMITS,
   type Platform,
 } from '../../../spec/index.js';
+import type { DeclaredSet } from '../declaration.js';
 import type {
   DestinationTransport,
   DestinationRepository,
@@ -27,7 +28,9 @@ import {
   type OpenArchiveOutputOptions,
 } from './archive-output.js';
 import type { ArchiveFormat } from './archive.js';
-import { archiveBytes, type PrefetchOptions } from './write-archive.js';
+import type { ArchivedBlob } from './archive-contents.js';
+import type { KeptArchive } from './resumed-output.js';
+import { bytesOfPlan, planArchive, type PrefetchOptions } from './write-archive.js';
 
 export interface ArchiveDestinationOptions extends OpenArchiveOutputOptions {
   /** Default `both`. */
@@ -70,6 +73,10 @@ export class ArchiveDestination implements DestinationTransport {
     return new ArchiveDestination(await openArchiveOutput(target, options), options);
   }
 
+  get holdsArtifacts(): boolean {
+    return this.format !== 'docker';
+  }
+
   repository(name: string): ArchiveRepository {
     return new ArchiveRepository(this, name);
   }
@@ -84,14 +91,27 @@ export class ArchiveDestination implements DestinationTransport {
     return this.#bytesWritten;
   }
 
+  declare(set: DeclaredSet): Promise<void> {
+    this.contents.set = set;
+    return Promise.resolve();
+  }
+
   /** Writes the archive, once. Errors: as `archiveBytes`; FILESYSTEM, NO_SPACE. */
   async finish(o: Abortable = {}): Promise<void> {
     const { platform, prefetch } = this.#options;
     const { signal = this.#options.signal } = o;
-    const bytes = archiveBytes(this.contents, { format: this.format, platform, prefetch, signal });
-    for await (const chunk of bytes) {
-      await this.#output.write(chunk);
-      this.#bytesWritten += chunk.length;
+    const plan = await planArchive(this.contents, { format: this.format, platform, signal });
+    const kept = (await this.#output.begin?.(plan, { signal })) ?? [];
+    const blobs = plan.blobs.map((blob) => ({ ...blob, open: openerOf(blob, kept) }));
+    try {
+      for await (const chunk of bytesOfPlan({ ...plan, blobs }, { prefetch, signal })) {
+        await this.#output.write(chunk);
+        this.#bytesWritten += chunk.length;
+      }
+    } catch (error) {
+      // Where what was kept is damaged, the next run is to begin anew.
+      if (kept.length > 0 && isWrongContent(error)) await this.#output.discard?.();
+      throw error;
     }
     await this.#output.finish();
   }
@@ -204,4 +224,13 @@ export class ArchiveRepository implements DestinationRepository {
   #notThere(what: string): ContentError {
     return new ContentError('BLOB_NOT_FOUND', `${this.location} has no ${what}`);
   }
+}
+
+/** From what an earlier run has kept, as far as it has it. */
+function openerOf({ descriptor, open }: ArchivedBlob, kept: readonly KeptArchive[]): OpenContent {
+  for (const archive of kept) {
+    const opener = archive.opener(descriptor, open);
+    if (opener !== undefined) return opener;
+  }
+  return open;
 }

@@ -2,8 +2,11 @@ import { lstat, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { basename, dirname, join } from 'node:path';
 import { FileOutput, outputError, sweepTemporaryFiles, TemporaryFile } from '../../../content/index.js';
+import { requireRoom } from '../../../engine/pull/require-space.js';
 import { type Abortable, abortedError, LandfallError, throwIfAborted } from '../../../errors.js';
 import { createDigester, type Digest } from '../../../spec/index.js';
+import { type KeptArchive, ResumedOutput } from './resumed-output.js';
+import type { ArchivePlan } from './write-archive.js';
 import {
   type ArchivePart,
   isPartOf,
@@ -22,10 +25,17 @@ export interface ArchiveOutput extends AsyncDisposable {
   readonly location: string;
   /** The names of the files of one that is split, once it is finished. */
   readonly parts?: readonly string[];
+  /**
+   * Begins an archive: refuses one that has no room, and gives what an earlier run has left of it, which then
+   * need not be fetched. Absent for a stream. Errors: NO_SPACE, FILESYSTEM
+   */
+  begin?(plan: Pick<ArchivePlan, 'head' | 'size'>, o: Abortable): Promise<readonly KeptArchive[]>;
   /** Resolves when the chunk may be changed. Errors: FILESYSTEM, NO_SPACE; ABORTED. */
   write(chunk: Buffer): Promise<void>;
   /** Puts it in its place, whole. */
   finish(): Promise<void>;
+  /** Takes away what an earlier run has left. */
+  discard?(): Promise<void>;
 }
 
 /** A file, or a stream such as standard output. */
@@ -51,7 +61,8 @@ export async function openArchiveOutput(
 ): Promise<ArchiveOutput> {
   if ('stream' in target) return new StreamOutput(target.stream, signal);
   const file = path.resolve(target.file);
-  return splitBytes === undefined ? await FileOutput.open(file) : await SplitOutput.open(file, splitBytes);
+  if (splitBytes !== undefined) return await SplitOutput.open(file, splitBytes);
+  return (await ResumedOutput.open(file)) ?? (await FileOutput.open(file));
 }
 
 /** A stream that stays open. A reader that goes before the end is a failure: what it has is no archive. */
@@ -124,6 +135,11 @@ class SplitOutput implements ArchiveOutput {
 
   get parts(): readonly string[] {
     return this.#names;
+  }
+
+  async begin({ size }: Pick<ArchivePlan, 'size'>): Promise<readonly KeptArchive[]> {
+    await requireRoom(this.location, dirname(this.location), size);
+    return [];
   }
 
   async write(chunk: Buffer): Promise<void> {

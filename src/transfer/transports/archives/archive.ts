@@ -1,6 +1,7 @@
 import type { BlobProvider } from '../../../content/index.js';
 import type { Abortable, LandfallError } from '../../../errors.js';
-import type { Descriptor, ImageIndex } from '../../../spec/index.js';
+import type { ImageIndex } from '../../../spec/index.js';
+import type { Declaration } from '../declaration.js';
 
 /** `both`: an OCI layout that also has Docker's `manifest.json`. */
 export type ArchiveFormat = 'oci' | 'docker' | 'both';
@@ -23,8 +24,8 @@ export interface Archive extends BlobProvider, AsyncDisposable {
   /** The file's name, or `standard input`. */
   readonly location: string;
   readonly format: ArchiveFormat;
-  /** What it says was left out of its images on purpose. */
-  readonly omitted: readonly Descriptor[];
+  /** What it says was left out of its images on purpose, and which images of its set it lacks. */
+  readonly declaration: Declaration;
   /**
    * The images, each under its names, as in a layout's `index.json`. Errors: SpecError INVALID_MANIFEST,
    * INVALID_DIGEST, LIMIT_EXCEEDED; BAD_ARCHIVE; the first of {@link faults}.

@@ -27,6 +27,7 @@ import {
   requireArchived,
 } from './archive-blobs.js';
 import { type ArchiveFile, ArchiveStream, brokenArchive } from './archive-file.js';
+import type { Declaration } from '../declaration.js';
 import type { Archive, ArchiveFormat } from './archive.js';
 import { type ExaminedLayer, examineLayer } from './examine-layer.js';
 import type { TarIndex, TarMember } from './tar-index.js';
@@ -50,7 +51,7 @@ interface MadeImages {
 /** What `docker save` wrote before it wrote an OCI layout, and what other programs still do. */
 export class DockerArchive implements Archive {
   readonly format: ArchiveFormat = 'docker';
-  readonly omitted: readonly Descriptor[];
+  readonly declaration: Declaration;
   readonly #file: ArchiveFile;
   readonly #tar: TarIndex;
   readonly #images: readonly DockerImage[];
@@ -62,7 +63,7 @@ export class DockerArchive implements Archive {
     this.#file = file;
     this.#tar = tar;
     this.#images = images;
-    this.omitted = declaration?.omitted ?? [];
+    this.declaration = declaration ?? { omitted: [] };
   }
 
   /** @throws {LandfallError} BAD_ARCHIVE, INVALID_MANIFEST, LIMIT_EXCEEDED, FILESYSTEM */

@@ -60,7 +60,9 @@ export async function openArchivePlace(
 ): Promise<LayoutTransport> {
   const content = await openArchive(input, o);
   const path = 'file' in input ? input.file : undefined;
-  return new LayoutTransport({ content, location, path, file: { transport: transportOf(content), path } });
+  const declaration = (): Promise<Declaration> => Promise.resolve(content.declaration);
+  const file = { transport: transportOf(content), path };
+  return new LayoutTransport({ content, location, path, declaration, file });
 }
 
 async function openByName(name: string, o: OpenArchiveOptions): Promise<ArchiveFile> {

@@ -9,7 +9,7 @@ import {
   throwIfAborted,
   UnpackError,
 } from '../../../errors.js';
-import { createDigester, type Digest, LIMITS, parseJson } from '../../../spec/index.js';
+import { createDigester, type Digest, formatSize, LIMITS, parseJson } from '../../../spec/index.js';
 import { readDigest, readObject, requiredSize, requiredString } from '../../../spec/index.js';
 import {
   type ArchiveFile,
@@ -68,7 +68,7 @@ export async function openSplitArchive(listPath: string, o: Abortable): Promise<
 async function readList(path: string): Promise<Buffer> {
   await using file = await openArchiveFile(path);
   if (file.size > PARTS_MANIFEST_MAX_BYTES) {
-    throw archiveTooLarge(path, `the list of parts has ${file.size} bytes`);
+    throw archiveTooLarge(path, `the list of parts has ${formatSize(file.size)}`);
   }
   return await buffer(new ArchiveStream(file));
 }
@@ -129,7 +129,7 @@ function refuse(
       : `these parts are ${fault}: ${parts.join(', ')}`;
   const o = {
     details: { path, parts },
-    hint: 'Copy what is named again from where the archive was written.',
+    hint: 'Copy the named parts again from the original.',
   };
   if (code === 'DIGEST_MISMATCH') throw new ContentError(code, `${path}: ${which}`, o);
   throw new UnpackError(code, `${path}: ${which}`, o);

@@ -3,7 +3,7 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Abortable, throwIfAborted } from '../../../errors.js';
-import { LIMITS } from '../../../spec/index.js';
+import { formatSize, LIMITS } from '../../../spec/index.js';
 import { decompress } from '../../../unpack/index.js';
 import { archiveError, type ArchiveFile, archiveTooLarge, OpenedFile } from './archive-file.js';
 import { ARCHIVE_LIMITS, type ArchiveLimits } from './tar-index.js';
@@ -69,7 +69,7 @@ function refuseBomb(
   { location, limits }: { readonly location: string; readonly limits: ArchiveLimits },
 ): void {
   if (size > limits.spooledBytes) {
-    throw archiveTooLarge(location, `it has more than ${limits.spooledBytes} bytes uncompressed`);
+    throw archiveTooLarge(location, `it has more than ${formatSize(limits.spooledBytes)} uncompressed`);
   }
   if (size > Math.max(LIMITS.compressionRatioFrom, taken * LIMITS.compressionRatio)) {
     throw archiveTooLarge(

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 
 import { type Abortable, throwIfAborted, UnpackError } from '../../../errors.js';
-import { LIMITS } from '../../../spec/index.js';
+import { exactSize, LIMITS } from '../../../spec/index.js';
 import {
   archiveBytes,
   BLOCK_BYTES,
@@ -66,6 +66,13 @@ export class TarIndex {
     this.isStrict = o.isStrict;
   }
 
+  /** Where the content of the last file ends. */
+  get end(): number {
+    let end = 0;
+    for (const { offset, size } of this.#files.values()) end = Math.max(end, offset + size);
+    return end;
+  }
+
   /** A file by its path, through links. */
   find(path: string): TarMember | undefined {
     let name = normalize(path);
@@ -93,6 +100,22 @@ export async function indexTar(
   return await new TarWalk(file, o.limits ?? ARCHIVE_LIMITS).run(o.signal);
 }
 
+/**
+ * The same of an archive that was not written to its end. The last file may go on behind it.
+ *
+ * Errors: FILESYSTEM, ABORTED
+ */
+export async function indexCutTar(file: ArchiveFile, o: Abortable = {}): Promise<TarIndex> {
+  const walk = new TarWalk(file, ARCHIVE_LIMITS);
+  try {
+    return await walk.run(o.signal);
+  } catch (error) {
+    // Whatever ends it, and be it damage, what was found before has digests.
+    if (error instanceof UnpackError) return walk.found;
+    throw error;
+  }
+}
+
 class TarWalk {
   readonly #file: ArchiveFile;
   readonly #limits: ArchiveLimits;
@@ -108,6 +131,10 @@ class TarWalk {
   constructor(file: ArchiveFile, limits: ArchiveLimits) {
     this.#file = file;
     this.#limits = limits;
+  }
+
+  get found(): TarIndex {
+    return new TarIndex(this.#files, this.#links, { isStrict: false });
   }
 
   async run(signal: AbortSignal | undefined): Promise<TarIndex> {
@@ -245,7 +272,7 @@ class TarWalk {
   }
 
   #cutShort(): UnpackError {
-    return this.#broken(`it is cut short: it has ${this.#file.size} bytes, and lacks the rest`);
+    return this.#broken(`it is cut short: it has ${exactSize(this.#file.size)}, and lacks the rest`);
   }
 
   #broken(fault: string): UnpackError {

@@ -50,24 +50,56 @@ export async function* archiveBytes(
   contents: ArchiveContents,
   o: WriteArchiveOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
-  const { manifests, blobs } = await planOf(contents, o);
+  yield* bytesOfPlan(await planArchive(contents, o), o);
+}
+
+/** The bytes of a planned archive. Errors: as {@link archiveBytes}. */
+export async function* bytesOfPlan(
+  { head, blobs }: ArchivePlan,
+  o: Pick<WriteArchiveOptions, 'prefetch' | 'signal'>,
+): AsyncGenerator<Buffer, void, undefined> {
   await using prefetched = new PrefetchedBlobs(blobs, { ...o.prefetch, signal: o.signal });
   const gathered = new GatheredChunks();
-  for (const [name, bytes] of manifests) {
-    yield* gathered.add(header(name, bytes.length), bytes, padding(bytes.length));
-  }
-  for (const directory of directoriesOf(blobs)) yield* gathered.add(directoryHeader(directory));
-  for (const [at, { descriptor }] of blobs.entries()) {
+  yield* gathered.add(head);
+  for (const [at, { descriptor, onProgress }] of blobs.entries()) {
     throwIfAborted(o.signal);
     yield* gathered.add(header(blobName(descriptor.digest), descriptor.size));
-    for await (const chunk of prefetched.take(at)) yield* gathered.add(chunk);
+    let written = 0;
+    for await (const chunk of prefetched.take(at)) {
+      yield* gathered.add(chunk);
+      written += chunk.length;
+      onProgress?.(written);
+    }
     yield* gathered.add(padding(descriptor.size));
   }
   yield* gathered.add(END);
   yield* gathered.rest();
 }
 
-interface ArchivePlan {
+/** What an archive consists of. */
+export interface ArchivePlan {
+  /** All that stands before the blobs. */
+  readonly head: Buffer;
+  /** In their order. */
+  readonly blobs: readonly ArchivedBlob[];
+  /** Of the whole. */
+  readonly size: number;
+}
+
+/** Errors: as {@link archiveBytes}. */
+export async function planArchive(contents: ArchiveContents, o: WriteArchiveOptions): Promise<ArchivePlan> {
+  const { manifests, blobs } = await planOf(contents, o);
+  const head = Buffer.concat([
+    ...manifests.flatMap(([name, bytes]) => [header(name, bytes.length), bytes, padding(bytes.length)]),
+    ...directoriesOf(blobs).map(directoryHeader),
+  ]);
+  const sizes = blobs.map(({ descriptor: { digest, size } }) => {
+    return header(blobName(digest), size).length + size + paddingOf(size);
+  });
+  return { head, blobs, size: sizes.reduce((sum, size) => sum + size, head.length + END.length) };
+}
+
+interface ListedContents {
   /** By their names, in order. */
   readonly manifests: readonly (readonly [name: string, bytes: Buffer])[];
   readonly blobs: readonly ArchivedBlob[];
@@ -76,7 +108,7 @@ interface ArchivePlan {
 async function planOf(
   contents: ArchiveContents,
   { format, platform }: WriteArchiveOptions,
-): Promise<ArchivePlan> {
+): Promise<ListedContents> {
   const strict = format === 'docker';
   const images = format === 'oci' ? [] : await dockerListing(contents, { platform, strict });
   const listing = renderDockerManifest(images.map(dockerImageOf));
@@ -104,9 +136,9 @@ async function planOf(
 function sealed(
   manifests: readonly (readonly [string, Buffer])[],
   contents: ArchiveContents,
-): ArchivePlan['manifests'] {
+): ListedContents['manifests'] {
   const files = Object.fromEntries(manifests.map(([name, bytes]) => [name, digestOf(bytes)]));
-  return [...manifests, [DECLARATION_FILE, renderDeclaration({ omitted: contents.omitted(), files })]];
+  return [...manifests, [DECLARATION_FILE, renderDeclaration({ ...contents.declaration(), files })]];
 }
 
 function indexBytes(contents: ArchiveContents): Buffer {
@@ -202,7 +234,7 @@ function dockerImageOf({ manifest, tags }: ListedImage): DockerImage {
   };
 }
 
-function blobName(digest: Digest): string {
+export function blobName(digest: Digest): string {
   return `blobs/${algorithmOf(digest)}/${encodedOf(digest)}`;
 }
 
@@ -324,10 +356,7 @@ export class PrefetchedBlobs implements AsyncDisposable {
     const fetched = this.#fetched.get(at);
     if (fetched === undefined) {
       this.#next = Math.max(this.#next, at + 1);
-      yield* verifiedContent(blob.descriptor, blob.open, {
-        signal: this.#signal,
-        onProgress: blob.onProgress,
-      });
+      yield* verifiedContent(blob.descriptor, blob.open, { signal: this.#signal });
       return;
     }
     try {
@@ -358,15 +387,13 @@ export class PrefetchedBlobs implements AsyncDisposable {
   }
 
   #fetch(at: number, blob: ArchivedBlob): void {
-    const { descriptor, open, onProgress } = blob;
+    const { descriptor, open } = blob;
     this.#held += descriptor.size;
     this.#running += 1;
-    const fetched = readVerifiedContent(descriptor, open, { signal: this.#signal, onProgress }).finally(
-      () => {
-        this.#running -= 1;
-        this.#fill();
-      },
-    );
+    const fetched = readVerifiedContent(descriptor, open, { signal: this.#signal }).finally(() => {
+      this.#running -= 1;
+      this.#fill();
+    });
     // Looked at when its turn comes, which may be never.
     fetched.catch(() => undefined);
     this.#fetched.set(at, fetched);
