@@ -2,30 +2,40 @@ import {
   dependenciesOf,
   type LockedPackage,
   type PackageLock,
-  productionPackages,
   rootOf,
+  shippedPackages,
 } from './package-lock.js';
 
 /**
  * A bill of materials in CycloneDX 1.5: what the package consists of and what is installed with it, with the
- * versions that it was built and tested with. `npm sbom --omit dev` leaves out what development needs too,
- * and tells the time and the registry; this one is the same for the same lock.
+ * versions that it was built and tested with. `npm sbom --omit dev` leaves out what is bundled, and tells the
+ * time and the registry; this one is the same for the same lock.
  *
- * @param bundled names of the packages of which a copy lies in the command
+ * @param bundled paths in the lock of the packages of which a copy lies in the package; the package itself is
+ *   named as their user where none of the others is
  */
 export function billOfMaterials(lock: PackageLock, bundled: ReadonlySet<string>): string {
   const root = rootOf(lock);
-  const packages = productionPackages(lock);
+  const packages = shippedPackages(lock, bundled);
   // One version may lie in several places.
-  const components = new Map(
-    packages.map((each) => [purlOf(each), componentOf(each, bundled.has(each.name))]),
-  );
+  const components = new Map<string, Component>();
+  for (const each of packages) {
+    const isCopy = bundled.has(each.path) || components.get(purlOf(each))?.properties !== undefined;
+    components.set(purlOf(each), componentOf(each, isCopy));
+  }
   const dependencies = new Map<string, Set<string>>();
-  for (const each of [root, ...packages]) {
+  const used = new Set<string>();
+  for (const each of [...packages, root]) {
     const known = dependencies.get(purlOf(each)) ?? new Set();
-    for (const needed of dependenciesOf(lock, each)) if (needed.path !== '') known.add(purlOf(needed));
+    for (const needed of dependenciesOf(lock, each)) {
+      if (!components.has(purlOf(needed)) || purlOf(needed) === purlOf(each)) continue;
+      known.add(purlOf(needed));
+      used.add(purlOf(needed));
+    }
     dependencies.set(purlOf(each), known);
   }
+  const needed = dependencies.get(purlOf(root));
+  for (const ref of components.keys()) if (!used.has(ref)) needed?.add(ref);
   const bill = {
     $schema: 'http://cyclonedx.org/schema/bom-1.5.schema.json',
     bomFormat: 'CycloneDX',
@@ -75,7 +85,7 @@ function componentOf(of: LockedPackage, bundled: boolean): Component {
 }
 
 /** purl-spec: npm; the scope's at sign is percent-encoded. */
-function purlOf({ name, version }: LockedPackage): string {
+export function purlOf({ name, version }: LockedPackage): string {
   return `pkg:npm/${name.replace('@', '%40')}@${version}`;
 }
 

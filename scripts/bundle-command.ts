@@ -7,11 +7,13 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/pro
 import { basename, dirname, join } from 'node:path';
 import { type CodeSplittingGroup, type InputOptions, type OutputChunk, rolldown } from 'rolldown';
 import { billOfMaterials } from './bill-of-materials.js';
-import { licencesOf, packageNamesOf } from './bundled-licences.js';
+import { licencesOf, packagePathsOf } from './bundled-licences.js';
+import { NATIVE_SOURCES, writeNativeFiles } from './native-files.js';
 import { parsePackageLock } from './package-lock.js';
 import { removeStale } from './remove-stale.js';
 
 const DIST = join(import.meta.dirname, '..');
+const ROOT = join(DIST, '..');
 const COMMAND = join(DIST, 'bin', 'landfall.js');
 const CHUNKS = join(DIST, 'bin', 'chunks');
 /**
@@ -21,9 +23,11 @@ const CHUNKS = join(DIST, 'bin', 'chunks');
 const WORKER = join(CHUNKS, 'worker.js');
 /**
  * The daemon reads them when it starts, and looks for them beside what `src/daemon/grpc/grpc-server.ts`
- * became a part of.
+ * became a part of. So do the packages of gRPC that bring their own, once what they say of it is changed.
  */
 const PROTOS = 'protos';
+const PROTOS_OF_PACKAGES = ['@grpc/reflection/build/proto', 'grpc-health-check/proto'];
+const THEIR_PROTOS = /__dirname(\}|, ["'])(\/?)\.\.\/\.\.\/proto(?=[/`])/g;
 
 /**
  * What of undici is never reached: neither HTTP/2 nor the bodies of fetch. Node's part for HTTP/2 would be
@@ -55,17 +59,8 @@ const GROUPS: readonly CodeSplittingGroup[] = [
 
 const INPUT: InputOptions = {
   platform: 'node',
-  // What is compiled for a machine is installed for it; gRPC's parts find one another at run time, and only
-  // the daemon has them.
-  external: [
-    /^node:/,
-    /^koffi/,
-    /^sqlite3/,
-    /^zstd-napi/,
-    /^@grpc\//,
-    /^grpc-health-check/,
-    /^@opentelemetry\//,
-  ],
+  // It finds the file for the machine by itself.
+  external: [/^node:/, /^koffi/],
   // What Node is given of it looks for its other parts at run time; there is another one for bundlers.
   resolve: { alias: { 'jsonc-parser$': 'jsonc-parser/lib/esm/main.js' } },
   // Our modules do nothing when they are loaded, so what a command does not use of an index need not be
@@ -80,6 +75,10 @@ const INPUT: InputOptions = {
       name: 'undici-in-part',
       load: (id) => (LEFT_OUT.test(id) ? 'module.exports = {};' : null),
       resolveId: (source) => (source === 'undici' ? join(import.meta.dirname, 'bundled-undici.js') : null),
+    },
+    {
+      name: 'protos-beside',
+      renderChunk: (code) => code.replace(THEIR_PROTOS, `import.meta.dirname$1$2${PROTOS}`),
     },
   ],
 };
@@ -98,17 +97,24 @@ for (const { path, code, mode } of files) {
   await writeFile(`${path}.new`, code, { mode });
   await rename(`${path}.new`, path);
 }
-const protos = join(DIST, '..', 'src', 'daemon', 'grpc', PROTOS);
+const protos = join(ROOT, 'src', 'daemon', 'grpc', PROTOS);
 for (const beside of [join(DIST, 'src', 'daemon', 'grpc'), CHUNKS])
   await cp(protos, join(beside, PROTOS), { recursive: true });
+for (const path of PROTOS_OF_PACKAGES)
+  await cp(join(ROOT, 'node_modules', path), join(CHUNKS, PROTOS), {
+    recursive: true,
+    filter: (file) => !file.includes('/proto/sample'),
+  });
 const kept = new Set([...files.map(({ path }) => basename(path)), PROTOS]);
 for (const name of await readdir(CHUNKS)) if (!kept.has(name)) await rm(join(CHUNKS, name));
 // It would tell of the file that was there before.
 await rm(`${COMMAND}.map`, { force: true });
 const modules = files.flatMap(({ modules: ids }) => ids);
 await writeFile(join(DIST, 'bin', 'LICENSES.txt'), await licencesOf(modules));
-const lock = parsePackageLock(await readFile(join(DIST, '..', 'package-lock.json'), 'utf8'));
-await writeFile(join(DIST, 'sbom.cdx.json'), billOfMaterials(lock, packageNamesOf(modules)));
+await writeNativeFiles();
+const lock = parsePackageLock(await readFile(join(ROOT, 'package-lock.json'), 'utf8'));
+const copied = packagePathsOf([...modules, ...NATIVE_SOURCES], ROOT);
+await writeFile(join(DIST, 'sbom.cdx.json'), billOfMaterials(lock, copied));
 await removeStale(join(DIST, 'src'), join(DIST, '..', 'src'));
 
 interface BundledFile {

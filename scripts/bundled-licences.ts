@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 
 /**
  * The licences of the packages that some files were made of, as text to be passed on with them; each package
@@ -11,9 +11,9 @@ export async function licencesOf(files: readonly string[]): Promise<string> {
   return texts.join(`\n${'-'.repeat(80)}\n\n`);
 }
 
-/** The names of the packages that some files were made of. */
-export function packageNamesOf(files: readonly string[]): ReadonlySet<string> {
-  return new Set(files.flatMap((file) => packageOf(file) ?? []).map(nameOf));
+/** The places of the packages that some files were made of, as a lock in `root` has them. */
+export function packagePathsOf(files: readonly string[], root: string): ReadonlySet<string> {
+  return new Set(files.flatMap((file) => packageOf(file) ?? []).map((at) => relative(root, at)));
 }
 
 /** The directory of the package that a file is part of. */

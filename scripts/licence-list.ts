@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type LockedPackage, type PackageLock, productionPackages, rootOf } from './package-lock.js';
+import { purlOf } from './bill-of-materials.js';
+import { type LockedPackage, type PackageLock, rootOf } from './package-lock.js';
 
-/** A package that is installed with landfall, and what it may be used under. */
+/** A package that comes with landfall, and what it may be used under. */
 export interface ListedLicence {
   readonly name: string;
   readonly versions: readonly string[];
@@ -15,10 +16,19 @@ export interface ListedLicence {
 /** Files for one machine each, which come with a package and are under its licence: one line for all. */
 const FOR_ONE_MACHINE = /^(@koromix\/koffi)-.*$/;
 
-/** @param modules the node_modules where what the lock says is installed */
-export async function licenceList(lock: PackageLock, modules: string): Promise<readonly ListedLicence[]> {
+/**
+ * @param bill the bill of materials, which says what comes with landfall
+ * @param modules the node_modules where what the lock says is installed
+ */
+export async function licenceList(
+  lock: PackageLock,
+  bill: string,
+  modules: string,
+): Promise<readonly ListedLicence[]> {
+  const { components } = JSON.parse(bill) as { readonly components: readonly { readonly purl: string }[] };
+  const shipped = new Set(components.map(({ purl }) => purl));
   const listed = new Map<string, ListedLicence>();
-  for (const found of productionPackages(lock)) {
+  for (const found of [...lock.values()].filter((each) => shipped.has(purlOf(each)))) {
     const name = found.name.replace(FOR_ONE_MACHINE, '$1-*');
     const known = listed.get(name);
     const versions = [...new Set([...(known?.versions ?? []), found.version])].sort();
@@ -49,10 +59,12 @@ export function renderLicences(lock: PackageLock, list: readonly ListedLicence[]
   lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
   return `# Licences
 
-landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages are installed with it,
-each under a permissive licence, whose text is a file of the package. The command has copies of some of them:
-\`dist/bin/LICENSES.txt\` has their texts, and \`landfall:bundled\` marks them in the bill of materials,
-\`dist/sbom.cdx.json\`. \`npm run licences\` writes this page.
+landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages come with it, each under a licence that lets
+anybody use, change and pass it on; the text is a file of the package. npm installs some of them. Of the others a copy lies in the package:
+their texts are in \`dist/bin/LICENSES.txt\` and \`dist/native/LICENSES.txt\`, and the bill of materials, \`dist/sbom.cdx.json\`, marks them as
+\`landfall:bundled\`.
+
+The page is made by \`npm run licences\`.
 
 ${lines.join('\n')}
 `;

@@ -12,7 +12,7 @@ export interface LockedPackage {
   readonly integrity?: string;
   /** Whether npm may leave it out, such as a file for another machine. */
   readonly optional: boolean;
-  /** The names of those that it needs, and may use; without those of its development. */
+  /** The names of those that npm installs with it; without those of its development. */
   readonly needs: readonly string[];
 }
 
@@ -30,7 +30,9 @@ function lockedPackage(path: string, entry: unknown): LockedPackage {
   if (!is.plainObject(entry)) throw new Error(`the lock says nothing of ${path}`);
   const { name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), version } = entry;
   if (!is.string(name) || !is.string(version)) throw new Error(`the lock does not say what ${path} is`);
-  const { license: licence, integrity } = entry;
+  const { license: licence, integrity, peerDependenciesMeta: peers } = entry;
+  const isOptionalPeer = (peer: string): boolean =>
+    is.plainObject(peers) && is.plainObject(peers[peer]) && peers[peer]['optional'] === true;
   return {
     path,
     name,
@@ -39,13 +41,15 @@ function lockedPackage(path: string, entry: unknown): LockedPackage {
     ...(is.string(integrity) ? { integrity } : {}),
     optional: entry['optional'] === true || entry['devOptional'] === true,
     needs: ['dependencies', 'optionalDependencies', 'peerDependencies'].flatMap((key) =>
-      is.plainObject(entry[key]) ? Object.keys(entry[key]) : [],
+      is.plainObject(entry[key])
+        ? Object.keys(entry[key]).filter((peer) => key !== 'peerDependencies' || !isOptionalPeer(peer))
+        : [],
     ),
   };
 }
 
 /**
- * What a user of the package gets beside it: all that it needs, directly or not, by path. What only its
+ * What npm installs beside the package: all that it needs, directly or not, by path. What only its
  * development needs is no part of it, though it may lie beside it.
  */
 export function productionPackages(lock: PackageLock): readonly LockedPackage[] {
@@ -56,7 +60,21 @@ export function productionPackages(lock: PackageLock): readonly LockedPackage[] 
     found.add(next);
     todo.push(...dependenciesOf(lock, next));
   }
-  return [...found].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return byPath(found);
+}
+
+/**
+ * What npm installs, and what lies in the package itself as a copy.
+ *
+ * @param bundled paths of the lock
+ */
+export function shippedPackages(lock: PackageLock, bundled: ReadonlySet<string>): readonly LockedPackage[] {
+  const copies = [...bundled].flatMap((path) => lock.get(path) ?? []);
+  return byPath(new Set([...productionPackages(lock), ...copies]));
+}
+
+function byPath(packages: Iterable<LockedPackage>): readonly LockedPackage[] {
+  return [...packages].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /** The package whose lock it is. */

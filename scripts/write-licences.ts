@@ -7,5 +7,6 @@ import { parsePackageLock } from './package-lock.js';
 const ROOT = join(import.meta.dirname, '..', '..');
 
 const lock = parsePackageLock(await readFile(join(ROOT, 'package-lock.json'), 'utf8'));
-const list = await licenceList(lock, join(ROOT, 'node_modules'));
+const bill = await readFile(join(ROOT, 'dist/sbom.cdx.json'), 'utf8');
+const list = await licenceList(lock, bill, join(ROOT, 'node_modules'));
 await writeFile(join(ROOT, 'docs', 'licences.md'), renderLicences(lock, list));

@@ -99,7 +99,20 @@ export {
 export type { EventStream } from './library/event-stream.js';
 export { pull, type PullOptions } from './engine/pull/pull.js';
 export { pullEvents, type PullEventsOptions, type PullFinished, type PullProgress } from './library/pull.js';
-export { readImageFile, type ReadImageFileOptions } from './library/read-image-file.js';
+export {
+  diffImages,
+  type DiffImagesOptions,
+  type ImageChange,
+  type ImageEntry,
+  type InspectedImage,
+  inspectImage,
+  readImageFile,
+  type ReadImageOptions,
+  verifyImage,
+  type VerifyImageOptions,
+} from './library/read-images.js';
+export type { VerifyReport } from './transfer/verify/verify.js';
+export type { VerifyFault, VerifyFaultKind } from './transfer/verify/verify-graph.js';
 export {
   sync,
   syncEvents,

@@ -2,6 +2,7 @@
  * The three packages that are compiled for a machine, and what is said where one of them is not there. Each
  * is loaded where it is first used, so what needs none of them works without.
  */
+import { createRequire } from 'node:module';
 import { type ErrorDetails, LandfallError } from './errors.js';
 
 export type NativeModule = 'koffi' | 'sqlite3' | 'zstd-napi';
@@ -14,15 +15,36 @@ export interface NativeModuleDetails extends ErrorDetails {
 interface Info {
   /** Its job in landfall. */
   readonly task: string;
-  /** The tools that `npm rebuild` of it needs; absent where a ready-made file comes as a package. */
-  readonly tools?: string;
+  /** Whether landfall brings the file itself; a package of its own has it otherwise. */
+  readonly isBrought: boolean;
 }
 
 const FACTS: Readonly<Record<NativeModule, Info>> = {
-  koffi: { task: 'calls the C library' },
-  sqlite3: { task: "keeps the store's database", tools: 'python3, make and g++' },
-  'zstd-napi': { task: 'decompresses zstd layers', tools: 'python3, make and g++' },
+  koffi: { task: 'calls the C library', isBrought: false },
+  sqlite3: { task: "keeps the store's database", isBrought: true },
+  'zstd-napi': { task: 'decompresses zstd layers', isBrought: true },
 };
+
+/**
+ * Loads a native module that landfall brings: its own file, made ready in `dist/native`; where there is none
+ * for this machine, or it does not load, the package of that name beside landfall. By `require`, since
+ * `import` would first search the text for names to export, in as long again.
+ *
+ * @throws LandfallError UNSUPPORTED
+ */
+export function loadNativeModule(module: 'sqlite3' | 'zstd-napi'): unknown {
+  const load = createRequire(import.meta.url);
+  try {
+    return load(`#native/${module}`);
+  } catch (own) {
+    try {
+      return load(module === 'sqlite3' ? module : 'zstd-napi/binding.js');
+    } catch (installed) {
+      const text = installed instanceof Error ? installed.message : String(installed);
+      throw nativeModuleError(module, isAbsent(module, text) ? own : installed);
+    }
+  }
+}
 
 /**
  * Why a native module does not load, and what to do. `where` is the file of landfall that asked for it: what
@@ -34,14 +56,21 @@ export function nativeModuleError(
   where: string = import.meta.filename,
 ): LandfallError<'UNSUPPORTED', NativeModuleDetails> {
   const text = cause instanceof Error ? cause.message : String(cause);
-  const message = `the native module ${module}, which ${FACTS[module].task}, ${reasonOf(module, text)}`;
+  const reason = reasonOf(module, text);
+  const message = `the native module ${module}, which ${FACTS[module].task}, ${reason}`;
   return new LandfallError('UNSUPPORTED', message, {
     // The loader's message fills a screen; its first line is the reason.
     cause: new Error(firstLineOf(text), { cause }),
-    hint: remedyOf(module, where),
+    hint: reason === BUNDLED ? BUNDLE_HINT : remedyOf(module, reason === NOT_BUILT, where),
     details: { module },
   });
 }
+
+const NOT_BUILT = 'was not built here';
+/** What landfall loads beside itself is not there where it became a part of a bundle. */
+export const BUNDLE_HINT =
+  'Leave landfall out of the bundle, as with `--external:landfall`, and install it beside the bundle.';
+const BUNDLED = 'is not found from inside a bundle';
 
 /** Messages of the loader, the most telling first; glibc and musl have words of their own. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
@@ -62,15 +91,18 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
     /cannot open shared object file|Error loading shared library/,
     'needs a library that this system does not have',
   ],
-  [
-    /Could not locate the bindings file|native Koffi module|Cannot find module '\.\/build\//,
-    'was not built here',
-  ],
+  [/Could not locate the bindings file|native Koffi module|Cannot find module '\.\/build\//, NOT_BUILT],
+  [/['"]#native\//, BUNDLED],
+  [/Cannot find module '(\.\/\w+\/|.*\/dist\/native\/)/, `is not ready-made for linux-${process.arch}`],
 ];
 
 function reasonOf(module: NativeModule, text: string): string {
-  if (new RegExp(`Cannot find (module|package) '${module}('|/)`).test(text)) return 'is not installed';
+  if (isAbsent(module, text)) return 'is not installed';
   return REASONS.find(([said]) => said.test(text))?.[1] ?? 'cannot be loaded';
+}
+
+function isAbsent(module: NativeModule, text: string): boolean {
+  return new RegExp(`Cannot find (module|package) '${module}('|/)`).test(text);
 }
 
 function firstLineOf(text: string): string {
@@ -78,12 +110,12 @@ function firstLineOf(text: string): string {
   return first.replace(/\. Tried:$/, '');
 }
 
-function remedyOf(module: NativeModule, where: string): string {
-  const { tools } = FACTS[module];
+function remedyOf(module: NativeModule, isInstalled: boolean, where: string): string {
   const { place, flags, name } = projectOf(where);
-  return tools === undefined
-    ? `Run \`npm install${flags} --include=optional${name}\`${place}, on the machine where landfall is to run.`
-    : `Run \`npm rebuild${flags} ${module}\`${place}; it needs ${tools}.`;
+  if (!FACTS[module].isBrought)
+    return `Run \`npm install${flags} --include=optional${name}\`${place}, on the machine where landfall is to run.`;
+  const action = isInstalled ? 'rebuild' : 'install';
+  return `Run \`npm ${action}${flags} ${module}\`${place}; it needs python3, make and g++.`;
 }
 
 interface Project {

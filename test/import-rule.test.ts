@@ -49,7 +49,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     '@opentelemetry/resources',
     '@opentelemetry/sdk-trace-base',
   ],
-  serve: ['bcryptjs', 'prom-client'],
+  serve: ['bcryptjs'],
   cli: ['commander', 'smol-toml'],
 };
 

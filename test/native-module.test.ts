@@ -12,6 +12,22 @@ describe('what is said of a native module that does not load', () => {
     ['cannot be loaded', 'sqlite3', "Cannot find module 'bindings'\nRequire stack:"],
     ['was not built here', 'sqlite3', 'Could not locate the bindings file. Tried:\n → /a\n → /b'],
     ['was not built here', 'zstd-napi', "Cannot find module './build/Release/binding.node'"],
+    [
+      `is not ready-made for linux-${process.arch}`,
+      'sqlite3',
+      "Cannot find module './riscv64/sqlite3.node'\nRequire stack:",
+    ],
+    [
+      `is not ready-made for linux-${process.arch}`,
+      'sqlite3',
+      "Cannot find module '/srv/app/node_modules/landfall/dist/native/sqlite3.cjs'",
+    ],
+    ['is not found from inside a bundle', 'sqlite3', "Cannot find module '#native/sqlite3'\nRequire stack:"],
+    [
+      'is not found from inside a bundle',
+      'zstd-napi',
+      'Package import specifier "#native/zstd-napi" is not defined in package /srv/app/package.json',
+    ],
     ['was not built here', 'koffi', 'Cannot find the native Koffi module; did you bundle it correctly?'],
     [
       'was built for musl, and this system has another C library',
@@ -62,7 +78,7 @@ describe('what is said of a native module that does not load', () => {
       'a project',
       'sqlite3',
       PROJECT,
-      'Run `npm rebuild sqlite3` in /srv/app; it needs python3, make and g++.',
+      'Run `npm install sqlite3` in /srv/app; it needs python3, make and g++.',
     ],
     [
       'a project',
@@ -74,7 +90,7 @@ describe('what is said of a native module that does not load', () => {
       'the global packages',
       'zstd-napi',
       '/usr/local/lib/node_modules/landfall/dist/src/x.js',
-      'Run `npm rebuild --global --prefix /usr/local zstd-napi`; it needs python3, make and g++.',
+      'Run `npm install --global --prefix /usr/local zstd-napi`; it needs python3, make and g++.',
     ],
     [
       'the global packages',
@@ -86,9 +102,14 @@ describe('what is said of a native module that does not load', () => {
       'a checkout',
       'sqlite3',
       '/home/me/landfall/dist/src/x.js',
-      'Run `npm rebuild sqlite3` where landfall is installed; it needs python3, make and g++.',
+      'Run `npm install sqlite3` where landfall is installed; it needs python3, make and g++.',
     ],
   ])('in %s %s is mended there', (_place, module, where, hint) => {
     expect(nativeModuleError(module, new Error('?'), where).hint).toBe(hint);
+  });
+
+  it('where the package is there and was not compiled, it is compiled', () => {
+    const { hint } = nativeModuleError('sqlite3', new Error('Could not locate the bindings file'), PROJECT);
+    expect(hint).toBe('Run `npm rebuild sqlite3` in /srv/app; it needs python3, make and g++.');
   });
 });

@@ -49,6 +49,7 @@ const STEPS: readonly Step[] = [
   { title: 'clone the commit', run: cloneCommit },
   { title: "write the version's part of the changelog there", run: writeChangelog },
   npm('install and build: npm ci', ['ci', '--no-audit', '--no-fund']),
+  npm('compile the natives for x64 and arm64: scripts/natives', ['run', 'natives']),
   { title: 'look for known vulnerabilities: npm audit', run: audit },
   npm('lint', ['run', 'lint']),
   npm('types', ['run', 'typecheck']),

@@ -131,10 +131,17 @@ export function addTransferCommands(program: LandfallCommand): void {
   program
     .command('tags')
     .summary('list the tags of a repository')
-    .description('Lists the tags of a repository at its registry, in its order.')
+    .description('Lists the tags of a repository at its registry, in its order or sorted.')
     .argument('<repository>', 'a repository, with docker:// before it or without')
     .option('--limit <n>', 'list so many at most', parseLimit)
-    .examples('landfall tags debian', 'landfall tags --limit 20 docker://quay.io/team/app')
+    .choice('--sort <order>', 'sort them, versions with the newest first', ['name', 'version'])
+    .option('--filter <glob>', 'only what matches, for example "3.*-slim"')
+    .option('--semver <range>', 'only versions within a range, for example "^1.4"')
+    .examples(
+      'landfall tags debian',
+      'landfall tags --sort version --semver ^1.4 team/app',
+      'landfall tags --limit 20 docker://quay.io/team/app',
+    )
     .runs(async () => (await import('./commands/tags.js')).tagsCommand);
 
   program

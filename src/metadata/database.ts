@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { ContentError, systemCode } from '../errors.js';
+import { ContentError, LandfallError, systemCode } from '../errors.js';
 import { migrate, newerSchema, SCHEMA_VERSION, schemaVersion } from './migrate.js';
 import { openReadable } from './open-readable.js';
 import type { Row } from './row.js';
@@ -338,7 +338,7 @@ export class MetadataDatabase implements Statements, AsyncDisposable {
   }
 
   #refusal(): Error | undefined {
-    if (this.#closed !== undefined) return new Error('the database is closed');
+    if (this.#closed !== undefined) return closedError();
     return this.#scope?.getStore()?.open === true
       ? new Error('inside a transaction, use the transaction and not the database')
       : undefined;
@@ -465,4 +465,11 @@ async function exists(
     conditions.map((condition) => `SELECT 1 FROM ${table} WHERE ${condition}`),
   );
   return (await statements.get(`${any.join(' UNION ALL ')} LIMIT 1`, parameters)) !== undefined;
+}
+
+/** A fault of the program: nothing uses a store that is closed. */
+function closedError(): LandfallError {
+  return new LandfallError('INVALID_CONFIG', 'the store is closed', {
+    hint: 'Open it again, or close it when nothing uses it any more.',
+  });
 }

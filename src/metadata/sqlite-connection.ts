@@ -1,13 +1,12 @@
 import { statfsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type Sqlite3 from 'sqlite3';
 import type { Database, Statement } from 'sqlite3';
 import { ContentError, systemCode } from '../errors.js';
-import { nativeModuleError } from '../native-module.js';
+import { loadNativeModule } from '../native-module.js';
 import type { Row, SqlValue } from './row.js';
 
 export type SqlParameters = readonly SqlValue[];
@@ -42,18 +41,6 @@ type RowCallback = (error: Error | null, row: unknown) => void;
 type RowsCallback = (error: Error | null, rows: unknown) => void;
 
 /**
- * Loaded on first use: the native library costs some 3 ms, which `--help` need not pay. By `require`, since
- * `import` would first search the package's text for names to export, in as long again.
- */
-function loadSqlite(): typeof Sqlite3 {
-  try {
-    return createRequire(import.meta.url)('sqlite3') as typeof Sqlite3;
-  } catch (cause) {
-    throw nativeModuleError('sqlite3', cause);
-  }
-}
-
-/**
  * One connection to a SQLite file, with promises and this program's errors. It does not order anything: that
  * is {@link MetadataDatabase}'s part.
  */
@@ -70,7 +57,8 @@ export class SqliteConnection {
 
   /** @throws ContentError FILESYSTEM, STORE_CORRUPT; LandfallError UNSUPPORTED */
   static async open(file: string, mode: OpenMode): Promise<SqliteConnection> {
-    const sqlite3 = loadSqlite();
+    // On first use: the native library costs some 3 ms, which `--help` need not pay.
+    const sqlite3 = loadNativeModule('sqlite3') as typeof Sqlite3;
     const name = mode === 'immutable' ? `${pathToFileURL(file).href}?immutable=1` : file;
     const database = await new Promise<Database>((resolve, reject) => {
       const opening: Database = new sqlite3.Database(name, flagsOf(sqlite3, mode), (error) =>

@@ -4,7 +4,6 @@ export { Htpasswd, type HtpasswdOptions } from './access/htpasswd.js';
 export { TlsFiles, type TlsFilesOptions, type TlsIdentity } from './access/tls-files.js';
 export type { Answer, Page, PageRequest } from './http/answer.js';
 export { accessFields, accessLine, type ServedRequest } from './observe/access-line.js';
-export { ServeMetrics } from './observe/serve-metrics.js';
 export { mirrorPage, type MirrorPageOptions } from './page/mirror-page.js';
 export { type CatalogueSource, SourceCatalogue, StoreCatalogue } from './page/store-catalogue.js';
 export {

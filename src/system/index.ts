@@ -8,7 +8,14 @@ export * from './calls/at.js';
 export { microsecondsNow } from './calls/clock.js';
 export * from './calls/copy.js';
 export * from './calls/flock.js';
-export { type BytePath, fromBytePath, libcAvailable, SystemError, toBytePath } from './calls/libc.js';
+export {
+  type BytePath,
+  fromBytePath,
+  libcAvailable,
+  SystemError,
+  toBytePath,
+  tracksDescriptors,
+} from './calls/libc.js';
 export { notifySystemd } from './calls/systemd-notify.js';
 export * from './calls/stat.js';
 export * from './calls/sync.js';

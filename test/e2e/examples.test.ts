@@ -134,6 +134,12 @@ tests('the examples', () => {
     expect((await readdir(scratch)).sort()).toEqual(['rootfs', 'rootfs.tar', 'store']);
   });
 
+  it('images: lists, inspects and verifies what is in the store, and says what differs', async () => {
+    await example('pull', [reference]);
+    const lines = await example('images', [reference, reference]);
+    expect(lines).toEqual([expect.stringMatching(new RegExp(`^${reference} .* ${layers} layers$`))]);
+  });
+
   it('read-file: writes a file of an image that is only at a registry', async () => {
     expect(await example('read-file', [reference, '/etc/manifest'])).toEqual(['ropes']);
     await expect(example('read-file', [reference, '/etc/port'])).rejects.toThrow(/NOT_FOUND/);

@@ -11,6 +11,7 @@ import { makeTinyLayout } from '../support/tiny-image.js';
 
 /** How the loaders of the three, and the one of the system, begin. */
 const LOADERS_WORDS = /^ {2}(Could not locate|Cannot find|.*\.node: |libc\.musl)/;
+const NOT_READY = `is not ready-made for linux-${process.arch}`;
 
 describe.skipIf(needsPeer('docker-registry') !== undefined)('without a native module', () => {
   let work: string;
@@ -49,12 +50,12 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('without a native mo
   const image = (name: string): string => `${registry.address}/fleet/${name}:1`;
 
   const ROWS: readonly (readonly [NativeModule, Lack, string])[] = [
-    ['sqlite3', 'absent', 'is not installed'],
-    ['sqlite3', 'not built', 'was not built here'],
+    ['sqlite3', 'absent', NOT_READY],
+    ['sqlite3', 'not built beside', 'was not built here'],
     ['sqlite3', 'of another processor', 'was built for another processor'],
     ['sqlite3', 'cut short', 'was not written as a whole'],
-    ['zstd-napi', 'absent', 'is not installed'],
-    ['zstd-napi', 'not built', 'was not built here'],
+    ['zstd-napi', 'absent', NOT_READY],
+    ['zstd-napi', 'not built beside', 'was not built here'],
     ['zstd-napi', 'of another processor', 'was built for another processor'],
     ['koffi', 'absent', 'is not installed'],
     ['koffi', 'not built', 'was not built here'],
@@ -78,16 +79,16 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('without a native mo
       const remedy =
         module === 'koffi'
           ? `Run \`npm install --include=optional\` in ${directory}, `
-          : `Run \`npm rebuild ${module}\` in ${directory}; it needs python3, make and g++.`;
+          : `Run \`npm ${lack === 'not built beside' ? 'rebuild' : 'install'} ${module}\` in ${directory}; it needs python3, make and g++.`;
       expect(lines.at(-1)).toContain(`  hint: ${remedy}`);
     },
   );
 
   it('doctor names each, and what to do', async () => {
     const { directory, run } = await within({
-      sqlite3: 'not built',
+      sqlite3: 'not built beside',
       koffi: 'not built',
-      'zstd-napi': 'not built',
+      'zstd-napi': 'not built beside',
     });
     const { code, stdout } = await run(['doctor']);
     expect(code).toBe(0);
@@ -126,7 +127,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('without a native mo
   });
 
   it('the library throws UNSUPPORTED with the module, and does what needs none', async () => {
-    const { directory } = await within({ sqlite3: 'not built' });
+    const { directory } = await within({ sqlite3: 'not built beside' });
     const program = `
       import { LandfallError, openStore, parseReference } from 'landfall';
       console.log(parseReference('alpine').repository);

@@ -15,8 +15,9 @@ import { isLong } from '../support/rounds.js';
 import { makeTinyLayout } from '../support/tiny-image.js';
 
 const MINUTE_MS = 60_000;
-/** Of the packages that are installed, those that may run a script then. */
-const WITH_SCRIPTS = ['koffi', 'protobufjs', 'sqlite3', 'zstd-napi'];
+/** Of the packages that are installed, those that may run a script then; and of those that we develop with. */
+const WITH_SCRIPTS = ['koffi'];
+const OURS_WITH_SCRIPTS = ['esbuild', 'koffi', 'protobufjs', 'sqlite3', 'zstd-napi'];
 
 const OLDEST = NODE_VERSIONS[0];
 /** The nightly run installs in each way for each Node.js; a pull request's in one way for one. */
@@ -43,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => rm(work, { recursive: true, force: true }));
 
 describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
-  'the package in an empty project, by %s on Node.js %s',
+  'the package in an empty project without a compiler, by %s on Node.js %s',
   (installation, by) => {
     let project: string;
     let registry: DockerRegistry;
@@ -162,6 +163,18 @@ describe.skipIf(needsPeer('docker-registry') !== undefined).each(MATRIX)(
       });
     });
 
+    it('comes with few packages, in a few MB', async () => {
+      const { packages } = JSON.parse(
+        await readFile(join(project, 'node_modules/.package-lock.json'), 'utf8'),
+      ) as { packages: object };
+      const { stdout } = await runCommand('du', ['-sk', join(project, 'node_modules')], {});
+      const megabytes = (Number.parseInt(stdout) * 1024) / 1e6;
+      const count = Object.keys(packages).length;
+      process.stdout.write(`installed: ${count} packages, ${megabytes.toFixed(0)} MB\n`);
+      expect(count).toBeLessThanOrEqual(60);
+      expect(megabytes).toBeLessThan(45);
+    });
+
     it('lies in the project once, with nothing of itself below it', async () => {
       const below = await readdir(join(project, 'node_modules'), { recursive: true });
       expect(below.filter((path) => /(^|\/)node_modules\/landfall$|^landfall$/.test(path))).toEqual([
@@ -202,14 +215,15 @@ describe('the package, installed for everybody', () => {
       expect(await readdir(join(prefix, 'share/man/man1'))).toEqual(
         expect.arrayContaining(['landfall.1', 'landfall-pull.1']),
       );
-      const { code, stderr } = await runCommand(
-        join(prefix, 'bin/landfall'),
-        ['images', '--root', join(prefix, 'store')],
-        {},
-      );
-      expect(code).toBe(1);
-      expect(stderr).toContain(
-        `hint: Run \`npm rebuild --global --prefix ${prefix} sqlite3\`; it needs python3, make and g++.`,
+      const images = ['images', '--root', join(prefix, 'store')];
+      const { code, stderr } = await runCommand(join(prefix, 'bin/landfall'), images, {});
+      expect([code, stderr]).toEqual([0, '']);
+      const native = join(prefix, 'lib/node_modules/landfall/dist/native');
+      await rm(native, { recursive: true });
+      const without = await runCommand(join(prefix, 'bin/landfall'), images, {});
+      expect(without.code).toBe(1);
+      expect(without.stderr).toContain(
+        `hint: Run \`npm install --global --prefix ${prefix} sqlite3\`; it needs python3, make and g++.`,
       );
     },
     5 * MINUTE_MS,
@@ -222,10 +236,16 @@ it('the repository itself knows no script but those, and allows those that it ne
   };
   const withScript = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript === true);
   const names = withScript.map(([path]) => path.replace(/^.*node_modules\//, ''));
-  expect(names.sort()).toEqual(WITH_SCRIPTS);
+  expect(names.sort()).toEqual(OURS_WITH_SCRIPTS);
   const { allowScripts } = JSON.parse(await readFile('package.json', 'utf8')) as { allowScripts: object };
-  // That of protobufjs only looks at how its user names a version.
-  expect(allowScripts).toEqual({ koffi: true, protobufjs: false, sqlite3: true, 'zstd-napi': true });
+  // That of protobufjs only looks at how its user names a version, and that of esbuild makes it start sooner.
+  expect(allowScripts).toEqual({
+    esbuild: false,
+    koffi: true,
+    protobufjs: false,
+    sqlite3: true,
+    'zstd-napi': true,
+  });
 });
 
 /** Until the daemon says that it serves. @throws Error with what it said, where it ends first */

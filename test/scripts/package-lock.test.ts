@@ -1,9 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { dependenciesOf, parsePackageLock, productionPackages, rootOf } from '../../scripts/package-lock.js';
+import {
+  dependenciesOf,
+  parsePackageLock,
+  productionPackages,
+  rootOf,
+  shippedPackages,
+} from '../../scripts/package-lock.js';
 
 const LOCK = JSON.stringify({
   packages: {
-    '': { name: 'ship', version: '1.0.0', dependencies: { a: '*' }, devDependencies: { tool: '*' } },
+    '': {
+      name: 'ship',
+      version: '1.0.0',
+      dependencies: { a: '*' },
+      devDependencies: { tool: '*' },
+      peerDependencies: { tool: '*' },
+      peerDependenciesMeta: { tool: { optional: true } },
+    },
     'node_modules/a': { version: '1.0.0', dependencies: { b: '*', '@team/c': '*' } },
     'node_modules/a/node_modules/b': { version: '2.0.0', optionalDependencies: { elsewhere: '*' } },
     'node_modules/b': { version: '1.0.0', dev: true },
@@ -22,6 +35,18 @@ describe('a package-lock.json', () => {
   it('names what a user gets, round trips and places included, and nothing that only development needs', () => {
     const paths = productionPackages(lock).map(({ path }) => path);
     expect(paths).toEqual(['node_modules/@team/c', 'node_modules/a', 'node_modules/a/node_modules/b']);
+  });
+
+  it('names a copy beside what is installed, by its place', () => {
+    const paths = shippedPackages(lock, new Set(['node_modules/b', 'node_modules/a'])).map(
+      ({ path }) => path,
+    );
+    expect(paths).toEqual([
+      'node_modules/@team/c',
+      'node_modules/a',
+      'node_modules/a/node_modules/b',
+      'node_modules/b',
+    ]);
   });
 
   it('is searched as Node searches: a place of its own first, then those above', () => {

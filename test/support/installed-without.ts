@@ -5,15 +5,16 @@ import { promisify } from 'node:util';
 import type { NativeModule } from '../../src/native-module.js';
 
 /** What is wrong with a native module of an installation. */
-export type Lack = 'absent' | 'not built' | 'of another processor' | 'of another C library' | 'cut short';
+export type Lack =
+  'absent' | 'not built' | 'not built beside' | 'of another processor' | 'of another C library' | 'cut short';
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 
 /** The file of each that is loaded, below node_modules. */
 const BINARIES: Readonly<Record<NativeModule, string>> = {
   koffi: `@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`,
-  sqlite3: 'sqlite3/build/Release/node_sqlite3.node',
-  'zstd-napi': 'zstd-napi/build/Release/binding.node',
+  sqlite3: `landfall/dist/native/${process.arch}/sqlite3.node`,
+  'zstd-napi': `landfall/dist/native/${process.arch}/zstd-napi.node`,
 };
 
 /** Where an ELF header has its machine, and one that nobody has: Fujitsu's MMA. */
@@ -37,7 +38,7 @@ export async function installedWithout(
   const landfall = join(modules, 'landfall');
   await mkdir(join(landfall, 'dist'), { recursive: true });
   await cp(join(REPOSITORY, 'package.json'), join(landfall, 'package.json'));
-  for (const part of ['src', 'bin'])
+  for (const part of ['src', 'bin', 'native'])
     await promisify(execFile)('cp', ['-r', join(REPOSITORY, 'dist', part), join(landfall, 'dist')]);
   for (const module of Object.keys(lacks) as NativeModule[]) {
     const lack = lacks[module];
@@ -58,21 +59,23 @@ async function linkPackages(modules: string): Promise<void> {
 
 async function takeAway(modules: string, module: NativeModule, lack: Lack): Promise<void> {
   const at = join(modules, module);
-  await rm(at);
+  await rm(at, { recursive: true });
+  const own = join(modules, BINARIES[module]);
+  if (module !== 'koffi') await rm(own);
   if (lack === 'absent') return;
   const installed = join(REPOSITORY, 'node_modules');
   const build = join(installed, module, 'build');
   // What is left out here lies in a directory that a link would lead back to.
-  await cp(join(installed, module), at, { recursive: true, filter: (path) => path !== build });
+  if (module === 'koffi' || lack === 'not built beside')
+    await cp(join(installed, module), at, { recursive: true, filter: (path) => path !== build });
   if (module === 'koffi') {
     await rm(join(modules, '@koromix'));
     await mkdir(join(modules, '@koromix'));
   }
   const bytes = await binary(installed, module, lack);
   if (bytes === undefined) return;
-  const file = join(modules, BINARIES[module]);
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, bytes);
+  await mkdir(dirname(own), { recursive: true });
+  await writeFile(own, bytes);
   if (module !== 'koffi') return;
   const [scope = '', name = ''] = BINARIES.koffi.split('/');
   for (const part of ['package.json', 'index.js'])
@@ -80,10 +83,14 @@ async function takeAway(modules: string, module: NativeModule, lack: Lack): Prom
 }
 
 async function binary(installed: string, module: NativeModule, lack: Lack): Promise<Buffer | undefined> {
-  const file = join(installed, BINARIES[module]);
+  const file =
+    module === 'koffi'
+      ? join(installed, BINARIES[module])
+      : join(REPOSITORY, BINARIES[module].replace('landfall/', ''));
   switch (lack) {
     case 'absent':
     case 'not built':
+    case 'not built beside':
       return undefined;
     case 'of another processor': {
       const bytes = await readFile(file);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { copy } from '../../src/library/copy.js';
-import { readImageFile } from '../../src/library/read-image-file.js';
+import { readImageFile } from '../../src/library/read-images.js';
 import { HEAD_LIES, honestLines, lyingSteps } from '../support/head-lies.js';
 import { fastClient } from '../support/registry-fixture.js';
 import { ScriptedRegistry } from '../support/scripted-registry.js';
@@ -43,7 +43,7 @@ describe('where HEAD of a tag', () => {
       await using registry = await ScriptedRegistry.start(lyingSteps(layout, lie));
       await using client = fastClient();
       const chunks: Buffer[] = [];
-      for await (const chunk of readImageFile(`docker://${registry.address}/team/app:1`, '/motd', {
+      for await (const chunk of readImageFile(undefined, `docker://${registry.address}/team/app:1`, '/motd', {
         registry: client,
       })) {
         chunks.push(chunk);

@@ -232,11 +232,17 @@ function emitEvent(event: PullEvent, display: ProgressDisplay, { log }: CommandC
  */
 function distinct(references: readonly string[]): readonly string[] {
   const known = new Map<string, string>();
-  for (const reference of references) {
+  for (const typed of references) {
+    const reference = withoutTransport(typed);
     const name = canonical(reference);
     if (!known.has(name)) known.set(name, reference);
   }
   return [...known.values()];
+}
+
+/** What is pulled is at a registry, with skopeo's transport before it or without. */
+function withoutTransport(typed: string): string {
+  return typed.startsWith('docker://') ? typed.slice('docker://'.length) : typed;
 }
 
 /** The name that events and results carry; as typed where it is none. */

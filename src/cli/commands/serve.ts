@@ -5,6 +5,7 @@ import { OciLayout } from '../../content/index.js';
 import { PullBudget } from '../../engine/pull/pull-budget.js';
 import type { Store } from '../../engine/store.js';
 import { MetricsServer } from '../../observe/metrics-server.js';
+import { ServeMetrics } from '../../observe/serve-metrics.js';
 import {
   Access,
   accessFields,
@@ -18,7 +19,6 @@ import {
   PushAdmission,
   type RegistryServer,
   type ServedRequest,
-  ServeMetrics,
   type ServeSource,
   type ServeTarget,
   SourceCatalogue,

@@ -14,26 +14,72 @@ import { printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { invalidConfig } from '../config/settings.js';
 
-/** Lists the tags of a repository, in the registry's order; as text while they come. */
-export async function tagsCommand(
-  name: string,
-  flags: { readonly limit?: number },
-  context: CommandContext,
-): CommandResult {
+export interface TagsFlags {
+  readonly limit?: number;
+  readonly sort?: 'name' | 'version';
+  /** `*` and `?` stand for any characters, and for one. */
+  readonly filter?: string;
+  /** A range of versions. */
+  readonly semver?: string;
+}
+
+/** Lists the tags of a repository, in the registry's order or sorted; unsorted text while they come. */
+export async function tagsCommand(name: string, flags: TagsFlags, context: CommandContext): CommandResult {
   const { signal, settings, stdout } = context;
+  const { isWanted, order } = await choiceOf(flags);
   const reference = parseRepositoryName(name);
   const repository = repositoryName(reference);
   await using registry = await openRegistry(context, [repository]);
   const tags: string[] = [];
   let left = flags.limit ?? Number.POSITIVE_INFINITY;
+  const waits = settings.output === 'json' || order !== undefined;
   for await (const tag of registry.repository(reference).tags({ signal })) {
-    if (settings.output === 'json') tags.push(tag);
+    if (!isWanted(tag)) continue;
+    if (waits) tags.push(tag);
     else stdout.write(`${printable(tag)}\n`);
     left -= 1;
-    if (left === 0) break;
+    if (left === 0 && order === undefined) break;
   }
-  if (settings.output === 'json') answer(context, { repository, tags }, () => '');
+  if (!waits) return 0;
+  const listed = order === undefined ? tags : tags.sort(order).slice(0, flags.limit);
+  answer(context, { repository, tags: listed }, () => listed.map((tag) => `${printable(tag)}\n`).join(''));
   return 0;
+}
+
+interface TagChoice {
+  readonly isWanted: (tag: string) => boolean;
+  /** Absent for the registry's own. */
+  readonly order: ((a: string, b: string) => number) | undefined;
+}
+
+async function choiceOf({ sort, filter, semver }: TagsFlags): Promise<TagChoice> {
+  // What reads versions is loaded only where there are some to be read.
+  const versions =
+    sort === 'version' || semver !== undefined
+      ? await import('../../transfer/sync/mirror-file.js')
+      : undefined;
+  const range = semver === undefined ? undefined : versions?.versionRange(semver);
+  if (semver !== undefined && (range === undefined || semver.trim() === '')) {
+    throw invalidConfig(`${quoted(semver)} is not a range of versions`, {
+      hint: 'Write for example ">=1.2 <3", "^1.4 || ~2.0" or "1.x".',
+    });
+  }
+  const pattern = filter === undefined ? undefined : globOf(filter);
+  return {
+    isWanted: (tag) =>
+      (pattern === undefined || pattern.test(tag)) &&
+      (range === undefined || versions?.isVersionWithin(tag, range) === true),
+    order: sort === 'name' ? byName : sort === 'version' ? versions?.byVersion : undefined,
+  };
+}
+
+function byName(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function globOf(glob: string): RegExp {
+  const literal = glob.replace(/[.+^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`^${literal.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
 }
 
 /**

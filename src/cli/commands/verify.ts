@@ -1,7 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { resolveImage } from '../../engine/images/names.js';
-import type { Store } from '../../engine/store.js';
-import { KeptSignatures } from '../../engine/trust/signature-sources.js';
 import { LandfallError } from '../../errors.js';
 import {
   type Descriptor,
@@ -20,10 +17,9 @@ import { readDeclarationFile } from '../../transfer/transports/layout-index.js';
 import { LayoutTransport } from '../../transfer/transports/layout-transport.js';
 import { RegistryTransport } from '../../transfer/transports/registry-transport.js';
 import { type JudgedRoot, judgeImages, type PolicyVerdict } from '../../transfer/verify/judge-images.js';
-import { layoutRoots, registryRoots } from '../../transfer/verify/layout-roots.js';
+import { layoutRoots, registryRoots, storeRoots } from '../../transfer/verify/layout-roots.js';
 import { faultOf, type VerifyFault, type VerifyFaultKind } from '../../transfer/verify/verify-graph.js';
 import { verify, type VerifyOptions, type VerifyReport } from '../../transfer/verify/verify.js';
-import { registryImage } from '../../trust/index.js';
 import { countOf, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
 import { policyOf, withStore } from '../images/with-store.js';
@@ -213,7 +209,10 @@ export async function withVerifySource<T>(
   switch (imageTransport?.kind) {
     case undefined:
     case 'store':
-      return await withStore(context, async (store) => use(await storeSource(store, imageTransport?.name)));
+      return await withStore(context, async (store) => {
+        const { roots, isLeftOut } = await storeRoots(store, imageTransport?.name);
+        return await use({ name: `store:${store.root}`, roots, faults: [], isLeftOut });
+      });
     case 'layout':
       return await use(await layoutSource(imageTransport, context));
     case 'directory': {
@@ -256,53 +255,6 @@ async function kindOrNothing(
   } catch {
     return undefined;
   }
-}
-
-/**
- * All of the store, or one image of it. What of an index was not pulled, and what was dropped on purpose, is
- * left out.
- */
-async function storeSource(store: Store, name: string | undefined): Promise<VerifySource> {
-  const images = name === undefined ? await store.catalog.list() : [await resolveImage(store, name)];
-  const { content } = store;
-  const index = (): Promise<never> => Promise.reject(new Error('the index of a store is not read'));
-  const repository = new LayoutTransport({
-    content: {
-      info: (digest) => content.info(digest),
-      open: (...of) => content.open(...of),
-      path: (digest) => content.path(digest),
-      index,
-    },
-    location: `store:${store.root}`,
-  }).repository('');
-  const { discarded } = store;
-  const targets = new Set(images.map(({ target }) => target.digest));
-  return {
-    name: `store:${store.root}`,
-    roots: images.map(({ name: canonical, target }) => ({
-      name: canonical,
-      target,
-      repository,
-      governed: () => Promise.resolve(storedImage(canonical, store)),
-      has: async ({ digest }) => (await content.info(digest)) !== undefined,
-    })),
-    faults: [],
-    isLeftOut: async (child, { descriptor, manifest: document }) => {
-      if (document.kind === 'index') return true;
-      // A manifest below an index that is not recorded was begun by a pull that did not end.
-      const isBegun = (await store.manifests.get(descriptor.digest)) === undefined;
-      if (isBegun && !targets.has(descriptor.digest)) return true;
-      return (await discarded.get(child.digest)) !== undefined;
-    },
-  };
-}
-
-/**
- * Only what the store keeps counts, not what it remembers: a proof looks for itself, and asks no registry.
- */
-function storedImage(name: string, store: Store): GovernedImage {
-  const reference = parseReference(name);
-  return { image: registryImage(reference), tag: reference.tag, signatures: [new KeptSignatures(store)] };
 }
 
 async function layoutSource(

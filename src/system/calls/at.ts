@@ -4,6 +4,7 @@ import {
   encodePath,
   errno,
   libc,
+  managed,
   PATH_MAX,
   SYSCALL,
   systemError,
@@ -32,7 +33,7 @@ const halvesOfHow = new Int32Array(how.buffer, how.byteOffset, 6);
 export function openat(dirfd: number, name: BytePath, flags: number, mode = 0): number {
   const fd = libc().openat(dirfd, encodePath(first, name), flags | O_CLOEXEC, mode);
   if (fd < 0) throw systemError('openat', name);
-  return fd;
+  return managed(fd);
 }
 
 /**
@@ -47,7 +48,7 @@ export function openat2(dirfd: number, path: BytePath, flags: number, mode: numb
   halvesOfHow[4] = resolve;
   const fd = libc().openat2(SYSCALL.openat2, dirfd, encodePath(first, path), how, 24);
   if (fd < 0) throw systemError('openat2', path);
-  return fd;
+  return managed(fd);
 }
 
 /**

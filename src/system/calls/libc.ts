@@ -1,5 +1,7 @@
+import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
+import { isMainThread } from 'node:worker_threads';
 import type * as Koffi from 'koffi';
 import { isLandfallError, LandfallError } from '../../errors.js';
 import { nativeModuleError } from '../../native-module.js';
@@ -18,6 +20,8 @@ export type Bytes = Uint8Array | null;
  * {@link systemError} reads; it must be read before anything else is called.
  */
 export interface Libc {
+  dup3(from: number, to: number, flags: number): number;
+  close(fd: number): number;
   openat(dirfd: number, path: Bytes, flags: number, mode: number): number;
   mkdirat(dirfd: number, path: Bytes, mode: number): number;
   unlinkat(dirfd: number, path: Bytes, flags: number): number;
@@ -128,6 +132,8 @@ const REQUIRED: Readonly<Record<string, Signature>> = {
   umount2: ['int', PTR, 'int'],
   syncfs: ['int', 'int'],
   write: ['int64', 'int', PTR, 'size_t'],
+  dup3: ['int', 'int', 'int', 'int'],
+  close: ['int', 'int'],
   unshare: ['int', 'int'],
   socket: ['int', 'int', 'int', 'int'],
   sendto: ['int64', 'int', PTR, 'size_t', 'int', PTR, 'uint32'],
@@ -230,6 +236,34 @@ export function libcAvailable(): boolean {
 /** The error of the call that failed just now. */
 export function systemError(syscall: string, path?: BytePath): SystemError {
   return new SystemError(errno(), syscall, path);
+}
+
+let tracks = !isMainThread;
+const O_CLOEXEC = 0o2000000;
+
+/**
+ * Whether Node tracks the descriptors of this thread. Any thread may say so of one that it starts: a thread
+ * below one that tracks does, too, whatever `trackUnmanagedFds` is.
+ */
+export function tracksDescriptors(given?: boolean): boolean {
+  return (tracks = given ?? tracks);
+}
+
+/**
+ * A new descriptor, as Node can close it. A thread that tracks its descriptors warns of each that it closes
+ * and did not open: there the descriptor takes a number that Node opened.
+ */
+export function managed(fd: number): number {
+  if (!tracks) return fd;
+  try {
+    const known = openSync('/dev/null', 'r');
+    if (libc().dup3(fd, known, O_CLOEXEC) >= 0) return known;
+    const error = systemError('dup3');
+    closeSync(known);
+    throw error;
+  } finally {
+    libc().close(fd);
+  }
 }
 
 /** The errno of the last call on this thread. */

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { libc } from './libc.js';
 
 /** socket(2), on Linux. */
@@ -39,6 +38,6 @@ function send(message: Buffer, address: Buffer): boolean {
     const sent = libc().sendto(fd, message, message.length, 0, address, address.length);
     return sent === message.length;
   } finally {
-    closeSync(fd);
+    libc().close(fd);
   }
 }

@@ -4,6 +4,7 @@ import {
   type BytePath,
   cString,
   libc,
+  managed,
   SYSCALL,
   systemError,
   SystemError,
@@ -39,7 +40,7 @@ export class FilesystemContext {
 
   /** @throws SystemError ENODEV for a type that the kernel does not know */
   constructor(type: string) {
-    this.fd = checked('fsopen', libc().fsopen(SYSCALL.fsopen, cString(type), FSOPEN_CLOEXEC));
+    this.fd = managed(checked('fsopen', libc().fsopen(SYSCALL.fsopen, cString(type), FSOPEN_CLOEXEC)));
   }
 
   /** The kernel takes values of at most 255 bytes. */
@@ -70,7 +71,7 @@ export class FilesystemContext {
       'fsconfig create',
       libc().fsconfig(SYSCALL.fsconfig, this.fd, FSCONFIG_CMD_CREATE, null, null, 0),
     );
-    return checked('fsmount', libc().fsmount(SYSCALL.fsmount, this.fd, FSMOUNT_CLOEXEC, attributes));
+    return managed(checked('fsmount', libc().fsmount(SYSCALL.fsmount, this.fd, FSMOUNT_CLOEXEC, attributes)));
   }
 
   /** What the kernel has to say of the last failure, if anything. */
@@ -104,7 +105,9 @@ export class FilesystemContext {
 export function cloneTree(source: string, recursive: boolean): number {
   const path = toBytePath(source);
   const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
-  return checked('open_tree', libc().openTree(SYSCALL.openTree, AT_FDCWD, cString(path), flags), path);
+  return managed(
+    checked('open_tree', libc().openTree(SYSCALL.openTree, AT_FDCWD, cString(path), flags), path),
+  );
 }
 
 /** Sets attributes of a detached mount (Linux 5.12). */

@@ -259,6 +259,20 @@ export function versionRange(
   }
 }
 
+/** Versions first, the newest at the top; then what is no version, by its name. */
+export function byVersion(a: string, b: string): number {
+  const [left, right] = [versionOf(a), versionOf(b)];
+  if (left === undefined || right === undefined)
+    return Number(left === undefined) - Number(right === undefined) || compareText(a, b);
+  return newestFirst(left, right) || compareText(a, b);
+}
+
+/** Whether a tag is a version within a range, which {@link versionRange} has read. */
+export function isVersionWithin(tag: string, range: VersionRange): boolean {
+  const version = versionOf(tag);
+  return version !== undefined && range.test(version);
+}
+
 /** Newest first. */
 function newestFirst(a: Version, b: Version): number {
   return semver.rcompare(a.version, b.version);

@@ -9,6 +9,7 @@ import type { Descriptor, Digest } from '../../spec/index.js';
  */
 export type VerifyFaultKind = 'missing' | 'damaged' | 'malformed' | 'unreadable';
 
+/** Something that is not there, or not what it should be. */
 export interface VerifyFault {
   readonly kind: VerifyFaultKind;
   readonly code: ErrorCode;

@@ -52,6 +52,7 @@ export interface VerifyOptions extends Abortable {
   readonly onChecked?: ((descriptor: Descriptor) => void) | undefined;
 }
 
+/** What was proven, and what is wrong. */
 export interface VerifyReport {
   readonly images: readonly { readonly name: string; readonly target: Descriptor }[];
   /** Manifests and indexes that were read, and what they name besides. */

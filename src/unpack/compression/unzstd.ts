@@ -1,6 +1,6 @@
 import type * as Binding from 'zstd-napi/binding.js';
 import { isLandfallError } from '../../errors.js';
-import { nativeModuleError } from '../../native-module.js';
+import { loadNativeModule } from '../../native-module.js';
 import type { Capability } from '../../system/index.js';
 import { badArchive, limitExceeded } from '../terms/layer-fault.js';
 import { DecoderInput, requireZeros } from './gunzip.js';
@@ -26,7 +26,8 @@ type Zstd = typeof Binding.default;
  *   larger than 128 MiB; UNSUPPORTED where the decoder cannot be loaded; and what the source throws
  */
 export async function* unzstd(source: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  const zstd = await loadBinding();
+  // Only layers that need it pay for loading it, and only they fail where it cannot be.
+  const zstd = loadNativeModule('zstd-napi') as Zstd;
   const decoder = new zstd.DCtx();
   decoder.setParameter(zstd.DParameter.windowLogMax, WINDOW_LOG_MAX);
   const output = Buffer.allocUnsafeSlow(CHUNK_BYTES);
@@ -92,15 +93,6 @@ function decompressStream(
     if (/too much memory/i.test(reason))
       throw limitExceeded('the zstd data needs more than 128 MiB to be decompressed');
     throw badArchive(`the zstd data is damaged: ${reason}`);
-  }
-}
-
-/** Only layers that need it pay for loading it, and only they fail where it cannot be. */
-async function loadBinding(): Promise<Zstd> {
-  try {
-    return (await import('zstd-napi/binding.js')).default;
-  } catch (error) {
-    throw nativeModuleError('zstd-napi', error);
   }
 }
 

@@ -12,6 +12,8 @@ export interface WorkerStart {
   readonly activity: ActivityWords;
   /** Which of the words is this thread's. */
   readonly number: number;
+  /** Whether Node tracks descriptors in the thread that starts it, and so in it. */
+  readonly tracksDescriptors: boolean;
 }
 
 export function activityWords(threads: number): ActivityWords {

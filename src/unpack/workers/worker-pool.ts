@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../../concurrency/index.js';
 import {
@@ -10,6 +11,8 @@ import {
   throwIfAborted,
   UnpackError,
 } from '../../errors.js';
+import { BUNDLE_HINT } from '../../native-module.js';
+import { tracksDescriptors } from '../../system/index.js';
 import type { JobResults, WorkerJob, WorkerReply } from '../jobs/apply-job.js';
 import {
   type ActivityWords,
@@ -209,7 +212,7 @@ interface Task {
   failure?: { readonly error: unknown };
 }
 
-export interface WorkerThreadOptions extends WorkerStart {
+export interface WorkerThreadOptions extends Omit<WorkerStart, 'tracksDescriptors'> {
   readonly url: URL;
   readonly heapMiB: number;
   readonly idleMs: number;
@@ -236,7 +239,7 @@ class WorkerThread {
     const { activity, number } = options;
     this.#worker = new Worker(options.url, {
       name: 'landfall-unpack',
-      workerData: { activity, number } satisfies WorkerStart,
+      workerData: { activity, number, tracksDescriptors: tracksDescriptors() } satisfies WorkerStart,
       resourceLimits: { maxOldGenerationSizeMb: options.heapMiB, maxYoungGenerationSizeMb: YOUNG_MIB },
       // It knows only descriptors that Node opened, and would warn about each of ours when it is closed.
       trackUnmanagedFds: false,
@@ -377,6 +380,10 @@ function closedError(): LandfallError {
 }
 
 function diedError(cause: Error): LandfallError {
+  if ('code' in cause && (cause.code === 'MODULE_NOT_FOUND' || cause.code === 'ERR_MODULE_NOT_FOUND')) {
+    const message = `the file of the threads that unpack is missing: ${fileURLToPath(WORKER_URL)}`;
+    return new LandfallError('UNSUPPORTED', message, { cause, hint: BUNDLE_HINT });
+  }
   const outOfMemory = 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
   const reason = outOfMemory ? 'it ran out of memory' : cause.message;
   return new UnpackError('FILESYSTEM', `the thread that unpacked died: ${reason}`, {

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Abortable } from '../../errors.js';
-import { clearThreadUmask, syncfs } from '../../system/index.js';
+import { clearThreadUmask, syncfs, tracksDescriptors } from '../../system/index.js';
 import { openTree } from '../disk/tree-walk.js';
 import type {
   JobResults,
@@ -113,8 +113,9 @@ function describeJob(job: WorkerJob): string {
 }
 
 if (parentPort !== null) {
+  const { activity, number, ...start } = workerData as WorkerStart;
+  tracksDescriptors(start.tracksDescriptors);
   clearThreadUmask();
-  const { activity, number } = workerData as WorkerStart;
   runJobs(parentPort, new ThreadActivity(activity, number));
   parentPort.postMessage({ ready: true } satisfies WorkerReply);
 }

@@ -7,7 +7,7 @@ import { secret } from '../../support/secrets.js';
 import { landfall } from '../../support/landfall-command.js';
 import { type Ran, run } from './serve-lists.js';
 
-test('an image that is named several times is pulled once', async () => {
+test('an image that is named several times, with docker:// and without, is pulled once', async () => {
   const work = await mkdtemp(join(tmpdir(), 'landfall-pull-'));
   await using images = await SlowImages.start([{ name: 'team/app', layers: [2000, 500] }]);
   try {
@@ -15,7 +15,7 @@ test('an image that is named several times is pulled once', async () => {
     const { code, out } = await run(
       ...['--root', join(work, 'store'), '--snapshots', 'native', '--hosts-dir', '/nonexistent'],
       ...['--plain-http', '--output', 'json', 'pull', '--platform', 'linux/amd64'],
-      ...[name, name],
+      ...[name, `docker://${name}`, name],
     );
     expect(code).toBe(0);
     expect((JSON.parse(out) as { reference: string }[]).map(({ reference }) => reference)).toEqual([name]);

@@ -22,6 +22,23 @@ describe('tags', () => {
     expect((await run('tags', '--limit', '2', `${served.host}/team/app`)).out).toBe('1\n2\n');
   });
 
+  const TAGS = ['1.9', 'latest', '1.10', '2.0-rc.1', 'edge', '1.9-slim'];
+  test.each<[argv: string[], tags: string]>([
+    [['--sort', 'name'], '1.10 1.9 1.9-slim 2.0-rc.1 edge latest'],
+    [['--sort', 'version'], '2.0-rc.1 1.10 1.9 1.9-slim edge latest'],
+    [['--sort', 'version', '--limit', '2'], '2.0-rc.1 1.10'],
+    [['--filter', '1.?*'], '1.9 1.10 1.9-slim'],
+    [['--filter', '*-slim'], '1.9-slim'],
+    [['--semver', '^1.9'], '1.9 1.10'],
+    [['--semver', '>=1.10', '--filter', '1*'], '1.10'],
+  ])('%j lists %s', async (argv, tags) => {
+    await using registry = await ScriptedRegistry.start([
+      { on: 'GET /v2/team/app/tags/list', body: JSON.stringify({ tags: TAGS }) },
+    ]);
+    const { out } = await run('tags', ...argv, `${registry.address}/team/app`);
+    expect(out.trim().split('\n').join(' ')).toBe(tags);
+  });
+
   test('as JSON', async () => {
     const { out } = await run('tags', '--output', 'json', '--limit', '2', `${served.host}/team/app`);
     expect(JSON.parse(out)).toEqual({ repository: `${served.host}/team/app`, tags: ['1', '2'] });
@@ -42,6 +59,7 @@ describe('tags', () => {
   const faults: [name: string, argv: string[], code: number, message: string][] = [
     ['a repository that is not there', ['HOST/team/none'], 3, 'not found'],
     ['an image', ['HOST/team/app:1'], 2, 'is an image, not a repository'],
+    ['what is no range', ['--semver', '=>1.2', 'HOST/team/app'], 2, '"=>1.2" is not a range of versions'],
     ['no limit', ['--limit', '0', 'HOST/team/app'], 2, 'It is not a positive whole number.'],
   ];
   test.each(faults)('%s', async (_name, argv, code, message) => {

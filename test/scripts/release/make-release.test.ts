@@ -72,6 +72,7 @@ describe('a release', () => {
       'git tag --list',
       'git clone --quiet --no-hardlinks ROOT WORK/tree',
       'npm ci --no-audit --no-fund',
+      'npm run natives',
       'npm audit --json',
       'npm run lint',
       'npm run typecheck',
@@ -112,7 +113,7 @@ describe('a release', () => {
   it('of which nothing is done but checked, with --dry-run', async () => {
     await release({}, { dryRun: true });
     expect(calls).toEqual(['git status --porcelain', 'git tag --list']);
-    expect(reported.join('\n')).toContain('10/10 write CHANGELOG.md');
+    expect(reported.join('\n')).toContain('11/11 write CHANGELOG.md');
     expect(reported.at(-1)).toContain('- Sails.');
     expect(await changelog()).toBe(CHANGELOG);
   });
@@ -131,10 +132,10 @@ describe('a release', () => {
         }),
       },
       'GHSA-aaaa-bbbb-cccc: a: leaks (low)',
-      5,
+      6,
     ],
-    ['a test fails', { 'npm test': new Error('npm test failed with 1') }, 'npm test failed', 8],
-    ['packing is not reproducible', { 'npm pack': (call) => call }, 'gave other bytes', 11],
+    ['a test fails', { 'npm test': new Error('npm test failed with 1') }, 'npm test failed', 9],
+    ['packing is not reproducible', { 'npm pack': (call) => call }, 'gave other bytes', 12],
   ])('is none where %s, and the repository is as it was', async (_how, answers, why, done) => {
     await expect(release(answers)).rejects.toThrow(why);
     expect(calls).toHaveLength(done);

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import { MetricsServer } from '../../../src/observe/metrics-server.js';
-import { accessFields, accessLine, type ServedRequest, ServeMetrics } from '../../../src/serve/index.js';
+import { accessFields, accessLine, type ServedRequest } from '../../../src/serve/index.js';
+import { ServeMetrics } from '../../../src/observe/serve-metrics.js';
 import { WritableRegistry } from '../push/writable-registry.js';
 
 const REQUEST: ServedRequest = {

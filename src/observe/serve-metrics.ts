@@ -1,5 +1,14 @@
-import { ProgramMetrics } from '../../observe/metrics-server.js';
-import type { ServedRequest } from './access-line.js';
+import { ProgramMetrics } from './metrics-server.js';
+
+/** A request whose answer has ended. */
+export interface EndedRequest {
+  readonly method: string;
+  /** As the client gave it, with its query. */
+  readonly path: string;
+  readonly status: number;
+  readonly receivedBytes: number;
+  readonly durationMs: number;
+}
 
 /** Numbers that are read at each scrape. */
 export interface InFlight {
@@ -45,7 +54,7 @@ export class ServeMetrics extends ProgramMetrics {
     this.#sent.inc(bytes);
   }
 
-  count({ method: given, path, status, receivedBytes, durationMs }: ServedRequest): void {
+  count({ method: given, path, status, receivedBytes, durationMs }: EndedRequest): void {
     // A client could invent methods and paths without end; labels need a bound.
     const method = METHODS.has(given) ? given : 'other';
     const endpoint = endpointOf(path);
