@@ -137,8 +137,7 @@ export async function fullDisk(stage: Stage): Promise<Shown> {
     exitCode: code,
     names: [
       [disk, '/var/lib/landfall'],
-      [/only [\d.]+ [kM]?B are/g, 'only … are'],
-      [/^(landfall: )[\d.]+ [kM]?B/gm, '$1…'],
+      [/only [\d.]+ MB are/g, 'only … are'],
     ],
   };
 }

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { type BlobProvider, ingestPath, partialProgress } from '../../content/index.js';
 import { type Abortable, ContentError, throwIfAborted } from '../../errors.js';
-import type { Descriptor } from '../../spec/index.js';
+import { type Descriptor, formatSize } from '../../spec/index.js';
 import type { Store } from '../store.js';
 
 export interface RequireSpaceOptions extends Abortable {
@@ -53,10 +53,10 @@ export async function requireSpace({
     unpacked === undefined ? 0 : Math.round(toUnpack * (await unpackedRatio(unpacked.database)));
   const needed = downloaded + unpackedBytes;
   if (needed <= available) return;
-  const more = unpackedBytes === 0 ? '' : `, and some ${unpackedBytes} to be unpacked`;
+  const more = unpackedBytes === 0 ? '' : ` and some ${formatSize(unpackedBytes)} unpacked`;
   throw new ContentError(
     'NO_SPACE',
-    `${downloaded} bytes are to be downloaded${more}, and only ${available} are free at ${root}`,
+    `${formatSize(downloaded)} must be downloaded${more}, and only ${formatSize(available)} are free at ${root}`,
     {
       details: { path: root, needed, available },
       hint: 'Free some space on that file system, remove unused images with landfall gc, or choose another --root.',
@@ -73,10 +73,14 @@ export async function requireSpace({
 export async function requireRoom(place: string, directory: string, needed: number): Promise<void> {
   const available = await availableBytes(directory);
   if (available === undefined || needed <= available) return;
-  throw new ContentError('NO_SPACE', `${place} needs ${needed} bytes, and only ${available} are free there`, {
-    details: { path: directory, needed, available },
-    hint: 'Free some space there, choose another place, or deliver less at once.',
-  });
+  throw new ContentError(
+    'NO_SPACE',
+    `${place} needs ${formatSize(needed)}, and only ${formatSize(available)} are free there`,
+    {
+      details: { path: directory, needed, available },
+      hint: 'Free some space there, choose another place, or deliver less at once.',
+    },
+  );
 }
 
 /** Less is not looked at closely. Few layers are compressed better. */
