@@ -2,7 +2,7 @@ import { SYNC_MODES } from './config/settings.js';
 import { addIdMapOptions, collect, type LandfallCommand } from './options/options.js';
 
 const ANYWHERE =
-  'an image of the store, docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF]';
+  'an image of the store, docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or dir:DIR';
 const OR_LAYER = `${ANYWHERE}; with @DIGEST of a layer behind it, that layer alone`;
 
 /** The commands for single images: pulling, looking at them, naming them, and using their files. */

@@ -74,7 +74,7 @@ export function addTransferCommands(program: LandfallCommand): void {
     )
     .argument(
       '<source>',
-      'docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or REF for an image of the store',
+      'docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR, or REF for an image of the store',
     )
     .argument('<destination>', 'the same')
     .with(addCopyOptions, DEFAULT_PLATFORM)

@@ -28,7 +28,7 @@ export interface TransferOptions extends Abortable, Pick<CopySessionOptions, 'co
 /** The image to copy, and how. */
 export interface CopyOptions extends TransferOptions {
   /**
-   * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, as in skopeo; or
+   * `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `dir:DIR`, as in skopeo; or
    * `REF` for an image of the store.
    */
   readonly source: string;

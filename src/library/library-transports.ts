@@ -27,7 +27,7 @@ export class LibraryTransports extends ImageTransports {
     const { store } = this.#options;
     if (store !== undefined) return Promise.resolve(store);
     const error = new LandfallError('INVALID_CONFIG', `${quoted(text)} is in a store, and none was given`, {
-      hint: 'Give an open store, or write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF].',
+      hint: 'Give an open store, or write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or dir:DIR.',
     });
     return Promise.reject(error);
   }

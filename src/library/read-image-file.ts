@@ -33,7 +33,7 @@ export interface ReadImageFileOptions extends Abortable {
  * topmost down, only until the file is found, and each is verified before anything of it is given. Symlinks
  * lead where they lead inside the image.
  *
- * @param source `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, or
+ * @param source `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, `dir:DIR`, or
  *   `REF` for an image of the store
  * @param path inside the image: `/etc/os-release`
  * @returns its chunks; leaving the loop early ends what is under way

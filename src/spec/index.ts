@@ -1,4 +1,4 @@
-// limits, quoted, size -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
+// limits, quoted -> digest -> json-fields -> platform, descriptor -> manifest, config, reference
 export * from './digest.js';
 export * from './descriptor.js';
 export * from './glob.js';

@@ -7,7 +7,7 @@ import { main } from '../../src/cli/main.js';
 import { type FilledStore, fillStore } from './commands/filled-store.js';
 import { CapturedStream, FakeSignals, fakeSurroundings } from './fake-surroundings.js';
 
-const LONG = 'registry.example.com:5000/a-department/a-team-with-a-name:1';
+const LONG = 'registry.example.com:5000/a-department/a-team:1';
 const SHORT = 'docker.io/library/tool:2';
 
 describe('in a terminal of 80 columns no line is wider', () => {

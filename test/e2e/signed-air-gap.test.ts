@@ -261,10 +261,7 @@ describe.skipIf(needsPeer('docker-registry', 'cosign') !== undefined)(
     describe('somebody brings an archive that nobody has verified', () => {
       it('each image that is not signed is told of by itself, and the others are loaded', async () => {
         const file = join(work, 'mirror.json');
-        await writeFile(
-          file,
-          JSON.stringify({ sources: [{ registry: near.address, ...NEAR }] }),
-        );
+        await writeFile(file, JSON.stringify({ sources: [{ registry: near.address, ...NEAR }] }));
         await landfallJson([
           'sync',
           '-f',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { exactSize } from '../../src/spec/index.js';
+import { exactSize } from '../../src/spec/size.js';
 
 test.each([
   [0, '0 bytes'],

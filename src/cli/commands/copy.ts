@@ -140,7 +140,11 @@ export function renderCopy(report: CopyReport): string {
   const signers = new Set(signatures.map(({ signedBy }) => signedBy));
   if (signers.size > 0) info.push(['signed by', [...signers].join(', ')]);
   const lines = info.map(([name, fact]) => `  ${name.padEnd(10)} ${printable(fact)}`);
-  return [printable(destination), `  ${target.digest}`, ...lines].map((line) => `${line}\n`).join('');
+  // Where it has no other name there, the location ends with the digest.
+  const place = destination.endsWith(`:${target.digest}`)
+    ? destination.slice(0, -target.digest.length - 1)
+    : destination;
+  return [printable(place), `  ${target.digest}`, ...lines].map((line) => `${line}\n`).join('');
 }
 
 function contentLine(report: CopyReport): string {

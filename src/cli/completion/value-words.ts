@@ -8,6 +8,7 @@ import { UNPACK_LIMIT_NAMES } from '../config/settings.js';
 type Kind =
   | 'archive'
   | 'artifact-type'
+  | 'dir'
   | 'directory'
   | 'file'
   | 'filter'
@@ -55,7 +56,7 @@ const OPTION_KINDS: Readonly<Record<string, readonly Kind[]>> = {
 
 /** Arguments by their names, or by the command's and theirs where that differs. */
 const ARGUMENT_KINDS: Readonly<Record<string, readonly Kind[]>> = {
-  blob: ['repository', 'registry', 'layout', 'archive'],
+  blob: ['repository', 'registry', 'layout', 'dir', 'archive'],
   dir: ['directory'],
   host: ['host'],
   key: [],
@@ -64,22 +65,22 @@ const ARGUMENT_KINDS: Readonly<Record<string, readonly Kind[]>> = {
   reference: ['image'],
   repository: ['repository', 'registry'],
   source: ['image', 'layout'],
-  'cat source': ['image', 'registry', 'layout', 'archive'],
-  'copy source': ['image', 'registry', 'layout', 'archive'],
-  'copy destination': ['image', 'registry', 'layout', 'archive'],
+  'cat source': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'copy source': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'copy destination': ['image', 'registry', 'layout', 'dir', 'archive'],
   'delete name': ['registry', 'layout'],
-  'diff after': ['image', 'registry', 'layout', 'archive'],
-  'diff before': ['image', 'registry', 'layout', 'archive'],
-  'inspect source': ['image', 'registry', 'layout', 'archive'],
-  'ls source': ['image', 'registry', 'layout', 'archive'],
+  'diff after': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'diff before': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'inspect source': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'ls source': ['image', 'registry', 'layout', 'dir', 'archive'],
   'push destination': ['image', 'registry'],
   'referrers reference': ['image', 'registry'],
   'resolve reference': ['image', 'registry'],
   'save reference': ['image', 'registry'],
   'serve source': ['layout'],
   'tag source': ['image', 'registry'],
-  'tree source': ['image', 'registry', 'layout', 'archive'],
-  'verify source': ['image', 'registry', 'layout', 'file'],
+  'tree source': ['image', 'registry', 'layout', 'dir', 'archive'],
+  'verify source': ['image', 'registry', 'layout', 'dir', 'file'],
 };
 
 const PLATFORMS = [
@@ -142,6 +143,8 @@ async function wordsOfKind(kind: Kind, typed: string, names: StoreNames): Promis
       return joined([behind('oci-archive:', typed, files), behind('docker-archive:', typed, files)]);
     case 'artifact-type':
       return wordsOf(ARTIFACT_TYPES);
+    case 'dir':
+      return behind('dir:', typed, directories);
     case 'directory':
       return directories();
     case 'file':

@@ -106,7 +106,8 @@ const OPTIONS: ReadonlyMap<string, string> = byName({
   'Without a policy every image is accepted; --policy FILE names one.':
     '--insecure-policy, --disable-content-trust',
   'landfall makes no signatures, cosign does; --policy says which ones images need.': '--sign-by',
-  'Signatures, SBOMs and attestations are copied without an option.': '--recursive, --digest-tags',
+  'Signatures, SBOMs and attestations are copied too; --no-referrers leaves them out.': '--recursive',
+  'Signatures, SBOMs and attestations are copied too, by cosign’s tags as well.': '--digest-tags',
 });
 
 function byName(hints: Readonly<Record<string, string>>): ReadonlyMap<string, string> {

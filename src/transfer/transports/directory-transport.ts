@@ -174,7 +174,7 @@ export class DirectoryDestination implements DestinationTransport {
     const main = await this.content.main();
     if (main === undefined || main.digest !== this.main) return;
     const needed = new Set<string>();
-    await this.#addNames(main, needed);
+    for (const child of await this.#childrenOf(main)) await this.#addNames(child, needed);
     const { directory } = this.content;
     const old = (await readdir(directory)).filter((name) => OWN.test(name) && !needed.has(name));
     for (const name of old) await rm(join(directory, name), { force: true });
@@ -185,13 +185,25 @@ export class DirectoryDestination implements DestinationTransport {
   }
 
   async #addNames(descriptor: Descriptor, needed: Set<string>): Promise<void> {
-    const { digest, mediaType } = descriptor;
-    const isManifest = isManifestType(mediaType) || isIndexType(mediaType);
-    needed.add(isManifest ? `${encodedOf(digest)}.${MANIFEST}` : encodedOf(digest));
-    if (!isManifest || (await this.content.info(digest)) === undefined) return;
-    for (const child of childrenOf(await readManifest(this.content, descriptor)))
-      await this.#addNames(child, needed);
+    needed.add(nameOf(descriptor));
+    for (const child of await this.#childrenOf(descriptor)) await this.#addNames(child, needed);
   }
+
+  /** None of a blob, and of a manifest that was left out. */
+  async #childrenOf(descriptor: Descriptor): Promise<readonly Descriptor[]> {
+    if (!isManifest(descriptor) || (await this.content.info(descriptor.digest)) === undefined) return [];
+    return childrenOf(await readManifest(this.content, descriptor));
+  }
+}
+
+function isManifest({ mediaType }: Descriptor): boolean {
+  return isManifestType(mediaType) || isIndexType(mediaType);
+}
+
+/** The file of what is not the image itself. */
+function nameOf(descriptor: Descriptor): string {
+  const encoded = encodedOf(descriptor.digest);
+  return isManifest(descriptor) ? `${encoded}.${MANIFEST}` : encoded;
 }
 
 /** Undefined where there is no such file. @throws {LandfallError} INVALID_CONFIG for another version */
@@ -234,19 +246,17 @@ class DirectoryRepository implements DestinationRepository {
   }
 
   async put(descriptor: Descriptor, open: OpenContent, o: PutOptions = {}): Promise<PutOutcome> {
-    const { digest, mediaType } = descriptor;
+    const { digest } = descriptor;
     const isMain = o.root === true || o.tag !== undefined;
     if (isMain) this.#claim(digest);
     const isThere = isMain ? (await this.stored(digest)) !== undefined : await this.has(descriptor);
     if (isThere) return 'exists';
     const { directory } = this.transport.content;
-    const isManifest = isManifestType(mediaType) || isIndexType(mediaType);
-    const own = isManifest ? `${encodedOf(digest)}.${MANIFEST}` : encodedOf(digest);
     try {
       await using file = await TemporaryFile.create(directory);
       for await (const chunk of verifiedContent(descriptor, open, o)) await file.handle.writeFile(chunk);
       throwIfAborted(o.signal);
-      await file.publish(join(directory, isMain ? MANIFEST : own));
+      await file.publish(join(directory, isMain ? MANIFEST : nameOf(descriptor)));
       return 'copied';
     } catch (error) {
       throw outputError(error, directory);

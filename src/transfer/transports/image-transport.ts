@@ -56,7 +56,7 @@ export function parseTransport(text: string): ImageTransport {
       });
     default:
       throw new LandfallError('INVALID_CONFIG', `${quoted(text)} names a place that is not known here`, {
-        hint: 'Write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], or REF for the store.',
+        hint: 'Write docker://REF, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF], dir:DIR, or REF for the store.',
       });
   }
 }

@@ -131,8 +131,9 @@ describe('an archive that is written', () => {
       return source;
     }
 
-    async function write(source: MemoryRepository, file: string): Promise<void> {
-      await using transport = await ArchiveDestination.open({ file }, { prefetch: { smallBytes: 10 } });
+    async function write(source: MemoryRepository, file: string, splitBytes?: number): Promise<void> {
+      const options = { splitBytes, prefetch: { smallBytes: 10 } };
+      await using transport = await ArchiveDestination.open({ file }, options);
       const session = new CopySession();
       for (const tag of Object.keys(source.everything.tags))
         await copy(source, transport.repository(source.name), { from: tag, tag, platforms: 'all' }, session);
@@ -140,12 +141,12 @@ describe('an archive that is written', () => {
     }
 
     /** Breaks off in the middle of the third large layer that is written. */
-    async function broken(file: string): Promise<void> {
+    async function broken(file: string, splitBytes?: number): Promise<void> {
       const source = sourceWith('1');
       let large = 0;
-      const { fetch } = source;
+      const fetch = source.fetch.bind(source);
       source.fetch = async (descriptor, o) => {
-        const stream = await fetch.call(source, descriptor, o);
+        const stream = await fetch(descriptor, o);
         if (descriptor.size < MiB) return stream;
         large += 1;
         if (large < 3) return stream;
@@ -157,19 +158,21 @@ describe('an archive that is written', () => {
           })(),
         );
       };
-      await expect(write(source, file)).rejects.toBe(cut);
-      expect(await readdir(dirname(file))).toEqual([`${basename(file)}.partial`]);
+      await expect(write(source, file, splitBytes)).rejects.toBe(cut);
+      const left = await readdir(dirname(file));
+      expect(left.every((name) => name.startsWith(`${basename(file)}.partial`))).toBe(true);
+      expect(left.length).toBe(splitBytes === undefined ? 1 : 3);
     }
 
     /** Bytes of large layers that were fetched to write it. */
-    async function fetchedFor(source: MemoryRepository, file: string): Promise<number> {
+    async function fetchedFor(source: MemoryRepository, file: string, splitBytes?: number): Promise<number> {
       let fetched = 0;
-      const { fetch } = source;
-      source.fetch = async (descriptor, o = {}) => {
-        if (descriptor.size >= MiB) fetched += descriptor.size - (o.offset ?? 0);
-        return await fetch.call(source, descriptor, o);
+      const fetch = source.fetch.bind(source);
+      source.fetch = async (descriptor, o) => {
+        if (descriptor.size >= MiB) fetched += descriptor.size - (o?.offset ?? 0);
+        return await fetch(descriptor, o);
       };
-      await write(source, file);
+      await write(source, file, splitBytes);
       return fetched;
     }
 
@@ -196,6 +199,21 @@ describe('an archive that is written', () => {
       await rename(`${file}.partial`, `${moved}.partial`);
       expect(await fetchedFor(sourceWith('1', '2'), moved)).toBeLessThan(2 * MiB);
       await expectWhole(moved, '1', '2');
+    });
+
+    test.each([
+      ['the same', MiB],
+      ['another', 1.5 * MiB],
+    ])('goes on in parts of %s size', async (_name, splitBytes) => {
+      const file = join(await fresh(), 'images.tar');
+      await broken(file, MiB);
+      expect(await fetchedFor(sourceWith('1'), file, splitBytes)).toBeLessThan(2 * MiB);
+      const parts = (await readdir(dirname(file))).filter((name) => /\d{3}$/.test(name));
+      expect((await readdir(dirname(file))).length).toBe(parts.length + 1);
+      const joined = await Promise.all(parts.map((name) => readFile(join(dirname(file), name))));
+      const other = join(await fresh(), 'other.tar');
+      await write(sourceWith('1'), other);
+      expect(Buffer.concat(joined).equals(await readFile(other))).toBe(true);
     });
 
     test('begins anew after what it has was damaged', async () => {

@@ -1,14 +1,28 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, lstat, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import { outputError, sweepTemporaryFiles, syncDirectory, unlessMissing } from '../../../content/index.js';
+import {
+  outputError,
+  sweepTemporaryFiles,
+  syncDirectory,
+  TemporaryFile,
+  unlessMissing,
+} from '../../../content/index.js';
 import { requireRoom } from '../../../engine/pull/require-space.js';
 import { type Abortable, LandfallError } from '../../../errors.js';
-import type { Descriptor } from '../../../spec/index.js';
+import { createDigester, type Descriptor } from '../../../spec/index.js';
 import { tryLock } from '../../../system/index.js';
 import type { OpenContent } from '../destination.js';
-import { ArchiveStream, OpenedFile } from './archive-file.js';
+import { type ArchiveFile, ArchiveStream, JoinedFile, openArchiveFile, OpenedFile } from './archive-file.js';
+import {
+  type ArchivePart,
+  isPartOf,
+  parsePartsManifest,
+  partName,
+  PARTS_SUFFIX,
+  renderPartsManifest,
+} from './split-archive.js';
 import { indexCutTar, type TarIndex } from './tar-index.js';
 import { type ArchivePlan, blobName } from './write-archive.js';
 
@@ -19,17 +33,15 @@ const OLD = '.partial.old';
 
 /** An archive that was not written to its end, to take blobs from. */
 export class KeptArchive {
-  readonly #file: OpenedFile;
+  readonly #file: ArchiveFile;
   readonly #tar: TarIndex;
 
-  private constructor(file: OpenedFile, tar: TarIndex) {
+  private constructor(file: ArchiveFile, tar: TarIndex) {
     this.#file = file;
     this.#tar = tar;
   }
 
-  static async open(handle: FileHandle, location: string, o: Abortable): Promise<KeptArchive> {
-    const { size } = await handle.stat();
-    const file = new OpenedFile(handle, location, { size, isRegular: true });
+  static async open(file: ArchiveFile, o: Abortable): Promise<KeptArchive> {
     return new KeptArchive(file, await indexCutTar(file, o));
   }
 
@@ -57,49 +69,75 @@ export class KeptArchive {
   }
 }
 
+/** Each part stays open until all have their names. */
+const MAX_PARTS = 10_000;
+
+interface OpenPart {
+  readonly handle: FileHandle;
+  /** What was written of it in this run. */
+  size: number;
+  readonly digester: ReturnType<typeof createDigester>;
+}
+
 /**
- * An archive in one file. It is written as `FILE.partial` and gets its name when it is whole. What a run that
- * broke off has left is gone on with: in place where the same set is written, since the same images give the
- * same bytes; else its blobs are taken from there.
+ * An archive in one file, or in parts. It is written as `FILE.partial`, parts as `FILE.partial.000` and so on, and
+ * gets its name when it is whole. What a run that broke off has left is gone on with: in place where the same
+ * set is written, since the same images give the same bytes; else its blobs are taken from there.
+ *
+ * Parts are named `FILE.000`, `FILE.001`, …, and listed in `FILE.parts.json`, without which they mean nothing.
+ * The list comes last; an earlier archive of the name goes, in parts or not.
  */
 export class ResumedOutput {
   /** The absolute path. */
   readonly location: string;
   readonly #to: string;
-  #handle: FileHandle;
-  #old: FileHandle | undefined;
+  /** Undefined for one file. */
+  readonly #partBytes: number | undefined;
+  readonly #whole = createDigester('sha256');
+  #parts: OpenPart[];
+  #old: ArchiveFile | undefined;
   /** Bytes that stand there already, and are the same. */
   #kept = 0;
   #position = 0;
   #headBytes = 0;
   #isFinished = false;
+  #names: readonly string[] = [];
 
-  private constructor(location: string, to: string, handle: FileHandle) {
+  private constructor(location: string, to: string, o: { first: FileHandle; partBytes: number | undefined }) {
     this.location = location;
     this.#to = to;
-    this.#handle = handle;
+    this.#partBytes = o.partBytes;
+    this.#parts = [openPart(o.first)];
   }
 
   /**
    * Undefined for a device, and where another process writes the same archive: then nothing is kept.
    *
    * @param file absolute
+   * @param partBytes splits it into files of at most so many bytes each
    * @throws {LandfallError} INVALID_CONFIG for a directory, FILESYSTEM, NO_SPACE
    */
-  static async open(file: string): Promise<ResumedOutput | undefined> {
+  static async open(file: string, partBytes?: number): Promise<ResumedOutput | undefined> {
     try {
       const present = await unlessMissing(stat(file));
       if (present?.isDirectory() === true) {
         throw new LandfallError('INVALID_CONFIG', `${file} is a directory`, { hint: 'Name a file.' });
       }
       if (present !== undefined && !present.isFile()) return undefined;
-      const to = (await unlessMissing(realpath(file))) ?? file;
+      // Parts stand beside the name itself, wherever an earlier archive of that name may be a link to.
+      const linked = partBytes === undefined ? await unlessMissing(realpath(file)) : undefined;
+      const to = linked ?? file;
       await sweepTemporaryFiles(dirname(to));
-      const handle = await openLocked(`${to}${PARTIAL}`);
-      return handle === undefined ? undefined : new ResumedOutput(file, to, handle);
+      const first = await openLocked(numbered(`${to}${PARTIAL}`, partBytes === undefined ? undefined : 0));
+      return first === undefined ? undefined : new ResumedOutput(file, to, { first, partBytes });
     } catch (error) {
       throw outputError(error, file);
     }
+  }
+
+  /** The names of the files of one that is split, once it is finished. */
+  get parts(): readonly string[] {
+    return this.#names;
   }
 
   async begin(
@@ -108,45 +146,38 @@ export class ResumedOutput {
   ): Promise<readonly KeptArchive[]> {
     this.#headBytes = head.length;
     try {
-      const partial = `${this.#to}${PARTIAL}`;
-      const old = `${this.#to}${OLD}`;
-      const written = await this.#handle.stat();
-      const isSame = written.size >= head.length && (await beginsWith(this.#handle, head));
       const kept: KeptArchive[] = [];
-      if (isSame) {
-        const begun = await KeptArchive.open(this.#handle, partial, o);
+      const written = await this.#written();
+      if (written !== undefined && (await beginsWith(written, head))) {
+        const begun = await KeptArchive.open(written, o);
         this.#kept = begun.bytes;
         kept.push(begun);
-      } else if (written.size > 0) {
-        await rename(partial, old);
-        this.#old = this.#handle;
-        this.#handle = await this.#begun(partial);
-      }
-      this.#old ??= await unlessMissing(open(old, 'r'));
+      } else if ((await this.#sizes()).some((one) => one > 0)) await this.#setAside();
+      this.#old ??= await this.#left();
       await requireRoom(this.location, dirname(this.#to), size - this.#kept);
-      if (this.#old !== undefined) kept.push(await KeptArchive.open(this.#old, old, o));
+      if (this.#old !== undefined) kept.push(await KeptArchive.open(this.#old, o));
       return kept;
     } catch (error) {
       throw outputError(error, this.location);
     }
   }
 
-  async #begun(partial: string): Promise<FileHandle> {
-    const handle = await openLocked(partial);
-    if (handle !== undefined) return handle;
-    throw new LandfallError('IN_USE', `another process writes ${this.location}`, {
-      hint: 'Wait until it has ended.',
-    });
-  }
-
   async write(chunk: Buffer): Promise<void> {
-    const from = Math.max(0, Math.min(chunk.length, this.#kept - this.#position));
     try {
-      for (let at = from; at < chunk.length;) {
-        const { bytesWritten } = await this.#handle.write(chunk, at, chunk.length - at, this.#position + at);
-        at += bytesWritten;
+      for (let at = 0; at < chunk.length;) {
+        const { part, offset, room } = await this.#place();
+        const piece = chunk.subarray(at, Math.min(chunk.length, at + room));
+        let from = Math.max(0, Math.min(piece.length, this.#kept - this.#position));
+        while (from < piece.length)
+          from += (await part.handle.write(piece, from, piece.length - from, offset + from)).bytesWritten;
+        if (this.#partBytes !== undefined) {
+          part.digester.update(piece);
+          this.#whole.update(piece);
+        }
+        part.size = offset + piece.length;
+        this.#position += piece.length;
+        at += piece.length;
       }
-      this.#position += chunk.length;
     } catch (error) {
       throw outputError(error, this.location);
     }
@@ -155,11 +186,10 @@ export class ResumedOutput {
   /** Puts it in its place. Afterwards it survives a power cut. */
   async finish(): Promise<void> {
     try {
-      await this.#handle.truncate(this.#position);
-      await this.#handle.sync();
-      await rename(`${this.#to}${PARTIAL}`, this.#to);
+      if (this.#partBytes === undefined) await this.#finishPart(0, this.#to);
+      else await this.#finishParts();
       this.#isFinished = true;
-      await rm(`${this.#to}${OLD}`, { force: true });
+      for (const path of await this.#there(OLD)) await rm(path, { force: true });
       await syncDirectory(dirname(this.#to));
     } catch (error) {
       throw outputError(error, this.location);
@@ -168,16 +198,148 @@ export class ResumedOutput {
 
   /** Takes away what was kept and is not what it should be. */
   async discard(): Promise<void> {
-    await this.#handle.truncate(0);
-    await rm(`${this.#to}${OLD}`, { force: true });
+    for (const { handle } of this.#parts) await handle.truncate(0);
+    for (const path of await this.#there(OLD)) await rm(path, { force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { size } = await this.#handle.stat();
+    const sizes = await this.#sizes();
+    const total = sizes.reduce((sum, size) => sum + size, 0);
     // Before the lock goes with the handle. What has no blob is not worth being kept.
-    if (!this.#isFinished && size <= this.#headBytes) await rm(`${this.#to}${PARTIAL}`, { force: true });
-    await this.#handle.close();
-    await this.#old?.close();
+    if (!this.#isFinished && total <= this.#headBytes)
+      for (const path of await this.#there(PARTIAL)) await rm(path, { force: true });
+    for (const { handle } of this.#parts) await handle.close();
+    await this.#old?.[Symbol.asyncDispose]();
+  }
+
+  /** What an earlier run has left, where this one can go on in it; undefined where parts were of another size. */
+  async #written(): Promise<ArchiveFile | undefined> {
+    for (const path of (await this.#there(PARTIAL)).slice(1))
+      this.#parts.push(openPart(await open(path, 'r+')));
+    const sizes = await this.#sizes();
+    const most = this.#partBytes ?? Infinity;
+    const isEven = sizes.slice(0, -1).every((size) => size === most) && (sizes.at(-1) ?? 0) <= most;
+    return isEven ? new JoinedFile(await this.#opened(), this.#to) : undefined;
+  }
+
+  /** Keeps what is of another set, to take blobs from. */
+  async #setAside(): Promise<void> {
+    for (const path of await this.#there(OLD)) await rm(path, { force: true });
+    for (const [at, path] of (await this.#there(PARTIAL)).entries())
+      await rename(path, numbered(`${this.#to}${OLD}`, this.#partBytes === undefined ? undefined : at));
+    this.#old = new JoinedFile(await this.#opened(), this.#to);
+    const first = await openLocked(this.#path(0));
+    if (first === undefined) throw inUse(this.location);
+    this.#parts = [openPart(first)];
+  }
+
+  async #left(): Promise<ArchiveFile | undefined> {
+    const files: ArchiveFile[] = [];
+    for (const path of await this.#there(OLD)) files.push(await openArchiveFile(path));
+    return files.length === 0 ? undefined : new JoinedFile(files, this.#to);
+  }
+
+  async #opened(): Promise<ArchiveFile[]> {
+    const sizes = await this.#sizes();
+    return this.#parts.map(
+      ({ handle }, at) => new OpenedFile(handle, this.#to, { size: sizes[at] ?? 0, isRegular: true }),
+    );
+  }
+
+  async #sizes(): Promise<readonly number[]> {
+    return await Promise.all(this.#parts.map(async ({ handle }) => (await handle.stat()).size));
+  }
+
+  /** Where the next byte goes, and how many fit there. */
+  async #place(): Promise<{ part: OpenPart; offset: number; room: number }> {
+    const partBytes = this.#partBytes ?? Number.MAX_SAFE_INTEGER;
+    const index = Math.floor(this.#position / partBytes);
+    if (index >= MAX_PARTS) {
+      throw new LandfallError('LIMIT_EXCEEDED', `the archive would have more than ${MAX_PARTS} parts`, {
+        hint: 'Choose larger ones with --split.',
+      });
+    }
+    const offset = this.#position - index * partBytes;
+    const part =
+      this.#parts[index] ?? openPart(await open(this.#path(index), constants.O_RDWR | constants.O_CREAT));
+    this.#parts[index] = part;
+    return { part, offset, room: partBytes - offset };
+  }
+
+  async #finishPart(at: number, to: string): Promise<void> {
+    const part = this.#parts[at];
+    if (part === undefined) return;
+    await part.handle.truncate(part.size);
+    await part.handle.sync();
+    await rename(this.#path(at), to);
+  }
+
+  async #finishParts(): Promise<void> {
+    const directory = dirname(this.#to);
+    const list = `${this.#to}${PARTS_SUFFIX}`;
+    const before = await readParts(list);
+    // From here on there is no archive until there is the new one.
+    await rm(list, { force: true });
+    const parts: ArchivePart[] = [];
+    for (const [at, { size, digester }] of this.#parts.entries()) {
+      if (size === 0) {
+        await rm(this.#path(at), { force: true });
+        continue;
+      }
+      const name = partName(basename(this.#to), at);
+      await this.#finishPart(at, join(directory, name));
+      parts.push({ name, size, digest: digester.digest() });
+    }
+    await using file = await TemporaryFile.create(directory);
+    const whole = { size: this.#position, digest: this.#whole.digest(), parts };
+    await file.handle.writeFile(renderPartsManifest(whole));
+    await file.publish(list);
+    // It would be read in place of the parts.
+    const status = await unlessMissing(lstat(this.#to));
+    if (status?.isFile() === true) await rm(this.#to, { force: true });
+    this.#names = parts.map(({ name }) => name);
+    for (const { name } of before) {
+      // A list of another origin must not have other files deleted.
+      if (!isPartOf(basename(this.#to), name) || this.#names.includes(name)) continue;
+      await rm(join(directory, name), { force: true });
+    }
+  }
+
+  #path(at: number): string {
+    return numbered(`${this.#to}${PARTIAL}`, this.#partBytes === undefined ? undefined : at);
+  }
+
+  /** The files that are there under a suffix, in their order. */
+  async #there(suffix: string): Promise<string[]> {
+    const paths: string[] = [];
+    for (let at = 0; this.#partBytes !== undefined || at === 0; at += 1) {
+      const path = numbered(`${this.#to}${suffix}`, this.#partBytes === undefined ? undefined : at);
+      if ((await unlessMissing(lstat(path))) === undefined) break;
+      paths.push(path);
+    }
+    return paths;
+  }
+}
+
+function openPart(handle: FileHandle): OpenPart {
+  return { handle, size: 0, digester: createDigester('sha256') };
+}
+
+/** One part of several. */
+function numbered(path: string, at: number | undefined): string {
+  return at === undefined ? path : partName(path, at);
+}
+
+export function inUse(file: string): LandfallError {
+  return new LandfallError('IN_USE', `another process writes ${file}`, { hint: 'Wait until it has ended.' });
+}
+
+/** Those of an earlier archive; none where there is no list, or one that is damaged. */
+async function readParts(list: string): Promise<readonly ArchivePart[]> {
+  try {
+    return parsePartsManifest(await readFile(list)).parts;
+  } catch {
+    return [];
   }
 }
 
@@ -210,13 +372,7 @@ function isLocked({ fd }: FileHandle): boolean {
   }
 }
 
-async function beginsWith(handle: FileHandle, head: Buffer): Promise<boolean> {
+async function beginsWith(file: ArchiveFile, head: Buffer): Promise<boolean> {
   const begin = Buffer.alloc(head.length);
-  let filled = 0;
-  while (filled < begin.length) {
-    const { bytesRead } = await handle.read(begin, filled, begin.length - filled, filled);
-    if (bytesRead === 0) return false;
-    filled += bytesRead;
-  }
-  return begin.equals(head);
+  return (await file.read(begin, 0)) === head.length && begin.equals(head);
 }
