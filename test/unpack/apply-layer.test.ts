@@ -132,7 +132,7 @@ describe('applyLayer', () => {
       changes: { implied: [''], whiteouts: ['gone'], opaques: [], pendingLinks: [] },
       entries: 5,
       uncompressedSize: TAR.length,
-      workMs: expect.any(Number),
+      workMs: expect.any(Number) as number,
       omitted: [],
       compression,
       decompressor: by,

@@ -36,7 +36,9 @@ async function deleteImage(
   if (named.kind !== 'registry' && named.kind !== 'layout') {
     throw new LandfallError('INVALID_CONFIG', `${name} is neither at a registry nor in a layout`, {
       hint:
-        named.kind === 'store' ? `Use landfall rmi ${name}, or docker://${name}.` : 'Write the archive or the directory anew.',
+        named.kind === 'store'
+          ? `Use landfall rmi ${name}, or docker://${name}.`
+          : 'Write the archive or the directory anew.',
     });
   }
   const { repository, from } = await transports.deletable(named);
