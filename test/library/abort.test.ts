@@ -75,7 +75,7 @@ beforeEach(async () => {
   await writeFile(
     mirror,
     `version: 1
-sources: [{ registry: "${registry.address}", repositories: [{ name: team/app, tags: ["1"] }] }]
+sources: [{ registry: "${registry.address}", repositories: [{ name: team/app, tags: ["1"] }], referrers: false }]
 destinations: ["oci:${join(work, 'to')}"]
 `,
   );
@@ -104,17 +104,33 @@ const LONG: readonly Row[] = [
   [
     'copy to a layout',
     ({ far, work }, o) =>
-      copy({ source: `docker://${far}`, destination: `oci:${work}/to`, ...whileArriving(o) }),
+      copy({
+        source: `docker://${far}`,
+        destination: `oci:${work}/to`,
+        referrers: false,
+        ...whileArriving(o),
+      }),
   ],
   [
     'copy to the store',
     ({ store, far }, o) =>
-      copy({ store, source: `docker://${far}`, destination: 'copied', ...whileArriving(o) }),
+      copy({
+        store,
+        source: `docker://${far}`,
+        destination: 'copied',
+        referrers: false,
+        ...whileArriving(o),
+      }),
   ],
   [
     'save',
     ({ far, work }, o) =>
-      save({ sources: [`docker://${far}`], archive: { file: join(work, 'to.tar') }, ...whileArriving(o) }),
+      save({
+        referrers: false,
+        sources: [`docker://${far}`],
+        archive: { file: join(work, 'to.tar') },
+        ...whileArriving(o),
+      }),
   ],
   ['sync', ({ mirror }, o) => sync({ file: mirror, ...whileArriving(o) })],
   [
@@ -225,7 +241,7 @@ async function expectNothingLeft(names: readonly string[]): Promise<void> {
   expect(snapshots).toEqual([]);
   expect(await readdir(join(store.root, 'snapshots'))).toHaveLength(2);
   const left = (await readdir(work, { recursive: true })).filter((path) =>
-    /to\.tar|^to\/(?!blobs|index|oci-layout|ingest)/.test(path),
+    /to\.tar$|^to\/(?!blobs|index|oci-layout|ingest)/.test(path),
   );
   expect(left).toEqual([]);
 }
@@ -250,12 +266,17 @@ describe('a loop over events that is left', () => {
     ['pullEvents', ({ store, far }) => pullEvents({ store, reference: far })],
     [
       'copyEvents',
-      ({ far, work }) => copyEvents({ source: `docker://${far}`, destination: `oci:${work}/to` }),
+      ({ far, work }) =>
+        copyEvents({ source: `docker://${far}`, destination: `oci:${work}/to`, referrers: false }),
     ],
     [
       'saveEvents',
       ({ far, work }) =>
-        saveEvents({ sources: [`docker://${far}`], archive: { file: join(work, 'to.tar') } }),
+        saveEvents({
+          referrers: false,
+          sources: [`docker://${far}`],
+          archive: { file: join(work, 'to.tar') },
+        }),
     ],
     ['syncEvents', ({ mirror }) => syncEvents({ file: mirror })],
     [

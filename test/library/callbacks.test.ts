@@ -75,17 +75,22 @@ const ROWS: readonly Row[] = [
   {
     name: 'copy to a layout',
     run: ({ far, work }, onEvent) =>
-      copy({ source: `docker://${far}`, destination: `oci:${work}/to`, onEvent }),
+      copy({ source: `docker://${far}`, destination: `oci:${work}/to`, referrers: false, onEvent }),
   },
   {
     name: 'copy to the store',
     run: ({ store, far }, onEvent) =>
-      copy({ store, source: `docker://${far}`, destination: 'copied', onEvent }),
+      copy({ store, source: `docker://${far}`, destination: 'copied', referrers: false, onEvent }),
   },
   {
     name: 'save',
     run: ({ far, work }, onEvent) =>
-      save({ sources: [`docker://${far}`], archive: { file: join(work, 'to.tar') }, onEvent }),
+      save({
+        referrers: false,
+        sources: [`docker://${far}`],
+        archive: { file: join(work, 'to.tar') },
+        onEvent,
+      }),
   },
   {
     name: 'load',
@@ -131,7 +136,7 @@ async function makeTransport(): Promise<Place & AsyncDisposable> {
   await writeFile(
     mirror,
     `version: 1
-sources: [{ registry: "${images.registry.address}", repositories: [{ name: team/app, tags: ["1"] }] }]
+sources: [{ registry: "${images.registry.address}", repositories: [{ name: team/app, tags: ["1"] }], referrers: false }]
 destinations: ["oci:${join(work, 'to')}"]
 `,
   );

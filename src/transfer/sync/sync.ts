@@ -270,7 +270,9 @@ class Sync {
     const isWritten = done.some(({ outcome }) => outcome === 'copied');
     if (dryRun || (isArchive && !isWritten)) return done;
     try {
-      await transport.declare?.(this.#setOf(done, o));
+      // What has nothing of the set needs no word of it.
+      const hasSome = done.some(({ outcome }) => outcome === 'copied' || outcome === 'exists');
+      if (hasSome) await transport.declare?.(this.#setOf(done, o));
       await transport.finish(isArchive ? { signal } : {});
       if (isWritten) this.#written.push(name);
       return done;

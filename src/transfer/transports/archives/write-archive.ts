@@ -387,10 +387,15 @@ export class PrefetchedBlobs implements AsyncDisposable {
   }
 
   #fetch(at: number, blob: ArchivedBlob): void {
-    const { descriptor, open } = blob;
+    const { descriptor, open, onProgress } = blob;
+    // While it is on its way nothing of it is written.
+    const fetching = (): void => onProgress?.(0);
     this.#held += descriptor.size;
     this.#running += 1;
-    const fetched = readVerifiedContent(descriptor, open, { signal: this.#signal }).finally(() => {
+    const fetched = readVerifiedContent(descriptor, open, {
+      signal: this.#signal,
+      onProgress: fetching,
+    }).finally(() => {
       this.#running -= 1;
       this.#fill();
     });
