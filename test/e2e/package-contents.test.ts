@@ -110,7 +110,8 @@ describe('the package', () => {
   it('has no page with a dead link', () => {
     const dead: string[] = [];
     for (const [path, { text }] of files) {
-      if (!path.endsWith('.md')) continue;
+      // The changelog says where things were.
+      if (!path.endsWith('.md') || path === 'CHANGELOG.md') continue;
       for (const [, target = ''] of text.matchAll(/\]\(([^)#\s]+)[^)\s]*\)/g)) {
         if (/^[a-z]+:/.test(target)) continue;
         const found = posix.join(dirname(path), target).replace(/\/$/, '');
