@@ -59,8 +59,8 @@ export function renderLicences(lock: PackageLock, list: readonly ListedLicence[]
   lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`);
   return `# Licences
 
-landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages come with it, each under a licence that lets
-anybody use, change and pass it on; the text is a file of the package. npm installs some of them. Of the others a copy lies in the package:
+landfall itself is under ${rootOf(lock).licence ?? 'unknown'}: see [LICENSE](../LICENSE). These packages come with it, each under a permissive
+licence, whose text is a file of the package. npm installs some of them. Of the others a copy lies in the package:
 their texts are in \`dist/bin/LICENSES.txt\` and \`dist/native/LICENSES.txt\`, and the bill of materials, \`dist/sbom.cdx.json\`, marks them as
 \`landfall:bundled\`.
 

@@ -107,6 +107,21 @@ describe('the package', () => {
     expect(missing).toEqual([]);
   });
 
+  it('has no page with a dead link', () => {
+    const dead: string[] = [];
+    for (const [path, { text }] of files) {
+      // The changelog says where things were.
+      if (!path.endsWith('.md') || path === 'CHANGELOG.md') continue;
+      for (const [, target = ''] of text.matchAll(/\]\(([^)#\s]+)[^)\s]*\)/g)) {
+        if (/^[a-z]+:/.test(target)) continue;
+        const found = posix.join(dirname(path), target).replace(/\/$/, '');
+        if (!paths.some((one) => one === found || one.startsWith(`${found}/`)))
+          dead.push(`${path} -> ${target}`);
+      }
+    }
+    expect(dead).toEqual([]);
+  });
+
   it('has modes that let everybody run the command and read the rest', () => {
     const modes = new Map<number | undefined, string[]>();
     for (const [path, { header }] of files) modes.set(header.mode, [...(modes.get(header.mode) ?? []), path]);
