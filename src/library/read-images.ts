@@ -156,10 +156,7 @@ export async function* diffImages(
 ): AsyncGenerator<ImageChange, void, undefined> {
   const { times, signal } = options;
   await using transports = new LibraryTransports({ ...options, store });
-  const opened = [
-    await openImage(transports, before, options),
-    await openImage(transports, after, options),
-  ];
+  const opened = [await openImage(transports, before, options), await openImage(transports, after, options)];
   await using views = await openViews(store, opened, { ...options, contents: true });
   const [a, b] = views.stacks;
   if (a === undefined || b === undefined) return;

@@ -69,7 +69,9 @@ describe.each(BUNDLERS)('a program that %s bundles', (name, bundle) => {
 
   const bundled = async (file: string, external: boolean): Promise<CommandResult> => {
     await bundle(join(work, 'app.mjs'), join(work, file), external);
-    return await runCommand(process.execPath, [join(work, file), join(work, `root-of-${file}`)], { cwd: work });
+    return await runCommand(process.execPath, [join(work, file), join(work, `root-of-${file}`)], {
+      cwd: work,
+    });
   };
 
   it('runs, with landfall left out as the docs say', async () => {
