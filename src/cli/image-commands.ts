@@ -203,6 +203,18 @@ export function addImageCommands(program: LandfallCommand): void {
     .runs(async () => (await import('./commands/tag.js')).unpinCommand);
 
   program
+    .command('label')
+    .summary('set labels of an image')
+    .description('Sets labels of a name of the store, which `landfall images --filter label=` finds.')
+    .argument('<name>', 'an image of the store')
+    .argument('<label...>', 'KEY=VALUE, or KEY= to take the label away')
+    .examples(
+      'landfall label quay.io/team/app:1 team=crane tier=',
+      'landfall images --filter label=team=crane',
+    )
+    .runs(async () => (await import('./commands/tag.js')).labelCommand);
+
+  program
     .command('unpack')
     .summary('write the merged root file system into a directory')
     .description("Writes an image's merged root file system into a directory, which is absent or empty.")

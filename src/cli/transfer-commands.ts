@@ -145,6 +145,18 @@ export function addTransferCommands(program: LandfallCommand): void {
     .runs(async () => (await import('./commands/tags.js')).tagsCommand);
 
   program
+    .command('catalog')
+    .summary('list the repositories of a registry')
+    .description(
+      'Lists the repositories of a registry, if it has such a list: Docker Hub and others have none.',
+    )
+    .argument('<host>', 'a registry, with docker:// before it or without')
+    .option('--limit <n>', 'list so many at most', parseLimit)
+    .option('--filter <glob>', 'only what matches, for example "team/*"')
+    .examples('landfall catalog registry.lan:5000', 'landfall catalog --filter "team/*" quay.io')
+    .runs(async () => (await import('./commands/tags.js')).catalogCommand);
+
+  program
     .command('referrers')
     .summary('show what refers to an image: signatures, SBOMs, attestations')
     .description('Shows what refers to an image at its registry, and what refers to that, as a tree.')

@@ -13,7 +13,7 @@ describe('what is typed at a peer leads to what is typed here', () => {
     ['images list', 'landfall images'],
     ['list-tags docker://alpine', 'landfall tags'],
     ['digest alpine', 'landfall resolve'],
-    ['catalog registry.lan', 'docker://HOST/'],
+    ['repo ls registry.lan', 'landfall catalog HOST'],
     ['manifest inspect alpine', 'inspect --raw'],
     ['image prune -a', 'landfall gc'],
     ['system df', 'landfall df'],

@@ -53,14 +53,13 @@ describe('ImageStore', () => {
     const first = await images.put({ name: NAME, target: A, labels: { a: 'b', c: 'd' } });
     await images.put({ name: 'quay.io/z/z:1', target: A });
     expect(await images.pin(NAME, true)).toEqual({ ...first, pinned: true });
-    expect(await images.update(NAME, { labels: { e: 'f' } })).toMatchObject({
-      labels: { e: 'f' },
-      pinned: true,
-    });
+    const labelled = await images.label(NAME, { a: null, c: 'x', e: 'f', none: null });
+    expect(labelled).toMatchObject({ pinned: true });
+    expect(labelled?.labels).toEqual({ c: 'x', e: 'f' });
     expect(await images.get('quay.io/z/z:1')).toMatchObject({ labels: {}, pinned: false });
-    expect(await images.pin(NAME, false)).toMatchObject({ labels: { e: 'f' }, pinned: false });
+    expect(await images.pin(NAME, false)).toMatchObject({ labels: { c: 'x', e: 'f' }, pinned: false });
     expect(await images.pin('quay.io/none:1', true)).toBeUndefined();
-    expect(await images.update('quay.io/none:1', { labels: {} })).toBeUndefined();
+    expect(await images.label('quay.io/none:1', { a: 'b' })).toBeUndefined();
   });
 
   it('has several names for one target, in order', async () => {

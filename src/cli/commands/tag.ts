@@ -1,10 +1,11 @@
-import { pinImage, removeImage, tagImage } from '../../engine/images/names.js';
+import { labelImage, pinImage, removeImage, tagImage } from '../../engine/images/names.js';
 import type { Store } from '../../engine/store.js';
 import {
   type Digest,
   formatReference,
   formatSize,
   parseReference,
+  quoted,
   type Reference,
   repositoryName,
   shortDigest,
@@ -100,6 +101,32 @@ function setPinned(names: readonly string[], wanted: boolean, context: CommandCo
     },
     json: ({ name, target, pinned }) => ({ name, digest: target.digest, pinned }),
     text: ({ name, pinned }) => `${pinned ? 'pinned' : 'unpinned'} ${printable(name)}\n`,
+  });
+}
+
+/** Sets labels of a name (`KEY=VALUE`), and takes others away (`KEY=`), as `ctr images label` does. */
+export async function labelCommand(
+  name: string,
+  labels: readonly string[],
+  context: CommandContext,
+): CommandResult {
+  const changes = Object.fromEntries(labels.map(labelChange));
+  const record = await withStore(context, (store) => labelImage(store, name, changes));
+  const json = { name: record.name, digest: record.target.digest, labels: record.labels };
+  answer(context, json, () =>
+    [printable(record.name), ...Object.entries(record.labels).map(([key, value]) => `  ${key}=${value}`)]
+      .map((line) => `${printable(line)}\n`)
+      .join(''),
+  );
+  return 0;
+}
+
+/** Null takes the label away. */
+function labelChange(text: string): [key: string, value: string | null] {
+  const [, key, value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (key !== undefined) return [key, value === '' ? null : value];
+  throw invalidConfig(`${quoted(text)} is not a label`, {
+    hint: 'Write KEY=VALUE, or KEY= to take a label away.',
   });
 }
 

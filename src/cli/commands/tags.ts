@@ -1,5 +1,6 @@
 import { resolveReference } from '../../engine/images/read-manifest.js';
 import { LandfallError } from '../../errors.js';
+import { parseLoginTarget } from '../../registry/index.js';
 import {
   formatPlatform,
   formatReference,
@@ -43,6 +44,33 @@ export async function tagsCommand(name: string, flags: TagsFlags, context: Comma
   if (!waits) return 0;
   const listed = order === undefined ? tags : tags.sort(order).slice(0, flags.limit);
   answer(context, { repository, tags: listed }, () => listed.map((tag) => `${printable(tag)}\n`).join(''));
+  return 0;
+}
+
+export interface CatalogFlags {
+  readonly limit?: number;
+  /** `*` and `?` stand for any characters, and for one. */
+  readonly filter?: string;
+}
+
+/** Lists the repositories of a registry, in its order; text while they come. */
+export async function catalogCommand(
+  host: string,
+  { limit = Number.POSITIVE_INFINITY, filter }: CatalogFlags,
+  context: CommandContext,
+): CommandResult {
+  const { signal, settings, stdout } = context;
+  const { registry: name } = parseLoginTarget(host.replace(/^docker:\/\//, '').replace(/\/$/, ''));
+  const pattern = filter === undefined ? undefined : globOf(filter);
+  await using registry = await openRegistry(context, []);
+  const repositories: string[] = [];
+  for await (const repository of registry.catalog(name, { signal })) {
+    if (pattern?.test(repository) === false) continue;
+    repositories.push(repository);
+    if (settings.output === 'text') stdout.write(`${printable(repository)}\n`);
+    if (repositories.length === limit) break;
+  }
+  if (settings.output === 'json') answer(context, { registry: name, repositories }, () => '');
   return 0;
 }
 

@@ -61,6 +61,7 @@ const ARGUMENT_KINDS: Readonly<Record<string, readonly Kind[]>> = {
   blob: ['repository', 'registry', 'layout', 'dir', 'archive'],
   dir: ['directory'],
   host: ['host'],
+  label: [],
   key: [],
   name: ['image'],
   path: [],

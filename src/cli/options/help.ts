@@ -127,10 +127,10 @@ type Group = readonly [title: string, names: readonly string[]];
 
 const COMMANDS: readonly Group[] = [
   ['Pull and look at images', ['pull', 'images', 'inspect', 'tree', 'diff', 'ls', 'cat', 'blob']],
-  ['Name, keep and remove them', ['tag', 'rmi', 'pin', 'unpin']],
+  ['Name, keep and remove them', ['tag', 'label', 'rmi', 'pin', 'unpin']],
   ['Use their files', ['unpack', 'export', 'bundle', 'mount', 'umount', 'mounts']],
   ['Copy and mirror', ['copy', 'push', 'sync', 'save', 'load', 'verify', 'delete', 'serve']],
-  ['Ask a registry', ['resolve', 'tags', 'referrers', 'login', 'logout']],
+  ['Ask a registry', ['resolve', 'tags', 'catalog', 'referrers', 'login', 'logout']],
   ['Serve a node', ['daemon', 'pulls']],
   ['Look after the store and this machine', ['df', 'gc', 'fsck', 'doctor', 'config', 'completion', 'help']],
 ];

@@ -42,7 +42,7 @@ const COMMANDS: ReadonlyMap<string, string> = byName({
   'landfall runs no containers; `landfall bundle REF DIR` makes what runc starts.':
     'inspectp, run, create, start, stop, exec, ps, container, containers, c, task, tasks, t',
   '`landfall tags REPO` lists the tags of a repository.': 'list-tags, tag ls, repo tags, repo',
-  '`landfall verify docker://HOST/` goes through all repositories of a registry.': 'repo ls, catalog',
+  '`landfall catalog HOST` lists the repositories of a registry.': 'repo ls, list-repos',
   'landfall searches no registry; `landfall tags REPO` lists the tags of a repository.': 'search',
   '`landfall sync -f FILE` mirrors sets of images, `landfall copy SOURCE DESTINATION` one.': 'mirror',
   '`landfall pull --no-unpack REF` downloads an image and unpacks nothing.': 'fetch, content fetch',

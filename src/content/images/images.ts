@@ -133,13 +133,17 @@ export class ImageStore {
     ]);
   }
 
-  /** Replaces the labels of an image. Undefined where there is no such name. */
-  async update(name: string, { labels }: { readonly labels: Labels }): Promise<ImageRecord | undefined> {
-    return await this.#change('UPDATE images SET labels = ?2, updated_at = ?3 WHERE name = ?1 RETURNING *', [
-      name,
-      JSON.stringify(labels),
-      Date.now(),
-    ]);
+  /**
+   * Changes labels of an image; those with null go, and others stay. Undefined where there is no such name.
+   */
+  async label(
+    name: string,
+    changes: Readonly<Record<string, string | null>>,
+  ): Promise<ImageRecord | undefined> {
+    return await this.#change(
+      'UPDATE images SET labels = json_patch(labels, ?2), updated_at = ?3 WHERE name = ?1 RETURNING *',
+      [name, JSON.stringify(changes), Date.now()],
+    );
   }
 
   async #change(sql: string, values: readonly (string | number)[]): Promise<ImageRecord | undefined> {

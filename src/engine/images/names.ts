@@ -142,6 +142,28 @@ export async function pinImage(
   throw new ContentError('BLOB_NOT_FOUND', `the image ${image.name} was removed meanwhile`);
 }
 
+/**
+ * Sets labels of a name, which `images --filter label=` finds; those with null go, and others stay.
+ *
+ * @param name as a person would write it: a reference, a digest, an image ID
+ * @throws
+ * - {@link ContentError} BLOB_NOT_FOUND (no such image), FILESYSTEM
+ * - {@link SpecError} INVALID_REFERENCE
+ * - {@link LandfallError} UNSUPPORTED (only an additional store has it), ABORTED
+ */
+export async function labelImage(
+  store: Store,
+  name: string,
+  changes: Readonly<Record<string, string | null>>,
+  { signal }: Abortable = {},
+): Promise<ImageRecord> {
+  throwIfAborted(signal);
+  const image = await resolveOwnImage(store, name);
+  const record = await store.images.label(image.name, changes);
+  if (record !== undefined) return record;
+  throw new ContentError('BLOB_NOT_FOUND', `the image ${image.name} was removed meanwhile`);
+}
+
 /** What {@link removeImage} has removed. */
 export interface RemovedImage {
   /** Canonical. */

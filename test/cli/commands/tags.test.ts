@@ -69,3 +69,41 @@ describe('tags', () => {
     expect(ran.err).toContain(message);
   });
 });
+
+describe('catalog', () => {
+  const start = (): Promise<ScriptedRegistry> =>
+    ScriptedRegistry.start([
+      {
+        on: 'GET /v2/_catalog',
+        body: JSON.stringify({ repositories: ['library/debian', 'team/app', 'team/b\u001b[2J'] }),
+      },
+    ]);
+
+  test.each(['', 'docker://'])(
+    'prints one a line of %sHOST, and nothing that moves a cursor',
+    async (prefix) => {
+      await using registry = await start();
+      expect(await run('catalog', `${prefix}${registry.address}`)).toEqual({
+        code: 0,
+        out: 'library/debian\nteam/app\nteam/b\\u001b[2J\n',
+        err: '',
+      });
+    },
+  );
+
+  test('of what matches, so many at most, as JSON', async () => {
+    await using registry = await start();
+    const argv = ['--output', 'json', '--filter', 'team/*', '--limit', '1', `${registry.address}/`];
+    expect(JSON.parse((await run('catalog', ...argv)).out)).toEqual({
+      registry: registry.address,
+      repositories: ['team/app'],
+    });
+  });
+
+  test('says that a registry has no list', async () => {
+    await using registry = await ScriptedRegistry.start([{ on: 'GET /v2/_catalog', status: 404 }]);
+    const { code, err } = await run('catalog', registry.address);
+    expect(code).not.toBe(0);
+    expect(err).toContain(registry.address);
+  });
+});
