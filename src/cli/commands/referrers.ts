@@ -1,5 +1,14 @@
 import { type Referrer, referrerTree } from '../../engine/images/referrer-tree.js';
-import { type Descriptor, formatReference, formatSize, repositoryName } from '../../spec/index.js';
+import { type Abortable, isLandfallError } from '../../errors.js';
+import type { RegistryClient } from '../../registry/index.js';
+import {
+  type Descriptor,
+  formatReference,
+  formatSize,
+  type Reference,
+  repositoryName,
+} from '../../spec/index.js';
+import { cosignReferrers } from '../../transfer/transports/image-graph.js';
 import { answer, type CommandContext, type CommandResult } from '../output/command-context.js';
 import { branches, drawTree, printable } from '../format/text.js';
 import { openRegistry } from '../images/open-registry.js';
@@ -23,6 +32,8 @@ export async function referrersCommand(
     signal,
     onWarning: (message) => log.warn(message),
   });
+  // cosign's tags have no artifact type.
+  const tagged = artifactType === undefined ? await byTag(registry, reference, target, { signal }) : [];
   const { digest, mediaType, size } = target;
   const json = {
     reference: formatReference(reference),
@@ -30,9 +41,10 @@ export async function referrersCommand(
     mediaType,
     size,
     referrers: referrers.map(referrerJson),
+    cosignTags: tagged.map(({ tag, descriptor }) => ({ tag, ...descriptor })),
   };
   answer(context, json, () =>
-    renderReferrers(`${repositoryName(reference)}@${digest}`, referrers, {
+    renderReferrers(`${repositoryName(reference)}@${digest}`, [...referrers, ...tagged], {
       unicode: showsUnicode(env),
       width: tableWidth(context.stdout, env),
     }),
@@ -40,10 +52,39 @@ export async function referrersCommand(
   return 0;
 }
 
+/** What cosign has put beside an image under tags that name its digest. */
+interface TaggedReferrer extends Referrer {
+  /** `sha256-….sig` */
+  readonly tag: string;
+}
+
+async function byTag(
+  registry: RegistryClient,
+  { registry: host, repository }: Reference,
+  { digest }: Descriptor,
+  { signal }: Abortable,
+): Promise<readonly TaggedReferrer[]> {
+  const resolver = registry.resolver();
+  const resolve = (tag: string): Promise<Descriptor | undefined> =>
+    resolver.resolve({ registry: host, repository, tag }, { signal }).catch((error: unknown) => {
+      if (isLandfallError(error) && error.code === 'NOT_FOUND') return undefined;
+      throw error;
+    });
+  const found = await cosignReferrers({ resolve }, digest, { signal });
+  return found.map((each) => ({ ...each, referrers: [] }));
+}
+
 function referrerJson({ descriptor, referrers }: Referrer): object {
   const { digest, mediaType, artifactType, size, annotations = {} }: Descriptor = descriptor;
   return { digest, mediaType, artifactType, size, annotations, referrers: referrers.map(referrerJson) };
 }
+
+/** What each of cosign's tags is for, by its end. */
+const BY_COSIGN: Readonly<Record<string, string>> = {
+  sig: "signatures (cosign's tag)",
+  att: "attestations (cosign's tag)",
+  sbom: "SBOM (cosign's tag)",
+};
 
 const CREATED = 'org.opencontainers.image.created';
 
@@ -53,18 +94,20 @@ const CREATED = 'org.opencontainers.image.created';
  */
 export function renderReferrers(
   root: string,
-  referrers: readonly Referrer[],
+  referrers: readonly (Referrer | TaggedReferrer)[],
   { unicode, width: limit }: { readonly unicode: boolean; readonly width?: number | undefined },
 ): string {
   if (referrers.length === 0) return `${root}\nnothing refers to it\n`;
-  const drawn = drawTree(referrers, (one) => one.referrers, branches({ unicode }));
+  const below = (one: Referrer | TaggedReferrer): readonly (Referrer | TaggedReferrer)[] => one.referrers;
+  const drawn = drawTree(referrers, below, branches({ unicode }));
   const lines = [...drawn].map(({ node, branch }) => lineOf(node, branch));
   return `${[root, ...alignedLines(lines, limit)].join('\n')}\n`;
 }
 
 /** Its title is the branches and the type. */
-function lineOf({ descriptor }: Referrer, branch: string): TreeLine {
-  const { artifactType = '', mediaType, digest, size, annotations } = descriptor;
-  const title = `${branch}${printable(artifactType === '' ? mediaType : artifactType)}`;
+function lineOf(referrer: Referrer | TaggedReferrer, branch: string): TreeLine {
+  const { artifactType = '', mediaType, digest, size, annotations } = referrer.descriptor;
+  const byCosign = 'tag' in referrer ? BY_COSIGN[referrer.tag.split('.').at(-1) ?? ''] : undefined;
+  const title = `${branch}${byCosign ?? printable(artifactType === '' ? mediaType : artifactType)}`;
   return { title, digest, size: formatSize(size), notes: printable(annotations?.[CREATED] ?? '') };
 }

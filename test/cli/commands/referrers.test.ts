@@ -38,7 +38,19 @@ describe('referrers', () => {
           referrers: [{ ...signature, artifactType: SIGNATURE, annotations: {}, referrers: [] }],
         },
       ],
+      cosignTags: [],
     });
+  });
+
+  test('by the tags of cosign, too', async () => {
+    const { host, image, signature, tag } = served;
+    const cosign = `${image.digest.replace(':', '-')}.sig`;
+    tag(cosign, signature);
+    const { out } = await run('referrers', `${host}/team/app:1`);
+    expect(out.trimEnd().split('\n').at(-1)).toMatch(/^└─ signatures \(cosign's tag\) .* sha256:/);
+    const { out: json } = await run('referrers', '--output', 'json', `${host}/team/app:1`);
+    const { digest, mediaType, size } = signature;
+    expect(JSON.parse(json)).toMatchObject({ cosignTags: [{ tag: cosign, digest, mediaType, size }] });
   });
 
   test.each([

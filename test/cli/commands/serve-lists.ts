@@ -13,6 +13,8 @@ export interface ServedLists extends AsyncDisposable {
   readonly image: Descriptor;
   readonly sbom: Descriptor;
   readonly signature: Descriptor;
+  /** Gives one more tag. */
+  readonly tag: (name: string, target: Descriptor) => void;
 }
 
 export async function serveLists(): Promise<ServedLists> {
@@ -30,7 +32,10 @@ export async function serveLists(): Promise<ServedLists> {
   for (const target of [sbom, signature]) source.hold('docker.io/team/app', target);
   const server = createRegistryServer({ source });
   const { host } = await server.listen({ host: '127.0.0.1', port: 0 });
-  return { host, image, sbom, signature, [Symbol.asyncDispose]: () => server.close({ graceMs: 0 }) };
+  const tag = (name: string, target: Descriptor): void => {
+    source.tag('docker.io/team/app', name, target);
+  };
+  return { host, image, sbom, signature, tag, [Symbol.asyncDispose]: () => server.close({ graceMs: 0 }) };
 }
 
 export interface Ran {
