@@ -4,36 +4,26 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import is from '@sindresorhus/is';
-import {
-  dependenciesOf,
-  type LockedPackage,
-  type PackageLock,
-  parsePackageLock,
-  rootOf,
-} from './package-lock.js';
+import { dependenciesOf, type LockedPackage, parsePackageLock, rootOf } from './package-lock.js';
 
-/** What installs or compiles a native module, and is not needed once that is done. */
-const FOR_INSTALLING: ReadonlySet<string> = new Set([
-  ...['node-addon-api', 'node-gyp', 'prebuild-install', 'tar', '@types/node'],
-]);
 /** What a package has for people, compilers and debuggers, and for machines with another C library. */
-const NOT_TO_RUN =
-  /\/(?:deps|vendor|docs?|musl_[^/]+|obj\.target|\.deps|Makefile|[^/]+\.(?:c|cc|cpp|h|hh|inc|S|mk|gypi?|a|o|d|map|md|txt|d\.[cm]?ts|gz))$/;
+const NOT_TO_RUN = /\/(?:vendor|docs?|musl_[^/]+|[^/]+\.(?:c|cc|cpp|h|hh|inc|S|map|md|txt|d\.[cm]?ts))$/;
 
 /**
  * Lays the built command out as a program of the system, below a prefix such as `/usr`, without what only its
  * installation or programs that import landfall need:
  *
- * - `lib/landfall`: the bundled command, and the packages of package-lock.json that are not bundled
+ * - `lib/landfall`: the bundled command, its native modules, and the packages that are not bundled
  * - `bin/landfall`, and in `share` the manual, what shells complete, and the licences
  *
- * Native modules are those that `npm ci` built or fetched here, so the tree is for this processor and C library.
+ * Native modules are those that were built or installed here, so the tree is for this processor and C library.
  */
 export async function layOutCommand(repository: string, prefix: string): Promise<void> {
   const home = join(prefix, 'lib', 'landfall');
   const dist = join(repository, 'dist');
   await mkdir(home, { recursive: true });
-  await cp(join(dist, 'bin'), join(home, 'dist', 'bin'), { recursive: true });
+  for (const part of ['bin', 'native'])
+    await cp(join(dist, part), join(home, 'dist', part), { recursive: true });
   await cp(join(repository, 'package.json'), join(home, 'package.json'));
   for (const { path } of await packagesBeside(repository)) {
     const from = join(repository, path);
@@ -82,15 +72,16 @@ async function put(path: string, content: string | Uint8Array): Promise<void> {
 async function packagesBeside(repository: string): Promise<readonly LockedPackage[]> {
   const lock = parsePackageLock(await readFile(join(repository, 'package-lock.json'), 'utf8'));
   const bundled = await bundledNames(repository);
-  const root = rootOf(lock);
-  const found = new Set(dependenciesOf(lock, root).filter(({ name }) => !bundled.has(name)));
-  for (const each of found) for (const needed of runtimeNeedsOf(lock, each)) found.add(needed);
+  const isBeside = ({ name, path }: LockedPackage): boolean =>
+    path !== '' && !bundled.has(name) && !COMPILED.has(name);
+  const found = new Set(dependenciesOf(lock, rootOf(lock)).filter(isBeside));
+  for (const each of found)
+    for (const needed of dependenciesOf(lock, each).filter(isBeside)) found.add(needed);
   return [...found];
 }
 
-function runtimeNeedsOf(lock: PackageLock, of: LockedPackage): readonly LockedPackage[] {
-  return dependenciesOf(lock, of).filter(({ name, path }) => path !== '' && !FOR_INSTALLING.has(name));
-}
+/** Their compiled files are in `dist/native`. */
+const COMPILED: ReadonlySet<string> = new Set(['sqlite3', 'zstd-napi']);
 
 /** The names of the packages that are in the bundle, as its bill of materials says. */
 async function bundledNames(repository: string): Promise<ReadonlySet<string>> {

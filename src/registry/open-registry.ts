@@ -17,8 +17,8 @@ const HOSTS_DIRECTORIES: readonly string[] = ['/etc/landfall/certs.d', '/etc/con
  *   registry alone is shown them;
  * - `hosts`: mirrors and certificates in `/etc/landfall/certs.d` and `/etc/containerd/certs.d` (containerd:
  *   docs/hosts.md);
- * - `env`: `process.env`, where proxies are looked for (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
- *   `NO_PROXY`).
+ * - `env`: `process.env`, which names proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) and
+ *   authorities of certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`).
  *
  * Nothing is read before a registry is asked. Whoever opens a client closes it: `await using registry =
  * openRegistry()`.

@@ -105,7 +105,7 @@ describe.skipIf(reason !== undefined)('a containerd node under a signature polic
     expect(await refusal(node.runPod(byLandfall.reference))).toContain(
       `landfall pull ${byLandfall.reference}`,
     );
-    expect(await refusal(node.runPod(byContainerd.reference))).toContain('nobody knows');
+    expect(await refusal(node.runPod(byContainerd.reference))).toContain('is not known');
     const policy = options.slice(0, 2);
     for (const [image, pod] of [
       [byLandfall, mine],

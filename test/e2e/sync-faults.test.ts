@@ -198,7 +198,7 @@ destinations: [{ to: "docker://${secured.address}"${tls} }]
 `;
     const named = join(work, 'secured.yaml');
     await writeFile(named, text(''));
-    expect((await landfall(['sync', '-f', named])).code).toBe(5);
+    expect((await landfall(['sync', '-f', named])).code).toBe(6);
     await writeFile(named, text(', tls: { ca: ca.pem }'));
     expect((await landfall(['sync', '-f', named])).code).toBe(0);
     await writeFile(named, text(', tls: { insecure: true }'));

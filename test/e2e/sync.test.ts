@@ -93,7 +93,7 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('landfall sync', () 
     const to = ['--to', `docker://${mirror.address}`];
     await sync('sources: [{ images: ["SOURCE/team/r0:1.4.0"] }]', to);
     const text = await sync(lines, [...to, '--dry-run']);
-    expect(text.stdout).toMatch(/^IMAGE +DESTINATION +WHAT +BYTES +DIGEST\n/);
+    expect(text.stdout).toMatch(/^IMAGE +DESTINATION +WHAT +SIZE +DIGEST\n/);
     expect(text.stdout).toMatch(/team\/r0:1\.3\.0 +to copy +\d+(\.\d)? k?B /);
     expect(text.stdout).toMatch(/team\/r0:1\.4\.0 +already there +- /);
     expect(text.stdout).toMatch(/2 images: 1 to copy \(.*\), 1 already there\n$/);

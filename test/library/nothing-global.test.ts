@@ -25,7 +25,7 @@ const READS_ENVIRONMENT: readonly string[] = [
 const REMEMBERS: Readonly<Record<string, readonly string[]>> = {
   'src/system/paths/beneath.ts': ['detected'],
   'src/system/fault-point.ts': ['left'],
-  'src/system/calls/libc.ts': ['failure', 'koffi', 'loaded', 'names'],
+  'src/system/calls/libc.ts': ['failure', 'koffi', 'loaded', 'names', 'tracks'],
   'src/system/process-identity.ts': ['boot', 'place'],
   'src/system/calls/sync.ts': ['cleared'],
   'src/system/calls/at.ts': ['scratch'],

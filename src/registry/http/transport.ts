@@ -336,7 +336,7 @@ class Connections {
   async #tlsOptions(
     how: ConnectionOptions,
   ): Promise<{ secureContext: tls.SecureContext; rejectUnauthorized?: false }> {
-    this.#authorities ??= systemAuthorities(this.#options.env ?? process.env);
+    this.#authorities ??= systemAuthorities(this.#options.env ?? {});
     const trusted = [...(this.#options.ca === undefined ? [] : [this.#options.ca]), ...(how.ca ?? [])];
     return {
       secureContext: secureContext([...(await this.#authorities), ...trusted], how.client ?? []),
