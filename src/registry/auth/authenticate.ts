@@ -3,7 +3,8 @@ import { SingleFlight } from '../../concurrency/index.js';
 import { type Abortable, RegistryError } from '../../errors.js';
 import { FIELD, HeaderCursor, parseUrl } from '../http/http.js';
 import { basicAuthorization, type Credentials, type CredentialsProvider } from './credentials.js';
-import { isRefusal, type TokenRequest, TokenSource, type TokenSourceOptions } from './token.js';
+import { CredentialProofs } from './proof.js';
+import { isRefusal, serverKeyOf, type TokenRequest, TokenSource, type TokenSourceOptions } from './token.js';
 
 export interface AuthenticatorOptions extends TokenSourceOptions {
   /** As references name it. */
@@ -32,6 +33,8 @@ interface Found {
  * refused.
  */
 export class Authenticator {
+  /** Of passwords that the host is shown, by the `Authorization` with them; and those of its token servers. */
+  readonly proofs: CredentialProofs = new CredentialProofs();
   readonly #options: AuthenticatorOptions;
   #tokens: TokenSource | undefined;
   readonly #lookUps = new SingleFlight<string, Found>();
@@ -153,7 +156,7 @@ export class Authenticator {
     const credentials = await this.credentials(repository, options);
     if (credentials === undefined || !('username' in credentials)) return undefined;
     const shown = basicAuthorization(credentials);
-    if (shown === refused) return undefined;
+    if (shown === refused || this.proofs.refusal(shown) !== undefined) return undefined;
     this.#schemes.set(repository, { type: 'basic' });
     this.#beside.set(repository, error);
     return shown;
@@ -195,13 +198,23 @@ export class Authenticator {
     options: Abortable,
   ): Promise<string | undefined> {
     if (scheme.type === 'basic') {
-      return credentials !== undefined && 'username' in credentials
-        ? basicAuthorization(credentials)
-        : undefined;
+      if (credentials === undefined || !('username' in credentials)) return undefined;
+      const shown = basicAuthorization(credentials);
+      const refusal = this.proofs.refusal(shown);
+      if (refusal !== undefined) throw refusal;
+      return shown;
     }
     if (credentials !== undefined && 'registryToken' in credentials)
       return `Bearer ${credentials.registryToken}`;
-    return `Bearer ${await this.#source().get(this.#tokenRequest(scheme, wanted), credentials, options)}`;
+    const request = this.#tokenRequest(scheme, wanted);
+    const source = this.#source();
+    const use = async (): Promise<string> => `Bearer ${await source.get(request, credentials, options)}`;
+    if (credentials === undefined) return await use();
+    return await this.proofs.prove(serverKeyOf(request, credentials), use, {
+      ...options,
+      purpose: request.scopes.join(' '),
+      settle: (abortable) => source.get({ ...request, scopes: [] }, credentials, abortable),
+    });
   }
 
   /**
@@ -251,6 +264,10 @@ function mayBeElsewhere({ code, retryable }: RegistryError): boolean {
 
 function basicOf(challenges: readonly Challenge[]): Scheme | undefined {
   return challenges.some(({ scheme }) => scheme === 'basic') ? { type: 'basic' } : undefined;
+}
+
+export function asksForPassword(lines: readonly string[]): boolean {
+  return basicOf(parseChallenges(lines)) !== undefined;
 }
 
 function bearerOf({ parameters }: Challenge, origin: URL): Scheme & { type: 'bearer' } {

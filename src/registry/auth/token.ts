@@ -171,7 +171,11 @@ function keyOf(request: TokenRequest, credentials: Credentials | undefined): str
   return JSON.stringify([serverKeyOf(request, credentials), request.scopes]);
 }
 
-function serverKeyOf({ realm, service }: TokenRequest, credentials: Credentials | undefined): string {
+/** One token server, and what it is asked with. */
+export function serverKeyOf(
+  { realm, service }: Omit<TokenRequest, 'scopes'>,
+  credentials: Credentials | undefined,
+): string {
   return JSON.stringify([realm.href, service ?? null, credentials ?? null]);
 }
 

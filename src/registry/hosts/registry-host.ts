@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { type Abortable, RegistryError } from '../../errors.js';
-import { Authenticator } from '../auth/authenticate.js';
+import { asksForPassword, Authenticator } from '../auth/authenticate.js';
 import { type Credentials, type CredentialsProvider, secretsOf } from '../auth/credentials.js';
 import { responseError } from '../http/error-response.js';
 import {
@@ -142,7 +142,7 @@ export class RegistryHost {
       repository === undefined ? [] : [{ type: 'repository', name: repository, actions: 'pull' }];
     const scopes = (request.access ?? pulling).map((access) => this.#scopeOf(access));
     let authorization = await this.#authenticator.authorization({ scopes, repository }, { signal });
-    let followed = await this.#send(request, authorization);
+    let followed = await this.#sendProving(request, authorization);
     if (isRefused(followed)) {
       const { response } = followed;
       const body = await collectBeginning(response);
@@ -157,7 +157,7 @@ export class RegistryHost {
       );
       if (answer === undefined) throw await this.#refusal(request, followed, authorization, body);
       authorization = answer;
-      followed = await this.#send(request, authorization);
+      followed = await this.#sendProving(request, authorization);
       const instead = isRefused(followed) ? this.#authenticator.refusedInstead(repository) : undefined;
       if (instead !== undefined) {
         await collectBeginning(followed.response);
@@ -167,6 +167,14 @@ export class RegistryHost {
     if (request.expected.includes(followed.response.status)) return followed.response;
     const body = await collectBeginning(followed.response);
     throw await this.#refusal(request, followed, authorization, body);
+  }
+
+  /** A password goes to the host once, until it is known whether the host takes it. */
+  async #sendProving(request: RegistryRequest, authorization: string | undefined): Promise<Followed> {
+    const send = async (): Promise<Followed> => await this.#send(request, authorization);
+    if (authorization?.startsWith('Basic ') !== true) return await send();
+    const { signal } = request;
+    return await this.#authenticator.proofs.prove(authorization, send, { signal, judge: judgeCredentials });
   }
 
   async #send(request: RegistryRequest, authorization: string | undefined): Promise<Followed> {
@@ -265,6 +273,23 @@ export class RegistryHost {
 /** By the host itself: what another origin refuses was none of the host's credentials. */
 function isRefused({ response, crossed }: Followed): boolean {
   return response.status === 401 && !crossed;
+}
+
+/** A host that asks for something else than a password says nothing of the one that it was shown. */
+function judgeCredentials(followed: Followed): 'accepted' | 'undecided' | RegistryError {
+  const { status, url } = followed.response;
+  if (isRefused(followed)) {
+    if (!asksForPassword(followed.response.headers('www-authenticate'))) return 'undecided';
+    return responseError({
+      method: 'GET',
+      response: followed.response,
+      body: Buffer.of(),
+      subject: url.host,
+      authenticated: true,
+      secrets: [],
+    });
+  }
+  return followed.crossed || status < 429 ? 'accepted' : 'undecided';
 }
 
 /** What no words of an answer may be passed on with. */
