@@ -191,7 +191,9 @@ describe.skipIf(needsPeer('docker-registry') !== undefined)('copy, push, tag and
     ['an archive that is not there', ['oci-archive:NOWHERE', 'TO'], 3],
     ['a digest at the destination', ['SEED:1', `docker://registry.test/app@sha256:${'0'.repeat(64)}`], 2],
     ['a platform that is not there', ['--platform', 'linux/s390x', 'SEED:1', 'TO'], 3],
-    ['a place that nobody knows', ['dir:/srv', 'TO'], 2],
+    ['a transport that nobody knows', ['ostree:/srv', 'TO'], 2],
+    ['a transport of another program', ['docker-daemon:app:1', 'TO'], 1],
+    ['a directory in which no image lies', ['dir:/srv', 'TO'], 3],
     ['a dry run into an archive', ['--dry-run', 'SEED:1', 'oci-archive:NOWHERE'], 2],
   ])('refuses %s', async (_, args, code) => {
     const words = args.map((word) =>
