@@ -3,15 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { avoidedIn, MOST_WORDS, REFERENCES, wordsIn } from '../../scripts/plain-words.js';
 import { PAGES } from '../support/documentation/pages.js';
 
-/** Pages that still have some of the words. */
-const NOT_YET: readonly string[] = ['docs/installing.md'];
-
 describe('a page', () => {
   it.each(PAGES.filter((page) => !REFERENCES.includes(page)))('is not too long: %s', (page) => {
     expect(wordsIn(readFileSync(page, 'utf8'))).toBeLessThanOrEqual(MOST_WORDS);
   });
 
-  it.each(PAGES.filter((page) => !NOT_YET.includes(page)))('has none of the avoided words: %s', (page) => {
+  it.each(PAGES)('has none of the avoided words: %s', (page) => {
     expect(avoidedIn(readFileSync(page, 'utf8'))).toEqual([]);
   });
 });
