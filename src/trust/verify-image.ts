@@ -257,11 +257,11 @@ function unaskedError({ image }: VerifyImageOptions, { location, error }: FoundP
 
 /** What the first requirement that is not met lacks. */
 class Shortfall {
-  /** Whose signatures would have done. */
+  /** Digests of which a signature would have met the requirement. */
   readonly digests: ReadonlySet<Digest>;
   readonly #options: VerifyImageOptions;
   readonly #requirement: SignatureRequirement | undefined;
-  /** Of the manifests that lack it; none where all do. */
+  /** The manifests that lack it; empty if all do. */
   readonly #only: readonly Digest[];
   readonly #refused: readonly Refused[];
   readonly #unreadable: readonly FoundProblem[];

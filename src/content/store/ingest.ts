@@ -172,7 +172,8 @@ export class LocalIngest implements IngestWriter {
 /**
  * Makes a blob of a file that is whole and verified: the content first, then its name, then the name's
  * durability, then the row. A blob that can be seen is whole, at any moment, and the database never names a
- * file that the disk may still lose, unless it says that too. Where it fails the file is where it was.
+ * file that the disk may still lose, unless its row is marked as not durable. After a failure the file is where
+ * it was.
  *
  * @param seal makes the file read-only, and durable where that is asked for
  * @throws ContentError NO_SPACE, FILESYSTEM

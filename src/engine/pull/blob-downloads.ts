@@ -21,8 +21,8 @@ export interface BlobDownloadsOptions extends Abortable {
 }
 
 /**
- * A blob on its way: `readable` settles when its bytes may be read behind a offset, `done` when it is
- * verified.
+ * A blob that is downloaded: `readable` settles when its bytes can be read up to its offset, which grows; `done`
+ * when it is verified.
  */
 export interface BlobDownload {
   readonly descriptor: Descriptor;

@@ -36,7 +36,7 @@ export interface FetchGraphOptions {
   readonly downloads: BlobDownloads;
   /** Gives what is only looked at, to see for which platform it is, and is not kept. */
   readonly read: ReadManifestBytes;
-  /** Another one is an error then. Default: this machine's, and another one is a remark. */
+  /** An image for another platform is an error. Default: this machine's, and another one is a warning. */
   readonly platform: Platform | undefined;
   readonly onWarning: (message: string) => void;
   /** Called with the manifest that was chosen, while its config is on its way. */

@@ -85,7 +85,8 @@ const STRIKES = 2;
  * when that fails, to the next. A host that failed is left out for the rest of the task and, by all tasks,
  * for a growing while; it is asked again only when nothing else works.
  *
- * Whatever goes to a registry is tried again here and nowhere else: what {@link run} throws is final.
+ * Requests are tried again here and nowhere else: what {@link run} throws is final. A body that breaks off is
+ * resumed by the fetcher.
  */
 export class MirrorList {
   readonly registry: string;

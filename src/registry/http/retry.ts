@@ -25,7 +25,7 @@ export interface RetryOptions {
 
 /** See {@link RetryOptions.maxRetryAfterMs}. */
 export const MAX_RETRY_AFTER_MS = 120_000;
-/** How many times as often as other failures an answer that says when to come back is borne. */
+/** An answer with Retry-After may come so many times as often as other failures before the request fails. */
 const TURNED_AWAY_FACTOR = 4;
 /** A bit that flipped on the way is right the next time; what is wrong twice is wrong at the host. */
 const WRONG_ANSWERS = 2;
