@@ -51,8 +51,11 @@ export interface InspectedImage {
   readonly platform: Platform;
   /** All that can be read where the image lies; empty for one at a registry, which is not asked. */
   readonly platforms: readonly Platform[];
+  /** Of the manifest below, as its index or the name has it. */
   readonly manifestDescriptor: Descriptor;
+  /** OCI image-spec: manifest.md. */
   readonly manifest: ImageManifest;
+  /** OCI image-spec: config.md. */
   readonly config: ImageConfig;
   /** The digest of the config. */
   readonly imageId: Digest;
@@ -64,6 +67,7 @@ export interface InspectedImage {
 
 /** One difference between the files of two images. */
 export interface ImageChange {
+  /** From the first image to the second. */
   readonly kind: 'added' | 'removed' | 'changed';
   /** Inside the image: `/etc/os-release`. What is not UTF-8 in it is U+FFFD. */
   readonly path: string;
@@ -79,10 +83,13 @@ export interface ImageChange {
 
 /** A file of an image. */
 export interface ImageEntry {
+  /** `link`: a hard link to a file of a lower layer. */
   readonly type: 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo' | 'link';
   /** The permission bits, setuid, setgid and sticky among them. */
   readonly mode: number;
+  /** The owner's number in the image. */
   readonly uid: number;
+  /** The group's number in the image. */
   readonly gid: number;
   /** Bytes; of regular files only. */
   readonly size: number | undefined;

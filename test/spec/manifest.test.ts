@@ -315,7 +315,7 @@ describe('a manifest is refused', () => {
       `{"a":"${'x'.repeat(LIMITS.manifestBytes)}"}`,
       undefined,
       'LIMIT_EXCEEDED',
-      /more than 4194304/,
+      /more than 4\.2 MB/,
     ],
     [
       'of another artifact',

@@ -30,7 +30,7 @@ test('documents that together are larger than those of any honest image are not 
   });
   expect(graph.children.filter(({ children }) => children.length > 0)).toHaveLength(8);
   expect(graph.children).toHaveLength(12);
-  expect(warnings).toEqual([expect.stringMatching(/beyond 32 MiB of them is not shown/)]);
+  expect(warnings).toEqual([expect.stringMatching(/beyond 32 MiB of them are not shown/)]);
 });
 
 test('of an index that says no platforms, the images are shown whose configs are for the one that is asked for', async () => {

@@ -11,8 +11,11 @@ export type VerifyFaultKind = 'missing' | 'damaged' | 'malformed' | 'unreadable'
 
 /** Something that is not there, or not what it should be. */
 export interface VerifyFault {
+  /** The sort of fault. */
   readonly kind: VerifyFaultKind;
+  /** Of the error that tells the reason. */
   readonly code: ErrorCode;
+  /** For people. */
   readonly message: string;
   /** What it is about; absent where that has no digest. */
   readonly descriptor: Descriptor | undefined;

@@ -54,9 +54,16 @@ export interface VerifyOptions extends Abortable {
 
 /** What was proven, and what is wrong. */
 export interface VerifyReport {
-  readonly images: readonly { readonly name: string; readonly target: Descriptor }[];
+  /** In the order in which they were given. */
+  readonly images: readonly {
+    /** Canonical in the store, as it was given elsewhere. */
+    readonly name: string;
+    /** A manifest, or an index. */
+    readonly target: Descriptor;
+  }[];
   /** Manifests and indexes that were read, and what they name besides. */
   readonly manifests: number;
+  /** Configs, layers and other blobs that were read. */
   readonly blobs: number;
   /** Of both. */
   readonly bytes: number;

@@ -94,7 +94,9 @@ describe('sync', () => {
         },
       );
       expect(code).toBe(8);
-      expect(err.match(/^landfall: .*/gm)).toEqual([expect.stringMatching(/bytes.*, and only \d+ are free/)]);
+      expect(err.match(/^landfall: .*/gm)).toEqual([
+        expect.stringMatching(/PB.*, and only [\d.]+ [kMGT]B are free/),
+      ]);
     },
   );
 

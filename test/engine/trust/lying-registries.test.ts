@@ -190,7 +190,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'serves other bytes as the manifest of the signatures',
     code: 'SIGNATURE_INVALID',
-    says: /what was sent for sha256:/,
+    says: /the content of sha256:[0-9a-f]+ has the digest/,
     by: lying(() =>
       at(
         manifests(signature.manifest.digest),
@@ -201,7 +201,7 @@ const ATTACKS: readonly Attack[] = [
   {
     name: 'serves other bytes as the payload',
     code: 'SIGNATURE_INVALID',
-    says: /what was sent for sha256:/,
+    says: /the content of sha256:[0-9a-f]+ has the digest/,
     by: lying(() => at(blob(payloadOf(signature).digest), { body: flipped(payloadBytes(signature)) })),
   },
   {

@@ -15,7 +15,7 @@ const bytes = patterned(3_000_000);
 const blob = blobOf(bytes);
 const BLOB = `/v2/team/app/blobs/${blob.digest}`;
 const others = (name: string): (() => Promise<{ username: string; password: string }>) => {
-  const credentials = { username: name, password: secret(`of-${name}`) };
+  const credentials = { username: name, password: secret(`shared-password-of-${name}`) };
   return () => Promise.resolve(credentials);
 };
 
