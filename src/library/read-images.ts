@@ -45,7 +45,7 @@ export interface ReadImageOptions extends Abortable {
 export interface InspectedImage {
   /** Canonical in the store, as it was given elsewhere. */
   readonly name: string;
-  /** What the name stands for: a manifest, or an index of several. */
+  /** The target of the name: a manifest, or an index of several. */
   readonly target: Descriptor;
   /** Of the manifest below. */
   readonly platform: Platform;

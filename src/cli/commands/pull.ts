@@ -240,7 +240,7 @@ function distinct(references: readonly string[]): readonly string[] {
   return [...known.values()];
 }
 
-/** What is pulled is at a registry, with skopeo's transport before it or without. */
+/** A pull is from a registry: `docker://` before the name changes nothing. */
 function withoutTransport(typed: string): string {
   return typed.startsWith('docker://') ? typed.slice('docker://'.length) : typed;
 }

@@ -52,7 +52,7 @@ export async function referrersCommand(
   return 0;
 }
 
-/** What cosign has put beside an image under tags that name its digest. */
+/** An artifact beside an image under one of cosign's tags, which name its digest. */
 interface TaggedReferrer extends Referrer {
   /** `sha256-….sig` */
   readonly tag: string;
@@ -79,7 +79,7 @@ function referrerJson({ descriptor, referrers }: Referrer): object {
   return { digest, mediaType, artifactType, size, annotations, referrers: referrers.map(referrerJson) };
 }
 
-/** What each of cosign's tags is for, by its end. */
+/** The content under each of cosign's tags, by its end. */
 const BY_COSIGN: Readonly<Record<string, string>> = {
   sig: "signatures (cosign's tag)",
   att: "attestations (cosign's tag)",

@@ -242,7 +242,7 @@ function completed(result: SyncResult, earlier: readonly (EarlierReport | undefi
   return { ...result, images };
 }
 
-/** What all images of an archive failed by is told once. */
+/** A fault of all images of an archive is reported once. */
 function outcomesOf({ images, failures, pruned }: SyncResult): Outcome<null>[] {
   const told = new Set(failures.map(({ error }) => error));
   return [

@@ -17,7 +17,7 @@ export interface SideFlags {
   readonly destCa?: string;
 }
 
-/** What of a side is not as for all. */
+/** Settings of one side that differ from those for all. */
 export interface SideConnection {
   readonly plainHttp?: boolean | undefined;
   readonly insecure?: boolean | undefined;

@@ -100,7 +100,7 @@ interface OpenedSource {
   /** Absent for a layout. */
   readonly store?: Store;
   readonly pool: WorkerPool;
-  /** What a signature policy is to know of it. */
+  /** Its names for a signature policy. */
   readonly governed: () => Promise<Pick<GovernedImage, 'image' | 'signatures'>>;
 }
 

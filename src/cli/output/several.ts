@@ -33,7 +33,7 @@ export function reportFailures(outcomes: readonly Outcome<unknown>[], context: C
   return first === undefined ? 0 : exitCodeOf(first.error);
 }
 
-/** What another try may mend comes last. */
+/** Failures that another try may mend come last. */
 const WORST_FIRST: readonly ExitCode[] = [143, 130, 6, 7, 8, 4, 3, 2, 1, 5];
 
 /** The exit code of the worst failure. @param first that of the first one */

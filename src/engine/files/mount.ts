@@ -14,7 +14,7 @@ import type { Store } from '../store.js';
 export interface ImageMountsOptions extends Abortable {
   /** Default: this machine's, else the only one that is here. */
   readonly platform?: Platform | undefined;
-  /** What says which signatures the image needs. Default: none. */
+  /** The policy: which signatures the image needs. Default: none. */
   readonly policy?: PolicyFile | undefined;
 }
 

@@ -8,7 +8,7 @@ export interface RequireSpaceOptions extends Abortable {
   /** The store's directory. */
   readonly root: string;
   readonly content: Pick<BlobProvider, 'info'>;
-  /** What is to be brought in; one digest may stand there several times. */
+  /** The content to fetch; one digest may be in it several times. */
   readonly descriptors: readonly Descriptor[];
   /** Layers among them that are unpacked too, in the store of that database. Default: none. */
   readonly unpacked?:
@@ -110,7 +110,7 @@ async function unpackedRatio(database: Store['database']): Promise<number> {
   return whole === 0 || unpacked === 0 ? 1 : unpacked / whole;
 }
 
-/** What this user may still write; undefined where the file system does not say. */
+/** Bytes that this user may still write; undefined where the file system does not say. */
 async function availableBytes(directory: string): Promise<number | undefined> {
   // A file system that does not answer must not keep anybody from trying.
   const stats = await statfs(directory).catch(() => undefined);
