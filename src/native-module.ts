@@ -67,7 +67,7 @@ export function nativeModuleError(
 }
 
 const NOT_BUILT = 'was not built here';
-/** What landfall loads beside itself is not there where it became a part of a bundle. */
+/** A file that landfall loads from beside itself is missing if landfall was bundled into a program. */
 export const BUNDLE_HINT =
   'Leave landfall out of the bundle, as with `--external:landfall`, and install it beside the bundle.';
 const BUNDLED = 'is not found from inside a bundle';

@@ -71,7 +71,7 @@ export interface ImageChange {
   readonly kind: 'added' | 'removed' | 'changed';
   /** Inside the image: `/etc/os-release`. What is not UTF-8 in it is U+FFFD. */
   readonly path: string;
-  /** What differs of a file that both have; empty otherwise. */
+  /** The differences of a file that both have; empty otherwise. */
   readonly aspects: readonly (
     'type' | 'content' | 'target' | 'device' | 'mode' | 'owner' | 'xattrs' | 'time'
   )[];
@@ -101,7 +101,7 @@ export interface DiffImagesOptions extends ReadImageOptions {
   readonly times?: boolean;
 }
 
-/** What of an image is verified. */
+/** The parts of an image to verify. */
 export interface VerifyImageOptions extends Omit<ReadImageOptions, 'platform' | 'onWarning'> {
   /**
    * Also holds the layers against the configs, for which they are decompressed. Default false.
@@ -114,7 +114,7 @@ export interface VerifyImageOptions extends Omit<ReadImageOptions, 'platform' | 
 }
 
 /**
- * What an image is made of, wherever it lies. Only its manifest and config are read.
+ * Describes an image, wherever it is. Only its manifest and config are read.
  *
  * @param store for names without a transport; undefined where there is none
  * @param source `docker://REF`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:REF]`, or

@@ -4,6 +4,7 @@ import { parseLoginTarget } from '../../registry/index.js';
 import {
   formatPlatform,
   formatReference,
+  matchesGlob,
   parsePlatform,
   parseReference,
   quoted,
@@ -61,11 +62,10 @@ export async function catalogCommand(
 ): CommandResult {
   const { signal, settings, stdout } = context;
   const { registry: name } = parseLoginTarget(host.replace(/^docker:\/\//, '').replace(/\/$/, ''));
-  const pattern = filter === undefined ? undefined : globOf(filter);
   await using registry = await openRegistry(context, []);
   const repositories: string[] = [];
   for await (const repository of registry.catalog(name, { signal })) {
-    if (pattern?.test(repository) === false) continue;
+    if (filter !== undefined && !matchesGlob(filter, repository)) continue;
     repositories.push(repository);
     if (settings.output === 'text') stdout.write(`${printable(repository)}\n`);
     if (repositories.length === limit) break;
@@ -92,10 +92,9 @@ async function choiceOf({ sort, filter, semver }: TagsFlags): Promise<TagChoice>
       hint: 'Write for example ">=1.2 <3", "^1.4 || ~2.0" or "1.x".',
     });
   }
-  const pattern = filter === undefined ? undefined : globOf(filter);
   return {
     isWanted: (tag) =>
-      (pattern === undefined || pattern.test(tag)) &&
+      (filter === undefined || matchesGlob(filter, tag)) &&
       (range === undefined || versions?.isVersionWithin(tag, range) === true),
     order: sort === 'name' ? byName : sort === 'version' ? versions?.byVersion : undefined,
   };
@@ -103,11 +102,6 @@ async function choiceOf({ sort, filter, semver }: TagsFlags): Promise<TagChoice>
 
 function byName(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function globOf(glob: string): RegExp {
-  const literal = glob.replace(/[.+^${}()|[\]\\]/g, '\\$&');
-  return new RegExp(`^${literal.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
 }
 
 /**

@@ -119,7 +119,7 @@ function causeThatAdds(error: unknown, reported: string): string | undefined {
   return undefined;
 }
 
-/** What a cause adds: without the subject that the message begins with, too; nothing where both tell of a host. */
+/** The news of a cause: without the subject that the message begins with; empty if both name a host. */
 function withoutRepetition(cause: string, reported: string): string {
   const [, subject = ''] = /^(\S+): /.exec(cause) ?? [];
   const [, address = ''] = /^connect E[A-Z]+ (\S+)$/.exec(cause) ?? [];

@@ -18,7 +18,7 @@ export interface ProofOptions<T> extends Abortable {
   readonly purpose?: string | undefined;
   /** Uses the credentials without a purpose: this tells whether the refusal of another one was theirs. */
   readonly settle?: ((options: Abortable) => Promise<unknown>) | undefined;
-  /** What a result says of the credentials. Default: that they are accepted. */
+  /** Reads from a result whether the credentials are accepted. Default: they are. */
   readonly judge?: ((result: T) => 'accepted' | 'undecided' | RegistryError) | undefined;
 }
 

@@ -23,9 +23,9 @@ export interface RegistryHostOptions {
   /** As references name it: `docker.io`, `127.0.0.1:5000`. */
   readonly registry: string;
   readonly config: HostConfig;
-  /** What bounds the requests of all clients to this host together. Default: one of its own. */
+  /** Bounds the requests of all clients to this host together. Default: one of its own. */
   readonly limiter?: HostLimiter | undefined;
-  /** By which it is told from others where its health is kept. Default: itself. */
+  /** The key under which its health is kept. Default: itself. */
   readonly identity?: object | undefined;
   readonly transport: HttpSender;
   readonly credentials: CredentialsProvider | undefined;

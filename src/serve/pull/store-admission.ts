@@ -21,9 +21,9 @@ import { type PolicyFile, type PolicyImage, registryImage, type SignatureRuling 
 export interface StoreAdmissionOptions extends Abortable {
   readonly store: Store;
   readonly policy: PolicyFile;
-  /** What the policy calls images; default: as the store does. */
+  /** The names of images for the policy; default: those of the store. */
   readonly nameFor?: ((reference: Reference) => Reference) | undefined;
-  /** What is known of manifests that have no name yet. */
+  /** Knows manifests that have no name yet. */
   readonly pending?:
     | {
         /** Of the images that are to have it. */
