@@ -52,7 +52,10 @@ export class PowerCutDisk implements Place, AsyncDisposable {
       await mkdir(namespace.reach(disk.path));
       await mkdir(namespace.reach(disk.scratch));
       await outputAt(namespace, 'truncate', '-s', `${size}`, disk.#file);
-      await outputAt(namespace, 'mkfs.ext4', '-q', '-F', '-J', 'size=4', '-E', 'nodiscard', disk.#file);
+      // With blocks of 4096 bytes, as on a disk of usual size: with smaller ones, SQLite's shared memory may
+      // find no block for a page that it has (SIGBUS).
+      const made = ['-q', '-F', '-b', '4096', '-J', 'size=4', '-E', 'nodiscard', disk.#file];
+      await outputAt(namespace, 'mkfs.ext4', ...made);
       const options = commitSeconds === undefined ? 'loop' : `loop,commit=${commitSeconds}`;
       await outputAt(namespace, 'mount', '-o', options, disk.#file, disk.path);
       return disk;

@@ -315,19 +315,27 @@ const NAME = 'snapshot.json';
 /**
  * Writes `snapshot.json` into a snapshot's directory. It is not synced here: the content beside it is not
  * either.
+ *
+ * @throws UnpackError NO_SPACE, FILESYSTEM
  */
 export async function writeSnapshotFile(directory: string, file: SnapshotFile): Promise<void> {
-  await writeFile(join(directory, NAME), textOf(file));
+  const path = join(directory, NAME);
+  try {
+    await writeFile(path, textOf(file));
+  } catch (error) {
+    throw filesystemError(error, `writing ${path}`, { path });
+  }
 }
 
 /** The same, for a directory whose content is on the disk already. */
 export async function rewriteSnapshotFile(directory: string, file: SnapshotFile): Promise<void> {
-  const handle = await open(join(directory, NAME), 'w');
+  const path = join(directory, NAME);
   try {
+    await using handle = await open(path, 'w');
     await handle.writeFile(textOf(file));
     await handle.sync();
-  } finally {
-    await handle.close();
+  } catch (error) {
+    throw filesystemError(error, `writing ${path}`, { path });
   }
 }
 
