@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MEDIA_TYPES } from '../../src/spec/index.js';
+import { digestOf, MEDIA_TYPES } from '../../src/spec/index.js';
 import { DirectoryDestination, openDirectory } from '../../src/transfer/transports/directory-transport.js';
 import { layoutRoots } from '../../src/transfer/verify/layout-roots.js';
 import { verify } from '../../src/transfer/verify/verify.js';
@@ -120,6 +120,38 @@ describe('dir:', () => {
     await expect(
       repository.put(referrer, () => Promise.resolve(Readable.from([])), { root: true }),
     ).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  });
+
+  test('leaves the referrers of an image behind, and says so', async () => {
+    const signed = await makeTinyLayout(join(work, 'signed'), {
+      layers: [[{ path: 'a', content: 'signed' }]],
+    });
+    const { digest, size, mediaType } = signed.target;
+    const empty = Buffer.from('{}');
+    const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(empty), size: 2 };
+    const referrer = Buffer.from(
+      JSON.stringify({
+        ...{ schemaVersion: 2, mediaType: MEDIA_TYPES.ociManifest, artifactType: 'text/x-note', config },
+        ...{ layers: [config], subject: { digest, size, mediaType } },
+      }),
+    );
+    for (const blob of [empty, referrer])
+      await writeFile(join(signed.dir, 'blobs/sha256', hexOf(digestOf(blob))), blob);
+    const index = JSON.parse(await readFile(join(signed.dir, 'index.json'), 'utf8')) as {
+      manifests: unknown[];
+    };
+    const entry = { mediaType: MEDIA_TYPES.ociManifest, digest: digestOf(referrer), size: referrer.length };
+    const named = { mediaType, digest, size, annotations: { 'org.opencontainers.image.ref.name': 'app' } };
+    await writeFile(
+      join(signed.dir, 'index.json'),
+      JSON.stringify({ ...index, manifests: [named, { ...entry, artifactType: 'text/x-note' }] }),
+    );
+    const [directory, layout] = [await fresh(), await fresh()];
+    await copied(`oci:${signed.dir}:app`, `oci:${layout}:app`);
+    await expect(readFile(join(layout, 'blobs/sha256', hexOf(entry.digest)))).resolves.toEqual(referrer);
+    const { code, out } = await run('copy', `oci:${signed.dir}:app`, `dir:${directory}`);
+    expect([code, out]).toEqual([0, expect.stringMatching(/referrers +left out/)]);
+    expect(await readdir(directory)).not.toContain(hexOf(entry.digest));
   });
 
   test.each([

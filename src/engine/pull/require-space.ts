@@ -65,12 +65,29 @@ export async function requireSpace({
 }
 
 /**
- * Refuses a file or a directory that would have no room where it is to lie.
+ * Refuses files that would have no room in a directory, or of which one is larger than its file system takes.
  *
  * @param place for messages
- * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`
+ * @param needed bytes of all of them
+ * @param largest bytes of the largest
+ * @throws ContentError NO_SPACE, with the bytes that are `needed` and `available`; FILESYSTEM for a file of
+ *   4 GiB on FAT
  */
-export async function requireRoom(place: string, directory: string, needed: number): Promise<void> {
+export async function requireRoom(
+  place: string,
+  directory: string,
+  { needed, largest }: { readonly needed: number; readonly largest: number },
+): Promise<void> {
+  if (largest > FAT_FILE_BYTES && (await isFat(directory))) {
+    throw new ContentError(
+      'FILESYSTEM',
+      `${place} needs a file of ${formatSize(largest)}, and FAT takes files of less than 4 GiB`,
+      {
+        details: { path: directory, needed: largest, available: FAT_FILE_BYTES },
+        hint: 'Write an archive in parts with landfall save --split 2G, or use exFAT or another file system.',
+      },
+    );
+  }
   const available = await availableBytes(directory);
   if (available === undefined || needed <= available) return;
   throw new ContentError(
@@ -108,6 +125,14 @@ async function unpackedRatio(database: Store['database']): Promise<number> {
   const { compressed, bytes } = (await database.get(UNPACKED)) ?? {};
   const [whole, unpacked] = [Number(compressed ?? 0), Number(bytes ?? 0)];
   return whole === 0 || unpacked === 0 ? 1 : unpacked / whole;
+}
+
+/** What statfs(2) calls FAT in all its sizes, MSDOS_SUPER_MAGIC. exFAT has another number, and no such limit. */
+const FAT_MAGIC = 0x4d44;
+const FAT_FILE_BYTES = 2 ** 32 - 1;
+
+async function isFat(directory: string): Promise<boolean> {
+  return (await statfs(directory).catch(() => undefined))?.type === FAT_MAGIC;
 }
 
 /** Bytes that this user may still write; undefined where the file system does not say. */

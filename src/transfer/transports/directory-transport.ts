@@ -135,6 +135,7 @@ function transportOf(content: DirectoryContent): LayoutTransport {
  */
 export class DirectoryDestination implements DestinationTransport {
   readonly kind = 'directory';
+  readonly holdsArtifacts = false;
   readonly name: string;
   readonly content: DirectoryContent;
   /** What was put as the image itself. */

@@ -100,7 +100,8 @@ export class LayoutDestination implements DestinationTransport {
 
   async requireRoom(blobs: readonly Descriptor[]): Promise<void> {
     const needed = blobs.reduce((sum, { size }) => sum + size, 0);
-    await requireRoom(this.name, this.directory, needed);
+    const largest = blobs.reduce((most, { size }) => Math.max(most, size), 0);
+    await requireRoom(this.name, this.directory, { needed, largest });
   }
 
   async declare(set: DeclaredSet): Promise<void> {

@@ -154,7 +154,8 @@ export class ResumedOutput {
         kept.push(begun);
       } else if ((await this.#sizes()).some((one) => one > 0)) await this.#setAside();
       this.#old ??= await this.#left();
-      await requireRoom(this.location, dirname(this.#to), size - this.#kept);
+      const largest = Math.min(size, this.#partBytes ?? size);
+      await requireRoom(this.location, dirname(this.#to), { needed: size - this.#kept, largest });
       if (this.#old !== undefined) kept.push(await KeptArchive.open(this.#old, o));
       return kept;
     } catch (error) {
