@@ -37,7 +37,8 @@ const MOST_PROOFS = 100;
  *
  * Until a server has accepted credentials, one use of them goes at a time and proves them, while the others
  * wait. An aborted use proves nothing, and the next one takes its place. Accepted credentials are held back no
- * more: a later refusal is about the purpose.
+ * more: a later refusal is about the purpose. Where a use without a purpose can settle that, they have to be
+ * proven anew after it, since a password may have been changed meanwhile.
  */
 export class CredentialProofs {
   readonly #proofs = new RecentMap<string, Proof>(MOST_PROOFS);
@@ -60,8 +61,8 @@ export class CredentialProofs {
    */
   async prove<T>(key: string, use: () => Promise<T>, options: ProofOptions<T> = {}): Promise<T> {
     const proof = this.#proofOf(key);
-    if (proof.accepted) return await use();
     const { purpose = EVERY, settle, signal } = options;
+    if (proof.accepted) return await judged(proof, purpose, use, options);
     const before = proof.undecided;
     const proven = await proof.turn.run(
       async () => {
@@ -94,25 +95,39 @@ async function judged<T>(
   proof: Proof,
   purpose: string,
   use: () => Promise<T>,
-  { judge }: ProofOptions<T> = {},
+  { judge, settle }: ProofOptions<T> = {},
 ): Promise<T> {
+  const note = (outcome: unknown): void =>
+    noteOutcome(proof, { purpose, outcome, settles: settle !== undefined });
   try {
     const result = await use();
-    note(proof, purpose, judge?.(result) ?? 'accepted');
+    note(judge?.(result) ?? 'accepted');
     return result;
   } catch (error) {
-    note(proof, purpose, error);
+    note(error);
     throw error;
   }
 }
 
-function note(proof: Proof, purpose: string, outcome: unknown): void {
+function noteOutcome(
+  proof: Proof,
+  {
+    purpose,
+    outcome,
+    settles,
+  }: { readonly purpose: string; readonly outcome: unknown; readonly settles: boolean },
+): void {
   if (outcome === 'accepted') {
     proof.accepted = true;
     proof.refusals.clear();
   } else if (!isRefusedOrAborted(outcome)) {
     proof.undecided += 1;
-  } else if (outcome instanceof RegistryError && outcome.code === 'UNAUTHORIZED' && !proof.accepted) {
+  } else if (
+    outcome instanceof RegistryError &&
+    outcome.code === 'UNAUTHORIZED' &&
+    (!proof.accepted || settles)
+  ) {
+    proof.accepted = false;
     proof.refusals.set(purpose, { error: outcome, until: performance.now() + REMEMBERED_MS });
   }
 }

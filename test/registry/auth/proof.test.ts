@@ -115,6 +115,31 @@ it.each(servers)('%s is shown a wrong password again after a long time', async (
   expect(shown(registry)).toBe(2 * most);
 });
 
+it('a token server is not shown a password for each image that it took before and takes no more', async () => {
+  let isChanged = false;
+  await using registry = await withTokens(() => (isChanged ? { status: 401 } : granted()));
+  await using client = clientOf(() => pilot);
+  await resolve(client, registry, 'first');
+  const before = shown(registry, pilot);
+  isChanged = true;
+  expect(await refusals(client, registry)).toEqual(UNAUTHORIZED);
+  const atOnce = shown(registry, pilot) - before;
+  expect(await refusals(client, registry)).toEqual(UNAUTHORIZED);
+  // Those that were under way together, and the one that settled it.
+  expect(atOnce).toBeLessThanOrEqual(NAMES.length + 1);
+  expect(shown(registry, pilot) - before).toBe(atOnce);
+});
+
+it('a token server that refuses one image of a password that it takes is asked for the others', async () => {
+  await using registry = await withTokens((name) => (name === 'b' ? { status: 401 } : granted()));
+  await using client = clientOf(() => pilot);
+  await resolve(client, registry, 'a');
+  for (let round = 0; round < 3; round += 1) {
+    expect(await failure(resolve(client, registry, 'b'))).toMatchObject({ code: 'UNAUTHORIZED' });
+    await resolve(client, registry, `other${round}`);
+  }
+});
+
 it('a password that one host refuses is shown to another one', async () => {
   await using refusing = await withTokens(() => ({ status: 401 }));
   await using registry = await withTokens();
