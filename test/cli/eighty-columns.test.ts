@@ -30,6 +30,7 @@ describe('in a terminal of 80 columns no line is wider', () => {
 
   test.each([
     ['images'],
+    ['inspect', LONG],
     ['tree', SHORT],
     ['tree', LONG],
     ['ls', '-l', SHORT, '/'],

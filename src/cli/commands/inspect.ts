@@ -92,18 +92,26 @@ async function describe(
   answer(context, info, () => renderImageInfo(info));
 }
 
+type Field = readonly [title: string, value: string | undefined];
+
+/** A digest fits into 80 columns behind it. */
+const DIGEST_COLUMN = 9;
+const COLUMN = 13;
+
 /**
- * The facts of an image for people: a block of names and values, then the steps with their layers, bottom
- * first.
+ * The facts of an image for people: its names and digests, its properties, and then the steps with their
+ * layers, bottom first.
  */
 export function renderImageInfo(info: ImageInfo): string {
   const { config } = info;
-  const fields: readonly (readonly [string, string | undefined])[] = [
+  const names: readonly Field[] = [
     ['Name', info.name],
     ['Digest', info.digest],
-    ['Media type', info.mediaType],
     ['Image ID', info.imageId],
     ['Chain ID', info.chainId],
+  ];
+  const properties: readonly Field[] = [
+    ['Media type', info.mediaType],
     ['Platform', info.platform],
     ['Here', info.platforms.join(', ')],
     [info.platforms.length === 0 ? 'Platforms' : 'Not here', elsewhere(info)],
@@ -117,17 +125,26 @@ export function renderImageInfo(info: ImageInfo): string {
     ['Ports', config.exposedPorts.join(', ')],
     ['Volumes', config.volumes.join(', ')],
     ['Stop signal', config.stopSignal],
-    ...config.env.map((entry, at) => [at === 0 ? 'Environment' : '', entry] as const),
+    ...titled('Environment', config.env),
     ...pairs('Labels', config.labels),
     ...pairs('Annotations', info.annotations),
-    ...info.referrers.map((one, at) => [at === 0 ? 'Referrers' : '', referrerLine(one)] as const),
-    ...info.signatures.map((one, at) => [at === 0 ? 'Signatures' : '', signatureLine(one)] as const),
+    ...titled('Signatures', info.signatures.flatMap(signatureLines)),
   ];
-  const block = fields
+  const blocks = [
+    renderFields(names, DIGEST_COLUMN),
+    renderFields(properties, COLUMN),
+    ...(info.referrers.length === 0 ? [] : [`Referrers\n${info.referrers.map(referrerLines).join('')}`]),
+    ...(info.layers.length === 0 ? [] : [renderLayers(info)]),
+  ];
+  return blocks.join('\n');
+}
+
+/** Those that have a value. */
+function renderFields(fields: readonly Field[], column: number): string {
+  return fields
     .filter(([, value]) => value !== undefined && value !== '')
-    .map(([title, value = '']) => `${title.padEnd(13)}${printable(value)}\n`)
+    .map(([title, value = '']) => `${title.padEnd(column)}${printable(value)}\n`)
     .join('');
-  return info.layers.length === 0 ? block : `${block}\n${renderLayers(info)}`;
 }
 
 /** The platforms that are not here; at a registry, all. */
@@ -144,13 +161,13 @@ function sizeLine(layers: readonly LayerInfo[]): string {
   return `${size} in ${countOf(layers.length, 'layer')}${whole ? `, ${sum(unpacked)} unpacked` : ''}`;
 }
 
-function referrerLine({ digest, mediaType, artifactType, size, tag }: ReferrerInfo): string {
+function referrerLines({ digest, mediaType, artifactType, size, tag }: ReferrerInfo): string {
   const by = tag === undefined ? '' : ', by its tag';
-  return `${artifactType ?? mediaType} ${digest} (${formatSize(size)}${by})`;
+  return `  ${digest}\n  ${printable(artifactType ?? mediaType)} (${formatSize(size)}${by})\n`;
 }
 
-function signatureLine({ signedBy, policy, scope, verifiedAt }: SignatureInfo): string {
-  return `${signedBy}, as ${scope} in ${policy} asks (${verifiedAt.slice(0, 10)})`;
+function signatureLines({ signedBy, policy, scope, verifiedAt }: SignatureInfo): string[] {
+  return [signedBy, `${scope} in ${policy}`, `verified on ${verifiedAt.slice(0, 10)}`];
 }
 
 /** Each layer by its number, with the step that made it; steps that made none stand between. */
@@ -196,7 +213,8 @@ function emptyStep({ createdBy, comment }: StepInfo): string {
   return step === '' ? '(a step that made no layer)' : step;
 }
 
-const LONGEST_STEP = 100;
+/** Behind the number of a layer, in 80 columns. */
+const LONGEST_STEP = 75;
 
 function shortened(step: string): string {
   return printable(fitEnd(step.replace(/\s+/g, ' ').trim(), LONGEST_STEP));
@@ -206,9 +224,14 @@ function commandLine(words: readonly string[]): string {
   return words.length === 0 ? '' : JSON.stringify(words);
 }
 
-function pairs(title: string, record: Readonly<Record<string, string>>): (readonly [string, string])[] {
-  return Object.entries(record).map(
-    ([key, value], at) => [at === 0 ? title : '', `${key}=${value}`] as const,
+function titled(title: string, values: readonly string[]): Field[] {
+  return values.map((value, at) => [at === 0 ? title : '', value]);
+}
+
+function pairs(title: string, record: Readonly<Record<string, string>>): Field[] {
+  return titled(
+    title,
+    Object.entries(record).map(([key, value]) => `${key}=${value}`),
   );
 }
 
