@@ -4,6 +4,7 @@ import { openRegistry, type RegistryClient } from '../registry/index.js';
 import {
   type Access,
   createRegistryServer,
+  PushAdmission,
   type ListenAddress,
   type ServedRequest,
   type ServeLimits,
@@ -11,6 +12,7 @@ import {
   StoreTarget,
   type TlsIdentity,
 } from '../serve/index.js';
+import type { PolicyFile } from '../trust/index.js';
 
 /** The store to serve, where, and to which users. */
 export interface ServeOptions extends Abortable {
@@ -22,6 +24,15 @@ export interface ServeOptions extends Abortable {
   readonly port?: number;
   /** Whether it takes pushes and deletions. Default false. */
   readonly writable?: boolean;
+  /** Which pushed images need signatures. Default: none does. */
+  readonly policy?: PolicyFile;
+  /** How long a pushed tag may wait for its signatures, in milliseconds. Default: they come before the tag. */
+  readonly signWithinMs?: number;
+  /**
+   * `HOST:PORT` by which clients call the server, and so the policy what is pushed. Default: images without a
+   * registry in their name have `docker.io`.
+   */
+  readonly advertise?: string;
   /** Which user may do what. Default: every client that reaches the address may do everything. */
   readonly access?: Access;
   /** Speaks TLS with this certificate and key, in PEM. Default: plain HTTP. */
@@ -62,10 +73,11 @@ export async function serveStore(options: ServeOptions): Promise<ServedStore> {
   throwIfAborted(signal);
   const registry = options.registry ?? openRegistry();
   const ended = new AbortController();
-  const target = writable ? new StoreTarget(store) : undefined;
   const { access, tls, limits = {} } = options;
+  const admission = writable ? admissionOf(options) : undefined;
+  const target = writable ? new StoreTarget(store, admission) : undefined;
   const onRequest = outOfTheWay(options.onRequest ?? ignore, onError);
-  const source = sourceOfStore(store, registry, { writable, signal: ended.signal });
+  const source = sourceOfStore(store, registry, { writable, admission, signal: ended.signal });
   const server = createRegistryServer({ source, target, access, tls, limits, onRequest });
   const stopExpiring = target?.expireUploads(onError);
   const end = async (): Promise<void> => {
@@ -105,4 +117,16 @@ function outOfTheWay<T>(
 
 function ignore(): void {
   // No callback was given.
+}
+
+function admissionOf({ store, policy, signWithinMs, advertise }: ServeOptions): PushAdmission | undefined {
+  if (policy === undefined) return undefined;
+  return new PushAdmission({
+    store,
+    policy,
+    graceMs: signWithinMs,
+    host: advertise,
+    // The client learns it from its answer, and `onRequest` is told of that.
+    onWarning: ignore,
+  });
 }
