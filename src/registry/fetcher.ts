@@ -89,7 +89,7 @@ export interface Fetcher {
 }
 
 export interface RemoteFetcherOptions {
-  readonly chain: MirrorList;
+  readonly mirrors: MirrorList;
   readonly repository: string;
   readonly seen: SeenManifests;
   /** For places that are no registry. */
@@ -132,7 +132,7 @@ export class RemoteFetcher implements Fetcher {
   }
 
   async distrust({ digest, urls = [] }: Descriptor): Promise<boolean> {
-    const { chain } = this.#options;
+    const { mirrors } = this.#options;
     const senders = this.#sentBy.get(digest);
     if (senders === undefined) return false;
     this.#sentBy.delete(digest);
@@ -140,12 +140,12 @@ export class RemoteFetcher implements Fetcher {
     this.#wrong.set(digest, wrong);
     for (const sender of senders) {
       wrong.set(sender, (wrong.get(sender) ?? 0) + 1);
-      if (typeof sender !== 'string') chain.leave(sender);
+      if (typeof sender !== 'string') mirrors.leave(sender);
     }
     const liars = this.#liars(digest);
     // Other addresses are asked only where no host has the content.
     const elsewhere = urls.some((url) => senders.has(url)) && urls.some((url) => !liars.has(url));
-    return elsewhere || (await chain.hasOther('pull', liars));
+    return elsewhere || (await mirrors.hasOther('pull', liars));
   }
 
   /** Those that are not asked for content any more. */
@@ -171,7 +171,7 @@ export class RemoteFetcher implements Fetcher {
   async #fromHosts(part: Part, { signal, onRetry }: FetchOptions): Promise<BlobBody> {
     const without = this.#liars(part.descriptor.digest);
     const run: HostRun = { capability: 'pull', blob: true, without, signal, onRetry };
-    return await this.#options.chain.run(run, async (attempt) => {
+    return await this.#options.mirrors.run(run, async (attempt) => {
       const body = await bodyOfPart(part, {
         request: (range) => this.#request(part, attempt, range),
         attempt: attempt.attempt,
@@ -210,8 +210,8 @@ export class RemoteFetcher implements Fetcher {
 
   /** A manifest that came when its tag was resolved. */
   #seen(descriptor: Descriptor): Buffer | undefined {
-    const { chain, repository, seen } = this.#options;
-    return seen.get({ registry: chain.registry, repository }, descriptor);
+    const { mirrors, repository, seen } = this.#options;
+    return seen.get({ registry: mirrors.registry, repository }, descriptor);
   }
 
   #pace(host: RegistryHost): BlobPace {

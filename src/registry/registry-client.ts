@@ -94,7 +94,7 @@ export class RegistryClient implements AsyncDisposable {
 
   /** What makes descriptors of references, at all registries. */
   resolver(): Resolver {
-    return new RemoteResolver({ chainOf: (registry) => this.#chain(registry), seen: this.#seen });
+    return new RemoteResolver({ mirrorsOf: (registry) => this.#mirrors(registry), seen: this.#seen });
   }
 
   /**
@@ -104,7 +104,7 @@ export class RegistryClient implements AsyncDisposable {
   repository(reference: Pick<Reference, 'registry' | 'repository'>): RemoteRepository {
     return new RemoteRepository({
       ...this.#options,
-      chain: this.#chain(reference.registry),
+      mirrors: this.#mirrors(reference.registry),
       repository: reference.repository,
       seen: this.#seen,
       transport: this.#transport,
@@ -120,7 +120,7 @@ export class RegistryClient implements AsyncDisposable {
    *   others
    */
   catalog(registry: string, options: ListOptions = {}): AsyncIterable<string> {
-    return listCatalog(this.#chain(registry), options);
+    return listCatalog(this.#mirrors(registry), options);
   }
 
   /**
@@ -136,7 +136,7 @@ export class RegistryClient implements AsyncDisposable {
     return await checkCredentials(credentials, {
       ...options,
       registry,
-      chainWith: (provider) => this.#chain(registry, this.#hostsWith(provider)),
+      mirrorsWith: (provider) => this.#mirrors(registry, this.#hostsWith(provider)),
     });
   }
 
@@ -159,7 +159,7 @@ export class RegistryClient implements AsyncDisposable {
     await this.close();
   }
 
-  #chain(registry: string, hosts = this.#hosts): MirrorList {
+  #mirrors(registry: string, hosts = this.#hosts): MirrorList {
     const healths = this.#healths;
     return new MirrorList({ ...this.#options, registry, hosts: () => hosts.of(registry), healths });
   }
@@ -277,7 +277,7 @@ export interface CheckCredentialsOptions extends Abortable {
   /** As references name it. */
   readonly registry: string;
   /** The hosts of that registry, shown what this provider finds. They are used for this alone. */
-  readonly chainWith: (credentials: CredentialsProvider) => MirrorList | Promise<MirrorList>;
+  readonly mirrorsWith: (credentials: CredentialsProvider) => MirrorList | Promise<MirrorList>;
 }
 
 /** The answer to whether this is a registry has no body worth reading. */
@@ -292,15 +292,15 @@ const ANSWER_BYTES = 64 * 1024;
  */
 export async function checkCredentials(
   credentials: Credentials,
-  { registry, chainWith, signal }: CheckCredentialsOptions,
+  { registry, mirrorsWith, signal }: CheckCredentialsOptions,
 ): Promise<CheckedCredentials> {
   let asked = false;
-  const chain = await chainWith((name) => {
+  const mirrors = await mirrorsWith((name) => {
     if (name !== registry) return Promise.resolve(undefined);
     asked = true;
     return Promise.resolve(credentials);
   });
-  await chain.run({ capability: 'push', signal }, async ({ host, attempt, signal: hostAttempt }) => {
+  await mirrors.run({ capability: 'push', signal }, async ({ host, attempt, signal: hostAttempt }) => {
     const response = await host.request({
       method: 'GET',
       path: '',

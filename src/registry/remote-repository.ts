@@ -19,7 +19,7 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
   /** @internal */
   constructor(options: RemoteFetcherOptions) {
     super(options);
-    this.name = `${options.chain.registry}/${options.repository}`;
+    this.name = `${options.mirrors.registry}/${options.repository}`;
     this.#options = options;
   }
 
@@ -29,8 +29,8 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
     open: OpenContent,
     options?: PushOptions,
   ): Promise<'pushed' | 'mounted' | 'exists'> {
-    const { chain, repository } = this.#options;
-    return await pushContent(chain, repository, descriptor, open, options);
+    const { mirrors, repository } = this.#options;
+    return await pushContent(mirrors, repository, descriptor, open, options);
   }
 
   /**
@@ -39,11 +39,11 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes; `ContentError` SIZE_MISMATCH (it has it, in another size)
    */
   async has(descriptor: Descriptor, options?: Abortable): Promise<boolean> {
-    const { chain, repository } = this.#options;
+    const { mirrors, repository } = this.#options;
     const { digest, mediaType } = descriptor;
     return isManifestType(mediaType) || isIndexType(mediaType)
-      ? await hasManifest(chain, repository, { at: digest, digest }, options)
-      : await hasBlob(chain, repository, descriptor, options);
+      ? await hasManifest(mirrors, repository, { at: digest, digest }, options)
+      : await hasBlob(mirrors, repository, descriptor, options);
   }
 
   /**
@@ -53,8 +53,8 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes but NOT_FOUND
    */
   async stored(tagOrDigest: string, options?: Abortable): Promise<Descriptor | undefined> {
-    const { chain, repository } = this.#options;
-    return await storedManifest(chain, repository, tagOrDigest, options);
+    const { mirrors, repository } = this.#options;
+    return await storedManifest(mirrors, repository, tagOrDigest, options);
   }
 
   /**
@@ -64,9 +64,9 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes but NOT_FOUND
    */
   async blobSize(digest: Digest, { signal }: Abortable = {}): Promise<number | undefined> {
-    const { chain, repository } = this.#options;
+    const { mirrors, repository } = this.#options;
     const heads = new HeadRequests();
-    return await chain.run({ capability: 'pull', signal }, async (attempt) => {
+    return await mirrors.run({ capability: 'pull', signal }, async (attempt) => {
       const { size } = await heads.blob(attempt, {
         repository,
         path: `blobs/${digest}`,
@@ -105,7 +105,7 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
    */
   async deleteManifest(digest: Digest, options?: Abortable): Promise<void> {
-    await deleteManifest(this.#options.chain, this.#options.repository, digest, options);
+    await deleteManifest(this.#options.mirrors, this.#options.repository, digest, options);
   }
 
   /**
@@ -114,7 +114,7 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
    */
   async deleteTag(tag: string, options?: Abortable): Promise<void> {
-    await deleteTag(this.#options.chain, this.#options.repository, tag, options);
+    await deleteTag(this.#options.mirrors, this.#options.repository, tag, options);
   }
 
   /**
@@ -123,6 +123,6 @@ export class RemoteRepository extends RemoteFetcher implements Pusher {
    * @throws `RegistryError` all codes; UNSUPPORTED where the registry deletes none
    */
   async deleteBlob(digest: Digest, options?: Abortable): Promise<void> {
-    await deleteBlob(this.#options.chain, this.#options.repository, digest, options);
+    await deleteBlob(this.#options.mirrors, this.#options.repository, digest, options);
   }
 }

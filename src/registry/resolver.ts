@@ -50,7 +50,7 @@ export interface Resolver {
 }
 
 export interface RemoteResolverOptions {
-  readonly chainOf: (registry: string) => MirrorList;
+  readonly mirrorsOf: (registry: string) => MirrorList;
   /** Where manifests that were seen on the way are left. */
   readonly seen: SeenManifests;
 }
@@ -75,11 +75,11 @@ export class RemoteResolver implements Resolver {
     reference: Reference,
     { signal, byGet = false }: Abortable & { readonly byGet?: boolean | undefined } = {},
   ): Promise<Descriptor> {
-    const chain = this.#options.chainOf(reference.registry);
+    const mirrors = this.#options.mirrorsOf(reference.registry);
     // What a digest names is the same wherever it is had; what a tag names, only some hosts may say.
     const capability = reference.digest === undefined ? 'resolve' : 'pull';
     const heads = new HeadRequests();
-    return await chain.run({ capability, signal }, async (attempt) => {
+    return await mirrors.run({ capability, signal }, async (attempt) => {
       const known = byGet ? undefined : await this.#head(reference, attempt, heads);
       if (known !== undefined) return known;
       heads.distrust(attempt.host);

@@ -85,7 +85,7 @@ sharedObjectSuite(
           onWarning: undefined,
         }),
     );
-    const chain = new MirrorList({
+    const mirrors = new MirrorList({
       registry: 'registry.example',
       hosts: () => Promise.resolve(hosts),
       healths: new HostHealths(PATIENT),
@@ -94,7 +94,7 @@ sharedObjectSuite(
     });
     return {
       begin: ({ signal, work }) =>
-        chain.run({ capability: 'pull', blob: true, signal }, async (attempt) => {
+        mirrors.run({ capability: 'pull', blob: true, signal }, async (attempt) => {
           await work(attempt.signal);
           attempt.over({ bytes: 1 });
         }),

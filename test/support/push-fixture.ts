@@ -18,7 +18,7 @@ export interface PushFixtureOptions {
 }
 
 export interface PushFixture extends AsyncDisposable {
-  readonly chain: MirrorList;
+  readonly mirrors: MirrorList;
   readonly pusher: Pusher;
 }
 
@@ -38,7 +38,7 @@ export function pushFixture(registry: string, options: PushFixtureOptions = {}):
     onWarning: undefined,
   });
   const failover = { pauseMs: 1 };
-  const chain = new MirrorList({
+  const mirrors = new MirrorList({
     registry,
     hosts: () => hosts.of(registry),
     healths: new HostHealths(failover),
@@ -46,8 +46,8 @@ export function pushFixture(registry: string, options: PushFixtureOptions = {}):
     failover,
   });
   return {
-    chain,
-    pusher: { push: (...content) => pushContent(chain, repository, ...content) },
+    mirrors,
+    pusher: { push: (...content) => pushContent(mirrors, repository, ...content) },
     [Symbol.asyncDispose]: () => transport.close(),
   };
 }

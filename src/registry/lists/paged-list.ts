@@ -36,7 +36,7 @@ export interface PagedList<T> {
  * @throws {RegistryError} all codes; PROTOCOL for pages without end, or that lead back to an earlier one
  */
 export async function* pagesOf<T>(
-  chain: MirrorList,
+  mirrors: MirrorList,
   list: PagedList<T>,
   { signal }: Abortable,
 ): AsyncGenerator<T> {
@@ -69,7 +69,7 @@ export async function* pagesOf<T>(
   };
   for (let count = 1; count <= maxPages; count += 1) {
     const upstreamFirst = from?.isUpstream ?? true;
-    const page = await chain.run({ capability: 'resolve', upstreamFirst, signal }, fetchPage);
+    const page = await mirrors.run({ capability: 'resolve', upstreamFirst, signal }, fetchPage);
     yield page.content;
     if (page.next === undefined) return;
     seen.add(page.url.href);

@@ -30,7 +30,7 @@ export interface ReferrersOptions extends Abortable {
 }
 
 export interface ReferrersTarget {
-  readonly chain: MirrorList;
+  readonly mirrors: MirrorList;
   readonly repository: string;
 }
 
@@ -80,7 +80,7 @@ async function* found(
     yield* byTag(target, subject, options);
     return;
   }
-  for await (const page of pagesOf(target.chain, byApi(target, subject, options), options)) {
+  for await (const page of pagesOf(target.mirrors, byApi(target, subject, options), options)) {
     options.onKept?.(page !== undefined);
     if (page === undefined) {
       if (paged) throw vanished(target, subject);
@@ -94,11 +94,11 @@ async function* found(
 
 /** A page is undefined where the registry has no such list. */
 function byApi(
-  { chain, repository }: ReferrersTarget,
+  { mirrors, repository }: ReferrersTarget,
   subject: Digest,
   { artifactType }: ReferrersOptions,
 ): PagedList<Descriptor[] | undefined> {
-  const words = subjectOf(chain, repository, subject);
+  const words = subjectOf(mirrors, repository, subject);
   return {
     repository,
     path: `referrers/${subject}`,
@@ -119,11 +119,11 @@ function byApi(
 }
 
 async function* byTag(
-  { chain, repository }: ReferrersTarget,
+  { mirrors, repository }: ReferrersTarget,
   subject: Digest,
   options: ReferrersOptions,
 ): AsyncGenerator<Descriptor> {
-  const words = subjectOf(chain, repository, subject);
+  const words = subjectOf(mirrors, repository, subject);
   const list: PagedList<Descriptor[]> = {
     repository,
     path: `manifests/${referrersTag(subject)}`,
@@ -140,7 +140,7 @@ async function* byTag(
       return [];
     },
   };
-  for await (const descriptors of pagesOf(chain, list, options)) {
+  for await (const descriptors of pagesOf(mirrors, list, options)) {
     yield* ofType(descriptors, options.artifactType);
   }
 }
@@ -175,7 +175,7 @@ function noRepository(response: HttpResponse, words: string): RegistryError {
   });
 }
 
-function vanished({ chain, repository }: ReferrersTarget, subject: Digest): RegistryError {
-  const words = subjectOf(chain, repository, subject);
+function vanished({ mirrors, repository }: ReferrersTarget, subject: Digest): RegistryError {
+  const words = subjectOf(mirrors, repository, subject);
   return new RegistryError('PROTOCOL', `${words}: the registry gave the first page and not the next`);
 }

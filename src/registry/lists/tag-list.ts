@@ -20,12 +20,12 @@ export interface ListOptions extends Abortable {
  * @throws {RegistryError} all codes; NOT_FOUND for a repository that is not there
  */
 export async function* listTags(
-  { chain, repository }: { readonly chain: MirrorList; readonly repository: string },
+  { mirrors, repository }: { readonly mirrors: MirrorList; readonly repository: string },
   options: ListOptions = {},
 ): AsyncGenerator<string> {
-  const subject = `the tags of ${chain.registry}/${repository}`;
+  const subject = `the tags of ${mirrors.registry}/${repository}`;
   const pages = pagesOf(
-    chain,
+    mirrors,
     {
       repository,
       path: 'tags/list',
@@ -53,10 +53,10 @@ function listQuery({ pageSize, last }: ListOptions): Record<string, string> {
  *
  * @throws {RegistryError} all codes
  */
-export async function* listCatalog(chain: MirrorList, options: ListOptions = {}): AsyncGenerator<string> {
-  const subject = `the repositories of ${chain.registry}`;
+export async function* listCatalog(mirrors: MirrorList, options: ListOptions = {}): AsyncGenerator<string> {
+  const subject = `the repositories of ${mirrors.registry}`;
   const pages = pagesOf(
-    chain,
+    mirrors,
     {
       path: '_catalog',
       query: listQuery(options),

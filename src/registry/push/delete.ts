@@ -12,20 +12,20 @@ import type { Access } from '../hosts/registry-host.js';
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   digest: Digest,
   { signal }: Abortable = {},
 ): Promise<void> {
   const options = { signal, access: deleting(repository) };
   // Read first: afterwards its subject cannot be known any more.
-  const stored = await readManifest(chain, repository, digest, options);
-  const subject = `${chain.registry}/${repository}@${digest}`;
+  const stored = await readManifest(mirrors, repository, digest, options);
+  const subject = `${mirrors.registry}/${repository}@${digest}`;
   if (stored === undefined) throw notFound(subject);
-  await remove(chain, repository, { path: `manifests/${digest}`, subject, hint: NO_MANIFESTS }, { signal });
+  await remove(mirrors, repository, { path: `manifests/${digest}`, subject, hint: NO_MANIFESTS }, { signal });
   const refersTo = subjectOf(stored.bytes, stored.mediaType);
-  if (refersTo === undefined || (await listsReferrers(chain, repository, refersTo, options))) return;
-  await removeReferrer(chain, repository, refersTo, digest, options);
+  if (refersTo === undefined || (await listsReferrers(mirrors, repository, refersTo, options))) return;
+  await removeReferrer(mirrors, repository, refersTo, digest, options);
 }
 
 /**
@@ -35,13 +35,13 @@ export async function deleteManifest(
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteTag(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   tag: string,
   options: Abortable = {},
 ): Promise<void> {
-  const subject = `${chain.registry}/${repository}:${tag}`;
-  await remove(chain, repository, { path: `manifests/${tag}`, subject, hint: NO_TAGS }, options);
+  const subject = `${mirrors.registry}/${repository}:${tag}`;
+  await remove(mirrors, repository, { path: `manifests/${tag}`, subject, hint: NO_TAGS }, options);
 }
 
 /**
@@ -50,13 +50,13 @@ export async function deleteTag(
  * @throws {RegistryError} NOT_FOUND; UNSUPPORTED where the registry deletes none; all other codes
  */
 export async function deleteBlob(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   digest: Digest,
   options: Abortable = {},
 ): Promise<void> {
-  const subject = `blob ${digest} of ${chain.registry}/${repository}`;
-  await remove(chain, repository, { path: `blobs/${digest}`, subject, hint: NO_BLOBS }, options);
+  const subject = `blob ${digest} of ${mirrors.registry}/${repository}`;
+  await remove(mirrors, repository, { path: `blobs/${digest}`, subject, hint: NO_BLOBS }, options);
 }
 
 const NO_MANIFESTS =
@@ -77,14 +77,14 @@ interface Removal {
 }
 
 async function remove(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   { path, subject, hint }: Removal,
   { signal }: Abortable,
 ): Promise<void> {
   /** Whether an earlier try got no answer, so that it may have deleted it. */
   let mayBeGone = false;
-  await chain.run({ capability: 'push', signal }, async ({ host, request }) => {
+  await mirrors.run({ capability: 'push', signal }, async ({ host, request }) => {
     try {
       const response = await request({
         method: 'DELETE',

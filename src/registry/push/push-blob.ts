@@ -38,16 +38,16 @@ const CANCEL_MS = 2_000;
  *   throws
  */
 export async function pushBlob(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
   options: PushBlobOptions = {},
 ): Promise<Outcome> {
-  const push = new BlobPush(uploadTarget(chain, repository, descriptor), source, options);
+  const push = new BlobPush(uploadTarget(mirrors, repository, descriptor), source, options);
   try {
     const run: HostRun = { capability: 'push', signal: options.signal };
-    return await chain.run(run, (attempt) => push.attempt(attempt));
+    return await mirrors.run(run, (attempt) => push.attempt(attempt));
   } catch (error) {
     source.close();
     await push.abandon();
@@ -62,18 +62,18 @@ export async function pushBlob(
  * ContentError} SIZE_MISMATCH
  */
 export async function hasBlob(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   descriptor: Descriptor,
   { signal }: Abortable = {},
 ): Promise<boolean> {
-  const target = uploadTarget(chain, repository, descriptor);
+  const target = uploadTarget(mirrors, repository, descriptor);
   const heads = new HeadRequests();
-  return await chain.run({ capability: 'push', signal }, (attempt) => blobExists(target, attempt, heads));
+  return await mirrors.run({ capability: 'push', signal }, (attempt) => blobExists(target, attempt, heads));
 }
 
-function uploadTarget(chain: MirrorList, repository: string, descriptor: Descriptor): UploadTarget {
-  const subject = `blob ${shortDigest(descriptor.digest)} of ${chain.registry}/${repository}`;
+function uploadTarget(mirrors: MirrorList, repository: string, descriptor: Descriptor): UploadTarget {
+  const subject = `blob ${shortDigest(descriptor.digest)} of ${mirrors.registry}/${repository}`;
   return { repository, descriptor, subject };
 }
 

@@ -57,7 +57,7 @@ export interface Pusher {
 
 /** See {@link Pusher.push}. */
 export async function pushContent(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   descriptor: Descriptor,
   open: OpenContent,
@@ -65,14 +65,14 @@ export async function pushContent(
 ): Promise<'pushed' | 'mounted' | 'exists'> {
   const source = new VerifiedSource(descriptor, open, { signal, onProgress });
   if (isManifestType(descriptor.mediaType) || isIndexType(descriptor.mediaType)) {
-    return await pushManifest(chain, repository, descriptor, source, { signal, tag, absent });
+    return await pushManifest(mirrors, repository, descriptor, source, { signal, tag, absent });
   }
   if (tag !== undefined) {
     throw new RegistryError('INVALID_CONFIG', `content of type ${descriptor.mediaType} can have no tag`, {
       hint: 'Only manifests have tags.',
     });
   }
-  return await pushBlob(chain, repository, descriptor, source, { signal, mountFrom, absent });
+  return await pushBlob(mirrors, repository, descriptor, source, { signal, mountFrom, absent });
 }
 
 /**
@@ -83,7 +83,7 @@ export async function pushContent(
  * @throws {RegistryError} all codes; {@link SpecError}; {@link ContentError} SIZE_MISMATCH, DIGEST_MISMATCH
  */
 async function pushManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   descriptor: Descriptor,
   source: VerifiedSource,
@@ -101,15 +101,16 @@ async function pushManifest(
   const manifest = parseManifest(bytes, mediaType);
   const subject = manifest.subject?.digest;
   const options = { signal, access: writing(repository) };
-  if (!absent && (await hasManifest(chain, repository, { at: tag ?? digest, digest }, { signal }))) {
+  if (!absent && (await hasManifest(mirrors, repository, { at: tag ?? digest, digest }, { signal }))) {
     // An earlier push may have been interrupted before it was listed.
-    if (subject === undefined || (await listsReferrers(chain, repository, subject, options))) return 'exists';
-    await addReferrer(chain, repository, subject, referrerDescriptor(descriptor, manifest), options);
+    if (subject === undefined || (await listsReferrers(mirrors, repository, subject, options)))
+      return 'exists';
+    await addReferrer(mirrors, repository, subject, referrerDescriptor(descriptor, manifest), options);
     return 'exists';
   }
-  const listed = await putManifest(chain, repository, { bytes, mediaType, digest, tag }, { signal });
+  const listed = await putManifest(mirrors, repository, { bytes, mediaType, digest, tag }, { signal });
   if (subject !== undefined && listed !== subject) {
-    await addReferrer(chain, repository, subject, referrerDescriptor(descriptor, manifest), options);
+    await addReferrer(mirrors, repository, subject, referrerDescriptor(descriptor, manifest), options);
   }
   return 'pushed';
 }

@@ -29,18 +29,18 @@ export interface ManifestBytes {
  * @throws {RegistryError} all codes; {@link ContentError} DIGEST_MISMATCH where it stored something else
  */
 export async function putManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   manifest: ManifestBytes,
   options: Abortable = {},
 ): Promise<Digest | undefined> {
   const { tag, digest } = manifest;
   if (tag === undefined || algorithmOf(digest) === 'sha256') {
-    return subjectOf(await put(chain, repository, { manifest, at: tag ?? digest }, options));
+    return subjectOf(await put(mirrors, repository, { manifest, at: tag ?? digest }, options));
   }
   // By its tag alone the registry would store it under a sha256 digest.
-  const response = await put(chain, repository, { manifest, at: digest, query: { tag } }, options);
-  if (!tagsOf(response).includes(tag)) await put(chain, repository, { manifest, at: tag }, options);
+  const response = await put(mirrors, repository, { manifest, at: digest, query: { tag } }, options);
+  if (!tagsOf(response).includes(tag)) await put(mirrors, repository, { manifest, at: tag }, options);
   return subjectOf(response);
 }
 
@@ -51,15 +51,15 @@ interface Put {
 }
 
 async function put(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   { manifest, at, query = {} }: Put,
   { signal }: Abortable,
 ): Promise<HttpResponse> {
   const { bytes, mediaType, digest, tag } = manifest;
   const name = tag === undefined ? `manifest ${shortDigest(digest)} of ` : '';
-  const subject = `${name}${chain.registry}/${repository}${tag === undefined ? '' : `:${tag}`}`;
-  return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+  const subject = `${name}${mirrors.registry}/${repository}${tag === undefined ? '' : `:${tag}`}`;
+  return await mirrors.run({ capability: 'push', signal }, async ({ request }) => {
     let response: HttpResponse;
     try {
       response = await request({
@@ -137,7 +137,7 @@ const REFUSALS: readonly number[] = [400, 403, 404, 405];
  * @throws {RegistryError} all codes but NOT_FOUND
  */
 export async function storedManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   at: string,
   options: Abortable = {},
@@ -146,33 +146,33 @@ export async function storedManifest(
     mediaType = '',
     digest = isDigest(at) ? at : undefined,
     size = 0,
-  } = (await ask(chain, repository, at, options)) ?? {};
+  } = (await ask(mirrors, repository, at, options)) ?? {};
   return digest === undefined || size === 0 || mediaType === '' ? undefined : { mediaType, digest, size };
 }
 
 /** Whether the tag, or the repository, has this manifest. False where the registry says too little. */
 export async function hasManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   { at, digest }: { readonly at: string; readonly digest: Digest },
   options: Abortable = {},
 ): Promise<boolean> {
-  const stored = await ask(chain, repository, at, options);
+  const stored = await ask(mirrors, repository, at, options);
   if (stored === undefined) return false;
   return stored.digest === digest || (stored.digest === undefined && at === digest);
 }
 
 /** By HEAD, and by GET where that fails. Undefined where there is none, or the registry does not say. */
 async function ask(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   at: string,
   { signal }: Abortable,
 ): Promise<Stored | undefined> {
   const name = isDigest(at) ? shortDigest(at) : at;
-  const subject = `manifest ${name} of ${chain.registry}/${repository}`;
+  const subject = `manifest ${name} of ${mirrors.registry}/${repository}`;
   const heads = new HeadRequests();
-  return await chain.run({ capability: 'push', signal }, async (attempt) => {
+  return await mirrors.run({ capability: 'push', signal }, async (attempt) => {
     const request = {
       repository,
       path: `manifests/${at}`,

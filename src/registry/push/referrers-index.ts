@@ -33,13 +33,13 @@ const PAUSE_MS = 200;
  * an index means that it does not.
  */
 export async function listsReferrers(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   subject: Digest,
   { signal, access }: Abortable & { readonly access: Access },
 ): Promise<boolean> {
   try {
-    return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+    return await mirrors.run({ capability: 'push', signal }, async ({ request }) => {
       const response = await request({
         method: 'GET',
         repository,
@@ -47,7 +47,7 @@ export async function listsReferrers(
         headers: { accept: MEDIA_TYPES.ociIndex },
         access: [access],
         expected: [200, 400, 404, 405, 406, 501],
-        subject: `referrers of ${chain.registry}/${repository}@${subject}`,
+        subject: `referrers of ${mirrors.registry}/${repository}@${subject}`,
       });
       await collectBeginning(response);
       // There are frontends that answer any path with a page.
@@ -66,13 +66,13 @@ export async function listsReferrers(
  * Manifests with Subject).
  */
 export async function addReferrer(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   subject: Digest,
   entry: Descriptor,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex({ chain, repository, subject, ...options }, (entries) =>
+  await changeIndex({ mirrors, repository, subject, ...options }, (entries) =>
     entries.some(({ digest }) => digest === entry.digest) ? undefined : [...entries, entry],
   );
 }
@@ -82,13 +82,13 @@ export async function addReferrer(
  * Manifests).
  */
 export async function removeReferrer(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   subject: Digest,
   referrer: Digest,
   options: Abortable & { readonly access: Access },
 ): Promise<void> {
-  await changeIndex({ chain, repository, subject, ...options }, (entries) => {
+  await changeIndex({ mirrors, repository, subject, ...options }, (entries) => {
     const others = entries.filter(({ digest }) => digest !== referrer);
     return others.length === entries.length ? undefined : others;
   });
@@ -96,7 +96,7 @@ export async function removeReferrer(
 
 /** Where the referrers of a digest are listed. */
 interface ReferrersList extends Abortable {
-  readonly chain: MirrorList;
+  readonly mirrors: MirrorList;
   readonly repository: string;
   readonly subject: Digest;
   readonly access: Access;
@@ -112,8 +112,8 @@ type Change = (entries: readonly JsonObject[]) => readonly (JsonObject | Descrip
 const TURNS = new KeyedLimiter<string>(1);
 
 async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
-  const { chain, repository, subject } = list;
-  const key = `${chain.registry}/${repository}@${subject}`;
+  const { mirrors, repository, subject } = list;
+  const key = `${mirrors.registry}/${repository}@${subject}`;
   await TURNS.run(key, () => changeUntilItStays(list, change), list);
 }
 
@@ -122,7 +122,7 @@ async function changeIndex(list: ReferrersList, change: Change): Promise<void> {
  * written since, so a change that another client has overwritten is made anew.
  */
 async function changeUntilItStays(list: ReferrersList, change: Change): Promise<void> {
-  const { chain, repository, subject, signal } = list;
+  const { mirrors, repository, subject, signal } = list;
   const tag = referrersTag(subject);
   for (let attempt = 0; attempt <= TRIES; attempt += 1) {
     if (attempt > 1) await pause(Math.random() * PAUSE_MS, { signal });
@@ -133,19 +133,24 @@ async function changeUntilItStays(list: ReferrersList, change: Change): Promise<
     const bytes = Buffer.from(JSON.stringify({ ...index, manifests }));
     if (bytes.length > LIMITS.manifestBytes) throw tooLong(tag, bytes.length);
     const digest = digestOf(bytes);
-    await putManifest(chain, repository, { bytes, mediaType: MEDIA_TYPES.ociIndex, digest, tag }, { signal });
+    await putManifest(
+      mirrors,
+      repository,
+      { bytes, mediaType: MEDIA_TYPES.ociIndex, digest, tag },
+      { signal },
+    );
   }
   throw new RegistryError(
     'UNAVAILABLE',
-    `the list of referrers ${chain.registry}/${repository}:${tag} was overwritten ${TRIES} times by others`,
+    `the list of referrers ${mirrors.registry}/${repository}:${tag} was overwritten ${TRIES} times by others`,
     { retryable: true, hint: 'Push again when no other client pushes referrers of the same image.' },
   );
 }
 
 /** The manifest as it is, so that what others have put into it stays; a new one where there is none. */
 async function readIndex(list: ReferrersList): Promise<JsonObject> {
-  const { chain, repository, subject } = list;
-  const stored = await readManifest(chain, repository, referrersTag(subject), list);
+  const { mirrors, repository, subject } = list;
+  const stored = await readManifest(mirrors, repository, referrersTag(subject), list);
   if (stored === undefined) {
     return { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
   }
@@ -153,7 +158,7 @@ async function readIndex(list: ReferrersList): Promise<JsonObject> {
   if (mediaType !== MEDIA_TYPES.ociIndex) {
     throw new SpecError(
       'INVALID_MANIFEST',
-      `the tag ${referrersTag(subject)} of ${chain.registry}/${repository} is no list of referrers but ${mediaType}`,
+      `the tag ${referrersTag(subject)} of ${mirrors.registry}/${repository} is no list of referrers but ${mediaType}`,
       {
         hint: `Check that tag; it is in the place for the list of referrers of ${shortDigest(subject)} are listed.`,
       },
@@ -188,14 +193,14 @@ export interface StoredManifest {
  * @throws {RegistryError} all codes; LIMIT_EXCEEDED, DIGEST_MISMATCH
  */
 export async function readManifest(
-  chain: MirrorList,
+  mirrors: MirrorList,
   repository: string,
   at: Digest | string,
   { signal, access }: Abortable & { readonly access: Access },
 ): Promise<StoredManifest | undefined> {
   const separator = isDigest(at) ? '@' : ':';
-  const subject = `${chain.registry}/${repository}${separator}${at}`;
-  return await chain.run({ capability: 'push', signal }, async ({ request }) => {
+  const subject = `${mirrors.registry}/${repository}${separator}${at}`;
+  return await mirrors.run({ capability: 'push', signal }, async ({ request }) => {
     const response = await request({
       method: 'GET',
       repository,

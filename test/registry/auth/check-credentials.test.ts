@@ -73,7 +73,7 @@ describe('credentials', () => {
 it('are not for a mirror', async () => {
   const { asked } = await checkCredentials(pilot, {
     registry: 'quay.io',
-    chainWith: async (provider) => {
+    mirrorsWith: async (provider) => {
       expect(await provider('mirror.lan')).toBeUndefined();
       return { run: () => Promise.resolve() } as unknown as MirrorList;
     },

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { listCatalog } from '../../../src/registry/lists/tag-list.js';
 import { failure } from '../../support/registry-fixture.js';
 import { errorReply, ScriptedRegistry } from '../../support/scripted-registry.js';
-import { collect, listChain } from './list-chain.js';
+import { collect, listedMirrors } from './list-mirrors.js';
 
 test('repositories come in pages', async () => {
   await using registry = await ScriptedRegistry.start([
@@ -14,8 +14,8 @@ test('repositories come in pages', async () => {
     },
     { on: 'GET /v2/_catalog?last=b&n=2', body: '{"repositories":["team/c"]}' },
   ]);
-  await using target = listChain(registry.address);
-  expect(await collect(listCatalog(target.chain, { pageSize: 2 }))).toEqual(['a', 'b', 'team/c']);
+  await using target = listedMirrors(registry.address);
+  expect(await collect(listCatalog(target.mirrors, { pageSize: 2 }))).toEqual(['a', 'b', 'team/c']);
 });
 
 test('a token for them must allow the catalog', async () => {
@@ -29,16 +29,16 @@ test('a token for them must allow the catalog', async () => {
     { on: 'GET /token?service=s&scope=registry%3Acatalog%3A*', body: '{"token":"t0ken"}' },
     { on: 'GET /v2/_catalog', expect: { authorization: 'Bearer t0ken' }, body: '{"repositories":[]}' },
   );
-  await using target = listChain(registry.address);
-  expect(await collect(listCatalog(target.chain))).toEqual([]);
+  await using target = listedMirrors(registry.address);
+  expect(await collect(listCatalog(target.mirrors))).toEqual([]);
 });
 
 test('many registries refuse them', async () => {
   await using registry = await ScriptedRegistry.start([
     { on: 'GET /v2/_catalog', ...errorReply(404, 'UNSUPPORTED') },
   ]);
-  await using target = listChain(registry.address);
-  const error = await failure(collect(listCatalog(target.chain)));
+  await using target = listedMirrors(registry.address);
+  const error = await failure(collect(listCatalog(target.mirrors)));
   expect(error).toMatchObject({ code: 'NOT_FOUND' });
   expect(error.message).toContain('the repositories of registry.example');
 });

@@ -14,7 +14,7 @@ import { MemorySource } from '../../serve/memory-source.js';
 import { type DockerRegistry, startDockerRegistry } from '../../support/docker-registry.js';
 import { needsPeer } from '../../support/peers.js';
 import { failure } from '../../support/registry-fixture.js';
-import { collect, listChain } from './list-chain.js';
+import { collect, listedMirrors } from './list-mirrors.js';
 
 const SBOM = 'application/vnd.example.sbom';
 const SIGNATURE = 'application/vnd.example.signature';
@@ -45,25 +45,25 @@ describe.skipIf(needsPeer('docker-registry', 'oras') !== undefined)('at docker-r
   }
 
   test('repositories come in the pages that it likes', async () => {
-    await using target = listChain(registry.address);
+    await using target = listedMirrors(registry.address);
     const before = (await registry.accessLog()).length;
-    expect(await collect(listCatalog(target.chain))).toEqual(['a', 'b', 'c', 'd', 'team/app']);
+    expect(await collect(listCatalog(target.mirrors))).toEqual(['a', 'b', 'c', 'd', 'team/app']);
     expect((await registry.accessLog()).length - before).toBe(3);
-    expect(await collect(listCatalog(target.chain, { pageSize: 1, last: 'b' }))).toEqual([
+    expect(await collect(listCatalog(target.mirrors, { pageSize: 1, last: 'b' }))).toEqual([
       'c',
       'd',
       'team/app',
     ]);
-    expect(await failure(collect(listCatalog(target.chain, { pageSize: 3 })))).toMatchObject({
+    expect(await failure(collect(listCatalog(target.mirrors, { pageSize: 3 })))).toMatchObject({
       code: 'PROTOCOL',
       details: { status: 400, registryCodes: ['PAGINATION_NUMBER_INVALID'] },
     });
   });
 
   test('tags come as they are', async () => {
-    await using target = listChain(registry.address);
+    await using target = listedMirrors(registry.address);
     expect((await collect(listTags(target))).sort()).toEqual(['1', '2']);
-    const nowhere = { chain: target.chain, repository: 'team/none' };
+    const nowhere = { mirrors: target.mirrors, repository: 'team/none' };
     expect(await failure(collect(listTags(nowhere)))).toMatchObject({ code: 'NOT_FOUND' });
   });
 
@@ -77,8 +77,8 @@ describe.skipIf(needsPeer('docker-registry', 'oras') !== undefined)('at docker-r
     const signature = await attach(image, SIGNATURE, 'two');
     const below = await attach(sbom, SIGNATURE, 'three');
 
-    await using connected = listChain(registry.address);
-    const target = { chain: connected.chain, repository: 'team/signed' };
+    await using connected = listedMirrors(registry.address);
+    const target = { mirrors: connected.mirrors, repository: 'team/signed' };
     const found = await collect(listReferrers(target, image));
     expect(found).toMatchObject([
       { digest: sbom, artifactType: SBOM, mediaType: MEDIA_TYPES.ociManifest, annotations: { by: 'one' } },
@@ -117,9 +117,9 @@ describe('at a registry of our own', () => {
     const server = createRegistryServer({ source, onRequest: ({ path }) => served.push(path) });
     const { host } = await server.listen({ host: '127.0.0.1', port: 0 });
     {
-      await using target = listChain(host);
+      await using target = listedMirrors(host);
       expect(await collect(listTags(target, { pageSize: 2 }))).toEqual(['1', '2', '3', '4', '5']);
-      expect(await collect(listCatalog(target.chain, { pageSize: 2 }))).toEqual([
+      expect(await collect(listCatalog(target.mirrors, { pageSize: 2 }))).toEqual([
         'a/b',
         'quay.io/c/d',
         'team/app',

@@ -4,7 +4,7 @@ import { listReferrers, referrersTag } from '../../../src/registry/lists/referre
 import { type Descriptor, type Digest, digestOf, LIMITS, MEDIA_TYPES } from '../../../src/spec/index.js';
 import { failure } from '../../support/registry-fixture.js';
 import { errorReply, type Reply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
-import { collect, listChain } from './list-chain.js';
+import { collect, listedMirrors } from './list-mirrors.js';
 
 const SUBJECT = digestOf(Buffer.from('the image'));
 const SBOM = 'application/vnd.example.sbom';
@@ -44,7 +44,7 @@ async function referrersBy(
   subject: Digest = SUBJECT,
 ): Promise<Descriptor[]> {
   await using registry = await ScriptedRegistry.start(steps);
-  await using target = listChain(registry.address);
+  await using target = listedMirrors(registry.address);
   return await collect(listReferrers(target, subject, artifactType === undefined ? {} : { artifactType }));
 }
 
@@ -199,6 +199,6 @@ test('the mirror is asked for both lists where the registry cannot be reached', 
     { on: `${TAG}?ns=registry.example`, ...index([sbom]) },
   ]);
   await using registry = await ScriptedRegistry.start([{ on: LIST, dropAfter: -1 }]);
-  await using target = listChain(mirror.address, registry.address);
+  await using target = listedMirrors(mirror.address, registry.address);
   expect(await collect(listReferrers(target, SUBJECT))).toEqual([sbom]);
 });

@@ -4,7 +4,7 @@ import { pagesOf } from '../../../src/registry/lists/paged-list.js';
 import { type ListOptions, listTags } from '../../../src/registry/lists/tag-list.js';
 import { failure } from '../../support/registry-fixture.js';
 import { errorReply, type Reply, ScriptedRegistry, type Step } from '../../support/scripted-registry.js';
-import { collect, listChain } from './list-chain.js';
+import { collect, listedMirrors } from './list-mirrors.js';
 
 const LIST = 'GET /v2/team/app/tags/list';
 /** Longer than any page may be. */
@@ -23,9 +23,9 @@ async function tagsBy(
   options: ListOptions & { most?: number } = {},
 ): Promise<string[]> {
   await using registry = await ScriptedRegistry.start(steps);
-  await using chain = listChain(registry.address);
+  await using mirrors = listedMirrors(registry.address);
   const { most, ...rest } = options;
-  return await collect(listTags(chain, rest), most);
+  return await collect(listTags(mirrors, rest), most);
 }
 
 describe('tags', () => {
@@ -133,9 +133,9 @@ describe('tags', () => {
 
   test('end when they are given up', async () => {
     await using registry = await ScriptedRegistry.start([{ on: LIST, ...page(['1'], next('?page=2')) }]);
-    await using chain = listChain(registry.address);
+    await using mirrors = listedMirrors(registry.address);
     const abort = new AbortController();
-    const tags = listTags(chain, { signal: abort.signal });
+    const tags = listTags(mirrors, { signal: abort.signal });
     expect(await tags.next()).toEqual({ done: false, value: '1' });
     abort.abort();
     expect(await failure(tags.next())).toMatchObject({ code: 'ABORTED' });
@@ -146,7 +146,7 @@ test('pages without end are given up', async () => {
   await using registry = await ScriptedRegistry.start([
     { on: 'GET /v2/things*', times: 5, reply: (_request, nth) => page([], next(`?page=${nth}`)) },
   ]);
-  await using target = listChain(registry.address);
+  await using target = listedMirrors(registry.address);
   const list = {
     path: 'things',
     accept: '*/*',
@@ -158,7 +158,7 @@ test('pages without end are given up', async () => {
   } as const;
   const pages: string[] = [];
   const reading = async (): Promise<void> => {
-    for await (const one of pagesOf(target.chain, list, {})) pages.push(one);
+    for await (const one of pagesOf(target.mirrors, list, {})) pages.push(one);
   };
   expect(await failure(reading())).toMatchObject({ code: 'PROTOCOL' });
   expect(pages).toHaveLength(5);
@@ -168,15 +168,15 @@ describe('with a mirror', () => {
   test('the registry itself is asked', async () => {
     await using mirror = await ScriptedRegistry.start([]);
     await using registry = await ScriptedRegistry.start([{ on: LIST, ...page(['1']) }]);
-    await using chain = listChain(mirror.address, registry.address);
-    expect(await collect(listTags(chain))).toEqual(['1']);
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    expect(await collect(listTags(mirrors))).toEqual(['1']);
   });
 
   test('what the registry has not is not looked for at the mirror', async () => {
     await using mirror = await ScriptedRegistry.start([]);
     await using registry = await ScriptedRegistry.start([{ on: LIST, ...errorReply(404, 'NAME_UNKNOWN') }]);
-    await using chain = listChain(mirror.address, registry.address);
-    expect(await failure(collect(listTags(chain)))).toMatchObject({ code: 'NOT_FOUND' });
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    expect(await failure(collect(listTags(mirrors)))).toMatchObject({ code: 'NOT_FOUND' });
   });
 
   test('it gives all pages where the registry cannot be reached at first', async () => {
@@ -185,8 +185,8 @@ describe('with a mirror', () => {
       { on: `${LIST}?page=2&ns=registry.example`, ...page(['2']) },
     ]);
     await using registry = await ScriptedRegistry.start([{ on: LIST, ...errorReply(503, 'UNAVAILABLE') }]);
-    await using chain = listChain(mirror.address, registry.address);
-    expect(await collect(listTags(chain))).toEqual(['1', '2']);
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    expect(await collect(listTags(mirrors))).toEqual(['1', '2']);
   });
 
   test('it goes on where it began, after it failed', async () => {
@@ -196,8 +196,8 @@ describe('with a mirror', () => {
       { on: `${LIST}?page=2&ns=registry.example`, ...page(['2']) },
     ]);
     await using registry = await ScriptedRegistry.start([{ on: LIST, ...errorReply(503, 'UNAVAILABLE') }]);
-    await using chain = listChain(mirror.address, registry.address);
-    expect(await collect(listTags(chain))).toEqual(['1', '2']);
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    expect(await collect(listTags(mirrors))).toEqual(['1', '2']);
   });
 
   test('it is not asked to go on where the registry broke off', async () => {
@@ -207,8 +207,8 @@ describe('with a mirror', () => {
       { on: `${LIST}?page=2`, ...errorReply(503, 'UNAVAILABLE') },
       { on: `${LIST}?page=2`, ...page(['2']) },
     ]);
-    await using chain = listChain(mirror.address, registry.address);
-    expect(await collect(listTags(chain))).toEqual(['1', '2']);
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    expect(await collect(listTags(mirrors))).toEqual(['1', '2']);
   });
 
   test('it does not ask for the pages of the registry either', async () => {
@@ -218,8 +218,8 @@ describe('with a mirror', () => {
       // As often as it is tried again; what the mirror would ask for came to the same address.
       { on: `${LIST}?page=2`, times: 3, ...errorReply(503, 'UNAVAILABLE') },
     ]);
-    await using chain = listChain(mirror.address, registry.address);
-    const error = await failure(collect(listTags(chain)));
+    await using mirrors = listedMirrors(mirror.address, registry.address);
+    const error = await failure(collect(listTags(mirrors)));
     expect(error.code).toBe('UNAVAILABLE');
     expect(error.message).toContain('only');
   });

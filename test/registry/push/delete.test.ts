@@ -26,20 +26,20 @@ const DELETE = `DELETE ${BASE}/manifests/${digest}`;
 
 async function using(
   steps: readonly Step[],
-  action: (chain: MirrorList) => Promise<void>,
+  action: (mirrors: MirrorList) => Promise<void>,
 ): Promise<ScriptedRegistry> {
   await using registry = await ScriptedRegistry.start(steps);
   await using fixture = pushFixture(registry.address);
-  await action(fixture.chain);
+  await action(fixture.mirrors);
   return registry;
 }
 
-const manifestOf = (chain: MirrorList): Promise<void> => deleteManifest(chain, 'team/app', digest);
-const tagOf = (chain: MirrorList): Promise<void> => deleteTag(chain, 'team/app', 'v1');
-const blobOf = (chain: MirrorList): Promise<void> => deleteBlob(chain, 'team/app', digest);
+const manifestOf = (mirrors: MirrorList): Promise<void> => deleteManifest(mirrors, 'team/app', digest);
+const tagOf = (mirrors: MirrorList): Promise<void> => deleteTag(mirrors, 'team/app', 'v1');
+const blobOf = (mirrors: MirrorList): Promise<void> => deleteBlob(mirrors, 'team/app', digest);
 
 describe('is deleted', () => {
-  const rows: [name: string, action: (chain: MirrorList) => Promise<void>, steps: Step[]][] = [
+  const rows: [name: string, action: (mirrors: MirrorList) => Promise<void>, steps: Step[]][] = [
     ['a manifest', manifestOf, [GET, { on: DELETE, status: 202 }]],
     ['a manifest, with 200', manifestOf, [GET, { on: DELETE, status: 200 }]],
     ['a tag', tagOf, [{ on: `DELETE ${BASE}/manifests/v1`, status: 202 }]],
@@ -80,7 +80,7 @@ describe('is not deleted', () => {
   const rows: [
     name: string,
     expected: object,
-    action: (chain: MirrorList) => Promise<void>,
+    action: (mirrors: MirrorList) => Promise<void>,
     steps: Step[],
   ][] = [
     [
@@ -192,8 +192,8 @@ describe('a manifest with a subject', () => {
     ],
   ];
   it.each(rows)('%s', async (_name, steps, put) => {
-    const registry = await using([...deleted, ...steps], (chain) =>
-      deleteManifest(chain, 'team/app', own.digest),
+    const registry = await using([...deleted, ...steps], (mirrors) =>
+      deleteManifest(mirrors, 'team/app', own.digest),
     );
     const lists = registry.requests.filter(({ line }) => line === PUT_LIST.on);
     expect(lists.map(({ body }) => (JSON.parse(body) as { manifests: unknown }).manifests)).toEqual(put);
@@ -209,7 +209,7 @@ it('asks for a token that allows to delete, also where the registry does not say
     { on: `DELETE ${BASE}/manifests/v1`, status: 202, expect: { authorization: /^Bearer / } },
   );
   await using fixture = pushFixture(registry.address);
-  await tagOf(fixture.chain);
+  await tagOf(fixture.mirrors);
   const asked = registry.lines().find((line) => line.includes('/token')) ?? '';
   expect(new URL(asked.slice(4), registry.origin).searchParams.get('scope')).toMatch(
     /^repository:team\/app:.*delete/,

@@ -367,7 +367,7 @@ describe('a list of referrers that others are changing', () => {
     const subject = digestOf(Buffer.from('a subject'));
     const access = { type: 'repository', name: 'team/app', actions: 'pull,push' } as const;
     const add = (text: string, signal?: AbortSignal): Promise<void> =>
-      addReferrer(fixture.chain, 'team/app', subject, described(json({ text })), { access, signal });
+      addReferrer(fixture.mirrors, 'team/app', subject, described(json({ text })), { access, signal });
     const leaving = new AbortController();
     const first = add('first');
     const second = failure(add('second', leaving.signal));

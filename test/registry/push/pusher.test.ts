@@ -156,7 +156,7 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('a push to
   it('of a manifest with a subject lists it, and its deletion takes it out', async () => {
     const repository = 'harbour/referrers';
     await using fixture = pushFixture(registry.address, { repository });
-    const { chain, pusher } = fixture;
+    const { mirrors, pusher } = fixture;
     await pushImage(pusher);
     const [{ config }] = image.manifests;
     const bytes = Buffer.from(
@@ -172,7 +172,7 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('a push to
     const digest = digestOf(bytes);
     const listed = async (): Promise<string[]> => {
       const tag = referrersTag(image.target.digest);
-      const stored = await readManifest(chain, repository, tag, { access: writing(repository) });
+      const stored = await readManifest(mirrors, repository, tag, { access: writing(repository) });
       const index = parseManifest(stored?.bytes ?? Buffer.alloc(0), stored?.mediaType);
       return index.kind === 'index' ? index.manifests.map((entry) => entry.digest) : [];
     };
@@ -181,32 +181,34 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('a push to
       sourceOf(bytes).open,
     );
     expect(await listed()).toEqual([digest]);
-    await deleteManifest(chain, repository, digest);
+    await deleteManifest(mirrors, repository, digest);
     expect(await listed()).toEqual([]);
   });
 
   it('is undone by deleting the manifest and the blob, not by deleting the tag', async () => {
     const repository = 'harbour/deleted';
     await using fixture = pushFixture(registry.address, { repository });
-    const { chain, pusher } = fixture;
+    const { mirrors, pusher } = fixture;
     await pushImage(pusher);
     await using client = fastClient();
     const reference = parseReference(`${registry.address}/${repository}:v1`);
 
-    const refused = await failure(deleteTag(chain, repository, 'v1'));
+    const refused = await failure(deleteTag(mirrors, repository, 'v1'));
     expect(refused).toMatchObject({ code: 'UNSUPPORTED' });
     expect(refused.hint).toContain('by its digest');
     expect(await client.resolver().resolve(reference)).toEqual(image.target);
 
-    await deleteManifest(chain, repository, image.target.digest);
+    await deleteManifest(mirrors, repository, image.target.digest);
     await expect(client.resolver().resolve(reference)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    expect(await failure(deleteManifest(chain, repository, image.target.digest))).toMatchObject({
+    expect(await failure(deleteManifest(mirrors, repository, image.target.digest))).toMatchObject({
       code: 'NOT_FOUND',
     });
 
     const [{ config }] = image.manifests;
-    await deleteBlob(chain, repository, config.digest);
-    expect(await failure(deleteBlob(chain, repository, config.digest))).toMatchObject({ code: 'NOT_FOUND' });
+    await deleteBlob(mirrors, repository, config.digest);
+    expect(await failure(deleteBlob(mirrors, repository, config.digest))).toMatchObject({
+      code: 'NOT_FOUND',
+    });
   });
 
   it('with tokens asks for one that allows it, for both repositories where it mounts', async () => {
@@ -219,7 +221,7 @@ describe.skipIf(needsPeer('docker-registry', 'skopeo') !== undefined)('a push to
     const [{ config }] = image.manifests;
     const source = sourceOf(image.blobs.get(config.digest) ?? Buffer.alloc(0));
     expect(await second.pusher.push(config, source.open, { mountFrom: ['harbour/first'] })).toBe('mounted');
-    await deleteManifest(first.chain, 'harbour/first', image.target.digest);
+    await deleteManifest(first.mirrors, 'harbour/first', image.target.digest);
     const scopes = server.asked.map((query) => query.getAll('scope').join(' '));
     expect([...new Set(scopes)]).toEqual([
       'repository:harbour/first:pull,push',

@@ -6,16 +6,16 @@ import { Transport } from '../../../src/registry/http/transport.js';
 
 export const REGISTRY = 'registry.example';
 
-export interface ListChain extends AsyncDisposable {
-  readonly chain: MirrorList;
+export interface ListedMirrors extends AsyncDisposable {
+  readonly mirrors: MirrorList;
   readonly repository: string;
 }
 
 /**
- * A chain over plain HTTP to the registry at the last of these addresses and mirrors of it at the others,
+ * A mirrors over plain HTTP to the registry at the last of these addresses and mirrors of it at the others,
  * with pauses of milliseconds.
  */
-export function listChain(...addresses: string[]): ListChain {
+export function listedMirrors(...addresses: string[]): ListedMirrors {
   const transport = new Transport();
   const configs = addresses.map((address, at): HostConfig => {
     const role = at === addresses.length - 1 ? 'upstream' : 'mirror';
@@ -38,14 +38,14 @@ export function listChain(...addresses: string[]): ListChain {
     plainHttp: false,
     onWarning: undefined,
   });
-  const chain = new MirrorList({
+  const mirrors = new MirrorList({
     registry: REGISTRY,
     hosts: () => hosts.of(REGISTRY),
     healths: new HostHealths(),
     retry: { attempts: 3, baseMs: 1 },
     failover: undefined,
   });
-  return { chain, repository: 'team/app', [Symbol.asyncDispose]: () => transport.close() };
+  return { mirrors, repository: 'team/app', [Symbol.asyncDispose]: () => transport.close() };
 }
 
 /** All that a list yields, or at most so many items. */
