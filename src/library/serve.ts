@@ -126,7 +126,7 @@ function admissionOf({ store, policy, signWithinMs, advertise }: ServeOptions): 
     policy,
     graceMs: signWithinMs,
     host: advertise,
-    // The client learns it from its answer, and `onRequest` is told of that.
+    // The answer to the client says it, and `onRequest` gets its status.
     onWarning: ignore,
   });
 }

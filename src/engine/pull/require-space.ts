@@ -127,7 +127,7 @@ async function unpackedRatio(database: Store['database']): Promise<number> {
   return whole === 0 || unpacked === 0 ? 1 : unpacked / whole;
 }
 
-/** What statfs(2) calls FAT in all its sizes, MSDOS_SUPER_MAGIC. exFAT has another number, and no such limit. */
+/** MSDOS_SUPER_MAGIC of statfs(2), for FAT of all sizes. exFAT has another number, and no such limit. */
 const FAT_MAGIC = 0x4d44;
 const FAT_FILE_BYTES = 2 ** 32 - 1;
 
