@@ -9,6 +9,7 @@ export const CHANGES_ITS_PROCESS: readonly string[] = [
   'test/registry/**/byte-rate-limit.test.ts',
   'test/engine/**/blob-download.test.ts',
   'test/engine/**/present-image.test.ts',
+  'test/engine/**/require-room.test.ts',
   'test/serve/**/access.test.ts',
   'test/serve/**/bcrypt-thread.test.ts',
   'test/serve/**/pending-images.test.ts',
